@@ -1,0 +1,117 @@
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body;
+use http_body_util::BodyExt as _;
+
+/// Why a body was not read to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadBodyError {
+    /// The body is larger than what was allowed.
+    #[error("the body is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within {}", humantime(*.0))]
+    TooSlow(Duration),
+    /// The peer broke off.
+    #[error("the body broke off")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn humantime(duration: Duration) -> String {
+    faasflow_core::duration::format(duration)
+}
+
+/// Reads a body to its end.
+///
+/// A body that arrives in one frame is handed on without a copy. A declared length over the limit is
+/// refused before anything is read, and memory is reserved only as data arrives: a peer that
+/// announces much and sends little costs nothing.
+///
+/// # Errors
+///
+/// If the body exceeds `limit` bytes, takes longer than `within` in all, or breaks off.
+pub async fn read_body<B>(body: B, limit: u64, within: Duration) -> Result<Bytes, ReadBodyError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if body.size_hint().lower() > limit {
+        return Err(ReadBodyError::TooLarge { limit });
+    }
+    match tokio::time::timeout(within, collect(body, limit)).await {
+        Ok(read) => read,
+        Err(_) => Err(ReadBodyError::TooSlow(within)),
+    }
+}
+
+async fn collect<B>(body: B, limit: u64) -> Result<Bytes, ReadBodyError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    /// What is reserved at once on the strength of a declared length alone.
+    const RESERVE: u64 = 1 << 20;
+
+    let declared = body.size_hint().exact();
+    let mut body = std::pin::pin!(body);
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    let mut length = 0u64;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|source| ReadBodyError::Broken(source.into()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        length += data.len() as u64;
+        if length > limit {
+            return Err(ReadBodyError::TooLarge { limit });
+        }
+        if first.is_empty() {
+            first = data;
+        } else {
+            if all.is_empty() {
+                let reserve = declared.unwrap_or(0).min(RESERVE).max(length);
+                all.reserve(usize::try_from(reserve).unwrap_or(0));
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{Full, StreamBody};
+
+    #[tokio::test]
+    async fn one_frame_is_not_copied() {
+        let sent = Bytes::from(vec![7; 100]);
+        let read = read_body(Full::new(sent.clone()), 100, Duration::from_secs(1)).await.unwrap();
+        assert_eq!(read.as_ptr(), sent.as_ptr());
+    }
+
+    #[tokio::test]
+    async fn many_frames_are_joined_and_limited() {
+        let frames = || {
+            StreamBody::new(futures_util::stream::iter(
+                ["ab", "", "c", "def"].map(|part| Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from(part)))),
+            ))
+        };
+        assert_eq!(read_body(frames(), 6, Duration::from_secs(1)).await.unwrap(), "abcdef");
+        let refused = read_body(frames(), 5, Duration::from_secs(1)).await.unwrap_err();
+        assert!(matches!(refused, ReadBodyError::TooLarge { limit: 5 }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stalled_body_is_cut_off() {
+        let stalled =
+            StreamBody::new(futures_util::stream::pending::<Result<http_body::Frame<Bytes>, std::io::Error>>());
+        let cut = read_body(stalled, 10, Duration::from_secs(3)).await.unwrap_err();
+        assert_eq!(cut.to_string(), "the body did not arrive within 3s");
+    }
+}

@@ -1,0 +1,75 @@
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+/// The one HTTP client of the process: keeps connections, speaks HTTP/1.1 over TCP and TLS, follows no
+/// redirects (a function's 302 is its answer) and reads no proxy from the environment.
+///
+/// Cloning is cheap and shares the connections.
+#[derive(Clone, Debug)]
+pub struct HttpClient {
+    inner: Client<HttpsConnector<HttpConnector>, Body>,
+}
+
+impl HttpClient {
+    /// A client whose connections are given up when they cannot be made within `connect_timeout`.
+    #[must_use]
+    pub fn new(connect_timeout: Duration) -> HttpClient {
+        let mut tcp = HttpConnector::new();
+        // Small requests must not wait for the acknowledgement of the one before.
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(connect_timeout));
+        tcp.enforce_http(false);
+        let connector = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let inner = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            // Below the idle timeouts usual for servers, so that a kept connection is seldom a dead one.
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build(connector);
+        HttpClient { inner }
+    }
+
+    /// Sends a request and returns as soon as the head of the response is there. There is no timeout
+    /// here: the caller knows its deadline.
+    ///
+    /// # Errors
+    ///
+    /// If the peer cannot be reached, or the exchange breaks off.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, HttpError> {
+        self.inner.request(request).await.map_err(HttpError)
+    }
+}
+
+/// A request that got no response. Its text names no URL, so no secret in one.
+#[derive(Debug)]
+pub struct HttpError(hyper_util::client::legacy::Error);
+
+impl HttpError {
+    /// Whether no connection could be made: the peer has seen nothing of the request.
+    #[must_use]
+    pub fn is_connect(&self) -> bool {
+        self.0.is_connect()
+    }
+}
+
+impl std::fmt::Display for HttpError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_connect() { "could not connect" } else { "the connection broke off" })
+    }
+}
+
+impl std::error::Error for HttpError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.0)
+    }
+}

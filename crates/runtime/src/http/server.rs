@@ -1,0 +1,95 @@
+use std::io;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// How a server treats its connections.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ServerOptions {
+    /// How long the head of a request may take to arrive.
+    pub header_timeout: Duration,
+    /// How long requests in flight may go on after the stop was asked for.
+    pub grace: Duration,
+    /// The most bytes of a request's head; more is answered with 431.
+    pub max_head: usize,
+}
+
+impl Default for ServerOptions {
+    /// Ten seconds for a head, a minute of grace, 256 KiB of head.
+    fn default() -> ServerOptions {
+        ServerOptions { header_timeout: Duration::from_secs(10), grace: Duration::from_secs(60), max_head: 256 * 1024 }
+    }
+}
+
+/// Serves `app` over HTTP/1.1 and h2c on `listener` until `stop` resolves, then stops accepting, lets
+/// what is in flight finish within the grace, and returns.
+///
+/// # Errors
+///
+/// Only if the listener itself is broken; a single connection's fault ends that connection.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    options: ServerOptions,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_buf_size(options.max_head.max(8192))
+        .pipeline_flush(true);
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(u32::try_from(options.max_head).unwrap_or(u32::MAX));
+
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stop => break,
+            Some(_) = connections.join_next() => continue,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) if is_connection_error(&error) => continue,
+            Err(error) => {
+                // Out of file descriptors, most likely: some connection will end; do not spin meanwhile.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // A small response must not wait for the acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
+        let service = TowerToHyperService::new(app.clone());
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let connection = graceful.watch(connection);
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(options.grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests were still in flight after {:?}; they are cut off", options.grace);
+    }
+    connections.shutdown().await;
+    Ok(())
+}
+
+fn is_connection_error(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
