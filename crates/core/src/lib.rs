@@ -1,2 +1,41 @@
-//! Under construction.
+//! Definition, plan, handlers, context, envelope and signature of Faasflow flows.
+//!
+//! This crate does no I/O and reads no clock: what it needs to know of the world it is told. Users depend
+//! on the crate `faasflow`, which re-exports what a definition needs.
+
+pub mod description;
 pub mod duration;
+pub mod envelope;
+pub mod extract;
+pub mod failure;
+pub mod handler;
+pub mod headers;
+pub mod payload;
+pub mod plan;
+pub mod signature;
+pub mod state;
+
+mod call;
+mod context;
+mod definition_error;
+mod error;
+mod flow;
+mod hex;
+mod outcome;
+mod response;
+mod retry;
+
+pub use call::{Call, Callback, IntoValue, RequestOptions};
+pub use context::{Context, RequestId, RequestInfo, TraceContext};
+pub use definition_error::{DefinitionError, Fault};
+pub use error::{Error, Result};
+pub use extract::{FromContext, Query, State};
+pub use failure::{Failure, Resolution};
+pub use flow::{Action, Flow, FlowBuilder, Modifier, Step, parse_url};
+pub use handler::Handler;
+pub use http::{HeaderMap, Method, StatusCode};
+pub use outcome::{Outcome, UnknownOutcome};
+pub use payload::{FromPayload, IntoPayload, Json, Payload};
+pub use plan::Plan;
+pub use response::CallResponse;
+pub use retry::Retry;

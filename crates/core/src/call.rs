@@ -1,0 +1,372 @@
+//! The two kinds of step that send a request, and the options they share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method, Uri};
+
+use crate::context::Context;
+use crate::failure::{Failure, IntoResolution};
+use crate::handler::{FailureFn, ResponseFn, erase_failure, erase_response};
+use crate::payload::IntoPayload;
+use crate::response::CallResponse;
+use crate::retry::Retry;
+
+/// A call of a function through the gateway.
+///
+/// It is asynchronous unless [`sync`](Call::sync) is said: it then starts a phase of its own, except as the
+/// first call of a flow. A bare name is a call with all defaults: `.apply("facedetect")`.
+///
+/// ```
+/// use std::time::Duration;
+/// use faasflow_core::{Call, Flow, Method};
+///
+/// let flow = Flow::builder()
+///     .apply(Call::new("compress").method(Method::PUT).query("quality", "80"))
+///     .apply(Call::new("colorify").sync().header("accept", "image/jpeg").timeout(Duration::from_secs(30)))
+///     .build();
+/// # assert!(flow.is_ok());
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Call {
+    pub(crate) function: String,
+    pub(crate) sync: bool,
+    pub(crate) request: RequestOptions,
+}
+
+impl Call {
+    /// A call of the function deployed under this name, with all defaults.
+    pub fn new(function: impl Into<String>) -> Call {
+        Call { function: function.into(), sync: false, request: RequestOptions::default() }
+    }
+
+    /// Calls within the phase of the step before, rather than in a phase of its own.
+    pub fn sync(mut self) -> Call {
+        self.sync = true;
+        self
+    }
+
+    /// The name of the function.
+    #[must_use]
+    pub fn function(&self) -> &str {
+        &self.function
+    }
+
+    /// Whether [`sync`](Call::sync) was said.
+    #[must_use]
+    pub fn is_sync(&self) -> bool {
+        self.sync
+    }
+
+    /// What it sends and how it treats the answer.
+    #[must_use]
+    pub fn options(&self) -> &RequestOptions {
+        &self.request
+    }
+}
+
+impl<S: Into<String>> From<S> for Call {
+    fn from(function: S) -> Call {
+        Call::new(function)
+    }
+}
+
+/// A request to a URL outside the gateway, with the payload as its body.
+///
+/// The payload goes on unchanged: a callback reports, it does not transform. A URL without a scheme is `http`.
+///
+/// ```
+/// use faasflow_core::{Callback, Flow};
+///
+/// let flow = Flow::builder()
+///     .apply("compress")
+///     .callback(Callback::new("storage.io/bucket?id=33").query_with("file", |context| context.query("file")))
+///     .build();
+/// # assert!(flow.is_ok());
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Callback {
+    pub(crate) url: String,
+    /// Set by `build` from `url`.
+    pub(crate) target: Uri,
+    pub(crate) request: RequestOptions,
+}
+
+impl Callback {
+    /// A callback to this URL, with all defaults.
+    pub fn new(url: impl Into<String>) -> Callback {
+        Callback { url: url.into(), target: Uri::default(), request: RequestOptions::default() }
+    }
+
+    /// The URL, with its scheme.
+    #[must_use]
+    pub fn url(&self) -> &Uri {
+        &self.target
+    }
+
+    /// What it sends and how it treats the answer.
+    #[must_use]
+    pub fn options(&self) -> &RequestOptions {
+        &self.request
+    }
+}
+
+impl<S: Into<String>> From<S> for Callback {
+    fn from(url: S) -> Callback {
+        Callback::new(url)
+    }
+}
+
+/// What a [`Call`] or a [`Callback`] sends, and how it treats the answer.
+#[derive(Clone, Default)]
+pub struct RequestOptions {
+    pub(crate) method: Option<Method>,
+    pub(crate) headers: Vec<(HeaderName, Value)>,
+    pub(crate) query: Vec<(String, Value)>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) retry: Retry,
+    pub(crate) on_failure: Option<FailureFn>,
+    pub(crate) on_response: Option<ResponseFn>,
+    /// What was wrong with the arguments given; `build` reports it.
+    pub(crate) faults: Vec<String>,
+}
+
+/// A value known at definition, or made for each request.
+#[derive(Clone)]
+pub(crate) enum Value {
+    Fixed(String),
+    PerRequest(MakeValue),
+}
+
+type MakeValue = Arc<dyn Fn(&Context) -> Option<String> + Send + Sync>;
+
+impl Value {
+    fn of(&self, context: &Context) -> Option<String> {
+        match self {
+            Value::Fixed(text) => Some(text.clone()),
+            Value::PerRequest(make) => make(context),
+        }
+    }
+}
+
+impl RequestOptions {
+    /// The method, if one was given.
+    #[must_use]
+    pub fn method(&self) -> Option<&Method> {
+        self.method.as_ref()
+    }
+
+    /// The headers for this request, in the order given. A value that a closure made and that no header may
+    /// hold is an error: the name of the header.
+    ///
+    /// # Errors
+    ///
+    /// The name of the first header whose value cannot be sent.
+    pub fn headers(&self, context: &Context) -> Result<Vec<(HeaderName, HeaderValue)>, HeaderName> {
+        let mut headers = Vec::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
+            if let Some(text) = value.of(context) {
+                let value = HeaderValue::from_str(&text).map_err(|_| name.clone())?;
+                headers.push((name.clone(), value));
+            }
+        }
+        Ok(headers)
+    }
+
+    /// The query for this request, encoded, after what `url_query` already holds; `None` if there is none.
+    #[must_use]
+    pub fn query(&self, url_query: Option<&str>, context: &Context) -> Option<String> {
+        if self.query.is_empty() {
+            return url_query.map(str::to_owned);
+        }
+        let mut encoder = form_urlencoded::Serializer::new(String::new());
+        for (key, value) in &self.query {
+            if let Some(value) = value.of(context) {
+                encoder.append_pair(key, &value);
+            }
+        }
+        let own = encoder.finish();
+        match url_query {
+            Some(before) if own.is_empty() => Some(before.to_owned()),
+            Some(before) if !before.is_empty() => Some(format!("{before}&{own}")),
+            _ => (!own.is_empty()).then_some(own),
+        }
+    }
+
+    /// How long one attempt may take, if that was said.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// When it is tried again.
+    pub fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
+    /// Asks the step's own failure handler, if there is one.
+    pub fn on_failure(&self) -> Option<&FailureFn> {
+        self.on_failure.as_ref()
+    }
+
+    /// The step's own reading of the answer, if there is one.
+    pub fn on_response(&self) -> Option<&ResponseFn> {
+        self.on_response.as_ref()
+    }
+
+    fn header_name(&mut self, name: &str) -> Option<HeaderName> {
+        match HeaderName::try_from(name) {
+            Ok(name) => Some(name),
+            Err(_) => {
+                self.faults.push(format!("`{name}` is not a header name: letters, digits and `-`, such as `x-token`"));
+                None
+            }
+        }
+    }
+}
+
+impl fmt::Debug for RequestOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values are left out: they may be secrets.
+        f.debug_struct("RequestOptions")
+            .field("method", &self.method)
+            .field("headers", &self.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())
+            .field("query", &self.query.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>())
+            .field("timeout", &self.timeout)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a closure for a header or a query value may return. `None` leaves the header or key out.
+#[diagnostic::on_unimplemented(
+    message = "a header or query value cannot be made from `{Self}`",
+    note = "return a `String`, a `&'static str`, a number, a `bool`, or an `Option` of one: `None` leaves it out"
+)]
+pub trait IntoValue {
+    /// The text, or `None` to leave it out.
+    fn into_value(self) -> Option<String>;
+}
+
+impl<T: IntoValue> IntoValue for Option<T> {
+    fn into_value(self) -> Option<String> {
+        self.and_then(T::into_value)
+    }
+}
+
+macro_rules! into_value {
+    ($($type:ty),*) => {
+        $(impl IntoValue for $type {
+            fn into_value(self) -> Option<String> {
+                Some(self.to_string())
+            }
+        })*
+    };
+}
+
+into_value!(String, &'static str, bool, char, i8, i16, i32, i64, isize, u8, u16, u32, u64, usize, f32, f64);
+
+macro_rules! request_options {
+    ($step:ident, $answer:literal) => {
+        impl $step {
+            /// Sends with this method, rather than the setting `default_method`.
+            pub fn method(mut self, method: Method) -> $step {
+                self.request.method = Some(method);
+                self
+            }
+
+            /// Sends a header. Said again for the same name, both are sent.
+            pub fn header(mut self, name: impl AsRef<str>, value: impl Into<String>) -> $step {
+                let value = value.into();
+                if let Some(name) = self.request.header_name(name.as_ref()) {
+                    if HeaderValue::from_str(&value).is_err() {
+                        self.request.faults.push(format!("header `{name}` has a value with control characters"));
+                    } else {
+                        self.request.headers.push((name, Value::Fixed(value)));
+                    }
+                }
+                self
+            }
+
+            /// Sends a header whose value is made for each request; left out where the closure yields `None`.
+            pub fn header_with<F, V>(mut self, name: impl AsRef<str>, value: F) -> $step
+            where
+                F: Fn(&Context) -> V + Send + Sync + 'static,
+                V: IntoValue,
+            {
+                if let Some(name) = self.request.header_name(name.as_ref()) {
+                    let make = Arc::new(move |context: &Context| value(context).into_value());
+                    self.request.headers.push((name, Value::PerRequest(make)));
+                }
+                self
+            }
+
+            /// Adds a key to the query. Said again for the same key, both are sent.
+            pub fn query(mut self, key: impl Into<String>, value: impl Into<String>) -> $step {
+                self.request.query.push((key.into(), Value::Fixed(value.into())));
+                self
+            }
+
+            /// Adds a key to the query whose value is made for each request; left out where the closure yields `None`.
+            pub fn query_with<F, V>(mut self, key: impl Into<String>, value: F) -> $step
+            where
+                F: Fn(&Context) -> V + Send + Sync + 'static,
+                V: IntoValue,
+            {
+                let make = Arc::new(move |context: &Context| value(context).into_value());
+                self.request.query.push((key.into(), Value::PerRequest(make)));
+                self
+            }
+
+            /// How long one attempt may take, from sending to the last byte of the answer. Without it, as long
+            /// as the invocation may.
+            pub fn timeout(mut self, timeout: Duration) -> $step {
+                if timeout.is_zero() {
+                    self.request.faults.push("a timeout of 0 would fail every call".to_owned());
+                }
+                self.request.timeout = Some(timeout);
+                self
+            }
+
+            /// When it is tried again; never, unless said.
+            pub fn retry(mut self, retry: Retry) -> $step {
+                self.request.retry = retry;
+                self
+            }
+
+            /// Decides about a failure of this step, after its retries and before the flow's own handler.
+            ///
+            #[doc = concat!("`failure.recover(payload)` goes on with that payload as ", $answer, ";")]
+            /// `failure.reply(payload)` ends the request with it; `failure.decline()` or an error leaves it to the flow's.
+            pub fn on_failure<F, Fut>(mut self, handler: F) -> $step
+            where
+                F: Fn(Context, Failure) -> Fut + Send + Sync + 'static,
+                Fut: Future + Send + 'static,
+                Fut::Output: IntoResolution,
+            {
+                self.request.on_failure = Some(erase_failure(handler));
+                self
+            }
+
+            /// Reads the answer, whatever its status, in place of the usual rule (2xx is success).
+            ///
+            #[doc = concat!("What it returns is ", $answer, "; its error is the step's failure.")]
+            /// Statuses that are retried come here only from the last attempt.
+            pub fn on_response<F, Fut>(mut self, handler: F) -> $step
+            where
+                F: Fn(Context, CallResponse) -> Fut + Send + Sync + 'static,
+                Fut: Future + Send + 'static,
+                Fut::Output: IntoPayload,
+            {
+                self.request.on_response = Some(erase_response(handler));
+                self
+            }
+        }
+    };
+}
+
+request_options!(Call, "the step's output");
+request_options!(Callback, "the payload of the next step");

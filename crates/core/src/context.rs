@@ -1,0 +1,262 @@
+//! What a step may know and do about its request.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Uri};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+use crate::outcome::Outcome;
+use crate::state::{EmbeddedState, Scope, StateManager, StateValue, Store, ValueKind};
+
+/// The id of a request: 1 to 128 ASCII letters, digits, `-`, `_`, `.` or `:`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// Takes a text as an id, or `None` if it is not a valid one. Ids come from callers, and end up in logs
+    /// and keys.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<RequestId> {
+        let valid = (1..=128).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+        valid.then(|| RequestId(text.into()))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The W3C trace context of a request, as its headers carried it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TraceContext {
+    /// `traceparent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// `tracestate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+}
+
+/// What is fixed about a request from its first call to its end.
+#[derive(Clone, Debug)]
+pub struct RequestInfo {
+    /// The request id.
+    pub id: RequestId,
+    /// The name of the flow.
+    pub flow: Arc<str>,
+    /// The query string of the first call, without the `?`, as it came.
+    pub query: String,
+    /// The headers of the first call that are the caller's own.
+    pub headers: HeaderMap,
+    /// Where the end of the request is to be reported.
+    pub callback_url: Option<Uri>,
+    /// The trace context of the first call.
+    pub trace: TraceContext,
+    /// When the request started, in milliseconds since the Unix epoch.
+    pub started_ms: u64,
+}
+
+/// What a step may know and do about its request: its id, where it stands, the query and headers it came
+/// with, and its state.
+///
+/// Cloning is cheap, and clones see the same state.
+#[derive(Clone)]
+pub struct Context {
+    request: Arc<RequestInfo>,
+    store: Arc<Store>,
+    phase: usize,
+    outcome: Option<Outcome>,
+}
+
+impl Context {
+    /// The context of one phase of a request whose state travels in its envelope.
+    #[must_use]
+    pub fn embedded(request: Arc<RequestInfo>, phase: usize, state: EmbeddedState) -> Context {
+        Context { request, store: Arc::new(Store::Embedded(state.into())), phase, outcome: None }
+    }
+
+    /// The context of one phase of a request whose state a manager keeps.
+    #[must_use]
+    pub fn external(request: Arc<RequestInfo>, phase: usize, manager: Arc<dyn StateManager>) -> Context {
+        let scope = Scope { flow: request.flow.to_string(), request: request.id.to_string() };
+        Context { request, store: Arc::new(Store::External(manager, scope)), phase, outcome: None }
+    }
+
+    /// The same context, knowing how the request ended.
+    #[must_use]
+    pub fn with_outcome(mut self, outcome: Outcome) -> Context {
+        self.outcome = Some(outcome);
+        self
+    }
+
+    /// All that is fixed about the request.
+    #[must_use]
+    pub fn request(&self) -> &Arc<RequestInfo> {
+        &self.request
+    }
+
+    /// The request id.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        self.request.id.as_str()
+    }
+
+    /// The name of the flow.
+    #[must_use]
+    pub fn flow_name(&self) -> &str {
+        &self.request.flow
+    }
+
+    /// The number of the phase, from 1.
+    #[must_use]
+    pub fn phase(&self) -> usize {
+        self.phase
+    }
+
+    /// The first value of a key in the query of the first call, decoded.
+    #[must_use]
+    pub fn query(&self, key: &str) -> Option<String> {
+        self.query_values(key).next()
+    }
+
+    /// All values of a key in the query of the first call, decoded, in their order.
+    #[must_use]
+    pub fn query_all(&self, key: &str) -> Vec<String> {
+        self.query_values(key).collect()
+    }
+
+    fn query_values(&self, key: &str) -> impl Iterator<Item = String> {
+        form_urlencoded::parse(self.request.query.as_bytes())
+            .filter(move |(name, _)| name == key)
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// A header of the first call, in any case, where it is there and readable as text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.request.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    }
+
+    /// How the request ended: known in `finally`, `None` before.
+    #[must_use]
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.outcome
+    }
+
+    /// Keeps a value for the later steps of this request, in this phase and the next ones. [`Bytes`] and
+    /// other types that are bytes to serde are kept raw, all others as JSON; for `Vec<u8>` and slices use
+    /// [`set_bytes`](Context::set_bytes), since serde takes those for lists of numbers.
+    ///
+    /// # Errors
+    ///
+    /// If the value cannot be written as JSON, or the state manager fails.
+    pub async fn set<T: Serialize>(&self, key: &str, value: T) -> Result<()> {
+        let value = StateValue::write(key, &value)?;
+        self.store.set(key, value).await
+    }
+
+    /// Reads a value kept by [`set`](Context::set): `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If the value is not a `T`, which the text says with the key and both types, or the state manager fails.
+    pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
+        match self.store.get(key).await? {
+            Some(value) => value.read(key).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Keeps bytes, raw.
+    ///
+    /// # Errors
+    ///
+    /// If the state manager fails.
+    pub async fn set_bytes(&self, key: &str, bytes: impl Into<Bytes>) -> Result<()> {
+        let value = StateValue::raw(bytes.into());
+        self.store.set(key, value).await
+    }
+
+    /// Reads bytes kept raw: `None` if there are none.
+    ///
+    /// # Errors
+    ///
+    /// If the value was kept as JSON, or the state manager fails.
+    pub async fn get_bytes(&self, key: &str) -> Result<Option<Bytes>> {
+        match self.store.get(key).await? {
+            Some(StateValue { kind: ValueKind::Bytes, bytes }) => Ok(Some(bytes)),
+            Some(StateValue { kind: ValueKind::Json, .. }) => {
+                Err(Error::msg(format!("state `{key}` holds JSON, not raw bytes: read it with `get`")))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Removes a value; an absent key is no error.
+    ///
+    /// # Errors
+    ///
+    /// If the state manager fails.
+    pub async fn remove(&self, key: &str) -> Result<()> {
+        self.store.remove(key).await
+    }
+
+    /// The values that are to travel in the envelope; none where a manager keeps them.
+    #[must_use]
+    pub fn embedded_state(&self) -> EmbeddedState {
+        self.store.embedded()
+    }
+
+    /// A context to test handlers with: an embedded state, request `test`, flow `test`, phase 1.
+    ///
+    /// ```
+    /// use faasflow_core::Context;
+    ///
+    /// let context = Context::for_test("quality=80&tag=a&tag=b");
+    /// assert_eq!(context.query("quality").as_deref(), Some("80"));
+    /// assert_eq!(context.query_all("tag"), ["a", "b"]);
+    /// ```
+    #[must_use]
+    pub fn for_test(query: &str) -> Context {
+        let request = RequestInfo {
+            id: RequestId("test".into()),
+            flow: "test".into(),
+            query: query.to_owned(),
+            headers: HeaderMap::new(),
+            callback_url: None,
+            trace: TraceContext::default(),
+            started_ms: 0,
+        };
+        Context::embedded(Arc::new(request), 1, EmbeddedState::new())
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("request_id", &self.request.id)
+            .field("flow_name", &self.request.flow)
+            .field("phase", &self.phase)
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
+    }
+}

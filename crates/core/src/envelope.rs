@@ -1,0 +1,282 @@
+//! A partially executed request on the wire, version 1.
+//!
+//! ```text
+//! offset  bytes
+//! 0       8      magic: "FAASFLOW"
+//! 8       2      version, big-endian: 1
+//! 10      4      length of the header, big-endian
+//! 14      …      header, JSON
+//! …       …      payload, raw
+//! …       …      state values, raw, in the order of the header's list
+//! ```
+//!
+//! The lengths of the raw sections stand in the header, and together they are the whole body: one byte
+//! more or less is malformed. Unknown fields of the header are ignored, an unknown version is refused.
+
+use std::sync::Arc;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use serde::{Deserialize, Serialize};
+
+use crate::context::{RequestId, RequestInfo, TraceContext};
+use crate::payload::Payload;
+use crate::plan::{Fingerprint, Position};
+use crate::state::{EmbeddedState, StateValue, ValueKind};
+
+/// The content type that tells an envelope from a fresh request.
+pub const CONTENT_TYPE: &str = "application/vnd.faasflow.envelope";
+/// The version written.
+pub const VERSION: u16 = 1;
+
+const MAGIC: &[u8; 8] = b"FAASFLOW";
+const PREAMBLE: usize = 14;
+/// Far above any real header, and small enough to parse without a thought.
+const MAX_HEADER: usize = 4 << 20;
+
+/// A partially executed request: what the next phase needs to know.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// What is fixed about the request.
+    pub request: Arc<RequestInfo>,
+    /// The phase to execute.
+    pub position: Position,
+    /// The definition that the position belongs to.
+    pub fingerprint: Fingerprint,
+    /// When it was sent, in milliseconds since the Unix epoch.
+    pub sent_ms: u64,
+    /// The output of the phase before.
+    pub payload: Payload,
+    /// The request's state, where it is embedded.
+    pub state: EmbeddedState,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    flow: String,
+    request: String,
+    position: Position,
+    fingerprint: Fingerprint,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    query: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    trace: TraceContext,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    callback_url: Option<String>,
+    started: u64,
+    sent: u64,
+    payload: Section,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    state: Vec<StateSection>,
+}
+
+/// Where the bytes are. A variant that is not known is an error: to read on without the bytes would lose them.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Section {
+    /// In this envelope, so many of them.
+    Inline(u64),
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateSection {
+    key: String,
+    kind: ValueKind,
+    value: Section,
+}
+
+fn is_default(trace: &TraceContext) -> bool {
+    *trace == TraceContext::default()
+}
+
+/// An envelope as it is sent: its parts in order, the large ones shared and not copied.
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    parts: Vec<Bytes>,
+}
+
+impl Encoded {
+    /// The parts that, one after the other, are the envelope.
+    #[must_use]
+    pub fn parts(&self) -> &[Bytes] {
+        &self.parts
+    }
+
+    /// The parts, taken out.
+    #[must_use]
+    pub fn into_parts(self) -> Vec<Bytes> {
+        self.parts
+    }
+
+    /// The size of the whole in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(Bytes::len).sum()
+    }
+
+    /// Never; for the sake of `len`.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The whole in one piece, which copies it.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        let mut whole = BytesMut::with_capacity(self.len());
+        self.parts.iter().for_each(|part| whole.put_slice(part));
+        whole.freeze()
+    }
+}
+
+impl Envelope {
+    /// Writes the envelope, version 1.
+    ///
+    /// # Panics
+    ///
+    /// Never in practice: the header holds nothing that JSON cannot.
+    #[must_use]
+    pub fn encode(&self) -> Encoded {
+        let request = &self.request;
+        let header = Header {
+            flow: request.flow.to_string(),
+            request: request.id.to_string(),
+            position: self.position,
+            fingerprint: self.fingerprint,
+            query: request.query.clone(),
+            headers: request.headers.iter().map(|(name, value)| (name.to_string(), latin1(value))).collect(),
+            content_type: self.payload.content_type_header().map(latin1),
+            trace: request.trace.clone(),
+            callback_url: request.callback_url.as_ref().map(Uri::to_string),
+            started: request.started_ms,
+            sent: self.sent_ms,
+            payload: Section::Inline(self.payload.len() as u64),
+            state: self
+                .state
+                .iter()
+                .map(|(key, value)| StateSection {
+                    key: key.clone(),
+                    kind: value.kind,
+                    value: Section::Inline(value.bytes.len() as u64),
+                })
+                .collect(),
+        };
+        let json = serde_json::to_vec(&header).expect("the header is plain data");
+        let mut head = BytesMut::with_capacity(PREAMBLE + json.len());
+        head.put_slice(MAGIC);
+        head.put_u16(VERSION);
+        head.put_u32(u32::try_from(json.len()).expect("headers are limited far below 4 GiB"));
+        head.put_slice(&json);
+
+        let mut parts = Vec::with_capacity(2 + self.state.len());
+        parts.push(head.freeze());
+        parts.push(self.payload.bytes().clone());
+        parts.extend(self.state.values().map(|value| value.bytes.clone()));
+        parts.retain(|part| !part.is_empty());
+        Encoded { parts }
+    }
+
+    /// Reads an envelope; payload and state share the memory of `body`.
+    ///
+    /// # Errors
+    ///
+    /// If it is not one, is of a version not known here, or is damaged. Nothing is reserved on the strength of
+    /// a length that the body does not have.
+    pub fn decode(body: &Bytes) -> Result<Envelope, EnvelopeError> {
+        let malformed = EnvelopeError::Malformed;
+        if body.len() < PREAMBLE || &body[..8] != MAGIC {
+            return Err(malformed("it does not start like an envelope"));
+        }
+        let version = u16::from_be_bytes([body[8], body[9]]);
+        if version != VERSION {
+            return Err(EnvelopeError::Version(version));
+        }
+        let length = u32::from_be_bytes([body[10], body[11], body[12], body[13]]) as usize;
+        if length > MAX_HEADER || length > body.len() - PREAMBLE {
+            return Err(malformed("its header is longer than the envelope"));
+        }
+        let mut rest = body.slice(PREAMBLE..);
+        let header: Header = serde_json::from_slice(&rest.split_to(length)).map_err(EnvelopeError::Header)?;
+
+        let mut section = |section: &Section| {
+            let Section::Inline(length) = *section;
+            match usize::try_from(length) {
+                Ok(length) if length <= rest.len() => Ok(rest.split_to(length)),
+                _ => Err(malformed("a section is longer than the envelope")),
+            }
+        };
+        let payload = section(&header.payload)?;
+        let mut state = EmbeddedState::new();
+        for entry in &header.state {
+            let value = StateValue { kind: entry.kind, bytes: section(&entry.value)? };
+            if state.insert(entry.key.clone(), value).is_some() {
+                return Err(malformed("a state key is there twice"));
+            }
+        }
+        if !rest.is_empty() {
+            return Err(malformed("there are bytes after its last section"));
+        }
+
+        let mut headers = HeaderMap::with_capacity(header.headers.len().min(1024));
+        for (name, value) in &header.headers {
+            let name = HeaderName::try_from(name).map_err(|_| malformed("it carries a header with a bad name"))?;
+            let value = from_latin1(value).ok_or(malformed("it carries a header with a bad value"))?;
+            headers.try_append(name, value).map_err(|_| malformed("it carries too many headers"))?;
+        }
+        let content_type = match &header.content_type {
+            Some(text) => Some(from_latin1(text).ok_or(malformed("its content type is none"))?),
+            None => None,
+        };
+        let callback_url = match &header.callback_url {
+            Some(text) => Some(text.parse().map_err(|_| malformed("its callback URL is none"))?),
+            None => None,
+        };
+        let request = RequestInfo {
+            id: RequestId::parse(&header.request).ok_or(malformed("its request id is none"))?,
+            flow: header.flow.into(),
+            query: header.query,
+            headers,
+            callback_url,
+            trace: header.trace,
+            started_ms: header.started,
+        };
+        Ok(Envelope {
+            request: Arc::new(request),
+            position: header.position,
+            fingerprint: header.fingerprint,
+            sent_ms: header.sent,
+            payload: Payload::new(payload).with_content_type_header(content_type),
+            state,
+        })
+    }
+}
+
+/// Header values are bytes; each becomes the character of its number, which loses nothing and is readable
+/// where they are ASCII.
+fn latin1(value: &HeaderValue) -> String {
+    value.as_bytes().iter().map(|&byte| char::from(byte)).collect()
+}
+
+fn from_latin1(text: &str) -> Option<HeaderValue> {
+    let bytes: Option<Vec<u8>> = text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect();
+    HeaderValue::from_bytes(&bytes?).ok()
+}
+
+/// A body that cannot be read as an envelope.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvelopeError {
+    /// It is damaged, or something else.
+    #[error("the envelope is malformed: {0}")]
+    Malformed(&'static str),
+    /// Its header is no JSON of the known form.
+    #[error("the envelope is malformed: its header cannot be read")]
+    Header(#[source] serde_json::Error),
+    /// It was written by a version not known here.
+    #[error("the envelope is of version {0}, only version 1 is known: deploy the same version of the flow everywhere")]
+    Version(u16),
+}

@@ -1,0 +1,93 @@
+//! What a handler can take besides its payload.
+
+use serde::de::DeserializeOwned;
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+
+mod fields;
+
+/// A type that a handler can take from the context of its request.
+///
+/// ```
+/// use faasflow_core::{Context, Error, FromContext, Result};
+///
+/// /// Who calls, by the header that the gateway's proxy sets.
+/// struct Tenant(String);
+///
+/// impl FromContext for Tenant {
+///     async fn from_context(context: &Context) -> Result<Tenant> {
+///         context.header("x-tenant").map(Tenant).ok_or_else(|| Error::refused("x-tenant is missing"))
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take `{Self}` from its context",
+    label = "not an extractor",
+    note = "before the payload, a handler takes `Context`, `Query<T>`, `State<T>` or a type that implements `FromContext`"
+)]
+pub trait FromContext: Sized {
+    /// Takes the value.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there, or not as it should be. A handler that needs it then fails.
+    fn from_context(context: &Context) -> impl Future<Output = Result<Self>> + Send;
+}
+
+impl FromContext for Context {
+    async fn from_context(context: &Context) -> Result<Context> {
+        Ok(context.clone())
+    }
+}
+
+/// The query of the first call as a `T`, refused with the reason if it is none.
+///
+/// A key that may be repeated is a `Vec`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromContext for Query<T> {
+    async fn from_context(context: &Context) -> Result<Query<T>> {
+        serde_html_form::from_str(&context.request().query)
+            .map(Query)
+            .map_err(|error| Error::refused(format!("the query is not as needed: {error}")))
+    }
+}
+
+/// Several values of the request's state at once: each field of the struct `T` is a key, read as by
+/// [`Context::get`]. An absent key is an error that names it, unless the field is an `Option` or has a default.
+///
+/// ```
+/// use faasflow_core::{Flow, State};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Progress { seen: u32, note: Option<String> }
+///
+/// let flow = Flow::builder()
+///     .modify(async |State(progress): State<Progress>, _: ()| format!("{} seen", progress.seen))
+///     .build();
+/// # assert!(flow.is_ok());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State<T>(pub T);
+
+impl<T: DeserializeOwned + Send> FromContext for State<T> {
+    async fn from_context(context: &Context) -> Result<State<T>> {
+        let Some(names) = fields::of::<T>() else {
+            return Err(Error::msg(format!(
+                "`State<{}>` needs a struct with named fields: each field is a key",
+                std::any::type_name::<T>()
+            )));
+        };
+        let mut object = serde_json::Map::new();
+        for &name in names {
+            if let Some(value) = context.get::<serde_json::Value>(name).await? {
+                object.insert(name.to_owned(), value);
+            }
+        }
+        T::deserialize(serde_json::Value::Object(object))
+            .map(State)
+            .map_err(|error| Error::from(error).context("the request's state is not as the handler needs it"))
+    }
+}

@@ -1,0 +1,233 @@
+//! A step that failed, and what a handler decides about it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::duration;
+use crate::error::{Error, Result};
+use crate::payload::{IntoPayload, NotText, NotTheJson, Payload};
+use crate::response::CallResponse;
+
+/// Why a step failed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// A handler returned an error.
+    Handler(Arc<Error>),
+    /// A handler panicked; the text is the panic's, for the log only.
+    Panic(String),
+    /// The function or callback could not be reached, or broke off; the text is for the log only.
+    Unreachable(String),
+    /// The function or callback did not answer in this time.
+    Timeout(Duration),
+    /// The function or callback answered with something else than success.
+    Response(CallResponse),
+    /// The answer was larger than this many bytes.
+    AnswerTooLarge(u64),
+    /// The invocation may take no longer: `write_timeout` is over.
+    Deadline(Duration),
+    /// The next phase cannot be queued, for good; the text says why and what to do.
+    Forward(String),
+}
+
+/// A step that failed: which one, why, and with what input.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    phase: usize,
+    step: usize,
+    name: Arc<str>,
+    kind: FailureKind,
+    payload: Payload,
+}
+
+impl Failure {
+    /// A failure of the step numbered `step`, called `name`, in the phase numbered `phase`, on `payload`.
+    #[must_use]
+    pub fn new(phase: usize, step: usize, name: Arc<str>, kind: FailureKind, payload: Payload) -> Failure {
+        Failure { phase, step, name, kind, payload }
+    }
+
+    /// The number of the phase, from 1.
+    #[must_use]
+    pub fn phase(&self) -> usize {
+        self.phase
+    }
+
+    /// The number of the step in the flow, from 1.
+    #[must_use]
+    pub fn step_number(&self) -> usize {
+        self.step
+    }
+
+    /// The step as messages name it, such as ``function `facedetect` ``.
+    #[must_use]
+    pub fn step(&self) -> &str {
+        &self.name
+    }
+
+    /// Why it failed.
+    #[must_use]
+    pub fn kind(&self) -> &FailureKind {
+        &self.kind
+    }
+
+    /// The payload that the step was given.
+    #[must_use]
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// What the function or callback answered, if that is why it failed.
+    #[must_use]
+    pub fn response(&self) -> Option<&CallResponse> {
+        match &self.kind {
+            FailureKind::Response(response) => Some(response),
+            _ => None,
+        }
+    }
+
+    /// The status that the function or callback answered with, if that is why it failed.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        self.response().map(CallResponse::status)
+    }
+
+    /// The error that a handler returned, if that is why it failed.
+    #[must_use]
+    pub fn error(&self) -> Option<&Error> {
+        match &self.kind {
+            FailureKind::Handler(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether time ran out.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.kind, FailureKind::Timeout(_) | FailureKind::Deadline(_))
+    }
+
+    /// Whether the function or callback could not be reached.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self.kind, FailureKind::Unreachable(_))
+    }
+
+    /// Whether a handler refused the request on purpose, with [`Error::refused`].
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.error().is_some_and(Error::is_refusal)
+    }
+
+    /// Why, in a few words fit for the caller: no internals, no addresses, no secrets.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match &self.kind {
+            FailureKind::Handler(error) => match error.public_reason() {
+                Some(reason) => reason.to_owned(),
+                None if error.downcast_ref::<NotTheJson>().is_some() => {
+                    "its input is not the JSON that it expects".to_owned()
+                }
+                None if error.downcast_ref::<NotText>().is_some() => "its input is not UTF-8 text".to_owned(),
+                None if error.is_temporary() => "the state manager cannot be reached".to_owned(),
+                None => "it returned an error".to_owned(),
+            },
+            FailureKind::Panic(_) => "it panicked".to_owned(),
+            FailureKind::Unreachable(_) => "it could not be reached".to_owned(),
+            FailureKind::Timeout(after) => format!("no answer within {}", duration::format(*after)),
+            FailureKind::Response(response) => format!("it answered {}", response.status()),
+            FailureKind::AnswerTooLarge(limit) => format!("its answer is larger than {limit} bytes"),
+            FailureKind::Deadline(after) => format!("the invocation took longer than {}", duration::format(*after)),
+            FailureKind::Forward(reason) => reason.clone(),
+        }
+    }
+
+    /// Ends the trouble: in a flow's failure handler the request is over, with 200 and this payload; in a
+    /// call's, the payload is the step's output and the flow goes on.
+    #[must_use]
+    pub fn recover(&self, payload: impl IntoPayload) -> Resolution {
+        Resolution::from_payload(payload, Resolution::Recovered)
+    }
+
+    /// Ends the request with 500 and this payload. From a call's failure handler as well: the flow's is
+    /// then not asked.
+    #[must_use]
+    pub fn reply(&self, payload: impl IntoPayload) -> Resolution {
+        Resolution::from_payload(payload, Resolution::Replied)
+    }
+
+    /// Decides nothing: it goes on as if there were no handler.
+    #[must_use]
+    pub fn decline(&self) -> Resolution {
+        Resolution::Declined
+    }
+}
+
+/// The failure for the log: with the internals that [`Failure::reason`] leaves out.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step {} ({}) failed: ", self.step, self.name)?;
+        match &self.kind {
+            FailureKind::Handler(error) => write!(f, "{error}"),
+            FailureKind::Panic(text) => write!(f, "it panicked: {text}"),
+            FailureKind::Unreachable(text) => write!(f, "it could not be reached: {text}"),
+            _ => f.write_str(&self.reason()),
+        }
+    }
+}
+
+/// What a failure handler decided.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Resolution {
+    /// See [`Failure::recover`].
+    Recovered(Payload),
+    /// See [`Failure::reply`].
+    Replied(Payload),
+    /// See [`Failure::decline`].
+    Declined,
+    /// The handler itself failed; the log gets its error, the failure stands.
+    Failed(Error),
+}
+
+impl Resolution {
+    fn from_payload(payload: impl IntoPayload, resolve: fn(Payload) -> Resolution) -> Resolution {
+        match payload.into_payload() {
+            Ok(payload) => resolve(payload),
+            Err(error) => Resolution::Failed(error),
+        }
+    }
+}
+
+/// What a failure handler may return: a [`Resolution`], or a result of one.
+#[diagnostic::on_unimplemented(
+    message = "a failure handler cannot return `{Self}`",
+    label = "not a resolution",
+    note = "return `failure.recover(payload)`, `failure.reply(payload)` or `failure.decline()`, or a `Result` of one"
+)]
+pub trait IntoResolution {
+    /// The resolution.
+    ///
+    /// # Errors
+    ///
+    /// The error that the handler returned.
+    fn into_resolution(self) -> Result<Resolution>;
+}
+
+impl IntoResolution for Resolution {
+    fn into_resolution(self) -> Result<Resolution> {
+        match self {
+            Resolution::Failed(error) => Err(error),
+            resolution => Ok(resolution),
+        }
+    }
+}
+
+impl IntoResolution for Result<Resolution, Error> {
+    fn into_resolution(self) -> Result<Resolution> {
+        self.and_then(Resolution::into_resolution)
+    }
+}

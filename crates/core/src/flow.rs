@@ -1,0 +1,308 @@
+//! The definition of a flow, and the builder that checks it.
+
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+use http::Uri;
+
+use crate::call::{Call, Callback};
+use crate::context::Context;
+use crate::definition_error::{DefinitionError, Fault};
+use crate::failure::{Failure, IntoResolution};
+use crate::handler::{
+    FailureFn, FinallyFn, Handler, IntoEnd, ModifierFn, erase_failure, erase_finally, erase_modifier,
+};
+use crate::outcome::Outcome;
+use crate::plan::Plan;
+use crate::state::StateManager;
+
+/// The definition of a flow: its steps in order, failure handler, finaliser and state manager. Built once
+/// at start-up, immutable, the same for every request.
+#[derive(Clone)]
+pub struct Flow(Arc<Inner>);
+
+struct Inner {
+    steps: Vec<Step>,
+    plan: Plan,
+    on_failure: Option<FailureFn>,
+    finally: Option<FinallyFn>,
+    state: Option<Arc<dyn StateManager>>,
+}
+
+/// One element of a flow.
+#[derive(Clone)]
+pub struct Step {
+    name: Arc<str>,
+    action: Action,
+}
+
+/// What a step does.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Action {
+    /// Calls a function.
+    Call(Call),
+    /// Runs inline code.
+    Modify(Modifier),
+    /// Sends the payload to a URL.
+    Callback(Callback),
+}
+
+/// Inline code as a step.
+#[derive(Clone)]
+pub struct Modifier {
+    pub(crate) run: ModifierFn,
+}
+
+impl Modifier {
+    /// Runs the code on a payload. A panic in it unwinds out of the future.
+    pub fn run(
+        &self,
+        context: Context,
+        payload: crate::payload::Payload,
+    ) -> crate::handler::BoxFuture<'static, crate::error::Result<crate::payload::Payload>> {
+        (self.run)(context, payload)
+    }
+}
+
+impl Step {
+    /// The step as messages name it, such as ``function `facedetect` ``.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What it does.
+    #[must_use]
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+}
+
+impl Flow {
+    /// Starts a definition.
+    pub fn builder() -> FlowBuilder {
+        FlowBuilder::default()
+    }
+
+    /// The steps, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.0.steps
+    }
+
+    /// The phases of the flow.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.0.plan
+    }
+
+    /// The failure handler, if there is one.
+    pub fn failure_handler(&self) -> Option<&FailureFn> {
+        self.0.on_failure.as_ref()
+    }
+
+    /// The finaliser, if there is one.
+    pub fn finaliser(&self) -> Option<&FinallyFn> {
+        self.0.finally.as_ref()
+    }
+
+    /// The state manager; `None` is the default, which keeps state in the envelope.
+    #[must_use]
+    pub fn state_manager(&self) -> Option<&Arc<dyn StateManager>> {
+        self.0.state.as_ref()
+    }
+}
+
+impl fmt::Debug for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Flow({})", self.0.plan.shape())
+    }
+}
+
+/// Collects the steps of a flow; [`build`](FlowBuilder::build) checks them all at once.
+#[derive(Default)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct FlowBuilder {
+    steps: Vec<(Step, &'static Location<'static>)>,
+    on_failure: Option<FailureFn>,
+    finally: Option<FinallyFn>,
+    state: Option<Arc<dyn StateManager>>,
+    faults: Vec<Fault>,
+}
+
+impl FlowBuilder {
+    /// Calls a function: a name, or a [`Call`] with options.
+    #[track_caller]
+    pub fn apply(self, call: impl Into<Call>) -> FlowBuilder {
+        let call = call.into();
+        let name = format!("function `{}`", call.function);
+        self.step(name, Action::Call(call), Location::caller())
+    }
+
+    /// Runs inline code: see [`Handler`].
+    #[track_caller]
+    pub fn modify<M, H: Handler<M>>(self, handler: H) -> FlowBuilder {
+        let location = Location::caller();
+        let name = modifier_name(std::any::type_name::<H>(), location);
+        self.step(name, Action::Modify(Modifier { run: erase_modifier(handler) }), location)
+    }
+
+    /// Sends the payload to a URL, or a [`Callback`] with options. The payload goes on unchanged.
+    #[track_caller]
+    pub fn callback(self, callback: impl Into<Callback>) -> FlowBuilder {
+        let callback = callback.into();
+        self.step(callback_name(&callback.url), Action::Callback(callback), Location::caller())
+    }
+
+    /// Decides about a request in which a step has failed: see [`Failure`].
+    #[track_caller]
+    pub fn on_failure<F, Fut>(mut self, handler: F) -> FlowBuilder
+    where
+        F: Fn(Context, Failure) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: IntoResolution,
+    {
+        if self.on_failure.is_some() {
+            self.once("on_failure", Location::caller());
+        }
+        self.on_failure = Some(erase_failure(handler));
+        self
+    }
+
+    /// Runs at the end of a request, however it ended, once per delivery that ends it.
+    #[track_caller]
+    pub fn finally<F, Fut>(mut self, handler: F) -> FlowBuilder
+    where
+        F: Fn(Context, Outcome) -> Fut + Send + Sync + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: IntoEnd,
+    {
+        if self.finally.is_some() {
+            self.once("finally", Location::caller());
+        }
+        self.finally = Some(erase_finally(handler));
+        self
+    }
+
+    /// Keeps the state of requests in this manager, rather than in their envelopes.
+    #[track_caller]
+    pub fn state(mut self, manager: impl StateManager) -> FlowBuilder {
+        if self.state.is_some() {
+            self.once("state", Location::caller());
+        }
+        self.state = Some(Arc::new(manager));
+        self
+    }
+
+    /// Checks the definition and plans its phases.
+    ///
+    /// # Errors
+    ///
+    /// All that is wrong, at once, each fault with the step it is in.
+    pub fn build(mut self) -> Result<Flow, DefinitionError> {
+        let mut steps = Vec::with_capacity(self.steps.len());
+        for (index, (mut step, location)) in self.steps.into_iter().enumerate() {
+            for text in check(&mut step.action) {
+                self.faults.push(Fault::in_step(index + 1, &step.name, location, text));
+            }
+            steps.push(step);
+        }
+        if steps.is_empty() {
+            self.faults.insert(0, Fault::of_flow("it has no step: add one with `apply`, `modify` or `callback`"));
+        }
+        if !self.faults.is_empty() {
+            return Err(DefinitionError::new(self.faults));
+        }
+        let plan = Plan::of(steps.iter().map(Step::action));
+        Ok(Flow(Arc::new(Inner { steps, plan, on_failure: self.on_failure, finally: self.finally, state: self.state })))
+    }
+
+    fn step(mut self, name: String, action: Action, location: &'static Location<'static>) -> FlowBuilder {
+        self.steps.push((Step { name: name.into(), action }, location));
+        self
+    }
+
+    fn once(&mut self, what: &str, location: &Location<'_>) {
+        self.faults.push(Fault::of_flow(format!(
+            "`{what}` is said twice, again at {}:{}: a flow has one",
+            location.file(),
+            location.line()
+        )));
+    }
+}
+
+/// A modifier is called what its function is called; a closure, which has no name, where it stands.
+fn modifier_name(type_name: &str, location: &Location<'_>) -> String {
+    match type_name.rsplit("::").next() {
+        Some(name) if !name.is_empty() && !name.contains(['{', '<', '>', '(']) => format!("modifier `{name}`"),
+        _ => {
+            let file = location.file().rsplit(['/', '\\']).next().unwrap_or_default();
+            format!("modifier at {file}:{}", location.line())
+        }
+    }
+}
+
+/// Host only: the rest of a URL may hold secrets, and names end up in answers.
+fn callback_name(url: &str) -> String {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = host.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    format!("callback to `{host}`")
+}
+
+fn check(action: &mut Action) -> Vec<String> {
+    match action {
+        Action::Modify(_) => Vec::new(),
+        Action::Call(call) => {
+            let mut faults = std::mem::take(&mut call.request.faults);
+            if let Err(text) = check_function_name(&call.function) {
+                faults.insert(0, text);
+            }
+            faults
+        }
+        Action::Callback(callback) => {
+            let mut faults = std::mem::take(&mut callback.request.faults);
+            match parse_url(&callback.url) {
+                Ok(target) => callback.target = target,
+                Err(text) => faults.insert(0, text),
+            }
+            faults
+        }
+    }
+}
+
+/// A name that OpenFaaS routes: `[-a-zA-Z_0-9.]+`.
+fn check_function_name(name: &str) -> Result<(), String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if name.is_empty() {
+        Err("the function's name is empty".to_owned())
+    } else if name.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err(format!("`{name}` is not a function's name: letters, digits, `-`, `_` and `.` only"))
+    }
+}
+
+/// Reads an absolute `http` or `https` URL; without a scheme it is `http`.
+///
+/// # Errors
+///
+/// What is wrong with it, as a text that does not repeat credentials.
+pub fn parse_url(url: &str) -> Result<Uri, String> {
+    let url = url.trim();
+    let absolute = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let uri: Uri = absolute.parse().map_err(|error| format!("its URL cannot be read: {error}"))?;
+    match uri.scheme_str() {
+        Some("http" | "https") => {}
+        scheme => return Err(format!("its URL has the scheme `{}`: only http and https", scheme.unwrap_or_default())),
+    }
+    match uri.authority() {
+        Some(authority) if authority.as_str().contains('@') => {
+            Err("its URL holds credentials, which end up in logs: send them with `header_with`".to_owned())
+        }
+        Some(authority) if !authority.host().is_empty() => Ok(uri),
+        _ => Err("its URL names no host".to_owned()),
+    }
+}

@@ -1,0 +1,103 @@
+//! The headers that flows speak, and which of a caller's headers go on to functions.
+
+use http::header::{self, HeaderMap, HeaderName};
+
+/// The request id, in and out and onwards.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-faasflow-request-id");
+/// Where the end of a request is to be reported; on a fresh request.
+pub const CALLBACK_URL: HeaderName = HeaderName::from_static("x-faasflow-callback-url");
+/// How a request ended: an [`Outcome`](crate::Outcome).
+pub const OUTCOME: HeaderName = HeaderName::from_static("x-faasflow-outcome");
+/// The id that the gateway gives an invocation (OpenFaaS).
+pub const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
+/// The HMAC over a body: `sha256=<hex>` (the form of WebSub, as `faas-cli invoke --sign` sends it).
+pub const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature");
+/// The same on every attempt of one step, so that a function can recognise a repetition
+/// (draft-ietf-httpapi-idempotency-key-header).
+pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// W3C Trace Context.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// W3C Trace Context.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Headers that belong to one hop or one invocation, to the body, or to the gateway, and so are not the
+/// caller's own.
+const NOT_CARRIED: [&str; 26] = [
+    // One hop's (RFC 9110, 7.6.1).
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "expect",
+    "host",
+    // The body's: each step's body has its own.
+    "content-length",
+    "content-encoding",
+    "content-md5",
+    "content-range",
+    "digest",
+    "accept-encoding",
+    // The invocation's, set by the gateway and the queue.
+    "x-call-id",
+    "x-start-time",
+    "x-served-by",
+    "x-callback-url",
+    "x-duration-seconds",
+    "x-hub-signature",
+    "x-timeout",
+    "idempotency-key",
+    "x-retry",
+];
+
+/// The headers of a fresh request that stay with it to its end: the caller's own. The prefix `x-faasflow-` and
+/// the trace context are carried in their own places.
+#[must_use]
+pub fn carried(headers: &HeaderMap) -> HeaderMap {
+    let mut carried = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        if is_carried(name) {
+            carried.append(name.clone(), value.clone());
+        }
+    }
+    carried
+}
+
+fn is_carried(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    !(NOT_CARRIED.contains(&name)
+        || name.starts_with("x-faasflow-")
+        || name.starts_with("x-forwarded-")
+        || name == TRACEPARENT.as_str()
+        || name == TRACESTATE.as_str())
+}
+
+/// Whether a carried header goes on to functions. The content type does not: each payload has its own.
+#[must_use]
+pub fn goes_to_functions(name: &HeaderName) -> bool {
+    name != header::CONTENT_TYPE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_callers_own_headers_are_carried_and_no_others() {
+        let mut headers = HeaderMap::new();
+        for name in ["accept", "authorization", "content-type", "x-tenant", "cookie"] {
+            headers.insert(HeaderName::from_static(name), "own".parse().unwrap());
+        }
+        for name in NOT_CARRIED.into_iter().chain(["x-faasflow-request-id", "x-forwarded-for", "traceparent"]) {
+            headers.insert(HeaderName::from_static(name), "not".parse().unwrap());
+        }
+        headers.append("x-tenant", "own".parse().unwrap());
+        let carried = carried(&headers);
+        assert_eq!(carried.len(), 6);
+        assert!(carried.values().all(|value| value == "own"));
+    }
+}

@@ -1,0 +1,47 @@
+use std::fmt;
+use std::str::FromStr;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Every step succeeded.
+    Success,
+    /// A step failed, and the flow's failure handler recovered.
+    Recovered,
+    /// A step failed, and that was the end.
+    Failure,
+}
+
+impl Outcome {
+    /// The word for it in headers and logs: `success`, `recovered` or `failure`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Success => "success",
+            Outcome::Recovered => "recovered",
+            Outcome::Failure => "failure",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Outcome {
+    type Err = UnknownOutcome;
+
+    fn from_str(text: &str) -> Result<Outcome, UnknownOutcome> {
+        [Outcome::Success, Outcome::Recovered, Outcome::Failure]
+            .into_iter()
+            .find(|outcome| outcome.as_str() == text)
+            .ok_or_else(|| UnknownOutcome(text.to_owned()))
+    }
+}
+
+/// A word that names no [`Outcome`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no outcome: expected `success`, `recovered` or `failure`")]
+pub struct UnknownOutcome(String);

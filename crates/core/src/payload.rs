@@ -1,0 +1,250 @@
+//! What travels from step to step, and how typed values become it and are read from it.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Result};
+
+/// The bytes that travel from step to step, with their content type.
+///
+/// Cloning shares the bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Payload {
+    bytes: Bytes,
+    content_type: Option<HeaderValue>,
+}
+
+impl Payload {
+    /// A payload of unstated type; on the wire that is `application/octet-stream`.
+    #[must_use]
+    pub fn new(bytes: impl Into<Bytes>) -> Payload {
+        Payload { bytes: bytes.into(), content_type: None }
+    }
+
+    /// Nothing, of no type.
+    #[must_use]
+    pub fn empty() -> Payload {
+        Payload::default()
+    }
+
+    /// States the content type, such as `image/jpeg`.
+    ///
+    /// # Panics
+    ///
+    /// If the text holds bytes that no header may hold (control characters or a line break).
+    #[must_use]
+    pub fn with_content_type(mut self, content_type: impl AsRef<str>) -> Payload {
+        let text = content_type.as_ref();
+        self.content_type =
+            Some(HeaderValue::from_str(text).unwrap_or_else(|_| panic!("`{text:?}` cannot be a content type")));
+        self
+    }
+
+    /// The same bytes under a content type taken from a header, if there is one.
+    #[must_use]
+    pub fn with_content_type_header(mut self, content_type: Option<HeaderValue>) -> Payload {
+        self.content_type = content_type;
+        self
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Takes the bytes out.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// How many bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The content type as text, where it is stated and readable.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.content_type.as_ref().and_then(|value| value.to_str().ok())
+    }
+
+    /// The content type as it goes into a header.
+    #[must_use]
+    pub fn content_type_header(&self) -> Option<&HeaderValue> {
+        self.content_type.as_ref()
+    }
+
+    /// Reads the bytes as JSON, whatever the content type says.
+    ///
+    /// # Errors
+    ///
+    /// If they are not the JSON of a `T`.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(&self.bytes).map_err(|source| Error::from(NotTheJson { source }))
+    }
+
+    /// What a handler made of this payload: bytes that it only handed on keep their content type.
+    pub(crate) fn hand_on(&self, made: Payload) -> Payload {
+        let same = made.bytes.as_ptr() == self.bytes.as_ptr() && made.len() == self.len() && !made.is_empty();
+        match made.content_type {
+            None if same => made.with_content_type_header(self.content_type.clone()),
+            _ => made,
+        }
+    }
+}
+
+/// A payload that was not the JSON its handler asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the payload is not the JSON expected")]
+pub struct NotTheJson {
+    #[source]
+    source: serde_json::Error,
+}
+
+/// A payload that was not the text its handler asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the payload is not UTF-8 text")]
+pub struct NotText {
+    #[source]
+    source: std::str::Utf8Error,
+}
+
+/// A payload as JSON: read on the way in, written on the way out as `application/json`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+/// A type that a handler can take its payload as.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take its payload as `{Self}`",
+    label = "not a payload",
+    note = "the last parameter of a handler is its payload: `Bytes`, `String`, `Json<T>`, `Payload`, or `()` to ignore it",
+    note = "`Context`, `Query<T>` and `State<T>` come before it"
+)]
+pub trait FromPayload: Sized {
+    /// Reads the payload.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is not what the type needs.
+    fn from_payload(payload: Payload) -> Result<Self>;
+}
+
+impl FromPayload for Payload {
+    fn from_payload(payload: Payload) -> Result<Payload> {
+        Ok(payload)
+    }
+}
+
+impl FromPayload for Bytes {
+    fn from_payload(payload: Payload) -> Result<Bytes> {
+        Ok(payload.bytes)
+    }
+}
+
+/// Fails unless the bytes are UTF-8.
+impl FromPayload for String {
+    fn from_payload(payload: Payload) -> Result<String> {
+        match std::str::from_utf8(&payload.bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(source) => Err(NotText { source }.into()),
+        }
+    }
+}
+
+/// Fails unless the bytes are the JSON of a `T`. The content type is not looked at: many functions state none.
+impl<T: DeserializeOwned> FromPayload for Json<T> {
+    fn from_payload(payload: Payload) -> Result<Json<T>> {
+        payload.json().map(Json)
+    }
+}
+
+/// Ignores the payload.
+impl FromPayload for () {
+    fn from_payload(_: Payload) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// A type that a handler can return as the next payload.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    label = "not a payload",
+    note = "return `Bytes`, `Vec<u8>`, `String`, `Json<T>`, `Payload`, `()`, or a `Result` of one with `faasflow::Error`"
+)]
+pub trait IntoPayload {
+    /// Makes the payload.
+    ///
+    /// # Errors
+    ///
+    /// If the value cannot be written, or was an error.
+    fn into_payload(self) -> Result<Payload>;
+}
+
+impl IntoPayload for Payload {
+    fn into_payload(self) -> Result<Payload> {
+        Ok(self)
+    }
+}
+
+/// Bytes that the handler was given keep their content type; new ones have none.
+impl IntoPayload for Bytes {
+    fn into_payload(self) -> Result<Payload> {
+        Ok(Payload::new(self))
+    }
+}
+
+impl IntoPayload for Vec<u8> {
+    fn into_payload(self) -> Result<Payload> {
+        Ok(Payload::new(self))
+    }
+}
+
+/// `text/plain; charset=utf-8`.
+impl IntoPayload for String {
+    fn into_payload(self) -> Result<Payload> {
+        Ok(Payload::new(self).with_content_type_header(Some(TEXT)))
+    }
+}
+
+/// `text/plain; charset=utf-8`.
+impl IntoPayload for &'static str {
+    fn into_payload(self) -> Result<Payload> {
+        Ok(Payload::new(self).with_content_type_header(Some(TEXT)))
+    }
+}
+
+/// An empty payload.
+impl IntoPayload for () {
+    fn into_payload(self) -> Result<Payload> {
+        Ok(Payload::empty())
+    }
+}
+
+/// `application/json`.
+impl<T: Serialize> IntoPayload for Json<T> {
+    fn into_payload(self) -> Result<Payload> {
+        let bytes = serde_json::to_vec(&self.0).map_err(|error| Error::from(error).context("cannot write JSON"))?;
+        Ok(Payload::new(bytes).with_content_type_header(Some(JSON)))
+    }
+}
+
+// One error type only: it is what lets `?` in an `async` closure infer its type.
+impl<T: IntoPayload> IntoPayload for Result<T, Error> {
+    fn into_payload(self) -> Result<Payload> {
+        self.and_then(T::into_payload)
+    }
+}
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");

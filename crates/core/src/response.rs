@@ -1,0 +1,50 @@
+use http::{HeaderMap, StatusCode};
+
+use crate::payload::Payload;
+
+/// What a function or a callback answered.
+#[derive(Clone, Debug)]
+pub struct CallResponse {
+    status: StatusCode,
+    headers: HeaderMap,
+    payload: Payload,
+}
+
+impl CallResponse {
+    /// A response of these parts. The payload's content type is that of the `Content-Type` header.
+    #[must_use]
+    pub fn new(status: StatusCode, headers: HeaderMap, body: bytes::Bytes) -> CallResponse {
+        let content_type = headers.get(http::header::CONTENT_TYPE).cloned();
+        CallResponse { status, headers, payload: Payload::new(body).with_content_type_header(content_type) }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// A header as text, where it is there and readable.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The body with its content type.
+    #[must_use]
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// Takes the body out.
+    #[must_use]
+    pub fn into_payload(self) -> Payload {
+        self.payload
+    }
+}

@@ -1,0 +1,138 @@
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// When and how often a call is tried again.
+///
+/// ```
+/// use std::time::Duration;
+/// use faasflow_core::{Call, Retry};
+///
+/// let call = Call::new("ocr").retry(Retry::attempts(5).initial_delay(Duration::from_millis(100)));
+/// ```
+///
+/// Between attempts it waits exponentially longer, from the initial delay up to the longest, with jitter, and
+/// at least as long as a `Retry-After` of the answer says. All attempts together stay within the invocation's
+/// `write_timeout`. A function may see a call more than once; each attempt carries the same `Idempotency-Key`.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct Retry {
+    attempts: u32,
+    initial_delay: Duration,
+    max_delay: Duration,
+    statuses: Vec<StatusCode>,
+    unreachable: bool,
+    timeouts: bool,
+}
+
+impl Retry {
+    /// One attempt only. The default of a call.
+    pub fn never() -> Retry {
+        Retry::attempts(1)
+    }
+
+    /// At most so many attempts in all (0 counts as 1): on 408, 425, 429, 502, 503 and 504, on functions
+    /// that cannot be reached, and on timeouts; the first wait about 100 ms, none over 10 s.
+    pub fn attempts(attempts: u32) -> Retry {
+        Retry {
+            attempts: attempts.max(1),
+            initial_delay: Duration::from_millis(100),
+            max_delay: Duration::from_secs(10),
+            statuses: [408, 425, 429, 502, 503, 504].into_iter().filter_map(|s| StatusCode::from_u16(s).ok()).collect(),
+            unreachable: true,
+            timeouts: true,
+        }
+    }
+
+    /// About how long to wait before the second attempt; it doubles from there.
+    pub fn initial_delay(mut self, delay: Duration) -> Retry {
+        self.initial_delay = delay;
+        self
+    }
+
+    /// The longest wait between two attempts.
+    pub fn max_delay(mut self, delay: Duration) -> Retry {
+        self.max_delay = delay;
+        self
+    }
+
+    /// The statuses to try again on, instead of the usual ones.
+    pub fn on_statuses(mut self, statuses: impl IntoIterator<Item = StatusCode>) -> Retry {
+        self.statuses = statuses.into_iter().collect();
+        self
+    }
+
+    /// Whether to try again when the function cannot be reached or breaks off.
+    pub fn on_unreachable(mut self, retry: bool) -> Retry {
+        self.unreachable = retry;
+        self
+    }
+
+    /// Whether to try again when the function did not answer in time.
+    pub fn on_timeout(mut self, retry: bool) -> Retry {
+        self.timeouts = retry;
+        self
+    }
+
+    /// How many attempts in all.
+    #[must_use]
+    pub fn max_attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Whether this status is one to try again on.
+    #[must_use]
+    pub fn retries_status(&self, status: StatusCode) -> bool {
+        self.statuses.contains(&status)
+    }
+
+    /// Whether an unreachable function is tried again.
+    #[must_use]
+    pub fn retries_unreachable(&self) -> bool {
+        self.unreachable
+    }
+
+    /// Whether a timeout is tried again.
+    #[must_use]
+    pub fn retries_timeout(&self) -> bool {
+        self.timeouts
+    }
+
+    /// How long to wait after the attempt numbered `attempt` (from 1), where `random` is a number in [0, 1).
+    ///
+    /// Half of the exponential delay is fixed and half is jitter, so that callers who failed together do not
+    /// come back together, and none comes back at once.
+    #[must_use]
+    pub fn delay(&self, attempt: u32, random: f64, retry_after: Option<Duration>) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(30);
+        let full = self.initial_delay.saturating_mul(1 << doublings).min(self.max_delay);
+        let jittered = full.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0);
+        jittered.max(retry_after.unwrap_or_default())
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry::never()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_the_longest_and_are_jittered() {
+        let retry = Retry::attempts(9).initial_delay(Duration::from_millis(100)).max_delay(Duration::from_secs(1));
+        assert_eq!(retry.delay(1, 0.0, None), Duration::from_millis(50));
+        assert_eq!(retry.delay(1, 1.0, None), Duration::from_millis(100));
+        assert_eq!(retry.delay(3, 1.0, None), Duration::from_millis(400));
+        assert_eq!(retry.delay(60, 1.0, None), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn retry_after_is_a_lower_bound() {
+        let retry = Retry::attempts(3);
+        assert_eq!(retry.delay(1, 1.0, Some(Duration::from_secs(7))), Duration::from_secs(7));
+    }
+}
