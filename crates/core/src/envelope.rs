@@ -34,6 +34,9 @@ const PREAMBLE: usize = 14;
 /// Far above any real header, and small enough to parse without a thought.
 const MAX_HEADER: usize = 4 << 20;
 
+/// A shape is for the log only; a flow of a thousand steps must not pay for it in every envelope.
+const MAX_SHAPE: usize = 4096;
+
 /// A partially executed request: what the next phase needs to know.
 #[derive(Clone, Debug)]
 pub struct Envelope {
@@ -43,6 +46,8 @@ pub struct Envelope {
     pub position: Position,
     /// The definition that the position belongs to.
     pub fingerprint: Fingerprint,
+    /// The shape of that definition, for those who must find out why it does not fit; the first 4,096 bytes of it.
+    pub shape: String,
     /// When it was sent, in milliseconds since the Unix epoch.
     pub sent_ms: u64,
     /// The output of the phase before.
@@ -57,6 +62,8 @@ struct Header {
     request: String,
     position: Position,
     fingerprint: Fingerprint,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    shape: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     query: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -147,6 +154,7 @@ impl Envelope {
             request: request.id.to_string(),
             position: self.position,
             fingerprint: self.fingerprint,
+            shape: self.shape[..self.shape.floor_char_boundary(MAX_SHAPE)].to_owned(),
             query: request.query.clone(),
             headers: request.headers.iter().map(|(name, value)| (name.to_string(), latin1(value))).collect(),
             content_type: self.payload.content_type_header().map(latin1),
@@ -248,6 +256,7 @@ impl Envelope {
             request: Arc::new(request),
             position: header.position,
             fingerprint: header.fingerprint,
+            shape: header.shape,
             sent_ms: header.sent,
             payload: Payload::new(payload).with_content_type_header(content_type),
             state,

@@ -24,7 +24,7 @@ pub enum FailureKind {
     /// The function or callback did not answer in this time.
     Timeout(Duration),
     /// The function or callback answered with something else than success.
-    Response(CallResponse),
+    Response(Box<CallResponse>),
     /// The answer was larger than this many bytes.
     AnswerTooLarge(u64),
     /// The invocation may take no longer: `write_timeout` is over.

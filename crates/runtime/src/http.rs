@@ -7,6 +7,22 @@ mod body;
 mod client;
 mod server;
 
-pub use body::{ReadBodyError, read_body};
+use std::time::{Duration, SystemTime};
+
+use ::http::{HeaderMap, header};
+
+pub use body::{ReadBodyError, body_of_parts, read_body};
 pub use client::{HttpClient, HttpError};
 pub use server::{ServerOptions, serve};
+
+/// How long a `Retry-After` header asks to wait, given in seconds or as a date (RFC 9110, 10.2.3); `None` if there
+/// is none that can be read.
+#[must_use]
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}

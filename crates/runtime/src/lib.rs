@@ -1,2 +1,21 @@
-//! Under construction.
+//! The flow function: receives a request or an envelope, executes one phase, responds or forwards.
+
+pub mod config;
 pub mod http;
+pub mod log;
+
+mod caller;
+mod deadline;
+mod error;
+mod execute;
+mod forward;
+mod function;
+mod request;
+mod respond;
+mod serve;
+
+pub use config::Config;
+pub use error::StartError;
+pub use forward::{Forward, ForwardError, Forwarder};
+pub use function::FlowFunction;
+pub use serve::serve;

@@ -1,7 +1,11 @@
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body::Body;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
 /// Why a body was not read to its end.
@@ -15,15 +19,11 @@ pub enum ReadBodyError {
         limit: u64,
     },
     /// The body did not arrive in time.
-    #[error("the body did not arrive within {}", humantime(*.0))]
+    #[error("the body did not arrive within {}", faasflow_core::duration::format(*.0))]
     TooSlow(Duration),
     /// The peer broke off.
     #[error("the body broke off")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-fn humantime(duration: Duration) -> String {
-    faasflow_core::duration::format(duration)
 }
 
 /// Reads a body to its end.
@@ -81,6 +81,34 @@ where
         }
     }
     Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// A body of known length in several parts, none of which is copied.
+pub fn body_of_parts(mut parts: Vec<Bytes>) -> axum::body::Body {
+    match parts.len() {
+        0 => axum::body::Body::empty(),
+        1 => axum::body::Body::from(parts.remove(0)),
+        _ => axum::body::Body::new(Parts(parts.into())),
+    }
+}
+
+struct Parts(VecDeque<Bytes>);
+
+impl Body for Parts {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|part| Ok(Frame::data(part))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|part| part.len() as u64).sum())
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,281 @@
+//! The settings of a flow function, as OpenFaaS gives them: environment variables.
+//!
+//! This module and nothing else in the crate reads the environment.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use faasflow_core::signature::Keys;
+use faasflow_core::{Method, duration};
+use http::Uri;
+
+mod parse;
+
+/// Where secrets are mounted, unless `secret_mount_path` says otherwise.
+pub const SECRETS: &str = "/var/openfaas/secrets";
+/// The secret that holds the keys for signing, one per line.
+pub const HMAC_SECRET: &str = "faasflow-hmac-secret";
+
+/// The settings of a flow function.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The name under which the flow function is deployed.
+    pub workflow_name: String,
+    /// The address of the gateway, with its scheme and without a path.
+    pub gateway: Uri,
+    /// Whether envelopes are signed and verified.
+    pub enable_hmac: bool,
+    /// Whether fresh requests are verified too.
+    pub verify_request: bool,
+    /// Whether traces are exported.
+    pub enable_tracing: bool,
+    /// Where traces are exported to.
+    pub trace_server: String,
+    /// Whether payloads between phases are always kept in the state manager.
+    pub intermediate_storage: bool,
+    /// How long a request may take to arrive.
+    pub read_timeout: Duration,
+    /// How long one phase may take.
+    pub write_timeout: Duration,
+    /// Whether debug lines are logged.
+    pub write_debug: bool,
+    /// Whether the log lines of an invocation are put before its output.
+    pub combine_output: bool,
+    /// The method for calls that set none.
+    pub default_method: Method,
+    /// The largest envelope that the gateway's queue takes, in bytes.
+    pub envelope_limit: u64,
+    /// The largest body that is read, of a request or an answer, in bytes.
+    pub max_body: u64,
+    /// The address to listen on.
+    pub host: String,
+    /// The port to listen on.
+    pub port: u16,
+    /// Where secrets are mounted.
+    pub secret_mount_path: PathBuf,
+    /// Which log lines are written, in the syntax of `RUST_LOG`.
+    pub log_filter: String,
+}
+
+/// A setting: what it is called and means, its value, and where that came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The name of the variable.
+    pub name: &'static str,
+    /// The value in force, as text.
+    pub value: String,
+    /// Where it came from: `default`, or what the lookup said.
+    pub origin: String,
+    /// What it means.
+    pub about: &'static str,
+}
+
+/// A value that a lookup found, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The value as text.
+    pub value: String,
+    /// Where it was found, such as `environment` or `flow.yml`.
+    pub origin: String,
+}
+
+/// Name, default and meaning of every setting.
+const SETTINGS: [(&str, &str, &str); 18] = [
+    ("workflow_name", "", "name under which the flow function is deployed (default: OPENFAAS_NAME)"),
+    ("gateway", "gateway:8080", "address of the gateway; scheme optional, https supported"),
+    ("enable_hmac", "true", "sign and verify envelopes"),
+    ("verify_request", "false", "verify fresh requests too"),
+    ("enable_tracing", "false", "export traces"),
+    ("trace_server", "jaegertracing:4317", "where traces go, by OTLP"),
+    ("intermediate_storage", "false", "keep payloads between phases in the state manager always"),
+    ("read_timeout", "10s", "how long a request may take to arrive"),
+    ("write_timeout", "60s", "how long one phase may take"),
+    ("write_debug", "false", "debug lines in the log"),
+    ("combine_output", "false", "put the log lines of an invocation before its output"),
+    ("default_method", "POST", "method for calls that set none"),
+    ("envelope_limit", "256000", "largest envelope that the gateway's queue takes"),
+    ("max_body", "64MiB", "largest body that is read, of a request or an answer"),
+    ("host", "0.0.0.0", "address to listen on"),
+    ("port", "8080", "port to listen on"),
+    ("secret_mount_path", SECRETS, "where secrets are mounted"),
+    ("RUST_LOG", "", "which log lines are written (default: info, or debug with write_debug)"),
+];
+
+impl Config {
+    /// Reads the settings from the environment of the process.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, at once: each variable, its value and what is accepted.
+    pub fn from_env() -> Result<Config, ConfigError> {
+        Config::load(|name| {
+            #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+            let value = std::env::var_os(name)?;
+            let value = value.to_string_lossy().into_owned();
+            Some(Found { value, origin: "environment".to_owned() })
+        })
+    }
+
+    /// Reads the settings from whatever `lookup` looks in. An empty value is as good as none.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, at once: each variable, its value and what is accepted.
+    pub fn load(lookup: impl Fn(&str) -> Option<Found>) -> Result<Config, ConfigError> {
+        let mut faults = Vec::new();
+        let mut read = Reader { lookup: &lookup, faults: &mut faults };
+
+        let workflow_name = read.text("workflow_name").or_else(|| read.text("OPENFAAS_NAME"));
+        let config = Config {
+            workflow_name: workflow_name.unwrap_or_default(),
+            gateway: read.parsed("gateway", "gateway:8080", parse::base_url).unwrap_or_default(),
+            enable_hmac: read.parsed("enable_hmac", "true", parse::boolean).unwrap_or(true),
+            verify_request: read.parsed("verify_request", "false", parse::boolean).unwrap_or(false),
+            enable_tracing: read.parsed("enable_tracing", "false", parse::boolean).unwrap_or(false),
+            trace_server: read.text("trace_server").unwrap_or_else(|| "jaegertracing:4317".to_owned()),
+            intermediate_storage: read.parsed("intermediate_storage", "false", parse::boolean).unwrap_or(false),
+            read_timeout: read.parsed("read_timeout", "10s", parse::timeout).unwrap_or_default(),
+            write_timeout: read.parsed("write_timeout", "60s", parse::timeout).unwrap_or_default(),
+            write_debug: read.parsed("write_debug", "false", parse::boolean).unwrap_or(false),
+            combine_output: read.parsed("combine_output", "false", parse::boolean).unwrap_or(false),
+            default_method: read.parsed("default_method", "POST", parse::method).unwrap_or(Method::POST),
+            envelope_limit: read.parsed("envelope_limit", "256000", parse::bytes).unwrap_or_default(),
+            max_body: read.parsed("max_body", "64MiB", parse::bytes).unwrap_or_default(),
+            host: read.text("host").unwrap_or_else(|| "0.0.0.0".to_owned()),
+            port: read.parsed("port", "8080", parse::port).unwrap_or_default(),
+            secret_mount_path: read.text("secret_mount_path").unwrap_or_else(|| SECRETS.to_owned()).into(),
+            log_filter: read.text("RUST_LOG").unwrap_or_default(),
+        };
+        config.check(&mut faults);
+        if faults.is_empty() { Ok(config) } else { Err(ConfigError { faults }) }
+    }
+
+    fn check(&self, faults: &mut Vec<String>) {
+        if self.workflow_name.is_empty() {
+            faults.push(
+                "the flow's own name is not known: set `workflow_name` to the name that it is deployed under, \
+                 such as `workflow_name=my-flow`"
+                    .to_owned(),
+            );
+        } else if !self.workflow_name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+            faults.push(format!(
+                "`workflow_name` is `{}`: a function's name has letters, digits, `-`, `_` and `.` only",
+                self.workflow_name
+            ));
+        }
+        if self.verify_request && !self.enable_hmac {
+            faults.push(
+                "`verify_request` is `true` while `enable_hmac` is `false`: nothing could be verified; \
+                 set `enable_hmac=true`"
+                    .to_owned(),
+            );
+        }
+    }
+
+    /// Every setting with its value and where it came from, in the order of the reference. A value that
+    /// cannot be read is shown as it is.
+    pub fn settings(lookup: impl Fn(&str) -> Option<Found>) -> Vec<Setting> {
+        let find = |name: &str| lookup(name).filter(|found| !found.value.trim().is_empty());
+        SETTINGS
+            .into_iter()
+            .map(|(name, default, about)| {
+                let fallback = || match name {
+                    "workflow_name" => find("OPENFAAS_NAME")
+                        .map(|found| Found { origin: format!("OPENFAAS_NAME, {}", found.origin), ..found }),
+                    _ => None,
+                };
+                let found = find(name).or_else(fallback);
+                let found = found.unwrap_or(Found { value: default.to_owned(), origin: "default".to_owned() });
+                Setting { name, value: found.value, origin: found.origin, about }
+            })
+            .collect()
+    }
+
+    /// Reads the keys for signing from the secret.
+    ///
+    /// # Errors
+    ///
+    /// If the secret is absent, unreadable or holds no key; the text says how to create one.
+    pub fn keys(&self) -> Result<Keys, KeyError> {
+        let path = self.secret_mount_path.join(HMAC_SECRET);
+        let text = std::fs::read_to_string(&path).map_err(|source| KeyError::unreadable(&path, &source))?;
+        Keys::parse(&text).map_err(|error| KeyError(format!("the secret {} is of no use: {error}", path.display())))
+    }
+}
+
+struct Reader<'a, L> {
+    lookup: &'a L,
+    faults: &'a mut Vec<String>,
+}
+
+impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
+    fn text(&mut self, name: &str) -> Option<String> {
+        (self.lookup)(name).map(|found| found.value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn parsed<T>(&mut self, name: &str, default: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+        let value = self.text(name).unwrap_or_else(|| default.to_owned());
+        match parse(&value) {
+            Ok(parsed) => Some(parsed),
+            Err(accepted) => {
+                self.faults.push(format!("`{name}` is `{value}`: {accepted}"));
+                None
+            }
+        }
+    }
+}
+
+/// Settings that cannot be used: everything that is wrong, each with the variable, its value and the remedy.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    faults: Vec<String>,
+}
+
+impl ConfigError {
+    /// Everything that is wrong.
+    #[must_use]
+    pub fn faults(&self) -> &[String] {
+        &self.faults
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration cannot be used:")?;
+        self.faults.iter().try_for_each(|fault| write!(f, "\n  - {fault}"))
+    }
+}
+
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Keys that cannot be read; the text says how to create one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct KeyError(String);
+
+impl KeyError {
+    fn unreadable(path: &Path, source: &std::io::Error) -> KeyError {
+        KeyError(format!(
+            "signing is on, and its key cannot be read from {}: {source}\n\
+             There is no default key. Create one and name the secret in stack.yml:\n  \
+             openssl rand -hex 32 | faas-cli secret create {HMAC_SECRET}\n\
+             or, without a gateway: mkdir -p secrets && openssl rand -hex 32 > secrets/{HMAC_SECRET}, \
+             and set secret_mount_path=secrets.\n\
+             (Setting enable_hmac=false lets anyone who reaches the flow forge its envelopes.)",
+            path.display()
+        ))
+    }
+}
+
+/// A duration for messages.
+pub(crate) fn show(duration: Duration) -> String {
+    duration::format(duration)
+}

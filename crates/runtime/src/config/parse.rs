@@ -1,0 +1,82 @@
+//! Texts to settings. The error says what is accepted.
+
+use std::time::Duration;
+
+use faasflow_core::{Method, duration, parse_url};
+use http::Uri;
+
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "t" | "yes" | "on" => Ok(true),
+        "false" | "0" | "f" | "no" | "off" => Ok(false),
+        _ => Err("write `true` or `false`".to_owned()),
+    }
+}
+
+pub(super) fn timeout(text: &str) -> Result<Duration, String> {
+    let parsed = duration::parse(text)
+        .map_err(|_| "write a duration such as `10s`, `1m30s` or `250ms`, or seconds alone".to_owned())?;
+    if parsed.is_zero() { Err("a timeout of 0 would fail every request".to_owned()) } else { Ok(parsed) }
+}
+
+pub(super) fn method(text: &str) -> Result<Method, String> {
+    let fault = || "write an HTTP method such as `POST` or `PUT`".to_owned();
+    let method = Method::from_bytes(text.to_ascii_uppercase().as_bytes()).map_err(|_| fault())?;
+    let known = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::GET, Method::HEAD, Method::OPTIONS];
+    if known.contains(&method) { Ok(method) } else { Err(fault()) }
+}
+
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let fault = || "write a size in bytes such as `256000`, or with a unit such as `64MiB` or `1MB`".to_owned();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| fault())?;
+    let unit: u64 = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1000,
+        "m" | "mb" => 1000 * 1000,
+        "g" | "gb" => 1000 * 1000 * 1000,
+        "ki" | "kib" => 1 << 10,
+        "mi" | "mib" => 1 << 20,
+        "gi" | "gib" => 1 << 30,
+        _ => return Err(fault()),
+    };
+    let size = number.checked_mul(unit).ok_or_else(fault)?;
+    if size == 0 { Err("a limit of 0 would refuse every body".to_owned()) } else { Ok(size) }
+}
+
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "write a port number from 0 to 65535; 0 takes any that is free".to_owned())
+}
+
+/// An address of a server: scheme optional, no path.
+pub(super) fn base_url(text: &str) -> Result<Uri, String> {
+    let accepted = "write the address of the gateway, such as `gateway:8080` or `https://gateway.example.com`";
+    let uri = parse_url(text).map_err(|_| accepted.to_owned())?;
+    let bare = uri.path().trim_end_matches('/').is_empty() && uri.query().is_none();
+    if bare { Ok(uri) } else { Err(format!("{accepted}, without a path")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(bytes("256000"), Ok(256_000));
+        assert_eq!(bytes("64MiB"), Ok(64 << 20));
+        assert_eq!(bytes("1 MB"), Ok(1_000_000));
+        for text in ["", "MiB", "-1", "1.5MB", "99999999999GiB", "0", "1 parsec"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        assert_eq!(base_url("gateway:8080").unwrap().to_string(), "http://gateway:8080/");
+        assert_eq!(base_url("https://g.example").unwrap().to_string(), "https://g.example/");
+        assert_eq!(base_url("http://127.0.0.1:8080/").unwrap().port_u16(), Some(8080));
+        for text in ["gateway:80 80", "ftp://x", "http://", "gateway/path", "http://u:p@x"] {
+            assert!(base_url(text).is_err(), "{text}");
+        }
+    }
+}

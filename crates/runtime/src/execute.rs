@@ -1,0 +1,173 @@
+//! Executes the steps of one phase.
+
+use std::any::Any;
+use std::ops::Range;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use faasflow_core::failure::FailureKind;
+use faasflow_core::handler::BoxFuture;
+use faasflow_core::{Action, CallResponse, Context, Error, Failure, Payload, RequestOptions, Resolution, Result, Step};
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+
+use crate::caller::{Caller, StepRef};
+use crate::deadline::Deadline;
+use crate::log::RequestLog;
+
+/// How the steps of a phase ended.
+#[derive(Debug)]
+pub(crate) enum Executed {
+    /// All of them succeeded.
+    Done(Payload),
+    /// One failed.
+    Failed(Failure),
+    /// One failed, and its own handler replied.
+    Replied(Failure, Payload),
+}
+
+/// What the steps of one phase need besides themselves.
+pub(crate) struct Execution<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) context: &'a Context,
+    pub(crate) deadline: &'a Deadline,
+    pub(crate) log: &'a RequestLog,
+}
+
+impl Execution<'_> {
+    /// Executes the steps in `range`, each on the output of the one before.
+    pub(crate) async fn run(&self, steps: &[Step], range: Range<usize>, mut payload: Payload) -> Executed {
+        for index in range {
+            match self.step(&steps[index], index + 1, &payload).await {
+                Ok(output) => payload = output,
+                Err(ended) => return ended,
+            }
+        }
+        Executed::Done(payload)
+    }
+
+    async fn step(&self, step: &Step, number: usize, payload: &Payload) -> Result<Payload, Executed> {
+        self.log.info(format_args!("Executing {}", step.name()));
+        let begun = Instant::now();
+        let output = match step.action() {
+            Action::Modify(modifier) => {
+                let running = async { modifier.run(self.context.clone(), payload.clone()).await };
+                handled(self.deadline.steps(), self.deadline, running).await
+            }
+            Action::Call(call) => {
+                let step = StepRef { context: self.context, number, name: step.name() };
+                let calling = self.caller.call(call, &step, payload, self.deadline, self.log);
+                self.answer(caught(calling).await, call.options()).await
+            }
+            Action::Callback(callback) => {
+                let step = StepRef { context: self.context, number, name: step.name() };
+                let calling = self.caller.callback(callback, &step, payload, self.deadline, self.log);
+                let answer = self.answer(caught(calling).await, callback.options()).await;
+                match callback.options().on_response() {
+                    Some(_) => answer,
+                    None => answer.map(|_| payload.clone()),
+                }
+            }
+            action => Err(FailureKind::Handler(Arc::new(Error::msg(format!(
+                "this version cannot execute {}",
+                std::any::type_name_of_val(action)
+            ))))),
+        };
+        match output {
+            Ok(output) => {
+                let (bytes, took) = (output.len(), begun.elapsed());
+                self.log.debug(format_args!("Executed {} in {took:.1?}: {bytes} bytes", step.name()));
+                Ok(output)
+            }
+            Err(kind) => {
+                let name = step.name().clone();
+                let failure = Failure::new(self.context.phase(), number, name, kind, payload.clone());
+                self.resolve(step, failure).await
+            }
+        }
+    }
+
+    /// A response as the step's output: by its own reading, or by its status.
+    async fn answer(
+        &self,
+        answer: Result<CallResponse, FailureKind>,
+        options: &RequestOptions,
+    ) -> Result<Payload, FailureKind> {
+        let response = answer?;
+        match options.on_response() {
+            Some(read) => {
+                let reading = async { read(self.context.clone(), response).await };
+                handled(self.deadline.steps(), self.deadline, reading).await
+            }
+            None if response.status().is_success() => Ok(response.into_payload()),
+            None => Err(FailureKind::Response(Box::new(response))),
+        }
+    }
+
+    /// Asks the step's own failure handler.
+    async fn resolve(&self, step: &Step, failure: Failure) -> Result<Payload, Executed> {
+        let options = match step.action() {
+            Action::Call(call) => call.options(),
+            Action::Callback(callback) => callback.options(),
+            _ => return Err(Executed::Failed(failure)),
+        };
+        let Some(handler) = options.on_failure() else { return Err(Executed::Failed(failure)) };
+        self.log.warn(format_args!("{failure}; asking its own failure handler"));
+        match self.ask(handler(self.context.clone(), failure.clone())).await {
+            Some(Resolution::Recovered(payload)) => {
+                self.log.info(format_args!("The failure handler of {} recovered", step.name()));
+                Ok(payload)
+            }
+            Some(Resolution::Replied(payload)) => Err(Executed::Replied(failure, payload)),
+            _ => Err(Executed::Failed(failure)),
+        }
+    }
+
+    /// Runs a failure handler. One that fails itself decides nothing, and the log says so.
+    pub(crate) async fn ask(&self, handling: BoxFuture<'static, Result<Resolution>>) -> Option<Resolution> {
+        match handled(self.deadline.ending(), self.deadline, handling).await {
+            Ok(resolution) => Some(resolution),
+            Err(kind) => {
+                self.log.error(format_args!("The failure handler failed itself: {}", internal(&kind)));
+                None
+            }
+        }
+    }
+}
+
+/// Runs user code to its end, its error, its panic or the deadline.
+pub(crate) async fn handled<T>(
+    until: Instant,
+    deadline: &Deadline,
+    running: impl Future<Output = Result<T>>,
+) -> Result<T, FailureKind> {
+    let running = async { running.await.map_err(|error| FailureKind::Handler(Arc::new(error))) };
+    match tokio::time::timeout_at(until, caught(running)).await {
+        Ok(output) => output,
+        Err(_) => Err(FailureKind::Deadline(deadline.allowed())),
+    }
+}
+
+/// Turns a panic into a failure. What the code has shared with others it shares by `Context`, which holds no
+/// lock across user code, so nothing half-done is seen afterwards.
+async fn caught<T>(running: impl Future<Output = Result<T, FailureKind>>) -> Result<T, FailureKind> {
+    match AssertUnwindSafe(running).catch_unwind().await {
+        Ok(output) => output,
+        Err(panic) => Err(FailureKind::Panic(panic_text(&*panic))),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)").to_owned()
+}
+
+/// The whole of a failure's cause, for the log.
+pub(crate) fn internal(kind: &FailureKind) -> String {
+    match kind {
+        FailureKind::Handler(error) => error.to_string(),
+        FailureKind::Panic(text) => format!("it panicked: {text}"),
+        FailureKind::Deadline(_) => "it took too long".to_owned(),
+        kind => format!("{kind:?}"),
+    }
+}

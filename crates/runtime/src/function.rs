@@ -1,0 +1,390 @@
+//! The flow function: one delivery from its receipt to its answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use bytes::Bytes;
+use faasflow_core::description::Description;
+use faasflow_core::envelope::Envelope;
+use faasflow_core::failure::FailureKind;
+use faasflow_core::plan::Position;
+use faasflow_core::signature::Keys;
+use faasflow_core::{Context, Failure, Flow, Outcome, Payload, RequestId, Resolution, headers};
+use http::{StatusCode, request};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::caller::Caller;
+use crate::config::{Config, show};
+use crate::deadline::Deadline;
+use crate::error::StartError;
+use crate::execute::{Executed, Execution, handled, internal};
+use crate::forward::{Forward, ForwardError, Forwarder, GatewayForwarder, call_id};
+use crate::http::{HttpClient, ReadBodyError, ServerOptions, read_body};
+use crate::log::RequestLog;
+use crate::request::{Arrived, Refusal, identify, is_envelope, now_ms, resume, start};
+use crate::respond::{Conclusion, failure_payload, respond};
+
+/// A flow as a function: executes one phase per invocation. Cloning is cheap.
+#[derive(Clone)]
+pub struct FlowFunction(Arc<Inner>);
+
+struct Inner {
+    flow: Flow,
+    name: Arc<str>,
+    config: Config,
+    keys: Option<Keys>,
+    caller: Caller,
+    forwarder: Arc<dyn Forwarder>,
+    tasks: TaskTracker,
+}
+
+impl FlowFunction {
+    /// Prepares a flow to be served.
+    ///
+    /// # Errors
+    ///
+    /// If signing is on and there is no key for a flow that needs one, or a setting asks for what is not there.
+    pub fn new(flow: Flow, config: Config) -> Result<FlowFunction, StartError> {
+        let client = HttpClient::new(Duration::from_secs(5).min(config.write_timeout));
+        let forwarder = GatewayForwarder::new(client.clone(), config.gateway.clone(), Duration::from_secs(10));
+        FlowFunction::with_forwarder(flow, config, client, Arc::new(forwarder))
+    }
+
+    /// The same, with envelopes going another way than through the gateway's queue.
+    ///
+    /// # Errors
+    ///
+    /// As for [`new`](FlowFunction::new).
+    pub fn with_forwarder(
+        flow: Flow,
+        config: Config,
+        client: HttpClient,
+        forwarder: Arc<dyn Forwarder>,
+    ) -> Result<FlowFunction, StartError> {
+        if config.intermediate_storage {
+            return Err(StartError::NotYet("`intermediate_storage=true`"));
+        }
+        let needs_key = config.enable_hmac && (flow.plan().phase_count() > 1 || config.verify_request);
+        let keys = match config.keys() {
+            Ok(keys) if config.enable_hmac => Some(keys),
+            Err(error) if needs_key => return Err(error.into()),
+            _ => None,
+        };
+        let caller = Caller::new(client, config.gateway.clone(), config.default_method.clone(), config.max_body);
+        let name = config.workflow_name.as_str().into();
+        let tasks = TaskTracker::new();
+        Ok(FlowFunction(Arc::new(Inner { flow, name, config, keys, caller, forwarder, tasks })))
+    }
+
+    /// The definition as data.
+    #[must_use]
+    pub fn description(&self) -> Description {
+        Description::of(&self.0.flow, &self.0.name)
+    }
+
+    /// The routes of the flow function.
+    pub fn router(&self) -> Router {
+        let ok = || async { "OK\n" };
+        Router::new()
+            .route("/_/health", get(ok))
+            .route("/_/ready", get(ok))
+            .route("/_/flow", get(|State(function): State<FlowFunction>| async move { Json(function.description()) }))
+            .fallback(receive)
+            .with_state(self.clone())
+    }
+
+    /// Listens where the settings say, and reports the address, whose port was chosen if the setting is 0.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be listened on.
+    pub async fn bind(&self) -> Result<(TcpListener, SocketAddr), StartError> {
+        let Config { host, port, .. } = &self.0.config;
+        let fault = |source| StartError::Listen { address: format!("{host}:{port}"), source };
+        let listener = TcpListener::bind((host.as_str(), *port)).await.map_err(fault)?;
+        let address = listener.local_addr().map_err(fault)?;
+        Ok((listener, address))
+    }
+
+    /// Serves until `stop` resolves; then stops accepting and finishes what is in flight within `write_timeout`.
+    ///
+    /// # Errors
+    ///
+    /// If the listener breaks.
+    pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+        let Config { read_timeout, write_timeout, .. } = self.0.config;
+        let options = ServerOptions { header_timeout: read_timeout, grace: write_timeout, ..ServerOptions::default() };
+        crate::http::serve(listener, self.router(), options, stop).await?;
+        // Deliveries whose client went away are still worked on.
+        self.0.tasks.close();
+        let _ = tokio::time::timeout(self.0.config.write_timeout, self.0.tasks.wait()).await;
+        Ok(())
+    }
+}
+
+/// Reads one delivery and hands it to a task of its own: a client that goes away does not stop what it began,
+/// and `finally` runs all the same.
+async fn receive(State(function): State<FlowFunction>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let id = identify(&parts.headers);
+    let config = &function.0.config;
+    let body = match read_body(body, config.max_body, config.read_timeout).await {
+        Ok(body) => body,
+        Err(error) => {
+            let status = match &error {
+                ReadBodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+                ReadBodyError::Broken(_) => StatusCode::BAD_REQUEST,
+            };
+            let reason = match &error {
+                ReadBodyError::TooLarge { .. } => format!("{error}; the setting is `max_body`"),
+                ReadBodyError::TooSlow(_) => format!("{error}; the setting is `read_timeout`"),
+                ReadBodyError::Broken(_) => error.to_string(),
+            };
+            RequestLog::new(id.clone(), false).warn(format_args!("Refused with {status}: {reason}"));
+            return respond(Conclusion::Refused(status, reason), &id, false, None);
+        }
+    };
+    let inner = function.0.clone();
+    let answering = function.0.tasks.spawn({
+        let id = id.clone();
+        async move { inner.deliver(id, parts, body).await }
+    });
+    answering.await.unwrap_or_else(|_| {
+        let reason = "the flow function itself failed; its log says more".to_owned();
+        respond(Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, reason), &id, false, None).into_response()
+    })
+}
+
+impl Inner {
+    async fn deliver(&self, id: RequestId, parts: request::Parts, body: Bytes) -> Response {
+        let deadline = Deadline::starting_now(self.config.write_timeout);
+        let later = is_envelope(&parts.headers);
+        let arrived = self.verify(&parts, &body, later).and_then(|()| {
+            if later {
+                resume(&self.flow, &self.name, &body)
+            } else {
+                start(&self.flow, &self.name, id.clone(), &parts, body)
+            }
+        });
+        let arrived = match arrived {
+            Ok(arrived) => arrived,
+            Err(refusal) => return refuse(refusal, id),
+        };
+        let id = arrived.info.id.clone();
+        let log = RequestLog::new(id.clone(), self.config.combine_output);
+        log.info(format_args!("{}", if later { "Received" } else { "Created" }));
+        let conclusion = self.conclude(arrived, &deadline, &log).await;
+        respond(conclusion, &id, later, Some(&log))
+    }
+
+    /// No byte of an envelope is interpreted before this has passed.
+    fn verify(&self, parts: &request::Parts, body: &Bytes, envelope: bool) -> Result<(), Refusal> {
+        let needed = self.config.enable_hmac && (envelope || self.config.verify_request);
+        if !needed {
+            return Ok(());
+        }
+        let Some(keys) = &self.keys else {
+            let reason = "this flow has no key, so it takes no envelopes";
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, reason));
+        };
+        let header = parts.headers.get(headers::SIGNATURE).map(http::HeaderValue::as_bytes);
+        keys.verify(header, body).map_err(|error| Refusal::new(StatusCode::UNAUTHORIZED, error.to_string()))
+    }
+
+    /// Executes one phase and sees to what follows from it.
+    async fn conclude(&self, arrived: Arrived, deadline: &Deadline, log: &RequestLog) -> Conclusion {
+        let Arrived { info, position, payload, state } = arrived;
+        let phase = position.phase();
+        let context = match self.flow.state_manager() {
+            None => Context::embedded(info, phase, state),
+            Some(manager) => Context::external(info, phase, manager.clone()),
+        };
+        let Some(range) = self.flow.plan().steps_at(position) else {
+            return Conclusion::Refused(StatusCode::BAD_REQUEST, format!("the flow has no phase {phase}"));
+        };
+        let last_step = range.end;
+        log.info(format_args!("Executing phase {phase}"));
+        let execution = Execution { caller: &self.caller, context: &context, deadline, log };
+        let executed = execution.run(self.flow.steps(), range, payload).await;
+        let failed = match executed {
+            Executed::Done(payload) => match self.flow.plan().after(position) {
+                None => return self.end(&execution, Outcome::Success, payload).await,
+                Some(next) => match self.forward(&context, next, payload.clone(), deadline, log).await {
+                    Ok(()) => {
+                        log.info(format_args!("Forwarded to phase {}", next.phase()));
+                        return Conclusion::Forwarded;
+                    }
+                    Err(error) if error.is_temporary() => {
+                        log.error(format_args!("Cannot forward to phase {}: {error}", next.phase()));
+                        return Conclusion::Passing("the next phase cannot be queued now".to_owned());
+                    }
+                    Err(error) => {
+                        let name = format!("forwarding to phase {}", next.phase()).into();
+                        let kind = FailureKind::Forward(error.to_string());
+                        Failure::new(phase, last_step, name, kind, payload)
+                    }
+                },
+            },
+            Executed::Replied(failure, payload) => {
+                log.error(format_args!("{failure}; its failure handler replied"));
+                return self.end(&execution, Outcome::Failure, payload).await;
+            }
+            Executed::Failed(failure) => failure,
+        };
+        log.error(format_args!("{failed}"));
+        if failed.error().is_some_and(faasflow_core::Error::is_temporary) {
+            return Conclusion::Passing(failed.reason());
+        }
+        let (outcome, payload) = self.fail(&execution, &failed).await;
+        self.end(&execution, outcome, payload).await
+    }
+
+    /// Asks the flow's failure handler.
+    async fn fail(&self, execution: &Execution<'_>, failure: &Failure) -> (Outcome, Payload) {
+        let resolution = match self.flow.failure_handler() {
+            None => None,
+            Some(handler) => {
+                execution.log.info(format_args!("Executing the failure handler"));
+                let (handler, context, failure) = (handler.clone(), execution.context.clone(), failure.clone());
+                execution.ask(Box::pin(async move { handler(context, failure).await })).await
+            }
+        };
+        match resolution {
+            Some(Resolution::Recovered(payload)) => (Outcome::Recovered, payload),
+            Some(Resolution::Replied(payload)) => (Outcome::Failure, payload),
+            _ => (Outcome::Failure, failure_payload(&execution.context.request().id, failure)),
+        }
+    }
+
+    /// The end of a request: the report that its caller asked for, `finally`, the removal of its state.
+    async fn end(&self, execution: &Execution<'_>, outcome: Outcome, payload: Payload) -> Conclusion {
+        let Execution { caller, context, deadline, log } = *execution;
+        if let Some(url) = &context.request().callback_url {
+            match caller.report(url, context, outcome, &payload, &deadline.for_ending(), log).await {
+                Ok(response) if response.status().is_success() => log.info(format_args!("Reported the {outcome}")),
+                answer if may_pass(&answer) => {
+                    log.error(format_args!("Cannot report the {outcome}: {}", shown(&answer)));
+                    return Conclusion::Passing("the end of the request cannot be reported now".to_owned());
+                }
+                answer => log.error(format_args!("Cannot report the {outcome}, for good: {}", shown(&answer))),
+            }
+        }
+        if let Some(finaliser) = self.flow.finaliser() {
+            log.info(format_args!("Executing finally"));
+            let (finaliser, context) = (finaliser.clone(), context.clone().with_outcome(outcome));
+            let running = async move { finaliser(context, outcome).await };
+            if let Err(kind) = handled(deadline.ending(), deadline, running).await {
+                log.error(format_args!("finally failed: {}", internal(&kind)));
+            }
+        }
+        if let Some(manager) = self.flow.state_manager() {
+            let request = context.request();
+            let scope = faasflow_core::state::Scope { flow: request.flow.to_string(), request: request.id.to_string() };
+            let removing = async { Ok(manager.remove_request(&scope).await?) };
+            if let Err(kind) = handled(deadline.ending(), deadline, removing).await {
+                log.error(format_args!("The state of the request was not removed: {}", internal(&kind)));
+            }
+        }
+        match outcome {
+            Outcome::Success => log.info(format_args!("Completed successfully")),
+            Outcome::Recovered => log.info(format_args!("Completed: recovered")),
+            Outcome::Failure => log.info(format_args!("Completed: failure")),
+        }
+        Conclusion::Ended(outcome, payload)
+    }
+
+    /// Sends the request on to its next phase, trying again while there is time.
+    async fn forward(
+        &self,
+        context: &Context,
+        next: Position,
+        payload: Payload,
+        deadline: &Deadline,
+        log: &RequestLog,
+    ) -> Result<(), ForwardError> {
+        let request = context.request();
+        let plan = self.flow.plan();
+        let encoded = Envelope {
+            request: request.clone(),
+            position: next,
+            fingerprint: plan.fingerprint(),
+            shape: plan.shape().to_owned(),
+            sent_ms: now_ms(),
+            payload,
+            state: context.embedded_state(),
+        }
+        .encode();
+        let size = encoded.len() as u64;
+        if size > self.config.envelope_limit {
+            return Err(ForwardError::permanent(self.too_large(size, context)));
+        }
+        let sign = |keys: &Keys| keys.sign(encoded.parts().iter().map(|part| &**part));
+        let signature = self.keys.as_ref().map(sign);
+        let forward = Forward {
+            flow: self.name.to_string(),
+            request: request.id.clone(),
+            phase: next.phase(),
+            call_id: call_id(&self.name, &request.id, next.phase()),
+            signature,
+            trace: request.trace.clone(),
+            body: encoded.into_parts(),
+        };
+        let until = deadline.ending();
+        let mut wait = Duration::from_millis(50);
+        loop {
+            let error = match tokio::time::timeout_at(until, self.forwarder.forward(forward.clone())).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => error,
+                Err(_) => return Err(ForwardError::temporary("the gateway did not answer in time", None)),
+            };
+            let pause = wait.mul_f64(0.5 + rand::random::<f64>() / 2.0).max(error.retry_after().unwrap_or_default());
+            if !error.is_temporary() || Instant::now() + pause >= until {
+                return Err(error);
+            }
+            log.warn(format_args!("Cannot forward to phase {} yet: {error}", next.phase()));
+            tokio::time::sleep(pause).await;
+            wait = (wait * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    fn too_large(&self, size: u64, context: &Context) -> String {
+        let state: usize = context.embedded_state().values().map(|value| value.bytes.len()).sum();
+        format!(
+            "the envelope would be {size} bytes, {state} of them state, over the limit of {}: raise `envelope_limit` \
+             if the gateway's queue takes more, or remove state that is no longer needed",
+            self.config.envelope_limit
+        )
+    }
+}
+
+fn refuse(refusal: Refusal, id: RequestId) -> Response {
+    let id = refusal.id.unwrap_or(id);
+    let detail = refusal.detail.as_deref().unwrap_or(&refusal.reason);
+    RequestLog::new(id.clone(), false).warn(format_args!("Refused with {}: {detail}", refusal.status));
+    respond(Conclusion::Refused(refusal.status, refusal.reason), &id, false, None)
+}
+
+fn may_pass(answer: &Result<faasflow_core::CallResponse, FailureKind>) -> bool {
+    match answer {
+        Ok(response) => faasflow_core::Retry::attempts(2).retries_status(response.status()),
+        Err(FailureKind::Unreachable(_) | FailureKind::Timeout(_) | FailureKind::Deadline(_)) => true,
+        Err(_) => false,
+    }
+}
+
+fn shown(answer: &Result<faasflow_core::CallResponse, FailureKind>) -> String {
+    match answer {
+        Ok(response) => format!("it answered {}", response.status()),
+        Err(FailureKind::Unreachable(text)) => format!("it could not be reached: {text}"),
+        Err(FailureKind::Deadline(after) | FailureKind::Timeout(after)) => format!("no answer within {}", show(*after)),
+        Err(kind) => internal(kind),
+    }
+}

@@ -1,0 +1,136 @@
+//! Starts a fresh request, or resumes one from its envelope.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use faasflow_core::envelope::{self, Envelope, EnvelopeError};
+use faasflow_core::plan::Position;
+use faasflow_core::{Flow, Payload, RequestId, RequestInfo, TraceContext, headers, parse_url};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, StatusCode, request};
+use uuid::Uuid;
+
+use faasflow_core::state::EmbeddedState;
+
+/// A request at the start of one of its phases.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) info: Arc<RequestInfo>,
+    pub(crate) position: Position,
+    pub(crate) payload: Payload,
+    pub(crate) state: EmbeddedState,
+}
+
+/// Why nothing was started: the status, what the caller is told, and what the log is told.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: String,
+    pub(crate) detail: Option<String>,
+    /// The id that the envelope claims, once it is believed.
+    pub(crate) id: Option<RequestId>,
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, reason: impl Into<String>) -> Refusal {
+        Refusal { status, reason: reason.into(), detail: None, id: None }
+    }
+}
+
+/// Whether a request says that its body is an envelope. The body is never guessed at.
+pub(crate) fn is_envelope(headers: &HeaderMap) -> bool {
+    let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else { return false };
+    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(envelope::CONTENT_TYPE)
+}
+
+/// The id of a fresh request: the caller's own, else the gateway's for the invocation, else a new UUIDv7.
+pub(crate) fn identify(headers: &HeaderMap) -> RequestId {
+    let given = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).and_then(RequestId::parse);
+    given(headers::REQUEST_ID)
+        .or_else(|| given(headers::CALL_ID))
+        .unwrap_or_else(|| RequestId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a valid request id"))
+}
+
+pub(crate) fn start(
+    flow: &Flow,
+    name: &Arc<str>,
+    id: RequestId,
+    parts: &request::Parts,
+    body: Bytes,
+) -> Result<Arrived, Refusal> {
+    let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let callback_url = match parts.headers.get(headers::CALLBACK_URL) {
+        None => None,
+        Some(value) => {
+            let url = value.to_str().map_err(|_| "it is not text".to_owned()).and_then(parse_url);
+            let url = url.map_err(|fault| {
+                Refusal::new(StatusCode::BAD_REQUEST, format!("`X-Faasflow-Callback-Url` is of no use: {fault}"))
+            })?;
+            Some(url)
+        }
+    };
+    let info = RequestInfo {
+        id,
+        flow: name.clone(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: headers::carried(&parts.headers),
+        callback_url,
+        trace: TraceContext { parent: text(headers::TRACEPARENT), state: text(headers::TRACESTATE) },
+        started_ms: now_ms(),
+    };
+    let payload = Payload::new(body).with_content_type_header(parts.headers.get(CONTENT_TYPE).cloned());
+    Ok(Arrived { info: Arc::new(info), position: flow.plan().start(), payload, state: EmbeddedState::new() })
+}
+
+/// Resumes a request from the body of an envelope that is already believed.
+pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, Refusal> {
+    let envelope = Envelope::decode(body).map_err(|error| {
+        let detail = match &error {
+            EnvelopeError::Header(source) => Some(format!("{error}: {source}")),
+            _ => None,
+        };
+        Refusal { detail, ..Refusal::new(StatusCode::BAD_REQUEST, error.to_string()) }
+    })?;
+    let id = envelope.request.id.clone();
+    let refuse =
+        |status, reason: String, detail: Option<String>| Refusal { status, reason, detail, id: Some(id.clone()) };
+    if &*envelope.request.flow != name {
+        let reason = format!("the envelope is of the flow `{}`, this is `{name}`", envelope.request.flow);
+        return Err(refuse(StatusCode::BAD_REQUEST, reason, None));
+    }
+    let plan = flow.plan();
+    if envelope.fingerprint != plan.fingerprint() {
+        let reason = "the envelope is of another definition of this flow: it was deployed anew while the request was \
+                      on its way; deploy the old definition to let it end, or send the request again";
+        let detail = format!(
+            "this flow is {} ({}); the envelope, at phase {}, is of {} ({})",
+            plan.shape(),
+            plan.fingerprint(),
+            envelope.position.phase(),
+            envelope.shape,
+            envelope.fingerprint
+        );
+        return Err(refuse(StatusCode::CONFLICT, reason.to_owned(), Some(detail)));
+    }
+    if plan.steps_at(envelope.position).is_none() {
+        let reason = format!(
+            "the envelope is malformed: it is at phase {}, the flow has {}",
+            envelope.position.phase(),
+            plan.phase_count()
+        );
+        return Err(refuse(StatusCode::BAD_REQUEST, reason, None));
+    }
+    Ok(Arrived {
+        info: envelope.request,
+        position: envelope.position,
+        payload: envelope.payload,
+        state: envelope.state,
+    })
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,109 @@
+//! How an invocation is answered.
+
+use axum::body::Body;
+use axum::response::Response;
+use faasflow_core::{Failure, Outcome, Payload, RequestId, headers};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{HeaderName, StatusCode};
+use serde::Serialize;
+
+use crate::caller::OCTETS;
+use crate::log::RequestLog;
+
+/// What one delivery came to.
+#[derive(Debug)]
+pub(crate) enum Conclusion {
+    /// The phase is done and the next one is queued.
+    Forwarded,
+    /// The request has ended.
+    Ended(Outcome, Payload),
+    /// It cannot go on now, for a reason that may pass.
+    Passing(String),
+    /// It was not believed, or not understood.
+    Refused(StatusCode, String),
+}
+
+/// The body of an answer that is not the flow's own.
+#[derive(Serialize)]
+struct Problem<'a> {
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'a str>,
+    reason: &'a str,
+}
+
+/// The payload of a failure that nobody handled.
+pub(crate) fn failure_payload(id: &RequestId, failure: &Failure) -> Payload {
+    let reason = failure.reason();
+    let phase = Some(failure.phase());
+    problem(&Problem { request_id: id.as_str(), phase, step: Some(failure.step()), reason: &reason })
+}
+
+fn problem(problem: &Problem<'_>) -> Payload {
+    let json = serde_json::to_vec(problem).expect("a problem is plain data");
+    Payload::new(json).with_content_type("application/json")
+}
+
+/// The answer to one delivery. `later` tells a phase that a queue delivered, which must not be delivered
+/// again once it has been dealt with, from the first.
+pub(crate) fn respond(conclusion: Conclusion, id: &RequestId, later: bool, log: Option<&RequestLog>) -> Response {
+    let mut response = match conclusion {
+        Conclusion::Forwarded => {
+            let status = if later { StatusCode::OK } else { StatusCode::ACCEPTED };
+            empty(status)
+        }
+        Conclusion::Ended(outcome, payload) => {
+            let status = match outcome {
+                Outcome::Failure if !later => StatusCode::INTERNAL_SERVER_ERROR,
+                _ => StatusCode::OK,
+            };
+            let mut response = with_payload(status, payload, log.and_then(RequestLog::kept));
+            let value = HeaderValue::from_static(outcome.as_str());
+            response.headers_mut().insert(headers::OUTCOME, value);
+            response
+        }
+        Conclusion::Passing(reason) => {
+            let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, id, &reason);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            response
+        }
+        Conclusion::Refused(status, reason) => refusal(status, id, &reason),
+    };
+    header(&mut response, headers::REQUEST_ID, id.as_str());
+    response
+}
+
+fn refusal(status: StatusCode, id: &RequestId, reason: &str) -> Response {
+    with_payload(status, problem(&Problem { request_id: id.as_str(), phase: None, step: None, reason }), None)
+}
+
+fn with_payload(status: StatusCode, payload: Payload, lines_before: Option<String>) -> Response {
+    let content_type = match payload.content_type_header() {
+        Some(content_type) => Some(content_type.clone()),
+        None => (!payload.is_empty()).then_some(OCTETS),
+    };
+    let body = match lines_before {
+        None => Body::from(payload.into_bytes()),
+        Some(lines) => crate::http::body_of_parts(vec![lines.into(), payload.into_bytes()]),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    if let Some(content_type) = content_type {
+        response.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    response
+}
+
+fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+fn header(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
