@@ -13,7 +13,7 @@ use ::http::{HeaderMap, header};
 
 pub use body::{ReadBodyError, body_of_parts, read_body};
 pub use client::{HttpClient, HttpError};
-pub use server::{ServerOptions, serve};
+pub use server::{Peer, ServerOptions, serve};
 
 /// How long a `Retry-After` header asks to wait, given in seconds or as a date (RFC 9110, 10.2.3); `None` if there
 /// is none that can be read.

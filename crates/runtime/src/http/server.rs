@@ -1,13 +1,14 @@
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tower_service::Service as _;
 
 /// How a server treats its connections.
 #[derive(Clone, Debug)]
@@ -28,6 +29,10 @@ impl Default for ServerOptions {
     }
 }
 
+/// The address of the client, which [`serve`] adds to the extensions of each request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
 /// Serves `app` over HTTP/1.1 and h2c on `listener` until `stop` resolves, then stops accepting, lets
 /// what is in flight finish within the grace, and returns.
 ///
@@ -45,8 +50,7 @@ pub async fn serve(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
-        .max_buf_size(options.max_head.max(8192))
-        .pipeline_flush(true);
+        .max_buf_size(options.max_head.max(8192));
     builder.http2().timer(TokioTimer::new()).max_header_list_size(u32::try_from(options.max_head).unwrap_or(u32::MAX));
 
     let graceful = GracefulShutdown::new();
@@ -58,8 +62,8 @@ pub async fn serve(
             () = &mut stop => break,
             Some(_) = connections.join_next() => continue,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) if is_connection_error(&error) => continue,
             Err(error) => {
                 // Out of file descriptors, most likely: some connection will end; do not spin meanwhile.
@@ -70,7 +74,11 @@ pub async fn serve(
         };
         // A small response must not wait for the acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(app.clone());
+        let app = app.clone();
+        let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(Peer(peer));
+            app.clone().call(request)
+        });
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         connections.spawn(async move {

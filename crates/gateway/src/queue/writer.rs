@@ -1,0 +1,204 @@
+//! The one thread that writes: group commit.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::queue::error::QueueError;
+use crate::queue::record::{Call, Letter};
+use crate::queue::store::{Change, Store};
+
+/// How long acknowledgements wait for an urgent batch to join.
+const COMPANY: Duration = Duration::from_millis(5);
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+/// Past this many, acknowledgements are written without company.
+const MANY: usize = 4096;
+
+type Settle = Box<dyn FnOnce(bool) + Send>;
+
+/// Changes that somebody waits for.
+type Waiting = (Vec<Change>, Settle, oneshot::Sender<Result<(), QueueError>>);
+
+enum Message {
+    /// Somebody waits: the changes are written at once.
+    Urgent {
+        changes: Vec<Change>,
+        settle: Settle,
+        done: oneshot::Sender<Result<(), QueueError>>,
+    },
+    /// Nobody waits.
+    Lazy(Vec<Change>),
+    ReadCall(u64, oneshot::Sender<Result<Option<Call>, QueueError>>),
+    ReadLetter(u64, oneshot::Sender<Result<Option<Letter>, QueueError>>),
+    Close(oneshot::Sender<()>),
+}
+
+/// The way to the writer thread.
+pub(crate) struct Writer {
+    messages: Sender<Message>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    pub(crate) fn start(store: Store) -> Result<Writer, QueueError> {
+        let (messages, receiver) = channel();
+        let thread = std::thread::Builder::new()
+            .name("faasflow-queue".to_owned())
+            .spawn(move || Loop { store, lazy: Vec::new(), lazy_since: None, company: COMPANY }.run(&receiver))
+            .map_err(|error| QueueError::Storage(format!("the writer thread cannot be started: {error}")))?;
+        Ok(Writer { messages, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Writes changes and returns when they are on disk. `settle` runs on the writer thread before that, told
+    /// whether they were written, also when nobody waits any more.
+    pub(crate) async fn urgent(
+        &self,
+        changes: Vec<Change>,
+        settle: impl FnOnce(bool) + Send + 'static,
+    ) -> Result<(), QueueError> {
+        let (done, written) = oneshot::channel();
+        let sent = self.messages.send(Message::Urgent { changes, settle: Box::new(settle), done });
+        if let Err(unsent) = sent {
+            if let Message::Urgent { settle, .. } = unsent.0 {
+                settle(false);
+            }
+            return Err(QueueError::Closed);
+        }
+        written.await.unwrap_or(Err(QueueError::Closed))
+    }
+
+    /// Returns when everything sent before is on disk.
+    pub(crate) async fn barrier(&self) -> Result<(), QueueError> {
+        self.urgent(Vec::new(), |_| {}).await
+    }
+
+    /// Writes changes some time soon, after all that were sent before.
+    pub(crate) fn lazy(&self, changes: Vec<Change>) {
+        // A closed queue redelivers, which is what an unwritten acknowledgement means.
+        let _ = self.messages.send(Message::Lazy(changes));
+    }
+
+    pub(crate) async fn read_call(&self, id: u64) -> Result<Option<Call>, QueueError> {
+        self.ask(|answer| Message::ReadCall(id, answer)).await
+    }
+
+    pub(crate) async fn read_letter(&self, id: u64) -> Result<Option<Letter>, QueueError> {
+        self.ask(|answer| Message::ReadLetter(id, answer)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<Result<T, QueueError>>) -> Message,
+    ) -> Result<T, QueueError> {
+        let (answer, answered) = oneshot::channel();
+        self.messages.send(message(answer)).map_err(|_| QueueError::Closed)?;
+        answered.await.unwrap_or(Err(QueueError::Closed))
+    }
+
+    pub(crate) async fn close(&self) {
+        let (closed, done) = oneshot::channel();
+        if self.messages.send(Message::Close(closed)).is_ok() {
+            let _ = done.await;
+        }
+        let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Loop {
+    store: Store,
+    lazy: Vec<Change>,
+    lazy_since: Option<Instant>,
+    /// How long lazy changes wait: longer after an error, so that a full disk is not tried all the time.
+    company: Duration,
+}
+
+impl Loop {
+    fn run(mut self, messages: &Receiver<Message>) {
+        loop {
+            let mut urgent = Vec::new();
+            let mut reads = Vec::new();
+            let mut close = None;
+            let first = match self.lazy_since {
+                None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(since) => messages.recv_timeout(self.company.saturating_sub(since.elapsed())),
+            };
+            let gone = matches!(first, Err(RecvTimeoutError::Disconnected));
+            let due = first.is_err();
+            // All that is pending shares the flush.
+            for message in first.ok().into_iter().chain(messages.try_iter()) {
+                match message {
+                    Message::Urgent { changes, settle, done } => urgent.push((changes, settle, done)),
+                    Message::Lazy(changes) => {
+                        self.lazy.extend(changes);
+                        self.lazy_since.get_or_insert_with(Instant::now);
+                    }
+                    Message::Close(closed) => close = Some(closed),
+                    read => reads.push(read),
+                }
+            }
+            if !urgent.is_empty() || due || close.is_some() || self.lazy.len() >= MANY {
+                self.write(urgent);
+            }
+            for read in reads {
+                self.read(read);
+            }
+            if let Some(closed) = close {
+                let _ = closed.send(());
+                return;
+            }
+            if gone {
+                return;
+            }
+        }
+    }
+
+    fn write(&mut self, urgent: Vec<Waiting>) {
+        let nothing = self.lazy.is_empty() && urgent.iter().all(|(changes, ..)| changes.is_empty());
+        let mut written = Ok(());
+        if !nothing {
+            let changes = || self.lazy.iter().chain(urgent.iter().flat_map(|(changes, ..)| changes));
+            written = self.store.commit(changes());
+            if let Err(error) = &written {
+                tracing::error!(%error, "the queue cannot be written");
+                // The lazy changes stay for the next time; whoever waits is told.
+                if let Err(error) = self.store.reopen() {
+                    tracing::error!(%error, "the queue file cannot be opened again");
+                }
+            }
+        }
+        if written.is_ok() {
+            self.lazy.clear();
+            self.lazy_since = None;
+            self.company = COMPANY;
+        } else {
+            self.company = AFTER_ERROR;
+            self.lazy_since = Some(Instant::now());
+        }
+        for (_, settle, done) in urgent {
+            settle(written.is_ok());
+            let outcome = match &written {
+                Ok(()) => Ok(()),
+                Err(error) => Err(QueueError::Storage(error.to_string())),
+            };
+            let _ = done.send(outcome);
+        }
+    }
+
+    fn read(&self, read: Message) {
+        match read {
+            Message::ReadCall(id, answer) => {
+                let _ = answer.send(self.store.call(id));
+            }
+            Message::ReadLetter(id, answer) => {
+                let _ = answer.send(self.store.letter(id));
+            }
+            Message::Urgent { .. } | Message::Lazy(_) | Message::Close(_) => {}
+        }
+    }
+}
