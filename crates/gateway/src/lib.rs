@@ -1,3 +1,24 @@
 //! The local gateway: the OpenFaaS experience in one process, without containers or a cluster.
+//!
+//! It reads the `stack.yml` that `faas-cli` deploys, runs each function as a local process, speaks OpenFaaS's API,
+//! and keeps asynchronous calls in a durable queue.
 
 pub mod queue;
+pub mod stack;
+
+mod environment;
+mod error;
+mod event;
+mod functions;
+mod gateway;
+mod metrics;
+mod proxy;
+mod routes;
+mod secrets;
+mod system;
+
+pub use error::GatewayError;
+pub use event::{Event, Events};
+pub use gateway::{GatewayOptions, RunningGateway};
+pub use stack::Stack;
+pub use system::Redrive;

@@ -26,6 +26,7 @@ mod tests;
 pub use admin::{DeadLetter, DeadLetterSummary, QueueStats, QueuedCall, Selection};
 pub use dispatch::{Answer, Deliver, Delivery, Unreachable};
 pub use error::QueueError;
+pub(crate) use record::now_ms;
 pub use record::{Call, Target};
 
 use crate::queue::schedule::Shared;

@@ -12,7 +12,6 @@ use tower_service::Service as _;
 
 /// How a server treats its connections.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct ServerOptions {
     /// How long the head of a request may take to arrive.
     pub header_timeout: Duration,

@@ -1,0 +1,29 @@
+//! The environment of this process, and what of it functions get to see. Nothing else in the crate reads it.
+
+/// What a function's process inherits, besides what its stack gives it: enough to find programs, a home and
+/// certificates, and nothing that could be a secret of the developer's.
+const INHERITED: [&str; 11] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "RUST_BACKTRACE",
+    "LD_LIBRARY_PATH",
+];
+
+/// A variable of this process.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    let value = std::env::var_os(name);
+    value.map(|value| value.to_string_lossy().into_owned())
+}
+
+/// The variables that functions inherit.
+pub(crate) fn inherited() -> impl Iterator<Item = (&'static str, String)> {
+    INHERITED.into_iter().filter_map(|name| Some((name, variable(name)?)))
+}

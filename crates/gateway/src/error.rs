@@ -1,0 +1,54 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::queue::QueueError;
+use crate::stack::StackError;
+
+/// A gateway that cannot start, or a function that it cannot run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// The stack file cannot be used.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// The queue cannot be used.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The address cannot be listened on.
+    #[error(
+        "cannot listen on {address}: {source}; choose another port with `--port`, or `--port 0` for any that is free"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A folder or file of the gateway's own cannot be written.
+    #[error("cannot write {}: {source}; choose another folder with `--state-dir`", path.display())]
+    StateFolder {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Functions name secrets that are not there.
+    #[error("secrets are missing: {missing}; write each into a file of its name in {}", folder.display())]
+    Secrets {
+        /// Their names, and the functions that want them.
+        missing: String,
+        /// Where they are looked for.
+        folder: PathBuf,
+    },
+    /// Cargo could not build functions; the text is cargo's.
+    #[error("cargo could not build {what}:\n{output}")]
+    Build {
+        /// What was to be built.
+        what: String,
+        /// What cargo said.
+        output: String,
+    },
+    /// Functions do not run.
+    #[error("not all functions run:{0}")]
+    Functions(String),
+}

@@ -1,0 +1,227 @@
+//! Keeps a function's process running.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::event::{Event, Events};
+use crate::functions::{Function, Upstream, orphan};
+
+/// How long a process may take until it accepts connections.
+const START: Duration = Duration::from_secs(30);
+/// How long a process that is told to stop may finish what it has in flight.
+const GRACE: Duration = Duration::from_secs(10);
+/// A process that ran this long was well: the next restart comes at once again.
+const WELL: Duration = Duration::from_secs(10);
+
+/// What a supervisor is told.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Run this program, in place of the one that runs.
+    Run(PathBuf),
+    /// There is nothing to run; the text says why.
+    Broken(String),
+}
+
+struct Running {
+    child: Child,
+    address: SocketAddr,
+    since: Instant,
+}
+
+/// Runs the programs it is ordered to, one at a time, until `stop`.
+pub(crate) async fn supervise(
+    function: Arc<Function>,
+    mut orders: UnboundedReceiver<Order>,
+    stop: CancellationToken,
+    events: Events,
+) {
+    let mut program = None::<PathBuf>;
+    let mut running = None::<Running>;
+    let mut retiring = JoinSet::new();
+    let mut wait = Duration::ZERO;
+    loop {
+        // Started (again) here, at once or after a while.
+        if let (Some(path), None) = (&program, &running) {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                order = orders.recv() => {
+                    match order {
+                        Some(Order::Run(path)) => program = Some(path),
+                        Some(Order::Broken(why)) => {
+                            program = None;
+                            function.set(Upstream::Broken(why));
+                        }
+                        None => break,
+                    }
+                    wait = Duration::ZERO;
+                    continue;
+                }
+                () = tokio::time::sleep(wait) => {}
+            }
+            match start(&function, path, &events, &stop).await {
+                Ok(started) => {
+                    function.set(at(started.address));
+                    let _ = events.send(Event::Ready { function: function.spec.name.clone() });
+                    running = Some(started);
+                }
+                Err(how) => wait = report(&function, &events, &how, wait),
+            }
+            continue;
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = retiring.join_next(), if !retiring.is_empty() => {}
+            status = exited(&mut running) => {
+                if let Some(ended) = running.take() {
+                    if ended.since.elapsed() > WELL {
+                        wait = Duration::ZERO;
+                    }
+                    wait = report(&function, &events, &how_it_ended(status), wait);
+                }
+            }
+            order = orders.recv() => match order {
+                None => break,
+                Some(Order::Broken(why)) => {
+                    // What runs goes on, however old.
+                    if running.is_none() {
+                        function.set(Upstream::Broken(why));
+                    }
+                }
+                Some(Order::Run(path)) => {
+                    wait = Duration::ZERO;
+                    if running.is_some() {
+                        match start(&function, &path, &events, &stop).await {
+                            Ok(started) => {
+                                function.set(at(started.address));
+                                let _ = events.send(Event::Ready { function: function.spec.name.clone() });
+                                if let Some(old) = running.replace(started) {
+                                    retiring.spawn(retire(old.child));
+                                }
+                            }
+                            Err(how) => {
+                                let name = function.spec.name.clone();
+                                let how = format!("{how}; the one before goes on");
+                                let _ = events.send(Event::Exited { function: name, how, again_in: Duration::ZERO });
+                            }
+                        }
+                    }
+                    program = Some(path);
+                }
+            },
+        }
+    }
+    function.set(Upstream::Broken("the gateway is stopping".to_owned()));
+    if let Some(last) = running {
+        retiring.spawn(retire(last.child));
+    }
+    while retiring.join_next().await.is_some() {}
+}
+
+fn at(address: SocketAddr) -> Upstream {
+    Upstream::Http(format!("http://{address}/").parse().expect("an address is a URL"))
+}
+
+async fn exited(running: &mut Option<Running>) -> std::io::Result<ExitStatus> {
+    match running {
+        Some(running) => running.child.wait().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Says that a process ended, and how long to wait before the next.
+fn report(function: &Function, events: &Events, how: &str, before: Duration) -> Duration {
+    let again_in = (before * 2).clamp(Duration::from_millis(200), Duration::from_secs(10));
+    function.set(Upstream::Pending(format!("{how}; it is started again")));
+    let tail: Vec<String> = function.logs.tail(5).into_iter().map(|line| line.text).collect();
+    let how = if tail.is_empty() { how.to_owned() } else { format!("{how}; its last lines:\n{}", tail.join("\n")) };
+    let _ = events.send(Event::Exited { function: function.spec.name.clone(), how, again_in });
+    again_in
+}
+
+fn how_it_ended(status: std::io::Result<ExitStatus>) -> String {
+    match status {
+        Ok(status) => format!("it ended with {status}"),
+        Err(error) => format!("it is gone: {error}"),
+    }
+}
+
+async fn start(
+    function: &Arc<Function>,
+    program: &PathBuf,
+    events: &Events,
+    stop: &CancellationToken,
+) -> Result<Running, String> {
+    let _ = events.send(Event::Starting { function: function.spec.name.clone() });
+    let port = free_port().map_err(|error| format!("there is no free port: {error}"))?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .envs(function.environment.iter().map(|(name, value)| (name, value)))
+        .env("port", port.to_string())
+        .env("PORT", port.to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let crate::stack::Kind::Cargo(folder) = &function.spec.kind {
+        command.current_dir(folder);
+    }
+    orphan::bind_to_us(&mut command);
+    let mut child = command.spawn().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
+    listen_to(function, &mut child);
+    let deadline = Instant::now() + START;
+    loop {
+        if TcpStream::connect(address).await.is_ok() {
+            return Ok(Running { child, address, since: Instant::now() });
+        }
+        let pause = tokio::time::sleep(Duration::from_millis(5));
+        tokio::select! {
+            () = stop.cancelled() => {
+                retire(child).await;
+                return Err("the gateway is stopping".to_owned());
+            }
+            status = child.wait() => return Err(how_it_ended(status)),
+            () = pause => {}
+        }
+        if Instant::now() > deadline {
+            retire(child).await;
+            return Err(format!("it did not listen on port {port} (variable `port`) within {START:?}"));
+        }
+    }
+}
+
+/// The pipes close when the process and its children are gone, and the tasks end with them.
+fn listen_to(function: &Arc<Function>, child: &mut Child) {
+    if let Some(stdout) = child.stdout.take() {
+        let function = function.clone();
+        tokio::spawn(async move { function.logs.take(stdout).await });
+    }
+    if let Some(stderr) = child.stderr.take() {
+        let function = function.clone();
+        tokio::spawn(async move { function.logs.take(stderr).await });
+    }
+}
+
+/// Asks a process to stop, and makes it after the grace.
+async fn retire(mut child: Child) {
+    let Some(leader) = child.id() else { return };
+    orphan::signal_group(leader, libc::SIGTERM);
+    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+        orphan::signal_group(leader, libc::SIGKILL);
+        let _ = child.wait().await;
+    }
+}
+
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}

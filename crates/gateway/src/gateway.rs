@@ -1,0 +1,255 @@
+//! Starts everything, and stops it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use faasflow_runtime::http::{HttpClient, ServerOptions, serve};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::error::GatewayError;
+use crate::event::{Event, Events};
+use crate::functions::process::{Order, supervise};
+use crate::functions::watch_sources::Sources;
+use crate::functions::{Functions, Upstream, build};
+use crate::metrics::Metrics;
+use crate::proxy::Proxy;
+use crate::queue::{Queue, QueueOptions};
+use crate::routes::{App, Inner};
+use crate::stack::Stack;
+
+/// How a gateway runs a stack.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct GatewayOptions {
+    /// The stack.
+    pub stack: Stack,
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The folder for the queue and the secrets; by default `.faasflow` beside the stack file.
+    pub state_dir: PathBuf,
+    /// Whether functions are built with cargo's release profile.
+    pub release: bool,
+    /// Whether functions are built anew when their sources change.
+    pub watch: bool,
+    /// How long a function may take until it begins to answer.
+    pub upstream_timeout: Duration,
+    /// How long requests in flight may go on after the stop.
+    pub grace: Duration,
+    /// How the queue behaves.
+    pub queue: QueueOptions,
+}
+
+impl GatewayOptions {
+    /// The defaults for a stack: 127.0.0.1:8080, a debug build, watched.
+    #[must_use]
+    pub fn new(stack: Stack) -> GatewayOptions {
+        let state_dir = stack.folder().join(".faasflow");
+        GatewayOptions {
+            stack,
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            state_dir,
+            release: false,
+            watch: true,
+            upstream_timeout: Duration::from_secs(60),
+            grace: Duration::from_secs(10),
+            queue: QueueOptions::default(),
+        }
+    }
+
+    /// Starts to listen, takes up the queue, and starts the functions, which may take a while to be ready:
+    /// [`RunningGateway::ready`] waits for that.
+    ///
+    /// # Errors
+    ///
+    /// If a secret is missing, the queue cannot be used or the address cannot be listened on.
+    pub async fn start(self, events: Events) -> Result<RunningGateway, GatewayError> {
+        let secrets = self.state_dir.join("secrets");
+        crate::secrets::prepare(&self.stack, &secrets)?;
+        let queue = Queue::open(&self.state_dir.join("queue.redb"), self.queue.clone())?;
+        let address = self.listen;
+        let fault = |source| GatewayError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(fault)?;
+        let address = listener.local_addr().map_err(fault)?;
+        for (id, fault) in queue.unreadable() {
+            tracing::error!("record {id} of {} cannot be read and stays there: {fault}", queue.path().display());
+        }
+        let functions = Functions::of(&self.stack, &reachable(address), &secrets, &events);
+        let client = HttpClient::new(Duration::from_secs(5));
+        let app = App::new(Inner {
+            functions: functions.clone(),
+            proxy: Proxy { client, timeout: self.upstream_timeout },
+            queue: queue.clone(),
+            metrics: Metrics::default(),
+            secrets,
+            max_async_body: self.queue.max_body,
+        });
+
+        let stop = Stop::default();
+        let options = ServerOptions { grace: self.grace, ..ServerOptions::default() };
+        let serving = tokio::spawn({
+            let (router, accepting) = (app.router(), stop.accepting.clone());
+            async move { serve(listener, router, options, accepting.cancelled_owned()).await }
+        });
+        let delivering = tokio::spawn({
+            let (queue, app, stop) = (queue.clone(), Arc::new(app), stop.delivering.clone());
+            async move { queue.run(app, stop).await }
+        });
+        let tasks = TaskTracker::new();
+        let mut orders = HashMap::new();
+        for (function, _) in functions.cargo_projects() {
+            let (order, ordered) = unbounded_channel();
+            orders.insert(function.spec.name.clone(), order);
+            tasks.spawn(supervise(function, ordered, stop.functions.clone(), events.clone()));
+        }
+        let builder = Builder { functions: functions.clone(), orders, release: self.release, events };
+        tasks.spawn({
+            let (stop, watch) = (stop.functions.clone(), self.watch);
+            async move { stop.run_until_cancelled(builder.run(watch)).await }
+        });
+        Ok(RunningGateway { address, functions, queue, stop, serving, delivering, tasks, grace: self.grace })
+    }
+}
+
+/// What is told to stop, in this order.
+#[derive(Clone, Debug, Default)]
+struct Stop {
+    accepting: CancellationToken,
+    delivering: CancellationToken,
+    functions: CancellationToken,
+}
+
+/// Builds functions at the start and when they change.
+struct Builder {
+    functions: Functions,
+    orders: HashMap<String, UnboundedSender<Order>>,
+    release: bool,
+    events: Events,
+}
+
+impl Builder {
+    async fn run(self, watch: bool) {
+        let projects: Vec<(String, PathBuf)> = self
+            .functions
+            .cargo_projects()
+            .into_iter()
+            .map(|(function, folder)| (function.spec.name.clone(), folder))
+            .collect();
+        if projects.is_empty() {
+            return;
+        }
+        // Watched from before the first build, so that no change falls between.
+        let sources = if watch { Sources::watch(projects.clone()).map(Some) } else { Ok(None) };
+        self.build(&projects).await;
+        match sources {
+            Ok(None) => {}
+            Ok(Some(mut sources)) => loop {
+                let changed = sources.changed().await;
+                for function in &changed {
+                    let _ = self.events.send(Event::Changed { function: function.clone() });
+                }
+                let projects: Vec<_> = projects.iter().filter(|(name, _)| changed.contains(name)).cloned().collect();
+                self.build(&projects).await;
+            },
+            Err(error) => tracing::warn!(%error, "changes of sources are not noticed: they cannot be watched"),
+        }
+    }
+
+    async fn build(&self, projects: &[(String, PathBuf)]) {
+        match build::build(projects, self.release, &self.events).await {
+            Ok(programs) => {
+                for (name, folder) in projects {
+                    if let (Some(program), Some(order)) = (programs.get(folder), self.orders.get(name)) {
+                        let _ = order.send(Order::Run(program.clone()));
+                    }
+                }
+            }
+            Err(error) => {
+                let _ = self.events.send(Event::BuildFailed { output: error.to_string() });
+                for order in projects.iter().filter_map(|(name, _)| self.orders.get(name)) {
+                    let _ = order.send(Order::Broken("it could not be built".to_owned()));
+                }
+            }
+        }
+    }
+}
+
+/// A gateway that runs. Dropped without [`stop`](RunningGateway::stop), its functions are killed with the process.
+#[derive(Debug)]
+pub struct RunningGateway {
+    address: SocketAddr,
+    functions: Functions,
+    queue: Queue,
+    stop: Stop,
+    serving: JoinHandle<std::io::Result<()>>,
+    delivering: JoinHandle<()>,
+    tasks: TaskTracker,
+    grace: Duration,
+}
+
+impl RunningGateway {
+    /// The address it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", reachable(self.address))
+    }
+
+    /// Its queue.
+    #[must_use]
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Waits until every function takes requests.
+    ///
+    /// # Errors
+    ///
+    /// If one will not, for example because it could not be built: the text names each with the reason.
+    pub async fn ready(&self) -> Result<(), GatewayError> {
+        let mut faults = String::new();
+        for function in self.functions.iter() {
+            let mut watching = function.upstream.subscribe();
+            let settled = watching.wait_for(|upstream| !matches!(upstream, Upstream::Pending(_))).await;
+            if let Ok(upstream) = settled
+                && let Upstream::Broken(why) = &*upstream
+            {
+                faults.push_str(&format!("\n  - `{}`: {why}", function.spec.name));
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(GatewayError::Functions(faults)) }
+    }
+
+    /// Stops accepting, lets what is in flight finish within the grace, stops the functions, and closes the queue.
+    pub async fn stop(self) {
+        self.stop.delivering.cancel();
+        self.stop.accepting.cancel();
+        let mut delivering = self.delivering;
+        if tokio::time::timeout(self.grace, &mut delivering).await.is_err() {
+            // What was not finished is delivered at the next start.
+            delivering.abort();
+        }
+        let _ = self.serving.await;
+        self.stop.functions.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.queue.close().await;
+    }
+}
+
+/// Where functions on this machine reach an address that may stand for all of them.
+fn reachable(address: SocketAddr) -> String {
+    let ip = if address.ip().is_unspecified() { [127, 0, 0, 1].into() } else { address.ip() };
+    SocketAddr::new(ip, address.port()).to_string()
+}

@@ -1,0 +1,197 @@
+//! Takes a request to its function and the answer back, both as streams.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use faasflow_runtime::http::{HttpClient, Peer, ReadBodyError, read_body};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Request, StatusCode, Uri, request};
+
+use crate::functions::{Function, Upstream, command};
+
+/// How long a request waits for a function that is being started.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The largest body that a command is given.
+const COMMAND_BODY: u64 = 64 << 20;
+
+pub(crate) const START_TIME: HeaderName = HeaderName::from_static("x-start-time");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
+
+#[derive(Clone, Debug)]
+pub(crate) struct Proxy {
+    pub(crate) client: HttpClient,
+    /// How long a function may take until it begins to answer.
+    pub(crate) timeout: Duration,
+}
+
+/// Why a function gave no answer.
+#[derive(Debug)]
+pub(crate) enum NoAnswer {
+    /// It is not there yet.
+    Pending(String),
+    /// It will not be there.
+    Broken(String),
+    /// It could not be reached, or broke off before it answered.
+    Unreachable(String),
+    /// It did not begin to answer in time.
+    Timeout(Duration),
+    /// The request could not be sent on.
+    Request(StatusCode, String),
+}
+
+impl Proxy {
+    /// Sends a request to a function. `path` is what stood behind the function's name, empty or beginning with `/`.
+    pub(crate) async fn invoke(
+        &self,
+        function: &Arc<Function>,
+        path: &str,
+        mut parts: request::Parts,
+        body: Body,
+    ) -> Result<Response, NoAnswer> {
+        let base = match function.upstream(PATIENCE).await {
+            Upstream::Http(base) => base,
+            Upstream::Command(words) => return self.run(function, &words, path, &parts, body).await,
+            Upstream::Pending(why) => return Err(NoAnswer::Pending(why)),
+            Upstream::Broken(why) => return Err(NoAnswer::Broken(why)),
+        };
+        parts.uri = target(&base, path, parts.uri.query())
+            .map_err(|error| NoAnswer::Request(StatusCode::BAD_REQUEST, format!("the path is of no use: {error}")))?;
+        parts.version = http::Version::HTTP_11;
+        let host = parts.headers.remove(header::HOST);
+        remove_hop_by_hop(&mut parts.headers);
+        if let Some(Peer(peer)) = parts.extensions.remove::<Peer>() {
+            forwarded(&mut parts.headers, &peer.ip().to_string(), host);
+        }
+        let sending = self.client.send(Request::from_parts(parts, body));
+        let response = match tokio::time::timeout(self.timeout, sending).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Err(NoAnswer::Unreachable(chain(&error))),
+            Err(_) => return Err(NoAnswer::Timeout(self.timeout)),
+        };
+        let (mut parts, body) = response.into_parts();
+        remove_hop_by_hop(&mut parts.headers);
+        Ok(Response::from_parts(parts, Body::new(body)))
+    }
+
+    async fn run(
+        &self,
+        function: &Arc<Function>,
+        words: &[String],
+        path: &str,
+        parts: &request::Parts,
+        body: Body,
+    ) -> Result<Response, NoAnswer> {
+        let body = read_body(body, COMMAND_BODY, self.timeout).await.map_err(|error| {
+            let status = match error {
+                ReadBodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            NoAnswer::Request(status, error.to_string())
+        })?;
+        Ok(command::invoke(function, words, parts, path, body).await)
+    }
+}
+
+impl NoAnswer {
+    /// The answer that the caller gets, as OpenFaaS's gateway words it.
+    pub(crate) fn response(&self, name: &str) -> Response {
+        match self {
+            NoAnswer::Pending(why) => {
+                let mut response = internal(StatusCode::SERVICE_UNAVAILABLE, format!("`{name}` is not ready: {why}"));
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+                response
+            }
+            NoAnswer::Broken(why) => internal(StatusCode::SERVICE_UNAVAILABLE, format!("`{name}` does not run: {why}")),
+            NoAnswer::Unreachable(_) => {
+                internal(StatusCode::INTERNAL_SERVER_ERROR, format!("Can't reach service for: {name}."))
+            }
+            NoAnswer::Timeout(after) => {
+                internal(StatusCode::BAD_GATEWAY, format!("`{name}` did not begin to answer within {after:?}"))
+            }
+            NoAnswer::Request(status, why) => internal(*status, why.clone()),
+        }
+    }
+
+    /// The reason, for the log and the dead letter.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            NoAnswer::Pending(why) | NoAnswer::Broken(why) | NoAnswer::Unreachable(why) => why.clone(),
+            NoAnswer::Timeout(after) => format!("it did not begin to answer within {after:?}"),
+            NoAnswer::Request(_, why) => why.clone(),
+        }
+    }
+}
+
+fn internal(status: StatusCode, text: String) -> Response {
+    let mut response = plain(status, text);
+    response.headers_mut().insert(INTERNAL, HeaderValue::from_static("proxy"));
+    response
+}
+
+/// A short text as an answer.
+pub(crate) fn plain(status: StatusCode, text: String) -> Response {
+    let mut response = Response::new(Body::from(text + "\n"));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn target(base: &Uri, path: &str, query: Option<&str>) -> Result<Uri, http::Error> {
+    let prefix = base.path().trim_end_matches('/');
+    let path = if path.is_empty() { "/" } else { path };
+    let path_and_query: PathAndQuery = match query {
+        Some(query) => format!("{prefix}{path}?{query}").parse()?,
+        None => format!("{prefix}{path}").parse()?,
+    };
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = Some(path_and_query);
+    Ok(Uri::from_parts(parts)?)
+}
+
+fn forwarded(headers: &mut HeaderMap, peer: &str, host: Option<HeaderValue>) {
+    let before = headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok());
+    let chain = match before {
+        Some(before) => format!("{before}, {peer}"),
+        None => peer.to_owned(),
+    };
+    if let Ok(value) = HeaderValue::from_str(&chain) {
+        headers.insert(FORWARDED_FOR, value);
+    }
+    if let Some(host) = host {
+        headers.insert(FORWARDED_HOST, host);
+    }
+}
+
+/// Removes what belongs to one connection (RFC 9110, 7.6.1). `Content-Length` stays, unlike at OpenFaaS's gateway,
+/// which always sends chunks: it frames the same body, and tells the function what to expect.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"] {
+        headers.remove(name);
+    }
+}
+
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

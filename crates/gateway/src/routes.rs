@@ -1,0 +1,265 @@
+//! What the gateway answers: functions, the queue, and the OpenFaaS API.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::{any, get};
+use faasflow_core::handler::BoxFuture;
+use faasflow_core::{headers, parse_url};
+use faasflow_runtime::http::{ReadBodyError, read_body};
+use http::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode, request};
+use uuid::Uuid;
+
+use crate::functions::{Function, Functions};
+use crate::metrics::Metrics;
+use crate::proxy::{NoAnswer, Proxy, START_TIME, chain, plain};
+use crate::queue::{Answer, Deliver, Delivery, NewCall, Queue, QueueError, Target, Unreachable};
+use crate::system;
+
+const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
+const CALLBACK_URL: HeaderName = HeaderName::from_static("x-callback-url");
+/// The largest answer of a queued call that is kept for its callback or dead letter.
+const ANSWER: u64 = 64 << 20;
+
+/// What every route has at hand.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) functions: Functions,
+    pub(crate) proxy: Proxy,
+    pub(crate) queue: Queue,
+    pub(crate) metrics: Metrics,
+    pub(crate) secrets: PathBuf,
+    pub(crate) max_async_body: usize,
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl App {
+    pub(crate) fn new(inner: Inner) -> App {
+        App(Arc::new(inner))
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        Router::new()
+            .route("/function/{*target}", any(synchronous))
+            .route("/async-function/{*target}", any(asynchronous))
+            .route("/healthz", get(|| async { "OK" }))
+            .merge(system::routes())
+            .fallback(|request: Request| async move {
+                plain(
+                    StatusCode::NOT_FOUND,
+                    format!(
+                        "nothing is served at {}: functions are at /function/NAME and /async-function/NAME",
+                        request.uri().path()
+                    ),
+                )
+            })
+            .with_state(self.clone())
+    }
+
+    fn find(&self, name: &str) -> Result<&Arc<Function>, Box<Response>> {
+        let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if !valid {
+            let text = format!("`{name}` is no function's name: letters, digits, `-`, `_` and `.` only");
+            return Err(Box::new(plain(StatusCode::BAD_REQUEST, text)));
+        }
+        self.functions.find(name).ok_or_else(|| {
+            let known = self.functions.names().join(", ");
+            Box::new(plain(StatusCode::NOT_FOUND, format!("there is no function `{name}` here; deployed are: {known}")))
+        })
+    }
+}
+
+async fn synchronous(State(app): State<App>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let target = parts.uri.path().trim_start_matches("/function/").to_owned();
+    let (name, path) = split(&target);
+    let function = match app.find(name) {
+        Ok(function) => function,
+        Err(response) => return *response,
+    };
+    let made = identify(&mut parts.headers);
+    stamp(&mut parts.headers);
+    app.metrics.started(&function.spec.name);
+    let begun = Instant::now();
+    let answer = app.proxy.invoke(function, path, parts, body).await;
+    let mut response = answer.unwrap_or_else(|none| {
+        function.logs.push(format!("gateway: no answer: {}", none.reason()));
+        none.response(name)
+    });
+    app.metrics.ended(&function.spec.name, response.status(), begun.elapsed());
+    if let Some(id) = made {
+        response.headers_mut().insert(headers::CALL_ID, id);
+    }
+    stamp(response.headers_mut());
+    response
+}
+
+async fn asynchronous(State(app): State<App>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    if parts.method != Method::POST {
+        let text = "an asynchronous invocation is a POST".to_owned();
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    let target = parts.uri.path().trim_start_matches("/async-function/").to_owned();
+    let (name, path) = split(&target);
+    if let Err(response) = app.find(name) {
+        return *response;
+    }
+    match accept(&app, name, path, &mut parts, body).await {
+        Ok(call_id) => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::ACCEPTED;
+            response.headers_mut().insert(headers::CALL_ID, call_id);
+            stamp(response.headers_mut());
+            response
+        }
+        Err(response) => *response,
+    }
+}
+
+/// Puts an invocation into the queue; it is on disk when this returns its id.
+async fn accept(
+    app: &App,
+    name: &str,
+    path: &str,
+    parts: &mut request::Parts,
+    body: Body,
+) -> Result<HeaderValue, Box<Response>> {
+    let refuse = |status, text: String| Box::new(plain(status, text));
+    let callback_url =
+        match parts.headers.get(CALLBACK_URL) {
+            None => None,
+            Some(value) => {
+                let url = value.to_str().map_err(|_| "it is not text".to_owned()).and_then(parse_url);
+                Some(url.map_err(|fault| {
+                    refuse(StatusCode::BAD_REQUEST, format!("`X-Callback-Url` is of no use: {fault}"))
+                })?)
+            }
+        };
+    let limit = app.max_async_body;
+    let body = read_body(body, limit as u64, Duration::from_secs(60)).await.map_err(|error| match error {
+        ReadBodyError::TooLarge { .. } => refuse(StatusCode::PAYLOAD_TOO_LARGE, too_large(limit)),
+        ReadBodyError::TooSlow(_) => refuse(StatusCode::REQUEST_TIMEOUT, error.to_string()),
+        _ => refuse(StatusCode::BAD_REQUEST, error.to_string()),
+    })?;
+    identify(&mut parts.headers);
+    stamp(&mut parts.headers);
+    let call_id = parts.headers[headers::CALL_ID].clone();
+    parts.headers.remove(http::header::HOST);
+    let call = NewCall {
+        call_id: String::from_utf8_lossy(call_id.as_bytes()).into_owned(),
+        function: name.to_owned(),
+        path: path.to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        headers: std::mem::take(&mut parts.headers),
+        body,
+        callback_url,
+    };
+    match app.queue.enqueue(call).await {
+        Ok(_) => Ok(call_id),
+        Err(QueueError::TooLarge { limit, .. }) => Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, too_large(limit))),
+        Err(error) => {
+            tracing::error!(%error, "a call was not accepted");
+            Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("Error queuing request: {error}")))
+        }
+    }
+}
+
+fn too_large(limit: usize) -> String {
+    format!(
+        "the queue takes bodies up to {limit} bytes, as OpenFaaS's community edition does by default: send less, or \
+         raise it here with `--queue-limit`"
+    )
+}
+
+/// The name of a function and what stands behind it.
+fn split(target: &str) -> (&str, &str) {
+    match target.find('/') {
+        Some(slash) if &target[slash..] == "/" => (&target[..slash], ""),
+        Some(slash) => target.split_at(slash),
+        None => (target, ""),
+    }
+}
+
+/// Gives an invocation an id where it has none; returns it only then.
+fn identify(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    if headers.contains_key(headers::CALL_ID) {
+        return None;
+    }
+    let id = HeaderValue::from_str(&Uuid::new_v4().to_string()).ok()?;
+    headers.insert(headers::CALL_ID, id.clone());
+    Some(id)
+}
+
+fn stamp(headers: &mut HeaderMap) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    if let Ok(value) = HeaderValue::from_str(&since.as_nanos().to_string()) {
+        headers.insert(START_TIME, value);
+    }
+    headers.insert(SERVED_BY, HeaderValue::from_static("faasflow"));
+}
+
+/// The queue delivers through the same way that callers take.
+impl Deliver for App {
+    fn deliver(&self, delivery: Delivery) -> BoxFuture<'_, Result<Answer, Unreachable>> {
+        Box::pin(async move {
+            let begun = Instant::now();
+            let call = &delivery.call;
+            let mut request = Request::new(Body::from(call.body.clone()));
+            *request.method_mut() = Method::POST;
+            *request.headers_mut() = call.headers.clone();
+            let (status, headers, body) = match &call.target {
+                Target::Function { name, path, query, .. } => {
+                    let unreachable = |none: NoAnswer| Unreachable { reason: none.reason() };
+                    let Some(function) = self.functions.find(name) else {
+                        return Err(Unreachable { reason: format!("there is no function `{name}` here") });
+                    };
+                    let target = match query {
+                        Some(query) => format!("/?{query}").parse(),
+                        None => "/".parse(),
+                    };
+                    *request.uri_mut() = target.map_err(|error| Unreachable { reason: format!("{error}") })?;
+                    let (parts, body) = request.into_parts();
+                    self.metrics.started(&function.spec.name);
+                    let answer = self.proxy.invoke(function, path, parts, body).await.map_err(unreachable)?;
+                    let (parts, body) = answer.into_parts();
+                    let body = read_body(body, ANSWER, self.proxy.timeout).await;
+                    let body = body.map_err(|error| Unreachable { reason: chain(&error) })?;
+                    self.metrics.ended(&function.spec.name, parts.status, begun.elapsed());
+                    (parts.status, parts.headers, body)
+                }
+                Target::Callback { url, .. } => {
+                    *request.uri_mut() = url.clone();
+                    let exchange = async {
+                        let answer = self.proxy.client.send(request).await;
+                        let answer = answer.map_err(|error| Unreachable { reason: chain(&error) })?;
+                        let (parts, body) = answer.into_parts();
+                        let body = read_body(body, 64 * 1024, self.proxy.timeout).await.unwrap_or_default();
+                        Ok((parts.status, parts.headers, body))
+                    };
+                    let timeout = self.proxy.timeout;
+                    let late = |_| Unreachable { reason: format!("no answer within {timeout:?}") };
+                    tokio::time::timeout(timeout, exchange).await.map_err(late)??
+                }
+            };
+            Ok(Answer { status, headers, body, duration: begun.elapsed() })
+        })
+    }
+}

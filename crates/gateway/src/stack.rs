@@ -1,0 +1,343 @@
+//! `stack.yml` and `flow.yml`, as `faas-cli` reads them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::environment;
+
+/// The annotation that names the address of a function that is already there.
+pub const URL_ANNOTATION: &str = "faasflow.url";
+
+/// The functions of a stack file.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// The file.
+    pub path: PathBuf,
+    /// The functions, by name.
+    pub functions: BTreeMap<String, FunctionSpec>,
+}
+
+/// One function as its stack file describes it.
+#[derive(Clone, Debug)]
+pub struct FunctionSpec {
+    /// Its name.
+    pub name: String,
+    /// Its language, which is the name of a template.
+    pub lang: Option<String>,
+    /// How it runs.
+    pub kind: Kind,
+    /// Its environment: that of the environment files, then its own over it.
+    pub environment: BTreeMap<String, String>,
+    /// Where each variable came from: the name of an environment file, or of the stack file.
+    pub origins: BTreeMap<String, String>,
+    /// The secrets it may read.
+    pub secrets: Vec<String>,
+    /// Its image, which is only reported here.
+    pub image: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl FunctionSpec {
+    /// Whether it is a flow, which needs the key for signing.
+    #[must_use]
+    pub fn is_flow(&self) -> bool {
+        self.lang.as_deref() == Some("faasflow")
+    }
+}
+
+/// How a function runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// A cargo project in this folder, which serves HTTP.
+    Cargo(PathBuf),
+    /// A command that reads the request and writes the answer, a process for each.
+    Command(Vec<String>),
+    /// Something that is already there.
+    Url(http::Uri),
+}
+
+/// A stack file that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {what}", path.display())]
+pub struct StackError {
+    path: PathBuf,
+    what: String,
+}
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    functions: Option<BTreeMap<String, FileFunction>>,
+}
+
+#[derive(Default, Deserialize)]
+struct FileFunction {
+    lang: Option<String>,
+    handler: Option<String>,
+    image: Option<String>,
+    fprocess: Option<String>,
+    #[serde(default)]
+    environment: Option<BTreeMap<String, Scalar>>,
+    #[serde(default)]
+    environment_file: Option<Vec<String>>,
+    #[serde(default)]
+    secrets: Option<Vec<String>>,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, Scalar>>,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, Scalar>>,
+}
+
+#[derive(Deserialize)]
+struct EnvironmentFile {
+    #[serde(default)]
+    environment: Option<BTreeMap<String, Scalar>>,
+}
+
+/// YAML writers leave out quotes; the environment is text all the same.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    Text(String),
+    Nothing(()),
+}
+
+impl Scalar {
+    fn text(self) -> String {
+        match self {
+            Scalar::Bool(value) => value.to_string(),
+            Scalar::Integer(value) => value.to_string(),
+            Scalar::Float(value) => value.to_string(),
+            Scalar::Text(value) => value,
+            Scalar::Nothing(()) => String::new(),
+        }
+    }
+}
+
+impl Stack {
+    /// Reads a stack file, or the `stack.yml` or `stack.yaml` of a folder, with its environment files.
+    ///
+    /// # Errors
+    ///
+    /// If a file is absent or no YAML of the known form, or a function says not or doubly how it runs: the text
+    /// names the file, the function and the key.
+    pub fn read(path: &Path) -> Result<Stack, StackError> {
+        let path = locate(path)?;
+        let fault = |what: String| StackError { path: path.clone(), what };
+        let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+        let file: File = yaml(&path)?;
+        let mut functions = BTreeMap::new();
+        for (name, function) in file.functions.unwrap_or_default() {
+            let spec = resolve(&name, function, &folder, &path).map_err(|what| match what {
+                Fault::Here(what) => fault(format!("function `{name}`: {what}")),
+                Fault::Elsewhere(error) => error,
+            })?;
+            functions.insert(name, spec);
+        }
+        if functions.is_empty() {
+            return Err(fault("it names no function: add one under `functions:`".to_owned()));
+        }
+        Ok(Stack { path, functions })
+    }
+
+    /// The folder that the stack file is in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+}
+
+fn locate(path: &Path) -> Result<PathBuf, StackError> {
+    let absent = |what: &str| StackError { path: path.to_owned(), what: what.to_owned() };
+    if path.is_file() {
+        return std::path::absolute(path).map_err(|error| absent(&error.to_string()));
+    }
+    let found = ["stack.yml", "stack.yaml"].map(|name| path.join(name)).into_iter().find(|path| path.is_file());
+    match found {
+        Some(found) => std::path::absolute(found).map_err(|error| absent(&error.to_string())),
+        None => Err(absent(
+            "there is no stack.yml: `faasflow new my-flow` makes a project with one, `faasflow up FILE` takes another name",
+        )),
+    }
+}
+
+fn yaml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StackError> {
+    let fault = |what: String| StackError { path: path.to_owned(), what };
+    let text = std::fs::read_to_string(path).map_err(|error| fault(format!("it cannot be read: {error}")))?;
+    let text = substitute(&text, environment::variable).map_err(fault)?;
+    serde_saphyr::from_str(&text).map_err(|error| fault(format!("it is not as it should be: {error}")))
+}
+
+enum Fault {
+    Here(String),
+    Elsewhere(StackError),
+}
+
+fn resolve(name: &str, function: FileFunction, folder: &Path, path: &Path) -> Result<FunctionSpec, Fault> {
+    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        return Err(Fault::Here("its name may have letters, digits, `-` and `_` only".to_owned()));
+    }
+    let mut environment = BTreeMap::new();
+    let mut origins = BTreeMap::new();
+    let mut set = |values: BTreeMap<String, Scalar>, origin: &str| {
+        for (key, value) in values {
+            origins.insert(key.clone(), origin.to_owned());
+            environment.insert(key, value.text());
+        }
+    };
+    for file in function.environment_file.unwrap_or_default() {
+        let read: EnvironmentFile = yaml(&folder.join(&file)).map_err(Fault::Elsewhere)?;
+        set(read.environment.unwrap_or_default(), &file);
+    }
+    let stack = path.file_name().unwrap_or_default().to_string_lossy();
+    set(function.environment.unwrap_or_default(), &stack);
+    let annotations = texts(function.annotations);
+    let kind = kind(annotations.get(URL_ANNOTATION), function.fprocess.as_deref(), function.handler.as_deref(), folder)
+        .map_err(Fault::Here)?;
+    Ok(FunctionSpec {
+        name: name.to_owned(),
+        lang: function.lang,
+        kind,
+        environment,
+        origins,
+        secrets: function.secrets.unwrap_or_default(),
+        image: function.image,
+        labels: texts(function.labels),
+        annotations,
+    })
+}
+
+fn texts(values: Option<BTreeMap<String, Scalar>>) -> BTreeMap<String, String> {
+    values.unwrap_or_default().into_iter().map(|(key, value)| (key, value.text())).collect()
+}
+
+fn kind(url: Option<&String>, fprocess: Option<&str>, handler: Option<&str>, folder: &Path) -> Result<Kind, String> {
+    if let Some(url) = url {
+        let url = faasflow_core::parse_url(url).map_err(|fault| format!("`{URL_ANNOTATION}`: {fault}"))?;
+        return Ok(Kind::Url(url));
+    }
+    if let Some(command) = fprocess {
+        let words = words(command).ok_or_else(|| format!("`fprocess` is `{command}`: a quote is not closed"))?;
+        return if words.is_empty() { Err("`fprocess` is empty".to_owned()) } else { Ok(Kind::Command(words)) };
+    }
+    let Some(handler) = handler else {
+        return Err(format!(
+            "it does not say how it runs: `handler` names the folder of a cargo project, `fprocess` a command, \
+             the annotation `{URL_ANNOTATION}` an address that is already there"
+        ));
+    };
+    let project = folder.join(handler);
+    if project.join("Cargo.toml").is_file() {
+        Ok(Kind::Cargo(project))
+    } else {
+        Err(format!(
+            "`handler` is `{handler}`, and {} holds no Cargo.toml: here, functions are built by cargo; give `fprocess` \
+             a command, or the annotation `{URL_ANNOTATION}` an address",
+            project.display()
+        ))
+    }
+}
+
+/// Splits a command into words at spaces; quotes keep words together. `None` if a quote is not closed.
+fn words(command: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word = None::<String>;
+    let mut quote = None;
+    for character in command.chars() {
+        match (quote, character) {
+            (Some(open), _) if character == open => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            (None, _) if character.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
+
+/// Puts variables in place of `${NAME}` and `${NAME:-default}`, as `faas-cli` does.
+fn substitute(text: &str, variable: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        result.push_str(&rest[..start]);
+        let end = rest[start..].find('}').ok_or("a `${` is not closed")? + start;
+        let (name, default) = match rest[start + 2..end].split_once(":-") {
+            Some((name, default)) => (name, default),
+            None => (&rest[start + 2..end], ""),
+        };
+        let value = variable(name).filter(|value| !value.is_empty());
+        result.push_str(&value.unwrap_or_else(|| default.to_owned()));
+        rest = &rest[end + 1..];
+    }
+    result.push_str(rest);
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack(text: &str) -> Result<Stack, String> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("project")).unwrap();
+        std::fs::write(folder.path().join("project/Cargo.toml"), "").unwrap();
+        std::fs::write(folder.path().join("flow.yml"), "environment:\n  gateway: g:1\n  write_debug: true\n").unwrap();
+        std::fs::write(folder.path().join("stack.yml"), text).unwrap();
+        Stack::read(folder.path()).map_err(|error| error.what)
+    }
+
+    #[test]
+    fn the_three_kinds_and_the_layers_of_the_environment() {
+        let stack = stack(
+            "version: 1.0\nprovider:\n  name: openfaas\nfunctions:\n  flow:\n    lang: faasflow\n    handler: ./project\n    \
+             environment_file: [flow.yml]\n    environment:\n      gateway: g:2\n      port: 8080\n    secrets: [a]\n  \
+             cat:\n    fprocess: sh -c 'cat; true'\n  there:\n    annotations:\n      faasflow.url: localhost:99\n",
+        )
+        .unwrap();
+        let flow = &stack.functions["flow"];
+        assert!(flow.is_flow() && matches!(flow.kind, Kind::Cargo(_)));
+        assert_eq!(flow.environment["gateway"], "g:2");
+        assert_eq!(flow.environment["write_debug"], "true");
+        assert_eq!(flow.environment["port"], "8080");
+        assert_eq!(flow.origins["write_debug"], "flow.yml");
+        assert_eq!(flow.origins["gateway"], "stack.yml");
+        let command = ["sh", "-c", "cat; true"].map(str::to_owned).to_vec();
+        assert_eq!(stack.functions["cat"].kind, Kind::Command(command));
+        assert_eq!(stack.functions["there"].kind, Kind::Url("http://localhost:99/".parse().unwrap()));
+    }
+
+    #[test]
+    fn faults_name_function_and_key() {
+        for (text, expected) in [
+            ("functions:\n  f: {}\n", "function `f`: it does not say how it runs"),
+            ("functions:\n  f:\n    handler: ./absent\n", "function `f`: `handler` is `./absent`"),
+            ("functions:\n  f:\n    fprocess: \"sh -c 'x\"\n", "a quote is not closed"),
+            ("functions: [1]\n", "it is not as it should be"),
+            ("provider: {}\n", "it names no function"),
+            ("functions:\n  'a b':\n    fprocess: cat\n", "its name may have letters"),
+        ] {
+            let fault = stack(text).unwrap_err();
+            assert!(fault.contains(expected), "{text}: {fault}");
+        }
+    }
+
+    #[test]
+    fn variables_are_put_in() {
+        let variable = |name: &str| (name == "A").then(|| "1".to_owned());
+        assert_eq!(substitute("a ${A} ${B:-x:y} ${C}.", variable).unwrap(), "a 1 x:y .");
+        assert!(substitute("${A", variable).is_err());
+    }
+}
