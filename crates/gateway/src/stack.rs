@@ -24,6 +24,8 @@ pub struct Stack {
 pub struct FunctionSpec {
     /// Its name.
     pub name: String,
+    /// The folder of the stack file, in which its processes run.
+    pub folder: PathBuf,
     /// Its language, which is the name of a template.
     pub lang: Option<String>,
     /// How it runs.
@@ -205,6 +207,7 @@ fn resolve(name: &str, function: FileFunction, folder: &Path, path: &Path) -> Re
         .map_err(Fault::Here)?;
     Ok(FunctionSpec {
         name: name.to_owned(),
+        folder: folder.to_owned(),
         lang: function.lang,
         kind,
         environment,

@@ -33,6 +33,7 @@ pub(crate) async fn invoke(
     let mut command = Command::new(&words[0]);
     command
         .args(&words[1..])
+        .current_dir(&function.spec.folder)
         .env_clear()
         .envs(function.environment.iter().map(|(name, value)| (name, value)))
         .envs(variables(parts, path, body.len()))
@@ -89,7 +90,7 @@ pub(crate) async fn invoke(
             return text(StatusCode::REQUEST_TIMEOUT, format!("the function took longer than exec_timeout, {spent}"));
         }
     };
-    group.is_done();
+    group.done();
     match status {
         Ok(status) if status.success() => {}
         Ok(status) => {
@@ -120,7 +121,7 @@ pub(crate) async fn invoke(
 struct Group(Option<u32>);
 
 impl Group {
-    fn is_done(mut self) {
+    fn done(mut self) {
         self.0 = None;
     }
 }

@@ -170,12 +170,10 @@ async fn start(
         .envs(function.environment.iter().map(|(name, value)| (name, value)))
         .env("port", port.to_string())
         .env("PORT", port.to_string())
+        .current_dir(&function.spec.folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    if let crate::stack::Kind::Cargo(folder) = &function.spec.kind {
-        command.current_dir(folder);
-    }
     orphan::bind_to_us(&mut command);
     let mut child = command.spawn().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
     listen_to(function, &mut child);
