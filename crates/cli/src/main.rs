@@ -1,2 +1,49 @@
-//! Under construction.
-fn main() {}
+//! The command line of Faasflow.
+
+mod args;
+mod client;
+mod config;
+mod demo;
+mod error;
+mod graph;
+mod invoke;
+mod new;
+mod progress;
+mod queue;
+mod up;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Arguments, Command};
+use crate::error::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new("warn"))
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::from(error).report(),
+    };
+    let done = runtime.block_on(async {
+        match arguments.command {
+            Command::Demo(demo) => demo::run(demo).await,
+            Command::Up(up) => up::run(up).await,
+            Command::New(new) => new::run(&new),
+            Command::Invoke(invoke) => invoke::run(invoke).await,
+            Command::Graph(graph) => graph::run(graph).await,
+            Command::Config(config) => config::run(&config),
+            Command::Queue(queue) => queue::run(queue).await,
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

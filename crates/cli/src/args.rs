@@ -1,0 +1,225 @@
+//! What can be said on the command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Compose functions into pipelines that are functions themselves.
+#[derive(Debug, Parser)]
+#[command(name = "faasflow", version, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  done, and it failed: a function answered with an error, a demo did not come out as it must
+  2  the command line is wrong
+  3  the gateway cannot be reached
+  4  a file, a setting or a definition cannot be used";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the photo pipeline on real photos, from nothing
+    Demo(Demo),
+    /// Run the functions of a stack.yml on a local gateway
+    Up(Up),
+    /// Make a new flow project
+    New(New),
+    /// Invoke a function: standard input to standard output
+    Invoke(Invoke),
+    /// Draw a flow
+    Graph(Graph),
+    /// Show the settings of flows, and where each came from
+    Config(Config),
+    /// Look into the queue of a gateway, and deal with its dead letters
+    Queue(Queue),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// Leave the gateway running and say what to try
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// The folder of the example, if it is not found beside the sources
+    #[arg(long, value_name = "DIR")]
+    pub(crate) example: Option<PathBuf>,
+    /// Where pictures, queue and secrets go
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// The port of the gateway; 0 takes any that is free
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Up {
+    /// The stack file, or the folder that it is in
+    #[arg(default_value = ".")]
+    pub(crate) stack: PathBuf,
+    /// The port to listen on; 0 takes any that is free
+    #[arg(long, short, default_value_t = 8080)]
+    pub(crate) port: u16,
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: IpAddr,
+    /// Build functions with optimisations
+    #[arg(long)]
+    pub(crate) release: bool,
+    /// Do not build functions anew when their sources change
+    #[arg(long)]
+    pub(crate) no_watch: bool,
+    /// Where the queue and the secrets are kept [default: .faasflow beside the stack file]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The largest asynchronous body, in bytes; the default is that of OpenFaaS's community edition
+    #[arg(long, value_name = "BYTES", default_value_t = 256_000)]
+    pub(crate) queue_limit: usize,
+    /// How many asynchronous calls are delivered at once
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) queue_workers: usize,
+    /// How often an asynchronous call is tried before it becomes a dead letter
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) queue_attempts: u32,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct New {
+    /// The name of the flow, which becomes that of its folder
+    pub(crate) name: String,
+    /// A checkout of faasflow to build against, rather than the one that this program was built from
+    #[arg(long, value_name = "DIR")]
+    pub(crate) checkout: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Gateway {
+    /// The gateway
+    #[arg(long, short, default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    pub(crate) gateway: String,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Invoke {
+    /// The name of the function
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+    /// Put the invocation into the queue, and print the id of the call
+    #[arg(long = "async", short)]
+    pub(crate) asynchronous: bool,
+    /// Add to the query; may be said again
+    #[arg(long, short, value_name = "KEY=VALUE", value_parser = pair)]
+    pub(crate) query: Vec<(String, String)>,
+    /// Add a header; may be said again
+    #[arg(long, short = 'H', value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) header: Vec<(String, String)>,
+    /// The method
+    #[arg(long, short, default_value = "POST")]
+    pub(crate) method: http::Method,
+    /// Sign the body with HMAC-SHA256 in this header, such as X-Hub-Signature
+    #[arg(long, value_name = "HEADER", requires = "key")]
+    pub(crate) sign: Option<String>,
+    /// The key to sign with, or @FILE to read it from a file
+    #[arg(long)]
+    pub(crate) key: Option<String>,
+    /// The content type of the body
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    // A header is also taken the way curl writes it.
+    let split = text.split_once('=').or_else(|| text.split_once(':'));
+    let (key, value) = split.ok_or("expected KEY=VALUE")?;
+    if key.trim().is_empty() {
+        return Err("the key is empty".to_owned());
+    }
+    Ok((key.trim().to_owned(), value.trim_start().to_owned()))
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Graph {
+    /// The folder of a flow project, a file with its description as JSON, `-` for standard input, or the name of
+    /// a flow at the gateway
+    #[arg(default_value = ".")]
+    pub(crate) flow: String,
+    /// How to draw it
+    #[arg(long, short, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Mermaid,
+    Dot,
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Config {
+    /// The stack file, or the folder that it is in
+    #[arg(default_value = ".")]
+    pub(crate) stack: PathBuf,
+    /// Only this flow
+    #[arg(long)]
+    pub(crate) flow: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Queue {
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+    #[command(subcommand)]
+    pub(crate) command: QueueCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueCommand {
+    /// List the calls that wait or are in flight
+    List {
+        /// How many at most
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// List the calls that were given up, or show one of them whole
+    DeadLetters {
+        /// The number of the one to show
+        id: Option<u64>,
+        /// How many at most
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+    /// Put dead letters back into the queue: those of these numbers, or all
+    Redrive {
+        #[command(flatten)]
+        which: Which,
+        /// How many each second, rather than all at once
+        #[arg(long, value_name = "PER-SECOND")]
+        rate: Option<u32>,
+    },
+    /// Remove dead letters for good: those of these numbers, or all
+    Discard {
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Which {
+    /// The numbers of dead letters
+    pub(crate) ids: Vec<u64>,
+    /// All of them
+    #[arg(long, conflicts_with = "ids")]
+    pub(crate) all: bool,
+    /// Only those of this function
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+}

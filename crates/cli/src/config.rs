@@ -1,0 +1,50 @@
+//! `faasflow config`
+
+use faasflow_gateway::Stack;
+use faasflow_gateway::stack::FunctionSpec;
+use faasflow_runtime::Config as Settings;
+use faasflow_runtime::config::{Found, Setting};
+
+use crate::args::Config;
+use crate::error::Failure;
+
+pub(crate) fn run(config: &Config) -> Result<(), Failure> {
+    let stack = Stack::read(&config.stack)?;
+    let wanted = |spec: &&FunctionSpec| match &config.flow {
+        Some(name) => spec.name == *name,
+        None => spec.is_flow(),
+    };
+    let flows: Vec<&FunctionSpec> = stack.functions.values().filter(wanted).collect();
+    if flows.is_empty() {
+        let what = config.flow.as_ref().map_or("flow (lang: faasflow)".to_owned(), |name| format!("function `{name}`"));
+        return Err(Failure::Unusable(format!("{} names no {what}", stack.path.display())));
+    }
+    let mut faults = String::new();
+    for spec in flows {
+        let lookup = |name: &str| lookup(spec, name);
+        println!("{}", spec.name);
+        let settings = Settings::settings(lookup);
+        let width = |text: fn(&Setting) -> &str| settings.iter().map(|s| text(s).len()).max().unwrap_or_default();
+        let (name, value) = (width(|s| s.name), width(|s| &s.value));
+        let origin = width(|s| &s.origin);
+        for setting in &settings {
+            println!(
+                "  {:name$}  {:value$}  {:origin$}  {}",
+                setting.name, setting.value, setting.origin, setting.about
+            );
+        }
+        if let Err(error) = Settings::load(lookup) {
+            faults.push_str(&format!("\n`{}`: {error}", spec.name));
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::Unusable(faults.trim_start().to_owned())) }
+}
+
+/// What the flow will find in its environment when it is deployed.
+fn lookup(spec: &FunctionSpec, name: &str) -> Option<Found> {
+    if let Some(value) = spec.environment.get(name) {
+        let origin = spec.origins.get(name).cloned().unwrap_or_default();
+        return Some(Found { value: value.clone(), origin });
+    }
+    (name == "OPENFAAS_NAME").then(|| Found { value: spec.name.clone(), origin: "the name in the stack".to_owned() })
+}

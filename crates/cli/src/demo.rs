@@ -1,0 +1,243 @@
+//! `faasflow demo`: the photo pipeline, from nothing to pictures.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use faasflow_core::{duration, headers};
+use faasflow_gateway::{GatewayOptions, RunningGateway, Stack};
+use http::{HeaderMap, HeaderValue, Method};
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::args::{Demo, Gateway};
+use crate::client::Client;
+use crate::error::Failure;
+use crate::progress::Progress;
+use crate::up::{StopSignal, log_line};
+
+mod reports;
+
+use reports::Reports;
+
+/// Each photo, and what must become of it: a picture, or a refusal for this reason.
+const PHOTOS: [(&str, Option<&str>); 4] = [
+    ("portrait.jpg", None),
+    ("portrait-bw.jpg", None),
+    ("two-faces.jpg", Some("the photo shows 2 faces; exactly one is needed")),
+    ("rocket.jpg", Some("the photo shows no face; exactly one is needed")),
+];
+
+/// How long one asynchronous request may take to its end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Lines = Arc<Mutex<Vec<String>>>;
+
+pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
+    let mut stop = StopSignal::new()?;
+    let example = example(&demo)?;
+    let output = demo.output.clone().unwrap_or_else(|| example.join("../../target/demo"));
+    std::fs::create_dir_all(output.join("pictures"))?;
+    let output = output.canonicalize()?;
+
+    let mut stack = Stack::read(&example)?;
+    let storage = output.join("storage");
+    if let Some(spec) = stack.functions.get_mut("file-storage") {
+        spec.environment.insert("storage_dir".to_owned(), storage.to_string_lossy().into_owned());
+    }
+    let mut options = GatewayOptions::new(stack);
+    options.listen = SocketAddr::from(([127, 0, 0, 1], demo.port));
+    options.state_dir = output.join("state");
+    options.release = true;
+    options.watch = false;
+    let (events, mut happened) = unbounded_channel();
+    let gateway = options.start(events).await?;
+    println!("The gateway is at {}; now its functions are built and started.", gateway.url());
+    let lines = Lines::default();
+    let showing = tokio::spawn({
+        let lines = lines.clone();
+        async move {
+            let mut progress = Progress::new(false);
+            while let Some(event) = happened.recv().await {
+                if let Some((_, line)) = log_line(&event) {
+                    lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+                }
+                progress.show(&event);
+            }
+        }
+    });
+    let shown = tokio::select! {
+        () = stop.wait() => Err(Failure::Failed("stopped before the end".to_owned())),
+        shown = show(&gateway, &example, &output, &lines) => shown,
+    };
+    if demo.keep && shown.is_ok() {
+        invite(&gateway, &example);
+        stop.wait().await;
+    }
+    gateway.stop().await;
+    showing.abort();
+    shown
+}
+
+fn example(demo: &Demo) -> Result<PathBuf, Failure> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/upload-pipeline");
+    let example = demo.example.clone().unwrap_or_else(|| PathBuf::from(beside));
+    example.canonicalize().ok().filter(|found| found.join("stack.yml").is_file()).ok_or_else(|| {
+        Failure::Unusable(format!(
+            "the photo pipeline is not in {}: run the demo in a checkout of faasflow, or name its folder \
+             examples/upload-pipeline with `--example`",
+            example.display()
+        ))
+    })
+}
+
+async fn show(gateway: &RunningGateway, example: &Path, output: &Path, lines: &Lines) -> Result<(), Failure> {
+    gateway.ready().await?;
+    let client = Client::new(&Gateway { gateway: gateway.url() })?;
+    let reports = Reports::listen().await?;
+    let mut wrong = 0;
+    for (flow, asynchronous) in [("upload-pipeline", false), ("upload-pipeline-async", true)] {
+        let how = if asynchronous { "asynchronously, in phases through the queue" } else { "synchronously" };
+        println!("\n{flow}: four photos, {how}");
+        for (photo, refusal) in PHOTOS {
+            let body = Bytes::from(std::fs::read(example.join("photos").join(photo))?);
+            let begun = Instant::now();
+            let end = if asynchronous {
+                in_phases(&client, &reports, flow, photo, body).await?
+            } else {
+                at_once(&client, flow, body).await?
+            };
+            let fault = judge(&end, refusal);
+            wrong += usize::from(fault.is_some());
+            println!("  {photo:<16} {:>6}  {}", millis(begun.elapsed()), describe(&end, fault.as_deref()));
+            println!("    request {}", end.id);
+            for line in steps(&end.id, lines).await {
+                println!("      {line}");
+            }
+            if let Some(picture) = end.picture {
+                let path = output.join("pictures").join(format!("{flow}-{photo}"));
+                std::fs::write(&path, picture)?;
+                println!("    picture {}", path.display());
+            }
+        }
+    }
+    println!("\nThe pictures are in {}", output.join("pictures").display());
+    if wrong == 0 {
+        println!("All eight requests came out as they must.");
+        Ok(())
+    } else {
+        Err(Failure::Failed(format!("{wrong} of eight requests did not come out as they must")))
+    }
+}
+
+/// How a request ended.
+pub(crate) struct End {
+    id: String,
+    outcome: String,
+    picture: Option<Bytes>,
+    reason: Option<String>,
+}
+
+async fn at_once(client: &Client, flow: &str, photo: Bytes) -> Result<End, Failure> {
+    let answer = client.send(Method::POST, &format!("/function/{flow}"), jpeg(), photo).await?;
+    let text = |name| answer.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let reason = reason(&answer.body);
+    Ok(End {
+        id: text(headers::REQUEST_ID).to_owned(),
+        outcome: text(headers::OUTCOME).to_owned(),
+        picture: answer.status.is_success().then_some(answer.body),
+        reason,
+    })
+}
+
+async fn in_phases(client: &Client, reports: &Reports, flow: &str, photo: &str, body: Bytes) -> Result<End, Failure> {
+    let mut sent = jpeg();
+    let url = HeaderValue::from_str(&reports.url()).map_err(|error| Failure::Failed(error.to_string()))?;
+    sent.insert(headers::CALLBACK_URL, url);
+    let answer = client.send(Method::POST, &format!("/async-function/{flow}?file={photo}"), sent, body).await?;
+    let id = answer.headers.get(headers::CALL_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if answer.status != http::StatusCode::ACCEPTED {
+        let text = String::from_utf8_lossy(&answer.body);
+        return Err(Failure::Failed(format!("the gateway answered {}: {}", answer.status, text.trim())));
+    }
+    let Some((outcome, body)) = reports.of(id, PATIENCE).await else {
+        return Err(Failure::Failed(format!("request {id} has not ended within {PATIENCE:?}")));
+    };
+    let mut end = End { id: id.to_owned(), reason: reason(&body), outcome, picture: None };
+    if end.outcome == "success" {
+        let path = format!("/function/file-storage/{photo}");
+        let stored = client.send(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?;
+        end.picture = stored.status.is_success().then_some(stored.body);
+    }
+    Ok(end)
+}
+
+fn jpeg() -> HeaderMap {
+    HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"))])
+}
+
+fn reason(body: &[u8]) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    body["reason"].as_str().map(str::to_owned)
+}
+
+/// What is wrong with an end, if anything.
+fn judge(end: &End, refusal: Option<&str>) -> Option<String> {
+    match refusal {
+        None => match &end.picture {
+            Some(picture) if end.outcome == "success" && picture.starts_with(&[0xff, 0xd8, 0xff]) => None,
+            _ => Some("a picture was expected".to_owned()),
+        },
+        Some(expected) => {
+            let refused = end.outcome == "failure" && end.reason.as_deref() == Some(expected);
+            (!refused).then(|| format!("a refusal was expected: {expected}"))
+        }
+    }
+}
+
+fn describe(end: &End, fault: Option<&str>) -> String {
+    let what = match (&end.picture, &end.reason) {
+        (Some(picture), _) => format!("a picture of {} bytes", picture.len()),
+        (None, Some(reason)) => format!("refused: {reason}"),
+        (None, None) => "neither picture nor reason".to_owned(),
+    };
+    let fault = fault.map(|fault| format!("  ✗ {fault}")).unwrap_or_default();
+    format!("{:<8} {what}{fault}", end.outcome)
+}
+
+/// What the flow's log says of the request's phases and steps. Lines travel through a pipe: the last one is waited
+/// for, a little.
+async fn steps(id: &str, lines: &Lines) -> Vec<String> {
+    let mark = format!("[Request `{id}`] ");
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let own: Vec<String> = {
+            let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.iter().filter_map(|line| Some(line.split_once(&mark)?.1.to_owned())).collect()
+        };
+        let ended = own.iter().any(|line| line.starts_with("Completed"));
+        if ended || Instant::now() > deadline {
+            let told = |line: &String| line.starts_with("Executing phase") || line.starts_with("Executed ");
+            return own.into_iter().filter(told).collect();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn invite(gateway: &RunningGateway, example: &Path) {
+    let (url, photos) = (gateway.url(), example.join("photos"));
+    println!("\nThe gateway stays at {url} until you press Ctrl-C. Try:");
+    println!("  curl -i {url}/function/upload-pipeline --data-binary @{}/portrait.jpg -o small.jpg", photos.display());
+    println!("  curl -i {url}/function/upload-pipeline --data-binary @{}/two-faces.jpg", photos.display());
+    println!(
+        "  curl -i '{url}/async-function/upload-pipeline-async?file=mine.jpg' --data-binary @{}/portrait.jpg",
+        photos.display()
+    );
+    println!("  curl {url}/function/file-storage/");
+    println!("  curl {url}/system/queue");
+}
+
+fn millis(took: Duration) -> String {
+    duration::format(Duration::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)))
+}

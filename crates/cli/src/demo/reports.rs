@@ -1,0 +1,68 @@
+//! Hears how asynchronous requests end: what a caller does who gives `X-Faasflow-Callback-Url`.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::post;
+use bytes::Bytes;
+use faasflow_core::headers;
+use http::HeaderMap;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
+
+#[derive(Default)]
+struct Heard {
+    ends: Mutex<HashMap<String, (String, Bytes)>>,
+    changed: Notify,
+}
+
+pub(crate) struct Reports {
+    address: SocketAddr,
+    heard: Arc<Heard>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl Reports {
+    pub(crate) async fn listen() -> std::io::Result<Reports> {
+        let heard = Arc::new(Heard::default());
+        let app = Router::new().route("/", post(hear)).with_state(heard.clone());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let serving = tokio::spawn(async move {
+            let options = faasflow_runtime::http::ServerOptions::default();
+            let _ = faasflow_runtime::http::serve(listener, app, options, std::future::pending()).await;
+        });
+        Ok(Reports { address, heard, _serving: AbortOnDropHandle::new(serving) })
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// Waits for the end of a request: its outcome and payload.
+    pub(crate) async fn of(&self, id: &str, patience: Duration) -> Option<(String, Bytes)> {
+        let waiting = async {
+            loop {
+                let changed = self.heard.changed.notified();
+                let end = self.heard.ends.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+                match end {
+                    Some(end) => return end,
+                    None => changed.await,
+                }
+            }
+        };
+        tokio::time::timeout(patience, waiting).await.ok()
+    }
+}
+
+async fn hear(State(heard): State<Arc<Heard>>, headers: HeaderMap, body: Bytes) {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let (id, outcome) = (text(headers::REQUEST_ID), text(headers::OUTCOME));
+    heard.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(id, (outcome, body));
+    heard.changed.notify_one();
+}

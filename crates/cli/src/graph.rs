@@ -1,0 +1,141 @@
+//! `faasflow graph`
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::Command;
+
+use bytes::Bytes;
+use faasflow_core::description::{ActionDescription, Description, StepDescription};
+use http::{HeaderMap, Method};
+
+use crate::args::{Format, Graph};
+use crate::client::Client;
+use crate::error::Failure;
+
+pub(crate) async fn run(graph: Graph) -> Result<(), Failure> {
+    let json = find(&graph).await?;
+    let description: Description = serde_json::from_slice(&json)
+        .map_err(|error| Failure::Unusable(format!("this is no description of a flow: {error}")))?;
+    let drawn = match graph.format {
+        Format::Text => text(&description),
+        Format::Mermaid => mermaid(&description),
+        Format::Dot => dot(&description),
+        Format::Json => serde_json::to_string_pretty(&description).expect("a description is plain data") + "\n",
+    };
+    print!("{drawn}");
+    Ok(())
+}
+
+async fn find(graph: &Graph) -> Result<Bytes, Failure> {
+    let path = Path::new(&graph.flow);
+    if graph.flow == "-" {
+        let mut json = Vec::new();
+        std::io::stdin().read_to_end(&mut json)?;
+        return Ok(json.into());
+    }
+    if path.join("Cargo.toml").is_file() {
+        return describe(path);
+    }
+    if path.is_file() {
+        return Ok(std::fs::read(path)?.into());
+    }
+    if graph.flow == "." {
+        return Err(Failure::Unusable(
+            "this folder is no flow project: name the folder of one, or a flow at the gateway".to_owned(),
+        ));
+    }
+    let client = Client::new(&graph.gateway)?;
+    let path = format!("/function/{}/_/flow", graph.flow);
+    let answer = client.send(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?;
+    if answer.status.is_success() {
+        return Ok(answer.body);
+    }
+    let text = String::from_utf8_lossy(&answer.body);
+    Err(Failure::Failed(format!("`{}` answered {}: {}", graph.flow, answer.status, text.trim())))
+}
+
+/// Builds the project and asks it.
+fn describe(project: &Path) -> Result<Bytes, Failure> {
+    let output = Command::new("cargo")
+        .args(["run", "--quiet", "--", "describe"])
+        .current_dir(project)
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .map_err(|error| Failure::Unusable(format!("cargo cannot be run: {error}")))?;
+    if output.status.success() {
+        Ok(output.stdout.into())
+    } else {
+        Err(Failure::Unusable(format!("{} is no flow that can describe itself", project.display())))
+    }
+}
+
+fn label(step: &StepDescription) -> String {
+    match &step.action {
+        ActionDescription::Call { function, sync, .. } => {
+            format!("{function}{}", if *sync { " (sync)" } else { "" })
+        }
+        ActionDescription::Callback { url, .. } => format!("callback {url}"),
+        _ => step.name.clone(),
+    }
+}
+
+fn text(flow: &Description) -> String {
+    let mut drawn = format!("{}\n", if flow.name.is_empty() { "flow" } else { &flow.name });
+    for (index, phase) in flow.phases.iter().enumerate() {
+        let last = index + 1 == flow.phases.len();
+        let _ = writeln!(drawn, "{} phase {}", if last { "└─" } else { "├─" }, phase.number);
+        let bar = if last { ' ' } else { '│' };
+        for (index, step) in phase.steps.iter().enumerate() {
+            let branch = if index + 1 == phase.steps.len() { "└─" } else { "├─" };
+            let _ = writeln!(drawn, "{bar}  {branch} {}. {}", step.number, label(step));
+        }
+    }
+    let handlers = [(flow.on_failure, "failure handler"), (flow.finally, "finally")];
+    let handlers: Vec<&str> = handlers.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect();
+    if !handlers.is_empty() {
+        let _ = writeln!(drawn, "with {}", handlers.join(" and "));
+    }
+    let _ = writeln!(drawn, "state: {}, fingerprint: {}", flow.state, flow.fingerprint);
+    drawn
+}
+
+fn mermaid(flow: &Description) -> String {
+    let mut drawn = "flowchart LR\n    request([request])\n".to_owned();
+    let mut edges = String::new();
+    let mut before = "request".to_owned();
+    for phase in &flow.phases {
+        let _ = writeln!(drawn, "    subgraph phase{0}[phase {0}]", phase.number);
+        for (index, step) in phase.steps.iter().enumerate() {
+            let node = format!("step{}", step.number);
+            let _ = writeln!(drawn, "        {node}[\"{}\"]", label(step).replace('"', "#quot;"));
+            let arrow = if index == 0 && phase.number > 1 { "-. queue .->" } else { "-->" };
+            let _ = writeln!(edges, "    {before} {arrow} {node}");
+            before = node;
+        }
+        drawn.push_str("    end\n");
+    }
+    let _ = write!(drawn, "    response([response])\n{edges}    {before} --> response\n");
+    drawn
+}
+
+fn dot(flow: &Description) -> String {
+    let quote = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let mut drawn = format!("digraph {} {{\n  rankdir=LR;\n  node [shape=box];\n", quote(&flow.name));
+    drawn.push_str("  request [shape=oval];\n  response [shape=oval];\n");
+    let mut edges = String::new();
+    let mut before = "request".to_owned();
+    for phase in &flow.phases {
+        let _ = writeln!(drawn, "  subgraph cluster_{0} {{\n    label=\"phase {0}\";", phase.number);
+        for (index, step) in phase.steps.iter().enumerate() {
+            let node = format!("step{}", step.number);
+            let _ = writeln!(drawn, "    {node} [label={}];", quote(&label(step)));
+            let style = if index == 0 && phase.number > 1 { " [style=dashed, label=\"queue\"]" } else { "" };
+            let _ = writeln!(edges, "  {before} -> {node}{style};");
+            before = node;
+        }
+        drawn.push_str("  }\n");
+    }
+    let _ = write!(drawn, "{edges}  {before} -> response;\n}}\n");
+    drawn
+}

@@ -1,0 +1,75 @@
+//! `faasflow invoke`
+
+use std::io::{IsTerminal as _, Read as _, Write as _};
+
+use faasflow_core::headers;
+use faasflow_core::signature::Keys;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::args::Invoke;
+use crate::client::Client;
+use crate::error::Failure;
+
+pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
+    let client = Client::new(&invoke.gateway)?;
+    let mut body = Vec::new();
+    if std::io::stdin().is_terminal() {
+        eprintln!("Reading the body from the terminal; end it with Ctrl-D, or give it with `< FILE`.");
+    }
+    std::io::stdin().read_to_end(&mut body)?;
+
+    let mut headers = HeaderMap::new();
+    for (name, value) in &invoke.header {
+        headers.append(header_name(name)?, header_value(name, value)?);
+    }
+    if let Some(content_type) = &invoke.content_type {
+        headers.insert(http::header::CONTENT_TYPE, header_value("content-type", content_type)?);
+    }
+    if let (Some(header), Some(key)) = (&invoke.sign, &invoke.key) {
+        let signature = keys(key)?.sign([body.as_slice()]);
+        headers.insert(header_name(header)?, header_value(header, &signature)?);
+    }
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(&invoke.query);
+    let query = query.finish();
+    let route = if invoke.asynchronous { "async-function" } else { "function" };
+    let separator = if query.is_empty() { "" } else { "?" };
+    let path = format!("/{route}/{}{separator}{query}", invoke.name);
+
+    let answer = client.send(invoke.method, &path, headers, body.into()).await?;
+    let text = |name: HeaderName| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !answer.status.is_success() {
+        let body = String::from_utf8_lossy(&answer.body);
+        return Err(Failure::Failed(format!("`{}` answered {}: {}", invoke.name, answer.status, body.trim_end())));
+    }
+    let mut stdout = std::io::stdout().lock();
+    if invoke.asynchronous {
+        writeln!(stdout, "{}", text(headers::CALL_ID))?;
+        eprintln!("Accepted; the line above is the id of the call. `faasflow queue list` shows what is on its way.");
+    } else {
+        if answer.status == http::StatusCode::ACCEPTED {
+            let id = text(headers::REQUEST_ID);
+            eprintln!("The first phase is done; request {id} goes on through the queue.");
+        }
+        stdout.write_all(&answer.body)?;
+        stdout.flush()?;
+    }
+    Ok(())
+}
+
+fn keys(key: &str) -> Result<Keys, Failure> {
+    let text = match key.strip_prefix('@') {
+        None => key.to_owned(),
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| Failure::Unusable(format!("the key cannot be read from {path}: {error}")))?,
+    };
+    Keys::parse(&text).map_err(|error| Failure::Unusable(format!("the key is of no use: {error}")))
+}
+
+fn header_name(name: &str) -> Result<HeaderName, Failure> {
+    name.parse().map_err(|_| Failure::Unusable(format!("`{name}` is no header name: letters, digits and `-`")))
+}
+
+fn header_value(name: &str, value: &str) -> Result<HeaderValue, Failure> {
+    value.parse().map_err(|_| Failure::Unusable(format!("the value for header `{name}` has control characters")))
+}

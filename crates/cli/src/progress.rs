@@ -1,0 +1,85 @@
+//! Shows what a gateway is doing: a line that moves on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use faasflow_core::duration;
+use faasflow_gateway::Event;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Shows events on standard error.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    terminal: bool,
+    compiled: u64,
+    /// Whether the log lines of functions are shown.
+    logs: bool,
+}
+
+impl Progress {
+    pub(crate) fn new(logs: bool) -> Progress {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = ProgressBar::with_draw_target(
+            None,
+            if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },
+        );
+        bar.set_style(
+            ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()),
+        );
+        Progress { bar, terminal, compiled: 0, logs }
+    }
+
+    pub(crate) fn show(&mut self, event: &Event) {
+        match event {
+            Event::BuildStarted { functions } => {
+                self.compiled = 0;
+                self.line(&format!("Building {}", functions.join(", ")));
+                self.bar.enable_steady_tick(Duration::from_millis(120));
+            }
+            Event::Compiling { krate } => {
+                self.compiled += 1;
+                self.bar.set_message(format!("compiling {krate} ({} so far)", self.compiled));
+                if !self.terminal && self.compiled.is_multiple_of(25) {
+                    self.line(&format!("  … {} crates so far", self.compiled));
+                }
+            }
+            Event::BuildFinished { took } => {
+                self.bar.disable_steady_tick();
+                self.bar.set_message("");
+                self.line(&format!("Built in {}", duration::format(Duration::from_millis(millis(*took)))));
+            }
+            Event::BuildFailed { output } => {
+                self.bar.disable_steady_tick();
+                self.line(&format!("The build failed; what ran before still runs.\n{output}"));
+            }
+            Event::Starting { function } => self.bar.set_message(format!("starting {function}")),
+            Event::Ready { function } => {
+                self.bar.set_message("");
+                self.line(&format!("{function} is ready"));
+            }
+            Event::Exited { function, how, again_in } => {
+                let again = if again_in.is_zero() {
+                    String::new()
+                } else {
+                    format!("\nIt is started again in {}.", duration::format(*again_in))
+                };
+                self.line(&format!("{function}: {how}{again}"));
+            }
+            Event::Changed { function } => self.line(&format!("{function} changed")),
+            Event::Log { function, line } if self.logs => self.line(&format!("{function} | {line}")),
+            _ => {}
+        }
+    }
+
+    fn line(&self, text: &str) {
+        if self.terminal {
+            self.bar.suspend(|| eprintln!("{text}"));
+        } else {
+            eprintln!("{text}");
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,101 @@
+//! `faasflow queue`
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::args::{Queue, QueueCommand, Which};
+use crate::client::Client;
+use crate::error::Failure;
+
+pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
+    let client = Client::new(&queue.gateway)?;
+    match queue.command {
+        QueueCommand::List { limit } => {
+            let stats = client.json(Method::GET, "/system/queue", None).await?;
+            let calls = client.json(Method::GET, &format!("/system/queue/calls?limit={limit}"), None).await?;
+            let rows = calls.as_array().into_iter().flatten().map(|call| {
+                let state = if call["in_flight"] == true { "in flight" } else { "waiting" };
+                vec![
+                    shown(&call["id"]),
+                    shown(&call["function"]),
+                    state.to_owned(),
+                    shown(&call["attempt"]),
+                    shown(&call["bytes"]),
+                    shown(&call["call_id"]),
+                ]
+            });
+            table(&["ID", "FUNCTION", "STATE", "ATTEMPT", "BYTES", "CALL ID"], &rows.collect::<Vec<_>>());
+            eprintln!(
+                "{} in the queue, {} in flight, {} dead letters",
+                stats["depth"], stats["in_flight"], stats["dead_letters"]
+            );
+        }
+        QueueCommand::DeadLetters { id: Some(id), .. } => {
+            let letter = client.json(Method::GET, &format!("/system/queue/dead-letters/{id}"), None).await?;
+            println!("{letter:#}");
+        }
+        QueueCommand::DeadLetters { id: None, limit } => {
+            let letters = client.json(Method::GET, &format!("/system/queue/dead-letters?limit={limit}"), None).await?;
+            let letters: Vec<&Value> = letters.as_array().into_iter().flatten().collect();
+            let rows = letters.iter().map(|letter| {
+                let kind = if letter["callback"] == true { "callback" } else { "call" };
+                vec![
+                    shown(&letter["id"]),
+                    shown(&letter["function"]),
+                    kind.to_owned(),
+                    shown(&letter["attempts"]),
+                    shown(&letter["call_id"]),
+                    shown(&letter["reason"]),
+                ]
+            });
+            table(&["ID", "FUNCTION", "KIND", "ATTEMPTS", "CALL ID", "REASON"], &rows.collect::<Vec<_>>());
+            if !letters.is_empty() {
+                eprintln!(
+                    "`faasflow queue dead-letters ID` shows one whole, `faasflow queue redrive ID` puts it back."
+                );
+            }
+        }
+        QueueCommand::Redrive { which, rate } => {
+            let mut asked = selection(&which);
+            asked["per_second"] = json!(rate);
+            let done = client.json(Method::POST, "/system/queue/redrive", Some(&asked)).await?;
+            println!("{} put back into the queue", done["redriven"]);
+        }
+        QueueCommand::Discard { which } => {
+            let done = client.json(Method::DELETE, "/system/queue/dead-letters", Some(&selection(&which))).await?;
+            println!("{} removed", done["discarded"]);
+        }
+    }
+    Ok(())
+}
+
+fn selection(which: &Which) -> Value {
+    let ids = (!which.ids.is_empty()).then_some(&which.ids);
+    json!({ "ids": ids, "function": which.function })
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn table(heads: &[&str], rows: &[Vec<String>]) {
+    if rows.is_empty() {
+        return;
+    }
+    let widths: Vec<usize> = (0..heads.len())
+        .map(|column| {
+            rows.iter().map(|row| row[column].chars().count()).chain([heads[column].len()]).max().unwrap_or(0)
+        })
+        .collect();
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let cells: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        println!("{}", cells.join("  ").trim_end());
+    };
+    line(&mut heads.iter().copied());
+    for row in rows {
+        line(&mut row.iter().map(String::as_str));
+    }
+}
