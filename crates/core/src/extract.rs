@@ -49,7 +49,8 @@ pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned + Send> FromContext for Query<T> {
     async fn from_context(context: &Context) -> Result<Query<T>> {
-        serde_html_form::from_str(&context.request().query)
+        let query = serde_html_form::Deserializer::from_bytes(context.request().query.as_bytes());
+        serde_path_to_error::deserialize(query)
             .map(Query)
             .map_err(|error| Error::refused(format!("the query is not as needed: {error}")))
     }

@@ -56,3 +56,42 @@ fn the_photo_pipeline_is_planned_in_two_phases() {
         "[modifier, call facedetect, modifier] [call compress, call colorify, call audit, callback]"
     );
 }
+
+/// All faults at once, each with its step: whoever defines a flow should not meet them one by one.
+#[test]
+fn every_fault_of_a_definition_is_said_at_once() {
+    let error = Flow::builder()
+        .apply("face detect")
+        .modify(async |_: ()| ())
+        .callback("ftp://example.com")
+        .callback("http://user:secret@example.com/x")
+        .apply(Call::new("f").header("bad name", "x").header("x-a", "line\nbreak").timeout(Duration::ZERO))
+        .finally(async |_, _| ())
+        .finally(async |_, _| ())
+        .build()
+        .unwrap_err();
+    let steps: Vec<_> = error.faults().iter().map(faasflow_core::Fault::step).collect();
+    assert_eq!(steps, [None, Some(1), Some(3), Some(4), Some(5), Some(5), Some(5)]);
+    let text = error.to_string();
+    for part in [
+        "`finally` is said twice, again at",
+        "step 1 (function `face detect`, crates/core/tests/definition.rs:",
+        "`face detect` is not a function's name: letters, digits, `-`, `_` and `.` only",
+        "its URL has the scheme `ftp`: only http and https",
+        "its URL holds credentials, which end up in logs: send them with `header_with`",
+        "`bad name` is not a header name",
+        "header `x-a` has a value with control characters",
+        "a timeout of 0 would fail every call",
+    ] {
+        assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+    assert!(!text.contains("secret"), "{text}");
+}
+
+/// Defect 14: an empty flow panicked.
+#[test]
+fn defect_14_an_empty_flow_is_refused() {
+    let error = Flow::builder().build().unwrap_err();
+    let expected = "the flow cannot be built:\n  - it has no step: add one with `apply`, `modify` or `callback`";
+    assert_eq!(error.to_string(), expected);
+}

@@ -1,0 +1,176 @@
+//! The envelope: golden files, round trips, and everything that is none.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use faasflow_core::envelope::{Envelope, EnvelopeError};
+use faasflow_core::signature::Keys;
+use faasflow_core::state::StateValue;
+use faasflow_core::{Flow, Payload, RequestId, RequestInfo, TraceContext};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use proptest::prelude::*;
+
+fn envelope(query: &str, headers: &[(String, Vec<u8>)], payload: &[u8], state: &[(String, Vec<u8>)]) -> Envelope {
+    let flow = Flow::builder().apply("f").apply("g").build().unwrap();
+    let plan = flow.plan();
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let value = HeaderValue::from_bytes(value).unwrap();
+        map.append(HeaderName::try_from(format!("x-{name}")).unwrap(), value);
+    }
+    Envelope {
+        request: Arc::new(RequestInfo {
+            id: RequestId::parse("request-1").unwrap(),
+            flow: "photos".into(),
+            query: query.to_owned(),
+            headers: map,
+            callback_url: Some("http://example.com/back?a=b".parse().unwrap()),
+            trace: TraceContext { parent: Some("00-1-2-01".into()), state: None },
+            started_ms: 1_700_000_000_000,
+        }),
+        position: plan.after(plan.start()).unwrap(),
+        fingerprint: plan.fingerprint(),
+        shape: plan.shape().to_owned(),
+        sent_ms: 1_700_000_000_001,
+        payload: Payload::new(payload.to_vec()).with_content_type("image/jpeg"),
+        state: state.iter().map(|(key, value)| (key.clone(), StateValue::raw(value.clone().into()))).collect(),
+    }
+}
+
+fn sample() -> Envelope {
+    let headers = [("a".to_owned(), b"\xff1".to_vec()), ("a".to_owned(), b"2".to_vec())];
+    envelope("q=1&q=%20", &headers, b"\xff\xd8payload", &[("raw-image".to_owned(), vec![0, 255, 10])])
+}
+
+fn assert_same(one: &Envelope, two: &Envelope) {
+    let (a, b) = (&one.request, &two.request);
+    assert_eq!((&a.id, &a.flow, &a.query, &a.headers), (&b.id, &b.flow, &b.query, &b.headers));
+    assert_eq!((&a.callback_url, &a.trace, a.started_ms), (&b.callback_url, &b.trace, b.started_ms));
+    assert_eq!((one.position, one.fingerprint, one.sent_ms), (two.position, two.fingerprint, two.sent_ms));
+    assert_eq!((&one.payload, &one.state, &one.shape), (&two.payload, &two.state, &two.shape));
+}
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/envelope-v1.bin");
+
+/// Version 1 as it was first written. It must be read for ever, and is still written to the byte.
+#[test]
+fn the_golden_file_of_version_1() {
+    let golden = Bytes::from(std::fs::read(GOLDEN).unwrap());
+    assert_same(&Envelope::decode(&golden).unwrap(), &sample());
+    // To write a file for a new version: `sample().encode().to_bytes()`, once, beside this one.
+    assert_eq!(sample().encode().to_bytes(), golden);
+}
+
+/// Puts another header into an encoded envelope.
+fn with_header(encoded: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> Bytes {
+    let length = u32::from_be_bytes(encoded[10..14].try_into().unwrap()) as usize;
+    let mut header = serde_json::from_slice(&encoded[14..14 + length]).unwrap();
+    change(&mut header);
+    let header = serde_json::to_vec(&header).unwrap();
+    let mut changed = encoded[..10].to_vec();
+    changed.extend_from_slice(&u32::try_from(header.len()).unwrap().to_be_bytes());
+    changed.extend_from_slice(&header);
+    changed.extend_from_slice(&encoded[14 + length..]);
+    changed.into()
+}
+
+#[test]
+fn unknown_fields_are_ignored_and_unknown_places_of_bytes_are_not() {
+    let encoded = sample().encode().to_bytes();
+    let more = with_header(&encoded, |header| header["from-the-future"] = serde_json::json!({ "a": [1] }));
+    assert_same(&Envelope::decode(&more).unwrap(), &sample());
+    let elsewhere = with_header(&encoded, |header| header["payload"] = serde_json::json!({ "elsewhere": 3 }));
+    assert!(matches!(Envelope::decode(&elsewhere), Err(EnvelopeError::Header(_))));
+}
+
+#[test]
+fn an_unknown_version_is_refused() {
+    let mut encoded = sample().encode().to_bytes().to_vec();
+    encoded[9] = 2;
+    assert!(matches!(Envelope::decode(&encoded.into()), Err(EnvelopeError::Version(2))));
+}
+
+#[test]
+fn absurd_lengths_are_refused() {
+    let encoded = sample().encode().to_bytes();
+    for length in [u32::MAX, 1 << 31, 1 << 20] {
+        let mut absurd = encoded.to_vec();
+        absurd[10..14].copy_from_slice(&length.to_be_bytes());
+        assert!(Envelope::decode(&absurd.into()).is_err());
+    }
+    for length in [u64::MAX, u64::MAX - 8, 1 << 40] {
+        let absurd = with_header(&encoded, |header| header["payload"] = serde_json::json!({ "inline": length }));
+        assert!(matches!(Envelope::decode(&absurd), Err(EnvelopeError::Malformed(_))));
+    }
+}
+
+/// Defect 14: positions of -1 and 99 brought the original down.
+#[test]
+fn defect_14_a_position_that_is_none_is_refused_or_not_of_the_plan() {
+    let encoded = sample().encode().to_bytes();
+    for phase in [-1i64, i64::MAX] {
+        let bad = with_header(&encoded, |header| header["position"]["phase"] = serde_json::json!(phase));
+        assert!(matches!(Envelope::decode(&bad), Err(EnvelopeError::Header(_))));
+    }
+    let flow = Flow::builder().apply("f").apply("g").build().unwrap();
+    for phase in [0u32, 3, 99, u32::MAX] {
+        let odd = with_header(&encoded, |header| header["position"]["phase"] = serde_json::json!(phase));
+        let position = Envelope::decode(&odd).unwrap().position;
+        assert_eq!(flow.plan().steps_at(position), None, "{phase}");
+    }
+}
+
+/// Defect 15: base64 inside JSON, and again by the queue, made 191 kB of 256.
+#[test]
+fn defect_15_an_envelope_is_hardly_larger_than_what_it_carries() {
+    let state = [("kept".to_owned(), vec![7; 100_000])];
+    let encoded = envelope("", &[], &[0xff; 150_000], &state).encode();
+    assert!(encoded.len() < 250_000 + 1000, "{}", encoded.len());
+}
+
+proptest! {
+    #[test]
+    fn an_envelope_comes_back_as_it_was(
+        query in ".{0,40}",
+        headers in proptest::collection::vec(("[a-z]{1,8}", proptest::collection::vec(0x20u8..=0x7e, 0..20)), 0..5),
+        odd in proptest::collection::vec(0x80u8..=0xff, 1..20),
+        payload in proptest::collection::vec(any::<u8>(), 0..200),
+        state in proptest::collection::btree_map(".{0,12}", proptest::collection::vec(any::<u8>(), 0..50), 0..5),
+    ) {
+        let mut headers = headers;
+        headers.push(("odd".to_owned(), odd));
+        let state: Vec<_> = state.into_iter().collect();
+        let sent = envelope(&query, &headers, &payload, &state);
+        assert_same(&Envelope::decode(&sent.encode().to_bytes()).unwrap(), &sent);
+    }
+
+    #[test]
+    fn any_changed_byte_fails_verification(at in any::<prop::sample::Index>(), flip in 1u8..=255) {
+        let keys = Keys::parse("key").unwrap();
+        let mut body = sample().encode().to_bytes().to_vec();
+        let signature = keys.sign([body.as_slice()]);
+        prop_assert!(keys.verify(Some(signature.as_bytes()), &body).is_ok());
+        let at = at.index(body.len());
+        body[at] ^= flip;
+        prop_assert!(keys.verify(Some(signature.as_bytes()), &body).is_err());
+    }
+
+    #[test]
+    fn anything_else_is_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(Envelope::decode(&bytes.clone().into()).is_err());
+        let mut like = b"FAASFLOW\0\x01".to_vec();
+        like.extend(bytes);
+        let _ = Envelope::decode(&like.into());
+    }
+}
+
+#[test]
+fn every_truncation_and_extension_is_refused() {
+    let encoded = sample().encode().to_bytes();
+    for length in 0..encoded.len() {
+        assert!(Envelope::decode(&encoded.slice(..length)).is_err(), "{length}");
+    }
+    let mut longer = encoded.to_vec();
+    longer.push(0);
+    assert!(matches!(Envelope::decode(&longer.into()), Err(EnvelopeError::Malformed(_))));
+}
