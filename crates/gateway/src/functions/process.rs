@@ -49,19 +49,21 @@ pub(crate) async fn supervise(
     let mut running = None::<Running>;
     let mut retiring = JoinSet::new();
     let mut wait = Duration::ZERO;
+    // Without a builder there are no orders any more, and what runs goes on.
+    let mut ordered = true;
     loop {
         // Started (again) here, at once or after a while.
         if let (Some(path), None) = (&program, &running) {
             tokio::select! {
                 () = stop.cancelled() => break,
-                order = orders.recv() => {
+                order = orders.recv(), if ordered => {
                     match order {
                         Some(Order::Run(path)) => program = Some(path),
                         Some(Order::Broken(why)) => {
                             program = None;
                             function.set(Upstream::Broken(why));
                         }
-                        None => break,
+                        None => ordered = false,
                     }
                     wait = Duration::ZERO;
                     continue;
@@ -89,8 +91,8 @@ pub(crate) async fn supervise(
                     wait = report(&function, &events, &how_it_ended(status), wait);
                 }
             }
-            order = orders.recv() => match order {
-                None => break,
+            order = orders.recv(), if ordered => match order {
+                None => ordered = false,
                 Some(Order::Broken(why)) => {
                     // What runs goes on, however old.
                     if running.is_none() {
