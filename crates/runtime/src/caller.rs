@@ -174,7 +174,8 @@ impl Caller {
             }
             let asked = answer.as_ref().ok().and_then(|response| retry_after(response.headers()));
             let wait = retry.delay(attempt, rand::random(), asked);
-            if Instant::now() + wait >= deadline.steps() {
+            // A function can ask for more than a clock can count.
+            if Instant::now().checked_add(wait).is_none_or(|then| then >= deadline.steps()) {
                 log.warn(format_args!("No time is left to try {} again", outgoing.peer));
                 return answer;
             }
@@ -196,7 +197,7 @@ impl Caller {
     }
 
     async fn attempt(&self, outgoing: &Outgoing<'_>, deadline: &Deadline) -> Result<CallResponse, FailureKind> {
-        let until = outgoing.timeout.map(|timeout| Instant::now() + timeout);
+        let until = outgoing.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let (until, own) = match until {
             Some(until) if until < deadline.steps() => (until, outgoing.timeout),
             _ => (deadline.steps(), None),

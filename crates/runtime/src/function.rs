@@ -346,7 +346,8 @@ impl Inner {
                 Err(_) => return Err(ForwardError::temporary("the gateway did not answer in time", None)),
             };
             let pause = wait.mul_f64(0.5 + rand::random::<f64>() / 2.0).max(error.retry_after().unwrap_or_default());
-            if !error.is_temporary() || Instant::now() + pause >= until {
+            let in_time = Instant::now().checked_add(pause).is_some_and(|then| then < until);
+            if !error.is_temporary() || !in_time {
                 return Err(error);
             }
             log.warn(format_args!("Cannot forward to phase {} yet: {error}", next.phase()));

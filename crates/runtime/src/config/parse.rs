@@ -5,6 +5,9 @@ use std::time::Duration;
 use faasflow_core::{Method, duration, parse_url};
 use http::Uri;
 
+/// Far above any timeout that is meant, and far below what a clock can count.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "t" | "yes" | "on" => Ok(true),
@@ -16,7 +19,13 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     let parsed = duration::parse(text)
         .map_err(|_| "write a duration such as `10s`, `1m30s` or `250ms`, or seconds alone".to_owned())?;
-    if parsed.is_zero() { Err("a timeout of 0 would fail every request".to_owned()) } else { Ok(parsed) }
+    if parsed.is_zero() {
+        Err("a timeout of 0 would fail every request".to_owned())
+    } else if parsed > LONGEST {
+        Err("a timeout is a year at most".to_owned())
+    } else {
+        Ok(parsed)
+    }
 }
 
 pub(super) fn method(text: &str) -> Result<Method, String> {
@@ -67,6 +76,15 @@ mod tests {
         assert_eq!(bytes("1 MB"), Ok(1_000_000));
         for text in ["", "MiB", "-1", "1.5MB", "99999999999GiB", "0", "1 parsec"] {
             assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn timeouts() {
+        assert_eq!(timeout("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(timeout("8760h"), Ok(LONGEST));
+        for text in ["", "soon", "0", "0s", "-1s", "8761h", "18446744073709551615"] {
+            assert!(timeout(text).is_err(), "{text}");
         }
     }
 
