@@ -96,15 +96,19 @@ pub(crate) fn erase_modifier<M, H: Handler<M>>(handler: H) -> ModifierFn {
     Arc::new(move |context, payload| handler.call(context, payload))
 }
 
+// A handler that is a plain function may panic before it returns its future. All of it runs when the future does, so
+// that whoever runs the future catches that too.
+
 pub(crate) fn erase_failure<F, Fut>(handler: F) -> FailureFn
 where
     F: Fn(Context, Failure) -> Fut + Send + Sync + 'static,
     Fut: Future + Send + 'static,
     Fut::Output: IntoResolution,
 {
+    let handler = Arc::new(handler);
     Arc::new(move |context, failure| {
-        let resolving = handler(context, failure);
-        Box::pin(async move { resolving.await.into_resolution() })
+        let handler = handler.clone();
+        Box::pin(async move { handler(context, failure).await.into_resolution() })
     })
 }
 
@@ -114,10 +118,13 @@ where
     Fut: Future + Send + 'static,
     Fut::Output: IntoPayload,
 {
+    let handler = Arc::new(handler);
     Arc::new(move |context, response| {
-        let given = response.payload().clone();
-        let reading = handler(context, response);
-        Box::pin(async move { Ok(given.hand_on(reading.await.into_payload()?)) })
+        let handler = handler.clone();
+        Box::pin(async move {
+            let given = response.payload().clone();
+            Ok(given.hand_on(handler(context, response).await.into_payload()?))
+        })
     })
 }
 
@@ -127,9 +134,10 @@ where
     Fut: Future + Send + 'static,
     Fut::Output: IntoEnd,
 {
+    let handler = Arc::new(handler);
     Arc::new(move |context, outcome| {
-        let ending = handler(context, outcome);
-        Box::pin(async move { ending.await.into_end() })
+        let handler = handler.clone();
+        Box::pin(async move { handler(context, outcome).await.into_end() })
     })
 }
 

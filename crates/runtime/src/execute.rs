@@ -51,7 +51,7 @@ impl Execution<'_> {
         let begun = Instant::now();
         let output = match step.action() {
             Action::Modify(modifier) => {
-                let running = async { modifier.run(self.context.clone(), payload.clone()).await };
+                let running = modifier.run(self.context.clone(), payload.clone());
                 handled(self.deadline.steps(), self.deadline, running).await
             }
             Action::Call(call) => {
@@ -96,7 +96,7 @@ impl Execution<'_> {
         let response = answer?;
         match options.on_response() {
             Some(read) => {
-                let reading = async { read(self.context.clone(), response).await };
+                let reading = read(self.context.clone(), response);
                 handled(self.deadline.steps(), self.deadline, reading).await
             }
             None if response.status().is_success() => Ok(response.into_payload()),

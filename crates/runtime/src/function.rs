@@ -253,8 +253,7 @@ impl Inner {
             None => None,
             Some(handler) => {
                 execution.log.info(format_args!("Executing the failure handler"));
-                let (handler, context, failure) = (handler.clone(), execution.context.clone(), failure.clone());
-                execution.ask(Box::pin(async move { handler(context, failure).await })).await
+                execution.ask(handler(execution.context.clone(), failure.clone())).await
             }
         };
         match resolution {
@@ -279,8 +278,7 @@ impl Inner {
         }
         if let Some(finaliser) = self.flow.finaliser() {
             log.info(format_args!("Executing finally"));
-            let (finaliser, context) = (finaliser.clone(), context.clone().with_outcome(outcome));
-            let running = async move { finaliser(context, outcome).await };
+            let running = finaliser(context.clone().with_outcome(outcome), outcome);
             if let Err(kind) = handled(deadline.ending(), deadline, running).await {
                 log.error(format_args!("finally failed: {}", internal(&kind)));
             }
