@@ -14,7 +14,7 @@ use bytes::Bytes;
 use faasflow_core::headers;
 use faasflow_runtime::http::{HttpClient, read_body};
 use http::{HeaderMap, Method, StatusCode};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::fake::{Doing, Fake};
 use crate::flow_process::FlowProcess;
@@ -23,6 +23,9 @@ use crate::flow_process::FlowProcess;
 const LARGEST: u64 = 1 << 30;
 /// How often an envelope is delivered before the test's queue gives it up.
 const ATTEMPTS: usize = 50;
+
+/// How many envelopes are on delivery at once: a thousand at once would need more sockets than many shells allow.
+const WORKERS: usize = 64;
 
 /// A call that a fake function or a callback URL received.
 #[derive(Clone, Debug)]
@@ -111,6 +114,7 @@ impl Gateway {
 
     /// Delivers envelopes to the flow function, those that meet with a passing trouble again.
     pub(crate) async fn deliver(self: Arc<Gateway>, client: HttpClient) {
+        let workers = Arc::new(Semaphore::new(WORKERS));
         loop {
             let next = if self.held.load(Ordering::SeqCst) { None } else { lock(&self.queue).pop_front() };
             let Some(queued) = next else {
@@ -119,7 +123,12 @@ impl Gateway {
             };
             let times = if self.twice.load(Ordering::SeqCst) && queued.attempts == 0 { 2 } else { 1 };
             for _ in 0..times {
-                tokio::spawn(self.clone().attempt(client.clone(), queued.clone()));
+                let worker = workers.clone().acquire_owned().await.expect("nobody closes it");
+                let attempt = self.clone().attempt(client.clone(), queued.clone());
+                tokio::spawn(async move {
+                    attempt.await;
+                    drop(worker);
+                });
             }
         }
     }

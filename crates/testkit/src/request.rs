@@ -77,8 +77,7 @@ impl<'a> Request<'a> {
     pub async fn answer(self) -> Answer {
         let mut request = http::Request::new(Body::from(self.body));
         *request.method_mut() = self.method;
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let query = query.extend_pairs(self.query).finish();
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(self.query).finish();
         let base = self.kit.flow_url();
         let mut url = format!("{}{}", base.trim_end_matches('/'), self.path);
         if !query.is_empty() {
