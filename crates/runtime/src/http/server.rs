@@ -1,5 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -13,7 +15,7 @@ use tower_service::Service as _;
 /// How a server treats its connections.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// How long the head of a request may take to arrive.
+    /// How long the head of a request may take to arrive, and the first one from the connection on.
     pub header_timeout: Duration,
     /// How long requests in flight may go on after the stop was asked for.
     pub grace: Duration,
@@ -74,14 +76,31 @@ pub async fn serve(
         // A small response must not wait for the acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
         let app = app.clone();
-        let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(Peer(peer));
-            app.clone().call(request)
+        let begun = Arc::new(AtomicBool::new(false));
+        let service = hyper::service::service_fn({
+            let begun = begun.clone();
+            move |mut request: hyper::Request<hyper::body::Incoming>| {
+                begun.store(true, Ordering::Relaxed);
+                request.extensions_mut().insert(Peer(peer));
+                app.clone().call(request)
+            }
         });
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         connections.spawn(async move {
-            if let Err(error) = connection.await {
+            let mut connection = std::pin::pin!(connection);
+            // The timeout for heads begins only when it is known which version of HTTP they are in. A client that never
+            // gets so far is cut off here.
+            let first = tokio::time::timeout(options.header_timeout, connection.as_mut()).await;
+            let ended = match first {
+                Ok(ended) => ended,
+                Err(_) if begun.load(Ordering::Relaxed) => connection.await,
+                Err(_) => {
+                    tracing::debug!(%peer, "a connection brought no request in time");
+                    return;
+                }
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a connection ended early");
             }
         });
