@@ -25,18 +25,15 @@ async fn envelope(kit: &Running) -> (http::HeaderMap, faasflow::bytes::Bytes) {
 #[tokio::test]
 async fn a_key_is_replaced_without_a_request_lost() {
     // The steps of a rotation: the old key alone, the new one added below, moved to the top, alone.
-    let steps = ["old", "old\nnew", "new\nold", "new"];
     let mut flows = Vec::new();
-    for keys in steps {
+    for keys in ["old", "old\nnew", "new\nold", "new"] {
         flows.push(with_keys(keys, &[]).await.0);
     }
-    for sender in 0..steps.len() {
+    // An envelope is received by the same deployment, or by the one before or after it.
+    for (sender, receiver) in [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 2), (3, 3)] {
         let (headers, body) = envelope(&flows[sender]).await;
-        // An envelope is received by the same deployment, or by the one before or after it.
-        for receiver in sender.saturating_sub(1)..=(sender + 1).min(steps.len() - 1) {
-            let answer = flows[receiver].request(body.clone()).headers(headers.clone()).answer().await;
-            assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "payload"), "{sender} to {receiver}");
-        }
+        let answer = flows[receiver].request(body).headers(headers).answer().await;
+        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "payload"), "{sender} to {receiver}");
     }
     let (headers, body) = envelope(&flows[0]).await;
     assert_eq!(flows[3].request(body).headers(headers).answer().await.status, 401, "the old key is done with");

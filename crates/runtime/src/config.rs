@@ -110,12 +110,14 @@ impl Config {
     ///
     /// Everything that is wrong, at once: each variable, its value and what is accepted.
     pub fn from_env() -> Result<Config, ConfigError> {
-        Config::load(|name| {
-            #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
-            let value = std::env::var_os(name)?;
-            let value = value.to_string_lossy().into_owned();
-            Some(Found { value, origin: "environment".to_owned() })
-        })
+        Config::load(environment)
+    }
+
+    /// The name of the flow as the environment has it, whatever is wrong with the other settings.
+    pub(crate) fn workflow_name_from_env() -> Option<String> {
+        let mut faults = Vec::new();
+        let mut read = Reader { lookup: &environment, faults: &mut faults };
+        read.text("workflow_name").or_else(|| read.text("OPENFAAS_NAME"))
     }
 
     /// Reads the settings from whatever `lookup` looks in. An empty value is as good as none.
@@ -203,6 +205,13 @@ impl Config {
         let text = std::fs::read_to_string(&path).map_err(|source| KeyError::unreadable(&path, &source))?;
         Keys::parse(&text).map_err(|error| KeyError(format!("the secret {} is of no use: {error}", path.display())))
     }
+}
+
+fn environment(name: &str) -> Option<Found> {
+    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    let value = std::env::var_os(name)?;
+    let value = value.to_string_lossy().into_owned();
+    Some(Found { value, origin: "environment".to_owned() })
 }
 
 struct Reader<'a, L> {

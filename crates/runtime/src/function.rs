@@ -121,10 +121,15 @@ impl FlowFunction {
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let Config { read_timeout, write_timeout, .. } = self.0.config;
         let options = ServerOptions { header_timeout: read_timeout, grace: write_timeout, ..ServerOptions::default() };
+        let mut until = Instant::now();
+        let stop = async {
+            stop.await;
+            until = Instant::now() + write_timeout;
+        };
         crate::http::serve(listener, self.router(), options, stop).await?;
-        // Deliveries whose client went away are still worked on.
+        // Deliveries whose client went away are still worked on, within the same time.
         self.0.tasks.close();
-        let _ = tokio::time::timeout(self.0.config.write_timeout, self.0.tasks.wait()).await;
+        let _ = tokio::time::timeout_at(until, self.0.tasks.wait()).await;
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Log lines that carry their request's id, one per event, on standard error.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Mutex;
 
@@ -69,7 +70,7 @@ impl RequestLog {
 
     fn keep(&self, text: fmt::Arguments<'_>) {
         if let Some(kept) = &self.kept {
-            let line = format!("[Request `{}`] {text}\n", self.id);
+            let line = format!("[Request `{}`] {}\n", self.id, one_line(&text.to_string()));
             kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_str(&line);
         }
     }
@@ -78,6 +79,14 @@ impl RequestLog {
     pub(crate) fn kept(&self) -> Option<String> {
         let kept = self.kept.as_ref()?;
         Some(kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone())
+    }
+}
+
+/// One event, one line, whatever an error's text holds.
+fn one_line(text: &str) -> Cow<'_, str> {
+    match text.contains('\n') {
+        true => text.lines().collect::<Vec<_>>().join("\\n").into(),
+        false => text.into(),
     }
 }
 
@@ -100,14 +109,7 @@ where
         if let Some(request) = &fields.request {
             write!(writer, "[Request `{request}`] ")?;
         }
-        // One event, one line, whatever an error's text holds.
-        for (index, line) in fields.message.lines().enumerate() {
-            if index > 0 {
-                writer.write_str("\\n")?;
-            }
-            writer.write_str(line)?;
-        }
-        writeln!(writer, "{}", fields.others)
+        writeln!(writer, "{}{}", one_line(&fields.message), fields.others)
     }
 }
 

@@ -33,7 +33,7 @@ impl Raw {
     /// Writes the head and then a body in chunks of 64 KiB, until all `length` bytes are written or the server answers;
     /// returns how many were written and the answer.
     pub(crate) async fn stream(self, head: &str, length: u64, chunked: bool) -> (u64, String) {
-        const CHUNK: [u8; 65_536] = [b'x'; 65_536];
+        static CHUNK: [u8; 65_536] = [b'x'; 65_536];
 
         let (mut reader, mut writer) = self.0.into_split();
         writer.write_all(head.as_bytes()).await.unwrap();

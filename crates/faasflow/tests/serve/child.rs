@@ -1,0 +1,190 @@
+//! A flow's program as a child process.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what must come.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How to start a program: with these arguments and this environment, and nothing of ours.
+pub(crate) struct Program {
+    flow: &'static str,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Program {
+    /// The program of this flow, deployed under its own name on a port that is free.
+    pub(crate) fn of(flow: &'static str) -> Program {
+        let program = Program { flow, arguments: Vec::new(), environment: Vec::new() };
+        program.with("workflow_name", flow).with("host", "127.0.0.1").with("port", "0")
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Program {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Program {
+        self.environment.retain(|(known, _)| known != name);
+        self
+    }
+
+    pub(crate) fn argument(mut self, argument: &str) -> Program {
+        self.arguments.push(argument.to_owned());
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .arg0(format!("{}{}", super::PREFIX, self.flow))
+            .args(&self.arguments)
+            .env_clear()
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a program that is to end by itself.
+    pub(crate) fn run(&self) -> Ended {
+        let mut child = Running::of(self.command().spawn().unwrap());
+        let status = child.wait();
+        let mut stdout = String::new();
+        child.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+        Ended { code: status.code(), stdout, stderr: child.all_lines().join("\n") }
+    }
+
+    /// Starts a program and waits until it listens.
+    pub(crate) fn start(&self) -> Running {
+        let mut running = Running::of(self.command().spawn().unwrap());
+        let line = running.until_logged("listens on ");
+        let address = line.split("listens on ").nth(1).unwrap();
+        running.address = address.split(';').next().unwrap().to_owned();
+        running
+    }
+}
+
+/// How a program ended.
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A program that runs; killed when the test is done with it.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) address: String,
+    lines: Arc<Mutex<Vec<String>>>,
+    reading: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Running {
+    fn of(mut child: Child) -> Running {
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let reading = std::thread::spawn({
+            let lines = lines.clone();
+            move || stderr.lines().map_while(Result::ok).for_each(|line| lines.lock().unwrap().push(line))
+        });
+        Running { child, address: String::new(), lines, reading: Some(reading) }
+    }
+
+    /// The log so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// The log of a program that has ended.
+    pub(crate) fn all_lines(&mut self) -> Vec<String> {
+        self.reading.take().unwrap().join().unwrap();
+        self.lines()
+    }
+
+    /// Waits for a log line with this text.
+    pub(crate) fn until_logged(&self, text: &str) -> String {
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            if let Some(line) = self.lines().into_iter().find(|line| line.contains(text)) {
+                return line;
+            }
+            assert!(Instant::now() < limit, "no line with `{text}` came:\n{}", self.lines().join("\n"));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Stops the program, and returns what it logged of its requests: lines come a little after their answers.
+    pub(crate) fn stop(&mut self) -> Vec<String> {
+        self.signal("TERM");
+        assert_eq!(self.wait().code(), Some(0));
+        let mut lines = self.all_lines();
+        let stopping = lines.iter().position(|line| line.starts_with("Stopping: ")).unwrap();
+        lines.truncate(stopping);
+        lines.split_off(1)
+    }
+
+    /// Sends a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < limit, "the process does not end:\n{}", self.lines().join("\n"));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Begins a request: its line and headers, one per line, and its body.
+    pub(crate) fn begin(&self, head: &str, body: &[u8]) -> Exchange {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut lines = head.lines();
+        let mut text = format!("{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n", lines.next().unwrap());
+        lines.for_each(|line| text.push_str(&format!("{line}\r\n")));
+        text.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+        stream.write_all(text.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        Exchange(stream)
+    }
+
+    /// Sends a request, such as `POST /` or `POST /\nx-name: value`, and returns the head and body of the answer.
+    pub(crate) fn request(&self, head: &str, body: impl AsRef<[u8]>) -> (String, String) {
+        self.begin(head, body.as_ref()).end()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A request that was sent.
+pub(crate) struct Exchange(TcpStream);
+
+impl Exchange {
+    /// Head and body of the answer; both empty if the connection was closed without one.
+    pub(crate) fn end(mut self) -> (String, String) {
+        let mut answer = Vec::new();
+        let _ = self.0.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        (head.to_owned(), body.to_owned())
+    }
+}

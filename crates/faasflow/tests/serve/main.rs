@@ -1,0 +1,64 @@
+//! The deployed program, as a process of its own.
+//!
+//! This file is both: started under the name of one of its flows it is that flow's program, which is what a user
+//! deploys and nothing else; started as a test it starts itself so and looks at what the process does.
+
+use std::time::Duration;
+
+use faasflow::{Call, Context, DefinitionError, Error, Flow};
+
+mod child;
+mod running;
+mod start_up;
+
+/// The names that a child is started under: see [`child::Program`].
+const PREFIX: &str = "served-";
+
+fn main() -> faasflow::Result<()> {
+    let started_as = std::env::args().next().unwrap_or_default();
+    match started_as.strip_prefix(PREFIX) {
+        Some(flow) => faasflow::serve(define(flow)?),
+        None => test(),
+    }
+}
+
+fn define(flow: &str) -> Result<Flow, DefinitionError> {
+    let flow = match flow {
+        "hello" => Flow::builder().modify(async |name: String| format!("Hello, {name}!")),
+        "photo" => Flow::builder().modify(keep).apply("facedetect").finally(async |_, _| ()),
+        "two-phases" => Flow::builder().apply("facedetect").modify(keep).apply("compress"),
+        "blocking" => Flow::builder().modify(async |_: ()| std::thread::sleep(Duration::from_secs(120))),
+        "verbose-error" => Flow::builder().modify(async |_: ()| Err::<(), _>(Error::msg("line one\r\nline two\n"))),
+        "callback" => Flow::builder()
+            .callback("http://example.com/x?token=secret")
+            .apply(Call::new("a"))
+            .state(faasflow::Memory::new()),
+        _ => Flow::builder(),
+    };
+    flow.build()
+}
+
+async fn keep(context: Context, photo: String) -> faasflow::Result<String> {
+    context.set("photo", &photo).await?;
+    Ok(photo)
+}
+
+fn test() -> ! {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let tests = start_up::TESTS.iter().chain(running::TESTS);
+    let trials = tests.map(|&(name, test)| {
+        libtest_mimic::Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit()
+}
+
+/// A table of the tests of a module, by their names.
+macro_rules! tests {
+    ($($test:ident),* $(,)?) => {
+        pub(crate) const TESTS: &[(&str, fn())] = &[$((stringify!($test), $test)),*];
+    };
+}
+pub(crate) use tests;

@@ -1,0 +1,230 @@
+//! The program as it serves: what it answers, logs, and does when it is told to stop.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use faasflow::Flow;
+use faasflow::bytes::Bytes;
+use faasflow_testkit::{Fake, TestKit};
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+
+use crate::child::Program;
+use crate::tests;
+
+tests![
+    health_readiness_and_the_definition_are_served,
+    http_1_1_and_h2c_are_spoken_on_the_same_port,
+    the_log_has_one_line_per_event_in_the_form_that_was_designed,
+    a_resumed_request_is_received_and_not_created,
+    an_error_of_several_lines_is_one_line_in_the_log_and_in_combined_output,
+    write_debug_adds_what_each_step_took,
+    combine_output_puts_the_lines_before_the_output,
+    sigterm_finishes_what_is_in_flight_and_exits_0,
+    sigterm_waits_for_requests_whose_caller_went_away,
+    sigint_stops_too_and_idle_connections_do_not_hold_it_up,
+    sigterm_does_not_wait_for_code_that_blocks_beyond_write_timeout,
+];
+
+/// A gateway with these functions; the kit's own flow is never asked.
+fn with_gateway(functions: &[(&str, Fake)], test: impl AsyncFnOnce(faasflow_testkit::Running)) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let kit = TestKit::new(Flow::builder().apply("unused").build().unwrap());
+        let kit = functions.iter().cloned().fold(kit, |kit, (name, fake)| kit.function(name, fake));
+        let kit = kit.start().await;
+        kit.hold_queue();
+        test(kit).await;
+    });
+}
+
+fn health_readiness_and_the_definition_are_served() {
+    let mut program = Program::of("photo").start();
+    for path in ["/_/health", "/_/ready"] {
+        let (head, body) = program.request(&format!("GET {path}"), "");
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+        assert_eq!(body, "OK\n");
+    }
+    let (head, body) = program.request("GET /_/flow", "");
+    assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
+    let served: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let described = Program::of("photo").argument("describe").run().stdout;
+    assert_eq!(served, serde_json::from_str::<serde_json::Value>(&described).unwrap());
+    assert_eq!(program.stop(), [""; 0], "none of them is a request to the flow");
+}
+
+fn http_1_1_and_h2c_are_spoken_on_the_same_port() {
+    let program = Program::of("hello").start();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        for (only_2, version) in [(false, http::Version::HTTP_11), (true, http::Version::HTTP_2)] {
+            let client = Client::builder(TokioExecutor::new()).http2_only(only_2).build_http::<Full<Bytes>>();
+            let mut calls = tokio::task::JoinSet::new();
+            for number in 0..50 {
+                let request = Request::post(format!("http://{}/", program.address));
+                let response = client.request(request.body(Full::from(number.to_string())).unwrap());
+                calls.spawn(async move { (number, response.await.unwrap()) });
+            }
+            while let Some(ended) = calls.join_next().await {
+                let (number, response) = ended.unwrap();
+                assert_eq!((response.status().as_u16(), response.version()), (200, version));
+                assert!(response.headers().contains_key("x-faasflow-request-id"));
+                let body = response.into_body().collect().await.unwrap().to_bytes();
+                assert_eq!(body, format!("Hello, {number}!"));
+            }
+        }
+    });
+}
+
+fn the_log_has_one_line_per_event_in_the_form_that_was_designed() {
+    with_gateway(&[("facedetect", Fake::echo())], async |kit| {
+        let mut program = Program::of("photo").with("gateway", kit.gateway_url()).start();
+        program.request("POST /\nx-faasflow-request-id: id", "photo");
+        assert_eq!(
+            program.stop(),
+            [
+                "[Request `id`] Created",
+                "[Request `id`] Executing phase 1",
+                "[Request `id`] Executing modifier `keep`",
+                "[Request `id`] Executing function `facedetect`",
+                "[Request `id`] Executing finally",
+                "[Request `id`] Completed successfully",
+            ]
+        );
+    });
+}
+
+fn a_resumed_request_is_received_and_not_created() {
+    let secrets = tempfile::tempdir().unwrap();
+    std::fs::write(secrets.path().join("faasflow-hmac-secret"), "key").unwrap();
+    with_gateway(&[("facedetect", Fake::echo()), ("compress", Fake::failing(500))], async |kit| {
+        let program = Program::of("two-phases").with("gateway", kit.gateway_url());
+        let mut program = program.with("secret_mount_path", secrets.path().to_str().unwrap()).start();
+        let (head, body) = program.request("POST /\nx-faasflow-request-id: id", "photo");
+        assert!(head.starts_with("HTTP/1.1 202 Accepted") && body.is_empty(), "{head}\n{body}");
+        kit.until_queued(1).await;
+        let (headers, envelope) = kit.queued().remove(0);
+        let signature = headers["x-hub-signature"].to_str().unwrap();
+        let content_type = headers["content-type"].to_str().unwrap();
+        let head = format!("POST /\ncontent-type: {content_type}\nx-hub-signature: {signature}");
+        let (head, _) = program.request(&head, envelope);
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+        let refused =
+            program.request("POST /\nx-faasflow-request-id: id\ncontent-type: application/vnd.faasflow.envelope", "");
+        assert!(refused.0.starts_with("HTTP/1.1 401"));
+        assert_eq!(
+            program.stop(),
+            [
+                "[Request `id`] Created",
+                "[Request `id`] Executing phase 1",
+                "[Request `id`] Executing function `facedetect`",
+                "[Request `id`] Executing modifier `keep`",
+                "[Request `id`] Forwarded to phase 2",
+                "[Request `id`] Received",
+                "[Request `id`] Executing phase 2",
+                "[Request `id`] Executing function `compress`",
+                "ERROR [Request `id`] step 3 (function `compress`) failed: it answered 500 Internal Server Error",
+                "[Request `id`] Completed: failure",
+                "WARN [Request `id`] Refused with 401 Unauthorized: the signature is missing: send it as \
+                 `X-Hub-Signature: sha256=<hex HMAC-SHA256 of the body>`",
+            ]
+        );
+    });
+}
+
+fn an_error_of_several_lines_is_one_line_in_the_log_and_in_combined_output() {
+    let mut program = Program::of("verbose-error").with("combine_output", "true").start();
+    let (_, output) = program.request("POST /\nx-faasflow-request-id: id", "");
+    let error = "failed: line one\\nline two";
+    let lines = program.stop();
+    assert_eq!(lines.len(), 5, "{lines:#?}");
+    assert!(lines[3].starts_with("ERROR [Request `id`] step 1 (") && lines[3].ends_with(error), "{lines:#?}");
+    let combined: Vec<_> = output.lines().collect();
+    assert_eq!(combined.len(), 6, "five events and the output: {output}");
+    assert!(combined[3].starts_with("[Request `id`] step 1 (") && combined[3].ends_with(error), "{output}");
+    assert!(combined[5].starts_with("{\"request_id\":\"id\","), "{output}");
+}
+
+fn write_debug_adds_what_each_step_took() {
+    with_gateway(&[("facedetect", Fake::echo())], async |kit| {
+        let program = Program::of("photo").with("gateway", kit.gateway_url());
+        let debug = |mut program: crate::child::Running| {
+            program.request("POST /\nx-faasflow-request-id: id", "photo");
+            program.stop().into_iter().filter(|line| line.starts_with("DEBUG ")).collect::<Vec<_>>()
+        };
+        assert_eq!(debug(program.start()), [""; 0]);
+        let lines = debug(program.with("write_debug", "true").start());
+        assert_eq!(lines.len(), 2, "{lines:#?}");
+        assert!(lines[1].starts_with("DEBUG [Request `id`] Executed function `facedetect` in "), "{lines:#?}");
+        assert!(lines[1].ends_with(": 5 bytes"), "{lines:#?}");
+    });
+}
+
+fn combine_output_puts_the_lines_before_the_output() {
+    let program = Program::of("hello").with("combine_output", "true").start();
+    let (head, body) = program.request("POST /\nx-faasflow-request-id: id", "you");
+    assert!(head.to_lowercase().contains("content-type: text/plain"), "{head}");
+    let (lines, output) = body.rsplit_once('\n').unwrap();
+    assert_eq!(output, "Hello, you!");
+    let (first, last) = ("[Request `id`] Created\n", "\n[Request `id`] Completed successfully");
+    assert!(lines.starts_with(first) && lines.ends_with(last), "{body}");
+}
+
+/// Whether nobody listens there any more.
+fn refuses_connections(address: &str) -> bool {
+    TcpStream::connect(address).is_err()
+}
+
+fn sigterm_finishes_what_is_in_flight_and_exits_0() {
+    let slow = Fake::echo().slow(Duration::from_millis(1500));
+    with_gateway(&[("facedetect", slow)], async |kit| {
+        let mut program = Program::of("photo").with("gateway", kit.gateway_url()).start();
+        let exchange = program.begin("POST /\nx-faasflow-request-id: id", b"photo");
+        kit.until_called("facedetect", 1).await;
+        program.signal("TERM");
+        program.until_logged("Stopping: finishing what is in flight");
+        let (head, body) = exchange.end();
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+        assert_eq!(body, "photo");
+        assert_eq!(program.wait().code(), Some(0));
+        assert!(refuses_connections(&program.address));
+        let lines = program.all_lines();
+        let at = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap();
+        assert!(at("Stopping") < at("Completed successfully") && at("Completed") < at("Stopped"), "{lines:#?}");
+    });
+}
+
+fn sigterm_waits_for_requests_whose_caller_went_away() {
+    let slow = Fake::echo().slow(Duration::from_millis(1000));
+    with_gateway(&[("facedetect", slow)], async |kit| {
+        let mut program = Program::of("photo").with("gateway", kit.gateway_url()).start();
+        let exchange = program.begin("POST /\nx-faasflow-request-id: id", b"photo");
+        kit.until_called("facedetect", 1).await;
+        drop(exchange);
+        program.signal("TERM");
+        assert_eq!(program.wait().code(), Some(0));
+        let lines = program.all_lines();
+        assert!(lines.contains(&"[Request `id`] Executing finally".to_owned()), "{lines:#?}");
+    });
+}
+
+fn sigint_stops_too_and_idle_connections_do_not_hold_it_up() {
+    let mut program = Program::of("hello").with("write_timeout", "1h").with("read_timeout", "1h").start();
+    let _idle = TcpStream::connect(&program.address).unwrap();
+    let mut kept = TcpStream::connect(&program.address).unwrap();
+    kept.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").unwrap();
+    program.until_logged("Completed successfully");
+    program.signal("INT");
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+fn sigterm_does_not_wait_for_code_that_blocks_beyond_write_timeout() {
+    // The code blocks its thread for two minutes, and it cannot be cut off.
+    let mut program = Program::of("blocking").with("write_timeout", "1s").start();
+    let _exchange = program.begin("POST /", b"");
+    program.until_logged("Executing modifier at");
+    program.signal("TERM");
+    assert_eq!(program.wait().code(), Some(0));
+}

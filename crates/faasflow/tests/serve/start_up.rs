@@ -1,0 +1,159 @@
+//! What the program says before it serves: its definition, or why it cannot start and what to do.
+
+use crate::child::Program;
+use crate::tests;
+
+tests![
+    describe_prints_the_definition_as_json_and_exits_0,
+    describe_needs_nothing_of_the_environment,
+    describe_shows_no_secret_of_a_url,
+    an_unknown_argument_is_refused_with_those_there_are,
+    a_flow_that_cannot_be_built_does_not_start,
+    every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepted,
+    a_flow_without_a_name_says_how_to_give_it_one,
+    defect_04_there_is_no_default_key_and_the_error_says_how_to_create_one,
+    a_secret_without_a_key_in_it_is_refused,
+    defect_05_verifying_requests_without_signing_is_refused,
+    defect_18_intermediate_storage_without_a_place_for_it_is_refused,
+    a_flow_of_one_phase_starts_without_a_key_and_says_so_when_signing_is_off,
+    a_port_that_is_taken_is_named,
+    a_log_filter_that_cannot_be_read_is_named,
+];
+
+fn describe_prints_the_definition_as_json_and_exits_0() {
+    let ended = Program::of("two-phases").with("port", "nonsense").argument("describe").run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    let description: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(description["name"], "two-phases", "whatever is wrong with other settings");
+    assert_eq!(description["phases"][0]["steps"][0]["function"], "facedetect");
+    assert_eq!(description["phases"][1]["steps"][0]["number"], 3);
+}
+
+fn describe_needs_nothing_of_the_environment() {
+    let ended = Program::of("hello").without("workflow_name").argument("describe").run();
+    assert_eq!(ended.code, Some(0));
+    let description: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((&description["name"], &description["state"]), (&"".into(), &"envelope".into()));
+}
+
+fn describe_shows_no_secret_of_a_url() {
+    let ended = Program::of("callback").argument("describe").run();
+    assert!(ended.stdout.contains("http://example.com/x") && !ended.stdout.contains("secret"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("\"state\": \"memory\""), "{}", ended.stdout);
+}
+
+/// Runs a program that must not start, and returns what it says.
+fn refused(program: &Program) -> String {
+    let ended = program.run();
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{}", ended.stderr);
+    ended.stderr
+}
+
+fn an_unknown_argument_is_refused_with_those_there_are() {
+    let said = refused(&Program::of("hello").argument("--help"));
+    insta::assert_snapshot!(said, @"Error: `--help` is no command of a flow function: without one it serves, with `describe` it prints its definition");
+}
+
+fn a_flow_that_cannot_be_built_does_not_start() {
+    let said = refused(&Program::of("empty"));
+    insta::assert_snapshot!(said, @r#"
+    Error: the flow cannot be built:
+      - it has no step: add one with `apply`, `modify` or `callback`
+    "#);
+}
+
+fn every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepted() {
+    let program = Program::of("hello")
+        .with("workflow_name", "my flow")
+        .with("gateway", "ftp://gateway")
+        .with("enable_hmac", "maybe")
+        .with("read_timeout", "soon")
+        .with("write_timeout", "0s")
+        .with("default_method", "FETCH")
+        .with("envelope_limit", "much")
+        .with("max_body", "0")
+        .with("port", "http");
+    insta::assert_snapshot!(refused(&program), @r#"
+    Error: the configuration cannot be used:
+      - `gateway` is `ftp://gateway`: write the address of the gateway, such as `gateway:8080` or `https://gateway.example.com`
+      - `enable_hmac` is `maybe`: write `true` or `false`
+      - `read_timeout` is `soon`: write a duration such as `10s`, `1m30s` or `250ms`, or seconds alone
+      - `write_timeout` is `0s`: a timeout of 0 would fail every request
+      - `default_method` is `FETCH`: write an HTTP method such as `POST` or `PUT`
+      - `envelope_limit` is `much`: write a size in bytes such as `256000`, or with a unit such as `64MiB` or `1MB`
+      - `max_body` is `0`: a limit of 0 would refuse every body
+      - `port` is `http`: write a port number from 0 to 65535; 0 takes any that is free
+      - `workflow_name` is `my flow`: a function's name has letters, digits, `-`, `_` and `.` only
+    "#);
+}
+
+fn a_flow_without_a_name_says_how_to_give_it_one() {
+    let said = refused(&Program::of("hello").without("workflow_name"));
+    insta::assert_snapshot!(said, @r#"
+    Error: the configuration cannot be used:
+      - the flow's own name is not known: set `workflow_name` to the name that it is deployed under, such as `workflow_name=my-flow`
+    "#);
+    let named = Program::of("hello").without("workflow_name").with("OPENFAAS_NAME", "by-the-platform").start();
+    assert!(named.lines()[0].starts_with("Flow `by-the-platform` of 1 phase(s) listens on "), "{:?}", named.lines());
+}
+
+fn defect_04_there_is_no_default_key_and_the_error_says_how_to_create_one() {
+    let said = refused(&Program::of("two-phases").with("secret_mount_path", "/nowhere"));
+    insta::assert_snapshot!(said, @r#"
+    Error: signing is on, and its key cannot be read from /nowhere/faasflow-hmac-secret: No such file or directory (os error 2)
+    There is no default key. Create one and name the secret in stack.yml:
+      openssl rand -hex 32 | faas-cli secret create faasflow-hmac-secret
+    or, without a gateway: mkdir -p secrets && openssl rand -hex 32 > secrets/faasflow-hmac-secret, and set secret_mount_path=secrets.
+    (Setting enable_hmac=false lets anyone who reaches the flow forge its envelopes.)
+    "#);
+    // A flow of one phase needs a key only to verify requests.
+    let said = refused(&Program::of("hello").with("secret_mount_path", "/nowhere").with("verify_request", "true"));
+    assert!(said.contains("There is no default key"), "{said}");
+}
+
+fn a_secret_without_a_key_in_it_is_refused() {
+    let secrets = tempfile::tempdir().unwrap();
+    std::fs::write(secrets.path().join("faasflow-hmac-secret"), " \n\n").unwrap();
+    let path = secrets.path().to_str().unwrap();
+    let said = refused(&Program::of("two-phases").with("secret_mount_path", path));
+    let expected = format!(
+        "Error: the secret {path}/faasflow-hmac-secret is of no use: there is no key in it: write one key per line"
+    );
+    assert_eq!(said, expected);
+}
+
+fn defect_05_verifying_requests_without_signing_is_refused() {
+    let said = refused(&Program::of("hello").with("verify_request", "true").with("enable_hmac", "false"));
+    insta::assert_snapshot!(said, @r#"
+    Error: the configuration cannot be used:
+      - `verify_request` is `true` while `enable_hmac` is `false`: nothing could be verified; set `enable_hmac=true`
+    "#);
+}
+
+fn defect_18_intermediate_storage_without_a_place_for_it_is_refused() {
+    let said = refused(&Program::of("hello").with("intermediate_storage", "true"));
+    assert!(said.contains("intermediate_storage"), "{said}");
+}
+
+fn a_flow_of_one_phase_starts_without_a_key_and_says_so_when_signing_is_off() {
+    let off = Program::of("hello").with("secret_mount_path", "/nowhere").with("enable_hmac", "false").start();
+    let expected = "; signing is off: whoever reaches it can forge its envelopes";
+    assert!(off.lines()[0].ends_with(expected), "{:?}", off.lines());
+    let on = Program::of("hello").with("secret_mount_path", "/nowhere").start();
+    assert_eq!(on.request("POST /", "you").1, "Hello, you!");
+}
+
+fn a_port_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let said = refused(&Program::of("hello").with("port", address.port().to_string()));
+    let expected = format!(
+        "Error: cannot listen on {address}: choose another with `host` and `port`, or stop what listens there: "
+    );
+    assert!(said.starts_with(&expected), "{said}");
+}
+
+fn a_log_filter_that_cannot_be_read_is_named() {
+    let said = refused(&Program::of("hello").with("RUST_LOG", "faasflow=loud"));
+    insta::assert_snapshot!(said, @r#"Error: `RUST_LOG` is `faasflow=loud`: write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`"#);
+}
