@@ -29,8 +29,17 @@ pub enum FailureKind {
     AnswerTooLarge(u64),
     /// The invocation may take no longer: `write_timeout` is over.
     Deadline(Duration),
-    /// The next phase cannot be queued, for good; the text says why and what to do.
+    /// The next phase cannot be queued, for good; the text is for the log only.
     Forward(String),
+    /// The next phase cannot be queued, since its envelope would be over the limit. Sizes in bytes.
+    EnvelopeTooLarge {
+        /// How large it would be.
+        size: u64,
+        /// How much of that is the request's state.
+        state: u64,
+        /// The setting `envelope_limit`.
+        limit: u64,
+    },
 }
 
 /// A step that failed: which one, why, and with what input.
@@ -141,7 +150,11 @@ impl Failure {
             FailureKind::Response(response) => format!("it answered {}", response.status()),
             FailureKind::AnswerTooLarge(limit) => format!("its answer is larger than {limit} bytes"),
             FailureKind::Deadline(after) => format!("the invocation took longer than {}", duration::format(*after)),
-            FailureKind::Forward(reason) => reason.clone(),
+            FailureKind::Forward(_) => "the queue refuses the next phase".to_owned(),
+            FailureKind::EnvelopeTooLarge { size, state, limit } => format!(
+                "the envelope would be {size} bytes, {state} of them state, over the limit of {limit}: raise \
+                 `envelope_limit` if the gateway's queue takes more, or remove state that is no longer needed"
+            ),
         }
     }
 
@@ -174,6 +187,7 @@ impl fmt::Display for Failure {
             FailureKind::Handler(error) => write!(f, "{error}"),
             FailureKind::Panic(text) => write!(f, "it panicked: {text}"),
             FailureKind::Unreachable(text) => write!(f, "it could not be reached: {text}"),
+            FailureKind::Forward(text) => write!(f, "{}: {text}", self.reason()),
             _ => f.write_str(&self.reason()),
         }
     }

@@ -168,6 +168,42 @@ async fn a_queue_that_refuses_until_the_deadline_answers_503_with_retry_after() 
     assert_eq!(kit.request("again").send().await.text(), "again");
 }
 
+/// A gateway that answers everything with this status and text.
+fn gateway_that_answers(status: &'static str, text: &'static str) -> String {
+    use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(&stream);
+            let head = reader.by_ref().lines().map_while(std::io::Result::ok).take_while(|line| !line.is_empty());
+            let length =
+                head.filter_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok()).last();
+            let _ = std::io::copy(&mut reader.take(length.unwrap_or(0)), &mut std::io::sink());
+            let length = text.len();
+            let _ = write!(&stream, "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{text}");
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_queue_that_refuses_for_good_is_a_failure_whose_details_are_for_the_log() {
+    let gateway = gateway_that_answers("403 Forbidden", "nats://user:secret@queue.internal");
+    let first = Call::new("first").on_failure(async |_, failure: Failure| failure.recover("first"));
+    let kit = kit(Flow::builder().apply(first).apply("second")).setting("gateway", gateway).start().await;
+    let answer = kit.request("").header("x-faasflow-request-id", "r-4").answer().await;
+    assert_eq!((answer.status.as_u16(), answer.outcome()), (500, Some(Outcome::Failure)));
+    let problem = problem(&answer);
+    assert_eq!(
+        (&problem["step"], &problem["reason"]),
+        (&"forwarding to phase 2".into(), &"the queue refuses the next phase".into())
+    );
+    assert!(!answer.text().contains("internal"), "{}", answer.text());
+    assert!(logs::hold("r-4", "ERROR", "secret@queue.internal"), "the log gets all of it");
+}
+
 /// A store that cannot be reached.
 struct Unreachable;
 

@@ -227,13 +227,12 @@ impl Inner {
                         log.info(format_args!("Forwarded to phase {}", next.phase()));
                         return Conclusion::Forwarded;
                     }
-                    Err(error) if error.is_temporary() => {
+                    Err(NotForwarded::Passing(error)) => {
                         log.error(format_args!("Cannot forward to phase {}: {error}", next.phase()));
                         return Conclusion::Passing("the next phase cannot be queued now".to_owned());
                     }
-                    Err(error) => {
+                    Err(NotForwarded::Failed(kind)) => {
                         let name = format!("forwarding to phase {}", next.phase()).into();
-                        let kind = FailureKind::Forward(error.to_string());
                         Failure::new(phase, last_step, name, kind, payload)
                     }
                 },
@@ -312,7 +311,7 @@ impl Inner {
         payload: Payload,
         deadline: &Deadline,
         log: &RequestLog,
-    ) -> Result<(), ForwardError> {
+    ) -> Result<(), NotForwarded> {
         let request = context.request();
         let plan = self.flow.plan();
         let encoded = Envelope {
@@ -327,7 +326,9 @@ impl Inner {
         .encode();
         let size = encoded.len() as u64;
         if size > self.config.envelope_limit {
-            return Err(ForwardError::permanent(self.too_large(size, context)));
+            let state = context.embedded_state().values().map(|value| value.bytes.len() as u64).sum();
+            let limit = self.config.envelope_limit;
+            return Err(NotForwarded::Failed(FailureKind::EnvelopeTooLarge { size, state, limit }));
         }
         let sign = |keys: &Keys| keys.sign(encoded.parts().iter().map(|part| &**part));
         let signature = self.keys.as_ref().map(sign);
@@ -346,27 +347,27 @@ impl Inner {
             let error = match tokio::time::timeout_at(until, self.forwarder.forward(forward.clone())).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => error,
-                Err(_) => return Err(ForwardError::temporary("the gateway did not answer in time", None)),
+                Err(_) => ForwardError::temporary("the gateway did not answer in time", None),
             };
+            if !error.is_temporary() {
+                return Err(NotForwarded::Failed(FailureKind::Forward(error.to_string())));
+            }
             let pause = wait.mul_f64(0.5 + rand::random::<f64>() / 2.0).max(error.retry_after().unwrap_or_default());
             let in_time = Instant::now().checked_add(pause).is_some_and(|then| then < until);
-            if !error.is_temporary() || !in_time {
-                return Err(error);
+            if !in_time {
+                return Err(NotForwarded::Passing(error));
             }
             log.warn(format_args!("Cannot forward to phase {} yet: {error}", next.phase()));
             tokio::time::sleep(pause).await;
             wait = (wait * 2).min(Duration::from_secs(2));
         }
     }
+}
 
-    fn too_large(&self, size: u64, context: &Context) -> String {
-        let state: usize = context.embedded_state().values().map(|value| value.bytes.len()).sum();
-        format!(
-            "the envelope would be {size} bytes, {state} of them state, over the limit of {}: raise `envelope_limit` \
-             if the gateway's queue takes more, or remove state that is no longer needed",
-            self.config.envelope_limit
-        )
-    }
+/// Why a request was not handed on to its next phase.
+enum NotForwarded {
+    Passing(ForwardError),
+    Failed(FailureKind),
 }
 
 fn refuse(refusal: Refusal, id: RequestId) -> Response {
