@@ -211,10 +211,34 @@ async fn a_body_of_64_mib_just_fits_and_one_byte_more_gets_413_also_without_a_de
 }
 
 #[tokio::test]
+async fn a_declared_length_over_the_limit_is_refused_before_anything_is_read() {
+    let kit = length(&[("read_timeout", "1h")]).await;
+    let mut client = Raw::connect(&kit).await;
+    client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 67108865\r\n\r\n").await;
+    assert!(client.rest().await.starts_with("HTTP/1.1 413 "));
+}
+
+#[tokio::test]
+async fn an_answer_that_its_caller_does_not_take_is_given_up_after_write_timeout() {
+    let flow = Flow::builder().modify(async |_: ()| vec![0u8; 64 << 20]).build().unwrap();
+    let kit = TestKit::new(flow).setting("write_timeout", "1s").setting("read_timeout", "1h").start().await;
+    let mut client = Raw::connect(&kit).await;
+    client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await;
+    // It reads nothing. That the connection is gone shows when it writes: sooner or later that is an error.
+    let gone = async {
+        while tokio::io::AsyncWriteExt::write_all(&mut client.0, b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), gone).await.expect("the server closes the connection");
+    assert!(client.rest().await.len() < 64 << 20);
+}
+
+#[tokio::test]
 async fn a_body_without_end_is_not_read_on() {
     let kit = length(&[("max_body", "1MiB"), ("read_timeout", "60s")]).await;
     let head = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
-    let (written, answer) = Raw::connect(&kit).await.stream(head, 1 << 40, true).await;
+    let (written, answer) = Raw::connect(&kit).await.stream(head, 1 << 30, true).await;
     assert!(written < 256 * MIB, "{written}");
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     lives(&kit).await;

@@ -120,7 +120,12 @@ impl FlowFunction {
     /// If the listener breaks.
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let Config { read_timeout, write_timeout, .. } = self.0.config;
-        let options = ServerOptions { header_timeout: read_timeout, grace: write_timeout, ..ServerOptions::default() };
+        let options = ServerOptions {
+            header_timeout: read_timeout,
+            write_stall: write_timeout,
+            grace: write_timeout,
+            ..ServerOptions::default()
+        };
         let mut until = Instant::now();
         let stop = async {
             stop.await;

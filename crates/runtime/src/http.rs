@@ -6,6 +6,7 @@
 mod body;
 mod client;
 mod server;
+mod stall;
 
 use std::time::{Duration, SystemTime};
 

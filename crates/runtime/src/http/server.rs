@@ -12,11 +12,15 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tower_service::Service as _;
 
+use super::stall::WriteStall;
+
 /// How a server treats its connections.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     /// How long the head of a request may take to arrive, and the first one from the connection on.
     pub header_timeout: Duration,
+    /// How long a client may take nothing of its answer before the connection is cut.
+    pub write_stall: Duration,
     /// How long requests in flight may go on after the stop was asked for.
     pub grace: Duration,
     /// The most bytes of a request's head; more is answered with 431.
@@ -24,9 +28,14 @@ pub struct ServerOptions {
 }
 
 impl Default for ServerOptions {
-    /// Ten seconds for a head, a minute of grace, 256 KiB of head.
+    /// Ten seconds for a head, a minute for a stalled answer, a minute of grace, 256 KiB of head.
     fn default() -> ServerOptions {
-        ServerOptions { header_timeout: Duration::from_secs(10), grace: Duration::from_secs(60), max_head: 256 * 1024 }
+        ServerOptions {
+            header_timeout: Duration::from_secs(10),
+            write_stall: Duration::from_secs(60),
+            grace: Duration::from_secs(60),
+            max_head: 256 * 1024,
+        }
     }
 }
 
@@ -85,7 +94,8 @@ pub async fn serve(
                 app.clone().call(request)
             }
         });
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+        let stream = TokioIo::new(WriteStall::new(stream, options.write_stall));
+        let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
         let connection = graceful.watch(connection);
         connections.spawn(async move {
             let mut connection = std::pin::pin!(connection);
