@@ -14,6 +14,7 @@ use http::{HeaderMap, StatusCode, Uri};
 mod admin;
 mod dispatch;
 mod error;
+mod file;
 mod record;
 mod schedule;
 mod store;
@@ -114,9 +115,9 @@ impl Queue {
     /// If the file is damaged, of another program or of a newer version, is held by another process, or cannot be
     /// written. Nothing is deleted or replaced in any of these cases.
     pub fn open(path: &Path, options: QueueOptions) -> Result<Queue, QueueError> {
-        let store = store::Store::open(path)?;
-        let held = store.load()?;
-        let shared = Arc::new(Shared::new(options, held));
+        let mut schedule = schedule::Schedule::default();
+        let (store, held) = store::Store::open(path, &mut |call| schedule.take_up(call))?;
+        let shared = Arc::new(Shared::new(options, schedule, held));
         let writer = Writer::start(store)?;
         Ok(Queue { shared, writer: Arc::new(writer), path: Arc::new(path.to_owned()) })
     }

@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant};
 use crate::queue::QueueOptions;
 use crate::queue::admin::Totals;
 use crate::queue::record::{Call, now_ms};
-use crate::queue::store::{Change, Held};
+use crate::queue::store::{Change, Held, HeldCall};
 
 /// How many bytes of waiting bodies are kept in memory; what is over that is read again when it is its turn.
 const KEPT_BODIES: usize = 64 << 20;
@@ -106,20 +106,14 @@ struct Lane {
 }
 
 impl Shared {
-    pub(crate) fn new(options: QueueOptions, held: Held) -> Shared {
-        let mut schedule = Schedule {
-            next_id: held.next_id.max(1),
-            dead: held.dead.into(),
-            unreadable: held.unreadable,
-            ..Schedule::default()
-        };
+    /// `schedule` has the calls of the file already; `held` is what else is in it.
+    pub(crate) fn new(options: QueueOptions, mut schedule: Schedule, held: Held) -> Shared {
+        schedule.next_id = held.next_id.max(1);
+        schedule.dead = held.dead.into();
+        schedule.unreadable = held.unreadable;
         for (call_id, accepted) in held.seen {
             schedule.seen.insert(call_id.clone(), Seen::At(accepted));
             schedule.seen_order.push_back((accepted, call_id));
-        }
-        for call in held.calls {
-            let entry = Entry::new(call.id, Arc::new(call.call), call.attempts + 1, call.due_ms);
-            schedule.add(entry);
         }
         Shared { options, schedule: Mutex::new(schedule), changed: Notify::new() }
     }
@@ -198,6 +192,11 @@ impl Shared {
 }
 
 impl Schedule {
+    /// Takes up a call that lay in the file.
+    pub(crate) fn take_up(&mut self, held: HeldCall) {
+        self.add(Entry::new(held.id, Arc::new(held.call), held.attempts.saturating_add(1), held.due_ms));
+    }
+
     pub(crate) fn new_id(&mut self) -> u64 {
         let id = self.next_id;
         self.next_id += 1;

@@ -1,0 +1,158 @@
+//! The queue's file as redb sees it: for real, or on trial.
+//!
+//! redb writes to a file as soon as it opens it, and more so when it has to mend one. A file that turns out to be
+//! damaged, or of another version, must be left as it was found. So it is opened on trial first: what is written
+//! then goes to memory, and is forgotten.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redb::StorageBackend;
+
+const PAGE: usize = 4096;
+
+/// A file whose writes reach the disk, or stay in memory.
+#[derive(Debug)]
+pub(crate) struct QueueFile {
+    file: Arc<File>,
+    trial: Option<Mutex<Overlay>>,
+}
+
+/// What was written on trial.
+#[derive(Debug)]
+struct Overlay {
+    pages: BTreeMap<u64, Box<[u8; PAGE]>>,
+    /// How long the file would be.
+    length: u64,
+    /// How much of the real file shows through: less than its length once it would have been shortened.
+    shown: u64,
+}
+
+impl QueueFile {
+    pub(crate) fn real(file: Arc<File>) -> QueueFile {
+        QueueFile { file, trial: None }
+    }
+
+    pub(crate) fn on_trial(file: Arc<File>) -> io::Result<QueueFile> {
+        let length = file.metadata()?.len();
+        let overlay = Overlay { pages: BTreeMap::new(), length, shown: length };
+        Ok(QueueFile { file, trial: Some(Mutex::new(overlay)) })
+    }
+
+    fn overlay(&self) -> Option<MutexGuard<'_, Overlay>> {
+        self.trial.as_ref().map(|trial| trial.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Overlay {
+    fn page(&self, file: &File, number: u64) -> io::Result<Box<[u8; PAGE]>> {
+        if let Some(page) = self.pages.get(&number) {
+            return Ok(page.clone());
+        }
+        let mut page = Box::new([0; PAGE]);
+        let start = number * PAGE as u64;
+        let shown = usize::try_from(self.shown.saturating_sub(start)).unwrap_or(PAGE).min(PAGE);
+        file.read_exact_at(&mut page[..shown], start)?;
+        Ok(page)
+    }
+
+    /// Goes through the pages that a range touches: the page, where in it, and how much.
+    fn pieces(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
+        let mut done = 0;
+        std::iter::from_fn(move || {
+            (done < length).then(|| {
+                let at = offset + done as u64;
+                let start = usize::try_from(at % PAGE as u64).unwrap_or(0);
+                let size = (PAGE - start).min(length - done);
+                let piece = (at / PAGE as u64, start, done..done + size);
+                done += size;
+                piece
+            })
+        })
+    }
+}
+
+impl StorageBackend for QueueFile {
+    fn len(&self) -> io::Result<u64> {
+        match self.overlay() {
+            Some(overlay) => Ok(overlay.length),
+            None => Ok(self.file.metadata()?.len()),
+        }
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let Some(overlay) = self.overlay() else { return self.file.read_exact_at(out, offset) };
+        if offset.saturating_add(out.len() as u64) > overlay.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        for (number, start, piece) in Overlay::pieces(offset, out.len()) {
+            let page = overlay.page(&self.file, number)?;
+            let size = piece.len();
+            out[piece].copy_from_slice(&page[start..start + size]);
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let Some(mut overlay) = self.overlay() else { return self.file.set_len(length) };
+        if length < overlay.length {
+            overlay.shown = overlay.shown.min(length);
+            let kept = length.div_ceil(PAGE as u64);
+            overlay.pages.split_off(&kept);
+            // What is appended later begins with zeros, also within the last page.
+            if let Some(page) = overlay.pages.get_mut(&(length / PAGE as u64)) {
+                page[usize::try_from(length % PAGE as u64).unwrap_or(0)..].fill(0);
+            }
+        }
+        overlay.length = length;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        if self.trial.is_some() { Ok(()) } else { self.file.sync_data() }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let Some(mut overlay) = self.overlay() else { return self.file.write_all_at(data, offset) };
+        for (number, start, piece) in Overlay::pieces(offset, data.len()) {
+            let mut page = overlay.page(&self.file, number)?;
+            let size = piece.len();
+            page[start..start + size].copy_from_slice(&data[piece]);
+            overlay.pages.insert(number, page);
+        }
+        overlay.length = overlay.length.max(offset + data.len() as u64);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_on_trial_is_read_back_and_the_file_stays() {
+        let file = tempfile::tempfile().unwrap();
+        let before: Vec<u8> = (0..3 * PAGE + 100).map(|byte| (byte % 251) as u8).collect();
+        file.write_all_at(&before, 0).unwrap();
+        let file = Arc::new(file);
+        let trial = QueueFile::on_trial(file.clone()).unwrap();
+        trial.write(PAGE as u64 - 2, b"abcd").unwrap();
+        let mut read = [0; 8];
+        trial.read(PAGE as u64 - 4, &mut read).unwrap();
+        assert_eq!(&read[2..6], b"abcd");
+        assert_eq!((read[0], read[7]), (before[PAGE - 4], before[PAGE + 3]));
+
+        trial.set_len(PAGE as u64).unwrap();
+        trial.set_len(3 * PAGE as u64).unwrap();
+        trial.read(PAGE as u64, &mut read).unwrap();
+        assert_eq!(read, [0; 8], "what was cut off does not come back");
+        assert!(trial.read(3 * PAGE as u64 - 4, &mut read).is_err());
+
+        let mut after = vec![0; before.len()];
+        file.read_exact_at(&mut after, 0).unwrap();
+        assert_eq!((after, file.metadata().unwrap().len()), (before.clone(), before.len() as u64));
+    }
+}
