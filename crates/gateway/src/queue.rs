@@ -31,6 +31,7 @@ pub(crate) use record::now_ms;
 pub use record::{Call, Target};
 
 use crate::queue::schedule::Shared;
+use crate::queue::store::Change;
 use crate::queue::writer::Writer;
 
 /// How a queue behaves.
@@ -152,7 +153,8 @@ impl Queue {
                     let accepted = call.clone();
                     // Not done by whoever waits here: a client that goes away must not lose what it was promised.
                     let settle = move |written: bool| shared.settle(id, accepted, written);
-                    self.writer.urgent(changes, settle).await?;
+                    let undo = vec![Change::RemoveCall(id), Change::RemoveSeen(call.call_id.clone())];
+                    self.writer.urgent(changes, undo, settle).await?;
                     return Ok(Accepted::New);
                 }
             }

@@ -240,6 +240,7 @@ impl Queue {
             }
             let wait = per_second.map_or(0, |rate| count * 1000 / u64::from(rate.max(1)));
             let due_ms = if wait == 0 { 0 } else { now_ms() + wait };
+            let undo = vec![Change::RemoveCall(id), Change::PutDead(id, letter.encode())];
             let call = Arc::new(letter.call);
             let changes =
                 vec![Change::RemoveDead(id), Change::PutCall(id, call.encode()), Change::PutAttempts(id, 0, due_ms)];
@@ -250,7 +251,7 @@ impl Queue {
                     shared.add([(id, call, due_ms)]);
                 }
             };
-            self.writer.urgent(changes, settle).await?;
+            self.writer.urgent(changes, undo, settle).await?;
             count += 1;
         }
         Ok(count)
@@ -282,7 +283,7 @@ impl Queue {
                 shared.schedule().dead.retain(|(id, _)| !discarded.contains(id));
             }
         };
-        self.writer.urgent(changes, settle).await?;
+        self.writer.urgent(changes, Vec::new(), settle).await?;
         Ok(count)
     }
 

@@ -138,7 +138,7 @@ impl Queue {
             }
             Verdict::Dead(reason) => {
                 let what = if call.is_callback() { "callback" } else { "call" };
-                tracing::warn!("{what} {} of `{}` is a dead letter: {reason}", call.call_id, call.function());
+                tracing::warn!(target: "faasflow::dead_letters", "{what} {} of `{}` is a dead letter: {reason}", call.call_id, call.function());
                 callback = callback_of(call, outcome.as_ref().ok());
                 let letter = Letter::new(Call::clone(call), reason, entry.attempt, outcome.ok());
                 changes.push(Change::RemoveCall(entry.id));

@@ -137,6 +137,20 @@ impl Store {
         Ok(())
     }
 
+    /// Whether changes can be tried at all.
+    pub(crate) fn is_open(&self) -> bool {
+        self.database.is_some()
+    }
+
+    /// Whether a batch with these changes may be in the file, although writing it failed: an error can come after
+    /// the last byte.
+    pub(crate) fn may_hold(&self, changes: &[Change]) -> bool {
+        changes.iter().any(|change| match change {
+            Change::PutCall(id, _) => !matches!(self.call(*id), Ok(None)),
+            _ => false,
+        })
+    }
+
     /// After an error of the disk, redb wants to be opened anew before it writes again.
     pub(crate) fn reopen(&mut self) -> Result<(), QueueError> {
         self.database = None;

@@ -20,15 +20,17 @@ const MANY: usize = 4096;
 type Settle = Box<dyn FnOnce(bool) + Send>;
 
 /// Changes that somebody waits for.
-type Waiting = (Vec<Change>, Settle, oneshot::Sender<Result<(), QueueError>>);
+struct Waiting {
+    changes: Vec<Change>,
+    /// What takes them back.
+    undo: Vec<Change>,
+    settle: Settle,
+    done: oneshot::Sender<Result<(), QueueError>>,
+}
 
 enum Message {
     /// Somebody waits: the changes are written at once.
-    Urgent {
-        changes: Vec<Change>,
-        settle: Settle,
-        done: oneshot::Sender<Result<(), QueueError>>,
-    },
+    Urgent(Waiting),
     /// Nobody waits.
     Lazy(Vec<Change>),
     ReadCall(u64, oneshot::Sender<Result<Option<Call>, QueueError>>),
@@ -53,17 +55,19 @@ impl Writer {
     }
 
     /// Writes changes and returns when they are on disk. `settle` runs on the writer thread before that, told
-    /// whether they were written, also when nobody waits any more.
+    /// whether they were written, also when nobody waits any more. `undo` takes them back, should the disk have
+    /// failed after they reached it.
     pub(crate) async fn urgent(
         &self,
         changes: Vec<Change>,
+        undo: Vec<Change>,
         settle: impl FnOnce(bool) + Send + 'static,
     ) -> Result<(), QueueError> {
         let (done, written) = oneshot::channel();
-        let sent = self.messages.send(Message::Urgent { changes, settle: Box::new(settle), done });
+        let sent = self.messages.send(Message::Urgent(Waiting { changes, undo, settle: Box::new(settle), done }));
         if let Err(unsent) = sent {
-            if let Message::Urgent { settle, .. } = unsent.0 {
-                settle(false);
+            if let Message::Urgent(waiting) = unsent.0 {
+                (waiting.settle)(false);
             }
             return Err(QueueError::Closed);
         }
@@ -72,7 +76,7 @@ impl Writer {
 
     /// Returns when everything sent before is on disk.
     pub(crate) async fn barrier(&self) -> Result<(), QueueError> {
-        self.urgent(Vec::new(), |_| {}).await
+        self.urgent(Vec::new(), Vec::new(), |_| {}).await
     }
 
     /// Writes changes some time soon, after all that were sent before.
@@ -133,7 +137,7 @@ impl Loop {
             // All that is pending shares the flush.
             for message in first.ok().into_iter().chain(messages.try_iter()) {
                 match message {
-                    Message::Urgent { changes, settle, done } => urgent.push((changes, settle, done)),
+                    Message::Urgent(waiting) => urgent.push(waiting),
                     Message::Lazy(changes) => {
                         self.lazy.extend(changes);
                         self.lazy_since.get_or_insert_with(Instant::now);
@@ -159,16 +163,20 @@ impl Loop {
     }
 
     fn write(&mut self, urgent: Vec<Waiting>) {
-        let nothing = self.lazy.is_empty() && urgent.iter().all(|(changes, ..)| changes.is_empty());
+        let nothing = self.lazy.is_empty() && urgent.iter().all(|waiting| waiting.changes.is_empty());
         let mut written = Ok(());
         if !nothing {
-            let changes = || self.lazy.iter().chain(urgent.iter().flat_map(|(changes, ..)| changes));
+            let changes = || self.lazy.iter().chain(urgent.iter().flat_map(|waiting| &waiting.changes));
             written = self.store.commit(changes());
             if let Err(error) = &written {
                 tracing::error!(%error, "the queue cannot be written");
                 // The lazy changes stay for the next time; whoever waits is told.
+                let attempted = self.store.is_open();
                 if let Err(error) = self.store.reopen() {
                     tracing::error!(%error, "the queue file cannot be opened again");
+                }
+                if attempted && urgent.iter().any(|waiting| self.store.may_hold(&waiting.changes)) {
+                    self.lazy.extend(urgent.iter().flat_map(|waiting| waiting.undo.clone()));
                 }
             }
         }
@@ -180,13 +188,13 @@ impl Loop {
             self.company = AFTER_ERROR;
             self.lazy_since = Some(Instant::now());
         }
-        for (_, settle, done) in urgent {
-            settle(written.is_ok());
+        for waiting in urgent {
+            (waiting.settle)(written.is_ok());
             let outcome = match &written {
                 Ok(()) => Ok(()),
                 Err(error) => Err(QueueError::Storage(error.to_string())),
             };
-            let _ = done.send(outcome);
+            let _ = waiting.done.send(outcome);
         }
     }
 
@@ -198,7 +206,7 @@ impl Loop {
             Message::ReadLetter(id, answer) => {
                 let _ = answer.send(self.store.letter(id));
             }
-            Message::Urgent { .. } | Message::Lazy(_) | Message::Close(_) => {}
+            Message::Urgent(_) | Message::Lazy(_) | Message::Close(_) => {}
         }
     }
 }
