@@ -10,6 +10,9 @@ pub const CALLBACK_URL: HeaderName = HeaderName::from_static("x-faasflow-callbac
 pub const OUTCOME: HeaderName = HeaderName::from_static("x-faasflow-outcome");
 /// The id that the gateway gives an invocation (OpenFaaS).
 pub const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
+/// On the answer of a local gateway that accepted an asynchronous call: `true` if one with the same call id was
+/// accepted before, within the window in which it remembers them, and this one was dropped.
+pub const DUPLICATE: HeaderName = HeaderName::from_static("x-faasflow-duplicate");
 /// The HMAC over a body: `sha256=<hex>` (the form of WebSub, as `faas-cli invoke --sign` sends it).
 pub const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature");
 /// The same on every attempt of one step, so that a function can recognise a repetition

@@ -123,22 +123,37 @@ impl GatewayForwarder {
             .body(body_of_parts(forward.body))
             .map_err(|error| ForwardError::permanent(format!("the envelope cannot be sent: {error}")))?;
         match tokio::time::timeout(self.attempt_timeout, self.exchange(request)).await {
-            Ok(outcome) => outcome,
+            Ok(Ok(duplicate)) => {
+                if duplicate {
+                    // A phase that is delivered twice does this, and no harm is done. So does a second request
+                    // under an id that was used a moment ago, and that one ends here.
+                    tracing::warn!(
+                        target: "faasflow",
+                        request = %forward.request,
+                        "The queue has phase {} already: a phase was delivered twice, or a request id was used twice",
+                        forward.phase
+                    );
+                }
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(ForwardError::temporary("the gateway did not answer in time", None)),
         }
     }
 
-    async fn exchange(&self, request: Request<Body>) -> Result<(), ForwardError> {
+    /// Returns whether the queue had it already, where it says so.
+    async fn exchange(&self, request: Request<Body>) -> Result<bool, ForwardError> {
         let response = self.client.send(request).await.map_err(|error| {
             let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
             ForwardError::temporary(format!("the gateway cannot be reached: {error}{cause}"), None)
         })?;
         let status = response.status();
         let wait = retry_after(response.headers());
+        let duplicate = response.headers().get(headers::DUPLICATE).is_some_and(|value| value == "true");
         // Read to its end, so that the connection can be used again.
         let text = read_body(response.into_body(), 4096, Duration::from_secs(5)).await.unwrap_or_default();
         if status.is_success() {
-            return Ok(());
+            return Ok(duplicate);
         }
         let text = String::from_utf8_lossy(&text);
         let message = format!("the gateway answered {status}: {}", text.trim());
