@@ -40,6 +40,12 @@ pub enum GatewayError {
         /// Where they are looked for.
         folder: PathBuf,
     },
+    /// The key for signing is empty.
+    #[error("the key for signing in {} is empty: write one there, or remove the file to have one made", path.display())]
+    EmptyKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// Cargo could not build functions; the text is cargo's.
     #[error("cargo could not build {what}:\n{output}")]
     Build {

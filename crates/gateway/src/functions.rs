@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use http::Uri;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::event::Events;
 use crate::functions::logs::Logs;
@@ -23,15 +25,24 @@ pub(crate) mod watch_sources;
 pub(crate) const NAMESPACE: &str = "openfaas-fn";
 
 /// Where a function stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Upstream {
     /// Not there yet, or not at the moment; the text says why.
     Pending(String),
-    /// It takes requests here.
-    Http(Uri),
+    /// It takes requests here. Each holds a token until it is answered, so that a process that is replaced can
+    /// finish.
+    Http(Uri, TaskTracker),
     /// It is a command, a process for each request.
     Command(Vec<String>),
     /// It will not be there until its sources change.
+    Broken(String),
+}
+
+/// Where one request goes.
+pub(crate) enum Taken {
+    Pending(String),
+    Http(Uri, TaskTrackerToken),
+    Command(Vec<String>),
     Broken(String),
 }
 
@@ -47,15 +58,16 @@ pub(crate) struct Function {
 
 impl Function {
     /// Where it takes requests, waiting for that a while if it is being started.
-    pub(crate) async fn upstream(&self, patience: Duration) -> Upstream {
+    pub(crate) async fn upstream(&self, patience: Duration) -> Taken {
         let settled = |upstream: &Upstream| !matches!(upstream, Upstream::Pending(_));
         let mut watching = self.upstream.subscribe();
-        if settled(&watching.borrow()) {
-            return watching.borrow().clone();
-        }
-        match tokio::time::timeout(patience, watching.wait_for(settled)).await {
-            Ok(Ok(upstream)) => upstream.clone(),
-            _ => self.upstream.borrow().clone(),
+        let _ = tokio::time::timeout(patience, watching.wait_for(settled)).await;
+        // The token is taken while the value is held: whoever replaces it afterwards counts this request.
+        match &*self.upstream.borrow() {
+            Upstream::Http(url, users) => Taken::Http(url.clone(), users.token()),
+            Upstream::Command(words) => Taken::Command(words.clone()),
+            Upstream::Pending(why) => Taken::Pending(why.clone()),
+            Upstream::Broken(why) => Taken::Broken(why.clone()),
         }
     }
 
@@ -74,7 +86,7 @@ impl Functions {
             let upstream = match &spec.kind {
                 Kind::Cargo(_) => Upstream::Pending("it is being built".to_owned()),
                 Kind::Command(words) => Upstream::Command(words.clone()),
-                Kind::Url(url) => Upstream::Http(url.clone()),
+                Kind::Url(url) => Upstream::Http(url.clone(), TaskTracker::new()),
             };
             let function = Function {
                 spec: spec.clone(),

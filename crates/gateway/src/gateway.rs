@@ -40,6 +40,8 @@ pub struct GatewayOptions {
     pub watch: bool,
     /// How long a function may take until it begins to answer.
     pub upstream_timeout: Duration,
+    /// How long the body of an asynchronous invocation may take to arrive.
+    pub read_timeout: Duration,
     /// How long requests in flight may go on after the stop.
     pub grace: Duration,
     /// How the queue behaves.
@@ -58,6 +60,7 @@ impl GatewayOptions {
             release: false,
             watch: true,
             upstream_timeout: Duration::from_secs(60),
+            read_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(10),
             queue: QueueOptions::default(),
         }
@@ -82,6 +85,8 @@ impl GatewayOptions {
         }
         let functions = Functions::of(&self.stack, &reachable(address), &secrets, &events);
         let client = HttpClient::new(Duration::from_secs(5));
+        let stop = Stop::default();
+        let under_way = TaskTracker::new();
         let app = App::new(Inner {
             functions: functions.clone(),
             proxy: Proxy { client, timeout: self.upstream_timeout },
@@ -89,9 +94,11 @@ impl GatewayOptions {
             metrics: Metrics::default(),
             secrets,
             max_async_body: self.queue.max_body,
+            read_timeout: self.read_timeout,
+            under_way: under_way.clone(),
+            stopping: stop.accepting.clone(),
         });
 
-        let stop = Stop::default();
         let options = ServerOptions { grace: self.grace, ..ServerOptions::default() };
         let serving = tokio::spawn({
             let (router, accepting) = (app.router(), stop.accepting.clone());
@@ -113,15 +120,15 @@ impl GatewayOptions {
             let (stop, watch) = (stop.functions.clone(), self.watch);
             async move { stop.run_until_cancelled(builder.run(watch)).await }
         });
-        Ok(RunningGateway { address, functions, queue, stop, serving, delivering, tasks, grace: self.grace })
+        Ok(RunningGateway { address, functions, queue, stop, under_way, serving, delivering, tasks, grace: self.grace })
     }
 }
 
 /// What is told to stop, in this order.
 #[derive(Clone, Debug, Default)]
 struct Stop {
-    accepting: CancellationToken,
     delivering: CancellationToken,
+    accepting: CancellationToken,
     functions: CancellationToken,
 }
 
@@ -187,6 +194,7 @@ pub struct RunningGateway {
     functions: Functions,
     queue: Queue,
     stop: Stop,
+    under_way: TaskTracker,
     serving: JoinHandle<std::io::Result<()>>,
     delivering: JoinHandle<()>,
     tasks: TaskTracker,
@@ -231,15 +239,23 @@ impl RunningGateway {
         if faults.is_empty() { Ok(()) } else { Err(GatewayError::Functions(faults)) }
     }
 
-    /// Stops accepting, lets what is in flight finish within the grace, stops the functions, and closes the queue.
+    /// Lets what is in flight finish within the grace, stops the functions, and closes the queue.
+    ///
+    /// A flow in the middle of a phase calls its functions through here. So it goes on to accept until nothing is
+    /// under way, or the grace is over.
     pub async fn stop(self) {
         self.stop.delivering.cancel();
-        self.stop.accepting.cancel();
+        self.under_way.close();
         let mut delivering = self.delivering;
-        if tokio::time::timeout(self.grace, &mut delivering).await.is_err() {
+        let finishing = async {
+            let _ = (&mut delivering).await;
+            self.under_way.wait().await;
+        };
+        if tokio::time::timeout(self.grace, finishing).await.is_err() {
             // What was not finished is delivered at the next start.
             delivering.abort();
         }
+        self.stop.accepting.cancel();
         let _ = self.serving.await;
         self.stop.functions.cancel();
         self.tasks.close();

@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod functions;
 mod gateway;
+mod held;
 mod metrics;
 mod proxy;
 mod routes;

@@ -10,7 +10,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri, request};
 
-use crate::functions::{Function, Upstream, command};
+use crate::functions::{Function, Taken, command};
+use crate::held::Held;
 
 /// How long a request waits for a function that is being started.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,11 +54,11 @@ impl Proxy {
         mut parts: request::Parts,
         body: Body,
     ) -> Result<Response, NoAnswer> {
-        let base = match function.upstream(PATIENCE).await {
-            Upstream::Http(base) => base,
-            Upstream::Command(words) => return self.run(function, &words, path, &parts, body).await,
-            Upstream::Pending(why) => return Err(NoAnswer::Pending(why)),
-            Upstream::Broken(why) => return Err(NoAnswer::Broken(why)),
+        let (base, token) = match function.upstream(PATIENCE).await {
+            Taken::Http(base, token) => (base, token),
+            Taken::Command(words) => return self.run(function, &words, path, &parts, body).await,
+            Taken::Pending(why) => return Err(NoAnswer::Pending(why)),
+            Taken::Broken(why) => return Err(NoAnswer::Broken(why)),
         };
         parts.uri = target(&base, path, parts.uri.query())
             .map_err(|error| NoAnswer::Request(StatusCode::BAD_REQUEST, format!("the path is of no use: {error}")))?;
@@ -75,7 +76,8 @@ impl Proxy {
         };
         let (mut parts, body) = response.into_parts();
         remove_hop_by_hop(&mut parts.headers);
-        Ok(Response::from_parts(parts, Body::new(body)))
+        // The request is over when its answer is.
+        Ok(Response::from_parts(parts, Held::body(Body::new(body), token)))
     }
 
     async fn run(

@@ -14,12 +14,15 @@ use faasflow_core::{headers, parse_url};
 use faasflow_runtime::http::{ReadBodyError, read_body};
 use http::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::functions::{Function, Functions};
+use crate::held::Held;
 use crate::metrics::Metrics;
 use crate::proxy::{NoAnswer, Proxy, START_TIME, chain, plain};
-use crate::queue::{Answer, Deliver, Delivery, NewCall, Queue, QueueError, Target, Unreachable};
+use crate::queue::{Accepted, Answer, Deliver, Delivery, NewCall, Queue, QueueError, Target, Unreachable};
 use crate::system;
 
 const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
@@ -38,6 +41,12 @@ pub(crate) struct Inner {
     pub(crate) metrics: Metrics,
     pub(crate) secrets: PathBuf,
     pub(crate) max_async_body: usize,
+    /// How long a body for the queue may take to arrive.
+    pub(crate) read_timeout: Duration,
+    /// The synchronous requests under way.
+    pub(crate) under_way: TaskTracker,
+    /// Cancelled when nothing more is accepted.
+    pub(crate) stopping: CancellationToken,
 }
 
 impl std::ops::Deref for App {
@@ -86,12 +95,13 @@ impl App {
 
 async fn synchronous(State(app): State<App>, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let target = parts.uri.path().trim_start_matches("/function/").to_owned();
+    let target = parts.uri.path().strip_prefix("/function/").unwrap_or_default().to_owned();
     let (name, path) = split(&target);
     let function = match app.find(name) {
         Ok(function) => function,
         Err(response) => return *response,
     };
+    let token = app.under_way.token();
     let made = identify(&mut parts.headers);
     stamp(&mut parts.headers);
     app.metrics.started(&function.spec.name);
@@ -106,7 +116,7 @@ async fn synchronous(State(app): State<App>, request: Request) -> Response {
         response.headers_mut().insert(headers::CALL_ID, id);
     }
     stamp(response.headers_mut());
-    response
+    response.map(|body| Held::body(body, token))
 }
 
 async fn asynchronous(State(app): State<App>, request: Request) -> Response {
@@ -117,16 +127,21 @@ async fn asynchronous(State(app): State<App>, request: Request) -> Response {
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    let target = parts.uri.path().trim_start_matches("/async-function/").to_owned();
+    let target = parts.uri.path().strip_prefix("/async-function/").unwrap_or_default().to_owned();
     let (name, path) = split(&target);
     if let Err(response) = app.find(name) {
         return *response;
     }
     match accept(&app, name, path, &mut parts, body).await {
-        Ok(call_id) => {
+        Ok((call_id, accepted)) => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::ACCEPTED;
             response.headers_mut().insert(headers::CALL_ID, call_id);
+            if accepted == Accepted::Duplicate {
+                // Most often a repetition, which is what the window is for. But a caller that gives two calls one
+                // id by mistake would never learn that the second one goes nowhere.
+                response.headers_mut().insert(headers::DUPLICATE, HeaderValue::from_static("true"));
+            }
             stamp(response.headers_mut());
             response
         }
@@ -134,14 +149,14 @@ async fn asynchronous(State(app): State<App>, request: Request) -> Response {
     }
 }
 
-/// Puts an invocation into the queue; it is on disk when this returns its id.
+/// Puts an invocation into the queue; it is on disk when this returns its id, and whether it was there before.
 async fn accept(
     app: &App,
     name: &str,
     path: &str,
     parts: &mut request::Parts,
     body: Body,
-) -> Result<HeaderValue, Box<Response>> {
+) -> Result<(HeaderValue, Accepted), Box<Response>> {
     let refuse = |status, text: String| Box::new(plain(status, text));
     let callback_url =
         match parts.headers.get(CALLBACK_URL) {
@@ -154,7 +169,7 @@ async fn accept(
             }
         };
     let limit = app.max_async_body;
-    let body = read_body(body, limit as u64, Duration::from_secs(60)).await.map_err(|error| match error {
+    let body = read_body(body, limit as u64, app.read_timeout).await.map_err(|error| match error {
         ReadBodyError::TooLarge { .. } => refuse(StatusCode::PAYLOAD_TOO_LARGE, too_large(limit)),
         ReadBodyError::TooSlow(_) => refuse(StatusCode::REQUEST_TIMEOUT, error.to_string()),
         _ => refuse(StatusCode::BAD_REQUEST, error.to_string()),
@@ -173,7 +188,7 @@ async fn accept(
         callback_url,
     };
     match app.queue.enqueue(call).await {
-        Ok(_) => Ok(call_id),
+        Ok(accepted) => Ok((call_id, accepted)),
         Err(QueueError::TooLarge { limit, .. }) => Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, too_large(limit))),
         Err(error) => {
             tracing::error!(%error, "a call was not accepted");

@@ -17,6 +17,7 @@ use crate::functions::{Function, NAMESPACE, Upstream};
 use crate::proxy::plain;
 use crate::queue::{QueueError, Selection};
 use crate::routes::App;
+use crate::stack::Kind;
 
 pub(crate) fn routes() -> Router<App> {
     let later = "this gateway takes its functions from stack.yml: edit it and start `faasflow up` again";
@@ -64,14 +65,18 @@ fn no_function(name: &str) -> Response {
 fn status(app: &App, function: &Function) -> Value {
     let spec = &function.spec;
     let available = match &*function.upstream.borrow() {
-        Upstream::Http(_) | Upstream::Command(_) => 1,
+        Upstream::Http(..) | Upstream::Command(_) => 1,
         Upstream::Pending(_) | Upstream::Broken(_) => 0,
+    };
+    let process = match &spec.kind {
+        Kind::Command(words) => words.join(" "),
+        _ => String::new(),
     };
     json!({
         "name": spec.name,
         "namespace": NAMESPACE,
         "image": spec.image.clone().unwrap_or_default(),
-        "envProcess": "",
+        "envProcess": process,
         "labels": spec.labels,
         "annotations": spec.annotations,
         "secrets": spec.secrets,
@@ -112,9 +117,7 @@ struct LogQuery {
 async fn logs(State(app): State<App>, Query(query): Query<LogQuery>) -> Response {
     let Some(function) = app.functions.find(&query.name) else { return no_function(&query.name) };
     let tail = query.tail.and_then(|tail| usize::try_from(tail).ok()).filter(|&tail| tail > 0).unwrap_or(usize::MAX);
-    // Heard from before the tail is read, so that no line falls between.
-    let live = function.logs.follow();
-    let past = function.logs.tail(tail);
+    let (past, live) = function.logs.follow(tail);
     let past = stream::iter(past.into_iter().map(|line| Ok::<_, std::convert::Infallible>(ndjson(&line))));
     let body = if query.follow {
         let live = stream::unfold(live, |mut live| async move {
@@ -126,7 +129,8 @@ async fn logs(State(app): State<App>, Query(query): Query<LogQuery>) -> Response
                 }
             }
         });
-        Body::from_stream(past.chain(live))
+        // A gateway that stops does not wait for those who only listen.
+        Body::from_stream(past.chain(live).take_until(app.stopping.clone().cancelled_owned()))
     } else {
         Body::from_stream(past)
     };

@@ -143,7 +143,7 @@ fn variables(parts: &request::Parts, path: &str, length: usize) -> Vec<(String, 
         .collect();
     variables.push(("Http_Method".to_owned(), parts.method.to_string()));
     variables.push(("Http_ContentLength".to_owned(), length.to_string()));
-    variables.push(("Http_Path".to_owned(), path.to_owned()));
+    variables.push(("Http_Path".to_owned(), if path.is_empty() { "/" } else { path }.to_owned()));
     if let Some(query) = parts.uri.query() {
         variables.push(("Http_Query".to_owned(), query.to_owned()));
     }

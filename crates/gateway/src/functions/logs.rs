@@ -40,8 +40,8 @@ impl Logs {
     pub(crate) fn push(&self, text: String) {
         let line = LogLine { timestamp_ms: now_ms(), function: self.function.clone(), text };
         let _ = self.events.send(Event::Log { function: self.function.clone(), line: line.text.clone() });
-        let _ = self.live.send(line.clone());
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.live.send(line.clone());
         if lines.len() == KEPT_LINES {
             lines.pop_front();
         }
@@ -54,9 +54,11 @@ impl Logs {
         lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
     }
 
-    /// The lines from now on.
-    pub(crate) fn follow(&self) -> broadcast::Receiver<LogLine> {
-        self.live.subscribe()
+    /// The last `count` lines, and those from then on: none is left out, and none is there twice.
+    pub(crate) fn follow(&self, count: usize) -> (Vec<LogLine>, broadcast::Receiver<LogLine>) {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let past = lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect();
+        (past, self.live.subscribe())
     }
 
     /// Takes lines until the writer closes its end.
@@ -64,17 +66,28 @@ impl Logs {
         let mut reader = BufReader::new(writer);
         let mut line = Vec::new();
         loop {
-            line.clear();
-            match reader.read_until(b'\n', &mut line).await {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {
-                    while line.last().is_some_and(u8::is_ascii_whitespace) {
-                        line.pop();
-                    }
-                    line.truncate(LONGEST_LINE);
-                    self.push(String::from_utf8_lossy(&line).into_owned());
+            let (taken, ended) = match reader.fill_buf().await {
+                Ok([]) | Err(_) => break,
+                Ok(read) => {
+                    let end = read.iter().position(|&byte| byte == b'\n');
+                    let part = &read[..end.unwrap_or(read.len())];
+                    // A line without end costs no memory.
+                    line.extend_from_slice(&part[..part.len().min(LONGEST_LINE - line.len())]);
+                    (part.len() + usize::from(end.is_some()), end.is_some())
                 }
+            };
+            reader.consume(taken);
+            if ended {
+                self.push(text(&line));
+                line.clear();
             }
         }
+        if !line.is_empty() {
+            self.push(text(&line));
+        }
     }
+}
+
+fn text(line: &[u8]) -> String {
+    String::from_utf8_lossy(line.trim_ascii_end()).into_owned()
 }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::event::{Event, Events};
 use crate::functions::{Function, Upstream, orphan};
@@ -20,6 +21,8 @@ use crate::functions::{Function, Upstream, orphan};
 const START: Duration = Duration::from_secs(30);
 /// How long a process that is told to stop may finish what it has in flight.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a process that was replaced may go on with what it was sent.
+const REPLACED: Duration = Duration::from_secs(60);
 /// A process that ran this long was well: the next restart comes at once again.
 const WELL: Duration = Duration::from_secs(10);
 
@@ -36,6 +39,8 @@ struct Running {
     child: Child,
     address: SocketAddr,
     since: Instant,
+    /// The requests that were sent to it and are not answered yet.
+    users: TaskTracker,
 }
 
 /// Runs the programs it is ordered to, one at a time, until `stop`.
@@ -72,7 +77,7 @@ pub(crate) async fn supervise(
             }
             match start(&function, path, &events, &stop).await {
                 Ok(started) => {
-                    function.set(at(started.address));
+                    function.set(at(&started));
                     let _ = events.send(Event::Ready { function: function.spec.name.clone() });
                     running = Some(started);
                 }
@@ -104,10 +109,10 @@ pub(crate) async fn supervise(
                     if running.is_some() {
                         match start(&function, &path, &events, &stop).await {
                             Ok(started) => {
-                                function.set(at(started.address));
+                                function.set(at(&started));
                                 let _ = events.send(Event::Ready { function: function.spec.name.clone() });
                                 if let Some(old) = running.replace(started) {
-                                    retiring.spawn(retire(old.child));
+                                    retiring.spawn(replaced(old, stop.clone()));
                                 }
                             }
                             Err(how) => {
@@ -129,8 +134,16 @@ pub(crate) async fn supervise(
     while retiring.join_next().await.is_some() {}
 }
 
-fn at(address: SocketAddr) -> Upstream {
-    Upstream::Http(format!("http://{address}/").parse().expect("an address is a URL"))
+fn at(running: &Running) -> Upstream {
+    let url = format!("http://{}/", running.address).parse().expect("an address is a URL");
+    Upstream::Http(url, running.users.clone())
+}
+
+/// Stops a process that was replaced, when it has answered what it was sent.
+async fn replaced(old: Running, stop: CancellationToken) {
+    old.users.close();
+    let _ = stop.run_until_cancelled(tokio::time::timeout(REPLACED, old.users.wait())).await;
+    retire(old.child).await;
 }
 
 async fn exited(running: &mut Option<Running>) -> std::io::Result<ExitStatus> {
@@ -182,7 +195,7 @@ async fn start(
     let deadline = Instant::now() + START;
     loop {
         if TcpStream::connect(address).await.is_ok() {
-            return Ok(Running { child, address, since: Instant::now() });
+            return Ok(Running { child, address, since: Instant::now(), users: TaskTracker::new() });
         }
         let pause = tokio::time::sleep(Duration::from_millis(5));
         tokio::select! {
