@@ -1,0 +1,235 @@
+//! How functions run: commands, cargo projects, secrets, logs.
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use faasflow_gateway::Event;
+use http::{Method, StatusCode};
+use support::{Fixture, folder, start, start_in, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_gets_the_request_as_from_the_classic_watchdog() {
+    let fixture = start("show:\n  environment:\n    OWN: value\n  fprocess: sh -c 'env; echo BODY=$(cat)'\n").await;
+    let headers = [("x-some-header", "a b"), ("content-type", "text/x"), ("host", "h:1")];
+    let got = fixture.send(Method::PUT, "/function/show/a%20b/c?x=1&y", &headers, "the body").await;
+    assert_eq!((got.status, got.header("content-type")), (StatusCode::OK, Some("text/x")));
+    assert!(got.header("x-duration-seconds").unwrap().parse::<f64>().is_ok());
+    for line in [
+        "Http_X_Some_Header=a b",
+        "Http_Content_Type=text/x",
+        "Http_Method=PUT",
+        "Http_ContentLength=8",
+        "Http_Path=/a%20b/c",
+        "Http_Query=x=1&y",
+        "Http_Host=h:1",
+        "OWN=value",
+        "OPENFAAS_NAME=show",
+        "BODY=the body",
+    ] {
+        assert!(got.text().lines().any(|found| found == line), "{line}\n{}", got.text());
+    }
+    assert!(got.text().contains("\nHttp_X_Call_Id="), "{}", got.text());
+    assert!(!got.text().contains("CARGO"), "the gateway's own environment is not the function's: {}", got.text());
+    let bare = fixture.post("/function/show", "").await;
+    assert!(bare.text().contains("\nHttp_Path=/\n") && !bare.text().contains("Http_Query"), "{}", bare.text());
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_answers_with_what_it_writes() {
+    let fixture = start(
+        "cat:\n  fprocess: cat\n\
+         typed:\n  fprocess: cat\n  environment:\n    content_type: text/typed\n\
+         fails:\n  fprocess: sh -c 'echo lost; echo why >&2; exit 3'\n\
+         killed:\n  fprocess: sh -c 'kill -9 $$'\n\
+         both:\n  fprocess: sh -c 'echo out; echo err >&2'\n  environment:\n    combine_output: true\n\
+         one:\n  fprocess: sh -c 'echo out; echo err >&2'\n\
+         late:\n  fprocess: sh -c 'sleep 600 & sleep 600'\n  environment:\n    exec_timeout: 100ms\n\
+         absent:\n  fprocess: /no/such/program\n\
+         deaf:\n  fprocess: echo done\n",
+    )
+    .await;
+    let bytes: Vec<u8> = (0..200_000u32).map(|byte| (byte % 256) as u8).collect();
+    let got = fixture.post("/function/cat", bytes.clone()).await;
+    assert!(got.body == bytes && got.header("content-type").is_none());
+    let got = fixture.send(Method::POST, "/function/typed", &[("content-type", "text/x")], "").await;
+    assert_eq!(got.header("content-type"), Some("text/typed"));
+    let post = async |name: &str| {
+        let got = fixture.post(&format!("/function/{name}"), vec![1; 100_000]).await;
+        (got.status.as_u16(), got.text().to_owned())
+    };
+    assert_eq!(post("fails").await, (500, "exit status 3\n".into()));
+    assert_eq!(post("killed").await, (500, "signal: 9 (SIGKILL)\n".into()));
+    assert_eq!(post("both").await, (200, "err\nout\n".into()));
+    assert_eq!(post("one").await, (200, "out\n".into()));
+    assert_eq!(post("late").await, (408, "the function took longer than exec_timeout, 100ms\n".into()));
+    assert_eq!(post("absent").await.0, 500);
+    assert_eq!(post("deaf").await, (200, "done\n".into()), "it need not read its input");
+    let logs = fixture.get("/system/logs?name=fails").await;
+    assert!(logs.text().contains("\"text\":\"why\""), "{}", logs.text());
+    fixture.gateway.stop().await;
+}
+
+/// A cargo project without dependencies that serves HTTP: it answers `version`, and dies when asked for `/die`.
+const SERVER: &str = r#"
+use std::io::{Read, Write};
+fn main() {
+    println!("VERSION starts");
+    eprintln!("and complains");
+    let port = std::env::var("port").unwrap();
+    let listener = std::net::TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
+    for stream in listener.incoming() {
+        std::thread::spawn(move || {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if stream.read(&mut byte).unwrap_or(0) == 0 { return; }
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            if head.contains(" /die ") { std::process::exit(7); }
+            if head.contains(" /slow ") { std::thread::sleep(std::time::Duration::from_millis(300)); }
+            let body = if head.contains(" /pid ") { std::process::id().to_string() } else { "VERSION".to_string() };
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+        });
+    }
+}
+"#;
+
+fn project(folder: &Path, source: &str) {
+    let project = folder.join("server");
+    std::fs::create_dir_all(project.join("src")).unwrap();
+    let manifest = "[package]\nname = \"server\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n";
+    std::fs::write(project.join("Cargo.toml"), manifest).unwrap();
+    std::fs::write(project.join("src/main.rs"), source).unwrap();
+}
+
+async fn server() -> Fixture {
+    let folder = folder("server:\n  handler: ./server\n");
+    project(folder.path(), &SERVER.replace("VERSION", "one"));
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    fixture.gateway.ready().await.unwrap();
+    fixture
+}
+
+fn is_running(pid: &str) -> bool {
+    // A zombie that nobody waited for is not running either.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_is_built_started_restarted_and_stopped() {
+    let fixture = server().await;
+    assert_eq!(fixture.post("/function/server", "x").await.text(), "one");
+    let logs = fixture.get("/system/logs?name=server").await.text().to_owned();
+    assert!(logs.contains("one starts") && logs.contains("and complains"), "{logs}");
+
+    let first = fixture.get("/function/server/pid").await.text().to_owned();
+    let died = fixture.get("/function/server/die").await;
+    assert_eq!(died.text(), "Can't reach service for: server.\n");
+    // Requests wait for the next one to be ready.
+    let second = until("it is there again", async || {
+        let got = fixture.get("/function/server/pid").await;
+        (got.status == StatusCode::OK).then(|| got.text().to_owned())
+    })
+    .await;
+    assert_ne!(first, second);
+    let exited = fixture.events.lock().unwrap().iter().any(|event| {
+        matches!(event, Event::Exited { how, .. } if how.contains("exit status: 7") && how.contains("and complains"))
+    });
+    assert!(exited, "its end is told with its last lines: {:?}", fixture.events.lock().unwrap());
+    assert!(is_running(&second) && !is_running(&first));
+    fixture.gateway.stop().await;
+    assert!(!is_running(&second), "nothing outlives the gateway");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_replaces_the_process_and_loses_no_request() {
+    let fixture = Arc::new(server().await);
+    let source = fixture.folder.path().join("server/src/main.rs");
+    let old = fixture.get("/function/server/pid").await.text().to_owned();
+
+    // Requests all the while, each of which takes longer than it takes to stop a process.
+    let done = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (fixture, done) = (fixture.clone(), done.clone());
+            tokio::spawn(async move {
+                let mut answers = Vec::new();
+                while !done.load(Ordering::SeqCst) {
+                    let got = fixture.get("/function/server/slow").await;
+                    answers.push((got.status.as_u16(), got.text().to_owned()));
+                }
+                answers
+            })
+        })
+        .collect();
+    std::fs::write(&source, SERVER.replace("VERSION", "two")).unwrap();
+    until("the new one answers", async || (fixture.get("/function/server").await.text() == "two").then_some(())).await;
+    until("the old one is gone", async || (!is_running(&old)).then_some(())).await;
+    done.store(true, Ordering::SeqCst);
+    for caller in callers {
+        for (status, text) in caller.await.unwrap() {
+            assert!(status == 200 && (text == "one" || text == "two"), "{status} {text}");
+        }
+    }
+
+    // A broken build says so, and what ran before goes on.
+    std::fs::write(&source, "fn main() { nonsense }").unwrap();
+    let said = until("the failure is told", async || {
+        fixture.events.lock().unwrap().iter().find_map(|event| match event {
+            Event::BuildFailed { output } => Some(output.clone()),
+            _ => None,
+        })
+    })
+    .await;
+    assert!(said.contains("cannot find value `nonsense`"), "{said}");
+    assert_eq!(fixture.get("/function/server").await.text(), "two");
+    Arc::into_inner(fixture).unwrap().gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_for_signing_is_made_once_and_kept() {
+    let stack = "f:\n  fprocess: cat\n  secrets: [faasflow-hmac-secret]\n";
+    let fixture = start(stack).await;
+    let key = fixture.folder.path().join(".faasflow/secrets/faasflow-hmac-secret");
+    let first = std::fs::read_to_string(&key).unwrap();
+    assert!(first.len() == 64 && first.bytes().all(|byte| byte.is_ascii_hexdigit()), "{first}");
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(key.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+    fixture.gateway.stop().await;
+    let fixture = start_in(fixture.folder, |_| {}).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), first);
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_not_written_whole_is_not_used() {
+    let folder = folder("f:\n  fprocess: cat\n  secrets: [faasflow-hmac-secret]\n");
+    let secrets = folder.path().join(".faasflow/secrets");
+    std::fs::create_dir_all(&secrets).unwrap();
+    std::fs::write(secrets.join("faasflow-hmac-secret"), "").unwrap();
+    let refused = start_in(folder, |_| {}).await.err().expect("an empty key is no key").to_string();
+    assert!(refused.contains("faasflow-hmac-secret") && refused.contains("is empty"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_secret_is_named() {
+    let folder = folder("f:\n  fprocess: cat\n  secrets: [one, two]\n");
+    let path = folder.path().to_owned();
+    let refused = start_in(folder, |_| {}).await.err().expect("it does not start").to_string();
+    let secrets = path.join(".faasflow/secrets");
+    assert_eq!(
+        refused,
+        format!(
+            "secrets are missing: `one` (for `f`), `two` (for `f`); write each into a file of its name in {}",
+            secrets.display()
+        )
+    );
+}
