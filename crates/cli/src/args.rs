@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -75,6 +76,9 @@ pub(crate) struct Up {
     /// Where the queue and the secrets are kept [default: .faasflow beside the stack file]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// How long a function may take until it begins to answer; a flow with a longer `write_timeout` needs more
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = faasflow_core::duration::parse)]
+    pub(crate) upstream_timeout: Duration,
     /// The largest asynchronous body, in bytes; the default is that of OpenFaaS's community edition
     #[arg(long, value_name = "BYTES", default_value_t = 256_000)]
     pub(crate) queue_limit: usize,

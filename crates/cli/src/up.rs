@@ -17,6 +17,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     options.listen = SocketAddr::new(up.host, up.port);
     options.release = up.release;
     options.watch = !up.no_watch;
+    options.upstream_timeout = up.upstream_timeout;
     options.queue.max_body = up.queue_limit;
     options.queue.workers = up.queue_workers;
     options.queue.max_attempts = up.queue_attempts;
