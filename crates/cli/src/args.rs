@@ -205,7 +205,7 @@ pub(crate) enum QueueCommand {
         #[command(flatten)]
         which: Which,
         /// How many each second, rather than all at once
-        #[arg(long, value_name = "PER-SECOND")]
+        #[arg(long, value_name = "PER-SECOND", value_parser = clap::value_parser!(u32).range(1..))]
         rate: Option<u32>,
     },
     /// Remove dead letters for good: those of these numbers, or all

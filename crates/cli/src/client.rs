@@ -54,8 +54,12 @@ impl Client {
             ))
         };
         let response = self.http.send(request).await.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})")).unwrap_or_default();
-            unreachable(format!("{error}{cause}"))
+            // The last cause says it best: "Connection refused".
+            let mut last: &dyn std::error::Error = &error;
+            while let Some(cause) = last.source() {
+                last = cause;
+            }
+            unreachable(last.to_string())
         })?;
         let (parts, body) = response.into_parts();
         let body = read_body(body, LARGEST, Duration::MAX).await.map_err(|error| unreachable(error.to_string()))?;

@@ -45,6 +45,13 @@ async fn find(graph: &Graph) -> Result<Bytes, Failure> {
             "this folder is no flow project: name the folder of one, or a flow at the gateway".to_owned(),
         ));
     }
+    // No function has such a name: a file is meant.
+    if graph.flow.contains('/') || graph.flow.ends_with(".json") {
+        return Err(Failure::Unusable(format!(
+            "{} is neither a file nor a flow project with a Cargo.toml",
+            path.display()
+        )));
+    }
     let client = Client::new(&graph.gateway)?;
     let path = format!("/function/{}/_/flow", graph.flow);
     let answer = client.send(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?;

@@ -159,17 +159,19 @@ impl Stack {
 }
 
 fn locate(path: &Path) -> Result<PathBuf, StackError> {
-    let absent = |what: &str| StackError { path: path.to_owned(), what: what.to_owned() };
-    if path.is_file() {
-        return std::path::absolute(path).map_err(|error| absent(&error.to_string()));
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if whole.is_file() {
+        return Ok(whole);
     }
-    let found = ["stack.yml", "stack.yaml"].map(|name| path.join(name)).into_iter().find(|path| path.is_file());
-    match found {
-        Some(found) => std::path::absolute(found).map_err(|error| absent(&error.to_string())),
-        None => Err(absent(
-            "there is no stack.yml: `faasflow new my-flow` makes a project with one, `faasflow up FILE` takes another name",
-        )),
-    }
+    let found = ["stack.yml", "stack.yaml"].map(|name| whole.join(name)).into_iter().find(|path| path.is_file());
+    found.ok_or_else(|| {
+        let what = if whole.is_dir() {
+            "there is no stack.yml in this folder: `faasflow new my-flow` makes a project with one, or name the file"
+        } else {
+            "there is no such file or folder"
+        };
+        StackError { path: whole, what: what.to_owned() }
+    })
 }
 
 fn yaml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StackError> {

@@ -195,6 +195,26 @@ async fn a_change_replaces_the_process_and_loses_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_changes_no_program_replaces_no_process() {
+    let fixture = server().await;
+    let pid = fixture.get("/function/server/pid").await.text().to_owned();
+    let built = async |count: usize| {
+        let events = fixture.events.lock().unwrap();
+        let finished = events.iter().filter(|event| matches!(event, Event::BuildFinished { .. })).count();
+        (finished > count).then_some(finished)
+    };
+    let before = built(0).await.unwrap();
+    std::fs::write(fixture.folder.path().join("server/notes.txt"), "nothing to build").unwrap();
+    let mut finished = until("it is built again", async || built(before).await).await;
+    // Once more, so that the order of the one before was surely obeyed.
+    std::fs::write(fixture.folder.path().join("server/notes.txt"), "nothing at all").unwrap();
+    finished = until("and again", async || built(finished).await).await;
+    assert!(finished > before);
+    assert_eq!(fixture.get("/function/server/pid").await.text(), pid);
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_key_for_signing_is_made_once_and_kept() {
     let stack = "f:\n  fprocess: cat\n  secrets: [faasflow-hmac-secret]\n";
     let fixture = start(stack).await;

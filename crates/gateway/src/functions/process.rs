@@ -1,10 +1,10 @@
 //! Keeps a function's process running.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -35,10 +35,19 @@ pub(crate) enum Order {
     Broken(String),
 }
 
+/// What tells one build of a program from the next.
+type Stamp = Option<(SystemTime, u64)>;
+
+fn stamp(program: &Path) -> Stamp {
+    let metadata = std::fs::metadata(program).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
 struct Running {
     child: Child,
     address: SocketAddr,
     since: Instant,
+    program: Stamp,
     /// The requests that were sent to it and are not answered yet.
     users: TaskTracker,
 }
@@ -106,7 +115,10 @@ pub(crate) async fn supervise(
                 }
                 Some(Order::Run(path)) => {
                     wait = Duration::ZERO;
-                    if running.is_some() {
+                    let same = running.as_ref().is_some_and(|running| running.program == stamp(&path));
+                    // A change need not change what is built: a file that was saved again, a Cargo.lock that the
+                    // first build wrote.
+                    if running.is_some() && !same {
                         match start(&function, &path, &events, &stop).await {
                             Ok(started) => {
                                 function.set(at(&started));
@@ -172,7 +184,7 @@ fn how_it_ended(status: std::io::Result<ExitStatus>) -> String {
 
 async fn start(
     function: &Arc<Function>,
-    program: &PathBuf,
+    program: &Path,
     events: &Events,
     stop: &CancellationToken,
 ) -> Result<Running, String> {
@@ -190,12 +202,13 @@ async fn start(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     orphan::bind_to_us(&mut command);
+    let stamp = stamp(program);
     let mut child = command.spawn().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
     listen_to(function, &mut child);
     let deadline = Instant::now() + START;
     loop {
         if TcpStream::connect(address).await.is_ok() {
-            return Ok(Running { child, address, since: Instant::now(), users: TaskTracker::new() });
+            return Ok(Running { child, address, since: Instant::now(), program: stamp, users: TaskTracker::new() });
         }
         let pause = tokio::time::sleep(Duration::from_millis(5));
         tokio::select! {
