@@ -101,8 +101,8 @@ pub(crate) struct New {
 
 #[derive(Args, Debug)]
 pub(crate) struct Gateway {
-    /// The gateway
-    #[arg(long, short, default_value = "http://127.0.0.1:8080", value_name = "URL")]
+    /// The gateway; without it, the one that the variable OPENFAAS_URL names
+    #[arg(long, short, default_value_t = crate::environment::gateway(), value_name = "URL")]
     pub(crate) gateway: String,
 }
 

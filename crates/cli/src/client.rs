@@ -29,7 +29,7 @@ pub(crate) struct Answer {
 impl Client {
     pub(crate) fn new(gateway: &Gateway) -> Result<Client, Failure> {
         let url = faasflow_core::parse_url(&gateway.gateway)
-            .map_err(|fault| Failure::Unusable(format!("`--gateway {}`: {fault}", gateway.gateway)))?;
+            .map_err(|fault| Failure::Unusable(format!("the gateway is said to be `{}`: {fault}", gateway.gateway)))?;
         let base = url.to_string().trim_end_matches('/').to_owned();
         Ok(Client { base, http: HttpClient::new(Duration::from_secs(5)) })
     }
@@ -49,7 +49,7 @@ impl Client {
         *request.headers_mut() = headers;
         let unreachable = |why: String| {
             Failure::Unreachable(format!(
-                "the gateway at {} cannot be reached: {why}; start one with `faasflow up`, or name another with `--gateway`",
+                "the gateway at {} cannot be reached: {why}; start one with `faasflow up`, or name another with `--gateway` or OPENFAAS_URL",
                 self.base
             ))
         };

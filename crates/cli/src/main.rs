@@ -4,6 +4,7 @@ mod args;
 mod client;
 mod config;
 mod demo;
+mod environment;
 mod error;
 mod graph;
 mod invoke;
