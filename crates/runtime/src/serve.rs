@@ -43,6 +43,9 @@ fn run(flow: Flow) -> Result<(), StartError> {
     let (stop, _running) = stop_signal(config.write_timeout).map_err(StartError::System)?;
     let served = runtime.block_on(async {
         let signing = config.enable_hmac;
+        if config.enable_tracing {
+            tracing::warn!("`enable_tracing` is set, and this version exports no traces yet");
+        }
         let function = FlowFunction::new(flow, config)?;
         let (listener, address) = function.bind().await?;
         let description = function.description();
