@@ -43,6 +43,13 @@ impl Call {
     }
 
     /// Calls within the phase of the step before, rather than in a phase of its own.
+    ///
+    /// ```
+    /// use faasflow_core::{Call, Flow};
+    ///
+    /// let flow = Flow::builder().apply("a").apply(Call::new("b").sync()).apply("c").build().unwrap();
+    /// assert_eq!(flow.plan().shape(), "[call a, call b] [call c]");
+    /// ```
     pub fn sync(mut self) -> Call {
         self.sync = true;
         self
@@ -272,13 +279,29 @@ into_value!(String, &'static str, bool, char, i8, i16, i32, i64, isize, u8, u16,
 macro_rules! request_options {
     ($step:ident, $answer:literal) => {
         impl $step {
-            /// Sends with this method, rather than the setting `default_method`.
+            /// Sends with this method, rather than the setting `default_method`. GET and HEAD carry no body.
+            ///
+            /// ```
+            #[doc = concat!("use faasflow_core::{", stringify!($step), ", Method};")]
+            ///
+            #[doc = concat!("let step = ", stringify!($step), "::new(\"compress\").method(Method::PUT);")]
+            /// assert_eq!(step.options().method(), Some(&Method::PUT));
+            /// ```
             pub fn method(mut self, method: Method) -> $step {
                 self.request.method = Some(method);
                 self
             }
 
-            /// Sends a header. Said again for the same name, both are sent.
+            /// Sends a header. Said again for the same name, both are sent. `build` reports a name or a value that
+            /// no header may have.
+            ///
+            /// ```
+            #[doc = concat!("use faasflow_core::{", stringify!($step), ", Context};")]
+            ///
+            #[doc = concat!("let step = ", stringify!($step), "::new(\"compress\").header(\"accept\", \"image/jpeg\");")]
+            /// let headers = step.options().headers(&Context::for_test("")).unwrap();
+            /// assert_eq!(headers[0].1, "image/jpeg");
+            /// ```
             pub fn header(mut self, name: impl AsRef<str>, value: impl Into<String>) -> $step {
                 let value = value.into();
                 if let Some(name) = self.request.header_name(name.as_ref()) {
@@ -292,6 +315,16 @@ macro_rules! request_options {
             }
 
             /// Sends a header whose value is made for each request; left out where the closure yields `None`.
+            /// A value with control characters fails the step.
+            ///
+            /// ```
+            #[doc = concat!("use faasflow_core::{", stringify!($step), ", Context};")]
+            ///
+            #[doc = concat!("let step = ", stringify!($step), "::new(\"compress\").header_with(\"x-token\", |context: &Context| context.query(\"token\"));")]
+            /// let headers = |query| step.options().headers(&Context::for_test(query)).unwrap();
+            /// assert_eq!(headers("token=t")[0].1, "t");
+            /// assert!(headers("").is_empty());
+            /// ```
             pub fn header_with<F, V>(mut self, name: impl AsRef<str>, value: F) -> $step
             where
                 F: Fn(&Context) -> V + Send + Sync + 'static,
@@ -304,13 +337,29 @@ macro_rules! request_options {
                 self
             }
 
-            /// Adds a key to the query. Said again for the same key, both are sent.
+            /// Adds a key to the query, encoded. Said again for the same key, both are sent.
+            ///
+            /// ```
+            #[doc = concat!("use faasflow_core::{", stringify!($step), ", Context};")]
+            ///
+            #[doc = concat!("let step = ", stringify!($step), "::new(\"compress\").query(\"q\", \"a b\").query(\"q\", \"c\");")]
+            /// let query = step.options().query(None, &Context::for_test(""));
+            /// assert_eq!(query.as_deref(), Some("q=a+b&q=c"));
+            /// ```
             pub fn query(mut self, key: impl Into<String>, value: impl Into<String>) -> $step {
                 self.request.query.push((key.into(), Value::Fixed(value.into())));
                 self
             }
 
             /// Adds a key to the query whose value is made for each request; left out where the closure yields `None`.
+            ///
+            /// ```
+            #[doc = concat!("use faasflow_core::{", stringify!($step), ", Context};")]
+            ///
+            #[doc = concat!("let step = ", stringify!($step), "::new(\"compress\").query_with(\"phase\", |context: &Context| context.phase());")]
+            /// let query = step.options().query(None, &Context::for_test(""));
+            /// assert_eq!(query.as_deref(), Some("phase=1"));
+            /// ```
             pub fn query_with<F, V>(mut self, key: impl Into<String>, value: F) -> $step
             where
                 F: Fn(&Context) -> V + Send + Sync + 'static,
@@ -322,7 +371,15 @@ macro_rules! request_options {
             }
 
             /// How long one attempt may take, from sending to the last byte of the answer. Without it, as long
-            /// as the invocation may.
+            /// as the invocation may, which is `write_timeout`. `build` reports a timeout of 0.
+            ///
+            /// ```
+            /// use std::time::Duration;
+            #[doc = concat!("use faasflow_core::", stringify!($step), ";")]
+            ///
+            #[doc = concat!("let step = ", stringify!($step), "::new(\"compress\").timeout(Duration::from_secs(30));")]
+            /// assert_eq!(step.options().timeout(), Some(Duration::from_secs(30)));
+            /// ```
             pub fn timeout(mut self, timeout: Duration) -> $step {
                 if timeout.is_zero() {
                     self.request.faults.push("a timeout of 0 would fail every call".to_owned());
@@ -332,6 +389,13 @@ macro_rules! request_options {
             }
 
             /// When it is tried again; never, unless said.
+            ///
+            /// ```
+            #[doc = concat!("use faasflow_core::{", stringify!($step), ", Retry};")]
+            ///
+            #[doc = concat!("let step = ", stringify!($step), "::new(\"compress\").retry(Retry::attempts(3));")]
+            /// assert_eq!(step.options().retry().max_attempts(), 3);
+            /// ```
             pub fn retry(mut self, retry: Retry) -> $step {
                 self.request.retry = retry;
                 self
@@ -341,6 +405,13 @@ macro_rules! request_options {
             ///
             #[doc = concat!("`failure.recover(payload)` goes on with that payload as ", $answer, ";")]
             /// `failure.reply(payload)` ends the request with it; `failure.decline()` or an error leaves it to the flow's.
+            ///
+            /// ```
+            #[doc = concat!("use faasflow_core::{", stringify!($step), ", Context, Failure};")]
+            ///
+            #[doc = concat!("let step = ", stringify!($step), "::new(\"compress\").on_failure(async |_: Context, failure: Failure| failure.decline());")]
+            /// assert!(step.options().on_failure().is_some());
+            /// ```
             pub fn on_failure<F, Fut>(mut self, handler: F) -> $step
             where
                 F: Fn(Context, Failure) -> Fut + Send + Sync + 'static,
@@ -355,6 +426,13 @@ macro_rules! request_options {
             ///
             #[doc = concat!("What it returns is ", $answer, "; its error is the step's failure.")]
             /// Statuses that are retried come here only from the last attempt.
+            ///
+            /// ```
+            #[doc = concat!("use faasflow_core::{", stringify!($step), ", CallResponse, Context};")]
+            ///
+            #[doc = concat!("let step = ", stringify!($step), "::new(\"compress\").on_response(async |_: Context, answer: CallResponse| answer.status().to_string());")]
+            /// assert!(step.options().on_response().is_some());
+            /// ```
             pub fn on_response<F, Fut>(mut self, handler: F) -> $step
             where
                 F: Fn(Context, CallResponse) -> Fut + Send + Sync + 'static,

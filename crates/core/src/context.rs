@@ -19,6 +19,13 @@ pub struct RequestId(Arc<str>);
 impl RequestId {
     /// Takes a text as an id, or `None` if it is not a valid one. Ids come from callers, and end up in logs
     /// and keys.
+    ///
+    /// ```
+    /// use faasflow_core::RequestId;
+    ///
+    /// assert_eq!(RequestId::parse("order-17").unwrap().as_str(), "order-17");
+    /// assert_eq!(RequestId::parse("two words"), None);
+    /// ```
     #[must_use]
     pub fn parse(text: &str) -> Option<RequestId> {
         let valid = (1..=128).contains(&text.len())
@@ -101,7 +108,15 @@ impl Context {
         Context { request, store: Arc::new(Store::External(manager, scope)), phase, outcome: None }
     }
 
-    /// The same context, knowing how the request ended.
+    /// The same context, knowing how the request ended. What [`outcome`](Context::outcome) then tells.
+    ///
+    /// ```
+    /// use faasflow_core::{Context, Outcome};
+    ///
+    /// let context = Context::for_test("");
+    /// assert_eq!(context.outcome(), None);
+    /// assert_eq!(context.with_outcome(Outcome::Failure).outcome(), Some(Outcome::Failure));
+    /// ```
     #[must_use]
     pub fn with_outcome(mut self, outcome: Outcome) -> Context {
         self.outcome = Some(outcome);
@@ -132,13 +147,29 @@ impl Context {
         self.phase
     }
 
-    /// The first value of a key in the query of the first call, decoded.
+    /// The first value of a key in the query of the first call, decoded; `None` if the key is not there. A key
+    /// without a value has the empty one.
+    ///
+    /// ```
+    /// use faasflow_core::Context;
+    ///
+    /// let context = Context::for_test("file=a%20b.jpg&file=c&loud");
+    /// assert_eq!(context.query("file").as_deref(), Some("a b.jpg"));
+    /// assert_eq!(context.query("loud").as_deref(), Some(""));
+    /// assert_eq!(context.query("absent"), None);
+    /// ```
     #[must_use]
     pub fn query(&self, key: &str) -> Option<String> {
         self.query_values(key).next()
     }
 
-    /// All values of a key in the query of the first call, decoded, in their order.
+    /// All values of a key in the query of the first call, decoded, in their order; none if the key is not there.
+    ///
+    /// ```
+    /// use faasflow_core::Context;
+    ///
+    /// assert_eq!(Context::for_test("tag=a&tag=b").query_all("tag"), ["a", "b"]);
+    /// ```
     #[must_use]
     pub fn query_all(&self, key: &str) -> Vec<String> {
         self.query_values(key).collect()
@@ -166,6 +197,18 @@ impl Context {
     /// other types that are bytes to serde are kept raw, all others as JSON; for `Vec<u8>` and slices use
     /// [`set_bytes`](Context::set_bytes), since serde takes those for lists of numbers.
     ///
+    /// A value that is there is replaced.
+    ///
+    /// ```
+    /// use faasflow_core::Context;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> faasflow_core::Result<()> {
+    /// let context = Context::for_test("");
+    /// context.set("attempt", 2_u8).await?;
+    /// assert_eq!(context.get::<u8>("attempt").await?, Some(2));
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the value cannot be written as JSON, or the state manager fails.
@@ -175,6 +218,18 @@ impl Context {
     }
 
     /// Reads a value kept by [`set`](Context::set): `None` if there is none.
+    ///
+    /// ```
+    /// use faasflow_core::Context;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> faasflow_core::Result<()> {
+    /// let context = Context::for_test("");
+    /// assert_eq!(context.get::<String>("name").await?, None);
+    /// context.set("name", "Ada").await?;
+    /// assert_eq!(context.get::<String>("name").await?.as_deref(), Some("Ada"));
+    /// assert!(context.get::<u8>("name").await.unwrap_err().to_string().starts_with("state `name` holds a JSON string"));
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -186,7 +241,17 @@ impl Context {
         }
     }
 
-    /// Keeps bytes, raw.
+    /// Keeps bytes, raw, without a copy. A value that is there is replaced.
+    ///
+    /// ```
+    /// use faasflow_core::Context;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> faasflow_core::Result<()> {
+    /// let context = Context::for_test("");
+    /// context.set_bytes("photo", vec![0xff, 0xd8]).await?;
+    /// assert_eq!(context.get_bytes("photo").await?.unwrap(), vec![0xff, 0xd8]);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///
@@ -212,6 +277,17 @@ impl Context {
     }
 
     /// Removes a value; an absent key is no error.
+    ///
+    /// ```
+    /// use faasflow_core::Context;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> faasflow_core::Result<()> {
+    /// let context = Context::for_test("");
+    /// context.set("name", "Ada").await?;
+    /// context.remove("name").await?;
+    /// assert_eq!(context.get::<String>("name").await?, None);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     ///

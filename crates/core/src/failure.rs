@@ -43,6 +43,21 @@ pub enum FailureKind {
 }
 
 /// A step that failed: which one, why, and with what input.
+///
+/// ```
+/// use faasflow_core::{Context, Failure, Flow, Json};
+///
+/// let flow = Flow::builder()
+///     .apply("translate")
+///     .on_failure(async |context: Context, failure: Failure| {
+///         if failure.is_timeout() || failure.is_unreachable() {
+///             return failure.recover(failure.payload().clone()); // better untranslated than late
+///         }
+///         failure.reply(Json([context.request_id().to_owned(), failure.step().to_owned(), failure.reason()]))
+///     })
+///     .build();
+/// # assert!(flow.is_ok());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Failure {
     phase: usize,
@@ -132,6 +147,21 @@ impl Failure {
     }
 
     /// Why, in a few words fit for the caller: no internals, no addresses, no secrets.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    ///
+    /// use faasflow_core::failure::FailureKind;
+    /// use faasflow_core::{Error, Failure, Payload};
+    ///
+    /// let because = |kind| Failure::new(1, 2, "modifier `check`".into(), kind, Payload::empty()).reason();
+    /// let handler = |error| because(FailureKind::Handler(Arc::new(error)));
+    ///
+    /// assert_eq!(handler(Error::refused("not on a Sunday")), "not on a Sunday");
+    /// assert_eq!(handler(Error::msg("host db1 is down")), "it returned an error");
+    /// assert_eq!(because(FailureKind::Timeout(Duration::from_secs(30))), "no answer within 30s");
+    /// ```
     #[must_use]
     pub fn reason(&self) -> String {
         match &self.kind {
@@ -160,6 +190,13 @@ impl Failure {
 
     /// Ends the trouble: in a flow's failure handler the request is over, with 200 and this payload; in a
     /// call's, the payload is the step's output and the flow goes on.
+    ///
+    /// ```
+    /// use faasflow_core::{Call, Context, Failure};
+    ///
+    /// let call = Call::new("thumbnail")
+    ///     .on_failure(async |_: Context, failure: Failure| failure.recover(failure.payload().clone()));
+    /// ```
     #[must_use]
     pub fn recover(&self, payload: impl IntoPayload) -> Resolution {
         Resolution::from_payload(payload, Resolution::Recovered)
@@ -167,12 +204,31 @@ impl Failure {
 
     /// Ends the request with 500 and this payload. From a call's failure handler as well: the flow's is
     /// then not asked.
+    ///
+    /// ```
+    /// use faasflow_core::{Context, Failure, Flow};
+    ///
+    /// let flow = Flow::builder()
+    ///     .apply("thumbnail")
+    ///     .on_failure(async |_: Context, failure: Failure| failure.reply(format!("sorry: {}", failure.reason())))
+    ///     .build();
+    /// # assert!(flow.is_ok());
+    /// ```
     #[must_use]
     pub fn reply(&self, payload: impl IntoPayload) -> Resolution {
         Resolution::from_payload(payload, Resolution::Replied)
     }
 
     /// Decides nothing: it goes on as if there were no handler.
+    ///
+    /// ```
+    /// use faasflow_core::{Call, Context, Failure, StatusCode};
+    ///
+    /// let call = Call::new("lookup").on_failure(async |_: Context, failure: Failure| match failure.status() {
+    ///     Some(StatusCode::NOT_FOUND) => failure.recover("nobody"),
+    ///     _ => failure.decline(),
+    /// });
+    /// ```
     #[must_use]
     pub fn decline(&self) -> Resolution {
         Resolution::Declined

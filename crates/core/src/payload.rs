@@ -10,6 +10,14 @@ use crate::error::{Error, Result};
 /// The bytes that travel from step to step, with their content type.
 ///
 /// Cloning shares the bytes.
+///
+/// ```
+/// use faasflow_core::Payload;
+///
+/// let photo = Payload::new(vec![0xff, 0xd8]).with_content_type("image/jpeg");
+/// assert_eq!(photo.len(), 2);
+/// assert_eq!(photo.content_type(), Some("image/jpeg"));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Payload {
     bytes: Bytes,
@@ -86,6 +94,13 @@ impl Payload {
     }
 
     /// Reads the bytes as JSON, whatever the content type says.
+    ///
+    /// ```
+    /// use faasflow_core::Payload;
+    ///
+    /// assert_eq!(Payload::new("[1, 2]").json::<Vec<u8>>().unwrap(), [1, 2]);
+    /// assert!(Payload::new("<xml/>").json::<Vec<u8>>().is_err());
+    /// ```
     ///
     /// # Errors
     ///

@@ -57,12 +57,28 @@ impl Retry {
     }
 
     /// The statuses to try again on, instead of the usual ones.
+    ///
+    /// ```
+    /// use faasflow_core::{Retry, StatusCode};
+    ///
+    /// let retry = Retry::attempts(3).on_statuses([StatusCode::CONFLICT]);
+    /// assert!(retry.retries_status(StatusCode::CONFLICT));
+    /// assert!(!retry.retries_status(StatusCode::SERVICE_UNAVAILABLE));
+    /// ```
     pub fn on_statuses(mut self, statuses: impl IntoIterator<Item = StatusCode>) -> Retry {
         self.statuses = statuses.into_iter().collect();
         self
     }
 
-    /// Whether to try again when the function cannot be reached or breaks off.
+    /// Whether to try again when the function cannot be reached or breaks off. `false` where it is better not to
+    /// know than to do a thing twice: a function that breaks off may have done its work.
+    ///
+    /// ```
+    /// use faasflow_core::Retry;
+    ///
+    /// let careful = Retry::attempts(3).on_unreachable(false).on_timeout(false);
+    /// assert!(!careful.retries_unreachable());
+    /// ```
     pub fn on_unreachable(mut self, retry: bool) -> Retry {
         self.unreachable = retry;
         self
