@@ -82,6 +82,14 @@ pub struct RequestInfo {
     pub started_ms: u64,
 }
 
+impl RequestInfo {
+    /// The scope of the request's state.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        Scope { flow: self.flow.to_string(), request: self.id.to_string() }
+    }
+}
+
 /// What a step may know and do about its request: its id, where it stands, the query and headers it came
 /// with, and its state.
 ///
@@ -104,8 +112,17 @@ impl Context {
     /// The context of one phase of a request whose state a manager keeps.
     #[must_use]
     pub fn external(request: Arc<RequestInfo>, phase: usize, manager: Arc<dyn StateManager>) -> Context {
-        let scope = Scope { flow: request.flow.to_string(), request: request.id.to_string() };
+        let scope = request.scope();
         Context { request, store: Arc::new(Store::External(manager, scope)), phase, outcome: None }
+    }
+
+    /// The same context, reaching its state through this manager; where state is embedded, it stays so.
+    #[must_use]
+    pub fn through(mut self, manager: Arc<dyn StateManager>) -> Context {
+        if let Store::External(..) = *self.store {
+            self.store = Arc::new(Store::External(manager, self.request.scope()));
+        }
+        self
     }
 
     /// The same context, knowing how the request ended. What [`outcome`](Context::outcome) then tells.

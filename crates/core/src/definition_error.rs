@@ -1,6 +1,8 @@
 use std::fmt;
 use std::panic::Location;
 
+use crate::state::StateError;
+
 /// A definition that cannot be built: everything that is wrong with it, each fault naming its step.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DefinitionError {
@@ -67,3 +69,11 @@ impl fmt::Debug for DefinitionError {
 }
 
 impl std::error::Error for DefinitionError {}
+
+/// For `.state(S3::from_env()?)` within a definition.
+impl From<StateError> for DefinitionError {
+    fn from(error: StateError) -> DefinitionError {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        DefinitionError::new(vec![Fault::of_flow(format!("its state manager cannot be used: {error}{cause}"))])
+    }
+}

@@ -12,6 +12,8 @@
 //!
 //! The lengths of the raw sections stand in the header, and together they are the whole body: one byte
 //! more or less is malformed. Unknown fields of the header are ignored, an unknown version is refused.
+//!
+//! A payload that a state manager keeps is not in the body: the header then holds a [`Reference`] to it.
 
 use std::sync::Arc;
 
@@ -20,9 +22,14 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use serde::{Deserialize, Serialize};
 
 use crate::context::{RequestId, RequestInfo, TraceContext};
+use crate::hex;
 use crate::payload::Payload;
 use crate::plan::{Fingerprint, Position};
 use crate::state::{EmbeddedState, StateValue, ValueKind};
+
+mod reference;
+
+pub use reference::{Carried, NotWhatWasStored, Reference};
 
 /// The content type that tells an envelope from a fresh request.
 pub const CONTENT_TYPE: &str = "application/vnd.faasflow.envelope";
@@ -51,7 +58,7 @@ pub struct Envelope {
     /// When it was sent, in milliseconds since the Unix epoch.
     pub sent_ms: u64,
     /// The output of the phase before.
-    pub payload: Payload,
+    pub payload: Carried,
     /// The request's state, where it is embedded.
     pub state: EmbeddedState,
 }
@@ -87,6 +94,16 @@ struct Header {
 enum Section {
     /// In this envelope, so many of them.
     Inline(u64),
+    /// In the state manager.
+    Stored(StoredSection),
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSection {
+    key: String,
+    bytes: u64,
+    /// 64 hexadecimal digits.
+    sha256: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -149,6 +166,19 @@ impl Envelope {
     #[must_use]
     pub fn encode(&self) -> Encoded {
         let request = &self.request;
+        let (content_type, payload, inline) = match &self.payload {
+            Carried::Inline(payload) => {
+                (payload.content_type_header(), Section::Inline(payload.len() as u64), payload.bytes().clone())
+            }
+            Carried::Stored(reference) => {
+                let section = StoredSection {
+                    key: reference.key.clone(),
+                    bytes: reference.bytes,
+                    sha256: hex::encode(&reference.sha256),
+                };
+                (reference.content_type.as_ref(), Section::Stored(section), Bytes::new())
+            }
+        };
         let header = Header {
             flow: request.flow.to_string(),
             request: request.id.to_string(),
@@ -157,12 +187,12 @@ impl Envelope {
             shape: self.shape[..self.shape.floor_char_boundary(MAX_SHAPE)].to_owned(),
             query: request.query.clone(),
             headers: request.headers.iter().map(|(name, value)| (name.to_string(), latin1(value))).collect(),
-            content_type: self.payload.content_type_header().map(latin1),
+            content_type: content_type.map(latin1),
             trace: request.trace.clone(),
             callback_url: request.callback_url.as_ref().map(Uri::to_string),
             started: request.started_ms,
             sent: self.sent_ms,
-            payload: Section::Inline(self.payload.len() as u64),
+            payload,
             state: self
                 .state
                 .iter()
@@ -182,7 +212,7 @@ impl Envelope {
 
         let mut parts = Vec::with_capacity(2 + self.state.len());
         parts.push(head.freeze());
-        parts.push(self.payload.bytes().clone());
+        parts.push(inline);
         parts.extend(self.state.values().map(|value| value.bytes.clone()));
         parts.retain(|part| !part.is_empty());
         Encoded { parts }
@@ -210,17 +240,30 @@ impl Envelope {
         let mut rest = body.slice(PREAMBLE..);
         let header: Header = serde_json::from_slice(&rest.split_to(length)).map_err(EnvelopeError::Header)?;
 
-        let mut section = |section: &Section| {
-            let Section::Inline(length) = *section;
-            match usize::try_from(length) {
-                Ok(length) if length <= rest.len() => Ok(rest.split_to(length)),
-                _ => Err(malformed("a section is longer than the envelope")),
+        let content_type = match &header.content_type {
+            Some(text) => Some(from_latin1(text).ok_or(malformed("its content type is none"))?),
+            None => None,
+        };
+        let mut raw = |length: u64| match usize::try_from(length) {
+            Ok(length) if length <= rest.len() => Ok(rest.split_to(length)),
+            _ => Err(malformed("a section is longer than the envelope")),
+        };
+        let payload = match &header.payload {
+            Section::Inline(length) => {
+                Carried::Inline(Payload::new(raw(*length)?).with_content_type_header(content_type))
+            }
+            Section::Stored(StoredSection { key, bytes, sha256: digits }) => {
+                let mut sha256 = [0; 32];
+                hex::decode(digits, &mut sha256).ok_or(malformed("the hash of its payload is none"))?;
+                Carried::Stored(Reference { key: key.clone(), bytes: *bytes, sha256, content_type })
             }
         };
-        let payload = section(&header.payload)?;
         let mut state = EmbeddedState::new();
         for entry in &header.state {
-            let value = StateValue { kind: entry.kind, bytes: section(&entry.value)? };
+            let Section::Inline(length) = entry.value else {
+                return Err(malformed("a state value is said to be elsewhere"));
+            };
+            let value = StateValue { kind: entry.kind, bytes: raw(length)? };
             if state.insert(entry.key.clone(), value).is_some() {
                 return Err(malformed("a state key is there twice"));
             }
@@ -235,10 +278,6 @@ impl Envelope {
             let value = from_latin1(value).ok_or(malformed("it carries a header with a bad value"))?;
             headers.try_append(name, value).map_err(|_| malformed("it carries too many headers"))?;
         }
-        let content_type = match &header.content_type {
-            Some(text) => Some(from_latin1(text).ok_or(malformed("its content type is none"))?),
-            None => None,
-        };
         let callback_url = match &header.callback_url {
             Some(text) => Some(text.parse().map_err(|_| malformed("its callback URL is none"))?),
             None => None,
@@ -258,7 +297,7 @@ impl Envelope {
             fingerprint: header.fingerprint,
             shape: header.shape,
             sent_ms: header.sent,
-            payload: Payload::new(payload).with_content_type_header(content_type),
+            payload,
             state,
         })
     }

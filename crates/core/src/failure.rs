@@ -31,10 +31,15 @@ pub enum FailureKind {
     Deadline(Duration),
     /// The next phase cannot be queued, for good; the text is for the log only.
     Forward(String),
+    /// The state manager does not take the payload for the next phase, or does not give it to this one, for good; the
+    /// text is for the log only.
+    Storage(String),
     /// The next phase cannot be queued, since its envelope would be over the limit. Sizes in bytes.
     EnvelopeTooLarge {
         /// How large it would be.
         size: u64,
+        /// How much of that is the payload; none, where a state manager has it already.
+        payload: u64,
         /// How much of that is the request's state.
         state: u64,
         /// The setting `envelope_limit`.
@@ -181,9 +186,15 @@ impl Failure {
             FailureKind::AnswerTooLarge(limit) => format!("its answer is larger than {limit} bytes"),
             FailureKind::Deadline(after) => format!("the invocation took longer than {}", duration::format(*after)),
             FailureKind::Forward(_) => "the queue refuses the next phase".to_owned(),
-            FailureKind::EnvelopeTooLarge { size, state, limit } => format!(
-                "the envelope would be {size} bytes, {state} of them state, over the limit of {limit}: raise \
-                 `envelope_limit` if the gateway's queue takes more, or remove state that is no longer needed"
+            FailureKind::Storage(_) => "the state manager does not keep its payload".to_owned(),
+            FailureKind::EnvelopeTooLarge { size, payload: 0, state: 0, limit } => format!(
+                "the envelope would be {size} bytes without payload and state, over the limit of {limit}: send the \
+                 request with a shorter query and fewer headers, or raise `envelope_limit` if the gateway's queue takes more"
+            ),
+            FailureKind::EnvelopeTooLarge { size, payload, state, limit } => format!(
+                "the envelope would be {size} bytes, {payload} of them payload and {state} state, over the limit of \
+                 {limit}: give the flow a state manager, which then keeps them, raise `envelope_limit` if the gateway's \
+                 queue takes more, or remove state that is no longer needed"
             ),
         }
     }
@@ -243,7 +254,7 @@ impl fmt::Display for Failure {
             FailureKind::Handler(error) => write!(f, "{error}"),
             FailureKind::Panic(text) => write!(f, "it panicked: {text}"),
             FailureKind::Unreachable(text) => write!(f, "it could not be reached: {text}"),
-            FailureKind::Forward(text) => write!(f, "{}: {text}", self.reason()),
+            FailureKind::Forward(text) | FailureKind::Storage(text) => write!(f, "{}: {text}", self.reason()),
             _ => f.write_str(&self.reason()),
         }
     }

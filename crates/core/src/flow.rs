@@ -115,6 +115,16 @@ impl Flow {
     }
 }
 
+impl Flow {
+    /// The same flow, whose state is kept by this manager.
+    #[must_use]
+    pub fn with_state_manager(self, manager: Arc<dyn StateManager>) -> Flow {
+        let Inner { steps, plan, on_failure, finally, .. } = &*self.0;
+        let (on_failure, finally) = (on_failure.clone(), finally.clone());
+        Flow(Arc::new(Inner { steps: steps.clone(), plan: plan.clone(), on_failure, finally, state: Some(manager) }))
+    }
+}
+
 impl fmt::Debug for Flow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Flow({})", self.0.plan.shape())

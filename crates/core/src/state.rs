@@ -1,93 +1,17 @@
 //! Where a request's key-value state lives.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::handler::BoxFuture;
 
+mod manager;
 mod raw;
 
-/// The request that a value belongs to. Two requests never share state, nor do two flows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Scope {
-    /// The name of the flow.
-    pub flow: String,
-    /// The request id.
-    pub request: String,
-}
-
-/// Keeps the key-value state of requests outside the envelope, where an envelope would grow too large or
-/// several phases must see the same values at once.
-///
-/// Keys are any UTF-8, values any bytes, both opaque to the manager.
-pub trait StateManager: Send + Sync + 'static {
-    /// A word for logs and `describe`, such as `memory` or `s3`.
-    fn name(&self) -> &str;
-
-    /// Reads a value; `None` if the key is absent.
-    fn get<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>>;
-
-    /// Writes a value, over the one that is there.
-    fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StateError>>;
-
-    /// Removes a value; an absent key is no error.
-    fn remove<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>>;
-
-    /// Removes every value of the request. Called when the request has ended.
-    fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>>;
-}
-
-/// A state manager that could not do what it was asked.
-#[derive(Debug)]
-pub struct StateError {
-    temporary: bool,
-    message: String,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
-
-impl StateError {
-    /// It may work later: the backend is unreachable or overloaded.
-    #[must_use]
-    pub fn temporary(message: impl Into<String>) -> StateError {
-        StateError { temporary: true, message: message.into(), source: None }
-    }
-
-    /// It will not work later either: wrong credentials, a missing bucket.
-    #[must_use]
-    pub fn permanent(message: impl Into<String>) -> StateError {
-        StateError { temporary: false, message: message.into(), source: None }
-    }
-
-    /// Names the error behind this one.
-    #[must_use]
-    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> StateError {
-        self.source = Some(Box::new(source));
-        self
-    }
-
-    /// Whether trying again later may help.
-    #[must_use]
-    pub fn is_temporary(&self) -> bool {
-        self.temporary
-    }
-}
-
-impl fmt::Display for StateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for StateError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
-    }
-}
+pub use manager::{Condition, Scope, StateError, StateManager, Version};
 
 /// How a value was written, kept beside its bytes so that it comes back as what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -196,7 +120,7 @@ impl Store {
     pub(crate) async fn get(&self, key: &str) -> Result<Option<StateValue>> {
         match self {
             Store::Embedded(values) => Ok(lock(values).get(key).cloned()),
-            Store::External(manager, scope) => match manager.get(scope, key).await? {
+            Store::External(manager, scope) => match manager.get(scope, &state_key(key)).await? {
                 Some(tagged) => StateValue::untagged(key, &tagged).map(Some),
                 None => Ok(None),
             },
@@ -208,7 +132,7 @@ impl Store {
             Store::Embedded(values) => {
                 lock(values).insert(key.to_owned(), value);
             }
-            Store::External(manager, scope) => manager.set(scope, key, value.tagged()).await?,
+            Store::External(manager, scope) => manager.set(scope, &state_key(key), value.tagged()).await?,
         }
         Ok(())
     }
@@ -218,7 +142,7 @@ impl Store {
             Store::Embedded(values) => {
                 lock(values).remove(key);
             }
-            Store::External(manager, scope) => manager.remove(scope, key).await?,
+            Store::External(manager, scope) => manager.remove(scope, &state_key(key)).await?,
         }
         Ok(())
     }
@@ -229,6 +153,11 @@ impl Store {
             Store::External(..) => EmbeddedState::new(),
         }
     }
+}
+
+/// Values of the flow's own code and payloads of the request lie side by side in its scope.
+fn state_key(key: &str) -> String {
+    format!("state/{key}")
 }
 
 /// Each operation on the map is whole, so a panic elsewhere while it was held leaves nothing half-done.

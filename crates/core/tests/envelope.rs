@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faasflow_core::envelope::{Envelope, EnvelopeError};
+use faasflow_core::envelope::{Carried, Envelope, EnvelopeError, Reference};
 use faasflow_core::signature::Keys;
 use faasflow_core::state::StateValue;
 use faasflow_core::{Flow, Payload, RequestId, RequestInfo, TraceContext};
@@ -32,7 +32,7 @@ fn envelope(query: &str, headers: &[(String, Vec<u8>)], payload: &[u8], state: &
         fingerprint: plan.fingerprint(),
         shape: plan.shape().to_owned(),
         sent_ms: 1_700_000_000_001,
-        payload: Payload::new(payload.to_vec()).with_content_type("image/jpeg"),
+        payload: Payload::new(payload.to_vec()).with_content_type("image/jpeg").into(),
         state: state.iter().map(|(key, value)| (key.clone(), StateValue::raw(value.clone().into()))).collect(),
     }
 }
@@ -81,6 +81,30 @@ fn unknown_fields_are_ignored_and_unknown_places_of_bytes_are_not() {
     assert_same(&Envelope::decode(&more).unwrap(), &sample());
     let elsewhere = with_header(&encoded, |header| header["payload"] = serde_json::json!({ "elsewhere": 3 }));
     assert!(matches!(Envelope::decode(&elsewhere), Err(EnvelopeError::Header(_))));
+}
+
+/// A payload that a state manager keeps: the reference travels in the signed header, and what is found is compared.
+#[test]
+fn a_stored_payload_travels_as_a_reference() {
+    let payload = Payload::new(vec![7; 1000]).with_content_type("image/jpeg");
+    let reference = Reference::to(&payload, 2);
+    assert!(reference.key().starts_with("payload/2-"), "{}", reference.key());
+    let sent = Envelope { payload: Carried::Stored(reference.clone()), ..sample() };
+    let encoded = sent.encode().to_bytes();
+    assert!(encoded.len() < 1000, "{}", encoded.len());
+    assert_same(&Envelope::decode(&encoded).unwrap(), &sent);
+
+    assert_eq!(reference.check(payload.bytes().clone()).unwrap(), payload);
+    let cut = reference.check(payload.bytes().slice(..999)).unwrap_err();
+    assert!(cut.to_string().contains("1000 bytes"), "{cut}");
+    let mut other = payload.bytes().to_vec();
+    other[500] = 8;
+    assert!(reference.check(other.into()).is_err());
+    let bad = with_header(&encoded, |header| header["payload"]["stored"]["sha256"] = serde_json::json!("12"));
+    assert!(matches!(Envelope::decode(&bad), Err(EnvelopeError::Malformed(_))));
+    let elsewhere = serde_json::json!({ "stored": { "key": "k", "bytes": 1, "sha256": "0".repeat(64) } });
+    let bad = with_header(&sample().encode().to_bytes(), |header| header["state"][0]["value"] = elsewhere);
+    assert!(matches!(Envelope::decode(&bad), Err(EnvelopeError::Malformed(_))));
 }
 
 #[test]

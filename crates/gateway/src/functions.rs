@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faasflow_runtime::config::SINGLE_PROCESS;
 use http::Uri;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -133,6 +134,7 @@ fn environment(spec: &FunctionSpec, gateway: &str, secrets: &std::path::Path) ->
         ("gateway", gateway),
         ("OPENFAAS_NAME", &spec.name),
         ("OPENFAAS_NAMESPACE", NAMESPACE),
+        (SINGLE_PROCESS, "true"),
         ("secret_mount_path", &secrets.to_string_lossy()),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));

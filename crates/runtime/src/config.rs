@@ -17,6 +17,11 @@ pub const SECRETS: &str = "/var/openfaas/secrets";
 /// The secret that holds the keys for signing, one per line.
 pub const HMAC_SECRET: &str = "faasflow-hmac-secret";
 
+/// The setting of `state_manager` that keeps state in the envelope.
+pub const EMBEDDED: &str = "envelope";
+/// What `faasflow up` tells the flows that it runs; not a setting for users.
+pub const SINGLE_PROCESS: &str = "faasflow_single_process";
+
 /// The settings of a flow function.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -35,6 +40,10 @@ pub struct Config {
     pub trace_server: String,
     /// Whether payloads between phases are always kept in the state manager.
     pub intermediate_storage: bool,
+    /// Where the state of requests is kept: `envelope`, or the name of a state manager.
+    pub state_manager: String,
+    /// Whether what a request has stored stays when it has ended.
+    pub keep_state: bool,
     /// How long a request may take to arrive.
     pub read_timeout: Duration,
     /// How long one phase may take.
@@ -57,6 +66,8 @@ pub struct Config {
     pub secret_mount_path: PathBuf,
     /// Which log lines are written, in the syntax of `RUST_LOG`.
     pub log_filter: String,
+    /// Whether one process executes all phases of all requests, as under `faasflow up`, which sets it.
+    pub single_process: bool,
 }
 
 /// A setting: what it is called and means, its value, and where that came from.
@@ -82,7 +93,7 @@ pub struct Found {
 }
 
 /// Name, default and meaning of every setting.
-const SETTINGS: [(&str, &str, &str); 18] = [
+const SETTINGS: [(&str, &str, &str); 20] = [
     ("workflow_name", "", "name under which the flow function is deployed (default: OPENFAAS_NAME)"),
     ("gateway", "gateway:8080", "address of the gateway; scheme optional, https supported"),
     ("enable_hmac", "true", "sign and verify envelopes"),
@@ -90,6 +101,8 @@ const SETTINGS: [(&str, &str, &str); 18] = [
     ("enable_tracing", "false", "export traces"),
     ("trace_server", "jaegertracing:4317", "where traces go, by OTLP"),
     ("intermediate_storage", "false", "keep payloads between phases in the state manager always"),
+    ("state_manager", "envelope", "where state is kept: envelope, s3, redis, or memory for tests"),
+    ("keep_state", "false", "keep what a request has stored when it has ended"),
     ("read_timeout", "10s", "how long a request may take to arrive"),
     ("write_timeout", "60s", "how long one phase may take"),
     ("write_debug", "false", "debug lines in the log"),
@@ -138,6 +151,8 @@ impl Config {
             enable_tracing: read.parsed("enable_tracing", "false", parse::boolean).unwrap_or(false),
             trace_server: read.text("trace_server").unwrap_or_else(|| "jaegertracing:4317".to_owned()),
             intermediate_storage: read.parsed("intermediate_storage", "false", parse::boolean).unwrap_or(false),
+            state_manager: read.text("state_manager").unwrap_or_else(|| EMBEDDED.to_owned()),
+            keep_state: read.parsed("keep_state", "false", parse::boolean).unwrap_or(false),
             read_timeout: read.parsed("read_timeout", "10s", parse::timeout).unwrap_or_default(),
             write_timeout: read.parsed("write_timeout", "60s", parse::timeout).unwrap_or_default(),
             write_debug: read.parsed("write_debug", "false", parse::boolean).unwrap_or(false),
@@ -149,6 +164,7 @@ impl Config {
             port: read.parsed("port", "8080", parse::port).unwrap_or_default(),
             secret_mount_path: read.text("secret_mount_path").unwrap_or_else(|| SECRETS.to_owned()).into(),
             log_filter: read.text("RUST_LOG").unwrap_or_default(),
+            single_process: read.parsed(SINGLE_PROCESS, "false", parse::boolean).unwrap_or(false),
         };
         config.check(&mut faults);
         if faults.is_empty() { Ok(config) } else { Err(ConfigError { faults }) }
@@ -207,7 +223,8 @@ impl Config {
     }
 }
 
-fn environment(name: &str) -> Option<Found> {
+/// Looks a setting up in the environment of the process.
+pub(crate) fn environment(name: &str) -> Option<Found> {
     #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
     let value = std::env::var_os(name)?;
     let value = value.to_string_lossy().into_owned();

@@ -36,6 +36,22 @@ impl Deadline {
         self.whole.max(Instant::now() + Duration::from_secs(1))
     }
 
+    /// Until when steps may try to reach the state manager: a little before they are cut off, so that it is the
+    /// state manager's trouble that is reported, which may pass.
+    pub(crate) fn state_in_steps(&self) -> Instant {
+        self.before(self.steps)
+    }
+
+    /// The same for what follows the steps.
+    pub(crate) fn state_in_ending(&self) -> Instant {
+        self.before(self.ending())
+    }
+
+    fn before(&self, end: Instant) -> Instant {
+        let margin = (self.allowed / 20).min(Duration::from_millis(500));
+        end.checked_sub(margin).unwrap_or(end)
+    }
+
     /// The same deadline where requests at the end may use what was kept.
     pub(crate) fn for_ending(&self) -> Deadline {
         let ending = self.ending();

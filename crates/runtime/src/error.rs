@@ -22,9 +22,22 @@ pub enum StartError {
         /// Why not.
         source: std::io::Error,
     },
-    /// A setting asks for what this version does not have yet.
-    #[error("{0} is not available in this version: leave it unset")]
-    NotYet(&'static str),
+    /// Payloads are to be stored, and there is no state manager to store them.
+    #[error(
+        "`intermediate_storage` is `true`, and the flow has no state manager to store payloads in: set `state_manager` \
+         to `s3` or `redis`, or give the flow one with `.state(…)`"
+    )]
+    NowhereToStore,
+    /// A flow of several phases keeps its state where only one process sees it.
+    #[error(
+        "the state manager `{0}` is seen by this process alone, and the flow has several phases, which other instances \
+         of it may execute: use it in tests and under `faasflow up`; here set `state_manager` to `s3` or `redis`, or \
+         leave it unset to keep state in the envelope"
+    )]
+    StateNotShared(String),
+    /// The settings name a state manager that cannot be used.
+    #[error("the state manager cannot be used")]
+    StateManager(#[source] faasflow_core::state::StateError),
     /// The process was given an argument that it does not know.
     #[error("`{0}` is no command of a flow function: without one it serves, with `describe` it prints its definition")]
     Argument(String),

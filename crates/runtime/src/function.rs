@@ -10,10 +10,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
 use faasflow_core::description::Description;
-use faasflow_core::envelope::Envelope;
 use faasflow_core::failure::FailureKind;
-use faasflow_core::plan::Position;
 use faasflow_core::signature::Keys;
+use faasflow_core::state::StateManager as _;
 use faasflow_core::{Context, Failure, Flow, Outcome, Payload, RequestId, Resolution, headers};
 use http::{StatusCode, request};
 use tokio::net::TcpListener;
@@ -25,23 +24,25 @@ use crate::config::{Config, show};
 use crate::deadline::Deadline;
 use crate::error::StartError;
 use crate::execute::{Executed, Execution, handled, internal};
-use crate::forward::{Forward, ForwardError, Forwarder, GatewayForwarder, call_id};
+use crate::forward::{Forwarder, GatewayForwarder};
 use crate::http::{HttpClient, ReadBodyError, ServerOptions, read_body};
 use crate::log::RequestLog;
-use crate::request::{Arrived, Refusal, identify, is_envelope, now_ms, resume, start};
+use crate::patient::Patient;
+use crate::request::{Arrived, Refusal, identify, is_envelope, resume, start};
 use crate::respond::{Conclusion, failure_payload, respond};
+use crate::seal::{Absent, NotForwarded};
 
 /// A flow as a function: executes one phase per invocation. Cloning is cheap.
 #[derive(Clone)]
 pub struct FlowFunction(Arc<Inner>);
 
-struct Inner {
-    flow: Flow,
-    name: Arc<str>,
-    config: Config,
-    keys: Option<Keys>,
+pub(crate) struct Inner {
+    pub(crate) flow: Flow,
+    pub(crate) name: Arc<str>,
+    pub(crate) config: Config,
+    pub(crate) keys: Option<Keys>,
     caller: Caller,
-    forwarder: Arc<dyn Forwarder>,
+    pub(crate) forwarder: Arc<dyn Forwarder>,
     tasks: TaskTracker,
 }
 
@@ -68,8 +69,14 @@ impl FlowFunction {
         client: HttpClient,
         forwarder: Arc<dyn Forwarder>,
     ) -> Result<FlowFunction, StartError> {
-        if config.intermediate_storage {
-            return Err(StartError::NotYet("`intermediate_storage=true`"));
+        if flow.plan().phase_count() > 1 {
+            match flow.state_manager() {
+                None if config.intermediate_storage => return Err(StartError::NowhereToStore),
+                Some(manager) if !manager.is_shared() && !config.single_process => {
+                    return Err(StartError::StateNotShared(manager.name().to_owned()));
+                }
+                _ => {}
+            }
         }
         let needs_key = config.enable_hmac && (flow.plan().phase_count() > 1 || config.verify_request);
         let keys = match config.keys() {
@@ -213,21 +220,34 @@ impl Inner {
     async fn conclude(&self, arrived: Arrived, deadline: &Deadline, log: &RequestLog) -> Conclusion {
         let Arrived { info, position, payload, state } = arrived;
         let phase = position.phase();
-        let context = match self.flow.state_manager() {
-            None => Context::embedded(info, phase, state),
-            Some(manager) => Context::external(info, phase, manager.clone()),
+        let manager = self.patient(deadline.state_in_steps());
+        let context = match &manager {
+            None => Context::embedded(info.clone(), phase, state),
+            Some(manager) => Context::external(info.clone(), phase, manager.clone()),
         };
         let Some(range) = self.flow.plan().steps_at(position) else {
             return Conclusion::Refused(StatusCode::BAD_REQUEST, format!("the flow has no phase {phase}"));
         };
         let last_step = range.end;
-        log.info(format_args!("Executing phase {phase}"));
         let execution = Execution { caller: &self.caller, context: &context, deadline, log };
+        let payload = match self.take(payload, &info, manager.as_deref(), log).await {
+            Ok(payload) => payload,
+            Err(Absent::Concluded(conclusion)) => return conclusion,
+            Err(Absent::Failed(error)) => {
+                let name = self.flow.steps()[range.start].name().clone();
+                let kind = FailureKind::Storage(error);
+                let failed = Failure::new(phase, range.start + 1, name, kind, Payload::empty());
+                log.error(format_args!("{failed}"));
+                let (outcome, payload) = self.fail(&execution, &failed).await;
+                return self.end(&execution, outcome, payload).await;
+            }
+        };
+        log.info(format_args!("Executing phase {phase}"));
         let executed = execution.run(self.flow.steps(), range, payload).await;
         let failed = match executed {
             Executed::Done(payload) => match self.flow.plan().after(position) {
                 None => return self.end(&execution, Outcome::Success, payload).await,
-                Some(next) => match self.forward(&context, next, payload.clone(), deadline, log).await {
+                Some(next) => match self.forward(&context, next, &payload, deadline, log).await {
                     Ok(()) => {
                         log.info(format_args!("Forwarded to phase {}", next.phase()));
                         return Conclusion::Forwarded;
@@ -262,7 +282,8 @@ impl Inner {
             None => None,
             Some(handler) => {
                 execution.log.info(format_args!("Executing the failure handler"));
-                execution.ask(handler(execution.context.clone(), failure.clone())).await
+                let context = self.at_the_end(execution);
+                execution.ask(handler(context, failure.clone())).await
             }
         };
         match resolution {
@@ -287,14 +308,14 @@ impl Inner {
         }
         if let Some(finaliser) = self.flow.finaliser() {
             log.info(format_args!("Executing finally"));
-            let running = finaliser(context.clone().with_outcome(outcome), outcome);
+            let context = self.at_the_end(execution).with_outcome(outcome);
+            let running = finaliser(context, outcome);
             if let Err(kind) = handled(deadline.ending(), deadline, running).await {
                 log.error(format_args!("finally failed: {}", internal(&kind)));
             }
         }
-        if let Some(manager) = self.flow.state_manager() {
-            let request = context.request();
-            let scope = faasflow_core::state::Scope { flow: request.flow.to_string(), request: request.id.to_string() };
+        if let Some(manager) = self.patient(deadline.state_in_ending()).filter(|_| !self.config.keep_state) {
+            let scope = context.request().scope();
             let removing = async { Ok(manager.remove_request(&scope).await?) };
             if let Err(kind) = handled(deadline.ending(), deadline, removing).await {
                 log.error(format_args!("The state of the request was not removed: {}", internal(&kind)));
@@ -308,71 +329,19 @@ impl Inner {
         Conclusion::Ended(outcome, payload)
     }
 
-    /// Sends the request on to its next phase, trying again while there is time.
-    async fn forward(
-        &self,
-        context: &Context,
-        next: Position,
-        payload: Payload,
-        deadline: &Deadline,
-        log: &RequestLog,
-    ) -> Result<(), NotForwarded> {
-        let request = context.request();
-        let plan = self.flow.plan();
-        let encoded = Envelope {
-            request: request.clone(),
-            position: next,
-            fingerprint: plan.fingerprint(),
-            shape: plan.shape().to_owned(),
-            sent_ms: now_ms(),
-            payload,
-            state: context.embedded_state(),
-        }
-        .encode();
-        let size = encoded.len() as u64;
-        if size > self.config.envelope_limit {
-            let state = context.embedded_state().values().map(|value| value.bytes.len() as u64).sum();
-            let limit = self.config.envelope_limit;
-            return Err(NotForwarded::Failed(FailureKind::EnvelopeTooLarge { size, state, limit }));
-        }
-        let sign = |keys: &Keys| keys.sign(encoded.parts().iter().map(|part| &**part));
-        let signature = self.keys.as_ref().map(sign);
-        let forward = Forward {
-            flow: self.name.to_string(),
-            request: request.id.clone(),
-            phase: next.phase(),
-            call_id: call_id(&self.name, &request.id, next.phase()),
-            signature,
-            trace: request.trace.clone(),
-            body: encoded.into_parts(),
-        };
-        let until = deadline.ending();
-        let mut wait = Duration::from_millis(50);
-        loop {
-            let error = match tokio::time::timeout_at(until, self.forwarder.forward(forward.clone())).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => error,
-                Err(_) => ForwardError::temporary("the gateway did not answer in time", None),
-            };
-            if !error.is_temporary() {
-                return Err(NotForwarded::Failed(FailureKind::Forward(error.to_string())));
-            }
-            let pause = wait.mul_f64(0.5 + rand::random::<f64>() / 2.0).max(error.retry_after().unwrap_or_default());
-            let in_time = Instant::now().checked_add(pause).is_some_and(|then| then < until);
-            if !in_time {
-                return Err(NotForwarded::Passing(error));
-            }
-            log.warn(format_args!("Cannot forward to phase {} yet: {error}", next.phase()));
-            tokio::time::sleep(pause).await;
-            wait = (wait * 2).min(Duration::from_secs(2));
+    /// The flow's state manager, which does its best until then.
+    pub(crate) fn patient(&self, until: Instant) -> Option<Arc<Patient>> {
+        self.flow.state_manager().map(|manager| Arc::new(Patient::new(manager.clone(), until)))
+    }
+
+    /// The context of a phase for what follows its steps, which has time of its own.
+    fn at_the_end(&self, execution: &Execution<'_>) -> Context {
+        let context = execution.context.clone();
+        match self.patient(execution.deadline.state_in_ending()) {
+            Some(manager) => context.through(manager),
+            None => context,
         }
     }
-}
-
-/// Why a request was not handed on to its next phase.
-enum NotForwarded {
-    Passing(ForwardError),
-    Failed(FailureKind),
 }
 
 fn refuse(refusal: Refusal, id: RequestId) -> Response {

@@ -10,12 +10,15 @@ mod error;
 mod execute;
 mod forward;
 mod function;
+mod patient;
+mod payloads;
 mod request;
 mod respond;
+mod seal;
 mod serve;
 
 pub use config::Config;
 pub use error::StartError;
 pub use forward::{Forward, ForwardError, Forwarder};
 pub use function::FlowFunction;
-pub use serve::serve;
+pub use serve::{OpenState, serve};

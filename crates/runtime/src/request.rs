@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use faasflow_core::envelope::{self, Envelope, EnvelopeError};
+use faasflow_core::envelope::{self, Carried, Envelope, EnvelopeError};
 use faasflow_core::plan::Position;
 use faasflow_core::{Flow, Payload, RequestId, RequestInfo, TraceContext, headers, parse_url};
 use http::header::CONTENT_TYPE;
@@ -18,7 +18,7 @@ use faasflow_core::state::EmbeddedState;
 pub(crate) struct Arrived {
     pub(crate) info: Arc<RequestInfo>,
     pub(crate) position: Position,
-    pub(crate) payload: Payload,
+    pub(crate) payload: Carried,
     pub(crate) state: EmbeddedState,
 }
 
@@ -80,7 +80,8 @@ pub(crate) fn start(
         started_ms: now_ms(),
     };
     let payload = Payload::new(body).with_content_type_header(parts.headers.get(CONTENT_TYPE).cloned());
-    Ok(Arrived { info: Arc::new(info), position: flow.plan().start(), payload, state: EmbeddedState::new() })
+    let (info, payload) = (Arc::new(info), Carried::Inline(payload));
+    Ok(Arrived { info, position: flow.plan().start(), payload, state: EmbeddedState::new() })
 }
 
 /// Resumes a request from the body of an envelope that is already believed.

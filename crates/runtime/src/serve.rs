@@ -1,20 +1,31 @@
 //! The deployed program.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use faasflow_core::description::Description;
+use faasflow_core::state::{StateError, StateManager};
 use faasflow_core::{Flow, duration};
 use tokio::sync::oneshot;
 
-use crate::config::Config;
+use crate::config::{Config, EMBEDDED, environment};
 use crate::error::StartError;
 use crate::function::FlowFunction;
+
+/// Opens the state manager that the settings name. It is given the name, a way to look settings up, and the folder of
+/// secrets.
+pub type OpenState = fn(&str, &dyn Fn(&str) -> Option<String>, &Path) -> Result<Arc<dyn StateManager>, StateError>;
+
+/// How long the state manager may take to be found well at the start.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// Serves a flow as a function until it is told to stop. This is the whole of a deployed program:
 ///
 /// ```no_run
 /// # use faasflow_core::{DefinitionError, Flow};
-/// # use faasflow_runtime::serve;
+/// # use faasflow_runtime::serve as runtime_serve;
+/// # fn serve(flow: Flow) -> faasflow_core::Result<()> { runtime_serve(flow, |_, _, _| unreachable!()) }
 /// # fn define() -> Result<Flow, DefinitionError> { Flow::builder().apply("facedetect").build() }
 /// fn main() -> faasflow_core::Result<()> {
 ///     serve(define()?)
@@ -25,12 +36,13 @@ use crate::function::FlowFunction;
 ///
 /// # Errors
 ///
-/// If it cannot start: a setting that cannot be used, no key for signing, a port that is taken.
-pub fn serve(flow: Flow) -> faasflow_core::Result<()> {
-    Ok(run(flow)?)
+/// If it cannot start: a setting that cannot be used, no key for signing, a port that is taken, a state manager that
+/// will not work.
+pub fn serve(flow: Flow, open_state: OpenState) -> faasflow_core::Result<()> {
+    Ok(run(flow, open_state)?)
 }
 
-fn run(flow: Flow) -> Result<(), StartError> {
+fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         None => {}
@@ -42,6 +54,10 @@ fn run(flow: Flow) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
     let (stop, _running) = stop_signal(config.write_timeout).map_err(StartError::System)?;
     let served = runtime.block_on(async {
+        let flow = with_state(flow, &config, open_state)?;
+        if let Some(manager) = flow.state_manager() {
+            probe(&**manager).await?;
+        }
         let signing = config.enable_hmac;
         if config.enable_tracing {
             tracing::warn!("`enable_tracing` is set, and this version exports no traces yet");
@@ -62,6 +78,37 @@ fn run(flow: Flow) -> Result<(), StartError> {
     // Code of the flow that blocks its thread has had its time; to wait for it could take for ever.
     runtime.shutdown_background();
     served
+}
+
+/// The flow with the state manager that the settings name.
+fn with_state(flow: Flow, config: &Config, open: OpenState) -> Result<Flow, StartError> {
+    let named = config.state_manager.as_str();
+    match flow.state_manager().map(|manager| manager.name()) {
+        _ if named == EMBEDDED => Ok(flow),
+        Some(own) if own == named => Ok(flow),
+        Some(own) => Err(StartError::StateManager(StateError::permanent(format!(
+            "the definition says `{own}`, and the setting `state_manager` says `{named}`: say it in one place"
+        )))),
+        None => {
+            let lookup = |name: &str| environment(name).map(|found| found.value);
+            let manager = open(named, &lookup, &config.secret_mount_path).map_err(StartError::StateManager)?;
+            Ok(flow.with_state_manager(manager))
+        }
+    }
+}
+
+/// A store that is away may come back; one that refuses us will refuse every request, and it is better said now.
+async fn probe(manager: &dyn StateManager) -> Result<(), StartError> {
+    let name = manager.name();
+    match tokio::time::timeout(PROBE, manager.probe()).await {
+        Ok(Ok(())) => tracing::info!("State is kept by `{name}`"),
+        Ok(Err(error)) if !error.is_temporary() => return Err(StartError::StateManager(error)),
+        Ok(Err(error)) => {
+            tracing::warn!("State manager `{name}` cannot be reached yet: {}", faasflow_core::Error::from(error));
+        }
+        Err(_) => tracing::warn!("State manager `{name}` has not answered within {PROBE:?}"),
+    }
+    Ok(())
 }
 
 /// `describe` needs no more of the environment than the flow's name, and not even that.

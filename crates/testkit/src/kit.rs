@@ -10,7 +10,7 @@ use bytes::Bytes;
 use faasflow_core::signature::Keys;
 use faasflow_core::{Flow, headers};
 use faasflow_runtime::Config;
-use faasflow_runtime::config::{Found, HMAC_SECRET};
+use faasflow_runtime::config::{Found, HMAC_SECRET, SINGLE_PROCESS};
 use faasflow_runtime::http::{HttpClient, ServerOptions, serve};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::net::TcpListener;
@@ -99,6 +99,7 @@ impl TestKit {
             ("gateway", address.to_string()),
             ("host", "127.0.0.1".to_owned()),
             ("port", "0".to_owned()),
+            (SINGLE_PROCESS, "true".to_owned()),
             ("secret_mount_path", secrets.path().to_string_lossy().into_owned()),
         ]);
         let config = Config::load(|name| {

@@ -22,6 +22,8 @@
 //! of the loopback interface that it picks. The queue can be held, stopped, or made to deliver twice, and the flow
 //! function can be made to crash.
 
+pub mod conformance;
+
 mod fake;
 mod flow_process;
 mod gateway;

@@ -1,0 +1,82 @@
+//! Payloads that do not travel in the envelope.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use sha2::{Digest as _, Sha256};
+
+use crate::hex;
+use crate::payload::Payload;
+
+/// A payload as an envelope carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// In the envelope itself.
+    Inline(Payload),
+    /// In the flow's state manager.
+    Stored(Reference),
+}
+
+impl From<Payload> for Carried {
+    fn from(payload: Payload) -> Carried {
+        Carried::Inline(payload)
+    }
+}
+
+/// Where a payload lies in the request's scope of a state manager, and what must be found there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    pub(super) key: String,
+    pub(super) bytes: u64,
+    pub(super) sha256: [u8; 32],
+    pub(super) content_type: Option<HeaderValue>,
+}
+
+impl Reference {
+    /// The reference to a payload for the phase numbered `phase`. The key holds the hash, so that a phase which is
+    /// delivered twice, and makes another payload the second time, does not change what the first envelope refers to.
+    #[must_use]
+    pub fn to(payload: &Payload, phase: usize) -> Reference {
+        let sha256: [u8; 32] = Sha256::digest(payload.bytes()).into();
+        Reference {
+            key: format!("payload/{phase}-{}", hex::encode(&sha256)),
+            bytes: payload.len() as u64,
+            sha256,
+            content_type: payload.content_type_header().cloned(),
+        }
+    }
+
+    /// The key of the payload in the request's scope.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The size of the payload in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes what was found under the key as the payload, if it is what was put there.
+    ///
+    /// # Errors
+    ///
+    /// If its size or hash is another.
+    pub fn check(&self, found: Bytes) -> Result<Payload, NotWhatWasStored> {
+        if found.len() as u64 != self.bytes {
+            return Err(NotWhatWasStored { stored: self.bytes, found: found.len() as u64 });
+        }
+        if <[u8; 32]>::from(Sha256::digest(&found)) != self.sha256 {
+            return Err(NotWhatWasStored { stored: self.bytes, found: self.bytes });
+        }
+        Ok(Payload::new(found).with_content_type_header(self.content_type.clone()))
+    }
+}
+
+/// A payload that came back from a state manager as something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the payload of {stored} bytes that the state manager was given came back as {found} bytes of another hash")]
+pub struct NotWhatWasStored {
+    stored: u64,
+    found: u64,
+}

@@ -1,0 +1,196 @@
+//! State managers within a deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use faasflow_core::duration;
+use faasflow_core::handler::BoxFuture;
+use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version};
+use tokio::time::Instant;
+
+/// A state manager that tries again what failed for a passing reason, and never waits past a deadline.
+#[derive(Clone)]
+pub(crate) struct Patient {
+    manager: Arc<dyn StateManager>,
+    until: Instant,
+}
+
+impl Patient {
+    pub(crate) fn new(manager: Arc<dyn StateManager>, until: Instant) -> Patient {
+        Patient { manager, until }
+    }
+
+    /// How long one attempt may take: half of the time that is left, so that a stalled one is not the only one.
+    fn attempt_limit(&self) -> Duration {
+        let left = self.until.saturating_duration_since(Instant::now());
+        (left / 2).max(Duration::from_millis(500)).min(left)
+    }
+
+    async fn try_once<T>(&self, attempt: BoxFuture<'_, Result<T, StateError>>) -> Result<T, StateError> {
+        let limit = self.attempt_limit();
+        tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
+            Err(StateError::temporary(format!("no answer within {}", duration::format(whole_millis(limit)))))
+        })
+    }
+
+    async fn try_until<'a, T>(
+        &self,
+        scope: &Scope,
+        what: &str,
+        attempt: impl Fn() -> BoxFuture<'a, Result<T, StateError>>,
+    ) -> Result<T, StateError> {
+        let mut wait = Duration::from_millis(50);
+        loop {
+            let error = match self.try_once(attempt()).await {
+                Ok(value) => return Ok(value),
+                Err(error) if !error.is_temporary() => return Err(error),
+                Err(error) => error,
+            };
+            let pause = wait.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+            if Instant::now() + pause >= self.until {
+                return Err(error);
+            }
+            let name = self.manager.name();
+            tracing::warn!(target: "faasflow", request = %scope.request, "State manager `{name}` cannot {what} yet: {}", chain(&error));
+            tokio::time::sleep(pause).await;
+            wait = (wait * 2).min(Duration::from_secs(2));
+        }
+    }
+}
+
+impl StateManager for Patient {
+    fn name(&self) -> &str {
+        self.manager.name()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.manager.is_shared()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), StateError>> {
+        self.manager.probe()
+    }
+
+    fn get<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>> {
+        Box::pin(self.try_until(scope, "read", move || self.manager.get(scope, key)))
+    }
+
+    fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(self.try_until(scope, "write", move || self.manager.set(scope, key, value.clone())))
+    }
+
+    fn remove<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(self.try_until(scope, "remove", move || self.manager.remove(scope, key)))
+    }
+
+    fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(self.try_until(scope, "remove", move || self.manager.remove_request(scope)))
+    }
+
+    fn get_versioned<'a>(
+        &'a self,
+        scope: &'a Scope,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<(Bytes, Version)>, StateError>> {
+        Box::pin(self.try_until(scope, "read", move || self.manager.get_versioned(scope, key)))
+    }
+
+    /// Once only: whether a failed attempt has written is for the caller to find out.
+    fn set_if<'a>(
+        &'a self,
+        scope: &'a Scope,
+        key: &'a str,
+        value: Bytes,
+        condition: Condition,
+    ) -> BoxFuture<'a, Result<Option<Version>, StateError>> {
+        Box::pin(self.try_once(self.manager.set_if(scope, key, value, condition)))
+    }
+}
+
+fn whole_millis(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |cause| cause.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Fails so often for a passing reason, or never answers.
+    struct Weak {
+        asked: AtomicUsize,
+        failures: usize,
+        stalls: bool,
+        permanent: bool,
+    }
+
+    fn weak(failures: usize, stalls: bool, permanent: bool) -> Arc<Weak> {
+        Arc::new(Weak { asked: AtomicUsize::new(0), failures, stalls, permanent })
+    }
+
+    impl StateManager for Weak {
+        fn name(&self) -> &str {
+            "weak"
+        }
+
+        fn get<'a>(&'a self, _: &'a Scope, _: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>> {
+            Box::pin(async move {
+                if self.asked.fetch_add(1, Ordering::SeqCst) >= self.failures {
+                    return Ok(None);
+                }
+                match (self.stalls, self.permanent) {
+                    (true, _) => std::future::pending().await,
+                    (false, true) => Err(StateError::permanent("wrong key")),
+                    (false, false) => Err(StateError::temporary("busy")),
+                }
+            })
+        }
+
+        fn set<'a>(&'a self, _: &'a Scope, _: &'a str, _: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn remove<'a>(&'a self, _: &'a Scope, _: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn remove_request<'a>(&'a self, _: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    async fn read(weak: &Arc<Weak>, allowed: Duration) -> Result<Option<Bytes>, StateError> {
+        let scope = Scope { flow: "f".into(), request: "r".into() };
+        Patient::new(weak.clone(), Instant::now() + allowed).get(&scope, "k").await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_passing_trouble_is_waited_out() {
+        let busy = weak(5, false, false);
+        assert_eq!(read(&busy, Duration::from_secs(30)).await.unwrap(), None);
+        assert_eq!(busy.asked.load(Ordering::SeqCst), 6);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lasting_trouble_is_not() {
+        let locked = weak(5, false, true);
+        assert!(!read(&locked, Duration::from_secs(30)).await.unwrap_err().is_temporary());
+        assert_eq!(locked.asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stalled_backend_is_given_up_before_the_deadline_and_asked_more_than_once() {
+        let stalled = weak(usize::MAX, true, false);
+        let begun = Instant::now();
+        assert!(read(&stalled, Duration::from_secs(30)).await.unwrap_err().is_temporary());
+        assert!(begun.elapsed() <= Duration::from_secs(30));
+        assert!(stalled.asked.load(Ordering::SeqCst) > 2);
+    }
+}

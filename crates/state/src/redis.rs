@@ -1,0 +1,258 @@
+//! State in Redis.
+//!
+//! All that a request has stored is one hash, `faasflow:<flow>:<request>`, so that it expires and is removed as one. Of
+//! a value `key` it holds
+//!
+//! | field | what |
+//! |---|---|
+//! | `d<key>` | the value, if it is small |
+//! | `p<key>` | where the parts of a large one are: their id, how many, how many bytes |
+//! | `c<id>:<n>` | a part |
+//! | `v<key>` | how often the key has been written; it outlives the value, so that no version comes twice |
+//!
+//! A value is there when `d` or `p` is, which are written in one transaction.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use faasflow_core::handler::BoxFuture;
+use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, FromRedisValue, Pipeline, RedisError};
+
+mod builder;
+mod fault;
+mod parts;
+
+pub use builder::RedisBuilder;
+
+use fault::state_error;
+use parts::Pointer;
+
+/// The largest value that is written as one field. What is larger goes up and down in parts of this size, so that
+/// neither side holds it twice and no other request waits for it.
+const PART: usize = 4 << 20;
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Writes `d` or `p` if the condition holds, and yields the version; nothing if it does not. Arguments: key, `absent` or
+/// the version, `d` or `p`, the value or pointer, the time to live in milliseconds.
+const SET_IF: &str = "\
+local there = redis.call('HEXISTS', KEYS[1], 'd' .. ARGV[1]) + redis.call('HEXISTS', KEYS[1], 'p' .. ARGV[1])
+if ARGV[2] == 'absent' then
+  if there > 0 then return false end
+elseif there == 0 or redis.call('HGET', KEYS[1], 'v' .. ARGV[1]) ~= ARGV[2] then
+  return false
+end
+redis.call('HDEL', KEYS[1], 'd' .. ARGV[1], 'p' .. ARGV[1])
+redis.call('HSET', KEYS[1], ARGV[3] .. ARGV[1], ARGV[4])
+redis.call('PEXPIRE', KEYS[1], ARGV[5])
+return tostring(redis.call('HINCRBY', KEYS[1], 'v' .. ARGV[1], 1))
+";
+
+/// Keeps state in a Redis server, version 4 or later. It connects when it is first asked, and again when the connection
+/// is lost. Conditional writes are atomic on the server.
+///
+/// What a request has stored is removed when it ends; of one that never does, some time after its last write: see
+/// [`RedisBuilder::time_to_live`].
+///
+/// Cloning is cheap and yields the same.
+#[derive(Clone)]
+pub struct Redis {
+    client: Client,
+    connection: Arc<OnceLock<ConnectionManager>>,
+    time_to_live: Duration,
+}
+
+/// A value as its hash has it.
+enum Stored {
+    Whole(Vec<u8>),
+    InParts(Pointer),
+}
+
+impl Redis {
+    /// Takes settings (`redis_url`, `redis_ttl`) and the secret `redis-url` as OpenFaaS gives them.
+    ///
+    /// # Errors
+    ///
+    /// If a setting cannot be used: the text names it and what is accepted. Whether the server is there is not asked.
+    pub fn from_env() -> Result<Redis, StateError> {
+        crate::settings::Settings::of_process(Redis::from_settings)
+    }
+
+    /// Starts with the address of a server, such as `redis://:password@redis:6379/0`, or `rediss://…` with TLS; the
+    /// rest is optional.
+    pub fn builder(url: impl Into<String>) -> RedisBuilder {
+        RedisBuilder::new(url.into())
+    }
+
+    fn connection(&self) -> Result<ConnectionManager, StateError> {
+        if let Some(connection) = self.connection.get() {
+            return Ok(connection.clone());
+        }
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            // Whoever waits decides how long, and how often: the flow function tries again within its deadline.
+            .set_response_timeout(None)
+            .set_number_of_retries(1);
+        let connection = ConnectionManager::new_lazy_with_config(self.client.clone(), config)
+            .map_err(|error| state_error("cannot connect", error))?;
+        Ok(self.connection.get_or_init(|| connection).clone())
+    }
+
+    async fn ask<T: FromRedisValue>(&self, what: &str, commands: &Pipeline) -> Result<T, StateError> {
+        let mut connection = self.connection()?;
+        let fault = |error: RedisError| state_error(what, error);
+        commands.query_async(&mut connection).await.map_err(fault)
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.time_to_live.as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// What `d` or `p` of a key holds, and its version.
+    async fn look(&self, hash: &str, key: &str) -> Result<Option<(Stored, u64)>, StateError> {
+        let mut commands = redis::pipe();
+        commands.cmd("HMGET").arg(hash).arg(format!("d{key}")).arg(format!("p{key}")).arg(format!("v{key}"));
+        type Fields = (Option<Vec<u8>>, Option<String>, Option<u64>);
+        let ((whole, pointer, version),): (Fields,) = self.ask("a value cannot be read", &commands).await?;
+        let stored = match (whole, pointer) {
+            (Some(whole), _) => Stored::Whole(whole),
+            (None, Some(pointer)) => Stored::InParts(Pointer::parse(&pointer)?),
+            (None, None) => return Ok(None),
+        };
+        Ok(Some((stored, version.unwrap_or_default())))
+    }
+
+    /// The pointer of a large value under a key, whose parts are of no use once another value is there.
+    async fn old_parts(&self, hash: &str, key: &str) -> Result<Option<Pointer>, StateError> {
+        let mut commands = redis::pipe();
+        commands.cmd("HGET").arg(hash).arg(format!("p{key}"));
+        let (pointer,): (Option<String>,) = self.ask("a value cannot be read", &commands).await?;
+        pointer.map(|text| Pointer::parse(&text)).transpose()
+    }
+}
+
+/// The hash of all that a request has stored. Names of flows have no colon.
+fn hash(scope: &Scope) -> String {
+    format!("faasflow:{}:{}", scope.flow, scope.request)
+}
+
+impl StateManager for Redis {
+    fn name(&self) -> &str {
+        "redis"
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), StateError>> {
+        Box::pin(async {
+            let mut commands = redis::pipe();
+            commands.cmd("PING").ignore();
+            self.ask("the server does not answer as it must", &commands).await
+        })
+    }
+
+    fn get<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>> {
+        Box::pin(async move { Ok(self.get_versioned(scope, key).await?.map(|(value, _)| value)) })
+    }
+
+    fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(async move {
+            let hash = hash(scope);
+            let old = self.old_parts(&hash, key).await?;
+            let mut commands = redis::pipe();
+            commands.atomic();
+            if value.len() <= PART {
+                commands.cmd("HSET").arg(&hash).arg(format!("d{key}")).arg(&value[..]).ignore();
+                commands.cmd("HDEL").arg(&hash).arg(format!("p{key}")).ignore();
+            } else {
+                let pointer = self.put_parts(&hash, &value).await?;
+                commands.cmd("HSET").arg(&hash).arg(format!("p{key}")).arg(pointer.to_string()).ignore();
+                commands.cmd("HDEL").arg(&hash).arg(format!("d{key}")).ignore();
+            }
+            commands.cmd("HINCRBY").arg(&hash).arg(format!("v{key}")).arg(1).ignore();
+            commands.cmd("PEXPIRE").arg(&hash).arg(self.millis()).ignore();
+            self.ask::<()>("a value cannot be written", &commands).await?;
+            self.drop_parts(&hash, old).await
+        })
+    }
+
+    fn remove<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(async move {
+            let hash = hash(scope);
+            let old = self.old_parts(&hash, key).await?;
+            let mut commands = redis::pipe();
+            commands.cmd("HDEL").arg(&hash).arg(format!("d{key}")).arg(format!("p{key}")).ignore();
+            self.ask::<()>("a value cannot be removed", &commands).await?;
+            self.drop_parts(&hash, old).await
+        })
+    }
+
+    fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(async move {
+            let mut commands = redis::pipe();
+            commands.cmd("UNLINK").arg(hash(scope)).ignore();
+            self.ask("what a request stored cannot be removed", &commands).await
+        })
+    }
+
+    fn get_versioned<'a>(
+        &'a self,
+        scope: &'a Scope,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<(Bytes, Version)>, StateError>> {
+        Box::pin(async move {
+            let hash = hash(scope);
+            loop {
+                let Some((stored, version)) = self.look(&hash, key).await? else { return Ok(None) };
+                let value = match stored {
+                    Stored::Whole(value) => Some(Bytes::from(value)),
+                    Stored::InParts(pointer) => self.take_parts(&hash, &pointer).await?,
+                };
+                // Parts that are gone were those of a value that has been replaced meanwhile.
+                if let Some(value) = value {
+                    return Ok(Some((value, Version::new(version.to_string()))));
+                }
+            }
+        })
+    }
+
+    fn set_if<'a>(
+        &'a self,
+        scope: &'a Scope,
+        key: &'a str,
+        value: Bytes,
+        condition: Condition,
+    ) -> BoxFuture<'a, Result<Option<Version>, StateError>> {
+        Box::pin(async move {
+            let hash = hash(scope);
+            let expected = match &condition {
+                Condition::Absent => "absent",
+                Condition::Version(version) => version.as_str(),
+            };
+            let old = self.old_parts(&hash, key).await?;
+            let mut commands = redis::pipe();
+            let command = commands.cmd("EVAL").arg(SET_IF).arg(1).arg(&hash).arg(key).arg(expected);
+            let mut new = None;
+            if value.len() <= PART {
+                command.arg("d").arg(&value[..]);
+            } else {
+                let pointer = self.put_parts(&hash, &value).await?;
+                command.arg("p").arg(pointer.to_string());
+                new = Some(pointer);
+            }
+            command.arg(self.millis());
+            let (version,): (Option<String>,) = self.ask("a value cannot be written", &commands).await?;
+            let useless = if version.is_some() { old } else { new };
+            self.drop_parts(&hash, useless).await?;
+            Ok(version.map(Version::new))
+        })
+    }
+}
+
+impl std::fmt::Debug for Redis {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The address may hold a password.
+        f.debug_struct("Redis").field("time_to_live", &self.time_to_live).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,86 @@
+//! Where a Redis server is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use faasflow_core::duration;
+use faasflow_core::state::StateError;
+use redis::io::tcp::TcpSettings;
+use redis::{Client, ConnectionInfo, IntoConnectionInfo as _};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::Redis;
+use crate::settings::{REDIS_URL, Settings};
+
+/// How long what a request has stored is kept after its last write, unless said otherwise.
+const TIME_TO_LIVE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// After this long without an acknowledgement the connection is given up.
+#[cfg(target_os = "linux")]
+const SILENCE: Duration = Duration::from_secs(20);
+
+/// Says where a Redis server is, and how long it keeps what requests have stored.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct RedisBuilder {
+    /// It may hold a password.
+    url: SecretString,
+    time_to_live: Duration,
+}
+
+impl RedisBuilder {
+    pub(super) fn new(url: String) -> RedisBuilder {
+        RedisBuilder { url: url.into(), time_to_live: TIME_TO_LIVE }
+    }
+
+    /// How long what a request has stored is kept after its last write; seven days unless said. Longer than any request
+    /// takes.
+    pub fn time_to_live(mut self, time_to_live: Duration) -> RedisBuilder {
+        self.time_to_live = time_to_live;
+        self
+    }
+
+    /// Checks what was said. Nothing is connected to yet.
+    ///
+    /// # Errors
+    ///
+    /// If the address is none, or the time to live is zero.
+    pub fn build(self) -> Result<Redis, StateError> {
+        if self.time_to_live.is_zero() {
+            return Err(StateError::permanent("a time to live of 0 would lose every value"));
+        }
+        let fault = |error: redis::RedisError| {
+            let text = "the Redis server's address is of no use: write `redis://HOST:PORT` or `rediss://HOST:PORT`";
+            StateError::permanent(text).with_source(error)
+        };
+        let info = self.url.expose_secret().into_connection_info().map_err(fault)?;
+        let client = Client::open(with_tcp(info)).map_err(fault)?;
+        Ok(Redis { client, connection: Arc::default(), time_to_live: self.time_to_live })
+    }
+}
+
+fn with_tcp(info: ConnectionInfo) -> ConnectionInfo {
+    // Small commands must not wait for the acknowledgement of the one before.
+    let tcp = TcpSettings::default().set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(SILENCE);
+    info.set_tcp_settings(tcp)
+}
+
+impl Redis {
+    pub(crate) fn from_settings(settings: &Settings<'_>) -> Result<Redis, StateError> {
+        let url = match settings.secret(REDIS_URL)? {
+            Some(secret) => secret.expose_secret().to_owned(),
+            None => settings.text("redis_url").unwrap_or_else(|| "redis://redis:6379".to_owned()),
+        };
+        let url = if url.contains("://") { url } else { format!("redis://{url}") };
+        let mut builder = Redis::builder(url);
+        if let Some(text) = settings.text("redis_ttl") {
+            let time_to_live = duration::parse(&text).map_err(|_| {
+                let accepted = "write a duration such as `168h` or `30m`, or seconds alone";
+                StateError::permanent(format!("`redis_ttl` is `{text}`: {accepted}"))
+            })?;
+            builder = builder.time_to_live(time_to_live);
+        }
+        builder.build()
+    }
+}

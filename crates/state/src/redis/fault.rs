@@ -1,0 +1,28 @@
+//! What Redis's errors mean: permanent or temporary, and what to do.
+
+use faasflow_core::state::StateError;
+use redis::{ErrorKind, RedisError};
+
+pub(super) fn state_error(what: &str, error: RedisError) -> StateError {
+    let (temporary, why) = match error.code() {
+        Some("OOM") => (true, "the server has no memory left (`maxmemory`)"),
+        Some("MISCONF") => (true, "the server cannot write to its disk"),
+        // As during a failover: the connection finds the new server when it is made again.
+        Some("READONLY") => (true, "the server is a read-only replica"),
+        Some("LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN") => (true, "the server is not ready"),
+        Some("NOAUTH" | "WRONGPASS" | "NOPERM") => {
+            (false, "access is denied: see that the secret `redis-url` has the right user and password")
+        }
+        _ => match error.kind() {
+            ErrorKind::AuthenticationFailed => {
+                (false, "access is denied: see that the secret `redis-url` has the right user and password")
+            }
+            ErrorKind::Io => (true, "the server cannot be reached, or broke off"),
+            ErrorKind::InvalidClientConfig => (false, "the address is of no use"),
+            _ => (false, "the server answered with an error"),
+        },
+    };
+    let text = format!("{what}: {why}");
+    let state_error = if temporary { StateError::temporary(text) } else { StateError::permanent(text) };
+    state_error.with_source(error)
+}

@@ -1,0 +1,183 @@
+//! Where an S3 bucket is, and who asks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use faasflow_core::state::StateError;
+use http::{Method, StatusCode};
+use object_store::RetryConfig;
+use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
+use object_store::client::{HttpRequest, HttpRequestBody, HttpService as _};
+use object_store::path::Path;
+use object_store::signer::Signer as _;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::S3;
+use super::http::Http;
+use crate::settings::{S3_ACCESS_KEY, S3_SECRET_KEY, Settings};
+
+/// The region, unless said otherwise.
+const REGION: &str = "us-east-1";
+
+/// Says where a bucket is, and who asks.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct S3Builder {
+    aws: AmazonS3Builder,
+    bucket: String,
+    endpoint: Option<String>,
+    region: String,
+    path_style: Option<bool>,
+    create_bucket: bool,
+}
+
+impl S3Builder {
+    pub(super) fn new(bucket: String) -> S3Builder {
+        S3Builder {
+            aws: AmazonS3Builder::new(),
+            bucket,
+            endpoint: None,
+            region: REGION.to_owned(),
+            path_style: None,
+            create_bucket: false,
+        }
+    }
+
+    /// A server other than Amazon's, as `http://` or `https://` and its address.
+    pub fn endpoint(mut self, url: impl Into<String>) -> S3Builder {
+        self.endpoint = Some(url.into());
+        self
+    }
+
+    /// The region of the bucket; `us-east-1` unless said.
+    pub fn region(mut self, region: impl Into<String>) -> S3Builder {
+        self.region = region.into();
+        self
+    }
+
+    /// Whether the bucket is named in the path of URLs, rather than in their host. By default it is for servers other
+    /// than Amazon's.
+    pub fn path_style(mut self, path_style: bool) -> S3Builder {
+        self.path_style = Some(path_style);
+        self
+    }
+
+    /// The keys to sign with.
+    pub fn credentials(mut self, access_key: impl Into<String>, secret_key: impl Into<String>) -> S3Builder {
+        self.aws = self.aws.with_access_key_id(access_key).with_secret_access_key(secret_key);
+        self
+    }
+
+    /// Whether the bucket is created, when the flow function starts, if it is not there.
+    pub fn create_bucket(mut self, create: bool) -> S3Builder {
+        self.create_bucket = create;
+        self
+    }
+
+    /// Checks what was said. Nothing is connected to yet.
+    ///
+    /// # Errors
+    ///
+    /// If the endpoint is no URL, or what was said does not fit together.
+    pub fn build(self) -> Result<S3, StateError> {
+        let S3Builder { aws, bucket, endpoint, region, path_style, create_bucket } = self;
+        let path_style = path_style.unwrap_or(endpoint.is_some());
+        let http = Http::new();
+        let mut aws = aws
+            .with_bucket_name(&bucket)
+            .with_region(&region)
+            .with_virtual_hosted_style_request(!path_style)
+            .with_conditional_put(S3ConditionalPut::ETagMatch)
+            // Whoever waits decides how long: the flow function tries again within its deadline.
+            .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
+            .with_http_connector(http.clone());
+        if let Some(endpoint) = endpoint {
+            let uri = faasflow_core::parse_url(&endpoint)
+                .map_err(|fault| StateError::permanent(format!("the S3 server's address is of no use: {fault}")))?;
+            let (scheme, authority) = (uri.scheme_str().unwrap_or("http"), uri.authority().map_or("", |a| a.as_str()));
+            let host = if path_style { authority.to_owned() } else { format!("{bucket}.{authority}") };
+            aws = aws.with_endpoint(format!("{scheme}://{host}")).with_allow_http(scheme == "http");
+        }
+        let store = aws.build().map_err(|error| {
+            StateError::permanent("the S3 bucket's description does not fit together").with_source(error)
+        })?;
+        Ok(S3 { store: Arc::new(store), http, bucket: bucket.into(), region: region.into(), create_bucket })
+    }
+}
+
+impl S3 {
+    pub(crate) fn from_settings(settings: &Settings<'_>) -> Result<S3, StateError> {
+        let mut builder = S3::builder(settings.text("s3_bucket").unwrap_or_else(|| "faasflow".to_owned()));
+        // Credentials, roles and region as every AWS client takes them; what is said below goes before.
+        builder.aws = AmazonS3Builder::from_env();
+        let region = settings.text("s3_region").or_else(|| settings.text("AWS_REGION"));
+        if let Some(region) = region.or_else(|| settings.text("AWS_DEFAULT_REGION")) {
+            builder = builder.region(region);
+        }
+        let tls = settings.boolean("s3_tls")?;
+        if let Some(url) = settings.text("s3_url") {
+            let scheme = match (url.split_once("://").map(|(scheme, _)| scheme), tls) {
+                (None, Some(true)) => "https://",
+                (None, _) => "http://",
+                (Some("https"), Some(false)) | (Some("http"), Some(true)) => {
+                    return Err(StateError::permanent(format!(
+                        "`s3_url` is `{url}`, and `s3_tls` says otherwise: leave `s3_tls` out, or the scheme"
+                    )));
+                }
+                (Some(_), _) => "",
+            };
+            builder = builder.endpoint(format!("{scheme}{url}"));
+        }
+        if let Some(path_style) = settings.boolean("s3_path_style")? {
+            builder = builder.path_style(path_style);
+        }
+        builder = builder.create_bucket(settings.boolean("s3_create_bucket")?.unwrap_or(false));
+        match (settings.secret(S3_ACCESS_KEY)?, settings.secret(S3_SECRET_KEY)?) {
+            (Some(access), Some(secret)) => {
+                let exposed = |text: &SecretString| text.expose_secret().to_owned();
+                builder = builder.credentials(exposed(&access), exposed(&secret));
+            }
+            (None, None) => {}
+            _ => {
+                return Err(StateError::permanent(format!(
+                    "only one of the secrets `{S3_ACCESS_KEY}` and `{S3_SECRET_KEY}` is there: both are needed, or none"
+                )));
+            }
+        }
+        builder.build()
+    }
+}
+
+/// Creates the bucket; one that somebody else of ours has created meanwhile is as good.
+pub(super) async fn create_bucket(store: &AmazonS3, http: &Http, bucket: &str, region: &str) -> Result<(), StateError> {
+    let what = format!("the bucket `{bucket}` cannot be created");
+    let url = store
+        .signed_url(Method::PUT, &Path::default(), Duration::from_secs(60))
+        .await
+        .map_err(|error| StateError::permanent(what.clone()).with_source(error))?;
+    // Amazon wants the region said, except for the one that it takes for granted.
+    let body = if region == REGION {
+        HttpRequestBody::empty()
+    } else {
+        HttpRequestBody::from(format!(
+            "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
+             <LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
+        ))
+    };
+    let request = http::Request::put(url.as_str())
+        .body(body)
+        .map_err(|error| StateError::permanent(what.clone()).with_source(error))?;
+    let request: HttpRequest = request;
+    let response = http.call(request).await.map_err(|error| StateError::temporary(what.clone()).with_source(error))?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(());
+    }
+    let text = response.into_body().bytes().await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    if status == StatusCode::CONFLICT && text.contains("BucketAlreadyOwnedByYou") {
+        return Ok(());
+    }
+    let text = format!("{what}: the server answered {status}: {}", text.trim());
+    Err(if status.is_server_error() { StateError::temporary(text) } else { StateError::permanent(text) })
+}

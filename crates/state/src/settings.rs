@@ -1,0 +1,112 @@
+//! The settings of state managers, as OpenFaaS gives them: environment variables and secrets.
+//!
+//! This module and nothing else in the crate reads the environment.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use faasflow_core::state::{StateError, StateManager};
+use secrecy::SecretString;
+
+use crate::memory::Memory;
+
+/// Name, default and meaning of every setting.
+pub const SETTINGS: [(&str, &str, &str); 8] = [
+    ("s3_url", "", "address of the S3 server, such as `minio:9000` (default: Amazon's of the region)"),
+    ("s3_bucket", "faasflow", "bucket that state and payloads are kept in"),
+    ("s3_region", "us-east-1", "region of the bucket"),
+    ("s3_tls", "false", "whether an `s3_url` without a scheme is https"),
+    ("s3_path_style", "", "whether the bucket is named in the path (default: with an `s3_url`, yes)"),
+    ("s3_create_bucket", "false", "create the bucket if it is not there"),
+    ("redis_url", "redis://redis:6379", "address of the Redis server; the secret `redis-url` goes before it"),
+    ("redis_ttl", "168h", "how long what a request has stored is kept after its last write"),
+];
+
+/// The secret with the access key for S3.
+#[cfg(feature = "s3")]
+pub(crate) const S3_ACCESS_KEY: &str = "s3-access-key";
+/// The secret with the secret key for S3.
+#[cfg(feature = "s3")]
+pub(crate) const S3_SECRET_KEY: &str = "s3-secret-key";
+/// The secret with the address of the Redis server, which may hold a password.
+#[cfg(feature = "redis")]
+pub(crate) const REDIS_URL: &str = "redis-url";
+
+/// Opens the state manager of this name (`memory`, `s3` or `redis`) with the settings that `lookup` finds and the
+/// secrets in a folder. Nothing is connected to yet.
+///
+/// # Errors
+///
+/// If there is none of this name here, or a setting or secret cannot be used: the text names it, its value and what
+/// is accepted.
+pub fn open(
+    name: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    secrets: &Path,
+) -> Result<Arc<dyn StateManager>, StateError> {
+    let settings = Settings { lookup, secrets: secrets.to_owned() };
+    match name {
+        "memory" => Ok(Arc::new(Memory::new())),
+        #[cfg(feature = "s3")]
+        "s3" => Ok(Arc::new(crate::S3::from_settings(&settings)?)),
+        #[cfg(feature = "redis")]
+        "redis" => Ok(Arc::new(crate::Redis::from_settings(&settings)?)),
+        #[cfg(not(all(feature = "s3", feature = "redis")))]
+        "s3" | "redis" => Err(StateError::permanent(format!(
+            "`state_manager` is `{name}`, and this program was built without it: add the feature `{name}` to its \
+             dependency on `faasflow`"
+        ))),
+        _ => Err(StateError::permanent(format!(
+            "`state_manager` is `{name}`: write `envelope`, `s3`, `redis` or, for tests, `memory`"
+        ))),
+    }
+}
+
+/// Where settings and secrets are looked up.
+pub(crate) struct Settings<'a> {
+    pub(crate) lookup: &'a dyn Fn(&str) -> Option<String>,
+    pub(crate) secrets: PathBuf,
+}
+
+#[cfg(any(feature = "s3", feature = "redis"))]
+impl Settings<'_> {
+    /// Runs `with` on the settings of this process.
+    pub(crate) fn of_process<T>(with: impl FnOnce(&Settings<'_>) -> T) -> T {
+        let secrets = variable("secret_mount_path").unwrap_or_else(|| "/var/openfaas/secrets".to_owned());
+        with(&Settings { lookup: &variable, secrets: secrets.into() })
+    }
+
+    /// A setting; an empty one is as good as none.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// A setting that is `true` or `false`.
+    pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, StateError> {
+        match self.text(name).map(|text| text.to_ascii_lowercase()).as_deref() {
+            None => Ok(None),
+            Some("true" | "1" | "t" | "yes" | "on") => Ok(Some(true)),
+            Some("false" | "0" | "f" | "no" | "off") => Ok(Some(false)),
+            Some(other) => Err(StateError::permanent(format!("`{name}` is `{other}`: write `true` or `false`"))),
+        }
+    }
+
+    /// The text of a secret; `None` if there is none of this name.
+    pub(crate) fn secret(&self, name: &str) -> Result<Option<SecretString>, StateError> {
+        let path = self.secrets.join(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()).map(SecretString::from)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                let text = format!("the secret {} cannot be read", path.display());
+                Err(StateError::permanent(text).with_source(error))
+            }
+        }
+    }
+}
+
+#[cfg(any(feature = "s3", feature = "redis"))]
+fn variable(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}

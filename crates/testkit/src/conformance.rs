@@ -1,0 +1,191 @@
+//! What every state manager must do, as checks that anyone can run against their own.
+//!
+//! ```
+//! use faasflow_core::state::StateManager;
+//! use faasflow_testkit::conformance;
+//! # use faasflow_core::handler::BoxFuture;
+//! # use faasflow_core::state::{Scope, StateError};
+//! # use bytes::Bytes;
+//! # #[derive(Default)] struct Mine(std::sync::Mutex<std::collections::BTreeMap<(Scope, String), Bytes>>);
+//! # impl StateManager for Mine {
+//! #     fn name(&self) -> &str { "mine" }
+//! #     fn get<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>> {
+//! #         let value = self.0.lock().unwrap().get(&(scope.clone(), key.to_owned())).cloned();
+//! #         Box::pin(async { Ok(value) })
+//! #     }
+//! #     fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
+//! #         self.0.lock().unwrap().insert((scope.clone(), key.to_owned()), value);
+//! #         Box::pin(async { Ok(()) })
+//! #     }
+//! #     fn remove<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
+//! #         self.0.lock().unwrap().remove(&(scope.clone(), key.to_owned()));
+//! #         Box::pin(async { Ok(()) })
+//! #     }
+//! #     fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
+//! #         self.0.lock().unwrap().retain(|(of, _), _| of != scope);
+//! #         Box::pin(async { Ok(()) })
+//! #     }
+//! # }
+//!
+//! # #[tokio::main(flavor = "multi_thread")] async fn main() {
+//! let report = conformance::check(Mine::default()).await;
+//! report.assert();
+//! assert!(!report.supports_conditions());
+//! # }
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use faasflow_core::handler::BoxFuture;
+use faasflow_core::state::{Scope, StateManager};
+use tokio_util::task::AbortOnDropHandle;
+
+mod conditions;
+mod values;
+
+/// How long one check may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What came of each check.
+#[derive(Clone, Debug)]
+pub struct Report {
+    manager: String,
+    checks: Vec<(&'static str, Result<(), String>)>,
+    conditions: bool,
+}
+
+impl Report {
+    /// The checks in their order, each with what is wrong if it failed.
+    pub fn checks(&self) -> impl Iterator<Item = (&'static str, Result<(), &str>)> {
+        self.checks.iter().map(|(name, result)| (*name, result.as_ref().copied().map_err(String::as_str)))
+    }
+
+    /// Whether the manager can write conditionally, and was checked for it.
+    #[must_use]
+    pub fn supports_conditions(&self) -> bool {
+        self.conditions
+    }
+
+    /// Whether all checks passed.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.checks.iter().all(|(_, result)| result.is_ok())
+    }
+
+    /// Does nothing if all checks passed.
+    ///
+    /// # Panics
+    ///
+    /// If one failed, with the whole report.
+    pub fn assert(&self) {
+        assert!(self.passed(), "{self}");
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "state manager `{}`", self.manager)?;
+        for (name, result) in &self.checks {
+            match result {
+                Ok(()) => write!(f, "\n  ok      {name}")?,
+                Err(why) => write!(f, "\n  FAILED  {name}: {why}")?,
+            }
+        }
+        if !self.conditions {
+            write!(f, "\n  conditional writes are not supported, and were not checked")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a check works with: a manager, and scopes that nothing else uses.
+#[derive(Clone)]
+struct Subject {
+    manager: Arc<dyn StateManager>,
+    run: String,
+}
+
+impl Subject {
+    fn scope(&self, flow: &str, request: &str) -> Scope {
+        Scope { flow: format!("conformance-{flow}"), request: format!("{}-{request}", self.run) }
+    }
+
+    /// The scope of most checks, which is their own.
+    fn own(&self, check: &str) -> Scope {
+        self.scope("flow", check)
+    }
+}
+
+type Check = (&'static str, fn(Subject) -> BoxFuture<'static, Result<(), String>>);
+
+/// Makes a check of an async function.
+macro_rules! checks {
+    ($($name:literal => $check:path),* $(,)?) => {
+        [$(($name, |subject| Box::pin($check(subject)))),*]
+    };
+}
+
+/// Checks a state manager. It must be empty, or shared with nobody who uses flows called `conformance-…`; what the
+/// checks write they remove.
+///
+/// # Panics
+///
+/// Never; a check that panics has failed.
+pub async fn check(manager: impl StateManager) -> Report {
+    let manager: Arc<dyn StateManager> = Arc::new(manager);
+    let name = manager.name().to_owned();
+    let run = format!(
+        "{:x}",
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos()
+    );
+    let subject = Subject { manager, run };
+    let basic: [Check; 9] = checks![
+        "a value comes back as it was set" => values::set_and_get,
+        "an absent key is none, and can be removed" => values::absent,
+        "a value replaces the one before" => values::overwrite,
+        "a removed value is gone, and its neighbours are not" => values::remove,
+        "values from 0 bytes to 64 MiB come back to the byte" => values::sizes,
+        "keys are any UTF-8, and no two of them meet" => values::keys,
+        "requests and flows do not see each other's values" => values::isolation,
+        "of many writers at once one wins, whole" => values::concurrent_writers,
+        "a request is removed whole, and no other" => values::remove_request,
+    ];
+    let conditional: [Check; 4] = checks![
+        "a value is created once" => conditions::create,
+        "a value is replaced only in the version that was read" => conditions::update,
+        "of many who create at once one does" => conditions::concurrent_creators,
+        "many who count with conditions lose no count" => conditions::concurrent_counters,
+    ];
+    let mut checks = Vec::new();
+    for check in basic {
+        checks.push((check.0, run_one(check, &subject).await));
+    }
+    let conditions = conditions::supported(&subject).await;
+    if conditions {
+        for check in conditional {
+            checks.push((check.0, run_one(check, &subject).await));
+        }
+    }
+    Report { manager: name, checks, conditions }
+}
+
+async fn run_one((_, check): Check, subject: &Subject) -> Result<(), String> {
+    // A task of its own, so that a panic is caught.
+    let running = AbortOnDropHandle::new(tokio::spawn(check(subject.clone())));
+    match tokio::time::timeout(PATIENCE, running).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(panic.to_string()),
+        Err(_) => Err(format!("it took longer than {PATIENCE:?}")),
+    }
+}
+
+/// An error of the manager with its cause, as the reason why a check failed.
+fn said(error: faasflow_core::state::StateError) -> String {
+    faasflow_core::Error::from(error).to_string()
+}
+
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
