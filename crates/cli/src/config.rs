@@ -23,7 +23,8 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     for spec in flows {
         let lookup = |name: &str| lookup(spec, name);
         println!("{}", spec.name);
-        let settings = Settings::settings(lookup);
+        let mut settings = Settings::settings(lookup);
+        settings.extend(of_state_managers(lookup));
         let width = |text: fn(&Setting) -> &str| settings.iter().map(|s| text(s).len()).max().unwrap_or_default();
         let (name, value) = (width(|s| s.name), width(|s| &s.value));
         let origin = width(|s| &s.origin);
@@ -38,6 +39,15 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
         }
     }
     if faults.is_empty() { Ok(()) } else { Err(Failure::Unusable(faults.trim_start().to_owned())) }
+}
+
+/// The settings of the state managers, in the same form.
+fn of_state_managers(lookup: impl Fn(&str) -> Option<Found>) -> impl Iterator<Item = Setting> {
+    faasflow_state::SETTINGS.into_iter().map(move |(name, default, about)| {
+        let found = lookup(name).filter(|found| !found.value.trim().is_empty());
+        let found = found.unwrap_or(Found { value: default.to_owned(), origin: "default".to_owned() });
+        Setting { name, value: found.value, origin: found.origin, about }
+    })
 }
 
 /// What the flow will find in its environment when it is deployed.

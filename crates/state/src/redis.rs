@@ -32,7 +32,7 @@ use parts::Pointer;
 
 /// The largest value that is written as one field. What is larger goes up and down in parts of this size, so that
 /// neither side holds it twice and no other request waits for it.
-const PART: usize = 4 << 20;
+const PART: usize = 1 << 20;
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 

@@ -4,7 +4,8 @@ use faasflow_core::state::StateError;
 use redis::{ErrorKind, RedisError};
 
 pub(super) fn state_error(what: &str, error: RedisError) -> StateError {
-    let (temporary, why) = match error.code() {
+    let code = code(&error);
+    let (temporary, why) = match code.as_deref() {
         Some("OOM") => (true, "the server has no memory left (`maxmemory`)"),
         Some("MISCONF") => (true, "the server cannot write to its disk"),
         // As during a failover: the connection finds the new server when it is made again.
@@ -25,4 +26,12 @@ pub(super) fn state_error(what: &str, error: RedisError) -> StateError {
     let text = format!("{what}: {why}");
     let state_error = if temporary { StateError::temporary(text) } else { StateError::permanent(text) };
     state_error.with_source(error)
+}
+
+/// The server's word for the error; of a pipeline or a transaction, that of the first command that was refused.
+fn code(error: &RedisError) -> Option<String> {
+    match error.clone().into_server_errors() {
+        Some(errors) => errors.first().map(|(_, error)| error.code().to_owned()),
+        None => error.code().map(str::to_owned),
+    }
 }

@@ -1,6 +1,7 @@
 //! What S3's errors mean: permanent or temporary, and what to do.
 
 use std::error::Error;
+use std::fmt;
 
 use faasflow_core::state::StateError;
 use object_store::client::HttpError;
@@ -34,41 +35,64 @@ fn names_no_bucket(error: &object_store::Error) -> bool {
 
 pub(super) fn state_error(what: &str, bucket: &str, error: object_store::Error) -> Fault {
     let missing_bucket = names_no_bucket(&error);
+    let denied = "access is denied: see that the secrets `s3-access-key` and `s3-secret-key` are right, and that the key \
+                  may read, write, list and delete in the bucket";
     let (temporary, why) = if missing_bucket {
         (false, format!("there is no bucket `{bucket}`: create it, or set `s3_create_bucket=true`"))
+    } else if is_transport(&error) {
+        (true, "the server cannot be reached, or broke off".to_owned())
     } else {
-        match &error {
-            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-                let why = "access is denied: see that the secrets `s3-access-key` and `s3-secret-key` are right, and \
-                           that the key may read, write, list and delete in the bucket";
-                (false, why.to_owned())
+        match status(&error) {
+            Some(401 | 403) => (false, denied.to_owned()),
+            Some(507) => (true, "the server has no space left".to_owned()),
+            Some(status) => {
+                (status >= 500 || [408, 425, 429].contains(&status), format!("the server answered {status}"))
             }
-            _ if is_transport(&error) => (true, "the server cannot be reached, or broke off".to_owned()),
-            _ => match status(&error) {
-                Some(507) => (true, "the server has no space left".to_owned()),
-                Some(status) if status >= 500 || [408, 425, 429].contains(&status) => {
-                    (true, format!("the server answered {status}"))
-                }
-                Some(status) => (false, format!("the server answered {status}")),
-                None => (false, "the request failed".to_owned()),
-            },
+            None => (false, "the request failed".to_owned()),
         }
     };
     let text = format!("{what}: {why}");
     let state_error = if temporary { StateError::temporary(text) } else { StateError::permanent(text) };
-    Fault { error: state_error.with_source(error), missing_bucket }
+    Fault { error: state_error.with_source(Cause(innermost(&error))), missing_bucket }
+}
+
+/// The last of the causes, which is what the server or the connection said; each before it only repeats it.
+#[derive(Debug)]
+struct Cause(String);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Cause {}
+
+fn innermost(error: &object_store::Error) -> String {
+    let last = causes(error).last().map(ToString::to_string).unwrap_or_default();
+    // Servers say it in XML.
+    let element = |name: &str| {
+        let (_, after) = last.split_once(&format!("<{name}>"))?;
+        after.split_once('<').map(|(text, _)| text.to_owned())
+    };
+    match (element("Code"), element("Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => last,
+    }
+}
+
+/// The error and what is behind it, outermost first.
+fn causes(error: &object_store::Error) -> Vec<&(dyn Error + 'static)> {
+    let mut causes: Vec<&(dyn Error + 'static)> = vec![error];
+    while let Some(cause) = causes[causes.len() - 1].source() {
+        causes.push(cause);
+    }
+    causes
 }
 
 /// Whether there was no answer at all, or not the whole of one.
 fn is_transport(error: &object_store::Error) -> bool {
-    let mut cause = Some(error as &dyn Error);
-    while let Some(error) = cause {
-        if error.is::<HttpError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
+    causes(error).iter().any(|cause| cause.is::<HttpError>())
 }
 
 /// The status of the answer. The crate's error does not tell it but in its text.
@@ -79,11 +103,5 @@ fn status(error: &object_store::Error) -> Option<u16> {
 }
 
 fn said(error: &object_store::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
+    causes(error).iter().map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

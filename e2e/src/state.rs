@@ -1,0 +1,54 @@
+//! State managers against real servers: MinIO and Redis.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use faasflow_testkit::conformance;
+
+use crate::suite::Suite;
+use crate::tools;
+
+mod backend;
+mod faults;
+mod flows;
+mod large;
+mod photos;
+
+use backend::Backend;
+
+/// MinIO publishes no versions of its module; this is the commit of 12 February 2026.
+const MINIO: &str = "v0.0.0-20260212201848-7aac2a2c5b7c";
+
+pub(crate) async fn run(suite: Suite) -> Result<(), String> {
+    let minio = tools::go("github.com/minio/minio", MINIO).await?;
+    let redis = tools::debian("redis-server", "redis-server").await?;
+    let folder = tempfile::Builder::new().prefix("faasflow-e2e-").tempdir().map_err(|error| error.to_string())?;
+    let backends = [
+        Arc::new(Backend::minio(&minio, &folder.path().join("minio"), None).await?),
+        Arc::new(Backend::redis(&redis, &folder.path().join("redis")).await?),
+    ];
+    for backend in &backends {
+        suite.heading(backend.title());
+        conformance_of(&suite, backend).await;
+        flows::run(&suite, backend).await;
+        faults::run(&suite, backend).await;
+        large::run(&suite, backend).await;
+        photos::run(&suite, backend).await;
+    }
+    faults::full_disk(&suite, &minio, folder.path()).await;
+    for backend in backends {
+        backend.stop().await?;
+    }
+    Ok(())
+}
+
+async fn conformance_of(suite: &Suite, backend: &Arc<Backend>) {
+    let begun = Instant::now();
+    let report = conformance::check(backend.manager()).await;
+    let took = begun.elapsed() / u32::try_from(report.checks().count()).unwrap_or(1);
+    for (name, result) in report.checks() {
+        suite.note(&format!("conformance: {name}"), result.map_err(str::to_owned), took);
+    }
+    let conditions = if report.supports_conditions() { Ok(()) } else { Err("it does not".to_owned()) };
+    suite.note("conformance: it supports conditional writes", conditions, took);
+}

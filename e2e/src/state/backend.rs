@@ -1,0 +1,238 @@
+//! The servers, and how flows are told of them.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use faasflow::BoxFuture;
+use faasflow::state::{Condition, Scope, StateError, StateManager, Version};
+use faasflow::{Redis, S3};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+
+use crate::server::{Recipe, Server, free_port};
+
+const USER: &str = "e2e-access-key";
+const PASSWORD: &str = "e2e-secret-key";
+const BUCKET: &str = "faasflow-e2e";
+
+/// A server that runs, and all that is needed to use it.
+pub(crate) struct Backend {
+    kind: Kind,
+    port: u16,
+    server: Mutex<Server>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Minio,
+    Redis,
+}
+
+/// Either state manager.
+pub(crate) enum Manager {
+    S3(S3),
+    Redis(Redis),
+}
+
+impl Backend {
+    /// MinIO with its data in a folder, or in another place if one is given.
+    pub(crate) async fn minio(program: &Path, folder: &Path, data: Option<PathBuf>) -> Result<Backend, String> {
+        std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        let (port, console) = (free_port()?, free_port()?);
+        let data = data.unwrap_or_else(|| folder.join("data"));
+        let words = ["server", &data.to_string_lossy(), "--address", &format!("127.0.0.1:{port}")].map(str::to_owned);
+        let console = ["--console-address".to_owned(), format!("127.0.0.1:{console}")];
+        let variables = [("MINIO_ROOT_USER", USER), ("MINIO_ROOT_PASSWORD", PASSWORD), ("MINIO_BROWSER", "off")];
+        let recipe = Recipe {
+            program: program.to_owned(),
+            arguments: words.into_iter().chain(console).collect(),
+            environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            port,
+            log: folder.join("log"),
+        };
+        let backend = Backend { kind: Kind::Minio, port, server: Mutex::new(Server::start(recipe).await?) };
+        backend.until_well().await?;
+        Ok(backend)
+    }
+
+    /// Redis, which writes every command to its disk.
+    pub(crate) async fn redis(program: &Path, folder: &Path) -> Result<Backend, String> {
+        std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        let port = free_port()?;
+        let folder_text = folder.to_string_lossy();
+        let words = [
+            ("--port", port.to_string()),
+            ("--bind", "127.0.0.1".to_owned()),
+            ("--dir", folder_text.into_owned()),
+            ("--appendonly", "yes".to_owned()),
+            ("--appendfsync", "everysec".to_owned()),
+            ("--save", String::new()),
+            ("--requirepass", PASSWORD.to_owned()),
+            ("--auto-aof-rewrite-percentage", "0".to_owned()),
+        ];
+        let recipe = Recipe {
+            program: program.to_owned(),
+            arguments: words.into_iter().flat_map(|(word, value)| [word.to_owned(), value]).collect(),
+            environment: Vec::new(),
+            port,
+            log: folder.join("log"),
+        };
+        let backend = Backend { kind: Kind::Redis, port, server: Mutex::new(Server::start(recipe).await?) };
+        backend.until_well().await?;
+        Ok(backend)
+    }
+
+    /// Listening is not serving: MinIO looks at its disks first, Redis reads its log. This also creates the bucket.
+    pub(crate) async fn until_well(&self) -> Result<(), String> {
+        let mut last = String::new();
+        for _ in 0..600 {
+            match self.manager().probe().await {
+                Ok(()) => return Ok(()),
+                Err(error) => last = faasflow::Error::from(error).to_string(),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        Err(format!("{} does not get well: {last}; its log ends:\n{}", self.title(), self.server.lock().await.tail()))
+    }
+
+    pub(crate) fn is_minio(&self) -> bool {
+        self.kind == Kind::Minio
+    }
+
+    pub(crate) fn title(&self) -> &'static str {
+        match self.kind {
+            Kind::Minio => "S3, on MinIO",
+            Kind::Redis => "Redis",
+        }
+    }
+
+    pub(crate) fn manager(&self) -> Manager {
+        self.manager_with(PASSWORD, BUCKET, true)
+    }
+
+    /// A manager with another password or bucket than the right ones.
+    pub(crate) fn manager_with(&self, password: &str, bucket: &str, create_bucket: bool) -> Manager {
+        match self.kind {
+            Kind::Minio => {
+                let builder = S3::builder(bucket)
+                    .endpoint(format!("http://127.0.0.1:{}", self.port))
+                    .credentials(USER, password)
+                    .create_bucket(create_bucket);
+                Manager::S3(builder.build().expect("the bucket's description fits together"))
+            }
+            Kind::Redis => {
+                let url = format!("redis://:{password}@127.0.0.1:{}/0", self.port);
+                Manager::Redis(Redis::builder(url).build().expect("the address is one"))
+            }
+        }
+    }
+
+    /// The settings that name this backend, and the secrets, as OpenFaaS would give them.
+    pub(crate) fn settings(&self) -> (Vec<(&'static str, String)>, Vec<(&'static str, String)>) {
+        match self.kind {
+            Kind::Minio => (
+                vec![
+                    ("state_manager", "s3".to_owned()),
+                    ("s3_url", format!("127.0.0.1:{}", self.port)),
+                    ("s3_bucket", BUCKET.to_owned()),
+                ],
+                vec![("s3-access-key", USER.to_owned()), ("s3-secret-key", PASSWORD.to_owned())],
+            ),
+            Kind::Redis => (
+                vec![("state_manager", "redis".to_owned())],
+                vec![("redis-url", format!("redis://:{PASSWORD}@127.0.0.1:{}/0", self.port))],
+            ),
+        }
+    }
+
+    pub(crate) async fn kill(&self) -> Result<(), String> {
+        self.server.lock().await.kill().await
+    }
+
+    pub(crate) async fn again(&self) -> Result<(), String> {
+        self.server.lock().await.again().await?;
+        self.until_well().await
+    }
+
+    /// Freezes the process: connections stay, and nothing is answered.
+    pub(crate) async fn freeze(&self, frozen: bool) -> Result<(), String> {
+        let id = self.server.lock().await.id().ok_or("the server does not run")?;
+        let signal = if frozen { libc::SIGSTOP } else { libc::SIGCONT };
+        let id = libc::pid_t::try_from(id).map_err(|error| error.to_string())?;
+        #[allow(unsafe_code, reason = "the standard library sends no signals")]
+        // SAFETY: kill takes plain integers; the process is a child that has not been waited for.
+        let done = unsafe { libc::kill(id, signal) };
+        if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().to_string()) }
+    }
+
+    /// Gives Redis a command, as one types it.
+    pub(crate) async fn command(&self, command: &str) -> Result<(), String> {
+        let ask = async {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;
+            stream.write_all(format!("AUTH {PASSWORD}\r\n{command}\r\nQUIT\r\n").as_bytes()).await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            Ok::<_, std::io::Error>(answer)
+        };
+        let answer = ask.await.map_err(|error| error.to_string())?;
+        if answer == "+OK\r\n+OK\r\n+OK\r\n" { Ok(()) } else { Err(format!("`{command}`: {answer}")) }
+    }
+
+    pub(crate) async fn stop(&self) -> Result<(), String> {
+        self.kill().await
+    }
+}
+
+impl Manager {
+    fn inner(&self) -> &dyn StateManager {
+        match self {
+            Manager::S3(manager) => manager,
+            Manager::Redis(manager) => manager,
+        }
+    }
+}
+
+impl StateManager for Manager {
+    fn name(&self) -> &str {
+        self.inner().name()
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<(), StateError>> {
+        self.inner().probe()
+    }
+
+    fn get<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<Option<bytes::Bytes>, StateError>> {
+        self.inner().get(scope, key)
+    }
+
+    fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: bytes::Bytes) -> BoxFuture<'a, Result<(), StateError>> {
+        self.inner().set(scope, key, value)
+    }
+
+    fn remove<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
+        self.inner().remove(scope, key)
+    }
+
+    fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
+        self.inner().remove_request(scope)
+    }
+
+    fn get_versioned<'a>(
+        &'a self,
+        scope: &'a Scope,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<(bytes::Bytes, Version)>, StateError>> {
+        self.inner().get_versioned(scope, key)
+    }
+
+    fn set_if<'a>(
+        &'a self,
+        scope: &'a Scope,
+        key: &'a str,
+        value: bytes::Bytes,
+        condition: Condition,
+    ) -> BoxFuture<'a, Result<Option<Version>, StateError>> {
+        self.inner().set_if(scope, key, value, condition)
+    }
+}

@@ -1,0 +1,65 @@
+//! Installs what suites need, at pinned versions, into a folder of the checkout.
+
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+/// `target/tools` of this checkout.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools")
+}
+
+/// Builds a Go program with the ordinary client, unless it is there. Returns its path.
+pub(crate) async fn go(package: &str, version: &str) -> Result<PathBuf, String> {
+    let name = package.rsplit('/').next().unwrap_or(package);
+    let place = folder().join(format!("{name}-{version}"));
+    let program = place.join(name);
+    if program.is_file() {
+        return Ok(program);
+    }
+    println!("Installing {package}@{version} with Go; the first time this takes some minutes.");
+    std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    // Built beside and then given its name: a build that is broken off leaves nothing that looks whole.
+    let building = tempfile::tempdir_in(&place).map_err(|error| error.to_string())?;
+    let status = Command::new("go")
+        .args(["install", &format!("{package}@{version}")])
+        .env("GOBIN", building.path())
+        .status()
+        .await
+        .map_err(|error| format!("Go cannot be run ({error}): install it, and have `go` in PATH"))?;
+    if !status.success() {
+        return Err(format!("`go install {package}@{version}` ended with {status}"));
+    }
+    std::fs::rename(building.path().join(name), &program).map_err(|error| error.to_string())?;
+    Ok(program)
+}
+
+/// A program of a Debian package, installed if it is not there.
+pub(crate) async fn debian(package: &str, program: &str) -> Result<PathBuf, String> {
+    if let Some(found) = in_path(program) {
+        return Ok(found);
+    }
+    println!("Installing the Debian package {package}.");
+    for arguments in [["-qq", "update", "-y"].as_slice(), &["-qq", "install", "-y", package]] {
+        let output = Command::new("apt-get")
+            .args(arguments)
+            // The package's own service is not wanted: suites start their own.
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("RUNLEVEL", "1")
+            .output()
+            .await
+            .map_err(|error| format!("apt-get cannot be run ({error}): install {program} by hand"))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(format!("apt-get {} ended with {}: {said}", arguments.join(" "), output.status));
+        }
+    }
+    in_path(program).ok_or_else(|| format!("the package {package} was installed, and there is no {program}"))
+}
+
+fn in_path(program: &str) -> Option<PathBuf> {
+    ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin"]
+        .into_iter()
+        .map(|folder| Path::new(folder).join(program))
+        .find(|path| path.is_file())
+}
