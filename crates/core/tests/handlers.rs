@@ -113,7 +113,7 @@ fn queries_are_encoded_and_appended() {
                 .query("a b", "again")
                 .query_with("token", |context| context.query("token"))
                 .query_with("absent", |context| context.query("absent"))
-                .query_with("number", |context| context.phase()),
+                .query_with("number", Context::phase),
         )
         .build()
         .unwrap();

@@ -89,7 +89,7 @@ impl StateManager for S3 {
         Box::pin(async {
             match self.store.list_with_delimiter(None).await {
                 Ok(_) => Ok(()),
-                Err(error) => match state_error("the bucket cannot be listed", &self.bucket, error) {
+                Err(error) => match state_error("the bucket cannot be listed", &self.bucket, &error) {
                     fault if fault.is_missing_bucket() && self.create_bucket => {
                         builder::create_bucket(&self.store, &self.http, &self.bucket, &self.region).await
                     }
@@ -111,7 +111,7 @@ impl StateManager for S3 {
             } else {
                 self.store.put(&path, PutPayload::from_bytes(value)).await.map(drop)
             };
-            put.map_err(|error| state_error("a value cannot be written", &self.bucket, error).into())
+            put.map_err(|error| state_error("a value cannot be written", &self.bucket, &error).into())
         })
     }
 
@@ -124,7 +124,7 @@ impl StateManager for S3 {
             let folder = path::of_request(scope);
             let objects = self.store.list(Some(&folder));
             let objects = objects.map_err(|error| {
-                StateError::from(state_error("what a request stored cannot be listed", &self.bucket, error))
+                StateError::from(state_error("what a request stored cannot be listed", &self.bucket, &error))
             });
             objects
                 .try_for_each_concurrent(REMOVALS_AT_ONCE, |object| async move {
@@ -140,7 +140,7 @@ impl StateManager for S3 {
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<(Bytes, Version)>, StateError>> {
         Box::pin(async move {
-            let fault = |error| StateError::from(state_error("a value cannot be read", &self.bucket, error));
+            let fault = |error| StateError::from(state_error("a value cannot be read", &self.bucket, &error));
             let found = match self.store.get(&path::of(scope, key)).await {
                 Ok(found) => found,
                 Err(error) if is_absent(&error) => return Ok(None),
@@ -171,7 +171,7 @@ impl StateManager for S3 {
                 Ok(put) => Ok(Some(Version::new(put.e_tag.unwrap_or_default()))),
                 Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(None),
                 Err(error) if is_absent(&error) => Ok(None),
-                Err(error) => Err(state_error("a value cannot be written", &self.bucket, error).into()),
+                Err(error) => Err(state_error("a value cannot be written", &self.bucket, &error).into()),
             }
         })
     }
@@ -182,7 +182,7 @@ impl S3 {
         match self.store.delete(path).await {
             Ok(()) => Ok(()),
             Err(error) if is_absent(&error) => Ok(()),
-            Err(error) => Err(state_error("a value cannot be removed", &self.bucket, error).into()),
+            Err(error) => Err(state_error("a value cannot be removed", &self.bucket, &error).into()),
         }
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! This module and nothing else in the crate reads the environment.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use faasflow_core::state::{StateError, StateManager};
+#[cfg(any(feature = "s3", feature = "redis"))]
 use secrecy::SecretString;
 
 use crate::memory::Memory;
@@ -39,11 +40,16 @@ pub(crate) const REDIS_URL: &str = "redis-url";
 ///
 /// If there is none of this name here, or a setting or secret cannot be used: the text names it, its value and what
 /// is accepted.
+#[cfg_attr(
+    not(any(feature = "s3", feature = "redis")),
+    expect(unused_variables, reason = "memory alone has neither settings nor secrets")
+)]
 pub fn open(
     name: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
     secrets: &Path,
 ) -> Result<Arc<dyn StateManager>, StateError> {
+    #[cfg(any(feature = "s3", feature = "redis"))]
     let settings = Settings { lookup, secrets: secrets.to_owned() };
     match name {
         "memory" => Ok(Arc::new(Memory::new())),
@@ -51,7 +57,7 @@ pub fn open(
         "s3" => Ok(Arc::new(crate::S3::from_settings(&settings)?)),
         #[cfg(feature = "redis")]
         "redis" => Ok(Arc::new(crate::Redis::from_settings(&settings)?)),
-        #[cfg(not(all(feature = "s3", feature = "redis")))]
+        #[allow(unreachable_patterns, reason = "which of them are left depends on the features")]
         "s3" | "redis" => Err(StateError::permanent(format!(
             "`state_manager` is `{name}`, and this program was built without it: add the feature `{name}` to its \
              dependency on `faasflow`"
@@ -63,9 +69,10 @@ pub fn open(
 }
 
 /// Where settings and secrets are looked up.
+#[cfg(any(feature = "s3", feature = "redis"))]
 pub(crate) struct Settings<'a> {
     pub(crate) lookup: &'a dyn Fn(&str) -> Option<String>,
-    pub(crate) secrets: PathBuf,
+    pub(crate) secrets: std::path::PathBuf,
 }
 
 #[cfg(any(feature = "s3", feature = "redis"))]
@@ -82,6 +89,7 @@ impl Settings<'_> {
     }
 
     /// A setting that is `true` or `false`.
+    #[cfg(feature = "s3")]
     pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, StateError> {
         match self.text(name).map(|text| text.to_ascii_lowercase()).as_deref() {
             None => Ok(None),

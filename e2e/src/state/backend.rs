@@ -29,6 +29,9 @@ enum Kind {
     Redis,
 }
 
+/// Texts by name.
+type Texts = Vec<(&'static str, String)>;
+
 /// Either state manager.
 pub(crate) enum Manager {
     S3(S3),
@@ -129,7 +132,7 @@ impl Backend {
     }
 
     /// The settings that name this backend, and the secrets, as OpenFaaS would give them.
-    pub(crate) fn settings(&self) -> (Vec<(&'static str, String)>, Vec<(&'static str, String)>) {
+    pub(crate) fn settings(&self) -> (Texts, Texts) {
         match self.kind {
             Kind::Minio => (
                 vec![

@@ -33,16 +33,16 @@ fn names_no_bucket(error: &object_store::Error) -> bool {
     said(error).contains("NoSuchBucket")
 }
 
-pub(super) fn state_error(what: &str, bucket: &str, error: object_store::Error) -> Fault {
-    let missing_bucket = names_no_bucket(&error);
+pub(super) fn state_error(what: &str, bucket: &str, error: &object_store::Error) -> Fault {
+    let missing_bucket = names_no_bucket(error);
     let denied = "access is denied: see that the secrets `s3-access-key` and `s3-secret-key` are right, and that the key \
                   may read, write, list and delete in the bucket";
     let (temporary, why) = if missing_bucket {
         (false, format!("there is no bucket `{bucket}`: create it, or set `s3_create_bucket=true`"))
-    } else if is_transport(&error) {
+    } else if is_transport(error) {
         (true, "the server cannot be reached, or broke off".to_owned())
     } else {
-        match status(&error) {
+        match status(error) {
             Some(401 | 403) => (false, denied.to_owned()),
             Some(507) => (true, "the server has no space left".to_owned()),
             Some(status) => {
@@ -53,7 +53,7 @@ pub(super) fn state_error(what: &str, bucket: &str, error: object_store::Error) 
     };
     let text = format!("{what}: {why}");
     let state_error = if temporary { StateError::temporary(text) } else { StateError::permanent(text) };
-    Fault { error: state_error.with_source(Cause(innermost(&error))), missing_bucket }
+    Fault { error: state_error.with_source(Cause(innermost(error))), missing_bucket }
 }
 
 /// The last of the causes, which is what the server or the connection said; each before it only repeats it.
