@@ -267,7 +267,7 @@ async fn defect_15_a_payload_near_the_queues_limit_passes_and_one_over_it_fails_
     let answer = kit.request(vec![0xff; 256_000]).answer().await;
     assert_eq!((answer.status.as_u16(), answer.outcome()), (500, Some(Outcome::Failure)));
     let reason = answer.json::<serde_json::Value>()["reason"].as_str().unwrap().to_owned();
-    assert!(reason.contains("over the limit of 256000: raise `envelope_limit`"), "{reason}");
+    assert!(reason.contains("over the limit of 256000: ") && reason.contains("raise `envelope_limit`"), "{reason}");
     assert_eq!(kit.calls("b").len(), 1);
 }
 

@@ -238,7 +238,8 @@ async fn a_store_that_cannot_be_reached_answers_503_and_a_permanent_trouble_500(
         }
         Ok(())
     });
-    let kit = kit(flow.on_failure(async |_, failure: Failure| failure.reply("handled"))).start().await;
+    let kit = kit(flow.on_failure(async |_, failure: Failure| failure.reply("handled")));
+    let kit = kit.setting("write_timeout", "2s").start().await;
     let passing = kit.request("read").answer().await;
     assert_eq!((passing.status.as_u16(), passing.header("retry-after")), (503, Some("5")));
     assert_eq!(problem(&passing)["reason"], "the state manager cannot be reached");

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use faasflow::BoxFuture;
-use faasflow::{Scope, StateError, StateManager};
 use faasflow::{Context, Flow, Memory, Outcome, Result};
+use faasflow::{Scope, StateError, StateManager};
 use faasflow_core::envelope::{Carried, Envelope};
 use faasflow_runtime::config::{Config, Found};
 use faasflow_runtime::{FlowFunction, StartError};
@@ -52,7 +52,7 @@ async fn without_a_manager_it_fails_before_anything_is_posted_and_says_what_to_d
     let answer = kit.request(vec![7; 100_000]).answer().await;
     assert_eq!(answer.status, 500);
     let reason = reason(&answer);
-    for part in ["100000 of payload", "limit of 2000", "state manager", "`envelope_limit`"] {
+    for part in ["100000 of them payload", "limit of 2000", "state manager", "`envelope_limit`"] {
         assert!(reason.contains(part), "{part} is not in: {reason}");
     }
     assert!(kit.queued().is_empty() && kit.calls("two").is_empty());
@@ -66,7 +66,7 @@ async fn an_envelope_too_large_without_its_payload_fails_clearly() {
     let answer = kit.request("small").query("q", "x".repeat(3000)).answer().await;
     assert_eq!(answer.status, 500);
     let reason = reason(&answer);
-    assert!(reason.contains("without its payload, over the limit of 2000"), "{reason}");
+    assert!(reason.contains("without payload and state, over the limit of 2000"), "{reason}");
 }
 
 fn start_error(flow: Flow, settings: &[(&str, &str)]) -> String {
@@ -90,9 +90,8 @@ fn memory_is_refused_where_other_instances_would_not_see_it() {
     assert!(error.contains("There is no default key"), "it gets as far as the key: {error}");
 }
 
-/// The original put the data into the message once more.
 #[test]
-fn defect_18_intermediate_storage_without_a_manager_is_refused() {
+fn intermediate_storage_without_a_manager_is_refused() {
     let error = start_error(two_phases().build().unwrap(), &[("intermediate_storage", "true")]);
     assert!(error.contains("`intermediate_storage` is `true`") && error.contains("`state_manager`"), "{error}");
 }

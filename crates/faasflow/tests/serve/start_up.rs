@@ -131,7 +131,7 @@ fn defect_05_verifying_requests_without_signing_is_refused() {
 }
 
 fn defect_18_intermediate_storage_without_a_place_for_it_is_refused() {
-    let said = refused(&Program::of("hello").with("intermediate_storage", "true"));
+    let said = refused(&Program::of("two-phases").with("intermediate_storage", "true"));
     assert!(said.contains("intermediate_storage"), "{said}");
 }
 
