@@ -13,6 +13,7 @@ mod faults;
 mod flows;
 mod large;
 mod photos;
+mod tls;
 
 use backend::Backend;
 
@@ -35,6 +36,7 @@ pub(crate) async fn run(suite: Suite) -> Result<(), String> {
         large::run(&suite, backend).await;
         photos::run(&suite, backend).await;
     }
+    tls::run(&suite, &minio, &redis, folder.path()).await;
     faults::full_disk(&suite, &minio, folder.path()).await;
     for backend in backends {
         backend.stop().await?;

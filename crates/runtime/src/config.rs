@@ -64,6 +64,8 @@ pub struct Config {
     pub port: u16,
     /// Where secrets are mounted.
     pub secret_mount_path: PathBuf,
+    /// A file with the certificates of authorities to trust besides the public ones, in PEM.
+    pub authorities: Option<PathBuf>,
     /// Which log lines are written, in the syntax of `RUST_LOG`.
     pub log_filter: String,
     /// Whether one process executes all phases of all requests, as under `faasflow up`, which sets it.
@@ -93,7 +95,7 @@ pub struct Found {
 }
 
 /// Name, default and meaning of every setting.
-const SETTINGS: [(&str, &str, &str); 20] = [
+const SETTINGS: [(&str, &str, &str); 21] = [
     ("workflow_name", "", "name under which the flow function is deployed (default: OPENFAAS_NAME)"),
     ("gateway", "gateway:8080", "address of the gateway; scheme optional, https supported"),
     ("enable_hmac", "true", "sign and verify envelopes"),
@@ -113,6 +115,7 @@ const SETTINGS: [(&str, &str, &str); 20] = [
     ("host", "0.0.0.0", "address to listen on"),
     ("port", "8080", "port to listen on"),
     ("secret_mount_path", SECRETS, "where secrets are mounted"),
+    ("SSL_CERT_FILE", "", "certificates of authorities to trust besides the public ones, in PEM"),
     ("RUST_LOG", "", "which log lines are written (default: info, or debug with write_debug)"),
 ];
 
@@ -163,6 +166,7 @@ impl Config {
             host: read.text("host").unwrap_or_else(|| "0.0.0.0".to_owned()),
             port: read.parsed("port", "8080", parse::port).unwrap_or_default(),
             secret_mount_path: read.text("secret_mount_path").unwrap_or_else(|| SECRETS.to_owned()).into(),
+            authorities: read.text("SSL_CERT_FILE").map(PathBuf::from),
             log_filter: read.text("RUST_LOG").unwrap_or_default(),
             single_process: read.parsed(SINGLE_PROCESS, "false", parse::boolean).unwrap_or(false),
         };

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use crate::config::{ConfigError, KeyError};
 use crate::log::FilterError;
 
@@ -38,6 +40,14 @@ pub enum StartError {
     /// The settings name a state manager that cannot be used.
     #[error("the state manager cannot be used")]
     StateManager(#[source] faasflow_core::state::StateError),
+    /// The certificates of authorities cannot be read.
+    #[error("`SSL_CERT_FILE` names {}, which cannot be used: give the path of certificates in PEM, or leave it unset", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The process was given an argument that it does not know.
     #[error("`{0}` is no command of a flow function: without one it serves, with `describe` it prints its definition")]
     Argument(String),

@@ -53,7 +53,18 @@ impl FlowFunction {
     ///
     /// If signing is on and there is no key for a flow that needs one, or a setting asks for what is not there.
     pub fn new(flow: Flow, config: Config) -> Result<FlowFunction, StartError> {
-        let client = HttpClient::new(Duration::from_secs(5).min(config.write_timeout));
+        let connect_timeout = Duration::from_secs(5).min(config.write_timeout);
+        let client = match &config.authorities {
+            None => HttpClient::new(connect_timeout),
+            Some(path) => {
+                let fault = |source: Box<dyn std::error::Error + Send + Sync>| StartError::Authorities {
+                    path: path.clone(),
+                    source,
+                };
+                let pem = std::fs::read(path).map_err(|error| fault(error.into()))?;
+                HttpClient::with_authorities(connect_timeout, &pem).map_err(|error| fault(error.into()))?
+            }
+        };
         let forwarder = GatewayForwarder::new(client.clone(), config.gateway.clone(), Duration::from_secs(10));
         FlowFunction::with_forwarder(flow, config, client, Arc::new(forwarder))
     }
@@ -158,12 +169,12 @@ async fn receive(State(function): State<FlowFunction>, request: Request) -> Resp
             let status = match &error {
                 ReadBodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-                ReadBodyError::Broken(_) => StatusCode::BAD_REQUEST,
+                _ => StatusCode::BAD_REQUEST,
             };
             let reason = match &error {
                 ReadBodyError::TooLarge { .. } => format!("{error}; the setting is `max_body`"),
                 ReadBodyError::TooSlow(_) => format!("{error}; the setting is `read_timeout`"),
-                ReadBodyError::Broken(_) => error.to_string(),
+                _ => error.to_string(),
             };
             RequestLog::new(id.clone(), false).warn(format_args!("Refused with {status}: {reason}"));
             return respond(Conclusion::Refused(status, reason), &id, false, None);

@@ -1,7 +1,6 @@
 //! The flow function: receives a request or an envelope, executes one phase, responds or forwards.
 
 pub mod config;
-pub mod http;
 pub mod log;
 
 mod caller;
@@ -19,6 +18,7 @@ mod serve;
 
 pub use config::Config;
 pub use error::StartError;
+pub use faasflow_http as http;
 pub use forward::{Forward, ForwardError, Forwarder};
 pub use function::FlowFunction;
 pub use serve::{OpenState, serve};

@@ -99,6 +99,15 @@ impl Settings<'_> {
         }
     }
 
+    /// The certificates in the file that `SSL_CERT_FILE` names.
+    pub(crate) fn authorities(&self) -> Result<Option<Vec<u8>>, StateError> {
+        let Some(path) = self.text("SSL_CERT_FILE") else { return Ok(None) };
+        let fault = |error: std::io::Error| {
+            StateError::permanent(format!("`SSL_CERT_FILE` is `{path}`, which cannot be read")).with_source(error)
+        };
+        std::fs::read(&path).map(Some).map_err(fault)
+    }
+
     /// The text of a secret; `None` if there is none of this name.
     pub(crate) fn secret(&self, name: &str) -> Result<Option<SecretString>, StateError> {
         let path = self.secrets.join(name);

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
+use super::tls::Certificate;
 use crate::server::{Recipe, Server, free_port};
 
 const USER: &str = "e2e-access-key";
@@ -20,6 +21,8 @@ const BUCKET: &str = "faasflow-e2e";
 pub(crate) struct Backend {
     kind: Kind,
     port: u16,
+    /// What it proves itself with, where it speaks TLS.
+    certificate: Option<Certificate>,
     server: Mutex<Server>,
 }
 
@@ -41,31 +44,69 @@ pub(crate) enum Manager {
 impl Backend {
     /// MinIO with its data in a folder, or in another place if one is given.
     pub(crate) async fn minio(program: &Path, folder: &Path, data: Option<PathBuf>) -> Result<Backend, String> {
-        std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        Backend::minio_with(program, folder, data, None).await
+    }
+
+    /// MinIO that speaks TLS where a certificate is given.
+    pub(crate) async fn minio_with(
+        program: &Path,
+        folder: &Path,
+        data: Option<PathBuf>,
+        certificate: Option<Certificate>,
+    ) -> Result<Backend, String> {
+        let certificates = folder.join("certificates");
+        std::fs::create_dir_all(&certificates).map_err(|error| error.to_string())?;
         let (port, console) = (free_port()?, free_port()?);
         let data = data.unwrap_or_else(|| folder.join("data"));
+        if let Some(certificate) = &certificate {
+            certificate.write(&certificates.join("public.crt"), &certificates.join("private.key"))?;
+        }
         let words = ["server", &data.to_string_lossy(), "--address", &format!("127.0.0.1:{port}")].map(str::to_owned);
         let console = ["--console-address".to_owned(), format!("127.0.0.1:{console}")];
+        let certificates = ["--certs-dir".to_owned(), certificates.to_string_lossy().into_owned()];
         let variables = [("MINIO_ROOT_USER", USER), ("MINIO_ROOT_PASSWORD", PASSWORD), ("MINIO_BROWSER", "off")];
         let recipe = Recipe {
             program: program.to_owned(),
-            arguments: words.into_iter().chain(console).collect(),
+            arguments: words.into_iter().chain(console).chain(certificates).collect(),
             environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             port,
             log: folder.join("log"),
         };
-        let backend = Backend { kind: Kind::Minio, port, server: Mutex::new(Server::start(recipe).await?) };
+        let backend =
+            Backend { kind: Kind::Minio, port, certificate, server: Mutex::new(Server::start(recipe).await?) };
         backend.until_well().await?;
         Ok(backend)
     }
 
     /// Redis, which writes every command to its disk.
     pub(crate) async fn redis(program: &Path, folder: &Path) -> Result<Backend, String> {
+        Backend::redis_with(program, folder, None).await
+    }
+
+    /// Redis that speaks TLS where a certificate is given.
+    pub(crate) async fn redis_with(
+        program: &Path,
+        folder: &Path,
+        certificate: Option<Certificate>,
+    ) -> Result<Backend, String> {
         std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
         let port = free_port()?;
         let folder_text = folder.to_string_lossy();
+        let tls = match &certificate {
+            None => vec![("--port", port.to_string())],
+            Some(certificate) => {
+                let (public, private) = (folder.join("public.crt"), folder.join("private.key"));
+                certificate.write(&public, &private)?;
+                vec![
+                    ("--port", "0".to_owned()),
+                    ("--tls-port", port.to_string()),
+                    ("--tls-cert-file", public.to_string_lossy().into_owned()),
+                    ("--tls-key-file", private.to_string_lossy().into_owned()),
+                    ("--tls-auth-clients", "no".to_owned()),
+                ]
+            }
+        };
         let words = [
-            ("--port", port.to_string()),
             ("--bind", "127.0.0.1".to_owned()),
             ("--dir", folder_text.into_owned()),
             ("--appendonly", "yes".to_owned()),
@@ -76,12 +117,13 @@ impl Backend {
         ];
         let recipe = Recipe {
             program: program.to_owned(),
-            arguments: words.into_iter().flat_map(|(word, value)| [word.to_owned(), value]).collect(),
+            arguments: words.into_iter().chain(tls).flat_map(|(word, value)| [word.to_owned(), value]).collect(),
             environment: Vec::new(),
             port,
             log: folder.join("log"),
         };
-        let backend = Backend { kind: Kind::Redis, port, server: Mutex::new(Server::start(recipe).await?) };
+        let backend =
+            Backend { kind: Kind::Redis, port, certificate, server: Mutex::new(Server::start(recipe).await?) };
         backend.until_well().await?;
         Ok(backend)
     }
@@ -116,17 +158,41 @@ impl Backend {
 
     /// A manager with another password or bucket than the right ones.
     pub(crate) fn manager_with(&self, password: &str, bucket: &str, create_bucket: bool) -> Manager {
+        let authorities = self.certificate.as_ref().map(|certificate| certificate.authority.clone());
+        self.manager_trusting(authorities, password, bucket, create_bucket)
+    }
+
+    /// A manager that does not trust the server's certificate.
+    pub(crate) fn distrustful_manager(&self) -> Manager {
+        self.manager_trusting(None, PASSWORD, BUCKET, false)
+    }
+
+    fn manager_trusting(
+        &self,
+        authorities: Option<String>,
+        password: &str,
+        bucket: &str,
+        create_bucket: bool,
+    ) -> Manager {
         match self.kind {
             Kind::Minio => {
-                let builder = S3::builder(bucket)
-                    .endpoint(format!("http://127.0.0.1:{}", self.port))
+                let scheme = if self.certificate.is_some() { "https" } else { "http" };
+                let mut builder = S3::builder(bucket)
+                    .endpoint(format!("{scheme}://127.0.0.1:{}", self.port))
                     .credentials(USER, password)
                     .create_bucket(create_bucket);
+                if let Some(pem) = authorities {
+                    builder = builder.authorities(pem);
+                }
                 Manager::S3(builder.build().expect("the bucket's description fits together"))
             }
             Kind::Redis => {
-                let url = format!("redis://:{password}@127.0.0.1:{}/0", self.port);
-                Manager::Redis(Redis::builder(url).build().expect("the address is one"))
+                let scheme = if self.certificate.is_some() { "rediss" } else { "redis" };
+                let mut builder = Redis::builder(format!("{scheme}://:{password}@127.0.0.1:{}/0", self.port));
+                if let Some(pem) = authorities {
+                    builder = builder.authorities(pem);
+                }
+                Manager::Redis(builder.build().expect("the address is one"))
             }
         }
     }

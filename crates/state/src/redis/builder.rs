@@ -6,7 +6,7 @@ use std::time::Duration;
 use faasflow_core::duration;
 use faasflow_core::state::StateError;
 use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionInfo, IntoConnectionInfo as _};
+use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, TlsCertificates};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Redis;
@@ -25,17 +25,25 @@ pub struct RedisBuilder {
     /// It may hold a password.
     url: SecretString,
     time_to_live: Duration,
+    authorities: Option<Vec<u8>>,
 }
 
 impl RedisBuilder {
     pub(super) fn new(url: String) -> RedisBuilder {
-        RedisBuilder { url: url.into(), time_to_live: TIME_TO_LIVE }
+        RedisBuilder { url: url.into(), time_to_live: TIME_TO_LIVE, authorities: None }
     }
 
     /// How long what a request has stored is kept after its last write; seven days unless said. Longer than any request
     /// takes.
     pub fn time_to_live(mut self, time_to_live: Duration) -> RedisBuilder {
         self.time_to_live = time_to_live;
+        self
+    }
+
+    /// Certificates of authorities to trust, in PEM, rather than the public ones, for a server with a certificate of
+    /// your own.
+    pub fn authorities(mut self, pem: impl Into<Vec<u8>>) -> RedisBuilder {
+        self.authorities = Some(pem.into());
         self
     }
 
@@ -53,7 +61,14 @@ impl RedisBuilder {
             StateError::permanent(text).with_source(error)
         };
         let info = self.url.expose_secret().into_connection_info().map_err(fault)?;
-        let client = Client::open(with_tcp(info)).map_err(fault)?;
+        let info = with_tcp(info);
+        let client = match self.authorities {
+            Some(pem) if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) => {
+                Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert: Some(pem) })
+            }
+            _ => Client::open(info),
+        };
+        let client = client.map_err(fault)?;
         Ok(Redis { client, connection: Arc::default(), time_to_live: self.time_to_live })
     }
 }
@@ -74,6 +89,9 @@ impl Redis {
         };
         let url = if url.contains("://") { url } else { format!("redis://{url}") };
         let mut builder = Redis::builder(url);
+        if let Some(pem) = settings.authorities()? {
+            builder = builder.authorities(pem);
+        }
         if let Some(text) = settings.text("redis_ttl") {
             let time_to_live = duration::parse(&text).map_err(|_| {
                 let accepted = "write a duration such as `168h` or `30m`, or seconds alone";

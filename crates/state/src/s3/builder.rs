@@ -29,6 +29,7 @@ pub struct S3Builder {
     region: String,
     path_style: Option<bool>,
     create_bucket: bool,
+    authorities: Option<Vec<u8>>,
 }
 
 impl S3Builder {
@@ -40,6 +41,7 @@ impl S3Builder {
             region: REGION.to_owned(),
             path_style: None,
             create_bucket: false,
+            authorities: None,
         }
     }
 
@@ -74,15 +76,21 @@ impl S3Builder {
         self
     }
 
+    /// Certificates of authorities to trust besides the public ones, in PEM, for a server with a certificate of your own.
+    pub fn authorities(mut self, pem: impl Into<Vec<u8>>) -> S3Builder {
+        self.authorities = Some(pem.into());
+        self
+    }
+
     /// Checks what was said. Nothing is connected to yet.
     ///
     /// # Errors
     ///
     /// If the endpoint is no URL, or what was said does not fit together.
     pub fn build(self) -> Result<S3, StateError> {
-        let S3Builder { aws, bucket, endpoint, region, path_style, create_bucket } = self;
+        let S3Builder { aws, bucket, endpoint, region, path_style, create_bucket, authorities } = self;
         let path_style = path_style.unwrap_or(endpoint.is_some());
-        let http = Http::new();
+        let http = Http::new(authorities.as_deref())?;
         let mut aws = aws
             .with_bucket_name(&bucket)
             .with_region(&region)
@@ -130,6 +138,9 @@ impl S3 {
         }
         if let Some(path_style) = settings.boolean("s3_path_style")? {
             builder = builder.path_style(path_style);
+        }
+        if let Some(pem) = settings.authorities()? {
+            builder = builder.authorities(pem);
         }
         builder = builder.create_bucket(settings.boolean("s3_create_bucket")?.unwrap_or(false));
         match (settings.secret(S3_ACCESS_KEY)?, settings.secret(S3_SECRET_KEY)?) {

@@ -1,15 +1,14 @@
-//! The HTTP client that talks to S3: the same hyper and rustls that flows call functions with.
+//! The HTTP client that talks to S3: the one that flows call functions with.
 
 use std::time::Duration;
 
+use axum::body::Body;
+use faasflow_core::state::StateError;
+use faasflow_http::HttpClient;
 use http_body_util::BodyExt as _;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody,
+    HttpClient as StoreClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
     HttpService,
 };
 
@@ -17,32 +16,24 @@ use object_store::client::{
 const CONNECT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
-pub(super) struct Http(Client<HttpsConnector<TcpConnector>, HttpRequestBody>);
+pub(super) struct Http(HttpClient);
 
 impl Http {
-    pub(super) fn new() -> Http {
-        let mut tcp = TcpConnector::new();
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT));
-        tcp.enforce_http(false);
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        Http(
-            Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(Duration::from_secs(30))
-                .build(connector),
-        )
+    /// A client that trusts these authorities besides the public ones.
+    pub(super) fn new(authorities: Option<&[u8]>) -> Result<Http, StateError> {
+        let client = match authorities {
+            None => HttpClient::new(CONNECT),
+            Some(pem) => HttpClient::with_authorities(CONNECT, pem)
+                .map_err(|error| StateError::permanent("the S3 server's authorities").with_source(error))?,
+        };
+        Ok(Http(client))
     }
 }
 
 #[async_trait::async_trait]
 impl HttpService for Http {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let response = self.0.request(request).await.map_err(|error| {
+        let response = self.0.send(request.map(Body::new)).await.map_err(|error| {
             let kind = if error.is_connect() { HttpErrorKind::Connect } else { HttpErrorKind::Request };
             HttpError::new(kind, error)
         })?;
@@ -53,7 +44,7 @@ impl HttpService for Http {
 }
 
 impl HttpConnector for Http {
-    fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(self.clone()))
+    fn connect(&self, _: &ClientOptions) -> object_store::Result<StoreClient> {
+        Ok(StoreClient::new(self.clone()))
     }
 }

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -7,6 +8,9 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 
 /// The one HTTP client of the process: keeps connections, speaks HTTP/1.1 over TCP and TLS, follows no
 /// redirects (a function's 302 is its answer) and reads no proxy from the environment.
@@ -18,16 +22,45 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
-    /// A client whose connections are given up when they cannot be made within `connect_timeout`.
+    /// A client whose connections are given up when they cannot be made within `connect_timeout`. It trusts the
+    /// certificate authorities that browsers do.
     #[must_use]
     pub fn new(connect_timeout: Duration) -> HttpClient {
+        HttpClient::of(connect_timeout, public_authorities())
+    }
+
+    /// The same, which trusts more authorities: their certificates, one after the other in PEM.
+    ///
+    /// # Errors
+    ///
+    /// If there is none in the text, or one cannot be read.
+    pub fn with_authorities(connect_timeout: Duration, pem: &[u8]) -> Result<HttpClient, BadAuthorities> {
+        let mut authorities = public_authorities();
+        let mut count = 0;
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| BadAuthorities(error.to_string()))?;
+            authorities.add(certificate).map_err(|error| BadAuthorities(error.to_string()))?;
+            count += 1;
+        }
+        if count == 0 {
+            return Err(BadAuthorities("there is no certificate in it".to_owned()));
+        }
+        Ok(HttpClient::of(connect_timeout, authorities))
+    }
+
+    fn of(connect_timeout: Duration, authorities: RootCertStore) -> HttpClient {
         let mut tcp = HttpConnector::new();
         // Small requests must not wait for the acknowledgement of the one before.
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(connect_timeout));
         tcp.enforce_http(false);
+        let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has the versions that are enabled")
+            .with_root_certificates(authorities)
+            .with_no_client_auth();
         let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_webpki_roots()
+            .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
@@ -49,6 +82,15 @@ impl HttpClient {
         self.inner.request(request).await.map_err(HttpError)
     }
 }
+
+fn public_authorities() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
+/// Certificates of authorities that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the certificates cannot be used: {0}")]
+pub struct BadAuthorities(String);
 
 /// A request that got no response. Its text names no URL, so no secret in one.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! HTTP as both ends of Faasflow speak it: one client, one server, one way to read a body.
 //!
-//! The flow function and the local gateway share these, so that `TCP_NODELAY`, timeouts, limits and the
-//! graceful stop are decided once.
+//! The flow function, the state managers and the local gateway share these, so that `TCP_NODELAY`, TLS, timeouts,
+//! limits and the graceful stop are decided once.
 
 mod body;
 mod client;
@@ -10,10 +10,10 @@ mod stall;
 
 use std::time::{Duration, SystemTime};
 
-use ::http::{HeaderMap, header};
+use http::{HeaderMap, header};
 
 pub use body::{ReadBodyError, body_of_parts, read_body};
-pub use client::{HttpClient, HttpError};
+pub use client::{BadAuthorities, HttpClient, HttpError};
 pub use server::{Peer, ServerOptions, serve};
 
 /// How long a `Retry-After` header asks to wait, given in seconds or as a date (RFC 9110, 10.2.3); `None` if there
