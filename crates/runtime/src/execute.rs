@@ -10,6 +10,7 @@ use faasflow_core::handler::BoxFuture;
 use faasflow_core::{Action, CallResponse, Context, Error, Failure, Payload, RequestOptions, Resolution, Result, Step};
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::caller::{Caller, StepRef};
 use crate::deadline::Deadline;
@@ -32,6 +33,7 @@ pub(crate) struct Execution<'a> {
     pub(crate) context: &'a Context,
     pub(crate) deadline: &'a Deadline,
     pub(crate) log: &'a RequestLog,
+    pub(crate) tasks: &'a TaskTracker,
 }
 
 impl Execution<'_> {
@@ -52,7 +54,7 @@ impl Execution<'_> {
         let output = match step.action() {
             Action::Modify(modifier) => {
                 let running = modifier.run(self.context.clone(), payload.clone());
-                handled(self.deadline.steps(), self.deadline, running).await
+                self.handled(self.deadline.steps(), running).await
             }
             Action::Call(call) => {
                 let step = StepRef { context: self.context, number, name: step.name() };
@@ -97,7 +99,7 @@ impl Execution<'_> {
         match options.on_response() {
             Some(read) => {
                 let reading = read(self.context.clone(), response);
-                handled(self.deadline.steps(), self.deadline, reading).await
+                self.handled(self.deadline.steps(), reading).await
             }
             None if response.status().is_success() => Ok(response.into_payload()),
             None => Err(FailureKind::Response(Box::new(response))),
@@ -125,7 +127,7 @@ impl Execution<'_> {
 
     /// Runs a failure handler. One that fails itself decides nothing, and the log says so.
     pub(crate) async fn ask(&self, handling: BoxFuture<'static, Result<Resolution>>) -> Option<Resolution> {
-        match handled(self.deadline.ending(), self.deadline, handling).await {
+        match self.handled(self.deadline.ending(), handling).await {
             Ok(resolution) => Some(resolution),
             Err(kind) => {
                 self.log.error(format_args!("The failure handler failed itself: {}", internal(&kind)));
@@ -133,18 +135,32 @@ impl Execution<'_> {
             }
         }
     }
-}
 
-/// Runs user code to its end, its error, its panic or the deadline.
-pub(crate) async fn handled<T>(
-    until: Instant,
-    deadline: &Deadline,
-    running: impl Future<Output = Result<T>>,
-) -> Result<T, FailureKind> {
-    let running = async { running.await.map_err(|error| FailureKind::Handler(Arc::new(error))) };
-    match tokio::time::timeout_at(until, caught(running)).await {
-        Ok(output) => output,
-        Err(_) => Err(FailureKind::Deadline(deadline.allowed())),
+    /// Runs user code to its end, its error, its panic or the deadline.
+    pub(crate) async fn handled<T>(
+        &self,
+        until: Instant,
+        running: impl Future<Output = Result<T>>,
+    ) -> Result<T, FailureKind> {
+        let mut running = std::pin::pin!(running);
+        let running = std::future::poll_fn(|context| {
+            self.wake_another_thread();
+            running.as_mut().poll(context)
+        });
+        let running = async { running.await.map_err(|error| FailureKind::Handler(Arc::new(error))) };
+        match tokio::time::timeout_at(until, caught(running)).await {
+            Ok(output) => output,
+            Err(_) => Err(FailureKind::Deadline(self.deadline.allowed())),
+        }
+    }
+
+    /// User code may block its thread, as computing on a large picture does. If that is the thread which watches the
+    /// sockets and the time, nobody would until it is done, however many others have nothing to do: tokio wakes another
+    /// only for work that this one has no place for. The first task takes that place, the second is such work, and
+    /// who has done it watches.
+    fn wake_another_thread(&self) {
+        self.tasks.spawn(async {});
+        self.tasks.spawn(async {});
     }
 }
 

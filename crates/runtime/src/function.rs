@@ -23,7 +23,7 @@ use crate::caller::Caller;
 use crate::config::{Config, show};
 use crate::deadline::Deadline;
 use crate::error::StartError;
-use crate::execute::{Executed, Execution, handled, internal};
+use crate::execute::{Executed, Execution, internal};
 use crate::forward::{Forwarder, GatewayForwarder};
 use crate::http::{HttpClient, ReadBodyError, ServerOptions, read_body};
 use crate::log::RequestLog;
@@ -240,7 +240,7 @@ impl Inner {
             return Conclusion::Refused(StatusCode::BAD_REQUEST, format!("the flow has no phase {phase}"));
         };
         let last_step = range.end;
-        let execution = Execution { caller: &self.caller, context: &context, deadline, log };
+        let execution = Execution { caller: &self.caller, context: &context, deadline, log, tasks: &self.tasks };
         let payload = match self.take(payload, &info, manager.as_deref(), log).await {
             Ok(payload) => payload,
             Err(Absent::Concluded(conclusion)) => return conclusion,
@@ -306,7 +306,7 @@ impl Inner {
 
     /// The end of a request: the report that its caller asked for, `finally`, the removal of its state.
     async fn end(&self, execution: &Execution<'_>, outcome: Outcome, payload: Payload) -> Conclusion {
-        let Execution { caller, context, deadline, log } = *execution;
+        let Execution { caller, context, deadline, log, .. } = *execution;
         if let Some(url) = &context.request().callback_url {
             match caller.report(url, context, outcome, &payload, &deadline.for_ending(), log).await {
                 Ok(response) if response.status().is_success() => log.info(format_args!("Reported the {outcome}")),
@@ -321,14 +321,14 @@ impl Inner {
             log.info(format_args!("Executing finally"));
             let context = self.at_the_end(execution).with_outcome(outcome);
             let running = finaliser(context, outcome);
-            if let Err(kind) = handled(deadline.ending(), deadline, running).await {
+            if let Err(kind) = execution.handled(deadline.ending(), running).await {
                 log.error(format_args!("finally failed: {}", internal(&kind)));
             }
         }
         if let Some(manager) = self.patient(deadline.state_in_ending()).filter(|_| !self.config.keep_state) {
             let scope = context.request().scope();
             let removing = async { Ok(manager.remove_request(&scope).await?) };
-            if let Err(kind) = handled(deadline.ending(), deadline, removing).await {
+            if let Err(kind) = execution.handled(deadline.ending(), removing).await {
                 log.error(format_args!("The state of the request was not removed: {}", internal(&kind)));
             }
         }

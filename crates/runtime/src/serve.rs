@@ -51,7 +51,10 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
     }
     let config = Config::from_env()?;
     crate::log::start(&config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(StartError::System)?;
+    // With one or two processors too, code of the flow that blocks leaves threads for the others.
+    let threads = std::thread::available_parallelism().map_or(4, |count| count.get().max(4));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = runtime.map_err(StartError::System)?;
     let (stop, _running) = stop_signal(config.write_timeout).map_err(StartError::System)?;
     let served = runtime.block_on(async {
         let flow = with_state(flow, &config, open_state)?;
