@@ -1,13 +1,14 @@
 //! How requests end: once, whatever happens on the way.
 
 use std::future::{Ready, ready};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use faasflow::bytes::Bytes;
 use faasflow::{
-    Call, Context, Error, Failure, Flow, FlowBuilder, FromContext, Json, Memory, Outcome, Resolution, Result,
-    StatusCode,
+    BoxFuture, Call, Context, Error, Failure, Flow, FlowBuilder, FromContext, Json, Memory, Outcome, Resolution,
+    Result, Scope, StateError, StateManager, StatusCode,
 };
 use faasflow_testkit::{Fake, Running, TestKit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -192,6 +193,60 @@ async fn the_state_kept_by_a_manager_goes_with_its_request_however_that_ends() {
         kit.release_queue();
         until(|| memory.request_count() == 0).await;
     }
+}
+
+/// A store that cannot be reached the first few times.
+struct Flaky {
+    memory: Memory,
+    failures: AtomicUsize,
+}
+
+impl StateManager for Flaky {
+    fn name(&self) -> &str {
+        "flaky"
+    }
+
+    fn get<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>> {
+        let fails = self.failures.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
+        match fails {
+            true => Box::pin(async { Err(StateError::temporary("not now")) }),
+            false => self.memory.get(scope, key),
+        }
+    }
+
+    fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
+        self.memory.set(scope, key, value)
+    }
+
+    fn remove<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
+        self.memory.remove(scope, key)
+    }
+
+    fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
+        self.memory.remove_request(scope)
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_for_a_while_only_delays_the_end() {
+    let ends = Ends::default();
+    let flow = Flow::builder()
+        .state(Flaky { memory: Memory::new(), failures: AtomicUsize::new(3) })
+        .modify(async |context: Context, text: String| {
+            context.set("kept", &text).await?;
+            Ok("")
+        })
+        .apply("a")
+        .apply("b")
+        .modify(async |context: Context, _: ()| {
+            let kept: Option<String> = context.get("kept").await?;
+            kept.ok_or_else(|| Error::msg("it is gone"))
+        })
+        .on_failure(async |_, failure: Failure| failure.recover("the handler is not asked"));
+    let kit = kit(ends.of(flow)).start().await;
+    assert_eq!(kit.request("payload").send().await.text(), "payload");
+    assert_eq!(kit.until_delivered(4).await, [503, 503, 503, 200]);
+    assert_eq!(ends.so_far(), [Outcome::Success]);
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ tests![
     defect_05_verifying_requests_without_signing_is_refused,
     defect_18_intermediate_storage_without_a_place_for_it_is_refused,
     a_flow_of_one_phase_starts_without_a_key_and_says_so_when_signing_is_off,
+    tracing_that_is_asked_for_and_not_there_is_said,
     a_port_that_is_taken_is_named,
     a_log_filter_that_cannot_be_read_is_named,
 ];
@@ -141,6 +142,12 @@ fn a_flow_of_one_phase_starts_without_a_key_and_says_so_when_signing_is_off() {
     assert!(off.lines()[0].ends_with(expected), "{:?}", off.lines());
     let on = Program::of("hello").with("secret_mount_path", "/nowhere").start();
     assert_eq!(on.request("POST /", "you").1, "Hello, you!");
+}
+
+fn tracing_that_is_asked_for_and_not_there_is_said() {
+    let program = Program::of("hello").with("enable_tracing", "true").start();
+    assert!(program.lines()[0].starts_with("WARN `enable_tracing` is `true`, and"), "{:?}", program.lines());
+    assert_eq!(program.request("POST /", "you").1, "Hello, you!", "it fails no request");
 }
 
 fn a_port_that_is_taken_is_named() {
