@@ -66,8 +66,9 @@ impl HttpClient {
             .wrap_connector(tcp);
         let inner = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            // Below the idle timeouts usual for servers, so that a kept connection is seldom a dead one.
-            .pool_idle_timeout(Duration::from_secs(30))
+            // Below the idle timeouts usual for servers, so that a kept connection is seldom one that the peer is about
+            // to close: Node and uvicorn do after 5 seconds, our own server after `read_timeout`, 10 unless set.
+            .pool_idle_timeout(Duration::from_secs(4))
             .build(connector);
         HttpClient { inner }
     }
