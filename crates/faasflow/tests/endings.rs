@@ -12,6 +12,7 @@ use faasflow::{
 };
 use faasflow_testkit::{Fake, Running, TestKit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 fn kit(flow: FlowBuilder) -> TestKit {
     let kit = TestKit::new(flow.build().unwrap()).function("broken", Fake::failing(500));
@@ -347,11 +348,39 @@ async fn a_later_phase_that_cannot_be_forwarded_is_delivered_again() {
     assert_eq!(ends.until(1).await, [Outcome::Success]);
 }
 
+fn address(kit: &Running) -> String {
+    kit.flow_url().replace("http://", "").replace('/', "")
+}
+
+/// Sends a request named `id` whose answer is not waited for.
+async fn begin(kit: &Running) -> TcpStream {
+    let mut client = TcpStream::connect(address(kit)).await.unwrap();
+    let head = "POST / HTTP/1.1\r\nhost: x\r\nx-faasflow-request-id: id\r\ncontent-length: 2\r\n\r\n";
+    client.write_all(format!("{head}hi").as_bytes()).await.unwrap();
+    client
+}
+
+#[tokio::test]
+async fn a_crash_in_the_first_phase_shows_to_the_caller_who_can_send_the_same_request_again() {
+    let ends = Ends::default();
+    let kit = kit(ends.of(Flow::builder().apply("a").apply("b"))).start().await;
+    kit.crash_at("a");
+    let mut client = begin(&kit).await;
+    let mut answer = Vec::new();
+    let _ =
+        tokio::time::timeout(Duration::from_secs(30), client.read_to_end(&mut answer)).await.expect("it is cut off");
+    assert!(answer.is_empty());
+    until(|| std::net::TcpStream::connect(address(&kit)).is_ok()).await;
+    let end = kit.request("hi").header("x-faasflow-request-id", "id").send().await;
+    assert_eq!((end.status, end.text().as_str()), (StatusCode::ACCEPTED, "hi"));
+    assert_eq!(ends.until(1).await, [Outcome::Success]);
+    let keys: Vec<_> = kit.calls("a").iter().map(|call| call.headers["idempotency-key"].clone()).collect();
+    assert!(keys.len() == 2 && keys[0] == keys[1], "{keys:?}");
+}
+
 /// Sends a request and goes away as soon as `function` is called.
 async fn go_away_at(kit: &Running, function: &str) {
-    let address = kit.flow_url().replace("http://", "").replace('/', "");
-    let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
-    client.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi").await.unwrap();
+    let mut client = begin(kit).await;
     kit.until_called(function, 1).await;
     let nothing_yet = tokio::time::timeout(Duration::from_millis(1), client.read_u8()).await;
     assert!(nothing_yet.is_err());

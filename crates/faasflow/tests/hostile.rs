@@ -216,6 +216,18 @@ async fn a_declared_length_over_the_limit_is_refused_before_anything_is_read() {
     let mut client = Raw::connect(&kit).await;
     client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 67108865\r\n\r\n").await;
     assert!(client.rest().await.starts_with("HTTP/1.1 413 "));
+    // Nor is it asked for.
+    let mut polite = Raw::connect(&kit).await;
+    let head = "POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\nconnection: close\r\ncontent-length: ";
+    polite.send(format!("{head}67108865\r\n\r\n")).await;
+    assert!(polite.rest().await.starts_with("HTTP/1.1 413 "));
+    let mut polite = Raw::connect(&kit).await;
+    polite.send(format!("{head}4\r\n\r\n")).await;
+    let mut asked = [0; 12];
+    tokio::io::AsyncReadExt::read_exact(&mut polite.0, &mut asked).await.unwrap();
+    assert_eq!(&asked, b"HTTP/1.1 100");
+    polite.send("four").await;
+    assert!(polite.rest().await.ends_with("4 bytes"));
 }
 
 #[tokio::test]
