@@ -102,7 +102,7 @@ pub(crate) struct New {
 #[derive(Args, Debug)]
 pub(crate) struct Gateway {
     /// The gateway; without it, the one that the variable OPENFAAS_URL names
-    #[arg(long, short, default_value_t = crate::environment::gateway(), value_name = "URL")]
+    #[arg(long, short, global = true, default_value_t = crate::environment::gateway(), value_name = "URL")]
     pub(crate) gateway: String,
 }
 

@@ -15,8 +15,10 @@ use crate::error::Failure;
 
 pub(crate) async fn run(graph: Graph) -> Result<(), Failure> {
     let json = find(&graph).await?;
-    let description: Description = serde_json::from_slice(&json)
-        .map_err(|error| Failure::Unusable(format!("this is no description of a flow: {error}")))?;
+    let description: Description = serde_json::from_slice(&json).map_err(|error| {
+        let what = if graph.flow == "-" { "standard input" } else { &graph.flow };
+        Failure::Unusable(format!("{what} gives no description of a flow: {error}"))
+    })?;
     let drawn = match graph.format {
         Format::Text => text(&description),
         Format::Mermaid => mermaid(&description),

@@ -1,0 +1,168 @@
+//! Commands against a gateway that runs.
+
+mod support;
+
+use std::process::Output;
+
+use support::{Recorder, Up, faasflow, repository, run, stack, until, url};
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// What a command that succeeds writes to standard output.
+fn done(output: &Output) -> &[u8] {
+    assert!(output.status.success(), "{output:?}");
+    &output.stdout
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invocations() {
+    let folder = stack("cat:\n  fprocess: cat\nenv:\n  fprocess: env\nfails:\n  fprocess: sh -c 'exit 3'\n");
+    let up = Up::start(folder.path(), &folder.path().join("state"));
+
+    let bytes: Vec<u8> = (0..1_000_000u32).map(|byte| (byte.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let output = up.run(&["invoke", "cat"], &bytes);
+    assert!(done(&output) == bytes && output.stderr.is_empty(), "to the byte, and not a word besides");
+    assert_eq!(done(&up.run(&["invoke", "cat"], b"")), b"");
+
+    let arguments = [
+        "invoke",
+        "env",
+        "--query",
+        "a=1 2",
+        "--query",
+        "a=&",
+        "--header",
+        "X-Own=it = that",
+        "-H",
+        "X-Curl: yes",
+        "--content-type",
+        "text/x",
+        "--method",
+        "PUT",
+        "--sign",
+        "X-Hub-Signature",
+        "--key",
+        "key",
+    ];
+    let output = up.run(&arguments, b"The quick brown fox jumps over the lazy dog");
+    for line in [
+        "Http_Query=a=1+2&a=%26",
+        "Http_X_Own=it = that",
+        "Http_X_Curl=yes",
+        "Http_Content_Type=text/x",
+        "Http_Method=PUT",
+        // The example that everyone has for HMAC-SHA256.
+        "Http_X_Hub_Signature=sha256=f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8",
+    ] {
+        assert!(text(done(&output)).lines().any(|found| found == line), "{line}\n{}", text(&output.stdout));
+    }
+    // The key from a file, as the gateway keeps it: with a line end, or without.
+    let key = folder.path().join("key");
+    std::fs::write(&key, "key\n").unwrap();
+    let key = format!("@{}", key.display());
+    let output =
+        up.run(&["invoke", "env", "--sign", "X-Sum", "--key", &key], b"The quick brown fox jumps over the lazy dog");
+    assert!(text(done(&output)).contains("Http_X_Sum=sha256=f7bc83f4"), "{}", text(&output.stdout));
+
+    let output = up.run(&["invoke", "fails"], b"");
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
+    assert_eq!(text(&output.stderr), "faasflow: `fails` answered 500 Internal Server Error: exit status 3\n");
+    let output = up.run(&["invoke", "absent"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("there is no function `absent` here; deployed are: cat, env, fails"));
+    let said = up.said().join("\n");
+    assert!(!said.contains('\u{1b}'), "plain where it is no terminal: {said:?}");
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_and_its_dead_letters() {
+    let recorder = Recorder::listen().await;
+    let folder = stack(&(url("f", recorder.address) + "bad:\n  fprocess: sh -c 'test -e mended && cat'\n"));
+    let up = Up::start(folder.path(), &folder.path().join("state"));
+    let output = up.run(&["invoke", "f", "--async"], b"waits");
+    let id = text(done(&output)).trim_end().to_owned();
+    assert_eq!(id.len(), 36, "a UUID, on a line of its own: {id}");
+    assert!(text(&output.stderr).starts_with("Accepted; the line above is the id of the call."));
+    until("it is called", async || (recorder.arrived("/f") == 1).then_some(())).await;
+    let output = up.run(&["queue", "list"], b"");
+    let listed: Vec<_> = text(done(&output)).lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+    assert_eq!(listed[0], ["ID", "FUNCTION", "STATE", "ATTEMPT", "BYTES", "CALL", "ID"]);
+    assert_eq!(listed[1][1..], ["f", "in", "flight", "1", "5", &id]);
+    assert_eq!(text(&output.stderr), "1 in the queue, 1 in flight, 0 dead letters\n");
+    recorder.allow(1);
+
+    for number in 0..5 {
+        let output = up.run(&["invoke", "bad", "--async", "--header", &format!("x-call-id={number}")], b"body");
+        assert_eq!(text(done(&output)), format!("{number}\n"));
+    }
+    let letters = async |count: usize| {
+        until("dead letters", async || {
+            let output = up.run(&["queue", "dead-letters"], b"");
+            let lines: Vec<String> = text(done(&output)).lines().map(str::to_owned).collect();
+            (lines.len() == count + 1 || lines.len() + count == 0).then_some(lines)
+        })
+        .await
+    };
+    let lines = letters(5).await;
+    assert!(lines[0].starts_with("ID") && lines[1].ends_with("it answered 500 Internal Server Error"), "{lines:?}");
+    let number = lines[1].split_whitespace().next().unwrap().to_owned();
+    let whole = up.run(&["queue", "dead-letters", &number], b"");
+    let whole: serde_json::Value = serde_json::from_slice(done(&whole)).unwrap();
+    assert_eq!((whole["body"].as_str(), whole["answer_body"].as_str()), (Some("body"), Some("exit status 1\n")));
+    let absent = up.run(&["queue", "dead-letters", "9999"], b"");
+    assert_eq!(absent.status.code(), Some(1));
+    assert!(text(&absent.stderr).contains("there is no dead letter 9999"), "{absent:?}");
+
+    let output = up.run(&["queue", "discard", &number], b"");
+    assert_eq!(text(done(&output)), "1 removed\n");
+    std::fs::write(folder.path().join("mended"), "").unwrap();
+    let begun = std::time::Instant::now();
+    let output = up.run(&["queue", "redrive", "--all", "--rate", "10"], b"");
+    assert_eq!(text(done(&output)), "4 put back into the queue\n");
+    until("it is empty", async || {
+        let output = up.run(&["queue", "list"], b"");
+        (text(&output.stderr) == "0 in the queue, 0 in flight, 0 dead letters\n").then_some(())
+    })
+    .await;
+    assert!(begun.elapsed().as_millis() >= 300, "the fourth is due 300 ms after the first");
+    assert!(letters(0).await.is_empty(), "nothing is written where there is nothing");
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_at_the_gateway_is_drawn_like_its_project() {
+    let folder = stack(&support::makeuserid());
+    let up = Up::start(folder.path(), &folder.path().join("state"));
+    let output = up.run(&["graph", "makeuserid"], b"");
+    let drawn = text(done(&output)).to_owned();
+    assert!(drawn.starts_with("makeuserid\n├─ phase 1\n"), "{drawn}");
+    assert!(drawn.contains("└─ phase 3\n   └─ 5. format-xml\n"), "{drawn}");
+    let json = up.run(&["graph", "makeuserid", "--format", "json"], b"");
+    let mut command = faasflow();
+    command.args(["graph", "-"]);
+    assert_eq!(text(done(&run(command, done(&json)))), drawn, "the description may be handed on");
+    let mut command = faasflow();
+    command.arg("graph").arg(repository("examples/makeuserid/flow"));
+    let project = run(command, b"");
+    let below = |drawn: &str| drawn.split_once('\n').unwrap().1.to_owned();
+    assert_eq!(below(text(done(&project))), below(&drawn), "but for the name, which is given when it is deployed");
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[test]
+fn a_new_project_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = faasflow();
+    command.args(["new", "my-flow"]).current_dir(folder.path());
+    let output = run(command, b"");
+    assert!(text(done(&output)).contains("cd my-flow\n  faasflow up\n"), "{output:?}");
+    for file in ["Cargo.toml", "src/main.rs", "src/lib.rs", "tests/flow.rs", "stack.yml", "flow.yml", ".gitignore"] {
+        assert!(folder.path().join("my-flow").join(file).is_file(), "{file}");
+    }
+    let mut command = faasflow();
+    command.arg("config").current_dir(folder.path().join("my-flow"));
+    assert!(text(done(&run(command, b""))).starts_with("my-flow\n"));
+}
