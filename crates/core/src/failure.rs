@@ -21,6 +21,9 @@ pub enum FailureKind {
     Panic(String),
     /// The function or callback could not be reached, or broke off; the text is for the log only.
     Unreachable(String),
+    /// The gateway was gone before it answered, so nobody knows what the function has done. It passes: a queue is told to
+    /// deliver the phase again. The text is for the log only.
+    Interrupted(String),
     /// The function or callback did not answer in this time.
     Timeout(Duration),
     /// The function or callback answered with something else than success.
@@ -142,7 +145,7 @@ impl Failure {
     /// Whether the function or callback could not be reached.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
-        matches!(self.kind, FailureKind::Unreachable(_))
+        matches!(self.kind, FailureKind::Unreachable(_) | FailureKind::Interrupted(_))
     }
 
     /// Whether a handler refused the request on purpose, with [`Error::refused`].
@@ -181,6 +184,7 @@ impl Failure {
             },
             FailureKind::Panic(_) => "it panicked".to_owned(),
             FailureKind::Unreachable(_) => "it could not be reached".to_owned(),
+            FailureKind::Interrupted(_) => "the gateway was gone before it answered".to_owned(),
             FailureKind::Timeout(after) => format!("no answer within {}", duration::format(*after)),
             FailureKind::Response(response) => format!("it answered {}", response.status()),
             FailureKind::AnswerTooLarge(limit) => format!("its answer is larger than {limit} bytes"),
@@ -254,6 +258,7 @@ impl fmt::Display for Failure {
             FailureKind::Handler(error) => write!(f, "{error}"),
             FailureKind::Panic(text) => write!(f, "it panicked: {text}"),
             FailureKind::Unreachable(text) => write!(f, "it could not be reached: {text}"),
+            FailureKind::Interrupted(text) => write!(f, "{}: {text}", self.reason()),
             FailureKind::Forward(text) | FailureKind::Storage(text) => write!(f, "{}: {text}", self.reason()),
             _ => f.write_str(&self.reason()),
         }

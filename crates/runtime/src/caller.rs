@@ -19,6 +19,9 @@ use crate::forward::{gateway_url, trace_headers};
 use crate::http::{HttpClient, ReadBodyError, read_body, retry_after};
 use crate::log::RequestLog;
 
+/// About how long a gateway may take no connections until a call has failed.
+const RESTART: Duration = Duration::from_millis(800);
+
 pub(crate) const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 #[derive(Debug)]
@@ -33,12 +36,30 @@ pub(crate) struct Caller {
 struct Outgoing<'a> {
     /// What log lines call the peer.
     peer: &'a str,
+    /// Whether it goes to a function through the gateway.
+    through_gateway: bool,
     method: Method,
     target: Uri,
     headers: HeaderMap,
     payload: &'a Payload,
     timeout: Option<Duration>,
     retry: &'a Retry,
+}
+
+impl Outgoing<'_> {
+    fn request(&self) -> Request<Body> {
+        // A GET or HEAD has no use for a body (RFC 9110, 9.3.1), and many servers stumble over one.
+        let bodiless = [Method::GET, Method::HEAD].contains(&self.method);
+        let body = if bodiless { Body::empty() } else { Body::from(self.payload.bytes().clone()) };
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.target.clone();
+        *request.headers_mut() = self.headers.clone();
+        if bodiless {
+            request.headers_mut().remove(CONTENT_TYPE);
+        }
+        request
+    }
 }
 
 impl Caller {
@@ -67,6 +88,7 @@ impl Caller {
         self.own_headers(&mut headers, options, step, payload)?;
         let outgoing = Outgoing {
             peer: step.name,
+            through_gateway: true,
             method: options.method().unwrap_or(&self.default_method).clone(),
             target,
             headers,
@@ -92,6 +114,7 @@ impl Caller {
         self.own_headers(&mut headers, options, step, payload)?;
         let outgoing = Outgoing {
             peer: step.name,
+            through_gateway: false,
             method: options.method().unwrap_or(&self.default_method).clone(),
             target,
             headers,
@@ -119,6 +142,7 @@ impl Caller {
         content_type(&mut headers, payload);
         let outgoing = Outgoing {
             peer: "the caller's callback URL",
+            through_gateway: false,
             method: Method::POST,
             target: url.clone(),
             headers,
@@ -165,7 +189,7 @@ impl Caller {
             let again = attempt < retry.max_attempts()
                 && match &answer {
                     Ok(response) => retry.retries_status(response.status()),
-                    Err(FailureKind::Unreachable(_)) => retry.retries_unreachable(),
+                    Err(FailureKind::Unreachable(_) | FailureKind::Interrupted(_)) => retry.retries_unreachable(),
                     Err(FailureKind::Timeout(_)) => retry.retries_timeout(),
                     Err(_) => false,
                 };
@@ -212,17 +236,22 @@ impl Caller {
     }
 
     async fn exchange(&self, outgoing: &Outgoing<'_>) -> Result<CallResponse, FailureKind> {
-        // A GET or HEAD has no use for a body (RFC 9110, 9.3.1), and many servers stumble over one.
-        let bodiless = [Method::GET, Method::HEAD].contains(&outgoing.method);
-        let body = if bodiless { Body::empty() } else { Body::from(outgoing.payload.bytes().clone()) };
-        let mut request = Request::new(body);
-        *request.method_mut() = outgoing.method.clone();
-        *request.uri_mut() = outgoing.target.clone();
-        *request.headers_mut() = outgoing.headers.clone();
-        if bodiless {
-            request.headers_mut().remove(CONTENT_TYPE);
-        }
-        let response = self.client.send(request).await.map_err(|error| FailureKind::Unreachable(chain(&error)))?;
+        let mut wait = RESTART / 8;
+        let response = loop {
+            let error = match self.client.send(outgoing.request()).await {
+                Ok(response) => break response,
+                Err(error) => error,
+            };
+            match (outgoing.through_gateway, error.is_connect()) {
+                // A gateway that takes no connections has seen nothing of the call: it is given the time of a restart.
+                (true, true) if wait < RESTART => {
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+                (true, false) => return Err(FailureKind::Interrupted(chain(&error))),
+                _ => return Err(FailureKind::Unreachable(chain(&error))),
+            }
+        };
         let (parts, body) = response.into_parts();
         // The time is bounded by the attempt as a whole.
         match read_body(body, self.max_body, Duration::MAX).await {

@@ -280,7 +280,12 @@ impl Inner {
             Executed::Failed(failure) => failure,
         };
         log.error(format_args!("{failed}"));
-        if failed.error().is_some_and(faasflow_core::Error::is_temporary) {
+        let passes = match failed.kind() {
+            FailureKind::Handler(error) => error.is_temporary(),
+            FailureKind::Interrupted(_) => true,
+            _ => false,
+        };
+        if passes {
             return Conclusion::Passing(failed.reason());
         }
         let (outcome, payload) = self.fail(&execution, &failed).await;
