@@ -10,10 +10,10 @@ use faasflow_core::handler::BoxFuture;
 use faasflow_core::{Action, CallResponse, Context, Error, Failure, Payload, RequestOptions, Resolution, Result, Step};
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
 
 use crate::caller::{Caller, StepRef};
 use crate::deadline::Deadline;
+use crate::heartbeat::Heartbeat;
 use crate::log::RequestLog;
 
 /// How the steps of a phase ended.
@@ -33,7 +33,7 @@ pub(crate) struct Execution<'a> {
     pub(crate) context: &'a Context,
     pub(crate) deadline: &'a Deadline,
     pub(crate) log: &'a RequestLog,
-    pub(crate) tasks: &'a TaskTracker,
+    pub(crate) heartbeat: &'a Heartbeat,
 }
 
 impl Execution<'_> {
@@ -142,25 +142,12 @@ impl Execution<'_> {
         until: Instant,
         running: impl Future<Output = Result<T>>,
     ) -> Result<T, FailureKind> {
-        let mut running = std::pin::pin!(running);
-        let running = std::future::poll_fn(|context| {
-            self.wake_another_thread();
-            running.as_mut().poll(context)
-        });
+        let _running = self.heartbeat.enter();
         let running = async { running.await.map_err(|error| FailureKind::Handler(Arc::new(error))) };
         match tokio::time::timeout_at(until, caught(running)).await {
             Ok(output) => output,
             Err(_) => Err(FailureKind::Deadline(self.deadline.allowed())),
         }
-    }
-
-    /// User code may block its thread, as computing on a large picture does. If that is the thread which watches the
-    /// sockets and the time, nobody would until it is done, however many others have nothing to do: tokio wakes another
-    /// only for work that this one has no place for. The first task takes that place, the second is such work, and
-    /// who has done it watches.
-    fn wake_another_thread(&self) {
-        self.tasks.spawn(async {});
-        self.tasks.spawn(async {});
     }
 }
 

@@ -25,6 +25,7 @@ use crate::deadline::Deadline;
 use crate::error::StartError;
 use crate::execute::{Executed, Execution, internal};
 use crate::forward::{Forwarder, GatewayForwarder};
+use crate::heartbeat::Heartbeat;
 use crate::http::{HttpClient, ReadBodyError, ServerOptions, read_body};
 use crate::log::RequestLog;
 use crate::patient::Patient;
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     caller: Caller,
     pub(crate) forwarder: Arc<dyn Forwarder>,
     tasks: TaskTracker,
+    heartbeat: Heartbeat,
 }
 
 impl FlowFunction {
@@ -98,7 +100,8 @@ impl FlowFunction {
         let caller = Caller::new(client, config.gateway.clone(), config.default_method.clone(), config.max_body);
         let name = config.workflow_name.as_str().into();
         let tasks = TaskTracker::new();
-        Ok(FlowFunction(Arc::new(Inner { flow, name, config, keys, caller, forwarder, tasks })))
+        let heartbeat = Heartbeat::default();
+        Ok(FlowFunction(Arc::new(Inner { flow, name, config, keys, caller, forwarder, tasks, heartbeat })))
     }
 
     /// The definition as data.
@@ -135,7 +138,7 @@ impl FlowFunction {
     ///
     /// # Errors
     ///
-    /// If the listener breaks.
+    /// If the listener breaks, or the operating system has no thread.
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let Config { read_timeout, write_timeout, .. } = self.0.config;
         let options = ServerOptions {
@@ -149,6 +152,7 @@ impl FlowFunction {
             stop.await;
             until = Instant::now() + write_timeout;
         };
+        let _beating = self.0.heartbeat.start()?;
         crate::http::serve(listener, self.router(), options, stop).await?;
         // Deliveries whose client went away are still worked on, within the same time.
         self.0.tasks.close();
@@ -240,7 +244,8 @@ impl Inner {
             return Conclusion::Refused(StatusCode::BAD_REQUEST, format!("the flow has no phase {phase}"));
         };
         let last_step = range.end;
-        let execution = Execution { caller: &self.caller, context: &context, deadline, log, tasks: &self.tasks };
+        let execution =
+            Execution { caller: &self.caller, context: &context, deadline, log, heartbeat: &self.heartbeat };
         let payload = match self.take(payload, &info, manager.as_deref(), log).await {
             Ok(payload) => payload,
             Err(Absent::Concluded(conclusion)) => return conclusion,

@@ -9,6 +9,7 @@ mod error;
 mod execute;
 mod forward;
 mod function;
+mod heartbeat;
 mod patient;
 mod payloads;
 mod request;
