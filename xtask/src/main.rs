@@ -1,2 +1,75 @@
-//! Under construction.
-fn main() {}
+//! The project's own chores. `cargo xtask` says which.
+
+mod check;
+mod command;
+mod fuzz;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  check                        keep the invariants of ARCHITECTURE.md
+  e2e SUITE                    run a suite on real servers: state
+  bench [--quick] [--only NAME] [--json FILE]
+                               print the benchmark tables
+  fuzz [--seconds N]           fuzz what reads bytes from outside; N for each target, 30 unless said
+
+Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
+
+/// The suites that need real servers.
+const SUITES: [&str; 1] = ["state"];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        ["check"] => check::run(&root()),
+        ["e2e", suite] if SUITES.contains(suite) => e2e(suite),
+        ["e2e", ..] => return wrong(&format!("name one suite: {}", SUITES.join(", "))),
+        ["bench", rest @ ..] => bench(rest),
+        ["fuzz"] => fuzz::run(&root(), 30),
+        ["fuzz", "--seconds", seconds] => match seconds.parse() {
+            Ok(seconds) => fuzz::run(&root(), seconds),
+            Err(_) => return wrong(&format!("`--seconds {seconds}`: write a number of seconds")),
+        },
+        _ => return wrong(&format!("there is no `{}`", words.join(" "))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn wrong(what: &str) -> ExitCode {
+    eprintln!("xtask: {what}\n\n{HELP}");
+    ExitCode::from(2)
+}
+
+/// The root of the checkout.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Builds the suites, whose servers and flows are programs beside each other, and runs one.
+fn e2e(suite: &str) -> Result<(), String> {
+    let root = root();
+    command::run(Command::new("cargo").current_dir(&root).args(["build", "--quiet", "--package", "faasflow-e2e"]))?;
+    let program = command::target_folder(&root)?.join("debug/faasflow-e2e");
+    command::run(Command::new(program).current_dir(&root).arg(suite))
+}
+
+/// The contenders of the benchmarks are a workspace of their own, which nobody else has to compile.
+fn bench(arguments: &[&str]) -> Result<(), String> {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(root()).args(["run", "--release", "--quiet", "--manifest-path", "benches/Cargo.toml", "--"]);
+    command::run(cargo.args(arguments))
+}

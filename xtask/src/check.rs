@@ -1,0 +1,64 @@
+//! Keeps the invariants of ARCHITECTURE.md. Each rule is a module, with a test that shows it find something.
+
+mod arrows;
+mod decisions;
+mod environment;
+mod files;
+mod http;
+mod links;
+mod names;
+mod pure_core;
+mod source;
+mod tasks;
+
+use std::fmt;
+use std::path::Path;
+
+use source::Source;
+
+/// Something that breaks a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fault {
+    rule: &'static str,
+    /// The file, and the line where there is one.
+    place: String,
+    what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ({})", self.place, self.what, self.rule)
+    }
+}
+
+/// Checks every rule, and says everything that breaks one.
+///
+/// # Errors
+///
+/// If anything does, or a file cannot be read.
+pub(crate) fn run(root: &Path) -> Result<(), String> {
+    let metadata = crate::command::metadata(root)?;
+    let files = source::tracked(root)?;
+    let sources: Vec<Source> = source::read(root, &files)?;
+    let mut faults = Vec::new();
+    faults.extend(arrows::check(&metadata));
+    for source in &sources {
+        faults.extend(pure_core::check(source));
+        faults.extend(http::check(source));
+        faults.extend(environment::check(source));
+        faults.extend(tasks::check(source));
+        faults.extend(names::check(source));
+    }
+    faults.extend(files::check(root, &files));
+    faults.extend(links::check(root, &files));
+    faults.extend(decisions::check(root, &files));
+    for fault in &faults {
+        println!("{fault}");
+    }
+    println!("{} sources and {} files checked, {} faults", sources.len(), files.len(), faults.len());
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err("invariants are broken; ARCHITECTURE.md says why they are there".to_owned())
+    }
+}

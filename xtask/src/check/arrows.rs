@@ -1,0 +1,79 @@
+//! Which crate may depend on which: arrows point one way.
+
+use serde_json::Value;
+
+use super::Fault;
+
+/// Every crate of the product and what it may depend on; the rest is beside it and free.
+const ARROWS: [(&str, &[&str]); 8] = [
+    ("faasflow-core", &[]),
+    ("faasflow-http", &["faasflow-core"]),
+    ("faasflow-runtime", &["faasflow-core", "faasflow-http"]),
+    ("faasflow-state", &["faasflow-core", "faasflow-http"]),
+    ("faasflow-gateway", &["faasflow-core", "faasflow-runtime"]),
+    ("faasflow-testkit", &["faasflow-core", "faasflow-runtime"]),
+    ("faasflow-cli", &["faasflow-core", "faasflow-gateway", "faasflow-runtime", "faasflow-state"]),
+    ("faasflow", &["faasflow-core", "faasflow-runtime", "faasflow-state"]),
+];
+
+/// What the core has no use for: it does no I/O and has no runtime.
+const NOT_FOR_CORE: [&str; 7] = ["axum", "hyper", "hyper-util", "mio", "reqwest", "tokio", "tokio-util"];
+
+pub(super) fn check(metadata: &Value) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut fault = |package: &str, what: String| {
+        faults.push(Fault { rule: "arrows point one way", place: format!("crate {package}"), what });
+    };
+    let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for package in packages {
+        let name = package["name"].as_str().unwrap_or_default();
+        let manifest = package["manifest_path"].as_str().unwrap_or_default();
+        let Some((_, allowed)) = ARROWS.iter().find(|(of, _)| *of == name) else {
+            if manifest.contains("/crates/") {
+                fault(name, "it is not in the list: say in xtask/src/check/arrows.rs what it may depend on".to_owned());
+            }
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default() {
+            let on = dependency["name"].as_str().unwrap_or_default();
+            // Tests may look anywhere.
+            if dependency["kind"] == "dev" {
+                continue;
+            }
+            let ours = on == "faasflow" || on.starts_with("faasflow-");
+            if ours && !allowed.contains(&on) {
+                fault(name, format!("it depends on {on}, and may on: {}", allowed.join(", ")));
+            }
+            if name == "faasflow-core" && NOT_FOR_CORE.contains(&on) {
+                fault(name, format!("it depends on {on}, and does no I/O"));
+            }
+        }
+    }
+    for (name, _) in ARROWS {
+        if !packages.iter().any(|package| package["name"] == name) {
+            fault(name, "it is in the list and not in the workspace".to_owned());
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_arrow_the_other_way_is_found() {
+        let package = |name: &str, on: &[(&str, &str)]| {
+            let dependencies: Vec<Value> =
+                on.iter().map(|(name, kind)| json!({ "name": name, "kind": if kind.is_empty() { Value::Null } else { json!(kind) } })).collect();
+            json!({ "name": name, "manifest_path": "/x/crates/x/Cargo.toml", "dependencies": dependencies })
+        };
+        let mut packages: Vec<Value> = ARROWS.iter().map(|(name, _)| package(name, &[])).collect();
+        assert_eq!(check(&json!({ "packages": packages })), []);
+        packages[0] = package("faasflow-core", &[("faasflow-runtime", ""), ("tokio", ""), ("faasflow-testkit", "dev")]);
+        let found = check(&json!({ "packages": packages }));
+        assert_eq!(found.len(), 2, "{found:?}");
+    }
+}

@@ -1,0 +1,52 @@
+//! Only the caller, the forwarder and the likes of them in the other crates send HTTP.
+
+use super::Fault;
+use super::source::Source;
+
+/// Who may, and what for.
+const PLACES: [&str; 8] = [
+    "crates/cli/src/client.rs",      // asks gateways
+    "crates/gateway/src/proxy.rs",   // takes requests to functions
+    "crates/gateway/src/routes.rs",  // takes answers to callback URLs
+    "crates/http/src/",              // the client itself
+    "crates/runtime/src/caller.rs",  // calls functions and callbacks
+    "crates/runtime/src/forward.rs", // hands envelopes on
+    "crates/state/src/s3/",          // talks to S3
+    "crates/testkit/src/",           // is caller and queue of a test
+];
+
+pub(super) fn check(source: &Source) -> Vec<Fault> {
+    if source.is_in(&PLACES) || source.is_beside_the_product() {
+        return Vec::new();
+    }
+    // Every request goes through the one client; to make one or pass it on sends nothing.
+    let knows_client =
+        source.uses.iter().any(|used| used.path.ends_with("http::HttpClient") || used.path == "HttpClient");
+    let sends = |path: &str| match path {
+        ".send().await" => knows_client,
+        path => {
+            ["reqwest", "hyper::client", "hyper_util::client", "ureq"].iter().any(|crate_| path.starts_with(crate_))
+        }
+    };
+    let used = source.uses.iter().filter(|used| sends(&used.path));
+    used.map(|used| Fault {
+        rule: "few places send HTTP",
+        place: source.place(used.line),
+        what: format!("`{}` sends a request: let the caller or the forwarder do it", used.path),
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_sent_elsewhere_is_found() {
+        let text = "use crate::http::HttpClient;\nasync fn f(c: HttpClient) { c.send(r).await; }";
+        assert_eq!(check(&Source::parse("crates/runtime/src/execute.rs", text).unwrap()).len(), 1);
+        assert!(check(&Source::parse("crates/runtime/src/caller.rs", text).unwrap()).is_empty());
+        let channel = "fn f(s: Sender) { s.send(1); }";
+        assert!(check(&Source::parse("crates/runtime/src/execute.rs", channel).unwrap()).is_empty());
+    }
+}

@@ -1,0 +1,103 @@
+//! Pages: every one can be reached from another, and no link leads nowhere.
+
+use std::collections::HashSet;
+use std::path::{Component, Path, PathBuf};
+
+use super::Fault;
+
+pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let mut reached = HashSet::new();
+    let pages: Vec<&String> = files.iter().filter(|path| path.ends_with(".md")).collect();
+    for page in &pages {
+        let Ok(text) = std::fs::read_to_string(root.join(page)) else { continue };
+        for (line, target) in links(&text) {
+            let target = target.split('#').next().unwrap_or_default();
+            if target.is_empty() || target.contains("://") || target.starts_with("mailto:") {
+                continue;
+            }
+            let from = Path::new(page).parent().unwrap_or(Path::new(""));
+            let path = normal(&from.join(target));
+            if root.join(&path).exists() {
+                reached.insert(path);
+            } else {
+                let what = format!("the link to {target} leads nowhere");
+                faults.push(Fault { rule: "links lead somewhere", place: format!("{page}:{line}"), what });
+            }
+        }
+    }
+    for page in pages.iter().filter(|page| page.starts_with("docs/")) {
+        let folder = Path::new(page.as_str()).parent().map(Path::to_owned).unwrap_or_default();
+        if !reached.contains(Path::new(page.as_str())) && !(page.ends_with("README.md") && reached.contains(&folder)) {
+            let what = "no page links to it: nobody will find it".to_owned();
+            faults.push(Fault { rule: "every page can be reached", place: (*page).clone(), what });
+        }
+    }
+    faults
+}
+
+/// The targets of links, `[text](target)` and `[name]: target`, with their lines; not those in blocks of code.
+fn links(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut in_code = false;
+    for (number, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+        }
+        if in_code {
+            continue;
+        }
+        let mut rest = line;
+        while let Some((_, after)) = rest.split_once("](") {
+            let (target, after) = after.split_once(')').unwrap_or((after, ""));
+            found.push((number + 1, target.to_owned()));
+            rest = after;
+        }
+        if let Some((name, target)) = line.split_once("]: ")
+            && name.starts_with('[')
+        {
+            found.push((number + 1, target.trim().to_owned()));
+        }
+    }
+    found
+}
+
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                normal.pop();
+            }
+            Component::CurDir => {}
+            part => normal.push(part),
+        }
+    }
+    normal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_found_outside_of_code() {
+        let text = "see [a](a.md#x) and [b](../b.md)\n```text\n[c](c.md)\n```\n[d]: d.md\n";
+        let found: Vec<String> = links(text).into_iter().map(|(_, target)| target).collect();
+        assert_eq!(found, ["a.md#x", "../b.md", "d.md"]);
+        assert_eq!(normal(Path::new("docs/guide/../x.md")), Path::new("docs/x.md"));
+    }
+
+    #[test]
+    fn a_page_that_nobody_links_to_is_found() {
+        let folder = std::env::temp_dir().join(format!("xtask-links-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("docs")).unwrap();
+        std::fs::write(folder.join("README.md"), "[a](docs/a.md) [gone](docs/gone.md)").unwrap();
+        std::fs::write(folder.join("docs/a.md"), "").unwrap();
+        std::fs::write(folder.join("docs/b.md"), "").unwrap();
+        let files = ["README.md", "docs/a.md", "docs/b.md"].map(str::to_owned);
+        let found = check(&folder, &files);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(found.len(), 2, "{found:?}");
+    }
+}

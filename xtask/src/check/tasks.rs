@@ -1,0 +1,65 @@
+//! No task is spawned that nobody awaits at shutdown, and `unsafe` stands in few places.
+
+use super::Fault;
+use super::source::Source;
+
+/// Where tasks and threads may be spawned by the bare call, and who sees to their end.
+const SPAWNS: [(&str, &str); 11] = [
+    ("crates/cli/src/demo.rs", "shows progress; aborted at the end"),
+    ("crates/cli/src/demo/reports.rs", "aborted when dropped"),
+    ("crates/cli/src/up.rs", "shows progress; aborted at the end"),
+    ("crates/gateway/src/functions/process.rs", "copies a pipe, which closes with its process"),
+    ("crates/gateway/src/gateway.rs", "awaited by `stop`"),
+    ("crates/gateway/src/queue/writer.rs", "joined by `close`"),
+    ("crates/runtime/src/heartbeat.rs", "joined when dropped; its tasks do nothing"),
+    ("crates/runtime/src/serve.rs", "watches signals; ends with the process"),
+    ("crates/testkit/src/", "a test's own; ends with its runtime"),
+    ("crates/http/src/server.rs", "in a set that the server awaits"),
+    ("crates/gateway/src/queue/dispatch.rs", "in a set that the queue awaits"),
+];
+
+/// Where the compiler's word is not enough.
+const UNSAFE: [&str; 1] = ["crates/gateway/src/functions/orphan.rs"];
+
+pub(super) fn check(source: &Source) -> Vec<Fault> {
+    if source.is_beside_the_product() {
+        return Vec::new();
+    }
+    let mut faults = Vec::new();
+    for used in &source.uses {
+        let spawns = ["tokio::spawn", "tokio::task::spawn", "std::thread::spawn", "std::thread::Builder::new"];
+        if spawns.contains(&used.path.as_str()) && !SPAWNS.iter().any(|(place, _)| source.is_in(&[place])) {
+            faults.push(Fault {
+                rule: "no task that nobody awaits",
+                place: source.place(used.line),
+                what: format!("`{}`: spawn on a `TaskTracker` or `JoinSet` that is awaited at the end", used.path),
+            });
+        }
+        if used.path == "allow(unsafe_code)" && !source.is_in(&UNSAFE) {
+            faults.push(Fault {
+                rule: "`unsafe` stands in few places",
+                place: source.place(used.line),
+                what: format!("put it beside what is there already: {}", UNSAFE.join(", ")),
+            });
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_left_alone_is_found() {
+        let text = "fn f() { tokio::spawn(async {}); }";
+        assert_eq!(check(&Source::parse("crates/runtime/src/execute.rs", text).unwrap()).len(), 1);
+        assert!(check(&Source::parse("crates/testkit/src/kit.rs", text).unwrap()).is_empty());
+    }
+
+    #[test]
+    fn unsafe_code_elsewhere_is_found() {
+        let text = "#[allow(unsafe_code, reason = \"speed\")] fn f() {}";
+        assert_eq!(check(&Source::parse("crates/core/src/x.rs", text).unwrap()).len(), 1);
+    }
+}

@@ -1,0 +1,51 @@
+//! Programs that chores run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Runs a program to its end.
+///
+/// # Errors
+///
+/// If it cannot be run, or does not end with success.
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
+    let shown = format!("{command:?}").replace('"', "");
+    let status = command.status().map_err(|error| format!("`{shown}` cannot be run: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("`{shown}` ended with {status}")) }
+}
+
+/// What a program writes to its standard output.
+///
+/// # Errors
+///
+/// If it cannot be run, or does not end with success: then with what it complained of.
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    let shown = format!("{command:?}").replace('"', "");
+    let output = command.output().map_err(|error| format!("`{shown}` cannot be run: {error}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(format!("`{shown}` ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
+    }
+}
+
+/// The workspace as cargo knows it.
+///
+/// # Errors
+///
+/// If cargo cannot be asked.
+pub(crate) fn metadata(root: &Path) -> Result<serde_json::Value, String> {
+    let text =
+        output(Command::new("cargo").current_dir(root).args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    serde_json::from_str(&text).map_err(|error| format!("cargo's metadata cannot be read: {error}"))
+}
+
+/// Where cargo builds to.
+///
+/// # Errors
+///
+/// If cargo cannot be asked.
+pub(crate) fn target_folder(root: &Path) -> Result<PathBuf, String> {
+    let metadata = metadata(root)?;
+    metadata["target_directory"].as_str().map(PathBuf::from).ok_or_else(|| "cargo names no target folder".to_owned())
+}
