@@ -1,5 +1,8 @@
 #![doc = include_str!("../../../README.md")]
 
+#[cfg(any(doc, doctest))]
+pub mod guide;
+
 pub use bytes;
 pub use faasflow_core::{
     Call, CallResponse, Callback, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, FromContext,

@@ -1,0 +1,107 @@
+//! An example that is up, and copies of examples.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Building an example on a loaded machine may take long; a hang must end all the same.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// `faasflow up` on a copy of an example.
+pub(crate) struct Up {
+    pub(crate) folder: TempDir,
+    pub(crate) address: String,
+    child: Child,
+    said: Arc<Mutex<String>>,
+}
+
+/// Copies an example. What cargo builds stays where it is: the copy's stack file points to it.
+pub(crate) fn copy(root: &Path, example: &str) -> TempDir {
+    let source = root.join("examples").join(example);
+    let folder = tempfile::tempdir().expect("a folder");
+    copy_folder(&source, folder.path());
+    let stack = folder.path().join("stack.yml");
+    let text = std::fs::read_to_string(&stack).expect("an example has a stack.yml");
+    let handler = format!("handler: {}/", source.display());
+    let text = text.replace("handler: ./", &handler).replace("handler: .\n", &format!("{handler}\n"));
+    std::fs::write(stack, text).expect("the copy can be written");
+    folder
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())).flatten() {
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if path.is_file() {
+            std::fs::copy(&path, &target).expect("a file can be copied");
+        } else if !["target", ".faasflow", "storage"].contains(&name.as_str()) {
+            std::fs::create_dir_all(&target).expect("a folder");
+            copy_folder(&path, &target);
+        }
+    }
+}
+
+impl Up {
+    pub(crate) fn start(root: &Path, example: &str) -> Up {
+        let folder = copy(root, example);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_faasflow"))
+            .args(["up", "--port", "0", "--no-watch"])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("faasflow runs");
+        let said = Arc::new(Mutex::new(String::new()));
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        std::thread::spawn({
+            let said = said.clone();
+            move || {
+                for line in stderr.lines().map_while(Result::ok) {
+                    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                    said.push_str(&line);
+                    said.push('\n');
+                }
+            }
+        });
+        let mut up = Up { folder, address: String::new(), child, said };
+        up.until(|said| said.contains("All functions are ready"));
+        let said = up.said();
+        let url = said.lines().find_map(|line| line.strip_prefix("The gateway is at http://"));
+        up.address = url.expect("it says where it is").to_owned();
+        up
+    }
+
+    /// What it has written to standard error.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn until(&mut self, done: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(&self.said()) {
+            let ended = self.child.try_wait().expect("a child can be asked");
+            assert!(ended.is_none() && Instant::now() < deadline, "faasflow up said:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Up {
+    /// SIGTERM, so that its functions are stopped in good order; the kernel ends them with it in any case.
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

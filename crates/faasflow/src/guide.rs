@@ -1,0 +1,68 @@
+//! The guide, in the order of a request's life: from the first flow to what runs it.
+//!
+//! It is there in the documentation only, and each of its blocks is a test. The pages link to each other as files;
+//! the definitions before each page lead the same links to the modules here, since the first definition counts.
+
+#[doc = include_str!("../../../docs/guide/hello-world.md")]
+pub mod hello_world {}
+
+#[doc = "[phases.md]: crate::guide::phases"]
+#[doc = "[failures.md]: crate::guide::failures"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/calling-functions.md")]
+pub mod calling_functions {}
+
+#[doc = "[context.md]: crate::guide::context"]
+#[doc = "[state.md]: crate::guide::state"]
+#[doc = "[failures.md]: crate::guide::failures"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/modifiers.md")]
+pub mod modifiers {}
+
+#[doc = "[phases.md]: crate::guide::phases"]
+#[doc = "[../reference/responses.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/responses.md"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/responses.md")]
+pub mod responses {}
+
+#[doc = include_str!("../../../docs/guide/phases.md")]
+pub mod phases {}
+
+#[doc = "[calling-functions.md]: crate::guide::calling_functions"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/callbacks.md")]
+pub mod callbacks {}
+
+#[doc = "[responses.md]: crate::guide::responses"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/failures.md")]
+pub mod failures {}
+
+#[doc = "[state.md]: crate::guide::state"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/context.md")]
+pub mod context {}
+
+#[doc = include_str!("../../../docs/guide/state.md")]
+pub mod state {}
+
+#[doc = "[../../SECURITY.md]: https://github.com/faasflow/faasflow/blob/main/SECURITY.md"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/signing.md")]
+pub mod signing {}
+
+#[doc = include_str!("../../../docs/guide/testing.md")]
+pub mod testing {}
+
+#[doc = "[../reference/local-gateway.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/local-gateway.md"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/local-gateway.md")]
+pub mod local_gateway {}
+
+#[doc = include_str!("../../../docs/guide/queue.md")]
+pub mod queue {}
+
+#[doc = "[../reference/configuration.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/configuration.md"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/configuration.md")]
+pub mod configuration {}
