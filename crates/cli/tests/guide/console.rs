@@ -65,13 +65,11 @@ impl<'a> Console<'a> {
             ("faasflow up", Some(up)) => up.said(),
             _ => {
                 let program = Path::new(env!("CARGO_BIN_EXE_faasflow"));
-                let path = std::env::var("PATH").unwrap_or_default();
-                let path = format!("{}:{path}", program.parent().expect("a program is in a folder").display());
+                let programs = program.parent().expect("a program is in a folder").display();
                 let folder = self.up.map(|up| &up.folder).or(self.folder.as_ref()).expect("there is a folder");
                 let output = Command::new("bash")
-                    .args(["-c", &format!("exec 2>&1\n{}", command.replace(NAMED, address))])
+                    .args(["-c", &format!("exec 2>&1; PATH={programs}:$PATH\n{}", command.replace(NAMED, address))])
                     .current_dir(folder.path())
-                    .env("PATH", path)
                     .env("OPENFAAS_URL", format!("http://{address}"))
                     .stdin(Stdio::null())
                     .output()
