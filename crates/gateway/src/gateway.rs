@@ -169,20 +169,17 @@ impl Builder {
     }
 
     async fn build(&self, projects: &[(String, PathBuf)]) {
-        match build::build(projects, self.release, &self.events).await {
-            Ok(programs) => {
-                for (name, folder) in projects {
-                    if let (Some(program), Some(order)) = (programs.get(folder), self.orders.get(name)) {
-                        let _ = order.send(Order::Run(program.clone()));
-                    }
-                }
-            }
-            Err(error) => {
-                let _ = self.events.send(Event::BuildFailed { output: error.to_string() });
-                for order in projects.iter().filter_map(|(name, _)| self.orders.get(name)) {
-                    let _ = order.send(Order::Broken("it could not be built".to_owned()));
-                }
-            }
+        let built = build::build(projects, self.release, &self.events).await;
+        if !built.faults.is_empty() {
+            let said: Vec<String> = built.faults.iter().map(ToString::to_string).collect();
+            let _ = self.events.send(Event::BuildFailed { output: said.join("\n") });
+        }
+        for (name, folder) in projects {
+            let Some(order) = self.orders.get(name) else { continue };
+            let _ = order.send(match built.programs.get(folder) {
+                Some(program) => Order::Run(program.clone()),
+                None => Order::Broken("it could not be built".to_owned()),
+            });
         }
     }
 }

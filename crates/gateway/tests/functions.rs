@@ -195,6 +195,66 @@ async fn a_change_replaces_the_process_and_loses_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_started_ends_with_it() {
+    let folder = folder("server:\n  handler: ./server\n");
+    // A child that does not heed SIGTERM.
+    let child = r#"std::process::Command::new("sh")
+        .args(["-c", "trap '' TERM; echo $$ > child.$PPID.new; mv child.$PPID.new child.$PPID; exec sleep 600"])
+        .stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let port = std::env"#;
+    project(folder.path(), &SERVER.replace("VERSION", "one").replace("let port = std::env", child));
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    fixture.gateway.ready().await.unwrap();
+    let child = async |but: &str| {
+        until("it has a child", async || {
+            let pid = fixture.get("/function/server/pid").await.text().to_owned();
+            let child = std::fs::read_to_string(fixture.folder.path().join(format!("child.{pid}"))).ok()?;
+            (child.trim() != but).then(|| child.trim().to_owned())
+        })
+        .await
+    };
+    let first = child("").await;
+    assert!(is_running(&first));
+    fixture.get("/function/server/die").await;
+    until("the child of the dead is gone", async || (!is_running(&first)).then_some(())).await;
+    let second = child(&first).await;
+    assert!(is_running(&second));
+    fixture.gateway.stop().await;
+    until("the child of the stopped is gone", async || (!is_running(&second)).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_be_built_does_not_keep_the_others_from_it() {
+    let folder = folder("server:\n  handler: ./server\nbroken:\n  handler: ./broken\nempty:\n  handler: ./empty\n");
+    project(folder.path(), &SERVER.replace("VERSION", "one"));
+    let path = |name: &str| folder.path().join(name);
+    // Of one workspace with the good one, and apart from it.
+    std::fs::write(path("server/Cargo.toml"), "[package]\nname = \"server\"\nversion = \"0.1.0\"\n").unwrap();
+    std::fs::write(path("Cargo.toml"), "[workspace]\nmembers = [\"server\", \"broken\"]\nresolver = \"2\"\n").unwrap();
+    std::fs::create_dir_all(path("broken/src")).unwrap();
+    std::fs::write(path("broken/Cargo.toml"), "[package]\nname = \"broken\"\nversion = \"0.1.0\"\n").unwrap();
+    std::fs::write(path("broken/src/main.rs"), "fn main() { nonsense }").unwrap();
+    std::fs::create_dir_all(path("empty")).unwrap();
+    std::fs::write(path("empty/Cargo.toml"), "[workspace]\nmembers = []\n").unwrap();
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    let error = fixture.gateway.ready().await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "not all functions run:\n  - `broken`: it could not be built\n  - `empty`: it could not be built"
+    );
+    assert_eq!(fixture.get("/function/server").await.text(), "one");
+    let said = until("what cargo said", async || {
+        fixture.events.lock().unwrap().iter().find_map(|event| match event {
+            Event::BuildFailed { output } => Some(output.clone()),
+            _ => None,
+        })
+    })
+    .await;
+    assert!(said.contains("cannot find value `nonsense`") && said.contains("empty is no package"), "{said}");
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_changes_no_program_replaces_no_process() {
     let fixture = server().await;
     let pid = fixture.get("/function/server/pid").await.text().to_owned();

@@ -51,30 +51,37 @@ struct Project {
     binary: String,
 }
 
-/// Builds the projects in these folders, given with the names of their functions.
-///
-/// # Errors
-///
-/// If a folder holds no package with one program to run, or cargo fails; the text is then cargo's.
-pub(crate) async fn build(
-    projects: &[(String, PathBuf)],
-    release: bool,
-    events: &Events,
-) -> Result<Programs, GatewayError> {
+/// What came of a build.
+#[derive(Debug, Default)]
+pub(crate) struct Built {
+    pub(crate) programs: Programs,
+    /// What could not be built; the text is cargo's.
+    pub(crate) faults: Vec<GatewayError>,
+}
+
+/// Builds the projects in these folders, given with the names of their functions. One that cannot be built does
+/// not keep the others from it.
+pub(crate) async fn build(projects: &[(String, PathBuf)], release: bool, events: &Events) -> Built {
+    let mut built = Built::default();
     let mut workspaces: BTreeMap<PathBuf, Vec<Project>> = BTreeMap::new();
     for (function, folder) in projects {
-        let (root, project) = locate(function, folder).await?;
-        workspaces.entry(root).or_default().push(project);
+        match locate(function, folder).await {
+            Ok((root, project)) => workspaces.entry(root).or_default().push(project),
+            Err(fault) => built.faults.push(fault),
+        }
     }
     let functions = projects.iter().map(|(function, _)| function.clone()).collect();
     let _ = events.send(Event::BuildStarted { functions });
     let begun = Instant::now();
-    let mut programs = Programs::new();
     for (root, projects) in workspaces {
-        programs.extend(build_workspace(&root, &projects, release, events).await?);
+        if let Err(fault) = build_workspace(&root, &projects, release, events, &mut built.programs).await {
+            built.faults.push(fault);
+        }
     }
-    let _ = events.send(Event::BuildFinished { took: begun.elapsed() });
-    Ok(programs)
+    if built.faults.is_empty() {
+        let _ = events.send(Event::BuildFinished { took: begun.elapsed() });
+    }
+    built
 }
 
 async fn locate(function: &str, folder: &Path) -> Result<(PathBuf, Project), GatewayError> {
@@ -118,12 +125,13 @@ async fn build_workspace(
     projects: &[Project],
     release: bool,
     events: &Events,
-) -> Result<Programs, GatewayError> {
+    programs: &mut Programs,
+) -> Result<(), GatewayError> {
     let what = projects.iter().map(|project| format!("`{}`", project.package.name)).collect::<Vec<_>>().join(", ");
     let fault = |output: String| GatewayError::Build { what: what.clone(), output };
     let mut command = Command::new("cargo");
     command
-        .args(["build", "--message-format=json-render-diagnostics", "--color=never"])
+        .args(["build", "--keep-going", "--message-format=json-render-diagnostics", "--color=never"])
         .current_dir(root)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -142,16 +150,17 @@ async fn build_workspace(
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (executables, said, status) = tokio::join!(executables(stdout), listen(stderr, events), child.wait());
     let status = status.map_err(|error| fault(error.to_string()))?;
-    if !status.success() {
-        return Err(fault(said));
-    }
-    let mut programs = Programs::new();
     for project in projects {
         let key = (project.package.id.clone(), project.binary.clone());
-        let program = executables.get(&key).ok_or_else(|| fault(format!("cargo built no `{}`", project.binary)))?;
-        programs.insert(project.folder.clone(), program.clone());
+        match executables.get(&key) {
+            Some(program) => {
+                programs.insert(project.folder.clone(), program.clone());
+            }
+            None if status.success() => return Err(fault(format!("cargo built no `{}`", project.binary))),
+            None => {}
+        }
     }
-    Ok(programs)
+    if status.success() { Ok(()) } else { Err(fault(said)) }
 }
 
 /// The programs that cargo says it made, by package and name.

@@ -31,7 +31,7 @@ fn die_with_parent(command: &mut Command) {
 pub(super) fn signal_group(leader: u32, signal: libc::c_int) {
     if let Ok(group) = libc::pid_t::try_from(leader) {
         // SAFETY: kill takes plain integers and touches no memory of ours. The group is that of a child that
-        // has not been waited for, so its number was not given to another.
+        // was waited for a moment ago at most, so its number was not given to another.
         unsafe {
             libc::kill(-group, signal);
         }

@@ -45,6 +45,8 @@ fn stamp(program: &Path) -> Stamp {
 
 struct Running {
     child: Child,
+    /// The number of the process, and of the group that it leads.
+    leader: Option<u32>,
     address: SocketAddr,
     since: Instant,
     program: Stamp,
@@ -99,6 +101,7 @@ pub(crate) async fn supervise(
             _ = retiring.join_next(), if !retiring.is_empty() => {}
             status = exited(&mut running) => {
                 if let Some(ended) = running.take() {
+                    end_group(ended.leader);
                     if ended.since.elapsed() > WELL {
                         wait = Duration::ZERO;
                     }
@@ -204,11 +207,19 @@ async fn start(
     orphan::bind_to_us(&mut command);
     let stamp = stamp(program);
     let mut child = command.spawn().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
+    let leader = child.id();
     listen_to(function, &mut child);
     let deadline = Instant::now() + START;
     loop {
         if TcpStream::connect(address).await.is_ok() {
-            return Ok(Running { child, address, since: Instant::now(), program: stamp, users: TaskTracker::new() });
+            return Ok(Running {
+                child,
+                leader,
+                address,
+                since: Instant::now(),
+                program: stamp,
+                users: TaskTracker::new(),
+            });
         }
         let pause = tokio::time::sleep(Duration::from_millis(5));
         tokio::select! {
@@ -216,7 +227,10 @@ async fn start(
                 retire(child).await;
                 return Err("the gateway is stopping".to_owned());
             }
-            status = child.wait() => return Err(how_it_ended(status)),
+            status = child.wait() => {
+                end_group(leader);
+                return Err(how_it_ended(status));
+            }
             () = pause => {}
         }
         if Instant::now() > deadline {
@@ -245,6 +259,15 @@ async fn retire(mut child: Child) {
     if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
         orphan::signal_group(leader, libc::SIGKILL);
         let _ = child.wait().await;
+    }
+    end_group(Some(leader));
+}
+
+/// Ends what a process that is gone has left behind. Its group keeps its number from others as long as anybody is
+/// in it, and a number that was given up a moment ago is not given to anybody yet.
+fn end_group(leader: Option<u32>) {
+    if let Some(leader) = leader {
+        orphan::signal_group(leader, libc::SIGKILL);
     }
 }
 
