@@ -43,8 +43,23 @@ pub mod failures {}
 #[doc = include_str!("../../../docs/guide/context.md")]
 pub mod context {}
 
+#[doc = "[state-managers.md]: super::state_managers"]
+#[doc = ""]
 #[doc = include_str!("../../../docs/guide/state.md")]
 pub mod state {}
+
+#[doc = "[large-payloads.md]: super::large_payloads"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/state-managers.md")]
+pub mod state_managers {}
+
+#[doc = "[state-managers.md]: super::state_managers"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/large-payloads.md")]
+pub mod large_payloads {}
+
+#[doc = include_str!("../../../docs/guide/your-own-state-manager.md")]
+pub mod your_own_state_manager {}
 
 #[doc = "[../../SECURITY.md]: https://github.com/faasflow/faasflow/blob/main/SECURITY.md"]
 #[doc = ""]

@@ -112,19 +112,27 @@ pub(super) async fn keys(subject: Subject) -> Result<(), String> {
     ];
     for key in odd {
         let value = Bytes::from(format!("value of {key}"));
-        manager.set(&scope, key, value).await.map_err(|error| format!("key {key:?}: {}", said(error)))?;
+        manager.set(&scope, key, value).await.map_err(|error| format!("key {}: {}", shown(key), said(error)))?;
     }
     for key in odd {
-        let found = manager.get(&scope, key).await.map_err(|error| format!("key {key:?}: {}", said(error)))?;
+        let found = manager.get(&scope, key).await.map_err(|error| format!("key {}: {}", shown(key), said(error)))?;
         let expected = Bytes::from(format!("value of {key}"));
-        ensure(found == Some(expected), || format!("key {key:?} has another value or none"))?;
+        ensure(found == Some(expected), || format!("key {} has another value or none", shown(key)))?;
     }
     manager.remove_request(&scope).await.map_err(said)?;
     for key in odd {
         let found = manager.get(&scope, key).await.map_err(said)?;
-        ensure(found.is_none(), || format!("key {key:?} is still there after its request was removed"))?;
+        ensure(found.is_none(), || format!("key {} is still there after its request was removed", shown(key)))?;
     }
     Ok(())
+}
+
+/// A key as messages show it; of a long one, the beginning.
+fn shown(key: &str) -> String {
+    match key.char_indices().nth(40) {
+        Some((end, _)) => format!("{:?}… of {} bytes", &key[..end], key.len()),
+        None => format!("{key:?}"),
+    }
 }
 
 pub(super) async fn isolation(subject: Subject) -> Result<(), String> {
