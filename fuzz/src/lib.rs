@@ -1,0 +1,80 @@
+//! What is done with hostile bytes: shared by the targets of cargo-fuzz and by `smash`, which runs without it.
+//!
+//! Each body panics when the promise that it checks is broken, which is how either of them notices.
+
+use bytes::Bytes;
+use faasflow_core::envelope::Envelope;
+use faasflow_core::signature::{Keys, SignatureError};
+
+/// The golden file: the seed from which the mutations of an envelope begin.
+pub const ENVELOPE_SEED: &[u8] = include_bytes!("../../crates/core/tests/golden/envelope-v1.bin");
+/// The seed for `signature`: see [`signature`] for its form.
+pub const SIGNATURE_SEED: &[u8] =
+    b"new\nold\n\0sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843\0a body";
+
+/// How much of a shape an envelope keeps when it is written.
+const SHAPE_KEPT: usize = 4096;
+
+/// Any bytes are an envelope or an error; an envelope that is written again reads as the same.
+///
+/// # Panics
+///
+/// If it is not so.
+pub fn envelope(input: &[u8]) {
+    let Ok(first) = Envelope::decode(&Bytes::copy_from_slice(input)) else { return };
+    let written = first.encode();
+    let whole = written.to_bytes();
+    assert_eq!(written.len(), whole.len());
+    let second = Envelope::decode(&whole).expect("what was written can be read");
+    let (a, b) = (&first.request, &second.request);
+    assert_eq!((&a.id, &a.flow, &a.query, &a.headers), (&b.id, &b.flow, &b.query, &b.headers));
+    assert_eq!((&a.callback_url, &a.trace, a.started_ms), (&b.callback_url, &b.trace, b.started_ms));
+    assert_eq!(
+        (first.position, first.fingerprint, first.sent_ms),
+        (second.position, second.fingerprint, second.sent_ms)
+    );
+    assert_eq!((&first.payload, &first.state), (&second.payload, &second.state));
+    let kept = first.shape.floor_char_boundary(SHAPE_KEPT);
+    assert_eq!(first.shape[..kept], second.shape);
+    assert_eq!(whole, second.encode().to_bytes(), "written twice, it is the same to the byte");
+}
+
+/// Keys, a header and a body, parted by zero bytes: only a signature by one of the keys is taken, and a changed
+/// one never is.
+///
+/// # Panics
+///
+/// If it is not so.
+pub fn signature(input: &[u8]) {
+    let mut parts = input.splitn(3, |&byte| byte == 0);
+    let text = String::from_utf8_lossy(parts.next().unwrap_or_default());
+    let header = parts.next();
+    let body = parts.next().unwrap_or_default();
+    let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
+    let Ok(keys) = Keys::parse(&text) else {
+        assert_eq!(lines, 0, "a text with lines has keys");
+        return;
+    };
+    assert_eq!(keys.count(), lines);
+
+    let signed = keys.sign([body]);
+    assert_eq!(keys.verify(Some(signed.as_bytes()), body), Ok(()));
+    assert_eq!(keys.verify(None, body), Err(SignatureError::Missing));
+    if let Some(header) = header {
+        if keys.verify(Some(header), body).is_ok() {
+            assert_eq!(header.len(), signed.len(), "a signature has one form");
+            assert!(header.starts_with(b"sha256="));
+        }
+        // A bit of the true one changed, the input says which.
+        let mut changed = signed.clone().into_bytes();
+        let at = header.len() % changed.len();
+        changed[at] ^= 1 << (header.first().copied().unwrap_or_default() % 5);
+        // `A` and `a` are the same digit.
+        if !changed.eq_ignore_ascii_case(signed.as_bytes()) {
+            assert!(keys.verify(Some(&changed), body).is_err(), "a changed signature passed");
+        }
+        let mut longer = body.to_vec();
+        longer.push(0);
+        assert_eq!(keys.verify(Some(signed.as_bytes()), &longer), Err(SignatureError::Wrong));
+    }
+}
