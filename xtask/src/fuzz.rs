@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::command;
 
-const CARGO_FUZZ: &str = "0.13.1";
+const CARGO_FUZZ: &str = "0.13.2";
 const TARGETS: [&str; 2] = ["envelope", "signature"];
 
 /// Runs every target for so many seconds.
@@ -24,7 +24,7 @@ pub(crate) fn run(root: &Path, seconds: u64) -> Result<(), String> {
                 // The folder of seeds comes second: what is found new goes to the first.
                 let (corpus, seeds) = (format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}"));
                 std::fs::create_dir_all(root.join(&corpus)).map_err(|error| format!("{corpus}: {error}"))?;
-                fuzz.args(["run", target, &corpus, &seeds, "--", &limit, "-print_final_stats=1"]);
+                fuzz.args(["run", "--features", "fuzzer", target, &corpus, &seeds, "--", &limit, "-print_final_stats=1"]);
                 command::run(&mut fuzz)?;
             }
             Ok(())

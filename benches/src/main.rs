@@ -1,0 +1,67 @@
+//! What Faasflow costs: tables in which every figure stands beside its floor, measured in the same run.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod queue_store;
+mod stats;
+mod table;
+
+use crate::table::Report;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Measures Faasflow beside its floors.
+#[derive(Debug, Parser)]
+#[command(name = "faasflow-benches")]
+struct Arguments {
+    /// Fewer and shorter rounds: all tables in less than four minutes.
+    #[arg(long)]
+    quick: bool,
+    /// One table only.
+    #[arg(long, value_name = "NAME", value_parser = ["queue-store"])]
+    only: Option<String>,
+    /// Where to put every figure as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    quick: bool,
+}
+
+type Measure = fn(Scale) -> Result<Report, Failure>;
+
+const TABLES: [(&str, Measure); 1] = [("queue-store", queue_store::measure)];
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("faasflow-benches: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let scale = Scale { quick: arguments.quick };
+    let mut rows = Vec::new();
+    for (name, measure) in TABLES {
+        if arguments.only.as_deref().is_some_and(|only| only != name) {
+            continue;
+        }
+        let report = measure(scale).map_err(|error| format!("the table `{name}` was not measured: {error}"))?;
+        print!("{report}");
+        rows.extend(report.rows);
+    }
+    if let Some(file) = &arguments.json {
+        let json = serde_json::to_string_pretty(&rows)?;
+        std::fs::write(file, json).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    }
+    Ok(())
+}

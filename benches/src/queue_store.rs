@@ -1,0 +1,247 @@
+//! The race that decided where the gateway's queue is kept.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::queue_store::drive::{Done, Ids, Until, alone, grouped};
+use crate::queue_store::product::Product;
+use crate::queue_store::stores::{NAMES, Store, on_disk, open};
+use crate::stats::{median, percentile, spread};
+use crate::table::{Report, Row, Table};
+use crate::{Failure, Scale};
+
+mod drive;
+mod product;
+mod stores;
+
+/// Producers with a group-committing writer.
+const GROUPS: [usize; 3] = [1, 8, 32];
+const OURS: &str = "faasflow's queue";
+
+enum Kind {
+    /// The disk: 4 KiB and a flush, again and again.
+    Floor(File),
+    Alone(Box<dyn Store>, AtomicU64),
+    Grouped(Box<dyn Store>, AtomicU64, usize),
+    Product(Product),
+}
+
+struct Arm {
+    store: &'static str,
+    mode: String,
+    kind: Kind,
+    per_second: Vec<f64>,
+    enqueue_us: Vec<f64>,
+}
+
+impl Arm {
+    fn round(&mut self, until: Until) -> Result<(), Failure> {
+        let done = match &mut self.kind {
+            Kind::Floor(file) => flushes(file, until)?,
+            Kind::Alone(store, next) => alone(&mut **store, &Ids::new(next, until))?,
+            Kind::Grouped(store, next, producers) => grouped(&mut **store, *producers, &Ids::new(next, until))?,
+            Kind::Product(product) => product.cycles(until)?,
+        };
+        self.per_second.push(done.per_second);
+        self.enqueue_us.extend(done.enqueue_us);
+        Ok(())
+    }
+}
+
+/// Writes and flushes over a file of 4 MiB that is there already, as a careful user's log would be.
+fn flushes(file: &File, until: Until) -> Result<Done, Failure> {
+    let next = AtomicU64::new(0);
+    let ids = Ids::new(&next, until);
+    let mut took = Vec::new();
+    while let Some(id) = ids.take() {
+        let page = [id.to_le_bytes()[0]; 4096];
+        let start = Instant::now();
+        file.write_all_at(&page, id % 1024 * 4096)?;
+        file.sync_data()?;
+        took.push(start.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(ids.done(took))
+}
+
+fn arms(folder: &Path) -> Result<Vec<Arm>, Failure> {
+    let mut count = 0;
+    let mut place = || -> Result<_, Failure> {
+        count += 1;
+        let place = folder.join(count.to_string());
+        std::fs::create_dir(&place)?;
+        Ok(place)
+    };
+    let arm = |store, mode, kind| Arm { store, mode, kind, per_second: Vec::new(), enqueue_us: Vec::new() };
+    let file = File::options().create(true).truncate(true).write(true).open(place()?.join("floor"))?;
+    file.write_all_at(&vec![0; 4 << 20], 0)?;
+    file.sync_all()?;
+    let mut arms = vec![arm("disk", "flush".to_owned(), Kind::Floor(file))];
+    for name in NAMES {
+        arms.push(arm(name, "unbatched".to_owned(), Kind::Alone(open(name, &place()?)?, AtomicU64::new(0))));
+    }
+    for producers in GROUPS {
+        for name in NAMES {
+            let kind = Kind::Grouped(open(name, &place()?)?, AtomicU64::new(0), producers);
+            arms.push(arm(name, group(producers), kind));
+        }
+        arms.push(arm(OURS, group(producers), Kind::Product(Product::open(&place()?, producers)?)));
+    }
+    Ok(arms)
+}
+
+fn group(producers: usize) -> String {
+    format!("group, {producers}")
+}
+
+pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
+    // Beside the program: the disk that is built on, and not a file system in memory.
+    let program = std::env::current_exe()?;
+    let folder = tempfile::tempdir_in(program.parent().ok_or("the program has no folder")?)?;
+    let (rounds, slice) = if scale.quick { (5, Duration::from_millis(400)) } else { (15, Duration::from_secs(1)) };
+    let cycles = if scale.quick { 40_000 } else { 400_000 };
+
+    let mut arms = arms(folder.path())?;
+    // Once without counting: files grow, caches fill.
+    for arm in &mut arms {
+        arm.round(Until::Time(slice / 4))?;
+        arm.per_second.clear();
+        arm.enqueue_us.clear();
+    }
+    for _ in 0..rounds {
+        for arm in &mut arms {
+            arm.round(Until::Time(slice))?;
+        }
+    }
+    let mut report = speeds(&mut arms);
+    for arm in arms {
+        if let Kind::Product(product) = arm.kind {
+            product.close();
+        }
+    }
+    sizes(&mut report, folder.path(), cycles)?;
+    let kind = if scale.quick { "--quick" } else { "full" };
+    report.notes.insert(
+        0,
+        format!(
+            "{kind}: {rounds} rounds of {} ms an arm, interleaved; calls of {} bytes; figures are medians of the rounds.",
+            slice.as_millis(),
+            drive::BODY
+        ),
+    );
+    Ok(report)
+}
+
+fn speeds(arms: &mut [Arm]) -> Report {
+    let mut table = Table::new(&["store", "writer", "cycles/s", "of the floor", "enqueue p50", "p99", "spread"]);
+    let mut rows = Vec::new();
+    let mut spreads = Vec::new();
+    // A cycle is two flushes where nobody shares them.
+    let (mut floor_rate, mut floor_us) = (f64::NAN, f64::NAN);
+    for arm in arms {
+        let apart = spread(&arm.per_second);
+        let samples = (arm.per_second.len(), arm.enqueue_us.len());
+        let rate = median(&mut arm.per_second);
+        let (p50, p99) = (median(&mut arm.enqueue_us), percentile(&mut arm.enqueue_us, 0.99));
+        let floor = matches!(arm.kind, Kind::Floor(_));
+        if floor {
+            (floor_rate, floor_us) = (rate / 2.0, p50);
+        }
+        let shown = if floor { rate / 2.0 } else { rate };
+        table.lines.push(vec![
+            arm.store.to_owned(),
+            if floor { "two flushes".to_owned() } else { arm.mode.clone() },
+            format!("{shown:.0}"),
+            format!("{:.2} x", shown / floor_rate),
+            format!("{p50:.0} us"),
+            format!("{p99:.0} us"),
+            format!("{:.0} %", apart * 100.0),
+        ]);
+        spreads.push(apart);
+        let name = format!("queue-store-{}-{}", slug(arm.store), slug(&arm.mode));
+        let mut row = |what: &str, value, unit, floor, samples| {
+            rows.push(Row { name: format!("{name}-{what}"), value, unit, floor, samples });
+        };
+        if floor {
+            row("rate", rate, "flushes/s", None, samples.0);
+            row("p50", p50, "us", None, samples.1);
+            row("p99", p99, "us", None, samples.1);
+        } else {
+            row("cycles", rate, "cycles/s", Some(floor_rate), samples.0);
+            row("enqueue-p50", p50, "us", Some(floor_us), samples.1);
+            row("enqueue-p99", p99, "us", Some(floor_us), samples.1);
+        }
+    }
+    let worst = spreads.iter().copied().fold(0.0, f64::max);
+    let notes = vec![
+        "A cycle: enqueue, on disk when it returns; read; acknowledge, on disk when it returns. The floor is the disk's:".to_owned(),
+        "4 KiB written and flushed, twice a cycle, in the same rounds; a group shares flushes, so it can pass it.".to_owned(),
+        format!("{OURS}: enqueue, on disk when it returns; delivered; the acknowledgement is on disk within"),
+        "milliseconds, and is not waited for. It is not to be compared with the others' acknowledgements.".to_owned(),
+        format!(
+            "Noise: spread is (fastest - slowest round) / median; over the arms its median is {:.0} %, its worst {:.0} %.",
+            median(&mut spreads) * 100.0,
+            worst * 100.0
+        ),
+    ];
+    Report { title: "queue-store: where the queue is kept".to_owned(), tables: vec![table], notes, rows }
+}
+
+/// What is on disk after so many cycles, and at most on the way, with 32 producers.
+fn sizes(report: &mut Report, folder: &Path, cycles: u64) -> Result<(), Failure> {
+    let mut table = Table::new(&["store", "cycles", "peak", "at the end"]);
+    for name in NAMES.into_iter().chain([OURS]) {
+        let place = folder.join(format!("size-{}", slug(name)));
+        std::fs::create_dir(&place)?;
+        let over = AtomicBool::new(false);
+        let (peak, end) = std::thread::scope(|scope| -> Result<(u64, u64), Failure> {
+            let watch = scope.spawn(|| {
+                let mut peak = 0;
+                while !over.load(Ordering::Relaxed) {
+                    peak = on_disk(&place).unwrap_or(0).max(peak);
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                peak
+            });
+            let ran = run_cycles(name, &place, cycles);
+            over.store(true, Ordering::Relaxed);
+            let peak = watch.join().map_err(|_| "the watch on the files panicked")?;
+            ran?;
+            let end = on_disk(&place)?;
+            Ok((peak.max(end), end))
+        })?;
+        let mb = |bytes: u64| bytes as f64 / 1e6;
+        table.lines.push(vec![
+            name.to_owned(),
+            cycles.to_string(),
+            format!("{:.1} MB", mb(peak)),
+            format!("{:.1} MB", mb(end)),
+        ]);
+        for (what, bytes) in [("peak", peak), ("end", end)] {
+            let name = format!("queue-store-{}-disk-{what}", slug(name));
+            report.rows.push(Row { name, value: mb(bytes), unit: "MB", floor: None, samples: 1 });
+        }
+    }
+    report.tables.push(table);
+    report.notes.push(format!("{OURS} also keeps the id of each call for ten minutes, against duplicates."));
+    Ok(())
+}
+
+fn run_cycles(name: &str, place: &Path, cycles: u64) -> Result<(), Failure> {
+    if name == OURS {
+        let mut product = Product::open(place, 32)?;
+        product.cycles(Until::Cycles(cycles))?;
+        product.close();
+    } else {
+        let mut store = open(name, place)?;
+        grouped(&mut *store, 32, &Ids::new(&AtomicU64::new(0), Until::Cycles(cycles)))?;
+    }
+    Ok(())
+}
+
+fn slug(name: &str) -> String {
+    let words = name.to_lowercase().replace('\'', "");
+    words.split([' ', ',']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
+}

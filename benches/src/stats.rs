@@ -1,0 +1,42 @@
+//! Medians, percentiles, and how far rounds were apart.
+
+/// The value below which `share` of the samples lie; NaN of none.
+pub(crate) fn percentile(samples: &mut [f64], share: f64) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    let last = samples.len().saturating_sub(1);
+    let at = (last as f64 * share).round() as usize;
+    samples.get(at).copied().unwrap_or(f64::NAN)
+}
+
+/// The median.
+pub(crate) fn median(samples: &mut [f64]) -> f64 {
+    percentile(samples, 0.5)
+}
+
+/// How far the rounds of an arm were apart: the largest less the smallest, over the median.
+pub(crate) fn spread(rounds: &[f64]) -> f64 {
+    let mut sorted = rounds.to_vec();
+    let middle = median(&mut sorted);
+    match (sorted.first(), sorted.last()) {
+        (Some(first), Some(last)) => (last - first) / middle,
+        _ => f64::NAN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_of_a_hundred() {
+        let mut samples: Vec<f64> = (0..=100).rev().map(f64::from).collect();
+        assert_eq!(median(&mut samples), 50.0);
+        assert_eq!(percentile(&mut samples, 0.99), 99.0);
+        assert!(median(&mut []).is_nan());
+    }
+
+    #[test]
+    fn the_spread_is_a_share_of_the_median() {
+        assert_eq!(spread(&[10.0, 9.0, 12.0]), 0.3);
+    }
+}

@@ -1,0 +1,70 @@
+//! Tables for people, rows for programs.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// A figure.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) unit: &'static str,
+    /// What it cannot be better than, measured in the same run, where there is such a thing.
+    pub(crate) floor: Option<f64>,
+    /// How many measurements it is made of.
+    pub(crate) samples: usize,
+}
+
+/// A table as it is printed: the first column to the left, the others to the right.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) heads: Vec<String>,
+    pub(crate) lines: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(heads: &[&str]) -> Table {
+        Table { heads: heads.iter().map(|&head| head.to_owned()).collect(), lines: Vec::new() }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = || std::iter::once(&self.heads).chain(&self.lines);
+        let widths: Vec<usize> = (0..self.heads.len())
+            .map(|column| lines().map(|line| line[column].chars().count()).max().unwrap_or(0))
+            .collect();
+        for line in lines() {
+            let mut text = format!("{:<width$}", line[0], width = widths[0]);
+            for (cell, width) in line.iter().zip(&widths).skip(1) {
+                text.push_str(&format!("  {cell:>width$}"));
+            }
+            writeln!(f, "{}", text.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// What a measurement yields.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) title: String,
+    pub(crate) tables: Vec<Table>,
+    /// Lines below the tables: what the figures rest on, and how noisy the run was.
+    pub(crate) notes: Vec<String>,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.title)?;
+        for table in &self.tables {
+            writeln!(f, "\n{table}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "{note}")?;
+        }
+        Ok(())
+    }
+}
