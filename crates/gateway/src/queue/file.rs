@@ -112,7 +112,12 @@ impl StorageBackend for QueueFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        if self.trial.is_some() { Ok(()) } else { self.file.sync_data() }
+        if self.trial.is_some() {
+            return Ok(());
+        }
+        #[cfg(test)]
+        faults::check(&self.file)?;
+        self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -125,6 +130,33 @@ impl StorageBackend for QueueFile {
         }
         overlay.length = overlay.length.max(offset + data.len() as u64);
         Ok(())
+    }
+}
+
+/// Disks that fail when they are flushed, after they took all that was written.
+#[cfg(test)]
+pub(crate) mod faults {
+    use std::fs::File;
+    use std::io;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
+    use std::sync::Mutex;
+
+    static FAILING: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+
+    /// Has the flushes of a file fail, or no longer.
+    pub(crate) fn fail(path: &Path, fails: bool) {
+        let inode = std::fs::metadata(path).unwrap().ino();
+        let mut failing = FAILING.lock().unwrap();
+        failing.retain(|&other| other != inode);
+        if fails {
+            failing.push(inode);
+        }
+    }
+
+    pub(super) fn check(file: &File) -> io::Result<()> {
+        let failing = FAILING.lock().unwrap().contains(&file.metadata()?.ino());
+        if failing { Err(io::Error::other("the disk failed")) } else { Ok(()) }
     }
 }
 

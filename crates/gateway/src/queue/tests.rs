@@ -284,3 +284,26 @@ async fn a_file_cut_in_half_is_refused_and_left_as_it_is() {
     assert!(matches!(refused, QueueError::Unusable { .. } | QueueError::Storage(_)), "{refused}");
     assert_eq!(std::fs::read(&path).unwrap().len(), whole.len() / 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_flush_failed_does_not_come_back() {
+    let (_folder, path) = file();
+    let queue = Queue::open(&path, quick()).unwrap();
+    queue.enqueue(call("before", "f")).await.unwrap();
+    // All of it is in the file by then, but nobody can say that it will stay.
+    super::file::faults::fail(&path, true);
+    let refused = queue.enqueue(call("refused", "f")).await.unwrap_err();
+    assert!(refused.is_temporary(), "{refused}");
+    super::file::faults::fail(&path, false);
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while let Err(error) = queue.enqueue(call("after", "f")).await {
+        assert!(std::time::Instant::now() < deadline, "{error}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    queue.close().await;
+    let queue = Queue::open(&path, quick()).unwrap();
+    let there: Vec<String> = queue.list(10).into_iter().map(|call| call.call_id).collect();
+    assert_eq!(there, ["before", "after"]);
+    assert_eq!(queue.enqueue(call("refused", "f")).await.unwrap(), Accepted::New, "its id is not taken either");
+    queue.close().await;
+}
