@@ -12,7 +12,7 @@ use super::page::Block;
 /// The gateway as pages name it.
 const NAMED: &str = "127.0.0.1:8080";
 /// What works through a queue may take a while to come out as the page says: until then a command is run again.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) struct Console<'a> {
     up: Option<&'a Up>,
