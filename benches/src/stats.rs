@@ -13,14 +13,10 @@ pub(crate) fn median(samples: &mut [f64]) -> f64 {
     percentile(samples, 0.5)
 }
 
-/// How far the rounds of an arm were apart: the largest less the smallest, over the median.
+/// How far the rounds of an arm were apart: the width of the middle half of them, over the median.
 pub(crate) fn spread(rounds: &[f64]) -> f64 {
     let mut sorted = rounds.to_vec();
-    let middle = median(&mut sorted);
-    match (sorted.first(), sorted.last()) {
-        (Some(first), Some(last)) => (last - first) / middle,
-        _ => f64::NAN,
-    }
+    (percentile(&mut sorted, 0.75) - percentile(&mut sorted, 0.25)) / median(&mut sorted)
 }
 
 #[cfg(test)]
@@ -37,6 +33,6 @@ mod tests {
 
     #[test]
     fn the_spread_is_a_share_of_the_median() {
-        assert_eq!(spread(&[10.0, 9.0, 12.0]), 0.3);
+        assert_eq!(spread(&[10.0, 9.0, 1000.0, 11.0, 0.0]), 0.2);
     }
 }
