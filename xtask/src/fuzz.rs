@@ -24,7 +24,17 @@ pub(crate) fn run(root: &Path, seconds: u64) -> Result<(), String> {
                 // The folder of seeds comes second: what is found new goes to the first.
                 let (corpus, seeds) = (format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}"));
                 std::fs::create_dir_all(root.join(&corpus)).map_err(|error| format!("{corpus}: {error}"))?;
-                fuzz.args(["run", "--features", "fuzzer", target, &corpus, &seeds, "--", &limit, "-print_final_stats=1"]);
+                fuzz.args([
+                    "run",
+                    "--features",
+                    "fuzzer",
+                    target,
+                    &corpus,
+                    &seeds,
+                    "--",
+                    &limit,
+                    "-print_final_stats=1",
+                ]);
                 command::run(&mut fuzz)?;
             }
             Ok(())
