@@ -113,15 +113,7 @@ impl fmt::Display for Error {
         match &*self.0 {
             Inner::Refused(text) | Inner::Message(text) => f.write_str(text),
             Inner::Wrapped(text, inner) => write!(f, "{text}: {inner}"),
-            Inner::Source(source) => {
-                write!(f, "{source}")?;
-                let mut cause = source.source();
-                while let Some(error) = cause {
-                    write!(f, ": {error}")?;
-                    cause = error.source();
-                }
-                Ok(())
-            }
+            Inner::Source(source) => f.write_str(&chain(&**source)),
         }
     }
 }
@@ -131,4 +123,21 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// An error and all its causes on one line, for a log: each after a colon.
+///
+/// ```
+/// let error = std::io::Error::other("disk full");
+/// assert_eq!(faasflow_core::chain(&error), "disk full");
+/// ```
+#[must_use]
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }

@@ -28,7 +28,7 @@ mod retry;
 pub use call::{Call, Callback, IntoValue, RequestOptions};
 pub use context::{Context, RequestId, RequestInfo, TraceContext};
 pub use definition_error::{DefinitionError, Fault};
-pub use error::{Error, Result};
+pub use error::{Error, Result, chain};
 pub use extract::{FromContext, Query, State};
 pub use failure::{Failure, Resolution};
 pub use flow::{Action, Flow, FlowBuilder, Modifier, Step, parse_url};

@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{any, get};
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::{headers, parse_url};
+use faasflow_core::{chain, headers, parse_url};
 use faasflow_runtime::http::{ReadBodyError, read_body};
 use http::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::functions::{Function, Functions};
 use crate::held::Held;
 use crate::metrics::Metrics;
-use crate::proxy::{NoAnswer, Proxy, START_TIME, chain, plain};
+use crate::proxy::{NoAnswer, Proxy, START_TIME, plain};
 use crate::queue::{Accepted, Answer, Deliver, Delivery, NewCall, Queue, QueueError, Target, Unreachable};
 use crate::system;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::{
-    Call, CallResponse, Callback, Context, Error, Method, Outcome, Payload, RequestOptions, Retry, headers,
+    Call, CallResponse, Callback, Context, Error, Method, Outcome, Payload, RequestOptions, Retry, chain, headers,
 };
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Uri};
@@ -308,14 +308,4 @@ fn with_query(url: &Uri, options: &RequestOptions, context: &Context) -> Result<
 
 fn unsendable(error: http::Error) -> FailureKind {
     FailureKind::Handler(Arc::new(Error::from(error).context("the request cannot be sent")))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

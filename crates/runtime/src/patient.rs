@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use faasflow_core::duration;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version};
+use faasflow_core::{chain, duration};
 use tokio::time::Instant;
 
 /// A state manager that tries again what failed for a passing reason, and never waits past a deadline.
@@ -110,11 +110,6 @@ impl StateManager for Patient {
 
 fn whole_millis(duration: Duration) -> Duration {
     Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    std::iter::successors(error.source(), |cause| cause.source())
-        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]
