@@ -43,17 +43,17 @@ pub mod failures {}
 #[doc = include_str!("../../../docs/guide/context.md")]
 pub mod context {}
 
-#[doc = "[state-managers.md]: super::state_managers"]
+#[doc = "[state-managers.md]: crate::guide::state_managers"]
 #[doc = ""]
 #[doc = include_str!("../../../docs/guide/state.md")]
 pub mod state {}
 
-#[doc = "[large-payloads.md]: super::large_payloads"]
+#[doc = "[large-payloads.md]: crate::guide::large_payloads"]
 #[doc = ""]
 #[doc = include_str!("../../../docs/guide/state-managers.md")]
 pub mod state_managers {}
 
-#[doc = "[state-managers.md]: super::state_managers"]
+#[doc = "[state-managers.md]: crate::guide::state_managers"]
 #[doc = ""]
 #[doc = include_str!("../../../docs/guide/large-payloads.md")]
 pub mod large_payloads {}

@@ -56,16 +56,15 @@ async fn a_gateway_that_is_started_again_meanwhile_is_waited_for() {
     let elsewhere = TestKit::new(Flow::builder().apply("f").build().unwrap()).function("f", Fake::answer("back"));
     let elsewhere = elsewhere.start().await;
     let kit = TestKit::new(flow).setting("gateway", address.to_string()).start().await;
-    let (answer, forwarding) = tokio::join!(kit.request("x").answer(), async {
+    let forwarding = tokio::spawn(async move {
         tokio::time::sleep(std::time::Duration::from_millis(250)).await;
         let listener = TcpListener::bind(address).await.unwrap();
+        let (mut from, _) = listener.accept().await.unwrap();
         let target = elsewhere.gateway_url().trim_start_matches("http://").to_owned();
-        tokio::spawn(async move {
-            let (mut from, _) = listener.accept().await.unwrap();
-            let mut to = tokio::net::TcpStream::connect(target).await.unwrap();
-            let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
-        })
+        let mut to = tokio::net::TcpStream::connect(target).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
     });
+    let answer = kit.request("x").answer().await;
     forwarding.abort();
     assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "back"));
 }

@@ -126,7 +126,7 @@ impl Imports {
                 leaf(join(&name.ident), last, name.span().start().line);
             }
             syn::UseTree::Rename(rename) => {
-                leaf(join(&rename.ident), rename.rename.to_string(), rename.span().start().line)
+                leaf(join(&rename.ident), rename.rename.to_string(), rename.span().start().line);
             }
             syn::UseTree::Glob(glob) => leaf(format!("{before}::*"), "*".to_owned(), glob.span().start().line),
             syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.tree(before, tree)),
