@@ -29,6 +29,7 @@ pub fn envelope(input: &[u8]) {
     let (a, b) = (&first.request, &second.request);
     assert_eq!((&a.id, &a.flow, &a.query, &a.headers), (&b.id, &b.flow, &b.query, &b.headers));
     assert_eq!((&a.callback_url, &a.trace, a.started_ms), (&b.callback_url, &b.trace, b.started_ms));
+    assert_eq!(a.invocation, b.invocation);
     assert_eq!(
         (first.position, first.fingerprint, first.sent_ms),
         (second.position, second.fingerprint, second.sent_ms)

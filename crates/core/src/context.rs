@@ -8,7 +8,10 @@ use http::{HeaderMap, Uri};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::error::{Error, Result};
+use crate::hex;
 use crate::outcome::Outcome;
 use crate::state::{EmbeddedState, Scope, StateManager, StateValue, Store, ValueKind};
 
@@ -80,13 +83,19 @@ pub struct RequestInfo {
     pub trace: TraceContext,
     /// When the request started, in milliseconds since the Unix epoch.
     pub started_ms: u64,
+    /// The invocation that began it, where the caller chose the request's id: two callers may choose the same.
+    pub invocation: Option<String>,
 }
 
 impl RequestInfo {
-    /// The scope of the request's state.
+    /// The scope of the request's state, which no other request has, also not one of the same id.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        Scope { flow: self.flow.to_string(), request: self.id.to_string() }
+        let request = match &self.invocation {
+            None => self.id.to_string(),
+            Some(invocation) => format!("{}.{}", self.id, hex::encode(&Sha256::digest(invocation)[..8])),
+        };
+        Scope { flow: self.flow.to_string(), request }
     }
 }
 
@@ -338,6 +347,7 @@ impl Context {
             callback_url: None,
             trace: TraceContext::default(),
             started_ms: 0,
+            invocation: None,
         };
         Context::embedded(Arc::new(request), 1, EmbeddedState::new())
     }

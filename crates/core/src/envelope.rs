@@ -81,6 +81,8 @@ struct Header {
     trace: TraceContext,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     callback_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    invocation: Option<String>,
     started: u64,
     sent: u64,
     payload: Section,
@@ -190,6 +192,7 @@ impl Envelope {
             content_type: content_type.map(latin1),
             trace: request.trace.clone(),
             callback_url: request.callback_url.as_ref().map(Uri::to_string),
+            invocation: request.invocation.clone(),
             started: request.started_ms,
             sent: self.sent_ms,
             payload,
@@ -290,6 +293,7 @@ impl Envelope {
             callback_url,
             trace: header.trace,
             started_ms: header.started,
+            invocation: header.invocation,
         };
         Ok(Envelope {
             request: Arc::new(request),

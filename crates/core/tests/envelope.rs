@@ -27,6 +27,7 @@ fn envelope(query: &str, headers: &[(String, Vec<u8>)], payload: &[u8], state: &
             callback_url: Some("http://example.com/back?a=b".parse().unwrap()),
             trace: TraceContext { parent: Some("00-1-2-01".into()), state: None },
             started_ms: 1_700_000_000_000,
+            invocation: None,
         }),
         position: plan.after(plan.start()).unwrap(),
         fingerprint: plan.fingerprint(),
@@ -46,6 +47,7 @@ fn assert_same(one: &Envelope, two: &Envelope) {
     let (a, b) = (&one.request, &two.request);
     assert_eq!((&a.id, &a.flow, &a.query, &a.headers), (&b.id, &b.flow, &b.query, &b.headers));
     assert_eq!((&a.callback_url, &a.trace, a.started_ms), (&b.callback_url, &b.trace, b.started_ms));
+    assert_eq!(a.invocation, b.invocation);
     assert_eq!((one.position, one.fingerprint, one.sent_ms), (two.position, two.fingerprint, two.sent_ms));
     assert_eq!((&one.payload, &one.state, &one.shape), (&two.payload, &two.state, &two.shape));
 }
@@ -81,6 +83,21 @@ fn unknown_fields_are_ignored_and_unknown_places_of_bytes_are_not() {
     assert_same(&Envelope::decode(&more).unwrap(), &sample());
     let elsewhere = with_header(&encoded, |header| header["payload"] = serde_json::json!({ "elsewhere": 3 }));
     assert!(matches!(Envelope::decode(&elsewhere), Err(EnvelopeError::Header(_))));
+}
+
+/// Two callers may choose the same id: what they store is apart all the same, in every phase.
+#[test]
+fn requests_of_the_same_id_have_scopes_of_their_own() {
+    let with = |invocation: Option<&str>| {
+        let envelope = sample();
+        let request = RequestInfo { invocation: invocation.map(str::to_owned), ..(*envelope.request).clone() };
+        Envelope { request: request.into(), ..envelope }
+    };
+    let scope = |envelope: &Envelope| Envelope::decode(&envelope.encode().to_bytes()).unwrap().request.scope();
+    let [none, one, two] = [None, Some("1"), Some("2")].map(with);
+    assert_eq!(scope(&none).request, "request-1");
+    assert_eq!(scope(&one), one.request.scope());
+    assert!(scope(&one) != scope(&two) && scope(&one) != scope(&none));
 }
 
 /// A payload that a state manager keeps: the reference travels in the signed header, and what is found is compared.

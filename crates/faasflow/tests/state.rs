@@ -228,3 +228,36 @@ async fn keep_state_keeps_what_was_stored() {
     kit.until_delivered(1).await;
     assert_eq!(memory.request_count(), 1);
 }
+
+/// Callers choose ids, and two may choose the same: neither sees what the other has stored, and both end.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_requests_of_one_id_have_state_of_their_own() {
+    let memory = Memory::new();
+    let keep = async |context: Context, text: String| {
+        context.set("text", &text).await?;
+        Result::Ok(text)
+    };
+    let compare = async |context: Context, text: String| {
+        let kept: Option<String> = context.get("text").await?;
+        Result::Ok(format!("{} {text}", kept.unwrap_or_default()))
+    };
+    let flow = Flow::builder().state(memory.clone()).modify(keep).apply("one").apply("two").modify(compare);
+    let kit = with_functions(TestKit::new(flow.build().unwrap())).setting("intermediate_storage", "true").start().await;
+    kit.hold_queue();
+    let send = |text: &'static str| {
+        kit.request(text)
+            .header("x-faasflow-request-id", "chosen")
+            .header("x-faasflow-callback-url", kit.callback_url(text))
+            .answer()
+    };
+    let (one, two) = (send("1").await, send("2").await);
+    assert_eq!((one.status, one.request_id(), two.request_id()), (http::StatusCode::ACCEPTED, "chosen", "chosen"));
+    let ids: Vec<_> = kit.queued().into_iter().map(|(headers, _)| headers["x-call-id"].clone()).collect();
+    assert_ne!(ids[0], ids[1], "a queue that drops duplicates takes both");
+    kit.release_queue();
+    for text in ["1", "2"] {
+        assert_eq!(kit.until_called(&format!("callback/{text}"), 1).await[0].text(), format!("{text} {text}"));
+    }
+    kit.until_delivered(2).await;
+    assert_eq!(memory.request_count(), 0);
+}

@@ -5,7 +5,8 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::{RequestId, TraceContext, envelope, headers};
+use faasflow_core::state::Scope;
+use faasflow_core::{RequestId, RequestInfo, TraceContext, envelope, headers};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, StatusCode, Uri};
 use sha2::{Digest as _, Sha256};
@@ -79,12 +80,13 @@ impl ForwardError {
     }
 }
 
-/// The id of the invocation that executes a phase of a request: a UUID (version 8) of a hash of all three.
-pub(crate) fn call_id(flow: &str, request: &RequestId, phase: usize) -> Uuid {
+/// The id of the invocation that executes a phase of a request: a UUID (version 8) of a hash of both.
+pub(crate) fn call_id(request: &RequestInfo, phase: usize) -> Uuid {
+    let Scope { flow, request } = request.scope();
     let digest = Sha256::new()
         .chain_update(flow.as_bytes())
         .chain_update([0])
-        .chain_update(request.as_str().as_bytes())
+        .chain_update(request.as_bytes())
         .chain_update([0])
         .chain_update((phase as u64).to_be_bytes())
         .finalize();

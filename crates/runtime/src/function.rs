@@ -320,11 +320,12 @@ impl Inner {
         if let Some(url) = &context.request().callback_url {
             match caller.report(url, context, outcome, &payload, &deadline.for_ending(), log).await {
                 Ok(response) if response.status().is_success() => log.info(format_args!("Reported the {outcome}")),
-                answer if may_pass(&answer) => {
+                // The caller of a first phase is there and has its answer from us; of a later one it has nothing else.
+                answer if may_pass(&answer) && context.phase() > 1 => {
                     log.error(format_args!("Cannot report the {outcome}: {}", shown(&answer)));
                     return Conclusion::Passing("the end of the request cannot be reported now".to_owned());
                 }
-                answer => log.error(format_args!("Cannot report the {outcome}, for good: {}", shown(&answer))),
+                answer => log.error(format_args!("Cannot report the {outcome}, and gives up: {}", shown(&answer))),
             }
         }
         if let Some(finaliser) = self.flow.finaliser() {

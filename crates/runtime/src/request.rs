@@ -52,6 +52,18 @@ pub(crate) fn identify(headers: &HeaderMap) -> RequestId {
         .unwrap_or_else(|| RequestId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a valid request id"))
 }
 
+/// The invocation that begins a request whose caller chose its id; of any other the id says it. A queue that delivers
+/// again gives the same.
+fn invocation(headers: &HeaderMap) -> Option<String> {
+    let valid = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).and_then(RequestId::parse);
+    let chosen = valid(headers::REQUEST_ID)?;
+    match valid(headers::CALL_ID) {
+        Some(call) if call == chosen => None,
+        Some(call) => Some(call.to_string()),
+        None => Some(Uuid::now_v7().to_string()),
+    }
+}
+
 pub(crate) fn start(
     flow: &Flow,
     name: &Arc<str>,
@@ -84,6 +96,7 @@ pub(crate) fn start(
         callback_url,
         trace: TraceContext { parent: text(headers::TRACEPARENT), state: text(headers::TRACESTATE) },
         started_ms: now_ms(),
+        invocation: invocation(&parts.headers),
     };
     let payload = Payload::new(body).with_content_type_header(parts.headers.get(CONTENT_TYPE).cloned());
     let (info, payload) = (Arc::new(info), Carried::Inline(payload));

@@ -38,7 +38,7 @@ impl Inner {
             flow: self.name.to_string(),
             request: request.id.clone(),
             phase: next.phase(),
-            call_id: call_id(&self.name, &request.id, next.phase()),
+            call_id: call_id(request, next.phase()),
             signature,
             trace: request.trace.clone(),
             body: encoded.into_parts(),
