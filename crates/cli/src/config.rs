@@ -41,6 +41,17 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     if faults.is_empty() { Ok(()) } else { Err(Failure::Unusable(faults.trim_start().to_owned())) }
 }
 
+/// Checks the settings of all flows of a stack, without showing any.
+pub(crate) fn check(stack: &Stack) -> Result<(), Failure> {
+    let flows = stack.functions.values().filter(|spec| spec.is_flow());
+    let faults = flows.filter_map(|spec| {
+        let error = Settings::load(|name| lookup(spec, name)).err()?;
+        Some(format!("`{}`: {error}", spec.name))
+    });
+    let faults: Vec<String> = faults.collect();
+    if faults.is_empty() { Ok(()) } else { Err(Failure::Unusable(faults.join("\n"))) }
+}
+
 /// The settings of the state managers, in the same form.
 fn of_state_managers(lookup: impl Fn(&str) -> Option<Found>) -> impl Iterator<Item = Setting> {
     faasflow_state::SETTINGS.into_iter().map(move |(name, default, about)| {

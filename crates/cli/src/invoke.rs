@@ -52,6 +52,10 @@ pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
             eprintln!("The first phase is done; request {id} goes on through the queue.");
         }
         stdout.write_all(&answer.body)?;
+        // For a person, whose prompt is to stand on a line of its own; never for a program.
+        if stdout.is_terminal() && !answer.body.is_empty() && !answer.body.ends_with(b"\n") {
+            writeln!(stdout)?;
+        }
         stdout.flush()?;
     }
     Ok(())

@@ -5,6 +5,55 @@ use std::path::{Path, PathBuf};
 use crate::args::New;
 use crate::error::Failure;
 
+/// Names that a crate cannot have, or that its dependencies have.
+const RESERVED: [&str; 45] = [
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "faasflow",
+    "faasflow-testkit",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "pub",
+    "return",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "tokio",
+    "trait",
+    "true",
+    "use",
+];
+
 pub(crate) fn run(new: &New) -> Result<(), Failure> {
     let name = &new.name;
     let valid = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
@@ -13,6 +62,11 @@ pub(crate) fn run(new: &New) -> Result<(), Failure> {
     if !valid {
         return Err(Failure::Unusable(format!(
             "`{name}` cannot be the name of a flow: small letters, digits and `-`, a letter first, such as `my-flow`"
+        )));
+    }
+    if RESERVED.contains(&name.as_str()) {
+        return Err(Failure::Unusable(format!(
+            "`{name}` cannot be the name of a flow: Rust has another use for it; choose another, such as `my-{name}`"
         )));
     }
     let folder = Path::new(name);

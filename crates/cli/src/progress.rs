@@ -43,14 +43,16 @@ impl Progress {
                     self.line(&format!("  … {} crates so far", self.compiled));
                 }
             }
+            Event::BuildWaits { what } => self.line(&format!("  cargo: {what}")),
+            Event::Built { program } => self.line(&format!("  {program} is built")),
             Event::BuildFinished { took } => {
                 self.bar.disable_steady_tick();
                 self.bar.set_message("");
-                self.line(&format!("Built in {}", duration::format(Duration::from_millis(millis(*took)))));
+                self.line(&format!("Built in {}", duration::format(rounded(*took))));
             }
             Event::BuildFailed { output } => {
                 self.bar.disable_steady_tick();
-                self.line(&format!("The build failed; what ran before still runs.\n{output}"));
+                self.line(&format!("The build failed; what runs goes on.\n{output}"));
             }
             Event::Starting { function } => self.bar.set_message(format!("starting {function}")),
             Event::Ready { function } => {
@@ -62,6 +64,12 @@ impl Progress {
                     String::new()
                 } else {
                     format!("\nIt is started again in {}.", duration::format(*again_in))
+                };
+                // Its last lines stand above already, where lines are shown.
+                let how = if self.logs {
+                    how.lines().next().unwrap_or_default().trim_end_matches("; its last lines:")
+                } else {
+                    how
                 };
                 self.line(&format!("{function}: {how}{again}"));
             }
@@ -80,6 +88,10 @@ impl Progress {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+/// To what a person wants to know: whole seconds, or milliseconds below ten of them.
+fn rounded(duration: Duration) -> Duration {
+    match duration.as_secs() {
+        0..10 => Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        seconds => Duration::from_secs(seconds),
+    }
 }

@@ -12,6 +12,8 @@ use crate::progress::Progress;
 
 pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     let stack = Stack::read(&up.stack)?;
+    // Settings that no flow would start with are said before anything is built.
+    crate::config::check(&stack)?;
     let names: Vec<String> = stack.functions.keys().cloned().collect();
     let mut options = GatewayOptions::new(stack);
     options.listen = SocketAddr::new(up.host, up.port);

@@ -36,7 +36,8 @@ pub const CONTENT_TYPE: &str = "application/vnd.faasflow.envelope";
 /// The version written.
 pub const VERSION: u16 = 1;
 
-const MAGIC: &[u8; 8] = b"FAASFLOW";
+/// What every envelope begins with.
+pub const MAGIC: &[u8; 8] = b"FAASFLOW";
 const PREAMBLE: usize = 14;
 /// Far above any real header, and small enough to parse without a thought.
 const MAX_HEADER: usize = 4 << 20;

@@ -259,6 +259,12 @@ impl fmt::Display for Failure {
             FailureKind::Panic(text) => write!(f, "it panicked: {text}"),
             FailureKind::Unreachable(text) => write!(f, "it could not be reached: {text}"),
             FailureKind::Interrupted(text) => write!(f, "{}: {text}", self.reason()),
+            // What the gateway says of itself is no payload of anybody's.
+            FailureKind::Response(response) if response.header("x-openfaas-internal").is_some() => {
+                let text = String::from_utf8_lossy(response.payload().bytes());
+                let text: String = text.trim().chars().take(300).collect();
+                write!(f, "{}: {text}", self.reason())
+            }
             FailureKind::Forward(text) | FailureKind::Storage(text) => write!(f, "{}: {text}", self.reason()),
             _ => f.write_str(&self.reason()),
         }

@@ -90,3 +90,20 @@ async fn with_signing_off_envelopes_go_unsigned() {
     assert!(!headers.contains_key("x-hub-signature"));
     assert_eq!(kit.request(body).headers(headers).answer().await.text(), "payload");
 }
+
+/// One key signs envelopes and fresh requests: an envelope must not pass for a fresh request.
+#[tokio::test]
+async fn an_envelope_under_another_content_type_is_refused() {
+    let (kit, _secrets) = with_keys("key", &[("verify_request", "true")]).await;
+    kit.hold_queue();
+    let body = faasflow::bytes::Bytes::from_static(b"payload");
+    let signature = faasflow_core::signature::Keys::parse("key").unwrap().sign([&body[..]]);
+    let begun = kit.request(body).header("x-hub-signature", signature).answer().await;
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    kit.until_queued(1).await;
+    let (mut headers, envelope) = kit.queued().remove(0);
+    headers.insert("content-type", "application/octet-stream".parse().unwrap());
+    let refused = kit.request(envelope).headers(headers).answer().await;
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert_eq!(kit.calls("a").len(), 1);
+}

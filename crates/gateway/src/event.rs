@@ -14,6 +14,16 @@ pub enum Event {
         /// Its name and version.
         krate: String,
     },
+    /// Cargo has to wait, for example for another cargo.
+    BuildWaits {
+        /// What it says.
+        what: String,
+    },
+    /// Cargo has built a program.
+    Built {
+        /// Its name.
+        program: String,
+    },
     /// Cargo has built them.
     BuildFinished {
         /// How long it took.

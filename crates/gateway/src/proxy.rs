@@ -131,7 +131,8 @@ impl NoAnswer {
     }
 }
 
-fn internal(status: StatusCode, text: String) -> Response {
+/// A short text of the gateway's own, marked as OpenFaaS marks it.
+pub(crate) fn internal(status: StatusCode, text: String) -> Response {
     let mut response = plain(status, text);
     response.headers_mut().insert(INTERNAL, HeaderValue::from_static("proxy"));
     response

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::functions::{Function, Functions};
 use crate::held::Held;
 use crate::metrics::Metrics;
-use crate::proxy::{NoAnswer, Proxy, START_TIME, plain};
+use crate::proxy::{NoAnswer, Proxy, START_TIME, internal, plain};
 use crate::queue::{Accepted, Answer, Deliver, Delivery, NewCall, Queue, QueueError, Target, Unreachable};
 use crate::system;
 
@@ -88,7 +88,10 @@ impl App {
         }
         self.functions.find(name).ok_or_else(|| {
             let known = self.functions.names().join(", ");
-            Box::new(plain(StatusCode::NOT_FOUND, format!("there is no function `{name}` here; deployed are: {known}")))
+            Box::new(internal(
+                StatusCode::NOT_FOUND,
+                format!("there is no function `{name}` here; deployed are: {known}"),
+            ))
         })
     }
 }

@@ -223,6 +223,11 @@ impl Inner {
         if !needed {
             return Ok(());
         }
+        // Signed for what it is, it must not pass for what it is not.
+        if !envelope && body.starts_with(faasflow_core::envelope::MAGIC) {
+            let reason = "the body is an envelope, and its content type says otherwise";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
+        }
         let Some(keys) = &self.keys else {
             let reason = "this flow has no key, so it takes no envelopes";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, reason));

@@ -67,9 +67,6 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
             probe(&**manager).await?;
         }
         let signing = config.enable_hmac;
-        if config.enable_tracing {
-            tracing::warn!("`enable_tracing` is set, and this version exports no traces yet");
-        }
         let function = FlowFunction::new(flow, config)?;
         let (listener, address) = function.bind().await?;
         let description = function.description();

@@ -42,6 +42,9 @@ struct Message {
     package_id: Option<String>,
     target: Option<Target>,
     executable: Option<PathBuf>,
+    /// It was built before.
+    #[serde(default)]
+    fresh: bool,
 }
 
 /// One project to build, as cargo knows it.
@@ -148,7 +151,7 @@ async fn build_workspace(
     }
     let mut child = command.spawn().map_err(|error| fault(format!("cargo cannot be run: {error}")))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (executables, said, status) = tokio::join!(executables(stdout), listen(stderr, events), child.wait());
+    let (executables, said, status) = tokio::join!(executables(stdout, events), listen(stderr, events), child.wait());
     let status = status.map_err(|error| fault(error.to_string()))?;
     for project in projects {
         let key = (project.package.id.clone(), project.binary.clone());
@@ -164,7 +167,7 @@ async fn build_workspace(
 }
 
 /// The programs that cargo says it made, by package and name.
-async fn executables(stdout: Option<ChildStdout>) -> HashMap<(String, String), PathBuf> {
+async fn executables(stdout: Option<ChildStdout>, events: &Events) -> HashMap<(String, String), PathBuf> {
     let mut found = HashMap::new();
     let Some(stdout) = stdout else { return found };
     let mut lines = BufReader::new(stdout).lines();
@@ -173,6 +176,9 @@ async fn executables(stdout: Option<ChildStdout>) -> HashMap<(String, String), P
         if let (true, Some(package), Some(target), Some(executable)) =
             (message.reason == "compiler-artifact", message.package_id, message.target, message.executable)
         {
+            if !message.fresh {
+                let _ = events.send(Event::Built { program: target.name.clone() });
+            }
             found.insert((package, target.name), executable);
         }
     }
@@ -189,6 +195,9 @@ async fn listen(stderr: Option<impl AsyncRead + Unpin>, events: &Events) -> Stri
             Some(krate) => {
                 let krate = krate.split(" (").next().unwrap_or(krate).to_owned();
                 let _ = events.send(Event::Compiling { krate });
+            }
+            None if line.trim_start().starts_with("Blocking ") => {
+                let _ = events.send(Event::BuildWaits { what: line.trim().to_owned() });
             }
             None => {
                 said.push_str(&line);

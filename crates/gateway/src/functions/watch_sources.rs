@@ -62,7 +62,12 @@ impl Sources {
 /// Whether a path within a project is something that cargo builds from, and not what it builds, nor what a version
 /// control, an editor or a gateway keeps.
 fn is_source(path: &Path) -> bool {
-    let ignored = |name: &str| name == "target" || name.starts_with('.') || name.ends_with('~');
+    // cargo writes Cargo.lock itself; the stack and its environment files are read at the start only.
+    let ignored = |name: &str| {
+        ["target", "Cargo.lock", "stack.yml", "stack.yaml", "flow.yml"].contains(&name)
+            || name.starts_with('.')
+            || name.ends_with('~')
+    };
     !path.components().any(|part| part.as_os_str().to_str().is_some_and(ignored))
 }
 
@@ -75,7 +80,9 @@ mod tests {
         for path in ["src/lib.rs", "Cargo.toml", "templates/a.html"] {
             assert!(is_source(Path::new(path)), "{path}");
         }
-        for path in ["target/debug/x", ".git/index", "src/.lib.rs.swp", "src/lib.rs~", ".faasflow/q"] {
+        for path in
+            ["target/debug/x", "Cargo.lock", "stack.yml", ".git/index", "src/.lib.rs.swp", "src/lib.rs~", ".faasflow/q"]
+        {
             assert!(!is_source(Path::new(path)), "{path}");
         }
     }
