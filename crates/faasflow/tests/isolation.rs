@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use faasflow::{Call, Context, Flow, FlowBuilder, Memory, Result, StatusCode};
 use faasflow_testkit::{Fake, Running, TestKit};
@@ -9,9 +10,16 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 const REQUESTS: usize = 1000;
-/// How many callers are connected at once. All requests are on their way at once all the same, since the queue is
-/// held until the first phase of each is done; but a thousand connections are more than many shells allow.
-const CALLERS: usize = 64;
+/// How many callers are connected at once: all, if the system allows as many files. Where it does not, all requests are
+/// on their way at once all the same, since the queue is held until the first phase of each is done.
+fn callers() -> usize {
+    // Both ends of a connection to the flow and one to its function, for each.
+    let needed = 5 * REQUESTS as u64;
+    match rlimit::increase_nofile_limit(needed) {
+        Ok(allowed) if allowed >= needed => REQUESTS,
+        _ => 64,
+    }
+}
 
 /// Checks in every phase that all a step can see is of one request.
 async fn same(context: Context, payload: String) -> Result<String> {
@@ -59,7 +67,8 @@ async fn start(flow: Flow) -> Running {
         })
     };
     TestKit::new(flow)
-        .function("first", answering())
+        // Slow enough that all are in the first phase at once.
+        .function("first", answering().slow(Duration::from_millis(500)))
         .function("second", answering())
         .function("third", answering())
         .start()
@@ -70,7 +79,7 @@ async fn start(flow: Flow) -> Running {
 async fn a_thousand(kit: Running) {
     let kit = Arc::new(kit);
     kit.hold_queue();
-    let callers = Arc::new(Semaphore::new(CALLERS));
+    let callers = Arc::new(Semaphore::new(callers()));
     let mut calling = JoinSet::new();
     for number in 0..REQUESTS {
         let (kit, callers) = (kit.clone(), callers.clone());
