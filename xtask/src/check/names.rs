@@ -34,8 +34,9 @@ mod tests {
     #[test]
     fn bad_names_are_found() {
         let text = "pub mod util {} pub struct QueueManager; pub trait StateManager {} impl X { pub fn get_name(&self) {} \
-                    pub fn get_bytes(&self, key: &str) {} fn get_own(&self) {} }";
+                    pub fn get_bytes(&self, key: &str) {} fn get_own(&self) {} } \
+                    pub trait Y { fn get_size(&self); } pub type CallManager = u8; trait Z { fn get_own(&self); }";
         let found = check(&Source::parse("crates/core/src/x.rs", text).unwrap());
-        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(found.len(), 5, "{found:?}");
     }
 }

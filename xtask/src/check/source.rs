@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 
+use proc_macro2::{TokenStream, TokenTree};
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 
@@ -47,7 +48,7 @@ impl Source {
         let file = syn::parse_file(text).map_err(|error| format!("{path} cannot be parsed: {error}"))?;
         let mut imports = Imports::default();
         imports.visit_file(&file);
-        let mut walk = Walk { imports: imports.names, uses: imports.uses, items: Vec::new() };
+        let mut walk = Walk { imports: imports.names, uses: imports.uses, items: Vec::new(), in_public_trait: false };
         walk.visit_file(&file);
         Ok(Source { path: path.to_owned(), uses: walk.uses, items: walk.items })
     }
@@ -150,9 +151,57 @@ struct Walk {
     imports: HashMap<String, String>,
     uses: Vec<Use>,
     items: Vec<Item>,
+    /// The functions of a trait are as public as it is.
+    in_public_trait: bool,
 }
 
 impl Walk {
+    /// What a macro is given is not parsed by the parser, so its paths and calls are read off the tokens.
+    fn tokens(&mut self, tokens: TokenStream) {
+        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+        let is = |at: usize, mark: char| matches!(tokens.get(at), Some(TokenTree::Punct(p)) if p.as_char() == mark);
+        let mut at = 0;
+        while let Some(token) = tokens.get(at) {
+            if let TokenTree::Group(group) = token {
+                self.tokens(group.stream());
+            }
+            let TokenTree::Ident(first) = token else {
+                at += 1;
+                continue;
+            };
+            let line = first.span().start().line;
+            let is_member = at > 0 && is(at - 1, '.') && !(at > 1 && is(at - 2, '.'));
+            let mut names = vec![first.to_string()];
+            at += 1;
+            if is_member {
+                continue;
+            }
+            while is(at, ':') && is(at + 1, ':') {
+                let Some(TokenTree::Ident(next)) = tokens.get(at + 2) else { break };
+                names.push(next.to_string());
+                at += 3;
+            }
+            let called = if is(at, '!') && matches!(tokens.get(at + 1), Some(TokenTree::Group(_))) { "!" } else { "" };
+            if let Some(full) = self.imports.get(&names[0]) {
+                names[0].clone_from(full);
+            }
+            self.uses.push(Use { path: names.join("::") + called, line });
+            // `self.client.send(…)`: the last member before the call is its receiver.
+            let mut receiver = names.pop().unwrap_or_default();
+            let mut dot = at;
+            while is(dot, '.') {
+                let Some(TokenTree::Ident(member)) = tokens.get(dot + 1) else { break };
+                if matches!(tokens.get(dot + 2), Some(TokenTree::Group(_))) {
+                    let line = member.span().start().line;
+                    self.uses.push(Use { path: format!("{receiver}.{member}()"), line });
+                    break;
+                }
+                receiver = member.to_string();
+                dot += 2;
+            }
+        }
+    }
+
     fn item(&mut self, kind: Kind, name: &syn::Ident, public: bool, parameters: usize) {
         self.items.push(Item { kind, name: name.to_string(), public, parameters, line: name.span().start().line });
     }
@@ -199,7 +248,9 @@ impl<'ast> Visit<'ast> for Walk {
 
     fn visit_item_trait(&mut self, item: &'ast syn::ItemTrait) {
         self.item(Kind::Type, &item.ident, is_public(&item.vis), 0);
+        let outer = std::mem::replace(&mut self.in_public_trait, is_public(&item.vis));
         visit::visit_item_trait(self, item);
+        self.in_public_trait = outer;
     }
 
     fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
@@ -221,7 +272,34 @@ impl<'ast> Visit<'ast> for Walk {
     fn visit_macro(&mut self, item: &'ast syn::Macro) {
         let path = item.path.segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>().join("::");
         self.uses.push(Use { path: format!("{path}!"), line: item.path.span().start().line });
+        self.tokens(item.tokens.clone());
         visit::visit_macro(self, item);
+    }
+
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        let receiver = match &*call.receiver {
+            syn::Expr::Field(field) => match &field.member {
+                syn::Member::Named(name) => Some(name.to_string()),
+                syn::Member::Unnamed(_) => None,
+            },
+            syn::Expr::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
+            _ => None,
+        };
+        if let Some(receiver) = receiver {
+            let line = call.method.span().start().line;
+            self.uses.push(Use { path: format!("{receiver}.{}()", call.method), line });
+        }
+        visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_trait_item_fn(&mut self, function: &'ast syn::TraitItemFn) {
+        self.function(&function.sig, self.in_public_trait);
+        visit::visit_trait_item_fn(self, function);
+    }
+
+    fn visit_item_type(&mut self, item: &'ast syn::ItemType) {
+        self.item(Kind::Type, &item.ident, is_public(&item.vis), 0);
+        visit::visit_item_type(self, item);
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
@@ -251,5 +329,18 @@ mod tests {
         }
         assert!(!paths.iter().any(|path| path.contains("fs") || path.contains("net")), "{paths:?}");
         assert_eq!(source.items.len(), 1, "{:?}", source.items);
+    }
+
+    #[test]
+    fn what_macros_are_given_is_seen() {
+        let text = "use std::time::SystemTime;\n\
+                    fn f() { println!(\"{:?} std::fs::read\", SystemTime::now()); \
+                    tokio::select! { x = self.client.send(r) => { tokio::spawn(g()); vec![std::env::var(\"A\")] } } }\n";
+        let source = Source::parse("a.rs", text).unwrap();
+        let paths: Vec<&str> = source.uses.iter().map(|used| used.path.as_str()).collect();
+        for path in ["std::time::SystemTime::now", "tokio::spawn", "std::env::var", "client.send()", "vec!"] {
+            assert!(paths.contains(&path), "{path} is not in {paths:?}");
+        }
+        assert!(!paths.iter().any(|path| path.contains("fs")), "{paths:?}");
     }
 }

@@ -58,6 +58,12 @@ mod tests {
     }
 
     #[test]
+    fn a_task_spawned_within_a_macro_is_found() {
+        let text = "async fn f() { tokio::select! { _ = a => { tokio::spawn(async {}); } } }";
+        assert_eq!(check(&Source::parse("crates/runtime/src/execute.rs", text).unwrap()).len(), 1);
+    }
+
+    #[test]
     fn unsafe_code_elsewhere_is_found() {
         let text = "#[allow(unsafe_code, reason = \"speed\")] fn f() {}";
         assert_eq!(check(&Source::parse("crates/core/src/x.rs", text).unwrap()).len(), 1);
