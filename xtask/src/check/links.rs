@@ -18,7 +18,9 @@ pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
             }
             let from = Path::new(page).parent().unwrap_or(Path::new(""));
             let path = normal(&from.join(target));
-            if root.join(&path).exists() {
+            if path == Path::new(page.as_str()) {
+                // Its own link makes no page reachable.
+            } else if root.join(&path).exists() {
                 reached.insert(path);
             } else {
                 let what = format!("the link to {target} leads nowhere");
@@ -95,7 +97,7 @@ mod tests {
         std::fs::create_dir_all(folder.join("docs")).unwrap();
         std::fs::write(folder.join("README.md"), "[a](docs/a.md) [gone](docs/gone.md)").unwrap();
         std::fs::write(folder.join("docs/a.md"), "").unwrap();
-        std::fs::write(folder.join("docs/b.md"), "").unwrap();
+        std::fs::write(folder.join("docs/b.md"), "[b](b.md)").unwrap();
         let files = ["README.md", "docs/a.md", "docs/b.md"].map(str::to_owned);
         let found = check(&folder, &files);
         std::fs::remove_dir_all(&folder).unwrap();
