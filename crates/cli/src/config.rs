@@ -21,18 +21,16 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     }
     let mut faults = String::new();
     for spec in flows {
+        warn_of_typos(spec);
         let lookup = |name: &str| lookup(spec, name);
-        println!("{}", spec.name);
+        say!("{}", spec.name);
         let mut settings = Settings::settings(lookup);
         settings.extend(of_state_managers(lookup));
         let width = |text: fn(&Setting) -> &str| settings.iter().map(|s| text(s).len()).max().unwrap_or_default();
         let (name, value) = (width(|s| s.name), width(|s| &s.value));
         let origin = width(|s| &s.origin);
         for setting in &settings {
-            println!(
-                "  {:name$}  {:value$}  {:origin$}  {}",
-                setting.name, setting.value, setting.origin, setting.about
-            );
+            say!("  {:name$}  {:value$}  {:origin$}  {}", setting.name, setting.value, setting.origin, setting.about);
         }
         if let Err(error) = Settings::load(lookup) {
             faults.push_str(&format!("\n`{}`: {error}", spec.name));
@@ -41,10 +39,24 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     if faults.is_empty() { Ok(()) } else { Err(Failure::Unusable(faults.trim_start().to_owned())) }
 }
 
+/// Variables that look like a setting misspelt. A flow may have variables of its own, so they are no error.
+fn warn_of_typos(spec: &FunctionSpec) {
+    let settings = Settings::settings(|_| None).into_iter().map(|setting| setting.name);
+    let known: Vec<&str> = settings.chain(faasflow_state::SETTINGS.map(|(name, ..)| name)).collect();
+    for name in spec.environment.keys().filter(|name| !known.contains(&name.as_str())) {
+        let near = known.iter().min_by_key(|setting| strsim::osa_distance(setting, name));
+        if let Some(setting) = near.filter(|setting| strsim::osa_distance(setting, name) <= 2) {
+            let origin = spec.origins.get(name).map(|origin| format!(" of {origin}")).unwrap_or_default();
+            eprintln!("faasflow: `{}`: `{name}`{origin} is no setting; is `{setting}` meant?", spec.name);
+        }
+    }
+}
+
 /// Checks the settings of all flows of a stack, without showing any.
 pub(crate) fn check(stack: &Stack) -> Result<(), Failure> {
     let flows = stack.functions.values().filter(|spec| spec.is_flow());
     let faults = flows.filter_map(|spec| {
+        warn_of_typos(spec);
         let error = Settings::load(|name| lookup(spec, name)).err()?;
         Some(format!("`{}`: {error}", spec.name))
     });

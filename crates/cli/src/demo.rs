@@ -53,7 +53,7 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
     options.watch = false;
     let (events, mut happened) = unbounded_channel();
     let gateway = options.start(events).await?;
-    println!("The gateway is at {}; now its functions are built and started.", gateway.url());
+    say!("The gateway is at {}; now its functions are built and started.", gateway.url());
     let lines = Lines::default();
     let showing = tokio::spawn({
         let lines = lines.clone();
@@ -72,7 +72,7 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
         shown = show(&gateway, &example, &output, &lines) => shown,
     };
     if demo.keep && shown.is_ok() {
-        invite(&gateway, &example);
+        invite(&gateway, &example)?;
         stop.wait().await;
     }
     gateway.stop().await;
@@ -99,7 +99,7 @@ async fn show(gateway: &RunningGateway, example: &Path, output: &Path, lines: &L
     let mut wrong = 0;
     for (flow, asynchronous) in [("upload-pipeline", false), ("upload-pipeline-async", true)] {
         let how = if asynchronous { "asynchronously, in phases through the queue" } else { "synchronously" };
-        println!("\n{flow}: four photos, {how}");
+        say!("\n{flow}: four photos, {how}");
         for (photo, refusal) in PHOTOS {
             let body = Bytes::from(std::fs::read(example.join("photos").join(photo))?);
             let begun = Instant::now();
@@ -110,21 +110,21 @@ async fn show(gateway: &RunningGateway, example: &Path, output: &Path, lines: &L
             };
             let fault = judge(&end, refusal);
             wrong += usize::from(fault.is_some());
-            println!("  {photo:<16} {:>6}  {}", millis(begun.elapsed()), describe(&end, fault.as_deref()));
-            println!("    request {}", end.id);
+            say!("  {photo:<16} {:>6}  {}", millis(begun.elapsed()), describe(&end, fault.as_deref()));
+            say!("    request {}", end.id);
             for line in steps(&end.id, lines).await {
-                println!("      {line}");
+                say!("      {line}");
             }
             if let Some(picture) = end.picture {
                 let path = output.join("pictures").join(format!("{flow}-{photo}"));
                 std::fs::write(&path, picture)?;
-                println!("    picture {}", path.display());
+                say!("    picture {}", path.display());
             }
         }
     }
-    println!("\nThe pictures are in {}", output.join("pictures").display());
+    say!("\nThe pictures are in {}", output.join("pictures").display());
     if wrong == 0 {
-        println!("All eight requests came out as they must.");
+        say!("All eight requests came out as they must.");
         Ok(())
     } else {
         Err(Failure::Failed(format!("{wrong} of eight requests did not come out as they must")))
@@ -225,17 +225,18 @@ async fn steps(id: &str, lines: &Lines) -> Vec<String> {
     }
 }
 
-fn invite(gateway: &RunningGateway, example: &Path) {
+fn invite(gateway: &RunningGateway, example: &Path) -> Result<(), Failure> {
     let (url, photos) = (gateway.url(), example.join("photos"));
-    println!("\nThe gateway stays at {url} until you press Ctrl-C. Try:");
-    println!("  curl -i {url}/function/upload-pipeline --data-binary @{}/portrait.jpg -o small.jpg", photos.display());
-    println!("  curl -i {url}/function/upload-pipeline --data-binary @{}/two-faces.jpg", photos.display());
-    println!(
+    say!("\nThe gateway stays at {url} until you press Ctrl-C. Try:");
+    say!("  curl -i {url}/function/upload-pipeline --data-binary @{}/portrait.jpg -o small.jpg", photos.display());
+    say!("  curl -i {url}/function/upload-pipeline --data-binary @{}/two-faces.jpg", photos.display());
+    say!(
         "  curl -i '{url}/async-function/upload-pipeline-async?file=mine.jpg' --data-binary @{}/portrait.jpg",
         photos.display()
     );
-    println!("  curl {url}/function/file-storage/");
-    println!("  curl {url}/system/queue");
+    say!("  curl {url}/function/file-storage/");
+    say!("  curl {url}/system/queue");
+    Ok(())
 }
 
 fn millis(took: Duration) -> String {

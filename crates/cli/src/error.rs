@@ -6,6 +6,9 @@ pub(crate) enum Failure {
     /// Exit code 1: what was asked for was done, and failed.
     #[error("{0}")]
     Failed(String),
+    /// Exit code 0: whoever reads the output has seen enough.
+    #[error("standard output is closed")]
+    Closed,
     /// Exit code 3: the gateway cannot be reached.
     #[error("{0}")]
     Unreachable(String),
@@ -17,8 +20,11 @@ pub(crate) enum Failure {
 impl Failure {
     /// Says what went wrong on standard error, and yields the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("faasflow: {self}");
+        if !matches!(self, Failure::Closed) {
+            eprintln!("faasflow: {self}");
+        }
         ExitCode::from(match self {
+            Failure::Closed => 0,
             Failure::Failed(_) => 1,
             Failure::Unreachable(_) => 3,
             Failure::Unusable(_) => 4,
@@ -28,7 +34,10 @@ impl Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
-        Failure::Failed(error.to_string())
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Failure::Closed,
+            _ => Failure::Failed(error.to_string()),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) async fn run(graph: Graph) -> Result<(), Failure> {
         Format::Dot => dot(&description),
         Format::Json => serde_json::to_string_pretty(&description).expect("a description is plain data") + "\n",
     };
-    print!("{drawn}");
+    std::io::Write::write_all(&mut std::io::stdout(), drawn.as_bytes())?;
     Ok(())
 }
 

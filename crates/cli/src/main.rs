@@ -1,5 +1,13 @@
 //! The command line of Faasflow.
 
+/// A line on standard output. Whoever reads it may have seen enough and be gone, which ends the command and is no error.
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        writeln!(std::io::stdout(), $($words)*)?;
+    }};
+}
+
 mod args;
 mod client;
 mod config;

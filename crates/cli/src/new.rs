@@ -118,11 +118,11 @@ pub(crate) fn run(new: &New) -> Result<(), Failure> {
         }
         std::fs::write(path, text)?;
     }
-    println!("Made {name}: the flow is in {name}/src/lib.rs. Next:");
-    println!("  cd {name}");
-    println!("  faasflow up");
-    println!("and in another terminal:");
-    println!("  echo ada | faasflow invoke {name}");
+    say!("Made {name}: the flow is in {name}/src/lib.rs. Next:");
+    say!("  cd {name}");
+    say!("  faasflow up");
+    say!("and in another terminal:");
+    say!("  echo ada | faasflow invoke {name}");
     Ok(())
 }
 

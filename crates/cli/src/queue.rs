@@ -24,7 +24,7 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
                     shown(&call["call_id"]),
                 ]
             });
-            table(&["ID", "FUNCTION", "STATE", "ATTEMPT", "BYTES", "CALL ID"], &rows.collect::<Vec<_>>());
+            table(&["ID", "FUNCTION", "STATE", "ATTEMPT", "BYTES", "CALL ID"], &rows.collect::<Vec<_>>())?;
             eprintln!(
                 "{} in the queue, {} in flight, {} dead letters",
                 stats["depth"], stats["in_flight"], stats["dead_letters"]
@@ -32,7 +32,7 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
         }
         QueueCommand::DeadLetters { id: Some(id), .. } => {
             let letter = client.json(Method::GET, &format!("/system/queue/dead-letters/{id}"), None).await?;
-            println!("{letter:#}");
+            say!("{letter:#}");
         }
         QueueCommand::DeadLetters { id: None, limit } => {
             let letters = client.json(Method::GET, &format!("/system/queue/dead-letters?limit={limit}"), None).await?;
@@ -48,7 +48,7 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
                     shown(&letter["reason"]),
                 ]
             });
-            table(&["ID", "FUNCTION", "KIND", "ATTEMPTS", "CALL ID", "REASON"], &rows.collect::<Vec<_>>());
+            table(&["ID", "FUNCTION", "KIND", "ATTEMPTS", "CALL ID", "REASON"], &rows.collect::<Vec<_>>())?;
             if !letters.is_empty() {
                 eprintln!(
                     "`faasflow queue dead-letters ID` shows one whole, `faasflow queue redrive ID` puts it back."
@@ -59,11 +59,11 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
             let mut asked = selection(&which);
             asked["per_second"] = json!(rate);
             let done = client.json(Method::POST, "/system/queue/redrive", Some(&asked)).await?;
-            println!("{} put back into the queue", done["redriven"]);
+            say!("{} put back into the queue", done["redriven"]);
         }
         QueueCommand::Discard { which } => {
             let done = client.json(Method::DELETE, "/system/queue/dead-letters", Some(&selection(&which))).await?;
-            println!("{} removed", done["discarded"]);
+            say!("{} removed", done["discarded"]);
         }
     }
     Ok(())
@@ -81,9 +81,9 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn table(heads: &[&str], rows: &[Vec<String>]) {
+fn table(heads: &[&str], rows: &[Vec<String>]) -> Result<(), Failure> {
     if rows.is_empty() {
-        return;
+        return Ok(());
     }
     let widths: Vec<usize> = (0..heads.len())
         .map(|column| {
@@ -92,10 +92,9 @@ fn table(heads: &[&str], rows: &[Vec<String>]) {
         .collect();
     let line = |cells: &mut dyn Iterator<Item = &str>| {
         let cells: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        println!("{}", cells.join("  ").trim_end());
+        say!("{}", cells.join("  ").trim_end());
+        Ok::<(), Failure>(())
     };
-    line(&mut heads.iter().copied());
-    for row in rows {
-        line(&mut row.iter().map(String::as_str));
-    }
+    line(&mut heads.iter().copied())?;
+    rows.iter().try_for_each(|row| line(&mut row.iter().map(String::as_str)))
 }

@@ -166,3 +166,18 @@ fn a_new_project_is_complete() {
     command.arg("config").current_dir(folder.path().join("my-flow"));
     assert!(text(done(&run(command, b""))).starts_with("my-flow\n"));
 }
+
+/// `faasflow config | head`: whoever reads has seen enough, which is no error and no panic.
+#[test]
+fn a_reader_that_goes_away_ends_the_command() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/upload-pipeline");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_faasflow"))
+        .args(["config", examples])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
