@@ -97,7 +97,9 @@ impl Proxy {
             };
             NoAnswer::Request(status, error.to_string())
         })?;
-        Ok(command::invoke(function, words, parts, path, body).await)
+        // Dropped when its time is up, which kills the process.
+        let running = command::invoke(function, words, parts, path, body);
+        tokio::time::timeout(self.timeout, running).await.map_err(|_| NoAnswer::Timeout(self.timeout))
     }
 }
 

@@ -153,7 +153,7 @@ impl Queue {
                     let accepted = call.clone();
                     // Not done by whoever waits here: a client that goes away must not lose what it was promised.
                     let settle = move |written: bool| shared.settle(id, accepted, written);
-                    let undo = vec![Change::RemoveCall(id), Change::RemoveSeen(call.call_id.clone())];
+                    let undo = vec![Change::RemoveCall(id), Change::RemoveSeen(call.duplicate_key())];
                     self.writer.urgent(changes, undo, settle).await?;
                     return Ok(Accepted::New);
                 }

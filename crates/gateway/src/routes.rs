@@ -245,7 +245,6 @@ impl Deliver for App {
             *request.headers_mut() = call.headers.clone();
             let (status, headers, body) = match &call.target {
                 Target::Function { name, path, query, .. } => {
-                    let unreachable = |none: NoAnswer| Unreachable { reason: none.reason() };
                     let Some(function) = self.functions.find(name) else {
                         return Err(Unreachable { reason: format!("there is no function `{name}` here") });
                     };
@@ -256,10 +255,26 @@ impl Deliver for App {
                     *request.uri_mut() = target.map_err(|error| Unreachable { reason: format!("{error}") })?;
                     let (parts, body) = request.into_parts();
                     self.metrics.started(&function.spec.name);
-                    let answer = self.proxy.invoke(function, path, parts, body).await.map_err(unreachable)?;
+                    let answer = match self.proxy.invoke(function, path, parts, body).await {
+                        Ok(answer) => answer,
+                        // It would be refused again.
+                        Err(none @ NoAnswer::Request(..)) => none.response(name),
+                        Err(none) => return Err(Unreachable { reason: none.reason() }),
+                    };
                     let (parts, body) = answer.into_parts();
-                    let body = read_body(body, ANSWER, self.proxy.timeout).await;
-                    let body = body.map_err(|error| Unreachable { reason: chain(&error) })?;
+                    let body = match read_body(body, ANSWER, self.proxy.timeout).await {
+                        Ok(body) => body,
+                        Err(error @ ReadBodyError::Broken(_)) => {
+                            return Err(Unreachable { reason: chain(&error) });
+                        }
+                        // It has answered: what it did is done, whoever can take the answer.
+                        Err(error) => {
+                            tracing::warn!(
+                                "the answer of `{name}` is left out of its callback or dead letter: {error}"
+                            );
+                            bytes::Bytes::new()
+                        }
+                    };
                     self.metrics.ended(&function.spec.name, parts.status, begun.elapsed());
                     (parts.status, parts.headers, body)
                 }

@@ -49,6 +49,10 @@ impl Heartbeat {
     ///
     /// If the operating system has no thread.
     pub(crate) fn start(&self) -> std::io::Result<Beating> {
+        // One is enough for all who serve the same flow function.
+        if self.0.thread.get().is_some() {
+            return Ok(Beating { heartbeat: self.clone(), thread: None });
+        }
         let (heartbeat, runtime) = (self.clone(), Handle::current());
         let thread =
             std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || heartbeat.beat(&runtime))?;
@@ -90,9 +94,9 @@ pub(crate) struct Beating {
 
 impl Drop for Beating {
     fn drop(&mut self) {
-        self.heartbeat.0.stopped.store(true, Ordering::SeqCst);
-        self.heartbeat.wake();
         if let Some(thread) = self.thread.take() {
+            self.heartbeat.0.stopped.store(true, Ordering::SeqCst);
+            self.heartbeat.wake();
             let _ = thread.join();
         }
     }

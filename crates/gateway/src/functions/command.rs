@@ -17,6 +17,8 @@ use tokio::sync::Semaphore;
 
 use crate::functions::{Function, orphan};
 
+/// The most bytes that a command may answer.
+const OUTPUT: u64 = 64 << 20;
 /// How many processes of commands run at once, in all.
 static PLACES: Semaphore = Semaphore::const_new(64);
 
@@ -46,7 +48,14 @@ pub(crate) async fn invoke(
         Ok(child) => child,
         Err(error) => {
             function.logs.push(format!("`{}` cannot be started: {error}", words[0]));
-            return text(StatusCode::INTERNAL_SERVER_ERROR, format!("`{}` cannot be started: {error}", words[0]));
+            // What is not there will not be there the next time; a lack of files or memory passes.
+            let status = match error.kind() {
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => {
+                    StatusCode::INTERNAL_SERVER_ERROR
+                }
+                _ => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            return text(status, format!("`{}` cannot be started: {error}", words[0]));
         }
     };
     let group = Group(child.id());
@@ -59,19 +68,29 @@ pub(crate) async fn invoke(
     };
     let collect = async {
         let mut output = Vec::new();
-        if let Some(mut stdout) = stdout {
-            let _ = stdout.read_to_end(&mut output).await;
+        if let Some(stdout) = stdout {
+            let _ = stdout.take(OUTPUT + 1).read_to_end(&mut output).await;
+        }
+        if output.len() as u64 > OUTPUT {
+            // Nobody reads on, so it would wait for ever.
+            group.kill();
         }
         output
     };
     let combine = function.spec.environment.get("combine_output").is_some_and(|value| value == "true");
     let complain = async {
         let mut complaints = Vec::new();
-        if let Some(mut stderr) = stderr {
-            let _ = stderr.read_to_end(&mut complaints).await;
-        }
-        for line in String::from_utf8_lossy(&complaints).lines() {
-            function.logs.push(line.to_owned());
+        match stderr {
+            Some(stderr) if combine => {
+                let mut stderr = stderr.take(OUTPUT);
+                let _ = stderr.read_to_end(&mut complaints).await;
+                for line in String::from_utf8_lossy(&complaints).lines() {
+                    function.logs.push(line.to_owned());
+                }
+                function.logs.take(stderr.into_inner()).await;
+            }
+            Some(stderr) => function.logs.take(stderr).await,
+            None => {}
         }
         complaints
     };
@@ -90,6 +109,11 @@ pub(crate) async fn invoke(
             return text(StatusCode::REQUEST_TIMEOUT, format!("the function took longer than exec_timeout, {spent}"));
         }
     };
+    if output.len() as u64 > OUTPUT {
+        function.logs.push(format!("killed: its output is larger than {OUTPUT} bytes"));
+        let reason = format!("the function's output is larger than {OUTPUT} bytes");
+        return text(StatusCode::INTERNAL_SERVER_ERROR, reason);
+    }
     group.done();
     match status {
         Ok(status) if status.success() => {}
@@ -121,6 +145,12 @@ pub(crate) async fn invoke(
 struct Group(Option<u32>);
 
 impl Group {
+    fn kill(&self) {
+        if let Some(leader) = self.0 {
+            orphan::signal_group(leader, libc::SIGKILL);
+        }
+    }
+
     fn done(mut self) {
         self.0 = None;
     }
@@ -128,9 +158,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(leader) = self.0 {
-            orphan::signal_group(leader, libc::SIGKILL);
-        }
+        self.kill();
     }
 }
 

@@ -231,6 +231,7 @@ impl Queue {
     ///
     /// If the file cannot be read or written; those already moved are in the queue.
     pub async fn redrive(&self, which: &Selection, per_second: Option<u32>) -> Result<u64, QueueError> {
+        let _alone = self.shared.letters.lock().await;
         let mut count = 0u64;
         for id in self.selected(which) {
             self.writer.barrier().await?;
@@ -263,6 +264,7 @@ impl Queue {
     ///
     /// If the file cannot be read or written.
     pub async fn discard(&self, which: &Selection) -> Result<u64, QueueError> {
+        let _alone = self.shared.letters.lock().await;
         let mut changes = Vec::new();
         let mut discarded = Vec::new();
         self.writer.barrier().await?;

@@ -105,7 +105,10 @@ impl Queue {
             Some(call) => call,
             None => match self.writer.read_call(entry.id).await {
                 Ok(Some(call)) => Arc::new(call),
-                Ok(None) => return self.shared.finish(&entry, None),
+                Ok(None) => {
+                    tracing::error!(id = entry.id, "a queued call is not in the file; was another program at it?");
+                    return self.shared.finish(&entry, None);
+                }
                 Err(error) => {
                     tracing::error!(%error, id = entry.id, "a queued call cannot be read; it stays in the queue");
                     return self.shared.finish(&entry, Some((entry.attempt, now_ms() + 30_000)));
@@ -147,7 +150,7 @@ impl Queue {
                 schedule.totals.dead += 1;
                 schedule.dead.push_back((entry.id, letter.died_ms));
                 if !call.is_callback() {
-                    changes.push(schedule.release_id(&call.call_id));
+                    changes.push(schedule.release_id(&call.duplicate_key()));
                 }
                 drop(schedule);
                 changes.extend(self.shared.expire_dead());

@@ -62,6 +62,13 @@ impl Call {
         }
     }
 
+    /// What makes a second call a duplicate: the id of the invocation and where it goes. The same id may go on to another
+    /// function, as a callback to an asynchronous route does.
+    pub(crate) fn duplicate_key(&self) -> String {
+        let name = self.function();
+        format!("{} {}", self.call_id, name.strip_suffix(".openfaas-fn").unwrap_or(name))
+    }
+
     /// Whether it carries an answer to a callback URL.
     #[must_use]
     pub fn is_callback(&self) -> bool {

@@ -78,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) options: QueueOptions,
     schedule: Mutex<Schedule>,
     pub(crate) changed: Notify,
+    /// Held by who moves or removes dead letters: two who moved the same would deliver it twice.
+    pub(crate) letters: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -115,7 +117,12 @@ impl Shared {
             schedule.seen.insert(call_id.clone(), Seen::At(accepted));
             schedule.seen_order.push_back((accepted, call_id));
         }
-        Shared { options, schedule: Mutex::new(schedule), changed: Notify::new() }
+        Shared {
+            options,
+            schedule: Mutex::new(schedule),
+            changed: Notify::new(),
+            letters: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Each operation leaves the schedule whole, so a panic elsewhere while it was held changes nothing.
@@ -131,15 +138,15 @@ impl Shared {
         let mut schedule = self.schedule();
         let window = u64::try_from(self.options.duplicate_window.as_millis()).unwrap_or(u64::MAX);
         let mut changes = schedule.forget_seen(call.accepted_ms.saturating_sub(window));
-        match schedule.seen.get(&call.call_id) {
+        match schedule.seen.get(&call.duplicate_key()) {
             Some(Seen::At(_)) => return Admission::Duplicate,
             Some(Seen::Writing) => return Admission::Wait,
-            None => schedule.seen.insert(call.call_id.clone(), Seen::Writing),
+            None => schedule.seen.insert(call.duplicate_key(), Seen::Writing),
         };
         let id = schedule.new_id();
         drop(schedule);
         changes.push(Change::PutCall(id, call.encode()));
-        changes.push(Change::PutSeen(call.call_id.clone(), call.accepted_ms));
+        changes.push(Change::PutSeen(call.duplicate_key(), call.accepted_ms));
         Admission::New { id, changes }
     }
 
@@ -147,14 +154,14 @@ impl Shared {
     pub(crate) fn settle(&self, id: u64, call: Arc<Call>, written: bool) {
         let mut schedule = self.schedule();
         if written {
-            schedule.seen.insert(call.call_id.clone(), Seen::At(call.accepted_ms));
-            schedule.seen_order.push_back((call.accepted_ms, call.call_id.clone()));
+            schedule.seen.insert(call.duplicate_key(), Seen::At(call.accepted_ms));
+            schedule.seen_order.push_back((call.accepted_ms, call.duplicate_key()));
             schedule.totals.accepted += 1;
             schedule.add(Entry::new(id, call, 1, 0));
             drop(schedule);
             self.changed.notify_one();
         } else {
-            schedule.seen.remove(&call.call_id);
+            schedule.seen.remove(&call.duplicate_key());
         }
     }
 

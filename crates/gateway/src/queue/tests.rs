@@ -307,3 +307,38 @@ async fn a_call_whose_flush_failed_does_not_come_back() {
     assert_eq!(queue.enqueue(call("refused", "f")).await.unwrap(), Accepted::New, "its id is not taken either");
     queue.close().await;
 }
+
+/// A callback to an asynchronous route carries the id of the call whose answer it is: it is no duplicate of that.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_id_may_go_to_two_functions() {
+    let (_folder, path) = file();
+    let queue = Queue::open(&path, quick()).unwrap();
+    assert_eq!(queue.enqueue(call("same", "one")).await.unwrap(), Accepted::New);
+    assert_eq!(queue.enqueue(call("same", "two")).await.unwrap(), Accepted::New);
+    assert_eq!(queue.enqueue(call("same", "one")).await.unwrap(), Accepted::Duplicate);
+    queue.close().await;
+}
+
+/// Two who redrive at once deliver each dead letter once.
+#[tokio::test(flavor = "multi_thread")]
+async fn redrives_at_once_share_the_letters() {
+    let (_folder, path) = file();
+    let queue = Queue::open(&path, quick()).unwrap();
+    let receiver = Receiver::answering("f", &[500]);
+    let running = Running::start(&queue, &receiver);
+    for id in 0..10 {
+        queue.enqueue(call(&format!("c{id}"), "f")).await.unwrap();
+    }
+    receiver.until(|got| got.len() == 10).await;
+    while queue.stats().dead_letters < 10 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    receiver.statuses.lock().unwrap().insert("f".to_owned(), vec![200]);
+    let all = Selection::default();
+    let redrives = (0..8).map(|_| queue.redrive(&all, None));
+    let moved: u64 = futures_util::future::join_all(redrives).await.into_iter().map(Result::unwrap).sum();
+    assert_eq!(moved, 10);
+    receiver.until(|got| got.len() >= 20).await;
+    running.stop().await;
+    assert_eq!(receiver.got.lock().unwrap().len(), 20);
+}

@@ -146,7 +146,9 @@ impl Loop {
                     read => reads.push(read),
                 }
             }
-            if !urgent.is_empty() || due || close.is_some() || self.lazy.len() >= MANY {
+            // Who reads is to see all that was sent before, also what waits for company.
+            let read_now = !reads.is_empty() && !self.lazy.is_empty();
+            if !urgent.is_empty() || due || close.is_some() || self.lazy.len() >= MANY || read_now {
                 self.write(urgent);
             }
             for read in reads {
@@ -199,6 +201,16 @@ impl Loop {
     }
 
     fn read(&self, read: Message) {
+        // Still here after a write: the disk has trouble, and what is absent in the file may be among it.
+        if !self.lazy.is_empty() {
+            let trouble = || QueueError::Storage("changes wait for the disk".to_owned());
+            match read {
+                Message::ReadCall(_, answer) => drop(answer.send(Err(trouble()))),
+                Message::ReadLetter(_, answer) => drop(answer.send(Err(trouble()))),
+                Message::Urgent(_) | Message::Lazy(_) | Message::Close(_) => {}
+            }
+            return;
+        }
         match read {
             Message::ReadCall(id, answer) => {
                 let _ = answer.send(self.store.call(id));
