@@ -111,34 +111,31 @@ async fn small(backend: Arc<Backend>) -> Result<(), String> {
     expect(left.is_empty(), || format!("still there: {left:?}"))
 }
 
-async fn over_the_limit(backend: Arc<Backend>) -> Result<(), String> {
-    let kit = kit(&backend, &[("envelope_limit", "4000")]).await;
+/// Sends a payload to the end and back, and looks at its first envelope on the way.
+async fn looked_at_in_the_queue(kit: &Running, sent: Bytes) -> Result<(End, Reference), String> {
     kit.hold_queue();
-    let sent = payload(300_000, 2);
     let (end, reference) = tokio::join!(kit.request(sent.clone()).send(), async {
         kit.until_queued(1).await;
-        let reference = queued_reference(&kit);
+        let reference = queued_reference(kit);
         kit.release_queue();
         reference
     });
     came_back(&end, &sent)?;
+    Ok((end, reference?))
+}
+
+async fn over_the_limit(backend: Arc<Backend>) -> Result<(), String> {
+    let kit = kit(&backend, &[("envelope_limit", "4000")]).await;
+    let (end, reference) = looked_at_in_the_queue(&kit, payload(300_000, 2)).await?;
     kit.until_delivered(2).await;
-    let left = left(&backend, end.request_id(), &[reference?]).await?;
+    let left = left(&backend, end.request_id(), &[reference]).await?;
     expect(left.is_empty(), || format!("still there: {left:?}"))
 }
 
 async fn always(backend: Arc<Backend>) -> Result<(), String> {
     let kit = kit(&backend, &[("intermediate_storage", "true")]).await;
-    kit.hold_queue();
-    let sent = payload(10, 3);
-    let (end, reference) = tokio::join!(kit.request(sent.clone()).send(), async {
-        kit.until_queued(1).await;
-        let reference = queued_reference(&kit);
-        kit.release_queue();
-        reference
-    });
-    came_back(&end, &sent)?;
-    expect(reference?.bytes() == 10, || "the reference is to another payload".to_owned())
+    let (_, reference) = looked_at_in_the_queue(&kit, payload(10, 3)).await?;
+    expect(reference.bytes() == 10, || "the reference is to another payload".to_owned())
 }
 
 async fn kept(backend: Arc<Backend>) -> Result<(), String> {

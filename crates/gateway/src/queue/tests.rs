@@ -342,3 +342,16 @@ async fn redrives_at_once_share_the_letters() {
     running.stop().await;
     assert_eq!(receiver.got.lock().unwrap().len(), 20);
 }
+
+/// A callback is written in company with others, and read at once where its body was not kept: it was lost, silently.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_sees_what_still_waits_to_be_written() {
+    let (_folder, path) = file();
+    let queue = Queue::open(&path, quick()).unwrap();
+    let record = Call::of_function(call("c", "f")).encode();
+    for id in 1..=20 {
+        queue.writer.lazy(vec![store::Change::PutCall(id, record.clone())]);
+        assert!(queue.writer.read_call(id).await.unwrap().is_some(), "{id}");
+    }
+    queue.close().await;
+}
