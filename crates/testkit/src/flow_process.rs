@@ -1,28 +1,40 @@
 //! The flow function under test, on a runtime of its own, which can be torn down as a crash tears down a process.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use faasflow_core::Flow;
 use faasflow_runtime::{Config, FlowFunction};
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use crate::gateway::lock;
 
 pub(crate) struct FlowProcess {
     flow: Flow,
     config: Config,
+    /// Open as long as this is. A port that is given up for a moment in a crash is another test's a moment later, and
+    /// who connects in between is refused, which the platform in front of a function would not let through.
+    listener: TcpListener,
     address: SocketAddr,
-    runtime: Mutex<Option<Runtime>>,
+    process: Mutex<Option<Process>>,
+}
+
+struct Process {
+    runtime: Runtime,
+    serving: JoinHandle<()>,
 }
 
 impl FlowProcess {
     /// Serves the flow on a port of its own choice.
     pub(crate) fn start(flow: Flow, mut config: Config) -> FlowProcess {
-        let (runtime, address) = serve(&flow, &config);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
+        listener.set_nonblocking(true).expect("a listener need not block");
+        let address = listener.local_addr().expect("a listener has an address");
         config.port = address.port();
-        FlowProcess { flow, config, address, runtime: Mutex::new(Some(runtime)) }
+        let process = Mutex::new(Some(serve(&flow, &config, &listener)));
+        FlowProcess { flow, config, listener, address, process }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -31,44 +43,37 @@ impl FlowProcess {
 
     /// Ends everything that it is doing, without a word to anybody, and starts anew on the same port.
     pub(crate) fn crash(&self) {
-        let runtime = lock(&self.runtime).take();
-        if let Some(runtime) = runtime {
+        if let Some(Process { runtime, serving }) = lock(&self.process).take() {
+            // It accepts nothing more before anybody notices that their connection is cut.
+            serving.abort();
+            while !serving.is_finished() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             runtime.shutdown_timeout(Duration::from_secs(5));
         }
-        let (runtime, _) = serve(&self.flow, &self.config);
-        *lock(&self.runtime) = Some(runtime);
+        *lock(&self.process) = Some(serve(&self.flow, &self.config, &self.listener));
     }
 }
 
 impl Drop for FlowProcess {
     fn drop(&mut self) {
-        if let Some(runtime) = lock(&self.runtime).take() {
+        if let Some(Process { runtime, .. }) = lock(&self.process).take() {
             runtime.shutdown_background();
         }
     }
 }
 
-fn serve(flow: &Flow, config: &Config) -> (Runtime, SocketAddr) {
+fn serve(flow: &Flow, config: &Config, listener: &TcpListener) -> Process {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime can be made");
     let function = FlowFunction::new(flow.clone(), config.clone()).unwrap_or_else(|error| panic!("{error}"));
-    // The port of a crashed one may take a moment to be free.
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let entered = runtime.handle().clone();
-    let bound = std::thread::spawn({
-        let function = function.clone();
-        move || loop {
-            match entered.block_on(function.bind()) {
-                Ok(bound) => return bound,
-                Err(error) if Instant::now() > deadline => panic!("{error}"),
-                Err(_) => std::thread::sleep(Duration::from_millis(10)),
-            }
-        }
+    let listener = listener.try_clone().expect("a listener can be shared");
+    let serving = runtime.spawn(async move {
+        let listener = tokio::net::TcpListener::from_std(listener).expect("the listener does not block");
+        let _ = function.serve(listener, std::future::pending()).await;
     });
-    let (listener, address) = bound.join().expect("the flow function listens");
-    runtime.spawn(async move { function.serve(listener, std::future::pending()).await });
-    (runtime, address)
+    Process { runtime, serving }
 }
