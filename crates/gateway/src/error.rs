@@ -46,6 +46,23 @@ pub enum GatewayError {
         /// The file.
         path: PathBuf,
     },
+    /// The user or the password of the gateway's own API is empty.
+    #[error("{} is empty: write one there, or remove the file to have one made", path.display())]
+    EmptyCredential {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A function that was deployed was kept in a file that is of no use.
+    #[error(
+        "the deployed function in {} cannot be read: {what}; mend the file, or remove it and deploy the function again",
+        path.display()
+    )]
+    Deployed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// Cargo could not build functions; the text is cargo's.
     #[error("cargo could not build {what}:\n{output}")]
     Build {

@@ -13,16 +13,20 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::deploy::Deployments;
 use crate::error::GatewayError;
 use crate::event::{Event, Events};
-use crate::functions::process::{Order, supervise};
+use crate::functions::kept::Folder;
+use crate::functions::process::{Launch, Order, supervise};
 use crate::functions::watch_sources::Sources;
-use crate::functions::{Functions, Upstream, build};
+use crate::functions::{Functions, Surroundings, Upstream, build};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::queue::{Queue, QueueOptions};
 use crate::routes::{App, Inner};
 use crate::stack::Stack;
+use crate::system::guard::Credentials;
+use crate::{private_file, secrets};
 
 /// How a gateway runs a stack.
 #[derive(Clone, Debug)]
@@ -32,7 +36,7 @@ pub struct GatewayOptions {
     pub stack: Stack,
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// The folder for the queue and the secrets; by default `.faasflow` beside the stack file.
+    /// The folder for the queue, the secrets and the deployed functions; by default `.faasflow` beside the stack file.
     pub state_dir: PathBuf,
     /// Whether functions are built with cargo's release profile.
     pub release: bool,
@@ -44,6 +48,9 @@ pub struct GatewayOptions {
     pub read_timeout: Duration,
     /// How long requests in flight may go on after the stop.
     pub grace: Duration,
+    /// Whether the routes under `/system` ask for user and password, which are secrets here: `basic-auth-user` and
+    /// `basic-auth-password`, made where there are none.
+    pub basic_auth: bool,
     /// How the queue behaves.
     pub queue: QueueOptions,
 }
@@ -62,6 +69,7 @@ impl GatewayOptions {
             upstream_timeout: Duration::from_secs(60),
             read_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(10),
+            basic_auth: false,
             queue: QueueOptions::default(),
         }
     }
@@ -71,10 +79,14 @@ impl GatewayOptions {
     ///
     /// # Errors
     ///
-    /// If a secret is missing, the queue cannot be used or the address cannot be listened on.
+    /// If a secret is missing, the queue cannot be used, a deployed function's file is damaged, or the address cannot
+    /// be listened on.
     pub async fn start(self, events: Events) -> Result<RunningGateway, GatewayError> {
         let secrets = self.state_dir.join("secrets");
-        crate::secrets::prepare(&self.stack, &secrets)?;
+        secrets::prepare(&self.stack, &secrets)?;
+        let credentials = self.basic_auth.then(|| secrets::credentials(&secrets)).transpose()?;
+        let kept = Folder::open(self.state_dir.join("functions"))?;
+        let deployed = kept.read()?;
         let queue = Queue::open(&self.state_dir.join("queue.redb"), self.queue.clone())?;
         let address = self.listen;
         let fault = |source| GatewayError::Listen { address, source };
@@ -83,16 +95,31 @@ impl GatewayOptions {
         for (id, fault) in queue.unreadable() {
             tracing::error!("record {id} of {} cannot be read and stays there: {fault}", queue.path().display());
         }
-        let functions = Functions::of(&self.stack, &reachable(address), &secrets, &events);
-        let client = HttpClient::new(Duration::from_secs(5));
+        // The queue is this gateway's, and so are the folders then.
+        private_file::sweep(&secrets);
+        kept.sweep();
         let stop = Stop::default();
+        let tasks = TaskTracker::new();
+        let around = Surroundings {
+            gateway: reachable(address),
+            secrets: secrets.clone(),
+            events: events.clone(),
+            stop: stop.functions.clone(),
+        };
+        let folder = self.stack.folder().to_owned();
+        let deployments = Arc::new(Deployments::new(folder, kept, around, tasks.clone()));
+        deployments.begin(&self.stack, deployed);
+        let functions = deployments.functions().clone();
+        let client = HttpClient::new(Duration::from_secs(5));
         let under_way = TaskTracker::new();
         let app = App::new(Inner {
             functions: functions.clone(),
             proxy: Proxy { client, timeout: self.upstream_timeout },
             queue: queue.clone(),
             metrics: Metrics::default(),
+            deployments,
             secrets,
+            credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
             max_async_body: self.queue.max_body,
             read_timeout: self.read_timeout,
             under_way: under_way.clone(),
@@ -108,7 +135,6 @@ impl GatewayOptions {
             let (queue, app, stop) = (queue.clone(), Arc::new(app), stop.delivering.clone());
             async move { queue.run(app, stop).await }
         });
-        let tasks = TaskTracker::new();
         let mut orders = HashMap::new();
         for (function, _) in functions.cargo_projects() {
             let (order, ordered) = unbounded_channel();
@@ -177,7 +203,7 @@ impl Builder {
         for (name, folder) in projects {
             let Some(order) = self.orders.get(name) else { continue };
             let _ = order.send(match built.programs.get(folder) {
-                Some(program) => Order::Run(program.clone()),
+                Some(program) => Order::Run(Launch::program(program.clone())),
                 None => Order::Broken("it could not be built".to_owned()),
             });
         }
@@ -211,6 +237,12 @@ impl RunningGateway {
         format!("http://{}", reachable(self.address))
     }
 
+    /// The names of its functions, those of the stack and those that are deployed.
+    #[must_use]
+    pub fn function_names(&self) -> Vec<String> {
+        self.functions.names()
+    }
+
     /// Its queue.
     #[must_use]
     pub fn queue(&self) -> &Queue {
@@ -224,7 +256,7 @@ impl RunningGateway {
     /// If one will not, for example because it could not be built: the text names each with the reason.
     pub async fn ready(&self) -> Result<(), GatewayError> {
         let mut faults = String::new();
-        for function in self.functions.iter() {
+        for function in self.functions.all() {
             let mut watching = function.upstream.subscribe();
             let settled = watching.wait_for(|upstream| !matches!(upstream, Upstream::Pending(_))).await;
             if let Ok(upstream) = settled

@@ -6,6 +6,7 @@
 pub mod queue;
 pub mod stack;
 
+mod deploy;
 mod environment;
 mod error;
 mod event;
@@ -13,7 +14,9 @@ mod functions;
 mod gateway;
 mod held;
 mod metrics;
+mod private_file;
 mod proxy;
+mod rfc3339;
 mod routes;
 mod secrets;
 mod system;

@@ -52,13 +52,18 @@ impl Metrics {
         }
     }
 
+    /// Forgets a function that was removed.
+    pub(crate) fn forget(&self, function: &str) {
+        self.functions.lock().unwrap_or_else(PoisonError::into_inner).remove(function);
+    }
+
     /// How often a function was invoked.
     pub(crate) fn invocations(&self, function: &str) -> u64 {
         let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
         functions.get(function).map_or(0, |counts| counts.started)
     }
 
-    pub(crate) fn text(&self, deployed: &[&str], queue: &QueueStats) -> String {
+    pub(crate) fn text(&self, deployed: &[String], queue: &QueueStats) -> String {
         let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
         let label = |function: &str| format!("function_name=\"{function}.openfaas-fn\"");
         let mut text = String::new();

@@ -21,7 +21,7 @@ const COMMAND_BODY: u64 = 64 << 20;
 
 pub(crate) const START_TIME: HeaderName = HeaderName::from_static("x-start-time");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub(crate) enum NoAnswer {
     Pending(String),
     /// It will not be there.
     Broken(String),
+    /// It was removed after it was found.
+    Removed,
     /// It could not be reached, or broke off before it answered.
     Unreachable(String),
     /// It did not begin to answer in time.
@@ -55,11 +57,13 @@ impl Proxy {
         mut parts: request::Parts,
         body: Body,
     ) -> Result<Response, NoAnswer> {
-        let (base, token) = match function.upstream(PATIENCE).await {
+        let (function, taken) = function.take(PATIENCE).await;
+        let (base, token) = match taken {
             Taken::Http(base, token) => (base, token),
-            Taken::Command(words) => return self.run(function, &words, path, &parts, body).await,
+            Taken::Command(words) => return self.run(&function, &words, path, &parts, body).await,
             Taken::Pending(why) => return Err(NoAnswer::Pending(why)),
             Taken::Broken(why) => return Err(NoAnswer::Broken(why)),
+            Taken::Gone => return Err(NoAnswer::Removed),
         };
         parts.uri = target(&base, path, parts.uri.query())
             .map_err(|error| NoAnswer::Request(StatusCode::BAD_REQUEST, format!("the path is of no use: {error}")))?;
@@ -113,6 +117,9 @@ impl NoAnswer {
                 response
             }
             NoAnswer::Broken(why) => internal(StatusCode::SERVICE_UNAVAILABLE, format!("`{name}` does not run: {why}")),
+            NoAnswer::Removed => {
+                internal(StatusCode::NOT_FOUND, format!("there is no function `{name}` here: it was removed"))
+            }
             NoAnswer::Unreachable(_) => {
                 internal(StatusCode::INTERNAL_SERVER_ERROR, format!("Can't reach service for: {name}."))
             }
@@ -127,6 +134,7 @@ impl NoAnswer {
     pub(crate) fn reason(&self) -> String {
         match self {
             NoAnswer::Pending(why) | NoAnswer::Broken(why) | NoAnswer::Unreachable(why) => why.clone(),
+            NoAnswer::Removed => "it was removed".to_owned(),
             NoAnswer::Timeout(after) => format!("it did not begin to answer within {after:?}"),
             NoAnswer::Request(_, why) => why.clone(),
         }

@@ -18,12 +18,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::deploy::Deployments;
 use crate::functions::{Function, Functions};
 use crate::held::Held;
 use crate::metrics::Metrics;
 use crate::proxy::{NoAnswer, Proxy, START_TIME, internal, plain};
 use crate::queue::{Accepted, Answer, Deliver, Delivery, NewCall, Queue, QueueError, Target, Unreachable};
 use crate::system;
+use crate::system::guard::Credentials;
 
 const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
 const CALLBACK_URL: HeaderName = HeaderName::from_static("x-callback-url");
@@ -39,7 +41,10 @@ pub(crate) struct Inner {
     pub(crate) proxy: Proxy,
     pub(crate) queue: Queue,
     pub(crate) metrics: Metrics,
+    pub(crate) deployments: Arc<Deployments>,
     pub(crate) secrets: PathBuf,
+    /// Who may use the routes under `/system`; `None` asks nobody.
+    pub(crate) credentials: Option<Credentials>,
     pub(crate) max_async_body: usize,
     /// How long a body for the queue may take to arrive.
     pub(crate) read_timeout: Duration,
@@ -67,7 +72,7 @@ impl App {
             .route("/function/{*target}", any(synchronous))
             .route("/async-function/{*target}", any(asynchronous))
             .route("/healthz", get(|| async { "OK" }))
-            .merge(system::routes())
+            .merge(system::routes(self))
             .fallback(|request: Request| async move {
                 plain(
                     StatusCode::NOT_FOUND,
@@ -80,7 +85,7 @@ impl App {
             .with_state(self.clone())
     }
 
-    fn find(&self, name: &str) -> Result<&Arc<Function>, Box<Response>> {
+    fn find(&self, name: &str) -> Result<Arc<Function>, Box<Response>> {
         let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         if !valid {
             let text = format!("`{name}` is no function's name: letters, digits, `-`, `_` and `.` only");
@@ -88,10 +93,8 @@ impl App {
         }
         self.functions.find(name).ok_or_else(|| {
             let known = self.functions.names().join(", ");
-            Box::new(internal(
-                StatusCode::NOT_FOUND,
-                format!("there is no function `{name}` here; deployed are: {known}"),
-            ))
+            let known = if known.is_empty() { "none is deployed".to_owned() } else { format!("deployed are: {known}") };
+            Box::new(internal(StatusCode::NOT_FOUND, format!("there is no function `{name}` here; {known}")))
         })
     }
 }
@@ -109,7 +112,7 @@ async fn synchronous(State(app): State<App>, request: Request) -> Response {
     stamp(&mut parts.headers);
     app.metrics.started(&function.spec.name);
     let begun = Instant::now();
-    let answer = app.proxy.invoke(function, path, parts, body).await;
+    let answer = app.proxy.invoke(&function, path, parts, body).await;
     let mut response = answer.unwrap_or_else(|none| {
         function.logs.push(format!("gateway: no answer: {}", none.reason()));
         none.response(name)
@@ -255,7 +258,7 @@ impl Deliver for App {
                     *request.uri_mut() = target.map_err(|error| Unreachable { reason: format!("{error}") })?;
                     let (parts, body) = request.into_parts();
                     self.metrics.started(&function.spec.name);
-                    let answer = match self.proxy.invoke(function, path, parts, body).await {
+                    let answer = match self.proxy.invoke(&function, path, parts, body).await {
                         Ok(answer) => answer,
                         // It would be refused again.
                         Err(none @ NoAnswer::Request(..)) => none.response(name),

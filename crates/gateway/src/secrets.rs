@@ -1,33 +1,37 @@
-//! The secrets of a stack: files in a folder, as OpenFaaS mounts them.
+//! The secrets of functions: files in a folder, as OpenFaaS mounts them.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use faasflow_runtime::config::HMAC_SECRET;
 
 use crate::error::GatewayError;
-use crate::stack::Stack;
+use crate::private_file;
+use crate::stack::{FunctionSpec, Stack};
 
-/// Sees to it that every secret that a function names is there. The key for signing is generated where a flow
-/// needs one and there is none.
+/// The user of the gateway's own API, and the password. They are no function's.
+pub(crate) const USER: &str = "basic-auth-user";
+pub(crate) const PASSWORD: &str = "basic-auth-password";
+/// The longest name, as Kubernetes has it.
+const LONGEST_NAME: usize = 253;
+
+/// Sees to it that every secret that a function of the stack names is there. The key for signing is generated where
+/// a flow needs one and there is none.
 pub(crate) fn prepare(stack: &Stack, folder: &Path) -> Result<(), GatewayError> {
-    create_private_folder(folder).map_err(|source| GatewayError::StateFolder { path: folder.to_owned(), source })?;
+    private_file::folder(folder).map_err(|source| GatewayError::StateFolder { path: folder.to_owned(), source })?;
     let mut missing = Vec::new();
     for spec in stack.functions.values() {
         let needs_key = spec.is_flow() || spec.secrets.iter().any(|secret| secret == HMAC_SECRET);
         if needs_key {
             let path = folder.join(HMAC_SECRET);
-            let key = key(&path).map_err(|source| GatewayError::StateFolder { path: path.clone(), source })?;
+            let key =
+                kept_or(&path, random).map_err(|source| GatewayError::StateFolder { path: path.clone(), source })?;
             if key.trim_ascii().is_empty() {
                 return Err(GatewayError::EmptyKey { path });
             }
         }
-        for secret in &spec.secrets {
-            if !folder.join(secret).is_file() {
-                missing.push(format!("`{secret}` (for `{}`)", spec.name));
-            }
-        }
+        missing.extend(absent(spec, folder).into_iter().map(|secret| format!("`{secret}` (for `{}`)", spec.name)));
     }
     if missing.is_empty() {
         Ok(())
@@ -36,60 +40,85 @@ pub(crate) fn prepare(stack: &Stack, folder: &Path) -> Result<(), GatewayError> 
     }
 }
 
-/// The names of the secrets that are there.
-pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
-    let mut names: Vec<String> = fs::read_dir(folder)?
-        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
-        .collect();
-    names.sort();
-    Ok(names)
+/// The secrets that a function names and that are not there.
+pub(crate) fn absent<'a>(spec: &'a FunctionSpec, folder: &Path) -> Vec<&'a str> {
+    let there = |secret: &str| !is_own(secret) && !secret.contains('/') && folder.join(secret).is_file();
+    spec.secrets.iter().map(String::as_str).filter(|secret| !there(secret)).collect()
 }
 
-/// The key at `path`: 32 random bytes in hexadecimal, readable by the owner alone, if there is none. One that is
-/// there is kept. It has its name only when it is whole.
-fn key(path: &Path) -> io::Result<Vec<u8>> {
+/// User and password of the gateway's own API, made where there are none.
+pub(crate) fn credentials(folder: &Path) -> Result<(String, String), GatewayError> {
+    let read = |name: &str, make: fn() -> String| {
+        let path = folder.join(name);
+        let kept = kept_or(&path, make).map_err(|source| GatewayError::StateFolder { path: path.clone(), source })?;
+        let kept = String::from_utf8_lossy(kept.trim_ascii()).into_owned();
+        if kept.is_empty() { Err(GatewayError::EmptyCredential { path }) } else { Ok(kept) }
+    };
+    Ok((read(USER, || "admin".to_owned())?, read(PASSWORD, random)?))
+}
+
+/// The names of the secrets of functions.
+pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
+    Ok(private_file::names(folder)?.into_iter().filter(|name| !is_own(name)).collect())
+}
+
+fn is_own(name: &str) -> bool {
+    [USER, PASSWORD].contains(&name)
+}
+
+/// Where a secret of this name is kept.
+///
+/// # Errors
+///
+/// If no secret may have this name: the text says what they may be.
+pub(crate) fn path(folder: &Path, name: &str) -> Result<PathBuf, String> {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let whole = name.bytes().enumerate().all(|(at, byte)| letter(byte) || (at > 0 && b".-".contains(&byte)));
+    if name.is_empty() || name.len() > LONGEST_NAME || !whole {
+        return Err(format!(
+            "a secret's name has lower-case letters, digits, `-` and `.`, begins with a letter or digit, and is at \
+             most {LONGEST_NAME} long"
+        ));
+    }
+    if is_own(name) {
+        return Err(format!("`{name}` is of the gateway itself: its owner changes it in the folder of the secrets"));
+    }
+    Ok(folder.join(name))
+}
+
+/// What is in a file. One that is not there is made; where another gateway was first, its content is the one.
+fn kept_or(path: &Path, make: impl FnOnce() -> String) -> io::Result<Vec<u8>> {
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         read => return read,
     }
-    let mut key = temporary_beside(path)?;
-    let random: [u8; 32] = rand::random();
-    let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let named = key.file.write_all(digits.as_bytes()).and_then(|()| key.file.sync_all());
-    match named.and_then(|()| fs::hard_link(&key.path, path)) {
+    match private_file::create(path, make().as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        // Where another gateway was first, its key is the one.
         _ => fs::read(path),
     }
 }
 
-/// A file that is gone when this is dropped.
-struct Temporary {
-    path: PathBuf,
-    file: fs::File,
+/// 32 random bytes in hexadecimal.
+fn random() -> String {
+    let random: [u8; 32] = rand::random();
+    random.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_elsewhere_are_none() {
+        let folder = Path::new("secrets");
+        for name in ["a", "0", "api-key", "tls.crt", "a..b", &"a".repeat(LONGEST_NAME)] {
+            assert_eq!(path(folder, name), Ok(folder.join(name)));
+        }
+        let long = "a".repeat(LONGEST_NAME + 1);
+        for name in
+            ["", ".", "..", "../x", "a/b", "/etc/passwd", ".new-1", "-a", "A", "a\0", "ä", &long, USER, PASSWORD]
+        {
+            assert!(path(folder, name).is_err(), "{name:?}");
+        }
     }
-}
-
-fn temporary_beside(path: &Path) -> io::Result<Temporary> {
-    let path = path.with_extension(format!("new-{}", std::process::id()));
-    let _ = fs::remove_file(&path);
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&path)?;
-    Ok(Temporary { path, file })
-}
-
-fn create_private_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }

@@ -60,6 +60,8 @@ pub enum Kind {
     Cargo(PathBuf),
     /// A command that reads the request and writes the answer, a process for each.
     Command(Vec<String>),
+    /// A program that serves HTTP, and its arguments.
+    Program(Vec<String>),
     /// Something that is already there.
     Url(http::Uri),
 }
@@ -151,6 +153,13 @@ impl Stack {
         Ok(Stack { path, functions })
     }
 
+    /// No functions, as if of a stack file in this folder: all are deployed.
+    #[must_use]
+    pub fn empty(folder: &Path) -> Stack {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        Stack { path: folder.join("stack.yml"), functions: BTreeMap::new() }
+    }
+
     /// The folder that the stack file is in.
     #[must_use]
     pub fn folder(&self) -> &Path {
@@ -187,7 +196,7 @@ enum Fault {
 }
 
 fn resolve(name: &str, function: FileFunction, folder: &Path, path: &Path) -> Result<FunctionSpec, Fault> {
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+    if !is_name(name) {
         return Err(Fault::Here("its name may have letters, digits, `-` and `_` only".to_owned()));
     }
     let mut environment = BTreeMap::new();
@@ -205,8 +214,11 @@ fn resolve(name: &str, function: FileFunction, folder: &Path, path: &Path) -> Re
     let stack = path.file_name().unwrap_or_default().to_string_lossy();
     set(function.environment.unwrap_or_default(), &stack);
     let annotations = texts(function.annotations);
-    let kind = kind(annotations.get(URL_ANNOTATION), function.fprocess.as_deref(), function.handler.as_deref(), folder)
-        .map_err(Fault::Here)?;
+    let process = function.fprocess.as_deref().map(|command| Process { name: "fprocess", command });
+    let kind = match there_or_process(&annotations, process, &environment).map_err(Fault::Here)? {
+        Some(kind) => kind,
+        None => cargo(function.handler.as_deref(), folder).map_err(Fault::Here)?,
+    };
     Ok(FunctionSpec {
         name: name.to_owned(),
         folder: folder.to_owned(),
@@ -225,15 +237,45 @@ fn texts(values: Option<BTreeMap<String, Scalar>>) -> BTreeMap<String, String> {
     values.unwrap_or_default().into_iter().map(|(key, value)| (key, value.text())).collect()
 }
 
-fn kind(url: Option<&String>, fprocess: Option<&str>, handler: Option<&str>, folder: &Path) -> Result<Kind, String> {
-    if let Some(url) = url {
+/// Whether a function may have this name.
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+/// A command line, and how whoever wrote it calls it.
+#[derive(Clone, Copy)]
+pub(crate) struct Process<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) command: &'a str,
+}
+
+/// How a function runs that is there already, or is no cargo project; `None` if it says neither.
+pub(crate) fn there_or_process(
+    annotations: &BTreeMap<String, String>,
+    process: Option<Process<'_>>,
+    environment: &BTreeMap<String, String>,
+) -> Result<Option<Kind>, String> {
+    if let Some(url) = annotations.get(URL_ANNOTATION) {
         let url = faasflow_core::parse_url(url).map_err(|fault| format!("`{URL_ANNOTATION}`: {fault}"))?;
-        return Ok(Kind::Url(url));
+        return Ok(Some(Kind::Url(url)));
     }
-    if let Some(command) = fprocess {
-        let words = words(command).ok_or_else(|| format!("`fprocess` is `{command}`: a quote is not closed"))?;
-        return if words.is_empty() { Err("`fprocess` is empty".to_owned()) } else { Ok(Kind::Command(words)) };
+    let Some(Process { name, command }) = process else { return Ok(None) };
+    let words = words(command).ok_or_else(|| format!("`{name}` is `{command}`: a quote is not closed"))?;
+    if words.is_empty() {
+        return Err(format!("`{name}` is empty"));
     }
+    // As of-watchdog has it; without a mode it is the classic watchdog's.
+    match environment.get("mode").map_or("", |mode| mode.trim()) {
+        "http" => Ok(Some(Kind::Program(words))),
+        "" | "streaming" | "serializing" => Ok(Some(Kind::Command(words))),
+        mode => Err(format!(
+            "its `mode` is `{mode}`: known here are `http`, a program that serves HTTP, and `streaming` and \
+             `serializing`, a process for each request, as without `mode`"
+        )),
+    }
+}
+
+fn cargo(handler: Option<&str>, folder: &Path) -> Result<Kind, String> {
     let Some(handler) = handler else {
         return Err(format!(
             "it does not say how it runs: `handler` names the folder of a cargo project, `fprocess` a command, \
@@ -305,11 +347,12 @@ mod tests {
     }
 
     #[test]
-    fn the_three_kinds_and_the_layers_of_the_environment() {
+    fn the_kinds_and_the_layers_of_the_environment() {
         let stack = stack(
             "version: 1.0\nprovider:\n  name: openfaas\nfunctions:\n  flow:\n    lang: faasflow\n    handler: ./project\n    \
              environment_file: [flow.yml]\n    environment:\n      gateway: g:2\n      port: 8080\n    secrets: [a]\n  \
-             cat:\n    fprocess: sh -c 'cat; true'\n  there:\n    annotations:\n      faasflow.url: localhost:99\n",
+             cat:\n    fprocess: sh -c 'cat; true'\n  there:\n    annotations:\n      faasflow.url: localhost:99\n  \
+             server:\n    fprocess: ./server --fast\n    environment: { mode: http }\n",
         )
         .unwrap();
         let flow = &stack.functions["flow"];
@@ -321,6 +364,8 @@ mod tests {
         assert_eq!(flow.origins["gateway"], "stack.yml");
         let command = ["sh", "-c", "cat; true"].map(str::to_owned).to_vec();
         assert_eq!(stack.functions["cat"].kind, Kind::Command(command));
+        let program = ["./server", "--fast"].map(str::to_owned).to_vec();
+        assert_eq!(stack.functions["server"].kind, Kind::Program(program));
         assert_eq!(stack.functions["there"].kind, Kind::Url("http://localhost:99/".parse().unwrap()));
     }
 
@@ -330,6 +375,10 @@ mod tests {
             ("functions:\n  f: {}\n", "function `f`: it does not say how it runs"),
             ("functions:\n  f:\n    handler: ./absent\n", "function `f`: `handler` is `./absent`"),
             ("functions:\n  f:\n    fprocess: \"sh -c 'x\"\n", "a quote is not closed"),
+            (
+                "functions:\n  f:\n    fprocess: x\n    environment: { mode: static }\n",
+                "its `mode` is `static`: known here",
+            ),
             ("functions: [1]\n", "it is not as it should be"),
             ("provider: {}\n", "it names no function"),
             ("functions:\n  'a b':\n    fprocess: cat\n", "its name may have letters"),

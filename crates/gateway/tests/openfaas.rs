@@ -217,6 +217,8 @@ async fn the_system_api_tells_what_is_there() {
     let cmd = fixture.get("/system/function/cmd.openfaas-fn").await.json();
     assert_eq!((cmd["image"].as_str(), cmd["labels"]["a"].as_str()), (Some("i:1"), Some("b")));
     assert_eq!((cmd["annotations"]["c"].as_str(), cmd["secrets"][0].as_str()), (Some("1"), Some("s")));
+    assert!(one["usage"]["totalMemoryBytes"].is_u64() && cmd["usage"].is_null());
+    assert!(cmd["createdAt"].as_str().unwrap().ends_with('Z'));
     assert_eq!(cmd["envProcess"].as_str(), Some("cat"), "as faas-cli describe shows it");
     assert_eq!(fixture.get("/system/function/absent").await.status, StatusCode::NOT_FOUND);
 
@@ -226,9 +228,11 @@ async fn the_system_api_tells_what_is_there() {
     assert_eq!(fixture.get("/system/namespaces").await.json(), serde_json::json!(["openfaas-fn"]));
     let secrets = fixture.get("/system/secrets").await.json();
     assert_eq!(secrets, serde_json::json!([{ "name": "s", "namespace": "openfaas-fn" }]));
-    let deploy = fixture.post("/system/functions", "{}").await;
-    assert_eq!(deploy.status, StatusCode::NOT_IMPLEMENTED);
-    assert!(deploy.text().contains("stack.yml"));
+    assert_eq!(info["limits"], serde_json::json!({ "asyncBody": 256_000, "upstreamTimeout": "60s" }));
+    let forwarded = fixture.send(Method::GET, "/system/info", &[("x-forwarded-host", "g:8080")], "").await.json();
+    assert_eq!(forwarded["provider"], "faasflow", "a gateway in front reads the provider's own form: {forwarded}");
+    assert_eq!((&forwarded["orchestration"], &forwarded["limits"]), (&"processes".into(), &info["limits"]));
+    assert_eq!(forwarded["version"]["release"].as_str(), Some(env!("CARGO_PKG_VERSION")));
     fixture.gateway.stop().await;
 }
 

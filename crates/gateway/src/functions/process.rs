@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpStream;
@@ -30,9 +31,29 @@ const WELL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Run this program, in place of the one that runs.
-    Run(PathBuf),
+    Run(Launch),
     /// There is nothing to run; the text says why.
     Broken(String),
+}
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    program: PathBuf,
+    arguments: Vec<String>,
+}
+
+impl Launch {
+    pub(crate) fn program(program: PathBuf) -> Launch {
+        Launch { program, arguments: Vec::new() }
+    }
+
+    /// The words of a command line, of which there is at least one. A program that is named by a path is found from
+    /// the folder, one that is named alone in `PATH`.
+    pub(crate) fn of(words: &[String], folder: &Path) -> Launch {
+        let program = if words[0].contains('/') { folder.join(&words[0]) } else { PathBuf::from(&words[0]) };
+        Launch { program, arguments: words[1..].to_vec() }
+    }
 }
 
 /// What tells one build of a program from the next.
@@ -54,14 +75,14 @@ struct Running {
     users: TaskTracker,
 }
 
-/// Runs the programs it is ordered to, one at a time, until `stop`.
+/// Runs the programs it is ordered to, one at a time, until the function is gone or `stop`.
 pub(crate) async fn supervise(
     function: Arc<Function>,
     mut orders: UnboundedReceiver<Order>,
     stop: CancellationToken,
     events: Events,
 ) {
-    let mut program = None::<PathBuf>;
+    let mut program = None::<Launch>;
     let mut running = None::<Running>;
     let mut retiring = JoinSet::new();
     let mut wait = Duration::ZERO;
@@ -69,12 +90,12 @@ pub(crate) async fn supervise(
     let mut ordered = true;
     loop {
         // Started (again) here, at once or after a while.
-        if let (Some(path), None) = (&program, &running) {
+        if let (Some(launch), None) = (&program, &running) {
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = function.gone.cancelled() => break,
                 order = orders.recv(), if ordered => {
                     match order {
-                        Some(Order::Run(path)) => program = Some(path),
+                        Some(Order::Run(launch)) => program = Some(launch),
                         Some(Order::Broken(why)) => {
                             program = None;
                             function.set(Upstream::Broken(why));
@@ -86,18 +107,19 @@ pub(crate) async fn supervise(
                 }
                 () = tokio::time::sleep(wait) => {}
             }
-            match start(&function, path, &events, &stop).await {
+            match start(&function, launch, &events).await {
                 Ok(started) => {
                     function.set(at(&started));
                     let _ = events.send(Event::Ready { function: function.spec.name.clone() });
                     running = Some(started);
                 }
+                Err(_) if function.gone.is_cancelled() => break,
                 Err(how) => wait = report(&function, &events, &how, wait),
             }
             continue;
         }
         tokio::select! {
-            () = stop.cancelled() => break,
+            () = function.gone.cancelled() => break,
             _ = retiring.join_next(), if !retiring.is_empty() => {}
             status = exited(&mut running) => {
                 if let Some(ended) = running.take() {
@@ -116,13 +138,13 @@ pub(crate) async fn supervise(
                         function.set(Upstream::Broken(why));
                     }
                 }
-                Some(Order::Run(path)) => {
+                Some(Order::Run(launch)) => {
                     wait = Duration::ZERO;
-                    let same = running.as_ref().is_some_and(|running| running.program == stamp(&path));
+                    let same = running.as_ref().is_some_and(|running| running.program == stamp(&launch.program));
                     // A change need not change what is built: a file that was saved again, a Cargo.lock that the
                     // first build wrote.
                     if running.is_some() && !same {
-                        match start(&function, &path, &events, &stop).await {
+                        match start(&function, &launch, &events).await {
                             Ok(started) => {
                                 function.set(at(&started));
                                 let _ = events.send(Event::Ready { function: function.spec.name.clone() });
@@ -137,14 +159,22 @@ pub(crate) async fn supervise(
                             }
                         }
                     }
-                    program = Some(path);
+                    program = Some(launch);
                 }
             },
         }
     }
-    function.set(Upstream::Broken("the gateway is stopping".to_owned()));
-    if let Some(last) = running {
-        retiring.spawn(retire(last.child));
+    let stopping = stop.is_cancelled();
+    function.set(if stopping { Upstream::Broken("the gateway is stopping".to_owned()) } else { Upstream::Gone });
+    match running {
+        Some(last) if stopping => {
+            retiring.spawn(retire(last.child));
+        }
+        // Nobody finds it any more, and it finishes what it was sent.
+        Some(last) => {
+            retiring.spawn(replaced(last, stop.clone()));
+        }
+        None => {}
     }
     while retiring.join_next().await.is_some() {}
 }
@@ -171,6 +201,7 @@ async fn exited(running: &mut Option<Running>) -> std::io::Result<ExitStatus> {
 /// Says that a process ended, and how long to wait before the next.
 fn report(function: &Function, events: &Events, how: &str, before: Duration) -> Duration {
     let again_in = (before * 2).clamp(Duration::from_millis(200), Duration::from_secs(10));
+    function.process.store(0, Ordering::Relaxed);
     function.set(Upstream::Pending(format!("{how}; it is started again")));
     let tail: Vec<String> = function.logs.tail(5).into_iter().map(|line| line.text).collect();
     let how = if tail.is_empty() { how.to_owned() } else { format!("{how}; its last lines:\n{}", tail.join("\n")) };
@@ -185,17 +216,13 @@ fn how_it_ended(status: std::io::Result<ExitStatus>) -> String {
     }
 }
 
-async fn start(
-    function: &Arc<Function>,
-    program: &Path,
-    events: &Events,
-    stop: &CancellationToken,
-) -> Result<Running, String> {
+async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Result<Running, String> {
     let _ = events.send(Event::Starting { function: function.spec.name.clone() });
     let port = free_port().map_err(|error| format!("there is no free port: {error}"))?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut command = Command::new(program);
+    let mut command = Command::new(&launch.program);
     command
+        .args(&launch.arguments)
         .env_clear()
         .envs(function.environment.iter().map(|(name, value)| (name, value)))
         .env("port", port.to_string())
@@ -204,14 +231,20 @@ async fn start(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    if function.spec.environment.contains_key("upstream_url") {
+        // of-watchdog's name for the same; what it says is of a container.
+        command.env("upstream_url", format!("http://{address}"));
+    }
     orphan::bind_to_us(&mut command);
-    let stamp = stamp(program);
-    let mut child = command.spawn().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
+    let stamp = stamp(&launch.program);
+    let spawned = command.spawn();
+    let mut child = spawned.map_err(|error| format!("{} cannot be started: {error}", launch.program.display()))?;
     let leader = child.id();
     listen_to(function, &mut child);
     let deadline = Instant::now() + START;
     loop {
         if TcpStream::connect(address).await.is_ok() {
+            function.process.store(leader.unwrap_or(0), Ordering::Relaxed);
             return Ok(Running {
                 child,
                 leader,
@@ -223,9 +256,9 @@ async fn start(
         }
         let pause = tokio::time::sleep(Duration::from_millis(5));
         tokio::select! {
-            () = stop.cancelled() => {
+            () = function.gone.cancelled() => {
                 retire(child).await;
-                return Err("the gateway is stopping".to_owned());
+                return Err("it is not wanted any more".to_owned());
             }
             status = child.wait() => {
                 end_group(leader);

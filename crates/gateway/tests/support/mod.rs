@@ -1,6 +1,8 @@
 //! A gateway in a temporary folder, functions to put behind it, and a client.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod server;
+
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -1,0 +1,143 @@
+//! Functions come and go while the gateway runs.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::StatusCode;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_util::task::TaskTracker;
+
+use crate::functions::deployment::{Deployment, check_namespace};
+use crate::functions::kept::{Folder, Kept};
+use crate::functions::process::{Launch, Order, supervise};
+use crate::functions::{Function, Functions, Surroundings};
+use crate::queue::now_ms;
+use crate::secrets;
+use crate::stack::{FunctionSpec, Kind, Stack};
+
+/// Adds, replaces and removes functions, on disk and in service.
+#[derive(Debug)]
+pub(crate) struct Deployments {
+    functions: Functions,
+    around: Surroundings,
+    kept: Folder,
+    /// Where processes of deployed functions run.
+    folder: PathBuf,
+    /// Those who look after processes.
+    tasks: TaskTracker,
+    /// What is on disk and what is in service change together, one function at a time.
+    changing: Mutex<()>,
+}
+
+/// Why something was not done: the status for it, and the text.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) StatusCode, pub(crate) String);
+
+impl Deployments {
+    pub(crate) fn new(folder: PathBuf, kept: Folder, around: Surroundings, tasks: TaskTracker) -> Deployments {
+        Deployments { functions: Functions::default(), around, kept, folder, tasks, changing: Mutex::default() }
+    }
+
+    pub(crate) fn functions(&self) -> &Functions {
+        &self.functions
+    }
+
+    /// Puts in service what the stack has and what was deployed before. The stack wins: it is what its owner looks
+    /// at.
+    pub(crate) fn begin(&self, stack: &Stack, deployed: Vec<Kept>) {
+        for spec in stack.functions.values() {
+            self.serve(Function::of_stack(spec.clone(), &self.around));
+        }
+        for Kept { created_ms, deployment, .. } in deployed {
+            let name = deployment.service.clone();
+            if stack.functions.contains_key(&name) {
+                tracing::warn!("`{name}` of {} is served, and not the one deployed before", stack.path.display());
+                continue;
+            }
+            match deployment.spec(&self.folder) {
+                Ok(spec) => {
+                    for secret in secrets::absent(&spec, &self.around.secrets) {
+                        // It was there when the function was deployed. The others run all the same.
+                        tracing::warn!("the secret `{secret}`, which `{name}` names, is not there any more");
+                    }
+                    self.serve(Function::deployed(spec, deployment, created_ms, &self.around, None));
+                }
+                Err(why) => tracing::error!("the deployed function `{name}` is not served: {why}"),
+            }
+        }
+    }
+
+    /// Deploys a function; with `replace`, in place of the one of its name. Waits for the disk.
+    pub(crate) fn deploy(&self, deployment: Deployment, replace: bool) -> Result<(), Refused> {
+        let invalid = |why| Refused(StatusCode::BAD_REQUEST, why);
+        let spec = deployment.spec(&self.folder).map_err(invalid)?;
+        let name = spec.name.clone();
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.deployed(&name)?;
+        match (&before, replace) {
+            (Some(_), false) => {
+                return Err(Refused(StatusCode::CONFLICT, format!("the function `{name}` exists: PUT replaces it")));
+            }
+            (None, true) => return Err(absent(&name)),
+            _ => {}
+        }
+        self.check_secrets(&spec)?;
+        let created_ms = before.as_ref().map_or_else(now_ms, |before| before.created_ms);
+        self.kept.write(&Kept::new(created_ms, deployment.clone())).map_err(|error| not_kept(&error))?;
+        self.serve(Function::deployed(spec, deployment, created_ms, &self.around, before));
+        Ok(())
+    }
+
+    /// Removes a function. Waits for the disk.
+    pub(crate) fn remove(&self, name: &str, namespace: Option<&str>) -> Result<(), Refused> {
+        check_namespace(namespace).map_err(|why| Refused(StatusCode::BAD_REQUEST, why))?;
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let function = self.deployed(name)?.ok_or_else(|| absent(name))?;
+        let name = &function.spec.name;
+        self.kept.remove(name).map_err(|error| not_kept(&error))?;
+        self.functions.remove(name);
+        Ok(())
+    }
+
+    /// The deployed function of this name.
+    fn deployed(&self, name: &str) -> Result<Option<Arc<Function>>, Refused> {
+        let found = self.functions.find(name);
+        if found.as_ref().is_some_and(|function| function.deployment.is_none()) {
+            let why = format!(
+                "`{name}` is of the stack file that this gateway was started with: change it there and start \
+                 `faasflow up` again, or deploy under another name"
+            );
+            return Err(Refused(StatusCode::CONFLICT, why));
+        }
+        Ok(found)
+    }
+
+    fn check_secrets(&self, spec: &FunctionSpec) -> Result<(), Refused> {
+        let absent = secrets::absent(spec, &self.around.secrets);
+        let Some(first) = absent.first() else { return Ok(()) };
+        let names: Vec<String> = absent.iter().map(|secret| format!("`{secret}`")).collect();
+        let why = format!(
+            "secrets are missing: {}; create each, as by `faas-cli secret create {first} --from-file FILE`",
+            names.join(", ")
+        );
+        Err(Refused(StatusCode::BAD_REQUEST, why))
+    }
+
+    fn serve(&self, function: Arc<Function>) {
+        self.functions.put(&function);
+        if let Kind::Program(words) = &function.spec.kind {
+            let (order, ordered) = unbounded_channel();
+            let _ = order.send(Order::Run(Launch::of(words, &function.spec.folder)));
+            let (stop, events) = (self.around.stop.clone(), self.around.events.clone());
+            self.tasks.spawn(supervise(function, ordered, stop, events));
+        }
+    }
+}
+
+fn absent(name: &str) -> Refused {
+    Refused(StatusCode::NOT_FOUND, format!("there is no function `{name}` here"))
+}
+
+fn not_kept(error: &std::io::Error) -> Refused {
+    Refused(StatusCode::INTERNAL_SERVER_ERROR, format!("nothing was changed: the disk does not take it: {error}"))
+}

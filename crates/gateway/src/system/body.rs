@@ -1,0 +1,48 @@
+//! Reads what is sent to the API, within bounds.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use faasflow_runtime::http::{ReadBodyError, read_body};
+use http::StatusCode;
+use serde::de::DeserializeOwned;
+
+use crate::proxy::plain;
+
+/// The largest body, in bytes: what Kubernetes allows a secret.
+const LARGEST: u64 = 1 << 20;
+/// How long a body may take to arrive.
+const WITHIN: Duration = Duration::from_secs(30);
+
+/// Reads JSON.
+pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
+    let body = bytes(body).await?;
+    serde_json::from_slice(&body)
+        .map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("the body is of no use: {error}")))
+}
+
+/// Reads JSON that holds a secret: no word of it is in the answer.
+pub(super) async fn read_secret<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
+    let body = bytes(body).await?;
+    serde_json::from_slice(&body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        refuse(StatusCode::BAD_REQUEST, format!("the body is of no use: see line {line}, column {column}"))
+    })
+}
+
+async fn bytes(body: Body) -> Result<Bytes, Box<Response>> {
+    read_body(body, LARGEST, WITHIN).await.map_err(|error| {
+        let status = match error {
+            ReadBodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        refuse(status, error.to_string())
+    })
+}
+
+fn refuse(status: StatusCode, text: String) -> Box<Response> {
+    Box::new(plain(status, text))
+}

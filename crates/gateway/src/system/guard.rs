@@ -1,0 +1,89 @@
+//! Who may use the API.
+
+use std::fmt;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use http::{Method, StatusCode};
+use subtle::ConstantTimeEq as _;
+
+use crate::proxy::plain;
+use crate::routes::App;
+
+/// A user and a password.
+pub(crate) struct Credentials {
+    user: String,
+    password: String,
+}
+
+impl Credentials {
+    pub(crate) fn new(user: String, password: String) -> Credentials {
+        Credentials { user, password }
+    }
+
+    /// Whether these are named (RFC 7617). How long it takes says nothing of how near a guess is.
+    fn are_in(&self, headers: &HeaderMap) -> bool {
+        let Some((user, password)) = named(headers) else { return false };
+        let user = user.as_bytes().ct_eq(self.user.as_bytes());
+        let password = password.as_bytes().ct_eq(self.password.as_bytes());
+        (user & password).into()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Credentials")
+    }
+}
+
+fn named(headers: &HeaderMap) -> Option<(String, String)> {
+    let (scheme, coded) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(STANDARD.decode(coded.trim()).ok()?).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+/// Lets through who may ask.
+pub(super) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
+    // A page in a browser on this machine can send requests here, whoever wrote it, and to deploy a function is to
+    // run a program. Browsers say so on every request that could change something; faas-cli does not.
+    if ![Method::GET, Method::HEAD].contains(request.method()) && request.headers().contains_key(ORIGIN) {
+        let text = "web pages may change nothing here: use faas-cli, or leave out `Origin`".to_owned();
+        return plain(StatusCode::FORBIDDEN, text);
+    }
+    if app.credentials.as_ref().is_some_and(|credentials| !credentials.are_in(request.headers())) {
+        let text = "user and password, please: `faas-cli login` takes them".to_owned();
+        let mut response = plain(StatusCode::UNAUTHORIZED, text);
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"faasflow\""));
+        return response;
+    }
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_ones_are_let_through() {
+        let credentials = Credentials::new("admin".to_owned(), "a:b c".to_owned());
+        let header = |value: &str| HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(value).unwrap())]);
+        let coded = |text: &str| STANDARD.encode(text);
+        assert!(credentials.are_in(&header(&format!("Basic {}", coded("admin:a:b c")))));
+        assert!(credentials.are_in(&header(&format!("basic {}", coded("admin:a:b c")))));
+        for wrong in ["admin:a:b", "admin:a:b cd", "admi:a:b c", "admin", "", ":"] {
+            assert!(!credentials.are_in(&header(&format!("Basic {}", coded(wrong)))), "{wrong}");
+        }
+        for wrong in ["Basic", "Basic ?", "", "Bearer YWRtaW46YTpiIGM="] {
+            assert!(!credentials.are_in(&header(wrong)), "{wrong}");
+        }
+        assert!(!credentials.are_in(&HeaderMap::new()));
+    }
+}

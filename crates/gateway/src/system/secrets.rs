@@ -1,0 +1,111 @@
+//! Secrets are created, replaced and removed; what is in them is never told.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::body;
+use crate::functions::NAMESPACE;
+use crate::functions::deployment::check_namespace;
+use crate::proxy::plain;
+use crate::routes::App;
+use crate::{private_file, secrets};
+
+/// A secret as `faas-cli secret` sends it.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Secret {
+    name: String,
+    namespace: Option<String>,
+    value: Option<String>,
+    /// Base64.
+    raw_value: Option<String>,
+}
+
+impl Secret {
+    fn path(&self, folder: &Path) -> Result<PathBuf, String> {
+        check_namespace(self.namespace.as_deref())?;
+        secrets::path(folder, &self.name)
+    }
+
+    /// The bytes that were given; those in `rawValue` go first, as at OpenFaaS.
+    fn bytes(&self) -> Result<Vec<u8>, String> {
+        match (self.raw_value.as_deref().filter(|raw| !raw.is_empty()), &self.value) {
+            (Some(raw), _) => STANDARD.decode(raw).map_err(|_| "`rawValue` is no base64".to_owned()),
+            (None, Some(value)) => Ok(value.clone().into_bytes()),
+            (None, None) => Err("it has no `value` and no `rawValue`".to_owned()),
+        }
+    }
+}
+
+pub(super) async fn list(State(app): State<App>) -> Response {
+    match secrets::names(&app.secrets) {
+        Ok(names) => {
+            let names: Vec<Value> =
+                names.into_iter().map(|name| json!({ "name": name, "namespace": NAMESPACE })).collect();
+            Json(names).into_response()
+        }
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("the secrets cannot be listed: {error}")),
+    }
+}
+
+pub(super) async fn create(State(app): State<App>, body: Body) -> Response {
+    write(&app, body, private_file::create).await
+}
+
+pub(super) async fn replace(State(app): State<App>, body: Body) -> Response {
+    let replace = |path: &Path, bytes: &[u8]| {
+        // Whoever removes it at the same time sees it come back: the last word counts.
+        if path.is_file() { private_file::replace(path, bytes) } else { Err(io::ErrorKind::NotFound.into()) }
+    };
+    write(&app, body, replace).await
+}
+
+pub(super) async fn remove(State(app): State<App>, body: Body) -> Response {
+    let secret: Secret = match body::read_secret(body).await {
+        Ok(secret) => secret,
+        Err(response) => return *response,
+    };
+    match secret.path(&app.secrets) {
+        Ok(path) => done(secret.name, move || private_file::remove(&path)).await,
+        Err(why) => plain(StatusCode::BAD_REQUEST, why),
+    }
+}
+
+async fn write(app: &App, body: Body, write: fn(&Path, &[u8]) -> io::Result<()>) -> Response {
+    let secret: Secret = match body::read_secret(body).await {
+        Ok(secret) => secret,
+        Err(response) => return *response,
+    };
+    match secret.path(&app.secrets).and_then(|path| Ok((path, secret.bytes()?))) {
+        Ok((path, bytes)) => done(secret.name, move || write(&path, &bytes)).await,
+        Err(why) => plain(StatusCode::BAD_REQUEST, why),
+    }
+}
+
+/// Does what waits for the disk. It is done also if whoever asked goes away.
+async fn done(name: String, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Response {
+    let outcome = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    match outcome {
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Err(error) => match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                plain(StatusCode::CONFLICT, format!("the secret `{name}` exists: PUT replaces it"))
+            }
+            io::ErrorKind::NotFound => plain(StatusCode::NOT_FOUND, format!("there is no secret `{name}` here")),
+            _ => {
+                let text = format!("the secret `{name}` stays as it was: the disk does not take it: {error}");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, text)
+            }
+        },
+    }
+}
