@@ -73,7 +73,13 @@ pub(crate) struct Up {
     /// Do not build functions anew when their sources change
     #[arg(long)]
     pub(crate) no_watch: bool,
-    /// Where the queue and the secrets are kept [default: .faasflow beside the stack file]
+    /// Start without a stack file: functions are deployed, with faas-cli or by an OpenFaaS gateway in front
+    #[arg(long)]
+    pub(crate) no_stack: bool,
+    /// Ask for user and password before anything under /system; both are made at the first start
+    #[arg(long)]
+    pub(crate) basic_auth: bool,
+    /// Where the queue, the secrets and the deployed functions are kept [default: .faasflow beside the stack file]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     /// How long a function may take until it begins to answer; a flow with a longer `write_timeout` needs more
@@ -101,8 +107,17 @@ pub(crate) struct New {
 
 #[derive(Args, Debug)]
 pub(crate) struct Gateway {
-    /// The gateway; without it, the one that the variable OPENFAAS_URL names
-    #[arg(long, short, global = true, default_value_t = crate::environment::gateway(), value_name = "URL")]
+    /// The gateway, as http://USER:PASSWORD@HOST:PORT where it asks for those; without it, the one that the variable
+    /// OPENFAAS_URL names [default: http://127.0.0.1:8080]
+    // The variable may hold a password, so the default is not shown as it is.
+    #[arg(
+        long,
+        short,
+        global = true,
+        default_value_t = crate::environment::gateway(),
+        hide_default_value = true,
+        value_name = "URL"
+    )]
     pub(crate) gateway: String,
 }
 

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use faasflow_runtime::http::{HttpClient, read_body};
+use http::header::{AUTHORIZATION, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode};
 
 use crate::args::Gateway;
@@ -15,7 +18,10 @@ const LARGEST: u64 = 1 << 30;
 
 /// A gateway to ask.
 pub(crate) struct Client {
+    /// Without credentials: it is shown.
     base: String,
+    /// For the gateway's own routes alone. On others it would reach the functions.
+    authorization: Option<HeaderValue>,
     http: HttpClient,
 }
 
@@ -28,10 +34,12 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(gateway: &Gateway) -> Result<Client, Failure> {
-        let url = faasflow_core::parse_url(&gateway.gateway)
-            .map_err(|fault| Failure::Unusable(format!("the gateway is said to be `{}`: {fault}", gateway.gateway)))?;
-        let base = url.to_string().trim_end_matches('/').to_owned();
-        Ok(Client { base, http: HttpClient::new(Duration::from_secs(5)) })
+        let (url, credentials) = split(gateway.gateway.trim());
+        let unusable = |fault: String| Failure::Unusable(format!("the gateway is said to be `{url}`: {fault}"));
+        let parsed = faasflow_core::parse_url(&url).map_err(unusable)?;
+        let authorization = credentials.map(|credentials| basic(credentials).map_err(unusable)).transpose()?;
+        let base = parsed.to_string().trim_end_matches('/').to_owned();
+        Ok(Client { base, authorization, http: HttpClient::new(Duration::from_secs(5)) })
     }
 
     pub(crate) async fn send(
@@ -47,6 +55,9 @@ impl Client {
             .parse()
             .map_err(|error| Failure::Unusable(format!("`{path}` is no path: {error}")))?;
         *request.headers_mut() = headers;
+        if let Some(authorization) = self.authorization.as_ref().filter(|_| path.starts_with("/system/")) {
+            request.headers_mut().entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
+        }
         let unreachable = |why: String| {
             Failure::Unreachable(format!(
                 "the gateway at {} cannot be reached: {why}; start one with `faasflow up`, or name another with `--gateway` or OPENFAAS_URL",
@@ -83,9 +94,89 @@ impl Client {
         };
         let answer = self.send(method, path, headers, body).await?;
         let text = String::from_utf8_lossy(&answer.body);
+        if answer.status == StatusCode::UNAUTHORIZED {
+            let what = if self.authorization.is_some() {
+                "does not take this user and password"
+            } else {
+                "asks for user and password"
+            };
+            return Err(Failure::Failed(format!(
+                "the gateway at {} {what}: give them in its address, http://USER:PASSWORD@HOST:PORT, with `--gateway` \
+                 or OPENFAAS_URL",
+                self.base
+            )));
+        }
         if !answer.status.is_success() {
             return Err(Failure::Failed(format!("the gateway answered {}: {}", answer.status, text.trim())));
         }
         serde_json::from_str(&text).map_err(|error| Failure::Failed(format!("the gateway answered no JSON: {error}")))
+    }
+}
+
+/// Takes `USER:PASSWORD@` out of an address, so that what is left can be shown.
+fn split(url: &str) -> (String, Option<&str>) {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    // A password that was not escaped may hold any of these; an address of a gateway has no use for an `@` elsewhere.
+    let Some((credentials, rest)) = rest.rsplit_once('@') else { return (url.to_owned(), None) };
+    let colon = if scheme.is_empty() { "" } else { "://" };
+    (format!("{scheme}{colon}{rest}"), Some(credentials))
+}
+
+/// The header for credentials that are escaped as in an address.
+fn basic(credentials: &str) -> Result<HeaderValue, String> {
+    let fault = || "its user and password are no text, as escaped by `%`".to_owned();
+    let decoded = unescape(credentials).ok_or_else(fault)?;
+    let decoded = if decoded.contains(&b':') { decoded } else { [decoded.as_slice(), b":"].concat() };
+    let mut header = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(decoded))).map_err(|_| fault())?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = text.bytes();
+    let mut unescaped = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        unescaped.push(match byte {
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                digit()? * 16 + digit()?
+            }
+            byte => byte,
+        });
+    }
+    Some(unescaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(gateway: &str) -> Result<Client, Failure> {
+        Client::new(&Gateway { gateway: gateway.to_owned() })
+    }
+
+    #[test]
+    fn credentials_go_into_the_header_and_nowhere_else() {
+        for (gateway, base, expected) in [
+            ("http://h:1", "http://h:1", None),
+            ("http://u:p@h:1/", "http://h:1", Some("u:p")),
+            ("u:p@h:1", "http://h:1", Some("u:p")),
+            ("https://u:a%3Ab%40c%2f@h/base", "https://h/base", Some("u:a:b@c/")),
+            ("http://u:p/@q@h", "http://h", Some("u:p/@q")),
+            ("http://u@h", "http://h", Some("u:")),
+        ] {
+            let client = client(gateway).ok().unwrap();
+            assert_eq!(client.base, base);
+            let header = expected.map(|expected| format!("Basic {}", STANDARD.encode(expected)));
+            assert_eq!(client.authorization.map(|value| value.to_str().unwrap().to_owned()), header, "{gateway}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_them() {
+        for gateway in ["ftp://u:hidden@h", "http://u:hidden%@h", "http://u:hidden@", "http://u:hidden%zz@h"] {
+            let fault = client(gateway).err().expect(gateway).to_string();
+            assert!(!fault.contains("hidden"), "{fault}");
+        }
     }
 }

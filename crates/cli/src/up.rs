@@ -1,6 +1,7 @@
 //! `faasflow up`
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use faasflow_gateway::{Event, GatewayOptions, RunningGateway, Stack};
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,26 +12,35 @@ use crate::error::Failure;
 use crate::progress::Progress;
 
 pub(crate) async fn run(up: Up) -> Result<(), Failure> {
-    let stack = Stack::read(&up.stack)?;
+    let stack = if up.no_stack { no_stack(&up.stack)? } else { Stack::read(&up.stack)? };
     // Settings that no flow would start with are said before anything is built.
     crate::config::check(&stack)?;
-    let names: Vec<String> = stack.functions.keys().cloned().collect();
     let mut options = GatewayOptions::new(stack);
     options.listen = SocketAddr::new(up.host, up.port);
     options.release = up.release;
     options.watch = !up.no_watch;
     options.upstream_timeout = up.upstream_timeout;
+    options.basic_auth = up.basic_auth;
     options.queue.max_body = up.queue_limit;
     options.queue.workers = up.queue_workers;
     options.queue.max_attempts = up.queue_attempts;
     if let Some(folder) = up.state_dir {
-        options.state_dir = folder;
+        // Functions are told of it, and run elsewhere.
+        options.state_dir = std::path::absolute(folder)?;
     }
+    let secrets = options.state_dir.join("secrets");
     // In place before anything is started, so that a stop is never missed.
     let stopped = StopSignal::new()?;
     let (events, mut happened) = unbounded_channel();
     let gateway = options.start(events).await?;
     eprintln!("The gateway is at {}", gateway.url());
+    if up.basic_auth {
+        say_how_to_log_in(&gateway, &secrets);
+    } else if !up.host.is_loopback() {
+        eprintln!(
+            "Whoever reaches it can have it run programs, by deploying them: `--basic-auth` asks for a password."
+        );
+    }
     let showing = tokio::spawn(async move {
         let mut progress = Progress::new(true);
         while let Some(event) = happened.recv().await {
@@ -42,7 +52,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
         () = stopped.wait() => {}
         ready = gateway.ready() => {
             match ready {
-                Ok(()) => greet(&gateway, &names),
+                Ok(()) => greet(&gateway),
                 // Sources may be mended while it runs.
                 Err(error) => eprintln!("{error}"),
             }
@@ -55,7 +65,35 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     Ok(())
 }
 
-fn greet(gateway: &RunningGateway, names: &[String]) {
+/// A folder to be in, rather than a stack file to read.
+fn no_stack(folder: &Path) -> Result<Stack, Failure> {
+    if folder.is_dir() {
+        return Ok(Stack::empty(folder));
+    }
+    Err(Failure::Unusable(format!(
+        "{} is no folder, which `--no-stack` takes in place of a stack file",
+        folder.display()
+    )))
+}
+
+fn say_how_to_log_in(gateway: &RunningGateway, secrets: &Path) {
+    let (user, password) = (secrets.join("basic-auth-user"), secrets.join("basic-auth-password"));
+    eprintln!("It asks for user and password, which are in {} and {}:", user.display(), password.display());
+    eprintln!(
+        "  faas-cli login --gateway {} --username \"$(cat '{}')\" --password-stdin < '{}'",
+        gateway.url(),
+        user.display(),
+        password.display()
+    );
+}
+
+fn greet(gateway: &RunningGateway) {
+    let names = gateway.function_names();
+    if names.is_empty() {
+        eprintln!("All functions are ready: there is none yet. Deploy some:");
+        eprintln!("  faas-cli deploy --gateway {}", gateway.url());
+        return;
+    }
     eprintln!("All functions are ready. Try one of:");
     for name in names {
         let option =
