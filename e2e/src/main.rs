@@ -1,6 +1,7 @@
 //! Suites that need real servers: each installs what is missing, starts everything on loopback ports that it picks,
 //! and stops it. `cargo xtask e2e NAME` runs them.
 
+mod openfaas;
 mod server;
 mod state;
 mod suite;
@@ -13,9 +14,10 @@ use crate::suite::Suite;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["openfaas"] => run("openfaas", openfaas::run),
         ["state"] => run("state", state::run),
         _ => {
-            eprintln!("name a suite: state");
+            eprintln!("name a suite: openfaas, state");
             ExitCode::from(2)
         }
     }

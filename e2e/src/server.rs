@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -18,7 +18,10 @@ pub(crate) struct Recipe {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
+    /// 0 if it listens nowhere.
     pub(crate) port: u16,
+    /// What it says in its log once it can be used, where listening is not enough.
+    pub(crate) ready: Option<&'static str>,
     /// Where its output goes.
     pub(crate) log: PathBuf,
 }
@@ -44,9 +47,24 @@ impl Server {
         Ok(())
     }
 
+    /// Asks it to stop, and makes it after half a minute.
+    pub(crate) async fn stop(mut self) -> Result<(), String> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
+            // SAFETY: kill(2) touches no memory; the process was started here and is not waited for yet.
+            #[allow(unsafe_code, reason = "the standard library sends no signals")]
+            let _ = unsafe { libc::kill(id, libc::SIGTERM) };
+        }
+        match tokio::time::timeout(Duration::from_secs(30), child.wait()).await {
+            Ok(status) => status.map(drop).map_err(|error| error.to_string()),
+            Err(_) => child.kill().await.map_err(|error| error.to_string()),
+        }
+    }
+
     /// Starts it again, on the same port and data.
     pub(crate) async fn again(&mut self) -> Result<(), String> {
-        let Recipe { program, arguments, environment, port, log } = &self.recipe;
+        let Recipe { program, arguments, environment, port, ready, log } = &self.recipe;
+        let said_before = std::fs::metadata(log).map_or(0, |metadata| metadata.len());
         let output = File::options().create(true).append(true).open(log).map_err(|error| error.to_string())?;
         let errors = output.try_clone().map_err(|error| error.to_string())?;
         let mut child = Command::new(program)
@@ -59,12 +77,18 @@ impl Server {
             .spawn()
             .map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
         let deadline = Instant::now() + START;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).await.is_err() {
+        while *port != 0 && TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).await.is_err() {
             if let Ok(Some(status)) = child.try_wait() {
                 return Err(format!("{} ended with {status}: {}", program.display(), self.tail()));
             }
             if Instant::now() > deadline {
                 return Err(format!("{} did not listen within {START:?}: {}", program.display(), self.tail()));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        while ready.is_some_and(|line| !said(log, said_before).contains(line)) {
+            if Instant::now() > deadline {
+                return Err(format!("{} was not ready within {START:?}: {}", program.display(), self.tail()));
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -82,6 +106,13 @@ impl Server {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
+}
+
+/// What a log says from this byte on.
+fn said(log: &Path, from: u64) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let from = usize::try_from(from).unwrap_or(usize::MAX).min(text.len());
+    String::from_utf8_lossy(&text[from..]).into_owned()
 }
 
 /// A port that is free now.

@@ -34,6 +34,34 @@ pub(crate) async fn go(package: &str, version: &str) -> Result<PathBuf, String> 
     Ok(program)
 }
 
+/// Builds a Go program of a module whose versions the module proxy does not list, and that `go install` refuses for that.
+/// Its exact version is required by a module of our own, and Go compares what it gets with its checksum database, as
+/// always.
+pub(crate) async fn go_module(module: &str, version: &str) -> Result<PathBuf, String> {
+    let name = module.rsplit('/').next().unwrap_or(module);
+    let place = folder().join(format!("{name}-{version}"));
+    let program = place.join(name);
+    if program.is_file() {
+        return Ok(program);
+    }
+    println!("Building {module}@{version} with Go; the first time this takes a minute.");
+    std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    let building = tempfile::tempdir_in(&place).map_err(|error| error.to_string())?;
+    let required = format!("module tool\n\ngo 1.21\n\nrequire {module} {version}\n");
+    std::fs::write(building.path().join("go.mod"), required).map_err(|error| error.to_string())?;
+    let status = Command::new("go")
+        .args(["build", "-mod=mod", "-trimpath", "-o", name, module])
+        .current_dir(building.path())
+        .status()
+        .await
+        .map_err(|error| format!("Go cannot be run ({error}): install it, and have `go` in PATH"))?;
+    if !status.success() {
+        return Err(format!("`go build {module}` at {version} ended with {status}"));
+    }
+    std::fs::rename(building.path().join(name), &program).map_err(|error| error.to_string())?;
+    Ok(program)
+}
+
 /// A program of a Debian package, installed if it is not there.
 pub(crate) async fn debian(package: &str, program: &str) -> Result<PathBuf, String> {
     if let Some(found) = in_path(program) {

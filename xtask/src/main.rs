@@ -11,7 +11,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   check                        keep the invariants of ARCHITECTURE.md
-  e2e SUITE                    run a suite on real servers: state
+  e2e SUITE                    run a suite on real servers: openfaas, state
   bench [--quick] [--only NAME] [--json FILE]
                                print the benchmark tables
   fuzz [--seconds N]           fuzz what reads bytes from outside; N for each target, 30 unless said
@@ -19,7 +19,7 @@ cargo xtask COMMAND
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
 
 /// The suites that need real servers.
-const SUITES: [&str; 1] = ["state"];
+const SUITES: [&str; 2] = ["openfaas", "state"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -62,7 +62,7 @@ fn root() -> PathBuf {
 /// Builds the suites, whose servers and flows are programs beside each other, and runs one.
 fn e2e(suite: &str) -> Result<(), String> {
     let root = root();
-    command::run(Command::new("cargo").current_dir(&root).args(["build", "--quiet", "--package", "faasflow-e2e"]))?;
+    command::run(Command::new("cargo").current_dir(&root).args(["build", "--quiet", "--package", "faasflow-e2e", "--package", "faasflow-cli"]))?;
     let program = command::target_folder(&root)?.join("debug/faasflow-e2e");
     command::run(Command::new(program).current_dir(&root).arg(suite))
 }

@@ -79,6 +79,9 @@ pub(crate) struct Up {
     /// Ask for user and password before anything under /system; both are made at the first start
     #[arg(long)]
     pub(crate) basic_auth: bool,
+    /// Be the provider behind the OpenFaaS gateway at this address, which functions call rather than this one
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) behind: Option<String>,
     /// Where the queue, the secrets and the deployed functions are kept [default: .faasflow beside the stack file]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
@@ -94,6 +97,10 @@ pub(crate) struct Up {
     /// How often an asynchronous call is tried before it becomes a dead letter
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) queue_attempts: u32,
+}
+
+fn address(text: &str) -> Result<String, String> {
+    faasflow_core::parse_url(text).map(|_| text.to_owned())
 }
 
 #[derive(Args, Debug)]

@@ -21,6 +21,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     options.watch = !up.no_watch;
     options.upstream_timeout = up.upstream_timeout;
     options.basic_auth = up.basic_auth;
+    options.behind = up.behind;
     options.queue.max_body = up.queue_limit;
     options.queue.workers = up.queue_workers;
     options.queue.max_attempts = up.queue_attempts;

@@ -51,6 +51,8 @@ pub struct GatewayOptions {
     /// Whether the routes under `/system` ask for user and password, which are secrets here: `basic-auth-user` and
     /// `basic-auth-password`, made where there are none.
     pub basic_auth: bool,
+    /// The gateway that functions are told of, where this one is a provider behind it; by default this one.
+    pub behind: Option<String>,
     /// How the queue behaves.
     pub queue: QueueOptions,
 }
@@ -70,6 +72,7 @@ impl GatewayOptions {
             read_timeout: Duration::from_secs(60),
             grace: Duration::from_secs(10),
             basic_auth: false,
+            behind: None,
             queue: QueueOptions::default(),
         }
     }
@@ -101,7 +104,7 @@ impl GatewayOptions {
         let stop = Stop::default();
         let tasks = TaskTracker::new();
         let around = Surroundings {
-            gateway: reachable(address),
+            gateway: self.behind.unwrap_or_else(|| reachable(address)),
             secrets: secrets.clone(),
             events: events.clone(),
             stop: stop.functions.clone(),

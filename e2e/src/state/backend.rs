@@ -70,6 +70,7 @@ impl Backend {
             arguments: words.into_iter().chain(console).chain(certificates).collect(),
             environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             port,
+            ready: None,
             log: folder.join("log"),
         };
         let backend =
@@ -120,6 +121,7 @@ impl Backend {
             arguments: words.into_iter().chain(tls).flat_map(|(word, value)| [word.to_owned(), value]).collect(),
             environment: Vec::new(),
             port,
+            ready: None,
             log: folder.join("log"),
         };
         let backend =

@@ -1,0 +1,40 @@
+//! Flows on OpenFaaS: the same checks on its real gateway, queue and worker, and on `faasflow up` alone.
+
+use std::sync::Arc;
+
+use crate::suite::Suite;
+
+mod cli;
+mod faults;
+mod invocations;
+mod photos;
+mod recorder;
+mod stand;
+
+use stand::{Programs, Stand};
+
+pub(crate) async fn run(suite: Suite) -> Result<(), String> {
+    let programs = Programs::install().await?;
+    suite.not_done(
+        "flows under of-watchdog",
+        "its module is not to be had under any version known here; the template's image runs a flow under it",
+    );
+    for real in [true, false] {
+        let stand = match Stand::start(&programs, real).await {
+            Ok(stand) => Arc::new(stand),
+            Err(why) => {
+                suite.note(&format!("the stand {} starts", Stand::title(real)), Err(why), std::time::Duration::ZERO);
+                continue;
+            }
+        };
+        suite.heading(Stand::title(real));
+        invocations::run(&suite, &stand).await;
+        photos::run(&suite, &stand).await;
+        cli::run(&suite, &stand, &programs).await;
+        faults::run(&suite, &stand).await;
+        if let Some(stand) = Arc::into_inner(stand) {
+            stand.stop().await?;
+        }
+    }
+    Ok(())
+}

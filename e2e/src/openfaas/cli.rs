@@ -1,0 +1,313 @@
+//! From the template to an invocation, with faas-cli, as a user goes.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use super::invocations::{PATIENCE, expect};
+use super::stand::{Programs, Stand};
+use crate::suite::Suite;
+use crate::tools;
+
+/// What the handler is edited to.
+const LIB: &str = r#"//! The flow.
+
+use faasflow::{Context, DefinitionError, Flow};
+
+/// The steps, in order.
+pub fn define() -> Result<Flow, DefinitionError> {
+    Flow::builder().apply("one").modify(greet).build()
+}
+
+async fn greet(context: Context, name: String) -> String {
+    format!("Hello, {}{}", name.trim(), context.query("mark").unwrap_or_default())
+}
+"#;
+
+/// The most that the image may hold.
+const IMAGE: u64 = 20_000_000;
+/// What of it the watchdog takes, by the binary of its version 0.8.
+const WATCHDOG: u64 = 8_000_000;
+
+pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>, programs: &Programs) {
+    let home = stand.folder.path().join("user");
+    let user = Arc::new(User {
+        faas_cli: programs.faas_cli.clone(),
+        faasflow: programs.faasflow.clone(),
+        home,
+        gateway: stand.url.clone(),
+    });
+    suite.check("faas-cli: template pull of this checkout, and new", new(user.clone())).await;
+    if stand.real {
+        // Nothing of it concerns the gateway, so once is enough.
+        suite.check("the handler's own test passes", handler_test(user.clone())).await;
+        suite.check("faasflow new gives the same project", same_project(user.clone())).await;
+    }
+    suite.check("faas-cli: build --shrinkwrap, and what its Dockerfile runs", build(user.clone())).await;
+    suite.check("faas-cli: deploy, list, describe", deploy(user.clone(), stand.clone())).await;
+    suite.check("faas-cli: invoke, --query, --async", invoke(user.clone(), stand.clone())).await;
+    suite.check("invoke --sign: SHA-256 is verified, the SHA-1 of an old faas-cli refused", sign(user.clone(), stand.clone())).await;
+    suite.check("faas-cli: secret create, list, update, remove", secrets(user.clone())).await;
+    suite.check("faas-cli: logs, version, namespaces", looking(user.clone())).await;
+    suite.check("faas-cli: remove", remove(user.clone())).await;
+}
+
+/// Somebody with a folder of their own, and faas-cli.
+struct User {
+    faas_cli: PathBuf,
+    faasflow: PathBuf,
+    home: PathBuf,
+    gateway: String,
+}
+
+fn checkout() -> Result<PathBuf, String> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().map_err(|error| error.to_string())
+}
+
+impl User {
+    /// Runs a command in the user's folder; yields what it said, on either output.
+    async fn run(&self, program: &Path, arguments: &[&str], input: &str) -> Result<String, String> {
+        std::fs::create_dir_all(&self.home).map_err(|error| error.to_string())?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .current_dir(&self.home)
+            .env("HOME", &self.home)
+            .env("OPENFAAS_URL", &self.gateway)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("{}: {error}", program.display()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // It need not read it.
+            let _ = stdin.write_all(input.as_bytes()).await;
+        }
+        let output = child.wait_with_output().await.map_err(|error| error.to_string())?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        if output.status.success() {
+            Ok(said)
+        } else {
+            Err(format!("`{}` ended with {}: {said}", arguments.join(" "), output.status))
+        }
+    }
+
+    async fn faas_cli(&self, line: &str) -> Result<String, String> {
+        self.faas_cli_with(line, "").await
+    }
+
+    async fn faas_cli_with(&self, line: &str, input: &str) -> Result<String, String> {
+        self.run(&self.faas_cli, &line.split_whitespace().collect::<Vec<_>>(), input).await
+    }
+
+    fn project(&self) -> PathBuf {
+        self.home.join("my-flow")
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<(), String> {
+        let path = self.home.join(file);
+        let folder = path.parent().unwrap_or(&path);
+        std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// The stack file that faas-cli made: its name depends on its version.
+    fn stack(&self) -> Result<PathBuf, String> {
+        let found = ["my-flow.yml", "stack.yaml", "stack.yml"].map(|name| self.home.join(name));
+        found.into_iter().find(|path| path.is_file()).ok_or_else(|| "faas-cli wrote no stack file".to_owned())
+    }
+}
+
+/// Cargo, with a folder for what it builds that is kept for the next run.
+async fn cargo_like(program: &str, arguments: &[&str], folder: &Path, built: &str) -> Result<String, String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .current_dir(folder)
+        .env("CARGO_TARGET_DIR", checkout()?.join("target").join(built))
+        .output()
+        .await
+        .map_err(|error| format!("{program}: {error}"))?;
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if output.status.success() {
+        Ok(said)
+    } else {
+        let tail: Vec<&str> = said.lines().rev().take(25).collect();
+        let tail: Vec<&str> = tail.into_iter().rev().collect();
+        Err(format!("`{program} {}` ended with {}:\n{}", arguments.join(" "), output.status, tail.join("\n")))
+    }
+}
+
+async fn new(user: Arc<User>) -> Result<(), String> {
+    let checkout = checkout()?;
+    user.run(&user.faas_cli, &["template", "pull", &checkout.to_string_lossy()], "").await?;
+    let said = user.faas_cli("new --lang faasflow my-flow").await?;
+    expect(said.contains("my-flow"), || format!("it said: {said}"))?;
+    let welcome = std::fs::read_to_string(user.home.join("template/faasflow/template.yml"));
+    let welcome = welcome.map_err(|error| error.to_string())?;
+    expect(welcome.contains("welcome_message"), || "the template has no welcome message".to_owned())?;
+    // The crates are not published: this is the documented way to point a build at a checkout.
+    let checkout = checkout.display();
+    user.write(
+        "my-flow/.cargo/config.toml",
+        &format!(
+            "[patch.crates-io]\nfaasflow = {{ path = \"{checkout}/crates/faasflow\" }}\n\
+             faasflow-testkit = {{ path = \"{checkout}/crates/testkit\" }}\n"
+        ),
+    )
+}
+
+async fn handler_test(user: Arc<User>) -> Result<(), String> {
+    let said = cargo_like("cargo", &["test", "--quiet"], &user.project(), "e2e-handler").await?;
+    expect(said.contains("test result: ok. 1 passed"), || format!("no test ran: {said}"))
+}
+
+async fn same_project(user: Arc<User>) -> Result<(), String> {
+    let other = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let output = Command::new(&user.faasflow)
+        .args(["new", "my-flow"])
+        .current_dir(other.path())
+        .output()
+        .await
+        .map_err(|error| error.to_string())?;
+    expect(output.status.success(), || String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let (ours, theirs) = (files(&other.path().join("my-flow"))?, files(&user.project())?);
+    let names = |files: &[(PathBuf, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    expect(names(&ours) == names(&theirs), || format!("{:?} and {:?}", names(&ours), names(&theirs)))?;
+    for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
+        // It names the checkout, each in its own words; `Cargo.lock` is cargo's.
+        let own = name.starts_with(".cargo");
+        expect(own || ours == theirs, || format!("{} is not the same", name.display()))?;
+    }
+    Ok(())
+}
+
+/// The files below a folder, without what builds have left.
+fn files(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, String> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).map_err(|error| format!("{}: {error}", next.display()))? {
+            let path = entry.map_err(|error| error.to_string())?.path();
+            let name = path.strip_prefix(folder).map_err(|error| error.to_string())?.to_owned();
+            if name.ends_with("Cargo.lock") || name.starts_with("target") {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push((name, std::fs::read(&path).map_err(|error| error.to_string())?));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+async fn build(user: Arc<User>) -> Result<(), String> {
+    tools::debian("musl-tools", "musl-gcc").await?;
+    let architecture = std::env::consts::ARCH;
+    let target = format!("{architecture}-unknown-linux-musl");
+    cargo_like("rustup", &["target", "add", &target], &user.home, "e2e-template").await?;
+    user.write("my-flow/src/lib.rs", LIB)?;
+    let stack = user.stack()?;
+    user.faas_cli(&format!("build --shrinkwrap -f {}", stack.display())).await?;
+    let context = user.home.join("build/my-flow");
+    let dockerfile = std::fs::read_to_string(context.join("Dockerfile")).map_err(|error| error.to_string())?;
+    for step in ["dependencies", "flow"] {
+        expect(dockerfile.contains(&format!("build.sh {step}")), || format!("the Dockerfile has no step `{step}`"))?;
+        cargo_like("sh", &["build.sh", step], &context, "e2e-template").await?;
+    }
+    let program = context.join("flow");
+    let size = std::fs::metadata(&program).map_err(|error| format!("{}: {error}", program.display()))?.len();
+    println!("          (the flow's program: {:.1} MB, static)", size as f64 / 1e6);
+    let limit = IMAGE - WATCHDOG;
+    expect(size < limit, || format!("the program has {size} bytes, and {limit} are left for it"))?;
+    let kind = std::fs::read(&program).map_err(|error| error.to_string())?;
+    let interpreted = kind.windows(10).any(|bytes| bytes == b"/ld-linux-" || bytes == b"/ld-musl-x");
+    expect(!interpreted, || "the program is linked dynamically".to_owned())
+}
+
+async fn deploy(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
+    let stack = user.stack()?;
+    let text = std::fs::read_to_string(&stack).map_err(|error| error.to_string())?;
+    let program = user.home.join("build/my-flow/flow");
+    let text = format!(
+        "{}\n    fprocess: {}\n    environment:\n      mode: http\n      workflow_name: my-flow\n      write_debug: true\n",
+        text.trim_end(),
+        program.display()
+    );
+    std::fs::write(&stack, text).map_err(|error| error.to_string())?;
+    let deploy = format!("deploy -f {} --gateway {}", stack.display(), user.gateway);
+    let said = user.faas_cli(&deploy).await?;
+    expect(said.contains("202"), || format!("deploy said: {said}"))?;
+    stand.until_ready().await?;
+    // What is there already is replaced.
+    let said = user.faas_cli(&deploy).await?;
+    expect(said.contains("202"), || format!("the second deploy said: {said}"))?;
+    stand.until_ready().await?;
+    let said = user.faas_cli("list").await?;
+    expect(said.contains("my-flow") && said.contains("relay"), || format!("list said: {said}"))?;
+    let said = user.faas_cli("describe my-flow").await?;
+    expect(said.contains("my-flow") && said.contains("Ready"), || format!("describe said: {said}"))
+}
+
+async fn invoke(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
+    let said = user.faas_cli_with("invoke my-flow", "Ada").await?;
+    expect(said.contains("Hello, Ada"), || format!("invoke said: {said}"))?;
+    let said = user.faas_cli_with("invoke my-flow --query mark=!!", "Grace").await?;
+    expect(said.contains("Hello, Grace!!"), || format!("invoke --query said: {said}"))?;
+    stand.recorder.clear();
+    let said = user.faas_cli_with("invoke my-flow --async", "queued").await?;
+    expect(said.contains("asynchronously"), || format!("invoke --async said: {said}"))?;
+    let seen = stand.recorder.until("one", 1, PATIENCE).await?;
+    expect(seen[0].body == "queued", || format!("`one` was sent {:?}", seen[0].body))
+}
+
+async fn sign(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
+    let stack = user.stack()?;
+    let text = std::fs::read_to_string(&stack).map_err(|error| error.to_string())?;
+    let text = format!("{text}      verify_request: true\n    secrets: [faasflow-hmac-secret]\n");
+    std::fs::write(&stack, text).map_err(|error| error.to_string())?;
+    user.faas_cli(&format!("deploy -f {} --gateway {}", stack.display(), user.gateway)).await?;
+    stand.until_ready().await?;
+    let key = std::fs::read_to_string(stand.folder.path().join(".faasflow/secrets/faasflow-hmac-secret"));
+    let key = key.map_err(|error| error.to_string())?;
+    let unsigned = user.faas_cli_with("invoke my-flow", "Ada").await;
+    expect(unsigned.as_ref().is_err_and(|said| said.contains("401")), || format!("unsigned: {unsigned:?}"))?;
+    let old = user.faas_cli_with(&format!("invoke my-flow --sign X-Hub-Signature --key {key}"), "Ada").await;
+    expect(old.as_ref().is_err_and(|said| said.contains("401")), || format!("SHA-1: {old:?}"))?;
+    let arguments = ["invoke", "my-flow", "--sign", "X-Hub-Signature", "--key", &key];
+    let said = user.run(&user.faasflow, &arguments, "Ada").await?;
+    expect(said.contains("Hello, Ada"), || format!("SHA-256: {said}"))
+}
+
+async fn secrets(user: Arc<User>) -> Result<(), String> {
+    user.faas_cli("secret create e2e-secret --from-literal one-value").await?;
+    let said = user.faas_cli("secret list").await?;
+    expect(said.contains("e2e-secret") && !said.contains("one-value"), || format!("list said: {said}"))?;
+    user.faas_cli("secret update e2e-secret --from-literal another").await?;
+    user.faas_cli("secret remove e2e-secret").await?;
+    let said = user.faas_cli("secret list").await?;
+    expect(!said.contains("e2e-secret"), || format!("list said: {said}"))
+}
+
+async fn looking(user: Arc<User>) -> Result<(), String> {
+    let said = user.faas_cli("logs my-flow --follow=false").await?;
+    expect(said.contains("Request `"), || format!("logs said: {said}"))?;
+    let said = user.faas_cli("version").await?;
+    expect(said.contains("faasflow"), || format!("version said: {said}"))?;
+    let said = user.faas_cli("namespaces").await?;
+    expect(said.contains("openfaas-fn"), || format!("namespaces said: {said}"))
+}
+
+async fn remove(user: Arc<User>) -> Result<(), String> {
+    user.faas_cli("remove my-flow").await?;
+    let said = user.faas_cli("list").await?;
+    expect(!said.contains("my-flow"), || format!("list said: {said}"))?;
+    let gone = user.faas_cli_with("invoke my-flow", "Ada").await;
+    expect(gone.is_err(), || format!("it is still there: {gone:?}"))
+}

@@ -1,0 +1,130 @@
+//! Parts that die in the middle of a request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::invocations::{PATIENCE, expect};
+use super::stand::{ACK_WAIT, Answer, Stand, WRITE_TIMEOUT};
+use crate::suite::Suite;
+
+pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
+    suite.check("killed while it delivers a phase: delivered again, to the end", killed(stand.clone())).await;
+    if stand.real {
+        suite.check("a phase slower than ack_wait is delivered twice, and its request ends", slow(stand.clone())).await;
+        for (name, away) in [("broker", Away::Broker), ("gateway", Away::Gateway)] {
+            let back = format!("the {name} is away for a while: forwarded when it is back");
+            suite.check(&back, comes_back(stand.clone(), away)).await;
+            let gone = format!("the {name} stays away: the caller is told in time, and the flow does not go on");
+            suite.check(&gone, stays_away(stand.clone(), away)).await;
+        }
+    }
+}
+
+/// The keys by which a function can tell that it is asked the same again.
+async fn keys(stand: &Stand, function: &str, times: usize) -> Result<Vec<String>, String> {
+    let seen = stand.recorder.until(function, times, PATIENCE + ACK_WAIT).await?;
+    let key = |seen: &super::recorder::Seen| seen.header("idempotency-key").unwrap_or_default().to_owned();
+    Ok(seen.iter().map(key).collect())
+}
+
+async fn killed(stand: Arc<Stand>) -> Result<(), String> {
+    stand.recorder.clear();
+    stand.recorder.hold("two");
+    let begun = async {
+        stand.invoke("function", "relay", &[], "killed").await?.expect(202)?;
+        stand.recorder.until("two", 1, PATIENCE).await?;
+        stand.kill_deliverer().await
+    };
+    let begun = begun.await;
+    let again = keys(&stand, "two", 2).await;
+    stand.recorder.release("two");
+    begun?;
+    let keys = again?;
+    expect(keys.iter().all(|key| !key.is_empty() && *key == keys[0]), || format!("the keys are {keys:?}"))?;
+    stand.recorder.until("three", 1, PATIENCE).await.map(drop)
+}
+
+async fn slow(stand: Arc<Stand>) -> Result<(), String> {
+    stand.recorder.clear();
+    stand.recorder.hold("two");
+    let begun = stand.invoke("function", "relay", &[], "slow").await.and_then(|answer| answer.expect(202));
+    let again = keys(&stand, "two", 2).await;
+    stand.recorder.release("two");
+    begun?;
+    let keys = again?;
+    expect(keys.iter().all(|key| !key.is_empty() && *key == keys[0]), || format!("the keys are {keys:?}"))?;
+    let ends = stand.recorder.until("three", 1, PATIENCE).await?;
+    expect(ends.iter().all(|end| end.body == "slow"), || "another payload arrived".to_owned())
+}
+
+/// What is away while a flow forwards.
+#[derive(Clone, Copy)]
+enum Away {
+    Broker,
+    Gateway,
+}
+
+impl Away {
+    async fn kill(self, stand: &Stand) -> Result<(), String> {
+        match self {
+            Away::Broker => stand.kill_broker().await,
+            Away::Gateway => stand.kill_gateway().await,
+        }
+    }
+
+    async fn start(self, stand: &Stand) -> Result<(), String> {
+        match self {
+            Away::Broker => stand.start_broker().await,
+            Away::Gateway => stand.start_gateway().await,
+        }
+    }
+}
+
+/// Invokes `gated`, whose first phase waits before it forwards; then something is killed, and it goes on. The flow is
+/// invoked at the provider, since what is in front may be away.
+async fn gated(stand: &Arc<Stand>, away: Away, back_after: Option<Duration>) -> Result<Answer, String> {
+    stand.recorder.clear();
+    let gate = tempfile::tempdir_in(stand.folder.path()).map_err(|error| error.to_string())?;
+    let (reached, open) = (gate.path().join("reached"), gate.path().join("open"));
+    let url = format!("{}/function/gated?gate={}", stand.provider_url, gate.path().display());
+    let invoked = stand.send(http::Method::POST, &url, &[], "gated");
+    let steps = async {
+        for _ in 0..1000 {
+            if reached.exists() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        expect(reached.exists(), || "the flow does not come to its gate".to_owned())?;
+        away.kill(stand).await?;
+        std::fs::write(&open, "").map_err(|error| error.to_string())?;
+        if let Some(after) = back_after {
+            tokio::time::sleep(after).await;
+            away.start(stand).await?;
+        }
+        Ok(())
+    };
+    let (answer, steps) = tokio::join!(invoked, steps);
+    steps.and(answer)
+}
+
+async fn comes_back(stand: Arc<Stand>, away: Away) -> Result<(), String> {
+    gated(&stand, away, Some(Duration::from_secs(2))).await?.expect(202)?;
+    stand.recorder.until("two", 1, PATIENCE).await.map(drop)
+}
+
+async fn stays_away(stand: Arc<Stand>, away: Away) -> Result<(), String> {
+    let begun = std::time::Instant::now();
+    let answer = gated(&stand, away, None).await;
+    let restarted = away.start(&stand).await;
+    let answer = answer?;
+    restarted?;
+    expect(answer.status.is_server_error(), || format!("it was answered with {}", answer.status))?;
+    let took = begun.elapsed();
+    expect(took < WRITE_TIMEOUT + Duration::from_secs(5), || format!("the caller was told after {took:?}"))?;
+    let text = answer.text();
+    expect(!text.is_empty(), || "the caller is not told why".to_owned())?;
+    expect(stand.recorder.seen("two").is_empty(), || "the flow went on".to_owned())?;
+    let logs = stand.logs("gated").await?;
+    expect(logs.contains("forward"), || format!("the log says nothing of it: {logs}"))
+}

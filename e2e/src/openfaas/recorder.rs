@@ -1,0 +1,135 @@
+//! Functions that record what they were asked, and wait where they are told to.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use bytes::Bytes;
+use faasflow_runtime::http::{ServerOptions, read_body, serve};
+use http::{HeaderMap, Method, Response, StatusCode};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A request as a function saw it.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) function: String,
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Seen {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Serves every function by its name as the first part of the path, and answers what it was sent.
+#[derive(Clone)]
+pub(super) struct Recorder {
+    url: String,
+    shared: Arc<Shared>,
+    _serving: Arc<AbortOnDropHandle<()>>,
+}
+
+struct Shared {
+    seen: watch::Sender<Vec<Seen>>,
+    held: Mutex<HashMap<String, watch::Sender<bool>>>,
+    statuses: Mutex<HashMap<String, StatusCode>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Recorder {
+    pub(super) async fn start() -> Result<Recorder, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let shared = Arc::new(Shared {
+            seen: watch::Sender::new(Vec::new()),
+            held: Mutex::new(HashMap::new()),
+            statuses: Mutex::new(HashMap::new()),
+        });
+        let router = Router::new().fallback(answer).with_state(shared.clone());
+        let serving = tokio::spawn(async move {
+            let _ = serve(listener, router, ServerOptions::default(), std::future::pending()).await;
+        });
+        let _serving = Arc::new(AbortOnDropHandle::new(serving));
+        Ok(Recorder { url: format!("http://{address}"), shared, _serving })
+    }
+
+    /// Where the function of this name is.
+    pub(super) fn url(&self, function: &str) -> String {
+        format!("{}/{function}", self.url)
+    }
+
+    /// What a function was asked, in order.
+    pub(super) fn seen(&self, function: &str) -> Vec<Seen> {
+        self.shared.seen.borrow().iter().filter(|seen| seen.function == function).cloned().collect()
+    }
+
+    /// Waits until a function was asked this often.
+    pub(super) async fn until(&self, function: &str, times: usize, patience: Duration) -> Result<Vec<Seen>, String> {
+        let mut watching = self.shared.seen.subscribe();
+        let enough = |all: &Vec<Seen>| all.iter().filter(|seen| seen.function == function).count() >= times;
+        let waited = tokio::time::timeout(patience, watching.wait_for(enough)).await.map(drop);
+        let seen = self.seen(function);
+        waited.map_err(|_| format!("`{function}` was asked {} times within {patience:?}, not {times}", seen.len()))?;
+        Ok(seen)
+    }
+
+    /// Forgets what was asked so far.
+    pub(super) fn clear(&self) {
+        self.shared.seen.send_modify(Vec::clear);
+    }
+
+    /// Lets the requests of a function wait until [`release`](Recorder::release).
+    pub(super) fn hold(&self, function: &str) {
+        locked(&self.shared.held).insert(function.to_owned(), watch::Sender::new(true));
+    }
+
+    pub(super) fn release(&self, function: &str) {
+        if let Some(held) = locked(&self.shared.held).remove(function) {
+            held.send_replace(false);
+        }
+    }
+
+    /// What a function answers from now on.
+    pub(super) fn answer(&self, function: &str, status: StatusCode) {
+        locked(&self.shared.statuses).insert(function.to_owned(), status);
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, request: axum::extract::Request) -> Response<axum::body::Body> {
+    let (parts, body) = request.into_parts();
+    let body = read_body(body, 1 << 30, Duration::from_secs(60)).await.unwrap_or_default();
+    let path = parts.uri.path().trim_start_matches('/');
+    let (function, path) = path.split_once('/').unwrap_or((path, ""));
+    let seen = Seen {
+        function: function.to_owned(),
+        method: parts.method,
+        path: format!("/{path}"),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers,
+        body: body.clone(),
+    };
+    let content_type = seen.headers.get(http::header::CONTENT_TYPE).cloned();
+    shared.seen.send_modify(|all| all.push(seen));
+    let held = locked(&shared.held).get(function).map(watch::Sender::subscribe);
+    if let Some(mut held) = held {
+        let _ = held.wait_for(|held| !held).await;
+    }
+    let mut response = Response::new(axum::body::Body::from(body));
+    *response.status_mut() = locked(&shared.statuses).get(function).copied().unwrap_or(StatusCode::OK);
+    if let Some(value) = content_type {
+        response.headers_mut().insert(http::header::CONTENT_TYPE, value);
+    }
+    response
+}
