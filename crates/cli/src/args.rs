@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  done, and it failed: a function answered with an error, a demo did not come out as it must
+  1  done, and it failed: a function answered with an error, a demo did not come out as it must, a check found an error
   2  the command line is wrong
   3  the gateway cannot be reached
   4  a file, a setting or a definition cannot be used";
@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Graph(Graph),
     /// Show the settings of flows, and where each came from
     Config(Config),
+    /// Compare the flows of a stack.yml with a gateway, before they are deployed
+    Check(Check),
     /// Look into the queue of a gateway, and deal with its dead letters
     Queue(Queue),
 }
@@ -196,6 +198,39 @@ pub(crate) struct Config {
     /// Only this flow
     #[arg(long)]
     pub(crate) flow: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// The stack file, or the folder that it is in
+    #[arg(default_value = ".")]
+    pub(crate) stack: PathBuf,
+    /// Only this flow
+    #[arg(long)]
+    pub(crate) flow: Option<String>,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+    /// The user to ask the gateway as, with `--password`
+    #[arg(long, value_name = "NAME", default_value = "admin")]
+    pub(crate) user: String,
+    /// The gateway's password, or @FILE to read it from a file
+    #[arg(long)]
+    pub(crate) password: Option<String>,
+    /// How long the gateway waits for a function, whatever it says; without either, OpenFaaS's default of 60s
+    #[arg(long, value_name = "DURATION", value_parser = faasflow_core::duration::parse)]
+    pub(crate) gateway_timeout: Option<Duration>,
+    /// The largest asynchronous body, whatever the gateway says; without either, the community edition's 256000
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) queue_limit: Option<u64>,
+    /// How to say it
+    #[arg(long, short, value_enum, default_value_t = CheckFormat::Text)]
+    pub(crate) format: CheckFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum CheckFormat {
+    Text,
+    Json,
 }
 
 #[derive(Args, Debug)]

@@ -10,15 +10,7 @@ use crate::error::Failure;
 
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     let stack = Stack::read(&config.stack)?;
-    let wanted = |spec: &&FunctionSpec| match &config.flow {
-        Some(name) => spec.name == *name,
-        None => spec.is_flow(),
-    };
-    let flows: Vec<&FunctionSpec> = stack.functions.values().filter(wanted).collect();
-    if flows.is_empty() {
-        let what = config.flow.as_ref().map_or("flow (lang: faasflow)".to_owned(), |name| format!("function `{name}`"));
-        return Err(Failure::Unusable(format!("{} names no {what}", stack.path.display())));
-    }
+    let flows = flows(&stack, config.flow.as_deref())?;
     let mut faults = String::new();
     for spec in flows {
         warn_of_typos(spec);
@@ -39,17 +31,38 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     if faults.is_empty() { Ok(()) } else { Err(Failure::Unusable(faults.trim_start().to_owned())) }
 }
 
-/// Variables that look like a setting misspelt. A flow may have variables of its own, so they are no error.
+/// The flows of a stack, or the one of this name.
+pub(crate) fn flows<'a>(stack: &'a Stack, flow: Option<&str>) -> Result<Vec<&'a FunctionSpec>, Failure> {
+    let wanted = |spec: &&FunctionSpec| match flow {
+        Some(name) => spec.name == name,
+        None => spec.is_flow(),
+    };
+    let flows: Vec<&FunctionSpec> = stack.functions.values().filter(wanted).collect();
+    if flows.is_empty() {
+        let what = flow.map_or("flow (lang: faasflow)".to_owned(), |name| format!("function `{name}`"));
+        return Err(Failure::Unusable(format!("{} names no {what}", stack.path.display())));
+    }
+    Ok(flows)
+}
+
 fn warn_of_typos(spec: &FunctionSpec) {
+    for typo in typos(spec) {
+        eprintln!("faasflow: `{}`: {typo}", spec.name);
+    }
+}
+
+/// Variables that look like a setting misspelt. A flow may have variables of its own, so they are no error.
+pub(crate) fn typos(spec: &FunctionSpec) -> Vec<String> {
     let settings = Settings::settings(|_| None).into_iter().map(|setting| setting.name);
     let known: Vec<&str> = settings.chain(faasflow_state::SETTINGS.map(|(name, ..)| name)).collect();
-    for name in spec.environment.keys().filter(|name| !known.contains(&name.as_str())) {
+    let unknown = spec.environment.keys().filter(|name| !known.contains(&name.as_str()));
+    let typos = unknown.filter_map(|name| {
         let near = known.iter().min_by_key(|setting| strsim::osa_distance(setting, name));
-        if let Some(setting) = near.filter(|setting| strsim::osa_distance(setting, name) <= 2) {
-            let origin = spec.origins.get(name).map(|origin| format!(" of {origin}")).unwrap_or_default();
-            eprintln!("faasflow: `{}`: `{name}`{origin} is no setting; is `{setting}` meant?", spec.name);
-        }
-    }
+        let setting = near.filter(|setting| strsim::osa_distance(setting, name) <= 2)?;
+        let origin = spec.origins.get(name).map(|origin| format!(" of {origin}")).unwrap_or_default();
+        Some(format!("`{name}`{origin} is no setting; is `{setting}` meant?"))
+    });
+    typos.collect()
 }
 
 /// Checks the settings of all flows of a stack, without showing any.
@@ -74,7 +87,7 @@ fn of_state_managers(lookup: impl Fn(&str) -> Option<Found>) -> impl Iterator<It
 }
 
 /// What the flow will find in its environment when it is deployed.
-fn lookup(spec: &FunctionSpec, name: &str) -> Option<Found> {
+pub(crate) fn lookup(spec: &FunctionSpec, name: &str) -> Option<Found> {
     if let Some(value) = spec.environment.get(name) {
         let origin = spec.origins.get(name).cloned().unwrap_or_default();
         return Some(Found { value: value.clone(), origin });

@@ -65,7 +65,7 @@ async fn find(graph: &Graph) -> Result<Bytes, Failure> {
 }
 
 /// Builds the project and asks it.
-fn describe(project: &Path) -> Result<Bytes, Failure> {
+pub(crate) fn describe(project: &Path) -> Result<Bytes, Failure> {
     let output = Command::new("cargo")
         .args(["run", "--quiet", "--", "describe"])
         .current_dir(project)

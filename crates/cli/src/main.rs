@@ -9,6 +9,7 @@ macro_rules! say {
 }
 
 mod args;
+mod check;
 mod client;
 mod config;
 mod demo;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
             Command::Invoke(invoke) => invoke::run(invoke).await,
             Command::Graph(graph) => graph::run(graph).await,
             Command::Config(config) => config::run(&config),
+            Command::Check(check) => check::run(check).await,
             Command::Queue(queue) => queue::run(queue).await,
         }
     });

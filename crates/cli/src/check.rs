@@ -1,0 +1,40 @@
+//! `faasflow check`: whether flows would run on a gateway, said before they are deployed.
+//!
+//! What is known is gathered first ([`gather`]), and judged without any I/O ([`rules`]).
+
+mod credentials;
+mod facts;
+mod finding;
+mod gather;
+mod report;
+mod rules;
+
+use faasflow_gateway::Stack;
+
+use crate::args::{Check, CheckFormat};
+use crate::check::finding::{Finding, Severity};
+use crate::error::Failure;
+
+/// A flow and what was found.
+struct Checked {
+    flow: String,
+    findings: Vec<Finding>,
+}
+
+pub(crate) async fn run(check: Check) -> Result<(), Failure> {
+    let stack = Stack::read(&check.stack)?;
+    let (gateway, flows) = gather::gather(&check, &stack).await?;
+    let judged = flows.into_iter().map(|flow| Checked { findings: rules::judge(&flow, &gateway), flow: flow.name });
+    let checked: Vec<Checked> = judged.collect();
+    let text = match check.format {
+        CheckFormat::Text => report::text(&checked),
+        CheckFormat::Json => report::json(&gateway.url, &checked),
+    };
+    std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes())?;
+    let sum = report::sum(&checked);
+    if report::count(&checked, Severity::Error) > 0 {
+        return Err(Failure::Failed(format!("{sum}: what is deployed like this does not work at {}", gateway.url)));
+    }
+    eprintln!("{sum}");
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Every function that is called is there, and can answer.
+
+use faasflow_core::description::{ActionDescription, StepDescription};
+
+use super::super::facts::{Answered, Deployed, FlowFacts, GatewayFacts};
+use super::super::finding::Finding;
+use super::unknown;
+
+const ABOUT: &str = "functions";
+/// The namespace that functions are in by default, which `faas-cli invoke` writes out.
+const NAMESPACE: &str = "openfaas-fn";
+
+/// A function's name, and its namespace unless that is the default.
+pub(in super::super) fn split(function: &str) -> (&str, Option<&str>) {
+    match function.rsplit_once('.') {
+        Some((name, NAMESPACE)) => (name, None),
+        Some((name, namespace)) => (name, Some(namespace)),
+        None => (function, None),
+    }
+}
+
+/// The steps that call a function, each with its name.
+pub(super) fn calls(flow: &FlowFacts) -> impl Iterator<Item = (&StepDescription, &str)> {
+    let steps = flow.description.phases.iter().flat_map(|phase| &phase.steps);
+    steps.filter_map(|step| match &step.action {
+        ActionDescription::Call { function, .. } => Some((step, function.as_str())),
+        _ => None,
+    })
+}
+
+pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut deployed = Vec::new();
+    let mut not_known: Vec<(String, &'static str, Vec<&str>)> = Vec::new();
+    for (step, function) in calls(flow) {
+        let (name, namespace) = split(function);
+        let listed = match namespace {
+            None => Some(&gateway.functions),
+            Some(namespace) => gateway.elsewhere.get(namespace),
+        };
+        let in_stack = namespace.is_none() && flow.stack.iter().any(|known| known == name);
+        match listed {
+            Some(Answered::Known(functions)) => match functions.iter().find(|known| known.name == name) {
+                Some(Deployed { available: Some(0), .. }) => {
+                    findings.push(no_replica(function).of_call(step, function));
+                }
+                Some(_) => deployed.push(function),
+                None if in_stack => findings.push(
+                    Finding::note(ABOUT, "it is not deployed yet", "it will be deployed with this stack")
+                        .of_call(step, function),
+                ),
+                None => {
+                    // What is in another namespace is of no help here.
+                    let stack = flow.stack.iter().filter(|_| namespace.is_none()).map(String::as_str);
+                    let known = functions.iter().map(|known| known.name.as_str()).chain(stack);
+                    findings.push(absent(name, known).of_call(step, function));
+                }
+            },
+            Some(answered) => {
+                let asked = "GET /system/functions";
+                let Some((what, remedy)) = unknown(answered, asked) else { continue };
+                match not_known.iter_mut().find(|(same, ..)| *same == what) {
+                    Some((.., functions)) => functions.push(function),
+                    None => not_known.push((what, remedy, vec![function])),
+                }
+            }
+            None => {}
+        }
+    }
+    for (what, remedy, functions) in not_known {
+        let what = format!("{what}: whether {} can be called is not known", names(functions.iter().copied()));
+        findings.push(Finding::warning(ABOUT, what, remedy));
+    }
+    if !deployed.is_empty() {
+        findings.insert(0, Finding::ok(ABOUT, format!("deployed: {}", names(deployed.into_iter()))));
+    } else if findings.is_empty() {
+        findings.push(Finding::ok(ABOUT, "it calls none"));
+    }
+    findings
+}
+
+fn no_replica(function: &str) -> Finding {
+    Finding::warning(
+        ABOUT,
+        "it is deployed, and has no replica that could answer",
+        format!(
+            "look why with `faas-cli describe {function}` and `faas-cli logs {function}`, unless it scales to zero"
+        ),
+    )
+}
+
+fn absent<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Finding {
+    let near = known.map(|known| (strsim::osa_distance(known, name), known)).min();
+    let remedy = match near.filter(|(distance, _)| *distance <= 2) {
+        Some((_, near)) => format!("is `{near}` meant? Else deploy it, or add it to stack.yml"),
+        None => "deploy it, or add it to stack.yml".to_owned(),
+    };
+    Finding::error(ABOUT, "no such function is deployed, and this stack has none", remedy)
+}
+
+/// The names, each once.
+pub(super) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut once: Vec<&str> = Vec::new();
+    for name in names {
+        if !once.contains(&name) {
+            once.push(name);
+        }
+    }
+    once.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,379 @@
+//! Every finding, from facts made up for it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use faasflow_core::description::Description;
+use faasflow_runtime::Config;
+use faasflow_runtime::config::Found;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::super::facts::{Answered, Deployed, FlowFacts, GatewayFacts, Limit, Origin, Running};
+use super::super::finding::{Finding, Severity};
+use super::judge;
+
+fn step(number: usize, function: &str) -> Value {
+    json!({ "number": number, "name": format!("function `{function}`"), "kind": "call", "function": function, "sync": false })
+}
+
+fn description(phases: &[Value]) -> Description {
+    let phases: Vec<Value> =
+        phases.iter().enumerate().map(|(index, steps)| json!({ "number": index + 1, "steps": steps })).collect();
+    serde_json::from_value(json!({ "name": "", "fingerprint": "0123456789", "phases": phases, "state": "envelope",
+                                   "on_failure": false, "finally": false }))
+    .unwrap()
+}
+
+/// A flow of two phases that would run at [`gateway`].
+fn flow() -> FlowFacts {
+    with(&[])
+}
+
+/// The same with this environment.
+fn with(environment: &[(&str, &str)]) -> FlowFacts {
+    let environment: BTreeMap<String, String> =
+        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let lookup = |name: &str| {
+        let value = environment.get(name).cloned().or_else(|| (name == "OPENFAAS_NAME").then(|| "flow".to_owned()))?;
+        Some(Found { value, origin: String::new() })
+    };
+    FlowFacts {
+        name: "flow".to_owned(),
+        stack: ["flow", "beside"].map(str::to_owned).to_vec(),
+        settings: Config::load(lookup).map_err(|error| error.faults().to_vec()),
+        typos: Vec::new(),
+        environment,
+        secrets: vec!["faasflow-hmac-secret".to_owned()],
+        description: description(&[json!([step(1, "resize")]), json!([step(2, "store")])]),
+        queue: Some(Answered::Known(true)),
+        deployed: None,
+    }
+}
+
+fn one_phase() -> FlowFacts {
+    FlowFacts { description: description(&[json!([step(1, "resize")])]), queue: None, secrets: Vec::new(), ..flow() }
+}
+
+fn deployed(name: &str, available: Option<u64>) -> Deployed {
+    Deployed { name: name.to_owned(), available }
+}
+
+fn gateway() -> GatewayFacts {
+    GatewayFacts {
+        url: "http://gateway".to_owned(),
+        local: false,
+        functions: Answered::Known(vec![deployed("resize", Some(1)), deployed("store", None)]),
+        elsewhere: BTreeMap::new(),
+        secrets: Answered::Known(vec!["faasflow-hmac-secret".to_owned()]),
+        timeout: Limit { value: Duration::from_secs(60), origin: Origin::Said },
+        queue_limit: Limit { value: 256_000, origin: Origin::Said },
+    }
+}
+
+/// The findings about this.
+fn about(about: &str, flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
+    judge(flow, gateway).into_iter().filter(|finding| finding.about == about).collect()
+}
+
+/// Whether one of them is as severe as that and says all of these.
+#[track_caller]
+fn found(findings: &[Finding], severity: Severity, says: &[&str]) {
+    let fits = |finding: &&Finding| {
+        let text = format!("{} {}", finding.what, finding.remedy.as_deref().unwrap_or_default());
+        finding.severity == severity && says.iter().all(|part| text.contains(part))
+    };
+    assert!(findings.iter().any(|finding| fits(&finding)), "{severity:?} {says:?}\n{findings:#?}");
+}
+
+#[test]
+fn nothing_is_wrong() {
+    for findings in [judge(&flow(), &gateway()), judge(&one_phase(), &gateway())] {
+        let severe: Vec<_> = findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
+        assert!(severe.is_empty(), "{severe:#?}");
+        let about: Vec<&str> = findings.iter().map(|finding| finding.about).collect();
+        for rule in ["settings", "functions", "secrets", "state", "timeouts", "queue", "envelopes"] {
+            assert!(about.contains(&rule), "{rule}: {about:?}");
+        }
+    }
+}
+
+#[test]
+fn every_finding_that_matters_has_a_remedy_or_is_one() {
+    let mut broken = with(&[("write_timeout", "2m"), ("envelope_limit", "1MB"), ("exec_timeout", "5s")]);
+    broken.secrets = vec!["absent".to_owned()];
+    broken.queue = Some(Answered::Known(false));
+    broken.description = description(&[json!([step(1, "resiz")]), json!([step(2, "beside")])]);
+    for finding in judge(&broken, &gateway()) {
+        let has = finding.remedy.as_ref().is_some_and(|remedy| !remedy.is_empty());
+        assert_eq!(has, finding.severity > Severity::Ok, "{finding:?}");
+        assert!(!finding.what.contains('\n'), "{finding:?}");
+    }
+}
+
+#[test]
+fn settings() {
+    let unreadable = with(&[("write_timeout", "soon"), ("max_body", "huge")]);
+    let findings = about("settings", &unreadable, &gateway());
+    assert_eq!(findings.len(), 2);
+    found(&findings, Severity::Error, &["`write_timeout` is `soon`", "write a duration"]);
+    // What needs no settings is judged all the same.
+    assert_eq!(about("functions", &unreadable, &gateway())[0].severity, Severity::Ok);
+    let renamed = with(&[("workflow_name", "other")]);
+    let says = ["`workflow_name` is `other`", "deployed as `flow`", "remove `workflow_name`, or make it `flow`"];
+    found(&about("settings", &renamed, &gateway()), Severity::Error, &says);
+    assert_eq!(about("settings", &with(&[("workflow_name", "flow")]), &gateway())[0].severity, Severity::Ok);
+    let typo = FlowFacts { typos: vec!["is `x` meant?".to_owned()], ..flow() };
+    found(&about("settings", &typo, &gateway()), Severity::Warning, &["is `x` meant?"]);
+}
+
+#[test]
+fn functions() {
+    let calling = |functions: &[&str]| {
+        let steps: Vec<Value> = functions.iter().enumerate().map(|(index, name)| step(index + 1, name)).collect();
+        FlowFacts { description: description(&[json!(steps)]), ..flow() }
+    };
+    let findings = about("functions", &calling(&["resize", "resise", "beside", "elsewhere"]), &gateway());
+    found(&findings, Severity::Ok, &["deployed: `resize`"]);
+    found(&findings, Severity::Error, &["no such function is deployed", "is `resize` meant? Else deploy it"]);
+    let typo = findings.iter().find(|finding| finding.step == Some((2, "function `resise`".to_owned()))).unwrap();
+    assert_eq!(typo.function.as_deref(), Some("resise"));
+    found(&findings, Severity::Note, &["not deployed yet", "will be deployed with this stack"]);
+    let far = findings.iter().find(|finding| finding.function.as_deref() == Some("elsewhere")).unwrap();
+    assert_eq!((far.severity, far.remedy.as_deref()), (Severity::Error, Some("deploy it, or add it to stack.yml")));
+    // The near name may be one of the stack.
+    found(&about("functions", &calling(&["besides"]), &gateway()), Severity::Error, &["is `beside` meant?"]);
+
+    let asleep = GatewayFacts { functions: Answered::Known(vec![deployed("resize", Some(0))]), ..gateway() };
+    found(
+        &about("functions", &calling(&["resize"]), &asleep),
+        Severity::Warning,
+        &["no replica", "faas-cli logs resize"],
+    );
+    found(&about("functions", &calling(&[]), &gateway()), Severity::Ok, &["calls none"]);
+
+    let forbidden = GatewayFacts { functions: Answered::Forbidden(StatusCode::UNAUTHORIZED), ..gateway() };
+    let findings = about("functions", &flow(), &forbidden);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    let says = ["401 Unauthorized to GET /system/functions", "whether `resize`, `store` can be called", "--password"];
+    found(&findings, Severity::Warning, &says);
+    let odd = GatewayFacts { functions: Answered::Unclear("GET /x answered 500".to_owned()), ..gateway() };
+    found(&about("functions", &flow(), &odd), Severity::Warning, &["GET /x answered 500", "--gateway"]);
+}
+
+#[test]
+fn functions_of_other_namespaces() {
+    let flow = FlowFacts {
+        description: description(&[json!([
+            step(1, "resize.openfaas-fn"),
+            step(2, "there.staging"),
+            step(3, "beside.staging")
+        ])]),
+        ..flow()
+    };
+    let staging = ("staging".to_owned(), Answered::Known(vec![deployed("there", Some(1))]));
+    let gateway = GatewayFacts { elsewhere: [staging].into(), ..gateway() };
+    let findings = about("functions", &flow, &gateway);
+    found(&findings, Severity::Ok, &["`resize.openfaas-fn`, `there.staging`"]);
+    found(&findings, Severity::Error, &["no such function is deployed"]);
+    assert_eq!(findings.len(), 2, "what this stack deploys is in the default namespace: {findings:#?}");
+}
+
+#[test]
+fn the_key_for_signing() {
+    let unnamed = FlowFacts { secrets: Vec::new(), ..flow() };
+    let says = ["2 phases", "`faasflow-hmac-secret`", "does not start", "secrets: [faasflow-hmac-secret]"];
+    found(&about("secrets", &unnamed, &gateway()), Severity::Error, &says);
+    let local = GatewayFacts { local: true, ..gateway() };
+    found(&about("secrets", &unnamed, &local), Severity::Warning, &says);
+
+    let nothing = GatewayFacts { secrets: Answered::Known(Vec::new()), ..gateway() };
+    let says = ["does not exist", "openssl rand -hex 32 | faas-cli secret create faasflow-hmac-secret"];
+    found(&about("secrets", &flow(), &nothing), Severity::Error, &says);
+    let fresh = GatewayFacts { local: true, ..nothing.clone() };
+    found(&about("secrets", &flow(), &fresh), Severity::Note, &["`faasflow up` makes it"]);
+
+    found(&about("secrets", &one_phase(), &nothing), Severity::Ok, &["needs none"]);
+    let off = FlowFacts { secrets: Vec::new(), ..with(&[("enable_hmac", "false")]) };
+    found(&about("secrets", &off, &nothing), Severity::Ok, &["needs none"]);
+    let verifying = with(&[("verify_request", "true")]);
+    let verifying = FlowFacts { settings: verifying.settings, ..one_phase() };
+    found(&about("secrets", &verifying, &gateway()), Severity::Error, &["verifies requests"]);
+    let baked = FlowFacts { secrets: Vec::new(), ..with(&[("secret_mount_path", "/etc/keys")]) };
+    found(&about("secrets", &baked, &gateway()), Severity::Note, &["/etc/keys", "cannot be seen from here"]);
+}
+
+#[test]
+fn other_secrets() {
+    let flow = FlowFacts { secrets: vec!["token".to_owned()], ..one_phase() };
+    let says = ["`token` does not exist", "faas-cli secret create token"];
+    found(&about("secrets", &flow, &gateway()), Severity::Error, &says);
+    let local = GatewayFacts { local: true, ..gateway() };
+    found(&about("secrets", &flow, &local), Severity::Error, &["write it to `secrets/token`"]);
+    let forbidden = GatewayFacts { secrets: Answered::Forbidden(StatusCode::FORBIDDEN), ..gateway() };
+    let says = ["403 Forbidden to GET /system/secrets", "whether `token` exist is not known", "--password"];
+    found(&about("secrets", &flow, &forbidden), Severity::Warning, &says);
+    found(&about("secrets", &one_phase(), &forbidden), Severity::Ok, &["needs none"]);
+}
+
+#[test]
+fn state() {
+    let s3 = with(&[("state_manager", "s3")]);
+    found(&about("state", &s3, &gateway()), Severity::Note, &["names no credentials", "s3-access-key"]);
+    let half = FlowFacts { secrets: vec!["s3-secret-key".to_owned()], ..s3.clone() };
+    found(
+        &about("state", &half, &gateway()),
+        Severity::Error,
+        &["names the secret `s3-secret-key` without `s3-access-key`"],
+    );
+    let whole = FlowFacts { secrets: ["s3-access-key", "s3-secret-key"].map(str::to_owned).to_vec(), ..s3.clone() };
+    found(&about("state", &whole, &gateway()), Severity::Ok, &["it is in `s3`"]);
+
+    found(&about("state", &with(&[("state_manager", "redis")]), &gateway()), Severity::Note, &["redis://redis:6379"]);
+    let redis = with(&[("state_manager", "redis"), ("redis_url", "redis://r")]);
+    found(&about("state", &redis, &gateway()), Severity::Ok, &["it is in `redis`"]);
+
+    let nowhere = with(&[("intermediate_storage", "true")]);
+    found(&about("state", &nowhere, &gateway()), Severity::Error, &["no state manager to store payloads in"]);
+    let memory = with(&[("state_manager", "memory")]);
+    found(&about("state", &memory, &gateway()), Severity::Error, &["`memory` is of one process"]);
+    let local = GatewayFacts { local: true, ..gateway() };
+    found(&about("state", &memory, &local), Severity::Ok, &[]);
+    found(
+        &about("state", &with(&[("state_manager", "s4")]), &gateway()),
+        Severity::Error,
+        &["`s4`, which there is not"],
+    );
+
+    // Said in the definition.
+    let mut own = flow();
+    own.description.state = "postgres".to_owned();
+    found(&about("state", &own, &gateway()), Severity::Ok, &["it is in `postgres`"]);
+    let mut both = s3;
+    both.description.state = "redis".to_owned();
+    found(&about("state", &both, &gateway()), Severity::Error, &["the definition says `redis`", "say it in one place"]);
+}
+
+#[test]
+fn a_phase_and_the_gateway() {
+    let timeout = |origin| GatewayFacts { timeout: Limit { value: Duration::from_secs(60), origin }, ..gateway() };
+    let long = with(&[("write_timeout", "2m")]);
+    let says = ["may take 2m", "waits 1m", "502", "lower `write_timeout`, or raise the gateway's"];
+    found(&about("timeouts", &long, &timeout(Origin::Said)), Severity::Error, &says);
+    found(&about("timeouts", &long, &timeout(Origin::Given)), Severity::Error, &["(said by `--gateway-timeout`)"]);
+    found(
+        &about("timeouts", &long, &timeout(Origin::Assumed)),
+        Severity::Warning,
+        &["(assumed: the gateway does not say"],
+    );
+    let local = GatewayFacts { local: true, ..gateway() };
+    found(&about("timeouts", &long, &local), Severity::Error, &["`faasflow up` with `--upstream-timeout`"]);
+    // As long is long enough.
+    found(&about("timeouts", &flow(), &timeout(Origin::Assumed)), Severity::Ok, &["waits 1m (assumed"]);
+}
+
+#[test]
+fn a_phase_and_the_watchdog() {
+    let short = with(&[("exec_timeout", "30s")]);
+    let says = ["after 30s (`exec_timeout`)", "may take 1m", "raise `exec_timeout` to 1m"];
+    found(&about("timeouts", &short, &gateway()), Severity::Error, &says);
+    found(&about("timeouts", &with(&[("exec_timeout", "soon")]), &gateway()), Severity::Warning, &["cannot read"]);
+    let unset = with(&[("exec_timeout", "0")]);
+    found(
+        &about("timeouts", &unset, &gateway()),
+        Severity::Warning,
+        &["`write_timeout` is not set", "`write_timeout: 1m`"],
+    );
+    let unset = with(&[("mode", "http"), ("write_timeout", "60s")]);
+    found(&about("timeouts", &unset, &gateway()), Severity::Warning, &["`mode` is set", "`exec_timeout` is not set"]);
+    let agreed = with(&[("exec_timeout", "60s"), ("write_timeout", "60s")]);
+    found(&about("timeouts", &agreed, &gateway()), Severity::Ok, &[]);
+}
+
+#[test]
+fn a_call_and_those_around_it() {
+    let with_timeout = |text: &str, environment: &[(&str, &str)]| {
+        let mut step = step(1, "resize");
+        step["timeout"] = json!(text);
+        FlowFacts { description: description(&[json!([step])]), ..with(environment) }
+    };
+    let findings = about("timeouts", &with_timeout("1m30s", &[]), &gateway());
+    found(&findings, Severity::Warning, &["timeout of 1m30s is never reached", "ends after 1m (`write_timeout`)"]);
+    assert_eq!(findings[0].function.as_deref(), Some("resize"));
+    let slow = GatewayFacts { timeout: Limit { value: Duration::from_secs(10), origin: Origin::Assumed }, ..gateway() };
+    let findings = about("timeouts", &with_timeout("20s", &[]), &slow);
+    found(&findings, Severity::Warning, &["never reached", "gives up after 10s (assumed"]);
+    found(&about("timeouts", &with_timeout("20s", &[]), &gateway()), Severity::Ok, &[]);
+    let callback = json!({ "number": 1, "name": "callback", "kind": "callback", "url": "http://x", "timeout": "2m" });
+    let flow = FlowFacts { description: description(&[json!([callback])]), ..flow() };
+    let findings = about("timeouts", &flow, &gateway());
+    found(&findings, Severity::Warning, &["timeout of 2m is never reached"]);
+    assert_eq!((findings[0].step.as_ref().map(|step| step.0), findings[0].function.as_deref()), (Some(1), None));
+}
+
+#[test]
+fn the_queue() {
+    let queue = |queue| FlowFacts { queue: Some(queue), ..flow() };
+    found(&about("queue", &queue(Answered::Known(true)), &gateway()), Severity::Ok, &["it is there"]);
+    let says = ["no route /async-function/flow", "2 phases", "async=true"];
+    found(&about("queue", &queue(Answered::Known(false)), &gateway()), Severity::Error, &says);
+    let forbidden = queue(Answered::Forbidden(StatusCode::UNAUTHORIZED));
+    found(&about("queue", &forbidden, &gateway()), Severity::Warning, &["401", "/async-function/flow", "--password"]);
+    let odd = queue(Answered::Unclear("GET /x answered 502".to_owned()));
+    found(&about("queue", &odd, &gateway()), Severity::Warning, &["502", "is not known"]);
+    found(&about("queue", &one_phase(), &gateway()), Severity::Ok, &["one phase"]);
+}
+
+#[test]
+fn envelopes() {
+    let limit = |value, origin| GatewayFacts { queue_limit: Limit { value, origin }, ..gateway() };
+    let says = ["256000 bytes (`envelope_limit`)", "takes 1000", "lower `envelope_limit` to 1000"];
+    found(&about("envelopes", &flow(), &limit(1000, Origin::Said)), Severity::Error, &says);
+    found(
+        &about("envelopes", &flow(), &limit(1000, Origin::Assumed)),
+        Severity::Warning,
+        &["(assumed", "--queue-limit"],
+    );
+    let local = GatewayFacts { local: true, ..limit(1000, Origin::Said) };
+    found(&about("envelopes", &flow(), &local), Severity::Error, &["`faasflow up` with `--queue-limit`"]);
+    found(&about("envelopes", &one_phase(), &limit(1000, Origin::Said)), Severity::Ok, &["one phase"]);
+
+    found(
+        &about("envelopes", &flow(), &gateway()),
+        Severity::Note,
+        &["67108864 bytes (`max_body`)", "`state_manager`"],
+    );
+    for elsewhere in [with(&[("state_manager", "s3")]), with(&[("max_body", "200000")])] {
+        let findings = about("envelopes", &elsewhere, &gateway());
+        assert!(findings.iter().all(|finding| finding.severity == Severity::Ok), "{findings:#?}");
+    }
+}
+
+#[test]
+fn the_definition_that_is_deployed() {
+    let running = |deployed| FlowFacts { deployed: Some(deployed), ..flow() };
+    let mut other = flow().description;
+    found(
+        &about("definition", &running(Answered::Known(Running::Flow(other.clone()))), &gateway()),
+        Severity::Ok,
+        &["the same"],
+    );
+    other.fingerprint = "abcdefghij".to_owned();
+    let says = ["abcdefgh", "01234567", "409", "queue run empty first"];
+    found(
+        &about("definition", &running(Answered::Known(Running::Flow(other.clone()))), &gateway()),
+        Severity::Note,
+        &says,
+    );
+    other.phases.pop();
+    let findings = about("definition", &running(Answered::Known(Running::Flow(other))), &gateway());
+    found(&findings, Severity::Ok, &["of one phase"]);
+    found(
+        &about("definition", &running(Answered::Known(Running::Other)), &gateway()),
+        Severity::Warning,
+        &["is no flow"],
+    );
+    let unclear = running(Answered::Unclear("GET /x answered 502".to_owned()));
+    found(&about("definition", &unclear, &gateway()), Severity::Note, &["502", "409"]);
+    assert!(about("definition", &flow(), &gateway()).is_empty(), "nothing is deployed");
+}
