@@ -77,7 +77,16 @@ pub mod local_gateway {}
 #[doc = include_str!("../../../docs/guide/queue.md")]
 pub mod queue {}
 
+#[doc = "[checking.md]: crate::guide::checking"]
 #[doc = "[../reference/configuration.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/configuration.md"]
 #[doc = ""]
 #[doc = include_str!("../../../docs/guide/configuration.md")]
 pub mod configuration {}
+
+#[doc = "[configuration.md]: crate::guide::configuration"]
+#[doc = "[large-payloads.md]: crate::guide::large_payloads"]
+#[doc = "[signing.md]: crate::guide::signing"]
+#[doc = "[../reference/exit-codes.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/exit-codes.md"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/checking.md")]
+pub mod checking {}
