@@ -104,7 +104,7 @@ impl GatewayOptions {
         let stop = Stop::default();
         let tasks = TaskTracker::new();
         let around = Surroundings {
-            gateway: self.behind.unwrap_or_else(|| reachable(address)),
+            gateway: self.behind.clone().unwrap_or_else(|| reachable(address)),
             secrets: secrets.clone(),
             events: events.clone(),
             stop: stop.functions.clone(),
@@ -124,6 +124,7 @@ impl GatewayOptions {
             secrets,
             credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
             max_async_body: self.queue.max_body,
+            behind: self.behind.is_some(),
             read_timeout: self.read_timeout,
             under_way: under_way.clone(),
             stopping: stop.accepting.clone(),

@@ -46,6 +46,8 @@ pub(crate) struct Inner {
     /// Who may use the routes under `/system`; `None` asks nobody.
     pub(crate) credentials: Option<Credentials>,
     pub(crate) max_async_body: usize,
+    /// Whether another gateway is in front.
+    pub(crate) behind: bool,
     /// How long a body for the queue may take to arrive.
     pub(crate) read_timeout: Duration,
     /// The synchronous requests under way.
@@ -109,7 +111,10 @@ async fn synchronous(State(app): State<App>, request: Request) -> Response {
     };
     let token = app.under_way.token();
     let made = identify(&mut parts.headers);
-    stamp(&mut parts.headers);
+    // Behind another gateway, that is the one whose start counts; its stamps go on as they are.
+    if !app.behind {
+        stamp(&mut parts.headers);
+    }
     app.metrics.started(&function.spec.name);
     let begun = Instant::now();
     let answer = app.proxy.invoke(&function, path, parts, body).await;

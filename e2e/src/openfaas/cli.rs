@@ -296,7 +296,7 @@ async fn secrets(user: Arc<User>) -> Result<(), String> {
 }
 
 async fn looking(user: Arc<User>) -> Result<(), String> {
-    let said = user.faas_cli("logs my-flow --follow=false").await?;
+    let said = user.faas_cli("logs my-flow --tail=false").await?;
     expect(said.contains("Request `"), || format!("logs said: {said}"))?;
     let said = user.faas_cli("version").await?;
     expect(said.contains("faasflow"), || format!("version said: {said}"))?;

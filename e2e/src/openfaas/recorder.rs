@@ -75,6 +75,24 @@ impl Recorder {
         self.shared.seen.borrow().iter().filter(|seen| seen.function == function).cloned().collect()
     }
 
+    /// Waits until a function was asked this often with this body. Others may come late, of a check that is over: the
+    /// queue delivers at least once.
+    pub(super) async fn until_sent(
+        &self,
+        function: &str,
+        body: &str,
+        times: usize,
+        patience: Duration,
+    ) -> Result<Vec<Seen>, String> {
+        let mut watching = self.shared.seen.subscribe();
+        let meant = |seen: &&Seen| seen.function == function && seen.body == body;
+        let enough = |all: &Vec<Seen>| all.iter().filter(meant).count() >= times;
+        let waited = tokio::time::timeout(patience, watching.wait_for(enough)).await.map(drop);
+        let seen: Vec<Seen> = self.seen(function).into_iter().filter(|seen| seen.body == body).collect();
+        waited.map_err(|_| format!("`{function}` was sent `{body}` {} times in {patience:?}, not {times}", seen.len()))?;
+        Ok(seen)
+    }
+
     /// Waits until a function was asked this often.
     pub(super) async fn until(&self, function: &str, times: usize, patience: Duration) -> Result<Vec<Seen>, String> {
         let mut watching = self.shared.seen.subscribe();

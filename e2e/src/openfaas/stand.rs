@@ -165,7 +165,8 @@ impl Stand {
                 Ok(answer) if answer.status.is_success() => {
                     let list: serde_json::Value = serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
                     let list = list.as_array().cloned().unwrap_or_default();
-                    let missing = list.iter().filter(|function| function["availableReplicas"] == 0);
+                    // OpenFaaS's gateway leaves a zero out.
+                    let missing = list.iter().filter(|function| function["availableReplicas"].as_u64().unwrap_or(0) == 0);
                     let missing: Vec<&str> = missing.filter_map(|function| function["name"].as_str()).collect();
                     if missing.is_empty() && !list.is_empty() {
                         return Ok(());
