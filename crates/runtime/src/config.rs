@@ -62,6 +62,8 @@ pub struct Config {
     pub host: String,
     /// The port to listen on.
     pub port: u16,
+    /// The port to listen on instead, for where a watchdog in front of the flow has taken `port`.
+    pub flow_port: Option<u16>,
     /// Where secrets are mounted.
     pub secret_mount_path: PathBuf,
     /// A file with the certificates of authorities to trust besides the public ones, in PEM.
@@ -95,7 +97,7 @@ pub struct Found {
 }
 
 /// Name, default and meaning of every setting.
-const SETTINGS: [(&str, &str, &str); 21] = [
+const SETTINGS: [(&str, &str, &str); 22] = [
     ("workflow_name", "", "name under which the flow function is deployed (default: OPENFAAS_NAME)"),
     ("gateway", "gateway:8080", "address of the gateway; scheme optional, https supported"),
     ("enable_hmac", "true", "sign and verify envelopes"),
@@ -114,6 +116,7 @@ const SETTINGS: [(&str, &str, &str); 21] = [
     ("max_body", "64MiB", "largest body that is read, of a request or an answer"),
     ("host", "0.0.0.0", "address to listen on"),
     ("port", "8080", "port to listen on"),
+    ("flow_port", "", "port to listen on behind a watchdog, which has port for its own"),
     ("secret_mount_path", SECRETS, "where secrets are mounted"),
     ("SSL_CERT_FILE", "", "certificates of authorities to trust besides the public ones, in PEM"),
     ("RUST_LOG", "", "which log lines are written (default: info, or debug with write_debug)"),
@@ -134,6 +137,21 @@ impl Config {
         let mut faults = Vec::new();
         let mut read = Reader { lookup: &environment, faults: &mut faults };
         read.text("workflow_name").or_else(|| read.text("OPENFAAS_NAME"))
+    }
+
+    /// Where the flow function listens, by the environment, whatever is wrong with the other settings.
+    pub(crate) fn address_from_env() -> Result<(String, u16), ConfigError> {
+        let mut faults = Vec::new();
+        let mut read = Reader { lookup: &environment, faults: &mut faults };
+        let (host, port) = (read.host(), read.port());
+        let port = read.flow_port().unwrap_or(port);
+        if faults.is_empty() { Ok((host, port)) } else { Err(ConfigError { faults }) }
+    }
+
+    /// The port to listen on: `flow_port`, else `port`.
+    #[must_use]
+    pub fn listen_port(&self) -> u16 {
+        self.flow_port.unwrap_or(self.port)
     }
 
     /// Reads the settings from whatever `lookup` looks in. An empty value is as good as none.
@@ -163,8 +181,9 @@ impl Config {
             default_method: read.parsed("default_method", "POST", parse::method).unwrap_or(Method::POST),
             envelope_limit: read.parsed("envelope_limit", "256000", parse::bytes).unwrap_or_default(),
             max_body: read.parsed("max_body", "64MiB", parse::bytes).unwrap_or_default(),
-            host: read.text("host").unwrap_or_else(|| "0.0.0.0".to_owned()),
-            port: read.parsed("port", "8080", parse::port).unwrap_or_default(),
+            host: read.host(),
+            port: read.port(),
+            flow_port: read.flow_port(),
             secret_mount_path: read.text("secret_mount_path").unwrap_or_else(|| SECRETS.to_owned()).into(),
             authorities: read.text("SSL_CERT_FILE").map(PathBuf::from),
             log_filter: read.text("RUST_LOG").unwrap_or_default(),
@@ -243,6 +262,19 @@ struct Reader<'a, L> {
 impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
     fn text(&mut self, name: &str) -> Option<String> {
         (self.lookup)(name).map(|found| found.value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn host(&mut self) -> String {
+        self.text("host").unwrap_or_else(|| "0.0.0.0".to_owned())
+    }
+
+    fn port(&mut self) -> u16 {
+        self.parsed("port", "8080", parse::port).unwrap_or_default()
+    }
+
+    fn flow_port(&mut self) -> Option<u16> {
+        self.text("flow_port")?;
+        self.parsed("flow_port", "", parse::port)
     }
 
     fn parsed<T>(&mut self, name: &str, default: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {

@@ -49,8 +49,19 @@ pub enum StartError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The process was given an argument that it does not know.
-    #[error("`{0}` is no command of a flow function: without one it serves, with `describe` it prints its definition")]
+    #[error(
+        "`{0}` is no command of a flow function: without one it serves, with `describe` it prints its definition, and \
+         with `health` it asks whether the one that serves is well"
+    )]
     Argument(String),
+    /// `health` found none that is well.
+    #[error("the flow function at {address} is not well: {reason}")]
+    Unhealthy {
+        /// Where it was asked for.
+        address: String,
+        /// What came of it.
+        reason: String,
+    },
     /// The operating system refused something every server needs.
     #[error("cannot start the server")]
     System(#[source] std::io::Error),

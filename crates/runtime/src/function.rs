@@ -127,9 +127,9 @@ impl FlowFunction {
     ///
     /// If the address cannot be listened on.
     pub async fn bind(&self) -> Result<(TcpListener, SocketAddr), StartError> {
-        let Config { host, port, .. } = &self.0.config;
+        let (host, port) = (self.0.config.host.as_str(), self.0.config.listen_port());
         let fault = |source| StartError::Listen { address: format!("{host}:{port}"), source };
-        let listener = TcpListener::bind((host.as_str(), *port)).await.map_err(fault)?;
+        let listener = TcpListener::bind((host, port)).await.map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
         Ok((listener, address))
     }

@@ -1,5 +1,7 @@
 //! The deployed program.
 
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,9 @@ pub type OpenState = fn(&str, &dyn Fn(&str) -> Option<String>, &Path) -> Result<
 /// How long the state manager may take to be found well at the start.
 const PROBE: Duration = Duration::from_secs(5);
 
+/// How long a flow function that is well may take to connect, and to answer, when it is asked for its health.
+const HEALTH: Duration = Duration::from_secs(2);
+
 /// Serves a flow as a function until it is told to stop. This is the whole of a deployed program:
 ///
 /// ```no_run
@@ -32,12 +37,14 @@ const PROBE: Duration = Duration::from_secs(5);
 /// }
 /// ```
 ///
-/// With the argument `describe` it prints the definition as JSON and returns.
+/// With the argument `describe` it prints the definition as JSON and returns. With `health` it asks the flow function
+/// that serves under the same settings whether it is well, and returns; that is for the health checks of containers,
+/// which have no other program in them.
 ///
 /// # Errors
 ///
 /// If it cannot start: a setting that cannot be used, no key for signing, a port that is taken, a state manager that
-/// will not work.
+/// will not work. With `health`, if none is found well.
 pub fn serve(flow: Flow, open_state: OpenState) -> faasflow_core::Result<()> {
     Ok(run(flow, open_state)?)
 }
@@ -47,6 +54,7 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
     match arguments.next().as_deref() {
         None => {}
         Some("describe") => return describe(&flow),
+        Some("health") => return health(),
         Some(other) => return Err(StartError::Argument(other.to_owned())),
     }
     let config = Config::from_env()?;
@@ -118,11 +126,56 @@ async fn probe(manager: &dyn StateManager) -> Result<(), StartError> {
 
 /// `describe` needs no more of the environment than the flow's name, and not even that.
 fn describe(flow: &Flow) -> Result<(), StartError> {
-    use std::io::Write as _;
-
     let name = Config::workflow_name_from_env().unwrap_or_default();
     let json = serde_json::to_string_pretty(&Description::of(flow, &name)).expect("a description is plain data");
     writeln!(std::io::stdout(), "{json}").map_err(StartError::System)
+}
+
+/// `health` needs no more of the environment than the address.
+fn health() -> Result<(), StartError> {
+    let (host, port) = Config::address_from_env()?;
+    let unhealthy = |reason: String| StartError::Unhealthy { address: format!("{host}:{port}"), reason };
+    let addresses = (host.as_str(), port).to_socket_addrs().map_err(|error| unhealthy(error.to_string()))?;
+    let mut reason = "it has no address".to_owned();
+    for address in addresses.map(reachable) {
+        match ask_health(address) {
+            Ok(status) if status.split(' ').nth(1) == Some("200") => return Ok(()),
+            Ok(status) => reason = format!("it answered `{status}`"),
+            Err(error) => reason = error.to_string(),
+        }
+    }
+    Err(unhealthy(reason))
+}
+
+/// Where one that listens everywhere is found.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    if address.ip().is_unspecified() {
+        address.set_ip(match address.ip() {
+            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+/// The status line. A client and its runtime would be much for one line, every few seconds.
+fn ask_health(address: SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, HEALTH)?;
+    stream.set_read_timeout(Some(HEALTH))?;
+    stream.set_write_timeout(Some(HEALTH))?;
+    write!(stream, "GET /_/health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    let mut head = [0; 64];
+    let mut length = 0;
+    while length < head.len() && !head[..length].contains(&b'\n') {
+        match stream.read(&mut head[length..])? {
+            0 => break,
+            read => length += read,
+        }
+    }
+    let head = String::from_utf8_lossy(&head[..length]);
+    Ok(head.lines().next().unwrap_or_default().to_owned())
 }
 
 /// The first part resolves at SIGTERM or SIGINT; the handlers are in place when this returns. The second is to be

@@ -7,6 +7,9 @@ tests![
     describe_prints_the_definition_as_json_and_exits_0,
     describe_needs_nothing_of_the_environment,
     describe_shows_no_secret_of_a_url,
+    health_is_well_where_the_flow_serves_under_the_same_settings,
+    health_says_what_is_wrong_and_exits_1,
+    flow_port_goes_before_port,
     an_unknown_argument_is_refused_with_those_there_are,
     a_flow_that_cannot_be_built_does_not_start,
     every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepted,
@@ -43,6 +46,50 @@ fn describe_shows_no_secret_of_a_url() {
     assert!(ended.stdout.contains("\"state\": \"memory\""), "{}", ended.stdout);
 }
 
+fn health_is_well_where_the_flow_serves_under_the_same_settings() {
+    let mut serving = Program::of("hello").start();
+    let port = serving.address.rsplit_once(':').unwrap().1.to_owned();
+    for host in ["127.0.0.1", "0.0.0.0", "localhost"] {
+        let asking = Program::of("hello").without("workflow_name").with("host", host).with("port", &port);
+        let ended = asking.argument("health").run();
+        assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""), "{host}");
+    }
+    // As in an image with the watchdog.
+    let asking = Program::of("hello").with("port", "1").with("flow_port", &port);
+    assert_eq!(asking.argument("health").run().code, Some(0));
+    assert_eq!(serving.stop(), [""; 0], "it is no request to the flow");
+}
+
+fn health_says_what_is_wrong_and_exits_1() {
+    // Bound and given up again: nobody listens.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let said = refused(&Program::of("hello").with("port", &port).argument("health"));
+    let expected = format!("Error: the flow function at 127.0.0.1:{port} is not well: Connection refused");
+    assert!(said.starts_with(&expected), "{said}");
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port().to_string();
+    let answering = std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        let (mut stream, _) = other.accept().unwrap();
+        let read = stream.read(&mut [0; 1024]).unwrap();
+        assert!(read > 0);
+        stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").unwrap();
+    });
+    let said = refused(&Program::of("hello").with("port", &port).argument("health"));
+    answering.join().unwrap();
+    let expected = "is not well: it answered `HTTP/1.1 503 Service Unavailable`";
+    assert!(said.ends_with(expected), "{said}");
+    let said = refused(&Program::of("hello").with("port", "http").argument("health"));
+    assert!(said.contains("`port` is `http`: write a port number"), "{said}");
+}
+
+fn flow_port_goes_before_port() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let serving = Program::of("hello").with("port", port).with("flow_port", "0").start();
+    assert_eq!(serving.request("POST /", "you").1, "Hello, you!");
+}
+
 /// Runs a program that must not start, and returns what it says.
 fn refused(program: &Program) -> String {
     let ended = program.run();
@@ -52,7 +99,7 @@ fn refused(program: &Program) -> String {
 
 fn an_unknown_argument_is_refused_with_those_there_are() {
     let said = refused(&Program::of("hello").argument("--help"));
-    insta::assert_snapshot!(said, @"Error: `--help` is no command of a flow function: without one it serves, with `describe` it prints its definition");
+    insta::assert_snapshot!(said, @"Error: `--help` is no command of a flow function: without one it serves, with `describe` it prints its definition, and with `health` it asks whether the one that serves is well");
 }
 
 fn a_flow_that_cannot_be_built_does_not_start() {
