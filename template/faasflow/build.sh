@@ -1,0 +1,61 @@
+#!/bin/sh
+# Builds a flow as a static program: `sh build.sh dependencies`, then `sh build.sh flow`, in a folder that holds the
+# template with the handler laid over `function`, as faas-cli makes it. The program comes to lie beside this file.
+#
+# Two steps, so that a container build keeps the first, the long one, for as long as Cargo.toml, Cargo.lock and
+# .cargo are the same.
+#
+# TARGET            what to build for (default: this machine's processor, with musl)
+# CARGO_TARGET_DIR  where cargo builds (default: `target` beside this file)
+# TESTS=1           runs the flow's tests too, and fails with them
+set -eu
+cd "$(dirname "$0")"
+
+case "${TARGET:-$(uname -m)}" in
+    x86_64 | amd64) TARGET=x86_64-unknown-linux-musl ;;
+    aarch64 | arm64) TARGET=aarch64-unknown-linux-musl ;;
+    *-*) ;;
+    *) echo "build.sh: no target is known for $(uname -m): name one in TARGET" >&2 && exit 1 ;;
+esac
+CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+# Small, for several times the linking. Panics must unwind: a flow answers for a step that panics.
+CARGO_PROFILE_RELEASE_LTO=thin
+CARGO_PROFILE_RELEASE_CODEGEN_UNITS=4
+CARGO_PROFILE_RELEASE_STRIP=true
+CARGO_PROFILE_RELEASE_PANIC=unwind
+export CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_LTO CARGO_PROFILE_RELEASE_CODEGEN_UNITS CARGO_PROFILE_RELEASE_STRIP \
+    CARGO_PROFILE_RELEASE_PANIC
+
+# A lock file of the handler is kept to. Without one, versions are chosen in the first step, and the second keeps them.
+locked=
+if [ -f function/Cargo.lock ]; then locked=--locked; fi
+
+case "${1:-}" in
+    dependencies)
+        # A package of the same dependencies and no code, in a folder of its own: cargo cannot take it for the flow.
+        rm -rf placeholder
+        mkdir -p placeholder/src
+        cp function/Cargo.toml placeholder/
+        if [ -n "$locked" ]; then cp function/Cargo.lock placeholder/; fi
+        if [ -d function/.cargo ]; then cp -R function/.cargo placeholder/; fi
+        : > placeholder/src/lib.rs
+        echo 'fn main() {}' > placeholder/src/main.rs
+        if grep -q '^[^#]*path *=' function/Cargo.toml; then
+            echo 'build.sh: Cargo.toml names paths, which are not here yet: all is built in one step'
+            exit 0
+        fi
+        cd placeholder
+        cargo build --release --target "$TARGET" $locked
+        ;;
+    flow)
+        if [ -z "$locked" ] && [ -f placeholder/Cargo.lock ]; then cp placeholder/Cargo.lock function/; fi
+        cd function
+        if [ "${TESTS:-0}" = 1 ]; then cargo test --release --target "$TARGET" $locked; fi
+        cargo build --release --target "$TARGET" $locked --bin flow
+        cp "$CARGO_TARGET_DIR/$TARGET/release/flow" ../flow
+        ;;
+    *)
+        echo 'build.sh: say `dependencies` or `flow`' >&2
+        exit 2
+        ;;
+esac

@@ -1,0 +1,5 @@
+//! Serves the flow.
+
+fn main() -> faasflow::Result<()> {
+    faasflow::serve(flow::define()?)
+}
