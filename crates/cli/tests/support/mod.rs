@@ -41,8 +41,12 @@ pub(crate) struct Up {
 impl Up {
     /// Starts it on a free port, and waits until all functions are ready.
     pub(crate) fn start(stack: &Path, state: &Path) -> Up {
+        Up::start_with(stack, state, &[])
+    }
+
+    pub(crate) fn start_with(stack: &Path, state: &Path, options: &[&str]) -> Up {
         let mut command = faasflow();
-        command.arg("up").arg(stack).args(["--port", "0", "--no-watch", "--state-dir"]).arg(state);
+        command.arg("up").arg(stack).args(options).args(["--port", "0", "--no-watch", "--state-dir"]).arg(state);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -52,7 +56,7 @@ impl Up {
         });
         let mut up = Up { child, url: String::new(), said };
         let deadline = Instant::now() + BUILD;
-        while !up.said().iter().any(|line| line == "All functions are ready. Try one of:") {
+        while !up.said().iter().any(|line| line.starts_with("All functions are ready")) {
             let ended = up.child.try_wait().unwrap();
             assert!(ended.is_none() && Instant::now() < deadline, "{ended:?}\n{}", up.said().join("\n"));
             std::thread::sleep(Duration::from_millis(10));

@@ -5,6 +5,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use redb::{
     Builder, Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition,
@@ -174,6 +175,18 @@ fn damaged(what: impl std::fmt::Display) -> Fault {
     (format!("it is damaged: {what}"), ASIDE)
 }
 
+/// Locks the file, which must not be in use. A process that is being started has, for the blink of an eye, whatever is
+/// open in the one that starts it, also a lock that was given up meanwhile. So a second look decides.
+fn lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..50 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            locked => return locked,
+        }
+    }
+    file.try_lock()
+}
+
 /// Opens and locks the file.
 fn open_file(path: &Path) -> Result<File, Fault> {
     let fault = |error: io::Error| match error.kind() {
@@ -190,7 +203,7 @@ fn open_file(path: &Path) -> Result<File, Fault> {
         opened => opened,
     };
     let file = file.map_err(fault)?;
-    match file.try_lock() {
+    match lock(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             return Err((

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use faasflow_runtime::http::{ReadBodyError, read_body};
+use futures_util::StreamExt as _;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 
@@ -13,6 +14,8 @@ use crate::proxy::plain;
 
 /// The largest body, in bytes: what Kubernetes allows a secret.
 const LARGEST: u64 = 1 << 20;
+/// How much more is read of one that is too large, in bytes.
+const DRAINED: usize = 16 << 20;
 /// How long a body may take to arrive.
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -32,15 +35,34 @@ pub(super) async fn read_secret<T: DeserializeOwned>(body: Body) -> Result<T, Bo
     })
 }
 
-async fn bytes(body: Body) -> Result<Bytes, Box<Response>> {
-    read_body(body, LARGEST, WITHIN).await.map_err(|error| {
-        let status = match error {
-            ReadBodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-            _ => StatusCode::BAD_REQUEST,
-        };
-        refuse(status, error.to_string())
-    })
+async fn bytes(mut body: Body) -> Result<Bytes, Box<Response>> {
+    match read_body(&mut body, LARGEST, WITHIN).await {
+        Ok(bytes) => Ok(bytes),
+        Err(error) => {
+            let status = match error {
+                ReadBodyError::TooLarge { .. } => {
+                    let _ = tokio::time::timeout(WITHIN, drain(body)).await;
+                    StatusCode::PAYLOAD_TOO_LARGE
+                }
+                ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            Err(refuse(status, error.to_string()))
+        }
+    }
+}
+
+/// Reads what is over the limit, within bounds. The connection is closed under who is not heard out, and many clients
+/// then tell of that, and not of the answer.
+async fn drain(body: Body) {
+    let mut parts = body.into_data_stream();
+    let mut left = DRAINED;
+    while let Some(Ok(part)) = parts.next().await {
+        match left.checked_sub(part.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
 }
 
 fn refuse(status: StatusCode, text: String) -> Box<Response> {
