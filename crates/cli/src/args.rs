@@ -210,12 +210,6 @@ pub(crate) struct Check {
     pub(crate) flow: Option<String>,
     #[command(flatten)]
     pub(crate) gateway: Gateway,
-    /// The user to ask the gateway as, with `--password`
-    #[arg(long, value_name = "NAME", default_value = "admin")]
-    pub(crate) user: String,
-    /// The gateway's password, or @FILE to read it from a file
-    #[arg(long)]
-    pub(crate) password: Option<String>,
     /// How long the gateway waits for a function, whatever it says; without either, OpenFaaS's default of 60s
     #[arg(long, value_name = "DURATION", value_parser = faasflow_core::duration::parse)]
     pub(crate) gateway_timeout: Option<Duration>,

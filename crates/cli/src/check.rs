@@ -2,7 +2,6 @@
 //!
 //! What is known is gathered first ([`gather`]), and judged without any I/O ([`rules`]).
 
-mod credentials;
 mod facts;
 mod finding;
 mod gather;

@@ -150,22 +150,20 @@ async fn a_gateway_that_says_little() {
     // Without a password it does not say what is deployed. That is no error, and the rest is checked.
     let output = check(&[at, "--gateway", &gateway.url]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    line(&output, &["warning", "functions", "401 Unauthorized", "`titleize`, `to-xml`, `format-xml`", "--password"]);
-    line(&output, &["warning", "secrets", "401 Unauthorized", "`faasflow-hmac-secret`", "--password"]);
+    line(&output, &["warning", "functions", "401 Unauthorized", "`titleize`, `to-xml`, `format-xml`", "USER:PASSWORD"]);
+    line(&output, &["warning", "secrets", "401 Unauthorized", "`faasflow-hmac-secret`", "USER:PASSWORD"]);
     line(&output, &["ok", "queue", "it is there"]);
     line(&output, &["ok", "timeouts", "assumed"]);
 
-    let password = folder.path().join("password");
-    std::fs::write(&password, "secret\n").unwrap();
-    let password = format!("@{}", password.display());
-    let output = check(&[at, "--gateway", &gateway.url, "--password", &password]);
+    let with_password = gateway.url.replace("http://", "http://admin:secret@");
+    let output = check(&[at, "--gateway", &with_password]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     line(&output, &["ok", "functions", "`titleize`, `format-xml`"]);
     line(&output, &["warning", "step 4, function `to-xml`", "no replica"]);
     line(&output, &["error", "secrets", "openssl rand -hex 32 | faas-cli secret create faasflow-hmac-secret"]);
     line(&output, &["note", "definition", "ffffffff", "409"]);
     line(&output, &["ok", "envelopes", "256000 bytes at most", "assumed"]);
-    assert!(!text(&output.stdout).contains("secret\n") && !text(&output.stderr).contains("YWRtaW46"), "{output:?}");
+    assert!(!text(&output.stdout).contains("admin:secret") && !text(&output.stderr).contains("YWRtaW46"), "{output:?}");
 
     // What is said about it counts as if it said it itself.
     let limits = ["--gateway-timeout", "30s", "--queue-limit", "1000"];
@@ -192,7 +190,8 @@ async fn a_gateway_that_says_its_limits() {
     let info = json!({ "limits": { "asyncBody": 100_000, "upstreamTimeout": "30s" } });
     let gateway = OpenFaas::listen(&[("/system/info", 200, info)]).await;
     let folder = stack(&makeuserid());
-    let output = check(&[folder.path().to_str().unwrap(), "--gateway", &gateway.url, "--password", "secret"]);
+    let with_password = gateway.url.replace("http://", "http://admin:secret@");
+    let output = check(&[folder.path().to_str().unwrap(), "--gateway", &with_password]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     line(&output, &["error", "timeouts", "the gateway waits 30s:"]);
     line(&output, &["error", "envelopes", "the queue takes 100000:"]);

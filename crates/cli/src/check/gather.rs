@@ -11,10 +11,9 @@ use faasflow_core::duration;
 use faasflow_gateway::Stack;
 use faasflow_gateway::stack::{FunctionSpec, Kind};
 use faasflow_runtime::Config;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
-use super::credentials;
 use super::facts::{Answered, Deployed, FlowFacts, GatewayFacts, Limit, Origin, Running};
 use super::rules::functions::split;
 use crate::args::Check;
@@ -116,20 +115,15 @@ fn namespaces(flows: &[FlowFacts]) -> BTreeSet<String> {
 
 struct Asking {
     client: Client,
-    headers: HeaderMap,
 }
 
 impl Asking {
     fn new(check: &Check) -> Result<Asking, Failure> {
-        let mut headers = HeaderMap::new();
-        if let Some(password) = &check.password {
-            headers.insert(header::AUTHORIZATION, credentials::basic(&check.user, password)?);
-        }
-        Ok(Asking { client: Client::new(&check.gateway)?, headers })
+        Ok(Asking { client: Client::new(&check.gateway)? })
     }
 
     async fn ask(&self, path: &str) -> Result<Answer, Failure> {
-        let answer = self.client.send(Method::GET, path, self.headers.clone(), Bytes::new());
+        let answer = self.client.send(Method::GET, path, HeaderMap::new(), Bytes::new());
         tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
             Err(Failure::Unreachable(format!(
                 "the gateway has not answered GET {path} within {PATIENCE:?}: is it one, and is it well?"

@@ -34,7 +34,7 @@ fn unknown<T>(answered: &Answered<T>, asked: &str) -> Option<(String, &'static s
         Answered::Known(_) => None,
         Answered::Forbidden(status) => Some((
             format!("the gateway answers {status} to {asked}"),
-            "name its password with `--password @FILE`, and its user with `--user` if that is not admin",
+            "give the gateway's address with user and password, `--gateway http://USER:PASSWORD@HOST:PORT`",
         )),
         Answered::Unclear(what) => Some((what.clone(), "look whether `--gateway` names a gateway, and into its log")),
     }

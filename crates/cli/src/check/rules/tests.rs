@@ -155,7 +155,7 @@ fn functions() {
     let forbidden = GatewayFacts { functions: Answered::Forbidden(StatusCode::UNAUTHORIZED), ..gateway() };
     let findings = about("functions", &flow(), &forbidden);
     assert_eq!(findings.len(), 1, "{findings:?}");
-    let says = ["401 Unauthorized to GET /system/functions", "whether `resize`, `store` can be called", "--password"];
+    let says = ["401 Unauthorized to GET /system/functions", "whether `resize`, `store` can be called", "USER:PASSWORD"];
     found(&findings, Severity::Warning, &says);
     let odd = GatewayFacts { functions: Answered::Unclear("GET /x answered 500".to_owned()), ..gateway() };
     found(&about("functions", &flow(), &odd), Severity::Warning, &["GET /x answered 500", "--gateway"]);
@@ -211,7 +211,7 @@ fn other_secrets() {
     let local = GatewayFacts { local: true, ..gateway() };
     found(&about("secrets", &flow, &local), Severity::Error, &["write it to `secrets/token`"]);
     let forbidden = GatewayFacts { secrets: Answered::Forbidden(StatusCode::FORBIDDEN), ..gateway() };
-    let says = ["403 Forbidden to GET /system/secrets", "whether `token` exist is not known", "--password"];
+    let says = ["403 Forbidden to GET /system/secrets", "whether `token` exist is not known", "USER:PASSWORD"];
     found(&about("secrets", &flow, &forbidden), Severity::Warning, &says);
     found(&about("secrets", &one_phase(), &forbidden), Severity::Ok, &["needs none"]);
 }
@@ -318,7 +318,7 @@ fn the_queue() {
     let says = ["no route /async-function/flow", "2 phases", "async=true"];
     found(&about("queue", &queue(Answered::Known(false)), &gateway()), Severity::Error, &says);
     let forbidden = queue(Answered::Forbidden(StatusCode::UNAUTHORIZED));
-    found(&about("queue", &forbidden, &gateway()), Severity::Warning, &["401", "/async-function/flow", "--password"]);
+    found(&about("queue", &forbidden, &gateway()), Severity::Warning, &["401", "/async-function/flow", "USER:PASSWORD"]);
     let odd = queue(Answered::Unclear("GET /x answered 502".to_owned()));
     found(&about("queue", &odd, &gateway()), Severity::Warning, &["502", "is not known"]);
     found(&about("queue", &one_phase(), &gateway()), Severity::Ok, &["one phase"]);
