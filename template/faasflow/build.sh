@@ -32,7 +32,7 @@ if [ -f function/Cargo.lock ]; then locked=--locked; fi
 
 case "${1:-}" in
     dependencies)
-        # A package of the same dependencies and no code, in a folder of its own: cargo cannot take it for the flow.
+        # A package of the same dependencies and no code.
         rm -rf placeholder
         mkdir -p placeholder/src
         cp function/Cargo.toml placeholder/
@@ -46,6 +46,8 @@ case "${1:-}" in
         fi
         cd placeholder
         cargo build --release --target "$TARGET" $locked
+        # Cargo tells packages of one name apart by no more than the times of their files: of this one nothing may stay.
+        cargo clean --release --target "$TARGET" --package "$(cargo pkgid)"
         ;;
     flow)
         if [ -z "$locked" ] && [ -f placeholder/Cargo.lock ]; then cp placeholder/Cargo.lock function/; fi
