@@ -109,6 +109,9 @@ fn address(text: &str) -> Result<String, String> {
 pub(crate) struct New {
     /// The name of the flow, which becomes that of its folder
     pub(crate) name: String,
+    /// Add it to this stack file, beside which its folder comes to lie, rather than begin one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) append: Option<PathBuf>,
     /// A checkout of faasflow to build against, rather than the one that this program was built from
     #[arg(long, value_name = "DIR")]
     pub(crate) checkout: Option<PathBuf>,

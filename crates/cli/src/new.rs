@@ -2,60 +2,102 @@
 
 use std::path::{Path, PathBuf};
 
+use faasflow_gateway::Stack;
+
 use crate::args::New;
 use crate::error::Failure;
 
-/// Names that a crate cannot have, or that its dependencies have.
-const RESERVED: [&str; 45] = [
-    "abstract",
-    "alloc",
-    "as",
-    "async",
-    "await",
-    "become",
-    "box",
-    "break",
-    "const",
-    "continue",
-    "core",
-    "crate",
-    "do",
-    "dyn",
-    "else",
-    "enum",
-    "extern",
-    "faasflow",
-    "faasflow-testkit",
-    "false",
-    "final",
-    "fn",
-    "for",
-    "gen",
-    "if",
-    "impl",
-    "in",
-    "let",
-    "loop",
-    "macro",
-    "match",
-    "mod",
-    "move",
-    "mut",
-    "override",
-    "pub",
-    "return",
-    "std",
-    "struct",
-    "super",
-    "test",
-    "tokio",
-    "trait",
-    "true",
-    "use",
+mod stack_file;
+
+/// Where `faas-cli` keeps templates, and what it builds.
+const RESERVED: [&str; 2] = ["build", "template"];
+
+/// The handler of the template, so that a project is the same from `faas-cli new` and from here.
+const HANDLER: [(&str, &str); 7] = [
+    (".gitignore", include_str!("../../../template/faasflow/function/.gitignore")),
+    ("Cargo.toml", include_str!("../../../template/faasflow/function/Cargo.toml")),
+    (CARGO_CONFIG, include_str!("../../../template/faasflow/function/.cargo/config.toml")),
+    ("flow.yml", include_str!("../../../template/faasflow/function/flow.yml")),
+    ("src/lib.rs", include_str!("../../../template/faasflow/function/src/lib.rs")),
+    ("src/main.rs", include_str!("../../../template/faasflow/function/src/main.rs")),
+    ("tests/flow.rs", include_str!("../../../template/faasflow/function/tests/flow.rs")),
 ];
+/// The one file to which something is added.
+const CARGO_CONFIG: &str = ".cargo/config.toml";
+
+/// What git is to leave alone: the first has the queue and keys, the others are of `faas-cli`.
+const IGNORED: [&str; 3] = ["/.faasflow", "/build", "/template"];
 
 pub(crate) fn run(new: &New) -> Result<(), Failure> {
-    let name = &new.name;
+    let name = new.name.as_str();
+    check_name(name)?;
+    let stack = new.append.clone().unwrap_or_else(|| PathBuf::from("stack.yml"));
+    let base = stack.parent().unwrap_or(Path::new("")).to_owned();
+    let folder = base.join(name);
+    if folder.exists() {
+        return Err(Failure::Unusable(format!(
+            "{} is there already: choose another name, or remove it",
+            folder.display()
+        )));
+    }
+    let before = match &new.append {
+        Some(file) => Some(
+            std::fs::read_to_string(file)
+                .map_err(|error| Failure::Unusable(format!("{} cannot be added to: {error}", file.display())))?,
+        ),
+        None => {
+            let there = ["stack.yml", "stack.yaml"].into_iter().find(|file| Path::new(file).exists());
+            if let Some(file) = there {
+                return Err(Failure::Unusable(format!(
+                    "{file} is there already: add the flow to it with `--append {file}`, or go to another folder"
+                )));
+            }
+            None
+        }
+    };
+    let after = match &before {
+        None => stack_file::with_one_flow(name),
+        Some(text) => stack_file::append(text, name)
+            .map_err(|why| Failure::Unusable(format!("{} cannot be added to: {why}", stack.display())))?,
+    };
+    let checkout = checkout(new)?;
+
+    for (file, text) in HANDLER {
+        let mut text = text.to_owned();
+        if file == CARGO_CONFIG {
+            text.push_str(&patch(&checkout));
+        }
+        let path = folder.join(file);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        std::fs::write(path, text)?;
+    }
+    std::fs::write(&stack, after)?;
+    if let Err(error) = Stack::read(&stack) {
+        // What we cannot read back, we have no business to leave behind.
+        match before {
+            Some(text) => std::fs::write(&stack, text)?,
+            None => std::fs::remove_file(&stack)?,
+        }
+        std::fs::remove_dir_all(&folder)?;
+        return Err(error.into());
+    }
+    ignore(&base.join(".gitignore"))?;
+
+    let up = if base.as_os_str().is_empty() { String::new() } else { format!(" {}", stack.display()) };
+    say!(
+        "Made {name}: the flow is in {}, and {} names it. Next:",
+        folder.join("src/lib.rs").display(),
+        stack.display()
+    );
+    say!("  faasflow up{up}");
+    say!("and in another terminal:");
+    say!("  echo Ada | faasflow invoke {name}");
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), Failure> {
     let valid = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && !name.ends_with('-');
@@ -64,65 +106,11 @@ pub(crate) fn run(new: &New) -> Result<(), Failure> {
             "`{name}` cannot be the name of a flow: small letters, digits and `-`, a letter first, such as `my-flow`"
         )));
     }
-    if RESERVED.contains(&name.as_str()) {
+    if RESERVED.contains(&name) {
         return Err(Failure::Unusable(format!(
-            "`{name}` cannot be the name of a flow: Rust has another use for it; choose another, such as `my-{name}`"
+            "`{name}` cannot be the name of a flow: faas-cli has a folder of that name; choose another, such as `my-{name}`"
         )));
     }
-    let folder = Path::new(name);
-    if folder.exists() {
-        return Err(Failure::Unusable(format!("{name} is there already: choose another name, or remove it")));
-    }
-    let checkout = checkout(new)?;
-    let dependency = format!("{{ path = {:?} }}", checkout.join("crates/faasflow"));
-    let testkit = format!("{{ path = {:?} }}", checkout.join("crates/testkit"));
-    let package = name.replace('-', "_");
-    let files = [
-        (
-            "Cargo.toml",
-            format!(
-                "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\npublish = false\n\n\
-             [dependencies]\nfaasflow = {dependency}\n\n\
-             [dev-dependencies]\nfaasflow-testkit = {testkit}\n\
-             tokio = {{ version = \"1\", features = [\"macros\", \"rt-multi-thread\"] }}\n\n\
-             # A project of its own, also inside another workspace.\n[workspace]\n"
-            ),
-        ),
-        (
-            "src/main.rs",
-            format!(
-                "//! Serves the flow.\n\nfn main() -> faasflow::Result<()> {{\n    faasflow::serve({package}::define()?)\n}}\n"
-            ),
-        ),
-        ("src/lib.rs", LIB.to_owned()),
-        ("tests/flow.rs", TEST.replace("PACKAGE", &package)),
-        (
-            "stack.yml",
-            format!(
-                "version: 1.0\nprovider:\n  name: openfaas\n  gateway: http://127.0.0.1:8080\n\nfunctions:\n  {name}:\n    \
-             lang: faasflow\n    handler: .\n    image: {name}:latest\n    environment_file: [flow.yml]\n    \
-             secrets: [faasflow-hmac-secret]\n\n  # A function that the flow calls: any HTTP program, or a command as here.\n  \
-             shout:\n    lang: dockerfile\n    fprocess: tr a-z A-Z\n    image: shout:latest\n"
-            ),
-        ),
-        (
-            "flow.yml",
-            "environment:\n  gateway: gateway.openfaas:8080\n  read_timeout: 10s\n  write_timeout: 60s\n".to_owned(),
-        ),
-        (".gitignore", "/target\n/.faasflow\n".to_owned()),
-    ];
-    for (file, text) in files {
-        let path = folder.join(file);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        std::fs::write(path, text)?;
-    }
-    say!("Made {name}: the flow is in {name}/src/lib.rs. Next:");
-    say!("  cd {name}");
-    say!("  faasflow up");
-    say!("and in another terminal:");
-    say!("  echo ada | faasflow invoke {name}");
     Ok(())
 }
 
@@ -139,37 +127,29 @@ fn checkout(new: &New) -> Result<PathBuf, Failure> {
     })
 }
 
-const LIB: &str = r#"//! The flow.
-
-use faasflow::{Call, DefinitionError, Error, Flow, Result};
-
-/// The steps, in order.
-///
-/// # Errors
-///
-/// If the definition is not valid.
-pub fn define() -> Result<Flow, DefinitionError> {
-    Flow::builder().modify(greet).apply(Call::new("shout").sync()).build()
+fn patch(checkout: &Path) -> String {
+    let [library, testkit] = ["crates/faasflow", "crates/testkit"].map(|path| checkout.join(path));
+    format!(
+        "\n# Written by `faasflow new`.\n[patch.crates-io]\nfaasflow = {{ path = {library:?} }}\n\
+         faasflow-testkit = {{ path = {testkit:?} }}\n"
+    )
 }
 
-/// Takes the body as text, and hands on another.
-async fn greet(name: String) -> Result<String> {
-    match name.trim() {
-        "" => Err(Error::refused("say who is to be greeted")),
-        name => Ok(format!("hello, {name}!")),
+fn ignore(file: &Path) -> Result<(), Failure> {
+    let mut text = match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        read => read?,
+    };
+    let missing: Vec<&str> = IGNORED
+        .into_iter()
+        .filter(|path| !text.lines().any(|line| line.trim().trim_matches('/') == path.trim_matches('/')))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
     }
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text.extend(missing.iter().map(|path| format!("{path}\n")));
+    Ok(std::fs::write(file, text)?)
 }
-"#;
-
-const TEST: &str = r#"//! The flow, run to its end with a fake function.
-
-use faasflow_testkit::{Fake, TestKit};
-
-#[tokio::test]
-async fn it_greets_aloud() {
-    let kit = TestKit::new(PACKAGE::define().unwrap()).function("shout", Fake::echo()).start().await;
-    let end = kit.request("ada").send().await;
-    assert_eq!(end.text(), "hello, ada!");
-    assert_eq!(kit.calls("shout").len(), 1);
-}
-"#;

@@ -101,6 +101,7 @@ fn read_yaml(block: &Block) {
     for line in block.text.lines() {
         if let Some(handler) = line.trim().strip_prefix("handler: ") {
             write(&format!("{handler}/Cargo.toml"), "");
+            write(&format!("{handler}/flow.yml"), "environment: {}\n");
         }
     }
     if block.text.lines().any(|line| line == "functions:") {

@@ -152,21 +152,6 @@ async fn a_flow_at_the_gateway_is_drawn_like_its_project() {
     assert_eq!(up.stop(), Some(0));
 }
 
-#[test]
-fn a_new_project_is_complete() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut command = faasflow();
-    command.args(["new", "my-flow"]).current_dir(folder.path());
-    let output = run(command, b"");
-    assert!(text(done(&output)).contains("cd my-flow\n  faasflow up\n"), "{output:?}");
-    for file in ["Cargo.toml", "src/main.rs", "src/lib.rs", "tests/flow.rs", "stack.yml", "flow.yml", ".gitignore"] {
-        assert!(folder.path().join("my-flow").join(file).is_file(), "{file}");
-    }
-    let mut command = faasflow();
-    command.arg("config").current_dir(folder.path().join("my-flow"));
-    assert!(text(done(&run(command, b""))).starts_with("my-flow\n"));
-}
-
 /// `faasflow config | head`: whoever reads has seen enough, which is no error and no panic.
 #[test]
 fn a_reader_that_goes_away_ends_the_command() {

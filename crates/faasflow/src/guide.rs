@@ -3,6 +3,8 @@
 //! It is there in the documentation only, and each of its blocks is a test. The pages link to each other as files;
 //! the definitions before each page lead the same links to the modules here, since the first definition counts.
 
+#[doc = "[openfaas.md]: crate::guide::openfaas"]
+#[doc = ""]
 #[doc = include_str!("../../../docs/guide/hello-world.md")]
 pub mod hello_world {}
 
@@ -90,3 +92,8 @@ pub mod configuration {}
 #[doc = ""]
 #[doc = include_str!("../../../docs/guide/checking.md")]
 pub mod checking {}
+
+#[doc = "[../reference/openfaas.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/openfaas.md"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/openfaas.md")]
+pub mod openfaas {}

@@ -1,0 +1,107 @@
+//! The text of a stack file. It is not read and written again as YAML, which would lose its comments and its form.
+
+/// A stack file with one flow.
+pub(super) fn with_one_flow(name: &str) -> String {
+    format!(
+        "version: 1.0\nprovider:\n  name: openfaas\n  gateway: http://127.0.0.1:8080\n\nfunctions:\n{}",
+        flow(name, "  ", "\n")
+    )
+}
+
+fn flow(name: &str, indent: &str, end: &str) -> String {
+    let lines = [
+        format!("{name}:"),
+        "  lang: faasflow".to_owned(),
+        format!("  handler: ./{name}"),
+        format!("  image: {name}:latest"),
+        "  environment:".to_owned(),
+        format!("    workflow_name: {name}"),
+        format!("  environment_file: [{name}/flow.yml]"),
+    ];
+    lines.map(|line| format!("{indent}{line}{end}")).concat()
+}
+
+/// The same text with a flow added after the last function. Says why that cannot be done.
+pub(super) fn append(text: &str, name: &str) -> Result<String, String> {
+    let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let mut inside = false;
+    let mut found = false;
+    let mut indent = None::<&str>;
+    // Where the functions end: after the last line that has something of them.
+    let mut at = 0;
+    let mut passed = 0;
+    for line in text.split_inclusive('\n') {
+        passed += line.len();
+        let content = line.trim_end();
+        let bare = content.trim_start();
+        if bare.is_empty() || bare.starts_with('#') {
+            continue;
+        }
+        let own = &content[..content.len() - bare.len()];
+        if own.is_empty() {
+            inside = false;
+            if let Some(rest) = bare.strip_prefix("functions:") {
+                let rest = rest.trim_start();
+                if !(rest.is_empty() || rest.starts_with('#')) {
+                    return Err("`functions:` goes on in the same line; write one function a line below it".to_owned());
+                }
+                (inside, found, at) = (true, true, passed);
+            }
+        } else if inside {
+            at = passed;
+            let indent = *indent.get_or_insert(own);
+            let key = bare.split(':').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+            if own == indent && key == name {
+                return Err(format!("there is a function `{name}` in it already"));
+            }
+        }
+    }
+    let function = flow(name, indent.unwrap_or("  "), end);
+    let (before, after) = if found { text.split_at(at) } else { (text, "") };
+    let gap = if before.is_empty() || before.ends_with('\n') { "" } else { end };
+    let heading = if found { String::new() } else { format!("{end}functions:{end}") };
+    Ok(format!("{before}{gap}{heading}{function}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLOW: &str = "  f:\n    lang: faasflow\n    handler: ./f\n    image: f:latest\n    environment:\n      \
+                        workflow_name: f\n    environment_file: [f/flow.yml]\n";
+
+    #[test]
+    fn it_comes_after_the_last_function_and_the_rest_stays() {
+        let head = "# mine\nprovider:   {name: openfaas}\n\nfunctions: # all\n  a:\n    fprocess: cat # yes\n";
+        let tail = "\n# of the rest\nconfiguration:\n  copy: []\n";
+        assert_eq!(append(&format!("{head}{tail}"), "f").unwrap(), format!("{head}{FLOW}{tail}"));
+        assert_eq!(append(head, "f").unwrap(), format!("{head}{FLOW}"));
+        assert_eq!(append(head.trim_end(), "f").unwrap(), format!("{head}{FLOW}"));
+    }
+
+    #[test]
+    fn it_is_indented_as_the_others_are_and_ends_lines_as_they_do() {
+        let added = append("functions:\r\n    a:\r\n        fprocess: cat\r\n", "f").unwrap();
+        assert!(
+            added.ends_with(
+                "\r\n    f:\r\n      lang: faasflow\r\n      handler: ./f\r\n      image: f:latest\r\n      \
+             environment:\r\n        workflow_name: f\r\n      environment_file: [f/flow.yml]\r\n"
+            ),
+            "{added}"
+        );
+    }
+
+    #[test]
+    fn without_functions_they_are_begun() {
+        assert_eq!(append("version: 1.0\n", "f").unwrap(), format!("version: 1.0\n\nfunctions:\n{FLOW}"));
+        assert_eq!(append("functions:\n", "f").unwrap(), format!("functions:\n{FLOW}"));
+    }
+
+    #[test]
+    fn a_name_that_is_there_and_another_form_are_refused() {
+        assert!(append("functions:\n  'f':\n    fprocess: cat\n", "f").unwrap_err().contains("`f` in it already"));
+        assert!(append("functions: {a: {fprocess: cat}}\n", "f").unwrap_err().contains("same line"));
+        // A key of a function is none.
+        assert!(append("functions:\n  a:\n    f: x\n", "f").is_ok());
+    }
+}
