@@ -1,0 +1,105 @@
+//! What a cluster is told in `deploy/`, and an image in `template/`, agrees with itself and with the flow.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use faasflow_runtime::Config;
+use faasflow_runtime::config::Found;
+use serde_json::Value;
+
+fn text(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).expect(path)
+}
+
+fn yaml(path: &str) -> Value {
+    serde_saphyr::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn duration(value: &Value) -> Duration {
+    faasflow_core::duration::parse(value.as_str().expect("a duration is text")).expect("a duration")
+}
+
+/// Loads the flow's environment as the flow would, and looks whether what it waits for is less patient than it is.
+fn in_order(stack: &str, gateway: [Duration; 3], ack_wait: Duration) {
+    let file = yaml(stack);
+    let functions = file["functions"].as_object().expect("functions");
+    for (name, function) in functions {
+        assert!(function["image"].as_str().is_some_and(|image| image.contains(':')), "{stack}: {name}");
+        let own = duration(&function["environment"]["write_timeout"]);
+        let [upstream, read, write] = gateway;
+        assert!(own < upstream && upstream < read && upstream < write && write < ack_wait, "{stack}: {name}");
+    }
+    let flow = &functions["upload-pipeline-async"];
+    assert_eq!(flow["lang"], "faasflow");
+    let config = Config::load(|name| {
+        let value = flow["environment"].get(name)?.as_str().expect("text").to_owned();
+        Some(Found { value, origin: String::new() })
+    });
+    let config = config.unwrap_or_else(|error| panic!("{stack}: {error}"));
+    assert_eq!(config.workflow_name, "upload-pipeline-async");
+    for (name, function) in functions {
+        let own = duration(&function["environment"]["write_timeout"]);
+        assert!(name == "upload-pipeline-async" || own < config.write_timeout, "{stack}: a call outlasts its phase");
+    }
+}
+
+#[test]
+fn timeouts_on_kubernetes_are_in_order() {
+    let values = yaml("deploy/kubernetes/values.yaml");
+    let gateway = ["upstreamTimeout", "readTimeout", "writeTimeout"].map(|name| duration(&values["gateway"][name]));
+    in_order("deploy/kubernetes/stack.yml", gateway, duration(&values["queueWorker"]["ackWait"]));
+    assert_eq!(yaml("deploy/kubernetes/secret.yaml")["metadata"]["name"], faasflow_runtime::config::HMAC_SECRET);
+}
+
+#[test]
+fn timeouts_on_faasd_are_in_order() {
+    let settings = yaml("deploy/faasd/docker-compose.settings.yaml");
+    let of = |service: &str, name: &str| {
+        let lines = settings["services"][service]["environment"].as_array().expect("a list");
+        let found = lines.iter().find_map(|line| line.as_str()?.strip_prefix(&format!("{name}=")));
+        duration(&found.unwrap_or_else(|| panic!("{service} has no {name}")).into())
+    };
+    let gateway = ["upstream_timeout", "read_timeout", "write_timeout"].map(|name| of("gateway", name));
+    in_order("deploy/faasd/stack.yml", gateway, of("queue-worker", "ack_wait"));
+}
+
+fn defaults() -> HashMap<&'static str, String> {
+    Config::settings(|_| None).into_iter().map(|setting| (setting.name, setting.value)).collect()
+}
+
+/// The watchdog's own are shorter, and it would cut off what the flow still does.
+#[test]
+fn the_image_gives_the_watchdog_the_flows_timeouts() {
+    let dockerfile = text("template/faasflow/Dockerfile");
+    for name in ["read_timeout", "write_timeout"] {
+        let set = format!("{name}=\"{}\"", defaults()[name]);
+        assert!(dockerfile.contains(&set), "{set}");
+    }
+    let own = |name: &str| {
+        let set = dockerfile.split(&format!(" {name}=\"")).nth(1).expect(name);
+        set.split('"').next().expect("a value").to_owned()
+    };
+    let upstream = format!("http://{}:{}", own("host"), own("flow_port"));
+    assert_eq!(own("upstream_url"), upstream, "the watchdog asks where the flow listens");
+    let template = yaml("template/faasflow/template.yml");
+    assert_eq!(template["language"], "faasflow");
+    assert_eq!(template["fprocess"], own("fprocess").as_str());
+}
+
+#[test]
+fn the_flow_yml_of_the_template_shows_defaults() {
+    let file = text("template/faasflow/function/flow.yml");
+    assert_eq!(yaml("template/faasflow/function/flow.yml")["environment"]["gateway"], "gateway.openfaas:8080");
+    let defaults = defaults();
+    let mut shown = 0;
+    for line in file.lines() {
+        let Some((name, value)) = line.strip_prefix("  # ").and_then(|line| line.split_once(": ")) else { continue };
+        if name.contains(' ') || name == "workflow_name" {
+            continue;
+        }
+        assert_eq!(defaults.get(name).map(String::as_str), Some(value), "{name}");
+        shown += 1;
+    }
+    assert!(shown >= 14, "only {shown} settings were found");
+}
