@@ -43,8 +43,8 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>, programs: &Programs) 
     suite.check("faas-cli: template pull of this checkout, and new", new(user.clone())).await;
     if stand.real {
         // Nothing of it concerns the gateway, so once is enough.
-        suite.check("the handler's own test passes", handler_test(user.clone())).await;
         suite.check("faasflow new gives the same project", same_project(user.clone())).await;
+        suite.check("the image's steps, with the handler's own test", handler_test(user.clone())).await;
     }
     suite.check("faas-cli: build --shrinkwrap, and what its Dockerfile runs", build(user.clone())).await;
     suite.check("faas-cli: deploy, list, describe", deploy(user.clone(), stand.clone())).await;
@@ -160,9 +160,32 @@ async fn new(user: Arc<User>) -> Result<(), String> {
     )
 }
 
+/// Runs a step of the template as its Dockerfile does, in the context that faas-cli has made.
+async fn step(user: &User, step: &str, tests: bool) -> Result<String, String> {
+    let context = user.home.join("build/my-flow");
+    let dockerfile = std::fs::read_to_string(context.join("Dockerfile")).map_err(|error| error.to_string())?;
+    expect(dockerfile.contains(&format!("build.sh {step}")), || format!("the Dockerfile has no step `{step}`"))?;
+    let tests = format!("TESTS={}", u8::from(tests));
+    cargo_like("env", &[&tests, "sh", "build.sh", step], &context, "e2e-template").await
+}
+
+async fn shrinkwrap(user: &User) -> Result<(), String> {
+    user.faas_cli(&format!("build --shrinkwrap -f {}", user.stack()?.display())).await.map(drop)
+}
+
 async fn handler_test(user: Arc<User>) -> Result<(), String> {
-    let said = cargo_like("cargo", &["test", "--quiet"], &user.project(), "e2e-handler").await?;
+    prepare(&user).await?;
+    shrinkwrap(&user).await?;
+    step(&user, "dependencies", true).await?;
+    let said = step(&user, "flow", true).await?;
     expect(said.contains("test result: ok. 1 passed"), || format!("no test ran: {said}"))
+}
+
+/// What a machine needs besides Rust, and the image has.
+async fn prepare(user: &User) -> Result<(), String> {
+    tools::debian("musl-tools", "musl-gcc").await?;
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    cargo_like("rustup", &["target", "add", &target], &user.home, "e2e-template").await.map(drop)
 }
 
 async fn same_project(user: Arc<User>) -> Result<(), String> {
@@ -208,19 +231,12 @@ fn files(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, String> {
 }
 
 async fn build(user: Arc<User>) -> Result<(), String> {
-    tools::debian("musl-tools", "musl-gcc").await?;
-    let architecture = std::env::consts::ARCH;
-    let target = format!("{architecture}-unknown-linux-musl");
-    cargo_like("rustup", &["target", "add", &target], &user.home, "e2e-template").await?;
+    prepare(&user).await?;
     user.write("my-flow/src/lib.rs", LIB)?;
-    let stack = user.stack()?;
-    user.faas_cli(&format!("build --shrinkwrap -f {}", stack.display())).await?;
+    shrinkwrap(&user).await?;
+    step(&user, "dependencies", false).await?;
+    step(&user, "flow", false).await?;
     let context = user.home.join("build/my-flow");
-    let dockerfile = std::fs::read_to_string(context.join("Dockerfile")).map_err(|error| error.to_string())?;
-    for step in ["dependencies", "flow"] {
-        expect(dockerfile.contains(&format!("build.sh {step}")), || format!("the Dockerfile has no step `{step}`"))?;
-        cargo_like("sh", &["build.sh", step], &context, "e2e-template").await?;
-    }
     let program = context.join("flow");
     let size = std::fs::metadata(&program).map_err(|error| format!("{}: {error}", program.display()))?.len();
     println!("          (the flow's program: {:.1} MB, static)", size as f64 / 1e6);
