@@ -165,7 +165,9 @@ fn ask_health(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, HEALTH)?;
     stream.set_read_timeout(Some(HEALTH))?;
     stream.set_write_timeout(Some(HEALTH))?;
-    write!(stream, "GET /_/health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    // In one piece: whoever answers to the first of several may be gone before the others.
+    let request = format!("GET /_/health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut head = [0; 64];
     let mut length = 0;
     while length < head.len() && !head[..length].contains(&b'\n') {

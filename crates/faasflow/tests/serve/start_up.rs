@@ -69,10 +69,11 @@ fn health_says_what_is_wrong_and_exits_1() {
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port().to_string();
     let answering = std::thread::spawn(move || {
-        use std::io::{Read as _, Write as _};
+        use std::io::{BufRead as _, BufReader, Write as _};
         let (mut stream, _) = other.accept().unwrap();
-        let read = stream.read(&mut [0; 1024]).unwrap();
-        assert!(read > 0);
+        let mut request = BufReader::new(&stream).lines().map_while(Result::ok);
+        assert_eq!(request.next().as_deref(), Some("GET /_/health HTTP/1.1"));
+        assert!(request.any(|line| line.is_empty()));
         stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").unwrap();
     });
     let said = refused(&Program::of("hello").with("port", &port).argument("health"));
