@@ -183,7 +183,7 @@ impl Builder {
         }
         // Watched from before the first build, so that no change falls between.
         let sources = if watch { Sources::watch(projects.clone()).map(Some) } else { Ok(None) };
-        self.build(&projects).await;
+        self.build(&projects, &projects).await;
         match sources {
             Ok(None) => {}
             Ok(Some(mut sources)) => loop {
@@ -191,15 +191,15 @@ impl Builder {
                 for function in &changed {
                     let _ = self.events.send(Event::Changed { function: function.clone() });
                 }
-                let projects: Vec<_> = projects.iter().filter(|(name, _)| changed.contains(name)).cloned().collect();
-                self.build(&projects).await;
+                let wanted: Vec<_> = projects.iter().filter(|(name, _)| changed.contains(name)).cloned().collect();
+                self.build(&wanted, &projects).await;
             },
             Err(error) => tracing::warn!(%error, "changes of sources are not noticed: they cannot be watched"),
         }
     }
 
-    async fn build(&self, projects: &[(String, PathBuf)]) {
-        let built = build::build(projects, self.release, &self.events).await;
+    async fn build(&self, projects: &[(String, PathBuf)], all: &[(String, PathBuf)]) {
+        let built = build::build(projects, all, self.release, &self.events).await;
         if !built.faults.is_empty() {
             let said: Vec<String> = built.faults.iter().map(ToString::to_string).collect();
             let _ = self.events.send(Event::BuildFailed { output: said.join("\n") });

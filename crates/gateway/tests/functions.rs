@@ -102,7 +102,10 @@ fn main() {
 "#;
 
 fn project(folder: &Path, source: &str) {
-    let project = folder.join("server");
+    project_in(&folder.join("server"), source);
+}
+
+fn project_in(project: &Path, source: &str) {
     std::fs::create_dir_all(project.join("src")).unwrap();
     let manifest = "[package]\nname = \"server\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n";
     std::fs::write(project.join("Cargo.toml"), manifest).unwrap();
@@ -147,6 +150,23 @@ async fn a_project_is_built_started_restarted_and_stopped() {
     assert!(is_running(&second) && !is_running(&first));
     fixture.gateway.stop().await;
     assert!(!is_running(&second), "nothing outlives the gateway");
+}
+
+/// New flows are all of one name, and cargo may be told to build everything in one folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_of_one_name_are_kept_apart_in_a_shared_target_folder() {
+    let folder = folder("one:\n  handler: ./one\ntwo:\n  handler: ./two\n");
+    for name in ["one", "two"] {
+        project_in(&folder.path().join(name), &SERVER.replace("VERSION", name));
+    }
+    std::fs::create_dir(folder.path().join(".cargo")).unwrap();
+    std::fs::write(folder.path().join(".cargo/config.toml"), "[build]\ntarget-dir = \"shared\"\n").unwrap();
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    fixture.gateway.ready().await.unwrap();
+    for name in ["one", "two"] {
+        assert_eq!(fixture.post(&format!("/function/{name}"), "x").await.text(), name);
+    }
+    fixture.gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

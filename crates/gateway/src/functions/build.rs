@@ -1,6 +1,6 @@
 //! Builds cargo projects, those of one workspace together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Instant;
@@ -19,6 +19,7 @@ pub(crate) type Programs = HashMap<PathBuf, PathBuf>;
 struct Metadata {
     packages: Vec<Package>,
     workspace_root: PathBuf,
+    target_directory: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -49,7 +50,11 @@ struct Message {
 
 /// One project to build, as cargo knows it.
 struct Project {
+    function: String,
     folder: PathBuf,
+    root: PathBuf,
+    /// Where cargo puts what it builds, unless it is told otherwise.
+    target: PathBuf,
     package: Package,
     binary: String,
 }
@@ -63,21 +68,34 @@ pub(crate) struct Built {
 }
 
 /// Builds the projects in these folders, given with the names of their functions. One that cannot be built does
-/// not keep the others from it.
-pub(crate) async fn build(projects: &[(String, PathBuf)], release: bool, events: &Events) -> Built {
+/// not keep the others from it. `all` are those that are ever built here.
+pub(crate) async fn build(
+    projects: &[(String, PathBuf)],
+    all: &[(String, PathBuf)],
+    release: bool,
+    events: &Events,
+) -> Built {
     let mut built = Built::default();
-    let mut workspaces: BTreeMap<PathBuf, Vec<Project>> = BTreeMap::new();
-    for (function, folder) in projects {
+    let mut located = Vec::new();
+    for (function, folder) in all {
         match locate(function, folder).await {
-            Ok((root, project)) => workspaces.entry(root).or_default().push(project),
-            Err(fault) => built.faults.push(fault),
+            Ok(project) => located.push(project),
+            Err(fault) if projects.iter().any(|(wanted, _)| wanted == function) => built.faults.push(fault),
+            Err(_) => {}
         }
+    }
+    let apart = clashing(&located);
+    let mut workspaces: BTreeMap<PathBuf, Vec<Project>> = BTreeMap::new();
+    for project in located.into_iter().filter(|project| projects.iter().any(|(wanted, _)| *wanted == project.function)) {
+        workspaces.entry(project.root.clone()).or_default().push(project);
     }
     let functions = projects.iter().map(|(function, _)| function.clone()).collect();
     let _ = events.send(Event::BuildStarted { functions });
     let begun = Instant::now();
     for (root, projects) in workspaces {
-        if let Err(fault) = build_workspace(&root, &projects, release, events, &mut built.programs).await {
+        let target = apart.contains(&root).then(|| root.join("target"));
+        let made = build_workspace(&root, &projects, target.as_deref(), release, events, &mut built.programs);
+        if let Err(fault) = made.await {
             built.faults.push(fault);
         }
     }
@@ -87,7 +105,17 @@ pub(crate) async fn build(projects: &[(String, PathBuf)], release: bool, events:
     built
 }
 
-async fn locate(function: &str, folder: &Path) -> Result<(PathBuf, Project), GatewayError> {
+/// The workspaces whose programs would overwrite each other: `CARGO_TARGET_DIR` and cargo's own settings can give
+/// several workspaces one target folder, and the programs of all new flows have the same name.
+fn clashing(projects: &[Project]) -> HashSet<PathBuf> {
+    let mut places: HashMap<(&Path, &str), HashSet<&Path>> = HashMap::new();
+    for project in projects {
+        places.entry((&project.target, &project.binary)).or_default().insert(&project.root);
+    }
+    places.into_values().filter(|roots| roots.len() > 1).flatten().map(Path::to_owned).collect()
+}
+
+async fn locate(function: &str, folder: &Path) -> Result<Project, GatewayError> {
     let fault = |output: String| GatewayError::Build { what: format!("`{function}`"), output };
     let output = Command::new("cargo")
         .args(["metadata", "--no-deps", "--format-version", "1"])
@@ -107,7 +135,14 @@ async fn locate(function: &str, folder: &Path) -> Result<(PathBuf, Project), Gat
     let package = metadata.packages.into_iter().find(|package| canonical(&package.manifest_path) == manifest);
     let package = package.ok_or_else(|| fault(format!("{} is no package", folder.display())))?;
     let binary = binary(&package).map_err(fault)?;
-    Ok((metadata.workspace_root, Project { folder: folder.to_owned(), package, binary }))
+    Ok(Project {
+        function: function.to_owned(),
+        folder: folder.to_owned(),
+        root: metadata.workspace_root,
+        target: metadata.target_directory,
+        package,
+        binary,
+    })
 }
 
 fn binary(package: &Package) -> Result<String, String> {
@@ -126,11 +161,12 @@ fn binary(package: &Package) -> Result<String, String> {
 async fn build_workspace(
     root: &Path,
     projects: &[Project],
+    target: Option<&Path>,
     release: bool,
     events: &Events,
     programs: &mut Programs,
 ) -> Result<(), GatewayError> {
-    let what = projects.iter().map(|project| format!("`{}`", project.package.name)).collect::<Vec<_>>().join(", ");
+    let what = projects.iter().map(|project| format!("`{}`", project.function)).collect::<Vec<_>>().join(", ");
     let fault = |output: String| GatewayError::Build { what: what.clone(), output };
     let mut command = Command::new("cargo");
     command
@@ -142,6 +178,9 @@ async fn build_workspace(
         .kill_on_drop(true);
     if release {
         command.arg("--release");
+    }
+    if let Some(target) = target {
+        command.arg("--target-dir").arg(target);
     }
     for project in projects {
         command.args(["--package", &project.package.name]);
