@@ -9,6 +9,8 @@ mod tools;
 
 use std::process::ExitCode;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::suite::Suite;
 
 fn main() -> ExitCode {
@@ -32,7 +34,24 @@ fn run<F: Future<Output = Result<(), String>>>(name: &'static str, suite: impl F
         }
     };
     let book = Suite::new(name);
-    let ran = runtime.block_on(suite(book.clone()));
+    let ran = runtime.block_on(async {
+        let suite = suite(book.clone());
+        // Servers are killed when they are dropped, which a signal must not prevent.
+        tokio::select! {
+            ran = suite => ran,
+            () = stopped() => Err("it was told to stop".to_owned()),
+        }
+    });
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     book.close(ran)
+}
+
+/// SIGTERM or SIGINT.
+async fn stopped() {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
 }

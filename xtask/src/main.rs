@@ -62,7 +62,14 @@ fn root() -> PathBuf {
 /// Builds the suites, whose servers and flows are programs beside each other, and runs one.
 fn e2e(suite: &str) -> Result<(), String> {
     let root = root();
-    command::run(Command::new("cargo").current_dir(&root).args(["build", "--quiet", "--package", "faasflow-e2e", "--package", "faasflow-cli"]))?;
+    command::run(Command::new("cargo").current_dir(&root).args([
+        "build",
+        "--quiet",
+        "--package",
+        "faasflow-e2e",
+        "--package",
+        "faasflow-cli",
+    ]))?;
     let program = command::target_folder(&root)?.join("debug/faasflow-e2e");
     command::run(Command::new(program).current_dir(&root).arg(suite))
 }

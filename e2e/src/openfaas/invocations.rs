@@ -28,6 +28,9 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check("with a state manager it passes", stored(stand.clone())).await;
     suite.check("forged and unsigned envelopes are refused, and logged", forged(stand.clone())).await;
     suite.check("a call that fails is no delivery to repeat", failure(stand.clone())).await;
+    suite.check("the table: a body over the queue's limit", over_the_limit(stand.clone())).await;
+    suite.check("the table: a call id that comes twice", duplicate(stand.clone())).await;
+    suite.check("the table: a queued call that is answered with 503", unavailable(stand.clone())).await;
     suite.check("an unknown function is said to be unknown", unknown(stand.clone())).await;
 }
 
@@ -56,7 +59,8 @@ async fn relayed(stand: &Stand, body: &str) -> Result<Seen, String> {
 
 async fn three_phases(stand: Arc<Stand>) -> Result<(), String> {
     stand.recorder.clear();
-    let answer = stand.invoke("function", "relay", &[("content-type", "text/x-e2e")], "three phases").await?.expect(202)?;
+    let answer =
+        stand.invoke("function", "relay", &[("content-type", "text/x-e2e")], "three phases").await?.expect(202)?;
     expect(answer.body.is_empty(), || format!("the answer has a body: {}", answer.text()))?;
     expect(answer.header("x-faasflow-request-id").is_some(), || "it names no request".to_owned())?;
     let last = relayed(&stand, "three phases").await?;
@@ -101,7 +105,8 @@ async fn chunked(stand: Arc<Stand>) -> Result<(), String> {
         let sent = if whole {
             Body::from(body.clone())
         } else {
-            let chunks: Vec<_> = body.chunks(7001).map(|chunk| Ok::<_, std::io::Error>(Bytes::copy_from_slice(chunk))).collect();
+            let chunks: Vec<_> =
+                body.chunks(7001).map(|chunk| Ok::<_, std::io::Error>(Bytes::copy_from_slice(chunk))).collect();
             Body::from_stream(stream::iter(chunks))
         };
         let answer = stand.invoke("function", "direct", &[], sent).await?.expect(200)?;
@@ -124,8 +129,12 @@ async fn start_time(stand: Arc<Stand>) -> Result<(), String> {
     let seen = stand.recorder.until("callee", 1, PATIENCE).await?.remove(0);
     let times = seen.headers.get_all("x-start-time").iter().count();
     let documented = if stand.real { 2 } else { 1 };
-    expect(times == documented, || format!("X-Start-Time came {times} times; docs/reference/openfaas.md says {documented}"))?;
-    expect(seen.path == "/some/path" && seen.query == "q=1", || format!("it was sent to {}?{}", seen.path, seen.query))?;
+    expect(times == documented, || {
+        format!("X-Start-Time came {times} times; docs/reference/openfaas.md says {documented}")
+    })?;
+    expect(seen.path == "/some/path" && seen.query == "q=1", || {
+        format!("it was sent to {}?{}", seen.path, seen.query)
+    })?;
     expect(seen.header("x-user") == Some("ada"), || "the caller's header got lost".to_owned())
 }
 
@@ -149,7 +158,9 @@ async fn callback_url(stand: Arc<Stand>) -> Result<(), String> {
     let first = &heard[0];
     expect(heard.len() == 1, || format!("it was called {} times", heard.len()))?;
     expect(first.body.is_empty(), || format!("it got {:?}", first.body))?;
-    expect(first.header("x-function-status") == Some("202"), || format!("status {:?}", first.header("x-function-status")))
+    expect(first.header("x-function-status") == Some("202"), || {
+        format!("status {:?}", first.header("x-function-status"))
+    })
 }
 
 async fn report(stand: Arc<Stand>) -> Result<(), String> {
@@ -244,6 +255,54 @@ async fn failure(stand: Arc<Stand>) -> Result<(), String> {
     expect(stand.recorder.seen("three").is_empty(), || "the flow went on".to_owned())?;
     let calls = stand.recorder.seen("two").len();
     expect(calls == 1, || format!("`two` was called {calls} times"))
+}
+
+async fn over_the_limit(stand: Arc<Stand>) -> Result<(), String> {
+    stand.invoke("async-function", "callee", &[], vec![b'x'; 256_001]).await?.expect(if stand.real {
+        500
+    } else {
+        413
+    })?;
+    stand.invoke("async-function", "callee", &[], vec![b'x'; 256_000]).await?.expect(202).map(drop)
+}
+
+/// Asks for one more call after those that are looked at: the queue of OpenFaaS delivers in order.
+async fn drained(stand: &Stand) -> Result<(), String> {
+    stand.invoke("async-function", "one", &[], "drained").await?.expect(202)?;
+    stand.recorder.until_sent("one", "drained", 1, PATIENCE).await.map(drop)
+}
+
+async fn duplicate(stand: Arc<Stand>) -> Result<(), String> {
+    stand.recorder.clear();
+    let id = format!("twice-{}", stand.real);
+    for _ in 0..2 {
+        stand.invoke("async-function", "callee", &[("x-call-id", &id)], "twice").await?.expect(202)?;
+    }
+    let documented = if stand.real { 2 } else { 1 };
+    stand.recorder.until_sent("callee", "twice", documented, PATIENCE).await?;
+    drained(&stand).await?;
+    let calls = stand.recorder.seen("callee").iter().filter(|seen| seen.body == "twice").count();
+    expect(calls == documented, || {
+        format!("it was delivered {calls} times; docs/reference/openfaas.md says {documented}")
+    })
+}
+
+async fn unavailable(stand: Arc<Stand>) -> Result<(), String> {
+    stand.recorder.clear();
+    stand.recorder.answer("callee", http::StatusCode::SERVICE_UNAVAILABLE);
+    let asked = async {
+        stand.invoke("async-function", "callee", &[], "busy").await?.expect(202)?;
+        stand.recorder.until_sent("callee", "busy", if stand.real { 1 } else { 2 }, PATIENCE).await
+    };
+    let asked = asked.await;
+    stand.recorder.answer("callee", http::StatusCode::OK);
+    asked?;
+    if stand.real {
+        drained(&stand).await?;
+        let calls = stand.recorder.seen("callee").iter().filter(|seen| seen.body == "busy").count();
+        expect(calls == 1, || format!("it was delivered {calls} times; docs/reference/openfaas.md says once"))?;
+    }
+    Ok(())
 }
 
 async fn unknown(stand: Arc<Stand>) -> Result<(), String> {

@@ -89,7 +89,8 @@ impl Recorder {
         let enough = |all: &Vec<Seen>| all.iter().filter(meant).count() >= times;
         let waited = tokio::time::timeout(patience, watching.wait_for(enough)).await.map(drop);
         let seen: Vec<Seen> = self.seen(function).into_iter().filter(|seen| seen.body == body).collect();
-        waited.map_err(|_| format!("`{function}` was sent `{body}` {} times in {patience:?}, not {times}", seen.len()))?;
+        waited
+            .map_err(|_| format!("`{function}` was sent `{body}` {} times in {patience:?}, not {times}", seen.len()))?;
         Ok(seen)
     }
 

@@ -105,7 +105,11 @@ impl Answer {
 
 impl Stand {
     pub(super) fn title(real: bool) -> &'static str {
-        if real { "OpenFaaS: gateway, NATS Streaming, queue-worker; functions by faasflow up" } else { "faasflow up alone" }
+        if real {
+            "OpenFaaS: gateway, NATS Streaming, queue-worker; functions by faasflow up"
+        } else {
+            "faasflow up alone"
+        }
     }
 
     pub(super) async fn start(programs: &Programs, real: bool) -> Result<Stand, String> {
@@ -140,7 +144,8 @@ impl Stand {
             log: folder.path().join("faasflow-up.log"),
         })
         .await?;
-        let openfaas = if real { Some(Mutex::new(openfaas(programs, folder.path(), &provider_url).await?)) } else { None };
+        let openfaas =
+            if real { Some(Mutex::new(openfaas(programs, folder.path(), &provider_url).await?)) } else { None };
         let stand = Stand {
             real,
             url,
@@ -166,7 +171,8 @@ impl Stand {
                     let list: serde_json::Value = serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
                     let list = list.as_array().cloned().unwrap_or_default();
                     // OpenFaaS's gateway leaves a zero out.
-                    let missing = list.iter().filter(|function| function["availableReplicas"].as_u64().unwrap_or(0) == 0);
+                    let missing =
+                        list.iter().filter(|function| function["availableReplicas"].as_u64().unwrap_or(0) == 0);
                     let missing: Vec<&str> = missing.filter_map(|function| function["name"].as_str()).collect();
                     if missing.is_empty() && !list.is_empty() {
                         return Ok(());
@@ -284,7 +290,9 @@ impl Stand {
 async fn openfaas(programs: &Programs, folder: &Path, provider: &str) -> Result<Real, String> {
     for port in [GATEWAY_PORT, 8082] {
         if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-            return Err(format!("port {port} is taken, and OpenFaaS's gateway takes no other: stop what listens there"));
+            return Err(format!(
+                "port {port} is taken, and OpenFaaS's gateway takes no other: stop what listens there"
+            ));
         }
     }
     let prometheus_port = free_port()?;

@@ -86,7 +86,8 @@ pub(crate) async fn build(
     }
     let apart = clashing(&located);
     let mut workspaces: BTreeMap<PathBuf, Vec<Project>> = BTreeMap::new();
-    for project in located.into_iter().filter(|project| projects.iter().any(|(wanted, _)| *wanted == project.function)) {
+    for project in located.into_iter().filter(|project| projects.iter().any(|(wanted, _)| *wanted == project.function))
+    {
         workspaces.entry(project.root.clone()).or_default().push(project);
     }
     let functions = projects.iter().map(|(function, _)| function.clone()).collect();

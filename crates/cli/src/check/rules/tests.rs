@@ -155,7 +155,8 @@ fn functions() {
     let forbidden = GatewayFacts { functions: Answered::Forbidden(StatusCode::UNAUTHORIZED), ..gateway() };
     let findings = about("functions", &flow(), &forbidden);
     assert_eq!(findings.len(), 1, "{findings:?}");
-    let says = ["401 Unauthorized to GET /system/functions", "whether `resize`, `store` can be called", "USER:PASSWORD"];
+    let says =
+        ["401 Unauthorized to GET /system/functions", "whether `resize`, `store` can be called", "USER:PASSWORD"];
     found(&findings, Severity::Warning, &says);
     let odd = GatewayFacts { functions: Answered::Unclear("GET /x answered 500".to_owned()), ..gateway() };
     found(&about("functions", &flow(), &odd), Severity::Warning, &["GET /x answered 500", "--gateway"]);
@@ -318,7 +319,11 @@ fn the_queue() {
     let says = ["no route /async-function/flow", "2 phases", "async=true"];
     found(&about("queue", &queue(Answered::Known(false)), &gateway()), Severity::Error, &says);
     let forbidden = queue(Answered::Forbidden(StatusCode::UNAUTHORIZED));
-    found(&about("queue", &forbidden, &gateway()), Severity::Warning, &["401", "/async-function/flow", "USER:PASSWORD"]);
+    found(
+        &about("queue", &forbidden, &gateway()),
+        Severity::Warning,
+        &["401", "/async-function/flow", "USER:PASSWORD"],
+    );
     let odd = queue(Answered::Unclear("GET /x answered 502".to_owned()));
     found(&about("queue", &odd, &gateway()), Severity::Warning, &["502", "is not known"]);
     found(&about("queue", &one_phase(), &gateway()), Severity::Ok, &["one phase"]);
