@@ -38,12 +38,20 @@ impl Suite {
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
+        self.check_within(PATIENCE, name, check).await;
+    }
+
+    /// Runs a check that builds, or does something else that takes its time.
+    pub(crate) async fn check_within<F>(&self, patience: Duration, name: &str, check: F)
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
         let begun = Instant::now();
         let running = AbortOnDropHandle::new(tokio::spawn(check));
-        let result = match tokio::time::timeout(PATIENCE, running).await {
+        let result = match tokio::time::timeout(patience, running).await {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => Err(panic.to_string()),
-            Err(_) => Err(format!("it took longer than {PATIENCE:?}")),
+            Err(_) => Err(format!("it took longer than {patience:?}")),
         };
         self.note(name, result, begun.elapsed());
     }

@@ -20,6 +20,7 @@ mod invoke;
 mod new;
 mod progress;
 mod queue;
+mod screen;
 mod up;
 
 use std::process::ExitCode;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter(&arguments.command)))
-        .with_writer(std::io::stderr)
+        .with_writer(screen::LogLine::default)
         .without_time()
         .with_target(false)
         .init();

@@ -1,6 +1,6 @@
 //! Shows what a gateway is doing: a line that moves on a terminal, plain lines elsewhere.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use faasflow_core::duration;
@@ -79,11 +79,13 @@ impl Progress {
         }
     }
 
-    fn line(&self, text: &str) {
+    /// Whoever read it may be gone; what is done goes on.
+    pub(crate) fn line(&self, text: &str) {
+        let write = || drop(writeln!(std::io::stderr(), "{text}"));
         if self.terminal {
-            self.bar.suspend(|| eprintln!("{text}"));
+            self.bar.suspend(write);
         } else {
-            eprintln!("{text}");
+            write();
         }
     }
 }

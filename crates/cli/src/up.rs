@@ -9,7 +9,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::args::Up;
 use crate::error::Failure;
-use crate::progress::Progress;
+use crate::screen::Screen;
 
 pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     let stack = if up.no_stack { no_stack(&up.stack)? } else { Stack::read(&up.stack)? };
@@ -34,18 +34,21 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     let stopped = StopSignal::new()?;
     let (events, mut happened) = unbounded_channel();
     let gateway = options.start(events).await?;
-    eprintln!("The gateway is at {}", gateway.url());
+    let (screen, written) = Screen::start()?;
+    screen.line(format!("The gateway is at {}", gateway.url()));
     if up.basic_auth {
-        say_how_to_log_in(&gateway, &secrets);
+        say_how_to_log_in(&screen, &gateway, &secrets);
     } else if !up.host.is_loopback() {
-        eprintln!(
-            "Whoever reaches it can have it run programs, by deploying them: `--basic-auth` asks for a password."
+        screen.line(
+            "Whoever reaches it can have it run programs, by deploying them: `--basic-auth` asks for a password.",
         );
     }
-    let showing = tokio::spawn(async move {
-        let mut progress = Progress::new(true);
-        while let Some(event) = happened.recv().await {
-            progress.show(&event);
+    let showing = tokio::spawn({
+        let screen = screen.clone();
+        async move {
+            while let Some(event) = happened.recv().await {
+                screen.event(event);
+            }
         }
     });
     let mut stopped = stopped;
@@ -53,16 +56,17 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
         () = stopped.wait() => {}
         ready = gateway.ready() => {
             match ready {
-                Ok(()) => greet(&gateway),
+                Ok(()) => greet(&screen, &gateway),
                 // Sources may be mended while it runs.
-                Err(error) => eprintln!("{error}"),
+                Err(error) => screen.line(error.to_string()),
             }
             stopped.wait().await;
         }
     }
-    eprintln!("Stopping: finishing what is in flight");
+    screen.line("Stopping: finishing what is in flight");
     gateway.stop().await;
     showing.abort();
+    written.wait(&screen).await;
     Ok(())
 }
 
@@ -77,29 +81,29 @@ fn no_stack(folder: &Path) -> Result<Stack, Failure> {
     )))
 }
 
-fn say_how_to_log_in(gateway: &RunningGateway, secrets: &Path) {
+fn say_how_to_log_in(screen: &Screen, gateway: &RunningGateway, secrets: &Path) {
     let (user, password) = (secrets.join("basic-auth-user"), secrets.join("basic-auth-password"));
-    eprintln!("It asks for user and password, which are in {} and {}:", user.display(), password.display());
-    eprintln!(
+    screen.line(format!("It asks for user and password, which are in {} and {}:", user.display(), password.display()));
+    screen.line(format!(
         "  faas-cli login --gateway {} --username \"$(cat '{}')\" --password-stdin < '{}'",
         gateway.url(),
         user.display(),
         password.display()
-    );
+    ));
 }
 
-fn greet(gateway: &RunningGateway) {
+fn greet(screen: &Screen, gateway: &RunningGateway) {
     let names = gateway.function_names();
     if names.is_empty() {
-        eprintln!("All functions are ready: there is none yet. Deploy some:");
-        eprintln!("  faas-cli deploy --gateway {}", gateway.url());
+        screen.line("All functions are ready: there is none yet. Deploy some:");
+        screen.line(format!("  faas-cli deploy --gateway {}", gateway.url()));
         return;
     }
-    eprintln!("All functions are ready. Try one of:");
+    screen.line("All functions are ready. Try one of:");
     for name in names {
         let option =
             if gateway.address().port() == 8080 { String::new() } else { format!(" --gateway {}", gateway.url()) };
-        eprintln!("  faasflow invoke{option} {name}");
+        screen.line(format!("  faasflow invoke{option} {name}"));
     }
 }
 

@@ -28,6 +28,8 @@ async fn greet(context: Context, name: String) -> String {
 }
 "#;
 
+/// How long a build of the whole library may take, with optimisations, on a slow machine.
+const BUILD: Duration = Duration::from_secs(1200);
 /// The most that the image may hold.
 const IMAGE: u64 = 20_000_000;
 /// What of it the watchdog takes, by the binary of its version 0.8.
@@ -45,9 +47,9 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>, programs: &Programs) 
     if stand.real {
         // Nothing of it concerns the gateway, so once is enough.
         suite.check("faasflow new gives the same project", same_project(user.clone())).await;
-        suite.check("the image's steps, with the handler's own test", handler_test(user.clone())).await;
+        suite.check_within(BUILD, "the image's steps, with the handler's own test", handler_test(user.clone())).await;
     }
-    suite.check("faas-cli: build --shrinkwrap, and what its Dockerfile runs", build(user.clone())).await;
+    suite.check_within(BUILD, "faas-cli: build --shrinkwrap, and what its Dockerfile runs", build(user.clone())).await;
     suite.check("faas-cli: deploy, list, describe", deploy(user.clone(), stand.clone())).await;
     suite.check("faas-cli: invoke, --query, --async", invoke(user.clone(), stand.clone())).await;
     suite
