@@ -71,6 +71,9 @@ impl Deployments {
     pub(crate) fn deploy(&self, deployment: Deployment, replace: bool) -> Result<(), Refused> {
         let invalid = |why| Refused(StatusCode::BAD_REQUEST, why);
         let spec = deployment.spec(&self.folder).map_err(invalid)?;
+        if let Some(program) = absent_program(&spec) {
+            return Err(Refused(StatusCode::BAD_REQUEST, not_here(program, &deployment.image)));
+        }
         let name = spec.name.clone();
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.deployed(&name)?;
@@ -132,6 +135,30 @@ impl Deployments {
             self.tasks.spawn(supervise(function, ordered, stop, events));
         }
     }
+}
+
+/// The program that a function would start, if it is not on this machine. What is there when it is deployed may be gone
+/// later, which is told when it is called.
+fn absent_program(spec: &FunctionSpec) -> Option<&str> {
+    let (Kind::Command(words) | Kind::Program(words)) = &spec.kind else { return None };
+    let program = words.first()?;
+    let is_there = if program.contains('/') {
+        spec.folder.join(program).is_file()
+    } else {
+        let path = spec.environment.get("PATH").cloned().or_else(|| crate::environment::variable("PATH"));
+        std::env::split_paths(&path.unwrap_or_default()).any(|folder| folder.join(program).is_file())
+    };
+    (!is_there).then_some(program)
+}
+
+fn not_here(program: &str, image: &str) -> String {
+    let image = if image.is_empty() { "an image".to_owned() } else { format!("the image `{image}`") };
+    format!(
+        "`{program}` is not on this machine. This gateway starts processes, not containers, and what is in {image} is of no \
+         use to it: start `faasflow up` with the stack file, which builds flows and other cargo projects, or deploy a program \
+         that is here, by its whole path in `--fprocess` (from a stack file with `--read-template=false` besides), and with \
+         `--env mode=http` if it serves HTTP"
+    )
 }
 
 fn absent(name: &str) -> Refused {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::environment;
+use crate::functions::deployment::check_namespace;
 
 /// The annotation that names the address of a function that is already there.
 pub const URL_ANNOTATION: &str = "faasflow.url";
@@ -30,7 +31,7 @@ pub struct FunctionSpec {
     pub lang: Option<String>,
     /// How it runs.
     pub kind: Kind,
-    /// Its environment: that of the environment files, then its own over it.
+    /// Its environment: its own, then that of the environment files over it.
     pub environment: BTreeMap<String, String>,
     /// Where each variable came from: the name of an environment file, or of the stack file.
     pub origins: BTreeMap<String, String>,
@@ -84,6 +85,7 @@ struct File {
 struct FileFunction {
     lang: Option<String>,
     handler: Option<String>,
+    namespace: Option<String>,
     image: Option<String>,
     fprocess: Option<String>,
     #[serde(default)]
@@ -138,7 +140,7 @@ impl Stack {
         let path = locate(path)?;
         let fault = |what: String| StackError { path: path.clone(), what };
         let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
-        let file: File = yaml(&path)?;
+        let file: File = yaml(&path, true)?;
         let mut functions = BTreeMap::new();
         for (name, function) in file.functions.unwrap_or_default() {
             let spec = resolve(&name, function, &folder, &path).map_err(|what| match what {
@@ -183,10 +185,12 @@ fn locate(path: &Path) -> Result<PathBuf, StackError> {
     })
 }
 
-fn yaml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StackError> {
+fn yaml<T: serde::de::DeserializeOwned>(path: &Path, substituted: bool) -> Result<T, StackError> {
     let fault = |what: String| StackError { path: path.to_owned(), what };
-    let text = std::fs::read_to_string(path).map_err(|error| fault(format!("it cannot be read: {error}")))?;
-    let text = substitute(&text, environment::variable).map_err(fault)?;
+    let mut text = std::fs::read_to_string(path).map_err(|error| fault(format!("it cannot be read: {error}")))?;
+    if substituted {
+        text = substitute(&text, environment::variable).map_err(fault)?;
+    }
     serde_saphyr::from_str(&text).map_err(|error| fault(format!("it is not as it should be: {error}")))
 }
 
@@ -207,12 +211,15 @@ fn resolve(name: &str, function: FileFunction, folder: &Path, path: &Path) -> Re
             environment.insert(key, value.text());
         }
     };
-    for file in function.environment_file.unwrap_or_default() {
-        let read: EnvironmentFile = yaml(&folder.join(&file)).map_err(Fault::Elsewhere)?;
-        set(read.environment.unwrap_or_default(), &file);
-    }
+    check_namespace(function.namespace.as_deref()).map_err(|why| Fault::Here(format!("`namespace`: {why}")))?;
+    // As faas-cli deploys it: a file goes before the stack file, a later one before an earlier one, and what is written
+    // there is taken as it is.
     let stack = path.file_name().unwrap_or_default().to_string_lossy();
     set(function.environment.unwrap_or_default(), &stack);
+    for file in function.environment_file.unwrap_or_default() {
+        let read: EnvironmentFile = yaml(&folder.join(&file), false).map_err(Fault::Elsewhere)?;
+        set(read.environment.unwrap_or_default(), &file);
+    }
     let annotations = texts(function.annotations);
     let process = function.fprocess.as_deref().map(|command| Process { name: "fprocess", command });
     let kind = match there_or_process(&annotations, process, &environment).map_err(Fault::Here)? {
@@ -341,7 +348,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("project")).unwrap();
         std::fs::write(folder.path().join("project/Cargo.toml"), "").unwrap();
-        std::fs::write(folder.path().join("flow.yml"), "environment:\n  gateway: g:1\n  write_debug: true\n").unwrap();
+        std::fs::write(
+            folder.path().join("flow.yml"),
+            "environment:\n  gateway: g:1\n  write_debug: true\n  literal: ${HOME}\n",
+        )
+        .unwrap();
         std::fs::write(folder.path().join("stack.yml"), text).unwrap();
         Stack::read(folder.path()).map_err(|error| error.what)
     }
@@ -357,11 +368,13 @@ mod tests {
         .unwrap();
         let flow = &stack.functions["flow"];
         assert!(flow.is_flow() && matches!(flow.kind, Kind::Cargo(_)));
-        assert_eq!(flow.environment["gateway"], "g:2");
+        assert_eq!(flow.environment["gateway"], "g:1", "a file goes before the stack file, as faas-cli has it");
         assert_eq!(flow.environment["write_debug"], "true");
         assert_eq!(flow.environment["port"], "8080");
         assert_eq!(flow.origins["write_debug"], "flow.yml");
-        assert_eq!(flow.origins["gateway"], "stack.yml");
+        assert_eq!(flow.origins["gateway"], "flow.yml");
+        assert_eq!(flow.origins["port"], "stack.yml");
+        assert_eq!(flow.environment["literal"], "${HOME}", "an environment file is taken as it is");
         let command = ["sh", "-c", "cat; true"].map(str::to_owned).to_vec();
         assert_eq!(stack.functions["cat"].kind, Kind::Command(command));
         let program = ["./server", "--fast"].map(str::to_owned).to_vec();
@@ -381,6 +394,7 @@ mod tests {
             ),
             ("functions: [1]\n", "it is not as it should be"),
             ("provider: {}\n", "it names no function"),
+            ("functions:\n  f:\n    fprocess: cat\n    namespace: dev\n", "there is no namespace `dev` here"),
             ("functions:\n  'a b':\n    fprocess: cat\n", "its name may have letters"),
         ] {
             let fault = stack(text).unwrap_err();

@@ -167,7 +167,10 @@ async fn receive(State(function): State<FlowFunction>, request: Request) -> Resp
     let (parts, body) = request.into_parts();
     let id = identify(&parts.headers);
     let config = &function.0.config;
-    let body = match read_body(body, config.max_body, config.read_timeout).await {
+    // From the head on, as whoever waits for the answer counts: watchdog, gateway, queue.
+    let deadline = Deadline::starting_now(config.write_timeout);
+    let patience = config.read_timeout.min(config.write_timeout);
+    let body = match read_body(body, config.max_body, patience).await {
         Ok(body) => body,
         Err(error) => {
             let status = match &error {
@@ -187,7 +190,7 @@ async fn receive(State(function): State<FlowFunction>, request: Request) -> Resp
     let inner = function.0.clone();
     let answering = function.0.tasks.spawn({
         let id = id.clone();
-        async move { inner.deliver(id, parts, body).await }
+        async move { inner.deliver(id, parts, body, deadline).await }
     });
     answering.await.unwrap_or_else(|_| {
         let reason = "the flow function itself failed; its log says more".to_owned();
@@ -196,8 +199,7 @@ async fn receive(State(function): State<FlowFunction>, request: Request) -> Resp
 }
 
 impl Inner {
-    async fn deliver(&self, id: RequestId, parts: request::Parts, body: Bytes) -> Response {
-        let deadline = Deadline::starting_now(self.config.write_timeout);
+    async fn deliver(&self, id: RequestId, parts: request::Parts, body: Bytes, deadline: Deadline) -> Response {
         let later = is_envelope(&parts.headers);
         let arrived = self.verify(&parts, &body, later).and_then(|()| {
             if later {

@@ -17,6 +17,13 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
             let gone = format!("the {name} stays away: the caller is told in time, and the flow does not go on");
             suite.check(&gone, stays_away(stand.clone(), away)).await;
         }
+        let later = "the broker is away while a later phase forwards: the request ends all the same";
+        suite.check(later, later_phase(stand.clone())).await;
+    } else {
+        suite.not_done(
+            "a broker or gateway that is away while a flow forwards",
+            "here they are one, and the flow ends with it",
+        );
     }
 }
 
@@ -134,13 +141,35 @@ async fn stays_away(stand: Arc<Stand>, away: Away) -> Result<(), String> {
     let restarted = away.start(&stand).await;
     let answer = answer?;
     restarted?;
-    expect(answer.status.is_server_error(), || format!("it was answered with {}", answer.status))?;
+    let told = (answer.status.as_u16(), answer.header("retry-after").is_some());
+    expect(told == (503, true), || format!("status, Retry-After: {told:?}: {}", answer.text()))?;
     let took = begun.elapsed();
     expect(took < WRITE_TIMEOUT + Duration::from_secs(5), || format!("the caller was told after {took:?}"))?;
     let text = answer.text();
-    expect(!text.is_empty(), || "the caller is not told why".to_owned())?;
+    let id = answer.header("x-faasflow-request-id").unwrap_or_default().to_owned();
+    expect(text.contains(&id), || format!("the caller is not told which request: {text}"))?;
     let went_on = stand.recorder.seen("two").iter().any(|seen| seen.body == away.body(false));
     expect(!went_on, || "the flow went on".to_owned())?;
     let logs = stand.logs("gated").await?;
-    expect(logs.contains("forward"), || format!("the log says nothing of it: {logs}"))
+    let said = logs.lines().any(|line| line.contains(&id) && line.contains("forward"));
+    expect(said, || format!("the log says nothing of {id}: {logs}"))
+}
+
+async fn later_phase(stand: Arc<Stand>) -> Result<(), String> {
+    let body = "a later phase";
+    stand.recorder.clear();
+    stand.recorder.hold("two");
+    let begun = async {
+        stand.invoke("function", "relay", &[], body).await?.expect(202)?;
+        stand.recorder.until_sent("two", body, 1, PATIENCE).await?;
+        stand.kill_broker().await
+    };
+    let begun = begun.await;
+    stand.recorder.release("two");
+    // It gives up forwarding before the broker is back.
+    tokio::time::sleep(WRITE_TIMEOUT).await;
+    let restarted = stand.start_broker().await;
+    begun?;
+    restarted?;
+    stand.recorder.until_sent("three", body, 1, PATIENCE + ACK_WAIT).await.map(drop)
 }
