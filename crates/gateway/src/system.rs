@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::functions::NAMESPACE;
+use crate::functions::deployment::check_namespace;
 use crate::functions::logs::LogLine;
 use crate::proxy::{FORWARDED_HOST, plain};
 use crate::queue::{QueueError, Selection};
@@ -75,20 +76,78 @@ fn seconds(duration: Duration) -> String {
     if duration.subsec_nanos() == 0 { format!("{}s", duration.as_secs()) } else { duration::format(duration) }
 }
 
+/// The namespace that is asked for.
 #[derive(Deserialize)]
+struct Namespace {
+    namespace: Option<String>,
+}
+
+impl Namespace {
+    /// Why there is nothing in it: it is not the one that there is.
+    fn check(&self) -> Result<(), String> {
+        check_namespace(self.namespace.as_deref())
+    }
+
+    /// What there is, if it is in this namespace. A list of another one is empty rather than an error, as on
+    /// Kubernetes: programs that go through all namespaces that they know then do not stop here.
+    fn only<T: Default>(&self, all: impl FnOnce() -> T) -> T {
+        if self.check().is_ok() { all() } else { T::default() }
+    }
+}
+
+/// As text, so that what cannot be read is answered in our words.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct LogQuery {
     name: String,
-    tail: Option<i64>,
-    #[serde(default)]
+    tail: String,
+    since: String,
+    follow: String,
+}
+
+/// What is told of a log.
+struct Told {
+    tail: usize,
+    since_ms: u64,
     follow: bool,
 }
 
-async fn logs(State(app): State<App>, Query(query): Query<LogQuery>) -> Response {
+impl LogQuery {
+    fn read(&self) -> Result<Told, String> {
+        if self.name.is_empty() {
+            return Err("name the function: /system/logs?name=NAME".to_owned());
+        }
+        let tail = match self.tail.as_str() {
+            "" => 0,
+            text => text.parse::<i64>().map_err(|_| format!("`tail` is `{text}`: write how many lines"))?,
+        };
+        let since_ms = match self.since.as_str() {
+            "" => 0,
+            text => rfc3339::read(text).ok_or_else(|| {
+                format!(
+                    "`since` is `{text}`: write a time such as 2026-08-01T12:00:00Z, or 2026-08-01T12:00:00%2B02:00"
+                )
+            })?,
+        };
+        // 0 is all, as at OpenFaaS.
+        let tail = usize::try_from(tail).ok().filter(|&tail| tail > 0).unwrap_or(usize::MAX);
+        let follow = ["1", "t", "T", "true", "True", "TRUE"].contains(&self.follow.as_str());
+        Ok(Told { tail, since_ms, follow })
+    }
+}
+
+async fn logs(State(app): State<App>, Query(query): Query<LogQuery>, Query(namespace): Query<Namespace>) -> Response {
+    let told = match query.read() {
+        Ok(told) => told,
+        Err(why) => return plain(StatusCode::BAD_REQUEST, why),
+    };
+    if let Err(why) = namespace.check() {
+        return plain(StatusCode::NOT_FOUND, why);
+    }
     let Some(function) = app.functions.find(&query.name) else { return functions::absent(&query.name) };
-    let tail = query.tail.and_then(|tail| usize::try_from(tail).ok()).filter(|&tail| tail > 0).unwrap_or(usize::MAX);
-    let (past, live) = function.logs.follow(tail);
+    let (past, live) = function.logs.follow(told.tail, told.since_ms);
     let past = stream::iter(past.into_iter().map(|line| Ok::<_, std::convert::Infallible>(ndjson(&line))));
-    let body = if query.follow {
+    let body = if told.follow {
         let live = stream::unfold(live, |mut live| async move {
             loop {
                 match live.recv().await {

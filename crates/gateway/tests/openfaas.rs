@@ -221,6 +221,8 @@ async fn the_system_api_tells_what_is_there() {
     assert!(cmd["createdAt"].as_str().unwrap().ends_with('Z'));
     assert_eq!(cmd["envProcess"].as_str(), Some("cat"), "as faas-cli describe shows it");
     assert_eq!(fixture.get("/system/function/absent").await.status, StatusCode::NOT_FOUND);
+    let same = fixture.get("/system/functions?namespace=openfaas-fn").await.json();
+    assert_eq!((&same, &fixture.get("/system/functions?namespace=&usage=0").await.json()), (&all, &all));
 
     let info = fixture.get("/system/info").await.json();
     assert_eq!(info["version"]["release"].as_str(), Some(env!("CARGO_PKG_VERSION")));
@@ -237,6 +239,33 @@ async fn the_system_api_tells_what_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn in_another_namespace_there_is_nothing() {
+    let folder = support::folder("f:\n  fprocess: cat\n");
+    std::fs::create_dir_all(folder.path().join(".faasflow/secrets")).unwrap();
+    std::fs::write(folder.path().join(".faasflow/secrets/s"), "x").unwrap();
+    let fixture = support::start_in(folder, |_| {}).await.unwrap();
+    for list in ["/system/functions", "/system/secrets"] {
+        for (namespace, count) in [("", 1), ("?namespace=", 1), ("?namespace=openfaas-fn", 1), ("?namespace=other", 0)]
+        {
+            let listed = fixture.get(&format!("{list}{namespace}")).await.json();
+            assert_eq!(listed.as_array().unwrap().len(), count, "{list}{namespace}");
+        }
+    }
+    for (method, path) in [
+        (Method::GET, "/system/function/f?namespace="),
+        (Method::GET, "/system/logs?name=f&namespace="),
+        (Method::POST, "/system/scale-function/f?namespace="),
+    ] {
+        let got = fixture.send(method.clone(), &format!("{path}other"), &[], "").await;
+        let says = "there is no namespace `other` here: the only one is `openfaas-fn`\n";
+        assert_eq!((got.status, got.text()), (StatusCode::NOT_FOUND, says), "{path}");
+        let got = fixture.send(method, &format!("{path}openfaas-fn"), &[], "").await;
+        assert!(got.status.is_success(), "{path}: {got:?}");
+    }
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn logs_are_told_by_the_line_and_followed() {
     let fixture = start("talk:\n  fprocess: sh -c 'cat >&2'\n").await;
     fixture.post("/function/talk", "one\ntwo\nthree\n").await;
@@ -248,7 +277,19 @@ async fn logs_are_told_by_the_line_and_followed() {
     };
     assert_eq!(logs("").await, ["one", "two", "three"]);
     assert_eq!(logs("&tail=2&follow=false").await, ["two", "three"]);
-    assert_eq!(logs("&tail=-1").await.len(), 3);
+    for all in ["&tail=-1", "&tail=0", "&tail=", "&since=", "&since=2020-01-01T00:00:00Z", "&follow=0"] {
+        assert_eq!(logs(all).await.len(), 3, "{all}");
+    }
+    for (query, says) in [
+        ("", "name the function: /system/logs?name=NAME\n"),
+        ("?name=&tail=1", "name the function: /system/logs?name=NAME\n"),
+        ("?name=talk&tail=few", "`tail` is `few`: write how many lines\n"),
+        ("?name=talk&since=5m", "`since` is `5m`: write a time such as "),
+    ] {
+        let got = fixture.get(&format!("/system/logs{query}")).await;
+        assert_eq!(got.status, StatusCode::BAD_REQUEST, "{query}");
+        assert!(got.text().starts_with(says), "{}", got.text());
+    }
     assert_eq!(fixture.get("/system/logs?name=absent").await.status, StatusCode::NOT_FOUND);
 
     let request = fixture.request(Method::GET, "/system/logs?name=talk&tail=1&follow=true", &[], Body::empty());
@@ -264,6 +305,31 @@ async fn logs_are_told_by_the_line_and_followed() {
     let line: serde_json::Value = serde_json::from_str(heard[1]).unwrap();
     assert_eq!((line["text"].as_str(), line["name"].as_str()), (Some("four"), Some("talk")));
     assert!(line["timestamp"].as_str().unwrap().ends_with('Z') && line["namespace"] == "openfaas-fn");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_are_told_since_a_time() {
+    let fixture = start("talk:\n  fprocess: sh -c 'cat >&2'\n").await;
+    let line = async |query: String| {
+        let got = fixture.get(&format!("/system/logs?name=talk{query}")).await;
+        let lines = got.text().lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.map(|line| (line["text"].as_str().unwrap().to_owned(), line["timestamp"].clone())).collect::<Vec<_>>()
+    };
+    fixture.post("/function/talk", "one\n").await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    fixture.post("/function/talk", "two\n").await;
+    let all = line(String::new()).await;
+    let second = all[1].1.as_str().unwrap();
+    for (query, expected) in [
+        (format!("&since={second}"), &all[1..]),
+        (format!("&since={}", second.replace('T', "+").replace('Z', "+%2B0000+UTC")), &all[1..]),
+        (format!("&since={}", all[0].1.as_str().unwrap()), &all[..]),
+        (format!("&since={}&tail=1", all[0].1.as_str().unwrap()), &all[1..]),
+        ("&since=2999-01-01T00:00:00%2B02:00".to_owned(), &[]),
+    ] {
+        assert_eq!(line(query.clone()).await, expected, "{query}");
+    }
+    fixture.gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,11 +54,12 @@ impl Logs {
         lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
     }
 
-    /// The last `count` lines, and those from then on: none is left out, and none is there twice.
-    pub(crate) fn follow(&self, count: usize) -> (Vec<LogLine>, broadcast::Receiver<LogLine>) {
+    /// The last `count` lines, none of them older than `since_ms`, and those from then on: none is left out, and none
+    /// is there twice.
+    pub(crate) fn follow(&self, count: usize, since_ms: u64) -> (Vec<LogLine>, broadcast::Receiver<LogLine>) {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let past = lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect();
-        (past, self.live.subscribe())
+        let last = lines.iter().skip(lines.len().saturating_sub(count));
+        (last.filter(|line| line.timestamp_ms >= since_ms).cloned().collect(), self.live.subscribe())
     }
 
     /// Takes lines until the writer closes its end.

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body;
+use super::{Namespace, body};
 use crate::deploy::{Deployments, Refused};
 use crate::functions::deployment::Deployment;
 use crate::functions::{Function, NAMESPACE};
@@ -23,15 +23,24 @@ pub(super) struct Usage {
     usage: String,
 }
 
-pub(super) async fn list(State(app): State<App>, Query(Usage { usage }): Query<Usage>) -> Json<Vec<Value>> {
-    Json(app.functions.all().iter().map(|function| status(&app, function, asked(&usage))).collect())
+pub(super) async fn list(
+    State(app): State<App>,
+    Query(Usage { usage }): Query<Usage>,
+    Query(namespace): Query<Namespace>,
+) -> Json<Vec<Value>> {
+    let functions = namespace.only(|| app.functions.all());
+    Json(functions.iter().map(|function| status(&app, function, asked(&usage))).collect())
 }
 
 pub(super) async fn one(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(Usage { usage }): Query<Usage>,
+    Query(namespace): Query<Namespace>,
 ) -> Response {
+    if let Err(why) = namespace.check() {
+        return plain(StatusCode::NOT_FOUND, why);
+    }
     match app.functions.find(&name) {
         Some(function) => Json(status(&app, &function, asked(&usage))).into_response(),
         None => absent(&name),
@@ -42,7 +51,14 @@ fn asked(usage: &str) -> bool {
     ["1", "true"].contains(&usage)
 }
 
-pub(super) async fn scale(State(app): State<App>, Path(name): Path<String>) -> Response {
+pub(super) async fn scale(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(namespace): Query<Namespace>,
+) -> Response {
+    if let Err(why) = namespace.check() {
+        return plain(StatusCode::NOT_FOUND, why);
+    }
     match app.functions.find(&name) {
         // One process serves all requests here.
         Some(_) => StatusCode::ACCEPTED.into_response(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::body;
+use super::{Namespace, body};
 use crate::functions::NAMESPACE;
 use crate::functions::deployment::check_namespace;
 use crate::proxy::plain;
@@ -47,9 +47,10 @@ impl Secret {
     }
 }
 
-pub(super) async fn list(State(app): State<App>) -> Response {
+pub(super) async fn list(State(app): State<App>, Query(namespace): Query<Namespace>) -> Response {
     match secrets::names(&app.secrets) {
         Ok(names) => {
+            let names = namespace.only(|| names);
             let names: Vec<Value> =
                 names.into_iter().map(|name| json!({ "name": name, "namespace": NAMESPACE })).collect();
             Json(names).into_response()
