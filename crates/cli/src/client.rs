@@ -42,6 +42,11 @@ impl Client {
         Ok(Client { base, authorization, http: HttpClient::new(Duration::from_secs(5)) })
     }
 
+    /// Its address, without user and password.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     pub(crate) async fn send(
         &self,
         method: Method,

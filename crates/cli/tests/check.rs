@@ -163,6 +163,7 @@ async fn a_gateway_that_says_little() {
     line(&output, &["error", "secrets", "openssl rand -hex 32 | faas-cli secret create faasflow-hmac-secret"]);
     line(&output, &["note", "definition", "ffffffff", "409"]);
     line(&output, &["ok", "envelopes", "256000 bytes at most", "assumed"]);
+    assert!(!text(&output.stderr).contains("admin:secret"), "{output:?}");
     assert!(!text(&output.stdout).contains("admin:secret") && !text(&output.stderr).contains("YWRtaW46"), "{output:?}");
 
     // What is said about it counts as if it said it itself.

@@ -58,7 +58,7 @@ pub(super) async fn gather(check: &Check, stack: &Stack) -> Result<(GatewayFacts
     let limits = &said["limits"];
     let timeout = limits["upstreamTimeout"].as_str().and_then(|text| duration::parse(text).ok());
     let gateway = GatewayFacts {
-        url: check.gateway.gateway.clone(),
+        url: asking.client.base().to_owned(),
         local: said["provider"]["provider"] == "faasflow",
         functions,
         elsewhere,
