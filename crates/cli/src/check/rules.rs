@@ -17,7 +17,7 @@ use super::finding::{Finding, Severity};
 
 /// Everything about a flow, in the order in which it would be met.
 pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
-    let mut findings = settings::judge(flow);
+    let mut findings = settings::judge(flow, gateway);
     findings.extend(functions::judge(flow, gateway));
     findings.extend(secrets::judge(flow, gateway));
     findings.extend(state::judge(flow, gateway));

@@ -1,9 +1,17 @@
-use super::super::facts::FlowFacts;
+use faasflow_core::parse_url;
+use faasflow_runtime::Config;
+use http::Uri;
+
+use super::super::facts::{FlowFacts, GatewayFacts};
 use super::super::finding::Finding;
 
 const ABOUT: &str = "settings";
+/// Under which names OpenFaaS's gateway is known to functions: `gateway` with faasd, with the namespace on Kubernetes.
+const GATEWAYS: [&str; 4] =
+    ["gateway", "gateway.openfaas", "gateway.openfaas.svc", "gateway.openfaas.svc.cluster.local"];
+const GATEWAY_PORT: u16 = 8080;
 
-pub(super) fn judge(flow: &FlowFacts) -> Vec<Finding> {
+pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     let typos = flow.typos.iter().map(|typo| Finding::warning(ABOUT, typo, "").of_itself());
     let mut findings: Vec<Finding> = typos.collect();
     match &flow.settings {
@@ -19,8 +27,37 @@ pub(super) fn judge(flow: &FlowFacts) -> Vec<Finding> {
         )),
         Ok(_) => {}
     }
+    findings.extend(flow.settings.as_ref().ok().and_then(|config| other_gateway(config, gateway)));
     if findings.is_empty() {
         findings.push(Finding::ok(ABOUT, "all can be used"));
     }
     findings
+}
+
+/// The gateway that the flow calls, where that is neither OpenFaaS's nor the one that is asked. The one of `faasflow up`
+/// tells its functions where it is, whatever they were told otherwise.
+fn other_gateway(config: &Config, gateway: &GatewayFacts) -> Option<Finding> {
+    let (host, port) = address(&config.gateway)?;
+    let usual = GATEWAYS.contains(&host.as_str()) && port == GATEWAY_PORT;
+    let asked = parse_url(&gateway.url).ok().and_then(|asked| address(&asked));
+    if gateway.local || usual || asked == Some((host, port)) {
+        return None;
+    }
+    Some(Finding::note(
+        ABOUT,
+        format!(
+            "`gateway` is `{}`: the flow calls that one, and what is said here is of {}",
+            config.gateway.to_string().trim_end_matches('/'),
+            gateway.url
+        ),
+        format!(
+            "set `gateway` to `gateway.openfaas:{GATEWAY_PORT}`, or as the cluster calls its own, unless that is meant"
+        ),
+    ))
+}
+
+fn address(url: &Uri) -> Option<(String, u16)> {
+    let default = if url.scheme_str() == Some("https") { 443 } else { 80 };
+    let host = url.host()?.trim_end_matches('.').to_ascii_lowercase();
+    Some((host, url.port_u16().unwrap_or(default)))
 }

@@ -61,7 +61,7 @@ fn deployed(name: &str, available: Option<u64>) -> Deployed {
 
 fn gateway() -> GatewayFacts {
     GatewayFacts {
-        url: "http://gateway".to_owned(),
+        url: "http://10.0.0.1:31112".to_owned(),
         local: false,
         functions: Answered::Known(vec![deployed("resize", Some(1)), deployed("store", None)]),
         elsewhere: BTreeMap::new(),
@@ -125,6 +125,25 @@ fn settings() {
     assert_eq!(about("settings", &with(&[("workflow_name", "flow")]), &gateway())[0].severity, Severity::Ok);
     let typo = FlowFacts { typos: vec!["is `x` meant?".to_owned()], ..flow() };
     found(&about("settings", &typo, &gateway()), Severity::Warning, &["is `x` meant?"]);
+}
+
+#[test]
+fn the_gateway_that_the_flow_calls() {
+    for usual in ["gateway:8080", "http://gateway.openfaas:8080/", "gateway.openfaas.svc.cluster.local.:8080"] {
+        found(&about("settings", &with(&[("gateway", usual)]), &gateway()), Severity::Ok, &[]);
+    }
+    found(&about("settings", &with(&[("gateway", "10.0.0.1:31112")]), &gateway()), Severity::Ok, &[]);
+    for other in ["10.0.0.1:8080", "gateway", "gateway:8081", "127.0.0.1:31112", "https://gateway.example.com"] {
+        let findings = about("settings", &with(&[("gateway", other)]), &gateway());
+        found(&findings, Severity::Note, &[other, "the flow calls that one", "http://10.0.0.1:31112", "openfaas:8080"]);
+        let local = GatewayFacts { local: true, ..gateway() };
+        found(&about("settings", &with(&[("gateway", other)]), &local), Severity::Ok, &[]);
+    }
+    found(
+        &about("settings", &with(&[("gateway", "ftp://x")]), &gateway()),
+        Severity::Error,
+        &["`gateway` is `ftp://x`"],
+    );
 }
 
 #[test]
