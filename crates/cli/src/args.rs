@@ -219,6 +219,10 @@ pub(crate) struct Check {
     /// The largest asynchronous body, whatever the gateway says; without either, the community edition's 256000
     #[arg(long, value_name = "BYTES")]
     pub(crate) queue_limit: Option<u64>,
+    /// How long the queue waits for a call before it delivers it again (`ack_wait`); without it, OpenFaaS's default of
+    /// 30s. The queue of `faasflow up` does not do that
+    #[arg(long, value_name = "DURATION", value_parser = faasflow_core::duration::parse)]
+    pub(crate) ack_wait: Option<Duration>,
     /// How to say it
     #[arg(long, short, value_enum, default_value_t = CheckFormat::Text)]
     pub(crate) format: CheckFormat,

@@ -47,6 +47,11 @@ impl Client {
         &self.base
     }
 
+    /// Whether user and password were given.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.authorization.is_some()
+    }
+
     pub(crate) async fn send(
         &self,
         method: Method,

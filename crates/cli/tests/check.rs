@@ -75,7 +75,7 @@ fn functions_that_are_not_there() {
     line(&output, &["error", "functions", "step 2, function `titleize`", "is `titleise` meant?"]);
     line(&output, &["note", "step 4, function `to-xml`", "it will be deployed with this stack"]);
     line(&output, &["error", "step 5, function `format-xml`", "no such function is deployed"]);
-    line(&output, &["note", "secrets", "`faasflow-hmac-secret` does not exist yet"]);
+    line(&output, &["warning", "secrets", "`faasflow-hmac-secret` does not exist yet", "faas-cli secret create"]);
     let output = up.run(&["check", at, "--format", "json"], b"");
     assert_eq!(output.status.code(), Some(1), "the same for programs");
     let read: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -83,6 +83,28 @@ fn functions_that_are_not_there() {
     let findings = read["flows"][0]["findings"].as_array().unwrap();
     let typo = findings.iter().find(|finding| finding["function"] == "titleize").unwrap();
     assert_eq!((&typo["severity"], &typo["about"], &typo["step"]), (&json!("error"), &json!("functions"), &json!(2)));
+    assert_eq!(up.stop(), Some(0));
+}
+
+/// A call into a namespace that the local gateway does not have, to a function that it has.
+#[test]
+fn functions_that_are_elsewhere() {
+    let running = stack(&commands(&["titleize"]));
+    let up = Up::start(running.path(), &running.path().join("state"));
+    let description = json!({ "name": "caller", "fingerprint": "0123456789", "state": "envelope", "on_failure": false,
+        "finally": false, "phases": [{ "number": 1, "steps": [{ "number": 1, "name": "function `titleize.other`",
+        "kind": "call", "function": "titleize.other", "sync": true }] }] });
+    let folder = stack("caller:\n  lang: faasflow\n  handler: ./caller\n");
+    let source = folder.path().join("caller/src");
+    std::fs::create_dir_all(&source).unwrap();
+    let manifest = "[package]\nname = \"caller\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n";
+    std::fs::write(folder.path().join("caller/Cargo.toml"), manifest).unwrap();
+    std::fs::write(source.join("main.rs"), format!("fn main() {{ print!(\"{{}}\", r#\"{description}\"#); }}")).unwrap();
+    let output = up.run(&["check", folder.path().to_str().unwrap()], b"");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    line(&output, &["error", "function `titleize.other`", "no such function is deployed in the namespace `other`"]);
+    let output = up.run(&["invoke", "titleize.other"], b"");
+    assert!(text(&output.stderr).contains("404"), "so it is: {output:?}");
     assert_eq!(up.stop(), Some(0));
 }
 
@@ -129,7 +151,8 @@ impl OpenFaas {
 
 fn functions() -> Value {
     let function = |name: &str, available: u64| json!({ "name": name, "replicas": 1, "availableReplicas": available });
-    json!([function("titleize", 1), function("to-xml", 0), function("format-xml", 2), function("makeuserid", 1)])
+    let titleize = json!({ "name": "titleize", "availableReplicas": 1, "envVars": { "exec_timeout": "8s", "n": 1 } });
+    json!([titleize, function("to-xml", 0), function("format-xml", 2), function("makeuserid", 1)])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,13 +176,24 @@ async fn a_gateway_that_says_little() {
     line(&output, &["warning", "functions", "401 Unauthorized", "`titleize`, `to-xml`, `format-xml`", "USER:PASSWORD"]);
     line(&output, &["warning", "secrets", "401 Unauthorized", "`faasflow-hmac-secret`", "USER:PASSWORD"]);
     line(&output, &["ok", "queue", "it is there"]);
+    line(&output, &["warning", "queue", "delivers it again after 30s (assumed"]);
     line(&output, &["ok", "timeouts", "assumed"]);
+
+    // A wrong one is another matter.
+    let wrong = gateway.url.replace("http://", "http://admin:wrong@");
+    let output = check(&[at, "--gateway", &wrong, "--ack-wait", "2m"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    line(&output, &["error", "functions", "401 Unauthorized", "with this user and password"]);
+    line(&output, &["error", "secrets", "401 Unauthorized"]);
+    assert!(!text(&output.stdout).contains("delivers it again"), "{output:?}");
+    assert!(!text(&output.stderr).contains("wrong@"), "{output:?}");
 
     let with_password = gateway.url.replace("http://", "http://admin:secret@");
     let output = check(&[at, "--gateway", &with_password]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     line(&output, &["ok", "functions", "`titleize`, `format-xml`"]);
     line(&output, &["warning", "step 4, function `to-xml`", "no replica"]);
+    line(&output, &["warning", "timeouts", "function `titleize`", "after 8s (its `exec_timeout`)"]);
     line(&output, &["error", "secrets", "openssl rand -hex 32 | faas-cli secret create faasflow-hmac-secret"]);
     line(&output, &["note", "definition", "ffffffff", "409"]);
     line(&output, &["ok", "envelopes", "256000 bytes at most", "assumed"]);

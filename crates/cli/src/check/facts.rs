@@ -48,6 +48,8 @@ pub(super) enum Origin {
 #[derive(Clone, Debug)]
 pub(super) struct GatewayFacts {
     pub(super) url: String,
+    /// Whether it was asked with user and password.
+    pub(super) credentials: bool,
     /// Whether it is the one of `faasflow up`.
     pub(super) local: bool,
     /// The functions of its default namespace.
@@ -60,6 +62,8 @@ pub(super) struct GatewayFacts {
     pub(super) timeout: Limit<Duration>,
     /// The largest asynchronous body, in bytes.
     pub(super) queue_limit: Limit<u64>,
+    /// How long its queue waits for a call before it delivers it again. What `faasflow up` has does not do that.
+    pub(super) ack_wait: Limit<Duration>,
 }
 
 /// A function that is deployed.
@@ -68,6 +72,8 @@ pub(super) struct Deployed {
     pub(super) name: String,
     /// How many replicas could answer, where the gateway says.
     pub(super) available: Option<u64>,
+    /// Its environment, where the gateway says.
+    pub(super) environment: BTreeMap<String, String>,
 }
 
 /// A flow of the stack.
@@ -81,6 +87,8 @@ pub(super) struct FlowFacts {
     pub(super) settings: Result<Config, Vec<String>>,
     /// Variables that look like settings misspelt, as messages.
     pub(super) typos: Vec<String>,
+    /// Whether its image is made by the template of this project, which sets what the watchdog reads.
+    pub(super) of_template: bool,
     /// Its environment in the stack.
     pub(super) environment: BTreeMap<String, String>,
     /// The secrets it names.

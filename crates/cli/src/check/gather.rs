@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// What the queue of OpenFaaS's community edition takes, in bytes.
 const QUEUE_LIMIT: u64 = 256_000;
+/// How long OpenFaaS's queue worker waits for a call, unless it is configured.
+const ACK_WAIT: Duration = Duration::from_secs(30);
 
 /// Everything that is to be judged.
 pub(super) async fn gather(check: &Check, stack: &Stack) -> Result<(GatewayFacts, Vec<FlowFacts>), Failure> {
@@ -59,12 +61,14 @@ pub(super) async fn gather(check: &Check, stack: &Stack) -> Result<(GatewayFacts
     let timeout = limits["upstreamTimeout"].as_str().and_then(|text| duration::parse(text).ok());
     let gateway = GatewayFacts {
         url: asking.client.base().to_owned(),
+        credentials: asking.client.has_credentials(),
         local: said["provider"]["provider"] == "faasflow",
         functions,
         elsewhere,
         secrets: asking.secrets().await?,
         timeout: limit(check.gateway_timeout, timeout, TIMEOUT),
         queue_limit: limit(check.queue_limit, limits["asyncBody"].as_u64(), QUEUE_LIMIT),
+        ack_wait: limit(check.ack_wait, None, ACK_WAIT),
     };
     Ok((gateway, flows))
 }
@@ -95,6 +99,7 @@ fn flow(spec: &FunctionSpec, stack: &Stack) -> Result<FlowFacts, Failure> {
         stack: stack.functions.keys().cloned().collect(),
         settings: Config::load(|name| config::lookup(spec, name)).map_err(|error| error.faults().to_vec()),
         typos: config::typos(spec),
+        of_template: spec.is_flow(),
         environment: spec.environment.clone(),
         secrets: spec.secrets.clone(),
         description,
@@ -146,8 +151,17 @@ impl Asking {
     async fn functions(&self, namespace: Option<&str>) -> Result<Answered<Vec<Deployed>>, Failure> {
         let query = namespace.map(|namespace| format!("?namespace={namespace}")).unwrap_or_default();
         let deployed = |function: &Value| {
-            let name = function["name"].as_str()?.to_owned();
-            Some(Deployed { name, available: function["availableReplicas"].as_u64() })
+            // Some providers know of one namespace, and list it whichever is asked for.
+            let other = |of: &&str| namespace.is_some_and(|asked| !of.is_empty() && *of != asked);
+            if function["namespace"].as_str().filter(other).is_some() {
+                return None;
+            }
+            let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+            Some(Deployed {
+                name: function["name"].as_str()?.to_owned(),
+                available: function["availableReplicas"].as_u64(),
+                environment: function["envVars"].as_object().into_iter().flatten().filter_map(text).collect(),
+            })
         };
         // Go writes an empty list as null.
         let listed = |list: Value| list.as_array().into_iter().flatten().filter_map(deployed).collect();

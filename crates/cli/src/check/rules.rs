@@ -22,22 +22,54 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     findings.extend(secrets::judge(flow, gateway));
     findings.extend(state::judge(flow, gateway));
     findings.extend(timeouts::judge(flow, gateway));
-    findings.extend(queue::judge(flow));
+    findings.extend(queue::judge(flow, gateway));
     findings.extend(envelopes::judge(flow, gateway));
     findings.extend(definition::judge(flow));
     findings
 }
 
-/// What to do where the gateway answered a question with nothing of use, and what it answered.
-fn unknown<T>(answered: &Answered<T>, asked: &str) -> Option<(String, &'static str)> {
+/// Where the gateway answered a question with nothing of use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Unknown {
+    /// What it answered.
+    what: String,
+    /// What to do.
+    remedy: &'static str,
+    severity: Severity,
+}
+
+impl Unknown {
+    /// A finding of this, after which it says what is not known.
+    fn finding(self, about: &'static str, not_known: &str) -> Finding {
+        let what = format!("{}: {not_known}", self.what);
+        Finding::warning(about, what, self.remedy).rated(self.severity)
+    }
+}
+
+/// Whether the gateway answered with nothing of use to a question below `/system`, which is asked with user and
+/// password if there are any. That those are wrong is no reason to go on as if there were none.
+fn unknown<T>(answered: &Answered<T>, asked: &str, gateway: &GatewayFacts) -> Option<Unknown> {
     match answered {
         Answered::Known(_) => None,
-        Answered::Forbidden(status) => Some((
-            format!("the gateway answers {status} to {asked}"),
-            "give the gateway's address with user and password, `--gateway http://USER:PASSWORD@HOST:PORT`",
-        )),
-        Answered::Unclear(what) => Some((what.clone(), "look whether `--gateway` names a gateway, and into its log")),
+        Answered::Forbidden(status) => {
+            let (remedy, severity) = if gateway.credentials {
+                ("give the right user and password, `--gateway http://USER:PASSWORD@HOST:PORT`", Severity::Error)
+            } else {
+                (
+                    "give the gateway's address with user and password, `--gateway http://USER:PASSWORD@HOST:PORT`",
+                    Severity::Warning,
+                )
+            };
+            let with = if gateway.credentials { ", with this user and password" } else { "" };
+            Some(Unknown { what: format!("the gateway answers {status} to {asked}{with}"), remedy, severity })
+        }
+        Answered::Unclear(what) => Some(unclear(what)),
     }
+}
+
+fn unclear(what: &str) -> Unknown {
+    let remedy = "look whether `--gateway` names a gateway, and into its log";
+    Unknown { what: what.to_owned(), remedy, severity: Severity::Warning }
 }
 
 /// Nothing that rests on an assumption is an error.

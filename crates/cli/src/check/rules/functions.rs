@@ -4,7 +4,7 @@ use faasflow_core::description::{ActionDescription, StepDescription};
 
 use super::super::facts::{Answered, Deployed, FlowFacts, GatewayFacts};
 use super::super::finding::Finding;
-use super::unknown;
+use super::{Unknown, unknown};
 
 const ABOUT: &str = "functions";
 /// The namespace that functions are in by default, which `faas-cli invoke` writes out.
@@ -16,6 +16,14 @@ pub(in super::super) fn split(function: &str) -> (&str, Option<&str>) {
         Some((name, NAMESPACE)) => (name, None),
         Some((name, namespace)) => (name, Some(namespace)),
         None => (function, None),
+    }
+}
+
+/// The functions of the namespace that a call names.
+pub(super) fn listed<'a>(gateway: &'a GatewayFacts, namespace: Option<&str>) -> Option<&'a Answered<Vec<Deployed>>> {
+    match namespace {
+        None => Some(&gateway.functions),
+        Some(namespace) => gateway.elsewhere.get(namespace),
     }
 }
 
@@ -31,15 +39,11 @@ pub(super) fn calls(flow: &FlowFacts) -> impl Iterator<Item = (&StepDescription,
 pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut deployed = Vec::new();
-    let mut not_known: Vec<(String, &'static str, Vec<&str>)> = Vec::new();
+    let mut not_known: Vec<(Unknown, Vec<&str>)> = Vec::new();
     for (step, function) in calls(flow) {
         let (name, namespace) = split(function);
-        let listed = match namespace {
-            None => Some(&gateway.functions),
-            Some(namespace) => gateway.elsewhere.get(namespace),
-        };
         let in_stack = namespace.is_none() && flow.stack.iter().any(|known| known == name);
-        match listed {
+        match listed(gateway, namespace) {
             Some(Answered::Known(functions)) => match functions.iter().find(|known| known.name == name) {
                 Some(Deployed { available: Some(0), .. }) => {
                     findings.push(no_replica(function).of_call(step, function));
@@ -53,23 +57,31 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
                     // What is in another namespace is of no help here.
                     let stack = flow.stack.iter().filter(|_| namespace.is_none()).map(String::as_str);
                     let known = functions.iter().map(|known| known.name.as_str()).chain(stack);
-                    findings.push(absent(name, known).of_call(step, function));
+                    findings.push(absent(name, namespace, known).of_call(step, function));
                 }
             },
             Some(answered) => {
                 let asked = "GET /system/functions";
-                let Some((what, remedy)) = unknown(answered, asked) else { continue };
-                match not_known.iter_mut().find(|(same, ..)| *same == what) {
-                    Some((.., functions)) => functions.push(function),
-                    None => not_known.push((what, remedy, vec![function])),
+                let Some(why) = unknown(answered, asked, gateway) else { continue };
+                match not_known.iter_mut().find(|(same, _)| *same == why) {
+                    Some((_, functions)) => functions.push(function),
+                    None => not_known.push((why, vec![function])),
                 }
             }
             None => {}
         }
     }
-    for (what, remedy, functions) in not_known {
-        let what = format!("{what}: whether {} can be called is not known", names(functions.iter().copied()));
-        findings.push(Finding::warning(ABOUT, what, remedy));
+    // That user and password are wrong is said also if nothing that is called depends on it.
+    if not_known.is_empty()
+        && gateway.credentials
+        && let Answered::Forbidden(_) = gateway.functions
+        && let Some(why) = unknown(&gateway.functions, "GET /system/functions", gateway)
+    {
+        findings.push(why.finding(ABOUT, "what is deployed is not known"));
+    }
+    for (why, functions) in not_known {
+        let functions = names(functions.iter().copied());
+        findings.push(why.finding(ABOUT, &format!("whether {functions} can be called is not known")));
     }
     if !deployed.is_empty() {
         findings.insert(0, Finding::ok(ABOUT, format!("deployed: {}", names(deployed.into_iter()))));
@@ -89,13 +101,21 @@ fn no_replica(function: &str) -> Finding {
     )
 }
 
-fn absent<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Finding {
+fn absent<'a>(name: &str, namespace: Option<&str>, known: impl Iterator<Item = &'a str>) -> Finding {
     let near = known.map(|known| (strsim::osa_distance(known, name), known)).min();
-    let remedy = match near.filter(|(distance, _)| *distance <= 2) {
-        Some((_, near)) => format!("is `{near}` meant? Else deploy it, or add it to stack.yml"),
-        None => "deploy it, or add it to stack.yml".to_owned(),
+    let near = near.filter(|(distance, _)| *distance <= 2).map(|(_, near)| near);
+    let Some(namespace) = namespace else {
+        let remedy = match near {
+            Some(near) => format!("is `{near}` meant? Else deploy it, or add it to stack.yml"),
+            None => "deploy it, or add it to stack.yml".to_owned(),
+        };
+        return Finding::error(ABOUT, "no such function is deployed, and this stack has none", remedy);
     };
-    Finding::error(ABOUT, "no such function is deployed, and this stack has none", remedy)
+    let remedy = match near {
+        Some(near) => format!("is `{near}.{namespace}` meant? Else deploy it there, or call another"),
+        None => format!("deploy it there, or call `{name}` where it is"),
+    };
+    Finding::error(ABOUT, format!("no such function is deployed in the namespace `{namespace}`"), remedy)
 }
 
 /// The names, each once.

@@ -33,12 +33,12 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     match &gateway.secrets {
         Answered::Known(present) => {
             let missing = wanted.iter().filter(|name| !present.iter().any(|known| known == *name));
-            findings.extend(missing.map(|name| absent(name, gateway)));
+            findings.extend(missing.map(|name| absent(name, flow, gateway)));
         }
         answered if !wanted.is_empty() => {
-            if let Some((what, remedy)) = unknown(answered, "GET /system/secrets") {
-                let what = format!("{what}: whether {} exist is not known", names(wanted.iter().copied()));
-                findings.push(Finding::warning(ABOUT, what, remedy));
+            if let Some(why) = unknown(answered, "GET /system/secrets", gateway) {
+                let wanted = names(wanted.iter().copied());
+                findings.push(why.finding(ABOUT, &format!("whether {wanted} exist is not known")));
             }
         }
         _ => {}
@@ -76,17 +76,30 @@ fn key_not_named(flow: &FlowFacts, gateway: &GatewayFacts) -> Finding {
     if gateway.local { finding.rated(Severity::Warning) } else { finding }
 }
 
-fn absent(name: &str, gateway: &GatewayFacts) -> Finding {
+/// Whether the gateway has a function of this name.
+fn is_listed(flow: &FlowFacts, gateway: &GatewayFacts) -> bool {
+    matches!(&gateway.functions, Answered::Known(functions) if functions.iter().any(|known| known.name == flow.name))
+}
+
+fn absent(name: &str, flow: &FlowFacts, gateway: &GatewayFacts) -> Finding {
+    let create_key = || format!("`openssl rand -hex 32 | faas-cli secret create {HMAC_SECRET}`");
     if gateway.local && name == HMAC_SECRET {
         let what = format!("`{name}` does not exist yet");
-        return Finding::note(ABOUT, what, "`faasflow up` makes it when it starts this stack");
+        // The gateway makes it for flows of the stack that it is started with. One that it does not list is of
+        // another stack, and would be deployed through the API, which asks for the secret.
+        return if is_listed(flow, gateway) {
+            Finding::note(ABOUT, what, "`faasflow up` makes it when it starts this stack")
+        } else {
+            let what = format!("{what}, and the gateway does not have this flow, so it made none");
+            Finding::warning(ABOUT, what, format!("{}, or start `faasflow up` with this one", create_key()))
+        };
     }
     let remedy = if gateway.local {
         format!(
             "write it to `secrets/{name}` in the folder that `faasflow up` keeps its files in, by default `.faasflow`"
         )
     } else if name == HMAC_SECRET {
-        format!("`openssl rand -hex 32 | faas-cli secret create {name}`")
+        create_key()
     } else {
         format!("`faas-cli secret create {name} --from-file FILE`")
     };

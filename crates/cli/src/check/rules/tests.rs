@@ -43,6 +43,7 @@ fn with(environment: &[(&str, &str)]) -> FlowFacts {
         stack: ["flow", "beside"].map(str::to_owned).to_vec(),
         settings: Config::load(lookup).map_err(|error| error.faults().to_vec()),
         typos: Vec::new(),
+        of_template: false,
         environment,
         secrets: vec!["faasflow-hmac-secret".to_owned()],
         description: description(&[json!([step(1, "resize")]), json!([step(2, "store")])]),
@@ -56,18 +57,27 @@ fn one_phase() -> FlowFacts {
 }
 
 fn deployed(name: &str, available: Option<u64>) -> Deployed {
-    Deployed { name: name.to_owned(), available }
+    Deployed { name: name.to_owned(), available, environment: BTreeMap::new() }
+}
+
+/// The gateway with `resize` and `store` there, `resize` with this environment.
+fn resize_with(environment: &[(&str, &str)]) -> GatewayFacts {
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let resize = Deployed { environment, ..deployed("resize", Some(1)) };
+    GatewayFacts { functions: Answered::Known(vec![resize, deployed("store", None)]), ..gateway() }
 }
 
 fn gateway() -> GatewayFacts {
     GatewayFacts {
         url: "http://10.0.0.1:31112".to_owned(),
+        credentials: false,
         local: false,
         functions: Answered::Known(vec![deployed("resize", Some(1)), deployed("store", None)]),
         elsewhere: BTreeMap::new(),
         secrets: Answered::Known(vec!["faasflow-hmac-secret".to_owned()]),
         timeout: Limit { value: Duration::from_secs(60), origin: Origin::Said },
         queue_limit: Limit { value: 256_000, origin: Origin::Said },
+        ack_wait: Limit { value: Duration::from_secs(60), origin: Origin::Given },
     }
 }
 
@@ -147,6 +157,24 @@ fn the_gateway_that_the_flow_calls() {
 }
 
 #[test]
+fn user_and_password_that_are_wrong() {
+    let refused = GatewayFacts {
+        credentials: true,
+        functions: Answered::Forbidden(StatusCode::UNAUTHORIZED),
+        secrets: Answered::Forbidden(StatusCode::FORBIDDEN),
+        ..gateway()
+    };
+    let says = ["401 Unauthorized to GET /system/functions, with this user and password", "`resize`", "the right user"];
+    found(&about("functions", &flow(), &refused), Severity::Error, &says);
+    found(&about("secrets", &flow(), &refused), Severity::Error, &["403 Forbidden", "`faasflow-hmac-secret`"]);
+    // Also where nothing of what they are for is needed.
+    let none = FlowFacts { description: description(&[json!([])]), secrets: Vec::new(), ..one_phase() };
+    found(&about("functions", &none, &refused), Severity::Error, &["401", "what is deployed is not known"]);
+    let unasked = GatewayFacts { credentials: false, ..refused };
+    found(&about("functions", &none, &unasked), Severity::Ok, &["calls none"]);
+}
+
+#[test]
 fn functions() {
     let calling = |functions: &[&str]| {
         let steps: Vec<Value> = functions.iter().enumerate().map(|(index, name)| step(index + 1, name)).collect();
@@ -195,7 +223,9 @@ fn functions_of_other_namespaces() {
     let gateway = GatewayFacts { elsewhere: [staging].into(), ..gateway() };
     let findings = about("functions", &flow, &gateway);
     found(&findings, Severity::Ok, &["`resize.openfaas-fn`, `there.staging`"]);
-    found(&findings, Severity::Error, &["no such function is deployed"]);
+    let says =
+        ["no such function is deployed in the namespace `staging`", "deploy it there, or call `beside` where it is"];
+    found(&findings, Severity::Error, &says);
     assert_eq!(findings.len(), 2, "what this stack deploys is in the default namespace: {findings:#?}");
 }
 
@@ -211,7 +241,14 @@ fn the_key_for_signing() {
     let says = ["does not exist", "openssl rand -hex 32 | faas-cli secret create faasflow-hmac-secret"];
     found(&about("secrets", &flow(), &nothing), Severity::Error, &says);
     let fresh = GatewayFacts { local: true, ..nothing.clone() };
-    found(&about("secrets", &flow(), &fresh), Severity::Note, &["`faasflow up` makes it"]);
+    let says = [
+        "does not have this flow",
+        "faas-cli secret create faasflow-hmac-secret",
+        "or start `faasflow up` with this one",
+    ];
+    found(&about("secrets", &flow(), &fresh), Severity::Warning, &says);
+    let own = GatewayFacts { functions: Answered::Known(vec![deployed("flow", Some(1))]), ..fresh };
+    found(&about("secrets", &flow(), &own), Severity::Note, &["`faasflow up` makes it"]);
 
     found(&about("secrets", &one_phase(), &nothing), Severity::Ok, &["needs none"]);
     let off = FlowFacts { secrets: Vec::new(), ..with(&[("enable_hmac", "false")]) };
@@ -308,6 +345,42 @@ fn a_phase_and_the_watchdog() {
     found(&about("timeouts", &unset, &gateway()), Severity::Warning, &["`mode` is set", "`exec_timeout` is not set"]);
     let agreed = with(&[("exec_timeout", "60s"), ("write_timeout", "60s")]);
     found(&about("timeouts", &agreed, &gateway()), Severity::Ok, &[]);
+
+    // The image of the template sets what its watchdog reads.
+    for environment in
+        [&[("exec_timeout", "0")][..], &[("mode", "http"), ("write_timeout", "50s")], &[("mode", "http")]]
+    {
+        let own = FlowFacts { of_template: true, ..with(environment) };
+        found(&about("timeouts", &own, &gateway()), Severity::Ok, &[]);
+    }
+    let short = FlowFacts { of_template: true, ..short };
+    found(&about("timeouts", &short, &gateway()), Severity::Error, &["after 30s (`exec_timeout`)"]);
+}
+
+#[test]
+fn a_call_and_the_watchdog_of_its_function() {
+    let both = resize_with(&[("exec_timeout", "20s"), ("write_timeout", "15s")]);
+    let findings = about("timeouts", &flow(), &both);
+    let says = ["ends a request after 15s (its `write_timeout`)", "1m (`write_timeout` of the flow)", "of 15s at most"];
+    found(&findings, Severity::Warning, &says);
+    assert_eq!((findings.len(), findings[0].function.as_deref()), (1, Some("resize")));
+    // `faasflow up` keeps to one of them.
+    let local = GatewayFacts { local: true, ..both.clone() };
+    found(&about("timeouts", &flow(), &local), Severity::Warning, &["after 20s (its `exec_timeout`)"]);
+    let http = resize_with(&[("exec_timeout", "20s"), ("mode", "http")]);
+    found(&about("timeouts", &flow(), &GatewayFacts { local: true, ..http.clone() }), Severity::Ok, &[]);
+    found(&about("timeouts", &flow(), &http), Severity::Warning, &["after 20s (its `exec_timeout`)"]);
+    let calling = |timeout: &str| {
+        let mut step = step(1, "resize.openfaas-fn");
+        step["timeout"] = json!(timeout);
+        FlowFacts { description: description(&[json!([step])]), ..flow() }
+    };
+    found(&about("timeouts", &calling("16s"), &both), Severity::Warning, &["may take 16s (the step's `timeout`)"]);
+    found(&about("timeouts", &calling("15s"), &both), Severity::Ok, &[]);
+    for enough in [&[("exec_timeout", "0"), ("write_timeout", "60s")][..], &[("exec_timeout", "soon")], &[("x", "1s")]]
+    {
+        found(&about("timeouts", &flow(), &resize_with(enough)), Severity::Ok, &[]);
+    }
 }
 
 #[test]
@@ -338,14 +411,32 @@ fn the_queue() {
     let says = ["no route /async-function/flow", "2 phases", "async=true"];
     found(&about("queue", &queue(Answered::Known(false)), &gateway()), Severity::Error, &says);
     let forbidden = queue(Answered::Forbidden(StatusCode::UNAUTHORIZED));
-    found(
-        &about("queue", &forbidden, &gateway()),
-        Severity::Warning,
-        &["401", "/async-function/flow", "USER:PASSWORD"],
-    );
+    let says = ["401", "/async-function/flow", "the flow, which sends no password"];
+    found(&about("queue", &forbidden, &gateway()), Severity::Warning, &says);
     let odd = queue(Answered::Unclear("GET /x answered 502".to_owned()));
     found(&about("queue", &odd, &gateway()), Severity::Warning, &["502", "is not known"]);
     found(&about("queue", &one_phase(), &gateway()), Severity::Ok, &["one phase"]);
+}
+
+#[test]
+fn a_phase_and_the_queue() {
+    let wait =
+        |seconds, origin| GatewayFacts { ack_wait: Limit { value: Duration::from_secs(seconds), origin }, ..gateway() };
+    let says = ["may take 1m", "delivers it again after 30s (assumed", "`--ack-wait` does", "raise `ack_wait`"];
+    found(&about("queue", &flow(), &wait(30, Origin::Assumed)), Severity::Warning, &says);
+    found(&about("queue", &flow(), &wait(59, Origin::Given)), Severity::Warning, &["59s (said by `--ack-wait`)"]);
+    let local = GatewayFacts { local: true, ..wait(30, Origin::Assumed) };
+    let absent = FlowFacts { queue: Some(Answered::Known(false)), ..flow() };
+    for (flow, gateway) in [
+        (flow(), wait(60, Origin::Given)),
+        (with(&[("write_timeout", "30s")]), wait(30, Origin::Assumed)),
+        (one_phase(), wait(30, Origin::Assumed)),
+        (absent, wait(30, Origin::Assumed)),
+        (flow(), local),
+    ] {
+        let findings = about("queue", &flow, &gateway);
+        assert!(findings.iter().all(|finding| finding.severity != Severity::Warning), "{findings:#?}");
+    }
 }
 
 #[test]

@@ -6,15 +6,19 @@
 //! A watchdog reads the same environment, and two of its variables have our names. `read_timeout` and `write_timeout`
 //! bound reading the request and writing the answer there, so what is set for the flow is set for the watchdog, and
 //! the two agree by themselves. They differ in two ways. What is *not* set has another default there. And
-//! `exec_timeout`, which the flow does not know, ends the request whatever `write_timeout` allows.
+//! `exec_timeout`, which the flow does not know, ends the request whatever `write_timeout` allows. The template of this
+//! project has a watchdog in its image, and sets all three there so that they agree.
+//!
+//! In front of the functions that are called there are watchdogs too; some gateways say what they were told.
 
 use std::time::Duration;
 
 use faasflow_core::description::ActionDescription;
 use faasflow_core::duration;
 
-use super::super::facts::{FlowFacts, GatewayFacts, Limit};
+use super::super::facts::{Answered, Deployed, FlowFacts, GatewayFacts, Limit};
 use super::super::finding::{Finding, Severity};
+use super::functions::{self, split};
 use super::{origin, severity};
 
 const ABOUT: &str = "timeouts";
@@ -32,6 +36,7 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     }
     findings.extend(watchdog(flow, phase));
     findings.extend(calls(flow, phase, &limit));
+    findings.extend(called(flow, gateway, phase));
     if findings.is_empty() {
         findings.push(Finding::ok(
             ABOUT,
@@ -89,6 +94,9 @@ fn watchdog(flow: &FlowFacts, phase: Duration) -> Option<Finding> {
             ));
         }
     }
+    if flow.of_template {
+        return None;
+    }
     // Of what is not set, both sides take a default of their own, and the watchdog's is the shorter one.
     let unset: Vec<&str> = ["write_timeout", "exec_timeout"].into_iter().filter(|name| set(name).is_none()).collect();
     let name = unset.first()?;
@@ -99,6 +107,51 @@ fn watchdog(flow: &FlowFacts, phase: Duration) -> Option<Finding> {
         ),
         format!("set `{name}: {}`", duration::format(phase)),
     ))
+}
+
+/// What ends before a call does: the watchdogs of the functions that are called.
+fn called(flow: &FlowFacts, gateway: &GatewayFacts, phase: Duration) -> Vec<Finding> {
+    let judged = functions::calls(flow).filter_map(|(step, function)| {
+        let ActionDescription::Call { request, .. } = &step.action else { return None };
+        let (name, namespace) = split(function);
+        let Some(Answered::Known(listed)) = functions::listed(gateway, namespace) else { return None };
+        let deployed = listed.iter().find(|known| known.name == name)?;
+        let (variable, ends) = watchdog_ends(deployed, gateway.local)?;
+        let own = request.timeout.as_deref().and_then(|text| duration::parse(text).ok());
+        let (wait, whose) = match own {
+            Some(own) => (own, "the step's `timeout`"),
+            None => (phase, "`write_timeout` of the flow"),
+        };
+        let finding = Finding::warning(
+            ABOUT,
+            format!(
+                "the function's watchdog ends a request after {} (its `{variable}`), and the call may take {} ({whose})",
+                duration::format(ends),
+                duration::format(wait)
+            ),
+            format!(
+                "raise `{variable}` of the function, or give the step a `timeout` of {} at most",
+                duration::format(ends)
+            ),
+        );
+        (ends < wait).then(|| finding.of_call(step, function))
+    });
+    judged.collect()
+}
+
+/// The variable by which a watchdog ends requests first. The gateway of `faasflow up` does what a watchdog would, and
+/// knows one of them, for functions that are a process for each request.
+fn watchdog_ends(deployed: &Deployed, local: bool) -> Option<(&'static str, Duration)> {
+    if local && deployed.environment.get("mode").is_some_and(|mode| mode.trim() == "http") {
+        return None;
+    }
+    let known: &[&'static str] = if local { &["exec_timeout"] } else { &["exec_timeout", "write_timeout"] };
+    let read = |name: &&'static str| {
+        let limit = duration::parse(deployed.environment.get(*name)?.trim()).ok()?;
+        // 0 is none.
+        (!limit.is_zero()).then_some((*name, limit))
+    };
+    known.iter().filter_map(read).min_by_key(|(_, limit)| *limit)
 }
 
 fn calls(flow: &FlowFacts, phase: Duration, limit: &Limit<Duration>) -> Vec<Finding> {
