@@ -4,9 +4,10 @@ use super::Fault;
 use super::source::Source;
 
 /// Where tasks and threads may be spawned by the bare call, and who sees to their end.
-const SPAWNS: [(&str, &str); 11] = [
+const SPAWNS: [(&str, &str); 12] = [
     ("crates/cli/src/demo.rs", "shows progress; aborted at the end"),
     ("crates/cli/src/demo/reports.rs", "aborted when dropped"),
+    ("crates/cli/src/screen.rs", "writes what is said; waited for at the end, for a second"),
     ("crates/cli/src/up.rs", "shows progress; aborted at the end"),
     ("crates/gateway/src/functions/process.rs", "copies a pipe, which closes with its process"),
     ("crates/gateway/src/gateway.rs", "awaited by `stop`"),
