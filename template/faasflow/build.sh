@@ -46,7 +46,7 @@ case "${1:-}" in
         # Paths, a build script, a bench: what else Cargo.toml may name is not here, and cargo says so.
         if cargo $what --release --target "$TARGET" $locked; then
             # Cargo tells packages of one name apart by no more than the times of their files: of this one nothing may stay.
-            cargo clean --release --target "$TARGET" --package "$(cargo pkgid)"
+            cargo clean --quiet --release --target "$TARGET" --package "$(cargo pkgid)" 2> /dev/null
         else
             echo 'build.sh: that could not be built without the sources: all is built in one step'
         fi
@@ -57,6 +57,7 @@ case "${1:-}" in
         if [ "${TESTS:-0}" = 1 ]; then cargo test --release --target "$TARGET" $locked; fi
         cargo build --release --target "$TARGET" $locked --bin flow
         cp "$CARGO_TARGET_DIR/$TARGET/release/flow" ../flow
+        echo "build.sh: the program is $(cd .. && pwd)/flow"
         ;;
     *)
         echo 'build.sh: say `dependencies` or `flow`' >&2

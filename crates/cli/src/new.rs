@@ -85,7 +85,12 @@ pub(crate) fn run(new: &New) -> Result<(), Failure> {
     }
     ignore(&base.join(".gitignore"))?;
 
-    let up = if base.as_os_str().is_empty() { String::new() } else { format!(" {}", stack.display()) };
+    let found = ["stack.yml", "stack.yaml"].iter().find(|file| Path::new(file).is_file());
+    let up = if found.is_some_and(|found| Path::new(found) == stack) {
+        String::new()
+    } else {
+        format!(" {}", stack.display())
+    };
     say!(
         "Made {name}: the flow is in {}, and {} names it. Next:",
         folder.join("src/lib.rs").display(),

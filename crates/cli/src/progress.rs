@@ -44,7 +44,7 @@ impl Progress {
                 }
             }
             Event::BuildWaits { what } => self.line(&format!("  cargo: {what}")),
-            Event::Built { program } => self.line(&format!("  {program} is built")),
+            Event::Built { function } => self.line(&format!("  {function} is built")),
             Event::BuildFinished { took } => {
                 self.bar.disable_steady_tick();
                 self.bar.set_message("");

@@ -1,7 +1,8 @@
 //! `faasflow up`
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use faasflow_gateway::{Event, GatewayOptions, RunningGateway, Stack};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,6 +16,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     let stack = if up.no_stack { no_stack(&up.stack)? } else { Stack::read(&up.stack)? };
     // Settings that no flow would start with are said before anything is built.
     crate::config::check(&stack)?;
+    let files: Vec<PathBuf> = std::iter::once(stack.path.clone()).chain(stack.environment_files.clone()).collect();
     let mut options = GatewayOptions::new(stack);
     options.listen = SocketAddr::new(up.host, up.port);
     options.release = up.release;
@@ -31,7 +33,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     }
     let secrets = options.state_dir.join("secrets");
     // In place before anything is started, so that a stop is never missed.
-    let stopped = StopSignal::new()?;
+    let mut stopped = StopSignal::new()?;
     let (events, mut happened) = unbounded_channel();
     let gateway = options.start(events).await?;
     let (screen, written) = Screen::start()?;
@@ -43,31 +45,71 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
             "Whoever reaches it can have it run programs, by deploying them: `--basic-auth` asks for a password.",
         );
     }
-    let showing = tokio::spawn({
-        let screen = screen.clone();
-        async move {
-            while let Some(event) = happened.recv().await {
-                screen.event(event);
+    let mut changes = Changes::of(&files);
+    let mut look = tokio::time::interval(Duration::from_secs(1));
+    let mut told = false;
+    loop {
+        tokio::select! {
+            () = stopped.wait() => break,
+            Some(event) = happened.recv() => screen.event(event),
+            ready = gateway.ready(), if !told => {
+                // What led to it was said before.
+                while let Ok(event) = happened.try_recv() {
+                    screen.event(event);
+                }
+                told = true;
+                match ready {
+                    Ok(()) => greet(&screen, &gateway),
+                    // Sources may be mended while it runs.
+                    Err(error) => screen.line(error.to_string()),
+                }
             }
-        }
-    });
-    let mut stopped = stopped;
-    tokio::select! {
-        () = stopped.wait() => {}
-        ready = gateway.ready() => {
-            match ready {
-                Ok(()) => greet(&screen, &gateway),
-                // Sources may be mended while it runs.
-                Err(error) => screen.line(error.to_string()),
+            _ = look.tick() => {
+                for file in changes.look() {
+                    screen.line(format!("{} changed: start `faasflow up` again to have it", file.display()));
+                }
             }
-            stopped.wait().await;
         }
     }
     screen.line("Stopping: finishing what is in flight");
-    gateway.stop().await;
-    showing.abort();
+    let mut stopping = std::pin::pin!(gateway.stop());
+    loop {
+        tokio::select! {
+            () = &mut stopping => break,
+            Some(event) = happened.recv() => screen.event(event),
+        }
+    }
     written.wait(&screen).await;
     Ok(())
+}
+
+/// The stack file and its environment files, which are read at the start only.
+struct Changes(Vec<(PathBuf, Stamp)>);
+
+/// What tells one text of a file from the next.
+type Stamp = Option<(SystemTime, u64)>;
+
+fn stamp(file: &Path) -> Stamp {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+impl Changes {
+    fn of(files: &[PathBuf]) -> Changes {
+        Changes(files.iter().map(|file| (file.clone(), stamp(file))).collect())
+    }
+
+    /// Which have changed since they were looked at.
+    fn look(&mut self) -> Vec<PathBuf> {
+        let mut changed = Vec::new();
+        for (file, before) in &mut self.0 {
+            let now = stamp(file);
+            if std::mem::replace(before, now) != now {
+                changed.push(file.clone());
+            }
+        }
+        changed
+    }
 }
 
 /// A folder to be in, rather than a stack file to read.

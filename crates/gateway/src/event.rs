@@ -19,10 +19,10 @@ pub enum Event {
         /// What it says.
         what: String,
     },
-    /// Cargo has built a program.
+    /// Cargo has built the program of a function.
     Built {
-        /// Its name.
-        program: String,
+        /// The function's name.
+        function: String,
     },
     /// Cargo has built them.
     BuildFinished {

@@ -1,6 +1,6 @@
 //! Starts everything, and stops it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -199,17 +199,26 @@ impl Builder {
     }
 
     async fn build(&self, projects: &[(String, PathBuf)], all: &[(String, PathBuf)]) {
-        let built = build::build(projects, all, self.release, &self.events).await;
+        // Each runs as soon as it is built, not when all are.
+        let mut running = HashSet::new();
+        let built = build::build(projects, all, self.release, &self.events, |programs| {
+            for (name, folder) in projects {
+                if let (Some(order), Some(program)) = (self.orders.get(name), programs.get(folder))
+                    && running.insert(name.clone())
+                {
+                    let _ = order.send(Order::Run(Launch::program(program.clone())));
+                }
+            }
+        });
+        let built = built.await;
         if !built.faults.is_empty() {
             let said: Vec<String> = built.faults.iter().map(ToString::to_string).collect();
             let _ = self.events.send(Event::BuildFailed { output: said.join("\n") });
         }
         for (name, folder) in projects {
-            let Some(order) = self.orders.get(name) else { continue };
-            let _ = order.send(match built.programs.get(folder) {
-                Some(program) => Order::Run(Launch::program(program.clone())),
-                None => Order::Broken("it could not be built".to_owned()),
-            });
+            if let (Some(order), None) = (self.orders.get(name), built.programs.get(folder)) {
+                let _ = order.send(Order::Broken("it could not be built".to_owned()));
+            }
         }
     }
 }

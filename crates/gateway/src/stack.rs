@@ -1,6 +1,6 @@
 //! `stack.yml` and `flow.yml`, as `faas-cli` reads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -16,6 +16,8 @@ pub const URL_ANNOTATION: &str = "faasflow.url";
 pub struct Stack {
     /// The file.
     pub path: PathBuf,
+    /// Its environment files.
+    pub environment_files: BTreeSet<PathBuf>,
     /// The functions, by name.
     pub functions: BTreeMap<String, FunctionSpec>,
 }
@@ -142,7 +144,10 @@ impl Stack {
         let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
         let file: File = yaml(&path, true)?;
         let mut functions = BTreeMap::new();
+        let mut environment_files = BTreeSet::new();
         for (name, function) in file.functions.unwrap_or_default() {
+            let files = function.environment_file.iter().flatten();
+            environment_files.extend(files.map(|file| folder.join(file)));
             let spec = resolve(&name, function, &folder, &path).map_err(|what| match what {
                 Fault::Here(what) => fault(format!("function `{name}`: {what}")),
                 Fault::Elsewhere(error) => error,
@@ -152,14 +157,14 @@ impl Stack {
         if functions.is_empty() {
             return Err(fault("it names no function: add one under `functions:`".to_owned()));
         }
-        Ok(Stack { path, functions })
+        Ok(Stack { path, environment_files, functions })
     }
 
     /// No functions, as if of a stack file in this folder: all are deployed.
     #[must_use]
     pub fn empty(folder: &Path) -> Stack {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-        Stack { path: folder.join("stack.yml"), functions: BTreeMap::new() }
+        Stack { path: folder.join("stack.yml"), environment_files: BTreeSet::new(), functions: BTreeMap::new() }
     }
 
     /// The folder that the stack file is in.
@@ -176,13 +181,30 @@ fn locate(path: &Path) -> Result<PathBuf, StackError> {
     }
     let found = ["stack.yml", "stack.yaml"].map(|name| whole.join(name)).into_iter().find(|path| path.is_file());
     found.ok_or_else(|| {
-        let what = if whole.is_dir() {
-            "there is no stack.yml in this folder: `faasflow new my-flow` makes a project with one, or name the file"
-        } else {
-            "there is no such file or folder"
-        };
-        StackError { path: whole, what: what.to_owned() }
+        let what = if whole.is_dir() { no_stack_in(&whole) } else { "there is no such file or folder".to_owned() };
+        StackError { path: whole, what }
     })
+}
+
+/// There may be one of another name, as faas-cli wrote them once, or one folder further up, beside the handler.
+fn no_stack_in(folder: &Path) -> String {
+    let is_stack = |path: &Path| {
+        let is_yaml = path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml");
+        is_yaml
+            && std::fs::read_to_string(path).is_ok_and(|text| text.lines().any(|line| line.starts_with("functions:")))
+    };
+    let mut others: Vec<PathBuf> =
+        std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+    others.retain(|path| is_stack(path));
+    others.sort();
+    let above = folder.parent().into_iter().flat_map(|above| ["stack.yml", "stack.yaml"].map(|name| above.join(name)));
+    match others.into_iter().chain(above.filter(|path| path.is_file())).next() {
+        Some(other) => format!("there is no stack.yml in this folder; if {} is meant, name it", other.display()),
+        None => {
+            "there is no stack.yml in this folder: `faasflow new my-flow` makes a project with one, or name the file"
+                .to_owned()
+        }
+    }
 }
 
 fn yaml<T: serde::de::DeserializeOwned>(path: &Path, substituted: bool) -> Result<T, StackError> {

@@ -17,6 +17,8 @@ fn flow(name: &str, indent: &str, end: &str) -> String {
         "  environment:".to_owned(),
         format!("    workflow_name: {name}"),
         format!("  environment_file: [{name}/flow.yml]"),
+        "  # A flow of more than one phase signs what it sends itself, and is given the key:".to_owned(),
+        "  # secrets: [faasflow-hmac-secret]".to_owned(),
     ];
     lines.map(|line| format!("{indent}{line}{end}")).concat()
 }

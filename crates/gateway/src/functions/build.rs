@@ -68,12 +68,14 @@ pub(crate) struct Built {
 }
 
 /// Builds the projects in these folders, given with the names of their functions. One that cannot be built does
-/// not keep the others from it. `all` are those that are ever built here.
+/// not keep the others from it. `all` are those that are ever built here. What is built so far is told after each
+/// workspace, so that nobody waits for the others.
 pub(crate) async fn build(
     projects: &[(String, PathBuf)],
     all: &[(String, PathBuf)],
     release: bool,
     events: &Events,
+    mut done: impl FnMut(&Programs),
 ) -> Built {
     let mut built = Built::default();
     let mut located = Vec::new();
@@ -99,6 +101,7 @@ pub(crate) async fn build(
         if let Err(fault) = made.await {
             built.faults.push(fault);
         }
+        done(&built.programs);
     }
     if built.faults.is_empty() {
         let _ = events.send(Event::BuildFinished { took: begun.elapsed() });
@@ -191,7 +194,8 @@ async fn build_workspace(
     }
     let mut child = command.spawn().map_err(|error| fault(format!("cargo cannot be run: {error}")))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (executables, said, status) = tokio::join!(executables(stdout, events), listen(stderr, events), child.wait());
+    let (executables, said, status) =
+        tokio::join!(executables(stdout, projects, events), listen(stderr, events), child.wait());
     let status = status.map_err(|error| fault(error.to_string()))?;
     for project in projects {
         let key = (project.package.id.clone(), project.binary.clone());
@@ -207,7 +211,11 @@ async fn build_workspace(
 }
 
 /// The programs that cargo says it made, by package and name.
-async fn executables(stdout: Option<ChildStdout>, events: &Events) -> HashMap<(String, String), PathBuf> {
+async fn executables(
+    stdout: Option<ChildStdout>,
+    projects: &[Project],
+    events: &Events,
+) -> HashMap<(String, String), PathBuf> {
     let mut found = HashMap::new();
     let Some(stdout) = stdout else { return found };
     let mut lines = BufReader::new(stdout).lines();
@@ -216,8 +224,10 @@ async fn executables(stdout: Option<ChildStdout>, events: &Events) -> HashMap<(S
         if let (true, Some(package), Some(target), Some(executable)) =
             (message.reason == "compiler-artifact", message.package_id, message.target, message.executable)
         {
-            if !message.fresh {
-                let _ = events.send(Event::Built { program: target.name.clone() });
+            // By the function's name: programs of several may have one name.
+            let of = |project: &&Project| project.package.id == package && project.binary == target.name;
+            if let (false, Some(project)) = (message.fresh, projects.iter().find(of)) {
+                let _ = events.send(Event::Built { function: project.function.clone() });
             }
             found.insert((package, target.name), executable);
         }

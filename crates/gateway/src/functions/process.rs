@@ -109,8 +109,8 @@ pub(crate) async fn supervise(
             }
             match start(&function, launch, &events).await {
                 Ok(started) => {
-                    function.set(at(&started));
                     let _ = events.send(Event::Ready { function: function.spec.name.clone() });
+                    function.set(at(&started));
                     running = Some(started);
                 }
                 Err(_) if function.gone.is_cancelled() => break,
@@ -146,8 +146,8 @@ pub(crate) async fn supervise(
                     if running.is_some() && !same {
                         match start(&function, &launch, &events).await {
                             Ok(started) => {
-                                function.set(at(&started));
                                 let _ = events.send(Event::Ready { function: function.spec.name.clone() });
+                                function.set(at(&started));
                                 if let Some(old) = running.replace(started) {
                                     retiring.spawn(replaced(old, stop.clone()));
                                 }

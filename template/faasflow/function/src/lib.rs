@@ -12,6 +12,8 @@ pub fn define() -> Result<Flow, DefinitionError> {
         .modify(greet)
         // A function that is deployed beside the flow is called by its name; it gets what the step before returned:
         // .apply("shout")
+        // From the second such call on, each begins a phase of its own, which the gateway's queue delivers: the caller is
+        // told that the request goes on, not how it ends. Call::new("shout").sync() stays in the phase.
         .build()
 }
 
