@@ -1,5 +1,6 @@
 //! `faasflow new`
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use faasflow_gateway::Stack;
@@ -61,27 +62,10 @@ pub(crate) fn run(new: &New) -> Result<(), Failure> {
             .map_err(|why| Failure::Unusable(format!("{} cannot be added to: {why}", stack.display())))?,
     };
     let checkout = checkout(new)?;
-
-    for (file, text) in HANDLER {
-        let mut text = text.to_owned();
-        if file == CARGO_CONFIG {
-            text.push_str(&patch(&checkout));
-        }
-        let path = folder.join(file);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        std::fs::write(path, text)?;
-    }
-    std::fs::write(&stack, after)?;
-    if let Err(error) = Stack::read(&stack) {
-        // What we cannot read back, we have no business to leave behind.
-        match before {
-            Some(text) => std::fs::write(&stack, text)?,
-            None => std::fs::remove_file(&stack)?,
-        }
-        std::fs::remove_dir_all(&folder)?;
-        return Err(error.into());
+    if let Err(failure) = make(&folder, &checkout).and_then(|()| put(&stack, before.as_deref(), &after)) {
+        // What is half made is in the way of the next try.
+        let _ = std::fs::remove_dir_all(&folder);
+        return Err(failure);
     }
     ignore(&base.join(".gitignore"))?;
 
@@ -100,6 +84,68 @@ pub(crate) fn run(new: &New) -> Result<(), Failure> {
     say!("and in another terminal:");
     say!("  echo Ada | faasflow invoke {name}");
     Ok(())
+}
+
+/// Writes the files of the project.
+fn make(folder: &Path, checkout: &Path) -> Result<(), Failure> {
+    for (file, text) in HANDLER {
+        let mut text = text.to_owned();
+        if file == CARGO_CONFIG {
+            text.push_str(&patch(checkout));
+        }
+        let path = folder.join(file);
+        let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
+        written.map_err(|error| not_written(&path, &error))?;
+    }
+    Ok(())
+}
+
+/// Puts a text in place of the stack file's, whole or not at all. It is read first as it is going to be: what we cannot
+/// read back, and what would change another function, we have no business to write.
+fn put(stack: &Path, before: Option<&str>, after: &str) -> Result<(), Failure> {
+    // Where it is a link, it stays one.
+    let target = std::fs::canonicalize(stack).unwrap_or_else(|_| stack.to_owned());
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let fault = |error: &std::io::Error| not_written(stack, error);
+    let mut new =
+        tempfile::Builder::new().prefix(".stack-").suffix(".yml").tempfile_in(folder).map_err(|e| fault(&e))?;
+    new.write_all(after.as_bytes()).map_err(|error| fault(&error))?;
+    let read = Stack::read(new.path()).map_err(|error| {
+        let said = error.to_string().replace(&new.path().display().to_string(), &stack.display().to_string());
+        Failure::Unusable(format!("with the flow in it, {said}"))
+    })?;
+    if before.is_some()
+        && let Ok(was) = Stack::read(stack)
+        && let Some((name, _)) = was.functions.iter().find(|(name, spec)| {
+            let now = read.functions.get(*name);
+            now.is_none_or(|now| {
+                (&now.kind, &now.environment, &now.secrets) != (&spec.kind, &spec.environment, &spec.secrets)
+            })
+        })
+    {
+        return Err(Failure::Unusable(format!(
+            "{} cannot be added to: `{name}` would be changed by it; add the flow by hand",
+            stack.display()
+        )));
+    }
+    if let Ok(metadata) = std::fs::metadata(&target) {
+        new.as_file().set_permissions(metadata.permissions()).map_err(|error| fault(&error))?;
+    } else {
+        #[cfg(unix)]
+        new.as_file()
+            .set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .map_err(|error| fault(&error))?;
+    }
+    new.as_file().sync_all().map_err(|error| fault(&error))?;
+    new.persist(&target).map_err(|error| fault(&error.error))?;
+    Ok(())
+}
+
+fn not_written(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::Failed(format!("{} cannot be written: {error}", path.display()))
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {

@@ -52,6 +52,12 @@ pub enum GatewayError {
         /// The file.
         path: PathBuf,
     },
+    /// The user of the gateway's own API can never log in.
+    #[error("{} holds a `:`, with which nobody can log in: write another name into it", path.display())]
+    UserWithColon {
+        /// The file.
+        path: PathBuf,
+    },
     /// A function that was deployed was kept in a file that is of no use.
     #[error(
         "the deployed function in {} cannot be read: {what}; mend the file, or remove it and deploy the function again",

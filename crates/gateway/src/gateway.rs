@@ -88,9 +88,10 @@ impl GatewayOptions {
         let secrets = self.state_dir.join("secrets");
         secrets::prepare(&self.stack, &secrets)?;
         let credentials = self.basic_auth.then(|| secrets::credentials(&secrets)).transpose()?;
+        let queue = Queue::open(&self.state_dir.join("queue.redb"), self.queue.clone())?;
+        // Read once the queue is ours, and the folders with it: until then another gateway may deploy.
         let kept = Folder::open(self.state_dir.join("functions"))?;
         let deployed = kept.read()?;
-        let queue = Queue::open(&self.state_dir.join("queue.redb"), self.queue.clone())?;
         let address = self.listen;
         let fault = |source| GatewayError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(fault)?;
@@ -98,7 +99,6 @@ impl GatewayOptions {
         for (id, fault) in queue.unreadable() {
             tracing::error!("record {id} of {} cannot be read and stays there: {fault}", queue.path().display());
         }
-        // The queue is this gateway's, and so are the folders then.
         private_file::sweep(&secrets);
         kept.sweep();
         let stop = Stop::default();
@@ -124,6 +124,7 @@ impl GatewayOptions {
             secrets,
             credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
             max_async_body: self.queue.max_body,
+            local: address.ip().is_loopback(),
             behind: self.behind.is_some(),
             read_timeout: self.read_timeout,
             under_way: under_way.clone(),

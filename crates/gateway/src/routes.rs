@@ -46,6 +46,8 @@ pub(crate) struct Inner {
     /// Who may use the routes under `/system`; `None` asks nobody.
     pub(crate) credentials: Option<Credentials>,
     pub(crate) max_async_body: usize,
+    /// Whether only this machine reaches it.
+    pub(crate) local: bool,
     /// Whether another gateway is in front.
     pub(crate) behind: bool,
     /// How long a body for the queue may take to arrive.

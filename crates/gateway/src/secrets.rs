@@ -54,12 +54,19 @@ pub(crate) fn credentials(folder: &Path) -> Result<(String, String), GatewayErro
         let kept = String::from_utf8_lossy(kept.trim_ascii()).into_owned();
         if kept.is_empty() { Err(GatewayError::EmptyCredential { path }) } else { Ok(kept) }
     };
-    Ok((read(USER, || "admin".to_owned())?, read(PASSWORD, random)?))
+    let user = read(USER, || "admin".to_owned())?;
+    // It ends there in what a client sends (RFC 7617).
+    if user.contains(':') {
+        return Err(GatewayError::UserWithColon { path: folder.join(USER) });
+    }
+    Ok((user, read(PASSWORD, random)?))
 }
 
 /// The names of the secrets of functions.
 pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
-    Ok(private_file::names(folder)?.into_iter().filter(|name| !is_own(name)).collect())
+    // What else lies in the folder is nothing that the API could name.
+    let told = |name: &String| path(folder, name).is_ok_and(|path| path.is_file());
+    Ok(private_file::names(folder)?.into_iter().filter(told).collect())
 }
 
 fn is_own(name: &str) -> bool {
@@ -84,6 +91,18 @@ pub(crate) fn path(folder: &Path, name: &str) -> Result<PathBuf, String> {
         return Err(format!("`{name}` is of the gateway itself: its owner changes it in the folder of the secrets"));
     }
     Ok(folder.join(name))
+}
+
+/// Whether a secret may hold this.
+///
+/// # Errors
+///
+/// If no gateway would start with it, nor a flow.
+pub(crate) fn check(name: &str, bytes: &[u8]) -> Result<(), String> {
+    if name == HMAC_SECRET && bytes.trim_ascii().is_empty() {
+        return Err(format!("`{name}` is the key for signing, and cannot be empty: `openssl rand -hex 32` makes one"));
+    }
+    Ok(())
 }
 
 /// What is in a file. One that is not there is made; where another gateway was first, its content is the one.

@@ -170,6 +170,27 @@ async fn programs_of_one_name_are_kept_apart_in_a_shared_target_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn programs_of_one_name_in_one_workspace_are_kept_apart() {
+    let folder = folder("one:\n  handler: ./one\ntwo:\n  handler: ./two\n");
+    std::fs::write(folder.path().join("Cargo.toml"), "[workspace]\nmembers = [\"one\", \"two\"]\n").unwrap();
+    for name in ["one", "two"] {
+        let project = folder.path().join(name);
+        project_in(&project, &SERVER.replace("VERSION", name));
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[[bin]]\nname = \"flow\"\npath = \
+             \"src/main.rs\"\n"
+        );
+        std::fs::write(project.join("Cargo.toml"), manifest).unwrap();
+    }
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    fixture.gateway.ready().await.unwrap();
+    for name in ["one", "two"] {
+        assert_eq!(fixture.post(&format!("/function/{name}"), "x").await.text(), name);
+    }
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_replaces_the_process_and_loses_no_request() {
     let fixture = Arc::new(server().await);
     let source = fixture.folder.path().join("server/src/main.rs");

@@ -36,10 +36,12 @@ pub(super) fn append(text: &str, name: &str) -> Result<String, String> {
         passed += line.len();
         let content = line.trim_end();
         let bare = content.trim_start();
-        if bare.is_empty() || bare.starts_with('#') {
+        let own = &content[..content.len() - bare.len()];
+        // A comment that stands deeper than the names is a function's own, if it is one: a text may have such a line.
+        let deeper = inside && indent.is_some_and(|indent| own.len() > indent.len());
+        if bare.is_empty() || (bare.starts_with('#') && !deeper) {
             continue;
         }
-        let own = &content[..content.len() - bare.len()];
         if own.is_empty() {
             inside = false;
             if let Some(rest) = bare.strip_prefix("functions:") {
@@ -70,7 +72,8 @@ mod tests {
     use super::*;
 
     const FLOW: &str = "  f:\n    lang: faasflow\n    handler: ./f\n    image: f:latest\n    environment:\n      \
-                        workflow_name: f\n    environment_file: [f/flow.yml]\n";
+                        workflow_name: f\n    environment_file: [f/flow.yml]\n    # A flow of more than one phase signs \
+                        what it sends itself, and is given the key:\n    # secrets: [faasflow-hmac-secret]\n";
 
     #[test]
     fn it_comes_after_the_last_function_and_the_rest_stays() {
@@ -85,12 +88,18 @@ mod tests {
     fn it_is_indented_as_the_others_are_and_ends_lines_as_they_do() {
         let added = append("functions:\r\n    a:\r\n        fprocess: cat\r\n", "f").unwrap();
         assert!(
-            added.ends_with(
+            added.contains(
                 "\r\n    f:\r\n      lang: faasflow\r\n      handler: ./f\r\n      image: f:latest\r\n      \
              environment:\r\n        workflow_name: f\r\n      environment_file: [f/flow.yml]\r\n"
             ),
             "{added}"
         );
+    }
+
+    #[test]
+    fn a_text_that_ends_like_a_comment_stays_whole() {
+        let text = "functions:\n  a:\n    environment:\n      script: |\n        echo hi\n        # no comment\n";
+        assert_eq!(append(text, "f").unwrap(), format!("{text}{FLOW}"));
     }
 
     #[test]

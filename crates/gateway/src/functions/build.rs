@@ -87,16 +87,19 @@ pub(crate) async fn build(
         }
     }
     let apart = clashing(&located);
-    let mut workspaces: BTreeMap<PathBuf, Vec<Project>> = BTreeMap::new();
-    for project in located.into_iter().filter(|project| projects.iter().any(|(wanted, _)| *wanted == project.function))
-    {
-        workspaces.entry(project.root.clone()).or_default().push(project);
+    // Those of one workspace are built together, and those that clash each in a folder of its own.
+    let mut builds: BTreeMap<(PathBuf, Option<PathBuf>), Vec<Project>> = BTreeMap::new();
+    for project in located {
+        if projects.iter().any(|(wanted, _)| *wanted == project.function) {
+            let own = || project.root.join("target/of").join(&project.package.name);
+            let target = apart.contains(&project.package.id).then(own);
+            builds.entry((project.root.clone(), target)).or_default().push(project);
+        }
     }
     let functions = projects.iter().map(|(function, _)| function.clone()).collect();
     let _ = events.send(Event::BuildStarted { functions });
     let begun = Instant::now();
-    for (root, projects) in workspaces {
-        let target = apart.contains(&root).then(|| root.join("target"));
+    for ((root, target), projects) in builds {
         let made = build_workspace(&root, &projects, target.as_deref(), release, events, &mut built.programs);
         if let Err(fault) = made.await {
             built.faults.push(fault);
@@ -109,14 +112,15 @@ pub(crate) async fn build(
     built
 }
 
-/// The workspaces whose programs would overwrite each other: `CARGO_TARGET_DIR` and cargo's own settings can give
-/// several workspaces one target folder, and the programs of all new flows have the same name.
-fn clashing(projects: &[Project]) -> HashSet<PathBuf> {
-    let mut places: HashMap<(&Path, &str), HashSet<&Path>> = HashMap::new();
+/// The packages whose programs would overwrite each other: `CARGO_TARGET_DIR` and cargo's own settings can give
+/// several workspaces one target folder, and the programs of all new flows have the same name. So may two of one
+/// workspace.
+fn clashing(projects: &[Project]) -> HashSet<String> {
+    let mut places: HashMap<(&Path, &str), HashSet<&String>> = HashMap::new();
     for project in projects {
-        places.entry((&project.target, &project.binary)).or_default().insert(&project.root);
+        places.entry((&project.target, &project.binary)).or_default().insert(&project.package.id);
     }
-    places.into_values().filter(|roots| roots.len() > 1).flatten().map(Path::to_owned).collect()
+    places.into_values().filter(|packages| packages.len() > 1).flatten().cloned().collect()
 }
 
 async fn locate(function: &str, folder: &Path) -> Result<Project, GatewayError> {

@@ -208,7 +208,8 @@ fn open_file(path: &Path) -> Result<File, Fault> {
         Err(TryLockError::WouldBlock) => {
             return Err((
                 "another process has it open".to_owned(),
-                "stop the other gateway, or give this one another folder with `--state-dir`",
+                "stop the other gateway, which is most likely another `faasflow up` for the same stack file, or give this one \
+                 another folder with `--state-dir`",
             ));
         }
         Err(TryLockError::Error(error)) => return Err(fault(error)),
@@ -229,7 +230,12 @@ fn create_file(path: &Path) -> Result<(), Fault> {
     name.push(format!(".new-{}", std::process::id()));
     let new = path.with_file_name(name);
     let made = (|| {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(&new).map_err(fault)?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true);
+        // What waits in it are payloads and the headers of callers.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&new).map_err(fault)?;
         let file = Arc::new(file);
         let database =
             Builder::new().create_with_backend(QueueFile::real(file.clone())).map_err(|e| explain(e.into()))?;

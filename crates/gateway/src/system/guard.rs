@@ -1,18 +1,22 @@
 //! Who may use the API.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use http::uri::Authority;
 use http::{Method, StatusCode};
 use subtle::ConstantTimeEq as _;
 
 use crate::proxy::plain;
 use crate::routes::App;
+
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// A user and a password.
 pub(crate) struct Credentials {
@@ -54,8 +58,14 @@ fn named(headers: &HeaderMap) -> Option<(String, String)> {
 pub(super) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
     // A page in a browser on this machine can send requests here, whoever wrote it, and to deploy a function is to
     // run a program. Browsers say so on every request that could change something; faas-cli does not.
-    if ![Method::GET, Method::HEAD].contains(request.method()) && request.headers().contains_key(ORIGIN) {
+    let changes = ![Method::GET, Method::HEAD].contains(request.method());
+    if changes && request.headers().contains_key(ORIGIN) && !(app.behind && is_of_the_gateway(request.headers())) {
         let text = "web pages may change nothing here: use faas-cli, or leave out `Origin`".to_owned();
+        return plain(StatusCode::FORBIDDEN, text);
+    }
+    // Nor may one read what is here, under a name of its own that it lets lead to this machine.
+    if app.local && app.credentials.is_none() && !app.behind && !is_local(&request) {
+        let text = "this gateway is asked by the address of this machine or as `localhost`".to_owned();
         return plain(StatusCode::FORBIDDEN, text);
     }
     if app.credentials.as_ref().is_some_and(|credentials| !credentials.are_in(request.headers())) {
@@ -67,9 +77,50 @@ pub(super) async fn check(State(app): State<App>, request: Request, next: Next) 
     next.run(request).await
 }
 
+/// Whether a page is of the gateway in front, which passes on what its own page asks. A page from elsewhere can say
+/// neither of the two headers.
+fn is_of_the_gateway(headers: &HeaderMap) -> bool {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let origin = text(&ORIGIN).and_then(|origin| origin.split_once("://"));
+    matches!((origin, text(&FORWARDED_HOST)), (Some((_, origin)), Some(host)) if origin == host)
+}
+
+/// Whether a request names this machine by an address, or as `localhost`.
+fn is_local(request: &Request) -> bool {
+    let named = request.headers().get(HOST).and_then(|value| value.to_str().ok());
+    let Some(host) = named.or_else(|| request.uri().authority().map(Authority::as_str)) else { return true };
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let host = authority.host().trim_matches(['[', ']']);
+    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_leads_here_is_not_this_machine() {
+        let asked = |host: &str| Request::builder().header(HOST, host).body(axum::body::Body::empty()).unwrap();
+        for host in ["127.0.0.1", "127.0.0.1:8080", "[::1]:8080", "localhost:8080", "flows.localhost"] {
+            assert!(is_local(&asked(host)), "{host}");
+        }
+        for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", ""] {
+            assert!(!is_local(&asked(host)), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_the_gateway_in_front_is_told_by_its_host() {
+        let headers = |origin: &'static str, host: &'static str| {
+            HeaderMap::from_iter([
+                (ORIGIN, HeaderValue::from_static(origin)),
+                (FORWARDED_HOST, HeaderValue::from_static(host)),
+            ])
+        };
+        assert!(is_of_the_gateway(&headers("http://gw:8080", "gw:8080")));
+        assert!(!is_of_the_gateway(&headers("http://evil", "gw:8080")));
+        assert!(!is_of_the_gateway(&headers("null", "gw:8080")));
+    }
 
     #[test]
     fn only_the_right_ones_are_let_through() {

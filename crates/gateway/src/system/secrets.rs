@@ -87,7 +87,9 @@ async fn write(app: &App, body: Body, write: fn(&Path, &[u8]) -> io::Result<()>)
         Ok(secret) => secret,
         Err(response) => return *response,
     };
-    match secret.path(&app.secrets).and_then(|path| Ok((path, secret.bytes()?))) {
+    let checked = secret.path(&app.secrets).and_then(|path| Ok((path, secret.bytes()?)));
+    let checked = checked.and_then(|(path, bytes)| secrets::check(&secret.name, &bytes).map(|()| (path, bytes)));
+    match checked {
         Ok((path, bytes)) => done(secret.name, move || write(&path, &bytes)).await,
         Err(why) => plain(StatusCode::BAD_REQUEST, why),
     }
