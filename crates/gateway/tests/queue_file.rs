@@ -35,6 +35,8 @@ async fn filled() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queue.redb");
     let queue = Queue::open(&path, QueueOptions::default()).unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o077, 0, "payloads wait in it, which are nobody else's");
     for id in 0..40 {
         queue.enqueue(call(&format!("c{id}"), 5000)).await.unwrap();
     }
