@@ -87,7 +87,7 @@ impl Deployments {
         self.check_secrets(&spec)?;
         let created_ms = before.as_ref().map_or_else(now_ms, |before| before.created_ms);
         self.kept.write(&Kept::new(created_ms, deployment.clone())).map_err(|error| not_kept(&error))?;
-        self.serve(Function::deployed(spec, deployment, created_ms, &self.around, before));
+        self.serve(Function::deployed(spec, deployment, created_ms, &self.around, before.as_deref()));
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
 use faasflow_runtime::config::SINGLE_PROCESS;
@@ -73,10 +73,25 @@ pub(crate) struct Function {
     pub(crate) gone: CancellationToken,
     /// The process that serves; 0 where there is none.
     pub(crate) process: AtomicU32,
-    /// The one that it is to replace, which goes on until this one takes requests.
+    /// The one that it is to replace, which goes on until this one takes requests. That one has none before it.
     before: Mutex<Option<Arc<Function>>>,
-    /// The one that was deployed in its place.
-    next: OnceLock<Arc<Function>>,
+    place: Arc<Place>,
+}
+
+/// What all have in common that were deployed in place of each other.
+#[derive(Default)]
+struct Place {
+    /// The one that was deployed last; none when it was removed. While this is locked, none of them changes its
+    /// upstream or what is before it.
+    latest: Mutex<Weak<Function>>,
+    /// Told of every such change.
+    changed: watch::Sender<()>,
+}
+
+impl Place {
+    fn lock(&self) -> MutexGuard<'_, Weak<Function>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What all functions are made with.
@@ -96,13 +111,13 @@ impl Function {
         Function::new(spec, None, now_ms(), around, None)
     }
 
-    /// One that was deployed, in place of `before` if there is such a one.
+    /// One that was deployed, to be [put](Functions::put) in place of `before` if there is such a one.
     pub(crate) fn deployed(
         spec: FunctionSpec,
         deployment: Deployment,
         created_ms: u64,
         around: &Surroundings,
-        before: Option<Arc<Function>>,
+        before: Option<&Function>,
     ) -> Arc<Function> {
         Function::new(spec, Some(deployment), created_ms, around, before)
     }
@@ -112,7 +127,7 @@ impl Function {
         deployment: Option<Deployment>,
         created_ms: u64,
         around: &Surroundings,
-        before: Option<Arc<Function>>,
+        before: Option<&Function>,
     ) -> Arc<Function> {
         let upstream = match &spec.kind {
             Kind::Cargo(_) => Upstream::Pending("it is being built".to_owned()),
@@ -120,9 +135,9 @@ impl Function {
             Kind::Command(words) => Upstream::Command(words.clone()),
             Kind::Url(url) => Upstream::Http(url.clone(), TaskTracker::new()),
         };
-        let logs = match &before {
-            Some(before) => before.logs.clone(),
-            None => Arc::new(Logs::new(spec.name.clone(), around.events.clone())),
+        let (logs, place) = match before {
+            Some(before) => (before.logs.clone(), before.place.clone()),
+            None => (Arc::new(Logs::new(spec.name.clone(), around.events.clone())), Arc::default()),
         };
         Arc::new(Function {
             environment: environment(&spec, around),
@@ -132,30 +147,45 @@ impl Function {
             logs,
             gone: around.stop.child_token(),
             process: AtomicU32::new(0),
-            before: Mutex::new(before),
-            next: OnceLock::new(),
+            before: Mutex::default(),
+            place,
             spec,
         })
     }
 
-    /// Where a request goes, waiting a while for one that is being started: to this function, to the one before as
-    /// long as this one takes none, or to the one that replaced it since the request found it.
+    /// Where a request goes, waiting a while for one that is being started: to the one that was deployed last in this
+    /// one's place, or to the one before as long as that one takes none.
     pub(crate) async fn take(self: &Arc<Self>, patience: Duration) -> (Arc<Function>, Taken) {
-        let mut function = self.clone();
-        loop {
-            if let Some(taken) = function.stand_in() {
-                return taken;
+        let mut changed = self.place.changed.subscribe();
+        let settled = async {
+            loop {
+                // Before the look, so that no change falls between.
+                changed.borrow_and_update();
+                match self.look() {
+                    // The sender is in `self`, so that there is always one.
+                    (_, Taken::Pending(_)) => drop(changed.changed().await),
+                    settled => return settled,
+                }
             }
-            let settled = |upstream: &Upstream| !matches!(upstream, Upstream::Pending(_));
-            let mut watching = function.upstream.subscribe();
-            let _ = tokio::time::timeout(patience, watching.wait_for(settled)).await;
-            let taken = function.now();
-            let next = function.next.get().cloned();
-            match (&taken, next) {
-                (Taken::Gone, Some(next)) => function = next,
-                _ => return (function, taken),
-            }
+        };
+        match tokio::time::timeout(patience, settled).await {
+            Ok(settled) => settled,
+            Err(_) => self.look(),
         }
+    }
+
+    /// Where a request goes now.
+    fn look(self: &Arc<Self>) -> (Arc<Function>, Taken) {
+        let latest = self.place.lock();
+        let function = latest.upgrade().unwrap_or_else(|| self.clone());
+        let taken = function.now();
+        if let Taken::Pending(_) = taken
+            && let Some(before) = function.before().clone()
+            && let taken @ (Taken::Http(..) | Taken::Command(_)) = before.now()
+        {
+            return (before, taken);
+        }
+        (function, taken)
     }
 
     fn now(&self) -> Taken {
@@ -169,26 +199,17 @@ impl Function {
         }
     }
 
-    /// The one before that takes requests while this one takes none yet. There may be several before: each that
-    /// never came up waits for its own.
-    fn stand_in(&self) -> Option<(Arc<Function>, Taken)> {
-        if !matches!(self.now(), Taken::Pending(_)) {
-            return None;
-        }
-        let before = |function: &Function| function.before.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut earlier = before(self);
-        while let Some(function) = earlier {
-            match function.now() {
-                taken @ (Taken::Http(..) | Taken::Command(_)) => return Some((function, taken)),
-                _ => earlier = before(&function),
-            }
-        }
-        None
+    fn before(&self) -> MutexGuard<'_, Option<Arc<Function>>> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn takes(&self) -> bool {
+        matches!(&*self.upstream.borrow(), Upstream::Http(..) | Upstream::Command(_))
     }
 
     /// Whether a request would be taken at once.
-    pub(crate) fn is_available(&self) -> bool {
-        matches!(self.now(), Taken::Http(..) | Taken::Command(_)) || self.stand_in().is_some()
+    pub(crate) fn is_available(self: &Arc<Self>) -> bool {
+        matches!(self.look().1, Taken::Http(..) | Taken::Command(_))
     }
 
     /// The process that serves, if one does.
@@ -196,25 +217,62 @@ impl Function {
         Some(self.process.load(Ordering::Relaxed)).filter(|&process| process != 0)
     }
 
+    /// Says where it stands. One that was replaced or removed stays so.
     pub(crate) fn set(&self, upstream: Upstream) {
-        let takes = matches!(upstream, Upstream::Http(..) | Upstream::Command(_));
+        let latest = self.place.lock();
+        if matches!(&*self.upstream.borrow(), Upstream::Gone) {
+            return;
+        }
         self.upstream.send_replace(upstream);
-        if takes {
+        if self.takes() {
             self.retire_before();
         }
+        drop(latest);
+        self.place.changed.send_replace(());
+    }
+
+    /// Takes its place, in which `last` is the one until now.
+    fn enter(self: &Arc<Self>, last: Option<Arc<Function>>) {
+        let mut latest = self.place.lock();
+        if let Some(last) = last {
+            // One goes on, and no more: otherwise each that never comes up would be tried for ever.
+            let earlier = last.before().take();
+            let (kept, ended) = match earlier {
+                Some(earlier) if !last.takes() && earlier.takes() => (earlier, Some(last)),
+                earlier => (last, earlier),
+            };
+            if let Some(ended) = ended {
+                ended.retire();
+            }
+            *self.before() = Some(kept);
+        }
+        if self.takes() {
+            self.retire_before();
+        }
+        *latest = Arc::downgrade(self);
+        drop(latest);
+        self.place.changed.send_replace(());
+    }
+
+    /// Leaves its place to nobody.
+    fn leave(&self) {
+        let mut latest = self.place.lock();
+        *latest = Weak::new();
+        self.retire_before();
+        self.retire();
+        drop(latest);
+        self.place.changed.send_replace(());
     }
 
     /// The one before has no more to do.
     fn retire_before(&self) {
-        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(before) = before {
+        if let Some(before) = self.before().take() {
             before.retire();
         }
     }
 
     /// Takes no more requests; those that it has taken it finishes.
     fn retire(&self) {
-        self.retire_before();
         self.upstream.send_replace(Upstream::Gone);
         self.gone.cancel();
     }
@@ -222,7 +280,7 @@ impl Function {
 
 impl fmt::Debug for Function {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The one before and the next one know each other, and environments hold what is nobody's business.
+        // The one before and the latest one know each other, and environments hold what is nobody's business.
         formatter.debug_struct("Function").field("name", &self.spec.name).finish_non_exhaustive()
     }
 }
@@ -253,22 +311,18 @@ impl Functions {
         self.read().keys().cloned().collect()
     }
 
-    /// Adds a function. The one of its name before goes on until this one takes requests.
+    /// Adds a function. The one of its name before goes on until this one takes requests, or if that one takes none, the
+    /// one before that does.
     pub(crate) fn put(&self, function: &Arc<Function>) {
         let mut functions = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = functions.insert(function.spec.name.clone(), function.clone()) {
-            let _ = before.next.set(function.clone());
-        }
-        drop(functions);
-        if !matches!(&*function.upstream.borrow(), Upstream::Pending(_)) {
-            function.retire_before();
-        }
+        let last = functions.insert(function.spec.name.clone(), function.clone());
+        function.enter(last);
     }
 
     pub(crate) fn remove(&self, name: &str) {
-        let removed = self.0.write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        if let Some(removed) = removed {
-            removed.retire();
+        let mut functions = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(removed) = functions.remove(name) {
+            removed.leave();
         }
     }
 
@@ -301,4 +355,119 @@ fn environment(spec: &FunctionSpec, around: &Surroundings) -> Vec<(String, Strin
     let own = spec.environment.iter().filter(|(name, _)| !matches!(name.as_str(), "gateway" | "host" | "port"));
     let own = own.map(|(name, value)| (name.clone(), value.clone()));
     inherited.chain(given).chain(own).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+
+    fn around() -> Surroundings {
+        Surroundings {
+            gateway: String::new(),
+            secrets: PathBuf::new(),
+            events: tokio::sync::mpsc::unbounded_channel().0,
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// A program that nobody starts.
+    fn put(functions: &Functions, around: &Surroundings) -> Arc<Function> {
+        let variables = [("mode".to_owned(), "http".to_owned())].into();
+        let deployment = Deployment {
+            service: "f".to_owned(),
+            env_process: Some("sleep 1000".to_owned()),
+            env_vars: Some(variables),
+            ..Deployment::default()
+        };
+        let spec = deployment.spec(&PathBuf::new()).unwrap();
+        let function = Function::deployed(spec, deployment, 0, around, functions.find("f").as_deref());
+        functions.put(&function);
+        function
+    }
+
+    fn serves() -> Upstream {
+        Upstream::Http(Uri::from_static("http://127.0.0.1:1/"), TaskTracker::new())
+    }
+
+    fn pending() -> Upstream {
+        Upstream::Pending("it ended".to_owned())
+    }
+
+    #[tokio::test]
+    async fn one_goes_on_before_those_that_never_come_up() {
+        let (functions, around) = (Functions::default(), around());
+        let good = put(&functions, &around);
+        good.set(serves());
+        let mut bad: Vec<_> = (0..3).map(|_| put(&functions, &around)).collect();
+        let last = bad.pop().unwrap();
+        assert!(bad.iter().all(|function| function.gone.is_cancelled()));
+        assert!(!good.gone.is_cancelled() && !last.gone.is_cancelled() && last.is_available());
+        // It is of no use any more, and comes too late.
+        bad[1].set(serves());
+        assert!(!good.gone.is_cancelled());
+        assert!(Arc::ptr_eq(&bad[1].take(Duration::ZERO).await.0, &good));
+
+        // Where none serves, the youngest goes on.
+        good.set(pending());
+        let next = put(&functions, &around);
+        assert!(good.gone.is_cancelled() && !last.gone.is_cancelled() && !next.is_available());
+        last.set(serves());
+        assert!(next.is_available() && !last.gone.is_cancelled());
+        next.set(serves());
+        assert!(last.gone.is_cancelled());
+        functions.remove("f");
+        assert!(next.gone.is_cancelled());
+        assert!(matches!(good.take(Duration::ZERO).await.1, Taken::Gone));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_taken_by_whichever_serves_first() {
+        let (functions, around) = (Functions::default(), around());
+        let first = put(&functions, &around);
+        let long = Duration::from_secs(3600);
+        let found_first = first.clone();
+        let mut early = Box::pin(found_first.take(long));
+        assert!(poll!(&mut early).is_pending());
+        let second = put(&functions, &around);
+        let mut late = Box::pin(second.take(long));
+        assert!(poll!(&mut early).is_pending() && poll!(&mut late).is_pending());
+        first.set(serves());
+        assert!(Arc::ptr_eq(&early.await.0, &first));
+        assert!(Arc::ptr_eq(&late.await.0, &first));
+
+        // One that serves ends, and is started again.
+        first.set(pending());
+        let mut waiting = Box::pin(second.take(long));
+        assert!(poll!(&mut waiting).is_pending());
+        first.set(serves());
+        assert!(Arc::ptr_eq(&waiting.await.0, &first));
+
+        first.set(pending());
+        let mut waiting = Box::pin(first.take(long));
+        assert!(poll!(&mut waiting).is_pending());
+        second.set(serves());
+        assert!(Arc::ptr_eq(&waiting.await.0, &second));
+
+        second.set(pending());
+        let mut waiting = Box::pin(second.take(long));
+        assert!(poll!(&mut waiting).is_pending());
+        functions.remove("f");
+        assert!(matches!(waiting.await.1, Taken::Gone));
+    }
+
+    #[tokio::test]
+    async fn many_replacements_leave_nothing_behind() {
+        let (functions, around) = (Functions::default(), around());
+        let good = put(&functions, &around);
+        good.set(serves());
+        let second = Arc::downgrade(&put(&functions, &around));
+        for _ in 0..100_000 {
+            put(&functions, &around);
+        }
+        assert!(second.upgrade().is_none());
+        functions.remove("f");
+        assert!(good.gone.is_cancelled());
+    }
 }

@@ -389,3 +389,41 @@ async fn a_gateway_without_a_stack_is_filled_by_deploying() {
     assert_eq!(fixture.post("/function/f", "x").await.text(), "x");
     fixture.gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_that_never_comes_up_ends_with_the_next() {
+    let folder = folder(OWN);
+    server::put_into(folder.path());
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    accepted(&fixture, Method::POST, &program("f", "one")).await;
+    assert_eq!(fixture.get("/function/f").await.text(), "one");
+    let mut hanging = program("f", "");
+    hanging["envProcess"] = json!("sh -c 'echo $$ >> hanging; exec sleep 1000'");
+    let mut pids = Vec::new();
+    for count in 1..=4 {
+        accepted(&fixture, Method::PUT, &hanging).await;
+        pids = until("it is started", async || {
+            let said = std::fs::read_to_string(fixture.folder.path().join("hanging")).ok()?;
+            let pids: Vec<String> = said.lines().map(str::to_owned).collect();
+            (said.ends_with('\n') && pids.len() == count).then_some(pids)
+        })
+        .await;
+    }
+    let last = pids.pop().unwrap();
+    until("the others end", async || (!pids.iter().any(|pid| is_running(pid))).then_some(())).await;
+    assert!(is_running(&last));
+
+    // The good one still serves; it ends, and requests wait until it is there again.
+    fixture.get("/function/f/die").await;
+    until("it ends", async || {
+        let events = fixture.events.lock().unwrap();
+        let died =
+            |event: &_| matches!(event, faasflow_gateway::Event::Exited { how, .. } if how.contains("exit status: 7"));
+        events.iter().any(died).then_some(())
+    })
+    .await;
+    let got = fixture.get("/function/f").await;
+    assert_eq!((got.status, got.text()), (StatusCode::OK, "one"));
+    fixture.gateway.stop().await;
+    assert!(!is_running(&last));
+}

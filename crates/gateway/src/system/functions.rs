@@ -1,5 +1,7 @@
 //! Functions are listed, deployed, replaced and removed.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -116,7 +118,7 @@ pub(super) fn absent(name: &str) -> Response {
 }
 
 /// A function as OpenFaaS's providers report one.
-fn status(app: &App, function: &Function, usage: bool) -> Value {
+fn status(app: &App, function: &Arc<Function>, usage: bool) -> Value {
     let spec = &function.spec;
     let process = match (&function.deployment, &spec.kind) {
         (Some(deployment), _) => deployment.env_process.clone().unwrap_or_default(),
