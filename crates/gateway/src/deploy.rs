@@ -1,5 +1,6 @@
 //! Functions come and go while the gateway runs.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,8 +13,8 @@ use crate::functions::kept::{Folder, Kept};
 use crate::functions::process::{Launch, Order, supervise};
 use crate::functions::{Function, Functions, Surroundings};
 use crate::queue::now_ms;
-use crate::secrets;
 use crate::stack::{FunctionSpec, Kind, Stack};
+use crate::{private_file, secrets};
 
 /// Adds, replaces and removes functions, on disk and in service.
 #[derive(Debug)]
@@ -86,9 +87,9 @@ impl Deployments {
         }
         self.check_secrets(&spec)?;
         let created_ms = before.as_ref().map_or_else(now_ms, |before| before.created_ms);
-        self.kept.write(&Kept::new(created_ms, deployment.clone())).map_err(|error| not_kept(&error))?;
+        let kept = done(self.kept.write(&Kept::new(created_ms, deployment.clone())))?;
         self.serve(Function::deployed(spec, deployment, created_ms, &self.around, before.as_deref()));
-        Ok(())
+        kept.map_err(|error| unconfirmed(&format!("`{name}` was deployed"), &error))
     }
 
     /// Removes a function. Waits for the disk.
@@ -97,9 +98,9 @@ impl Deployments {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let function = self.deployed(name)?.ok_or_else(|| absent(name))?;
         let name = &function.spec.name;
-        self.kept.remove(name).map_err(|error| not_kept(&error))?;
+        let kept = done(self.kept.remove(name))?;
         self.functions.remove(name);
-        Ok(())
+        kept.map_err(|error| unconfirmed(&format!("`{name}` was removed"), &error))
     }
 
     /// The deployed function of this name.
@@ -165,6 +166,68 @@ fn absent(name: &str) -> Refused {
     Refused(StatusCode::NOT_FOUND, format!("there is no function `{name}` here"))
 }
 
-fn not_kept(error: &std::io::Error) -> Refused {
-    Refused(StatusCode::INTERNAL_SERVER_ERROR, format!("nothing was changed: the disk does not take it: {error}"))
+/// What came of a change on disk that was made: it may be that the disk has not confirmed it. To be undone it would need
+/// the same disk.
+fn done(kept: io::Result<()>) -> Result<io::Result<()>, Refused> {
+    match kept {
+        Err(error) if !private_file::is_done(&error) => {
+            let why = format!("nothing was changed: the disk does not take it: {error}");
+            Err(Refused(StatusCode::INTERNAL_SERVER_ERROR, why))
+        }
+        kept => Ok(kept),
+    }
+}
+
+fn unconfirmed(what: &str, error: &io::Error) -> Refused {
+    let why = format!("{what}, but the disk has not confirmed it, and may forget it if this machine stops: {error}");
+    tracing::error!("{why}");
+    Refused(StatusCode::INTERNAL_SERVER_ERROR, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    #[test]
+    fn what_the_disk_does_not_confirm_is_changed_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Folder::open(folder.path().join("functions")).unwrap();
+        let around = Surroundings {
+            gateway: String::new(),
+            secrets: folder.path().to_owned(),
+            events: unbounded_channel().0,
+            stop: CancellationToken::new(),
+        };
+        let deployments = Deployments::new(folder.path().to_owned(), kept.clone(), around, TaskTracker::new());
+        let command = |command: &str| Deployment {
+            service: "f".to_owned(),
+            env_process: Some(command.to_owned()),
+            ..Deployment::default()
+        };
+        let said = |outcome: Result<(), Refused>| {
+            let Refused(status, why) = outcome.unwrap_err();
+            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+            why
+        };
+        // In service, and on disk.
+        let process =
+            || deployments.functions().find("f").and_then(|function| function.deployment.clone()?.env_process);
+        let on_disk = || kept.read().unwrap().pop().and_then(|kept| kept.deployment.env_process);
+        for (replace, words) in [(false, "cat"), (true, "cat -n")] {
+            let why = said(private_file::faulty::during(|| deployments.deploy(command(words), replace)));
+            assert!(why.starts_with("`f` was deployed, but the disk has not confirmed it"), "{why}");
+            assert_eq!((process().as_deref(), on_disk().as_deref()), (Some(words), Some(words)));
+        }
+        let why = said(private_file::faulty::during(|| deployments.remove("f", None)));
+        assert!(why.starts_with("`f` was removed, but the disk has not confirmed it"), "{why}");
+        assert_eq!((process(), on_disk()), (None, None));
+
+        // A folder that is in the way of the file.
+        std::fs::create_dir(folder.path().join("functions/f.json")).unwrap();
+        let why = said(deployments.deploy(command("cat"), false));
+        assert!(why.starts_with("nothing was changed"), "{why}");
+        assert_eq!(process(), None);
+    }
 }

@@ -1,5 +1,6 @@
 //! Files that their owner alone may read, and that have their names only when they are whole and on disk.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -9,23 +10,70 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const UNFINISHED: &str = ".new-";
 
 /// Writes a file that must not be there yet.
+///
+/// # Errors
+///
+/// As with all that changes something here: if it was not done, or if it was done and the disk does not confirm it,
+/// which [`is_done`] tells apart.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let file = Temporary::beside(path, bytes)?;
     // Unlike a rename, a link fails where the name is taken.
-    fs::hard_link(&file.0, path)?;
-    sync_folder(path)
+    change(path, || fs::hard_link(&Temporary::beside(path, bytes)?.0, path))
 }
 
 /// Writes a file, in place of the one of that name if there is one.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let file = Temporary::beside(path, bytes)?;
-    fs::rename(&file.0, path)?;
-    sync_folder(path)
+    change(path, || fs::rename(&Temporary::beside(path, bytes)?.0, path))
 }
 
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    fs::remove_file(path)?;
-    sync_folder(path)
+    change(path, || fs::remove_file(path))
+}
+
+/// Whether the change was made, though it may be undone if the machine stops before the disk has it.
+pub(crate) fn is_done(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Unconfirmed>)
+}
+
+/// Why the disk did not confirm what was done.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unconfirmed(io::Error);
+
+/// Changes what is in the folder of this path, and sees to it that it stays so.
+fn change(path: &Path, change: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    // Opened before, so that as little as can be fails after the change.
+    let folder = path.parent().map(fs::File::open).transpose()?;
+    change()?;
+    // The kind of the error is not passed on: it says nothing of the file.
+    folder.as_ref().map_or(Ok(()), sync).map_err(|error| io::Error::other(Unconfirmed(error)))
+}
+
+fn sync(folder: &fs::File) -> io::Result<()> {
+    #[cfg(test)]
+    if faulty::is_set() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    folder.sync_all()
+}
+
+/// A disk that confirms nothing, for tests.
+#[cfg(test)]
+pub(crate) mod faulty {
+    use std::cell::Cell;
+
+    thread_local!(static FAULTY: Cell<bool> = const { Cell::new(false) });
+
+    pub(super) fn is_set() -> bool {
+        FAULTY.get()
+    }
+
+    /// What this thread does, while `work` runs, is not confirmed.
+    pub(crate) fn during<T>(work: impl FnOnce() -> T) -> T {
+        FAULTY.set(true);
+        let outcome = work();
+        FAULTY.set(false);
+        outcome
+    }
 }
 
 /// The names in a folder, sorted, without those of files that are not whole.
@@ -84,9 +132,26 @@ impl Drop for Temporary {
     }
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(folder) => fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_done_is_told_from_what_is_not_confirmed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let read = || fs::read_to_string(&path).ok();
+        let unconfirmed = |outcome: io::Result<()>| is_done(&outcome.unwrap_err());
+        assert!(unconfirmed(faulty::during(|| create(&path, b"one"))));
+        assert_eq!(read().as_deref(), Some("one"));
+        assert!(unconfirmed(faulty::during(|| replace(&path, b"two"))));
+        assert_eq!(read().as_deref(), Some("two"));
+        let taken = faulty::during(|| create(&path, b"three")).unwrap_err();
+        assert!(!is_done(&taken) && taken.kind() == io::ErrorKind::AlreadyExists);
+        assert!(unconfirmed(faulty::during(|| remove(&path))));
+        assert_eq!(read(), None);
+        let absent = faulty::during(|| remove(&path)).unwrap_err();
+        assert!(!is_done(&absent) && absent.kind() == io::ErrorKind::NotFound);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

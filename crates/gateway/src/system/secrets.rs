@@ -105,10 +105,41 @@ async fn done(name: String, work: impl FnOnce() -> io::Result<()> + Send + 'stat
                 plain(StatusCode::CONFLICT, format!("the secret `{name}` exists: PUT replaces it"))
             }
             io::ErrorKind::NotFound => plain(StatusCode::NOT_FOUND, format!("there is no secret `{name}` here")),
+            _ if private_file::is_done(&error) => {
+                let text = format!(
+                    "the secret `{name}` was changed, but the disk has not confirmed it, and may forget it if this machine \
+                     stops: {error}"
+                );
+                tracing::error!("{text}");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, text)
+            }
             _ => {
                 let text = format!("the secret `{name}` stays as it was: the disk does not take it: {error}");
                 plain(StatusCode::INTERNAL_SERVER_ERROR, text)
             }
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use faasflow_runtime::http::read_body;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_the_disk_does_not_confirm_is_not_told_as_undone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let work = {
+            let path = path.clone();
+            move || private_file::faulty::during(|| private_file::create(&path, b"secret"))
+        };
+        let response = done("key".to_owned(), work).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let within = std::time::Duration::from_secs(60);
+        let text = read_body(response.into_body(), 1 << 20, within).await.unwrap();
+        assert!(text.starts_with(b"the secret `key` was changed, but the disk has not confirmed it"), "{text:?}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"secret");
     }
 }
