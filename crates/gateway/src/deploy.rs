@@ -92,14 +92,15 @@ impl Deployments {
         kept.map_err(|error| unconfirmed(&format!("`{name}` was deployed"), &error))
     }
 
-    /// Removes a function. Waits for the disk.
-    pub(crate) fn remove(&self, name: &str, namespace: Option<&str>) -> Result<(), Refused> {
+    /// Removes a function; `forget` is told its name once nobody finds it any more. Waits for the disk.
+    pub(crate) fn remove(&self, name: &str, namespace: Option<&str>, forget: impl FnOnce(&str)) -> Result<(), Refused> {
         check_namespace(namespace).map_err(|why| Refused(StatusCode::BAD_REQUEST, why))?;
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let function = self.deployed(name)?.ok_or_else(|| absent(name))?;
         let name = &function.spec.name;
         let kept = done(self.kept.remove(name))?;
         self.functions.remove(name);
+        forget(name);
         kept.map_err(|error| unconfirmed(&format!("`{name}` was removed"), &error))
     }
 
@@ -220,9 +221,11 @@ mod tests {
             assert!(why.starts_with("`f` was deployed, but the disk has not confirmed it"), "{why}");
             assert_eq!((process().as_deref(), on_disk().as_deref()), (Some(words), Some(words)));
         }
-        let why = said(private_file::faulty::during(|| deployments.remove("f", None)));
+        let mut forgotten = None;
+        let forget = |name: &str| forgotten = Some(name.to_owned());
+        let why = said(private_file::faulty::during(|| deployments.remove("f.openfaas-fn", None, forget)));
         assert!(why.starts_with("`f` was removed, but the disk has not confirmed it"), "{why}");
-        assert_eq!((process(), on_disk()), (None, None));
+        assert_eq!((process(), on_disk(), forgotten.as_deref()), (None, None, Some("f")));
 
         // A folder that is in the way of the file.
         std::fs::create_dir(folder.path().join("functions/f.json")).unwrap();

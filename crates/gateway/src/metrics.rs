@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -28,43 +28,43 @@ struct Counts {
 }
 
 impl Metrics {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Counts>> {
+        self.functions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn started(&self, function: &str) {
-        self.with(function, |counts| counts.started += 1);
+        let mut functions = self.lock();
+        match functions.get_mut(function) {
+            Some(counts) => counts.started += 1,
+            None => functions.entry(function.to_owned()).or_default().started = 1,
+        }
     }
 
     pub(crate) fn ended(&self, function: &str, status: StatusCode, took: Duration) {
-        self.with(function, |counts| {
-            *counts.codes.entry(status.as_u16()).or_default() += 1;
-            let seconds = took.as_secs_f64();
-            counts.seconds += seconds;
-            counts.count += 1;
-            for (bucket, bound) in counts.buckets.iter_mut().zip(BUCKETS) {
-                *bucket += u64::from(seconds <= bound);
-            }
-        });
-    }
-
-    fn with(&self, function: &str, change: impl FnOnce(&mut Counts)) {
-        let mut functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
-        match functions.get_mut(function) {
-            Some(counts) => change(counts),
-            None => change(functions.entry(function.to_owned()).or_default()),
+        let mut functions = self.lock();
+        // One that was removed in the meantime is not counted any more.
+        let Some(counts) = functions.get_mut(function) else { return };
+        *counts.codes.entry(status.as_u16()).or_default() += 1;
+        let seconds = took.as_secs_f64();
+        counts.seconds += seconds;
+        counts.count += 1;
+        for (bucket, bound) in counts.buckets.iter_mut().zip(BUCKETS) {
+            *bucket += u64::from(seconds <= bound);
         }
     }
 
     /// Forgets a function that was removed.
     pub(crate) fn forget(&self, function: &str) {
-        self.functions.lock().unwrap_or_else(PoisonError::into_inner).remove(function);
+        self.lock().remove(function);
     }
 
     /// How often a function was invoked.
     pub(crate) fn invocations(&self, function: &str) -> u64 {
-        let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
-        functions.get(function).map_or(0, |counts| counts.started)
+        self.lock().get(function).map_or(0, |counts| counts.started)
     }
 
     pub(crate) fn text(&self, deployed: &[String], queue: &QueueStats) -> String {
-        let functions = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        let functions = self.lock();
         let label = |function: &str| format!("function_name=\"{function}.openfaas-fn\"");
         let mut text = String::new();
         let kind = |text: &mut String, name: &str, kind: &str, help: &str| {

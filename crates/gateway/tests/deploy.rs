@@ -275,11 +275,15 @@ async fn one_that_is_removed_finishes_what_it_was_sent() {
     });
     let path = |name: &str| fixture.folder.path().join(name);
     until("it is held", async || path("held").exists().then_some(())).await;
-    assert_eq!(remove(&fixture, "f").await.status, StatusCode::ACCEPTED);
+    assert_eq!(remove(&fixture, "f.openfaas-fn").await.status, StatusCode::ACCEPTED);
+    let metrics = fixture.get("/metrics").await;
+    assert!(!metrics.text().contains("f.openfaas-fn"), "{}", metrics.text());
     assert_eq!(fixture.get("/function/f").await.status, StatusCode::NOT_FOUND);
     assert!(is_running(&pid) && !held.is_finished());
     std::fs::write(path("go"), "").unwrap();
     assert_eq!(held.await.unwrap(), StatusCode::OK);
+    let metrics = fixture.get("/metrics").await;
+    assert!(!metrics.text().contains("f.openfaas-fn"), "what is gone is not counted: {}", metrics.text());
     until("it ends then", async || (!is_running(&pid)).then_some(())).await;
     fixture.gateway.stop().await;
 }

@@ -95,12 +95,9 @@ pub(super) async fn remove(State(app): State<App>, body: Body) -> Response {
         Ok(removal) => removal,
         Err(response) => return *response,
     };
-    let bare = name.clone();
-    let response = change(&app, move |deployments| deployments.remove(&name, namespace.as_deref())).await;
-    if response.status().is_success() {
-        app.metrics.forget(&bare);
-    }
-    response
+    let counting = app.clone();
+    let forget = move |name: &str| counting.metrics.forget(name);
+    change(&app, move |deployments| deployments.remove(&name, namespace.as_deref(), forget)).await
 }
 
 /// Does what waits for the disk. It is done also if whoever asked goes away.
