@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -430,4 +431,40 @@ async fn a_replacement_that_never_comes_up_ends_with_the_next() {
     assert_eq!((got.status, got.text()), (StatusCode::OK, "one"));
     fixture.gateway.stop().await;
     assert!(!is_running(&last));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_a_body_first_learns_of_a_refusal() {
+    let fixture = support::start_with(OWN, |options| options.basic_auth = true).await;
+    let address = fixture.gateway.address();
+    for (header, status) in [("Origin: http://page", "403"), ("X-Own: 1", "401")] {
+        // More than the system takes on its way.
+        let length = 15 << 20;
+        let said = tokio::task::spawn_blocking(move || {
+            let mut stream = std::net::TcpStream::connect(address)?;
+            write!(
+                stream,
+                "POST /system/functions HTTP/1.1\r\nHost: x\r\n{header}\r\nContent-Length: {length}\r\n\r\n"
+            )?;
+            stream.write_all(&vec![b' '; length])?;
+            let mut said = [0; 12];
+            stream.read_exact(&mut said)?;
+            std::io::Result::Ok(String::from_utf8_lossy(&said).into_owned())
+        });
+        assert_eq!(said.await.unwrap().unwrap(), format!("HTTP/1.1 {status}"));
+        // One that asks first is not kept waiting.
+        let said = tokio::task::spawn_blocking(move || {
+            let mut stream = std::net::TcpStream::connect(address)?;
+            write!(
+                stream,
+                "POST /system/functions HTTP/1.1\r\nHost: x\r\n{header}\r\nExpect: 100-continue\r\nContent-Length: \
+                 {length}\r\n\r\n"
+            )?;
+            let mut said = [0; 12];
+            stream.read_exact(&mut said)?;
+            std::io::Result::Ok(String::from_utf8_lossy(&said).into_owned())
+        });
+        assert_eq!(said.await.unwrap().unwrap(), format!("HTTP/1.1 {status}"));
+    }
+    fixture.gateway.stop().await;
 }
