@@ -415,7 +415,9 @@ async fn a_replacement_that_never_comes_up_ends_with_the_next() {
         .await;
     }
     let last = pids.pop().unwrap();
-    until("the others end", async || (!pids.iter().any(|pid| is_running(pid))).then_some(())).await;
+    let ended = until("the others end", async || (!pids.iter().any(|pid| is_running(pid))).then_some(()));
+    // Sooner than they would end because they do not listen.
+    tokio::time::timeout(std::time::Duration::from_secs(20), ended).await.unwrap();
     assert!(is_running(&last));
 
     // The good one still serves; it ends, and requests wait until it is there again.
@@ -466,5 +468,21 @@ async fn who_sends_a_body_first_learns_of_a_refusal() {
         });
         assert_eq!(said.await.unwrap().unwrap(), format!("HTTP/1.1 {status}"));
     }
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_is_no_larger_than_what_was_sent() {
+    let fixture = start(OWN).await;
+    let mut nested = json!([0]);
+    for _ in 0..100 {
+        nested = json!([nested, 0, 0, 0, 0]);
+    }
+    let mut deployment = command("f", "cat");
+    deployment["limits"] = nested;
+    accepted(&fixture, Method::POST, &deployment).await;
+    let kept = std::fs::metadata(fixture.folder.path().join(".faasflow/functions/f.json")).unwrap().len() as usize;
+    let sent = deployment.to_string().len();
+    assert!(kept < sent + 300, "{kept} of {sent}");
     fixture.gateway.stop().await;
 }

@@ -47,7 +47,7 @@ impl Folder {
     }
 
     pub(crate) fn write(&self, kept: &Kept) -> io::Result<()> {
-        let bytes = serde_json::to_vec_pretty(kept)?;
+        let bytes = serde_json::to_vec(kept)?;
         private_file::replace(&self.file(&kept.deployment.service), &bytes)
     }
 
