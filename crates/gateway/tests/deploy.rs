@@ -117,6 +117,7 @@ async fn what_cannot_be_deployed_is_refused_with_the_reason() {
             "this gateway starts processes, not containers. Say what to start, by `fprocess`",
         ),
         (with("envProcess", json!("sh -c 'x")), "a quote is not closed"),
+        (with("envProcess", json!("cat a\0b")), "`envProcess` has a NUL in it"),
         (with("envVars", json!({ "mode": "static" })), "its `mode` is `static`: known here are `http`"),
         (with("envVars", json!({ "A=B": "x" })), "`A=B` of `envVars` can be no variable"),
         (with("envVars", json!({ "A": "\0" })), "`A` of `envVars` can be no variable"),

@@ -52,6 +52,9 @@ impl Deployment {
         }
         let annotations = self.annotations.clone().unwrap_or_default();
         let given = self.env_process.as_deref().filter(|command| !command.trim().is_empty());
+        if given.is_some_and(|command| command.contains('\0')) {
+            return Err("`envProcess` has a NUL in it, which no word of a command may have".to_owned());
+        }
         let process = given.map(|command| Process { name: "envProcess", command });
         let kind = there_or_process(&annotations, process, &environment)?.ok_or_else(|| {
             format!(
