@@ -359,7 +359,7 @@ fn environment(spec: &FunctionSpec, around: &Surroundings) -> Vec<(String, Strin
 
 #[cfg(test)]
 mod tests {
-    use futures_util::poll;
+    use futures_util::{FutureExt as _, poll};
 
     use super::*;
 
@@ -434,27 +434,27 @@ mod tests {
         let mut late = Box::pin(second.take(long));
         assert!(poll!(&mut early).is_pending() && poll!(&mut late).is_pending());
         first.set(serves());
-        assert!(Arc::ptr_eq(&early.await.0, &first));
-        assert!(Arc::ptr_eq(&late.await.0, &first));
+        assert!(Arc::ptr_eq(&early.now_or_never().unwrap().0, &first));
+        assert!(Arc::ptr_eq(&late.now_or_never().unwrap().0, &first));
 
         // One that serves ends, and is started again.
         first.set(pending());
         let mut waiting = Box::pin(second.take(long));
         assert!(poll!(&mut waiting).is_pending());
         first.set(serves());
-        assert!(Arc::ptr_eq(&waiting.await.0, &first));
+        assert!(Arc::ptr_eq(&waiting.now_or_never().unwrap().0, &first));
 
         first.set(pending());
         let mut waiting = Box::pin(first.take(long));
         assert!(poll!(&mut waiting).is_pending());
         second.set(serves());
-        assert!(Arc::ptr_eq(&waiting.await.0, &second));
+        assert!(Arc::ptr_eq(&waiting.now_or_never().unwrap().0, &second));
 
         second.set(pending());
         let mut waiting = Box::pin(second.take(long));
         assert!(poll!(&mut waiting).is_pending());
         functions.remove("f");
-        assert!(matches!(waiting.await.1, Taken::Gone));
+        assert!(matches!(waiting.now_or_never().unwrap().1, Taken::Gone));
     }
 
     #[tokio::test]
