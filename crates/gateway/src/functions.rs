@@ -37,6 +37,8 @@ pub(crate) const NAMESPACE: &str = "openfaas-fn";
 pub(crate) enum Upstream {
     /// Not there yet, or not at the moment; the text says why.
     Pending(String),
+    /// It ended, and is started again after a while; the text says how.
+    Failing(String),
     /// It takes requests here. Each holds a token until it is answered, so that a process that is replaced can
     /// finish.
     Http(Uri, TaskTracker),
@@ -193,7 +195,7 @@ impl Function {
         match &*self.upstream.borrow() {
             Upstream::Http(url, users) => Taken::Http(url.clone(), users.token()),
             Upstream::Command(words) => Taken::Command(words.clone()),
-            Upstream::Pending(why) => Taken::Pending(why.clone()),
+            Upstream::Pending(why) | Upstream::Failing(why) => Taken::Pending(why.clone()),
             Upstream::Broken(why) => Taken::Broken(why.clone()),
             Upstream::Gone => Taken::Gone,
         }
@@ -339,6 +341,10 @@ impl Functions {
     }
 }
 
+/// What is known here better than in a file that is written for a cluster: where this gateway is, and where it looks for
+/// the function.
+const OURS: [&str; 5] = ["gateway", "host", "port", "PORT", "flow_port"];
+
 /// What a function's processes see: a few variables of ours, what OpenFaaS gives, then what was said for it.
 fn environment(spec: &FunctionSpec, around: &Surroundings) -> Vec<(String, String)> {
     let given = [
@@ -351,8 +357,7 @@ fn environment(spec: &FunctionSpec, around: &Surroundings) -> Vec<(String, Strin
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let inherited = crate::environment::inherited().map(|(name, value)| (name.to_owned(), value));
-    // The address of this gateway is known here better than in a file that is written for a cluster.
-    let own = spec.environment.iter().filter(|(name, _)| !matches!(name.as_str(), "gateway" | "host" | "port"));
+    let own = spec.environment.iter().filter(|(name, _)| !OURS.contains(&name.as_str()));
     let own = own.map(|(name, value)| (name.clone(), value.clone()));
     inherited.chain(given).chain(own).collect()
 }

@@ -263,7 +263,7 @@ impl RunningGateway {
         &self.queue
     }
 
-    /// Waits until every function takes requests.
+    /// Waits until every function takes requests, or has failed to.
     ///
     /// # Errors
     ///
@@ -274,7 +274,7 @@ impl RunningGateway {
             let mut watching = function.upstream.subscribe();
             let settled = watching.wait_for(|upstream| !matches!(upstream, Upstream::Pending(_))).await;
             if let Ok(upstream) = settled
-                && let Upstream::Broken(why) = &*upstream
+                && let Upstream::Broken(why) | Upstream::Failing(why) = &*upstream
             {
                 faults.push_str(&format!("\n  - `{}`: {why}", function.spec.name));
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::chain;
-use faasflow_runtime::http::{HttpClient, Peer, ReadBodyError, read_body};
+use faasflow_runtime::http::{HttpClient, Peer, ReadBodyError, hear_out, read_body};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri, request};
@@ -93,7 +93,12 @@ impl Proxy {
         parts: &request::Parts,
         body: Body,
     ) -> Result<Response, NoAnswer> {
-        let body = read_body(body, COMMAND_BODY, self.timeout).await.map_err(|error| {
+        let mut body = body;
+        let read = read_body(&mut body, COMMAND_BODY, self.timeout).await;
+        if matches!(read, Err(ReadBodyError::TooLarge { .. })) {
+            hear_out(&parts.headers, body).await;
+        }
+        let body = read.map_err(|error| {
             let status = match error {
                 ReadBodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,

@@ -11,7 +11,7 @@ use axum::response::Response;
 use axum::routing::{any, get};
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{chain, headers, parse_url};
-use faasflow_runtime::http::{ReadBodyError, read_body};
+use faasflow_runtime::http::{ReadBodyError, hear_out, read_body};
 use http::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
 use tokio_util::sync::CancellationToken;
@@ -182,7 +182,12 @@ async fn accept(
             }
         };
     let limit = app.max_async_body;
-    let body = read_body(body, limit as u64, app.read_timeout).await.map_err(|error| match error {
+    let mut body = body;
+    let read = read_body(&mut body, limit as u64, app.read_timeout).await;
+    if matches!(read, Err(ReadBodyError::TooLarge { .. })) {
+        hear_out(&parts.headers, body).await;
+    }
+    let body = read.map_err(|error| match error {
         ReadBodyError::TooLarge { .. } => refuse(StatusCode::PAYLOAD_TOO_LARGE, too_large(limit)),
         ReadBodyError::TooSlow(_) => refuse(StatusCode::REQUEST_TIMEOUT, error.to_string()),
         _ => refuse(StatusCode::BAD_REQUEST, error.to_string()),

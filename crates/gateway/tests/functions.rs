@@ -354,3 +354,17 @@ async fn a_missing_secret_is_named() {
         )
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_never_comes_up_is_told_and_holds_nobody_up() {
+    let folder = folder(
+        "dying:\n  fprocess: sh -c 'exit 3'\n  environment: {mode: http}\nwell:\n  fprocess: cat\nport:\n  fprocess: sh -c \
+         'echo $flow_port'\n  environment: {flow_port: 18000}\n",
+    );
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    let fault = fixture.gateway.ready().await.unwrap_err().to_string();
+    assert!(fault.contains("`dying`: it ended with exit status: 3"), "{fault}");
+    assert_eq!(fixture.post("/function/well", "x").await.text(), "x");
+    assert_eq!(fixture.post("/function/port", "").await.text(), "\n", "where a function listens is said here");
+    fixture.gateway.stop().await;
+}

@@ -361,3 +361,21 @@ async fn metrics_have_the_names_of_openfaas() {
     }
     fixture.gateway.stop().await;
 }
+
+/// Many clients send all before they read anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_sends_first_learns_that_it_is_refused() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let fixture = start("echo:\n  fprocess: cat\n").await;
+    let address = fixture.gateway.address();
+    for _ in 0..20 {
+        let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = "POST /async-function/echo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 3000000\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(&[b'x'; 3_000_000]).await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 413"), "{}", String::from_utf8_lossy(&answer));
+    }
+}

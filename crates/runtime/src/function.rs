@@ -26,7 +26,7 @@ use crate::error::StartError;
 use crate::execute::{Executed, Execution, internal};
 use crate::forward::{Forwarder, GatewayForwarder};
 use crate::heartbeat::Heartbeat;
-use crate::http::{HttpClient, ReadBodyError, ServerOptions, read_body};
+use crate::http::{HttpClient, ReadBodyError, ServerOptions, hear_out, read_body};
 use crate::log::RequestLog;
 use crate::patient::Patient;
 use crate::request::{Arrived, Refusal, identify, is_envelope, resume, start};
@@ -164,13 +164,13 @@ impl FlowFunction {
 /// Reads one delivery and hands it to a task of its own: a client that goes away does not stop what it began,
 /// and `finally` runs all the same.
 async fn receive(State(function): State<FlowFunction>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let id = identify(&parts.headers);
     let config = &function.0.config;
     // From the head on, as whoever waits for the answer counts: watchdog, gateway, queue.
     let deadline = Deadline::starting_now(config.write_timeout);
     let patience = config.read_timeout.min(config.write_timeout);
-    let body = match read_body(body, config.max_body, patience).await {
+    let body = match read_body(&mut body, config.max_body, patience).await {
         Ok(body) => body,
         Err(error) => {
             let status = match &error {
@@ -184,6 +184,9 @@ async fn receive(State(function): State<FlowFunction>, request: Request) -> Resp
                 _ => error.to_string(),
             };
             RequestLog::new(id.clone(), false).warn(format_args!("Refused with {status}: {reason}"));
+            if status == StatusCode::PAYLOAD_TOO_LARGE {
+                hear_out(&parts.headers, body).await;
+            }
             return respond(Conclusion::Refused(status, reason), &id, false, None);
         }
     };

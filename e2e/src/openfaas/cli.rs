@@ -279,7 +279,7 @@ async fn deploy(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
     std::fs::write(&stack, text).map_err(|error| error.to_string())?;
     // Word for word, it is the program of the image that is deployed. There is no image here, and that is said.
     let plain = user.faas_cli(&format!("deploy -f {}", stack.display())).await;
-    let said = plain.as_ref().map_or_else(|said| said.as_str(), |said| said.as_str());
+    let said = plain.as_ref().map_or_else(String::as_str, String::as_str);
     expect(said.contains("processes, not containers"), || format!("a deployment of the image: {plain:?}"))?;
     let deploy = user.deploy(&stack);
     let said = user.faas_cli(&deploy).await?;

@@ -202,7 +202,7 @@ async fn exited(running: &mut Option<Running>) -> std::io::Result<ExitStatus> {
 fn report(function: &Function, events: &Events, how: &str, before: Duration) -> Duration {
     let again_in = (before * 2).clamp(Duration::from_millis(200), Duration::from_secs(10));
     function.process.store(0, Ordering::Relaxed);
-    function.set(Upstream::Pending(format!("{how}; it is started again")));
+    function.set(Upstream::Failing(format!("{how}; it is started again")));
     let tail: Vec<String> = function.logs.tail(5).into_iter().map(|line| line.text).collect();
     let how = if tail.is_empty() { how.to_owned() } else { format!("{how}; its last lines:\n{}", tail.join("\n")) };
     let _ = events.send(Event::Exited { function: function.spec.name.clone(), how, again_in });

@@ -5,17 +5,14 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use faasflow_runtime::http::{ReadBodyError, read_body};
-use futures_util::StreamExt as _;
-use http::StatusCode;
+use faasflow_runtime::http::{ReadBodyError, hear_out, read_body};
+use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::proxy::plain;
 
 /// The largest body, in bytes: what Kubernetes allows a secret.
 const LARGEST: u64 = 1 << 20;
-/// How much more is read of one that is too large or refused, in bytes.
-const DRAINED: usize = 16 << 20;
 /// How long a body may take to arrive.
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -41,7 +38,7 @@ async fn bytes(mut body: Body) -> Result<Bytes, Box<Response>> {
         Err(error) => {
             let status = match error {
                 ReadBodyError::TooLarge { .. } => {
-                    drain(body).await;
+                    hear_out(&HeaderMap::new(), body).await;
                     StatusCode::PAYLOAD_TOO_LARGE
                 }
                 ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
@@ -50,22 +47,6 @@ async fn bytes(mut body: Body) -> Result<Bytes, Box<Response>> {
             Err(refuse(status, error.to_string()))
         }
     }
-}
-
-/// Reads what is not wanted, within bounds. The connection is closed under who is not heard out, and many clients then
-/// tell of that, and not of the answer.
-pub(super) async fn drain(body: Body) {
-    let mut parts = body.into_data_stream();
-    let reading = async {
-        let mut left = DRAINED;
-        while let Some(Ok(part)) = parts.next().await {
-            match left.checked_sub(part.len()) {
-                Some(rest) => left = rest,
-                None => return,
-            }
-        }
-    };
-    let _ = tokio::time::timeout(WITHIN, reading).await;
 }
 
 fn refuse(status: StatusCode, text: String) -> Box<Response> {

@@ -8,12 +8,12 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use faasflow_runtime::http::hear_out;
+use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use http::uri::Authority;
 use http::{Method, StatusCode};
 use subtle::ConstantTimeEq as _;
 
-use super::body;
 use crate::proxy::plain;
 use crate::routes::App;
 
@@ -62,18 +62,18 @@ pub(super) async fn check(State(app): State<App>, request: Request, next: Next) 
     let changes = ![Method::GET, Method::HEAD].contains(request.method());
     if changes && request.headers().contains_key(ORIGIN) && !(app.behind && is_of_the_gateway(request.headers())) {
         let text = "web pages may change nothing here: use faas-cli, or leave out `Origin`".to_owned();
-        drain(request).await;
+        refuse_body(request).await;
         return plain(StatusCode::FORBIDDEN, text);
     }
     // Nor may one read what is here, under a name of its own that it lets lead to this machine.
     if app.local && app.credentials.is_none() && !app.behind && !is_local(&request) {
         let text = "this gateway is asked by the address of this machine or as `localhost`".to_owned();
-        drain(request).await;
+        refuse_body(request).await;
         return plain(StatusCode::FORBIDDEN, text);
     }
     if app.credentials.as_ref().is_some_and(|credentials| !credentials.are_in(request.headers())) {
         let text = "user and password, please: `faas-cli login` takes them".to_owned();
-        drain(request).await;
+        refuse_body(request).await;
         let mut response = plain(StatusCode::UNAUTHORIZED, text);
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"faasflow\""));
         return response;
@@ -98,11 +98,9 @@ fn is_local(request: &Request) -> bool {
     host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok()
 }
 
-/// Hears out a client that sends its body first. One that asks before it sends is told at once.
-async fn drain(request: Request) {
-    if !request.headers().contains_key(EXPECT) {
-        body::drain(request.into_body()).await;
-    }
+async fn refuse_body(request: Request) {
+    let (parts, body) = request.into_parts();
+    hear_out(&parts.headers, body).await;
 }
 
 #[cfg(test)]
