@@ -51,15 +51,16 @@ where
     }
 }
 
-/// Reads what is left of a request's body that is refused, within bounds: 16 MiB, 30 seconds. A connection that is closed
-/// under a client that still sends is reset, and many clients then tell of that, and not of the answer. One that asks
-/// before it sends (`Expect`) is told at once.
+/// Reads what is left of a request's body that is refused, within bounds: 16 MiB, 30 seconds, and until nothing came for
+/// a second. A connection that is closed under a client that still sends is reset, and many clients then tell of that,
+/// and not of the answer. One that asks before it sends (`Expect`) is told at once.
 pub async fn hear_out<B>(headers: &HeaderMap, body: B)
 where
     B: Body<Data = Bytes>,
 {
     const LENGTH: usize = 16 << 20;
     const WITHIN: Duration = Duration::from_secs(30);
+    const SILENCE: Duration = Duration::from_secs(1);
 
     if headers.contains_key(EXPECT) {
         return;
@@ -67,7 +68,7 @@ where
     let mut body = std::pin::pin!(body);
     let reading = async {
         let mut left = LENGTH;
-        while let Some(Ok(frame)) = body.frame().await {
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await {
             let length = frame.data_ref().map_or(0, Bytes::len);
             match left.checked_sub(length) {
                 Some(rest) => left = rest,

@@ -23,7 +23,7 @@ const GATEWAY_PORT: u16 = 8080;
 /// After this long without an acknowledgement the broker delivers again.
 pub(super) const ACK_WAIT: Duration = Duration::from_secs(6);
 /// How long one phase of the flows here may take.
-pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(12);
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The programs of a stand.
 pub(super) struct Programs {
