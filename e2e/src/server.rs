@@ -77,7 +77,7 @@ impl Server {
             .spawn()
             .map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
         let deadline = Instant::now() + START;
-        while *port != 0 && TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).await.is_err() {
+        while *port != 0 && !listens(*port).await {
             if let Ok(Some(status)) = child.try_wait() {
                 return Err(format!("{} ended with {status}: {}", program.display(), self.tail()));
             }
@@ -106,6 +106,16 @@ impl Server {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
+}
+
+/// Whether somebody listens there. A connection to a port of one's own can be to itself, if nobody does.
+async fn listens(port: u16) -> bool {
+    let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return false };
+    let itself = matches!((stream.local_addr(), stream.peer_addr()), (Ok(from), Ok(to)) if from == to);
+    if itself {
+        let _ = stream.set_zero_linger();
+    }
+    !itself
 }
 
 /// What a log says from this byte on.

@@ -47,7 +47,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     }
     let mut changes = Changes::of(&files);
     let mut look = tokio::time::interval(Duration::from_secs(1));
-    let mut told = false;
+    let (mut told, mut greeted) = (false, false);
     loop {
         tokio::select! {
             () = stopped.wait() => break,
@@ -59,12 +59,19 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
                 }
                 told = true;
                 match ready {
-                    Ok(()) => greet(&screen, &gateway),
+                    Ok(()) => {
+                        greet(&screen, &gateway);
+                        greeted = true;
+                    }
                     // Sources may be mended while it runs.
                     Err(error) => screen.line(error.to_string()),
                 }
             }
             _ = look.tick() => {
+                if told && !greeted && gateway.is_ready() {
+                    greet(&screen, &gateway);
+                    greeted = true;
+                }
                 for file in changes.look() {
                     screen.line(format!("{} changed: start `faasflow up` again to have it", file.display()));
                 }

@@ -37,7 +37,7 @@ pub(crate) const NAMESPACE: &str = "openfaas-fn";
 pub(crate) enum Upstream {
     /// Not there yet, or not at the moment; the text says why.
     Pending(String),
-    /// It ended, and is started again after a while; the text says how.
+    /// It ended again and again, and is started again after a while; the text says how.
     Failing(String),
     /// It takes requests here. Each holds a token until it is answered, so that a process that is replaced can
     /// finish.

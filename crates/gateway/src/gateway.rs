@@ -282,6 +282,13 @@ impl RunningGateway {
         if faults.is_empty() { Ok(()) } else { Err(GatewayError::Functions(faults)) }
     }
 
+    /// Whether every function takes requests now.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let takes = |upstream: &Upstream| matches!(upstream, Upstream::Http(..) | Upstream::Command(_));
+        self.functions.all().iter().all(|function| takes(&function.upstream.borrow()))
+    }
+
     /// Lets what is in flight finish within the grace, stops the functions, and closes the queue.
     ///
     /// A flow in the middle of a phase calls its functions through here. So it goes on to accept until nothing is

@@ -202,7 +202,10 @@ async fn exited(running: &mut Option<Running>) -> std::io::Result<ExitStatus> {
 fn report(function: &Function, events: &Events, how: &str, before: Duration) -> Duration {
     let again_in = (before * 2).clamp(Duration::from_millis(200), Duration::from_secs(10));
     function.process.store(0, Ordering::Relaxed);
-    function.set(Upstream::Failing(format!("{how}; it is started again")));
+    let why = format!("{how}; it is started again");
+    // Once or twice may be chance: another took the port that was found for it.
+    let by_chance = again_in < Duration::from_millis(800);
+    function.set(if by_chance { Upstream::Pending(why) } else { Upstream::Failing(why) });
     let tail: Vec<String> = function.logs.tail(5).into_iter().map(|line| line.text).collect();
     let how = if tail.is_empty() { how.to_owned() } else { format!("{how}; its last lines:\n{}", tail.join("\n")) };
     let _ = events.send(Event::Exited { function: function.spec.name.clone(), how, again_in });
@@ -243,7 +246,7 @@ async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Re
     listen_to(function, &mut child);
     let deadline = Instant::now() + START;
     loop {
-        if TcpStream::connect(address).await.is_ok() {
+        if listens(address).await {
             function.process.store(leader.unwrap_or(0), Ordering::Relaxed);
             return Ok(Running {
                 child,
@@ -304,6 +307,39 @@ fn end_group(leader: Option<u32>) {
     }
 }
 
+/// Whether somebody listens there.
+///
+/// Where nobody does, and the port is of those that the system gives to clients, a connection can be to itself: from that
+/// port to that port. The system tries one port after the other, so that asking again and again comes to it. Then it
+/// has the port that the program needs, which is given back at once.
+async fn listens(address: SocketAddr) -> bool {
+    let Ok(stream) = TcpStream::connect(address).await else { return false };
+    let itself = is_to_itself(&stream);
+    if itself {
+        let _ = stream.set_zero_linger();
+    }
+    !itself
+}
+
+fn is_to_itself(stream: &TcpStream) -> bool {
+    matches!((stream.local_addr(), stream.peer_addr()), (Ok(from), Ok(to)) if from == to)
+}
+
 fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_to_itself_is_nobody_who_listens() {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().unwrap()));
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(address).unwrap();
+        assert!(is_to_itself(&socket.connect(address).await.unwrap()));
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        assert!(listens(listener.local_addr().unwrap()).await);
+    }
 }
