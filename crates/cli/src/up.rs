@@ -68,9 +68,12 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
                 }
             }
             _ = look.tick() => {
-                if told && !greeted && gateway.is_ready() {
+                if !greeted && gateway.is_ready() {
+                    while let Ok(event) = happened.try_recv() {
+                        screen.event(event);
+                    }
                     greet(&screen, &gateway);
-                    greeted = true;
+                    (told, greeted) = (true, true);
                 }
                 for file in changes.look() {
                     screen.line(format!("{} changed: start `faasflow up` again to have it", file.display()));
