@@ -11,52 +11,54 @@ fn folder() -> PathBuf {
 
 /// Builds a Go program with the ordinary client, unless it is there. Returns its path.
 pub(crate) async fn go(package: &str, version: &str) -> Result<PathBuf, String> {
-    let name = package.rsplit('/').next().unwrap_or(package);
-    let place = folder().join(format!("{name}-{version}"));
-    let program = place.join(name);
-    if program.is_file() {
-        return Ok(program);
-    }
-    println!("Installing {package}@{version} with Go; the first time this takes some minutes.");
-    std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
-    // Built beside and then given its name: a build that is broken off leaves nothing that looks whole.
-    let building = tempfile::tempdir_in(&place).map_err(|error| error.to_string())?;
-    let status = Command::new("go")
-        .args(["install", &format!("{package}@{version}")])
-        .env("GOBIN", building.path())
-        .status()
-        .await
-        .map_err(|error| format!("Go cannot be run ({error}): install it, and have `go` in PATH"))?;
-    if !status.success() {
-        return Err(format!("`go install {package}@{version}` ended with {status}"));
-    }
-    std::fs::rename(building.path().join(name), &program).map_err(|error| error.to_string())?;
-    Ok(program)
+    built(package, version, |building| {
+        let mut go = Command::new("go");
+        go.args(["install", &format!("{package}@{version}")]).env("GOBIN", building);
+        Ok(go)
+    })
+    .await
 }
 
 /// Builds a Go program of a module whose versions the module proxy does not list, and that `go install` refuses for that.
 /// Its exact version is required by a module of our own, and Go compares what it gets with its checksum database, as
 /// always.
 pub(crate) async fn go_module(module: &str, version: &str) -> Result<PathBuf, String> {
-    let name = module.rsplit('/').next().unwrap_or(module);
+    built(module, version, |building| {
+        std::fs::write(building.join("go.mod"), format!("module tool\n\ngo 1.21\n\nrequire {module} {version}\n"))?;
+        let mut go = Command::new("go");
+        go.args(["build", "-mod=mod", "-trimpath", "-o", name_of(module), module]).current_dir(building);
+        Ok(go)
+    })
+    .await
+}
+
+fn name_of(package: &str) -> &str {
+    package.rsplit('/').next().unwrap_or(package)
+}
+
+/// The program of a Go package, built by a command that leaves it in the folder that it is given, unless it is there.
+async fn built(
+    package: &str,
+    version: &str,
+    command: impl FnOnce(&Path) -> std::io::Result<Command>,
+) -> Result<PathBuf, String> {
+    let name = name_of(package);
     let place = folder().join(format!("{name}-{version}"));
     let program = place.join(name);
     if program.is_file() {
         return Ok(program);
     }
-    println!("Building {module}@{version} with Go; the first time this takes a minute.");
+    println!("Building {package}@{version} with Go; the first time this takes some minutes.");
     std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
+    // Built beside and then given its name: a build that is broken off leaves nothing that looks whole.
     let building = tempfile::tempdir_in(&place).map_err(|error| error.to_string())?;
-    let required = format!("module tool\n\ngo 1.21\n\nrequire {module} {version}\n");
-    std::fs::write(building.path().join("go.mod"), required).map_err(|error| error.to_string())?;
-    let status = Command::new("go")
-        .args(["build", "-mod=mod", "-trimpath", "-o", name, module])
-        .current_dir(building.path())
+    let status = command(building.path())
+        .map_err(|error| error.to_string())?
         .status()
         .await
         .map_err(|error| format!("Go cannot be run ({error}): install it, and have `go` in PATH"))?;
     if !status.success() {
-        return Err(format!("`go build {module}` at {version} ended with {status}"));
+        return Err(format!("Go could not build {package} at {version}: it ended with {status}"));
     }
     std::fs::rename(building.path().join(name), &program).map_err(|error| error.to_string())?;
     Ok(program)

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use faasflow_gateway::Event;
 use http::{Method, StatusCode};
+use support::server::is_running;
 use support::{Fixture, folder, start, start_in, until};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,12 +119,6 @@ async fn server() -> Fixture {
     let fixture = start_in(folder, |_| {}).await.unwrap();
     fixture.gateway.ready().await.unwrap();
     fixture
-}
-
-fn is_running(pid: &str) -> bool {
-    // A zombie that nobody waited for is not running either.
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 #[tokio::test(flavor = "multi_thread")]
