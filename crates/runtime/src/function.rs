@@ -28,6 +28,7 @@ use crate::forward::{Forwarder, GatewayForwarder};
 use crate::heartbeat::Heartbeat;
 use crate::http::{HttpClient, ReadBodyError, ServerOptions, hear_out, read_body};
 use crate::log::RequestLog;
+use crate::metrics::Metrics;
 use crate::patient::Patient;
 use crate::request::{Arrived, Refusal, identify, is_envelope, resume, start};
 use crate::respond::{Conclusion, failure_payload, respond};
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) forwarder: Arc<dyn Forwarder>,
     tasks: TaskTracker,
     heartbeat: Heartbeat,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl FlowFunction {
@@ -98,10 +100,11 @@ impl FlowFunction {
             _ => None,
         };
         let caller = Caller::new(client, config.gateway.clone(), config.default_method.clone(), config.max_body);
-        let name = config.workflow_name.as_str().into();
+        let name: Arc<str> = config.workflow_name.as_str().into();
+        let metrics = Arc::new(Metrics::new(&flow, &name));
         let tasks = TaskTracker::new();
         let heartbeat = Heartbeat::default();
-        Ok(FlowFunction(Arc::new(Inner { flow, name, config, keys, caller, forwarder, tasks, heartbeat })))
+        Ok(FlowFunction(Arc::new(Inner { flow, name, config, keys, caller, forwarder, tasks, heartbeat, metrics })))
     }
 
     /// The definition as data.
@@ -119,6 +122,11 @@ impl FlowFunction {
             .route("/_/flow", get(|State(function): State<FlowFunction>| async move { Json(function.description()) }))
             .fallback(receive)
             .with_state(self.clone())
+    }
+
+    /// The route of `/metrics`, which has a port of its own: callers of the flow do not see it.
+    pub fn metrics_router(&self) -> Router {
+        crate::metrics::router(self.0.metrics.clone())
     }
 
     /// Listens where the settings say, and reports the address, whose port was chosen if the setting is 0.

@@ -1,0 +1,334 @@
+//! What the flow function counts and times, for Prometheus.
+//!
+//! Each flow function has a registry of its own, so two in a process do not know of each other. Every series has the
+//! label `flow`. No label takes a value that comes with a request, so the number of series is bounded by the definition.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use faasflow_core::failure::FailureKind;
+use faasflow_core::{Action, CallResponse, Flow, Outcome};
+use http::StatusCode;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
+
+mod labels;
+mod register;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use labels::{CallKind, DroppedSpan, ForwardResult, failure_reason, short_name};
+pub(crate) use server::router;
+
+use labels::{FAILURE_REASONS, attempt_code, status_code, step_kind};
+use register::{Register, SECONDS_OF_REQUESTS, SECONDS_OF_STEPS, SIZES};
+
+/// How many phases, steps and functions have series of their own; those that come after share one.
+const LISTED: usize = 100;
+
+/// The value of a label for what is not listed.
+const OTHER: &str = "other";
+
+/// The statuses that this crate refuses with.
+const REFUSALS: [&str; 7] = ["400", "401", "408", "409", "410", "413", "415"];
+
+/// The metrics of one flow function. Phases and steps have their histograms at hand, so that one more costs a few
+/// additions and no search.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// The functions and hosts of the definition that have series of their own.
+    functions: BTreeSet<String>,
+    started: IntCounter,
+    /// In the order of [`OUTCOMES`].
+    ended: [(IntCounter, Histogram); 3],
+    deliveries: IntCounterVec,
+    in_flight: IntGauge,
+    phases: Vec<Histogram>,
+    steps: Vec<Histogram>,
+    calls: IntCounterVec,
+    retries: IntCounterVec,
+    queued: Histogram,
+    forwards: IntCounterVec,
+    envelopes: Histogram,
+    payloads_stored: IntCounter,
+    payload_bytes_stored: IntCounter,
+    failures: IntCounterVec,
+    refusals: IntCounterVec,
+    spans: SpanCounts,
+}
+
+const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Recovered, Outcome::Failure];
+
+impl Metrics {
+    /// The metrics of `flow`, deployed as `name`. Every series that is sure to come is there from the beginning, at zero:
+    /// of one that appears with its first event, Prometheus sees no increase.
+    pub(crate) fn new(flow: &Flow, name: &str) -> Metrics {
+        let register = Register::new(name);
+        let build = register.gauges("faasflow_build_info", "The version of Faasflow; always 1.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+
+        let ended = register.counters("faasflow_requests_ended_total", "Requests ended, by outcome.", &["outcome"]);
+        let took = register.histograms(
+            "faasflow_request_duration_seconds",
+            "From the start of a request to its end, through all phases.",
+            &["outcome"],
+            &SECONDS_OF_REQUESTS,
+        );
+        let deliveries = register.counters(
+            "faasflow_deliveries_total",
+            "Invocations of the flow function, by what was delivered and the status answered.",
+            &["kind", "code"],
+        );
+        for kind in ["request", "envelope"] {
+            deliveries.with_label_values(&[kind, "200"]);
+        }
+        let phases = register.histograms(
+            "faasflow_phase_duration_seconds",
+            "How long one execution of a phase took.",
+            &["phase"],
+            &SECONDS_OF_STEPS,
+        );
+        let steps = register.histograms(
+            "faasflow_step_duration_seconds",
+            "How long one execution of a step took, with its retries.",
+            &["step", "kind"],
+            &SECONDS_OF_STEPS,
+        );
+        let calls = register.counters(
+            "faasflow_calls_total",
+            "Attempts of calls, callbacks and reports, by status or by what went wrong.",
+            &["function", "kind", "code"],
+        );
+        let retries = register.counters(
+            "faasflow_retries_total",
+            "Attempts of calls, callbacks and reports after the first.",
+            &["function", "kind"],
+        );
+        let functions = functions(flow);
+        for (kind, function) in called(flow).chain([(CallKind::Report, "")]) {
+            let function = listed(&functions, kind, function);
+            calls.with_label_values(&[function, kind.as_str(), "200"]);
+            retries.with_label_values(&[function, kind.as_str()]);
+        }
+        let forwards = register.counters(
+            "faasflow_forwards_total",
+            "Attempts to hand a request on to its next phase, by what came of them.",
+            &["result"],
+        );
+        for result in ForwardResult::ALL {
+            forwards.with_label_values(&[result.as_str()]);
+        }
+        let failures = register.counters("faasflow_failures_total", "Steps failed, by reason.", &["reason"]);
+        for reason in FAILURE_REASONS {
+            failures.with_label_values(&[reason]);
+        }
+        let refusals =
+            register.counters("faasflow_refusals_total", "Deliveries refused: nothing was executed.", &["code"]);
+        for code in REFUSALS {
+            refusals.with_label_values(&[code]);
+        }
+        let dropped = register.counters(
+            "faasflow_spans_dropped_total",
+            "Spans that were not exported, by what kept them.",
+            &["reason"],
+        );
+        Metrics {
+            started: register.counter("faasflow_requests_started_total", "Requests begun."),
+            ended: OUTCOMES.map(|outcome| {
+                let outcome = &[outcome.as_str()];
+                (ended.with_label_values(outcome), took.with_label_values(outcome))
+            }),
+            deliveries,
+            in_flight: register.gauge("faasflow_deliveries_in_flight", "Invocations under way."),
+            phases: (0..flow.plan().phase_count())
+                .map(|index| phases.with_label_values(&[labels::phase(index + 1)]))
+                .collect(),
+            steps: flow
+                .steps()
+                .iter()
+                .enumerate()
+                .map(|(index, step)| steps.with_label_values(&[&*labels::step(index + 1, step), step_kind(step)]))
+                .collect(),
+            calls,
+            retries,
+            queued: register.histogram(
+                "faasflow_queue_seconds",
+                "From the forwarding of a request to its receipt by the next phase.",
+                &SECONDS_OF_REQUESTS,
+            ),
+            forwards,
+            envelopes: register.histogram("faasflow_envelope_bytes", "Sizes of the envelopes sent.", &SIZES),
+            payloads_stored: register.counter(
+                "faasflow_payloads_stored_total",
+                "Payloads that went to the state manager rather than into an envelope.",
+            ),
+            payload_bytes_stored: register
+                .counter("faasflow_payload_stored_bytes_total", "The bytes of those payloads."),
+            failures,
+            refusals,
+            spans: SpanCounts {
+                exported: register.counter("faasflow_spans_exported_total", "Spans exported."),
+                dropped: DroppedSpan::ALL.map(|reason| dropped.with_label_values(&[reason.as_str()])),
+            },
+            functions,
+            registry: register.registry,
+        }
+    }
+
+    /// A request has begun.
+    pub(crate) fn started(&self) {
+        self.started.inc();
+    }
+
+    /// A request has ended, this long after its start.
+    pub(crate) fn ended(&self, outcome: Outcome, took: Duration) {
+        let index = OUTCOMES.iter().position(|&known| known == outcome);
+        if let Some((ended, durations)) = index.and_then(|index| self.ended.get(index)) {
+            ended.inc();
+            durations.observe(took.as_secs_f64());
+        }
+    }
+
+    /// An invocation was answered.
+    pub(crate) fn delivered(&self, envelope: bool, status: StatusCode) {
+        let kind = if envelope { "envelope" } else { "request" };
+        self.deliveries.with_label_values(&[kind, status_code(status).as_ref()]).inc();
+    }
+
+    /// An invocation is under way until the guard is dropped.
+    pub(crate) fn in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// The phase numbered so, from 1, was executed.
+    pub(crate) fn phase(&self, phase: usize, took: Duration) {
+        observe(&self.phases, phase, took);
+    }
+
+    /// The step numbered so, from 1, was executed.
+    pub(crate) fn step(&self, number: usize, took: Duration) {
+        observe(&self.steps, number, took);
+    }
+
+    /// One attempt of a call, a callback or a report. `function` is the function's name or the callback's host; of a
+    /// report it is not used, since its URL comes with the request.
+    pub(crate) fn attempt(&self, kind: CallKind, function: &str, answer: &Result<CallResponse, FailureKind>) {
+        let function = listed(&self.functions, kind, function);
+        self.calls.with_label_values(&[function, kind.as_str(), attempt_code(answer).as_ref()]).inc();
+    }
+
+    /// One more attempt of a call, a callback or a report is to be made.
+    pub(crate) fn retried(&self, kind: CallKind, function: &str) {
+        let function = listed(&self.functions, kind, function);
+        self.retries.with_label_values(&[function, kind.as_str()]).inc();
+    }
+
+    /// A request was received this long after it was forwarded.
+    pub(crate) fn queued(&self, waited: Duration) {
+        self.queued.observe(waited.as_secs_f64());
+    }
+
+    /// An envelope of this size was made.
+    pub(crate) fn envelope(&self, bytes: usize) {
+        self.envelopes.observe(bytes as f64);
+    }
+
+    /// A payload went to the state manager.
+    pub(crate) fn payload_stored(&self, bytes: usize) {
+        self.payloads_stored.inc();
+        self.payload_bytes_stored.inc_by(bytes as u64);
+    }
+
+    /// One attempt to forward a request.
+    pub(crate) fn forward(&self, result: ForwardResult) {
+        self.forwards.with_label_values(&[result.as_str()]).inc();
+    }
+
+    /// A step has failed.
+    pub(crate) fn failed(&self, kind: &FailureKind) {
+        self.failures.with_label_values(&[failure_reason(kind)]).inc();
+    }
+
+    /// A delivery was refused.
+    pub(crate) fn refused(&self, status: StatusCode) {
+        self.refusals.with_label_values(&[status_code(status).as_ref()]).inc();
+    }
+
+    /// The counts of spans, for whoever exports them.
+    pub(crate) fn spans(&self) -> SpanCounts {
+        self.spans.clone()
+    }
+
+    /// Everything in Prometheus's text format, version 0.0.4.
+    pub(crate) fn text(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("what was registered can be written")
+    }
+}
+
+/// Counts an invocation as under way until it is dropped.
+#[derive(Debug)]
+#[must_use = "the invocation is over when this is dropped"]
+pub(crate) struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Counts spans, on whatever thread they are exported. Cloning yields the same counts.
+#[derive(Clone, Debug)]
+pub(crate) struct SpanCounts {
+    exported: IntCounter,
+    /// In the order of [`DroppedSpan::ALL`].
+    dropped: [IntCounter; 2],
+}
+
+impl SpanCounts {
+    /// So many spans were taken by whoever keeps them.
+    pub(crate) fn exported(&self, spans: usize) {
+        self.exported.inc_by(spans as u64);
+    }
+
+    /// So many spans were lost.
+    pub(crate) fn dropped(&self, reason: DroppedSpan, spans: usize) {
+        self.dropped[reason as usize].inc_by(spans as u64);
+    }
+}
+
+/// What the definition sends requests to, in its order, with repetitions.
+fn called(flow: &Flow) -> impl Iterator<Item = (CallKind, &str)> {
+    flow.steps().iter().filter_map(|step| match step.action() {
+        Action::Call(call) => Some((CallKind::Call, call.function())),
+        Action::Callback(_) => Some((CallKind::Callback, short_name(step.name()))),
+        _ => None,
+    })
+}
+
+/// The first of what the definition sends requests to.
+fn functions(flow: &Flow) -> BTreeSet<String> {
+    let mut functions = BTreeSet::new();
+    for (_, function) in called(flow) {
+        if functions.len() < LISTED {
+            functions.insert(function.to_owned());
+        }
+    }
+    functions
+}
+
+fn listed<'a>(functions: &BTreeSet<String>, kind: CallKind, function: &'a str) -> &'a str {
+    match kind {
+        CallKind::Report => "",
+        _ if functions.contains(function) => function,
+        _ => OTHER,
+    }
+}
+
+/// The histogram numbered so, from 1, if there is one.
+fn observe(histograms: &[Histogram], number: usize, took: Duration) {
+    if let Some(histogram) = number.checked_sub(1).and_then(|index| histograms.get(index)) {
+        histogram.observe(took.as_secs_f64());
+    }
+}

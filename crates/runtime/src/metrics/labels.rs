@@ -1,0 +1,153 @@
+//! The values that labels take: few, and none that comes with a request.
+
+use std::borrow::Cow;
+
+use faasflow_core::failure::FailureKind;
+use faasflow_core::{Action, CallResponse, Step};
+use http::StatusCode;
+
+use super::{LISTED, OTHER};
+
+/// What a request is sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallKind {
+    /// A call of a function.
+    Call,
+    /// A callback of the definition.
+    Callback,
+    /// The report that the caller of the flow asked for.
+    Report,
+}
+
+impl CallKind {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            CallKind::Call => "call",
+            CallKind::Callback => "callback",
+            CallKind::Report => "report",
+        }
+    }
+}
+
+/// What came of one attempt to forward a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ForwardResult {
+    /// The queue has it.
+    Accepted,
+    /// It was not taken, and is tried again.
+    Retried,
+    /// It was not taken, and that was the last attempt.
+    Failed,
+}
+
+impl ForwardResult {
+    pub(super) const ALL: [ForwardResult; 3] = [ForwardResult::Accepted, ForwardResult::Retried, ForwardResult::Failed];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            ForwardResult::Accepted => "accepted",
+            ForwardResult::Retried => "retried",
+            ForwardResult::Failed => "failed",
+        }
+    }
+}
+
+/// Why spans were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DroppedSpan {
+    /// They came faster than they were exported.
+    QueueFull,
+    /// Whoever keeps traces did not take them.
+    ExportFailed,
+}
+
+impl DroppedSpan {
+    pub(super) const ALL: [DroppedSpan; 2] = [DroppedSpan::QueueFull, DroppedSpan::ExportFailed];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            DroppedSpan::QueueFull => "queue_full",
+            DroppedSpan::ExportFailed => "export_failed",
+        }
+    }
+}
+
+/// Everything that [`failure_reason`] says.
+pub(super) const FAILURE_REASONS: [&str; 11] = [
+    "handler",
+    "panic",
+    "unreachable",
+    "interrupted",
+    "timeout",
+    "response",
+    "answer_too_large",
+    "deadline",
+    "forward",
+    "storage",
+    "envelope_too_large",
+];
+
+/// A failure's kind in a word, for metrics and traces.
+pub(crate) fn failure_reason(kind: &FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Handler(_) => "handler",
+        FailureKind::Panic(_) => "panic",
+        FailureKind::Unreachable(_) => "unreachable",
+        FailureKind::Interrupted(_) => "interrupted",
+        FailureKind::Timeout(_) => "timeout",
+        FailureKind::Response(_) => "response",
+        FailureKind::AnswerTooLarge(_) => "answer_too_large",
+        FailureKind::Deadline(_) => "deadline",
+        FailureKind::Forward(_) => "forward",
+        FailureKind::Storage(_) => "storage",
+        FailureKind::EnvelopeTooLarge { .. } => "envelope_too_large",
+        _ => OTHER,
+    }
+}
+
+/// What an attempt came to: a status, or why there was none.
+pub(super) fn attempt_code(answer: &Result<CallResponse, FailureKind>) -> Cow<'static, str> {
+    match answer {
+        Ok(response) => status_code(response.status()),
+        Err(FailureKind::Timeout(_) | FailureKind::Deadline(_)) => "timeout".into(),
+        Err(FailureKind::Unreachable(_)) => "unreachable".into(),
+        Err(FailureKind::Interrupted(_)) => "interrupted".into(),
+        Err(FailureKind::AnswerTooLarge(_)) => "too_large".into(),
+        Err(_) => "failed".into(),
+    }
+}
+
+/// A status. A function can answer with any of a thousand; of those that nobody has defined, the class alone is told.
+pub(super) fn status_code(status: StatusCode) -> Cow<'static, str> {
+    match status.canonical_reason() {
+        Some(_) => status.as_str().to_owned().into(),
+        None => format!("{}xx", status.as_u16() / 100).into(),
+    }
+}
+
+pub(super) fn phase(number: usize) -> Cow<'static, str> {
+    if number > LISTED { OTHER.into() } else { number.to_string().into() }
+}
+
+/// A step by its number and its short name, since the same function may be called twice.
+pub(super) fn step(number: usize, step: &Step) -> Cow<'static, str> {
+    if number > LISTED { OTHER.into() } else { format!("{number} {}", short_name(step.name())).into() }
+}
+
+pub(super) fn step_kind(step: &Step) -> &'static str {
+    match step.action() {
+        Action::Call(_) => "call",
+        Action::Callback(_) => "callback",
+        Action::Modify(_) => "modifier",
+        _ => OTHER,
+    }
+}
+
+/// The name within the name of a step: `facedetect` in ``function `facedetect` ``, and of a modifier without a name
+/// where it stands, `lib.rs:12` in `modifier at lib.rs:12`.
+pub(crate) fn short_name(step: &str) -> &str {
+    match step.split('`').nth(1) {
+        Some(name) => name,
+        None => step.rsplit(' ').next().unwrap_or(step),
+    }
+}

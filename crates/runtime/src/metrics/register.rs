@@ -1,0 +1,63 @@
+//! Metrics as they are registered: each name once, with its help, its labels and its buckets.
+
+use std::collections::HashMap;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+
+/// The upper bounds of what a request takes, in the queue or as a whole: up to an hour, since a queue may be long.
+pub(super) const SECONDS_OF_REQUESTS: [f64; 15] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0, 3600.0];
+
+/// The upper bounds of what a step or a phase takes: up to the longest `write_timeout` that is common.
+pub(super) const SECONDS_OF_STEPS: [f64; 15] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0];
+
+/// The upper bounds of envelopes in bytes. One of them is the default of `envelope_limit`.
+pub(super) const SIZES: [f64; 10] =
+    [512.0, 1024.0, 4096.0, 16384.0, 65536.0, 131_072.0, 256_000.0, 524_288.0, 1_048_576.0, 8_388_608.0];
+
+/// Registers metrics of one flow. Names are constants of this crate, so a wrong one is a defect that no start survives.
+pub(super) struct Register {
+    pub(super) registry: Registry,
+}
+
+impl Register {
+    pub(super) fn new(flow: &str) -> Register {
+        let labels = HashMap::from([("flow".to_owned(), flow.to_owned())]);
+        let registry = Registry::new_custom(None, Some(labels)).expect("a registry has no prefix to be wrong");
+        Register { registry }
+    }
+
+    pub(super) fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.add(IntCounter::new(name, help))
+    }
+
+    pub(super) fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.add(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    pub(super) fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.add(IntGauge::new(name, help))
+    }
+
+    pub(super) fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.add(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    pub(super) fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+    }
+
+    pub(super) fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+        self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+    }
+
+    fn add<C: Collector + Clone + 'static>(&self, metric: prometheus::Result<C>) -> C {
+        let metric = metric.expect("a metric's name, labels and buckets are well-formed");
+        self.registry.register(Box::new(metric.clone())).expect("a metric is registered once");
+        metric
+    }
+}
