@@ -18,6 +18,8 @@ use crate::deadline::Deadline;
 use crate::forward::{gateway_url, trace_headers};
 use crate::http::{HttpClient, ReadBodyError, read_body, retry_after};
 use crate::log::RequestLog;
+use crate::metrics::{CallKind, Metrics, short_name};
+use crate::trace::{StepSpan, Trace};
 
 /// About how long a gateway may take no connections until a call has failed.
 const RESTART: Duration = Duration::from_millis(800);
@@ -30,14 +32,16 @@ pub(crate) struct Caller {
     gateway: Uri,
     default_method: Method,
     max_body: u64,
+    metrics: Arc<Metrics>,
 }
 
 /// A request ready to be sent as often as its retries say.
 struct Outgoing<'a> {
     /// What log lines call the peer.
     peer: &'a str,
-    /// Whether it goes to a function through the gateway.
-    through_gateway: bool,
+    kind: CallKind,
+    /// The function that it goes to through the gateway; none, if it does not.
+    function: &'a str,
     method: Method,
     target: Uri,
     headers: HeaderMap,
@@ -47,9 +51,18 @@ struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
+    /// A GET or HEAD has no use for a body (RFC 9110, 9.3.1), and many servers stumble over one.
+    fn is_bodiless(&self) -> bool {
+        [Method::GET, Method::HEAD].contains(&self.method)
+    }
+
+    /// How many bytes its body has.
+    fn size(&self) -> usize {
+        if self.is_bodiless() { 0 } else { self.payload.len() }
+    }
+
     fn request(&self) -> Request<Body> {
-        // A GET or HEAD has no use for a body (RFC 9110, 9.3.1), and many servers stumble over one.
-        let bodiless = [Method::GET, Method::HEAD].contains(&self.method);
+        let bodiless = self.is_bodiless();
         let body = if bodiless { Body::empty() } else { Body::from(self.payload.bytes().clone()) };
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
@@ -63,8 +76,14 @@ impl Outgoing<'_> {
 }
 
 impl Caller {
-    pub(crate) fn new(client: HttpClient, gateway: Uri, default_method: Method, max_body: u64) -> Caller {
-        Caller { client, gateway, default_method, max_body }
+    pub(crate) fn new(
+        client: HttpClient,
+        gateway: Uri,
+        default_method: Method,
+        max_body: u64,
+        metrics: Arc<Metrics>,
+    ) -> Caller {
+        Caller { client, gateway, default_method, max_body, metrics }
     }
 
     /// Calls a function through the gateway.
@@ -72,6 +91,7 @@ impl Caller {
         &self,
         call: &Call,
         step: &StepRef<'_>,
+        span: &mut StepSpan<'_>,
         payload: &Payload,
         deadline: &Deadline,
         log: &RequestLog,
@@ -85,10 +105,11 @@ impl Caller {
                 headers.append(name.clone(), value.clone());
             }
         }
-        self.own_headers(&mut headers, options, step, payload)?;
+        self.own_headers(&mut headers, options, step, span, payload)?;
         let outgoing = Outgoing {
             peer: step.name,
-            through_gateway: true,
+            kind: CallKind::Call,
+            function: call.function(),
             method: options.method().unwrap_or(&self.default_method).clone(),
             target,
             headers,
@@ -96,7 +117,7 @@ impl Caller {
             timeout: options.timeout(),
             retry: options.retry(),
         };
-        self.send(outgoing, deadline, log).await
+        self.send(outgoing, Some(span), deadline, log).await
     }
 
     /// Sends a callback. The caller's headers stay at home: the URL is outside, and they may be credentials.
@@ -104,6 +125,7 @@ impl Caller {
         &self,
         callback: &Callback,
         step: &StepRef<'_>,
+        span: &mut StepSpan<'_>,
         payload: &Payload,
         deadline: &Deadline,
         log: &RequestLog,
@@ -111,10 +133,11 @@ impl Caller {
         let options = callback.options();
         let target = with_query(callback.url(), options, step.context).map_err(unsendable)?;
         let mut headers = HeaderMap::new();
-        self.own_headers(&mut headers, options, step, payload)?;
+        self.own_headers(&mut headers, options, step, span, payload)?;
         let outgoing = Outgoing {
             peer: step.name,
-            through_gateway: false,
+            kind: CallKind::Callback,
+            function: short_name(step.name),
             method: options.method().unwrap_or(&self.default_method).clone(),
             target,
             headers,
@@ -122,7 +145,7 @@ impl Caller {
             timeout: options.timeout(),
             retry: options.retry(),
         };
-        self.send(outgoing, deadline, log).await
+        self.send(outgoing, Some(span), deadline, log).await
     }
 
     /// Reports the end of a request to the URL that its caller asked for.
@@ -134,15 +157,18 @@ impl Caller {
         payload: &Payload,
         deadline: &Deadline,
         log: &RequestLog,
+        trace: &Trace,
     ) -> Result<CallResponse, FailureKind> {
         let mut headers = HeaderMap::new();
         let id = &context.request().id;
         headers.insert(headers::OUTCOME, HeaderValue::from_static(outcome.as_str()));
         standard_headers(&mut headers, context, &format!("{id}-end"));
+        headers.extend(trace_headers(&trace.context()));
         content_type(&mut headers, payload);
         let outgoing = Outgoing {
             peer: "the caller's callback URL",
-            through_gateway: false,
+            kind: CallKind::Report,
+            function: "",
             method: Method::POST,
             target: url.clone(),
             headers,
@@ -150,7 +176,7 @@ impl Caller {
             timeout: None,
             retry: &Retry::attempts(5),
         };
-        self.send(outgoing, deadline, log).await
+        self.send(outgoing, None, deadline, log).await
     }
 
     fn own_headers(
@@ -158,10 +184,12 @@ impl Caller {
         headers: &mut HeaderMap,
         options: &RequestOptions,
         step: &StepRef<'_>,
+        span: &StepSpan<'_>,
         payload: &Payload,
     ) -> Result<(), FailureKind> {
         content_type(headers, payload);
         standard_headers(headers, step.context, &step.idempotency_key());
+        span.point(headers);
         let own = options.headers(step.context).map_err(|name| {
             let text = format!("header `{name}` was given a value with control characters");
             FailureKind::Handler(Arc::new(Error::msg(text)))
@@ -179,13 +207,21 @@ impl Caller {
     async fn send(
         &self,
         outgoing: Outgoing<'_>,
+        mut span: Option<&mut StepSpan<'_>>,
         deadline: &Deadline,
         log: &RequestLog,
     ) -> Result<CallResponse, FailureKind> {
-        let retry = outgoing.retry;
+        let Outgoing { retry, kind, function, .. } = outgoing;
+        if let Some(span) = &mut span {
+            span.sends(&outgoing.method, &outgoing.target, kind == CallKind::Call, outgoing.size());
+        }
         let mut attempt = 1;
         loop {
             let answer = self.attempt(&outgoing, deadline).await;
+            self.metrics.attempt(kind, function, &answer);
+            if let Some(span) = &mut span {
+                span.attempted(&answer);
+            }
             let again = attempt < retry.max_attempts()
                 && match &answer {
                     Ok(response) => retry.retries_status(response.status()),
@@ -215,6 +251,7 @@ impl Caller {
                 attempt + 1,
                 retry.max_attempts()
             ));
+            self.metrics.retried(kind, function);
             tokio::time::sleep(wait).await;
             attempt += 1;
         }
@@ -242,7 +279,7 @@ impl Caller {
                 Ok(response) => break response,
                 Err(error) => error,
             };
-            match (outgoing.through_gateway, error.is_connect()) {
+            match (outgoing.kind == CallKind::Call, error.is_connect()) {
                 // A gateway that takes no connections has seen nothing of the call: it is given the time of a restart.
                 (true, true) if wait < RESTART => {
                     tokio::time::sleep(wait).await;
@@ -294,9 +331,6 @@ fn standard_headers(headers: &mut HeaderMap, context: &Context, idempotency_key:
     };
     text(headers::REQUEST_ID, request.id.as_str());
     text(headers::IDEMPOTENCY_KEY, idempotency_key);
-    for (name, value) in trace_headers(&request.trace) {
-        headers.insert(name, value);
-    }
 }
 
 fn with_query(url: &Uri, options: &RequestOptions, context: &Context) -> Result<Uri, http::Error> {

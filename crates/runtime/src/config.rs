@@ -10,6 +10,9 @@ use faasflow_core::signature::Keys;
 use faasflow_core::{Method, duration};
 use http::Uri;
 
+use crate::log::LogFormat;
+use crate::trace::{Sampling, TraceServer};
+
 mod parse;
 
 /// Where secrets are mounted, unless `secret_mount_path` says otherwise.
@@ -19,6 +22,9 @@ pub const HMAC_SECRET: &str = "faasflow-hmac-secret";
 
 /// The setting of `state_manager` that keeps state in the envelope.
 pub const EMBEDDED: &str = "envelope";
+const TRACE_SERVER: &str = "jaegertracing:4317";
+const SAMPLER: &str = "parentbased_always_on";
+
 /// What `faasflow up` tells the flows that it runs; not a setting for users.
 pub const SINGLE_PROCESS: &str = "faasflow_single_process";
 
@@ -37,7 +43,9 @@ pub struct Config {
     /// Whether traces are exported.
     pub enable_tracing: bool,
     /// Where traces are exported to.
-    pub trace_server: String,
+    pub trace_server: TraceServer,
+    /// Which requests are traced.
+    pub sampling: Sampling,
     /// Whether payloads between phases are always kept in the state manager.
     pub intermediate_storage: bool,
     /// Where the state of requests is kept: `envelope`, or the name of a state manager.
@@ -70,6 +78,8 @@ pub struct Config {
     pub authorities: Option<PathBuf>,
     /// Which log lines are written, in the syntax of `RUST_LOG`.
     pub log_filter: String,
+    /// How log lines are written.
+    pub log_format: LogFormat,
     /// Whether one process executes all phases of all requests, as under `faasflow up`, which sets it.
     pub single_process: bool,
 }
@@ -97,13 +107,13 @@ pub struct Found {
 }
 
 /// Name, default and meaning of every setting.
-const SETTINGS: [(&str, &str, &str); 22] = [
+const SETTINGS: [(&str, &str, &str); 25] = [
     ("workflow_name", "", "name under which the flow function is deployed (default: OPENFAAS_NAME)"),
     ("gateway", "gateway:8080", "address of the gateway; scheme optional, https supported"),
     ("enable_hmac", "true", "sign and verify envelopes"),
     ("verify_request", "false", "verify fresh requests too"),
     ("enable_tracing", "false", "export traces"),
-    ("trace_server", "jaegertracing:4317", "where traces go, by OTLP"),
+    ("trace_server", TRACE_SERVER, "where traces go, by OTLP over gRPC, or over HTTP: http://…"),
     ("intermediate_storage", "false", "keep payloads between phases in the state manager always"),
     ("state_manager", "envelope", "where state is kept: envelope, s3, redis, or memory for tests"),
     ("keep_state", "false", "keep what a request has stored when it has ended"),
@@ -119,6 +129,9 @@ const SETTINGS: [(&str, &str, &str); 22] = [
     ("flow_port", "", "port to listen on behind a watchdog, which has port for its own"),
     ("secret_mount_path", SECRETS, "where secrets are mounted"),
     ("SSL_CERT_FILE", "", "certificates of authorities to trust besides the public ones, in PEM"),
+    ("log_format", "line", "how log lines are written: line or json"),
+    ("OTEL_TRACES_SAMPLER", SAMPLER, "which requests are traced: always_on, traceidratio and so on"),
+    ("OTEL_TRACES_SAMPLER_ARG", "", "the part of requests that traceidratio traces, from 0.0 to 1.0"),
     ("RUST_LOG", "", "which log lines are written (default: info, or debug with write_debug)"),
 ];
 
@@ -170,7 +183,8 @@ impl Config {
             enable_hmac: read.parsed("enable_hmac", "true", parse::boolean).unwrap_or(true),
             verify_request: read.parsed("verify_request", "false", parse::boolean).unwrap_or(false),
             enable_tracing: read.parsed("enable_tracing", "false", parse::boolean).unwrap_or(false),
-            trace_server: read.text("trace_server").unwrap_or_else(|| "jaegertracing:4317".to_owned()),
+            trace_server: read.trace_server(),
+            sampling: read.sampling(),
             intermediate_storage: read.parsed("intermediate_storage", "false", parse::boolean).unwrap_or(false),
             state_manager: read.text("state_manager").unwrap_or_else(|| EMBEDDED.to_owned()),
             keep_state: read.parsed("keep_state", "false", parse::boolean).unwrap_or(false),
@@ -187,6 +201,7 @@ impl Config {
             secret_mount_path: read.text("secret_mount_path").unwrap_or_else(|| SECRETS.to_owned()).into(),
             authorities: read.text("SSL_CERT_FILE").map(PathBuf::from),
             log_filter: read.text("RUST_LOG").unwrap_or_default(),
+            log_format: read.parsed("log_format", "line", parse::log_format).unwrap_or_default(),
             single_process: read.parsed(SINGLE_PROCESS, "false", parse::boolean).unwrap_or(false),
         };
         config.check(&mut faults);
@@ -275,6 +290,20 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
     fn flow_port(&mut self) -> Option<u16> {
         self.text("flow_port")?;
         self.parsed("flow_port", "", parse::port)
+    }
+
+    fn trace_server(&mut self) -> TraceServer {
+        let default = TraceServer::parse(TRACE_SERVER).expect("the default is a server");
+        self.parsed("trace_server", TRACE_SERVER, TraceServer::parse).unwrap_or(default)
+    }
+
+    fn sampling(&mut self) -> Sampling {
+        let name = self.text("OTEL_TRACES_SAMPLER").unwrap_or_else(|| SAMPLER.to_owned());
+        let argument = self.text("OTEL_TRACES_SAMPLER_ARG");
+        Sampling::parse(&name, argument.as_deref()).unwrap_or_else(|accepted| {
+            self.faults.push(format!("`OTEL_TRACES_SAMPLER` is `{name}`: {accepted}"));
+            Sampling { parent_based: true, ratio: 1.0 }
+        })
     }
 
     fn parsed<T>(&mut self, name: &str, default: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {

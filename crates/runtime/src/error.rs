@@ -48,6 +48,16 @@ pub enum StartError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Traces cannot be exported to the server that is set.
+    #[error(
+        "traces cannot be exported to {server}: see `trace_server`, `SSL_CERT_FILE` and the variables that begin with `OTEL_`"
+    )]
+    Tracing {
+        /// The server.
+        server: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The process was given an argument that it does not know.
     #[error(
         "`{0}` is no command of a flow function: without one it serves, with `describe` it prints its definition, and \

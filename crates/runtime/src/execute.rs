@@ -15,6 +15,8 @@ use crate::caller::{Caller, StepRef};
 use crate::deadline::Deadline;
 use crate::heartbeat::Heartbeat;
 use crate::log::RequestLog;
+use crate::metrics::Metrics;
+use crate::trace::{StepSpan, Trace};
 
 /// How the steps of a phase ended.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) deadline: &'a Deadline,
     pub(crate) log: &'a RequestLog,
     pub(crate) heartbeat: &'a Heartbeat,
+    pub(crate) trace: &'a Trace,
+    pub(crate) metrics: &'a Metrics,
 }
 
 impl Execution<'_> {
@@ -51,20 +55,53 @@ impl Execution<'_> {
     async fn step(&self, step: &Step, number: usize, payload: &Payload) -> Result<Payload, Executed> {
         self.log.info(format_args!("Executing {}", step.name()));
         let begun = Instant::now();
-        let output = match step.action() {
+        let mut span = self.trace.step();
+        let output = self.output(step, number, payload, &mut span).await;
+        self.metrics.step(number, begun.elapsed());
+        match output {
+            Ok(output) => {
+                let (bytes, took) = (output.len(), begun.elapsed());
+                self.log.debug(format_args!("Executed {} in {took:.1?}: {bytes} bytes", step.name()));
+                span.finish(step, number, payload, Some(&output), None);
+                Ok(output)
+            }
+            Err(kind) => {
+                self.metrics.failed(&kind);
+                let name = step.name().clone();
+                let failure = Failure::new(self.context.phase(), number, name, kind, payload.clone());
+                let resolved = self.resolve(step, failure.clone()).await;
+                span.finish(step, number, payload, resolved.as_ref().ok(), Some(&failure));
+                resolved
+            }
+        }
+    }
+
+    /// What a step makes of its input.
+    async fn output(
+        &self,
+        step: &Step,
+        number: usize,
+        payload: &Payload,
+        span: &mut StepSpan<'_>,
+    ) -> Result<Payload, FailureKind> {
+        match step.action() {
             Action::Modify(modifier) => {
                 let running = modifier.run(self.context.clone(), payload.clone());
                 self.handled(self.deadline.steps(), running).await
             }
             Action::Call(call) => {
                 let step = StepRef { context: self.context, number, name: step.name() };
-                let calling = self.caller.call(call, &step, payload, self.deadline, self.log);
-                self.answer(caught(calling).await, call.options()).await
+                let calling = self.caller.call(call, &step, span, payload, self.deadline, self.log);
+                let answer = caught(calling).await;
+                span.answered(&answer);
+                self.answer(answer, call.options()).await
             }
             Action::Callback(callback) => {
                 let step = StepRef { context: self.context, number, name: step.name() };
-                let calling = self.caller.callback(callback, &step, payload, self.deadline, self.log);
-                let answer = self.answer(caught(calling).await, callback.options()).await;
+                let calling = self.caller.callback(callback, &step, span, payload, self.deadline, self.log);
+                let answer = caught(calling).await;
+                span.answered(&answer);
+                let answer = self.answer(answer, callback.options()).await;
                 match callback.options().on_response() {
                     Some(_) => answer,
                     None => answer.map(|_| payload.clone()),
@@ -74,18 +111,6 @@ impl Execution<'_> {
                 "this version cannot execute {}",
                 std::any::type_name_of_val(action)
             ))))),
-        };
-        match output {
-            Ok(output) => {
-                let (bytes, took) = (output.len(), begun.elapsed());
-                self.log.debug(format_args!("Executed {} in {took:.1?}: {bytes} bytes", step.name()));
-                Ok(output)
-            }
-            Err(kind) => {
-                let name = step.name().clone();
-                let failure = Failure::new(self.context.phase(), number, name, kind, payload.clone());
-                self.resolve(step, failure).await
-            }
         }
     }
 

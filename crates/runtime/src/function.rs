@@ -15,9 +15,11 @@ use faasflow_core::signature::Keys;
 use faasflow_core::state::StateManager as _;
 use faasflow_core::{Context, Failure, Flow, Outcome, Payload, RequestId, Resolution, headers};
 use http::{StatusCode, request};
+use opentelemetry::KeyValue;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::caller::Caller;
 use crate::config::{Config, show};
@@ -28,11 +30,15 @@ use crate::forward::{Forwarder, GatewayForwarder};
 use crate::heartbeat::Heartbeat;
 use crate::http::{HttpClient, ReadBodyError, ServerOptions, hear_out, read_body};
 use crate::log::RequestLog;
-use crate::metrics::Metrics;
+use crate::metrics::{ForwardResult, Metrics};
 use crate::patient::Patient;
-use crate::request::{Arrived, Refusal, identify, is_envelope, resume, start};
-use crate::respond::{Conclusion, failure_payload, respond};
+use crate::request::{Arrived, Refusal, identify, is_envelope, now_ms, resume, start};
+use crate::respond::{Conclusion, failure_payload, respond, status};
 use crate::seal::{Absent, NotForwarded};
+use crate::trace::{Exporter, Trace, Tracer};
+
+/// How long the stop waits for the trace server at most.
+const FLUSH: Duration = Duration::from_secs(3);
 
 /// A flow as a function: executes one phase per invocation. Cloning is cheap.
 #[derive(Clone)]
@@ -48,6 +54,7 @@ pub(crate) struct Inner {
     tasks: TaskTracker,
     heartbeat: Heartbeat,
     pub(crate) metrics: Arc<Metrics>,
+    tracer: Arc<Tracer>,
 }
 
 impl FlowFunction {
@@ -99,12 +106,15 @@ impl FlowFunction {
             Err(error) if needs_key => return Err(error.into()),
             _ => None,
         };
-        let caller = Caller::new(client, config.gateway.clone(), config.default_method.clone(), config.max_body);
-        let name: Arc<str> = config.workflow_name.as_str().into();
-        let metrics = Arc::new(Metrics::new(&flow, &name));
+        let metrics = Arc::new(Metrics::new(&flow, &config.workflow_name));
+        let tracer = Arc::new(tracer(&flow, &config, &metrics)?);
+        let Config { gateway, default_method, max_body, .. } = config.clone();
+        let caller = Caller::new(client, gateway, default_method, max_body, metrics.clone());
+        let name = config.workflow_name.as_str().into();
         let tasks = TaskTracker::new();
         let heartbeat = Heartbeat::default();
-        Ok(FlowFunction(Arc::new(Inner { flow, name, config, keys, caller, forwarder, tasks, heartbeat, metrics })))
+        let inner = Inner { flow, name, config, keys, caller, forwarder, tasks, heartbeat, metrics, tracer };
+        Ok(FlowFunction(Arc::new(inner)))
     }
 
     /// The definition as data.
@@ -165,6 +175,8 @@ impl FlowFunction {
         // Deliveries whose client went away are still worked on, within the same time.
         self.0.tasks.close();
         let _ = tokio::time::timeout_at(until, self.0.tasks.wait()).await;
+        let left = until.saturating_duration_since(Instant::now());
+        self.0.tracer.stop(left.clamp(FLUSH / 6, FLUSH)).await;
         Ok(())
     }
 }
@@ -192,6 +204,8 @@ async fn receive(State(function): State<FlowFunction>, request: Request) -> Resp
                 _ => error.to_string(),
             };
             RequestLog::new(id.clone(), false).warn(format_args!("Refused with {status}: {reason}"));
+            function.0.metrics.refused(status);
+            function.0.metrics.delivered(is_envelope(&parts.headers), status);
             if status == StatusCode::PAYLOAD_TOO_LARGE {
                 hear_out(&parts.headers, body).await;
             }
@@ -212,6 +226,20 @@ async fn receive(State(function): State<FlowFunction>, request: Request) -> Resp
 impl Inner {
     async fn deliver(&self, id: RequestId, parts: request::Parts, body: Bytes, deadline: Deadline) -> Response {
         let later = is_envelope(&parts.headers);
+        let _in_flight = self.metrics.in_flight();
+        let response = self.dispatch(id, parts, body, deadline, later).await;
+        self.metrics.delivered(later, response.status());
+        response
+    }
+
+    async fn dispatch(
+        &self,
+        id: RequestId,
+        parts: request::Parts,
+        body: Bytes,
+        deadline: Deadline,
+        later: bool,
+    ) -> Response {
         let arrived = self.verify(&parts, &body, later).and_then(|()| {
             if later {
                 resume(&self.flow, &self.name, &body)
@@ -221,12 +249,32 @@ impl Inner {
         });
         let arrived = match arrived {
             Ok(arrived) => arrived,
-            Err(refusal) => return refuse(refusal, id),
+            Err(refusal) => {
+                self.metrics.refused(refusal.status);
+                return refuse(refusal, id);
+            }
         };
         let id = arrived.info.id.clone();
-        let log = RequestLog::new(id.clone(), self.config.combine_output);
+        let begun = Instant::now();
+        let phase = arrived.position.phase();
+        let trace = self.tracer.begin(&arrived.info, phase, arrived.sent_ms);
+        let log = RequestLog::new(id.clone(), self.config.combine_output).of(phase, trace.id());
+        match arrived.sent_ms {
+            None => self.metrics.started(),
+            Some(sent) => self.metrics.queued(Duration::from_millis(now_ms().saturating_sub(sent))),
+        }
         log.info(format_args!("{}", if later { "Received" } else { "Created" }));
-        let conclusion = self.conclude(arrived, &deadline, &log).await;
+        let started_ms = arrived.info.started_ms;
+        let conclusion = self.conclude(arrived, &deadline, &log, &trace).instrument(log.span()).await;
+        self.metrics.phase(phase, begun.elapsed());
+        match &conclusion {
+            Conclusion::Ended(outcome, _) => {
+                self.metrics.ended(*outcome, Duration::from_millis(now_ms().saturating_sub(started_ms)));
+            }
+            Conclusion::Refused(status, _) => self.metrics.refused(*status),
+            Conclusion::Forwarded | Conclusion::Passing(_) => {}
+        }
+        trace.finish(&conclusion, status(&conclusion, later));
         respond(conclusion, &id, later, Some(&log))
     }
 
@@ -250,8 +298,8 @@ impl Inner {
     }
 
     /// Executes one phase and sees to what follows from it.
-    async fn conclude(&self, arrived: Arrived, deadline: &Deadline, log: &RequestLog) -> Conclusion {
-        let Arrived { info, position, payload, state } = arrived;
+    async fn conclude(&self, arrived: Arrived, deadline: &Deadline, log: &RequestLog, trace: &Trace) -> Conclusion {
+        let Arrived { info, position, payload, state, .. } = arrived;
         let phase = position.phase();
         let manager = self.patient(deadline.state_in_steps());
         let context = match &manager {
@@ -262,8 +310,15 @@ impl Inner {
             return Conclusion::Refused(StatusCode::BAD_REQUEST, format!("the flow has no phase {phase}"));
         };
         let last_step = range.end;
-        let execution =
-            Execution { caller: &self.caller, context: &context, deadline, log, heartbeat: &self.heartbeat };
+        let execution = Execution {
+            caller: &self.caller,
+            context: &context,
+            deadline,
+            log,
+            heartbeat: &self.heartbeat,
+            trace,
+            metrics: &self.metrics,
+        };
         let payload = match self.take(payload, &info, manager.as_deref(), log).await {
             Ok(payload) => payload,
             Err(Absent::Concluded(conclusion)) => return conclusion,
@@ -271,6 +326,8 @@ impl Inner {
                 let name = self.flow.steps()[range.start].name().clone();
                 let kind = FailureKind::Storage(error);
                 let failed = Failure::new(phase, range.start + 1, name, kind, Payload::empty());
+                self.metrics.failed(failed.kind());
+                trace.failed(&failed);
                 log.error(format_args!("{failed}"));
                 let (outcome, payload) = self.fail(&execution, &failed).await;
                 return self.end(&execution, outcome, payload).await;
@@ -281,27 +338,32 @@ impl Inner {
         let failed = match executed {
             Executed::Done(payload) => match self.flow.plan().after(position) {
                 None => return self.end(&execution, Outcome::Success, payload).await,
-                Some(next) => match self.forward(&context, next, &payload, deadline, log).await {
+                Some(next) => match self.forward(&execution, next, &payload).await {
                     Ok(()) => {
                         log.info(format_args!("Forwarded to phase {}", next.phase()));
                         return Conclusion::Forwarded;
                     }
                     Err(NotForwarded::Passing(error)) => {
+                        self.metrics.forward(ForwardResult::Failed);
                         log.error(format_args!("Cannot forward to phase {}: {error}", next.phase()));
                         return Conclusion::Passing("the next phase cannot be queued now".to_owned());
                     }
                     Err(NotForwarded::Failed(kind)) => {
+                        self.metrics.forward(ForwardResult::Failed);
+                        self.metrics.failed(&kind);
                         let name = format!("forwarding to phase {}", next.phase()).into();
                         Failure::new(phase, last_step, name, kind, payload)
                     }
                 },
             },
             Executed::Replied(failure, payload) => {
+                trace.failed(&failure);
                 log.error(format_args!("{failure}; its failure handler replied"));
                 return self.end(&execution, Outcome::Failure, payload).await;
             }
             Executed::Failed(failure) => failure,
         };
+        trace.failed(&failed);
         log.error(format_args!("{failed}"));
         let passes = match failed.kind() {
             FailureKind::Handler(error) => error.is_temporary(),
@@ -322,7 +384,11 @@ impl Inner {
             Some(handler) => {
                 execution.log.info(format_args!("Executing the failure handler"));
                 let context = self.at_the_end(execution);
-                execution.ask(handler(context, failure.clone())).await
+                let resolution = execution.ask(handler(context, failure.clone())).await;
+                execution
+                    .trace
+                    .event("failure handler", || [KeyValue::new("faasflow.resolution", named(resolution.as_ref()))]);
+                resolution
             }
         };
         match resolution {
@@ -334,9 +400,11 @@ impl Inner {
 
     /// The end of a request: the report that its caller asked for, `finally`, the removal of its state.
     async fn end(&self, execution: &Execution<'_>, outcome: Outcome, payload: Payload) -> Conclusion {
-        let Execution { caller, context, deadline, log, .. } = *execution;
+        let Execution { caller, context, deadline, log, trace, .. } = *execution;
         if let Some(url) = &context.request().callback_url {
-            match caller.report(url, context, outcome, &payload, &deadline.for_ending(), log).await {
+            let reported = caller.report(url, context, outcome, &payload, &deadline.for_ending(), log, trace).await;
+            trace.event("report", || [KeyValue::new("faasflow.report", shown(&reported))]);
+            match reported {
                 Ok(response) if response.status().is_success() => log.info(format_args!("Reported the {outcome}")),
                 // The caller of a first phase is there and has its answer from us; of a later one it has nothing else.
                 answer if may_pass(&answer) && context.phase() > 1 => {
@@ -350,7 +418,9 @@ impl Inner {
             log.info(format_args!("Executing finally"));
             let context = self.at_the_end(execution).with_outcome(outcome);
             let running = finaliser(context, outcome);
-            if let Err(kind) = execution.handled(deadline.ending(), running).await {
+            let ran = execution.handled(deadline.ending(), running).await;
+            trace.event("finally", || [KeyValue::new("faasflow.succeeded", ran.is_ok())]);
+            if let Err(kind) = ran {
                 log.error(format_args!("finally failed: {}", internal(&kind)));
             }
         }
@@ -381,6 +451,31 @@ impl Inner {
             Some(manager) => context.through(manager),
             None => context,
         }
+    }
+}
+
+/// What traces the deliveries of a flow.
+fn tracer(flow: &Flow, config: &Config, metrics: &Metrics) -> Result<Tracer, StartError> {
+    let phases = flow.plan().phase_count();
+    if !config.enable_tracing {
+        return Ok(Tracer::new(None, config.sampling, phases));
+    }
+    let server = config.trace_server.clone();
+    let fault = |source| StartError::Tracing { server: config.trace_server.to_string(), source };
+    let authorities = match &config.authorities {
+        None => None,
+        Some(path) => Some(std::fs::read(path).map_err(|error| fault(error.into()))?),
+    };
+    let exporter = Exporter::start(server, &config.workflow_name, authorities, metrics.spans()).map_err(fault)?;
+    Ok(Tracer::new(Some(exporter), config.sampling, phases))
+}
+
+/// What a failure handler decided, in a word.
+fn named(resolution: Option<&Resolution>) -> &'static str {
+    match resolution {
+        Some(Resolution::Recovered(_)) => "recovered",
+        Some(Resolution::Replied(_)) => "replied",
+        _ => "none",
     }
 }
 

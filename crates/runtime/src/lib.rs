@@ -10,7 +10,6 @@ mod execute;
 mod forward;
 mod function;
 mod heartbeat;
-#[allow(dead_code, reason = "its calls come with the spans that they stand beside")]
 mod metrics;
 mod patient;
 mod payloads;
@@ -18,6 +17,7 @@ mod request;
 mod respond;
 mod seal;
 mod serve;
+mod trace;
 
 pub use config::Config;
 pub use error::StartError;
@@ -25,3 +25,4 @@ pub use faasflow_http as http;
 pub use forward::{Forward, ForwardError, Forwarder};
 pub use function::FlowFunction;
 pub use serve::{OpenState, serve};
+pub use trace::{Sampling, TraceServer};

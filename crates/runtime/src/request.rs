@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use faasflow_core::envelope::{self, Carried, Envelope, EnvelopeError};
 use faasflow_core::plan::Position;
-use faasflow_core::{Flow, Payload, RequestId, RequestInfo, TraceContext, headers, parse_url};
+use faasflow_core::{Flow, Payload, RequestId, RequestInfo, headers, parse_url};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, StatusCode, request};
 use uuid::Uuid;
@@ -20,6 +20,8 @@ pub(crate) struct Arrived {
     pub(crate) position: Position,
     pub(crate) payload: Carried,
     pub(crate) state: EmbeddedState,
+    /// When it was forwarded, in milliseconds since the Unix epoch; `None` for a fresh request.
+    pub(crate) sent_ms: Option<u64>,
 }
 
 /// Why nothing was started: the status, what the caller is told, and what the log is told.
@@ -71,7 +73,6 @@ pub(crate) fn start(
     parts: &request::Parts,
     body: Bytes,
 ) -> Result<Arrived, Refusal> {
-    let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     // Functions get the bytes as they are and no word of their encoding: better none than such.
     if let Some(encoding) = parts.headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         let encoding = String::from_utf8_lossy(encoding.as_bytes());
@@ -94,13 +95,13 @@ pub(crate) fn start(
         query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: headers::carried(&parts.headers),
         callback_url,
-        trace: TraceContext { parent: text(headers::TRACEPARENT), state: text(headers::TRACESTATE) },
+        trace: crate::trace::incoming(&parts.headers),
         started_ms: now_ms(),
         invocation: invocation(&parts.headers),
     };
     let payload = Payload::new(body).with_content_type_header(parts.headers.get(CONTENT_TYPE).cloned());
     let (info, payload) = (Arc::new(info), Carried::Inline(payload));
-    Ok(Arrived { info, position: flow.plan().start(), payload, state: EmbeddedState::new() })
+    Ok(Arrived { info, position: flow.plan().start(), payload, state: EmbeddedState::new(), sent_ms: None })
 }
 
 /// Resumes a request from the body of an envelope that is already believed.
@@ -146,6 +147,7 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, R
         position: envelope.position,
         payload: envelope.payload,
         state: envelope.state,
+        sent_ms: Some(envelope.sent_ms),
     })
 }
 

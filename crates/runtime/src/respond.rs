@@ -46,30 +46,36 @@ fn problem(problem: &Problem<'_>) -> Payload {
     Payload::new(json).with_content_type("application/json")
 }
 
+/// The status of the answer.
+pub(crate) fn status(conclusion: &Conclusion, later: bool) -> StatusCode {
+    match conclusion {
+        Conclusion::Forwarded if later => StatusCode::OK,
+        Conclusion::Forwarded => StatusCode::ACCEPTED,
+        Conclusion::Ended(Outcome::Failure, _) if !later => StatusCode::INTERNAL_SERVER_ERROR,
+        Conclusion::Ended(..) => StatusCode::OK,
+        Conclusion::Passing(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Conclusion::Refused(status, _) => *status,
+    }
+}
+
 /// The answer to one delivery. `later` tells a phase that a queue delivered, which must not be delivered
 /// again once it has been dealt with, from the first.
 pub(crate) fn respond(conclusion: Conclusion, id: &RequestId, later: bool, log: Option<&RequestLog>) -> Response {
+    let status = status(&conclusion, later);
     let mut response = match conclusion {
-        Conclusion::Forwarded => {
-            let status = if later { StatusCode::OK } else { StatusCode::ACCEPTED };
-            empty(status)
-        }
+        Conclusion::Forwarded => empty(status),
         Conclusion::Ended(outcome, payload) => {
-            let status = match outcome {
-                Outcome::Failure if !later => StatusCode::INTERNAL_SERVER_ERROR,
-                _ => StatusCode::OK,
-            };
             let mut response = with_payload(status, payload, log.and_then(RequestLog::kept));
             let value = HeaderValue::from_static(outcome.as_str());
             response.headers_mut().insert(headers::OUTCOME, value);
             response
         }
         Conclusion::Passing(reason) => {
-            let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, id, &reason);
+            let mut response = refusal(status, id, &reason);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
             response
         }
-        Conclusion::Refused(status, reason) => refusal(status, id, &reason),
+        Conclusion::Refused(_, reason) => refusal(status, id, &reason),
     };
     header(&mut response, headers::REQUEST_ID, id.as_str());
     response

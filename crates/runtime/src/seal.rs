@@ -9,12 +9,15 @@ use faasflow_core::signature::Keys;
 use faasflow_core::state::{StateError, StateManager};
 use faasflow_core::{Context, Payload, RequestInfo};
 use http::StatusCode;
+use opentelemetry::KeyValue;
 use tokio::time::Instant;
 
 use crate::deadline::Deadline;
+use crate::execute::Execution;
 use crate::forward::{Forward, ForwardError, call_id};
 use crate::function::Inner;
 use crate::log::RequestLog;
+use crate::metrics::ForwardResult;
 use crate::patient::Patient;
 use crate::payloads;
 use crate::request::now_ms;
@@ -24,14 +27,15 @@ impl Inner {
     /// Sends the request on to its next phase, trying again while there is time.
     pub(crate) async fn forward(
         &self,
-        context: &Context,
+        execution: &Execution<'_>,
         next: Position,
         payload: &Payload,
-        deadline: &Deadline,
-        log: &RequestLog,
     ) -> Result<(), NotForwarded> {
+        let Execution { context, deadline, log, trace, .. } = *execution;
         let request = context.request();
-        let encoded = self.seal(context, next, payload, deadline, log).await?;
+        let (encoded, stored) = self.seal(context, next, payload, deadline, log).await?;
+        let size = encoded.len();
+        self.metrics.envelope(size);
         let sign = |keys: &Keys| keys.sign(encoded.parts().iter().map(|part| &**part));
         let signature = self.keys.as_ref().map(sign);
         let forward = Forward {
@@ -40,14 +44,24 @@ impl Inner {
             phase: next.phase(),
             call_id: call_id(request, next.phase()),
             signature,
-            trace: request.trace.clone(),
+            trace: trace.context(),
             body: encoded.into_parts(),
         };
         let until = deadline.ending();
         let mut wait = Duration::from_millis(50);
         loop {
             let error = match tokio::time::timeout_at(until, self.forwarder.forward(forward.clone())).await {
-                Ok(Ok(())) => return Ok(()),
+                Ok(Ok(())) => {
+                    self.metrics.forward(ForwardResult::Accepted);
+                    trace.event("forwarded", || {
+                        [
+                            KeyValue::new("faasflow.phase", i64::try_from(next.phase()).unwrap_or(i64::MAX)),
+                            KeyValue::new("faasflow.envelope.bytes", i64::try_from(size).unwrap_or(i64::MAX)),
+                            KeyValue::new("faasflow.payload.stored", stored),
+                        ]
+                    });
+                    return Ok(());
+                }
                 Ok(Err(error)) => error,
                 Err(_) => ForwardError::temporary("the gateway did not answer in time", None),
             };
@@ -59,13 +73,16 @@ impl Inner {
             if !in_time {
                 return Err(NotForwarded::Passing(error.to_string()));
             }
+            self.metrics.forward(ForwardResult::Retried);
+            trace.event("forward failed", || [KeyValue::new("exception.message", error.to_string())]);
             log.warn(format_args!("Cannot forward to phase {} yet: {error}", next.phase()));
             tokio::time::sleep(pause).await;
             wait = (wait * 2).min(Duration::from_secs(2));
         }
     }
 
-    /// The envelope, with the payload in it, or in the state manager if it would be too large or the settings say so.
+    /// The envelope, with the payload in it, or in the state manager if it would be too large or the settings say so;
+    /// and whether it is there.
     async fn seal(
         &self,
         context: &Context,
@@ -73,14 +90,14 @@ impl Inner {
         payload: &Payload,
         deadline: &Deadline,
         log: &RequestLog,
-    ) -> Result<Encoded, NotForwarded> {
+    ) -> Result<(Encoded, bool), NotForwarded> {
         let limit = self.config.envelope_limit;
         let manager = self.patient(deadline.state_in_ending());
         let encode = |payload: Carried| self.envelope(context, next, payload).encode();
         if !self.config.intermediate_storage {
             let encoded = encode(Carried::Inline(payload.clone()));
             if encoded.len() as u64 <= limit {
-                return Ok(encoded);
+                return Ok((encoded, false));
             }
             if manager.is_none() {
                 return Err(too_large(&encoded, payload.len(), context, limit));
@@ -92,9 +109,10 @@ impl Inner {
         };
         let scope = context.request().scope();
         let reference = payloads::store(&*manager, &scope, payload, next.phase()).await.map_err(unstored)?;
+        self.metrics.payload_stored(payload.len());
         log.debug(format_args!("Stored the payload of {} bytes in `{}`", payload.len(), manager.name()));
         let encoded = encode(Carried::Stored(reference));
-        if encoded.len() as u64 <= limit { Ok(encoded) } else { Err(too_large(&encoded, 0, context, limit)) }
+        if encoded.len() as u64 <= limit { Ok((encoded, true)) } else { Err(too_large(&encoded, 0, context, limit)) }
     }
 
     /// The payload that a phase begins with.

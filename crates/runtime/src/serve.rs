@@ -64,11 +64,6 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = runtime.map_err(StartError::System)?;
     let (stop, _running) = stop_signal(config.write_timeout).map_err(StartError::System)?;
-    if config.enable_tracing {
-        tracing::warn!(
-            "`enable_tracing` is `true`, and this version exports no traces: it passes the trace context on"
-        );
-    }
     let served = runtime.block_on(async {
         let flow = with_state(flow, &config, open_state)?;
         if let Some(manager) = flow.state_manager() {

@@ -5,6 +5,8 @@ use std::time::Duration;
 use faasflow_core::{Method, duration, parse_url};
 use http::Uri;
 
+use crate::log::LogFormat;
+
 /// Far above any timeout that is meant, and far below what a clock can count.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -51,6 +53,14 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     };
     let size = number.checked_mul(unit).ok_or_else(fault)?;
     if size == 0 { Err("a limit of 0 would refuse every body".to_owned()) } else { Ok(size) }
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "line" | "text" => Ok(LogFormat::Line),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("write `line` or `json`".to_owned()),
+    }
 }
 
 pub(super) fn port(text: &str) -> Result<u16, String> {

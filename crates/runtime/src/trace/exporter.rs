@@ -1,0 +1,218 @@
+//! Takes spans to the trace server, on a thread of its own: no request waits for it, whatever becomes of them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _, WithTonicConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use tokio::sync::{Notify, oneshot};
+
+use super::client::Client;
+use super::server::TraceServer;
+use crate::metrics::{DroppedSpan, SpanCounts};
+
+/// How many spans wait at most. What comes when there are as many is dropped, and counted.
+const WAITING: usize = 4096;
+/// How many are sent at once.
+const BATCH: usize = 512;
+/// How long the first of a batch waits for others.
+const DELAY: Duration = Duration::from_secs(1);
+/// How long the server may take for one batch.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The way to the trace server.
+#[derive(Debug)]
+pub(crate) struct Exporter {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<(JoinHandle<()>, oneshot::Receiver<()>)>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    waiting: Mutex<Vec<SpanData>>,
+    /// There is something to send.
+    some: Notify,
+    /// There is a batch to send, or nothing more will come.
+    enough: Notify,
+    stopping: AtomicBool,
+    counts: SpanCounts,
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Vec<SpanData>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Exporter {
+    /// Starts to send. The authorities are certificates in PEM, trusted besides the public ones.
+    ///
+    /// # Errors
+    ///
+    /// If the server cannot be one, as OpenTelemetry's library says, or there is no thread.
+    pub(crate) fn start(
+        server: TraceServer,
+        service: &str,
+        authorities: Option<Vec<u8>>,
+        counts: SpanCounts,
+    ) -> Result<Exporter, Box<dyn std::error::Error + Send + Sync>> {
+        let shared = Arc::new(Shared {
+            waiting: Mutex::default(),
+            some: Notify::new(),
+            enough: Notify::new(),
+            stopping: AtomicBool::new(false),
+            counts,
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let exporter = {
+            let _entered = runtime.enter();
+            exporter(&server, service, authorities)?
+        };
+        let (end, ended) = oneshot::channel();
+        let sender = Sender { shared: shared.clone(), exporter, server, failing: false };
+        let thread = std::thread::Builder::new().name("traces".to_owned()).spawn(move || {
+            runtime.block_on(sender.run());
+            runtime.shutdown_background();
+            let _ = end.send(());
+        })?;
+        Ok(Exporter { shared, thread: Mutex::new(Some((thread, ended))) })
+    }
+
+    /// Hands spans over, which takes a lock and no more.
+    pub(crate) fn send(&self, spans: Vec<SpanData>) {
+        let mut waiting = self.shared.waiting();
+        let fitting = spans.len().min(WAITING - waiting.len());
+        let dropped = spans.len() - fitting;
+        let (before, after) = (waiting.len(), waiting.len() + fitting);
+        waiting.extend(spans.into_iter().take(fitting));
+        drop(waiting);
+        if dropped > 0 {
+            self.shared.counts.dropped(DroppedSpan::QueueFull, dropped);
+        }
+        // Woken for the first and for a batch, not for each: that would cost more than all the rest.
+        if before == 0 {
+            self.shared.some.notify_one();
+        }
+        if before < BATCH && after >= BATCH {
+            self.shared.enough.notify_one();
+        }
+    }
+
+    /// Sends what still waits, and ends. What the server has not taken by then is dropped.
+    pub(crate) async fn stop(&self, within: Duration) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((thread, ended)) = thread else { return };
+        self.tell_to_stop();
+        if tokio::time::timeout(within, ended).await.is_ok() {
+            let _ = thread.join();
+        } else {
+            let left = std::mem::take(&mut *self.shared.waiting()).len();
+            tracing::warn!("The trace server took too long at the stop; at least {left} spans are lost");
+        }
+    }
+
+    fn tell_to_stop(&self) {
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.shared.some.notify_one();
+        self.shared.enough.notify_one();
+    }
+}
+
+impl Drop for Exporter {
+    /// Nobody waits for what is still to be sent: the thread ends with its last batch.
+    fn drop(&mut self) {
+        self.tell_to_stop();
+    }
+}
+
+fn exporter(
+    server: &TraceServer,
+    service: &str,
+    authorities: Option<Vec<u8>>,
+) -> Result<SpanExporter, Box<dyn std::error::Error + Send + Sync>> {
+    let builder = SpanExporter::builder();
+    let url = server.url.to_string();
+    let mut exporter = if server.grpc {
+        let builder = builder.with_tonic().with_endpoint(url.trim_end_matches('/')).with_timeout(TIMEOUT);
+        if server.url.scheme_str() == Some("https") {
+            use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
+            let tls = ClientTlsConfig::new().with_webpki_roots();
+            let tls = match authorities {
+                Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
+                None => tls,
+            };
+            builder.with_tls_config(tls).build()?
+        } else {
+            builder.build()?
+        }
+    } else {
+        let client = Client::new(authorities.as_deref(), TIMEOUT)?;
+        builder.with_http().with_http_client(client).with_endpoint(url).with_timeout(TIMEOUT).build()?
+    };
+    exporter.set_resource(&resource(service));
+    Ok(exporter)
+}
+
+/// Who the spans are of: the flow, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` name another, which the
+/// library reads.
+fn resource(service: &str) -> Resource {
+    let resource = Resource::builder().build();
+    let named = resource.get(&"service.name".into()).is_some_and(|name| !name.as_str().starts_with("unknown_service"));
+    if named { resource } else { Resource::builder().with_service_name(service.to_owned()).build() }
+}
+
+struct Sender {
+    shared: Arc<Shared>,
+    exporter: SpanExporter,
+    server: TraceServer,
+    /// The last batch was not taken.
+    failing: bool,
+}
+
+impl Sender {
+    async fn run(mut self) {
+        loop {
+            self.shared.some.notified().await;
+            if !self.shared.stopping.load(Ordering::SeqCst) {
+                let _ = tokio::time::timeout(DELAY, self.shared.enough.notified()).await;
+            }
+            // Taken before it is looked whether there is more: what comes in between is announced.
+            let stopping = self.shared.stopping.load(Ordering::SeqCst);
+            let spans = std::mem::take(&mut *self.shared.waiting());
+            let mut spans = spans.into_iter();
+            loop {
+                let batch: Vec<SpanData> = spans.by_ref().take(BATCH).collect();
+                if batch.is_empty() {
+                    break;
+                }
+                let count = batch.len();
+                let sent = self.exporter.export(batch).await;
+                self.tell(sent, count);
+            }
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    fn tell(&mut self, sent: OTelSdkResult, count: usize) {
+        match sent {
+            Ok(()) => {
+                self.shared.counts.exported(count);
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("Traces are delivered to {} again", self.server);
+                }
+            }
+            Err(error) => {
+                self.shared.counts.dropped(DroppedSpan::ExportFailed, count);
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::warn!("Traces are not delivered to {}, and requests go on without: {error}", self.server);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Reads the trace context that a request came with, in the forms that callers send it.
+
+use faasflow_core::{TraceContext, headers};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+
+/// B3 in one header (Zipkin).
+const B3: HeaderName = HeaderName::from_static("b3");
+const B3_TRACE: HeaderName = HeaderName::from_static("x-b3-traceid");
+const B3_SPAN: HeaderName = HeaderName::from_static("x-b3-spanid");
+const B3_PARENT: HeaderName = HeaderName::from_static("x-b3-parentspanid");
+const B3_SAMPLED: HeaderName = HeaderName::from_static("x-b3-sampled");
+const B3_FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
+/// Jaeger's own, from before W3C Trace Context.
+const UBER: HeaderName = HeaderName::from_static("uber-trace-id");
+
+/// The trace context of a fresh request: W3C's, else B3's, else Jaeger's own, written as W3C's. What cannot be read is as
+/// good as none, as the standard asks.
+pub(crate) fn incoming(headers: &HeaderMap) -> TraceContext {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if let Some(parent) = text(&headers::TRACEPARENT).filter(|text| parse(text).is_some()) {
+        // What is given in several lines is one list.
+        let state: Vec<&str> =
+            headers.get_all(headers::TRACESTATE).iter().filter_map(|value| value.to_str().ok()).collect();
+        let state = Some(state.join(",")).filter(|state| !state.is_empty());
+        return TraceContext { parent: Some(parent.to_owned()), state };
+    }
+    let found = text(&B3)
+        .and_then(b3)
+        .or_else(|| {
+            let sampled = match text(&B3_FLAGS) {
+                Some("1") => Some("d"),
+                _ => text(&B3_SAMPLED),
+            };
+            ids(text(&B3_TRACE)?, text(&B3_SPAN)?, is_sampled(sampled)?)
+        })
+        .or_else(|| text(&UBER).and_then(uber));
+    TraceContext { parent: found.as_ref().map(traceparent), state: None }
+}
+
+/// Reads a `traceparent` (W3C Trace Context, level 1, 3.2).
+pub(crate) fn parse(text: &str) -> Option<SpanContext> {
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let version = hex(version, 2).filter(|&version| version != 0xff)?;
+    // Later versions may append to it.
+    if version == 0 && parts.next().is_some() {
+        return None;
+    }
+    if trace.len() != 32 || span.len() != 16 || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    ids(trace, span, hex(flags, 2)? & 1 == 1)
+}
+
+/// `{trace}-{span}-{sampled}-{parent}`, the last two of which may be absent.
+fn b3(text: &str) -> Option<SpanContext> {
+    let mut parts = text.split('-');
+    let (trace, span) = (parts.next()?, parts.next()?);
+    ids(trace, span, is_sampled(parts.next())?)
+}
+
+/// `{trace}:{span}:{parent}:{flags}`, whose colons some clients escape.
+fn uber(text: &str) -> Option<SpanContext> {
+    let text = text.replace("%3A", ":").replace("%3a", ":");
+    let parts: Vec<&str> = text.split(':').collect();
+    let [trace, span, _, flags] = parts[..] else { return None };
+    let fits = |text: &str, longest: usize| (1..=longest).contains(&text.len());
+    if !fits(trace, 32) || !fits(span, 16) || !fits(flags, 2) {
+        return None;
+    }
+    // Leading zeros may be left out.
+    ids(&format!("{trace:0>32}"), &format!("{span:0>16}"), u8::from_str_radix(flags, 16).ok()? & 1 == 1)
+}
+
+/// What B3 says of sampling: a decision that is left to us is one for it.
+fn is_sampled(text: Option<&str>) -> Option<bool> {
+    match text {
+        None | Some("1" | "d" | "true") => Some(true),
+        Some("0" | "false") => Some(false),
+        Some(_) => None,
+    }
+}
+
+fn ids(trace: &str, span: &str, sampled: bool) -> Option<SpanContext> {
+    let hexadecimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if ![16, 32].contains(&trace.len()) || span.len() != 16 || !hexadecimal(trace) || !hexadecimal(span) {
+        return None;
+    }
+    let trace = TraceId::from_hex(&format!("{trace:0>32}")).ok()?;
+    let span = SpanId::from_hex(span).ok()?;
+    let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+    let context = SpanContext::new(trace, span, flags, true, TraceState::NONE);
+    context.is_valid().then_some(context)
+}
+
+fn hex(text: &str, digits: usize) -> Option<u8> {
+    (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .then(|| u8::from_str_radix(text, 16).ok())
+        .flatten()
+}
+
+/// A span as `traceparent` names it.
+pub(crate) fn traceparent(context: &SpanContext) -> String {
+    let sampled = u8::from(context.is_sampled());
+    format!("00-{}-{}-{sampled:02x}", context.trace_id(), context.span_id())
+}
+
+/// Points a call to its span: by `traceparent`, and by the forms that its caller's own headers speak, in which a function
+/// would otherwise read that it was called by the caller of the flow.
+pub(crate) fn point(headers: &mut HeaderMap, to: &SpanContext, state: Option<&str>) {
+    let (trace, span) = (to.trace_id(), to.span_id());
+    let sampled = if to.is_sampled() { "1" } else { "0" };
+    let mut pointers = vec![(headers::TRACEPARENT, traceparent(to))];
+    pointers.extend(state.map(|state| (headers::TRACESTATE, state.to_owned())));
+    if headers.contains_key(&B3) {
+        pointers.push((B3, format!("{trace}-{span}-{sampled}")));
+    }
+    if headers.contains_key(&UBER) {
+        pointers.push((UBER, format!("{trace}:{span}:0:{sampled}")));
+    }
+    if headers.contains_key(&B3_TRACE) {
+        pointers.extend([(B3_TRACE, trace.to_string()), (B3_SPAN, span.to_string()), (B3_SAMPLED, sampled.to_owned())]);
+        headers.remove(B3_PARENT);
+        headers.remove(B3_FLAGS);
+    }
+    for (name, value) in pointers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    const SPAN: &str = "b7ad6b7169203331";
+
+    fn read(pairs: &[(&'static str, &str)]) -> Option<String> {
+        let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+        incoming(&pairs.collect()).parent
+    }
+
+    #[test]
+    fn the_forms_that_callers_send() {
+        let sampled = Some(format!("00-{TRACE}-{SPAN}-01"));
+        let unsampled = Some(format!("00-{TRACE}-{SPAN}-00"));
+        assert_eq!(read(&[("traceparent", &format!("00-{TRACE}-{SPAN}-01"))]), sampled);
+        assert_eq!(read(&[("b3", &format!("{TRACE}-{SPAN}"))]), sampled);
+        assert_eq!(read(&[("b3", &format!("{TRACE}-{SPAN}-d-05e3ac9a4f6e3b90"))]), sampled);
+        assert_eq!(read(&[("b3", &format!("{TRACE}-{SPAN}-0"))]), unsampled);
+        assert_eq!(read(&[("x-b3-traceid", TRACE), ("x-b3-spanid", SPAN), ("x-b3-sampled", "0")]), unsampled);
+        assert_eq!(read(&[("x-b3-traceid", TRACE), ("x-b3-spanid", SPAN), ("x-b3-flags", "1")]), sampled);
+        assert_eq!(read(&[("uber-trace-id", &format!("{TRACE}:{SPAN}:0:1"))]), sampled);
+        assert_eq!(read(&[("uber-trace-id", &format!("{TRACE}%3A{SPAN}%3A0%3A0"))]), unsampled);
+    }
+
+    #[test]
+    fn short_ids_are_padded() {
+        let padded = Some(format!("00-{:0>32}-{:0>16}-01", "8448eb211c80319c", "1a"));
+        assert_eq!(read(&[("uber-trace-id", "8448eb211c80319c:1a:0:3")]), padded);
+        let padded = Some(format!("00-{:0>32}-{SPAN}-01", "8448eb211c80319c"));
+        assert_eq!(read(&[("b3", &format!("8448eb211c80319c-{SPAN}-1"))]), padded);
+    }
+
+    #[test]
+    fn the_standard_comes_first() {
+        let parent = format!("00-{TRACE}-{SPAN}-00");
+        assert_eq!(read(&[("b3", "1-2-3"), ("traceparent", &parent)]), Some(parent.clone()));
+        assert_eq!(read(&[("b3", &format!("{SPAN}-{SPAN}-1")), ("traceparent", &parent)]), Some(parent));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_none() {
+        for text in [
+            "",
+            "00",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
+            assert_eq!(read(&[("traceparent", text), ("tracestate", "a=b")]), None, "{text}");
+        }
+        for text in ["0", "1-2", "x-y-1"] {
+            assert_eq!(read(&[("b3", text)]), None, "{text}");
+        }
+        for text in ["1:2:3", ":::", "0:0:0:1", "1:2:3:zz", "00112233445566778899aabbccddeeff0:1:0:1"] {
+            assert_eq!(read(&[("uber-trace-id", text)]), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_later_version_may_say_more() {
+        let parent = format!("01-{TRACE}-{SPAN}-01-more");
+        assert_eq!(read(&[("traceparent", &parent)]), Some(parent));
+    }
+
+    #[test]
+    fn a_call_is_pointed_to_its_span_in_every_form_that_is_there() {
+        let to = parse(&format!("00-{TRACE}-{SPAN}-01")).unwrap();
+        let mut headers = HeaderMap::new();
+        for name in [B3, UBER, B3_TRACE, B3_SPAN, B3_PARENT, B3_FLAGS] {
+            headers.insert(name, HeaderValue::from_static("the caller's"));
+        }
+        point(&mut headers, &to, Some("a=b"));
+        assert_eq!(headers[headers::TRACEPARENT], format!("00-{TRACE}-{SPAN}-01"));
+        assert_eq!(headers[headers::TRACESTATE], "a=b");
+        assert_eq!(headers[B3], format!("{TRACE}-{SPAN}-1"));
+        assert_eq!(headers[UBER], format!("{TRACE}:{SPAN}:0:1"));
+        assert_eq!((headers[B3_TRACE].as_bytes(), headers[B3_SPAN].as_bytes()), (TRACE.as_bytes(), SPAN.as_bytes()));
+        assert!(headers.get(B3_PARENT).is_none() && headers.get(B3_FLAGS).is_none());
+
+        let mut plain = HeaderMap::new();
+        point(&mut plain, &to, None);
+        assert_eq!(plain.len(), 1);
+    }
+}

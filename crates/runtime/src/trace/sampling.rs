@@ -1,0 +1,129 @@
+//! Which requests are traced, by OpenTelemetry's variables.
+
+use faasflow_core::RequestInfo;
+use opentelemetry::trace::{SpanContext, TraceId};
+use sha2::{Digest as _, Sha256};
+
+/// `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// Whether the decision of an incoming trace context stands.
+    pub parent_based: bool,
+    /// Which part of the others is traced, from 0 to 1.
+    pub ratio: f64,
+}
+
+impl Sampling {
+    /// Reads the name of a sampler and its argument.
+    ///
+    /// # Errors
+    ///
+    /// What is accepted.
+    pub fn parse(name: &str, argument: Option<&str>) -> Result<Sampling, String> {
+        let (parent_based, kind) = match name.strip_prefix("parentbased_") {
+            Some(kind) => (true, kind),
+            None => (false, name),
+        };
+        let ratio = match (kind, argument) {
+            ("always_on", _) | ("traceidratio", None) => 1.0,
+            ("always_off", _) => 0.0,
+            ("traceidratio", Some(text)) => match text.parse() {
+                Ok(ratio) if (0.0..=1.0).contains(&ratio) => ratio,
+                _ => {
+                    let accepted =
+                        "write the part of requests to be traced in `OTEL_TRACES_SAMPLER_ARG`, from `0.0` to `1.0`";
+                    return Err(format!("with the argument `{text}`: {accepted}"));
+                }
+            },
+            _ => {
+                return Err(
+                    "write `always_on`, `always_off` or `traceidratio`, or one of them after `parentbased_`".to_owned()
+                );
+            }
+        };
+        Ok(Sampling { parent_based, ratio })
+    }
+
+    /// Decides on a request. It comes out alike in every phase, whoever executes it.
+    pub(crate) fn decide(&self, incoming: Option<&SpanContext>, trace: TraceId) -> bool {
+        match incoming {
+            Some(incoming) if self.parent_based => incoming.is_sampled(),
+            // As others decide on the same trace: by the half of its id that is random.
+            Some(_) => self.takes(low_half(&trace.to_bytes())),
+            // A UUID has bits that are the same in all, and among them the highest of that half.
+            None => self.takes(low_half(&Sha256::digest(trace.to_bytes()))),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a part of requests is not meant to the last bit")]
+    fn takes(&self, random: u64) -> bool {
+        self.ratio >= 1.0 || (random as f64) < self.ratio * 2f64.powi(64)
+    }
+}
+
+fn low_half(bytes: &[u8]) -> u64 {
+    let mut half = [0; 8];
+    half.copy_from_slice(&bytes[8..16]);
+    u64::from_be_bytes(half)
+}
+
+/// The id of a trace that begins here: the request's, where that is a UUID. A request that is delivered twice has one trace.
+pub(super) fn trace_id(info: &RequestInfo) -> TraceId {
+    match uuid::Uuid::try_parse(info.id.as_str()) {
+        Ok(id) if !id.is_nil() => TraceId::from_bytes(id.into_bytes()),
+        _ => {
+            let mut bytes = [0; 16];
+            bytes.copy_from_slice(&Sha256::digest(info.scope().request)[..16]);
+            TraceId::from_bytes(bytes)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::incoming::parse;
+
+    #[test]
+    fn the_standard_samplers() {
+        let sampling = |parent_based, ratio| Ok(Sampling { parent_based, ratio });
+        assert_eq!(Sampling::parse("always_on", Some("0.3")), sampling(false, 1.0));
+        assert_eq!(Sampling::parse("parentbased_always_off", None), sampling(true, 0.0));
+        assert_eq!(Sampling::parse("traceidratio", Some("0.25")), sampling(false, 0.25));
+        assert_eq!(Sampling::parse("parentbased_traceidratio", None), sampling(true, 1.0));
+        for (name, argument) in
+            [("jaeger_remote", None), ("", None), ("traceidratio", Some("2")), ("traceidratio", Some("x"))]
+        {
+            assert!(Sampling::parse(name, argument).is_err(), "{name} {argument:?}");
+        }
+    }
+
+    #[test]
+    fn the_decision_that_came_along_stands_where_it_is_asked_for() {
+        let incoming = parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00").unwrap();
+        let decide = |name| Sampling::parse(name, None).unwrap().decide(Some(&incoming), incoming.trace_id());
+        assert!(!decide("parentbased_always_on"));
+        assert!(decide("always_on"));
+    }
+
+    #[test]
+    fn uuids_are_sampled_in_the_ratio_that_was_asked_for() {
+        for make in [uuid::Uuid::now_v7, uuid::Uuid::new_v4] {
+            for ratio in [0.1, 0.5, 0.9] {
+                let sampling = Sampling { parent_based: true, ratio };
+                let of_uuid = || sampling.decide(None, TraceId::from_bytes(make().into_bytes()));
+                let taken = (0..10_000).filter(|_| of_uuid()).count();
+                let expected = 10_000.0 * ratio;
+                assert!((taken as f64 - expected).abs() < 300.0, "{taken} of {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn all_and_none() {
+        for trace in [TraceId::from_bytes([0xff; 16]), TraceId::from_bytes([1; 16])] {
+            assert!(Sampling { parent_based: false, ratio: 1.0 }.decide(None, trace));
+            assert!(!Sampling { parent_based: false, ratio: 0.0 }.decide(None, trace));
+        }
+    }
+}
