@@ -72,6 +72,12 @@ pub struct Config {
     pub port: u16,
     /// The port to listen on instead, for where a watchdog in front of the flow has taken `port`.
     pub flow_port: Option<u16>,
+    /// The port of `/metrics`.
+    pub metrics_port: u16,
+    /// The port of `/metrics` instead, for where a watchdog in front of the flow has taken `metrics_port`.
+    pub flow_metrics_port: Option<u16>,
+    /// The address of `/metrics`, where it is not `host`.
+    pub metrics_host: Option<String>,
     /// Where secrets are mounted.
     pub secret_mount_path: PathBuf,
     /// A file with the certificates of authorities to trust besides the public ones, in PEM.
@@ -127,6 +133,9 @@ const SETTINGS: [(&str, &str, &str); 25] = [
     ("host", "0.0.0.0", "address to listen on"),
     ("port", "8080", "port to listen on"),
     ("flow_port", "", "port to listen on behind a watchdog, which has port for its own"),
+    ("metrics_port", "8081", "port of /metrics"),
+    ("flow_metrics_port", "", "port of /metrics behind a watchdog, which has metrics_port for its own"),
+    ("metrics_host", "", "address of /metrics (default: host)"),
     ("secret_mount_path", SECRETS, "where secrets are mounted"),
     ("SSL_CERT_FILE", "", "certificates of authorities to trust besides the public ones, in PEM"),
     ("log_format", "line", "how log lines are written: line or json"),
@@ -167,6 +176,12 @@ impl Config {
         self.flow_port.unwrap_or(self.port)
     }
 
+    /// The address of `/metrics`: `metrics_host`, else `host`, and `flow_metrics_port`, else `metrics_port`.
+    #[must_use]
+    pub fn metrics_address(&self) -> (&str, u16) {
+        (self.metrics_host.as_ref().unwrap_or(&self.host), self.flow_metrics_port.unwrap_or(self.metrics_port))
+    }
+
     /// Reads the settings from whatever `lookup` looks in. An empty value is as good as none.
     ///
     /// # Errors
@@ -198,6 +213,9 @@ impl Config {
             host: read.host(),
             port: read.port(),
             flow_port: read.flow_port(),
+            metrics_port: read.parsed("metrics_port", "8081", parse::port).unwrap_or_default(),
+            flow_metrics_port: read.optional("flow_metrics_port", parse::port),
+            metrics_host: read.text("metrics_host"),
             secret_mount_path: read.text("secret_mount_path").unwrap_or_else(|| SECRETS.to_owned()).into(),
             authorities: read.text("SSL_CERT_FILE").map(PathBuf::from),
             log_filter: read.text("RUST_LOG").unwrap_or_default(),
@@ -288,8 +306,12 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
     }
 
     fn flow_port(&mut self) -> Option<u16> {
-        self.text("flow_port")?;
-        self.parsed("flow_port", "", parse::port)
+        self.optional("flow_port", parse::port)
+    }
+
+    fn optional<T>(&mut self, name: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+        self.text(name)?;
+        self.parsed(name, "", parse)
     }
 
     fn trace_server(&mut self) -> TraceServer {

@@ -18,7 +18,7 @@ mod server;
 mod tests;
 
 pub(crate) use labels::{CallKind, DroppedSpan, ForwardResult, failure_reason, short_name};
-pub(crate) use server::router;
+pub(crate) use server::{MetricsListener, router};
 
 use labels::{FAILURE_REASONS, attempt_code, status_code, step_kind};
 use register::{Register, SECONDS_OF_REQUESTS, SECONDS_OF_STEPS, SIZES};

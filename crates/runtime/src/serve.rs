@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use crate::config::{Config, EMBEDDED, environment};
 use crate::error::StartError;
 use crate::function::FlowFunction;
+use crate::metrics::MetricsListener;
 
 /// Opens the state manager that the settings name. It is given the name, a way to look settings up, and the folder of
 /// secrets.
@@ -70,16 +71,27 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
             probe(&**manager).await?;
         }
         let signing = config.enable_hmac;
-        let function = FlowFunction::new(flow, config)?;
+        let function = FlowFunction::new(flow, config.clone())?;
         let (listener, address) = function.bind().await?;
+        // After the flow's own: if both are to have the same port, it is the flow that gets it.
+        let metrics = MetricsListener::bind(&config).await;
         let description = function.description();
         tracing::info!(
-            "Flow `{}` of {} phase(s) listens on {address}{}",
+            "Flow `{}` of {} phase(s) listens on {address}{}{}",
             description.name,
             description.phases.len(),
+            metrics.as_ref().map(|metrics| format!("; metrics on {}", metrics.address())).unwrap_or_default(),
             if signing { "" } else { "; signing is off: whoever reaches it can forge its envelopes" }
         );
-        function.serve(listener, stop).await.map_err(StartError::System)?;
+        let serving = function.serve(listener, stop);
+        let served = match metrics {
+            Ok(metrics) => metrics.beside(function.metrics_router(), serving).await,
+            Err(reason) => {
+                tracing::warn!("{reason}");
+                serving.await
+            }
+        };
+        served.map_err(StartError::System)?;
         tracing::info!("Stopped");
         Ok(())
     });

@@ -18,10 +18,10 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// The program of this flow, deployed under its own name on a port that is free.
+    /// The program of this flow, deployed under its own name on ports that are free.
     pub(crate) fn of(flow: &'static str) -> Program {
         let program = Program { flow, arguments: Vec::new(), environment: Vec::new() };
-        program.with("workflow_name", flow).with("host", "127.0.0.1").with("port", "0")
+        program.with("workflow_name", flow).with("host", "127.0.0.1").with("port", "0").with("metrics_port", "0")
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Program {
@@ -66,8 +66,9 @@ impl Program {
     pub(crate) fn start(&self) -> Running {
         let mut running = Running::of(self.command().spawn().unwrap());
         let line = running.until_logged("listens on ");
-        let address = line.split("listens on ").nth(1).unwrap();
-        running.address = address.split(';').next().unwrap().to_owned();
+        let after = |text: &str| Some(line.split(text).nth(1)?.split(';').next()?.to_owned());
+        running.address = after("listens on ").unwrap();
+        running.metrics = after("metrics on ");
         running
     }
 }
@@ -83,6 +84,8 @@ pub(crate) struct Ended {
 pub(crate) struct Running {
     child: Child,
     pub(crate) address: String,
+    /// Where its metrics are, if it shows them.
+    pub(crate) metrics: Option<String>,
     lines: Arc<Mutex<Vec<String>>>,
     reading: Option<std::thread::JoinHandle<()>>,
 }
@@ -95,7 +98,7 @@ impl Running {
             let lines = lines.clone();
             move || stderr.lines().map_while(Result::ok).for_each(|line| lines.lock().unwrap().push(line))
         });
-        Running { child, address: String::new(), lines, reading: Some(reading) }
+        Running { child, address: String::new(), metrics: None, lines, reading: Some(reading) }
     }
 
     /// The log so far.
@@ -151,20 +154,17 @@ impl Running {
 
     /// Begins a request: its line and headers, one per line, and its body.
     pub(crate) fn begin(&self, head: &str, body: &[u8]) -> Exchange {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut lines = head.lines();
-        let mut text = format!("{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n", lines.next().unwrap());
-        lines.for_each(|line| text.push_str(&format!("{line}\r\n")));
-        text.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-        stream.write_all(text.as_bytes()).unwrap();
-        stream.write_all(body).unwrap();
-        Exchange(stream)
+        Exchange::begin(&self.address, head, body)
     }
 
     /// Sends a request, such as `POST /` or `POST /\nx-name: value`, and returns the head and body of the answer.
     pub(crate) fn request(&self, head: &str, body: impl AsRef<[u8]>) -> (String, String) {
         self.begin(head, body.as_ref()).end()
+    }
+
+    /// The same where its metrics are.
+    pub(crate) fn metrics(&self, head: &str) -> (String, String) {
+        Exchange::begin(self.metrics.as_ref().expect("it shows metrics"), head, b"").end()
     }
 }
 
@@ -179,6 +179,18 @@ impl Drop for Running {
 pub(crate) struct Exchange(TcpStream);
 
 impl Exchange {
+    fn begin(address: &str, head: &str, body: &[u8]) -> Exchange {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut lines = head.lines();
+        let mut text = format!("{} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n", lines.next().unwrap());
+        lines.for_each(|line| text.push_str(&format!("{line}\r\n")));
+        text.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+        stream.write_all(text.as_bytes()).unwrap();
+        stream.write_all(body).unwrap();
+        Exchange(stream)
+    }
+
     /// Head and body of the answer; both empty if the connection was closed without one.
     pub(crate) fn end(mut self) -> (String, String) {
         let mut answer = Vec::new();

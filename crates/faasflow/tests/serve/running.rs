@@ -17,6 +17,8 @@ use crate::tests;
 
 tests![
     health_readiness_and_the_definition_are_served,
+    metrics_have_a_port_of_their_own,
+    metrics_are_shown_until_the_flow_has_stopped,
     http_1_1_and_h2c_are_spoken_on_the_same_port,
     the_log_has_one_line_per_event_in_the_form_that_was_designed,
     a_resumed_request_is_received_and_not_created,
@@ -55,6 +57,29 @@ fn health_readiness_and_the_definition_are_served() {
     let described = Program::of("photo").argument("describe").run().stdout;
     assert_eq!(served, serde_json::from_str::<serde_json::Value>(&described).unwrap());
     assert_eq!(program.stop(), [""; 0], "none of them is a request to the flow");
+}
+
+fn metrics_have_a_port_of_their_own() {
+    let mut program = Program::of("photo").start();
+    let (head, body) = program.metrics("GET /metrics");
+    assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+    assert!(head.to_lowercase().contains("content-type: text/plain; version=0.0.4"), "{head}");
+    assert!(body.contains("\nfaasflow_requests_started_total{flow=\"photo\"} 0\n"), "{body}");
+    for elsewhere in ["GET /", "GET /_/health", "POST /"] {
+        assert!(program.metrics(elsewhere).0.starts_with("HTTP/1.1 404 "), "the flow is not to be reached here");
+    }
+    assert_eq!(program.stop(), [""; 0], "to look at them leaves no line");
+}
+
+fn metrics_are_shown_until_the_flow_has_stopped() {
+    let mut program = Program::of("blocking").with("write_timeout", "1s").start();
+    let in_flight = program.begin("POST /", b"");
+    program.until_logged("Executing modifier");
+    program.signal("TERM");
+    program.until_logged("Stopping: ");
+    assert!(program.metrics("GET /metrics").0.starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(program.wait().code(), Some(0));
+    drop(in_flight);
 }
 
 fn http_1_1_and_h2c_are_spoken_on_the_same_port() {

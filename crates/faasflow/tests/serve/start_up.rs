@@ -10,6 +10,9 @@ tests![
     health_is_well_where_the_flow_serves_under_the_same_settings,
     health_says_what_is_wrong_and_exits_1,
     flow_port_goes_before_port,
+    flow_metrics_port_goes_before_metrics_port,
+    a_port_for_metrics_that_is_taken_keeps_no_flow_from_serving,
+    a_flow_on_the_port_of_metrics_gets_it,
     an_unknown_argument_is_refused_with_those_there_are,
     a_flow_that_cannot_be_built_does_not_start,
     every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepted,
@@ -91,6 +94,38 @@ fn flow_port_goes_before_port() {
     assert_eq!(serving.request("POST /", "you").1, "Hello, you!");
 }
 
+fn flow_metrics_port_goes_before_metrics_port() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let program = Program::of("hello").with("metrics_port", port).with("flow_metrics_port", "0");
+    // As in an image with the watchdog, where the flow itself is not to be reached from outside.
+    let serving = program.with("metrics_host", "0.0.0.0").start();
+    assert!(serving.metrics.as_ref().unwrap().starts_with("0.0.0.0:"), "{:?}", serving.lines());
+    assert!(serving.metrics("GET /metrics").0.starts_with("HTTP/1.1 200 OK"));
+}
+
+fn a_port_for_metrics_that_is_taken_keeps_no_flow_from_serving() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for setting in ["metrics_port", "flow_metrics_port"] {
+        let serving = Program::of("hello").with(setting, address.port().to_string()).start();
+        assert_eq!(serving.request("POST /", "you").1, "Hello, you!");
+        let expected =
+            format!("WARN The flow serves without metrics: cannot listen on {address}: Address already in use");
+        let said = serving.until_logged("without metrics");
+        let remedy = format!("; choose another with `metrics_host` and `{setting}`, or stop what listens there");
+        assert!(said.starts_with(&expected) && said.ends_with(&remedy), "{said}");
+        assert_eq!((serving.metrics.as_ref(), serving.lines()[0].contains("metrics")), (None, false));
+    }
+}
+
+fn a_flow_on_the_port_of_metrics_gets_it() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let serving = Program::of("hello").with("port", &port).with("metrics_port", &port).start();
+    assert_eq!(serving.request("POST /", "you").1, "Hello, you!");
+    serving.until_logged("The flow serves without metrics");
+}
+
 /// Runs a program that must not start, and returns what it says.
 fn refused(program: &Program) -> String {
     let ended = program.run();
@@ -121,7 +156,9 @@ fn every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepte
         .with("default_method", "FETCH")
         .with("envelope_limit", "much")
         .with("max_body", "0")
-        .with("port", "http");
+        .with("port", "http")
+        .with("metrics_port", "0x1f91")
+        .with("flow_metrics_port", "65536");
     insta::assert_snapshot!(refused(&program), @r#"
     Error: the configuration cannot be used:
       - `gateway` is `ftp://gateway`: write the address of the gateway, such as `gateway:8080` or `https://gateway.example.com`
@@ -132,6 +169,8 @@ fn every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepte
       - `envelope_limit` is `much`: write a size in bytes such as `256000`, or with a unit such as `64MiB` or `1MB`
       - `max_body` is `0`: a limit of 0 would refuse every body
       - `port` is `http`: write a port number from 0 to 65535; 0 takes any that is free
+      - `metrics_port` is `0x1f91`: write a port number from 0 to 65535; 0 takes any that is free
+      - `flow_metrics_port` is `65536`: write a port number from 0 to 65535; 0 takes any that is free
       - `workflow_name` is `my flow`: a function's name has letters, digits, `-`, `_` and `.` only
     "#);
 }
