@@ -343,12 +343,14 @@ impl Functions {
 
 /// What is known here better than in a file that is written for a cluster: where this gateway is, and where it looks for
 /// the function.
-const OURS: [&str; 5] = ["gateway", "host", "port", "PORT", "flow_port"];
+const OURS: [&str; 7] = ["gateway", "host", "port", "PORT", "flow_port", "flow_metrics_port", "metrics_host"];
 
 /// What a function's processes see: a few variables of ours, what OpenFaaS gives, then what was said for it.
 fn environment(spec: &FunctionSpec, around: &Surroundings) -> Vec<(String, String)> {
     let given = [
         ("host", "127.0.0.1"),
+        // Any that is free, unless one was chosen: there are several flows on this machine.
+        ("metrics_port", "0"),
         ("gateway", &around.gateway),
         ("OPENFAAS_NAME", &spec.name),
         ("OPENFAAS_NAMESPACE", NAMESPACE),

@@ -351,6 +351,18 @@ async fn a_missing_secret_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn several_flows_can_show_their_metrics() {
+    let folder = folder(
+        "one:\n  fprocess: sh -c 'echo $metrics_host $flow_metrics_port $metrics_port'\n  environment: {flow_metrics_port: \
+         8083, metrics_host: 0.0.0.0}\ntwo:\n  fprocess: sh -c 'echo $metrics_port'\n  environment: {metrics_port: 9001}\n",
+    );
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    assert_eq!(fixture.post("/function/one", "").await.text(), "0\n", "what an image needs is not for this machine");
+    assert_eq!(fixture.post("/function/two", "").await.text(), "9001\n");
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_that_never_comes_up_is_told_and_holds_nobody_up() {
     let folder = folder(
         "dying:\n  fprocess: sh -c 'exit 3'\n  environment: {mode: http}\nwell:\n  fprocess: cat\nport:\n  fprocess: sh -c \
