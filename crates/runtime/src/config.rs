@@ -113,7 +113,7 @@ pub struct Found {
 }
 
 /// Name, default and meaning of every setting.
-const SETTINGS: [(&str, &str, &str); 25] = [
+const SETTINGS: [(&str, &str, &str); 28] = [
     ("workflow_name", "", "name under which the flow function is deployed (default: OPENFAAS_NAME)"),
     ("gateway", "gateway:8080", "address of the gateway; scheme optional, https supported"),
     ("enable_hmac", "true", "sign and verify envelopes"),

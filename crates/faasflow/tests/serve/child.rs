@@ -62,11 +62,25 @@ impl Program {
         Ended { code: status.code(), stdout, stderr: child.all_lines().join("\n") }
     }
 
+    /// Starts a program that may log nothing of its start, at a port that was free a moment ago.
+    pub(crate) fn start_silently(mut self) -> Running {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        self = self.with("port", port.to_string());
+        let mut running = Running::of(self.command().spawn().unwrap());
+        running.address = format!("127.0.0.1:{port}");
+        let limit = Instant::now() + PATIENCE;
+        while TcpStream::connect(&running.address).is_err() {
+            assert!(Instant::now() < limit, "it does not listen:\n{}", running.lines().join("\n"));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        running
+    }
+
     /// Starts a program and waits until it listens.
     pub(crate) fn start(&self) -> Running {
         let mut running = Running::of(self.command().spawn().unwrap());
         let line = running.until_logged("listens on ");
-        let after = |text: &str| Some(line.split(text).nth(1)?.split(';').next()?.to_owned());
+        let after = |text: &str| Some(line.split(text).nth(1)?.split([';', '"']).next()?.to_owned());
         running.address = after("listens on ").unwrap();
         running.metrics = after("metrics on ");
         running

@@ -26,6 +26,10 @@ fn define(flow: &str) -> Result<Flow, DefinitionError> {
     let flow = match flow {
         "hello" => Flow::builder().modify(async |name: String| format!("Hello, {name}!")),
         "photo" => Flow::builder().modify(keep).apply("facedetect").finally(async |_, _| ()),
+        "talkative" => Flow::builder().modify(async |text: String| {
+            tracing::warn!(at = 2, of = text, "looked twice");
+            text
+        }),
         "two-phases" => Flow::builder().apply("facedetect").modify(keep).apply("compress"),
         "blocking" => Flow::builder().modify(async |_: ()| std::thread::sleep(Duration::from_secs(120))),
         "verbose-error" => Flow::builder().modify(async |_: ()| Err::<(), _>(Error::msg("line one\r\nline two\n"))),

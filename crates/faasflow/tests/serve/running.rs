@@ -23,6 +23,9 @@ tests![
     the_log_has_one_line_per_event_in_the_form_that_was_designed,
     a_resumed_request_is_received_and_not_created,
     an_error_of_several_lines_is_one_line_in_the_log_and_in_combined_output,
+    what_the_flows_own_code_logs_belongs_to_its_request,
+    json_has_an_object_a_line,
+    the_trace_is_named_in_both_formats,
     write_debug_adds_what_each_step_took,
     combine_output_puts_the_lines_before_the_output,
     sigterm_finishes_what_is_in_flight_and_exits_0,
@@ -111,12 +114,12 @@ fn the_log_has_one_line_per_event_in_the_form_that_was_designed() {
         assert_eq!(
             program.stop(),
             [
-                "[Request `id`] Created",
-                "[Request `id`] Executing phase 1",
-                "[Request `id`] Executing modifier `keep`",
-                "[Request `id`] Executing function `facedetect`",
-                "[Request `id`] Executing finally",
-                "[Request `id`] Completed successfully",
+                "[Request `id`] Created phase=1",
+                "[Request `id`] Executing phase 1 phase=1",
+                "[Request `id`] Executing modifier `keep` phase=1",
+                "[Request `id`] Executing function `facedetect` phase=1",
+                "[Request `id`] Executing finally phase=1",
+                "[Request `id`] Completed successfully phase=1",
             ]
         );
     });
@@ -143,16 +146,16 @@ fn a_resumed_request_is_received_and_not_created() {
         assert_eq!(
             program.stop(),
             [
-                "[Request `id`] Created",
-                "[Request `id`] Executing phase 1",
-                "[Request `id`] Executing function `facedetect`",
-                "[Request `id`] Executing modifier `keep`",
-                "[Request `id`] Forwarded to phase 2",
-                "[Request `id`] Received",
-                "[Request `id`] Executing phase 2",
-                "[Request `id`] Executing function `compress`",
-                "ERROR [Request `id`] step 3 (function `compress`) failed: it answered 500 Internal Server Error",
-                "[Request `id`] Completed: failure",
+                "[Request `id`] Created phase=1",
+                "[Request `id`] Executing phase 1 phase=1",
+                "[Request `id`] Executing function `facedetect` phase=1",
+                "[Request `id`] Executing modifier `keep` phase=1",
+                "[Request `id`] Forwarded to phase 2 phase=1",
+                "[Request `id`] Received phase=2",
+                "[Request `id`] Executing phase 2 phase=2",
+                "[Request `id`] Executing function `compress` phase=2",
+                "ERROR [Request `id`] step 3 (function `compress`) failed: it answered 500 Internal Server Error phase=2",
+                "[Request `id`] Completed: failure phase=2",
                 "WARN [Request `id`] Refused with 401 Unauthorized: the signature is missing: send it as \
                  `X-Hub-Signature: sha256=<hex HMAC-SHA256 of the body>`",
             ]
@@ -166,11 +169,54 @@ fn an_error_of_several_lines_is_one_line_in_the_log_and_in_combined_output() {
     let error = "failed: line one\\nline two";
     let lines = program.stop();
     assert_eq!(lines.len(), 5, "{lines:#?}");
-    assert!(lines[3].starts_with("ERROR [Request `id`] step 1 (") && lines[3].ends_with(error), "{lines:#?}");
+    assert!(
+        lines[3].starts_with("ERROR [Request `id`] step 1 (") && lines[3].ends_with(&format!("{error} phase=1")),
+        "{lines:#?}"
+    );
     let combined: Vec<_> = output.lines().collect();
     assert_eq!(combined.len(), 6, "five events and the output: {output}");
     assert!(combined[3].starts_with("[Request `id`] step 1 (") && combined[3].ends_with(error), "{output}");
     assert!(combined[5].starts_with("{\"request_id\":\"id\","), "{output}");
+}
+
+fn what_the_flows_own_code_logs_belongs_to_its_request() {
+    for filter in ["", "warn"] {
+        let mut program = Program::of("talkative").with("RUST_LOG", filter).start_silently();
+        program.request("POST /\nx-faasflow-request-id: id", "x");
+        program.until_logged("WARN [Request `id`] looked twice at=2 of=\"x\" phase=1");
+        program.signal("TERM");
+        program.wait();
+    }
+}
+
+fn json_has_an_object_a_line() {
+    let mut program = Program::of("talkative").with("log_format", "json").start();
+    program.request("POST /\nx-faasflow-request-id: id", "x");
+    program.until_logged("Completed");
+    program.signal("TERM");
+    assert_eq!(program.wait().code(), Some(0));
+    let lines: Vec<serde_json::Value> =
+        program.all_lines().iter().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let said = lines.iter().find(|line| line["message"] == "looked twice").unwrap();
+    assert_eq!((&said["level"], &said["request_id"], &said["phase"]), (&"WARN".into(), &"id".into(), &1.into()));
+    assert_eq!(said["fields"], serde_json::json!({"at": "2", "of": "\"x\""}));
+    assert!(said["timestamp"].as_str().unwrap().ends_with('Z'), "{said}");
+    let start = &lines[0];
+    assert!(start["message"].as_str().unwrap().contains("listens on"), "{start}");
+    assert!(start.get("request_id").is_none() && start.get("phase").is_none(), "{start}");
+}
+
+fn the_trace_is_named_in_both_formats() {
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    for (format, expected) in [
+        ("line", format!("[Request `id`] Created phase=1 trace_id={trace}")),
+        ("json", format!("\"request_id\":\"id\",\"phase\":1,\"trace_id\":\"{trace}\"")),
+    ] {
+        let program = Program::of("hello").with("log_format", format).start();
+        let head = format!("POST /\nx-faasflow-request-id: id\ntraceparent: 00-{trace}-b7ad6b7169203331-01");
+        program.request(&head, "x");
+        program.until_logged(&expected);
+    }
 }
 
 fn write_debug_adds_what_each_step_took() {
@@ -184,7 +230,7 @@ fn write_debug_adds_what_each_step_took() {
         let lines = debug(program.with("write_debug", "true").start());
         assert_eq!(lines.len(), 2, "{lines:#?}");
         assert!(lines[1].starts_with("DEBUG [Request `id`] Executed function `facedetect` in "), "{lines:#?}");
-        assert!(lines[1].ends_with(": 5 bytes"), "{lines:#?}");
+        assert!(lines[1].ends_with(": 5 bytes phase=1"), "{lines:#?}");
     });
 }
 
@@ -232,7 +278,7 @@ fn sigterm_waits_for_requests_whose_caller_went_away() {
         program.signal("TERM");
         assert_eq!(program.wait().code(), Some(0));
         let lines = program.all_lines();
-        assert!(lines.contains(&"[Request `id`] Executing finally".to_owned()), "{lines:#?}");
+        assert!(lines.contains(&"[Request `id`] Executing finally phase=1".to_owned()), "{lines:#?}");
     });
 }
 

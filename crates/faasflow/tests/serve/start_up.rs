@@ -22,7 +22,8 @@ tests![
     defect_05_verifying_requests_without_signing_is_refused,
     defect_18_intermediate_storage_without_a_place_for_it_is_refused,
     a_flow_of_one_phase_starts_without_a_key_and_says_so_when_signing_is_off,
-    tracing_that_is_asked_for_and_not_there_is_said,
+    a_trace_server_that_is_not_there_fails_no_request_and_holds_up_no_stop,
+    what_is_set_wrongly_for_traces_is_named,
     a_port_that_is_taken_is_named,
     a_log_filter_that_cannot_be_read_is_named,
 ];
@@ -231,10 +232,21 @@ fn a_flow_of_one_phase_starts_without_a_key_and_says_so_when_signing_is_off() {
     assert_eq!(on.request("POST /", "you").1, "Hello, you!");
 }
 
-fn tracing_that_is_asked_for_and_not_there_is_said() {
-    let program = Program::of("hello").with("enable_tracing", "true").start();
-    assert!(program.lines()[0].starts_with("WARN `enable_tracing` is `true`, and"), "{:?}", program.lines());
-    assert_eq!(program.request("POST /", "you").1, "Hello, you!", "it fails no request");
+fn a_trace_server_that_is_not_there_fails_no_request_and_holds_up_no_stop() {
+    let program = Program::of("hello").with("enable_tracing", "true").with("trace_server", "127.0.0.1:1");
+    let mut program = program.start();
+    assert_eq!(program.request("POST /", "you").1, "Hello, you!");
+    program.signal("TERM");
+    assert_eq!(program.wait().code(), Some(0));
+    let told = program.all_lines().iter().filter(|line| line.starts_with("WARN Traces are not delivered")).count();
+    assert_eq!(told, 1);
+}
+
+fn what_is_set_wrongly_for_traces_is_named() {
+    for (name, value) in [("trace_server", "ftp://x"), ("OTEL_TRACES_SAMPLER", "mostly"), ("log_format", "xml")] {
+        let said = refused(&Program::of("hello").with(name, value));
+        assert!(said.contains(&format!("- `{name}` is `{value}`: write `")), "{said}");
+    }
 }
 
 fn a_port_that_is_taken_is_named() {
