@@ -15,11 +15,12 @@ use tokio::time::Instant;
 
 use crate::config::show;
 use crate::deadline::Deadline;
+use crate::execute::Execution;
 use crate::forward::{gateway_url, trace_headers};
 use crate::http::{HttpClient, ReadBodyError, read_body, retry_after};
 use crate::log::RequestLog;
 use crate::metrics::{CallKind, Metrics, short_name};
-use crate::trace::{StepSpan, Trace};
+use crate::trace::StepSpan;
 
 /// About how long a gateway may take no connections until a call has failed.
 const RESTART: Duration = Duration::from_millis(800);
@@ -152,13 +153,11 @@ impl Caller {
     pub(crate) async fn report(
         &self,
         url: &Uri,
-        context: &Context,
+        execution: &Execution<'_>,
         outcome: Outcome,
         payload: &Payload,
-        deadline: &Deadline,
-        log: &RequestLog,
-        trace: &Trace,
     ) -> Result<CallResponse, FailureKind> {
+        let Execution { context, deadline, log, trace, .. } = *execution;
         let mut headers = HeaderMap::new();
         let id = &context.request().id;
         headers.insert(headers::OUTCOME, HeaderValue::from_static(outcome.as_str()));
@@ -176,7 +175,7 @@ impl Caller {
             timeout: None,
             retry: &Retry::attempts(5),
         };
-        self.send(outgoing, None, deadline, log).await
+        self.send(outgoing, None, &deadline.for_ending(), log).await
     }
 
     fn own_headers(

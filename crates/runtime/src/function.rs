@@ -402,7 +402,7 @@ impl Inner {
     async fn end(&self, execution: &Execution<'_>, outcome: Outcome, payload: Payload) -> Conclusion {
         let Execution { caller, context, deadline, log, trace, .. } = *execution;
         if let Some(url) = &context.request().callback_url {
-            let reported = caller.report(url, context, outcome, &payload, &deadline.for_ending(), log, trace).await;
+            let reported = caller.report(url, execution, outcome, &payload).await;
             trace.event("report", || [KeyValue::new("faasflow.report", shown(&reported))]);
             match reported {
                 Ok(response) if response.status().is_success() => log.info(format_args!("Reported the {outcome}")),

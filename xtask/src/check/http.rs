@@ -4,15 +4,16 @@ use super::Fault;
 use super::source::Source;
 
 /// Who may, and what for.
-const PLACES: [&str; 8] = [
-    "crates/cli/src/client.rs",      // asks gateways
-    "crates/gateway/src/proxy.rs",   // takes requests to functions
-    "crates/gateway/src/routes.rs",  // takes answers to callback URLs
-    "crates/http/src/",              // the client itself
-    "crates/runtime/src/caller.rs",  // calls functions and callbacks
-    "crates/runtime/src/forward.rs", // hands envelopes on
-    "crates/state/src/s3/",          // talks to S3
-    "crates/testkit/src/",           // is caller and queue of a test
+const PLACES: [&str; 9] = [
+    "crates/cli/src/client.rs",           // asks gateways
+    "crates/gateway/src/proxy.rs",        // takes requests to functions
+    "crates/gateway/src/routes.rs",       // takes answers to callback URLs
+    "crates/http/src/",                   // the client itself
+    "crates/runtime/src/caller.rs",       // calls functions and callbacks
+    "crates/runtime/src/forward.rs",      // hands envelopes on
+    "crates/runtime/src/trace/client.rs", // takes spans to the trace server
+    "crates/state/src/s3/",               // talks to S3
+    "crates/testkit/src/",                // is caller and queue of a test
 ];
 
 pub(super) fn check(source: &Source) -> Vec<Fault> {
