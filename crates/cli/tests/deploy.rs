@@ -82,6 +82,12 @@ fn the_image_gives_the_watchdog_the_flows_timeouts() {
     };
     let upstream = format!("http://{}:{}", own("host"), own("flow_port"));
     assert_eq!(own("upstream_url"), upstream, "the watchdog asks where the flow listens");
+    let metrics = own("flow_metrics_port");
+    let stack = yaml("deploy/kubernetes/stack.yml");
+    assert_eq!(stack["functions"]["upload-pipeline-async"]["annotations"]["prometheus.io.port"], metrics.as_str());
+    let watchdog = [defaults()["port"].clone(), defaults()["metrics_port"].clone(), own("flow_port")];
+    assert!(!watchdog.contains(&metrics), "that port is taken");
+    assert_eq!(own("metrics_host"), "0.0.0.0", "Prometheus asks from outside");
     let template = yaml("template/faasflow/template.yml");
     assert_eq!(template["language"], "faasflow");
     assert_eq!(template["fprocess"], own("fprocess").as_str());
