@@ -97,3 +97,8 @@ pub mod checking {}
 #[doc = ""]
 #[doc = include_str!("../../../docs/guide/openfaas.md")]
 pub mod openfaas {}
+
+#[doc = "[../../deploy/README.md]: https://github.com/faasflow/faasflow/blob/main/deploy/README.md"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/metrics.md")]
+pub mod metrics {}
