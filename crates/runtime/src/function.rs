@@ -1,4 +1,4 @@
-//! The flow function: one delivery from its receipt to its answer.
+//! The flow function: what it is made of, and where deliveries come in.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,34 +8,26 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use bytes::Bytes;
+use faasflow_core::Flow;
 use faasflow_core::description::Description;
-use faasflow_core::failure::FailureKind;
 use faasflow_core::signature::Keys;
-use faasflow_core::state::StateManager as _;
-use faasflow_core::{Context, Failure, Flow, Outcome, Payload, RequestId, Resolution, headers};
-use http::{StatusCode, request};
-use opentelemetry::KeyValue;
+use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use tracing::Instrument as _;
 
 use crate::caller::Caller;
-use crate::config::{Config, show};
+use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::error::StartError;
-use crate::execute::{Executed, Execution, internal};
 use crate::forward::{Forwarder, GatewayForwarder};
 use crate::heartbeat::Heartbeat;
 use crate::http::{HttpClient, ReadBodyError, ServerOptions, hear_out, read_body};
 use crate::log::RequestLog;
-use crate::metrics::{ForwardResult, Metrics};
-use crate::patient::Patient;
-use crate::request::{Arrived, Refusal, identify, is_envelope, now_ms, resume, start};
-use crate::respond::{Conclusion, failure_payload, respond, status};
-use crate::seal::{Absent, NotForwarded};
-use crate::trace::{Exporter, Trace, Tracer};
+use crate::metrics::Metrics;
+use crate::request::{identify, is_envelope};
+use crate::respond::{Conclusion, respond};
+use crate::trace::{Exporter, Tracer};
 
 /// How long the stop waits for the trace server at most.
 const FLUSH: Duration = Duration::from_secs(3);
@@ -49,12 +41,12 @@ pub(crate) struct Inner {
     pub(crate) name: Arc<str>,
     pub(crate) config: Config,
     pub(crate) keys: Option<Keys>,
-    caller: Caller,
+    pub(crate) caller: Caller,
     pub(crate) forwarder: Arc<dyn Forwarder>,
     tasks: TaskTracker,
-    heartbeat: Heartbeat,
+    pub(crate) heartbeat: Heartbeat,
     pub(crate) metrics: Arc<Metrics>,
-    tracer: Arc<Tracer>,
+    pub(crate) tracer: Arc<Tracer>,
 }
 
 impl FlowFunction {
@@ -223,237 +215,6 @@ async fn receive(State(function): State<FlowFunction>, request: Request) -> Resp
     })
 }
 
-impl Inner {
-    async fn deliver(&self, id: RequestId, parts: request::Parts, body: Bytes, deadline: Deadline) -> Response {
-        let later = is_envelope(&parts.headers);
-        let _in_flight = self.metrics.in_flight();
-        let response = self.dispatch(id, parts, body, deadline, later).await;
-        self.metrics.delivered(later, response.status());
-        response
-    }
-
-    async fn dispatch(
-        &self,
-        id: RequestId,
-        parts: request::Parts,
-        body: Bytes,
-        deadline: Deadline,
-        later: bool,
-    ) -> Response {
-        let arrived = self.verify(&parts, &body, later).and_then(|()| {
-            if later {
-                resume(&self.flow, &self.name, &body)
-            } else {
-                start(&self.flow, &self.name, id.clone(), &parts, body)
-            }
-        });
-        let arrived = match arrived {
-            Ok(arrived) => arrived,
-            Err(refusal) => {
-                self.metrics.refused(refusal.status);
-                return refuse(refusal, id);
-            }
-        };
-        let id = arrived.info.id.clone();
-        let begun = Instant::now();
-        let phase = arrived.position.phase();
-        let trace = self.tracer.begin(&arrived.info, phase, arrived.sent_ms);
-        let log = RequestLog::new(id.clone(), self.config.combine_output).of(phase, trace.id());
-        match arrived.sent_ms {
-            None => self.metrics.started(),
-            Some(sent) => self.metrics.queued(Duration::from_millis(now_ms().saturating_sub(sent))),
-        }
-        log.info(format_args!("{}", if later { "Received" } else { "Created" }));
-        let started_ms = arrived.info.started_ms;
-        let conclusion = self.conclude(arrived, &deadline, &log, &trace).instrument(log.span()).await;
-        self.metrics.phase(phase, begun.elapsed());
-        match &conclusion {
-            Conclusion::Ended(outcome, _) => {
-                self.metrics.ended(*outcome, Duration::from_millis(now_ms().saturating_sub(started_ms)));
-            }
-            Conclusion::Refused(status, _) => self.metrics.refused(*status),
-            Conclusion::Forwarded | Conclusion::Passing(_) => {}
-        }
-        trace.finish(&conclusion, status(&conclusion, later));
-        respond(conclusion, &id, later, Some(&log))
-    }
-
-    /// No byte of an envelope is interpreted before this has passed.
-    fn verify(&self, parts: &request::Parts, body: &Bytes, envelope: bool) -> Result<(), Refusal> {
-        let needed = self.config.enable_hmac && (envelope || self.config.verify_request);
-        if !needed {
-            return Ok(());
-        }
-        // Signed for what it is, it must not pass for what it is not.
-        if !envelope && body.starts_with(faasflow_core::envelope::MAGIC) {
-            let reason = "the body is an envelope, and its content type says otherwise";
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
-        }
-        let Some(keys) = &self.keys else {
-            let reason = "this flow has no key, so it takes no envelopes";
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, reason));
-        };
-        let header = parts.headers.get(headers::SIGNATURE).map(http::HeaderValue::as_bytes);
-        keys.verify(header, body).map_err(|error| Refusal::new(StatusCode::UNAUTHORIZED, error.to_string()))
-    }
-
-    /// Executes one phase and sees to what follows from it.
-    async fn conclude(&self, arrived: Arrived, deadline: &Deadline, log: &RequestLog, trace: &Trace) -> Conclusion {
-        let Arrived { info, position, payload, state, .. } = arrived;
-        let phase = position.phase();
-        let manager = self.patient(deadline.state_in_steps());
-        let context = match &manager {
-            None => Context::embedded(info.clone(), phase, state),
-            Some(manager) => Context::external(info.clone(), phase, manager.clone()),
-        };
-        let Some(range) = self.flow.plan().steps_at(position) else {
-            return Conclusion::Refused(StatusCode::BAD_REQUEST, format!("the flow has no phase {phase}"));
-        };
-        let last_step = range.end;
-        let execution = Execution {
-            caller: &self.caller,
-            context: &context,
-            deadline,
-            log,
-            heartbeat: &self.heartbeat,
-            trace,
-            metrics: &self.metrics,
-        };
-        let payload = match self.take(payload, &info, manager.as_deref(), log).await {
-            Ok(payload) => payload,
-            Err(Absent::Concluded(conclusion)) => return conclusion,
-            Err(Absent::Failed(error)) => {
-                let name = self.flow.steps()[range.start].name().clone();
-                let kind = FailureKind::Storage(error);
-                let failed = Failure::new(phase, range.start + 1, name, kind, Payload::empty());
-                self.metrics.failed(failed.kind());
-                trace.failed(&failed);
-                log.error(format_args!("{failed}"));
-                let (outcome, payload) = self.fail(&execution, &failed).await;
-                return self.end(&execution, outcome, payload).await;
-            }
-        };
-        log.info(format_args!("Executing phase {phase}"));
-        let executed = execution.run(self.flow.steps(), range, payload).await;
-        let failed = match executed {
-            Executed::Done(payload) => match self.flow.plan().after(position) {
-                None => return self.end(&execution, Outcome::Success, payload).await,
-                Some(next) => match self.forward(&execution, next, &payload).await {
-                    Ok(()) => {
-                        log.info(format_args!("Forwarded to phase {}", next.phase()));
-                        return Conclusion::Forwarded;
-                    }
-                    Err(NotForwarded::Passing(error)) => {
-                        self.metrics.forward(ForwardResult::Failed);
-                        log.error(format_args!("Cannot forward to phase {}: {error}", next.phase()));
-                        return Conclusion::Passing("the next phase cannot be queued now".to_owned());
-                    }
-                    Err(NotForwarded::Failed(kind)) => {
-                        self.metrics.forward(ForwardResult::Failed);
-                        self.metrics.failed(&kind);
-                        let name = format!("forwarding to phase {}", next.phase()).into();
-                        Failure::new(phase, last_step, name, kind, payload)
-                    }
-                },
-            },
-            Executed::Replied(failure, payload) => {
-                trace.failed(&failure);
-                log.error(format_args!("{failure}; its failure handler replied"));
-                return self.end(&execution, Outcome::Failure, payload).await;
-            }
-            Executed::Failed(failure) => failure,
-        };
-        trace.failed(&failed);
-        log.error(format_args!("{failed}"));
-        let passes = match failed.kind() {
-            FailureKind::Handler(error) => error.is_temporary(),
-            FailureKind::Interrupted(_) => true,
-            _ => false,
-        };
-        if passes {
-            return Conclusion::Passing(failed.reason());
-        }
-        let (outcome, payload) = self.fail(&execution, &failed).await;
-        self.end(&execution, outcome, payload).await
-    }
-
-    /// Asks the flow's failure handler.
-    async fn fail(&self, execution: &Execution<'_>, failure: &Failure) -> (Outcome, Payload) {
-        let resolution = match self.flow.failure_handler() {
-            None => None,
-            Some(handler) => {
-                execution.log.info(format_args!("Executing the failure handler"));
-                let context = self.at_the_end(execution);
-                let resolution = execution.ask(handler(context, failure.clone())).await;
-                execution
-                    .trace
-                    .event("failure handler", || [KeyValue::new("faasflow.resolution", named(resolution.as_ref()))]);
-                resolution
-            }
-        };
-        match resolution {
-            Some(Resolution::Recovered(payload)) => (Outcome::Recovered, payload),
-            Some(Resolution::Replied(payload)) => (Outcome::Failure, payload),
-            _ => (Outcome::Failure, failure_payload(&execution.context.request().id, failure)),
-        }
-    }
-
-    /// The end of a request: the report that its caller asked for, `finally`, the removal of its state.
-    async fn end(&self, execution: &Execution<'_>, outcome: Outcome, payload: Payload) -> Conclusion {
-        let Execution { caller, context, deadline, log, trace, .. } = *execution;
-        if let Some(url) = &context.request().callback_url {
-            let reported = caller.report(url, execution, outcome, &payload).await;
-            trace.event("report", || [KeyValue::new("faasflow.report", shown(&reported))]);
-            match reported {
-                Ok(response) if response.status().is_success() => log.info(format_args!("Reported the {outcome}")),
-                // The caller of a first phase is there and has its answer from us; of a later one it has nothing else.
-                answer if may_pass(&answer) && context.phase() > 1 => {
-                    log.error(format_args!("Cannot report the {outcome}: {}", shown(&answer)));
-                    return Conclusion::Passing("the end of the request cannot be reported now".to_owned());
-                }
-                answer => log.error(format_args!("Cannot report the {outcome}, and gives up: {}", shown(&answer))),
-            }
-        }
-        if let Some(finaliser) = self.flow.finaliser() {
-            log.info(format_args!("Executing finally"));
-            let context = self.at_the_end(execution).with_outcome(outcome);
-            let running = finaliser(context, outcome);
-            let ran = execution.handled(deadline.ending(), running).await;
-            trace.event("finally", || [KeyValue::new("faasflow.succeeded", ran.is_ok())]);
-            if let Err(kind) = ran {
-                log.error(format_args!("finally failed: {}", internal(&kind)));
-            }
-        }
-        if let Some(manager) = self.patient(deadline.state_in_ending()).filter(|_| !self.config.keep_state) {
-            let scope = context.request().scope();
-            let removing = async { Ok(manager.remove_request(&scope).await?) };
-            if let Err(kind) = execution.handled(deadline.ending(), removing).await {
-                log.error(format_args!("The state of the request was not removed: {}", internal(&kind)));
-            }
-        }
-        match outcome {
-            Outcome::Success => log.info(format_args!("Completed successfully")),
-            Outcome::Recovered => log.info(format_args!("Completed: recovered")),
-            Outcome::Failure => log.info(format_args!("Completed: failure")),
-        }
-        Conclusion::Ended(outcome, payload)
-    }
-
-    /// The flow's state manager, which does its best until then.
-    pub(crate) fn patient(&self, until: Instant) -> Option<Arc<Patient>> {
-        self.flow.state_manager().map(|manager| Arc::new(Patient::new(manager.clone(), until)))
-    }
-
-    /// The context of a phase for what follows its steps, which has time of its own.
-    fn at_the_end(&self, execution: &Execution<'_>) -> Context {
-        let context = execution.context.clone();
-        match self.patient(execution.deadline.state_in_ending()) {
-            Some(manager) => context.through(manager),
-            None => context,
-        }
-    }
-}
-
 /// What traces the deliveries of a flow.
 fn tracer(flow: &Flow, config: &Config, metrics: &Metrics) -> Result<Tracer, StartError> {
     let phases = flow.plan().phase_count();
@@ -468,37 +229,4 @@ fn tracer(flow: &Flow, config: &Config, metrics: &Metrics) -> Result<Tracer, Sta
     };
     let exporter = Exporter::start(server, &config.workflow_name, authorities, metrics.spans()).map_err(fault)?;
     Ok(Tracer::new(Some(exporter), config.sampling, phases))
-}
-
-/// What a failure handler decided, in a word.
-fn named(resolution: Option<&Resolution>) -> &'static str {
-    match resolution {
-        Some(Resolution::Recovered(_)) => "recovered",
-        Some(Resolution::Replied(_)) => "replied",
-        _ => "none",
-    }
-}
-
-fn refuse(refusal: Refusal, id: RequestId) -> Response {
-    let id = refusal.id.unwrap_or(id);
-    let detail = refusal.detail.as_deref().unwrap_or(&refusal.reason);
-    RequestLog::new(id.clone(), false).warn(format_args!("Refused with {}: {detail}", refusal.status));
-    respond(Conclusion::Refused(refusal.status, refusal.reason), &id, false, None)
-}
-
-fn may_pass(answer: &Result<faasflow_core::CallResponse, FailureKind>) -> bool {
-    match answer {
-        Ok(response) => faasflow_core::Retry::attempts(2).retries_status(response.status()),
-        Err(FailureKind::Unreachable(_) | FailureKind::Timeout(_) | FailureKind::Deadline(_)) => true,
-        Err(_) => false,
-    }
-}
-
-fn shown(answer: &Result<faasflow_core::CallResponse, FailureKind>) -> String {
-    match answer {
-        Ok(response) => format!("it answered {}", response.status()),
-        Err(FailureKind::Unreachable(text)) => format!("it could not be reached: {text}"),
-        Err(FailureKind::Deadline(after) | FailureKind::Timeout(after)) => format!("no answer within {}", show(*after)),
-        Err(kind) => internal(kind),
-    }
 }

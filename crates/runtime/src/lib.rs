@@ -5,6 +5,7 @@ pub mod log;
 
 mod caller;
 mod deadline;
+mod delivery;
 mod error;
 mod execute;
 mod forward;
