@@ -216,3 +216,82 @@ impl Sender {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use faasflow_core::Flow;
+    use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
+
+    use super::*;
+    use crate::metrics::Metrics;
+
+    fn span() -> SpanData {
+        SpanData {
+            span_context: SpanContext::NONE,
+            parent_span_id: SpanId::INVALID,
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Internal,
+            name: "step".into(),
+            start_time: std::time::UNIX_EPOCH,
+            end_time: std::time::UNIX_EPOCH,
+            attributes: Vec::new(),
+            dropped_attributes_count: 0,
+            events: Default::default(),
+            links: Default::default(),
+            status: Status::Unset,
+            instrumentation_scope: Default::default(),
+        }
+    }
+
+    fn to(server: &str) -> (Exporter, Metrics) {
+        let metrics = Metrics::new(&Flow::builder().apply("a").build().unwrap(), "flow");
+        let server = TraceServer::parse(server).unwrap();
+        (Exporter::start(server, "flow", None, metrics.spans()).unwrap(), metrics)
+    }
+
+    fn count(metrics: &Metrics, of: &str) -> usize {
+        let text = metrics.text();
+        let line = text.lines().find(|line| line.starts_with("faasflow_spans") && line.contains(of));
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_and_what_is_over_is_counted() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (exporter, metrics) = to(&silent.local_addr().unwrap().to_string());
+        // The sender may have taken one lot of them.
+        exporter.send(vec![span(); 3 * WAITING]);
+        exporter.send(vec![span(); WAITING]);
+        let dropped = count(&metrics, "queue_full");
+        assert!((2 * WAITING..=3 * WAITING).contains(&dropped), "{dropped}");
+        let begun = Instant::now();
+        exporter.stop(Duration::from_millis(200)).await;
+        assert!(begun.elapsed() < TIMEOUT, "the stop waited for a server that says nothing");
+    }
+
+    #[tokio::test]
+    async fn what_a_server_does_not_take_is_counted() {
+        for scheme in ["grpc", "http"] {
+            let (exporter, metrics) = to(&format!("{scheme}://127.0.0.1:1"));
+            exporter.send(vec![span(); 3]);
+            exporter.stop(2 * TIMEOUT).await;
+            assert_eq!((count(&metrics, "export_failed"), count(&metrics, "exported_total")), (3, 0), "{scheme}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_at_the_stop_is_sent() {
+        let server = axum::Router::new().fallback(|| async { "" });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let options = crate::http::ServerOptions::default();
+        let serving = tokio::spawn(crate::http::serve(listener, server, options, std::future::pending()));
+        let (exporter, metrics) = to(&format!("http://{address}"));
+        exporter.send(vec![span(); 2 * BATCH + 1]);
+        exporter.stop(TIMEOUT).await;
+        assert_eq!(count(&metrics, "exported_total"), 2 * BATCH + 1);
+        serving.abort();
+    }
+}
