@@ -16,6 +16,7 @@ mod held;
 mod metrics;
 mod private_file;
 mod proxy;
+mod request_id;
 mod rfc3339;
 mod routes;
 mod secrets;

@@ -24,6 +24,7 @@ use crate::held::Held;
 use crate::metrics::Metrics;
 use crate::proxy::{NoAnswer, Proxy, START_TIME, internal, plain};
 use crate::queue::{Accepted, Answer, Deliver, Delivery, NewCall, Queue, QueueError, Target, Unreachable};
+use crate::request_id;
 use crate::system;
 use crate::system::guard::Credentials;
 
@@ -103,7 +104,15 @@ impl App {
     }
 }
 
+/// Answers an invocation, under the id that its request came with where what answers says none: only flows do.
 async fn synchronous(State(app): State<App>, request: Request) -> Response {
+    let id = request_id::given(request.headers());
+    let mut response = invoke(app, request).await;
+    request_id::put(id.as_ref(), response.headers_mut());
+    response
+}
+
+async fn invoke(app: App, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let target = parts.uri.path().strip_prefix("/function/").unwrap_or_default().to_owned();
     let (name, path) = split(&target);
@@ -132,7 +141,15 @@ async fn synchronous(State(app): State<App>, request: Request) -> Response {
     response.map(|body| Held::body(body, token))
 }
 
+/// The same for an invocation that is put into the queue.
 async fn asynchronous(State(app): State<App>, request: Request) -> Response {
+    let id = request_id::given(request.headers());
+    let mut response = queue(app, request).await;
+    request_id::put(id.as_ref(), response.headers_mut());
+    response
+}
+
+async fn queue(app: App, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     if parts.method != Method::POST {
         let text = "an asynchronous invocation is a POST".to_owned();

@@ -195,6 +195,50 @@ async fn a_callback_tells_how_the_call_went() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_id_goes_in_out_and_onwards() {
+    let (functions, callbacks) = (Recorder::default(), Recorder::default());
+    let (function, callback) = (functions.listen().await, callbacks.listen().await);
+    let own = support::listen(axum::Router::new().fallback(|| async { [("x-faasflow-request-id", "its-own")] })).await;
+    let stack = url("f", function.address) + &url("own", own.address) + &url("gone", nowhere());
+    let fixture = start(&(stack + "show:\n  fprocess: env\n")).await;
+    let id = [("x-faasflow-request-id", "order-17")];
+    let answered = |got: &support::Got| got.header("x-faasflow-request-id").map(str::to_owned);
+    for (path, expected) in [
+        ("/function/f", "order-17"),
+        ("/function/show", "order-17"),
+        ("/function/gone", "order-17"),
+        ("/function/absent", "order-17"),
+        ("/async-function/f", "order-17"),
+        // A flow knows best.
+        ("/function/own", "its-own"),
+    ] {
+        let got = fixture.send(Method::POST, path, &id, "x").await;
+        assert_eq!(answered(&got).as_deref(), Some(expected), "{path}: {got:?}");
+        if path == "/function/show" {
+            assert!(got.text().contains("Http_X_Faasflow_Request_Id=order-17\n"), "{}", got.text());
+        }
+    }
+    let seen = functions.until(2).await;
+    assert!(seen.iter().all(|seen| seen.header("x-faasflow-request-id") == Some("order-17")), "{seen:?}");
+
+    // None is made, and one that is none is not repeated.
+    assert_eq!(answered(&fixture.post("/function/f", "x").await), None);
+    let invalid = fixture.send(Method::POST, "/function/f", &[("x-faasflow-request-id", "two words")], "x").await;
+    assert_eq!(answered(&invalid), None);
+
+    let back = format!("http://{}/back", callback.address);
+    for (number, path) in ["f", "own", "gone"].into_iter().enumerate() {
+        let headers = [("x-callback-url", back.as_str()), ("x-call-id", path), id[0]];
+        fixture.send(Method::POST, &format!("/async-function/{path}"), &headers, "x").await;
+        let seen = callbacks.until(number + 1).await;
+        let expected = if path == "own" { "its-own" } else { "order-17" };
+        let seen = seen.iter().find(|seen| seen.header("x-call-id") == Some(path)).unwrap();
+        assert_eq!(seen.header("x-faasflow-request-id"), Some(expected), "{path}");
+    }
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_system_api_tells_what_is_there() {
     let recorder = Recorder::default();
     let function = recorder.listen().await;

@@ -17,6 +17,7 @@ use crate::queue::schedule::{Entry, Next};
 use crate::queue::store::Change;
 use crate::queue::verdict::{Verdict, verdict};
 use crate::queue::{NO_ANSWER, Queue};
+use crate::request_id;
 
 /// One attempt at a call.
 #[derive(Clone, Debug)]
@@ -185,6 +186,7 @@ fn callback_of(call: &Call, answer: Option<&Answer>) -> Option<Call> {
             }
         }
     }
+    request_id::put(request_id::given(&call.headers).as_ref(), &mut headers);
     let status = answer.map_or(NO_ANSWER, |answer| answer.status);
     let seconds = answer.map_or(0.0, |answer| answer.duration.as_secs_f64());
     for (header, text) in [
