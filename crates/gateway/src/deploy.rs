@@ -190,6 +190,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::functions::logs::Journal;
 
     #[test]
     fn what_the_disk_does_not_confirm_is_changed_all_the_same() {
@@ -199,6 +200,7 @@ mod tests {
             gateway: String::new(),
             secrets: folder.path().to_owned(),
             events: unbounded_channel().0,
+            journal: Journal::new(unbounded_channel().0),
             stop: CancellationToken::new(),
         };
         let deployments = Deployments::new(folder.path().to_owned(), kept.clone(), around, TaskTracker::new());

@@ -16,7 +16,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::event::Events;
 use crate::functions::deployment::Deployment;
-use crate::functions::logs::Logs;
+use crate::functions::logs::{Journal, Logs};
 use crate::queue::now_ms;
 use crate::stack::{FunctionSpec, Kind};
 
@@ -104,6 +104,7 @@ pub(crate) struct Surroundings {
     /// The folder of the secrets.
     pub(crate) secrets: PathBuf,
     pub(crate) events: Events,
+    pub(crate) journal: Journal,
     pub(crate) stop: CancellationToken,
 }
 
@@ -139,7 +140,7 @@ impl Function {
         };
         let (logs, place) = match before {
             Some(before) => (before.logs.clone(), before.place.clone()),
-            None => (Arc::new(Logs::new(spec.name.clone(), around.events.clone())), Arc::default()),
+            None => (Arc::new(Logs::new(spec.name.clone(), around.journal.clone())), Arc::default()),
         };
         Arc::new(Function {
             environment: environment(&spec, around),
@@ -371,10 +372,12 @@ mod tests {
     use super::*;
 
     fn around() -> Surroundings {
+        let events = tokio::sync::mpsc::unbounded_channel().0;
         Surroundings {
             gateway: String::new(),
             secrets: PathBuf::new(),
-            events: tokio::sync::mpsc::unbounded_channel().0,
+            events: events.clone(),
+            journal: Journal::new(events),
             stop: CancellationToken::new(),
         }
     }

@@ -17,6 +17,7 @@ use crate::deploy::Deployments;
 use crate::error::GatewayError;
 use crate::event::{Event, Events};
 use crate::functions::kept::Folder;
+use crate::functions::logs::Journal;
 use crate::functions::process::{Launch, Order, supervise};
 use crate::functions::watch_sources::Sources;
 use crate::functions::{Functions, Surroundings, Upstream, build};
@@ -103,10 +104,12 @@ impl GatewayOptions {
         kept.sweep();
         let stop = Stop::default();
         let tasks = TaskTracker::new();
+        let journal = Journal::new(events.clone());
         let around = Surroundings {
             gateway: self.behind.clone().unwrap_or_else(|| reachable(address)),
             secrets: secrets.clone(),
             events: events.clone(),
+            journal: journal.clone(),
             stop: stop.functions.clone(),
         };
         let folder = self.stack.folder().to_owned();
@@ -120,6 +123,7 @@ impl GatewayOptions {
             proxy: Proxy { client, timeout: self.upstream_timeout },
             queue: queue.clone(),
             metrics: Metrics::default(),
+            journal,
             deployments,
             secrets,
             credentials: credentials.map(|(user, password)| Credentials::new(user, password)),

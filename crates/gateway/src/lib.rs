@@ -24,6 +24,8 @@ mod system;
 
 pub use error::GatewayError;
 pub use event::{Event, Events};
+pub use functions::logs::KEPT_LOG;
 pub use gateway::{GatewayOptions, RunningGateway};
 pub use stack::Stack;
 pub use system::Redrive;
+pub use system::logs::LOG_DROPPED;

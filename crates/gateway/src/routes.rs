@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::deploy::Deployments;
+use crate::functions::logs::Journal;
 use crate::functions::{Function, Functions};
 use crate::held::Held;
 use crate::metrics::Metrics;
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     pub(crate) proxy: Proxy,
     pub(crate) queue: Queue,
     pub(crate) metrics: Metrics,
+    pub(crate) journal: Journal,
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) secrets: PathBuf,
     /// Who may use the routes under `/system`; `None` asks nobody.
@@ -122,6 +124,7 @@ async fn invoke(app: App, request: Request) -> Response {
     };
     let token = app.under_way.token();
     let made = identify(&mut parts.headers);
+    let id = request_id::of(&parts.headers);
     // Behind another gateway, that is the one whose start counts; its stamps go on as they are.
     if !app.behind {
         stamp(&mut parts.headers);
@@ -130,7 +133,7 @@ async fn invoke(app: App, request: Request) -> Response {
     let begun = Instant::now();
     let answer = app.proxy.invoke(&function, path, parts, body).await;
     let mut response = answer.unwrap_or_else(|none| {
-        function.logs.push(format!("gateway: no answer: {}", none.reason()));
+        function.logs.push(id.as_ref(), format!("gateway: no answer: {}", none.reason()));
         none.response(name)
     });
     app.metrics.ended(&function.spec.name, response.status(), begun.elapsed());

@@ -8,9 +8,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use bytes::Bytes;
 use faasflow_core::duration;
-use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use serde::{Deserialize, Serialize};
@@ -18,15 +16,14 @@ use serde_json::{Value, json};
 
 use crate::functions::NAMESPACE;
 use crate::functions::deployment::check_namespace;
-use crate::functions::logs::LogLine;
 use crate::proxy::{FORWARDED_HOST, plain};
 use crate::queue::{QueueError, Selection};
-use crate::rfc3339;
 use crate::routes::App;
 
 mod body;
 mod functions;
 pub(crate) mod guard;
+pub(crate) mod logs;
 mod secrets;
 
 pub(crate) fn routes(app: &App) -> Router<App> {
@@ -43,7 +40,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
             "/system/secrets",
             get(secrets::list).post(secrets::create).put(secrets::replace).delete(secrets::remove),
         )
-        .route("/system/logs", get(logs))
+        .route("/system/logs", get(logs::logs))
         .route("/system/queue", get(queue))
         .route("/system/queue/calls", get(calls))
         .route("/system/queue/dead-letters", get(dead_letters).delete(discard))
@@ -93,88 +90,6 @@ impl Namespace {
     fn only<T: Default>(&self, all: impl FnOnce() -> T) -> T {
         if self.check().is_ok() { all() } else { T::default() }
     }
-}
-
-/// As text, so that what cannot be read is answered in our words.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct LogQuery {
-    name: String,
-    tail: String,
-    since: String,
-    follow: String,
-}
-
-/// What is told of a log.
-struct Told {
-    tail: usize,
-    since_ms: u64,
-    follow: bool,
-}
-
-impl LogQuery {
-    fn read(&self) -> Result<Told, String> {
-        if self.name.is_empty() {
-            return Err("name the function: /system/logs?name=NAME".to_owned());
-        }
-        let tail = match self.tail.as_str() {
-            "" => 0,
-            text => text.parse::<i64>().map_err(|_| format!("`tail` is `{text}`: write how many lines"))?,
-        };
-        let since_ms = match self.since.as_str() {
-            "" => 0,
-            text => rfc3339::read(text).ok_or_else(|| {
-                format!(
-                    "`since` is `{text}`: write a time such as 2026-08-01T12:00:00Z, or 2026-08-01T12:00:00%2B02:00"
-                )
-            })?,
-        };
-        // 0 is all, as at OpenFaaS.
-        let tail = usize::try_from(tail).ok().filter(|&tail| tail > 0).unwrap_or(usize::MAX);
-        let follow = ["1", "t", "T", "true", "True", "TRUE"].contains(&self.follow.as_str());
-        Ok(Told { tail, since_ms, follow })
-    }
-}
-
-async fn logs(State(app): State<App>, Query(query): Query<LogQuery>, Query(namespace): Query<Namespace>) -> Response {
-    let told = match query.read() {
-        Ok(told) => told,
-        Err(why) => return plain(StatusCode::BAD_REQUEST, why),
-    };
-    if let Err(why) = namespace.check() {
-        return plain(StatusCode::NOT_FOUND, why);
-    }
-    let Some(function) = app.functions.find(&query.name) else { return functions::absent(&query.name) };
-    let (past, live) = function.logs.follow(told.tail, told.since_ms);
-    let past = stream::iter(past.into_iter().map(|line| Ok::<_, std::convert::Infallible>(ndjson(&line))));
-    let body = if told.follow {
-        let live = stream::unfold(live, |mut live| async move {
-            loop {
-                match live.recv().await {
-                    Ok(line) => return Some((Ok(ndjson(&line)), live)),
-                    Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
-                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return None,
-                }
-            }
-        });
-        // A gateway that stops does not wait for those who only listen.
-        Body::from_stream(past.chain(live).take_until(app.stopping.clone().cancelled_owned()))
-    } else {
-        Body::from_stream(past)
-    };
-    ([(CONTENT_TYPE, "application/x-ndjson")], body).into_response()
-}
-
-/// A line as OpenFaaS's log providers write one.
-fn ndjson(line: &LogLine) -> Bytes {
-    let record = json!({
-        "name": line.function,
-        "namespace": NAMESPACE,
-        "instance": line.function,
-        "timestamp": rfc3339::written(line.timestamp_ms),
-        "text": line.text,
-    });
-    Bytes::from(format!("{record}\n"))
 }
 
 async fn queue(State(app): State<App>) -> Response {

@@ -16,6 +16,7 @@ use tokio::process::Command;
 use tokio::sync::Semaphore;
 
 use crate::functions::{Function, orphan};
+use crate::request_id;
 
 /// The most bytes that a command may answer.
 const OUTPUT: u64 = 64 << 20;
@@ -32,6 +33,9 @@ pub(crate) async fn invoke(
 ) -> Response {
     let _place = PLACES.acquire().await;
     let begun = Instant::now();
+    // The process has this one request, so what it writes is of it.
+    let request = request_id::of(&parts.headers);
+    let request = request.as_ref();
     let mut command = Command::new(&words[0]);
     command
         .args(&words[1..])
@@ -47,7 +51,7 @@ pub(crate) async fn invoke(
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            function.logs.push(format!("`{}` cannot be started: {error}", words[0]));
+            function.logs.push(request, format!("`{}` cannot be started: {error}", words[0]));
             // What is not there will not be there the next time; a lack of files or memory passes.
             let status = match error.kind() {
                 std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => {
@@ -85,11 +89,11 @@ pub(crate) async fn invoke(
                 let mut stderr = stderr.take(OUTPUT);
                 let _ = stderr.read_to_end(&mut complaints).await;
                 for line in String::from_utf8_lossy(&complaints).lines() {
-                    function.logs.push(line.to_owned());
+                    function.logs.push(request, line.to_owned());
                 }
-                function.logs.take(stderr.into_inner()).await;
+                function.logs.take(request, stderr.into_inner()).await;
             }
-            Some(stderr) => function.logs.take(stderr).await,
+            Some(stderr) => function.logs.take(request, stderr).await,
             None => {}
         }
         complaints
@@ -105,12 +109,12 @@ pub(crate) async fn invoke(
         Err(_) => {
             drop(group);
             let spent = duration::format(limit);
-            function.logs.push(format!("killed after exec_timeout, {spent}"));
+            function.logs.push(request, format!("killed after exec_timeout, {spent}"));
             return text(StatusCode::REQUEST_TIMEOUT, format!("the function took longer than exec_timeout, {spent}"));
         }
     };
     if output.len() as u64 > OUTPUT {
-        function.logs.push(format!("killed: its output is larger than {OUTPUT} bytes"));
+        function.logs.push(request, format!("killed: its output is larger than {OUTPUT} bytes"));
         let reason = format!("the function's output is larger than {OUTPUT} bytes");
         return text(StatusCode::INTERNAL_SERVER_ERROR, reason);
     }

@@ -1,69 +1,165 @@
 //! What functions write, the last of it kept, and heard as it comes.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use faasflow_core::RequestId;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::sync::broadcast;
 
 use crate::event::{Event, Events};
 use crate::queue::now_ms;
 
-/// How many lines of a function are kept.
-const KEPT_LINES: usize = 1000;
+/// How many bytes of each function's log are kept; the oldest lines go first.
+pub const KEPT_LOG: usize = 4 << 20;
+/// What a line takes besides its text, about: empty ones are not for nothing.
+const LINE: usize = 128;
 /// What is over that of one line is left out.
 const LONGEST_LINE: usize = 16 * 1024;
 
 /// A line that a function wrote.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct LogLine {
+    /// Its place among the lines of all functions.
+    pub(crate) number: u64,
     pub(crate) timestamp_ms: u64,
     pub(crate) function: String,
+    /// The request of the process that wrote it, where it has a process of its own.
+    pub(crate) request: Option<RequestId>,
     pub(crate) text: String,
+}
+
+impl LogLine {
+    /// Whether it is of this request: written by a process of its own, or with its id in it.
+    pub(crate) fn is_of(&self, request: &RequestId) -> bool {
+        self.request.as_ref() == Some(request) || has_word(&self.text, request.as_str())
+    }
+}
+
+/// Whether a text has an id in it that is not part of a longer one. Ids may have dots and colons in them, which at the
+/// end of a word are punctuation.
+fn has_word(text: &str, id: &str) -> bool {
+    let of_a_word = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    let punctuation = ['.', ':'];
+    text.match_indices(id).any(|(at, _)| {
+        let before = text[..at].trim_end_matches(punctuation);
+        let after = text[at + id.len()..].trim_start_matches(punctuation);
+        !before.ends_with(of_a_word) && !after.starts_with(of_a_word)
+    })
+}
+
+/// Which lines are asked for.
+pub(crate) struct Asked {
+    /// Only those of this request.
+    pub(crate) request: Option<RequestId>,
+    /// None older than that.
+    pub(crate) since_ms: u64,
+    /// The last ones, so many.
+    pub(crate) tail: usize,
+}
+
+impl Asked {
+    pub(crate) fn takes(&self, line: &LogLine) -> bool {
+        line.timestamp_ms >= self.since_ms && self.request.as_ref().is_none_or(|request| line.is_of(request))
+    }
+}
+
+/// What the logs of all functions go through.
+#[derive(Clone, Debug)]
+pub(crate) struct Journal {
+    live: broadcast::Sender<Arc<LogLine>>,
+    count: Arc<AtomicU64>,
+    events: Events,
+}
+
+impl Journal {
+    pub(crate) fn new(events: Events) -> Journal {
+        Journal { live: broadcast::Sender::new(1024), count: Arc::default(), events }
+    }
+
+    /// The lines of all functions from now on.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<LogLine>> {
+        self.live.subscribe()
+    }
 }
 
 /// The log of one function.
 #[derive(Debug)]
 pub(crate) struct Logs {
     function: String,
-    lines: Mutex<VecDeque<LogLine>>,
-    live: broadcast::Sender<LogLine>,
-    events: Events,
+    kept: Mutex<Kept>,
+    live: broadcast::Sender<Arc<LogLine>>,
+    journal: Journal,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    lines: VecDeque<Arc<LogLine>>,
+    bytes: usize,
+    dropped: bool,
+}
+
+/// What is kept of a log.
+pub(crate) struct Past {
+    pub(crate) lines: Vec<Arc<LogLine>>,
+    /// The number of the last line of all, also of those that were not asked for.
+    pub(crate) last: u64,
+    /// Whether there were lines before that are not kept any more.
+    pub(crate) dropped: bool,
 }
 
 impl Logs {
-    pub(crate) fn new(function: String, events: Events) -> Logs {
-        Logs { function, lines: Mutex::default(), live: broadcast::Sender::new(256), events }
+    pub(crate) fn new(function: String, journal: Journal) -> Logs {
+        Logs { function, kept: Mutex::default(), live: broadcast::Sender::new(256), journal }
     }
 
-    pub(crate) fn push(&self, text: String) {
-        let line = LogLine { timestamp_ms: now_ms(), function: self.function.clone(), text };
-        let _ = self.events.send(Event::Log { function: self.function.clone(), line: line.text.clone() });
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a line, which a process of this request wrote where there is such a one.
+    pub(crate) fn push(&self, request: Option<&RequestId>, text: String) {
+        let _ = self.journal.events.send(Event::Log { function: self.function.clone(), line: text.clone() });
+        let mut kept = self.lock();
+        let line = Arc::new(LogLine {
+            number: self.journal.count.fetch_add(1, Ordering::Relaxed) + 1,
+            timestamp_ms: now_ms(),
+            function: self.function.clone(),
+            request: request.cloned(),
+            text,
+        });
         let _ = self.live.send(line.clone());
-        if lines.len() == KEPT_LINES {
-            lines.pop_front();
+        let _ = self.journal.live.send(line.clone());
+        kept.bytes += line.text.len() + LINE;
+        kept.lines.push_back(line);
+        while kept.bytes > KEPT_LOG
+            && let Some(oldest) = kept.lines.pop_front()
+        {
+            kept.bytes -= oldest.text.len() + LINE;
+            kept.dropped = true;
         }
-        lines.push_back(line);
     }
 
     /// The last `count` lines.
-    pub(crate) fn tail(&self, count: usize) -> Vec<LogLine> {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().skip(lines.len().saturating_sub(count)).cloned().collect()
+    pub(crate) fn tail(&self, count: usize) -> Vec<Arc<LogLine>> {
+        let kept = self.lock();
+        kept.lines.iter().skip(kept.lines.len().saturating_sub(count)).cloned().collect()
     }
 
-    /// The last `count` lines, none of them older than `since_ms`, and those from then on: none is left out, and none
-    /// is there twice.
-    pub(crate) fn follow(&self, count: usize, since_ms: u64) -> (Vec<LogLine>, broadcast::Receiver<LogLine>) {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = lines.iter().skip(lines.len().saturating_sub(count));
-        (last.filter(|line| line.timestamp_ms >= since_ms).cloned().collect(), self.live.subscribe())
+    /// What is kept of those that are asked for.
+    pub(crate) fn past(&self, asked: &Asked) -> Past {
+        self.lock().past(asked)
+    }
+
+    /// The same, and those from then on, of which not all need be asked for: none is left out, and none is there twice.
+    pub(crate) fn follow(&self, asked: &Asked) -> (Past, broadcast::Receiver<Arc<LogLine>>) {
+        let kept = self.lock();
+        (kept.past(asked), self.live.subscribe())
     }
 
     /// Takes lines until the writer closes its end.
-    pub(crate) async fn take(&self, writer: impl AsyncRead + Unpin) {
+    pub(crate) async fn take(&self, request: Option<&RequestId>, writer: impl AsyncRead + Unpin) {
         let mut reader = BufReader::new(writer);
         let mut line = Vec::new();
         loop {
@@ -79,16 +175,70 @@ impl Logs {
             };
             reader.consume(taken);
             if ended {
-                self.push(text(&line));
+                self.push(request, text(&line));
                 line.clear();
             }
         }
         if !line.is_empty() {
-            self.push(text(&line));
+            self.push(request, text(&line));
         }
+    }
+}
+
+impl Kept {
+    fn past(&self, asked: &Asked) -> Past {
+        // From the end, so that what is not in the tail need not be looked at.
+        let wanted = self.lines.iter().rev().filter(|line| asked.takes(line)).take(asked.tail);
+        let mut lines: Vec<Arc<LogLine>> = wanted.cloned().collect();
+        lines.reverse();
+        Past { lines, last: self.lines.back().map_or(0, |line| line.number), dropped: self.dropped }
     }
 }
 
 fn text(line: &[u8]) -> String {
     String::from_utf8_lossy(line.trim_ascii_end()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_whole_word() {
+        for (text, found) in [
+            ("[Request `a-1`] Created", true),
+            (r#"{"request_id":"a-1","message":"Created"}"#, true),
+            ("a-1", true),
+            ("request=a-1 a-1: it failed at a-1.", true),
+            ("a-10 a-1-1 xa-1 a-1x _a-1 é-a-1 a-1é", false),
+            ("a-1.5 a-1:2 2:a-1 2.a-1", false),
+            ("a-10 and a-1", true),
+            ("", false),
+        ] {
+            assert_eq!(has_word(text, "a-1"), found, "{text}");
+        }
+        assert!(has_word("order:17.", "order:17") && !has_word("order:17.1", "order:17"));
+    }
+
+    #[test]
+    fn the_oldest_lines_go_first() {
+        let logs = Logs::new("f".to_owned(), Journal::new(tokio::sync::mpsc::unbounded_channel().0));
+        let all = Asked { request: None, since_ms: 0, tail: usize::MAX };
+        let line = "x".repeat(LONGEST_LINE);
+        let fit = KEPT_LOG / (LONGEST_LINE + LINE);
+        for _ in 0..fit {
+            logs.push(None, line.clone());
+        }
+        let past = logs.past(&all);
+        assert_eq!((past.lines.len(), past.dropped), (fit, false));
+        logs.push(None, String::new());
+        logs.push(None, line.clone());
+        let past = logs.past(&all);
+        assert_eq!((past.lines[0].number, past.dropped), (2, true));
+        assert_eq!(past.last, fit as u64 + 2);
+        for _ in 0..KEPT_LOG / LINE * 2 {
+            logs.push(None, String::new());
+        }
+        assert_eq!(logs.past(&all).lines.len(), KEPT_LOG / LINE);
+    }
 }

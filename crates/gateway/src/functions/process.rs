@@ -206,7 +206,7 @@ fn report(function: &Function, events: &Events, how: &str, before: Duration) -> 
     // Once or twice may be chance: another took the port that was found for it.
     let by_chance = again_in < Duration::from_millis(800);
     function.set(if by_chance { Upstream::Pending(why) } else { Upstream::Failing(why) });
-    let tail: Vec<String> = function.logs.tail(5).into_iter().map(|line| line.text).collect();
+    let tail: Vec<String> = function.logs.tail(5).iter().map(|line| line.text.clone()).collect();
     let how = if tail.is_empty() { how.to_owned() } else { format!("{how}; its last lines:\n{}", tail.join("\n")) };
     let _ = events.send(Event::Exited { function: function.spec.name.clone(), how, again_in });
     again_in
@@ -280,11 +280,11 @@ async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Re
 fn listen_to(function: &Arc<Function>, child: &mut Child) {
     if let Some(stdout) = child.stdout.take() {
         let function = function.clone();
-        tokio::spawn(async move { function.logs.take(stdout).await });
+        tokio::spawn(async move { function.logs.take(None, stdout).await });
     }
     if let Some(stderr) = child.stderr.take() {
         let function = function.clone();
-        tokio::spawn(async move { function.logs.take(stderr).await });
+        tokio::spawn(async move { function.logs.take(None, stderr).await });
     }
 }
 
