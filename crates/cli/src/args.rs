@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use faasflow_core::RequestId;
 
 /// Compose functions into pipelines that are functions themselves.
 #[derive(Debug, Parser)]
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     New(New),
     /// Invoke a function: standard input to standard output
     Invoke(Invoke),
+    /// Show what functions logged of a request, or what one function logged
+    Logs(Logs),
     /// Draw a flow
     Graph(Graph),
     /// Show the settings of flows, and where each came from
@@ -133,7 +136,11 @@ pub(crate) struct Gateway {
     pub(crate) gateway: String,
 }
 
+const INVOKED: &str = "\
+`faasflow logs ID` shows what functions logged of the request: ID is its X-Faasflow-Request-Id, or the id of the call.";
+
 #[derive(Args, Debug)]
+#[command(after_help = INVOKED)]
 pub(crate) struct Invoke {
     /// The name of the function
     pub(crate) name: String,
@@ -170,6 +177,35 @@ fn pair(text: &str) -> Result<(String, String), String> {
         return Err("the key is empty".to_owned());
     }
     Ok((key.trim().to_owned(), value.trim_start().to_owned()))
+}
+
+#[derive(Args, Debug)]
+#[group(id = "whose", required = true, multiple = false, args = ["request", "function"])]
+pub(crate) struct Logs {
+    /// The id of the request, of which all functions of a gateway of `faasflow up` are asked
+    #[arg(value_name = "REQUEST-ID", value_parser = request_id)]
+    pub(crate) request: Option<RequestId>,
+    /// All lines of this function
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+    /// Go on with what comes, until Ctrl-C
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only the last lines, so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tail: Option<u32>,
+    /// Begin each line with the time at which the gateway got it
+    #[arg(long, short)]
+    pub(crate) timestamps: bool,
+    /// Print each line as JSON, as the gateway tells it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn request_id(text: &str) -> Result<RequestId, &'static str> {
+    RequestId::parse(text).ok_or("an id has 1 to 128 letters, digits, `-`, `_`, `.` and `:`")
 }
 
 #[derive(Args, Debug)]

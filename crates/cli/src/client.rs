@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use faasflow_runtime::http::{HttpClient, read_body};
 use http::header::{AUTHORIZATION, HeaderValue};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
 
 use crate::args::Gateway;
 use crate::error::Failure;
@@ -59,6 +60,20 @@ impl Client {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, Failure> {
+        let (parts, body) = self.open(method, path, headers, body).await?.into_parts();
+        let read = read_body(body, LARGEST, Duration::MAX).await;
+        let body = read.map_err(|error| self.unreachable(&error.to_string()))?;
+        Ok(Answer { status: parts.status, headers: parts.headers, body })
+    }
+
+    /// The same, the body of the answer being yet to be read.
+    pub(crate) async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Failure> {
         let mut request = Request::new(Body::from(body));
         *request.method_mut() = method;
         *request.uri_mut() = format!("{}{path}", self.base)
@@ -68,23 +83,21 @@ impl Client {
         if let Some(authorization) = self.authorization.as_ref().filter(|_| path.starts_with("/system/")) {
             request.headers_mut().entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
         }
-        let unreachable = |why: String| {
-            Failure::Unreachable(format!(
-                "the gateway at {} cannot be reached: {why}; start one with `faasflow up`, or name another with `--gateway` or OPENFAAS_URL",
-                self.base
-            ))
-        };
-        let response = self.http.send(request).await.map_err(|error| {
+        self.http.send(request).await.map_err(|error| {
             // The last cause says it best: "Connection refused".
             let mut last: &dyn std::error::Error = &error;
             while let Some(cause) = last.source() {
                 last = cause;
             }
-            unreachable(last.to_string())
-        })?;
-        let (parts, body) = response.into_parts();
-        let body = read_body(body, LARGEST, Duration::MAX).await.map_err(|error| unreachable(error.to_string()))?;
-        Ok(Answer { status: parts.status, headers: parts.headers, body })
+            self.unreachable(&last.to_string())
+        })
+    }
+
+    pub(crate) fn unreachable(&self, why: &str) -> Failure {
+        Failure::Unreachable(format!(
+            "the gateway at {} cannot be reached: {why}; start one with `faasflow up`, or name another with `--gateway` or OPENFAAS_URL",
+            self.base
+        ))
     }
 
     /// Asks for JSON of the gateway's own.
@@ -104,7 +117,13 @@ impl Client {
         };
         let answer = self.send(method, path, headers, body).await?;
         let text = String::from_utf8_lossy(&answer.body);
-        if answer.status == StatusCode::UNAUTHORIZED {
+        self.check(answer.status, &text)?;
+        serde_json::from_str(&text).map_err(|error| Failure::Failed(format!("the gateway answered no JSON: {error}")))
+    }
+
+    /// Whether the gateway did what it was asked for; `text` is what it answered.
+    pub(crate) fn check(&self, status: StatusCode, text: &str) -> Result<(), Failure> {
+        if status == StatusCode::UNAUTHORIZED {
             let what = if self.authorization.is_some() {
                 "does not take this user and password"
             } else {
@@ -116,10 +135,10 @@ impl Client {
                 self.base
             )));
         }
-        if !answer.status.is_success() {
-            return Err(Failure::Failed(format!("the gateway answered {}: {}", answer.status, text.trim())));
+        if !status.is_success() {
+            return Err(Failure::Failed(format!("the gateway answered {status}: {}", text.trim())));
         }
-        serde_json::from_str(&text).map_err(|error| Failure::Failed(format!("the gateway answered no JSON: {error}")))
+        Ok(())
     }
 }
 

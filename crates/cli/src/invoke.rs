@@ -10,6 +10,8 @@ use crate::args::Invoke;
 use crate::client::Client;
 use crate::error::Failure;
 
+const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
+
 pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
     let client = Client::new(&invoke.gateway)?;
     let mut body = Vec::new();
@@ -38,18 +40,26 @@ pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
 
     let answer = client.send(invoke.method, &path, headers, body.into()).await?;
     let text = |name: HeaderName| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // Of the local gateway: others do not gather the lines of a request.
+    let id = [headers::REQUEST_ID, headers::CALL_ID].map(text).into_iter().find(|id| !id.is_empty());
+    let id = id.filter(|_| text(SERVED_BY) == "faasflow");
+    let logs = id.map(|id| format!("`faasflow logs {id}` shows what functions logged of it."));
     if !answer.status.is_success() {
         let body = String::from_utf8_lossy(&answer.body);
-        return Err(Failure::Failed(format!("`{}` answered {}: {}", invoke.name, answer.status, body.trim_end())));
+        let hint = logs.map(|logs| format!("\n{logs}")).unwrap_or_default();
+        let said = body.trim_end();
+        return Err(Failure::Failed(format!("`{}` answered {}: {said}{hint}", invoke.name, answer.status)));
     }
     let mut stdout = std::io::stdout().lock();
     if invoke.asynchronous {
         writeln!(stdout, "{}", text(headers::CALL_ID))?;
         eprintln!("Accepted; the line above is the id of the call. `faasflow queue list` shows what is on its way.");
+        hint(logs.as_deref());
     } else {
         if answer.status == http::StatusCode::ACCEPTED {
             let id = text(headers::REQUEST_ID);
             eprintln!("The first phase is done; request {id} goes on through the queue.");
+            hint(logs.as_deref());
         }
         stdout.write_all(&answer.body)?;
         // For a person, whose prompt is to stand on a line of its own; never for a program.
@@ -59,6 +69,15 @@ pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
         stdout.flush()?;
     }
     Ok(())
+}
+
+/// For a person, who has not asked for it.
+fn hint(text: Option<&str>) {
+    if let Some(text) = text
+        && std::io::stderr().is_terminal()
+    {
+        eprintln!("{text}");
+    }
 }
 
 fn keys(key: &str) -> Result<Keys, Failure> {

@@ -17,6 +17,7 @@ mod environment;
 mod error;
 mod graph;
 mod invoke;
+mod logs;
 mod new;
 mod progress;
 mod queue;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
             Command::Up(up) => up::run(up).await,
             Command::New(new) => new::run(&new),
             Command::Invoke(invoke) => invoke::run(invoke).await,
+            Command::Logs(logs) => logs::run(logs).await,
             Command::Graph(graph) => graph::run(graph).await,
             Command::Config(config) => config::run(&config),
             Command::Check(check) => check::run(check).await,

@@ -45,6 +45,12 @@ async fn what_was_deployed_behind_a_password_is_there_after_a_kill() {
     assert!(code == Some(0) && shown.contains("OPENFAAS_NAME=show"), "{code:?} {shown}");
     assert!(!shown.contains("Http_Authorization"), "a function has no business with the password: {shown}");
     assert_eq!(faasflow(&["queue", "list"], &url), (Some(0), "0 in the queue, 0 in flight, 0 dead letters\n".into()));
+    let (code, lines) = faasflow(&["logs", "--function", "show"], &url);
+    assert_eq!((code, lines.as_str()), (Some(0), ""));
+    let (code, said) = faasflow(&["logs", "a-1"], &url);
+    assert!(code == Some(1) && said.contains("has no line of the request `a-1`"), "{said}");
+    let (code, said) = faasflow(&["logs", "a-1"], &up.url);
+    assert!(code == Some(1) && said.contains("asks for user and password"), "{said}");
     let (code, said) = faasflow(&["queue", "list"], &up.url);
     assert!(code == Some(1) && said.contains("asks for user and password"), "{said}");
     let (code, said) = faasflow(&["queue", "list"], &with(&up.url, "a%20guess"));

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader};
 use std::process::Output;
 
 use support::{Recorder, Up, faasflow, repository, run, stack, until, url};
@@ -68,7 +69,10 @@ async fn invocations() {
 
     let output = up.run(&["invoke", "fails"], b"");
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
-    assert_eq!(text(&output.stderr), "faasflow: `fails` answered 500 Internal Server Error: exit status 3\n");
+    let said = text(&output.stderr);
+    let hint =
+        said.strip_prefix("faasflow: `fails` answered 500 Internal Server Error: exit status 3\n`faasflow logs ");
+    assert!(hint.is_some_and(|hint| hint.ends_with("` shows what functions logged of it.\n")), "{said}");
     let output = up.run(&["invoke", "absent"], b"");
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("there is no function `absent` here; deployed are: cat, env, fails"));
@@ -130,6 +134,88 @@ async fn the_queue_and_its_dead_letters() {
     assert!(begun.elapsed().as_millis() >= 300, "the fourth is due 300 ms after the first");
     assert!(letters(0).await.is_empty(), "nothing is written where there is nothing");
     assert_eq!(up.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lines_of_a_request() {
+    let folder = stack("talk:\n  fprocess: sh -c 'cat >&2'\nfails:\n  fprocess: sh -c 'echo why >&2; exit 1'\n");
+    let up = Up::start(folder.path(), &folder.path().join("state"));
+    let invoke = |function: &str, id: &str, input: &str| {
+        up.run(&["invoke", function, "--header", &format!("X-Faasflow-Request-Id={id}")], input.as_bytes())
+    };
+    invoke("talk", "a-1", "one\n");
+    let failed = invoke("fails", "a-1", "");
+    assert!(text(&failed.stderr).ends_with("\n`faasflow logs a-1` shows what functions logged of it.\n"), "{failed:?}");
+    invoke("talk", "a-10", "ten\n");
+    let output = up.run(&["logs", "a-1"], b"");
+    assert_eq!((text(done(&output)), text(&output.stderr)), ("talk | one\nfails | why\n", ""));
+    assert_eq!(text(done(&up.run(&["logs", "a-1", "--tail", "1"], b""))), "fails | why\n");
+    let output = up.run(&["logs", "a-1", "--timestamps"], b"");
+    let line = text(done(&output)).lines().next().unwrap().to_owned();
+    assert!(line.starts_with("20") && line.ends_with("Z talk | one"), "{line}");
+    let json = up.run(&["logs", "a-1", "--json"], b"");
+    let line: serde_json::Value = serde_json::from_str(text(done(&json)).lines().next().unwrap()).unwrap();
+    assert_eq!((&line["text"], &line["request_id"]), (&"one".into(), &"a-1".into()));
+    assert_eq!(text(done(&up.run(&["logs", "--function", "talk"], b""))), "talk | one\ntalk | ten\n");
+
+    let absent = up.run(&["logs", "a-2"], b"");
+    assert_eq!((absent.status.code(), text(&absent.stdout)), (Some(1), ""));
+    let says = format!(
+        "faasflow: the gateway at {} has no line of the request `a-2`: it keeps the last 4 MiB of what each function \
+         writes, from its own start on\n",
+        up.url
+    );
+    assert_eq!(text(&absent.stderr), says);
+    let absent = up.run(&["logs", "--function", "absent"], b"");
+    assert_eq!(absent.status.code(), Some(1));
+    let says = "faasflow: the gateway answered 404 Not Found: there is no function `absent` here\n";
+    assert_eq!(text(&absent.stderr), says);
+
+    let mut command = faasflow();
+    command.args(["logs", "a-1", "--follow", "--gateway", &up.url]).stdout(std::process::Stdio::piped());
+    let mut following = command.spawn().unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!([lines.next().unwrap(), lines.next().unwrap()], ["talk | one", "fails | why"]);
+    invoke("talk", "a-1", "two\n");
+    assert_eq!(lines.next().unwrap(), "talk | two");
+    support::signal("-INT", following.id());
+    following.wait().unwrap();
+
+    for _ in 0..5 {
+        invoke("talk", "much", &(("x".repeat(1000) + "\n").repeat(1000)));
+    }
+    let output = up.run(&["logs", "a-1"], b"");
+    assert_eq!(text(done(&output)), "fails | why\n");
+    let says = "The gateway does not have all that talk wrote any more: it keeps the last 4 MiB of what each function \
+                writes, from its own start on.\n";
+    assert_eq!(text(&output.stderr), says);
+    assert_eq!(up.stop(), Some(0));
+}
+
+/// OpenFaaS's gateway asks for the name of a function, in one way or another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_knows_no_requests_is_said_to_be_one() {
+    let line = r#"{"name":"f","text":"of another request"}"#;
+    for (status, body) in [
+        (500, "unknown log request error (422)\n".to_owned()),
+        (501, String::new()),
+        (200, String::new()),
+        (200, format!("{line}\n")),
+    ] {
+        let status = http::StatusCode::from_u16(status).unwrap();
+        let app = axum::Router::new().fallback(move || {
+            let body = body.clone();
+            async move { (status, body) }
+        });
+        let (address, _serving) = support::listen(app).await;
+        let mut command = faasflow();
+        command.args(["logs", "a-1", "--gateway", &format!("http://{address}")]);
+        let output = run(command, b"");
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""), "{said}");
+        let says = format!("faasflow: the gateway at http://{address} does not gather the lines of a request");
+        assert!(said.starts_with(&says) && said.contains("`faasflow logs --function NAME`"), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -172,6 +172,16 @@ impl Seen {
     }
 }
 
+/// Serves this on a free port.
+pub(crate) async fn listen(app: axum::Router) -> (SocketAddr, AbortOnDropHandle<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let _ = serve(listener, app, ServerOptions::default(), std::future::pending()).await;
+    });
+    (address, AbortOnDropHandle::new(serving))
+}
+
 /// An HTTP server that gives back what it gets, as often as it is let, and notes what it has answered.
 pub(crate) struct Recorder {
     pub(crate) address: SocketAddr,
@@ -185,8 +195,6 @@ impl Recorder {
     pub(crate) async fn listen() -> Recorder {
         let (seen, arrived) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::<Mutex<HashMap<String, usize>>>::default());
         let gate = Arc::new(Semaphore::new(0));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
         let app = axum::Router::new().fallback({
             let (seen, arrived, gate) = (seen.clone(), arrived.clone(), gate.clone());
             move |request: Request<Body>| {
@@ -203,10 +211,8 @@ impl Recorder {
                 }
             }
         });
-        let serving = tokio::spawn(async move {
-            let _ = serve(listener, app, ServerOptions::default(), std::future::pending()).await;
-        });
-        Recorder { address, seen, arrived, gate, _serving: AbortOnDropHandle::new(serving) }
+        let (address, _serving) = listen(app).await;
+        Recorder { address, seen, arrived, gate, _serving }
     }
 
     /// Lets so many more be answered.

@@ -1,0 +1,127 @@
+//! `faasflow logs`
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use faasflow_core::RequestId;
+use faasflow_gateway::{KEPT_LOG, LOG_DROPPED};
+use faasflow_runtime::http::read_body;
+use http::{HeaderMap, Method};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use serde_json::Value;
+
+use crate::args::Logs;
+use crate::client::Client;
+use crate::error::Failure;
+
+/// The most that is read of an answer that says what is wrong, in bytes.
+const COMPLAINT: u64 = 64 * 1024;
+
+pub(crate) async fn run(logs: Logs) -> Result<(), Failure> {
+    let client = Client::new(&logs.gateway)?;
+    let answer = client.open(Method::GET, &path(&logs), HeaderMap::new(), Bytes::new()).await?;
+    let (parts, body) = answer.into_parts();
+    if !parts.status.is_success() {
+        let text = read_body(body, COMPLAINT, Duration::from_secs(10)).await.unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let refused = client.check(parts.status, &text);
+        // A gateway of OpenFaaS wants the name of a function, and answers with one of these in words that do not say so.
+        let fails = matches!(parts.status.as_u16(), 404 | 422 | 500 | 501);
+        return if fails && logs.request.is_some() {
+            Err(not_ours(&client, &format!("{} {}", parts.status, text.trim())))
+        } else {
+            refused
+        };
+    }
+    // Where there is none, the gateway is not one of `faasflow up`, or one of OpenFaaS is before that.
+    let dropped = parts.headers.get(LOG_DROPPED).map(|names| String::from_utf8_lossy(names.as_bytes()));
+    let is_ours = dropped.is_some();
+    if let Some(names) = dropped.filter(|names| !names.is_empty() && logs.request.is_some()) {
+        eprintln!("The gateway does not have all that {} wrote any more: {}.", names.replace(',', ", "), kept());
+    }
+    let mut found = false;
+    let mut lines = Lines { body, read: Vec::new(), client: &client };
+    while let Some(line) = lines.next().await? {
+        // A gateway that knows of no requests may tell of any.
+        if logs.request.as_ref().is_none_or(|request| is_ours || is_of(&line, request)) {
+            found = true;
+            show(&logs, &line)?;
+        }
+    }
+    match &logs.request {
+        Some(_) if !found && !is_ours => Err(not_ours(&client, "no line of it")),
+        Some(request) if !found => {
+            let at = client.base();
+            Err(Failure::Failed(format!("the gateway at {at} has no line of the request `{request}`: {}", kept())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn path(logs: &Logs) -> String {
+    let mut query = form_urlencoded::Serializer::new("/system/logs?".to_owned());
+    query.extend_pairs(logs.request.as_ref().map(|request| ("request", request.as_str())));
+    query.extend_pairs(logs.function.as_ref().map(|function| ("name", function)));
+    query.extend_pairs(logs.tail.map(|tail| ("tail", tail.to_string())));
+    query.append_pair("follow", if logs.follow { "true" } else { "false" });
+    query.finish()
+}
+
+fn is_of(line: &Value, request: &RequestId) -> bool {
+    let text = |field: &str| line[field].as_str().unwrap_or_default();
+    text("request_id") == request.as_str() || text("text").contains(request.as_str())
+}
+
+fn show(logs: &Logs, line: &Value) -> Result<(), Failure> {
+    let text = |field: &str| line[field].as_str().unwrap_or_default();
+    if logs.json {
+        say!("{line}");
+    } else if logs.timestamps {
+        say!("{} {} | {}", text("timestamp"), text("name"), text("text").trim_end());
+    } else {
+        say!("{} | {}", text("name"), text("text").trim_end());
+    }
+    Ok(())
+}
+
+fn kept() -> String {
+    format!("it keeps the last {} MiB of what each function writes, from its own start on", KEPT_LOG >> 20)
+}
+
+fn not_ours(client: &Client, answered: &str) -> Failure {
+    Failure::Failed(format!(
+        "the gateway at {} does not gather the lines of a request, as one of `faasflow up` does; it answered: {}. \
+         `faasflow logs --function NAME` shows those of a function; on a cluster, ask the store of its logs for the id",
+        client.base(),
+        answered.trim()
+    ))
+}
+
+/// The lines of an answer, as they come.
+struct Lines<'a> {
+    body: Incoming,
+    read: Vec<u8>,
+    client: &'a Client,
+}
+
+impl Lines<'_> {
+    async fn next(&mut self) -> Result<Option<Value>, Failure> {
+        let mut searched = 0;
+        loop {
+            if let Some(end) = self.read[searched..].iter().position(|&byte| byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=searched + end).collect();
+                let parsed = serde_json::from_slice(&line);
+                return parsed.map(Some).map_err(|error| {
+                    Failure::Failed(format!("the gateway at {} answered no JSON: {error}", self.client.base()))
+                });
+            }
+            searched = self.read.len();
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Ok(frame)) => self.read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
+                Some(Err(error)) => return Err(self.client.unreachable(&format!("it broke off: {error}"))),
+            }
+        }
+    }
+}
