@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
@@ -75,6 +75,8 @@ pub(crate) struct Function {
     pub(crate) gone: CancellationToken,
     /// The process that serves; 0 where there is none.
     pub(crate) process: AtomicU32,
+    /// How many of its processes ended by themselves.
+    pub(crate) restarts: AtomicU64,
     /// The one that it is to replace, which goes on until this one takes requests. That one has none before it.
     before: Mutex<Option<Arc<Function>>>,
     place: Arc<Place>,
@@ -150,6 +152,7 @@ impl Function {
             logs,
             gone: around.stop.child_token(),
             process: AtomicU32::new(0),
+            restarts: AtomicU64::new(0),
             before: Mutex::default(),
             place,
             spec,

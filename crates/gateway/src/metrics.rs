@@ -1,115 +1,203 @@
 //! Counts, in Prometheus's text format and under the names that OpenFaaS's gateway uses.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
+use prometheus::core::Collector;
+use prometheus::{
+    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
+use crate::functions::{Function, NAMESPACE};
 use crate::queue::QueueStats;
 
-/// The upper bounds of the histogram's buckets, in seconds.
-const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+/// The upper bounds of the histogram's buckets, in seconds: those of OpenFaaS's gateway, and some for what is faster or
+/// slower.
+const BUCKETS: [f64; 15] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Why what goes into a registry is taken there.
+const VALID: &str = "names of metrics and labels are valid, and each is registered once";
 
-/// Only deployed functions are counted, so the number of series is bounded by them and the statuses.
+/// Only deployed functions are counted, so the number of series is bounded by them and the statuses that there are.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
-    functions: Mutex<BTreeMap<String, Counts>>,
+    registry: Registry,
+    functions: Mutex<BTreeMap<String, Invocations>>,
 }
 
-#[derive(Debug, Default)]
-struct Counts {
-    started: u64,
-    codes: BTreeMap<u16, u64>,
-    buckets: [u64; BUCKETS.len()],
-    seconds: f64,
-    count: u64,
+/// Those of one function.
+#[derive(Debug)]
+struct Invocations {
+    started: IntCounter,
+    ended: IntCounterVec,
+    seconds: HistogramVec,
+}
+
+impl Invocations {
+    fn of(function: &str) -> Invocations {
+        let label = |opts: Opts| opts.const_label("function_name", labelled(function));
+        let (started, ended) = ("gateway_function_invocation_started", "gateway_function_invocation_total");
+        let started = label(Opts::new(started, "The total number of function HTTP requests started."));
+        let ended = label(Opts::new(ended, "Function metrics"));
+        let seconds = HistogramOpts::new("gateway_functions_seconds", "Function time taken").buckets(BUCKETS.into());
+        let seconds = HistogramOpts { common_opts: label(seconds.common_opts), ..seconds };
+        Invocations {
+            started: IntCounter::with_opts(started).expect(VALID),
+            ended: IntCounterVec::new(ended, &["code"]).expect(VALID),
+            seconds: HistogramVec::new(seconds, &["code"]).expect(VALID),
+        }
+    }
+
+    fn collectors(&self) -> [Box<dyn Collector>; 3] {
+        [Box::new(self.started.clone()), Box::new(self.ended.clone()), Box::new(self.seconds.clone())]
+    }
 }
 
 impl Metrics {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Counts>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Invocations>> {
         self.functions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn started(&self, function: &str) {
         let mut functions = self.lock();
-        match functions.get_mut(function) {
-            Some(counts) => counts.started += 1,
-            None => functions.entry(function.to_owned()).or_default().started = 1,
+        if let Some(invocations) = functions.get(function) {
+            return invocations.started.inc();
         }
+        let invocations = Invocations::of(function);
+        for collector in invocations.collectors() {
+            self.registry.register(collector).expect(VALID);
+        }
+        invocations.started.inc();
+        functions.insert(function.to_owned(), invocations);
     }
 
     pub(crate) fn ended(&self, function: &str, status: StatusCode, took: Duration) {
-        let mut functions = self.lock();
         // One that was removed in the meantime is not counted any more.
-        let Some(counts) = functions.get_mut(function) else { return };
-        *counts.codes.entry(status.as_u16()).or_default() += 1;
-        let seconds = took.as_secs_f64();
-        counts.seconds += seconds;
-        counts.count += 1;
-        for (bucket, bound) in counts.buckets.iter_mut().zip(BUCKETS) {
-            *bucket += u64::from(seconds <= bound);
+        if let Some(invocations) = self.lock().get(function) {
+            let code = code(status);
+            invocations.ended.with_label_values(&[&code]).inc();
+            invocations.seconds.with_label_values(&[&code]).observe(took.as_secs_f64());
         }
     }
 
     /// Forgets a function that was removed.
     pub(crate) fn forget(&self, function: &str) {
-        self.lock().remove(function);
+        // Locked until the end, since it may be deployed again at once.
+        let mut functions = self.lock();
+        for collector in functions.remove(function).iter().flat_map(Invocations::collectors) {
+            self.registry.unregister(collector).expect(VALID);
+        }
     }
 
     /// How often a function was invoked.
     pub(crate) fn invocations(&self, function: &str) -> u64 {
-        self.lock().get(function).map_or(0, |counts| counts.started)
+        self.lock().get(function).map_or(0, |invocations| invocations.started.get())
     }
 
-    pub(crate) fn text(&self, deployed: &[String], queue: &QueueStats) -> String {
-        let functions = self.lock();
-        let label = |function: &str| format!("function_name=\"{function}.openfaas-fn\"");
-        let mut text = String::new();
-        let kind = |text: &mut String, name: &str, kind: &str, help: &str| {
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    /// All of it, with how functions and queue stand now.
+    pub(crate) fn text(&self, deployed: &[Arc<Function>], queue: &QueueStats) -> String {
+        let mut families = self.registry.gather();
+        families.extend(standing(deployed, queue).expect(VALID).gather());
+        TextEncoder::new().encode_to_string(&families).expect(VALID)
+    }
+}
+
+/// Statuses that nobody has registered are counted by their class, so that a function cannot make as many series as it
+/// likes.
+fn code(status: StatusCode) -> String {
+    match status.canonical_reason() {
+        Some(_) => status.as_str().to_owned(),
+        None => format!("{}xx", status.as_u16() / 100),
+    }
+}
+
+fn labelled(function: &str) -> String {
+    format!("{function}.{NAMESPACE}")
+}
+
+/// What is known elsewhere, and copied when somebody asks.
+fn standing(deployed: &[Arc<Function>], queue: &QueueStats) -> prometheus::Result<Registry> {
+    let registry = Registry::new();
+    let by_function = |name, help| IntGaugeVec::new(Opts::new(name, help), &["function_name"]);
+    let replicas = by_function("gateway_service_count", "Current count of replicas for function")?;
+    let available = by_function("faasflow_function_available", "Whether it takes requests now.")?;
+    let restarts = Opts::new("faasflow_function_restarts_total", "Processes that ended by themselves.");
+    let restarts = IntCounterVec::new(restarts, &["function_name"])?;
+    for function in deployed {
+        let name = labelled(&function.spec.name);
+        replicas.with_label_values(&[&name]).set(1);
+        available.with_label_values(&[&name]).set(function.is_available().into());
+        restarts.with_label_values(&[&name]).inc_by(function.restarts.load(Ordering::Relaxed));
+    }
+    registry.register(Box::new(replicas))?;
+    registry.register(Box::new(available))?;
+    registry.register(Box::new(restarts))?;
+    for (name, help, value) in [
+        ("faasflow_queue_depth", "Calls and callbacks in the queue.", queue.depth as f64),
+        ("faasflow_queue_in_flight", "Deliveries under way.", queue.in_flight as f64),
+        ("faasflow_queue_oldest_age_seconds", "Age of the oldest call.", queue.oldest_seconds),
+        ("faasflow_queue_unreadable", "Records that cannot be read.", queue.unreadable as f64),
+        ("faasflow_dead_letters", "Dead letters kept.", queue.dead_letters as f64),
+    ] {
+        let gauge = Gauge::new(name, help)?;
+        gauge.set(value);
+        registry.register(Box::new(gauge))?;
+    }
+    let totals = &queue.totals;
+    for (name, help, value) in [
+        ("faasflow_queue_accepted_total", "Calls accepted.", totals.accepted),
+        ("faasflow_queue_duplicates_total", "Duplicate calls dropped.", totals.duplicates),
+        ("faasflow_queue_delivered_total", "Calls and callbacks delivered.", totals.delivered),
+        ("faasflow_queue_retried_total", "Attempts to be made again.", totals.retried),
+        ("faasflow_queue_dead_total", "Calls and callbacks given up.", totals.dead),
+    ] {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(value);
+        registry.register(Box::new(counter))?;
+    }
+    let build = Opts::new("faasflow_gateway_build_info", "The version of this gateway.");
+    let build = Gauge::with_opts(build.const_label("version", env!("CARGO_PKG_VERSION")))?;
+    build.set(1.0);
+    registry.register(Box::new(build))?;
+    Ok(registry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_that_answers_any_status_makes_few_series() {
+        let metrics = Metrics::default();
+        for function in ["f", "g"] {
+            metrics.started(function);
+            for status in 100..1000 {
+                metrics.ended(function, StatusCode::from_u16(status).unwrap(), Duration::from_millis(300));
+            }
+        }
+        let lines = |start: &str| {
+            let text = metrics.text(&[], &QueueStats::default());
+            text.lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect::<Vec<_>>()
         };
-        kind(&mut text, "gateway_function_invocation_started", "counter", "Invocations begun.");
-        for (function, counts) in functions.iter() {
-            let _ = writeln!(text, "gateway_function_invocation_started{{{}}} {}", label(function), counts.started);
-        }
-        kind(&mut text, "gateway_function_invocation_total", "counter", "Invocations ended, by status.");
-        for (function, counts) in functions.iter() {
-            for (code, count) in &counts.codes {
-                let name = "gateway_function_invocation_total";
-                let _ = writeln!(text, "{name}{{code=\"{code}\",{}}} {count}", label(function));
-            }
-        }
-        kind(&mut text, "gateway_functions_seconds", "histogram", "How long invocations took.");
-        for (function, counts) in functions.iter() {
-            let label = label(function);
-            for (bucket, bound) in counts.buckets.iter().zip(BUCKETS) {
-                let _ = writeln!(text, "gateway_functions_seconds_bucket{{{label},le=\"{bound}\"}} {bucket}");
-            }
-            let _ = writeln!(text, "gateway_functions_seconds_bucket{{{label},le=\"+Inf\"}} {}", counts.count);
-            let _ = writeln!(text, "gateway_functions_seconds_sum{{{label}}} {}", counts.seconds);
-            let _ = writeln!(text, "gateway_functions_seconds_count{{{label}}} {}", counts.count);
-        }
-        kind(&mut text, "gateway_service_count", "gauge", "Replicas of each function.");
-        for function in deployed {
-            let _ = writeln!(text, "gateway_service_count{{{}}} 1", label(function));
-        }
-        let totals = &queue.totals;
-        for (name, of, help, value) in [
-            ("faasflow_queue_depth", "gauge", "Calls in the queue.", queue.depth as f64),
-            ("faasflow_queue_in_flight", "gauge", "Deliveries under way.", queue.in_flight as f64),
-            ("faasflow_queue_oldest_age_seconds", "gauge", "Age of the oldest call.", queue.oldest_seconds),
-            ("faasflow_dead_letters", "gauge", "Dead letters kept.", queue.dead_letters as f64),
-            ("faasflow_queue_accepted_total", "counter", "Calls accepted.", totals.accepted as f64),
-            ("faasflow_queue_duplicates_total", "counter", "Duplicate calls dropped.", totals.duplicates as f64),
-            ("faasflow_queue_delivered_total", "counter", "Calls delivered.", totals.delivered as f64),
-            ("faasflow_queue_retried_total", "counter", "Attempts to be made again.", totals.retried as f64),
-            ("faasflow_queue_dead_total", "counter", "Calls given up.", totals.dead as f64),
+        let counted = lines("gateway_function_invocation_total{");
+        assert!((100..160).contains(&counted.len()), "{}", counted.len());
+        for line in [
+            "gateway_function_invocation_total{code=\"200\",function_name=\"f.openfaas-fn\"} 1",
+            "gateway_function_invocation_total{code=\"9xx\",function_name=\"g.openfaas-fn\"} 100",
         ] {
-            kind(&mut text, name, of, help);
-            let _ = writeln!(text, "{name} {value}");
+            assert!(counted.iter().any(|found| found == line), "{line}\n{counted:?}");
         }
-        text
+        assert_eq!(lines("# TYPE gateway_functions_seconds").len(), 1, "of all functions together");
+        let bucket = "gateway_functions_seconds_bucket{code=\"200\",function_name=\"f.openfaas-fn\",le=";
+        assert!(lines(bucket)[7].ends_with("le=\"0.25\"} 0") && lines(bucket)[8].ends_with("le=\"0.5\"} 1"));
+        metrics.forget("f");
+        metrics.ended("f", StatusCode::OK, Duration::ZERO);
+        assert_eq!((metrics.invocations("f"), metrics.invocations("g")), (0, 1));
+        let text = metrics.text(&[], &QueueStats::default());
+        assert!(!text.contains("f.openfaas-fn\"") && text.contains("g.openfaas-fn\""), "{text}");
+        metrics.started("f");
+        assert_eq!(metrics.invocations("f"), 1);
     }
 }

@@ -294,7 +294,11 @@ impl Deliver for App {
                         Ok(answer) => answer,
                         // It would be refused again.
                         Err(none @ NoAnswer::Request(..)) => none.response(name),
-                        Err(none) => return Err(Unreachable { reason: none.reason() }),
+                        Err(none) => {
+                            let status = none.response(name).status();
+                            self.metrics.ended(&function.spec.name, status, begun.elapsed());
+                            return Err(Unreachable { reason: none.reason() });
+                        }
                     };
                     let (parts, body) = answer.into_parts();
                     let body = match read_body(body, ANSWER, self.proxy.timeout).await {

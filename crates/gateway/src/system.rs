@@ -153,6 +153,6 @@ fn answer<T: Serialize>(outcome: Result<T, QueueError>) -> Response {
 }
 
 async fn metrics(State(app): State<App>) -> Response {
-    let text = app.metrics.text(&app.functions.names(), &app.queue.stats());
+    let text = app.metrics.text(&app.functions.all(), &app.queue.stats());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -314,25 +314,34 @@ async fn metrics_have_the_names_of_openfaas() {
     let recorder = Recorder::default();
     recorder.answers("/bad", &[500]);
     let function = recorder.listen().await;
-    let fixture = start(&url("f", function.address)).await;
+    let fixture = start(&(url("f", function.address) + &url("gone", nowhere()))).await;
     fixture.post("/function/f", "x").await;
     fixture.post("/function/f/bad", "x").await;
     fixture.post("/async-function/f", "x").await;
+    fixture.post("/async-function/gone", "x").await;
     recorder.until(3).await;
     let text = until("the count", async || {
         let text = fixture.get("/metrics").await.text().to_owned();
-        text.contains("faasflow_queue_delivered_total 1").then_some(text)
+        let done = ["faasflow_queue_delivered_total 1", "faasflow_queue_dead_total 1"];
+        done.iter().all(|line| text.contains(line)).then_some(text)
     })
     .await;
     for line in [
         "gateway_function_invocation_started{function_name=\"f.openfaas-fn\"} 3",
         "gateway_function_invocation_total{code=\"200\",function_name=\"f.openfaas-fn\"} 2",
         "gateway_function_invocation_total{code=\"500\",function_name=\"f.openfaas-fn\"} 1",
-        "gateway_functions_seconds_count{function_name=\"f.openfaas-fn\"} 3",
-        "gateway_functions_seconds_bucket{function_name=\"f.openfaas-fn\",le=\"+Inf\"} 3",
+        "gateway_functions_seconds_count{code=\"200\",function_name=\"f.openfaas-fn\"} 2",
+        "gateway_functions_seconds_bucket{code=\"500\",function_name=\"f.openfaas-fn\",le=\"+Inf\"} 1",
+        "faasflow_function_available{function_name=\"f.openfaas-fn\"} 1",
+        "faasflow_function_restarts_total{function_name=\"f.openfaas-fn\"} 0",
         "gateway_service_count{function_name=\"f.openfaas-fn\"} 1",
+        "# TYPE gateway_function_invocation_total counter",
+        "# TYPE faasflow_queue_oldest_age_seconds gauge",
+        &format!("faasflow_gateway_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
         "faasflow_queue_depth 0",
-        "faasflow_queue_accepted_total 1",
+        "faasflow_queue_accepted_total 2",
+        "gateway_function_invocation_started{function_name=\"gone.openfaas-fn\"} 3",
+        "gateway_function_invocation_total{code=\"500\",function_name=\"gone.openfaas-fn\"} 3",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }

@@ -202,6 +202,7 @@ async fn exited(running: &mut Option<Running>) -> std::io::Result<ExitStatus> {
 fn report(function: &Function, events: &Events, how: &str, before: Duration) -> Duration {
     let again_in = (before * 2).clamp(Duration::from_millis(200), Duration::from_secs(10));
     function.process.store(0, Ordering::Relaxed);
+    function.restarts.fetch_add(1, Ordering::Relaxed);
     let why = format!("{how}; it is started again");
     // Once or twice may be chance: another took the port that was found for it.
     let by_chance = again_in < Duration::from_millis(800);
