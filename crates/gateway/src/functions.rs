@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
@@ -75,6 +75,8 @@ pub(crate) struct Function {
     pub(crate) gone: CancellationToken,
     /// The process that serves; 0 where there is none.
     pub(crate) process: AtomicU32,
+    /// Where that is to serve metrics.
+    pub(crate) metrics_port: AtomicU16,
     /// How many of its processes ended by themselves.
     pub(crate) restarts: AtomicU64,
     /// The one that it is to replace, which goes on until this one takes requests. That one has none before it.
@@ -152,6 +154,7 @@ impl Function {
             logs,
             gone: around.stop.child_token(),
             process: AtomicU32::new(0),
+            metrics_port: AtomicU16::new(0),
             restarts: AtomicU64::new(0),
             before: Mutex::default(),
             place,
@@ -347,14 +350,13 @@ impl Functions {
 
 /// What is known here better than in a file that is written for a cluster: where this gateway is, and where it looks for
 /// the function.
-const OURS: [&str; 7] = ["gateway", "host", "port", "PORT", "flow_port", "flow_metrics_port", "metrics_host"];
+const OURS: [&str; 8] =
+    ["gateway", "host", "port", "PORT", "flow_port", "metrics_port", "flow_metrics_port", "metrics_host"];
 
 /// What a function's processes see: a few variables of ours, what OpenFaaS gives, then what was said for it.
 fn environment(spec: &FunctionSpec, around: &Surroundings) -> Vec<(String, String)> {
     let given = [
         ("host", "127.0.0.1"),
-        // Any that is free, unless one was chosen: there are several flows on this machine.
-        ("metrics_port", "0"),
         ("gateway", &around.gateway),
         ("OPENFAAS_NAME", &spec.name),
         ("OPENFAAS_NAMESPACE", NAMESPACE),

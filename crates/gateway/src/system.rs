@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use faasflow_core::duration;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderMap};
+use http::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -24,6 +24,7 @@ mod body;
 mod functions;
 pub(crate) mod guard;
 pub(crate) mod logs;
+mod metrics;
 mod secrets;
 
 pub(crate) fn routes(app: &App) -> Router<App> {
@@ -41,13 +42,14 @@ pub(crate) fn routes(app: &App) -> Router<App> {
             get(secrets::list).post(secrets::create).put(secrets::replace).delete(secrets::remove),
         )
         .route("/system/logs", get(logs::logs))
+        .route("/system/metrics", get(metrics::of_function))
         .route("/system/queue", get(queue))
         .route("/system/queue/calls", get(calls))
         .route("/system/queue/dead-letters", get(dead_letters).delete(discard))
         .route("/system/queue/dead-letters/{id}", get(dead_letter))
         .route("/system/queue/redrive", post(redrive))
         .route_layer(from_fn_with_state(app.clone(), guard::check))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics::of_gateway))
 }
 
 /// What this is, and what it takes. OpenFaaS's gateway tells of its provider under `provider`; a provider is asked by
@@ -150,9 +152,4 @@ fn answer<T: Serialize>(outcome: Result<T, QueueError>) -> Response {
         Ok(value) => Json(value).into_response(),
         Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
-}
-
-async fn metrics(State(app): State<App>) -> Response {
-    let text = app.metrics.text(&app.functions.all(), &app.queue.stats());
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }

@@ -202,6 +202,7 @@ async fn exited(running: &mut Option<Running>) -> std::io::Result<ExitStatus> {
 fn report(function: &Function, events: &Events, how: &str, before: Duration) -> Duration {
     let again_in = (before * 2).clamp(Duration::from_millis(200), Duration::from_secs(10));
     function.process.store(0, Ordering::Relaxed);
+    function.metrics_port.store(0, Ordering::Relaxed);
     function.restarts.fetch_add(1, Ordering::Relaxed);
     let why = format!("{how}; it is started again");
     // Once or twice may be chance: another took the port that was found for it.
@@ -222,7 +223,7 @@ fn how_it_ended(status: std::io::Result<ExitStatus>) -> String {
 
 async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Result<Running, String> {
     let _ = events.send(Event::Starting { function: function.spec.name.clone() });
-    let port = free_port().map_err(|error| format!("there is no free port: {error}"))?;
+    let (port, metrics_port) = free_ports(function).map_err(|error| format!("there is no free port: {error}"))?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut command = Command::new(&launch.program);
     command
@@ -231,6 +232,7 @@ async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Re
         .envs(function.environment.iter().map(|(name, value)| (name, value)))
         .env("port", port.to_string())
         .env("PORT", port.to_string())
+        .env("metrics_port", metrics_port.to_string())
         .current_dir(&function.spec.folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -249,6 +251,7 @@ async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Re
     loop {
         if listens(address).await {
             function.process.store(leader.unwrap_or(0), Ordering::Relaxed);
+            function.metrics_port.store(metrics_port, Ordering::Relaxed);
             return Ok(Running {
                 child,
                 leader,
@@ -326,8 +329,15 @@ fn is_to_itself(stream: &TcpStream) -> bool {
     matches!((stream.local_addr(), stream.peer_addr()), (Ok(from), Ok(to)) if from == to)
 }
 
-fn free_port() -> std::io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+/// Ports for a process: one for requests, one for metrics. The latter is the one that is said for the function, unless that
+/// is taken: by the process that it replaces, or by another function that was told the same.
+fn free_ports(function: &Function) -> std::io::Result<(u16, u16)> {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let said = function.spec.environment.get("metrics_port").and_then(|text| text.parse().ok());
+    // Held together, so that they are two.
+    let metrics = said.map_or_else(|| bind(0), |port| bind(port).or_else(|_| bind(0)))?;
+    let requests = bind(0)?;
+    Ok((requests.local_addr()?.port(), metrics.local_addr()?.port()))
 }
 
 #[cfg(test)]
@@ -336,7 +346,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_to_itself_is_nobody_who_listens() {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().unwrap()));
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr();
+        let address = free.unwrap();
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind(address).unwrap();
         assert!(is_to_itself(&socket.connect(address).await.unwrap()));

@@ -4,14 +4,19 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// Answers `$version`; `/pid` with its number, `/env` with its environment, `/args` with its arguments, `/slow` after
-/// a while, `/hold` when there is a file `go` in its folder, having made a file `held`; and dies of `/die`.
+/// a while, `/metrics` with its port, on `metrics_port` too where `serves_metrics` is set, `/hold` when there is a file `go` in its folder, having made a file `held`; and dies of `/die`.
 const SOURCE: &str = r#"
 use std::io::{Read, Write};
 fn main() {
     if std::env::var("version").as_deref() == Ok("broken") { std::process::exit(3); }
-    let port = std::env::var("port").unwrap();
+    if std::env::var("serves_metrics").is_ok() { std::thread::spawn(|| serve("metrics_port")); }
+    serve("port");
+}
+fn serve(port: &str) {
+    let port = std::env::var(port).unwrap();
     let listener = std::net::TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
     for stream in listener.incoming() {
+        let port = port.clone();
         std::thread::spawn(move || {
             let mut stream = stream.unwrap();
             let mut head = Vec::new();
@@ -31,6 +36,7 @@ fn main() {
             let body = match head.split(' ').nth(1) {
                 Some("/pid") => std::process::id().to_string(),
                 Some("/env") => std::env::vars().map(|(name, value)| format!("{name}={value}\n")).collect(),
+                Some("/metrics") => format!("port {port}"),
                 Some("/args") => std::env::args().skip(1).collect::<Vec<_>>().join(" "),
                 _ => std::env::var("version").unwrap_or_default(),
             };
