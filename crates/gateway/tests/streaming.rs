@@ -152,15 +152,19 @@ async fn a_client_that_goes_away_takes_its_request_along() {
 async fn an_answer_that_breaks_off_is_seen_to_break_off() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    // It breaks off once its head has arrived: before that, there would be no answer at all.
+    let (arrived, has_arrived) = tokio::sync::oneshot::channel::<()>();
     let function = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut head = [0; 1024];
         let _ = stream.read(&mut head).await.unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
+        has_arrived.await.unwrap();
     });
     let fixture = start(&url("f", address)).await;
     let answer = fixture.open(fixture.request(Method::GET, "/function/f", &[], Body::empty())).await;
     assert_eq!(answer.status(), StatusCode::OK);
+    arrived.send(()).unwrap();
     assert!(answer.into_body().collect().await.is_err(), "half an answer is no answer");
     function.await.unwrap();
     fixture.gateway.stop().await;
