@@ -1,7 +1,10 @@
 //! Suites that need real servers: each installs what is missing, starts everything on loopback ports that it picks,
 //! and stops it. `cargo xtask e2e NAME` runs them.
 
+mod client;
 mod openfaas;
+mod photos;
+mod recorder;
 mod server;
 mod state;
 mod suite;

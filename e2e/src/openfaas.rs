@@ -8,7 +8,6 @@ mod cli;
 mod faults;
 mod invocations;
 mod photos;
-mod recorder;
 mod stand;
 
 use stand::{Programs, Stand};

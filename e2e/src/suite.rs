@@ -9,6 +9,11 @@ use tokio_util::task::AbortOnDropHandle;
 /// How long one check may take.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// What a check expects of something, and what it says otherwise.
+pub(crate) fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
 /// The book of one suite. Cloning yields the same.
 #[derive(Clone)]
 pub(crate) struct Suite(Arc<Mutex<Book>>);

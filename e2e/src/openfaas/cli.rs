@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use super::invocations::{PATIENCE, expect};
+use super::invocations::PATIENCE;
 use super::stand::{Programs, Stand};
-use crate::suite::Suite;
+use crate::suite::{Suite, expect};
 use crate::tools;
 
 /// What the handler is edited to.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::invocations::{PATIENCE, expect};
-use super::stand::{ACK_WAIT, Answer, Stand, WRITE_TIMEOUT};
-use crate::suite::Suite;
+use super::invocations::PATIENCE;
+use super::stand::{ACK_WAIT, Stand, WRITE_TIMEOUT};
+use crate::client::Answer;
+use crate::suite::{Suite, expect};
 
 pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check("killed while it delivers a phase: delivered again, to the end", killed(stand.clone())).await;
@@ -30,7 +31,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
 /// The keys by which a function can tell that it is asked the same again.
 async fn keys(stand: &Stand, body: &str) -> Result<Vec<String>, String> {
     let seen = stand.recorder.until_sent("two", body, 2, PATIENCE + ACK_WAIT).await?;
-    let key = |seen: &super::recorder::Seen| seen.header("idempotency-key").unwrap_or_default().to_owned();
+    let key = |seen: &crate::recorder::Seen| seen.header("idempotency-key").unwrap_or_default().to_owned();
     Ok(seen.iter().map(key).collect())
 }
 
@@ -108,7 +109,7 @@ async fn gated(
     let gate = tempfile::tempdir_in(stand.folder.path()).map_err(|error| error.to_string())?;
     let (reached, open) = (gate.path().join("reached"), gate.path().join("open"));
     let url = format!("{}/function/gated?gate={}", stand.provider_url, gate.path().display());
-    let invoked = stand.send(http::Method::POST, &url, &[], body);
+    let invoked = stand.client.send(http::Method::POST, &url, &[], body);
     let steps = async {
         for _ in 0..1000 {
             if reached.exists() {

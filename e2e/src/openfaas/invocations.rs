@@ -9,9 +9,9 @@ use faasflow::Flow;
 use faasflow_testkit::{Fake, TestKit};
 use futures_util::stream;
 
-use super::recorder::Seen;
 use super::stand::Stand;
-use crate::suite::Suite;
+use crate::recorder::Seen;
+use crate::suite::{Suite, expect};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -32,10 +32,6 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check("the table: a call id that comes twice", duplicate(stand.clone())).await;
     suite.check("the table: a queued call that is answered with 503", unavailable(stand.clone())).await;
     suite.check("an unknown function is said to be unknown", unknown(stand.clone())).await;
-}
-
-pub(super) fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(otherwise()) }
 }
 
 async fn one_phase(stand: Arc<Stand>) -> Result<(), String> {

@@ -1,11 +1,11 @@
 //! The photo pipeline, synchronous and asynchronous.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use super::invocations::{PATIENCE, expect};
+use super::invocations::PATIENCE;
 use super::stand::Stand;
-use crate::suite::Suite;
+use crate::photos::{is_jpeg, photo};
+use crate::suite::{Suite, expect};
 
 /// Each photo, and how its request must end.
 const PHOTOS: [(&str, bool); 4] =
@@ -14,15 +14,6 @@ const PHOTOS: [(&str, bool); 4] =
 pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check("the photo pipeline, synchronously", synchronous(stand.clone())).await;
     suite.check("the photo pipeline, asynchronously", asynchronous(stand.clone())).await;
-}
-
-fn photo(name: &str) -> Result<Vec<u8>, String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/upload-pipeline/photos");
-    std::fs::read(folder.join(name)).map_err(|error| error.to_string())
-}
-
-fn is_jpeg(bytes: &[u8]) -> bool {
-    bytes.starts_with(&[0xff, 0xd8, 0xff])
 }
 
 async fn synchronous(stand: Arc<Stand>) -> Result<(), String> {

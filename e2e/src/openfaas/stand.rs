@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
-use faasflow_runtime::http::{HttpClient, read_body};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::Method;
 use tokio::sync::Mutex;
 
-use super::recorder::Recorder;
+use crate::client::{Answer, Client};
+use crate::photos;
+use crate::recorder::Recorder;
 use crate::server::{Recipe, Server, free_port};
 use crate::tools;
 
@@ -70,37 +70,11 @@ pub(super) struct Stand {
     /// Where the functions are: the provider, which is the gateway itself where nothing is in front.
     pub(super) provider_url: String,
     pub(super) recorder: Recorder,
-    pub(super) client: HttpClient,
+    pub(super) client: Client,
     pub(super) folder: tempfile::TempDir,
     openfaas: Option<Mutex<Real>>,
     provider: Mutex<Server>,
     _redis: Server,
-}
-
-/// What came back.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-}
-
-impl Answer {
-    pub(super) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body[..self.body.len().min(400)]).into_owned()
-    }
-
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-
-    pub(super) fn expect(self, status: u16) -> Result<Answer, String> {
-        if self.status.as_u16() == status {
-            Ok(self)
-        } else {
-            Err(format!("it was answered with {} instead of {status}: {}", self.status, self.text()))
-        }
-    }
 }
 
 impl Stand {
@@ -151,7 +125,7 @@ impl Stand {
             url,
             provider_url,
             recorder,
-            client: HttpClient::new(Duration::from_secs(5)),
+            client: Client::new(),
             folder,
             openfaas,
             provider: Mutex::new(provider),
@@ -163,54 +137,12 @@ impl Stand {
 
     /// Waits until all functions take requests, which the first time means that they are built.
     pub(super) async fn until_ready(&self) -> Result<(), String> {
-        let mut waiting = String::new();
-        for _ in 0..3000 {
-            let answer = self.get(&format!("{}/system/functions", self.url)).await;
-            match answer {
-                Ok(answer) if answer.status.is_success() => {
-                    let list: serde_json::Value = serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
-                    let list = list.as_array().cloned().unwrap_or_default();
-                    // OpenFaaS's gateway leaves a zero out.
-                    let missing =
-                        list.iter().filter(|function| function["availableReplicas"].as_u64().unwrap_or(0) == 0);
-                    let missing: Vec<&str> = missing.filter_map(|function| function["name"].as_str()).collect();
-                    if missing.is_empty() && !list.is_empty() {
-                        return Ok(());
-                    }
-                    waiting = missing.join(", ");
-                }
-                Ok(answer) => waiting = format!("{}: {}", answer.status, answer.text()),
-                Err(why) => waiting = why,
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Err(format!("not ready: {waiting}; the log of the provider ends: {}", self.provider.lock().await.tail()))
-    }
-
-    pub(super) async fn send(
-        &self,
-        method: Method,
-        url: &str,
-        headers: &[(&str, &str)],
-        body: impl Into<Body>,
-    ) -> Result<Answer, String> {
-        let mut request = Request::builder().method(method).uri(url);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(body.into()).map_err(|error| error.to_string())?;
-        let exchange = async {
-            let response = self.client.send(request).await.map_err(|error| faasflow_core::chain(&error))?;
-            let (parts, body) = response.into_parts();
-            let body = read_body(body, 1 << 30, Duration::from_secs(60)).await.map_err(|error| error.to_string())?;
-            Ok(Answer { status: parts.status, headers: parts.headers, body })
-        };
-        let late = |_| format!("{url} did not answer within 90 s");
-        tokio::time::timeout(Duration::from_secs(90), exchange).await.map_err(late)?
+        let Err(why) = self.client.until_ready(&self.url).await else { return Ok(()) };
+        Err(format!("{why}; the log of the provider ends: {}", self.provider.lock().await.tail()))
     }
 
     pub(super) async fn get(&self, url: &str) -> Result<Answer, String> {
-        self.send(Method::GET, url, &[], Body::empty()).await
+        self.client.get(url).await
     }
 
     /// Invokes a function, synchronously or through the queue; `target` is its name, and what follows.
@@ -221,7 +153,7 @@ impl Stand {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Result<Answer, String> {
-        self.send(Method::POST, &format!("{}/{route}/{target}", self.url), headers, body).await
+        self.client.send(Method::POST, &format!("{}/{route}/{target}", self.url), headers, body).await
     }
 
     /// The last lines that a function has logged.
@@ -393,20 +325,9 @@ fn stack_text(recorder: &Recorder, redis_port: u16) -> Result<String, String> {
              redis_url: redis://127.0.0.1:{redis_port}\n"
         ));
     }
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/upload-pipeline");
-    let example = example.canonicalize().map_err(|error| error.to_string())?;
-    let example = example.display();
-    for name in ["facedetect", "colorization", "image-resizer", "file-storage"] {
-        text.push_str(&format!("  {name}:\n    lang: rust-http\n    handler: {example}/functions/{name}\n"));
-        if name == "file-storage" {
-            text.push_str("    environment: { storage_dir: ./storage }\n");
-        }
-    }
-    for name in ["upload-pipeline", "upload-pipeline-async"] {
-        text.push_str(&format!(
-            "  {name}:\n    lang: faasflow\n    handler: {example}/flows/{name}\n    environment_file: [{example}/flow.yml]\n    \
-             secrets: [faasflow-hmac-secret]\n"
-        ));
+    text.push_str(&photos::functions()?);
+    for name in photos::FLOWS {
+        text.push_str(&photos::flow(name, &[])?);
     }
     Ok(text)
 }

@@ -9,7 +9,7 @@ use faasflow_core::envelope::{Carried, Envelope, Reference};
 use faasflow_testkit::{End, Fake, Running, TestKit};
 
 use super::backend::Backend;
-use crate::suite::Suite;
+use crate::suite::{Suite, expect};
 
 /// Three phases; the first keeps a number and the payload, the last compares.
 pub(super) fn flow(backend: &Backend) -> Flow {
@@ -74,10 +74,6 @@ async fn left(backend: &Backend, request: &str, references: &[Reference]) -> Res
         }
     }
     Ok(left)
-}
-
-fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(otherwise()) }
 }
 
 /// The reference in the one envelope that waits in the queue.

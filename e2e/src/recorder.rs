@@ -15,24 +15,24 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// A request as a function saw it.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
-    pub(super) function: String,
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) query: String,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+pub(crate) struct Seen {
+    pub(crate) function: String,
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Seen {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 }
 
 /// Serves every function by its name as the first part of the path, and answers what it was sent.
 #[derive(Clone)]
-pub(super) struct Recorder {
+pub(crate) struct Recorder {
     url: String,
     shared: Arc<Shared>,
     _serving: Arc<AbortOnDropHandle<()>>,
@@ -49,7 +49,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Recorder {
-    pub(super) async fn start() -> Result<Recorder, String> {
+    pub(crate) async fn start() -> Result<Recorder, String> {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let shared = Arc::new(Shared {
@@ -66,18 +66,18 @@ impl Recorder {
     }
 
     /// Where the function of this name is.
-    pub(super) fn url(&self, function: &str) -> String {
+    pub(crate) fn url(&self, function: &str) -> String {
         format!("{}/{function}", self.url)
     }
 
     /// What a function was asked, in order.
-    pub(super) fn seen(&self, function: &str) -> Vec<Seen> {
+    pub(crate) fn seen(&self, function: &str) -> Vec<Seen> {
         self.shared.seen.borrow().iter().filter(|seen| seen.function == function).cloned().collect()
     }
 
     /// Waits until a function was asked this often with this body. Others may come late, of a check that is over: the
     /// queue delivers at least once.
-    pub(super) async fn until_sent(
+    pub(crate) async fn until_sent(
         &self,
         function: &str,
         body: &str,
@@ -95,7 +95,7 @@ impl Recorder {
     }
 
     /// Waits until a function was asked this often.
-    pub(super) async fn until(&self, function: &str, times: usize, patience: Duration) -> Result<Vec<Seen>, String> {
+    pub(crate) async fn until(&self, function: &str, times: usize, patience: Duration) -> Result<Vec<Seen>, String> {
         let mut watching = self.shared.seen.subscribe();
         let enough = |all: &Vec<Seen>| all.iter().filter(|seen| seen.function == function).count() >= times;
         let waited = tokio::time::timeout(patience, watching.wait_for(enough)).await.map(drop);
@@ -105,23 +105,23 @@ impl Recorder {
     }
 
     /// Forgets what was asked so far.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.shared.seen.send_modify(Vec::clear);
     }
 
     /// Lets the requests of a function wait until [`release`](Recorder::release).
-    pub(super) fn hold(&self, function: &str) {
+    pub(crate) fn hold(&self, function: &str) {
         locked(&self.shared.held).insert(function.to_owned(), watch::Sender::new(true));
     }
 
-    pub(super) fn release(&self, function: &str) {
+    pub(crate) fn release(&self, function: &str) {
         if let Some(held) = locked(&self.shared.held).remove(function) {
             held.send_replace(false);
         }
     }
 
     /// What a function answers from now on.
-    pub(super) fn answer(&self, function: &str, status: StatusCode) {
+    pub(crate) fn answer(&self, function: &str, status: StatusCode) {
         locked(&self.shared.statuses).insert(function.to_owned(), status);
     }
 }
