@@ -9,6 +9,7 @@ mod server;
 mod state;
 mod suite;
 mod tools;
+mod tracing;
 
 use std::process::ExitCode;
 
@@ -21,8 +22,9 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["openfaas"] => run("openfaas", openfaas::run),
         ["state"] => run("state", state::run),
+        ["tracing"] => run("tracing", tracing::run),
         _ => {
-            eprintln!("name a suite: openfaas, state");
+            eprintln!("name a suite: openfaas, state, tracing");
             ExitCode::from(2)
         }
     }

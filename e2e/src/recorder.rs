@@ -42,6 +42,7 @@ struct Shared {
     seen: watch::Sender<Vec<Seen>>,
     held: Mutex<HashMap<String, watch::Sender<bool>>>,
     statuses: Mutex<HashMap<String, StatusCode>>,
+    once: Mutex<HashMap<String, StatusCode>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -56,6 +57,7 @@ impl Recorder {
             seen: watch::Sender::new(Vec::new()),
             held: Mutex::new(HashMap::new()),
             statuses: Mutex::new(HashMap::new()),
+            once: Mutex::new(HashMap::new()),
         });
         let router = Router::new().fallback(answer).with_state(shared.clone());
         let serving = tokio::spawn(async move {
@@ -124,6 +126,11 @@ impl Recorder {
     pub(crate) fn answer(&self, function: &str, status: StatusCode) {
         locked(&self.shared.statuses).insert(function.to_owned(), status);
     }
+
+    /// What a function answers the next time, and not again.
+    pub(crate) fn answer_once(&self, function: &str, status: StatusCode) {
+        locked(&self.shared.once).insert(function.to_owned(), status);
+    }
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, request: axum::extract::Request) -> Response<axum::body::Body> {
@@ -139,6 +146,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: axum::extract::Reque
         headers: parts.headers,
         body: body.clone(),
     };
+    let once = locked(&shared.once).remove(function);
     let content_type = seen.headers.get(http::header::CONTENT_TYPE).cloned();
     shared.seen.send_modify(|all| all.push(seen));
     let held = locked(&shared.held).get(function).map(watch::Sender::subscribe);
@@ -146,7 +154,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: axum::extract::Reque
         let _ = held.wait_for(|held| !held).await;
     }
     let mut response = Response::new(axum::body::Body::from(body));
-    *response.status_mut() = locked(&shared.statuses).get(function).copied().unwrap_or(StatusCode::OK);
+    let status = once.or_else(|| locked(&shared.statuses).get(function).copied());
+    *response.status_mut() = status.unwrap_or(StatusCode::OK);
     if let Some(value) = content_type {
         response.headers_mut().insert(http::header::CONTENT_TYPE, value);
     }

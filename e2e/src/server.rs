@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -49,16 +49,23 @@ impl Server {
 
     /// Asks it to stop, and makes it after half a minute.
     pub(crate) async fn stop(mut self) -> Result<(), String> {
-        let Some(mut child) = self.child.take() else { return Ok(()) };
+        // What does not stop by itself is killed when it is dropped.
+        let _ = self.terminate(Duration::from_secs(30)).await;
+        self.kill().await
+    }
+
+    /// Asks it to stop, and says how it ended; within this time, or that is its failure.
+    pub(crate) async fn terminate(&mut self, patience: Duration) -> Result<ExitStatus, String> {
+        let child = self.child.as_mut().ok_or("it does not run")?;
         if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
             // SAFETY: kill(2) touches no memory; the process was started here and is not waited for yet.
             #[allow(unsafe_code, reason = "the standard library sends no signals")]
             let _ = unsafe { libc::kill(id, libc::SIGTERM) };
         }
-        match tokio::time::timeout(Duration::from_secs(30), child.wait()).await {
-            Ok(status) => status.map(drop).map_err(|error| error.to_string()),
-            Err(_) => child.kill().await.map_err(|error| error.to_string()),
-        }
+        let waited = tokio::time::timeout(patience, child.wait()).await;
+        let status = waited.map_err(|_| format!("it did not stop within {patience:?}: {}", self.tail()))?;
+        self.child = None;
+        status.map_err(|error| error.to_string())
     }
 
     /// Starts it again, on the same port and data.
@@ -100,9 +107,14 @@ impl Server {
         self.child.as_ref().and_then(Child::id)
     }
 
+    /// All of its log.
+    pub(crate) fn log(&self) -> String {
+        said(&self.recipe.log, 0)
+    }
+
     /// The last lines of its log.
     pub(crate) fn tail(&self) -> String {
-        let text = std::fs::read_to_string(&self.recipe.log).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     }

@@ -19,14 +19,20 @@ pub(crate) async fn go(package: &str, version: &str) -> Result<PathBuf, String> 
     .await
 }
 
-/// Builds a Go program of a module whose versions the module proxy does not list, and that `go install` refuses for that.
-/// Its exact version is required by a module of our own, and Go compares what it gets with its checksum database, as
-/// always.
+/// Builds the Go program that a module is, where `go install` refuses it because the module proxy does not list its
+/// versions. See [`go_package`].
 pub(crate) async fn go_module(module: &str, version: &str) -> Result<PathBuf, String> {
-    built(module, version, |building| {
+    go_package(module, module, version).await
+}
+
+/// Builds a Go program out of a module that `go install` refuses: its versions are not listed, or its `go.mod` replaces
+/// others. Its exact version is required by a module of our own, and Go compares what it gets with its checksum
+/// database, as always.
+pub(crate) async fn go_package(module: &str, package: &str, version: &str) -> Result<PathBuf, String> {
+    built(package, version, |building| {
         std::fs::write(building.join("go.mod"), format!("module tool\n\ngo 1.21\n\nrequire {module} {version}\n"))?;
         let mut go = Command::new("go");
-        go.args(["build", "-mod=mod", "-trimpath", "-o", name_of(module), module]).current_dir(building);
+        go.args(["build", "-mod=mod", "-trimpath", "-o", name_of(package), package]).current_dir(building);
         Ok(go)
     })
     .await

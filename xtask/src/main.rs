@@ -11,7 +11,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   check                        keep the invariants of ARCHITECTURE.md
-  e2e SUITE                    run a suite on real servers: openfaas, state
+  e2e SUITE                    run a suite on real servers: openfaas, state, tracing
   bench [--quick] [--only NAME] [--json FILE]
                                print the benchmark tables
   fuzz [--seconds N]           fuzz what reads bytes from outside; N for each target, 30 unless said
@@ -19,7 +19,7 @@ cargo xtask COMMAND
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
 
 /// The suites that need real servers.
-const SUITES: [&str; 2] = ["openfaas", "state"];
+const SUITES: [&str; 3] = ["openfaas", "state", "tracing"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

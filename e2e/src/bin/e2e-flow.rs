@@ -1,15 +1,20 @@
-//! The flow functions of the suite `openfaas`; the variable `E2E_FLOW` says which.
+//! The flow functions of the suites `openfaas` and `tracing`; the variable `E2E_FLOW` says which.
 
 use std::path::Path;
 use std::time::Duration;
 
 use faasflow::bytes::Bytes;
-use faasflow::{Call, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, Json, Redis, Result};
+use faasflow::{
+    Call, Callback, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, Json, Redis, Result, Retry,
+};
 
 fn main() -> faasflow::Result<()> {
+    faasflow::serve(define(&own("E2E_FLOW"))?)
+}
+
+fn own(variable: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "a program chooses its flow here, which is no setting of Faasflow's")]
-    let name = std::env::var("E2E_FLOW").unwrap_or_default();
-    faasflow::serve(define(&name)?)
+    std::env::var(variable).unwrap_or_default()
 }
 
 fn define(name: &str) -> Result<Flow> {
@@ -24,6 +29,7 @@ fn define(name: &str) -> Result<Flow> {
             .apply("two")
             .on_failure(async |_: Context, failure: Failure| failure.reply(Json(failure.reason())))
             .build(),
+        "guarded" => guarded(builder, &own("E2E_SECRET"), &own("E2E_CALLBACK")).build(),
         _ => return Err(Error::msg(format!("E2E_FLOW is `{name}`, which is none of the flows here"))),
     };
     Ok(flow?)
@@ -35,6 +41,14 @@ fn relay(builder: FlowBuilder) -> FlowBuilder {
         .apply(Call::new("one").header("x-step", "first").query("note", "a b&c"))
         .apply("two")
         .apply(Call::new("three").query_with("name", |context: &Context| context.query("name")))
+}
+
+/// One phase that sends a secret wherever one can be sent, calls what may have to be called again, and tells others.
+fn guarded(builder: FlowBuilder, secret: &str, callback: &str) -> FlowBuilder {
+    builder
+        .apply(Call::new("one").sync().header("x-token", secret).query("token", secret))
+        .apply(Call::new("two").sync().retry(Retry::attempts(3)))
+        .callback(Callback::new(callback).query("token", secret).header("x-token", secret))
 }
 
 /// Says in the folder that the query names that it is here, and goes on when it is told to.

@@ -1,0 +1,33 @@
+//! Traces of flows, read back from a real Jaeger.
+
+use crate::suite::Suite;
+
+mod calls;
+mod contexts;
+mod jaeger;
+mod outage;
+mod photos;
+mod stand;
+mod stop;
+mod trace;
+mod tree;
+
+use stand::Stand;
+
+pub(crate) async fn run(suite: Suite) -> Result<(), String> {
+    let jaeger = jaeger::install().await?;
+    let folder = tempfile::Builder::new().prefix("faasflow-e2e-").tempdir().map_err(|error| error.to_string())?;
+    let stand = Stand::start(&jaeger, folder.path()).await?;
+    suite.heading("the photo pipelines");
+    photos::run(&suite, &stand).await;
+    suite.heading("calls");
+    calls::run(&suite, &stand).await;
+    suite.heading("trace contexts and sampling");
+    contexts::run(&suite, &stand).await;
+    suite.heading("a trace server that is away");
+    outage::run(&suite, &stand).await;
+    suite.heading("stopping");
+    stop::run(&suite, &stand).await;
+    suite.not_done("OTLP with TLS (grpcs://, https://)", "Jaeger is reached over loopback here, in plain text");
+    Ok(())
+}
