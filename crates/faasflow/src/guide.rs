@@ -102,3 +102,11 @@ pub mod openfaas {}
 #[doc = ""]
 #[doc = include_str!("../../../docs/guide/metrics.md")]
 pub mod metrics {}
+
+#[doc = "[metrics.md]: crate::guide::metrics"]
+#[doc = "[../reference/log.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/log.md"]
+#[doc = "[../benchmarks.md]: https://github.com/faasflow/faasflow/blob/main/docs/benchmarks.md"]
+#[doc = "[../../examples/upload-pipeline/README.md]: https://github.com/faasflow/faasflow/blob/main/examples/upload-pipeline/README.md"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/tracing.md")]
+pub mod tracing {}
