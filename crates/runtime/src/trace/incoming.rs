@@ -34,7 +34,8 @@ pub(crate) fn incoming(headers: &HeaderMap) -> TraceContext {
             };
             ids(text(&B3_TRACE)?, text(&B3_SPAN)?, is_sampled(sampled)?)
         })
-        .or_else(|| text(&UBER).and_then(uber));
+        .or_else(|| text(&UBER).and_then(uber))
+        .or_else(|| [B3, B3_SAMPLED].iter().any(|name| matches!(text(name), Some("0" | "false"))).then(unsampled));
     TraceContext { parent: found.as_ref().map(traceparent), state: None }
 }
 
@@ -71,6 +72,12 @@ fn uber(text: &str) -> Option<SpanContext> {
     }
     // Leading zeros may be left out.
     ids(&format!("{trace:0>32}"), &format!("{span:0>16}"), u8::from_str_radix(flags, 16).ok()? & 1 == 1)
+}
+
+/// B3 can ask for no trace without naming one. That is passed on as one that is not sampled, and nobody sees.
+fn unsampled() -> SpanContext {
+    let (trace, span) = (rand::random::<u128>().max(1), rand::random::<u64>().max(1));
+    SpanContext::new(TraceId::from(trace), SpanId::from(span), TraceFlags::default(), true, TraceState::NONE)
 }
 
 /// What B3 says of sampling: a decision that is left to us is one for it.
@@ -158,6 +165,14 @@ mod tests {
     }
 
     #[test]
+    fn b3_can_ask_for_no_trace_without_naming_one() {
+        for (name, value) in [("b3", "0"), ("x-b3-sampled", "0"), ("x-b3-sampled", "false")] {
+            assert!(read(&[(name, value)]).unwrap().ends_with("-00"), "{name}: {value}");
+        }
+        assert_eq!(read(&[("x-b3-sampled", "1")]), None);
+    }
+
+    #[test]
     fn short_ids_are_padded() {
         let padded = Some(format!("00-{:0>32}-{:0>16}-01", "8448eb211c80319c", "1a"));
         assert_eq!(read(&[("uber-trace-id", "8448eb211c80319c:1a:0:3")]), padded);
@@ -187,7 +202,7 @@ mod tests {
         ] {
             assert_eq!(read(&[("traceparent", text), ("tracestate", "a=b")]), None, "{text}");
         }
-        for text in ["0", "1-2", "x-y-1"] {
+        for text in ["1", "1-2", "x-y-1"] {
             assert_eq!(read(&[("b3", text)]), None, "{text}");
         }
         for text in ["1:2:3", ":::", "0:0:0:1", "1:2:3:zz", "00112233445566778899aabbccddeeff0:1:0:1"] {
