@@ -85,6 +85,22 @@ impl Proxy {
         Ok(Response::from_parts(parts, Held::body(Body::new(body), token)))
     }
 
+    /// Asks a function's process for something of its own, such as its metrics, and reads the answer whole.
+    ///
+    /// # Errors
+    ///
+    /// If there is no answer within `patience`, or it is larger; the text says why.
+    pub(crate) async fn ask(&self, url: &str, largest: u64, patience: Duration) -> Result<Response, String> {
+        let request = Request::get(url).body(Body::empty()).map_err(|error| error.to_string())?;
+        let exchange = async {
+            let (parts, body) = self.client.send(request).await.map_err(|error| chain(&error))?.into_parts();
+            let body = read_body(body, largest, patience).await.map_err(|error| chain(&error))?;
+            Ok(Response::from_parts(parts, Body::from(body)))
+        };
+        let late = |_| format!("it took longer than {patience:?}");
+        tokio::time::timeout(patience, exchange).await.map_err(late)?
+    }
+
     async fn run(
         &self,
         function: &Arc<Function>,

@@ -3,13 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
-use faasflow_core::chain;
-use faasflow_runtime::http::read_body;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use http::{Request, StatusCode};
 use serde::Deserialize;
 
 use super::{Namespace, functions};
@@ -52,22 +49,15 @@ pub(super) async fn of_function(
         return plain(StatusCode::NOT_FOUND, why);
     }
     let url = format!("http://127.0.0.1:{port}/metrics");
-    let request = Request::get(&url).body(Body::empty()).expect("an address is a URL");
-    let exchange = async {
-        let answer = app.proxy.client.send(request).await.map_err(|error| chain(&error))?;
-        let (parts, body) = answer.into_parts();
-        let body = read_body(body, LARGEST, PATIENCE).await.map_err(|error| chain(&error))?;
-        Ok::<_, String>((parts.status, parts.headers, body))
-    };
-    let late = || Err(format!("it took longer than {PATIENCE:?}"));
-    let told = tokio::time::timeout(PATIENCE, exchange).await.unwrap_or_else(|_| late());
+    let told = app.proxy.ask(&url, LARGEST, PATIENCE).await;
     // Until then its process is not replaced.
     drop(taken);
     match told {
-        Ok((status, headers, body)) => {
-            let mut response = (status, body).into_response();
-            if let Some(kind) = headers.get(CONTENT_TYPE) {
-                response.headers_mut().insert(CONTENT_TYPE, kind.clone());
+        Ok(answer) => {
+            let kind = answer.headers().get(CONTENT_TYPE).cloned();
+            let mut response = (answer.status(), answer.into_body()).into_response();
+            if let Some(kind) = kind {
+                response.headers_mut().insert(CONTENT_TYPE, kind);
             }
             response
         }
