@@ -110,3 +110,9 @@ pub mod metrics {}
 #[doc = ""]
 #[doc = include_str!("../../../docs/guide/tracing.md")]
 pub mod tracing {}
+
+#[doc = "[tracing.md]: crate::guide::tracing"]
+#[doc = "[../reference/log.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/log.md"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/logs.md")]
+pub mod logs {}

@@ -45,7 +45,8 @@ impl<'a> Console<'a> {
                     break;
                 }
                 // Only what asks may be asked again.
-                let asking = ["faasflow up", "faasflow queue list", "faasflow queue dead-letters", "cat "];
+                let asking =
+                    ["faasflow up", "faasflow logs", "faasflow queue list", "faasflow queue dead-letters", "cat "];
                 let asks = asking.iter().any(|start| command.starts_with(start)) || command.contains("/system/");
                 if !asks || Instant::now() > deadline {
                     let place = &block.place;
