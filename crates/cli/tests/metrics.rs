@@ -53,13 +53,14 @@ async fn of_a_flow() -> String {
     get(&format!("http://{address}/metrics")).await
 }
 
-/// What the local gateway shows.
+/// What the local gateway shows once a function was called.
 async fn of_the_gateway() -> String {
     let folder = stack("f:\n  fprocess: cat");
     let mut options = GatewayOptions::new(Stack::read(folder.path()).unwrap());
     options.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     options.grace = Duration::from_secs(1);
     let gateway = options.start(tokio::sync::mpsc::unbounded_channel().0).await.unwrap();
+    get(&format!("{}/function/f", gateway.url())).await;
     let text = get(&format!("{}/metrics", gateway.url())).await;
     gateway.stop().await;
     text
