@@ -5,10 +5,19 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod bare;
+mod echo;
+mod load;
+mod local_gateway;
+mod process;
 mod queue_store;
+mod role;
+mod rounds;
 mod stats;
+mod sync_chain;
 mod table;
 
+use crate::role::Role;
 use crate::table::Report;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -21,7 +30,7 @@ struct Arguments {
     #[arg(long)]
     quick: bool,
     /// One table only.
-    #[arg(long, value_name = "NAME", value_parser = ["queue-store"])]
+    #[arg(long, value_name = "NAME", value_parser = TABLES.map(|(name, _)| name))]
     only: Option<String>,
     /// Where to put every figure as JSON.
     #[arg(long, value_name = "FILE")]
@@ -34,12 +43,25 @@ struct Scale {
     quick: bool,
 }
 
+impl Scale {
+    /// How the run is called below its tables.
+    fn name(self) -> &'static str {
+        if self.quick { "--quick" } else { "full" }
+    }
+}
+
 type Measure = fn(Scale) -> Result<Report, Failure>;
 
-const TABLES: [(&str, Measure); 1] = [("queue-store", queue_store::measure)];
+/// In the order in which they are printed.
+const TABLES: [(&str, Measure); 2] = [("sync-chain", sync_chain::measure), ("queue-store", queue_store::measure)];
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let done = match Role::of_process() {
+        Ok(Some(role)) => role.play(),
+        Ok(None) => run(&Arguments::parse()),
+        Err(error) => Err(error),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("faasflow-benches: {error}");
@@ -64,4 +86,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         std::fs::write(file, json).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
     }
     Ok(())
+}
+
+/// Runs what sends the load, on as many threads as there are processors.
+fn block_on<T>(running: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(running)
 }

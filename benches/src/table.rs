@@ -46,6 +46,15 @@ impl fmt::Display for Table {
     }
 }
 
+/// A number of bytes, as tables show it.
+pub(crate) fn bytes(count: usize) -> String {
+    match count {
+        0..1000 => format!("{count} B"),
+        1000..1_000_000 => format!("{} kB", count / 1000),
+        _ => format!("{} MB", count / 1_000_000),
+    }
+}
+
 /// What a measurement yields.
 #[derive(Debug)]
 pub(crate) struct Report {

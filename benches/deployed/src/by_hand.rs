@@ -1,0 +1,126 @@
+//! The chain by hand: axum, and the HTTP client that flows have too.
+//!
+//! What a careful user sees to: a limit on every body, a time limit on every exchange, the status of every answer, the
+//! content type, and an id that goes along to the functions and back to the caller. No retries, no log, no
+//! failure handler: that a flow has these is what the comparison is about.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::serve::ListenerExt as _;
+use bytes::Bytes;
+use faasflow_runtime::http::{HttpClient, read_body};
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, StatusCode, Uri};
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+/// The largest body that is read.
+pub const MAX_BODY: u64 = 64 << 20;
+/// How long a request may take to arrive.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a call may take.
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// The header with the id of a request.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The content type of what states none.
+pub const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+#[derive(Clone)]
+struct Chain {
+    client: HttpClient,
+    /// The URL of each call, in order.
+    calls: Vec<Uri>,
+}
+
+/// Why a chain broke off.
+enum Broken {
+    Unreachable,
+    TooSlow,
+    Answered(StatusCode),
+    Body,
+}
+
+impl Broken {
+    fn response(&self) -> Response {
+        match self {
+            Broken::Unreachable => (StatusCode::BAD_GATEWAY, "the function cannot be reached").into_response(),
+            Broken::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "the function takes too long").into_response(),
+            Broken::Answered(status) => {
+                (StatusCode::BAD_GATEWAY, format!("the function answered {status}")).into_response()
+            }
+            Broken::Body => {
+                (StatusCode::BAD_GATEWAY, "the function's answer broke off or is too large").into_response()
+            }
+        }
+    }
+}
+
+/// Serves a chain of calls of these URLs.
+///
+/// # Errors
+///
+/// If the address cannot be listened on.
+pub async fn serve(address: SocketAddr, calls: Vec<Uri>) -> std::io::Result<()> {
+    let chain = Chain { client: HttpClient::new(Duration::from_secs(5)), calls };
+    let app = Router::new().route("/_/health", get(|| async { "OK\n" })).fallback(run).with_state(chain);
+    let listener = TcpListener::bind(address).await?.tap_io(|stream| {
+        // A small answer must not wait for the acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
+    });
+    axum::serve(listener, app).await
+}
+
+async fn run(State(chain): State<Chain>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let id = parts.headers.get(REQUEST_ID).cloned().unwrap_or_else(new_id);
+    let Ok(mut payload) = read_body(body, MAX_BODY, READ_TIMEOUT).await else {
+        return (StatusCode::BAD_REQUEST, "the body broke off or is too large").into_response();
+    };
+    let mut content_type = parts.headers.get(CONTENT_TYPE).cloned().unwrap_or(OCTETS);
+    for url in &chain.calls {
+        let calling = call(&chain.client, url, &id, content_type, payload);
+        (content_type, payload) = match tokio::time::timeout(CALL_TIMEOUT, calling).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(broken)) => return broken.response(),
+            Err(_) => return Broken::TooSlow.response(),
+        };
+    }
+    let mut response = Response::new(Body::from(payload));
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+async fn call(
+    client: &HttpClient,
+    url: &Uri,
+    id: &HeaderValue,
+    content_type: HeaderValue,
+    payload: Bytes,
+) -> Result<(HeaderValue, Bytes), Broken> {
+    let mut request = Request::new(Body::from(payload));
+    *request.method_mut() = http::Method::POST;
+    *request.uri_mut() = url.clone();
+    request.headers_mut().insert(CONTENT_TYPE, content_type);
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let response = client.send(request).await.map_err(|_| Broken::Unreachable)?;
+    let (mut parts, body) = response.into_parts();
+    // Read also where it is of no use, so that the connection can be used again.
+    let body = read_body(body, MAX_BODY, CALL_TIMEOUT).await.map_err(|_| Broken::Body)?;
+    if !parts.status.is_success() {
+        return Err(Broken::Answered(parts.status));
+    }
+    Ok((parts.headers.remove(CONTENT_TYPE).unwrap_or(OCTETS), body))
+}
+
+/// A new request id.
+#[must_use]
+pub fn new_id() -> HeaderValue {
+    HeaderValue::from_str(&Uuid::now_v7().to_string()).expect("a UUID can be a header")
+}

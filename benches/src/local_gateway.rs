@@ -1,0 +1,26 @@
+//! The local gateway as a process, with functions that are there already.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use faasflow_gateway::{GatewayOptions, Stack};
+use tokio::sync::mpsc::unbounded_channel;
+
+use crate::Failure;
+
+/// Serves functions at these ports under these names, until the process ends.
+pub(crate) async fn serve(listen: SocketAddr, folder: &Path, functions: &[(String, u16)]) -> Result<(), Failure> {
+    let mut stack = "functions:\n".to_owned();
+    for (name, port) in functions {
+        stack.push_str(&format!("  {name}:\n    annotations: {{ faasflow.url: 'http://127.0.0.1:{port}' }}\n"));
+    }
+    std::fs::write(folder.join("stack.yml"), stack)?;
+    let mut options = GatewayOptions::new(Stack::read(folder)?);
+    options.listen = listen;
+    options.watch = false;
+    // Nobody hears what it says, and it does not mind.
+    let (events, _) = unbounded_channel();
+    let gateway = options.start(events).await?;
+    gateway.ready().await?;
+    std::future::pending().await
+}

@@ -1,0 +1,136 @@
+//! This program, or another one, as a child: started, measured, killed.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Failure;
+use crate::role::{Role, VARIABLE};
+
+/// How long a process may take until it listens.
+const START: Duration = Duration::from_secs(20);
+/// The unit in which Linux tells processor time to programs, whatever it counts in.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// A process that listens on a port of the loopback; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    port: u16,
+}
+
+impl Process {
+    /// Starts this program in a role.
+    pub(crate) fn start(role: &Role, port: u16, settings: &[(&str, String)]) -> Result<Process, Failure> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.env(VARIABLE, serde_json::to_string(role)?).envs(settings.iter().map(|(name, value)| (name, value)));
+        Process::run(command, port)
+    }
+
+    /// Starts a program that will listen on this port.
+    pub(crate) fn run(mut command: Command, port: u16) -> Result<Process, Failure> {
+        let shown = format!("{command:?}");
+        // What a flow logs is made and written, as always; where it goes costs nothing.
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut process = Process { child: command.spawn()?, port };
+        let begun = Instant::now();
+        while !process.listens() {
+            if let Some(status) = process.child.try_wait()? {
+                return Err(format!("{shown} ended with {status}: run it by hand to see why").into());
+            }
+            if begun.elapsed() > START {
+                return Err(format!("{shown} does not listen on port {port} after {START:?}").into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(process)
+    }
+
+    /// A connection to a port of one's own can be to itself, if nobody listens.
+    fn listens(&self) -> bool {
+        let Ok(stream) = TcpStream::connect(self.address()) else { return false };
+        !matches!((stream.local_addr(), stream.peer_addr()), (Ok(from), Ok(to)) if from == to)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The memory it holds, in bytes.
+    pub(crate) fn resident(&self) -> Result<f64, Failure> {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory it has held since its start, or since [`forget_peak`](Process::forget_peak), in bytes.
+    pub(crate) fn peak(&self) -> Result<f64, Failure> {
+        self.status("VmHWM:")
+    }
+
+    pub(crate) fn forget_peak(&self) -> Result<(), Failure> {
+        Ok(std::fs::write(self.place().join("clear_refs"), "5")?)
+    }
+
+    /// The processor time it has used, in seconds.
+    pub(crate) fn processor_time(&self) -> Result<f64, Failure> {
+        let text = std::fs::read_to_string(self.place().join("stat"))?;
+        // The name, in parentheses, may hold anything; after it come numbers. User and system time are fields 14 and 15.
+        let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok());
+        let used = ticks(11).zip(ticks(12)).ok_or("the processor time of a process cannot be read")?;
+        Ok((used.0 + used.1) / TICKS_PER_SECOND)
+    }
+
+    fn status(&self, key: &str) -> Result<f64, Failure> {
+        let text = std::fs::read_to_string(self.place().join("status"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
+        Ok(kibibytes.ok_or_else(|| format!("{key} of a process cannot be read"))? * 1024.0)
+    }
+
+    fn place(&self) -> std::path::PathBuf {
+        Path::new("/proc").join(self.child.id().to_string())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A port that is free now.
+pub(crate) fn free_port() -> Result<u16, Failure> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// The function that all call.
+pub(crate) fn echo() -> Result<Process, Failure> {
+    let port = free_port()?;
+    Process::start(&Role::Echo { port }, port, &[])
+}
+
+/// A flow of so many synchronous calls of a function, which it reaches as if through a gateway. Settings are the defaults
+/// but for these; signing has nothing to do in a flow of one phase.
+pub(crate) fn sync_flow(calls: usize, function: &Process, settings: &[(&str, &str)]) -> Result<Process, Failure> {
+    let port = free_port()?;
+    let mut all = vec![
+        ("workflow_name", "bench".to_owned()),
+        ("host", Ipv4Addr::LOCALHOST.to_string()),
+        ("port", port.to_string()),
+        ("gateway", function.address().to_string()),
+    ];
+    all.extend(settings.iter().map(|&(name, value)| (name, value.to_owned())));
+    Process::start(&Role::Flow { calls, sync: true }, port, &all)
+}
+
+/// The same chain by hand.
+pub(crate) fn by_hand(calls: usize, function: &Process, bare: bool) -> Result<Process, Failure> {
+    let port = free_port()?;
+    Process::start(&Role::ByHand { port, calls, function_port: function.port(), bare }, port, &[])
+}

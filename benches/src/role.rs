@@ -1,0 +1,75 @@
+//! What this program is when it starts itself: a flow, a floor, a function. Each runs in a process of its own, so that
+//! memory and processor time are its own too.
+
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use faasflow_benches_deployed::{CALLED, by_hand};
+use http::Uri;
+use serde::{Deserialize, Serialize};
+
+use crate::{Failure, bare, echo, local_gateway};
+
+/// The variable that holds the role, as JSON. An argument it cannot be: a flow takes those for its own.
+pub(crate) const VARIABLE: &str = "FAASFLOW_BENCHES_ROLE";
+
+/// What to be. Ports are on the loopback.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Role {
+    /// A flow of so many calls, with the settings of the environment.
+    Flow { calls: usize, sync: bool },
+    /// The chain by hand, with axum and our client, or on bare hyper.
+    ByHand { port: u16, calls: usize, function_port: u16, bare: bool },
+    /// The function that all call.
+    Echo { port: u16 },
+    /// The local gateway, with functions that are there already: their names and ports.
+    Gateway { port: u16, folder: PathBuf, functions: Vec<(String, u16)> },
+}
+
+impl Role {
+    /// The role that this process was started for, if it was.
+    pub(crate) fn of_process() -> Result<Option<Role>, Failure> {
+        #[expect(clippy::disallowed_methods, reason = "this is how the program tells itself what to be")]
+        let Some(text) = std::env::var_os(VARIABLE) else { return Ok(None) };
+        Ok(Some(serde_json::from_slice(text.as_encoded_bytes())?))
+    }
+
+    /// Does so until the process is killed, or its parent is gone.
+    pub(crate) fn play(self) -> Result<(), Failure> {
+        // Ten thousand requests in flight are twice as many sockets.
+        rlimit::increase_nofile_limit(65_536)?;
+        // The pipe closes with the parent, however that ended.
+        std::thread::spawn(|| {
+            let _ = std::io::stdin().read_to_end(&mut Vec::new());
+            std::process::exit(0);
+        });
+        let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        match self {
+            // The whole of a deployed program, with a runtime of its own.
+            Role::Flow { calls, sync } => {
+                let flow = faasflow_benches_deployed::flow(calls, sync)?;
+                faasflow::serve(flow).map_err(|error| format!("{error:?}"))?;
+            }
+            Role::ByHand { port, calls, function_port, bare: false } => {
+                let calls = vec![function_url(function_port)?; calls];
+                runtime()?.block_on(by_hand::serve(local(port), calls))?;
+            }
+            Role::ByHand { port, calls, function_port, bare: true } => {
+                let calls = vec![function_url(function_port)?; calls];
+                runtime()?.block_on(bare::serve(local(port), local(function_port), calls))?;
+            }
+            Role::Echo { port } => runtime()?.block_on(echo::serve(local(port)))?,
+            Role::Gateway { port, folder, functions } => {
+                runtime()?.block_on(local_gateway::serve(local(port), &folder, &functions))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The URL of the function as a gateway would have it.
+fn function_url(port: u16) -> Result<Uri, http::uri::InvalidUri> {
+    format!("http://127.0.0.1:{port}/function/{CALLED}").parse()
+}
