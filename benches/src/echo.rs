@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -23,9 +23,17 @@ pub(crate) const RELEASE: &str = "/release";
 /// Answers with the number of requests that are held.
 pub(crate) const HELD: &str = "/held";
 
+/// Takes what it is sent, and answers with nothing, as a queue does.
+pub(crate) const TAKE: &str = "/take";
+/// Takes traces, as a server for OTLP over HTTP does.
+const TRACES: &str = "/v1/traces";
+/// Answers with the number of bytes of traces that came.
+pub(crate) const TRACED: &str = "/traced";
+
 struct State {
     closed: watch::Sender<bool>,
     held: AtomicUsize,
+    traced: AtomicUsize,
 }
 
 /// Serves until the process ends.
@@ -35,7 +43,8 @@ pub(crate) async fn serve(address: SocketAddr) -> std::io::Result<()> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     let listener: TcpListener = socket.listen(4096)?;
-    let state = Arc::new(State { closed: watch::Sender::new(false), held: AtomicUsize::new(0) });
+    let state =
+        Arc::new(State { closed: watch::Sender::new(false), held: AtomicUsize::new(0), traced: AtomicUsize::new(0) });
     loop {
         let (stream, _) = listener.accept().await?;
         let _ = stream.set_nodelay(true);
@@ -59,6 +68,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
             return Ok(Response::default());
         }
         HELD => return Ok(Response::new(Full::from(state.held.load(Ordering::SeqCst).to_string()))),
+        TRACED => return Ok(Response::new(Full::from(state.traced.load(Ordering::SeqCst).to_string()))),
         _ => {}
     }
     let Ok(body) = body.collect().await else {
@@ -70,6 +80,16 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         state.held.fetch_add(1, Ordering::SeqCst);
         let _ = state.closed.subscribe().wait_for(|closed| !closed).await;
         state.held.fetch_sub(1, Ordering::SeqCst);
+    }
+    match parts.uri.path() {
+        TAKE => return Ok(Response::default()),
+        TRACES => {
+            state.traced.fetch_add(body.to_bytes().len(), Ordering::SeqCst);
+            let mut taken = Response::default();
+            taken.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+            return Ok(taken);
+        }
+        _ => {}
     }
     let mut response = Response::new(Full::new(body.to_bytes()));
     if let Some(content_type) = parts.headers.remove(CONTENT_TYPE) {

@@ -9,10 +9,12 @@ mod bare;
 mod echo;
 mod load;
 mod local_gateway;
+mod payload;
 mod process;
 mod queue_store;
 mod role;
 mod rounds;
+mod start;
 mod stats;
 mod sync_chain;
 mod table;
@@ -53,7 +55,12 @@ impl Scale {
 type Measure = fn(Scale) -> Result<Report, Failure>;
 
 /// In the order in which they are printed.
-const TABLES: [(&str, Measure); 2] = [("sync-chain", sync_chain::measure), ("queue-store", queue_store::measure)];
+const TABLES: [(&str, Measure); 4] = [
+    ("sync-chain", sync_chain::measure),
+    ("start", start::measure),
+    ("payload", payload::measure),
+    ("queue-store", queue_store::measure),
+];
 
 fn main() -> ExitCode {
     let done = match Role::of_process() {

@@ -28,12 +28,10 @@ impl Process {
         Process::run(command, port)
     }
 
-    /// Starts a program that will listen on this port.
-    pub(crate) fn run(mut command: Command, port: u16) -> Result<Process, Failure> {
+    /// Starts a program, and waits until it listens on this port.
+    pub(crate) fn run(command: Command, port: u16) -> Result<Process, Failure> {
         let shown = format!("{command:?}");
-        // What a flow logs is made and written, as always; where it goes costs nothing.
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut process = Process { child: command.spawn()?, port };
+        let mut process = Process::spawn(command, port)?;
         let begun = Instant::now();
         while !process.listens() {
             if let Some(status) = process.child.try_wait()? {
@@ -45,6 +43,13 @@ impl Process {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(process)
+    }
+
+    /// Starts a program that will listen on this port.
+    pub(crate) fn spawn(mut command: Command, port: u16) -> Result<Process, Failure> {
+        // What a flow logs is made and written, as always; where it goes costs nothing.
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Process { child: command.spawn()?, port })
     }
 
     /// A connection to a port of one's own can be to itself, if nobody listens.

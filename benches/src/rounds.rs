@@ -52,6 +52,16 @@ impl<'a> Arm<'a> {
         Arm { name, target, process, rates, medians, latencies_us, processor_seconds: 0.0 }
     }
 
+    /// Requests a second, round by round.
+    pub(crate) fn rates(&self) -> &[f64] {
+        &self.rates
+    }
+
+    /// Medians in microseconds, round by round.
+    pub(crate) fn medians(&self) -> &[f64] {
+        &self.medians
+    }
+
     async fn round(&mut self, clients: usize, slice: Duration) -> Result<(), Failure> {
         let before = self.process.processor_time()?;
         let Sample { mut latencies_us, seconds } = closed_loop(&self.target, clients, slice).await?;
@@ -109,7 +119,7 @@ pub(crate) async fn interleave(
         samples: arm.latencies_us.len(),
         p50_us: median(&mut arm.latencies_us),
         p99_us: percentile(&mut arm.latencies_us, 0.99),
-        per_second: median(&mut arm.rates),
+        per_second: median(&mut arm.rates.clone()),
     });
     Ok(figures.collect())
 }

@@ -12,8 +12,8 @@ cargo xtask COMMAND
 
   check                        keep the invariants of ARCHITECTURE.md
   e2e SUITE                    run a suite on real servers: openfaas, state, tracing
-  bench [--quick] [--only NAME] [--json FILE]
-                               print the benchmark tables
+  bench [--quick] [--only NAME] [--json FILE] [--soak]
+                               print the benchmark tables; with --soak, what memory does under a long load
   fuzz [--seconds N]           fuzz what reads bytes from outside; N for each target, 30 unless said
 
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
@@ -74,9 +74,21 @@ fn e2e(suite: &str) -> Result<(), String> {
     command::run(Command::new(program).current_dir(&root).arg(suite))
 }
 
-/// The contenders of the benchmarks are a workspace of their own, which nobody else has to compile.
+/// The contenders of the benchmarks are a workspace of their own, which nobody else has to compile. What is started and
+/// weighed as a deployed program is built like one: static, where there is a toolchain for that.
 fn bench(arguments: &[&str]) -> Result<(), String> {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(root()).args(["run", "--release", "--quiet", "--manifest-path", "benches/Cargo.toml", "--"]);
-    command::run(cargo.args(arguments))
+    let cargo = |words: &[&str]| {
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(root()).args(&words[..1]).args(["--quiet", "--manifest-path", "benches/Cargo.toml"]);
+        cargo.args(&words[1..]);
+        cargo
+    };
+    let deployed = ["build", "--profile", "dist", "--package", "faasflow-benches-deployed"];
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let fixed = [&deployed[..], &["--target", &target]].concat();
+    if command::run(&mut cargo(&fixed)).is_err() {
+        println!("The programs are not built as static ones: `rustup target add {target}`, and musl-gcc, would do.");
+        command::run(&mut cargo(&deployed))?;
+    }
+    command::run(cargo(&["run", "--release", "--"]).args(arguments))
 }

@@ -1,0 +1,104 @@
+//! Payloads from small to large through five calls: what they cost in time and in memory.
+
+use crate::load::{Connection, Target};
+use crate::process::{Process, by_hand, echo, sync_flow};
+use crate::rounds::{Arm, Rounds, interleave, noise};
+use crate::stats::median;
+use crate::table::{Report, Row, Table, bytes};
+use crate::{Failure, Scale, block_on};
+
+const CALLS: usize = 5;
+const FLOOR: usize = 1;
+/// Below this, what a process holds anyway says more than the payload.
+const WEIGHED: usize = 1_000_000;
+/// From here on there are fewer rounds.
+const LARGE: usize = 10_000_000;
+
+pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
+    block_on(run(scale))
+}
+
+async fn run(scale: Scale) -> Result<Report, Failure> {
+    let sizes: &[usize] = match scale.quick {
+        true => &[1000, 1_000_000, 64_000_000],
+        false => &[1000, 10_000, 100_000, 1_000_000, 10_000_000, 64_000_000],
+    };
+    let rounds = Rounds::of(scale, (5, 200), (9, 1000));
+    let weighings = if scale.quick { 3 } else { 7 };
+    let echo = echo()?;
+    let heads = ["payload", "arm", "p50", "MB/s", "p50 of floor", "cpu of floor", "peak RSS", "over payload", "spread"];
+    let mut table = Table::new(&heads);
+    let (mut rows, mut spreads) = (Vec::new(), Vec::new());
+    let (mut worst_time, mut worst_peak) = (0.0_f64, (0.0_f64, 0.0));
+    for &size in sizes {
+        let (flow, by_hand) = (sync_flow(CALLS, &echo, &[])?, by_hand(CALLS, &echo, false)?);
+        let mut arms = [("flow", &flow), ("by hand: axum", &by_hand)]
+            .map(|(name, process)| Arm::new(name, process, Target::new(process.address(), "/", size)));
+        // Seconds each: a few must do.
+        let rounds = if size >= LARGE { Rounds { count: rounds.count.div_ceil(2), ..rounds } } else { rounds };
+        let figures = interleave(&mut arms, FLOOR, 1, rounds).await?;
+        let mut peaks = [f64::NAN; 2];
+        if size >= WEIGHED {
+            peaks = [
+                weigh(size, weighings, || sync_flow(CALLS, &echo, &[])).await?,
+                weigh(size, weighings, || crate::process::by_hand(CALLS, &echo, false)).await?,
+            ];
+        }
+        for ((arm, figures), peak) in arms.iter().zip(&figures).zip(peaks) {
+            let weighed = |text: String| if peak.is_nan() { "-".to_owned() } else { text };
+            table.lines.push(vec![
+                bytes(size),
+                arm.name.to_owned(),
+                format!("{:.0} us", figures.p50_us),
+                format!("{:.1}", size as f64 / figures.p50_us),
+                format!("{:.3} x", figures.p50_ratio),
+                format!("{:.3} x", figures.processor_ratio),
+                weighed(format!("{:.1} MB", peak / 1e6)),
+                weighed(format!("{:.2} x", peak / size as f64)),
+                format!("{:.0} %", figures.spread * 100.0),
+            ]);
+            spreads.push(figures.spread);
+        }
+        let name = format!("payload-{}", bytes(size).replace(' ', "").to_lowercase());
+        rows.extend(figures[0].rows(&name, &figures[FLOOR]));
+        worst_time = worst_time.max(figures[0].p50_ratio);
+        if size >= WEIGHED {
+            let ratio = (peaks[0] / size as f64, peaks[1] / size as f64);
+            rows.push(ratio_row(&format!("{name}-rss-ratio"), ratio, weighings));
+            // The largest: with it, what the process holds besides is least.
+            worst_peak = ratio;
+        }
+    }
+    rows.push(ratio_row("payload-time-ratio", (worst_time, 1.0), rounds.count));
+    rows.push(ratio_row("payload-rss-ratio", worst_peak, weighings));
+    let notes = vec![
+        format!("{}: {CALLS} calls, one client, {rounds}; of the large ones half as many.", scale.name()),
+        "Peak RSS: the most that the process held in one request, over what it held before, in a process that had answered".to_owned(),
+        format!("one small request; the median of {weighings}."),
+        format!(
+            "At worst {worst_time:.3} x the time (at most 1.25); at the largest, {:.2} x the payload in memory (at most 2).",
+            worst_peak.0
+        ),
+        noise(&spreads),
+    ];
+    Ok(Report { title: "payload: payloads through five calls".to_owned(), tables: vec![table], notes, rows })
+}
+
+fn ratio_row(name: &str, (value, floor): (f64, f64), samples: usize) -> Row {
+    Row { name: name.to_owned(), value, unit: "x", floor: Some(floor), samples }
+}
+
+/// What a request of this size takes of memory at most, in bytes.
+async fn weigh(size: usize, times: usize, start: impl Fn() -> Result<Process, Failure>) -> Result<f64, Failure> {
+    let mut peaks = Vec::new();
+    for _ in 0..times {
+        let process = start()?;
+        let mut connection = Connection::open(process.address()).await?;
+        connection.echoed(&Target::new(process.address(), "/", 1000)).await?;
+        process.forget_peak()?;
+        let before = process.resident()?;
+        connection.echoed(&Target::new(process.address(), "/", size)).await?;
+        peaks.push(process.peak()? - before);
+    }
+    Ok(median(&mut peaks))
+}

@@ -1,0 +1,152 @@
+//! From the start of the process to the first answer, what it holds when idle, and the size of the program.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use faasflow_benches_deployed::CALLED;
+
+use crate::process::{Process, echo, free_port};
+use crate::stats::{median, percentile};
+use crate::table::{Report, Row, Table};
+use crate::{Failure, Scale};
+
+/// How long a process may take until it answers.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// The programs as they would be deployed, which `cargo xtask bench` has built.
+struct Programs {
+    folder: PathBuf,
+    /// Whether they need nothing of the system that they run on.
+    fixed: bool,
+}
+
+impl Programs {
+    fn find() -> Result<Programs, Failure> {
+        let own = std::env::current_exe()?;
+        let target = own.ancestors().nth(2).ok_or("the program has no folder")?;
+        let fixed = target.join(format!("{}-unknown-linux-musl/dist", std::env::consts::ARCH));
+        for (folder, fixed) in [(fixed, true), (target.join("dist"), false)] {
+            if folder.join("flow").is_file() && folder.join("by-hand").is_file() {
+                return Ok(Programs { folder, fixed });
+            }
+        }
+        Err("the programs to start are not built: run `cargo xtask bench`, which builds them".into())
+    }
+
+    fn kind(&self) -> &'static str {
+        if self.fixed {
+            "stripped static binary"
+        } else {
+            "stripped binary, which is not static: there is no musl here"
+        }
+    }
+}
+
+#[derive(Default)]
+struct Arm {
+    start_ms: Vec<f64>,
+    idle_mb: Vec<f64>,
+}
+
+pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
+    let count = if scale.quick { 25 } else { 200 };
+    let programs = Programs::find()?;
+    let echo = echo()?;
+    let (mut flow, mut by_hand) = (Arm::default(), Arm::default());
+    for round in 0..=count {
+        for turn in [round, round + 1] {
+            let port = free_port()?;
+            let (arm, command) = match turn % 2 {
+                0 => (&mut flow, flow_command(&programs.folder, port, &echo)),
+                _ => (&mut by_hand, by_hand_command(&programs.folder, port, &echo)),
+            };
+            let (start, idle) = once(command, port)?;
+            // The first reads the program from the disk.
+            if round > 0 {
+                arm.start_ms.push(start.as_secs_f64() * 1e3);
+                arm.idle_mb.push(idle / 1e6);
+            }
+        }
+    }
+    let size =
+        |name: &str| -> Result<f64, Failure> { Ok(std::fs::metadata(programs.folder.join(name))?.len() as f64 / 1e6) };
+    let sizes = (size("flow")?, size("by-hand")?);
+    let mut table = Table::new(&["program", "to the first 200, p50", "p99", "idle RSS", "size"]);
+    for (name, arm, size) in [("flow", &mut flow, sizes.0), ("by hand: axum", &mut by_hand, sizes.1)] {
+        table.lines.push(vec![
+            name.to_owned(),
+            format!("{:.1} ms", median(&mut arm.start_ms)),
+            format!("{:.1} ms", percentile(&mut arm.start_ms, 0.99)),
+            format!("{:.1} MB", median(&mut arm.idle_mb)),
+            format!("{size:.1} MB"),
+        ]);
+    }
+    let row =
+        |name: &str, value, unit, floor| Row { name: name.to_owned(), value, unit, floor: Some(floor), samples: count };
+    let rows = vec![
+        row("cold-start-ms", median(&mut flow.start_ms), "ms", median(&mut by_hand.start_ms)),
+        row("idle-rss-mb", median(&mut flow.idle_mb), "MB", median(&mut by_hand.idle_mb)),
+        Row { samples: 1, ..row("program-mb", sizes.0, "MB", sizes.1) },
+    ];
+    let notes = vec![
+        format!("{}: {count} starts of each, one after the other, in turn.", scale.name()),
+        format!(
+            "To the first 200: to the answer of a request that goes through a call. The program: {}.",
+            programs.kind()
+        ),
+        "At most: 10 ms, 10 MB, 8 MB. The flow has the state managers of S3 and Redis in it, as by default.".to_owned(),
+    ];
+    Ok(Report { title: "start: start and size".to_owned(), tables: vec![table], notes, rows })
+}
+
+fn flow_command(folder: &Path, port: u16, function: &Process) -> Command {
+    let mut command = Command::new(folder.join("flow"));
+    command
+        .env("workflow_name", "bench")
+        .env("host", Ipv4Addr::LOCALHOST.to_string())
+        .env("port", port.to_string())
+        .env("gateway", function.address().to_string());
+    command
+}
+
+fn by_hand_command(folder: &Path, port: u16, function: &Process) -> Command {
+    let mut command = Command::new(folder.join("by-hand"));
+    command.args([port.to_string(), format!("http://{}/function/{CALLED}", function.address())]);
+    command
+}
+
+/// How long it took until it answered, and what it then held.
+fn once(command: Command, port: u16) -> Result<(Duration, f64), Failure> {
+    let begun = Instant::now();
+    let process = Process::spawn(command, port)?;
+    let address = process.address();
+    while !answers(address) {
+        if begun.elapsed() > LIMIT {
+            return Err(format!("the program does not answer after {LIMIT:?}").into());
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    let start = begun.elapsed();
+    // Until it has nothing more to do.
+    std::thread::sleep(Duration::from_millis(20));
+    Ok((start, process.resident()?))
+}
+
+fn answers(address: SocketAddr) -> bool {
+    let ask = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(address)?;
+        // With nobody there, the port may connect to itself.
+        if stream.local_addr()? == stream.peer_addr()? {
+            return Ok(false);
+        }
+        stream.set_read_timeout(Some(LIMIT))?;
+        stream.write_all(b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hi"))
+    };
+    ask().unwrap_or(false)
+}
