@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod async_flow;
 mod bare;
 mod echo;
 mod load;
@@ -55,8 +56,9 @@ impl Scale {
 type Measure = fn(Scale) -> Result<Report, Failure>;
 
 /// In the order in which they are printed.
-const TABLES: [(&str, Measure); 4] = [
+const TABLES: [(&str, Measure); 5] = [
     ("sync-chain", sync_chain::measure),
+    ("async-flow", async_flow::measure),
     ("start", start::measure),
     ("payload", payload::measure),
     ("queue-store", queue_store::measure),

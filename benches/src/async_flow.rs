@@ -1,0 +1,179 @@
+//! A flow of several phases, from the call to the final callback, through the durable queue of the local gateway.
+
+use std::time::Duration;
+
+use crate::async_flow::pieces::{Piece, Pieces};
+use crate::rounds::{Rounds, noise};
+use crate::stats::{median, percentile, spread};
+use crate::table::{Report, Row, Table, bytes};
+use crate::{Failure, Scale, block_on};
+
+mod pieces;
+mod stand;
+
+pub(crate) use crate::async_flow::stand::Stand;
+
+/// The phases of which a hop's time is the difference.
+const FEW: usize = 2;
+const MANY: usize = 10;
+
+pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
+    block_on(run(scale))
+}
+
+async fn run(scale: Scale) -> Result<Report, Failure> {
+    let hops = Rounds::of(scale, (9, 250), (15, 700));
+    let loads = Rounds::of(scale, (5, 300), (9, 700));
+    let phases: &[usize] = if scale.quick { &[FEW, MANY] } else { &[FEW, 5, MANY] };
+    let bodies: &[usize] = &[32, 100_000];
+    let stand = Stand::start(phases).await?;
+    let mut report = Report {
+        title: "async-flow: from the call to the final callback".to_owned(),
+        tables: Vec::new(),
+        notes: vec![
+            format!("{}: a hop: {hops}; with more clients: {loads}.", scale.name()),
+            "A hop: from one phase to the same point of the next, its call of a function included; the difference of".to_owned(),
+            format!("{MANY} and {FEW} phases, by the number of phases between. The floor is what a hop cannot do without, each measured"),
+            "alone: a durable enqueue of the envelope, the exchange that brings it to the queue, the exchange that brings it to".to_owned(),
+            "the flow, and the call of a function through the gateway.".to_owned(),
+        ],
+        rows: Vec::new(),
+    };
+    let mut spreads = Vec::new();
+    let worst = measure_hops(&stand, bodies, hops, &mut report, &mut spreads).await?;
+    report.notes.push(format!("At worst {worst:.2} x the floor (at most 1.3)."));
+    measure_loads(&stand, phases, bodies, scale, loads, &mut report, &mut spreads).await?;
+    report.notes.extend([
+        "Flushes: 4 KiB written and flushed, one after the other. Enqueues: the queue alone, from as many producers as there".to_owned(),
+        "are clients, each call on disk before the next; a hop needs one, and one more acknowledgement.".to_owned(),
+        noise(&spreads),
+    ]);
+    stand.stop().await;
+    Ok(report)
+}
+
+async fn measure_hops(
+    stand: &Stand,
+    bodies: &[usize],
+    rounds: Rounds,
+    report: &mut Report,
+    spreads: &mut Vec<f64>,
+) -> Result<f64, Failure> {
+    let mut table =
+        Table::new(&["body", "hop p50", "of floor", "floor", "enqueue", "2 x exchange", "call", "flush", "spread"]);
+    let mut worst = 0.0_f64;
+    for &body in bodies {
+        let pieces = Pieces::new(stand, body).await?;
+        let mut all: [Vec<f64>; 4] = Default::default();
+        let (mut hops, mut ratios, mut floors) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..=rounds.count {
+            let few = median(&mut stand.load(FEW, body, 1, rounds.slice).await?.latencies_us);
+            let mut alone = [f64::NAN; 4];
+            for (at, piece) in Piece::ALL.into_iter().enumerate() {
+                alone[at] = median(&mut pieces.alone(piece, rounds.slice / 2).await?);
+            }
+            let many = median(&mut stand.load(MANY, body, 1, rounds.slice).await?.latencies_us);
+            // The first is not counted: files grow, caches fill.
+            if round == 0 {
+                continue;
+            }
+            let hop = (many - few) / (MANY - FEW) as f64;
+            let [enqueue, exchange, call, _] = alone;
+            let floor = enqueue + 2.0 * exchange + call;
+            hops.push(hop);
+            floors.push(floor);
+            ratios.push(hop / floor);
+            all.iter_mut().zip(alone).for_each(|(all, alone)| all.push(alone));
+        }
+        let apart = spread(&hops);
+        let [enqueue, exchange, call, flush] = all.map(|mut all| median(&mut all));
+        let (hop, floor, ratio) = (median(&mut hops), median(&mut floors), median(&mut ratios));
+        let us = |value: f64| format!("{value:.0} us");
+        table.lines.push(vec![
+            bytes(body),
+            us(hop),
+            format!("{ratio:.2} x"),
+            us(floor),
+            us(enqueue),
+            us(2.0 * exchange),
+            us(call),
+            us(flush),
+            format!("{:.0} %", apart * 100.0),
+        ]);
+        spreads.push(apart);
+        worst = worst.max(ratio);
+        let name = format!("async-hop-{body}b");
+        let mut row = |what: &str, value, unit, floor| {
+            report.rows.push(Row { name: format!("{name}-{what}"), value, unit, floor, samples: rounds.count });
+        };
+        row("p50", hop, "us", Some(floor));
+        row("ratio", ratio, "x", Some(1.0));
+        row("enqueue", enqueue, "us", Some(flush));
+        row("exchange", exchange, "us", None);
+        row("call", call, "us", None);
+        row("flush", flush, "us", None);
+    }
+    let samples = rounds.count;
+    report.rows.push(Row { name: "async-hop-ratio".to_owned(), value: worst, unit: "x", floor: Some(1.0), samples });
+    report.tables.push(table);
+    Ok(worst)
+}
+
+async fn measure_loads(
+    stand: &Stand,
+    phases: &[usize],
+    bodies: &[usize],
+    scale: Scale,
+    rounds: Rounds,
+    report: &mut Report,
+    spreads: &mut Vec<f64>,
+) -> Result<(), Failure> {
+    let heads = ["body", "phases", "clients", "p50", "p99", "flows/s", "hops/s", "enqueues/s", "flushes/s", "spread"];
+    let mut table = Table::new(&heads);
+    let phases = if scale.quick { &phases[phases.len() - 1..] } else { phases };
+    for &body in bodies {
+        let pieces = Pieces::new(stand, body).await?;
+        for &phases in phases {
+            for clients in [1, 8, 32] {
+                let (mut rates, mut latencies_us) = (Vec::new(), Vec::new());
+                let (mut enqueues, mut flushes) = (Vec::new(), Vec::new());
+                for _ in 0..rounds.count {
+                    let sample = stand.load(phases, body, clients, rounds.slice).await?;
+                    rates.push(sample.latencies_us.len() as f64 / sample.seconds);
+                    latencies_us.extend(sample.latencies_us);
+                    enqueues.push(pieces.enqueues(clients, rounds.slice / 3).await?);
+                    let flush = median(&mut pieces.alone(Piece::Flush, Duration::from_millis(20)).await?);
+                    flushes.push(1e6 / flush);
+                }
+                let apart = spread(&rates);
+                let samples = latencies_us.len();
+                let rate = median(&mut rates);
+                let hops = rate * (phases - 1) as f64;
+                let (enqueues, flushes) = (median(&mut enqueues), median(&mut flushes));
+                let p50 = median(&mut latencies_us);
+                table.lines.push(vec![
+                    bytes(body),
+                    phases.to_string(),
+                    clients.to_string(),
+                    format!("{p50:.0} us"),
+                    format!("{:.0} us", percentile(&mut latencies_us, 0.99)),
+                    format!("{rate:.0}"),
+                    format!("{hops:.0}"),
+                    format!("{enqueues:.0}"),
+                    format!("{flushes:.0}"),
+                    format!("{:.0} %", apart * 100.0),
+                ]);
+                spreads.push(apart);
+                let name = format!("async-{phases}-{body}b-{clients}");
+                let mut row = |what: &str, value, unit, floor, samples| {
+                    report.rows.push(Row { name: format!("{name}-{what}"), value, unit, floor, samples });
+                };
+                row("p50", p50, "us", None, samples);
+                row("p99", percentile(&mut latencies_us, 0.99), "us", None, samples);
+                row("hops", hops, "hops/s", Some(enqueues), rounds.count);
+            }
+        }
+    }
+    report.tables.push(table);
+    Ok(())
+}

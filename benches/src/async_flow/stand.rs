@@ -1,0 +1,159 @@
+//! The local gateway, flows behind it, and who waits for their callbacks.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use faasflow_benches_deployed::CALLED;
+use faasflow_core::headers;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::Failure;
+use crate::load::{Connection, Sample, Target};
+use crate::process::{Process, echo, free_port};
+use crate::role::Role;
+
+/// How long a flow may take to its callback. One that is lost must not stop the run for ever.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Who waits for the callback of a request, by its id.
+type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<bool>>>>;
+
+/// What runs while a flow is measured.
+pub(crate) struct Stand {
+    pub(crate) gateway: Process,
+    pub(crate) flows: Vec<Process>,
+    pub(crate) echo: Process,
+    pub(crate) folder: TempDir,
+    waiting: Waiting,
+    callback: HeaderValue,
+    receiving: JoinSet<()>,
+}
+
+impl Stand {
+    /// A gateway, and a flow for each number of phases.
+    pub(crate) async fn start(phases: &[usize]) -> Result<Stand, Failure> {
+        // Beside the program: the disk that is built on, and not a file system in memory.
+        let program = std::env::current_exe()?;
+        let folder = tempfile::tempdir_in(program.parent().ok_or("the program has no folder")?)?;
+        std::fs::write(folder.path().join("faasflow-hmac-secret"), "0123456789abcdef0123456789abcdef\n")?;
+        let echo = echo()?;
+        let gateway_port = free_port()?;
+        let mut functions = vec![(CALLED.to_owned(), echo.port())];
+        let mut flows = Vec::new();
+        for &phases in phases {
+            let port = free_port()?;
+            let settings = [
+                ("workflow_name", name(phases)),
+                ("host", Ipv4Addr::LOCALHOST.to_string()),
+                ("port", port.to_string()),
+                ("gateway", format!("127.0.0.1:{gateway_port}")),
+                ("secret_mount_path", folder.path().to_string_lossy().into_owned()),
+            ];
+            flows.push(Process::start(&Role::Flow { calls: phases, sync: false }, port, &settings)?);
+            functions.push((name(phases), port));
+        }
+        let role = Role::Gateway { port: gateway_port, folder: folder.path().to_owned(), functions };
+        let gateway = Process::start(&role, gateway_port, &[])?;
+        let waiting = Waiting::default();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let callback = HeaderValue::from_str(&format!("http://{}/", listener.local_addr()?))?;
+        let mut receiving = JoinSet::new();
+        receiving.spawn(receive(listener, waiting.clone()));
+        Ok(Stand { gateway, flows, echo, folder, waiting, callback, receiving })
+    }
+
+    pub(crate) fn gateway(&self) -> SocketAddr {
+        self.gateway.address()
+    }
+
+    /// So many clients for so long: each sends a request, and the next one when the callback of the first has come.
+    pub(crate) async fn load(
+        &self,
+        phases: usize,
+        body: usize,
+        clients: usize,
+        length: Duration,
+    ) -> Result<Sample, Failure> {
+        let target = Target::new(self.gateway(), &format!("/function/{}", name(phases)), body)
+            .header(headers::CALLBACK_URL, self.callback.clone());
+        let begun = Instant::now();
+        let mut running = JoinSet::new();
+        for _ in 0..clients {
+            let (target, waiting) = (target.clone(), self.waiting.clone());
+            running.spawn(async move {
+                let mut connection = Connection::open(target.address).await?;
+                let mut latencies_us = Vec::new();
+                while latencies_us.is_empty() || begun.elapsed() < length {
+                    latencies_us.push(once(&mut connection, &target, &waiting).await?);
+                }
+                Ok::<_, Failure>(latencies_us)
+            });
+        }
+        let mut latencies_us = Vec::new();
+        while let Some(client) = running.join_next().await {
+            latencies_us.extend(client??);
+        }
+        Ok(Sample { latencies_us, seconds: begun.elapsed().as_secs_f64() })
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.receiving.shutdown().await;
+    }
+}
+
+fn name(phases: usize) -> String {
+    format!("flow-{phases}")
+}
+
+/// Microseconds from the request to its callback.
+async fn once(connection: &mut Connection, target: &Target, waiting: &Waiting) -> Result<f64, Failure> {
+    let id = Uuid::now_v7().to_string();
+    let (tell, told) = oneshot::channel();
+    waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), tell);
+    let target = target.clone().header(headers::REQUEST_ID, HeaderValue::from_str(&id)?);
+    let begun = Instant::now();
+    connection.ask(&target).await?;
+    match tokio::time::timeout(LIMIT, told).await {
+        Ok(Ok(true)) => Ok(begun.elapsed().as_secs_f64() * 1e6),
+        Ok(_) => Err(format!("request {id} failed").into()),
+        Err(_) => Err(format!("the callback of request {id} has not come within {LIMIT:?}").into()),
+    }
+}
+
+async fn receive(listener: TcpListener, waiting: Waiting) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let _ = stream.set_nodelay(true);
+        let waiting = waiting.clone();
+        connections.spawn(async move {
+            let service = service_fn(move |request| reported(waiting.clone(), request));
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+async fn reported(waiting: Waiting, request: Request<Incoming>) -> Result<Response<Empty<bytes::Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let whole = body.collect().await.is_ok();
+    let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let waits = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(text(headers::REQUEST_ID));
+    let mut response = Response::default();
+    match waits {
+        Some(tell) => drop(tell.send(whole && text(headers::OUTCOME) == "success")),
+        None => *response.status_mut() = StatusCode::NOT_FOUND,
+    }
+    Ok(response)
+}
