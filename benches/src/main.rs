@@ -19,6 +19,7 @@ mod start;
 mod stats;
 mod sync_chain;
 mod table;
+mod tracing_cost;
 
 use crate::role::Role;
 use crate::table::Report;
@@ -56,11 +57,12 @@ impl Scale {
 type Measure = fn(Scale) -> Result<Report, Failure>;
 
 /// In the order in which they are printed.
-const TABLES: [(&str, Measure); 5] = [
+const TABLES: [(&str, Measure); 6] = [
     ("sync-chain", sync_chain::measure),
     ("async-flow", async_flow::measure),
     ("start", start::measure),
     ("payload", payload::measure),
+    ("tracing", tracing_cost::measure),
     ("queue-store", queue_store::measure),
 ];
 
