@@ -8,6 +8,7 @@ use clap::Parser;
 mod async_flow;
 mod bare;
 mod echo;
+mod gateway;
 mod load;
 mod local_gateway;
 mod payload;
@@ -57,8 +58,9 @@ impl Scale {
 type Measure = fn(Scale) -> Result<Report, Failure>;
 
 /// In the order in which they are printed.
-const TABLES: [(&str, Measure); 6] = [
+const TABLES: [(&str, Measure); 7] = [
     ("sync-chain", sync_chain::measure),
+    ("gateway", gateway::measure),
     ("async-flow", async_flow::measure),
     ("start", start::measure),
     ("payload", payload::measure),

@@ -1,0 +1,114 @@
+//! A call through the local gateway: beside the call itself, and beside the same through OpenFaaS's gateway.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use faasflow_benches_deployed::CALLED;
+
+use crate::load::Target;
+use crate::process::{Process, echo, free_port};
+use crate::role::Role;
+use crate::rounds::{Arm, Figures, Rounds, interleave, median_ratio, noise};
+use crate::table::{Report, Row, Table};
+use crate::{Failure, Scale, block_on};
+
+/// The arm that the others are compared with: the call itself.
+const FLOOR: usize = 0;
+/// Where OpenFaaS's gateway listens, for calls and for its figures; neither can be chosen.
+const OPENFAAS: [u16; 2] = [8080, 8082];
+
+pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
+    block_on(run(scale))
+}
+
+async fn run(scale: Scale) -> Result<Report, Failure> {
+    let rounds = Rounds::of(scale, (7, 300), (15, 700));
+    let clients: &[usize] = if scale.quick { &[1, 8] } else { &[1, 8, 32] };
+    let folder = tempfile::tempdir()?;
+    let echo = echo()?;
+    let port = free_port()?;
+    let functions = vec![(CALLED.to_owned(), echo.port())];
+    let role = Role::Gateway { port, folder: folder.path().to_owned(), functions };
+    let ours = Process::start(&role, port, &[])?;
+    let theirs = openfaas(&echo);
+    let path = format!("/function/{CALLED}");
+    let heads: Vec<&str> = ["clients", "call"].into_iter().chain(Figures::HEADS).collect();
+    let mut table = Table::new(&heads);
+    let (mut rows, mut spreads) = (Vec::new(), Vec::new());
+    let (mut least_rate, mut most_p50) = (f64::INFINITY, 0.0_f64);
+    for &clients in clients {
+        let mut arms = vec![
+            Arm::new("direct", &echo, Target::new(echo.address(), &path, 32)),
+            Arm::new("local gateway", &ours, Target::new(ours.address(), &path, 32)),
+        ];
+        if let Ok(theirs) = &theirs {
+            arms.push(Arm::new("OpenFaaS's gateway", theirs, Target::new(theirs.address(), &path, 32)));
+        }
+        let figures = interleave(&mut arms, FLOOR, clients, rounds).await?;
+        for (arm, figures) in arms.iter().zip(&figures) {
+            table.lines.push([vec![clients.to_string(), arm.name.to_owned()], figures.cells()].concat());
+            spreads.push(figures.spread);
+        }
+        rows.extend(figures[1].rows(&format!("gateway-{clients}"), &figures[FLOOR]));
+        if let [_, ours, theirs] = &arms[..] {
+            rows.extend(figures[2].rows(&format!("gateway-openfaas-{clients}"), &figures[FLOOR]));
+            least_rate = least_rate.min(median_ratio(ours.rates(), theirs.rates()));
+            most_p50 = most_p50.max(median_ratio(ours.medians(), theirs.medians()));
+        }
+    }
+    let mut notes = vec![
+        format!("{}: 32 B, {rounds}.", scale.name()),
+        "The floor is the call without a gateway. cpu each is the gateway's own, and in the first line the function's."
+            .to_owned(),
+    ];
+    match theirs {
+        Ok(_) => {
+            let row = |name: &str, value, floor| Row {
+                name: name.to_owned(),
+                value,
+                unit: "x",
+                floor: Some(floor),
+                samples: rounds.count,
+            };
+            rows.push(row("gateway-rate-over-openfaas", least_rate, 1.0));
+            rows.push(row("gateway-p50-over-openfaas", most_p50, 1.0));
+            notes.push(format!(
+                "At worst {least_rate:.2} x the requests of OpenFaaS's gateway (at least 5), and {most_p50:.2} x its p50 (at most 0.33)."
+            ));
+            notes.push("OpenFaaS's gateway has the function as its provider: nothing else stands between.".to_owned());
+        }
+        Err(why) => notes.push(format!("Not measured: OpenFaaS's gateway. {why}.")),
+    }
+    notes.push(noise(&spreads));
+    Ok(Report { title: "gateway: a call through the local gateway".to_owned(), tables: vec![table], notes, rows })
+}
+
+/// The gateway that `cargo xtask e2e openfaas` has built, before the function.
+fn openfaas(function: &Process) -> Result<Process, Failure> {
+    let program = tool("gateway").ok_or("`cargo xtask e2e openfaas` builds it")?;
+    for port in OPENFAAS {
+        // Somebody else's would be measured.
+        TcpListener::bind(("0.0.0.0", port)).map_err(|error| format!("Port {port} cannot be had: {error}"))?;
+    }
+    let mut command = Command::new(program);
+    command.env("functions_provider_url", format!("http://{}/", function.address())).env("direct_functions", "false");
+    command.env("basic_auth", "false").env("faas_prometheus_host", "127.0.0.1").env("faas_prometheus_port", "9");
+    for timeout in ["read_timeout", "write_timeout", "upstream_timeout"] {
+        command.env(timeout, "60s");
+    }
+    Process::run(command, OPENFAAS[0])
+}
+
+/// A program that `cargo xtask e2e` has built, in whatever version.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools");
+    let folders = std::fs::read_dir(tools).ok()?.filter_map(Result::ok);
+    let mut found: Vec<PathBuf> = folders
+        .filter(|folder| folder.file_name().to_string_lossy().starts_with(&format!("{name}-v")))
+        .map(|folder| folder.path().join(name))
+        .filter(|program| program.is_file())
+        .collect();
+    found.sort();
+    found.pop()
+}
