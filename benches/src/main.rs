@@ -9,6 +9,7 @@ mod async_flow;
 mod bare;
 mod echo;
 mod gateway;
+mod growth;
 mod load;
 mod local_gateway;
 mod payload;
@@ -58,12 +59,13 @@ impl Scale {
 type Measure = fn(Scale) -> Result<Report, Failure>;
 
 /// In the order in which they are printed.
-const TABLES: [(&str, Measure); 7] = [
+const TABLES: [(&str, Measure); 8] = [
     ("sync-chain", sync_chain::measure),
     ("gateway", gateway::measure),
     ("async-flow", async_flow::measure),
     ("start", start::measure),
     ("payload", payload::measure),
+    ("growth", growth::measure),
     ("tracing", tracing_cost::measure),
     ("queue-store", queue_store::measure),
 ];
