@@ -13,11 +13,13 @@ mod growth;
 mod load;
 mod local_gateway;
 mod payload;
+mod pieces;
 mod process;
 mod queue_store;
 mod role;
 mod rounds;
 mod start;
+mod state;
 mod stats;
 mod sync_chain;
 mod table;
@@ -59,7 +61,7 @@ impl Scale {
 type Measure = fn(Scale) -> Result<Report, Failure>;
 
 /// In the order in which they are printed.
-const TABLES: [(&str, Measure); 8] = [
+const TABLES: [(&str, Measure); 10] = [
     ("sync-chain", sync_chain::measure),
     ("gateway", gateway::measure),
     ("async-flow", async_flow::measure),
@@ -67,6 +69,8 @@ const TABLES: [(&str, Measure); 8] = [
     ("payload", payload::measure),
     ("growth", growth::measure),
     ("tracing", tracing_cost::measure),
+    ("state", state::measure),
+    ("pieces", pieces::measure),
     ("queue-store", queue_store::measure),
 ];
 
