@@ -18,6 +18,7 @@ mod process;
 mod queue_store;
 mod role;
 mod rounds;
+mod soak;
 mod start;
 mod state;
 mod stats;
@@ -40,6 +41,9 @@ struct Arguments {
     /// One table only.
     #[arg(long, value_name = "NAME", value_parser = TABLES.map(|(name, _)| name))]
     only: Option<String>,
+    /// Instead of the tables: memory under ten minutes of each load, or with --quick a quarter of one.
+    #[arg(long, conflicts_with = "only")]
+    soak: bool,
     /// Where to put every figure as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -92,7 +96,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let scale = Scale { quick: arguments.quick };
     let mut rows = Vec::new();
-    for (name, measure) in TABLES {
+    let soak: &[(&str, Measure)] = &[("soak", soak::measure)];
+    let tables = if arguments.soak { soak } else { &TABLES };
+    for &(name, measure) in tables {
         if arguments.only.as_deref().is_some_and(|only| only != name) {
             continue;
         }
