@@ -83,7 +83,7 @@ async fn in_flight(scale: Scale, report: &mut Report) -> Result<(), Failure> {
     let counts = if scale.quick { vec![1, 1000, most] } else { vec![1, 10, 100, 1000, 3000, most] };
     let mut table = Table::new(&["in flight", "RSS", "for each", "by hand", "all answered in"]);
     let echo = echo()?;
-    let mut worst = f64::NAN;
+    let mut worst = (0.0, 0.0);
     for count in counts {
         let ours = hold(&sync_flow(1, &echo, &[])?, &echo, count).await?;
         let floor = hold(&by_hand(1, &echo, false)?, &echo, count).await?;
@@ -98,21 +98,24 @@ async fn in_flight(scale: Scale, report: &mut Report) -> Result<(), Failure> {
         // Of a few it is what the process takes once.
         if count >= 1000 {
             let name = format!("growth-in-flight-{count}");
-            let floor = Some(each(&floor));
-            report.rows.push(Row { name, value: each(&ours), unit: "kB/request", floor, samples: 1 });
-            worst = f64::max(worst, each(&ours));
+            let (value, floor) = (each(&ours), each(&floor));
+            report.rows.push(Row { name, value, unit: "kB/request", floor: Some(floor), samples: 1 });
+            if value > worst.0 {
+                worst = (value, floor);
+            }
         }
     }
     report.tables.push(table);
     report.rows.push(Row {
         name: "in-flight-kb".to_owned(),
-        value: worst,
+        value: worst.0,
         unit: "kB/request",
-        floor: Some(0.0),
+        floor: Some(worst.1),
         samples: 1,
     });
     report.notes.push(format!(
-        "In flight: the function holds {BODY} B of each until all are there. Each takes {worst:.1} kB at worst (at most 16)."
+        "In flight: the function holds {BODY} B of each until all are there. Each takes {:.1} kB at worst (at most 16).",
+        worst.0
     ));
     if most < 10_000 {
         report

@@ -35,7 +35,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         let mut arms = [("flow", &flow), ("by hand: axum", &by_hand)]
             .map(|(name, process)| Arm::new(name, process, Target::new(process.address(), "/", size)));
         // Seconds each: a few must do.
-        let rounds = if size >= LARGE { Rounds { count: rounds.count.div_ceil(2), ..rounds } } else { rounds };
+        let rounds = if size >= LARGE { Rounds { count: rounds.count / 2, ..rounds } } else { rounds };
         let figures = interleave(&mut arms, FLOOR, 1, rounds).await?;
         let mut peaks = [f64::NAN; 2];
         if size >= WEIGHED {

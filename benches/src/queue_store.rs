@@ -101,8 +101,8 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     let program = std::env::current_exe()?;
     let folder = tempfile::tempdir_in(program.parent().ok_or("the program has no folder")?)?;
     // Many short rounds: the disk's moods last for seconds, and each arm should meet all of them.
-    let (rounds, slice) = if scale.quick { (40, Duration::from_millis(50)) } else { (150, Duration::from_millis(100)) };
-    let cycles = if scale.quick { 40_000 } else { 400_000 };
+    let (rounds, slice) = if scale.quick { (30, Duration::from_millis(50)) } else { (150, Duration::from_millis(100)) };
+    let cycles = if scale.quick { 20_000 } else { 400_000 };
 
     let mut arms = arms(folder.path())?;
     // Once without counting: files grow, caches fill.

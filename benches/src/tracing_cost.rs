@@ -19,7 +19,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
 }
 
 async fn run(scale: Scale) -> Result<Report, Failure> {
-    let rounds = Rounds::of(scale, (9, 300), (21, 700));
+    let rounds = Rounds::of(scale, (9, 200), (21, 700));
     let (echo, server, dead) = (echo()?, echo()?, echo()?);
     // It still takes connections and reads requests, which is worse than to be gone.
     Connection::open(dead.address()).await?.ask(&Target::new(dead.address(), HOLD, 0)).await?;
