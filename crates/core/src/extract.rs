@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::mismatch::Mismatch;
 
 mod fields;
 
@@ -50,9 +51,11 @@ pub struct Query<T>(pub T);
 impl<T: DeserializeOwned + Send> FromContext for Query<T> {
     async fn from_context(context: &Context) -> Result<Query<T>> {
         let query = serde_html_form::Deserializer::from_bytes(context.request().query.as_bytes());
-        serde_path_to_error::deserialize(query)
-            .map(Query)
-            .map_err(|error| Error::refused(format!("the query is not as needed: {error}")))
+        serde_path_to_error::deserialize(query).map(Query).map_err(|error| {
+            let why = Mismatch::of_text(&error.inner().to_string());
+            let key = error.path().iter().next().map(|_| format!("{}: ", error.path())).unwrap_or_default();
+            Error::refused(format!("the query is not as needed: {key}{why}"))
+        })
     }
 }
 

@@ -21,6 +21,7 @@ mod definition_error;
 mod error;
 mod flow;
 mod hex;
+mod mismatch;
 mod outcome;
 mod response;
 mod retry;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::mismatch::Mismatch;
 
 /// The bytes that travel from step to step, with their content type.
 ///
@@ -106,7 +107,7 @@ impl Payload {
     ///
     /// If they are not the JSON of a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.bytes).map_err(|source| Error::from(NotTheJson { source }))
+        serde_json::from_slice(&self.bytes).map_err(|error| Error::from(NotTheJson { source: Mismatch::of(&error) }))
     }
 
     /// What a handler made of this payload: bytes that it only handed on keep their content type.
@@ -124,7 +125,7 @@ impl Payload {
 #[error("the payload is not the JSON expected")]
 pub struct NotTheJson {
     #[source]
-    source: serde_json::Error,
+    source: Mismatch,
 }
 
 /// A payload that was not the text its handler asked for.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+use crate::mismatch::Mismatch;
 
 mod manager;
 mod raw;
@@ -70,7 +71,8 @@ impl StateValue {
             }),
             ValueKind::Json => serde_json::from_slice(&self.bytes).map_err(|error| {
                 let found = json_type(&self.bytes);
-                Error::from(error).context(format!("state `{key}` holds a JSON {found}, not a `{asked}`"))
+                Error::from(Mismatch::of(&error))
+                    .context(format!("state `{key}` holds a JSON {found}, not a `{asked}`"))
             }),
         }
     }
