@@ -191,15 +191,16 @@ impl Config {
         let mut faults = Vec::new();
         let mut read = Reader { lookup: &lookup, faults: &mut faults };
 
+        let enable_tracing = read.tracing();
         let workflow_name = read.text("workflow_name").or_else(|| read.text("OPENFAAS_NAME"));
         let config = Config {
             workflow_name: workflow_name.unwrap_or_default(),
             gateway: read.parsed("gateway", "gateway:8080", parse::base_url).unwrap_or_default(),
             enable_hmac: read.parsed("enable_hmac", "true", parse::boolean).unwrap_or(true),
             verify_request: read.parsed("verify_request", "false", parse::boolean).unwrap_or(false),
-            enable_tracing: read.parsed("enable_tracing", "false", parse::boolean).unwrap_or(false),
+            enable_tracing,
             trace_server: read.trace_server(),
-            sampling: read.sampling(),
+            sampling: if enable_tracing { read.sampling() } else { Sampling::default() },
             intermediate_storage: read.parsed("intermediate_storage", "false", parse::boolean).unwrap_or(false),
             state_manager: read.text("state_manager").unwrap_or_else(|| EMBEDDED.to_owned()),
             keep_state: read.parsed("keep_state", "false", parse::boolean).unwrap_or(false),
@@ -319,12 +320,19 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
         self.parsed("trace_server", TRACE_SERVER, TraceServer::parse).unwrap_or(default)
     }
 
+    /// Whether traces are exported. OpenTelemetry's own switches turn it off, and cannot turn it on.
+    fn tracing(&mut self) -> bool {
+        let enabled = self.parsed("enable_tracing", "false", parse::boolean).unwrap_or(false);
+        let is = |text: Option<String>, value: &str| text.is_some_and(|text| text.eq_ignore_ascii_case(value));
+        enabled && !is(self.text("OTEL_SDK_DISABLED"), "true") && !is(self.text("OTEL_TRACES_EXPORTER"), "none")
+    }
+
     fn sampling(&mut self) -> Sampling {
         let name = self.text("OTEL_TRACES_SAMPLER").unwrap_or_else(|| SAMPLER.to_owned());
         let argument = self.text("OTEL_TRACES_SAMPLER_ARG");
         Sampling::parse(&name, argument.as_deref()).unwrap_or_else(|accepted| {
             self.faults.push(format!("`OTEL_TRACES_SAMPLER` is `{name}`: {accepted}"));
-            Sampling { parent_based: true, ratio: 1.0 }
+            Sampling::default()
         })
     }
 

@@ -11,14 +11,13 @@ use faasflow_core::{Context, Failure, Outcome, Payload, RequestId, Resolution, h
 use http::{StatusCode, request};
 use opentelemetry::KeyValue;
 use tokio::time::Instant;
-use tracing::Instrument as _;
 
 use crate::config::show;
 use crate::deadline::Deadline;
 use crate::execute::{Executed, Execution, internal};
 use crate::function::Inner;
 use crate::log::RequestLog;
-use crate::metrics::ForwardResult;
+use crate::metrics::failure_reason;
 use crate::patient::Patient;
 use crate::request::{Arrived, Refusal, is_envelope, now_ms, resume, start};
 use crate::respond::{Conclusion, failure_payload, respond, status};
@@ -52,14 +51,14 @@ impl Inner {
             if later {
                 resume(&self.flow, &self.name, &body)
             } else {
-                start(&self.flow, &self.name, id.clone(), &parts, body)
+                start(&self.flow, &self.name, id.clone(), &parts, body, &self.config.sampling)
             }
         });
         let arrived = match arrived {
             Ok(arrived) => arrived,
             Err(refusal) => {
                 self.metrics.refused(refusal.status);
-                return refuse(refusal, id);
+                return self.refuse(refusal, id);
             }
         };
         let id = arrived.info.id.clone();
@@ -73,8 +72,10 @@ impl Inner {
         }
         log.info(format_args!("{}", if later { "Received" } else { "Created" }));
         let started_ms = arrived.info.started_ms;
-        let conclusion = self.conclude(arrived, &deadline, &log, &trace).instrument(log.span()).await;
-        self.metrics.phase(phase, begun.elapsed());
+        let conclusion = log.of_all(self.conclude(arrived, &deadline, &log, &trace)).await;
+        if !matches!(conclusion, Conclusion::Refused(..)) {
+            self.metrics.phase(phase, begun.elapsed());
+        }
         match &conclusion {
             Conclusion::Ended(outcome, _) => {
                 self.metrics.ended(*outcome, Duration::from_millis(now_ms().saturating_sub(started_ms)));
@@ -152,12 +153,11 @@ impl Inner {
                         return Conclusion::Forwarded;
                     }
                     Err(NotForwarded::Passing(error)) => {
-                        self.metrics.forward(ForwardResult::Failed);
+                        trace.exception("forward", error.clone());
                         log.error(format_args!("Cannot forward to phase {}: {error}", next.phase()));
                         return Conclusion::Passing("the next phase cannot be queued now".to_owned());
                     }
                     Err(NotForwarded::Failed(kind)) => {
-                        self.metrics.forward(ForwardResult::Failed);
                         self.metrics.failed(&kind);
                         let name = format!("forwarding to phase {}", next.phase()).into();
                         Failure::new(phase, last_step, name, kind, payload)
@@ -229,6 +229,8 @@ impl Inner {
             let ran = execution.handled(deadline.ending(), running).await;
             trace.event("finally", || [KeyValue::new("faasflow.succeeded", ran.is_ok())]);
             if let Err(kind) = ran {
+                self.metrics.failed(&kind);
+                trace.exception(failure_reason(&kind), format!("finally failed: {}", internal(&kind)));
                 log.error(format_args!("finally failed: {}", internal(&kind)));
             }
         }
@@ -245,6 +247,18 @@ impl Inner {
             Outcome::Failure => log.info(format_args!("Completed: failure")),
         }
         Conclusion::Ended(outcome, payload)
+    }
+
+    fn refuse(&self, refusal: Refusal, id: RequestId) -> Response {
+        let detail = refusal.detail.as_deref().unwrap_or(&refusal.reason);
+        let log = match &refusal.of {
+            None => RequestLog::new(id, false),
+            Some((info, phase)) => {
+                RequestLog::new(info.id.clone(), false).of(*phase, self.tracer.begin(info, *phase, None).id())
+            }
+        };
+        log.warn(format_args!("Refused with {}: {detail}", refusal.status));
+        respond(Conclusion::Refused(refusal.status, refusal.reason), log.id(), false, None)
     }
 
     /// The flow's state manager, which does its best until then.
@@ -269,13 +283,6 @@ fn named(resolution: Option<&Resolution>) -> &'static str {
         Some(Resolution::Replied(_)) => "replied",
         _ => "none",
     }
-}
-
-fn refuse(refusal: Refusal, id: RequestId) -> Response {
-    let id = refusal.id.unwrap_or(id);
-    let detail = refusal.detail.as_deref().unwrap_or(&refusal.reason);
-    RequestLog::new(id.clone(), false).warn(format_args!("Refused with {}: {detail}", refusal.status));
-    respond(Conclusion::Refused(refusal.status, refusal.reason), &id, false, None)
 }
 
 fn may_pass(answer: &Result<faasflow_core::CallResponse, FailureKind>) -> bool {

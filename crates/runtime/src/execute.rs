@@ -15,7 +15,7 @@ use crate::caller::{Caller, StepRef};
 use crate::deadline::Deadline;
 use crate::heartbeat::Heartbeat;
 use crate::log::RequestLog;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, failure_reason};
 use crate::trace::{StepSpan, Trace};
 
 /// How the steps of a phase ended.
@@ -155,7 +155,10 @@ impl Execution<'_> {
         match self.handled(self.deadline.ending(), handling).await {
             Ok(resolution) => Some(resolution),
             Err(kind) => {
-                self.log.error(format_args!("The failure handler failed itself: {}", internal(&kind)));
+                self.metrics.failed(&kind);
+                let text = format!("The failure handler failed itself: {}", internal(&kind));
+                self.trace.exception(failure_reason(&kind), text.clone());
+                self.log.error(format_args!("{text}"));
                 None
             }
         }

@@ -1,22 +1,23 @@
 //! Log lines that carry their request's id, one per event, on standard error.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::PanicHookInfo;
 use std::sync::Mutex;
 
 use faasflow_core::RequestId;
 use opentelemetry::trace::TraceId;
 use serde::Serialize;
 use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id};
 use tracing::subscriber::set_global_default;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::layer::{Context as LayerContext, Layer, SubscriberExt as _};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::Config;
@@ -32,13 +33,25 @@ pub fn start(config: &Config) -> Result<(), FilterError> {
         "" => EnvFilter::new("info"),
         filter => EnvFilter::try_new(filter).map_err(|_| FilterError(filter.to_owned()))?,
     };
-    let registry = tracing_subscriber::registry().with(filter).with(Scopes);
+    let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let _ = match config.log_format {
         LogFormat::Line => set_global_default(registry.with(lines.event_format(Lines))),
         LogFormat::Json => set_global_default(registry.with(lines.event_format(Json))),
     };
+    std::panic::set_hook(Box::new(told));
     Ok(())
+}
+
+/// Has a panic be a line like any other, of the request whose step panics, rather than a text between the lines.
+fn told(panic: &PanicHookInfo<'_>) {
+    let text = panic.payload_as_str().unwrap_or("(no text)");
+    let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
+    let backtrace = Backtrace::capture();
+    match backtrace.status() {
+        BacktraceStatus::Captured => tracing::error!(target: "faasflow", "panicked{place}: {text}\n{backtrace}"),
+        _ => tracing::error!(target: "faasflow", "panicked{place}: {text}"),
+    }
 }
 
 /// How log lines are written.
@@ -92,16 +105,16 @@ impl RequestLog {
         self
     }
 
-    /// What the flow's own code logs while in this belongs to the request too. The level is the highest, so that the
-    /// filter takes it whenever it takes one of those lines.
-    pub(crate) fn span(&self) -> tracing::Span {
-        tracing::error_span!(
-            target: "faasflow",
-            "phase",
-            request = %self.id,
-            phase = self.known_phase(),
-            trace_id = self.trace.map(tracing::field::display)
-        )
+    /// Whatever is logged in this belongs to the request too: the lines of the flow's own code, and of the libraries that
+    /// it uses. It is not a span of `tracing`, which the filter might take out.
+    pub(crate) async fn of_all<T>(&self, work: impl Future<Output = T>) -> T {
+        let phase = self.known_phase().map(|phase| phase as u64);
+        let trace = self.trace.map(|trace| trace.to_string());
+        REQUEST.scope(Known { request: Some(self.id.to_string()), phase, trace }, work).await
+    }
+
+    pub(crate) fn id(&self) -> &RequestId {
+        &self.id
     }
 
     fn known_phase(&self) -> Option<usize> {
@@ -142,42 +155,38 @@ impl RequestLog {
     }
 }
 
-/// One event, one line, whatever an error's text holds.
+/// One event, one line, whatever an error's text holds: what moves a terminal's cursor, or looks like the end of a line, is
+/// written as an escape.
 fn one_line(text: &str) -> Cow<'_, str> {
-    match text.contains('\n') {
-        true => text.lines().collect::<Vec<_>>().join("\\n").into(),
-        false => text.into(),
+    let text = text.trim_end_matches(['\n', '\r']);
+    let moves = |c: char| {
+        c.is_control() && c != '\t'
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(moves) {
+        return text.into();
     }
+    let mut line = String::with_capacity(text.len() + 16);
+    for c in text.replace("\r\n", "\n").chars() {
+        if moves(c) { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line.into()
 }
 
-/// Keeps what the span of a phase says, for the lines that are written in it.
-struct Scopes;
-
-impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Scopes {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: LayerContext<'_, S>) {
-        if attributes.metadata().target() == "faasflow"
-            && let Some(span) = context.span(id)
-        {
-            let mut fields = Fields::default();
-            attributes.record(&mut fields);
-            span.extensions_mut().insert(fields.known);
-        }
-    }
+tokio::task_local! {
+    /// The request that a task works on.
+    static REQUEST: Known;
 }
 
-/// An event's own fields, and what the phase around it says of its request.
-fn gather<S, N>(context: &FmtContext<'_, S, N>, event: &Event<'_>) -> Fields
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    let mut fields = Fields::default();
+/// An event's own fields, and what is known of the request that it belongs to.
+fn gather(event: &Event<'_>) -> Fields {
+    // Names such as `request` are ours on our own lines alone.
+    let mut fields = Fields { ours: event.metadata().target() == "faasflow", ..Fields::default() };
     event.record(&mut fields);
-    if fields.known.request.is_none() {
-        let scope = context.event_scope().into_iter().flatten();
-        if let Some(known) = scope.filter_map(|span| span.extensions().get::<Known>().cloned()).next() {
-            fields.known = known;
-        }
+    if fields.known.request.is_none()
+        && let Ok(known) = REQUEST.try_with(Known::clone)
+    {
+        fields.known = known;
     }
     fields
 }
@@ -191,8 +200,8 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let Fields { known, message, others } = gather(context, event);
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let Fields { known, message, others, .. } = gather(event);
         match *event.metadata().level() {
             Level::INFO => {}
             level => write!(writer, "{level} ")?,
@@ -202,7 +211,11 @@ where
         }
         write!(writer, "{}", one_line(&message))?;
         for (name, value) in &others {
-            write!(writer, " {name}={}", one_line(value))?;
+            match value {
+                Value::Text(text) => write!(writer, " {name}={text:?}")?,
+                Value::Shown(shown) => write!(writer, " {name}={}", one_line(shown))?,
+                Value::Json(value) => write!(writer, " {name}={value}")?,
+            }
         }
         if let Some(phase) = known.phase {
             write!(writer, " phase={phase}")?;
@@ -222,16 +235,17 @@ struct Json;
 struct JsonLine<'a> {
     timestamp: &'a str,
     level: &'a str,
-    message: &'a str,
-    target: &'a str,
+    // Before the message, which may be long enough to be cut off by whoever reads.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<&'a str>,
+    message: &'a str,
+    target: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    fields: BTreeMap<&'a str, &'a str>,
+    fields: BTreeMap<&'a str, &'a Value>,
 }
 
 impl<S, N> FormatEvent<S, N> for Json
@@ -239,8 +253,8 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let Fields { known, message, others } = gather(context, event);
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let Fields { known, message, others, .. } = gather(event);
         let mut timestamp = String::new();
         SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
         let line = JsonLine {
@@ -251,7 +265,7 @@ where
             request_id: known.request.as_deref(),
             phase: known.phase,
             trace_id: known.trace.as_deref(),
-            fields: others.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+            fields: others.iter().map(|(name, value)| (*name, value)).collect(),
         };
         writeln!(writer, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
     }
@@ -267,32 +281,63 @@ struct Known {
 
 #[derive(Default)]
 struct Fields {
+    ours: bool,
     known: Known,
     message: String,
-    others: Vec<(&'static str, String)>,
+    others: Vec<(&'static str, Value)>,
+}
+
+/// The value of a field.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Value {
+    Text(String),
+    /// What its `Debug` or `Display` wrote.
+    Shown(String),
+    /// A number or a truth.
+    Json(serde_json::Value),
+}
+
+impl Fields {
+    fn other(&mut self, field: &Field, value: Value) {
+        self.others.push((field.name(), value));
+    }
 }
 
 impl Visit for Fields {
     fn record_u64(&mut self, field: &Field, value: u64) {
         match field.name() {
-            "phase" => self.known.phase = Some(value),
-            _ => self.record_debug(field, &value),
+            "phase" if self.ours => self.known.phase = Some(value),
+            _ => self.other(field, Value::Json(value.into())),
         }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.other(field, Value::Json(value.into()));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.other(field, Value::Json(value.into()));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.other(field, Value::Json(value.into()));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
-            "message" | "request" | "trace_id" => self.record_debug(field, &format_args!("{value}")),
-            _ => self.record_debug(field, &value),
+            "message" => value.clone_into(&mut self.message),
+            _ => self.other(field, Value::Text(value.to_owned())),
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let shown = format!("{value:?}");
         match field.name() {
-            "message" => self.message = format!("{value:?}"),
-            "request" => self.known.request = Some(format!("{value:?}")),
-            "trace_id" => self.known.trace = Some(format!("{value:?}")),
-            name => self.others.push((name, format!("{value:?}"))),
+            "message" => self.message = shown,
+            "request" if self.ours => self.known.request = Some(shown),
+            "trace_id" if self.ours => self.known.trace = Some(shown),
+            _ => self.other(field, Value::Shown(shown)),
         }
     }
 }

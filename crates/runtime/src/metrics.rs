@@ -83,6 +83,9 @@ impl Metrics {
         for kind in ["request", "envelope"] {
             deliveries.with_label_values(&[kind, "200"]);
         }
+        if flow.plan().phase_count() > 1 {
+            deliveries.with_label_values(&["request", "202"]);
+        }
         let phases = register.histograms(
             "faasflow_phase_duration_seconds",
             "How long one execution of a phase took.",
@@ -119,7 +122,7 @@ impl Metrics {
         for result in ForwardResult::ALL {
             forwards.with_label_values(&[result.as_str()]);
         }
-        let failures = register.counters("faasflow_failures_total", "Steps failed, by reason.", &["reason"]);
+        let failures = register.counters("faasflow_failures_total", "Steps, handlers and handings-on failed, by reason.", &["reason"]);
         for reason in FAILURE_REASONS {
             failures.with_label_values(&[reason]);
         }
@@ -134,7 +137,7 @@ impl Metrics {
             &["reason"],
         );
         Metrics {
-            started: register.counter("faasflow_requests_started_total", "Requests begun."),
+            started: register.counter("faasflow_requests_started_total", "Requests begun; one that a queue delivers again begins again."),
             ended: OUTCOMES.map(|outcome| {
                 let outcome = &[outcome.as_str()];
                 (ended.with_label_values(outcome), took.with_label_values(outcome))

@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use faasflow_core::state::EmbeddedState;
 
+use crate::trace::{Sampling, incoming};
+
 /// A request at the start of one of its phases.
 #[derive(Debug)]
 pub(crate) struct Arrived {
@@ -30,13 +32,13 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) reason: String,
     pub(crate) detail: Option<String>,
-    /// The id that the envelope claims, once it is believed.
-    pub(crate) id: Option<RequestId>,
+    /// The request of an envelope that is believed, and its phase.
+    pub(crate) of: Option<(Arc<RequestInfo>, usize)>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, reason: impl Into<String>) -> Refusal {
-        Refusal { status, reason: reason.into(), detail: None, id: None }
+        Refusal { status, reason: reason.into(), detail: None, of: None }
     }
 }
 
@@ -72,12 +74,15 @@ pub(crate) fn start(
     id: RequestId,
     parts: &request::Parts,
     body: Bytes,
+    sampling: &Sampling,
 ) -> Result<Arrived, Refusal> {
     // Functions get the bytes as they are and no word of their encoding: better none than such.
     if let Some(encoding) = parts.headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         let encoding = String::from_utf8_lossy(encoding.as_bytes());
         let reason = format!("the body is encoded as `{encoding}`: send it plain");
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
+        // The caller may read its own header again; the log is read by others.
+        let detail = Some("the body is encoded: send it plain, without `Content-Encoding`".to_owned());
+        return Err(Refusal { detail, ..Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason) });
     }
     let callback_url = match parts.headers.get(headers::CALLBACK_URL) {
         None => None,
@@ -95,7 +100,7 @@ pub(crate) fn start(
         query: parts.uri.query().unwrap_or_default().to_owned(),
         headers: headers::carried(&parts.headers),
         callback_url,
-        trace: crate::trace::incoming(&parts.headers),
+        trace: incoming(&parts.headers, sampling),
         started_ms: now_ms(),
         invocation: invocation(&parts.headers),
     };
@@ -113,9 +118,9 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, R
         };
         Refusal { detail, ..Refusal::new(StatusCode::BAD_REQUEST, error.to_string()) }
     })?;
-    let id = envelope.request.id.clone();
+    let of = (envelope.request.clone(), envelope.position.phase());
     let refuse =
-        |status, reason: String, detail: Option<String>| Refusal { status, reason, detail, id: Some(id.clone()) };
+        |status, reason: String, detail: Option<String>| Refusal { status, reason, detail, of: Some(of.clone()) };
     if &*envelope.request.flow != name {
         let reason = format!("the envelope is of the flow `{}`, this is `{name}`", envelope.request.flow);
         return Err(refuse(StatusCode::BAD_REQUEST, reason, None));

@@ -66,15 +66,18 @@ impl Inner {
                 Err(_) => ForwardError::temporary("the gateway did not answer in time", None),
             };
             if !error.is_temporary() {
+                self.metrics.forward(ForwardResult::Failed);
                 return Err(NotForwarded::Failed(FailureKind::Forward(error.to_string())));
             }
             let pause = wait.mul_f64(0.5 + rand::random::<f64>() / 2.0).max(error.retry_after().unwrap_or_default());
             let in_time = Instant::now().checked_add(pause).is_some_and(|then| then < until);
             if !in_time {
+                self.metrics.forward(ForwardResult::Failed);
                 return Err(NotForwarded::Passing(error.to_string()));
             }
             self.metrics.forward(ForwardResult::Retried);
-            trace.event("forward failed", || [KeyValue::new("exception.message", error.to_string())]);
+            trace
+                .event("forward failed", || [KeyValue::new("exception.message", crate::trace::cut(error.to_string()))]);
             log.warn(format_args!("Cannot forward to phase {} yet: {error}", next.phase()));
             tokio::time::sleep(pause).await;
             wait = (wait * 2).min(Duration::from_secs(2));

@@ -151,12 +151,13 @@ impl Active {
                 let failed = *outcome == faasflow_core::Outcome::Failure;
                 (Some(outcome.as_str()), failed.then(|| failure.unwrap_or(("failure", "it failed".to_owned()))))
             }
-            Conclusion::Passing(reason) => (None, Some(("passing", reason.clone()))),
+            // What failed for a passing reason says so itself; forwarding has not failed for good.
+            Conclusion::Passing(reason) => (None, Some((failure.map_or("passing", |(kind, _)| kind), reason.clone()))),
             Conclusion::Refused(_, reason) => (None, Some(("refused", reason.clone()))),
         };
         let status = match &fault {
             None => Status::Unset,
-            Some((_, reason)) => Status::error(reason.clone()),
+            Some((_, reason)) => Status::error(cut(reason.clone())),
         };
         let asynchronous = self.sent.is_some();
         let mut attributes = self.common();
@@ -182,7 +183,8 @@ impl Active {
             events,
             status: status.clone(),
         };
-        let mut spans = steps;
+        // Parents first: where not all fit, these are worth the most.
+        let mut spans = Vec::with_capacity(steps.len() + 2);
         spans.push(self.span(self.phase, self.request.span_id(), phase));
         // Whoever called is told that it cannot go on, and that is the end for it, unless a queue delivers it again.
         let over = outcome.is_some() || (fault.is_some() && !asynchronous);
@@ -204,6 +206,7 @@ impl Active {
             request.parent_span_is_remote = self.caller != SpanId::INVALID;
             spans.push(request);
         }
+        spans.extend(steps);
         Some(spans)
     }
 
@@ -267,6 +270,13 @@ impl Trace {
         }
     }
 
+    /// Notes an error that is not what the request fails with.
+    pub(crate) fn exception(&self, kind: &'static str, text: String) {
+        if let Some(mut recorded) = self.active.as_ref().and_then(Active::recorded) {
+            recorded.events.push(exception(kind, text));
+        }
+    }
+
     /// Hands over what was traced.
     pub(crate) fn finish(self, conclusion: &Conclusion, answer: StatusCode) {
         if let Some(active) = self.active
@@ -284,8 +294,20 @@ impl Trace {
 
 /// An error as OpenTelemetry records it. The text is the log's.
 fn exception(kind: &'static str, text: String) -> Event {
-    let attributes = vec![KeyValue::new("exception.type", kind), KeyValue::new("exception.message", text)];
+    let attributes = vec![KeyValue::new("exception.type", kind), KeyValue::new("exception.message", cut(text))];
     Event::new("exception", SystemTime::now(), attributes, 0)
+}
+
+/// How many bytes of a text go into a span. Spans that wait are bounded by their number, and so are the bytes of a batch.
+const LONGEST_TEXT: usize = 1024;
+
+/// A text of any length, as much of it as a span takes.
+pub(crate) fn cut(mut text: String) -> String {
+    if text.len() > LONGEST_TEXT {
+        text.truncate(text.floor_char_boundary(LONGEST_TEXT));
+        text.push('…');
+    }
+    text
 }
 
 /// The id of the request's span: the same in each phase, and another for each request, also where a flow is called twice

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use faasflow::{Call, Context, DefinitionError, Error, Flow};
+use faasflow::{Call, Context, DefinitionError, Error, Flow, Json, Query};
 
 mod child;
 mod running;
@@ -27,9 +27,11 @@ fn define(flow: &str) -> Result<Flow, DefinitionError> {
         "hello" => Flow::builder().modify(async |name: String| format!("Hello, {name}!")),
         "photo" => Flow::builder().modify(keep).apply("facedetect").finally(async |_, _| ()),
         "talkative" => Flow::builder().modify(async |text: String| {
-            tracing::warn!(at = 2, of = text, "looked twice");
+            tracing::warn!(at = 2, of = text, request = "another\n", "looked twice");
             text
         }),
+        "panicking" => Flow::builder().modify(async |_: String| -> String { panic!("two\nlines") }),
+        "asking" => Flow::builder().modify(async |_: Query<Asked>, Json(_): Json<u32>| "done"),
         "two-phases" => Flow::builder().apply("facedetect").modify(keep).apply("compress"),
         "blocking" => Flow::builder().modify(async |_: ()| std::thread::sleep(Duration::from_secs(120))),
         "verbose-error" => Flow::builder().modify(async |_: ()| Err::<(), _>(Error::msg("line one\r\nline two\n"))),
@@ -40,6 +42,18 @@ fn define(flow: &str) -> Result<Flow, DefinitionError> {
         _ => Flow::builder(),
     };
     flow.build()
+}
+
+#[derive(serde::Deserialize)]
+struct Asked {
+    #[expect(dead_code, reason = "only read")]
+    quality: Quality,
+}
+
+#[derive(serde::Deserialize)]
+enum Quality {
+    #[serde(rename = "1")]
+    Low,
 }
 
 async fn keep(context: Context, photo: String) -> faasflow::Result<String> {

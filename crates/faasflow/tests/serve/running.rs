@@ -25,6 +25,9 @@ tests![
     an_error_of_several_lines_is_one_line_in_the_log_and_in_combined_output,
     what_the_flows_own_code_logs_belongs_to_its_request,
     json_has_an_object_a_line,
+    a_panic_is_a_line_of_its_request,
+    what_moves_a_terminals_cursor_is_written_as_an_escape,
+    what_callers_send_is_not_in_the_log,
     the_trace_is_named_in_both_formats,
     write_debug_adds_what_each_step_took,
     combine_output_puts_the_lines_before_the_output,
@@ -180,10 +183,10 @@ fn an_error_of_several_lines_is_one_line_in_the_log_and_in_combined_output() {
 }
 
 fn what_the_flows_own_code_logs_belongs_to_its_request() {
-    for filter in ["", "warn"] {
+    for filter in ["", "warn", "serve=warn"] {
         let mut program = Program::of("talkative").with("RUST_LOG", filter).start_silently();
         program.request("POST /\nx-faasflow-request-id: id", "x");
-        program.until_logged("WARN [Request `id`] looked twice at=2 of=\"x\" phase=1");
+        program.until_logged("WARN [Request `id`] looked twice at=2 of=\"x\" request=\"another\\n\" phase=1");
         program.signal("TERM");
         program.wait();
     }
@@ -199,11 +202,46 @@ fn json_has_an_object_a_line() {
         program.all_lines().iter().map(|line| serde_json::from_str(line).expect(line)).collect();
     let said = lines.iter().find(|line| line["message"] == "looked twice").unwrap();
     assert_eq!((&said["level"], &said["request_id"], &said["phase"]), (&"WARN".into(), &"id".into(), &1.into()));
-    assert_eq!(said["fields"], serde_json::json!({"at": "2", "of": "\"x\""}));
+    assert_eq!(said["fields"], serde_json::json!({"at": 2, "of": "x", "request": "another\n"}));
     assert!(said["timestamp"].as_str().unwrap().ends_with('Z'), "{said}");
     let start = &lines[0];
     assert!(start["message"].as_str().unwrap().contains("listens on"), "{start}");
     assert!(start.get("request_id").is_none() && start.get("phase").is_none(), "{start}");
+}
+
+fn a_panic_is_a_line_of_its_request() {
+    for (format, expected) in [
+        ("line", "ERROR [Request `id`] panicked at "),
+        ("json", "\"request_id\":\"id\",\"phase\":1,\"message\":\"panicked at "),
+    ] {
+        let program = Program::of("panicking").with("log_format", format).start();
+        program.request("POST /\nx-faasflow-request-id: id", "x");
+        let line = program.until_logged(expected);
+        assert!(line.contains(": two\\nlines"), "{line}");
+        assert!(!program.lines().iter().any(|line| line.starts_with("lines") || line.starts_with("thread")));
+    }
+}
+
+fn what_moves_a_terminals_cursor_is_written_as_an_escape() {
+    let program = Program::of("talkative").start();
+    program.request("POST /\nx-faasflow-request-id: id", "\r[Request `victim`] \x1b[2K");
+    let line = program.until_logged("looked twice");
+    assert!(
+        line.starts_with("WARN [Request `id`] looked twice at=2 of=\"\\r[Request `victim`] \\u{1b}[2K\""),
+        "{line}"
+    );
+}
+
+fn what_callers_send_is_not_in_the_log() {
+    let mut program = Program::of("asking").with("write_debug", "true").start();
+    program.request("POST /?quality=s3cret\nx-faasflow-request-id: a", r#""s3cret""#);
+    program.request("POST /?quality=1\nx-faasflow-request-id: b", r#""s3cret""#);
+    program.request("POST /\nx-faasflow-request-id: c\ncontent-encoding: s3cret", "s3cret");
+    let lines = program.stop();
+    let failed =
+        |id: &str| lines.iter().any(|line| line.contains(&format!("[Request `{id}`]")) && line.contains("expected"));
+    assert!(failed("a") && failed("b"), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("s3cret")), "{lines:#?}");
 }
 
 fn the_trace_is_named_in_both_formats() {

@@ -24,6 +24,8 @@ tests![
     a_flow_of_one_phase_starts_without_a_key_and_says_so_when_signing_is_off,
     a_trace_server_that_is_not_there_fails_no_request_and_holds_up_no_stop,
     what_is_set_wrongly_for_traces_is_named,
+    opentelemetrys_own_switches_are_heeded,
+    the_protocol_of_traces_is_what_the_server_says,
     a_port_that_is_taken_is_named,
     a_log_filter_that_cannot_be_read_is_named,
 ];
@@ -244,9 +246,28 @@ fn a_trace_server_that_is_not_there_fails_no_request_and_holds_up_no_stop() {
 
 fn what_is_set_wrongly_for_traces_is_named() {
     for (name, value) in [("trace_server", "ftp://x"), ("OTEL_TRACES_SAMPLER", "mostly"), ("log_format", "xml")] {
-        let said = refused(&Program::of("hello").with(name, value));
+        let said = refused(&Program::of("hello").with("enable_tracing", "true").with(name, value));
         assert!(said.contains(&format!("- `{name}` is `{value}`: write `")), "{said}");
     }
+    // What OpenTelemetry says to all programs of a cluster is no business of a flow that does not trace.
+    Program::of("hello").with("OTEL_TRACES_SAMPLER", "parentbased_jaeger_remote").start();
+}
+
+fn opentelemetrys_own_switches_are_heeded() {
+    for (name, value) in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
+        let program = Program::of("hello").with("enable_tracing", "true").with("trace_server", "127.0.0.1:1");
+        let mut program = program.with(name, value).start();
+        program.request("POST /", "you");
+        program.signal("TERM");
+        assert_eq!(program.wait().code(), Some(0));
+        assert!(!program.all_lines().iter().any(|line| line.contains("Traces are not delivered")), "{name}");
+    }
+}
+
+fn the_protocol_of_traces_is_what_the_server_says() {
+    let program = Program::of("hello").with("enable_tracing", "true").with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    let program = program.with("trace_server", "http://127.0.0.1:1").start();
+    assert_eq!(program.request("POST /", "you").1, "Hello, you!");
 }
 
 fn a_port_that_is_taken_is_named() {

@@ -1,13 +1,13 @@
 //! Takes spans to the trace server, on a thread of its own: no request waits for it, whatever becomes of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _, WithTonicConfig as _};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use tokio::sync::{Notify, oneshot};
 
@@ -38,6 +38,8 @@ struct Shared {
     some: Notify,
     /// There is a batch to send, or nothing more will come.
     enough: Notify,
+    /// How many the thread has taken, and the server not yet.
+    in_hand: AtomicUsize,
     stopping: AtomicBool,
     counts: SpanCounts,
 }
@@ -64,13 +66,22 @@ impl Exporter {
             waiting: Mutex::default(),
             some: Notify::new(),
             enough: Notify::new(),
+            in_hand: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             counts,
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let exporter = {
+        let made = {
             let _entered = runtime.enter();
-            exporter(&server, service, authorities)?
+            exporter(&server, service, authorities)
+        };
+        let exporter = match made {
+            Ok(exporter) => exporter,
+            Err(error) => {
+                // Whoever starts a flow may be on a runtime already, where this one must not wait for its threads.
+                runtime.shutdown_background();
+                return Err(error);
+            }
         };
         let (end, ended) = oneshot::channel();
         let sender = Sender { shared: shared.clone(), exporter, server, failing: false };
@@ -85,13 +96,18 @@ impl Exporter {
     /// Hands spans over, which takes a lock and no more.
     pub(crate) fn send(&self, spans: Vec<SpanData>) {
         let mut waiting = self.shared.waiting();
-        let fitting = spans.len().min(WAITING - waiting.len());
-        let dropped = spans.len() - fitting;
-        let (before, after) = (waiting.len(), waiting.len() + fitting);
-        waiting.extend(spans.into_iter().take(fitting));
+        let (before, after) = (waiting.len(), waiting.len() + spans.len());
+        // All or none: steps without their phase would be of no use. A delivery of more than fit is cut off at its end,
+        // where its parents are not: they are first.
+        if before > 0 && after > WAITING || self.shared.stopping.load(Ordering::SeqCst) {
+            drop(waiting);
+            return self.shared.counts.dropped(DroppedSpan::QueueFull, spans.len());
+        }
+        let over = after.saturating_sub(WAITING);
+        waiting.extend(spans.into_iter().take(WAITING - before));
         drop(waiting);
-        if dropped > 0 {
-            self.shared.counts.dropped(DroppedSpan::QueueFull, dropped);
+        if over > 0 {
+            self.shared.counts.dropped(DroppedSpan::QueueFull, over);
         }
         // Woken for the first and for a batch, not for each: that would cost more than all the rest.
         if before == 0 {
@@ -110,8 +126,9 @@ impl Exporter {
         if tokio::time::timeout(within, ended).await.is_ok() {
             let _ = thread.join();
         } else {
-            let left = std::mem::take(&mut *self.shared.waiting()).len();
-            tracing::warn!("The trace server took too long at the stop; at least {left} spans are lost");
+            let left = self.shared.waiting().len() + self.shared.in_hand.load(Ordering::SeqCst);
+            self.shared.counts.dropped(DroppedSpan::ExportFailed, left);
+            tracing::warn!("The trace server took too long at the stop: {left} spans are lost");
         }
     }
 
@@ -137,7 +154,11 @@ fn exporter(
     let builder = SpanExporter::builder();
     let url = server.url.to_string();
     let mut exporter = if server.grpc {
-        let builder = builder.with_tonic().with_endpoint(url.trim_end_matches('/')).with_timeout(TIMEOUT);
+        let builder = builder
+            .with_tonic()
+            .with_protocol(Protocol::Grpc)
+            .with_endpoint(url.trim_end_matches('/'))
+            .with_timeout(TIMEOUT);
         if server.url.scheme_str() == Some("https") {
             use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
             let tls = ClientTlsConfig::new().with_webpki_roots();
@@ -151,7 +172,13 @@ fn exporter(
         }
     } else {
         let client = Client::new(authorities.as_deref(), TIMEOUT)?;
-        builder.with_http().with_http_client(client).with_endpoint(url).with_timeout(TIMEOUT).build()?
+        builder
+            .with_http()
+            .with_protocol(Protocol::HttpBinary)
+            .with_http_client(client)
+            .with_endpoint(url)
+            .with_timeout(TIMEOUT)
+            .build()?
     };
     exporter.set_resource(&resource(service));
     Ok(exporter)
@@ -182,7 +209,11 @@ impl Sender {
             }
             // Taken before it is looked whether there is more: what comes in between is announced.
             let stopping = self.shared.stopping.load(Ordering::SeqCst);
-            let spans = std::mem::take(&mut *self.shared.waiting());
+            let spans = {
+                let mut waiting = self.shared.waiting();
+                self.shared.in_hand.store(waiting.len(), Ordering::SeqCst);
+                std::mem::take(&mut *waiting)
+            };
             let mut spans = spans.into_iter();
             loop {
                 let batch: Vec<SpanData> = spans.by_ref().take(BATCH).collect();
@@ -190,7 +221,10 @@ impl Sender {
                     break;
                 }
                 let count = batch.len();
-                let sent = self.exporter.export(batch).await;
+                // The library's own timeout begins when there is a connection.
+                let sent = tokio::time::timeout(2 * TIMEOUT, self.exporter.export(batch)).await;
+                let sent = sent.unwrap_or_else(|_| Err(OTelSdkError::Timeout(2 * TIMEOUT)));
+                self.shared.in_hand.fetch_sub(count, Ordering::SeqCst);
                 self.tell(sent, count);
             }
             if stopping {

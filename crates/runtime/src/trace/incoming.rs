@@ -1,5 +1,6 @@
 //! Reads the trace context that a request came with, in the forms that callers send it.
 
+use super::Sampling;
 use faasflow_core::{TraceContext, headers};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
@@ -14,25 +15,28 @@ const B3_FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
 /// Jaeger's own, from before W3C Trace Context.
 const UBER: HeaderName = HeaderName::from_static("uber-trace-id");
 
+/// The longest `tracestate` that is passed on; the standard asks for 512 characters at least. It goes with every call.
+const LONGEST_STATE: usize = 4096;
+
 /// The trace context of a fresh request: W3C's, else B3's, else Jaeger's own, written as W3C's. What cannot be read is as
 /// good as none, as the standard asks.
-pub(crate) fn incoming(headers: &HeaderMap) -> TraceContext {
+pub(crate) fn incoming(headers: &HeaderMap, sampling: &Sampling) -> TraceContext {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if let Some(parent) = text(&headers::TRACEPARENT).filter(|text| parse(text).is_some()) {
         // What is given in several lines is one list.
         let state: Vec<&str> =
             headers.get_all(headers::TRACESTATE).iter().filter_map(|value| value.to_str().ok()).collect();
-        let state = Some(state.join(",")).filter(|state| !state.is_empty());
+        let state = Some(state.join(",")).filter(|state| (1..=LONGEST_STATE).contains(&state.len()));
         return TraceContext { parent: Some(parent.to_owned()), state };
     }
     let found = text(&B3)
-        .and_then(b3)
+        .and_then(|text| b3(text, sampling))
         .or_else(|| {
             let sampled = match text(&B3_FLAGS) {
                 Some("1") => Some("d"),
                 _ => text(&B3_SAMPLED),
             };
-            ids(text(&B3_TRACE)?, text(&B3_SPAN)?, is_sampled(sampled)?)
+            of_b3(text(&B3_TRACE)?, text(&B3_SPAN)?, sampled, sampling)
         })
         .or_else(|| text(&UBER).and_then(uber))
         .or_else(|| [B3, B3_SAMPLED].iter().any(|name| matches!(text(name), Some("0" | "false"))).then(unsampled));
@@ -55,10 +59,10 @@ pub(crate) fn parse(text: &str) -> Option<SpanContext> {
 }
 
 /// `{trace}-{span}-{sampled}-{parent}`, the last two of which may be absent.
-fn b3(text: &str) -> Option<SpanContext> {
+fn b3(text: &str, sampling: &Sampling) -> Option<SpanContext> {
     let mut parts = text.split('-');
     let (trace, span) = (parts.next()?, parts.next()?);
-    ids(trace, span, is_sampled(parts.next())?)
+    of_b3(trace, span, parts.next(), sampling)
 }
 
 /// `{trace}:{span}:{parent}:{flags}`, whose colons some clients escape.
@@ -80,13 +84,15 @@ fn unsampled() -> SpanContext {
     SpanContext::new(TraceId::from(trace), SpanId::from(span), TraceFlags::default(), true, TraceState::NONE)
 }
 
-/// What B3 says of sampling: a decision that is left to us is one for it.
-fn is_sampled(text: Option<&str>) -> Option<bool> {
-    match text {
-        None | Some("1" | "d" | "true") => Some(true),
-        Some("0" | "false") => Some(false),
-        Some(_) => None,
-    }
+/// B3 may leave the decision to whoever comes next.
+fn of_b3(trace: &str, span: &str, sampled: Option<&str>, sampling: &Sampling) -> Option<SpanContext> {
+    let sampled = match sampled {
+        Some("1" | "d" | "true") => true,
+        Some("0" | "false") => false,
+        Some(_) => return None,
+        None => sampling.decide_anew(ids(trace, span, true)?.trace_id()),
+    };
+    ids(trace, span, sampled)
 }
 
 fn ids(trace: &str, span: &str, sampled: bool) -> Option<SpanContext> {
@@ -147,7 +153,7 @@ mod tests {
 
     fn read(pairs: &[(&'static str, &str)]) -> Option<String> {
         let pairs = pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
-        incoming(&pairs.collect()).parent
+        incoming(&pairs.collect(), &Sampling { parent_based: true, ratio: 1.0 }).parent
     }
 
     #[test]
@@ -170,6 +176,14 @@ mod tests {
             assert!(read(&[(name, value)]).unwrap().ends_with("-00"), "{name}: {value}");
         }
         assert_eq!(read(&[("x-b3-sampled", "1")]), None);
+    }
+
+    #[test]
+    fn b3_can_leave_the_decision_to_us() {
+        let mut headers = HeaderMap::new();
+        headers.insert(B3, format!("{TRACE}-{SPAN}").parse().unwrap());
+        let flags = |ratio| incoming(&headers, &Sampling { parent_based: true, ratio }).parent.unwrap();
+        assert!(flags(0.0).ends_with("-00") && flags(1.0).ends_with("-01"));
     }
 
     #[test]

@@ -13,6 +13,13 @@ pub struct Sampling {
     pub ratio: f64,
 }
 
+impl Default for Sampling {
+    /// Every request whose trace context does not say otherwise.
+    fn default() -> Sampling {
+        Sampling { parent_based: true, ratio: 1.0 }
+    }
+}
+
 impl Sampling {
     /// Reads the name of a sampler and its argument.
     ///
@@ -20,9 +27,10 @@ impl Sampling {
     ///
     /// What is accepted.
     pub fn parse(name: &str, argument: Option<&str>) -> Result<Sampling, String> {
+        let name = name.to_ascii_lowercase();
         let (parent_based, kind) = match name.strip_prefix("parentbased_") {
             Some(kind) => (true, kind),
-            None => (false, name),
+            None => (false, &*name),
         };
         let ratio = match (kind, argument) {
             ("always_on", _) | ("traceidratio", None) => 1.0,
@@ -48,11 +56,15 @@ impl Sampling {
     pub(crate) fn decide(&self, incoming: Option<&SpanContext>, trace: TraceId) -> bool {
         match incoming {
             Some(incoming) if self.parent_based => incoming.is_sampled(),
-            // As others decide on the same trace: by the half of its id that is random.
-            Some(_) => self.takes(low_half(&trace.to_bytes())),
+            Some(_) => self.decide_anew(trace),
             // A UUID has bits that are the same in all, and among them the highest of that half.
             None => self.takes(low_half(&Sha256::digest(trace.to_bytes()))),
         }
+    }
+
+    /// Decides on a trace that has come from elsewhere as others do: by the half of its id that is random.
+    pub(super) fn decide_anew(&self, trace: TraceId) -> bool {
+        self.takes(low_half(&trace.to_bytes()))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a part of requests is not meant to the last bit")]
@@ -88,6 +100,7 @@ mod tests {
     fn the_standard_samplers() {
         let sampling = |parent_based, ratio| Ok(Sampling { parent_based, ratio });
         assert_eq!(Sampling::parse("always_on", Some("0.3")), sampling(false, 1.0));
+        assert_eq!(Sampling::parse("ParentBased_Always_On", None), Ok(Sampling::default()));
         assert_eq!(Sampling::parse("parentbased_always_off", None), sampling(true, 0.0));
         assert_eq!(Sampling::parse("traceidratio", Some("0.25")), sampling(false, 0.25));
         assert_eq!(Sampling::parse("parentbased_traceidratio", None), sampling(true, 1.0));

@@ -8,7 +8,7 @@ use http::{HeaderMap, Uri};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Event, SpanContext, SpanKind, Status};
 
-use super::{Active, Span, Trace, exception, incoming, int, new_span_id};
+use super::{Active, Span, Trace, cut, exception, incoming, int, new_span_id};
 use crate::metrics::failure_reason;
 
 /// The span of a step that runs. What is noted of it costs nothing where the request is not sampled.
@@ -129,7 +129,7 @@ impl<'a> StepSpan<'a> {
             match output {
                 // Its own handler has mended it.
                 Some(_) => attributes.push(KeyValue::new("faasflow.recovered", true)),
-                None => status = Status::error(failure.reason()),
+                None => status = Status::error(cut(failure.reason())),
             }
         }
         let ended = SystemTime::now();
