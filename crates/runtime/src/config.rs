@@ -219,7 +219,7 @@ impl Config {
             metrics_host: read.text("metrics_host"),
             secret_mount_path: read.text("secret_mount_path").unwrap_or_else(|| SECRETS.to_owned()).into(),
             authorities: read.text("SSL_CERT_FILE").map(PathBuf::from),
-            log_filter: read.text("RUST_LOG").unwrap_or_default(),
+            log_filter: read.parsed("RUST_LOG", "", parse::log_filter).unwrap_or_default(),
             log_format: read.parsed("log_format", "line", parse::log_format).unwrap_or_default(),
             single_process: read.parsed(SINGLE_PROCESS, "false", parse::boolean).unwrap_or(false),
         };

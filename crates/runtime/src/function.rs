@@ -227,6 +227,7 @@ fn tracer(flow: &Flow, config: &Config, metrics: &Metrics) -> Result<Tracer, Sta
         None => None,
         Some(path) => Some(std::fs::read(path).map_err(|error| fault(error.into()))?),
     };
+    tracing::info!("Traces go to {server}");
     let exporter = Exporter::start(server, &config.workflow_name, authorities, metrics.spans()).map_err(fault)?;
     Ok(Tracer::new(Some(exporter), config.sampling, phases))
 }

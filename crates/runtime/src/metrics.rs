@@ -122,7 +122,11 @@ impl Metrics {
         for result in ForwardResult::ALL {
             forwards.with_label_values(&[result.as_str()]);
         }
-        let failures = register.counters("faasflow_failures_total", "Steps, handlers and handings-on failed, by reason.", &["reason"]);
+        let failures = register.counters(
+            "faasflow_failures_total",
+            "Steps, handlers and handings-on failed, by reason.",
+            &["reason"],
+        );
         for reason in FAILURE_REASONS {
             failures.with_label_values(&[reason]);
         }
@@ -137,7 +141,10 @@ impl Metrics {
             &["reason"],
         );
         Metrics {
-            started: register.counter("faasflow_requests_started_total", "Requests begun; one that a queue delivers again begins again."),
+            started: register.counter(
+                "faasflow_requests_started_total",
+                "Requests begun; one that a queue delivers again begins again.",
+            ),
             ended: OUTCOMES.map(|outcome| {
                 let outcome = &[outcome.as_str()];
                 (ended.with_label_values(outcome), took.with_label_values(outcome))

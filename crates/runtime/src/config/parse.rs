@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use faasflow_core::{Method, duration, parse_url};
 use http::Uri;
+use tracing_subscriber::EnvFilter;
 
 use crate::log::LogFormat;
 
@@ -61,6 +62,13 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
         "json" => Ok(LogFormat::Json),
         _ => Err("write `line` or `json`".to_owned()),
     }
+}
+
+/// What `RUST_LOG` says, as it is, if it can be read.
+pub(super) fn log_filter(text: &str) -> Result<String, String> {
+    EnvFilter::try_new(text)
+        .map(|_| text.to_owned())
+        .map_err(|_| "write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`".to_owned())
 }
 
 pub(super) fn port(text: &str) -> Result<u16, String> {

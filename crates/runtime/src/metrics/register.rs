@@ -8,16 +8,16 @@ use prometheus::{
 };
 
 /// The upper bounds of what a request takes, in the queue or as a whole: up to an hour, since a queue may be long.
-pub(super) const SECONDS_OF_REQUESTS: [f64; 15] =
-    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0, 3600.0];
+pub(super) const SECONDS_OF_REQUESTS: [f64; 18] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0, 300.0, 3600.0];
 
 /// The upper bounds of what a step or a phase takes: up to the longest `write_timeout` that is common.
-pub(super) const SECONDS_OF_STEPS: [f64; 15] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 300.0];
+pub(super) const SECONDS_OF_STEPS: [f64; 18] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 60.0, 300.0];
 
 /// The upper bounds of envelopes in bytes. One of them is the default of `envelope_limit`.
-pub(super) const SIZES: [f64; 10] =
-    [512.0, 1024.0, 4096.0, 16384.0, 65536.0, 131_072.0, 256_000.0, 524_288.0, 1_048_576.0, 8_388_608.0];
+pub(super) const SIZES: [f64; 11] =
+    [256.0, 512.0, 1024.0, 4096.0, 16384.0, 65536.0, 131_072.0, 256_000.0, 524_288.0, 1_048_576.0, 8_388_608.0];
 
 /// Registers metrics of one flow. Names are constants of this crate, so a wrong one is a defect that no start survives.
 pub(super) struct Register {

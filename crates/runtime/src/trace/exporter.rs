@@ -84,7 +84,7 @@ impl Exporter {
             }
         };
         let (end, ended) = oneshot::channel();
-        let sender = Sender { shared: shared.clone(), exporter, server, failing: false };
+        let sender = Sender { shared: shared.clone(), exporter, server, lost: None };
         let thread = std::thread::Builder::new().name("traces".to_owned()).spawn(move || {
             runtime.block_on(sender.run());
             runtime.shutdown_background();
@@ -196,8 +196,8 @@ struct Sender {
     shared: Arc<Shared>,
     exporter: SpanExporter,
     server: TraceServer,
-    /// The last batch was not taken.
-    failing: bool,
+    /// How many spans were lost since the server took some, if the last batch was.
+    lost: Option<usize>,
 }
 
 impl Sender {
@@ -237,15 +237,21 @@ impl Sender {
         match sent {
             Ok(()) => {
                 self.shared.counts.exported(count);
-                if std::mem::take(&mut self.failing) {
-                    tracing::info!("Traces are delivered to {} again", self.server);
+                if let Some(lost) = self.lost.take() {
+                    tracing::info!("Traces are delivered to {} again; at least {lost} spans were lost", self.server);
                 }
             }
             Err(error) => {
                 self.shared.counts.dropped(DroppedSpan::ExportFailed, count);
-                if !std::mem::replace(&mut self.failing, true) {
-                    tracing::warn!("Traces are not delivered to {}, and requests go on without: {error}", self.server);
+                if self.lost.is_none() {
+                    let hint =
+                        if self.server.is_usual() { "" } else { "; 4317 is the usual port for gRPC, 4318 for HTTP" };
+                    tracing::warn!(
+                        "Traces are not delivered to {}, and requests go on without: {error}{hint}",
+                        self.server
+                    );
                 }
+                *self.lost.get_or_insert_default() += count;
             }
         }
     }

@@ -55,10 +55,21 @@ impl TraceServer {
     }
 }
 
+impl TraceServer {
+    /// Whether the port is not the one that is usual for the other way of speaking.
+    pub(super) fn is_usual(&self) -> bool {
+        self.url.port_u16() != Some(if self.grpc { 4318 } else { 4317 })
+    }
+}
+
 impl fmt::Display for TraceServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.grpc { "OTLP over gRPC" } else { "OTLP over HTTP" };
-        write!(f, "{} ({how})", self.url)
+        // As the setting is written, so that it may be copied into one.
+        match (self.grpc, self.url.scheme_str(), self.url.authority()) {
+            (true, Some("https"), Some(address)) => write!(f, "grpcs://{address}"),
+            (true, _, Some(address)) => write!(f, "grpc://{address}"),
+            _ => write!(f, "{}", self.url),
+        }
     }
 }
 
@@ -79,6 +90,13 @@ mod tests {
             ("https://otlp.example.com:443/tenant/v1/traces", false, "https://otlp.example.com:443/tenant/v1/traces"),
         ] {
             assert_eq!(TraceServer::parse(text), Ok(TraceServer { grpc, url: url.parse().unwrap() }), "{text}");
+        }
+    }
+
+    #[test]
+    fn it_is_shown_as_the_setting_is_written() {
+        for text in ["grpc://jaeger:4317", "grpcs://jaeger:4317", "https://otlp.example.com:4318/v1/traces"] {
+            assert_eq!(TraceServer::parse(text).unwrap().to_string(), text);
         }
     }
 
