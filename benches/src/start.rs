@@ -24,11 +24,16 @@ struct Programs {
 }
 
 impl Programs {
-    fn find() -> Result<Programs, Failure> {
+    fn find(scale: Scale) -> Result<Programs, Failure> {
         let own = std::env::current_exe()?;
-        let target = own.ancestors().nth(2).ok_or("the program has no folder")?;
-        let fixed = target.join(format!("{}-unknown-linux-musl/dist", std::env::consts::ARCH));
-        for (folder, fixed) in [(fixed, true), (target.join("dist"), false)] {
+        let beside = own.parent().ok_or("the program has no folder")?;
+        let target = beside.parent().ok_or("the program has no folder")?;
+        let fixed = target.join(format!("{}-unknown-linux-musl/release", std::env::consts::ARCH));
+        for (folder, fixed) in [(fixed, true), (beside.to_owned(), false)] {
+            // The quick run does not build the static ones, and what lies there may be old.
+            if fixed && scale.quick {
+                continue;
+            }
             if folder.join("flow").is_file() && folder.join("by-hand").is_file() {
                 return Ok(Programs { folder, fixed });
             }
@@ -40,7 +45,7 @@ impl Programs {
         if self.fixed {
             "stripped static binary"
         } else {
-            "stripped binary, which is not static: there is no musl here"
+            "stripped binary, which is not static: --quick builds none, and a full run does where there is musl"
         }
     }
 }
@@ -53,7 +58,7 @@ struct Arm {
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     let count = if scale.quick { 25 } else { 200 };
-    let programs = Programs::find()?;
+    let programs = Programs::find(scale)?;
     let echo = echo()?;
     let (mut flow, mut by_hand) = (Arm::default(), Arm::default());
     for round in 0..=count {

@@ -75,7 +75,7 @@ fn e2e(suite: &str) -> Result<(), String> {
 }
 
 /// The contenders of the benchmarks are a workspace of their own, which nobody else has to compile. What is started and
-/// weighed as a deployed program is built like one: static, where there is a toolchain for that.
+/// weighed as a deployed program is built like one: static, where there is a toolchain for that, and time.
 fn bench(arguments: &[&str]) -> Result<(), String> {
     let cargo = |words: &[&str]| {
         let mut cargo = Command::new("cargo");
@@ -83,12 +83,12 @@ fn bench(arguments: &[&str]) -> Result<(), String> {
         cargo.args(&words[1..]);
         cargo
     };
-    let deployed = ["build", "--profile", "dist", "--package", "faasflow-benches-deployed"];
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    let fixed = [&deployed[..], &["--target", &target]].concat();
-    if command::run(&mut cargo(&fixed)).is_err() {
+    let fixed = ["build", "--release", "--package", "faasflow-benches-deployed", "--target", &target];
+    // All that they need is compiled once more for it, which takes longer than the quick benchmarks.
+    if !arguments.contains(&"--quick") && command::run(&mut cargo(&fixed)).is_err() {
         println!("The programs are not built as static ones: `rustup target add {target}`, and musl-gcc, would do.");
-        command::run(&mut cargo(&deployed))?;
     }
+    command::run(&mut cargo(&["build", "--release", "--workspace"]))?;
     command::run(cargo(&["run", "--release", "--"]).args(arguments))
 }
