@@ -23,6 +23,7 @@ use crate::stack::{FunctionSpec, Kind};
 pub(crate) mod build;
 pub(crate) mod command;
 pub(crate) mod deployment;
+pub(crate) mod follow;
 pub(crate) mod kept;
 pub(crate) mod logs;
 mod orphan;

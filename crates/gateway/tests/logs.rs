@@ -115,6 +115,29 @@ async fn the_lines_of_a_request_are_gathered_from_all_functions() {
     assert_eq!(heard, [all[5][1].as_str(), "six", "seven"]);
 }
 
+/// By the function and by the request: 20,000 lines come in a moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_is_told_all_of_a_burst() {
+    let fixture = start("burst:\n  fprocess: sh -c 'seq 20000 >&2'\n").await;
+    let mut reading = Vec::new();
+    for query in ["name=burst", "request=a-1"] {
+        let path = format!("/system/logs?{query}&follow=true");
+        let following = fixture.open(fixture.request(Method::GET, &path, &[], Body::empty())).await;
+        let body = following.into_body();
+        reading.push(tokio::spawn(faasflow_runtime::http::read_body(body, 16 << 20, support::PATIENCE)));
+    }
+    fixture.send(Method::POST, "/function/burst", &[("x-faasflow-request-id", "a-1")], "").await;
+    fixture.gateway.stop().await;
+    for heard in reading {
+        let heard = heard.await.unwrap().unwrap();
+        let lines = heard.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        let lines = lines.map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap()["text"].clone());
+        let lines: Vec<_> = lines.map(|text| text.as_str().unwrap().to_owned()).collect();
+        assert_eq!(lines.len(), 20_000);
+        assert!(lines.iter().enumerate().all(|(at, text)| *text == (at + 1).to_string()), "in order");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_kept_any_more_is_said() {
     let fixture = start("talk:\n  fprocess: sh -c 'cat >&2'\nquiet:\n  fprocess: cat\n").await;

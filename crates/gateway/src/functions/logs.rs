@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use faasflow_core::RequestId;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 
 use crate::event::{Event, Events};
 use crate::queue::now_ms;
@@ -68,50 +68,58 @@ impl Asked {
 /// What the logs of all functions go through.
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
-    live: broadcast::Sender<Arc<LogLine>>,
+    /// Told of each line; those who listen read it where it is kept.
+    written: watch::Sender<()>,
     count: Arc<AtomicU64>,
     events: Events,
 }
 
 impl Journal {
     pub(crate) fn new(events: Events) -> Journal {
-        Journal { live: broadcast::Sender::new(1024), count: Arc::default(), events }
+        Journal { written: watch::Sender::new(()), count: Arc::default(), events }
     }
 
-    /// The lines of all functions from now on.
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<LogLine>> {
-        self.live.subscribe()
+    /// Changes with each line from now on.
+    pub(super) fn subscribe(&self) -> watch::Receiver<()> {
+        self.written.subscribe()
+    }
+
+    /// The number of the last line.
+    pub(crate) fn last(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
     }
 }
 
 /// The log of one function.
 #[derive(Debug)]
 pub(crate) struct Logs {
-    function: String,
-    kept: Mutex<Kept>,
-    live: broadcast::Sender<Arc<LogLine>>,
+    pub(super) function: String,
+    pub(super) kept: Arc<Mutex<Kept>>,
     journal: Journal,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
-    lines: VecDeque<Arc<LogLine>>,
+pub(super) struct Kept {
+    pub(super) lines: VecDeque<Arc<LogLine>>,
     bytes: usize,
-    dropped: bool,
+    /// How many lines there were before, which are not kept any more.
+    pub(super) dropped: u64,
+    /// Whether no more come.
+    pub(super) ended: bool,
 }
 
 /// What is kept of a log.
 pub(crate) struct Past {
     pub(crate) lines: Vec<Arc<LogLine>>,
-    /// The number of the last line of all, also of those that were not asked for.
-    pub(crate) last: u64,
+    /// How many lines there were until now, also those that were not asked for and those that are not kept.
+    pub(crate) read: u64,
     /// Whether there were lines before that are not kept any more.
     pub(crate) dropped: bool,
 }
 
 impl Logs {
     pub(crate) fn new(function: String, journal: Journal) -> Logs {
-        Logs { function, kept: Mutex::default(), live: broadcast::Sender::new(256), journal }
+        Logs { function, kept: Arc::default(), journal }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -129,16 +137,16 @@ impl Logs {
             request: request.cloned(),
             text,
         });
-        let _ = self.live.send(line.clone());
-        let _ = self.journal.live.send(line.clone());
         kept.bytes += line.text.len() + LINE;
         kept.lines.push_back(line);
         while kept.bytes > KEPT_LOG
             && let Some(oldest) = kept.lines.pop_front()
         {
             kept.bytes -= oldest.text.len() + LINE;
-            kept.dropped = true;
+            kept.dropped += 1;
         }
+        drop(kept);
+        self.journal.written.send_replace(());
     }
 
     /// The last `count` lines.
@@ -150,12 +158,6 @@ impl Logs {
     /// What is kept of those that are asked for.
     pub(crate) fn past(&self, asked: &Asked) -> Past {
         self.lock().past(asked)
-    }
-
-    /// The same, and those from then on, of which not all need be asked for: none is left out, and none is there twice.
-    pub(crate) fn follow(&self, asked: &Asked) -> (Past, broadcast::Receiver<Arc<LogLine>>) {
-        let kept = self.lock();
-        (kept.past(asked), self.live.subscribe())
     }
 
     /// Takes lines until the writer closes its end.
@@ -185,13 +187,20 @@ impl Logs {
     }
 }
 
+impl Drop for Logs {
+    fn drop(&mut self) {
+        self.lock().ended = true;
+        self.journal.written.send_replace(());
+    }
+}
+
 impl Kept {
     fn past(&self, asked: &Asked) -> Past {
         // From the end, so that what is not in the tail need not be looked at.
         let wanted = self.lines.iter().rev().filter(|line| asked.takes(line)).take(asked.tail);
         let mut lines: Vec<Arc<LogLine>> = wanted.cloned().collect();
         lines.reverse();
-        Past { lines, last: self.lines.back().map_or(0, |line| line.number), dropped: self.dropped }
+        Past { lines, read: self.dropped + self.lines.len() as u64, dropped: self.dropped > 0 }
     }
 }
 
@@ -235,7 +244,7 @@ mod tests {
         logs.push(None, line.clone());
         let past = logs.past(&all);
         assert_eq!((past.lines[0].number, past.dropped), (2, true));
-        assert_eq!(past.last, fit as u64 + 2);
+        assert_eq!(past.read, fit as u64 + 2);
         for _ in 0..KEPT_LOG / LINE * 2 {
             logs.push(None, String::new());
         }

@@ -1,6 +1,5 @@
 //! The lines that functions wrote: those of a function, or those of a request from all of them.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -9,19 +8,16 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use faasflow_core::RequestId;
-use futures_util::future::ready;
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio_util::sync::CancellationToken;
 
 use super::{Namespace, functions};
-use crate::functions::NAMESPACE;
+use crate::functions::follow::Follower;
 use crate::functions::logs::{Asked, LogLine, Past};
+use crate::functions::{Function, NAMESPACE};
 use crate::proxy::plain;
 use crate::rfc3339;
 use crate::routes::App;
@@ -75,12 +71,10 @@ impl LogQuery {
     }
 }
 
-/// What is told: the lines until now, what tells those after them, and whose log is not whole.
+/// What is told: the lines until now, who listens for those after them, and whose log is not whole.
 struct Told {
     past: Vec<Arc<LogLine>>,
-    live: Receiver<Arc<LogLine>>,
-    /// The last line of each function that was looked at.
-    seen: HashMap<String, u64>,
+    follower: Follower,
     dropped: Vec<String>,
 }
 
@@ -96,24 +90,18 @@ pub(super) async fn logs(
     if let Err(why) = namespace.check() {
         return plain(StatusCode::NOT_FOUND, why);
     }
-    let told = if query.name.is_empty() {
-        of_all(&app, &asked)
+    let all = query.name.is_empty();
+    let told = if all {
+        told(&app, &app.functions.all(), &asked)
     } else {
         let Some(function) = app.functions.find(&query.name) else { return functions::absent(&query.name) };
-        let (Past { lines, dropped, .. }, live) = function.logs.follow(&asked);
-        let dropped = if dropped { vec![function.spec.name.clone()] } else { Vec::new() };
-        Told { past: lines, live, seen: HashMap::new(), dropped }
+        told(&app, &[function], &asked)
     };
     let dropped = HeaderValue::from_str(&told.dropped.join(",")).unwrap_or(HeaderValue::from_static(""));
     let past = stream::iter(told.past.into_iter().map(|line| Ok::<_, Infallible>(ndjson(&line))));
     let body = if query.follows() {
-        let seen = told.seen;
-        // A gateway that stops does not wait for those who only listen.
-        let live = Live { lines: told.live, stop: app.stopping.clone(), left: None };
-        let live = stream::unfold(live, Live::next).filter(move |line| {
-            let unseen = seen.get(&line.function).is_none_or(|&last| line.number > last);
-            ready(unseen && asked.takes(line))
-        });
+        let live = Live { follower: told.follower, app: app.clone(), asked, all, until: u64::MAX };
+        let live = stream::unfold(live, Live::next).flat_map(stream::iter);
         Body::from_stream(past.chain(live.map(|line| Ok(ndjson(&line)))))
     } else {
         Body::from_stream(past)
@@ -123,15 +111,13 @@ pub(super) async fn logs(
     response
 }
 
-/// The lines of all functions, in the order in which they came.
-fn of_all(app: &App, asked: &Asked) -> Told {
-    // Before the look, so that no line falls between. What comes meanwhile is seen twice, and told once.
-    let live = app.journal.subscribe();
-    let mut told = Told { past: Vec::new(), live, seen: HashMap::new(), dropped: Vec::new() };
-    for function in app.functions.all() {
-        let Past { lines, last, dropped } = function.logs.past(asked);
+/// The lines of these functions, in the order in which they came.
+fn told(app: &App, functions: &[Arc<Function>], asked: &Asked) -> Told {
+    let mut told = Told { past: Vec::new(), follower: Follower::new(&app.journal), dropped: Vec::new() };
+    for function in functions {
+        let Past { lines, read, dropped } = function.logs.past(asked);
         told.past.extend(lines);
-        told.seen.insert(function.spec.name.clone(), last);
+        told.follower.add(&function.logs, read);
         if dropped {
             told.dropped.push(function.spec.name.clone());
         }
@@ -141,39 +127,39 @@ fn of_all(app: &App, asked: &Asked) -> Told {
     told
 }
 
-/// Lines as they come, until the gateway stops.
+/// Lines as they come, until the gateway stops: it does not wait for those who only listen.
 struct Live {
-    lines: Receiver<Arc<LogLine>>,
-    stop: CancellationToken,
-    /// Those that had come when it stopped, which are still told.
-    left: Option<usize>,
+    follower: Follower,
+    app: App,
+    asked: Asked,
+    /// Whether functions that come later are listened to.
+    all: bool,
+    /// The last line that had come when it stopped: until there, all is told.
+    until: u64,
 }
 
 impl Live {
-    async fn next(mut self) -> Option<(Arc<LogLine>, Live)> {
+    async fn next(mut self) -> Option<(Vec<Arc<LogLine>>, Live)> {
         loop {
-            let received = match self.left {
-                Some(0) => return None,
-                Some(left) => {
-                    self.left = Some(left - 1);
-                    match self.lines.try_recv() {
-                        Err(TryRecvError::Lagged(count)) => Err(RecvError::Lagged(count)),
-                        line => Ok(line.ok()?),
-                    }
+            let stopping = self.app.stopping.is_cancelled();
+            if stopping && self.until == u64::MAX {
+                self.until = self.app.journal.last();
+            }
+            self.follower.look();
+            if self.all {
+                for function in self.app.functions.all() {
+                    self.follower.add(&function.logs, 0);
                 }
+            }
+            match self.follower.read(&self.asked, self.until) {
+                // Others are to have their turn, however many lines there are that were not asked for.
+                Some(lines) if lines.is_empty() => tokio::task::yield_now().await,
+                Some(lines) => return Some((lines, self)),
+                None if stopping || !(self.all || self.follower.has_sources()) => return None,
                 None => tokio::select! {
-                    received = self.lines.recv() => received,
-                    () = self.stop.cancelled() => {
-                        self.left = Some(self.lines.len());
-                        continue;
-                    }
+                    () = self.follower.written() => {}
+                    () = self.app.stopping.cancelled() => {}
                 },
-            };
-            match received {
-                Ok(line) => return Some((line, self)),
-                // Who reads too slowly misses some.
-                Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return None,
             }
         }
     }
