@@ -31,10 +31,24 @@ pub(crate) struct LogLine {
 }
 
 impl LogLine {
-    /// Whether it is of this request: written by a process of its own, or with its id in it.
+    /// Whether it is of this request: written by a process of its own, or with its id in it. What names its request is of
+    /// no other one, whatever words it has: an id may be as short as `1`.
     pub(crate) fn is_of(&self, request: &RequestId) -> bool {
-        self.request.as_ref() == Some(request) || has_word(&self.text, request.as_str())
+        let id = request.as_str();
+        self.request.as_ref() == Some(request)
+            || named(&self.text).map_or_else(|| has_word(&self.text, id), |of| of == id)
     }
+}
+
+/// The request that a line names as those of flows do, for people or as JSON.
+fn named(text: &str) -> Option<&str> {
+    let for_people = || Some(text.split_once("[Request `")?.1.split_once("`]")?.0);
+    let as_json = || {
+        let value = text.split_once("\"request_id\"")?.1.trim_start().strip_prefix(':')?.trim_start();
+        Some(value.strip_prefix('"')?.split_once('"')?.0)
+    };
+    // The message of an object may be about another request.
+    if text.starts_with('{') { as_json().or_else(for_people) } else { for_people().or_else(as_json) }
 }
 
 /// Whether a text has an id in it that is not part of a longer one. Ids may have dots and colons in them, which at the
@@ -227,6 +241,29 @@ mod tests {
             assert_eq!(has_word(text, "a-1"), found, "{text}");
         }
         assert!(has_word("order:17.", "order:17") && !has_word("order:17.1", "order:17"));
+    }
+
+    #[test]
+    fn a_line_that_names_its_request_is_of_no_other() {
+        for (text, ids) in [
+            ("[Request `a`] Executing phase 1 phase=1", "a"),
+            ("WARN [Request `a`] it knows of [Request `1`] phase=1", "a"),
+            (r#"{"message":"[Request `1`] 1","request_id":"a","phase":1}"#, "a"),
+            (r#"{"request_id" : "a", "phase": "1"}"#, "a"),
+            ("[Request `1`] about a", "1"),
+            ("of a and of 1", "a1"),
+            ("[Request `a is not closed, 1", "a1"),
+            (r#"{"request_id":1,"of":"a"}"#, "a1"),
+            ("[Request `a-10`] phase=10", ""),
+        ] {
+            let line =
+                |request| LogLine { number: 1, timestamp_ms: 1, function: "f".into(), request, text: text.into() };
+            for id in ["a", "1"] {
+                let request = RequestId::parse(id).unwrap();
+                assert_eq!(line(None).is_of(&request), ids.contains(id), "{id}: {text}");
+                assert!(line(Some(request.clone())).is_of(&request), "its process has it: {text}");
+            }
+        }
     }
 
     #[test]
