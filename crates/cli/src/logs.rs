@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::args::Logs;
 use crate::client::Client;
+use crate::control::escaped;
 use crate::error::Failure;
 
 /// The most that is read of an answer that says what is wrong, in bytes.
@@ -74,13 +75,13 @@ fn is_of(line: &Value, request: &RequestId) -> bool {
 }
 
 fn show(logs: &Logs, line: &Value) -> Result<(), Failure> {
-    let text = |field: &str| line[field].as_str().unwrap_or_default();
+    let text = |field: &str| escaped(line[field].as_str().unwrap_or_default().trim_end());
     if logs.json {
         say!("{line}");
     } else if logs.timestamps {
-        say!("{} {} | {}", text("timestamp"), text("name"), text("text").trim_end());
+        say!("{} {} | {}", text("timestamp"), text("name"), text("text"));
     } else {
-        say!("{} | {}", text("name"), text("text").trim_end());
+        say!("{} | {}", text("name"), text("text"));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod args;
 mod check;
 mod client;
 mod config;
+mod control;
 mod demo;
 mod environment;
 mod error;

@@ -7,6 +7,8 @@ use faasflow_core::duration;
 use faasflow_gateway::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::control::escaped;
+
 /// Shows events on standard error.
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -67,14 +69,14 @@ impl Progress {
                 };
                 // Its last lines stand above already, where lines are shown.
                 let how = if self.logs {
-                    how.lines().next().unwrap_or_default().trim_end_matches("; its last lines:")
+                    how.lines().next().unwrap_or_default().trim_end_matches("; its last lines:").to_owned()
                 } else {
-                    how
+                    how.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
                 };
                 self.line(&format!("{function}: {how}{again}"));
             }
             Event::Changed { function } => self.line(&format!("{function} changed")),
-            Event::Log { function, line } if self.logs => self.line(&format!("{function} | {line}")),
+            Event::Log { function, line } if self.logs => self.line(&format!("{function} | {}", escaped(line))),
             _ => {}
         }
     }

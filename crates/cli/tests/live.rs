@@ -192,6 +192,22 @@ async fn the_lines_of_a_request() {
     assert_eq!(up.stop(), Some(0));
 }
 
+/// Neither by `faasflow logs` nor by `faasflow up`.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_functions_write_does_not_steer_a_terminal() {
+    let folder = stack("talk:\n  fprocess: sh -c 'cat >&2'\n");
+    let up = Up::start(folder.path(), &folder.path().join("state"));
+    let line = "\u{1b}]0;title\u{7}a\tb\rother | c\u{202e}d";
+    up.run(&["invoke", "talk", "--header", "X-Faasflow-Request-Id=a-1"], format!("{line}\n").as_bytes());
+    let shown = "talk | \\u{1b}]0;title\\u{7}a\tb\\rother | c\\u{202e}d";
+    assert_eq!(text(done(&up.run(&["logs", "a-1"], b""))), format!("{shown}\n"));
+    let json = up.run(&["logs", "a-1", "--json"], b"");
+    let told: serde_json::Value = serde_json::from_slice(done(&json)).unwrap();
+    assert_eq!(told["text"], line, "what the gateway tells is told on as it is");
+    until("the line", async || up.said().iter().any(|said| said == shown).then_some(())).await;
+    assert_eq!(up.stop(), Some(0));
+}
+
 /// OpenFaaS's gateway asks for the name of a function, in one way or another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_knows_no_requests_is_said_to_be_one() {
