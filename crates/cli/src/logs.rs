@@ -6,7 +6,7 @@ use bytes::Bytes;
 use faasflow_core::RequestId;
 use faasflow_gateway::{KEPT_LOG, LOG_DROPPED};
 use faasflow_runtime::http::read_body;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde_json::Value;
@@ -19,9 +19,12 @@ use crate::error::Failure;
 /// The most that is read of an answer that says what is wrong, in bytes.
 const COMPLAINT: u64 = 64 * 1024;
 
+/// How long the gateway may take to begin its answer. Lines may then be as long in coming as they like.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 pub(crate) async fn run(logs: Logs) -> Result<(), Failure> {
     let client = Client::new(&logs.gateway)?;
-    let answer = client.open(Method::GET, &path(&logs), HeaderMap::new(), Bytes::new()).await?;
+    let answer = ask(&client, &path(&logs), PATIENCE).await?;
     let (parts, body) = answer.into_parts();
     if !parts.status.is_success() {
         let text = read_body(body, COMPLAINT, Duration::from_secs(10)).await.unwrap_or_default();
@@ -58,6 +61,12 @@ pub(crate) async fn run(logs: Logs) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+async fn ask(client: &Client, path: &str, patience: Duration) -> Result<Response<Incoming>, Failure> {
+    let asking = client.open(Method::GET, path, HeaderMap::new(), Bytes::new());
+    let late = |_| client.unreachable(&format!("it did not begin to answer within {patience:?}"));
+    tokio::time::timeout(patience, asking).await.map_err(late)?
 }
 
 fn path(logs: &Logs) -> String {
@@ -124,5 +133,22 @@ impl Lines<'_> {
                 Some(Err(error)) => return Err(self.client.unreachable(&format!("it broke off: {error}"))),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Gateway;
+
+    #[tokio::test]
+    async fn a_gateway_that_says_nothing_is_not_waited_for_for_ever() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let client = Client::new(&Gateway { gateway: url.clone() }).ok().unwrap();
+        let failure = ask(&client, "/system/logs?request=a-1", Duration::from_millis(50)).await.err().unwrap();
+        assert!(matches!(failure, Failure::Unreachable(_)));
+        let says = format!("the gateway at {url} cannot be reached: it did not begin to answer within 50ms; ");
+        assert!(failure.to_string().starts_with(&says), "{failure}");
     }
 }
