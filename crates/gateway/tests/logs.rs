@@ -140,14 +140,22 @@ async fn a_follower_is_told_all_of_a_burst() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_kept_any_more_is_said() {
-    let fixture = start("talk:\n  fprocess: sh -c 'cat >&2'\nquiet:\n  fprocess: cat\n").await;
+    let fixture = start("talk:\n  fprocess: sh -c 'cat >&2'\nquiet:\n  fprocess: sh -c 'cat >&2'\n").await;
     let headers = [("x-faasflow-request-id", "early")];
+    fixture.send(Method::POST, "/function/talk", &headers, "first\n").await;
+    let headers = [("x-faasflow-request-id", "both")];
+    fixture.send(Method::POST, "/function/quiet", &headers, "kept\n").await;
     fixture.send(Method::POST, "/function/talk", &headers, "first\n").await;
     let line = "x".repeat(1000) + "\n";
     for _ in 0..5 {
         fixture.post("/function/talk", line.repeat(1000)).await;
     }
-    for query in ["request=early", "name=talk&tail=1"] {
+    // A request of which nothing can have been dropped is told without a word; `quiet` has dropped nothing at all.
+    let headers = [("x-faasflow-request-id", "late")];
+    fixture.send(Method::POST, "/function/talk", &headers, "last\n").await;
+    let got = fixture.get("/system/logs?request=late").await;
+    assert_eq!((got.header("x-faasflow-log-dropped"), got.text().lines().count()), (Some(""), 1));
+    for query in ["request=early", "request=never", "request=both", "name=talk&tail=1"] {
         let got = fixture.get(&format!("/system/logs?{query}")).await;
         assert_eq!(got.header("x-faasflow-log-dropped"), Some("talk"), "{query}");
         assert!(!got.text().contains("first"), "{query}");

@@ -127,8 +127,8 @@ pub(crate) struct Past {
     pub(crate) lines: Vec<Arc<LogLine>>,
     /// How many lines there were until now, also those that were not asked for and those that are not kept.
     pub(crate) read: u64,
-    /// Whether there were lines before that are not kept any more.
-    pub(crate) dropped: bool,
+    /// Where there were lines before that are not kept any more: the number of the oldest one that is.
+    pub(crate) kept_from: Option<u64>,
 }
 
 impl Logs {
@@ -214,7 +214,8 @@ impl Kept {
         let wanted = self.lines.iter().rev().filter(|line| asked.takes(line)).take(asked.tail);
         let mut lines: Vec<Arc<LogLine>> = wanted.cloned().collect();
         lines.reverse();
-        Past { lines, read: self.dropped + self.lines.len() as u64, dropped: self.dropped > 0 }
+        let kept_from = self.lines.front().map(|line| line.number).filter(|_| self.dropped > 0);
+        Past { lines, read: self.dropped + self.lines.len() as u64, kept_from }
     }
 }
 
@@ -276,11 +277,11 @@ mod tests {
             logs.push(None, line.clone());
         }
         let past = logs.past(&all);
-        assert_eq!((past.lines.len(), past.dropped), (fit, false));
+        assert_eq!((past.lines.len(), past.kept_from), (fit, None));
         logs.push(None, String::new());
         logs.push(None, line.clone());
         let past = logs.past(&all);
-        assert_eq!((past.lines[0].number, past.dropped), (2, true));
+        assert_eq!((past.lines[0].number, past.kept_from), (2, Some(2)));
         assert_eq!(past.read, fit as u64 + 2);
         for _ in 0..KEPT_LOG / LINE * 2 {
             logs.push(None, String::new());

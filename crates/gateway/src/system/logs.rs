@@ -22,7 +22,8 @@ use crate::proxy::plain;
 use crate::rfc3339;
 use crate::routes::App;
 
-/// On the lines that were asked for: the functions of which earlier ones are not kept any more, with commas between.
+/// On the lines that were asked for: the functions of which earlier ones are not kept any more, with commas between. Of a
+/// request only those whose lines may have been among them.
 pub const LOG_DROPPED: HeaderName = HeaderName::from_static("x-faasflow-log-dropped");
 
 /// As text, so that what cannot be read is answered in our words.
@@ -114,15 +115,18 @@ pub(super) async fn logs(
 /// The lines of these functions, in the order in which they came.
 fn told(app: &App, functions: &[Arc<Function>], asked: &Asked) -> Told {
     let mut told = Told { past: Vec::new(), follower: Follower::new(&app.journal), dropped: Vec::new() };
+    let mut dropped = Vec::new();
     for function in functions {
-        let Past { lines, read, dropped } = function.logs.past(asked);
+        let Past { lines, read, kept_from } = function.logs.past(asked);
         told.past.extend(lines);
         told.follower.add(&function.logs, read);
-        if dropped {
-            told.dropped.push(function.spec.name.clone());
-        }
+        dropped.extend(kept_from.map(|from| (function.spec.name.clone(), from)));
     }
     told.past.sort_by_key(|line| line.number);
+    // What was dropped before the first line that is known of a request is taken to be of others.
+    let first = told.past.first().map(|line| line.number).filter(|_| asked.request.is_some());
+    dropped.retain(|&(_, from)| first.is_none_or(|first| from > first));
+    told.dropped = dropped.into_iter().map(|(name, _)| name).collect();
     told.past.drain(..told.past.len().saturating_sub(asked.tail));
     told
 }
