@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use prometheus::core::Collector;
@@ -17,6 +17,8 @@ use crate::queue::QueueStats;
 /// The upper bounds of the histogram's buckets, in seconds: those of OpenFaaS's gateway, and some for what is faster or
 /// slower.
 const BUCKETS: [f64; 15] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// What an invocation ends with whose caller has gone away before it was answered, as at nginx.
+const GONE: u16 = 499;
 /// Why what goes into a registry is taken there.
 const VALID: &str = "names of metrics and labels are valid, and each is registered once";
 
@@ -55,25 +57,53 @@ impl Invocations {
     }
 }
 
+/// An invocation under way.
+pub(crate) struct Started<'a> {
+    metrics: &'a Metrics,
+    function: String,
+    begun: Instant,
+    status: u16,
+}
+
+impl Started<'_> {
+    pub(crate) fn end(mut self, status: StatusCode) {
+        self.status = status.as_u16();
+    }
+}
+
+impl Drop for Started<'_> {
+    fn drop(&mut self) {
+        self.metrics.ended(&self.function, self.status, self.begun.elapsed());
+    }
+}
+
 impl Metrics {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Invocations>> {
         self.functions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn started(&self, function: &str) {
+    /// Counts an invocation as started, and as ended when it is, or when it is dropped.
+    pub(crate) fn start(&self, function: &str) -> Started<'_> {
         let mut functions = self.lock();
-        if let Some(invocations) = functions.get(function) {
-            return invocations.started.inc();
-        }
-        let invocations = Invocations::of(function);
-        for collector in invocations.collectors() {
-            self.registry.register(collector).expect(VALID);
-        }
-        invocations.started.inc();
-        functions.insert(function.to_owned(), invocations);
+        self.invocations_of(&mut functions, function).started.inc();
+        Started { metrics: self, function: function.to_owned(), begun: Instant::now(), status: GONE }
     }
 
-    pub(crate) fn ended(&self, function: &str, status: StatusCode, took: Duration) {
+    fn invocations_of<'a>(
+        &self,
+        functions: &'a mut BTreeMap<String, Invocations>,
+        function: &str,
+    ) -> &'a mut Invocations {
+        functions.entry(function.to_owned()).or_insert_with(|| {
+            let invocations = Invocations::of(function);
+            for collector in invocations.collectors() {
+                self.registry.register(collector).expect(VALID);
+            }
+            invocations
+        })
+    }
+
+    fn ended(&self, function: &str, status: u16, took: Duration) {
         // One that was removed in the meantime is not counted any more.
         if let Some(invocations) = self.lock().get(function) {
             let code = code(status);
@@ -106,11 +136,9 @@ impl Metrics {
 
 /// Statuses that nobody has registered are counted by their class, so that a function cannot make as many series as it
 /// likes.
-fn code(status: StatusCode) -> String {
-    match status.canonical_reason() {
-        Some(_) => status.as_str().to_owned(),
-        None => format!("{}xx", status.as_u16() / 100),
-    }
+fn code(status: u16) -> String {
+    let registered = StatusCode::from_u16(status).is_ok_and(|status| status.canonical_reason().is_some());
+    if registered || status == GONE { status.to_string() } else { format!("{}xx", status / 100) }
 }
 
 fn labelled(function: &str) -> String {
@@ -172,9 +200,9 @@ mod tests {
     fn a_function_that_answers_any_status_makes_few_series() {
         let metrics = Metrics::default();
         for function in ["f", "g"] {
-            metrics.started(function);
-            for status in 100..1000 {
-                metrics.ended(function, StatusCode::from_u16(status).unwrap(), Duration::from_millis(300));
+            metrics.start(function).end(StatusCode::OK);
+            for status in (100..1000).filter(|&status| status != 200) {
+                metrics.ended(function, status, Duration::from_millis(300));
             }
         }
         let lines = |start: &str| {
@@ -190,14 +218,16 @@ mod tests {
             assert!(counted.iter().any(|found| found == line), "{line}\n{counted:?}");
         }
         assert_eq!(lines("# TYPE gateway_functions_seconds").len(), 1, "of all functions together");
-        let bucket = "gateway_functions_seconds_bucket{code=\"200\",function_name=\"f.openfaas-fn\",le=";
+        let bucket = "gateway_functions_seconds_bucket{code=\"404\",function_name=\"f.openfaas-fn\",le=";
         assert!(lines(bucket)[7].ends_with("le=\"0.25\"} 0") && lines(bucket)[8].ends_with("le=\"0.5\"} 1"));
         metrics.forget("f");
-        metrics.ended("f", StatusCode::OK, Duration::ZERO);
+        metrics.ended("f", 200, Duration::ZERO);
         assert_eq!((metrics.invocations("f"), metrics.invocations("g")), (0, 1));
         let text = metrics.text(&[], &QueueStats::default());
         assert!(!text.contains("f.openfaas-fn\"") && text.contains("g.openfaas-fn\""), "{text}");
-        metrics.started("f");
+        drop(metrics.start("f"));
         assert_eq!(metrics.invocations("f"), 1);
+        let gone = "gateway_function_invocation_total{code=\"499\",function_name=\"f.openfaas-fn\"} 1";
+        assert!(metrics.text(&[], &QueueStats::default()).contains(gone));
     }
 }

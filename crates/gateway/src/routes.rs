@@ -129,14 +129,13 @@ async fn invoke(app: App, request: Request) -> Response {
     if !app.behind {
         stamp(&mut parts.headers);
     }
-    app.metrics.started(&function.spec.name);
-    let begun = Instant::now();
+    let started = app.metrics.start(&function.spec.name);
     let answer = app.proxy.invoke(&function, path, parts, body).await;
     let mut response = answer.unwrap_or_else(|none| {
         function.logs.push(id.as_ref(), format!("gateway: no answer: {}", none.reason()));
         none.response(name)
     });
-    app.metrics.ended(&function.spec.name, response.status(), begun.elapsed());
+    started.end(response.status());
     if let Some(id) = made {
         response.headers_mut().insert(headers::CALL_ID, id);
     }
@@ -289,14 +288,13 @@ impl Deliver for App {
                     };
                     *request.uri_mut() = target.map_err(|error| Unreachable { reason: format!("{error}") })?;
                     let (parts, body) = request.into_parts();
-                    self.metrics.started(&function.spec.name);
+                    let started = self.metrics.start(&function.spec.name);
                     let answer = match self.proxy.invoke(&function, path, parts, body).await {
                         Ok(answer) => answer,
                         // It would be refused again.
                         Err(none @ NoAnswer::Request(..)) => none.response(name),
                         Err(none) => {
-                            let status = none.response(name).status();
-                            self.metrics.ended(&function.spec.name, status, begun.elapsed());
+                            started.end(none.response(name).status());
                             return Err(Unreachable { reason: none.reason() });
                         }
                     };
@@ -304,6 +302,7 @@ impl Deliver for App {
                     let body = match read_body(body, ANSWER, self.proxy.timeout).await {
                         Ok(body) => body,
                         Err(error @ ReadBodyError::Broken(_)) => {
+                            started.end(StatusCode::BAD_GATEWAY);
                             return Err(Unreachable { reason: chain(&error) });
                         }
                         // It has answered: what it did is done, whoever can take the answer.
@@ -314,7 +313,7 @@ impl Deliver for App {
                             bytes::Bytes::new()
                         }
                     };
-                    self.metrics.ended(&function.spec.name, parts.status, begun.elapsed());
+                    started.end(parts.status);
                     (parts.status, parts.headers, body)
                 }
                 Target::Callback { url, .. } => {

@@ -348,6 +348,39 @@ async fn metrics_have_the_names_of_openfaas() {
     fixture.gateway.stop().await;
 }
 
+/// What is started is ended, also where nobody is there to be answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn invocations_that_break_off_are_counted_as_ended() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let breaks = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = breaks.local_addr().unwrap();
+    let breaking = tokio::spawn(async move {
+        while let Ok((mut caller, _)) = breaks.accept().await {
+            let _ = caller.read(&mut [0; 4096]).await;
+            let _ = caller.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await;
+        }
+    });
+    let fixture = start(&format!("slow:\n  fprocess: sleep 60\n{}", url("breaks", address))).await;
+    let counts = async |what: &str, line: &str| {
+        until(what, async || {
+            fixture.get("/metrics").await.text().lines().any(|found| found.starts_with(line)).then_some(())
+        })
+        .await;
+    };
+    let mut client = tokio::net::TcpStream::connect(fixture.gateway.address()).await.unwrap();
+    client.write_all(b"GET /function/slow HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    counts("the start", "gateway_function_invocation_started{function_name=\"slow.openfaas-fn\"} 1").await;
+    drop(client);
+    let gone = "gateway_function_invocation_total{code=\"499\",function_name=\"slow.openfaas-fn\"} 1";
+    counts("the one whose client is gone", gone).await;
+    fixture.post("/async-function/breaks", "x").await;
+    let broken = "gateway_function_invocation_total{code=\"502\",function_name=\"breaks.openfaas-fn\"} ";
+    counts("the one that broke off", broken).await;
+    breaking.abort();
+    fixture.gateway.stop().await;
+}
+
 /// Many clients send all before they read anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_sends_first_learns_that_it_is_refused() {
