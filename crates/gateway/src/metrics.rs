@@ -11,7 +11,7 @@ use prometheus::{
     Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use crate::functions::{Function, NAMESPACE};
+use crate::functions::{Function, Functions, NAMESPACE};
 use crate::queue::QueueStats;
 
 /// The upper bounds of the histogram's buckets, in seconds: those of OpenFaaS's gateway, and some for what is faster or
@@ -127,9 +127,17 @@ impl Metrics {
     }
 
     /// All of it, with how functions and queue stand now.
-    pub(crate) fn text(&self, deployed: &[Arc<Function>], queue: &QueueStats) -> String {
+    pub(crate) fn text(&self, functions: &Functions, queue: &QueueStats) -> String {
+        let mut counted = self.lock();
+        // Looked at under the lock: what is removed meanwhile is forgotten thereafter.
+        let deployed = functions.all();
+        for function in &deployed {
+            // Prometheus sees an increase only from one value to another, so the first call has to begin at zero.
+            self.invocations_of(&mut counted, &function.spec.name).ended.with_label_values(&["200"]);
+        }
+        drop(counted);
         let mut families = self.registry.gather();
-        families.extend(standing(deployed, queue).expect(VALID).gather());
+        families.extend(standing(&deployed, queue).expect(VALID).gather());
         TextEncoder::new().encode_to_string(&families).expect(VALID)
     }
 }
@@ -206,7 +214,7 @@ mod tests {
             }
         }
         let lines = |start: &str| {
-            let text = metrics.text(&[], &QueueStats::default());
+            let text = metrics.text(&Functions::default(), &QueueStats::default());
             text.lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect::<Vec<_>>()
         };
         let counted = lines("gateway_function_invocation_total{");
@@ -223,11 +231,11 @@ mod tests {
         metrics.forget("f");
         metrics.ended("f", 200, Duration::ZERO);
         assert_eq!((metrics.invocations("f"), metrics.invocations("g")), (0, 1));
-        let text = metrics.text(&[], &QueueStats::default());
+        let text = metrics.text(&Functions::default(), &QueueStats::default());
         assert!(!text.contains("f.openfaas-fn\"") && text.contains("g.openfaas-fn\""), "{text}");
         drop(metrics.start("f"));
         assert_eq!(metrics.invocations("f"), 1);
         let gone = "gateway_function_invocation_total{code=\"499\",function_name=\"f.openfaas-fn\"} 1";
-        assert!(metrics.text(&[], &QueueStats::default()).contains(gone));
+        assert!(metrics.text(&Functions::default(), &QueueStats::default()).contains(gone));
     }
 }

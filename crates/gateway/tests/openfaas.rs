@@ -315,6 +315,14 @@ async fn metrics_have_the_names_of_openfaas() {
     recorder.answers("/bad", &[500]);
     let function = recorder.listen().await;
     let fixture = start(&(url("f", function.address) + &url("gone", nowhere()))).await;
+    let fresh = fixture.get("/metrics").await.text().to_owned();
+    for line in [
+        "gateway_function_invocation_started{function_name=\"f.openfaas-fn\"} 0",
+        "gateway_function_invocation_total{code=\"200\",function_name=\"f.openfaas-fn\"} 0",
+        "gateway_function_invocation_started{function_name=\"gone.openfaas-fn\"} 0",
+    ] {
+        assert!(fresh.lines().any(|found| found == line), "{line}\n{fresh}");
+    }
     fixture.post("/function/f", "x").await;
     fixture.post("/function/f/bad", "x").await;
     fixture.post("/async-function/f", "x").await;
