@@ -81,6 +81,8 @@ impl Proxy {
         };
         let (mut parts, body) = response.into_parts();
         remove_hop_by_hop(&mut parts.headers);
+        // It marks the gateway's own words, which flows log; those of a function are a payload.
+        parts.headers.remove(INTERNAL);
         // The request is over when its answer is.
         Ok(Response::from_parts(parts, Held::body(Body::new(body), token)))
     }

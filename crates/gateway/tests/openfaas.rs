@@ -57,6 +57,7 @@ async fn method_path_query_headers_and_body_pass_through() {
         let got = fixture.send(Method::PUT, asked, &headers, body.clone()).await;
         assert_eq!((got.status, got.text()), (StatusCode::OK, "answer"), "{asked}");
         assert_eq!((got.header("x-own"), got.header("content-type")), (Some("1"), Some("text/x-own")));
+        assert_eq!(got.header("x-openfaas-internal"), None, "only the gateway's own words have it");
         let seen = recorder.seen().pop().unwrap();
         assert_eq!((seen.method.as_str(), seen.target.as_str()), ("PUT", expected), "{asked}");
         assert_eq!(&seen.body[..], body);

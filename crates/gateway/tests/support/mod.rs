@@ -205,6 +205,7 @@ impl Recorder {
             None => 200,
         };
         let response = Response::builder().status(status).header("x-own", "1").header("content-type", "text/x-own");
+        let response = response.header("x-openfaas-internal", "proxy");
         response.body(Body::from("answer")).unwrap()
     }
 
