@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use crate::args::Logs;
 use crate::client::Client;
-use crate::control::escaped;
 use crate::error::Failure;
+use faasflow_runtime::log::escaped;
 
 /// The most that is read of an answer that says what is wrong, in bytes.
 const COMPLAINT: u64 = 64 * 1024;

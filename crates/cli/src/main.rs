@@ -12,7 +12,6 @@ mod args;
 mod check;
 mod client;
 mod config;
-mod control;
 mod demo;
 mod environment;
 mod error;

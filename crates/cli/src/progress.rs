@@ -7,7 +7,7 @@ use faasflow_core::duration;
 use faasflow_gateway::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::control::escaped;
+use faasflow_runtime::log::escaped;
 
 /// Shows events on standard error.
 pub(crate) struct Progress {

@@ -155,22 +155,35 @@ impl RequestLog {
     }
 }
 
-/// One event, one line, whatever an error's text holds: what moves a terminal's cursor, or looks like the end of a line, is
-/// written as an escape.
+/// One event, one line, whatever an error's text holds.
 fn one_line(text: &str) -> Cow<'_, str> {
-    let text = text.trim_end_matches(['\n', '\r']);
-    let moves = |c: char| {
-        c.is_control() && c != '\t'
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.contains(moves) {
+    match text.trim_end_matches(['\n', '\r']) {
+        text if text.contains("\r\n") => escaped(&text.replace("\r\n", "\n")).into_owned().into(),
+        text => escaped(text),
+    }
+}
+
+/// The text with what would steer a terminal, end its line, or turn about what stands beside it, written as in Rust's strings:
+/// who writes a text is not to clear the screen of who reads it, or to write over what its lines are shown under.
+#[must_use]
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(steers) {
         return text.into();
     }
-    let mut line = String::with_capacity(text.len() + 16);
-    for c in text.replace("\r\n", "\n").chars() {
-        if moves(c) { line.extend(c.escape_default()) } else { line.push(c) }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if steers(character) { shown.extend(character.escape_default()) } else { shown.push(character) }
     }
-    line.into()
+    shown.into()
+}
+
+fn steers(character: char) -> bool {
+    match character {
+        '\t' => false,
+        // Ends of lines and of paragraphs, and what changes the direction of writing.
+        '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        character => character.is_control(),
+    }
 }
 
 tokio::task_local! {
@@ -338,6 +351,26 @@ impl Visit for Fields {
             "request" if self.ours => self.known.request = Some(shown),
             "trace_id" if self.ours => self.known.trace = Some(shown),
             _ => self.other(field, Value::Shown(shown)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_shown_and_the_rest_is_left() {
+        for (text, shown) in [
+            ("Grüße\t„…“ 漢字 🦀 \\n", "Grüße\t„…“ 漢字 🦀 \\n"),
+            ("\u{1b}]0;title\u{7}", r"\u{1b}]0;title\u{7}"),
+            ("one\rtwo\n\u{0}\u{8}\u{7f}\u{9b}2J", r"one\rtwo\n\u{0}\u{8}\u{7f}\u{9b}2J"),
+            (
+                "a\u{2028}b\u{2029}c\u{202a}\u{202e}\u{2066}\u{2069}",
+                r"a\u{2028}b\u{2029}c\u{202a}\u{202e}\u{2066}\u{2069}",
+            ),
+        ] {
+            assert_eq!(escaped(text), shown);
         }
     }
 }
