@@ -41,7 +41,8 @@ struct Arguments {
     /// One table only.
     #[arg(long, value_name = "NAME", value_parser = TABLES.map(|(name, _)| name))]
     only: Option<String>,
-    /// Instead of the tables: memory under ten minutes of each load, or with --quick a quarter of one.
+    /// Instead of the tables: memory under ten minutes of each load, after ten that do not count; with --quick a quarter
+    /// of one.
     #[arg(long, conflicts_with = "only")]
     soak: bool,
     /// Where to put every figure as JSON.

@@ -2,17 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use faasflow_core::headers;
+
 use crate::async_flow::Stand;
-use crate::load::{Target, closed_loop};
+use crate::echo::HOLD;
+use crate::load::{Connection, Target, closed_loop};
 use crate::process::{Process, echo, sync_flow};
 use crate::stats::median;
 use crate::table::{Report, Row, Table};
+use crate::tracing_cost::SAMPLED;
 use crate::{Failure, Scale, block_on};
 
 /// How far the last third may lie above the second: what an allocator keeps is never quite the same.
 const FLAT: f64 = 1.05;
+/// Of each load.
 const CLIENTS: usize = 8;
-const PHASES: usize = 5;
+/// How many calls each flow has, and phases where it is asynchronous.
+const CALLS: usize = 5;
 /// How long the gateway's queue remembers the id of a call. Until that has gone by, what it keeps of a steady load grows.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
@@ -21,92 +27,126 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
 }
 
 async fn run(scale: Scale) -> Result<Report, Failure> {
-    let length = Duration::from_secs(if scale.quick { 15 } else { 600 });
-    let mut table = Table::new(&["load", "process", "requests", "start", "second third", "last third", "growth"]);
-    let mut rows = Vec::new();
-    let mut grown = Vec::new();
-    let mut add = |load: &str, requests: usize, soaked: Vec<Soaked>| {
-        for Soaked { process, start, mut second, mut last } in soaked {
-            let samples = last.len();
-            let (second, last) = (median(&mut second), median(&mut last));
-            let ratio = last / second;
-            let mb = |bytes: f64| format!("{:.1} MB", bytes / 1e6);
-            let cells = [load, process].map(str::to_owned).into_iter();
-            let cells = cells.chain([requests.to_string(), mb(start), mb(second), mb(last), format!("{ratio:.3} x")]);
-            table.lines.push(cells.collect());
-            let name = format!("soak-{}-{process}", load.replace(' ', "-"));
-            rows.push(Row { name, value: ratio, unit: "x", floor: Some(1.0), samples });
-            if ratio > FLAT {
-                grown.push(format!("{process} under {load}"));
-            }
-        }
+    let span = match scale.quick {
+        true => Span { before: Duration::ZERO, counted: Duration::from_secs(15) },
+        false => Span { before: REMEMBERED, counted: Duration::from_secs(600) },
     };
-    let echo = echo()?;
-    for (load, body) in [("small calls", 32), ("large calls", 1_000_000)] {
-        let flow = sync_flow(5, &echo, &[])?;
-        let target = Target::new(flow.address(), "/", body);
-        let slice = async |length| Ok(closed_loop(&target, CLIENTS, length).await?.latencies_us.len());
-        let (requests, soaked) = soak(&[("flow", &flow)], length, slice).await?;
-        add(load, requests, soaked);
-    }
-    let stand = Stand::start(&[PHASES]).await?;
-    for (load, body) in [("phases", 32), ("large phases", 100_000)] {
-        let slice = async |length| Ok(stand.load(PHASES, body, CLIENTS, length).await?.latencies_us.len());
-        // The same load before, uncounted.
-        if !scale.quick {
-            stand.load(PHASES, body, CLIENTS, REMEMBERED).await?;
-        }
-        let (requests, soaked) = soak(&[("flow", &stand.flows[0]), ("gateway", &stand.gateway)], length, slice).await?;
-        add(load, requests, soaked);
-    }
-    stand.stop().await;
-    let mut notes = vec![
-        format!("{}: {} s of each load, from {CLIENTS} clients.", scale.name(), length.as_secs()),
-        "What a process holds, every second: the medians of the second and the last third of that time.".to_owned(),
-    ];
-    notes.push(match scale.quick {
-        true => "A run this short shows that the loads work: allocators still fill, and the queue remembers ids for ten minutes.",
-        false => "The gateway's queue remembers ids for ten minutes, so its loads run for ten minutes before they count.",
-    }
-    .to_owned());
-    notes.push(match grown.is_empty() {
-        true => format!("Memory is flat: nowhere is the last third more than {FLAT} x the second."),
-        false => format!("Memory GROWS: {}.", grown.join(", ")),
-    });
-    Ok(Report { title: "soak: memory under a long load".to_owned(), tables: vec![table], notes, rows })
+    let (function, traces, dead) = (echo()?, echo()?, echo()?);
+    Connection::open(dead.address()).await?.ask(&Target::new(dead.address(), HOLD, 0)).await?;
+    let traced = |server: &Process| {
+        let server = format!("http://{}", server.address());
+        sync_flow(CALLS, &function, &[("enable_tracing", "true"), ("trace_server", &server)])
+    };
+    let small = sync_flow(CALLS, &function, &[])?;
+    let large = sync_flow(CALLS, &function, &[])?;
+    let (told, untold) = (traced(&traces)?, traced(&dead)?);
+    let (phases, large_phases) = (Stand::start(&[CALLS]).await?, Stand::start(&[CALLS]).await?);
+    let soaked = tokio::try_join!(
+        calls("small calls", &small, 32, span),
+        calls("large calls", &large, 1_000_000, span),
+        calls("traced calls", &told, 32, span),
+        calls("trace server dead", &untold, 32, span),
+        flows("phases", &phases, 32, span),
+        flows("large phases", &large_phases, 100_000, span),
+    )?;
+    let (small, large, told, untold, few, many) = soaked;
+    phases.stop().await;
+    large_phases.stop().await;
+    Ok(report(scale, span, [small, large, told, untold, few, many].into_iter().flatten().collect()))
 }
 
+/// How long each load runs.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    /// First, uncounted.
+    before: Duration,
+    counted: Duration,
+}
+
+/// What a process held, in bytes.
 struct Soaked {
+    load: &'static str,
     process: &'static str,
+    requests: usize,
     start: f64,
     second: Vec<f64>,
     last: Vec<f64>,
 }
 
+/// Synchronous calls of a flow, sampled where it traces.
+async fn calls(load: &'static str, flow: &Process, body: usize, span: Span) -> Result<Vec<Soaked>, Failure> {
+    let target = Target::new(flow.address(), "/", body).header(headers::TRACEPARENT, SAMPLED);
+    let slice = async |length| Ok(closed_loop(&target, CLIENTS, length).await?.latencies_us.len());
+    soak(load, &[("flow", flow)], span, slice).await
+}
+
+/// Requests of an asynchronous flow, to the final callback.
+async fn flows(load: &'static str, stand: &Stand, body: usize, span: Span) -> Result<Vec<Soaked>, Failure> {
+    let slice = async |length| Ok(stand.load(CALLS, body, CLIENTS, length).await?.latencies_us.len());
+    soak(load, &[("flow", &stand.flows[0]), ("gateway", &stand.gateway)], span, slice).await
+}
+
 /// Runs a load in slices, and looks at the memory after each.
 async fn soak(
+    load: &'static str,
     processes: &[(&'static str, &Process)],
-    length: Duration,
+    span: Span,
     slice: impl AsyncFn(Duration) -> Result<usize, Failure>,
-) -> Result<(usize, Vec<Soaked>), Failure> {
-    let mut soaked: Vec<Soaked> = processes
-        .iter()
-        .map(|(name, process)| {
-            Ok(Soaked { process: name, start: process.resident()?, second: Vec::new(), last: Vec::new() })
-        })
-        .collect::<Result<_, Failure>>()?;
+) -> Result<Vec<Soaked>, Failure> {
+    let soaked = processes.iter().map(|&(name, process)| {
+        let start = process.resident()?;
+        Ok(Soaked { load, process: name, requests: 0, start, second: Vec::new(), last: Vec::new() })
+    });
+    let mut soaked = soaked.collect::<Result<Vec<Soaked>, Failure>>()?;
     let begun = Instant::now();
-    let mut requests = 0;
-    while begun.elapsed() < length {
-        requests += slice(Duration::from_secs(1)).await?;
-        let third = begun.elapsed().as_secs_f64() / length.as_secs_f64() * 3.0;
-        for ((_, process), soaked) in processes.iter().zip(&mut soaked) {
-            match third {
+    loop {
+        let requests = slice(Duration::from_secs(1)).await?;
+        let Some(counted) = begun.elapsed().checked_sub(span.before) else { continue };
+        for (&(_, process), soaked) in processes.iter().zip(&mut soaked) {
+            soaked.requests += requests;
+            match counted.as_secs_f64() / span.counted.as_secs_f64() * 3.0 {
                 ..1.0 => {}
                 1.0..2.0 => soaked.second.push(process.resident()?),
                 _ => soaked.last.push(process.resident()?),
             }
         }
+        if counted >= span.counted {
+            return Ok(soaked);
+        }
     }
-    Ok((requests, soaked))
+}
+
+fn report(scale: Scale, span: Span, soaked: Vec<Soaked>) -> Report {
+    let mut table = Table::new(&["load", "process", "requests", "start", "second third", "last third", "growth"]);
+    let mut rows = Vec::new();
+    let mut grown = Vec::new();
+    for Soaked { load, process, requests, start, mut second, mut last } in soaked {
+        let samples = last.len();
+        let (second, last) = (median(&mut second), median(&mut last));
+        let ratio = last / second;
+        let mb = |bytes: f64| format!("{:.1} MB", bytes / 1e6);
+        let cells = [load, process].map(str::to_owned).into_iter();
+        let cells = cells.chain([requests.to_string(), mb(start), mb(second), mb(last), format!("{ratio:.3} x")]);
+        table.lines.push(cells.collect());
+        let name = format!("soak-{}-{process}", load.replace(' ', "-"));
+        rows.push(Row { name, value: ratio, unit: "x", floor: Some(1.0), samples });
+        if ratio > FLAT {
+            grown.push(format!("{process} under {load}"));
+        }
+    }
+    let seconds = span.counted.as_secs();
+    let notes = vec![
+        format!("{}: {seconds} s of each load, all at the same time, each from {CLIENTS} clients.", scale.name()),
+        "What a process holds, every second: the medians of the second and the last third of that time.".to_owned(),
+        match scale.quick {
+            true => "A run this short shows that the loads work: allocators still fill, and the queue remembers ids for ten minutes.",
+            false => "The gateway's queue remembers ids for ten minutes, so all loads run for ten minutes before they count.",
+        }
+        .to_owned(),
+        match grown.is_empty() {
+            true => format!("Memory is flat: nowhere is the last third more than {FLAT} x the second."),
+            false => format!("Memory GROWS: {}.", grown.join(", ")),
+        },
+    ];
+    Report { title: "soak: memory under a long load".to_owned(), tables: vec![table], notes, rows }
 }

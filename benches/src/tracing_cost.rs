@@ -13,6 +13,9 @@ use crate::{Failure, Scale, block_on};
 const CALLS: usize = 10;
 /// The arm that the others are compared with.
 const OFF: usize = 0;
+/// The trace context of a request that is sampled.
+pub(crate) const SAMPLED: HeaderValue =
+    HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     block_on(run(scale))
@@ -31,10 +34,9 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     let mut table = Table::new(&heads);
     let (mut rows, mut spreads) = (Vec::new(), Vec::new());
     let mut worst = (0.0_f64, 0.0_f64);
-    let sampled = HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     for clients in [1, 8] {
         let mut arms = [("off", &off), ("on, all sampled", &on), ("on, server dead", &stuck)].map(|(name, process)| {
-            let target = Target::new(process.address(), "/", 32).header(headers::TRACEPARENT, sampled.clone());
+            let target = Target::new(process.address(), "/", 32).header(headers::TRACEPARENT, SAMPLED);
             Arm::new(name, process, target)
         });
         let figures = interleave(&mut arms, OFF, clients, rounds).await?;
