@@ -26,7 +26,7 @@ impl HttpClient {
     /// certificate authorities that browsers do.
     #[must_use]
     pub fn new(connect_timeout: Duration) -> HttpClient {
-        HttpClient::of(connect_timeout, public_authorities())
+        HttpClient::of(connect_timeout, public_authorities(), false)
     }
 
     /// The same, which trusts more authorities: their certificates, one after the other in PEM.
@@ -35,20 +35,21 @@ impl HttpClient {
     ///
     /// If there is none in the text, or one cannot be read.
     pub fn with_authorities(connect_timeout: Duration, pem: &[u8]) -> Result<HttpClient, BadAuthorities> {
-        let mut authorities = public_authorities();
-        let mut count = 0;
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|error| BadAuthorities(error.to_string()))?;
-            authorities.add(certificate).map_err(|error| BadAuthorities(error.to_string()))?;
-            count += 1;
-        }
-        if count == 0 {
-            return Err(BadAuthorities("there is no certificate in it".to_owned()));
-        }
-        Ok(HttpClient::of(connect_timeout, authorities))
+        Ok(HttpClient::of(connect_timeout, public_authorities_and(pem)?, false))
     }
 
-    fn of(connect_timeout: Duration, authorities: RootCertStore) -> HttpClient {
+    /// The same, which speaks HTTP/2 and nothing else, also over bare TCP, as gRPC does. It trusts the authorities in
+    /// `pem` besides the public ones.
+    ///
+    /// # Errors
+    ///
+    /// If there is none in that text, or one cannot be read.
+    pub fn http2(connect_timeout: Duration, pem: Option<&[u8]>) -> Result<HttpClient, BadAuthorities> {
+        let authorities = pem.map_or_else(|| Ok(public_authorities()), public_authorities_and)?;
+        Ok(HttpClient::of(connect_timeout, authorities, true))
+    }
+
+    fn of(connect_timeout: Duration, authorities: RootCertStore, http2: bool) -> HttpClient {
         let mut tcp = HttpConnector::new();
         // Small requests must not wait for the acknowledgement of the one before.
         tcp.set_nodelay(true);
@@ -59,16 +60,17 @@ impl HttpClient {
             .expect("the provider has the versions that are enabled")
             .with_root_certificates(authorities)
             .with_no_client_auth();
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+        let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let connector = match http2 {
+            false => connector.enable_http1().wrap_connector(tcp),
+            true => connector.enable_http2().wrap_connector(tcp),
+        };
         let inner = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             // Below the idle timeouts usual for servers, so that a kept connection is seldom one that the peer is about
             // to close: Node and uvicorn do after 5 seconds, our own server after `read_timeout`, 10 unless set.
             .pool_idle_timeout(Duration::from_secs(4))
+            .http2_only(http2)
             .build(connector);
         HttpClient { inner }
     }
@@ -82,6 +84,20 @@ impl HttpClient {
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, HttpError> {
         self.inner.request(request).await.map_err(HttpError)
     }
+}
+
+fn public_authorities_and(pem: &[u8]) -> Result<RootCertStore, BadAuthorities> {
+    let mut authorities = public_authorities();
+    let mut count = 0;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| BadAuthorities(error.to_string()))?;
+        authorities.add(certificate).map_err(|error| BadAuthorities(error.to_string()))?;
+        count += 1;
+    }
+    if count == 0 {
+        return Err(BadAuthorities("there is no certificate in it".to_owned()));
+    }
+    Ok(authorities)
 }
 
 fn public_authorities() -> RootCertStore {

@@ -11,7 +11,7 @@ use faasflow_core::{Method, duration};
 use http::Uri;
 
 use crate::log::LogFormat;
-use crate::trace::{Sampling, TraceServer};
+use crate::trace::{ExportOptions, Sampling, TraceServer};
 
 mod parse;
 
@@ -44,6 +44,8 @@ pub struct Config {
     pub enable_tracing: bool,
     /// Where traces are exported to.
     pub trace_server: TraceServer,
+    /// What OpenTelemetry's own variables say about that.
+    pub trace_options: ExportOptions,
     /// Which requests are traced.
     pub sampling: Sampling,
     /// Whether payloads between phases are always kept in the state manager.
@@ -200,6 +202,7 @@ impl Config {
             verify_request: read.parsed("verify_request", "false", parse::boolean).unwrap_or(false),
             enable_tracing,
             trace_server: read.trace_server(),
+            trace_options: if enable_tracing { read.trace_options() } else { ExportOptions::default() },
             sampling: if enable_tracing { read.sampling() } else { Sampling::default() },
             intermediate_storage: read.parsed("intermediate_storage", "false", parse::boolean).unwrap_or(false),
             state_manager: read.text("state_manager").unwrap_or_else(|| EMBEDDED.to_owned()),
@@ -320,6 +323,16 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
         self.parsed("trace_server", TRACE_SERVER, TraceServer::parse).unwrap_or(default)
     }
 
+    fn trace_options(&mut self) -> ExportOptions {
+        ExportOptions {
+            service: self.text("OTEL_SERVICE_NAME"),
+            attributes: self
+                .parsed("OTEL_RESOURCE_ATTRIBUTES", "", ExportOptions::parse_attributes)
+                .unwrap_or_default(),
+            headers: self.secret("OTEL_EXPORTER_OTLP_HEADERS", ExportOptions::parse_headers).unwrap_or_default(),
+        }
+    }
+
     /// Whether traces are exported. OpenTelemetry's own switches turn it off, and cannot turn it on.
     fn tracing(&mut self) -> bool {
         let enabled = self.parsed("enable_tracing", "false", parse::boolean).unwrap_or(false);
@@ -334,6 +347,12 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
             self.faults.push(format!("`OTEL_TRACES_SAMPLER` is `{name}`: {accepted}"));
             Sampling::default()
         })
+    }
+
+    /// A value that no message may repeat.
+    fn secret<T>(&mut self, name: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+        let parsed = parse(&self.text(name)?);
+        parsed.map_err(|accepted| self.faults.push(format!("`{name}` cannot be read: {accepted}"))).ok()
     }
 
     fn parsed<T>(&mut self, name: &str, default: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {

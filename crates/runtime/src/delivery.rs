@@ -9,7 +9,6 @@ use faasflow_core::failure::FailureKind;
 use faasflow_core::state::StateManager as _;
 use faasflow_core::{Context, Failure, Outcome, Payload, RequestId, Resolution, headers};
 use http::{StatusCode, request};
-use opentelemetry::KeyValue;
 use tokio::time::Instant;
 
 use crate::config::show;
@@ -193,9 +192,9 @@ impl Inner {
                 execution.log.info(format_args!("Executing the failure handler"));
                 let context = self.at_the_end(execution);
                 let resolution = execution.ask(handler(context, failure.clone())).await;
-                execution
-                    .trace
-                    .event("failure handler", || [KeyValue::new("faasflow.resolution", named(resolution.as_ref()))]);
+                execution.trace.event("failure handler", |event| {
+                    event.attribute("faasflow.resolution", named(resolution.as_ref()));
+                });
                 resolution
             }
         };
@@ -211,7 +210,7 @@ impl Inner {
         let Execution { caller, context, deadline, log, trace, .. } = *execution;
         if let Some(url) = &context.request().callback_url {
             let reported = caller.report(url, execution, outcome, &payload).await;
-            trace.event("report", || [KeyValue::new("faasflow.report", shown(&reported))]);
+            trace.event("report", |event| event.attribute("faasflow.report", &shown(&reported)));
             match reported {
                 Ok(response) if response.status().is_success() => log.info(format_args!("Reported the {outcome}")),
                 // The caller of a first phase is there and has its answer from us; of a later one it has nothing else.
@@ -227,7 +226,7 @@ impl Inner {
             let context = self.at_the_end(execution).with_outcome(outcome);
             let running = finaliser(context, outcome);
             let ran = execution.handled(deadline.ending(), running).await;
-            trace.event("finally", || [KeyValue::new("faasflow.succeeded", ran.is_ok())]);
+            trace.event("finally", |event| event.attribute("faasflow.succeeded", ran.is_ok()));
             if let Err(kind) = ran {
                 self.metrics.failed(&kind);
                 trace.exception(failure_reason(&kind), format!("finally failed: {}", internal(&kind)));

@@ -228,6 +228,7 @@ fn tracer(flow: &Flow, config: &Config, metrics: &Metrics) -> Result<Tracer, Sta
         Some(path) => Some(std::fs::read(path).map_err(|error| fault(error.into()))?),
     };
     tracing::info!("Traces go to {server}");
-    let exporter = Exporter::start(server, &config.workflow_name, authorities, metrics.spans()).map_err(fault)?;
+    let (name, options) = (&config.workflow_name, &config.trace_options);
+    let exporter = Exporter::start(server, name, options, authorities.as_deref(), metrics.spans()).map_err(fault)?;
     Ok(Tracer::new(Some(exporter), config.sampling, phases))
 }

@@ -26,4 +26,4 @@ pub use faasflow_http as http;
 pub use forward::{Forward, ForwardError, Forwarder};
 pub use function::FlowFunction;
 pub use serve::{OpenState, serve};
-pub use trace::{Sampling, TraceServer};
+pub use trace::{ExportOptions, Sampling, TraceServer};

@@ -8,7 +8,6 @@ use std::panic::PanicHookInfo;
 use std::sync::Mutex;
 
 use faasflow_core::RequestId;
-use opentelemetry::trace::TraceId;
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::set_global_default;
@@ -21,6 +20,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::config::Config;
+use crate::trace::TraceId;
 
 /// Starts logging for the process. A second call changes nothing.
 ///

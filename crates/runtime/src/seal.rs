@@ -9,7 +9,6 @@ use faasflow_core::signature::Keys;
 use faasflow_core::state::{StateError, StateManager};
 use faasflow_core::{Context, Payload, RequestInfo};
 use http::StatusCode;
-use opentelemetry::KeyValue;
 use tokio::time::Instant;
 
 use crate::deadline::Deadline;
@@ -53,12 +52,10 @@ impl Inner {
             let error = match tokio::time::timeout_at(until, self.forwarder.forward(forward.clone())).await {
                 Ok(Ok(())) => {
                     self.metrics.forward(ForwardResult::Accepted);
-                    trace.event("forwarded", || {
-                        [
-                            KeyValue::new("faasflow.phase", i64::try_from(next.phase()).unwrap_or(i64::MAX)),
-                            KeyValue::new("faasflow.envelope.bytes", i64::try_from(size).unwrap_or(i64::MAX)),
-                            KeyValue::new("faasflow.payload.stored", stored),
-                        ]
+                    trace.event("forwarded", |event| {
+                        event.attribute("faasflow.phase", next.phase());
+                        event.attribute("faasflow.envelope.bytes", size);
+                        event.attribute("faasflow.payload.stored", stored);
                     });
                     return Ok(());
                 }
@@ -76,8 +73,9 @@ impl Inner {
                 return Err(NotForwarded::Passing(error.to_string()));
             }
             self.metrics.forward(ForwardResult::Retried);
-            trace
-                .event("forward failed", || [KeyValue::new("exception.message", crate::trace::cut(error.to_string()))]);
+            trace.event("forward failed", |event| {
+                event.attribute("exception.message", &crate::trace::cut(error.to_string()));
+            });
             log.warn(format_args!("Cannot forward to phase {} yet: {error}", next.phase()));
             tokio::time::sleep(pause).await;
             wait = (wait * 2).min(Duration::from_secs(2));

@@ -6,29 +6,34 @@
 //!
 //! What is traced is collected in the delivery and handed over at its end, in one piece.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use faasflow_core::{Failure, RequestInfo, TraceContext};
+use faasflow_core::{Failure, Outcome, RequestInfo, TraceContext};
 use http::{HeaderMap, StatusCode};
-use opentelemetry::trace::{Event, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
-use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use sha2::{Digest as _, Sha256};
 
 use crate::forward::trace_headers;
 use crate::metrics::failure_reason;
 use crate::respond::Conclusion;
+use id::{SpanContext, SpanId};
+use otlp::{Event, Events, Kind, Span};
 
 mod client;
 mod exporter;
+mod id;
 mod incoming;
+mod options;
+mod otlp;
 mod sampling;
 mod server;
 mod step;
 
 pub(crate) use exporter::Exporter;
+pub(crate) use id::TraceId;
 pub(crate) use incoming::incoming;
+pub use options::ExportOptions;
 pub use sampling::Sampling;
 pub use server::TraceServer;
 pub(crate) use step::StepSpan;
@@ -38,20 +43,18 @@ pub(crate) use step::StepSpan;
 pub(crate) struct Tracer {
     exporter: Option<Exporter>,
     sampling: Sampling,
-    scope: InstrumentationScope,
     phases: usize,
 }
 
 impl Tracer {
     /// For a flow of so many phases.
     pub(crate) fn new(exporter: Option<Exporter>, sampling: Sampling, phases: usize) -> Tracer {
-        let scope = InstrumentationScope::builder("faasflow").with_version(env!("CARGO_PKG_VERSION")).build();
-        Tracer { exporter, sampling, scope, phases }
+        Tracer { exporter, sampling, phases }
     }
 
     /// Begins the trace of one delivery of a phase; `sent_ms` is when it was forwarded, if it was.
     pub(crate) fn begin(self: &Arc<Tracer>, info: &Arc<RequestInfo>, phase: usize, sent_ms: Option<u64>) -> Trace {
-        let active = self.exporter.as_ref().map(|_| Active::new(self.clone(), info.clone(), phase, sent_ms));
+        let active = self.exporter.as_ref().map(|exporter| Active::new(self, exporter, info, phase, sent_ms));
         Trace { info: info.clone(), active }
     }
 
@@ -73,168 +76,118 @@ pub(crate) struct Trace {
 #[derive(Debug)]
 struct Active {
     tracer: Arc<Tracer>,
-    info: Arc<RequestInfo>,
-    /// The span of the request.
-    request: SpanContext,
-    /// Whose child that is: the caller's, if it said.
-    caller: SpanId,
+    /// The span of the phase.
+    phase: SpanContext,
+    /// Whose child the request's span is: the caller's, if it said.
+    caller: Option<SpanId>,
     number: usize,
-    phase: SpanId,
     begun: SystemTime,
     sent: Option<SystemTime>,
-    /// `None` where the request is not sampled.
-    recorded: Option<Mutex<Recorded>>,
+    recording: Recording,
+}
+
+/// What becomes of the spans of a delivery.
+#[derive(Debug)]
+enum Recording {
+    /// The request is not sampled.
+    No,
+    /// There is no place where they could wait; how many steps were left out so far.
+    LeftOut(AtomicUsize),
+    Yes(Mutex<Recorded>),
 }
 
 #[derive(Debug, Default)]
 struct Recorded {
-    steps: Vec<SpanData>,
-    events: Vec<Event>,
+    steps: Vec<Span>,
+    events: Events,
     failure: Option<(&'static str, String)>,
 }
 
 impl Active {
-    fn new(tracer: Arc<Tracer>, info: Arc<RequestInfo>, number: usize, sent_ms: Option<u64>) -> Active {
+    fn new(
+        tracer: &Arc<Tracer>,
+        exporter: &Exporter,
+        info: &RequestInfo,
+        number: usize,
+        sent_ms: Option<u64>,
+    ) -> Active {
         let came = info.trace.parent.as_deref().and_then(incoming::parse);
-        let trace = came.as_ref().map_or_else(|| sampling::trace_id(&info), SpanContext::trace_id);
+        let trace = came.map_or_else(|| sampling::trace_id(info), |came| came.trace);
         let sampled = tracer.sampling.decide(came.as_ref(), trace);
-        let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
-        let request = SpanContext::new(trace, request_span(&info, trace), flags, false, TraceState::NONE);
+        let recording = match sampled {
+            false => Recording::No,
+            true if exporter.is_full() => Recording::LeftOut(AtomicUsize::new(0)),
+            true => Recording::Yes(Mutex::default()),
+        };
         Active {
-            request,
-            caller: came.map_or(SpanId::INVALID, |came| came.span_id()),
+            tracer: tracer.clone(),
+            phase: SpanContext { trace, span: SpanId::random(), sampled },
+            caller: came.map(|came| came.span),
             number,
-            phase: new_span_id(),
             begun: SystemTime::now(),
             sent: sent_ms.map(time),
-            recorded: sampled.then(Mutex::default),
-            tracer,
-            info,
+            recording,
         }
     }
 
     fn recorded(&self) -> Option<MutexGuard<'_, Recorded>> {
-        self.recorded.as_ref().map(|recorded| recorded.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// A span of this trace.
-    fn context(&self, id: SpanId) -> SpanContext {
-        SpanContext::new(self.request.trace_id(), id, self.request.trace_flags(), false, TraceState::NONE)
-    }
-
-    fn span(&self, id: SpanId, parent: SpanId, span: Span) -> SpanData {
-        let mut events = SpanEvents::default();
-        events.events = span.events;
-        SpanData {
-            span_context: self.context(id),
-            parent_span_id: parent,
-            parent_span_is_remote: false,
-            span_kind: span.kind,
-            name: span.name.into(),
-            start_time: span.begun,
-            end_time: span.ended.max(span.begun),
-            attributes: span.attributes,
-            dropped_attributes_count: 0,
-            events,
-            links: SpanLinks::default(),
-            status: span.status,
-            instrumentation_scope: self.tracer.scope.clone(),
+        match &self.recording {
+            Recording::Yes(recorded) => Some(recorded.lock().unwrap_or_else(PoisonError::into_inner)),
+            _ => None,
         }
     }
 
-    fn finish(&self, conclusion: &Conclusion, answer: StatusCode) -> Option<Vec<SpanData>> {
-        let Recorded { steps, mut events, failure } = std::mem::take(&mut *self.recorded()?);
-        let now = SystemTime::now();
+    /// A span of this trace.
+    fn context(&self, span: SpanId) -> SpanContext {
+        SpanContext { span, ..self.phase }
+    }
+
+    /// How the delivery ended, after this failure, if there was one.
+    fn ending(&self, conclusion: &Conclusion, failure: Option<(&'static str, String)>) -> Ending {
         let (outcome, fault) = match conclusion {
             Conclusion::Forwarded => (None, None),
             Conclusion::Ended(outcome, _) => {
-                let failed = *outcome == faasflow_core::Outcome::Failure;
+                let failed = *outcome == Outcome::Failure;
                 (Some(outcome.as_str()), failed.then(|| failure.unwrap_or(("failure", "it failed".to_owned()))))
             }
             // What failed for a passing reason says so itself; forwarding has not failed for good.
             Conclusion::Passing(reason) => (None, Some((failure.map_or("passing", |(kind, _)| kind), reason.clone()))),
             Conclusion::Refused(_, reason) => (None, Some(("refused", reason.clone()))),
         };
-        let status = match &fault {
-            None => Status::Unset,
-            Some((_, reason)) => Status::error(cut(reason.clone())),
-        };
-        let asynchronous = self.sent.is_some();
-        let mut attributes = self.common();
-        attributes.extend([
-            KeyValue::new("faasflow.phase", int(self.number)),
-            KeyValue::new("faasflow.asynchronous", asynchronous),
-            KeyValue::new("faasflow.answer", i64::from(answer.as_u16())),
-        ]);
-        if let Some(sent) = self.sent {
-            let waited = self.begun.duration_since(sent).unwrap_or_default();
-            attributes.push(KeyValue::new("faasflow.queue.seconds", waited.as_secs_f64()));
-        }
-        attributes.extend(outcome.map(|outcome| KeyValue::new("faasflow.outcome", outcome)));
-        attributes.extend(fault.as_ref().map(|(kind, _)| KeyValue::new("error.type", *kind)));
-        // The times of events rise, also of those that were written down later than they began.
-        events.sort_by_key(|event| event.timestamp);
-        let phase = Span {
-            name: format!("phase {}", self.number),
-            kind: if asynchronous { SpanKind::Consumer } else { SpanKind::Server },
-            begun: self.begun,
-            ended: now,
-            attributes,
-            events,
-            status: status.clone(),
-        };
-        // Parents first: where not all fit, these are worth the most.
-        let mut spans = Vec::with_capacity(steps.len() + 2);
-        spans.push(self.span(self.phase, self.request.span_id(), phase));
         // Whoever called is told that it cannot go on, and that is the end for it, unless a queue delivers it again.
-        let over = outcome.is_some() || (fault.is_some() && !asynchronous);
-        if over {
-            let mut attributes = self.common();
-            attributes.push(KeyValue::new("faasflow.phases", int(self.tracer.phases)));
-            attributes.extend(outcome.map(|outcome| KeyValue::new("faasflow.outcome", outcome)));
-            attributes.extend(fault.map(|(kind, _)| KeyValue::new("error.type", kind)));
-            let request = Span {
-                name: self.info.flow.to_string(),
-                kind: SpanKind::Server,
-                begun: time(self.info.started_ms),
-                ended: now,
-                attributes,
-                events: Vec::new(),
-                status,
-            };
-            let mut request = self.span(self.request.span_id(), self.caller, request);
-            request.parent_span_is_remote = self.caller != SpanId::INVALID;
-            spans.push(request);
-        }
-        spans.extend(steps);
-        Some(spans)
-    }
-
-    fn common(&self) -> Vec<KeyValue> {
-        let mut attributes = Vec::with_capacity(8);
-        attributes.push(KeyValue::new("faasflow.flow", self.info.flow.clone()));
-        attributes.push(KeyValue::new("faasflow.request.id", self.info.id.to_string()));
-        attributes
+        let over = outcome.is_some() || (fault.is_some() && self.sent.is_none());
+        Ending { outcome, fault: fault.map(|(kind, reason)| (kind, cut(reason))), over }
     }
 }
 
-/// What a span says, besides where it belongs.
-struct Span {
-    name: String,
-    kind: SpanKind,
-    begun: SystemTime,
-    ended: SystemTime,
-    attributes: Vec<KeyValue>,
-    events: Vec<Event>,
-    status: Status,
+/// How a delivery ended.
+struct Ending {
+    /// How the request ended, if it did.
+    outcome: Option<&'static str>,
+    /// What failed, and why.
+    fault: Option<(&'static str, String)>,
+    /// Whether the request's own span is due.
+    over: bool,
+}
+
+impl Ending {
+    fn describe(&self, span: &mut Span) {
+        if let Some(outcome) = self.outcome {
+            span.attribute("faasflow.outcome", outcome);
+        }
+        if let Some((kind, reason)) = &self.fault {
+            span.attribute("error.type", *kind);
+            span.failed(reason);
+        }
+    }
 }
 
 impl Trace {
     /// The trace's id, for the log: also where nothing is exported, if the request came with one.
     pub(crate) fn id(&self) -> Option<TraceId> {
         match &self.active {
-            Some(active) => Some(active.request.trace_id()),
-            None => self.info.trace.parent.as_deref().and_then(incoming::parse).map(|came| came.trace_id()),
+            Some(active) => Some(active.phase.trace),
+            None => self.info.trace.parent.as_deref().and_then(incoming::parse).map(|came| came.trace),
         }
     }
 
@@ -242,10 +195,9 @@ impl Trace {
     pub(crate) fn context(&self) -> TraceContext {
         match &self.active {
             None => self.info.trace.clone(),
-            Some(active) => TraceContext {
-                parent: Some(incoming::traceparent(&active.context(active.phase))),
-                state: self.info.trace.state.clone(),
-            },
+            Some(active) => {
+                TraceContext { parent: Some(active.phase.traceparent()), state: self.info.trace.state.clone() }
+            }
         }
     }
 
@@ -255,9 +207,9 @@ impl Trace {
     }
 
     /// Notes what happened in the phase, besides its steps.
-    pub(crate) fn event<const N: usize>(&self, name: &'static str, attributes: impl FnOnce() -> [KeyValue; N]) {
+    pub(crate) fn event(&self, name: &'static str, describe: impl FnOnce(&mut Event<'_>)) {
         if let Some(mut recorded) = self.active.as_ref().and_then(Active::recorded) {
-            recorded.events.push(Event::new(name, SystemTime::now(), attributes().into(), 0));
+            recorded.events.push(name, describe);
         }
     }
 
@@ -265,7 +217,7 @@ impl Trace {
     pub(crate) fn failed(&self, failure: &Failure) {
         if let Some(mut recorded) = self.active.as_ref().and_then(Active::recorded) {
             let kind = failure_reason(failure.kind());
-            recorded.events.push(exception(kind, failure.to_string()));
+            exception(&mut recorded.events, kind, failure.to_string());
             recorded.failure = Some((kind, failure.reason()));
         }
     }
@@ -273,18 +225,71 @@ impl Trace {
     /// Notes an error that is not what the request fails with.
     pub(crate) fn exception(&self, kind: &'static str, text: String) {
         if let Some(mut recorded) = self.active.as_ref().and_then(Active::recorded) {
-            recorded.events.push(exception(kind, text));
+            exception(&mut recorded.events, kind, text);
         }
     }
 
     /// Hands over what was traced.
     pub(crate) fn finish(self, conclusion: &Conclusion, answer: StatusCode) {
-        if let Some(active) = self.active
-            && let Some(spans) = active.finish(conclusion, answer)
-            && let Some(exporter) = &active.tracer.exporter
-        {
-            exporter.send(spans);
+        let Some(active) = &self.active else { return };
+        let Some(exporter) = &active.tracer.exporter else { return };
+        match &active.recording {
+            Recording::No => {}
+            Recording::LeftOut(steps) => {
+                let over = active.ending(conclusion, None).over;
+                exporter.left_out(steps.load(Ordering::Relaxed) + 1 + usize::from(over));
+            }
+            Recording::Yes(recorded) => {
+                let recorded = std::mem::take(&mut *recorded.lock().unwrap_or_else(PoisonError::into_inner));
+                exporter.send(self.spans(active, recorded, conclusion, answer));
+            }
         }
+    }
+
+    fn spans(&self, active: &Active, recorded: Recorded, conclusion: &Conclusion, answer: StatusCode) -> Vec<Span> {
+        let Recorded { steps, events, failure } = recorded;
+        let now = SystemTime::now();
+        let ending = active.ending(conclusion, failure);
+        let asynchronous = active.sent.is_some();
+        let request_span = request_span(&self.info, active.phase.trace);
+
+        let mut phase = self.span();
+        phase.place(active.phase, Some(request_span), false);
+        let kind = if asynchronous { Kind::Consumer } else { Kind::Server };
+        phase.name(kind, &["phase ", &active.number.to_string()]);
+        phase.times(active.begun, now);
+        phase.attribute("faasflow.phase", active.number);
+        phase.attribute("faasflow.asynchronous", asynchronous);
+        phase.attribute("faasflow.answer", answer.as_u16());
+        if let Some(sent) = active.sent {
+            let waited = active.begun.duration_since(sent).unwrap_or_default();
+            phase.attribute("faasflow.queue.seconds", waited.as_secs_f64());
+        }
+        ending.describe(&mut phase);
+        phase.events(&events);
+
+        // Parents first: where not all fit, these are worth the most.
+        let mut spans = Vec::with_capacity(steps.len() + 2);
+        spans.push(phase);
+        if ending.over {
+            let mut request = self.span();
+            request.place(active.context(request_span), active.caller, active.caller.is_some());
+            request.name(Kind::Server, &[&self.info.flow]);
+            request.times(time(self.info.started_ms), now);
+            request.attribute("faasflow.phases", active.tracer.phases);
+            ending.describe(&mut request);
+            spans.push(request);
+        }
+        spans.extend(steps);
+        spans
+    }
+
+    /// A span with what the request's and those of its phases have in common.
+    fn span(&self) -> Span {
+        let mut span = Span::new();
+        span.attribute("faasflow.flow", &*self.info.flow);
+        span.attribute("faasflow.request.id", self.info.id.as_str());
+        span
     }
 
     fn pass_on(&self, headers: &mut HeaderMap) {
@@ -292,10 +297,12 @@ impl Trace {
     }
 }
 
-/// An error as OpenTelemetry records it. The text is the log's.
-fn exception(kind: &'static str, text: String) -> Event {
-    let attributes = vec![KeyValue::new("exception.type", kind), KeyValue::new("exception.message", cut(text))];
-    Event::new("exception", SystemTime::now(), attributes, 0)
+/// Notes an error as OpenTelemetry records it. The text is the log's.
+fn exception(events: &mut Events, kind: &'static str, text: String) {
+    events.push("exception", |event| {
+        event.attribute("exception.type", kind);
+        event.attribute("exception.message", &cut(text));
+    });
 }
 
 /// How many bytes of a text go into a span. Spans that wait are bounded by their number, and so are the bytes of a batch.
@@ -319,22 +326,14 @@ fn request_span(info: &RequestInfo, trace: TraceId) -> SpanId {
         .chain_update([0])
         .chain_update(scope.request)
         .chain_update([0])
-        .chain_update(trace.to_bytes())
+        .chain_update(trace.0)
         .chain_update(info.trace.parent.as_deref().unwrap_or_default())
         .finalize();
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&digest[..8]);
-    SpanId::from_bytes(bytes)
-}
-
-fn new_span_id() -> SpanId {
-    SpanId::from(rand::random::<u64>().max(1))
+    SpanId(bytes)
 }
 
 fn time(ms: u64) -> SystemTime {
     UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(UNIX_EPOCH)
-}
-
-fn int(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,44 +1,117 @@
-//! Our HTTP client, as the exporter's library wants one.
+//! Sends OTLP: as a plain POST, or as the one gRPC method that there is.
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::body::Body;
-use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, TE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Limited};
 
-use crate::http::{BadAuthorities, read_body};
+use super::server::TraceServer;
+use crate::http::{BadAuthorities, HttpClient, HttpError, body_of_parts};
 
 /// The most bytes of a trace server's answer that are read.
-const ANSWER: u64 = 64 * 1024;
+const ANSWER: usize = 64 * 1024;
+const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// Why spans were not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error("{}", faasflow_core::chain(.0))]
+    Unreachable(#[from] HttpError),
+    #[error("no answer within {}", crate::config::show(*.0))]
+    Late(Duration),
+    #[error("the answer broke off")]
+    Broken,
+    #[error("it answered {0}")]
+    Status(StatusCode),
+    #[error("it does not speak gRPC")]
+    NotGrpc,
+    #[error("it answered with status {0} of gRPC: {1}")]
+    Grpc(String, String),
+}
 
 #[derive(Debug)]
 pub(super) struct Client {
-    client: crate::http::HttpClient,
+    client: HttpClient,
+    grpc: bool,
+    url: Uri,
+    headers: HeaderMap,
     timeout: Duration,
 }
 
 impl Client {
-    pub(super) fn new(authorities: Option<&[u8]>, timeout: Duration) -> Result<Client, BadAuthorities> {
-        let client = match authorities {
-            None => crate::http::HttpClient::new(timeout),
-            Some(pem) => crate::http::HttpClient::with_authorities(timeout, pem)?,
+    /// A client for this server. The headers are sent along; the authorities are trusted besides the public ones.
+    pub(super) fn new(
+        server: &TraceServer,
+        headers: &HeaderMap,
+        authorities: Option<&[u8]>,
+        timeout: Duration,
+    ) -> Result<Client, BadAuthorities> {
+        let mut all = HeaderMap::new();
+        all.insert(USER_AGENT, HeaderValue::from_static(concat!("faasflow/", env!("CARGO_PKG_VERSION"))));
+        all.extend(headers.clone());
+        let (client, url) = if server.grpc {
+            all.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            all.insert(TE, HeaderValue::from_static("trailers"));
+            let mut parts = server.url.clone().into_parts();
+            parts.path_and_query = Some(http::uri::PathAndQuery::from_static(EXPORT));
+            let url = Uri::from_parts(parts).expect("it had a path before");
+            (HttpClient::http2(timeout, authorities)?, url)
+        } else {
+            all.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+            let client = match authorities {
+                None => HttpClient::new(timeout),
+                Some(pem) => HttpClient::with_authorities(timeout, pem)?,
+            };
+            (client, server.url.clone())
         };
-        Ok(Client { client, timeout })
+        Ok(Client { client, grpc: server.grpc, url, headers: all, timeout })
+    }
+
+    /// Sends an `ExportTraceServiceRequest`.
+    pub(super) async fn send(&self, message: Vec<u8>) -> Result<(), SendError> {
+        match tokio::time::timeout(self.timeout, self.exchange(message)).await {
+            Ok(sent) => sent,
+            Err(_) => Err(SendError::Late(self.timeout)),
+        }
+    }
+
+    async fn exchange(&self, message: Vec<u8>) -> Result<(), SendError> {
+        let body = if self.grpc { framed(message) } else { Body::from(message) };
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.url.clone();
+        *request.headers_mut() = self.headers.clone();
+        let (parts, body) = self.client.send(request).await?.into_parts();
+        // What the server has to say is not looked at; a connection of which all was read can be used again.
+        let read = Limited::new(body, ANSWER).collect().await.map_err(|_| SendError::Broken);
+        match (parts.status.is_success(), self.grpc) {
+            (false, _) => Err(SendError::Status(parts.status)),
+            (true, false) => read.map(drop),
+            // An answer without a message has its status among the headers.
+            (true, true) if parts.headers.contains_key(GRPC_STATUS) => verdict(&parts.headers),
+            (true, true) => verdict(read?.trailers().ok_or(SendError::NotGrpc)?),
+        }
     }
 }
 
-#[async_trait]
-impl HttpClient for Client {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let exchange = async {
-            let response = self.client.send(request.map(Body::from)).await?;
-            let (parts, body) = response.into_parts();
-            let body = read_body(body, ANSWER, self.timeout).await?;
-            Ok(Response::from_parts(parts, body))
-        };
-        match tokio::time::timeout(self.timeout, exchange).await {
-            Ok(answer) => answer,
-            Err(_) => Err("no answer in time".into()),
-        }
+/// A message as gRPC has it: whether it is compressed, its length, itself.
+fn framed(message: Vec<u8>) -> Body {
+    let mut head = vec![0];
+    head.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
+    body_of_parts(vec![Bytes::from(head), Bytes::from(message)])
+}
+
+fn verdict(headers: &HeaderMap) -> Result<(), SendError> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match text(GRPC_STATUS) {
+        "0" => Ok(()),
+        "" => Err(SendError::NotGrpc),
+        status => Err(SendError::Grpc(status.to_owned(), text(GRPC_MESSAGE).to_owned())),
     }
 }

@@ -5,13 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _, WithTonicConfig as _};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use tokio::sync::{Notify, oneshot};
 
-use super::client::Client;
+use super::client::{Client, SendError};
+use super::options::ExportOptions;
+use super::otlp::{Origin, Span};
 use super::server::TraceServer;
 use crate::metrics::{DroppedSpan, SpanCounts};
 
@@ -33,7 +31,9 @@ pub(crate) struct Exporter {
 
 #[derive(Debug)]
 struct Shared {
-    waiting: Mutex<Vec<SpanData>>,
+    waiting: Mutex<Vec<Span>>,
+    /// Something has not fitted since the thread took what waits.
+    full: AtomicBool,
     /// There is something to send.
     some: Notify,
     /// There is a batch to send, or nothing more will come.
@@ -45,25 +45,29 @@ struct Shared {
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Vec<SpanData>> {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Span>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Exporter {
-    /// Starts to send. The authorities are certificates in PEM, trusted besides the public ones.
+    /// Starts to send the spans of a flow. The authorities are certificates in PEM, trusted besides the public ones.
     ///
     /// # Errors
     ///
-    /// If the server cannot be one, as OpenTelemetry's library says, or there is no thread.
+    /// If the certificates cannot be used, or there is no thread.
     pub(crate) fn start(
         server: TraceServer,
-        service: &str,
-        authorities: Option<Vec<u8>>,
+        flow: &str,
+        options: &ExportOptions,
+        authorities: Option<&[u8]>,
         counts: SpanCounts,
     ) -> Result<Exporter, Box<dyn std::error::Error + Send + Sync>> {
+        let client = Client::new(&server, &options.headers, authorities, TIMEOUT)?;
+        let origin = Origin::new(options.resource(flow));
         let shared = Arc::new(Shared {
             waiting: Mutex::default(),
+            full: AtomicBool::new(false),
             some: Notify::new(),
             enough: Notify::new(),
             in_hand: AtomicUsize::new(0),
@@ -71,20 +75,8 @@ impl Exporter {
             counts,
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let made = {
-            let _entered = runtime.enter();
-            exporter(&server, service, authorities)
-        };
-        let exporter = match made {
-            Ok(exporter) => exporter,
-            Err(error) => {
-                // Whoever starts a flow may be on a runtime already, where this one must not wait for its threads.
-                runtime.shutdown_background();
-                return Err(error);
-            }
-        };
         let (end, ended) = oneshot::channel();
-        let sender = Sender { shared: shared.clone(), exporter, server, lost: None };
+        let sender = Sender { shared: shared.clone(), client, origin, server, lost: None };
         let thread = std::thread::Builder::new().name("traces".to_owned()).spawn(move || {
             runtime.block_on(sender.run());
             runtime.shutdown_background();
@@ -93,21 +85,33 @@ impl Exporter {
         Ok(Exporter { shared, thread: Mutex::new(Some((thread, ended))) })
     }
 
+    /// Whether spans that begin now would find no place in the end, as far as can be known: while a server is away, they
+    /// need not be written at all.
+    pub(super) fn is_full(&self) -> bool {
+        self.shared.full.load(Ordering::Relaxed)
+    }
+
+    /// Counts spans that were not written because there was no place for them.
+    pub(super) fn left_out(&self, count: usize) {
+        self.shared.counts.dropped(DroppedSpan::QueueFull, count);
+    }
+
     /// Hands spans over, which takes a lock and no more.
-    pub(crate) fn send(&self, spans: Vec<SpanData>) {
+    pub(super) fn send(&self, spans: Vec<Span>) {
         let mut waiting = self.shared.waiting();
         let (before, after) = (waiting.len(), waiting.len() + spans.len());
         // All or none: steps without their phase would be of no use. A delivery of more than fit is cut off at its end,
         // where its parents are not: they are first.
         if before > 0 && after > WAITING || self.shared.stopping.load(Ordering::SeqCst) {
+            self.shared.full.store(true, Ordering::Relaxed);
             drop(waiting);
-            return self.shared.counts.dropped(DroppedSpan::QueueFull, spans.len());
+            return self.left_out(spans.len());
         }
         let over = after.saturating_sub(WAITING);
         waiting.extend(spans.into_iter().take(WAITING - before));
         drop(waiting);
         if over > 0 {
-            self.shared.counts.dropped(DroppedSpan::QueueFull, over);
+            self.left_out(over);
         }
         // Woken for the first and for a batch, not for each: that would cost more than all the rest.
         if before == 0 {
@@ -146,55 +150,10 @@ impl Drop for Exporter {
     }
 }
 
-fn exporter(
-    server: &TraceServer,
-    service: &str,
-    authorities: Option<Vec<u8>>,
-) -> Result<SpanExporter, Box<dyn std::error::Error + Send + Sync>> {
-    let builder = SpanExporter::builder();
-    let url = server.url.to_string();
-    let mut exporter = if server.grpc {
-        let builder = builder
-            .with_tonic()
-            .with_protocol(Protocol::Grpc)
-            .with_endpoint(url.trim_end_matches('/'))
-            .with_timeout(TIMEOUT);
-        if server.url.scheme_str() == Some("https") {
-            use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
-            let tls = ClientTlsConfig::new().with_webpki_roots();
-            let tls = match authorities {
-                Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
-                None => tls,
-            };
-            builder.with_tls_config(tls).build()?
-        } else {
-            builder.build()?
-        }
-    } else {
-        let client = Client::new(authorities.as_deref(), TIMEOUT)?;
-        builder
-            .with_http()
-            .with_protocol(Protocol::HttpBinary)
-            .with_http_client(client)
-            .with_endpoint(url)
-            .with_timeout(TIMEOUT)
-            .build()?
-    };
-    exporter.set_resource(&resource(service));
-    Ok(exporter)
-}
-
-/// Who the spans are of: the flow, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` name another, which the
-/// library reads.
-fn resource(service: &str) -> Resource {
-    let resource = Resource::builder().build();
-    let named = resource.get(&"service.name".into()).is_some_and(|name| !name.as_str().starts_with("unknown_service"));
-    if named { resource } else { Resource::builder().with_service_name(service.to_owned()).build() }
-}
-
 struct Sender {
     shared: Arc<Shared>,
-    exporter: SpanExporter,
+    client: Client,
+    origin: Origin,
     server: TraceServer,
     /// How many spans were lost since the server took some, if the last batch was.
     lost: Option<usize>,
@@ -212,18 +171,20 @@ impl Sender {
             let spans = {
                 let mut waiting = self.shared.waiting();
                 self.shared.in_hand.store(waiting.len(), Ordering::SeqCst);
+                self.shared.full.store(false, Ordering::Relaxed);
                 std::mem::take(&mut *waiting)
             };
             let mut spans = spans.into_iter();
             loop {
-                let batch: Vec<SpanData> = spans.by_ref().take(BATCH).collect();
+                let batch: Vec<Span> = spans.by_ref().take(BATCH).collect();
                 if batch.is_empty() {
                     break;
                 }
                 let count = batch.len();
-                // The library's own timeout begins when there is a connection.
-                let sent = tokio::time::timeout(2 * TIMEOUT, self.exporter.export(batch)).await;
-                let sent = sent.unwrap_or_else(|_| Err(OTelSdkError::Timeout(2 * TIMEOUT)));
+                let request = self.origin.request(&batch);
+                // Its spans are in the request, and need not wait for the answer with it.
+                drop(batch);
+                let sent = self.client.send(request).await;
                 self.shared.in_hand.fetch_sub(count, Ordering::SeqCst);
                 self.tell(sent, count);
             }
@@ -233,7 +194,7 @@ impl Sender {
         }
     }
 
-    fn tell(&mut self, sent: OTelSdkResult, count: usize) {
+    fn tell(&mut self, sent: Result<(), SendError>, count: usize) {
         match sent {
             Ok(()) => {
                 self.shared.counts.exported(count);
@@ -262,33 +223,18 @@ mod tests {
     use std::time::Instant;
 
     use faasflow_core::Flow;
-    use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
 
     use super::*;
     use crate::metrics::Metrics;
 
-    fn span() -> SpanData {
-        SpanData {
-            span_context: SpanContext::NONE,
-            parent_span_id: SpanId::INVALID,
-            parent_span_is_remote: false,
-            span_kind: SpanKind::Internal,
-            name: "step".into(),
-            start_time: std::time::UNIX_EPOCH,
-            end_time: std::time::UNIX_EPOCH,
-            attributes: Vec::new(),
-            dropped_attributes_count: 0,
-            events: Default::default(),
-            links: Default::default(),
-            status: Status::Unset,
-            instrumentation_scope: Default::default(),
-        }
+    fn spans(count: usize) -> Vec<Span> {
+        std::iter::repeat_with(Span::new).take(count).collect()
     }
 
     fn to(server: &str) -> (Exporter, Metrics) {
         let metrics = Metrics::new(&Flow::builder().apply("a").build().unwrap(), "flow");
         let server = TraceServer::parse(server).unwrap();
-        (Exporter::start(server, "flow", None, metrics.spans()).unwrap(), metrics)
+        (Exporter::start(server, "flow", &ExportOptions::default(), None, metrics.spans()).unwrap(), metrics)
     }
 
     fn count(metrics: &Metrics, of: &str) -> usize {
@@ -302,8 +248,8 @@ mod tests {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (exporter, metrics) = to(&silent.local_addr().unwrap().to_string());
         // The sender may have taken one lot of them.
-        exporter.send(vec![span(); 3 * WAITING]);
-        exporter.send(vec![span(); WAITING]);
+        exporter.send(spans(3 * WAITING));
+        exporter.send(spans(WAITING));
         let dropped = count(&metrics, "queue_full");
         assert!((2 * WAITING..=3 * WAITING).contains(&dropped), "{dropped}");
         let begun = Instant::now();
@@ -315,23 +261,60 @@ mod tests {
     async fn what_a_server_does_not_take_is_counted() {
         for scheme in ["grpc", "http"] {
             let (exporter, metrics) = to(&format!("{scheme}://127.0.0.1:1"));
-            exporter.send(vec![span(); 3]);
+            exporter.send(spans(3));
             exporter.stop(2 * TIMEOUT).await;
             assert_eq!((count(&metrics, "export_failed"), count(&metrics, "exported_total")), (3, 0), "{scheme}");
         }
     }
 
-    #[tokio::test]
-    async fn what_waits_at_the_stop_is_sent() {
-        let server = axum::Router::new().fallback(|| async { "" });
+    /// A server that answers each batch so, for both ways of speaking.
+    async fn answering(status: &'static str) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+        let answer = move || async move { ([("grpc-status", status), ("grpc-message", "why")], "") };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let options = crate::http::ServerOptions::default();
-        let serving = tokio::spawn(crate::http::serve(listener, server, options, std::future::pending()));
-        let (exporter, metrics) = to(&format!("http://{address}"));
-        exporter.send(vec![span(); 2 * BATCH + 1]);
-        exporter.stop(TIMEOUT).await;
-        assert_eq!(count(&metrics, "exported_total"), 2 * BATCH + 1);
+        let (server, options) = (axum::Router::new().fallback(answer), crate::http::ServerOptions::default());
+        let serving = tokio::spawn(async move {
+            let _ = crate::http::serve(listener, server, options, std::future::pending()).await;
+        });
+        (address, serving)
+    }
+
+    #[tokio::test]
+    async fn what_waits_at_the_stop_is_sent() {
+        let (address, serving) = answering("0").await;
+        for scheme in ["grpc", "http"] {
+            let (exporter, metrics) = to(&format!("{scheme}://{address}"));
+            exporter.send(spans(2 * BATCH + 1));
+            exporter.stop(TIMEOUT).await;
+            assert_eq!(count(&metrics, "exported_total"), 2 * BATCH + 1, "{scheme}");
+        }
         serving.abort();
+    }
+
+    #[tokio::test]
+    async fn what_grpc_refuses_is_counted() {
+        let (address, serving) = answering("8").await;
+        let (exporter, metrics) = to(&format!("grpc://{address}"));
+        exporter.send(spans(3));
+        exporter.stop(TIMEOUT).await;
+        assert_eq!((count(&metrics, "export_failed"), count(&metrics, "exported_total")), (3, 0));
+        serving.abort();
+    }
+
+    #[tokio::test]
+    async fn while_no_more_can_wait_that_is_known() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (exporter, metrics) = to(&silent.local_addr().unwrap().to_string());
+        exporter.send(spans(WAITING));
+        // What the sender takes makes place once; then it waits for an answer.
+        while exporter.shared.in_hand.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        exporter.send(spans(WAITING));
+        assert!(!exporter.is_full());
+        exporter.send(spans(1));
+        assert!(exporter.is_full());
+        exporter.left_out(5);
+        assert_eq!(count(&metrics, "queue_full"), 6);
     }
 }

@@ -1,9 +1,10 @@
 //! Reads the trace context that a request came with, in the forms that callers send it.
 
-use super::Sampling;
 use faasflow_core::{TraceContext, headers};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+
+use super::Sampling;
+use super::id::{SpanContext, SpanId, TraceId};
 
 /// B3 in one header (Zipkin).
 const B3: HeaderName = HeaderName::from_static("b3");
@@ -40,7 +41,7 @@ pub(crate) fn incoming(headers: &HeaderMap, sampling: &Sampling) -> TraceContext
         })
         .or_else(|| text(&UBER).and_then(uber))
         .or_else(|| [B3, B3_SAMPLED].iter().any(|name| matches!(text(name), Some("0" | "false"))).then(unsampled));
-    TraceContext { parent: found.as_ref().map(traceparent), state: None }
+    TraceContext { parent: found.map(|found| found.traceparent()), state: None }
 }
 
 /// Reads a `traceparent` (W3C Trace Context, level 1, 3.2).
@@ -80,8 +81,8 @@ fn uber(text: &str) -> Option<SpanContext> {
 
 /// B3 can ask for no trace without naming one. That is passed on as one that is not sampled, and nobody sees.
 fn unsampled() -> SpanContext {
-    let (trace, span) = (rand::random::<u128>().max(1), rand::random::<u64>().max(1));
-    SpanContext::new(TraceId::from(trace), SpanId::from(span), TraceFlags::default(), true, TraceState::NONE)
+    let trace = TraceId(rand::random::<u128>().max(1).to_be_bytes());
+    SpanContext { trace, span: SpanId::random(), sampled: false }
 }
 
 /// B3 may leave the decision to whoever comes next.
@@ -90,7 +91,7 @@ fn of_b3(trace: &str, span: &str, sampled: Option<&str>, sampling: &Sampling) ->
         Some("1" | "d" | "true") => true,
         Some("0" | "false") => false,
         Some(_) => return None,
-        None => sampling.decide_anew(ids(trace, span, true)?.trace_id()),
+        None => sampling.decide_anew(ids(trace, span, true)?.trace),
     };
     ids(trace, span, sampled)
 }
@@ -100,11 +101,10 @@ fn ids(trace: &str, span: &str, sampled: bool) -> Option<SpanContext> {
     if ![16, 32].contains(&trace.len()) || span.len() != 16 || !hexadecimal(trace) || !hexadecimal(span) {
         return None;
     }
-    let trace = TraceId::from_hex(&format!("{trace:0>32}")).ok()?;
-    let span = SpanId::from_hex(span).ok()?;
-    let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
-    let context = SpanContext::new(trace, span, flags, true, TraceState::NONE);
-    context.is_valid().then_some(context)
+    // Neither may be nothing but zeros.
+    let trace = u128::from_str_radix(trace, 16).ok().filter(|&id| id > 0)?;
+    let span = u64::from_str_radix(span, 16).ok().filter(|&id| id > 0)?;
+    Some(SpanContext { trace: TraceId(trace.to_be_bytes()), span: SpanId(span.to_be_bytes()), sampled })
 }
 
 fn hex(text: &str, digits: usize) -> Option<u8> {
@@ -113,34 +113,32 @@ fn hex(text: &str, digits: usize) -> Option<u8> {
         .flatten()
 }
 
-/// A span as `traceparent` names it.
-pub(crate) fn traceparent(context: &SpanContext) -> String {
-    let sampled = u8::from(context.is_sampled());
-    format!("00-{}-{}-{sampled:02x}", context.trace_id(), context.span_id())
-}
-
 /// Points a call to its span: by `traceparent`, and by the forms that its caller's own headers speak, in which a function
 /// would otherwise read that it was called by the caller of the flow.
 pub(crate) fn point(headers: &mut HeaderMap, to: &SpanContext, state: Option<&str>) {
-    let (trace, span) = (to.trace_id(), to.span_id());
-    let sampled = if to.is_sampled() { "1" } else { "0" };
-    let mut pointers = vec![(headers::TRACEPARENT, traceparent(to))];
-    pointers.extend(state.map(|state| (headers::TRACESTATE, state.to_owned())));
-    if headers.contains_key(&B3) {
-        pointers.push((B3, format!("{trace}-{span}-{sampled}")));
-    }
-    if headers.contains_key(&UBER) {
-        pointers.push((UBER, format!("{trace}:{span}:0:{sampled}")));
-    }
-    if headers.contains_key(&B3_TRACE) {
-        pointers.extend([(B3_TRACE, trace.to_string()), (B3_SPAN, span.to_string()), (B3_SAMPLED, sampled.to_owned())]);
-        headers.remove(B3_PARENT);
-        headers.remove(B3_FLAGS);
-    }
-    for (name, value) in pointers {
-        if let Ok(value) = HeaderValue::from_str(&value) {
+    let insert = |headers: &mut HeaderMap, name: HeaderName, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
             headers.insert(name, value);
         }
+    };
+    insert(headers, headers::TRACEPARENT, to.traceparent());
+    if let Some(state) = state {
+        insert(headers, headers::TRACESTATE, state.to_owned());
+    }
+    let (trace, span) = (to.trace, to.span);
+    let sampled = if to.sampled { "1" } else { "0" };
+    if headers.contains_key(&B3) {
+        insert(headers, B3, format!("{trace}-{span}-{sampled}"));
+    }
+    if headers.contains_key(&UBER) {
+        insert(headers, UBER, format!("{trace}:{span}:0:{sampled}"));
+    }
+    if headers.contains_key(&B3_TRACE) {
+        insert(headers, B3_TRACE, trace.to_string());
+        insert(headers, B3_SPAN, span.to_string());
+        insert(headers, B3_SAMPLED, sampled.to_owned());
+        headers.remove(B3_PARENT);
+        headers.remove(B3_FLAGS);
     }
 }
 

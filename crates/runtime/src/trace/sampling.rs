@@ -1,8 +1,9 @@
 //! Which requests are traced, by OpenTelemetry's variables.
 
 use faasflow_core::RequestInfo;
-use opentelemetry::trace::{SpanContext, TraceId};
 use sha2::{Digest as _, Sha256};
+
+use super::id::{SpanContext, TraceId};
 
 /// `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,21 +56,21 @@ impl Sampling {
     /// Decides on a request. It comes out alike in every phase, whoever executes it.
     pub(crate) fn decide(&self, incoming: Option<&SpanContext>, trace: TraceId) -> bool {
         match incoming {
-            Some(incoming) if self.parent_based => incoming.is_sampled(),
+            Some(incoming) if self.parent_based => incoming.sampled,
             Some(_) => self.decide_anew(trace),
             // A UUID has bits that are the same in all, and among them the highest of that half.
-            None => self.takes(low_half(&Sha256::digest(trace.to_bytes()))),
+            None => self.takes(|| low_half(&Sha256::digest(trace.0))),
         }
     }
 
     /// Decides on a trace that has come from elsewhere as others do: by the half of its id that is random.
     pub(super) fn decide_anew(&self, trace: TraceId) -> bool {
-        self.takes(low_half(&trace.to_bytes()))
+        self.takes(|| low_half(&trace.0))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a part of requests is not meant to the last bit")]
-    fn takes(&self, random: u64) -> bool {
-        self.ratio >= 1.0 || (random as f64) < self.ratio * 2f64.powi(64)
+    fn takes(&self, random: impl FnOnce() -> u64) -> bool {
+        self.ratio >= 1.0 || (random() as f64) < self.ratio * 2f64.powi(64)
     }
 }
 
@@ -82,11 +83,11 @@ fn low_half(bytes: &[u8]) -> u64 {
 /// The id of a trace that begins here: the request's, where that is a UUID. A request that is delivered twice has one trace.
 pub(super) fn trace_id(info: &RequestInfo) -> TraceId {
     match uuid::Uuid::try_parse(info.id.as_str()) {
-        Ok(id) if !id.is_nil() => TraceId::from_bytes(id.into_bytes()),
+        Ok(id) if !id.is_nil() => TraceId(id.into_bytes()),
         _ => {
             let mut bytes = [0; 16];
             bytes.copy_from_slice(&Sha256::digest(info.scope().request)[..16]);
-            TraceId::from_bytes(bytes)
+            TraceId(bytes)
         }
     }
 }
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn the_decision_that_came_along_stands_where_it_is_asked_for() {
         let incoming = parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00").unwrap();
-        let decide = |name| Sampling::parse(name, None).unwrap().decide(Some(&incoming), incoming.trace_id());
+        let decide = |name| Sampling::parse(name, None).unwrap().decide(Some(&incoming), incoming.trace);
         assert!(!decide("parentbased_always_on"));
         assert!(decide("always_on"));
     }
@@ -124,7 +125,7 @@ mod tests {
         for make in [uuid::Uuid::now_v7, uuid::Uuid::new_v4] {
             for ratio in [0.1, 0.5, 0.9] {
                 let sampling = Sampling { parent_based: true, ratio };
-                let of_uuid = || sampling.decide(None, TraceId::from_bytes(make().into_bytes()));
+                let of_uuid = || sampling.decide(None, TraceId(make().into_bytes()));
                 let taken = (0..10_000).filter(|_| of_uuid()).count();
                 let expected = 10_000.0 * ratio;
                 assert!((taken as f64 - expected).abs() < 300.0, "{taken} of {expected}");
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn all_and_none() {
-        for trace in [TraceId::from_bytes([0xff; 16]), TraceId::from_bytes([1; 16])] {
+        for trace in [TraceId([0xff; 16]), TraceId([1; 16])] {
             assert!(Sampling { parent_based: false, ratio: 1.0 }.decide(None, trace));
             assert!(!Sampling { parent_based: false, ratio: 0.0 }.decide(None, trace));
         }

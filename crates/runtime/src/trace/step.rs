@@ -1,46 +1,45 @@
 //! The span of a step.
 
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::{Action, CallResponse, Failure, Method, Payload, Step};
 use http::{HeaderMap, Uri};
-use opentelemetry::KeyValue;
-use opentelemetry::trace::{Event, SpanContext, SpanKind, Status};
 
-use super::{Active, Span, Trace, cut, exception, incoming, int, new_span_id};
+use super::id::{SpanContext, SpanId};
+use super::otlp::{Events, Kind, Span};
+use super::{Recording, Trace, cut, exception, incoming};
 use crate::metrics::failure_reason;
 
-/// The span of a step that runs. What is noted of it costs nothing where the request is not sampled.
+/// The span of a step that runs. What is noted of it costs nothing where nobody will see it.
 #[derive(Debug)]
 pub(crate) struct StepSpan<'a> {
     trace: &'a Trace,
     /// What the step's requests name as their parent.
     context: Option<SpanContext>,
-    recording: Option<Recording<'a>>,
+    noted: Option<Noted>,
 }
 
 #[derive(Debug)]
-struct Recording<'a> {
-    active: &'a Active,
+struct Noted {
     begun: SystemTime,
-    attributes: Vec<KeyValue>,
-    events: Vec<Event>,
+    span: Span,
+    events: Events,
     attempts: usize,
 }
 
 impl<'a> StepSpan<'a> {
     pub(super) fn begin(trace: &'a Trace) -> StepSpan<'a> {
-        let context = trace.active.as_ref().map(|active| active.context(new_span_id()));
-        let sampled = trace.active.as_ref().filter(|active| active.recorded.is_some());
-        let recording = sampled.map(|active| Recording {
-            active,
+        let context = trace.active.as_ref().map(|active| active.context(SpanId::random()));
+        let recorded = trace.active.as_ref().is_some_and(|active| matches!(active.recording, Recording::Yes(_)));
+        let noted = recorded.then(|| Noted {
             begun: SystemTime::now(),
-            attributes: Vec::with_capacity(12),
-            events: Vec::new(),
+            span: Span::new(),
+            events: Events::default(),
             attempts: 0,
         });
-        StepSpan { trace, context, recording }
+        StepSpan { trace, context, noted }
     }
 
     /// Points a request of this step to it.
@@ -53,37 +52,36 @@ impl<'a> StepSpan<'a> {
 
     /// Notes the request that is sent.
     pub(crate) fn sends(&mut self, method: &Method, target: &Uri, to_function: bool, bytes: usize) {
-        if let Some(recording) = &mut self.recording {
-            recording.attributes.extend([
-                KeyValue::new("http.request.method", method.to_string()),
-                KeyValue::new("url.full", without_secrets(target, to_function)),
-                KeyValue::new("http.request.body.size", int(bytes)),
-            ]);
+        if let Some(Noted { span, .. }) = &mut self.noted {
+            span.attribute("http.request.method", method.as_str());
+            span.attribute("url.full", &without_secrets(target, to_function));
+            span.attribute("http.request.body.size", bytes);
         }
     }
 
     /// Notes what an attempt came to.
     pub(crate) fn attempted(&mut self, answer: &Result<CallResponse, FailureKind>) {
-        let Some(recording) = &mut self.recording else { return };
-        recording.attempts += 1;
-        let what = match answer {
-            Ok(response) if response.status().is_success() => return,
-            Ok(response) => KeyValue::new("http.response.status_code", i64::from(response.status().as_u16())),
-            Err(kind) => KeyValue::new("error.type", failure_reason(kind)),
-        };
-        let attempt = KeyValue::new("faasflow.attempt", int(recording.attempts));
-        recording.events.push(Event::new("attempt", SystemTime::now(), vec![attempt, what], 0));
+        let Some(noted) = &mut self.noted else { return };
+        noted.attempts += 1;
+        if answer.as_ref().is_ok_and(|response| response.status().is_success()) {
+            return;
+        }
+        noted.events.push("attempt", |event| {
+            event.attribute("faasflow.attempt", noted.attempts);
+            match answer {
+                Ok(response) => event.attribute("http.response.status_code", response.status().as_u16()),
+                Err(kind) => event.attribute("error.type", failure_reason(kind)),
+            }
+        });
     }
 
     /// Notes the answer that the step goes on with.
     pub(crate) fn answered(&mut self, answer: &Result<CallResponse, FailureKind>) {
-        let Some(recording) = &mut self.recording else { return };
-        recording.attributes.push(KeyValue::new("faasflow.attempts", int(recording.attempts)));
+        let Some(Noted { span, attempts, .. }) = &mut self.noted else { return };
+        span.attribute("faasflow.attempts", *attempts);
         if let Ok(response) = answer {
-            recording.attributes.extend([
-                KeyValue::new("http.response.status_code", i64::from(response.status().as_u16())),
-                KeyValue::new("http.response.body.size", int(response.payload().len())),
-            ]);
+            span.attribute("http.response.status_code", response.status().as_u16());
+            span.attribute("http.response.body.size", response.payload().len());
         }
     }
 
@@ -96,45 +94,49 @@ impl<'a> StepSpan<'a> {
         output: Option<&Payload>,
         failure: Option<&Failure>,
     ) {
-        let (Some(context), Some(Recording { active, begun, mut attributes, mut events, .. })) =
-            (self.context, self.recording)
-        else {
+        let Some(active) = &self.trace.active else { return };
+        if let Recording::LeftOut(steps) = &active.recording {
+            steps.fetch_add(1, Ordering::Relaxed);
+        }
+        let (Some(context), Some(Noted { begun, mut span, mut events, .. })) = (self.context, self.noted) else {
             return;
         };
-        let (name, kind, what) = match step.action() {
+        span.place(context, Some(active.phase.span), false);
+        span.times(begun, SystemTime::now());
+        span.attribute("faasflow.request.id", self.trace.info.id.as_str());
+        span.attribute("faasflow.step", number);
+        let what = match step.action() {
             Action::Call(call) => {
-                attributes.push(KeyValue::new("faasflow.function", call.function().to_owned()));
-                (format!("call {}", call.function()), SpanKind::Client, "call")
+                span.name(Kind::Client, &["call ", call.function()]);
+                span.attribute("faasflow.function", call.function());
+                "call"
             }
             Action::Callback(callback) => {
-                let host = callback.url().host().unwrap_or_default();
-                (format!("callback {host}"), SpanKind::Client, "callback")
+                span.name(Kind::Client, &["callback ", callback.url().host().unwrap_or_default()]);
+                "callback"
             }
             _ => {
-                attributes.push(KeyValue::new("faasflow.bytes.in", int(input.len())));
-                attributes.extend(output.map(|output| KeyValue::new("faasflow.bytes.out", int(output.len()))));
-                (step.name().replace('`', ""), SpanKind::Internal, "modifier")
+                let parts: Vec<&str> = step.name().split('`').collect();
+                span.name(Kind::Internal, &parts);
+                span.attribute("faasflow.bytes.in", input.len());
+                if let Some(output) = output {
+                    span.attribute("faasflow.bytes.out", output.len());
+                }
+                "modifier"
             }
         };
-        attributes.extend([
-            KeyValue::new("faasflow.request.id", active.info.id.to_string()),
-            KeyValue::new("faasflow.step", int(number)),
-            KeyValue::new("faasflow.step.kind", what),
-        ]);
-        let mut status = Status::Unset;
+        span.attribute("faasflow.step.kind", what);
         if let Some(failure) = failure {
             let kind = failure_reason(failure.kind());
-            attributes.push(KeyValue::new("error.type", kind));
-            events.push(exception(kind, failure.to_string()));
+            span.attribute("error.type", kind);
+            exception(&mut events, kind, failure.to_string());
             match output {
                 // Its own handler has mended it.
-                Some(_) => attributes.push(KeyValue::new("faasflow.recovered", true)),
-                None => status = Status::error(cut(failure.reason())),
+                Some(_) => span.attribute("faasflow.recovered", true),
+                None => span.failed(&cut(failure.reason())),
             }
         }
-        let ended = SystemTime::now();
-        let span =
-            active.span(context.span_id(), active.phase, Span { name, kind, begun, ended, attributes, events, status });
+        span.events(&events);
         if let Some(mut recorded) = active.recorded() {
             recorded.steps.push(span);
         }

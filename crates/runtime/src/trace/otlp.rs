@@ -1,0 +1,255 @@
+//! Spans as OTLP has them, in protobuf, written once and straight into the bytes that are sent.
+//!
+//! What is written here is `opentelemetry/proto/trace/v1/trace.proto` and what that refers to; the numbers are those of
+//! its fields. The tests of traces read it with the types that OpenTelemetry generates from it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::id::{SpanContext, SpanId};
+
+/// How much a span is likely to take; one that needs more gets more.
+const USUAL: usize = 512;
+
+/// A message of protobuf, as far as it is written.
+#[derive(Debug, Default)]
+struct Message(Vec<u8>);
+
+/// The types of fields (protobuf's encoding, "message structure").
+const VARINT: u8 = 0;
+const FIXED64: u8 = 1;
+const BYTES: u8 = 2;
+const FIXED32: u8 = 5;
+
+impl Message {
+    fn varint(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.0.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        self.0.push(number as u8);
+    }
+
+    fn tag(&mut self, field: u8, kind: u8) {
+        self.varint(u64::from(field) << 3 | u64::from(kind));
+    }
+
+    fn number(&mut self, field: u8, number: u64) {
+        self.tag(field, VARINT);
+        self.varint(number);
+    }
+
+    fn fixed64(&mut self, field: u8, number: u64) {
+        self.tag(field, FIXED64);
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    fn fixed32(&mut self, field: u8, number: u32) {
+        self.tag(field, FIXED32);
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    fn bytes(&mut self, field: u8, bytes: &[u8]) {
+        self.tag(field, BYTES);
+        self.varint(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// A message within this one.
+    fn message(&mut self, field: u8, write: impl FnOnce(&mut Message)) {
+        self.tag(field, BYTES);
+        let start = self.0.len();
+        // The length stands in front, and is known last. Nearly always it is one byte.
+        self.0.push(0);
+        write(self);
+        let length = self.0.len() - start - 1;
+        if length < 0x80 {
+            self.0[start] = length as u8;
+        } else {
+            let mut prefix = Message::default();
+            prefix.varint(length as u64);
+            self.0.splice(start..=start, prefix.0);
+        }
+    }
+
+    fn attribute(&mut self, field: u8, key: &str, value: Value<'_>) {
+        self.message(field, |pair| {
+            pair.bytes(1, key.as_bytes());
+            pair.message(2, |any| match value {
+                Value::Text(text) => any.bytes(1, text.as_bytes()),
+                Value::Truth(truth) => any.number(2, u64::from(truth)),
+                Value::Integer(number) => any.number(3, number),
+                Value::Real(number) => any.fixed64(4, number.to_bits()),
+            });
+        });
+    }
+}
+
+/// The value of an attribute.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value<'a> {
+    Text(&'a str),
+    Truth(bool),
+    Integer(u64),
+    Real(f64),
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Value<'a> {
+        Value::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(text: &'a String) -> Value<'a> {
+        Value::Text(text)
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(truth: bool) -> Self {
+        Value::Truth(truth)
+    }
+}
+
+impl From<usize> for Value<'_> {
+    fn from(number: usize) -> Self {
+        Value::Integer(number as u64)
+    }
+}
+
+impl From<u16> for Value<'_> {
+    fn from(number: u16) -> Self {
+        Value::Integer(u64::from(number))
+    }
+}
+
+impl From<f64> for Value<'_> {
+    fn from(number: f64) -> Self {
+        Value::Real(number)
+    }
+}
+
+/// What a span stands for, as OTLP numbers it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Internal = 1,
+    Server = 2,
+    Client = 3,
+    Consumer = 5,
+}
+
+/// A span as it is sent. What it says comes in any order.
+#[derive(Debug)]
+pub(super) struct Span(Message);
+
+impl Span {
+    /// A span of which nothing is said yet.
+    pub(super) fn new() -> Span {
+        Span(Message(Vec::with_capacity(USUAL)))
+    }
+
+    /// Which span it is, and below which.
+    pub(super) fn place(&mut self, context: SpanContext, parent: Option<SpanId>, parent_is_remote: bool) {
+        self.0.bytes(1, &context.trace.0);
+        self.0.bytes(2, &context.span.0);
+        if let Some(parent) = parent {
+            self.0.bytes(4, &parent.0);
+        }
+        // The second byte: that it is known whether the parent is remote, and whether it is.
+        let remote = if parent_is_remote { 0x300 } else { 0x100 };
+        self.0.fixed32(16, remote | u32::from(context.sampled));
+    }
+
+    /// What it is called, in parts.
+    pub(super) fn name(&mut self, kind: Kind, parts: &[&str]) {
+        self.0.message(5, |name| parts.iter().for_each(|part| name.0.extend_from_slice(part.as_bytes())));
+        self.0.number(6, kind as u64);
+    }
+
+    pub(super) fn times(&mut self, begun: SystemTime, ended: SystemTime) {
+        self.0.fixed64(7, nanoseconds(begun));
+        self.0.fixed64(8, nanoseconds(ended.max(begun)));
+    }
+
+    pub(super) fn attribute<'a>(&mut self, key: &str, value: impl Into<Value<'a>>) {
+        self.0.attribute(9, key, value.into());
+    }
+
+    /// What happened meanwhile.
+    pub(super) fn events(&mut self, events: &Events) {
+        self.0.0.extend_from_slice(&events.0.0);
+    }
+
+    /// That it stands for something that failed, and why.
+    pub(super) fn failed(&mut self, reason: &str) {
+        const ERROR: u64 = 2;
+        self.0.message(15, |status| {
+            status.bytes(2, reason.as_bytes());
+            status.number(3, ERROR);
+        });
+    }
+}
+
+/// What happened in a span.
+#[derive(Debug, Default)]
+pub(super) struct Events(Message);
+
+impl Events {
+    /// Adds what happens now.
+    pub(super) fn push(&mut self, name: &str, describe: impl FnOnce(&mut Event<'_>)) {
+        self.0.message(11, |event| {
+            event.fixed64(1, nanoseconds(SystemTime::now()));
+            event.bytes(2, name.as_bytes());
+            describe(&mut Event(event));
+        });
+    }
+}
+
+/// An event that is described.
+#[derive(Debug)]
+pub(crate) struct Event<'a>(&'a mut Message);
+
+impl Event<'_> {
+    pub(crate) fn attribute<'a>(&mut self, key: &str, value: impl Into<Value<'a>>) {
+        self.0.attribute(3, key, value.into());
+    }
+}
+
+/// Who all spans of a process are of.
+#[derive(Debug)]
+pub(super) struct Origin {
+    resource: Message,
+    scope: Message,
+}
+
+impl Origin {
+    /// Of whom these attributes say who it is.
+    pub(super) fn new<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Origin {
+        let (mut resource, mut scope) = (Message::default(), Message::default());
+        attributes.for_each(|(key, value)| resource.attribute(1, key, value.into()));
+        scope.bytes(1, b"faasflow");
+        scope.bytes(2, env!("CARGO_PKG_VERSION").as_bytes());
+        Origin { resource, scope }
+    }
+
+    /// An `ExportTraceServiceRequest` with these spans.
+    pub(super) fn request(&self, spans: &[Span]) -> Vec<u8> {
+        let beside = self.resource.0.len() + self.scope.0.len() + 64;
+        // Six bytes before each: a field's number, and its length.
+        let size = spans.iter().map(|span| 6 + span.0.0.len()).sum::<usize>() + beside;
+        let mut request = Message(Vec::with_capacity(size));
+        request.message(1, |of_resource| {
+            of_resource.bytes(1, &self.resource.0);
+            of_resource.message(2, |of_scope| {
+                of_scope.bytes(1, &self.scope.0);
+                spans.iter().for_each(|span| of_scope.bytes(2, &span.0.0));
+            });
+        });
+        request.0
+    }
+}
+
+fn nanoseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
