@@ -44,19 +44,36 @@ pub(crate) fn incoming(headers: &HeaderMap, sampling: &Sampling) -> TraceContext
     TraceContext { parent: found.map(|found| found.traceparent()), state: None }
 }
 
-/// Reads a `traceparent` (W3C Trace Context, level 1, 3.2).
+/// Reads a `traceparent` (W3C Trace Context, level 1, 3.2), which each request has read several times.
 pub(crate) fn parse(text: &str) -> Option<SpanContext> {
-    let mut parts = text.split('-');
-    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let version = hex(version, 2).filter(|&version| version != 0xff)?;
+    let (fixed, more) = text.as_bytes().split_first_chunk::<55>()?;
+    if [fixed[2], fixed[35], fixed[52]] != *b"---" {
+        return None;
+    }
+    let ([version], [flags]) = (digits(&fixed[..2])?, digits(&fixed[53..])?);
     // Later versions may append to it.
-    if version == 0 && parts.next().is_some() {
-        return None;
+    let fits = match more.first() {
+        None => version != 0xff,
+        Some(next) => ![0, 0xff].contains(&version) && *next == b'-',
+    };
+    let (trace, span) = (digits(&fixed[3..35])?, digits(&fixed[36..52])?);
+    // Neither may be nothing but zeros.
+    let valid = fits && trace != [0; 16] && span != [0; 8];
+    valid.then_some(SpanContext { trace: TraceId(trace), span: SpanId(span), sampled: flags & 1 == 1 })
+}
+
+/// Reads digits of `traceparent`, of which there are two for each byte, in lower case.
+fn digits<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    let digit = |digit: u8| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    };
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
-    if trace.len() != 32 || span.len() != 16 || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return None;
-    }
-    ids(trace, span, hex(flags, 2)? & 1 == 1)
+    Some(bytes)
 }
 
 /// `{trace}-{span}-{sampled}-{parent}`, the last two of which may be absent.
@@ -105,12 +122,6 @@ fn ids(trace: &str, span: &str, sampled: bool) -> Option<SpanContext> {
     let trace = u128::from_str_radix(trace, 16).ok().filter(|&id| id > 0)?;
     let span = u64::from_str_radix(span, 16).ok().filter(|&id| id > 0)?;
     Some(SpanContext { trace: TraceId(trace.to_be_bytes()), span: SpanId(span.to_be_bytes()), sampled })
-}
-
-fn hex(text: &str, digits: usize) -> Option<u8> {
-    (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        .then(|| u8::from_str_radix(text, 16).ok())
-        .flatten()
 }
 
 /// Points a call to its span: by `traceparent`, and by the forms that its caller's own headers speak, in which a function
@@ -210,6 +221,8 @@ mod tests {
             "00-00000000000000000000000000000000-b7ad6b7169203331-01",
             "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
             "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01more",
+            "00-0af7651916cd43dd8448eb211c80319cab7ad6b7169203331-01",
             "00-+af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         ] {
             assert_eq!(read(&[("traceparent", text), ("tracestate", "a=b")]), None, "{text}");

@@ -146,23 +146,31 @@ impl<'a> StepSpan<'a> {
 /// A URL without what may be secret: of a function its query's values, of any other server all behind the host, since
 /// the path of a webhook is often its only password.
 fn without_secrets(target: &Uri, to_function: bool) -> String {
-    let (scheme, host) = (target.scheme_str().unwrap_or("http"), target.host().unwrap_or_default());
-    let port = target.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
-    let path = match (to_function, target.path()) {
+    let mut shown = String::with_capacity(96);
+    shown += target.scheme_str().unwrap_or("http");
+    shown += "://";
+    shown += target.host().unwrap_or_default();
+    if let Some(port) = target.port() {
+        shown.push(':');
+        shown += port.as_str();
+    }
+    shown += match (to_function, target.path()) {
         (_, "/") => "/",
         (true, path) => path,
         (false, _) => "/REDACTED",
     };
-    let query = match target.query() {
-        None => String::new(),
-        Some(_) if !to_function => "?REDACTED".to_owned(),
+    match target.query() {
+        None => {}
+        Some(_) if !to_function => shown += "?REDACTED",
         Some(query) => {
-            let names = query.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
-            let shown: Vec<String> = names.map(|name| format!("{name}=REDACTED")).collect();
-            format!("?{}", shown.join("&"))
+            for (index, pair) in query.split('&').enumerate() {
+                shown.push(if index == 0 { '?' } else { '&' });
+                shown += pair.split('=').next().unwrap_or_default();
+                shown += "=REDACTED";
+            }
         }
-    };
-    format!("{scheme}://{host}{port}{path}{query}")
+    }
+    shown
 }
 
 #[cfg(test)]
