@@ -74,7 +74,7 @@ impl Client {
     }
 
     /// Sends an `ExportTraceServiceRequest`.
-    pub(super) async fn send(&self, message: Vec<u8>) -> Result<(), SendError> {
+    pub(super) async fn export(&self, message: Vec<u8>) -> Result<(), SendError> {
         match tokio::time::timeout(self.timeout, self.exchange(message)).await {
             Ok(sent) => sent,
             Err(_) => Err(SendError::Late(self.timeout)),

@@ -184,7 +184,7 @@ impl Sender {
                 let request = self.origin.request(&batch);
                 // Its spans are in the request, and need not wait for the answer with it.
                 drop(batch);
-                let sent = self.client.send(request).await;
+                let sent = self.client.export(request).await;
                 self.shared.in_hand.fetch_sub(count, Ordering::SeqCst);
                 self.tell(sent, count);
             }

@@ -149,11 +149,8 @@ fn without_secrets(target: &Uri, to_function: bool) -> String {
     let mut shown = String::with_capacity(96);
     shown += target.scheme_str().unwrap_or("http");
     shown += "://";
-    shown += target.host().unwrap_or_default();
-    if let Some(port) = target.port() {
-        shown.push(':');
-        shown += port.as_str();
-    }
+    let authority = target.authority().map_or("", |authority| authority.as_str());
+    shown += authority.rsplit_once('@').map_or(authority, |(_, place)| place);
     shown += match (to_function, target.path()) {
         (_, "/") => "/",
         (true, path) => path,
