@@ -1,4 +1,5 @@
-//! A call through the local gateway: beside the call itself, and beside the same through OpenFaaS's gateway.
+//! A call through the local gateway: beside the call itself, beside what any proxy costs, and beside the same through
+//! OpenFaaS's gateway.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -31,16 +32,19 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     let functions = vec![(CALLED.to_owned(), echo.port())];
     let role = Role::Gateway { port, folder: folder.path().to_owned(), functions };
     let ours = Process::start(&role, port, &[])?;
+    let port = free_port()?;
+    let bare = Process::start(&Role::BareProxy { port, function_port: echo.port() }, port, &[])?;
     let theirs = openfaas(&echo);
     let path = format!("/function/{CALLED}");
     let heads: Vec<&str> = ["clients", "call"].into_iter().chain(Figures::HEADS).collect();
     let mut table = Table::new(&heads);
     let (mut rows, mut spreads) = (Vec::new(), Vec::new());
-    let (mut least_rate, mut most_p50) = (f64::INFINITY, 0.0_f64);
+    let (mut ours_least, mut bare_least) = (OverOpenFaas::default(), OverOpenFaas::default());
     for &clients in clients {
         let mut arms = vec![
             Arm::new("direct", &echo, Target::new(echo.address(), &path, 32)),
             Arm::new("local gateway", &ours, Target::new(ours.address(), &path, 32)),
+            Arm::new("bare hyper proxy", &bare, Target::new(bare.address(), &path, 32)),
         ];
         if let Ok(theirs) = &theirs {
             arms.push(Arm::new("OpenFaaS's gateway", theirs, Target::new(theirs.address(), &path, 32)));
@@ -50,11 +54,13 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
             table.lines.push([vec![clients.to_string(), arm.name.to_owned()], figures.cells()].concat());
             spreads.push(figures.spread);
         }
-        rows.extend(figures[1].rows(&format!("gateway-{clients}"), &figures[FLOOR]));
-        if let [_, ours, theirs] = &arms[..] {
-            rows.extend(figures[2].rows(&format!("gateway-openfaas-{clients}"), &figures[FLOOR]));
-            least_rate = least_rate.min(median_ratio(ours.rates(), theirs.rates()));
-            most_p50 = most_p50.max(median_ratio(ours.medians(), theirs.medians()));
+        let floor = &figures[FLOOR];
+        for (name, figures) in ["gateway", "gateway-bare-proxy", "gateway-openfaas"].iter().zip(&figures[1..]) {
+            rows.extend(figures.rows(&format!("{name}-{clients}"), floor));
+        }
+        if let [_, ours, bare, theirs] = &arms[..] {
+            ours_least.take(ours, theirs);
+            bare_least.take(bare, theirs);
         }
     }
     let mut notes = vec![
@@ -71,10 +77,17 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
                 floor: Some(floor),
                 samples: rounds.count,
             };
-            rows.push(row("gateway-rate-over-openfaas", least_rate, 1.0));
-            rows.push(row("gateway-p50-over-openfaas", most_p50, 1.0));
+            rows.push(row("gateway-rate-over-openfaas", ours_least.rate, 1.0));
+            rows.push(row("gateway-p50-over-openfaas", ours_least.p50, 1.0));
+            rows.push(row("gateway-bare-proxy-rate-over-openfaas", bare_least.rate, 1.0));
+            rows.push(row("gateway-bare-proxy-p50-over-openfaas", bare_least.p50, 1.0));
             notes.push(format!(
-                "At worst {least_rate:.2} x the requests of OpenFaaS's gateway (at least 5), and {most_p50:.2} x its p50 (at most 0.33)."
+                "At worst {:.2} x the requests of OpenFaaS's gateway (at least 5), and {:.2} x its p50 (at most 0.33).",
+                ours_least.rate, ours_least.p50
+            ));
+            notes.push(format!(
+                "The bare proxy, which does nothing but pass on, in the same rounds: {:.2} x the requests, {:.2} x the p50.",
+                bare_least.rate, bare_least.p50
             ));
             notes.push("OpenFaaS's gateway has the function as its provider: nothing else stands between.".to_owned());
         }
@@ -82,6 +95,26 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     }
     notes.push(noise(&spreads));
     Ok(Report { title: "gateway: a call through the local gateway".to_owned(), tables: vec![table], notes, rows })
+}
+
+/// What a proxy reaches beside OpenFaaS's gateway, at worst.
+#[derive(Clone, Copy)]
+struct OverOpenFaas {
+    rate: f64,
+    p50: f64,
+}
+
+impl Default for OverOpenFaas {
+    fn default() -> OverOpenFaas {
+        OverOpenFaas { rate: f64::INFINITY, p50: 0.0 }
+    }
+}
+
+impl OverOpenFaas {
+    fn take(&mut self, proxy: &Arm<'_>, theirs: &Arm<'_>) {
+        self.rate = self.rate.min(median_ratio(proxy.rates(), theirs.rates()));
+        self.p50 = self.p50.max(median_ratio(proxy.medians(), theirs.medians()));
+    }
 }
 
 /// The gateway that `cargo xtask e2e openfaas` has built, before the function.

@@ -7,6 +7,7 @@ use clap::Parser;
 
 mod async_flow;
 mod bare;
+mod bare_proxy;
 mod echo;
 mod gateway;
 mod growth;

@@ -9,7 +9,7 @@ use faasflow_benches_deployed::{CALLED, by_hand};
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, bare, echo, local_gateway};
+use crate::{Failure, bare, bare_proxy, echo, local_gateway};
 
 /// The variable that holds the role, as JSON. An argument it cannot be: a flow takes those for its own.
 pub(crate) const VARIABLE: &str = "FAASFLOW_BENCHES_ROLE";
@@ -23,6 +23,8 @@ pub(crate) enum Role {
     ByHand { port: u16, calls: usize, function_port: u16, bare: bool },
     /// The function that all call.
     Echo { port: u16 },
+    /// A reverse proxy on bare hyper, before the function.
+    BareProxy { port: u16, function_port: u16 },
     /// The local gateway, with functions that are there already: their names and ports.
     Gateway { port: u16, folder: PathBuf, functions: Vec<(String, u16)> },
 }
@@ -61,6 +63,9 @@ impl Role {
                 runtime()?.block_on(bare::serve(local(port), local(function_port), calls))?;
             }
             Role::Echo { port } => runtime()?.block_on(echo::serve(local(port)))?,
+            Role::BareProxy { port, function_port } => {
+                runtime()?.block_on(bare_proxy::serve(local(port), local(function_port)))?;
+            }
             Role::Gateway { port, folder, functions } => {
                 runtime()?.block_on(local_gateway::serve(local(port), &folder, &functions))?;
             }
