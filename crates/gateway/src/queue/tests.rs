@@ -355,3 +355,34 @@ async fn a_read_sees_what_still_waits_to_be_written() {
     }
     queue.close().await;
 }
+
+/// Acknowledgements wake nobody while calls come. The last one before a pause must not wait for the next call.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_company_is_written_without_it() {
+    let (folder, path) = file();
+    let queue = Queue::open(&path, quick()).unwrap();
+    let record = Call::of_function(call("c", "f")).encode();
+    let copy = folder.path().join("copy");
+    let on_disk = |id| {
+        std::fs::copy(&path, &copy).unwrap();
+        // A copy that was made during a write is none.
+        let held = store::Store::open(&copy, &mut |_| {}).map(|(store, _)| store.call(id));
+        matches!(held, Ok(Ok(Some(_))))
+    };
+    for id in 1..=12 {
+        // After a call, after a pause that lets the writer fall asleep, and after one of another length.
+        if id % 3 == 0 {
+            queue.enqueue(call(&format!("c{id}"), "f")).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(id * 2)).await;
+        let id = 1000 + id;
+        queue.writer.lazy(vec![store::Change::PutCall(id, record.clone())]);
+        let written = async {
+            while !on_disk(id) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), written).await.expect("nobody wrote it");
+    }
+    queue.close().await;
+}

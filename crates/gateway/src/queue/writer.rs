@@ -1,9 +1,9 @@
 //! The one thread that writes: group commit.
 
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -11,7 +11,7 @@ use crate::queue::error::QueueError;
 use crate::queue::record::{Call, Letter};
 use crate::queue::store::{Change, Store};
 
-/// How long acknowledgements wait for an urgent batch to join.
+/// How long acknowledgements wait for an urgent batch to join, at most.
 const COMPANY: Duration = Duration::from_millis(5);
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Past this many, acknowledgements are written without company.
@@ -31,27 +31,47 @@ struct Waiting {
 enum Message {
     /// Somebody waits: the changes are written at once.
     Urgent(Waiting),
-    /// Nobody waits.
-    Lazy(Vec<Change>),
+    /// There are lazy changes, and the writer sleeps or has let many come together.
+    Wake,
     ReadCall(u64, oneshot::Sender<Result<Option<Call>, QueueError>>),
     ReadLetter(u64, oneshot::Sender<Result<Option<Letter>, QueueError>>),
     Close(oneshot::Sender<()>),
 }
 
+/// Changes that nobody waits for. They lie here until the writer takes them: a message for each would wake it for
+/// nothing, since it only puts them aside.
+#[derive(Default)]
+struct Lazy {
+    changes: Vec<Change>,
+    /// The writer sleeps until there is a message, and does not look here before.
+    asleep: bool,
+    /// The writer has ended.
+    closed: bool,
+}
+
+type SharedLazy = Arc<Mutex<Lazy>>;
+
+fn lock(lazy: &Mutex<Lazy>) -> MutexGuard<'_, Lazy> {
+    lazy.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The way to the writer thread.
 pub(crate) struct Writer {
     messages: Sender<Message>,
+    lazy: SharedLazy,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Writer {
     pub(crate) fn start(store: Store) -> Result<Writer, QueueError> {
         let (messages, receiver) = channel();
+        let shared = SharedLazy::default();
+        let writing = Loop { store, shared: shared.clone(), lazy: Vec::new(), company: COMPANY };
         let thread = std::thread::Builder::new()
             .name("faasflow-queue".to_owned())
-            .spawn(move || Loop { store, lazy: Vec::new(), lazy_since: None, company: COMPANY }.run(&receiver))
+            .spawn(move || writing.run(&receiver))
             .map_err(|error| QueueError::Storage(format!("the writer thread cannot be started: {error}")))?;
-        Ok(Writer { messages, thread: Mutex::new(Some(thread)) })
+        Ok(Writer { messages, lazy: shared, thread: Mutex::new(Some(thread)) })
     }
 
     /// Writes changes and returns when they are on disk. `settle` runs on the writer thread before that, told
@@ -81,8 +101,17 @@ impl Writer {
 
     /// Writes changes some time soon, after all that were sent before.
     pub(crate) fn lazy(&self, changes: Vec<Change>) {
+        let mut lazy = lock(&self.lazy);
         // A closed queue redelivers, which is what an unwritten acknowledgement means.
-        let _ = self.messages.send(Message::Lazy(changes));
+        if lazy.closed {
+            return;
+        }
+        lazy.changes.extend(changes);
+        let wake = std::mem::take(&mut lazy.asleep) || lazy.changes.len() >= MANY;
+        drop(lazy);
+        if wake {
+            let _ = self.messages.send(Message::Wake);
+        }
     }
 
     pub(crate) async fn read_call(&self, id: u64) -> Result<Option<Call>, QueueError> {
@@ -107,7 +136,7 @@ impl Writer {
         if self.messages.send(Message::Close(closed)).is_ok() {
             let _ = done.await;
         }
-        let thread = self.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = thread.join();
         }
@@ -116,45 +145,49 @@ impl Writer {
 
 struct Loop {
     store: Store,
+    shared: SharedLazy,
+    /// Lazy changes that were taken, and not yet written.
     lazy: Vec<Change>,
-    lazy_since: Option<Instant>,
     /// How long lazy changes wait: longer after an error, so that a full disk is not tried all the time.
     company: Duration,
 }
 
+impl Drop for Loop {
+    fn drop(&mut self) {
+        *lock(&self.shared) = Lazy { closed: true, ..Lazy::default() };
+    }
+}
+
 impl Loop {
     fn run(mut self, messages: &Receiver<Message>) {
+        let mut idle = true;
         loop {
             let mut urgent = Vec::new();
             let mut reads = Vec::new();
             let mut close = None;
-            let first = match self.lazy_since {
-                None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(since) => messages.recv_timeout(self.company.saturating_sub(since.elapsed())),
-            };
+            let first = self.next(messages, idle);
             let gone = matches!(first, Err(RecvTimeoutError::Disconnected));
-            let due = first.is_err();
+            idle = first.is_err();
             // All that is pending shares the flush.
             for message in first.ok().into_iter().chain(messages.try_iter()) {
                 match message {
                     Message::Urgent(waiting) => urgent.push(waiting),
-                    Message::Lazy(changes) => {
-                        self.lazy.extend(changes);
-                        self.lazy_since.get_or_insert_with(Instant::now);
-                    }
+                    Message::Wake => {}
                     Message::Close(closed) => close = Some(closed),
                     read => reads.push(read),
                 }
             }
             // Who reads is to see all that was sent before, also what waits for company.
-            let read_now = !reads.is_empty() && !self.lazy.is_empty();
-            if !urgent.is_empty() || due || close.is_some() || self.lazy.len() >= MANY || read_now {
+            let due = idle || close.is_some() || !reads.is_empty() || lock(&self.shared).changes.len() >= MANY;
+            if due || !urgent.is_empty() {
                 self.write(urgent);
             }
             for read in reads {
                 self.read(read);
             }
             if let Some(closed) = close {
+                // Before it is told: from then on, nothing is taken that would never be written.
+                drop(self);
                 let _ = closed.send(());
                 return;
             }
@@ -164,7 +197,24 @@ impl Loop {
         }
     }
 
+    /// The next message, or none when lazy changes have waited long enough. Only one that was idle for that long sleeps
+    /// without an end: while calls come one after the other, their acknowledgements need wake nobody.
+    fn next(&self, messages: &Receiver<Message>, idle: bool) -> Result<Message, RecvTimeoutError> {
+        if idle && self.lazy.is_empty() {
+            let mut shared = lock(&self.shared);
+            shared.asleep = shared.changes.is_empty();
+            if shared.asleep {
+                drop(shared);
+                let message = messages.recv().map_err(|_| RecvTimeoutError::Disconnected);
+                lock(&self.shared).asleep = false;
+                return message;
+            }
+        }
+        messages.recv_timeout(self.company)
+    }
+
     fn write(&mut self, urgent: Vec<Waiting>) {
+        self.lazy.append(&mut lock(&self.shared).changes);
         let nothing = self.lazy.is_empty() && urgent.iter().all(|waiting| waiting.changes.is_empty());
         let mut written = Ok(());
         if !nothing {
@@ -184,11 +234,9 @@ impl Loop {
         }
         if written.is_ok() {
             self.lazy.clear();
-            self.lazy_since = None;
             self.company = COMPANY;
         } else {
             self.company = AFTER_ERROR;
-            self.lazy_since = Some(Instant::now());
         }
         for waiting in urgent {
             (waiting.settle)(written.is_ok());
@@ -207,7 +255,7 @@ impl Loop {
             match read {
                 Message::ReadCall(_, answer) => drop(answer.send(Err(trouble()))),
                 Message::ReadLetter(_, answer) => drop(answer.send(Err(trouble()))),
-                Message::Urgent(_) | Message::Lazy(_) | Message::Close(_) => {}
+                Message::Urgent(_) | Message::Wake | Message::Close(_) => {}
             }
             return;
         }
@@ -218,7 +266,7 @@ impl Loop {
             Message::ReadLetter(id, answer) => {
                 let _ = answer.send(self.store.letter(id));
             }
-            Message::Urgent(_) | Message::Lazy(_) | Message::Close(_) => {}
+            Message::Urgent(_) | Message::Wake | Message::Close(_) => {}
         }
     }
 }
