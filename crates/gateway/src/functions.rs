@@ -166,6 +166,13 @@ impl Function {
     /// Where a request goes, waiting a while for one that is being started: to the one that was deployed last in this
     /// one's place, or to the one before as long as that one takes none.
     pub(crate) async fn take(self: &Arc<Self>, patience: Duration) -> (Arc<Function>, Taken) {
+        match self.look() {
+            (_, Taken::Pending(_)) => self.wait(patience).await,
+            settled => settled,
+        }
+    }
+
+    async fn wait(self: &Arc<Self>, patience: Duration) -> (Arc<Function>, Taken) {
         let mut changed = self.place.changed.subscribe();
         let settled = async {
             loop {

@@ -3,31 +3,35 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// A body that counts as a request under way until it is sent or dropped.
-pub(crate) struct Held {
-    body: Body,
-    _token: TaskTrackerToken,
+/// A body that counts as a request under way, wherever its tokens count, until it is sent or dropped.
+pub(crate) struct Held<B> {
+    body: B,
+    _tokens: Tokens,
 }
 
-impl Held {
-    pub(crate) fn body(body: Body, token: TaskTrackerToken) -> Body {
-        Body::new(Held { body, _token: token })
+/// Of the gateway, where it counts the request at all, and of the function.
+type Tokens = [Option<TaskTrackerToken>; 2];
+
+impl<B> Held<B>
+where
+    B: hyper::body::Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
+    pub(crate) fn body(body: B, tokens: Tokens) -> Body {
+        Body::new(Held { body, _tokens: tokens })
     }
 }
 
-impl hyper::body::Body for Held {
+impl<B: hyper::body::Body<Data = Bytes> + Unpin> hyper::body::Body for Held<B> {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = B::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 

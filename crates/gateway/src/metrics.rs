@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::functions::{Function, Functions, NAMESPACE};
@@ -26,7 +26,7 @@ const VALID: &str = "names of metrics and labels are valid, and each is register
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     registry: Registry,
-    functions: Mutex<BTreeMap<String, Invocations>>,
+    functions: RwLock<BTreeMap<String, Arc<Invocations>>>,
 }
 
 /// Those of one function.
@@ -35,6 +35,8 @@ struct Invocations {
     started: IntCounter,
     ended: IntCounterVec,
     seconds: HistogramVec,
+    /// What is counted under each status that there was, at hand: to find it by its label takes longer than to count.
+    by_status: RwLock<BTreeMap<u16, (IntCounter, Histogram)>>,
 }
 
 impl Invocations {
@@ -49,7 +51,22 @@ impl Invocations {
             started: IntCounter::with_opts(started).expect(VALID),
             ended: IntCounterVec::new(ended, &["code"]).expect(VALID),
             seconds: HistogramVec::new(seconds, &["code"]).expect(VALID),
+            by_status: RwLock::default(),
         }
+    }
+
+    fn ended(&self, status: u16, took: Duration) {
+        let count = |(ended, seconds): &(IntCounter, Histogram)| {
+            ended.inc();
+            seconds.observe(took.as_secs_f64());
+        };
+        if let Some(known) = self.by_status.read().unwrap_or_else(PoisonError::into_inner).get(&status) {
+            return count(known);
+        }
+        let code = code(status);
+        let new = (self.ended.with_label_values(&[&code]), self.seconds.with_label_values(&[&code]));
+        count(&new);
+        self.by_status.write().unwrap_or_else(PoisonError::into_inner).insert(status, new);
     }
 
     fn collectors(&self) -> [Box<dyn Collector>; 3] {
@@ -58,77 +75,73 @@ impl Invocations {
 }
 
 /// An invocation under way.
-pub(crate) struct Started<'a> {
-    metrics: &'a Metrics,
-    function: String,
+pub(crate) struct Started {
+    invocations: Arc<Invocations>,
     begun: Instant,
     status: u16,
 }
 
-impl Started<'_> {
+impl Started {
     pub(crate) fn end(mut self, status: StatusCode) {
         self.status = status.as_u16();
     }
 }
 
-impl Drop for Started<'_> {
+impl Drop for Started {
     fn drop(&mut self) {
-        self.metrics.ended(&self.function, self.status, self.begun.elapsed());
+        self.invocations.ended(self.status, self.begun.elapsed());
     }
 }
 
 impl Metrics {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Invocations>> {
-        self.functions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<Invocations>>> {
+        self.functions.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an invocation as started, and as ended when it is, or when it is dropped.
-    pub(crate) fn start(&self, function: &str) -> Started<'_> {
-        let mut functions = self.lock();
-        self.invocations_of(&mut functions, function).started.inc();
-        Started { metrics: self, function: function.to_owned(), begun: Instant::now(), status: GONE }
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<String, Arc<Invocations>>> {
+        self.functions.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts an invocation as started, and as ended when it is, or when it is dropped. Of a function that was removed in
+    /// the meantime, nobody sees that any more.
+    pub(crate) fn start(&self, function: &str) -> Started {
+        let known = self.read().get(function).cloned();
+        let invocations = known.unwrap_or_else(|| self.invocations_of(&mut self.write(), function).clone());
+        invocations.started.inc();
+        Started { invocations, begun: Instant::now(), status: GONE }
     }
 
     fn invocations_of<'a>(
         &self,
-        functions: &'a mut BTreeMap<String, Invocations>,
+        functions: &'a mut BTreeMap<String, Arc<Invocations>>,
         function: &str,
-    ) -> &'a mut Invocations {
+    ) -> &'a Arc<Invocations> {
         functions.entry(function.to_owned()).or_insert_with(|| {
             let invocations = Invocations::of(function);
             for collector in invocations.collectors() {
                 self.registry.register(collector).expect(VALID);
             }
-            invocations
+            Arc::new(invocations)
         })
-    }
-
-    fn ended(&self, function: &str, status: u16, took: Duration) {
-        // One that was removed in the meantime is not counted any more.
-        if let Some(invocations) = self.lock().get(function) {
-            let code = code(status);
-            invocations.ended.with_label_values(&[&code]).inc();
-            invocations.seconds.with_label_values(&[&code]).observe(took.as_secs_f64());
-        }
     }
 
     /// Forgets a function that was removed.
     pub(crate) fn forget(&self, function: &str) {
         // Locked until the end, since it may be deployed again at once.
-        let mut functions = self.lock();
-        for collector in functions.remove(function).iter().flat_map(Invocations::collectors) {
+        let mut functions = self.write();
+        for collector in functions.remove(function).iter().flat_map(|invocations| invocations.collectors()) {
             self.registry.unregister(collector).expect(VALID);
         }
     }
 
     /// How often a function was invoked.
     pub(crate) fn invocations(&self, function: &str) -> u64 {
-        self.lock().get(function).map_or(0, |invocations| invocations.started.get())
+        self.read().get(function).map_or(0, |invocations| invocations.started.get())
     }
 
     /// All of it, with how functions and queue stand now.
     pub(crate) fn text(&self, functions: &Functions, queue: &QueueStats) -> String {
-        let mut counted = self.lock();
+        let mut counted = self.write();
         // Looked at under the lock: what is removed meanwhile is forgotten thereafter.
         let deployed = functions.all();
         for function in &deployed {
@@ -210,7 +223,7 @@ mod tests {
         for function in ["f", "g"] {
             metrics.start(function).end(StatusCode::OK);
             for status in (100..1000).filter(|&status| status != 200) {
-                metrics.ended(function, status, Duration::from_millis(300));
+                metrics.read()[function].ended(status, Duration::from_millis(300));
             }
         }
         let lines = |start: &str| {
@@ -228,8 +241,9 @@ mod tests {
         assert_eq!(lines("# TYPE gateway_functions_seconds").len(), 1, "of all functions together");
         let bucket = "gateway_functions_seconds_bucket{code=\"404\",function_name=\"f.openfaas-fn\",le=";
         assert!(lines(bucket)[7].ends_with("le=\"0.25\"} 0") && lines(bucket)[8].ends_with("le=\"0.5\"} 1"));
+        let late = metrics.start("f");
         metrics.forget("f");
-        metrics.ended("f", 200, Duration::ZERO);
+        late.end(StatusCode::OK);
         assert_eq!((metrics.invocations("f"), metrics.invocations("g")), (0, 1));
         let text = metrics.text(&Functions::default(), &QueueStats::default());
         assert!(!text.contains("f.openfaas-fn\"") && text.contains("g.openfaas-fn\""), "{text}");

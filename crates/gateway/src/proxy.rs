@@ -10,6 +10,7 @@ use faasflow_runtime::http::{HttpClient, Peer, ReadBodyError, hear_out, read_bod
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri, request};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::functions::{Function, Taken, command};
 use crate::held::Held;
@@ -23,6 +24,17 @@ pub(crate) const START_TIME: HeaderName = HeaderName::from_static("x-start-time"
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
+
+/// What belongs to one connection (RFC 9110, 7.6.1), besides what `Connection` names.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
 
 #[derive(Clone, Debug)]
 pub(crate) struct Proxy {
@@ -49,18 +61,23 @@ pub(crate) enum NoAnswer {
 }
 
 impl Proxy {
-    /// Sends a request to a function. `path` is what stood behind the function's name, empty or beginning with `/`.
+    /// Sends a request to a function. `path` is what stood behind the function's name, empty or beginning with `/`. The
+    /// token is held until the answer is through, or there is none.
     pub(crate) async fn invoke(
         &self,
         function: &Arc<Function>,
         path: &str,
         mut parts: request::Parts,
         body: Body,
+        held: Option<TaskTrackerToken>,
     ) -> Result<Response, NoAnswer> {
         let (function, taken) = function.take(PATIENCE).await;
         let (base, token) = match taken {
             Taken::Http(base, token) => (base, token),
-            Taken::Command(words) => return self.run(&function, &words, path, &parts, body).await,
+            Taken::Command(words) => {
+                let response = self.run(&function, &words, path, &parts, body).await?;
+                return Ok(response.map(|body| Held::body(body, [held, None])));
+            }
             Taken::Pending(why) => return Err(NoAnswer::Pending(why)),
             Taken::Broken(why) => return Err(NoAnswer::Broken(why)),
             Taken::Gone => return Err(NoAnswer::Removed),
@@ -84,7 +101,7 @@ impl Proxy {
         // It marks the gateway's own words, which flows log; those of a function are a payload.
         parts.headers.remove(INTERNAL);
         // The request is over when its answer is.
-        Ok(Response::from_parts(parts, Held::body(Body::new(body), token)))
+        Ok(Response::from_parts(parts, Held::body(body, [held, Some(token)])))
     }
 
     /// Asks a function's process for something of its own, such as its metrics, and reads the answer whole.
@@ -181,6 +198,9 @@ pub(crate) fn plain(status: StatusCode, text: String) -> Response {
 
 fn target(base: &Uri, path: &str, query: Option<&str>) -> Result<Uri, http::Error> {
     let prefix = base.path().trim_end_matches('/');
+    if prefix.is_empty() && path.is_empty() && query.is_none() && base.query().is_none() {
+        return Ok(base.clone());
+    }
     let path = if path.is_empty() { "/" } else { path };
     let path_and_query: PathAndQuery = match query {
         Some(query) => format!("{prefix}{path}?{query}").parse()?,
@@ -208,6 +228,10 @@ fn forwarded(headers: &mut HeaderMap, peer: &str, host: Option<HeaderValue>) {
 /// Removes what belongs to one connection (RFC 9110, 7.6.1). `Content-Length` stays, unlike at OpenFaaS's gateway,
 /// which always sends chunks: it frames the same body, and tells the function what to expect.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // Most often there is none: a look at the names is cheaper than a search for each.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -218,7 +242,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    for name in ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"] {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
 }

@@ -10,9 +10,9 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{any, get};
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::{chain, headers, parse_url};
+use faasflow_core::{RequestId, chain, headers, parse_url};
 use faasflow_runtime::http::{ReadBodyError, hear_out, read_body};
-use http::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
+use http::header::{ALLOW, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -109,38 +109,39 @@ impl App {
 /// Answers an invocation, under the id that its request came with where what answers says none: only flows do.
 async fn synchronous(State(app): State<App>, request: Request) -> Response {
     let id = request_id::given(request.headers());
-    let mut response = invoke(app, request).await;
+    let mut response = invoke(app, request, id.as_ref()).await;
     request_id::put(id.as_ref(), response.headers_mut());
     response
 }
 
-async fn invoke(app: App, request: Request) -> Response {
+async fn invoke(app: App, request: Request, given: Option<&RequestId>) -> Response {
     let (mut parts, body) = request.into_parts();
-    let target = parts.uri.path().strip_prefix("/function/").unwrap_or_default().to_owned();
-    let (name, path) = split(&target);
+    let uri = parts.uri.clone();
+    let (name, path) = split(uri.path().strip_prefix("/function/").unwrap_or_default());
     let function = match app.find(name) {
         Ok(function) => function,
         Err(response) => return *response,
     };
     let token = app.under_way.token();
-    let made = identify(&mut parts.headers);
-    let id = request_id::of(&parts.headers);
+    let (call_id, made) = identify(&mut parts.headers);
     // Behind another gateway, that is the one whose start counts; its stamps go on as they are.
     if !app.behind {
         stamp(&mut parts.headers);
     }
     let started = app.metrics.start(&function.spec.name);
-    let answer = app.proxy.invoke(&function, path, parts, body).await;
+    let answer = app.proxy.invoke(&function, path, parts, body, Some(token.clone())).await;
     let mut response = answer.unwrap_or_else(|none| {
+        let of_call = || request_id::parse(&call_id);
+        let id = given.cloned().or_else(of_call);
         function.logs.push(id.as_ref(), format!("gateway: no answer: {}", none.reason()));
-        none.response(name)
+        none.response(name).map(|body| Held::body(body, [Some(token), None]))
     });
     started.end(response.status());
-    if let Some(id) = made {
-        response.headers_mut().insert(headers::CALL_ID, id);
+    if made {
+        response.headers_mut().insert(headers::CALL_ID, call_id);
     }
     stamp(response.headers_mut());
-    response.map(|body| Held::body(body, token))
+    response
 }
 
 /// The same for an invocation that is put into the queue.
@@ -211,9 +212,8 @@ async fn accept(
         ReadBodyError::TooSlow(_) => refuse(StatusCode::REQUEST_TIMEOUT, error.to_string()),
         _ => refuse(StatusCode::BAD_REQUEST, error.to_string()),
     })?;
-    identify(&mut parts.headers);
+    let (call_id, _) = identify(&mut parts.headers);
     stamp(&mut parts.headers);
-    let call_id = parts.headers[headers::CALL_ID].clone();
     parts.headers.remove(http::header::HOST);
     let call = NewCall {
         call_id: String::from_utf8_lossy(call_id.as_bytes()).into_owned(),
@@ -250,21 +250,24 @@ fn split(target: &str) -> (&str, &str) {
     }
 }
 
-/// Gives an invocation an id where it has none; returns it only then.
-fn identify(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    if headers.contains_key(headers::CALL_ID) {
-        return None;
+/// Gives an invocation an id where it has none; returns its id, and whether it was made here.
+fn identify(headers: &mut HeaderMap) -> (HeaderValue, bool) {
+    match headers.entry(headers::CALL_ID) {
+        Entry::Occupied(given) => (given.get().clone(), false),
+        Entry::Vacant(none) => {
+            // Not `Uuid::new_v4`, which asks the operating system every time.
+            let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+            let mut text = Uuid::encode_buffer();
+            let id = HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).expect("it is hexadecimal");
+            none.insert(id.clone());
+            (id, true)
+        }
     }
-    let id = HeaderValue::from_str(&Uuid::new_v4().to_string()).ok()?;
-    headers.insert(headers::CALL_ID, id.clone());
-    Some(id)
 }
 
 fn stamp(headers: &mut HeaderMap) {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    if let Ok(value) = HeaderValue::from_str(&since.as_nanos().to_string()) {
-        headers.insert(START_TIME, value);
-    }
+    headers.insert(START_TIME, HeaderValue::from(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)));
     headers.insert(SERVED_BY, HeaderValue::from_static("faasflow"));
 }
 
@@ -289,7 +292,7 @@ impl Deliver for App {
                     *request.uri_mut() = target.map_err(|error| Unreachable { reason: format!("{error}") })?;
                     let (parts, body) = request.into_parts();
                     let started = self.metrics.start(&function.spec.name);
-                    let answer = match self.proxy.invoke(&function, path, parts, body).await {
+                    let answer = match self.proxy.invoke(&function, path, parts, body, None).await {
                         Ok(answer) => answer,
                         // It would be refused again.
                         Err(none @ NoAnswer::Request(..)) => none.response(name),
