@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::http::{HttpClient, body_of_parts, read_body, retry_after};
+use crate::log::RequestLog;
 
 /// An envelope on its way to the next phase.
 #[derive(Clone, Debug)]
@@ -129,12 +130,10 @@ impl GatewayForwarder {
                 if duplicate {
                     // A phase that is delivered twice does this, and no harm is done. So does a second request
                     // under an id that was used a moment ago, and that one ends here.
-                    tracing::warn!(
-                        target: "faasflow",
-                        request = %forward.request,
+                    RequestLog::new(forward.request.clone(), false).warn(format_args!(
                         "The queue has phase {} already: a phase was delivered twice, or a request id was used twice",
                         forward.phase
-                    );
+                    ));
                 }
                 Ok(())
             }

@@ -2,45 +2,77 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
+use std::cell::Cell;
+use std::fmt::{self, Write as _};
 use std::panic::PanicHookInfo;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use faasflow_core::RequestId;
-use serde::Serialize;
-use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::subscriber::set_global_default;
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use crate::config::Config;
 use crate::trace::TraceId;
 
+use self::gathered::{Gathering, Working};
+
+mod gathered;
+mod json;
+mod line;
+
 /// Starts logging for the process. A second call changes nothing.
+///
+/// Lines of information may wait for a few milliseconds until what this returns is dropped; from then on each is written at
+/// once.
 ///
 /// # Errors
 ///
 /// If the filter of `RUST_LOG` cannot be read.
-pub fn start(config: &Config) -> Result<(), FilterError> {
+pub fn start(config: &Config) -> Result<Logging, FilterError> {
     let filter = match config.log_filter.as_str() {
-        "" if config.write_debug => EnvFilter::new("info,faasflow=debug,faasflow_runtime=debug"),
-        "" => EnvFilter::new("info"),
-        filter => EnvFilter::try_new(filter).map_err(|_| FilterError(filter.to_owned()))?,
+        "" if config.write_debug => targets("info,faasflow=debug,faasflow_runtime=debug"),
+        "" => targets("info"),
+        filter => targets(filter),
     };
-    let registry = tracing_subscriber::registry().with(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let _ = match config.log_format {
-        LogFormat::Line => set_global_default(registry.with(lines.event_format(Lines))),
-        LogFormat::Json => set_global_default(registry.with(lines.event_format(Json))),
-    };
+    let filter = filter.map_err(|accepted| FilterError { filter: config.log_filter.clone(), accepted })?;
+    let subscriber = tracing_subscriber::registry().with(filter).with(Log(config.log_format));
+    let first = set_global_default(subscriber).is_ok();
     std::panic::set_hook(Box::new(told));
-    Ok(())
+    Ok(Logging { _gathering: if first { Gathering::start() } else { None } })
+}
+
+/// The log of the process, to be kept until there is nothing more to say: what waits is written when it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub struct Logging {
+    _gathering: Option<Gathering>,
+}
+
+/// What a text in the syntax of `RUST_LOG` lets through, or what it should say.
+///
+/// It is what `tracing_subscriber`'s `EnvFilter` reads, but for spans and fields: these take a library of regular
+/// expressions, a tenth of the program, to filter by what flows do not have.
+pub(crate) fn targets(text: &str) -> Result<Targets, &'static str> {
+    let accepted = "write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`";
+    let mut directives = text.split(',').map(str::trim).filter(|directive| !directive.is_empty()).peekable();
+    directives.peek().ok_or(accepted)?;
+    directives.try_fold(Targets::new(), |targets, directive| {
+        if directive.contains(['[', ']', '{', '}']) {
+            return Err("lines are chosen by level and target, not by spans or fields: write such as `info` or \
+                        `faasflow=debug,hyper=warn`");
+        }
+        let (target, level) = match (directive.split_once('='), directive.parse::<LevelFilter>()) {
+            (None, Ok(level)) => return Ok(targets.with_default(level)),
+            (None, Err(_)) => (directive, LevelFilter::TRACE),
+            (Some((_, "")), _) => return Err(accepted),
+            (Some((target, level)), _) => (target, level.parse().map_err(|_| accepted)?),
+        };
+        let begins_well = target.starts_with(|c: char| c.is_alphanumeric() || "-:_".contains(c));
+        if begins_well { Ok(targets.with_target(target, level)) } else { Err(accepted) }
+    })
 }
 
 /// Has a panic be a line like any other, of the request whose step panics, rather than a text between the lines.
@@ -66,59 +98,83 @@ pub enum LogFormat {
 
 /// A `RUST_LOG` that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`RUST_LOG` is `{0}`: write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`")]
-pub struct FilterError(String);
+#[error("`RUST_LOG` is `{filter}`: {accepted}")]
+pub struct FilterError {
+    filter: String,
+    accepted: &'static str,
+}
+
+/// Writes each event as a line.
+struct Log(LogFormat);
+
+thread_local! {
+    /// The room of the line before.
+    static LINE: Cell<String> = const { Cell::new(String::new()) };
+}
+
+/// Longer lines are few: their room is given back.
+const KEPT: usize = 4096;
+
+impl<S: Subscriber> Layer<S> for Log {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        // Taken and not borrowed: a value may log something itself while it is shown.
+        let mut line = LINE.try_with(Cell::take).unwrap_or_default();
+        match self.0 {
+            LogFormat::Line => line::write(event, &mut line),
+            LogFormat::Json => json::write(event, &mut line),
+        }
+        gathered::push(&line, *event.metadata().level() <= Level::WARN);
+        line.clear();
+        line.shrink_to(KEPT);
+        let _ = LINE.try_with(|kept| kept.set(line));
+    }
+}
 
 /// Writes the log lines of one request, and keeps them where the output is to begin with them.
 #[derive(Debug)]
 pub(crate) struct RequestLog {
-    id: RequestId,
-    /// 0 until it is known.
-    phase: usize,
-    trace: Option<TraceId>,
+    known: Known,
     kept: Option<Mutex<String>>,
 }
 
-/// Writes an event with what is known of its request.
+/// Writes an event with what is known of its request: in fields for who subscribes to them, and as a scope for our own
+/// lines, which need not format and find the fields again.
 macro_rules! write_event {
     ($level:ident, $log:expr, $text:expr) => {
-        tracing::$level!(
-            target: "faasflow",
-            request = %$log.id,
-            phase = $log.known_phase(),
-            trace_id = $log.trace.map(tracing::field::display),
-            "{}",
-            $text
-        )
+        REQUEST.sync_scope($log.known.clone(), || {
+            tracing::$level!(
+                target: "faasflow",
+                request = %$log.known.request,
+                phase = $log.known.phase,
+                trace_id = $log.known.trace.map(tracing::field::display),
+                "{}",
+                $text
+            );
+        })
     };
 }
 
 impl RequestLog {
     pub(crate) fn new(id: RequestId, keep: bool) -> RequestLog {
-        RequestLog { id, phase: 0, trace: None, kept: keep.then(Mutex::default) }
+        RequestLog { known: Known { request: id, phase: None, trace: None }, kept: keep.then(Mutex::default) }
     }
 
     /// The same for a phase, and for the trace that it is part of.
     pub(crate) fn of(mut self, phase: usize, trace: Option<TraceId>) -> RequestLog {
-        self.phase = phase;
-        self.trace = trace;
+        self.known.phase = Some(phase as u64);
+        self.known.trace = trace;
         self
     }
 
     /// Whatever is logged in this belongs to the request too: the lines of the flow's own code, and of the libraries that
     /// it uses. It is not a span of `tracing`, which the filter might take out.
     pub(crate) async fn of_all<T>(&self, work: impl Future<Output = T>) -> T {
-        let phase = self.known_phase().map(|phase| phase as u64);
-        let trace = self.trace.map(|trace| trace.to_string());
-        REQUEST.scope(Known { request: Some(self.id.to_string()), phase, trace }, work).await
+        let _working = Working::begin();
+        REQUEST.scope(self.known.clone(), work).await
     }
 
     pub(crate) fn id(&self) -> &RequestId {
-        &self.id
-    }
-
-    fn known_phase(&self) -> Option<usize> {
-        Some(self.phase).filter(|&phase| phase > 0)
+        &self.known.request
     }
 
     pub(crate) fn info(&self, text: fmt::Arguments<'_>) {
@@ -143,23 +199,54 @@ impl RequestLog {
 
     fn keep(&self, text: fmt::Arguments<'_>) {
         if let Some(kept) = &self.kept {
-            let line = format!("[Request `{}`] {}\n", self.id, one_line(&text.to_string()));
-            kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push_str(&line);
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = write!(kept, "[Request `{}`] ", self.known.request);
+            let start = kept.len();
+            let _ = kept.write_fmt(text);
+            one_line(&mut kept, start);
+            kept.push('\n');
         }
     }
 
     /// The lines so far, where they are kept.
     pub(crate) fn kept(&self) -> Option<String> {
         let kept = self.kept.as_ref()?;
-        Some(kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone())
+        Some(kept.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }
 
-/// One event, one line, whatever an error's text holds.
-fn one_line(text: &str) -> Cow<'_, str> {
-    match text.trim_end_matches(['\n', '\r']) {
-        text if text.contains("\r\n") => escaped(&text.replace("\r\n", "\n")).into_owned().into(),
-        text => escaped(text),
+/// What is known of a line's request.
+#[derive(Clone, Debug)]
+struct Known {
+    request: RequestId,
+    phase: Option<u64>,
+    trace: Option<TraceId>,
+}
+
+tokio::task_local! {
+    /// The request that a task works on.
+    static REQUEST: Known;
+}
+
+impl Known {
+    /// Of the request that is worked on here, if any.
+    fn here() -> Option<Known> {
+        REQUEST.try_with(Known::clone).ok()
+    }
+}
+
+/// Whether an event is one of this module's, whose fields are known without them.
+fn is_ours(event: &Event<'_>) -> bool {
+    event.metadata().module_path() == Some(module_path!())
+}
+
+/// One event, one line, whatever an error's text holds: does this to what stands in a text from `start` on.
+fn one_line(text: &mut String, start: usize) {
+    let end = start + text[start..].trim_end_matches(['\n', '\r']).len();
+    text.truncate(end);
+    if !is_plain(&text[start..]) {
+        let shown = escaped(&text[start..].replace("\r\n", "\n")).into_owned();
+        text.replace_range(start.., &shown);
     }
 }
 
@@ -167,7 +254,7 @@ fn one_line(text: &str) -> Cow<'_, str> {
 /// who writes a text is not to clear the screen of who reads it, or to write over what its lines are shown under.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
-    if !text.contains(steers) {
+    if is_plain(text) || !text.contains(steers) {
         return text.into();
     }
     let mut shown = String::with_capacity(text.len() + 16);
@@ -175,6 +262,12 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
         if steers(character) { shown.extend(character.escape_default()) } else { shown.push(character) }
     }
     shown.into()
+}
+
+/// Whether a text is what most are, which is found faster than that none of its characters steers: without leaving off
+/// early, many bytes are looked at together.
+fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~' | b'\t'))
 }
 
 fn steers(character: char) -> bool {
@@ -186,178 +279,24 @@ fn steers(character: char) -> bool {
     }
 }
 
-tokio::task_local! {
-    /// The request that a task works on.
-    static REQUEST: Known;
-}
-
-/// An event's own fields, and what is known of the request that it belongs to.
-fn gather(event: &Event<'_>) -> Fields {
-    // Names such as `request` are ours on our own lines alone.
-    let mut fields = Fields { ours: event.metadata().target() == "faasflow", ..Fields::default() };
-    event.record(&mut fields);
-    if fields.known.request.is_none()
-        && let Ok(known) = REQUEST.try_with(Known::clone)
-    {
-        fields.known = known;
-    }
-    fields
-}
-
-/// ``[Request `<id>`] text phase=<n> trace_id=<id>`` for a request's lines, the bare text for the others; levels other
-/// than information in front.
-struct Lines;
-
-impl<S, N> FormatEvent<S, N> for Lines
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let Fields { known, message, others, .. } = gather(event);
-        match *event.metadata().level() {
-            Level::INFO => {}
-            level => write!(writer, "{level} ")?,
-        }
-        if let Some(request) = &known.request {
-            write!(writer, "[Request `{request}`] ")?;
-        }
-        write!(writer, "{}", one_line(&message))?;
-        for (name, value) in &others {
-            match value {
-                Value::Text(text) => write!(writer, " {name}={text:?}")?,
-                Value::Shown(shown) => write!(writer, " {name}={}", one_line(shown))?,
-                Value::Json(value) => write!(writer, " {name}={value}")?,
-            }
-        }
-        if let Some(phase) = known.phase {
-            write!(writer, " phase={phase}")?;
-        }
-        if let Some(trace) = &known.trace {
-            write!(writer, " trace_id={trace}")?;
-        }
-        writeln!(writer)
-    }
-}
-
-/// An object a line: `timestamp`, `level`, `message`, `target`; `request_id`, `phase` and `trace_id` of a request's
-/// lines; and the event's own fields in `fields`.
-struct Json;
-
-#[derive(Serialize)]
-struct JsonLine<'a> {
-    timestamp: &'a str,
-    level: &'a str,
-    // Before the message, which may be long enough to be cut off by whoever reads.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    phase: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<&'a str>,
-    message: &'a str,
-    target: &'a str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    fields: BTreeMap<&'a str, &'a Value>,
-}
-
-impl<S, N> FormatEvent<S, N> for Json
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let Fields { known, message, others, .. } = gather(event);
-        let mut timestamp = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
-        let line = JsonLine {
-            timestamp: &timestamp,
-            level: event.metadata().level().as_str(),
-            message: &message,
-            target: event.metadata().target(),
-            request_id: known.request.as_deref(),
-            phase: known.phase,
-            trace_id: known.trace.as_deref(),
-            fields: others.iter().map(|(name, value)| (*name, value)).collect(),
-        };
-        writeln!(writer, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
-    }
-}
-
-/// What is known of a line's request.
-#[derive(Clone, Debug, Default)]
-struct Known {
-    request: Option<String>,
-    phase: Option<u64>,
-    trace: Option<String>,
-}
-
-#[derive(Default)]
-struct Fields {
-    ours: bool,
-    known: Known,
-    message: String,
-    others: Vec<(&'static str, Value)>,
-}
-
-/// The value of a field.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Value {
-    Text(String),
-    /// What its `Debug` or `Display` wrote.
-    Shown(String),
-    /// A number or a truth.
-    Json(serde_json::Value),
-}
-
-impl Fields {
-    fn other(&mut self, field: &Field, value: Value) {
-        self.others.push((field.name(), value));
-    }
-}
-
-impl Visit for Fields {
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        match field.name() {
-            "phase" if self.ours => self.known.phase = Some(value),
-            _ => self.other(field, Value::Json(value.into())),
-        }
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.other(field, Value::Json(value.into()));
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.other(field, Value::Json(value.into()));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.other(field, Value::Json(value.into()));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "message" => value.clone_into(&mut self.message),
-            _ => self.other(field, Value::Text(value.to_owned())),
-        }
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let shown = format!("{value:?}");
-        match field.name() {
-            "message" => self.message = shown,
-            "request" if self.ours => self.known.request = Some(shown),
-            "trace_id" if self.ours => self.known.trace = Some(shown),
-            _ => self.other(field, Value::Shown(shown)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters_are_levels_and_targets() {
+        let enabled = |filter: &str, target: &str, level| targets(filter).unwrap().would_enable(target, &level);
+        assert!(enabled("info", "any", Level::INFO) && !enabled("info", "any", Level::DEBUG));
+        assert!(enabled(" WARN , faasflow=5,", "faasflow", Level::TRACE));
+        assert!(!enabled("warn,faasflow=debug,faasflow::quiet=off", "faasflow::quiet", Level::ERROR));
+        assert!(enabled("faasflow", "faasflow_runtime", Level::TRACE) && !enabled("faasflow", "hyper", Level::ERROR));
+        for filter in
+            ["", ",", "faasflow=loud", "faasflow=", "=info", "a=b=info", "*", "[call]=debug", "x[call{id=1,b}]"]
+        {
+            assert!(targets(filter).is_err(), "{filter}");
+        }
+        assert!(targets("hyper[call{id=1}]=debug").unwrap_err().contains("not by spans or fields"));
+    }
 
     #[test]
     fn what_steers_a_terminal_is_shown_and_the_rest_is_left() {

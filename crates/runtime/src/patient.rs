@@ -6,8 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version};
-use faasflow_core::{chain, duration};
+use faasflow_core::{RequestId, chain, duration};
 use tokio::time::Instant;
+
+use crate::log::RequestLog;
 
 /// A state manager that tries again what failed for a passing reason, and never waits past a deadline.
 #[derive(Clone)]
@@ -52,7 +54,10 @@ impl Patient {
                 return Err(error);
             }
             let name = self.manager.name();
-            tracing::warn!(target: "faasflow", request = %scope.request, "State manager `{name}` cannot {what} yet: {}", chain(&error));
+            if let Some(id) = RequestId::parse(&scope.request) {
+                let log = RequestLog::new(id, false);
+                log.warn(format_args!("State manager `{name}` cannot {what} yet: {}", chain(&error)));
+            }
             tokio::time::sleep(pause).await;
             wait = (wait * 2).min(Duration::from_secs(2));
         }

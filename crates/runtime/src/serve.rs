@@ -59,7 +59,7 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
         Some(other) => return Err(StartError::Argument(other.to_owned())),
     }
     let config = Config::from_env()?;
-    crate::log::start(&config)?;
+    let _logging = crate::log::start(&config)?;
     // With one or two processors too, code of the flow that blocks leaves threads for the others.
     let threads = std::thread::available_parallelism().map_or(4, |count| count.get().max(4));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();

@@ -4,7 +4,7 @@ use super::Fault;
 use super::source::Source;
 
 /// Where tasks and threads may be spawned by the bare call, and who sees to their end.
-const SPAWNS: [(&str, &str); 13] = [
+const SPAWNS: [(&str, &str); 14] = [
     ("crates/cli/src/demo.rs", "shows progress; aborted at the end"),
     ("crates/cli/src/demo/reports.rs", "aborted when dropped"),
     ("crates/cli/src/screen.rs", "writes what is said; waited for at the end, for a second"),
@@ -13,6 +13,10 @@ const SPAWNS: [(&str, &str); 13] = [
     ("crates/gateway/src/gateway.rs", "awaited by `stop`"),
     ("crates/gateway/src/queue/writer.rs", "joined by `close`"),
     ("crates/runtime/src/heartbeat.rs", "joined when dropped; its tasks do nothing"),
+    (
+        "crates/runtime/src/log/gathered.rs",
+        "writes lines, and none after the end of `serve`, which writes what is left",
+    ),
     ("crates/runtime/src/trace/exporter.rs", "sends spans; waited for at the stop, for seconds"),
     ("crates/runtime/src/serve.rs", "watches signals; ends with the process"),
     ("crates/testkit/src/", "a test's own; ends with its runtime"),

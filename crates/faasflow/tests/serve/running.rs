@@ -31,6 +31,8 @@ tests![
     the_trace_is_named_in_both_formats,
     write_debug_adds_what_each_step_took,
     combine_output_puts_the_lines_before_the_output,
+    the_lines_of_what_was_answered_survive_the_flow,
+    a_line_does_not_wait_for_others_to_come,
     sigterm_finishes_what_is_in_flight_and_exits_0,
     sigterm_waits_for_requests_whose_caller_went_away,
     sigint_stops_too_and_idle_connections_do_not_hold_it_up,
@@ -280,6 +282,23 @@ fn combine_output_puts_the_lines_before_the_output() {
     assert_eq!(output, "Hello, you!");
     let (first, last) = ("[Request `id`] Created\n", "\n[Request `id`] Completed successfully");
     assert!(lines.starts_with(first) && lines.ends_with(last), "{body}");
+}
+
+fn the_lines_of_what_was_answered_survive_the_flow() {
+    let mut program = Program::of("hello").start();
+    program.request("POST /\nx-faasflow-request-id: id", "you");
+    program.signal("KILL");
+    program.wait();
+    let lines = program.all_lines();
+    assert!(lines.contains(&"[Request `id`] Completed successfully phase=1".to_owned()), "{lines:#?}");
+}
+
+fn a_line_does_not_wait_for_others_to_come() {
+    with_gateway(&[("facedetect", Fake::hanging())], async |kit| {
+        let program = Program::of("photo").with("gateway", kit.gateway_url()).start();
+        let _waiting = program.begin("POST /\nx-faasflow-request-id: id", b"photo");
+        program.until_logged("[Request `id`] Executing function `facedetect`");
+    });
 }
 
 /// Whether nobody listens there any more.

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use faasflow_core::{Method, duration, parse_url};
 use http::Uri;
-use tracing_subscriber::EnvFilter;
 
-use crate::log::LogFormat;
+use crate::log::{self, LogFormat};
 
 /// Far above any timeout that is meant, and far below what a clock can count.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -66,9 +65,8 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
 
 /// What `RUST_LOG` says, as it is, if it can be read.
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text)
-        .map(|_| text.to_owned())
-        .map_err(|_| "write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`".to_owned())
+    // Nothing is the default, which other settings have a say in.
+    if text.is_empty() { Ok(String::new()) } else { log::targets(text).map(|_| text.to_owned()).map_err(str::to_owned) }
 }
 
 pub(super) fn port(text: &str) -> Result<u16, String> {
