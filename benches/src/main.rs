@@ -14,6 +14,7 @@ mod growth;
 mod load;
 mod local_gateway;
 mod payload;
+mod peers;
 mod pieces;
 mod process;
 mod queue_store;
@@ -46,6 +47,9 @@ struct Arguments {
     /// of one.
     #[arg(long, conflicts_with = "only")]
     soak: bool,
+    /// Instead of the tables: the same chain on Restate and goflow, which are installed for it.
+    #[arg(long, conflicts_with_all = ["only", "soak"])]
+    peers: bool,
     /// Where to put every figure as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -98,8 +102,11 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let scale = Scale { quick: arguments.quick };
     let mut rows = Vec::new();
-    let soak: &[(&str, Measure)] = &[("soak", soak::measure)];
-    let tables = if arguments.soak { soak } else { &TABLES };
+    let tables: &[(&str, Measure)] = match arguments {
+        Arguments { soak: true, .. } => &[("soak", soak::measure)],
+        Arguments { peers: true, .. } => &[("peers", peers::measure)],
+        _ => &TABLES,
+    };
     for &(name, measure) in tables {
         if arguments.only.as_deref().is_some_and(|only| only != name) {
             continue;

@@ -12,8 +12,9 @@ cargo xtask COMMAND
 
   check                        keep the invariants of ARCHITECTURE.md
   e2e SUITE                    run a suite on real servers: openfaas, state, tracing
-  bench [--quick] [--only NAME] [--json FILE] [--soak]
-                               print the benchmark tables; with --soak, what memory does under a long load
+  bench [--quick] [--only NAME] [--json FILE] [--soak] [--peers]
+                               print the benchmark tables; with --soak, what memory does under a long load; with
+                               --peers, the same chain on Restate and goflow, installed with npm and Go into target/tools
   fuzz [--seconds N]           fuzz what reads bytes from outside; N for each target, 30 unless said
 
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
@@ -85,10 +86,17 @@ fn bench(arguments: &[&str]) -> Result<(), String> {
     };
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     let fixed = ["build", "--release", "--package", "faasflow-benches-deployed", "--target", &target];
+    let peers = arguments.contains(&"--peers");
     // All that they need is compiled once more for it, which takes longer than the quick benchmarks.
-    if !arguments.contains(&"--quick") && command::run(&mut cargo(&fixed)).is_err() {
+    if !arguments.contains(&"--quick") && !peers && command::run(&mut cargo(&fixed)).is_err() {
         println!("The programs are not built as static ones: `rustup target add {target}`, and musl-gcc, would do.");
     }
-    command::run(&mut cargo(&["build", "--release", "--workspace"]))?;
-    command::run(cargo(&["run", "--release", "--"]).args(arguments))
+    // What a peer's SDK brings with it, nobody else compiles; and built together, it would switch on features of what
+    // is measured.
+    if peers {
+        command::run(&mut cargo(&["build", "--release", "--package", "faasflow-benches-peers"]))?;
+    }
+    let ours = ["--package", "faasflow-benches", "--package", "faasflow-benches-deployed"];
+    command::run(cargo(&["build", "--release"]).args(ours))?;
+    command::run(cargo(&["run", "--release", "--package", "faasflow-benches", "--"]).args(arguments))
 }

@@ -1,0 +1,253 @@
+//! The same chain on what others would install: Restate and goflow. Arms stand together only where as much of a request
+//! survives.
+
+use std::sync::Arc;
+
+use crate::async_flow::Stand;
+use crate::load::Target;
+use crate::peers::arm::{Arm, Kept, Way, interleave};
+use crate::peers::disk::Disk;
+use crate::peers::goflow::Goflow;
+use crate::peers::install::{GOFLOW, RESTATE, RESTATE_SDK};
+use crate::peers::reports::Reports;
+use crate::peers::restate::Restate;
+use crate::process::{Process, by_hand, sync_flow};
+use crate::rounds::{Rounds, median_ratio, noise};
+use crate::stats::{median, percentile, spread};
+use crate::table::{Report, Row, Table};
+use crate::{Failure, Scale, block_on};
+
+mod arm;
+mod disk;
+mod goflow;
+mod install;
+mod reports;
+mod restate;
+
+/// The arms of the bounds.
+const OURS: &str = "Faasflow, in phases";
+const THEIRS: &str = "Restate, TCP_NODELAY";
+const BY_HAND: &str = "by hand: axum";
+/// The calls that the bounds are for.
+const MANY: usize = 10;
+
+pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
+    block_on(run(scale))
+}
+
+/// All systems, or why there is none.
+struct Systems {
+    stand: Stand,
+    reports: Arc<Reports>,
+    restate: Result<Restate, Failure>,
+    /// On a Redis that flushes every write, and on one as it is shipped.
+    goflows: [Result<Goflow, Failure>; 2],
+}
+
+async fn run(scale: Scale) -> Result<Report, Failure> {
+    let rounds = Rounds::of(scale, (5, 400), (9, 700));
+    let least = if scale.quick { 1 } else { 3 };
+    let chains: &[usize] = if scale.quick { &[MANY] } else { &[1, 5, MANY] };
+    let clients: &[usize] = if scale.quick { &[1, 32] } else { &[1, 8, 32] };
+    let systems = Systems::start(chains).await?;
+    let mut tables = [Kept::Flushed, Kept::Snapshot, Kept::Nothing].map(|kept| (kept, table(kept)));
+    let (mut rows, mut spreads, mut bounds) = (Vec::new(), Vec::new(), Vec::new());
+    let mut flushes_us = Vec::new();
+    for &calls in chains {
+        let (flow, hand) = (sync_flow(calls, &systems.stand.echo, &[])?, by_hand(calls, &systems.stand.echo, false)?);
+        for &clients in clients {
+            let mut arms = systems.arms(chains, calls, &flow, &hand);
+            let mut disk = Disk::new(systems.stand.folder.path())?;
+            interleave(&mut arms, clients, rounds, least, &mut disk).await?;
+            let floor = Floor { flush_us: median(&mut disk.flushes_us), hand_us: median_of(&arms, BY_HAND), calls };
+            flushes_us.append(&mut disk.flushes_us);
+            for arm in &arms {
+                let (line, figures) = cells(arm, calls, clients, &floor);
+                for (_, table) in tables.iter_mut().filter(|(kept, _)| *kept == arm.kept) {
+                    table.lines.push(line.clone());
+                }
+                rows.extend(figures);
+                spreads.push(spread(&arm.rates()));
+            }
+            if calls == MANY {
+                bounds.extend(bound(&arms, clients));
+            }
+        }
+    }
+    let mut notes = vec![
+        format!("{}: 32 B, {rounds}; an arm whose flows are slow has fewer, but no less than {least}.", scale.name()),
+        "p50 and p99: from the call to the result, which is compared. cpu each: of all that the system consists of, but".to_owned(),
+        "for the function. All of it, the function and the load share the processors, and no server stops meanwhile.".to_owned(),
+        format!("A flush of 4 KiB, alone, between the arms of each round: {:.0} us (median of {}).", median(&mut flushes_us), flushes_us.len()),
+    ];
+    notes.extend(systems.notes());
+    notes.extend(bounds.iter().map(|(_, note)| note.clone()));
+    notes.push(noise(&spreads));
+    rows.extend(bounds.into_iter().map(|(row, _)| row));
+    systems.stand.stop().await;
+    let tables = tables.into_iter().map(|(_, table)| table).filter(|table| !table.lines.is_empty()).collect();
+    Ok(Report { title: "peers: the same chain on Restate and goflow".to_owned(), tables, notes, rows })
+}
+
+impl Systems {
+    async fn start(chains: &[usize]) -> Result<Systems, Failure> {
+        let stand = Stand::start(chains).await?;
+        let reports = Arc::new(Reports::start().await?);
+        let restate = Restate::start(stand.folder.path(), &stand.echo).await;
+        let way = Way::Query(reports.clone());
+        let flushing = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""];
+        let goflows = [
+            Goflow::start(stand.folder.path(), &flushing, chains, &stand.echo, &way).await,
+            Goflow::start(stand.folder.path(), &[], chains, &stand.echo, &way).await,
+        ];
+        Ok(Systems { stand, reports, restate, goflows })
+    }
+
+    fn arms<'a>(&'a self, chains: &[usize], calls: usize, flow: &'a Process, hand: &'a Process) -> Vec<Arm<'a>> {
+        let mut arms = Vec::new();
+        // As it is accepted by the queue, so is the first phase on disk, like all others.
+        let target = Target::new(self.stand.gateway(), &format!("/async-function/flow-{calls}"), 32);
+        let phases = chains.iter().zip(&self.stand.flows).filter(|&(&chain, _)| chain == calls).map(|(_, flow)| flow);
+        let processes = phases.chain([&self.stand.gateway]).collect();
+        arms.push(Arm::new(OURS, Kept::Flushed, Way::Header(self.reports.clone()), target, processes));
+        if let Ok(restate) = &self.restate {
+            for (name, service) in [(THEIRS, &restate.prompt), ("Restate, as shipped", &restate.shipped)] {
+                let processes = vec![&restate.server, &service.process];
+                arms.push(Arm::new(name, Kept::Flushed, Way::Answer, restate.target(service, calls), processes));
+            }
+        }
+        for (goflow, kept) in self.goflows.iter().zip([Kept::Flushed, Kept::Snapshot]) {
+            if let Ok(goflow) = goflow {
+                let processes = vec![&goflow.flows, &goflow.redis];
+                arms.push(Arm::new("goflow", kept, Way::Query(self.reports.clone()), goflow.target(calls), processes));
+            }
+        }
+        for (name, process) in [("Faasflow, one phase", flow), (BY_HAND, hand)] {
+            let target = Target::new(process.address(), "/", 32);
+            arms.push(Arm::new(name, Kept::Nothing, Way::Answer, target, vec![process]));
+        }
+        arms
+    }
+
+    /// What each of them is, what it keeps and when, and what is not there.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = vec![
+            "Faasflow, in phases: a phase is a call; each, the first too, is in the file of the local gateway's queue and".to_owned(),
+            "flushed before it is accepted. In one phase, and by hand: calls straight to the function, and nothing is written.".to_owned(),
+        ];
+        match &self.restate {
+            Ok(_) => notes.extend([
+                format!("Restate {RESTATE}, one node, its defaults; service with restate-sdk {RESTATE_SDK}, a call is a `ctx.run`: its result is in the"),
+                "log server's write-ahead log and flushed (`rocksdb-disable-wal-fsync = false`) before the next step begins.".to_owned(),
+                "As shipped, the SDK's server leaves Nagle's algorithm on; with TCP_NODELAY, the service has a server of its own.".to_owned(),
+            ]),
+            Err(why) => notes.push(format!("Not measured: Restate {RESTATE}. {why}.")),
+        }
+        let redis = install::redis().unwrap_or_default();
+        for (goflow, settings) in self.goflows.iter().zip([
+            "`--appendonly yes --appendfsync always`: every write is flushed before it is answered",
+            "no settings: a snapshot after 60 s if 10,000 keys changed, after an hour if one did",
+        ]) {
+            match goflow {
+                Ok(_) => notes.push(format!("goflow {GOFLOW}, a call is a node; Redis {redis}, {settings}.")),
+                Err(why) => notes.push(format!("Not measured: goflow {GOFLOW}, on Redis with {settings}. {why}.")),
+            }
+        }
+        if self.goflows.iter().any(Result::is_ok) {
+            notes.push(
+                "It looks into an empty queue once a second, which cannot be set: that is what its hops take."
+                    .to_owned(),
+            );
+        }
+        notes
+    }
+}
+
+fn table(kept: Kept) -> Table {
+    let kept = match kept {
+        Kept::Flushed => "on disk, flushed, before the next step",
+        Kept::Snapshot => "in Redis's memory, with snapshots",
+        Kept::Nothing => "nothing is kept",
+    };
+    Table::new(&[kept, "calls", "clients", "p50", "p99", "flows/s", "cpu each", "flows", "spread"])
+}
+
+/// What a chain cannot be faster than.
+struct Floor {
+    flush_us: f64,
+    hand_us: Option<f64>,
+    calls: usize,
+}
+
+impl Floor {
+    fn of(&self, kept: Kept) -> Option<f64> {
+        match kept {
+            Kept::Flushed => Some(self.flush_us * self.calls as f64),
+            Kept::Snapshot | Kept::Nothing => self.hand_us,
+        }
+    }
+}
+
+fn median_of(arms: &[Arm<'_>], name: &str) -> Option<f64> {
+    arms.iter().find(|arm| arm.name == name).map(|arm| median(&mut arm.latencies_us()))
+}
+
+/// An arm as a line of its table, and as rows.
+fn cells(arm: &Arm<'_>, calls: usize, clients: usize, floor: &Floor) -> (Vec<String>, Vec<Row>) {
+    let mut latencies_us = arm.latencies_us();
+    let (p50, p99) = (median(&mut latencies_us), percentile(&mut latencies_us, 0.99));
+    let (rate, samples) = (median(&mut arm.rates()), latencies_us.len());
+    let line = vec![
+        arm.name.to_owned(),
+        calls.to_string(),
+        clients.to_string(),
+        format!("{:.2} ms", p50 / 1e3),
+        format!("{:.2} ms", p99 / 1e3),
+        if rate < 100.0 { format!("{rate:.1}") } else { format!("{rate:.0}") },
+        format!("{:.0} us", arm.processor_us()),
+        samples.to_string(),
+        format!("{:.0} %", spread(&arm.rates()) * 100.0),
+    ];
+    let kept = match arm.kept {
+        Kept::Flushed => "flushed",
+        Kept::Snapshot => "snapshot",
+        Kept::Nothing => "nothing",
+    };
+    let name = arm.name.to_lowercase().replace([',', ':'], "").replace(' ', "-");
+    let row = |what: &str, value, unit, floor| Row {
+        name: format!("peers-{kept}-{name}-{calls}-{clients}-{what}"),
+        value,
+        unit,
+        floor,
+        samples,
+    };
+    let floor = floor.of(arm.kept);
+    let rows = vec![
+        row("p50", p50, "us", floor),
+        row("p99", p99, "us", floor),
+        row("rate", rate, "flows/s", None),
+        row("cpu", arm.processor_us(), "us", None),
+    ];
+    (line, rows)
+}
+
+/// What is promised for so many clients, if anything: as a row, and in words.
+fn bound(arms: &[Arm<'_>], clients: usize) -> Option<(Row, String)> {
+    let of = |name| arms.iter().find(|arm| arm.name == name);
+    let (ours, theirs) = (of(OURS)?, of(THEIRS)?);
+    let row = |name: &str, value, samples| Row { name: name.to_owned(), value, unit: "x", floor: Some(1.0), samples };
+    let phases = format!("{MANY} phases on disk, {clients} client{}", if clients == 1 { "" } else { "s" });
+    match clients {
+        1 => {
+            let ratio = median_ratio(&ours.medians(), &theirs.medians());
+            let note = format!("{phases}: {ratio:.2} x Restate's time with TCP_NODELAY (at most 0.5).");
+            Some((row("async-10-vs-restate", ratio, ours.medians().len()), note))
+        }
+        32 => {
+            let ratio = median_ratio(&ours.rates(), &theirs.rates());
+            let note = format!("{phases}: {ratio:.2} x its workflows a second (at least 3).");
+            Some((row("async-10-rate-vs-restate", ratio, ours.rates().len()), note))
+        }
+        _ => None,
+    }
+}
