@@ -224,6 +224,21 @@ impl RequestOptions {
         self.on_response.as_ref()
     }
 
+    /// Whether there is a query of its own, fixed or made for each request.
+    #[must_use]
+    pub fn has_query(&self) -> bool {
+        !self.query.is_empty()
+    }
+
+    /// Whether code runs for it: a closure that makes a value, a handler of failures or of answers.
+    pub(crate) fn runs_code(&self) -> bool {
+        let made = |value: &Value| matches!(value, Value::PerRequest(_));
+        self.headers.iter().any(|(_, value)| made(value))
+            || self.query.iter().any(|(_, value)| made(value))
+            || self.on_failure.is_some()
+            || self.on_response.is_some()
+    }
+
     fn header_name(&mut self, name: &str) -> Option<HeaderName> {
         match HeaderName::try_from(name) {
             Ok(name) => Some(name),

@@ -113,6 +113,33 @@ impl Flow {
     pub fn state_manager(&self) -> Option<&Arc<dyn StateManager>> {
         self.0.state.as_ref()
     }
+
+    /// Whether requests run code of the definition: a modifier, a handler, a finaliser, a closure that makes a header or a
+    /// query, a state manager of its own. Such code may block its thread; a flow without it only waits for others.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use faasflow_core::{Call, Context, Flow};
+    ///
+    /// let flow = Flow::builder().apply(Call::new("resize").query("width", "80"));
+    /// assert!(!flow.build().unwrap().runs_code());
+    /// let flow = Flow::builder().apply(Call::new("resize").query_with("width", |context: &Context| context.query("w")));
+    /// assert!(flow.build().unwrap().runs_code());
+    /// let flow = Flow::builder().modify(async |photo: Bytes| photo).apply("resize");
+    /// assert!(flow.build().unwrap().runs_code());
+    /// ```
+    #[must_use]
+    pub fn runs_code(&self) -> bool {
+        let Inner { steps, on_failure, finally, state, .. } = &*self.0;
+        on_failure.is_some()
+            || finally.is_some()
+            || state.is_some()
+            || steps.iter().any(|step| match &step.action {
+                Action::Modify(_) => true,
+                Action::Call(call) => call.options().runs_code(),
+                Action::Callback(callback) => callback.options().runs_code(),
+            })
+    }
 }
 
 impl Flow {

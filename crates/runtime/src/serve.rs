@@ -60,9 +60,7 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
     }
     let config = Config::from_env()?;
     let _logging = crate::log::start(&config)?;
-    // With one or two processors too, code of the flow that blocks leaves threads for the others.
-    let threads = std::thread::available_parallelism().map_or(4, |count| count.get().max(4));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads(&flow)).enable_all().build();
     let runtime = runtime.map_err(StartError::System)?;
     let (stop, _running) = stop_signal(config.write_timeout).map_err(StartError::System)?;
     let served = runtime.block_on(async {
@@ -98,6 +96,13 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
     // Code of the flow that blocks its thread has had its time; to wait for it could take for ever.
     runtime.shutdown_background();
     served
+}
+
+/// How many threads work on requests. Code of the flow that blocks is to leave some for the others, with one or two
+/// processors too. Without such code nothing blocks, and more threads than processors only take turns at waking each other.
+fn threads(flow: &Flow) -> usize {
+    let processors = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
+    if flow.runs_code() { processors.max(4) } else { processors }
 }
 
 /// The flow with the state manager that the settings name.
