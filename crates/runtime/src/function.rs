@@ -207,7 +207,8 @@ async fn receive(State(function): State<FlowFunction>, request: Request) -> Resp
     let inner = function.0.clone();
     let answering = function.0.tasks.spawn({
         let id = id.clone();
-        async move { inner.deliver(id, parts, body, deadline).await }
+        // In a box: what a task works on is copied several times before it runs, and when it is done.
+        Box::pin(async move { inner.deliver(id, parts, body, deadline).await })
     });
     answering.await.unwrap_or_else(|_| {
         let reason = "the flow function itself failed; its log says more".to_owned();
