@@ -42,10 +42,7 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if body.size_hint().lower() > limit {
-        return Err(ReadBodyError::TooLarge { limit });
-    }
-    match tokio::time::timeout(within, collect(body, limit)).await {
+    match tokio::time::timeout(within, read_body_untimed(body, limit)).await {
         Ok(read) => read,
         Err(_) => Err(ReadBodyError::TooSlow(within)),
     }
@@ -79,7 +76,12 @@ where
     let _ = tokio::time::timeout(WITHIN, reading).await;
 }
 
-async fn collect<B>(body: B, limit: u64) -> Result<Bytes, ReadBodyError>
+/// The same as [`read_body`] for whoever bounds the time of more than the body.
+///
+/// # Errors
+///
+/// If the body exceeds `limit` bytes, or breaks off.
+pub async fn read_body_untimed<B>(body: B, limit: u64) -> Result<Bytes, ReadBodyError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -87,6 +89,9 @@ where
     /// What is reserved at once on the strength of a declared length alone.
     const RESERVE: u64 = 1 << 20;
 
+    if body.size_hint().lower() > limit {
+        return Err(ReadBodyError::TooLarge { limit });
+    }
     let declared = body.size_hint().exact();
     let mut body = std::pin::pin!(body);
     let mut first = Bytes::new();

@@ -1,23 +1,27 @@
 //! Sends the requests of calls and callbacks, with their retries. Besides the forwarder, nothing else here
 //! sends HTTP.
 
+use std::borrow::Cow;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Body;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::{
-    Call, CallResponse, Callback, Context, Error, Method, Outcome, Payload, RequestOptions, Retry, chain, headers,
+    Action, Call, CallResponse, Callback, Context, Error, Flow, Method, Outcome, Payload, RequestOptions, Retry, Step,
+    chain, headers,
 };
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{Request, Uri};
+use http::{Request, StatusCode, Uri};
+use prometheus::IntCounter;
 use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::config::show;
-use crate::deadline::Deadline;
+use crate::deadline::{CutOff, Deadline};
 use crate::execute::Execution;
 use crate::forward::{gateway_url, trace_headers};
-use crate::http::{HttpClient, ReadBodyError, read_body, retry_after};
+use crate::http::{HttpClient, ReadBodyError, read_body_untimed, retry_after};
 use crate::log::RequestLog;
 use crate::metrics::{CallKind, Metrics, short_name};
 use crate::trace::StepSpan;
@@ -34,6 +38,18 @@ pub(crate) struct Caller {
     default_method: Method,
     max_body: u64,
     metrics: Arc<Metrics>,
+    /// Of each step in its order.
+    prepared: Vec<Prepared>,
+}
+
+/// What is the same each time that a step sends a request.
+#[derive(Debug)]
+struct Prepared {
+    /// Where a call goes that has no query of its own.
+    target: Option<Uri>,
+    /// The number of the step, from 1, as text.
+    number: String,
+    answered_well: Option<IntCounter>,
 }
 
 /// A request ready to be sent as often as its retries say.
@@ -43,10 +59,16 @@ struct Outgoing<'a> {
     kind: CallKind,
     /// The function that it goes to through the gateway; none, if it does not.
     function: &'a str,
-    method: Method,
-    target: Uri,
-    headers: HeaderMap,
+    method: &'a Method,
+    target: Cow<'a, Uri>,
+    context: &'a Context,
+    request_id: &'a HeaderValue,
+    /// The beginning and the end of it.
+    idempotency_key: [&'a str; 2],
+    /// What replaces headers of the same names: what the step says, or the report.
+    own: Vec<(HeaderName, HeaderValue)>,
     payload: &'a Payload,
+    answered_well: Option<&'a IntCounter>,
     timeout: Option<Duration>,
     retry: &'a Retry,
 }
@@ -54,7 +76,7 @@ struct Outgoing<'a> {
 impl Outgoing<'_> {
     /// A GET or HEAD has no use for a body (RFC 9110, 9.3.1), and many servers stumble over one.
     fn is_bodiless(&self) -> bool {
-        [Method::GET, Method::HEAD].contains(&self.method)
+        [Method::GET, Method::HEAD].contains(self.method)
     }
 
     /// How many bytes its body has.
@@ -62,17 +84,49 @@ impl Outgoing<'_> {
         if self.is_bodiless() { 0 } else { self.payload.len() }
     }
 
-    fn request(&self) -> Request<Body> {
+    /// Made anew for each attempt, since most requests are sent once: what is kept for another attempt is copied.
+    fn request(&self, span: Option<&StepSpan<'_>>) -> Request<Body> {
         let bodiless = self.is_bodiless();
         let body = if bodiless { Body::empty() } else { Body::from(self.payload.bytes().clone()) };
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.target.clone();
-        *request.headers_mut() = self.headers.clone();
+        *request.uri_mut() = Uri::clone(&self.target);
+        *request.headers_mut() = self.headers(span);
         if bodiless {
             request.headers_mut().remove(CONTENT_TYPE);
         }
         request
+    }
+
+    fn headers(&self, span: Option<&StepSpan<'_>>) -> HeaderMap {
+        // The caller's headers stay at home where the URL is outside: they may be credentials.
+        let carried = (self.kind == CallKind::Call).then(|| &self.context.request().headers);
+        // Besides these there are two ids, and the client adds the host. The caller's content type does not go on, and
+        // that of the payload takes its place. Room for more would be twice as much.
+        let mut headers = HeaderMap::with_capacity(carried.map_or(0, HeaderMap::len) + self.own.len() + 3);
+        for (name, value) in carried.into_iter().flatten() {
+            if headers::goes_to_functions(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        match self.payload.content_type_header() {
+            Some(value) => headers.insert(CONTENT_TYPE, value.clone()),
+            None if !self.payload.is_empty() => headers.insert(CONTENT_TYPE, OCTETS),
+            None => None,
+        };
+        headers.insert(headers::REQUEST_ID, self.request_id.clone());
+        headers.insert(headers::IDEMPOTENCY_KEY, header_value(self.idempotency_key.concat()));
+        if let Some(span) = span {
+            span.point(&mut headers);
+        }
+        // What the step says replaces what came along; what it says twice is sent twice.
+        for (name, _) in &self.own {
+            headers.remove(name);
+        }
+        for (name, value) in &self.own {
+            headers.append(name.clone(), value.clone());
+        }
+        headers
     }
 }
 
@@ -83,70 +137,96 @@ impl Caller {
         default_method: Method,
         max_body: u64,
         metrics: Arc<Metrics>,
+        flow: &Flow,
     ) -> Caller {
-        Caller { client, gateway, default_method, max_body, metrics }
+        let prepare = |(index, step): (usize, &Step)| {
+            let (target, answered_well) = match step.action() {
+                Action::Call(call) => (
+                    // One that cannot be made is the failure of the step, as one with a query is.
+                    (!call.options().has_query())
+                        .then(|| gateway_url(&gateway, "function", call.function(), None).ok())
+                        .flatten(),
+                    Some(metrics.answered_well(CallKind::Call, call.function())),
+                ),
+                Action::Callback(_) => (None, Some(metrics.answered_well(CallKind::Callback, short_name(step.name())))),
+                _ => (None, None),
+            };
+            Prepared { target, number: (index + 1).to_string(), answered_well }
+        };
+        let prepared = flow.steps().iter().enumerate().map(prepare).collect();
+        Caller { client, gateway, default_method, max_body, metrics, prepared }
     }
 
     /// Calls a function through the gateway.
     pub(crate) async fn call(
         &self,
         call: &Call,
-        step: &StepRef<'_>,
+        step: StepRef<'_>,
         span: &mut StepSpan<'_>,
         payload: &Payload,
-        deadline: &Deadline,
+        time: Time<'_>,
         log: &RequestLog,
     ) -> Result<CallResponse, FailureKind> {
         let options = call.options();
-        let query = options.query(None, step.context);
-        let target = gateway_url(&self.gateway, "function", call.function(), query.as_deref()).map_err(unsendable)?;
-        let mut headers = HeaderMap::new();
-        for (name, value) in &step.context.request().headers {
-            if headers::goes_to_functions(name) {
-                headers.append(name.clone(), value.clone());
+        let target = match &self.prepared[step.index].target {
+            Some(target) => Cow::Borrowed(target),
+            None => {
+                let query = options.query(None, step.context);
+                let target = gateway_url(&self.gateway, "function", call.function(), query.as_deref());
+                Cow::Owned(target.map_err(unsendable)?)
             }
-        }
-        self.own_headers(&mut headers, options, step, span, payload)?;
-        let outgoing = Outgoing {
-            peer: step.name,
-            kind: CallKind::Call,
-            function: call.function(),
-            method: options.method().unwrap_or(&self.default_method).clone(),
-            target,
-            headers,
-            payload,
-            timeout: options.timeout(),
-            retry: options.retry(),
         };
-        self.send(outgoing, Some(span), deadline, log).await
+        let kind = CallKind::Call;
+        let outgoing = self.outgoing(kind, call.function(), target, options, &step, payload)?;
+        self.send(&outgoing, Some(span), time, log).await
     }
 
-    /// Sends a callback. The caller's headers stay at home: the URL is outside, and they may be credentials.
+    /// Sends a callback.
     pub(crate) async fn callback(
         &self,
         callback: &Callback,
-        step: &StepRef<'_>,
+        step: StepRef<'_>,
         span: &mut StepSpan<'_>,
         payload: &Payload,
-        deadline: &Deadline,
+        time: Time<'_>,
         log: &RequestLog,
     ) -> Result<CallResponse, FailureKind> {
         let options = callback.options();
-        let target = with_query(callback.url(), options, step.context).map_err(unsendable)?;
-        let mut headers = HeaderMap::new();
-        self.own_headers(&mut headers, options, step, span, payload)?;
-        let outgoing = Outgoing {
+        let target = Cow::Owned(with_query(callback.url(), options, step.context).map_err(unsendable)?);
+        let (kind, function) = (CallKind::Callback, short_name(step.name));
+        let outgoing = self.outgoing(kind, function, target, options, &step, payload)?;
+        self.send(&outgoing, Some(span), time, log).await
+    }
+
+    fn outgoing<'a>(
+        &'a self,
+        kind: CallKind,
+        function: &'a str,
+        target: Cow<'a, Uri>,
+        options: &'a RequestOptions,
+        step: &StepRef<'a>,
+        payload: &'a Payload,
+    ) -> Result<Outgoing<'a>, FailureKind> {
+        let own = options.headers(step.context).map_err(|name| {
+            let text = format!("header `{name}` was given a value with control characters");
+            FailureKind::Handler(Arc::new(Error::msg(text)))
+        })?;
+        let prepared = &self.prepared[step.index];
+        Ok(Outgoing {
             peer: step.name,
-            kind: CallKind::Callback,
-            function: short_name(step.name),
-            method: options.method().unwrap_or(&self.default_method).clone(),
+            kind,
+            function,
+            method: options.method().unwrap_or(&self.default_method),
             target,
-            headers,
+            context: step.context,
+            request_id: &step.ids.request,
+            idempotency_key: [&step.ids.phase, &prepared.number],
+            own,
             payload,
+            answered_well: prepared.answered_well.as_ref(),
             timeout: options.timeout(),
             retry: options.retry(),
-        };
-        self.send(outgoing, Some(span), deadline, log).await
+        })
     }
 
     /// Reports the end of a request to the URL that its caller asked for.
@@ -158,66 +238,46 @@ impl Caller {
         payload: &Payload,
     ) -> Result<CallResponse, FailureKind> {
         let Execution { context, deadline, log, trace, .. } = *execution;
-        let mut headers = HeaderMap::new();
-        let id = &context.request().id;
-        headers.insert(headers::OUTCOME, HeaderValue::from_static(outcome.as_str()));
-        standard_headers(&mut headers, context, &format!("{id}-end"));
-        headers.extend(trace_headers(&trace.context()));
-        content_type(&mut headers, payload);
+        let mut own = vec![(headers::OUTCOME, HeaderValue::from_static(outcome.as_str()))];
+        own.extend(trace_headers(&trace.context()));
         let outgoing = Outgoing {
             peer: "the caller's callback URL",
             kind: CallKind::Report,
             function: "",
-            method: Method::POST,
-            target: url.clone(),
-            headers,
+            method: &Method::POST,
+            target: Cow::Borrowed(url),
+            context,
+            request_id: &execution.ids.request,
+            idempotency_key: [context.request_id(), "-end"],
+            own,
             payload,
+            answered_well: None,
             timeout: None,
             retry: &Retry::attempts(5),
         };
-        self.send(outgoing, None, &deadline.for_ending(), log).await
-    }
-
-    fn own_headers(
-        &self,
-        headers: &mut HeaderMap,
-        options: &RequestOptions,
-        step: &StepRef<'_>,
-        span: &StepSpan<'_>,
-        payload: &Payload,
-    ) -> Result<(), FailureKind> {
-        content_type(headers, payload);
-        standard_headers(headers, step.context, &step.idempotency_key());
-        span.point(headers);
-        let own = options.headers(step.context).map_err(|name| {
-            let text = format!("header `{name}` was given a value with control characters");
-            FailureKind::Handler(Arc::new(Error::msg(text)))
-        })?;
-        // What the step says replaces what came along; what it says twice is sent twice.
-        for (name, _) in &own {
-            headers.remove(name);
-        }
-        for (name, value) in own {
-            headers.append(name, value);
-        }
-        Ok(())
+        let deadline = deadline.for_ending();
+        let mut cut_off = CutOff::at(deadline.steps());
+        self.send(&outgoing, None, Time { deadline: &deadline, cut_off: &mut cut_off }, log).await
     }
 
     async fn send(
         &self,
-        outgoing: Outgoing<'_>,
+        outgoing: &Outgoing<'_>,
         mut span: Option<&mut StepSpan<'_>>,
-        deadline: &Deadline,
+        mut time: Time<'_>,
         log: &RequestLog,
     ) -> Result<CallResponse, FailureKind> {
-        let Outgoing { retry, kind, function, .. } = outgoing;
+        let Outgoing { retry, kind, function, .. } = *outgoing;
         if let Some(span) = &mut span {
-            span.sends(&outgoing.method, &outgoing.target, kind == CallKind::Call, outgoing.size());
+            span.sends(outgoing.method, &outgoing.target, kind == CallKind::Call, outgoing.size());
         }
         let mut attempt = 1;
         loop {
-            let answer = self.attempt(&outgoing, deadline).await;
-            self.metrics.attempt(kind, function, &answer);
+            let answer = self.attempt(outgoing, span.as_deref(), &mut time).await;
+            match (&answer, outgoing.answered_well) {
+                (Ok(response), Some(counter)) if response.status() == StatusCode::OK => counter.inc(),
+                _ => self.metrics.attempt(kind, function, &answer),
+            }
             if let Some(span) = &mut span {
                 span.attempted(&answer);
             }
@@ -234,7 +294,7 @@ impl Caller {
             let asked = answer.as_ref().ok().and_then(|response| retry_after(response.headers()));
             let wait = retry.delay(attempt, rand::random(), asked);
             // A function can ask for more than a clock can count.
-            if Instant::now().checked_add(wait).is_none_or(|then| then >= deadline.steps()) {
+            if Instant::now().checked_add(wait).is_none_or(|then| then >= time.deadline.steps()) {
                 log.warn(format_args!("No time is left to try {} again", outgoing.peer));
                 return answer;
             }
@@ -256,25 +316,38 @@ impl Caller {
         }
     }
 
-    async fn attempt(&self, outgoing: &Outgoing<'_>, deadline: &Deadline) -> Result<CallResponse, FailureKind> {
-        let until = outgoing.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let (until, own) = match until {
-            Some(until) if until < deadline.steps() => (until, outgoing.timeout),
-            _ => (deadline.steps(), None),
-        };
-        match tokio::time::timeout_at(until, self.exchange(outgoing)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(match own {
-                Some(timeout) => FailureKind::Timeout(timeout),
-                None => FailureKind::Deadline(deadline.allowed()),
-            }),
+    async fn attempt(
+        &self,
+        outgoing: &Outgoing<'_>,
+        span: Option<&StepSpan<'_>>,
+        time: &mut Time<'_>,
+    ) -> Result<CallResponse, FailureKind> {
+        let Time { deadline, cut_off } = time;
+        let own = outgoing.timeout.and_then(|timeout| {
+            let until = Instant::now().checked_add(timeout).filter(|&until| until < deadline.steps())?;
+            Some((until, timeout))
+        });
+        let exchange = pin!(self.exchange(outgoing, span));
+        match own {
+            Some((until, timeout)) => match tokio::time::timeout_at(until, exchange).await {
+                Ok(answer) => answer,
+                Err(_) => Err(FailureKind::Timeout(timeout)),
+            },
+            None => match cut_off.within(exchange).await {
+                Some(answer) => answer,
+                None => Err(FailureKind::Deadline(deadline.allowed())),
+            },
         }
     }
 
-    async fn exchange(&self, outgoing: &Outgoing<'_>) -> Result<CallResponse, FailureKind> {
+    async fn exchange(
+        &self,
+        outgoing: &Outgoing<'_>,
+        span: Option<&StepSpan<'_>>,
+    ) -> Result<CallResponse, FailureKind> {
         let mut wait = RESTART / 8;
         let response = loop {
-            let error = match self.client.send(outgoing.request()).await {
+            let error = match self.client.send(outgoing.request(span)).await {
                 Ok(response) => break response,
                 Err(error) => error,
             };
@@ -290,7 +363,7 @@ impl Caller {
         };
         let (parts, body) = response.into_parts();
         // The time is bounded by the attempt as a whole.
-        match read_body(body, self.max_body, Duration::MAX).await {
+        match read_body_untimed(body, self.max_body).await {
             Ok(body) => Ok(CallResponse::new(parts.status, parts.headers, body)),
             Err(ReadBodyError::TooLarge { limit }) => Err(FailureKind::AnswerTooLarge(limit)),
             Err(error) => Err(FailureKind::Unreachable(chain(&error))),
@@ -302,34 +375,37 @@ impl Caller {
 #[derive(Debug)]
 pub(crate) struct StepRef<'a> {
     pub(crate) context: &'a Context,
-    /// Its number in the flow, from 1.
-    pub(crate) number: usize,
+    pub(crate) ids: &'a Ids,
+    /// Where it stands in the flow, from 0.
+    pub(crate) index: usize,
     pub(crate) name: &'a str,
 }
 
-impl StepRef<'_> {
-    fn idempotency_key(&self) -> String {
-        format!("{}-{}-{}", self.context.request_id(), self.context.phase(), self.number)
+/// Until when an answer is waited for.
+pub(crate) struct Time<'a> {
+    pub(crate) deadline: &'a Deadline,
+    /// Cuts off when the deadline says that steps are.
+    pub(crate) cut_off: &'a mut CutOff,
+}
+
+/// The ids that the requests of one phase carry.
+#[derive(Debug)]
+pub(crate) struct Ids {
+    request: HeaderValue,
+    /// What the idempotency keys of its steps begin with.
+    phase: String,
+}
+
+impl Ids {
+    pub(crate) fn of(context: &Context) -> Ids {
+        let id = context.request_id();
+        Ids { request: header_value(id.to_owned()), phase: format!("{id}-{}-", context.phase()) }
     }
 }
 
-fn content_type(headers: &mut HeaderMap, payload: &Payload) {
-    match payload.content_type_header() {
-        Some(value) => headers.insert(CONTENT_TYPE, value.clone()),
-        None if !payload.is_empty() => headers.insert(CONTENT_TYPE, OCTETS),
-        None => None,
-    };
-}
-
-fn standard_headers(headers: &mut HeaderMap, context: &Context, idempotency_key: &str) {
-    let request = context.request();
-    let mut text = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    };
-    text(headers::REQUEST_ID, request.id.as_str());
-    text(headers::IDEMPOTENCY_KEY, idempotency_key);
+/// A request's id, or what begins with it.
+fn header_value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("a request's id has no character that a header may not have")
 }
 
 fn with_query(url: &Uri, options: &RequestOptions, context: &Context) -> Result<Uri, http::Error> {

@@ -11,6 +11,7 @@ use faasflow_core::{Context, Failure, Outcome, Payload, RequestId, Resolution, h
 use http::{StatusCode, request};
 use tokio::time::Instant;
 
+use crate::caller::Ids;
 use crate::config::show;
 use crate::deadline::Deadline;
 use crate::execute::{Executed, Execution, internal};
@@ -118,9 +119,11 @@ impl Inner {
             return Conclusion::Refused(StatusCode::BAD_REQUEST, format!("the flow has no phase {phase}"));
         };
         let last_step = range.end;
+        let ids = Ids::of(&context);
         let execution = Execution {
             caller: &self.caller,
             context: &context,
+            ids: &ids,
             deadline,
             log,
             heartbeat: &self.heartbeat,
@@ -146,7 +149,7 @@ impl Inner {
         let failed = match executed {
             Executed::Done(payload) => match self.flow.plan().after(position) {
                 None => return self.end(&execution, Outcome::Success, payload).await,
-                Some(next) => match self.forward(&execution, next, &payload).await {
+                Some(next) => match Box::pin(self.forward(&execution, next, &payload)).await {
                     Ok(()) => {
                         log.info(format_args!("Forwarded to phase {}", next.phase()));
                         return Conclusion::Forwarded;
@@ -209,7 +212,7 @@ impl Inner {
     async fn end(&self, execution: &Execution<'_>, outcome: Outcome, payload: Payload) -> Conclusion {
         let Execution { caller, context, deadline, log, trace, .. } = *execution;
         if let Some(url) = &context.request().callback_url {
-            let reported = caller.report(url, execution, outcome, &payload).await;
+            let reported = Box::pin(caller.report(url, execution, outcome, &payload)).await;
             trace.event("report", |event| event.attribute("faasflow.report", &shown(&reported)));
             match reported {
                 Ok(response) if response.status().is_success() => log.info(format_args!("Reported the {outcome}")),

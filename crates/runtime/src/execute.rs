@@ -11,8 +11,8 @@ use faasflow_core::{Action, CallResponse, Context, Error, Failure, Payload, Requ
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
-use crate::caller::{Caller, StepRef};
-use crate::deadline::Deadline;
+use crate::caller::{Caller, Ids, StepRef, Time};
+use crate::deadline::{CutOff, Deadline};
 use crate::heartbeat::Heartbeat;
 use crate::log::RequestLog;
 use crate::metrics::{Metrics, failure_reason};
@@ -33,6 +33,7 @@ pub(crate) enum Executed {
 pub(crate) struct Execution<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) context: &'a Context,
+    pub(crate) ids: &'a Ids,
     pub(crate) deadline: &'a Deadline,
     pub(crate) log: &'a RequestLog,
     pub(crate) heartbeat: &'a Heartbeat,
@@ -43,8 +44,9 @@ pub(crate) struct Execution<'a> {
 impl Execution<'_> {
     /// Executes the steps in `range`, each on the output of the one before.
     pub(crate) async fn run(&self, steps: &[Step], range: Range<usize>, mut payload: Payload) -> Executed {
+        let mut cut_off = CutOff::at(self.deadline.steps());
         for index in range {
-            match self.step(&steps[index], index + 1, &payload).await {
+            match self.step(&steps[index], index + 1, &payload, &mut cut_off).await {
                 Ok(output) => payload = output,
                 Err(ended) => return ended,
             }
@@ -52,15 +54,22 @@ impl Execution<'_> {
         Executed::Done(payload)
     }
 
-    async fn step(&self, step: &Step, number: usize, payload: &Payload) -> Result<Payload, Executed> {
+    async fn step(
+        &self,
+        step: &Step,
+        number: usize,
+        payload: &Payload,
+        cut_off: &mut CutOff,
+    ) -> Result<Payload, Executed> {
         self.log.info(format_args!("Executing {}", step.name()));
         let begun = Instant::now();
         let mut span = self.trace.step();
-        let output = self.output(step, number, payload, &mut span).await;
-        self.metrics.step(number, begun.elapsed());
+        let output = self.output(step, number, payload, &mut span, cut_off).await;
+        let took = begun.elapsed();
+        self.metrics.step(number, took);
         match output {
             Ok(output) => {
-                let (bytes, took) = (output.len(), begun.elapsed());
+                let bytes = output.len();
                 self.log.debug(format_args!("Executed {} in {took:.1?}: {bytes} bytes", step.name()));
                 span.finish(step, number, payload, Some(&output), None);
                 Ok(output)
@@ -83,6 +92,7 @@ impl Execution<'_> {
         number: usize,
         payload: &Payload,
         span: &mut StepSpan<'_>,
+        cut_off: &mut CutOff,
     ) -> Result<Payload, FailureKind> {
         match step.action() {
             Action::Modify(modifier) => {
@@ -90,16 +100,16 @@ impl Execution<'_> {
                 self.handled(self.deadline.steps(), running).await
             }
             Action::Call(call) => {
-                let step = StepRef { context: self.context, number, name: step.name() };
-                let calling = self.caller.call(call, &step, span, payload, self.deadline, self.log);
-                let answer = caught(calling).await;
+                let step = self.reference(step, number);
+                let time = self.until(cut_off);
+                let answer = caught(self.caller.call(call, step, span, payload, time, self.log)).await;
                 span.answered(&answer);
                 self.answer(answer, call.options()).await
             }
             Action::Callback(callback) => {
-                let step = StepRef { context: self.context, number, name: step.name() };
-                let calling = self.caller.callback(callback, &step, span, payload, self.deadline, self.log);
-                let answer = caught(calling).await;
+                let step = self.reference(step, number);
+                let time = self.until(cut_off);
+                let answer = caught(self.caller.callback(callback, step, span, payload, time, self.log)).await;
                 span.answered(&answer);
                 let answer = self.answer(answer, callback.options()).await;
                 match callback.options().on_response() {
@@ -112,6 +122,14 @@ impl Execution<'_> {
                 std::any::type_name_of_val(action)
             ))))),
         }
+    }
+
+    fn reference<'a>(&'a self, step: &'a Step, number: usize) -> StepRef<'a> {
+        StepRef { context: self.context, ids: self.ids, index: number - 1, name: step.name() }
+    }
+
+    fn until<'a>(&'a self, cut_off: &'a mut CutOff) -> Time<'a> {
+        Time { deadline: self.deadline, cut_off }
     }
 
     /// A response as the step's output: by its own reading, or by its status.
@@ -181,11 +199,13 @@ impl Execution<'_> {
 
 /// Turns a panic into a failure. What the code has shared with others it shares by `Context`, which holds no
 /// lock across user code, so nothing half-done is seen afterwards.
-async fn caught<T>(running: impl Future<Output = Result<T, FailureKind>>) -> Result<T, FailureKind> {
-    match AssertUnwindSafe(running).catch_unwind().await {
+///
+/// It is no `async fn`: that would have room for what it runs twice, for what it was given and for what it awaits.
+fn caught<T>(running: impl Future<Output = Result<T, FailureKind>>) -> impl Future<Output = Result<T, FailureKind>> {
+    AssertUnwindSafe(running).catch_unwind().map(|ended| match ended {
         Ok(output) => output,
         Err(panic) => Err(FailureKind::Panic(panic_text(&*panic))),
-    }
+    })
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {

@@ -101,7 +101,7 @@ impl FlowFunction {
         let metrics = Arc::new(Metrics::new(&flow, &config.workflow_name));
         let tracer = Arc::new(tracer(&flow, &config, &metrics)?);
         let Config { gateway, default_method, max_body, .. } = config.clone();
-        let caller = Caller::new(client, gateway, default_method, max_body, metrics.clone());
+        let caller = Caller::new(client, gateway, default_method, max_body, metrics.clone(), &flow);
         let name = config.workflow_name.as_str().into();
         let tasks = TaskTracker::new();
         let heartbeat = Heartbeat::default();
