@@ -72,7 +72,9 @@ impl Inner {
         }
         log.info(format_args!("{}", if later { "Received" } else { "Created" }));
         let started_ms = arrived.info.started_ms;
-        let conclusion = log.of_all(self.conclude(arrived, &deadline, &log, &trace)).await;
+        // In a box, since what is handed from one to the other is copied, and has room in each.
+        let concluding = Box::pin(self.conclude(arrived, &deadline, &log, &trace));
+        let conclusion = log.of_all(concluding).await;
         if !matches!(conclusion, Conclusion::Refused(..)) {
             self.metrics.phase(phase, begun.elapsed());
         }
