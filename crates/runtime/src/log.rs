@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
 use std::panic::PanicHookInfo;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use faasflow_core::RequestId;
 use tracing::level_filters::LevelFilter;
@@ -25,23 +25,30 @@ mod line;
 
 /// Starts logging for the process. A second call changes nothing.
 ///
-/// Lines of information may wait for a few milliseconds until what this returns is dropped; from then on each is written at
-/// once.
+/// With `gathers`, lines of information may wait for a few milliseconds until what this returns is dropped; otherwise each
+/// is written at once. What may end the process without a word, as code of a flow may, is not to find lines that wait.
 ///
 /// # Errors
 ///
 /// If the filter of `RUST_LOG` cannot be read.
-pub fn start(config: &Config) -> Result<Logging, FilterError> {
-    let filter = match config.log_filter.as_str() {
-        "" if config.write_debug => targets("info,faasflow=debug,faasflow_runtime=debug"),
-        "" => targets("info"),
-        filter => targets(filter),
-    };
-    let filter = filter.map_err(|accepted| FilterError { filter: config.log_filter.clone(), accepted })?;
+pub fn start(config: &Config, gathers: bool) -> Result<Logging, FilterError> {
+    let filter = filter(&config.log_filter, config.write_debug);
+    let filter = filter.map_err(|reason| FilterError { filter: config.log_filter.clone(), reason })?;
+    let own = OwnLines { format: config.log_format, level: most_detailed(&filter) };
     let subscriber = tracing_subscriber::registry().with(filter).with(Log(config.log_format));
     let first = set_global_default(subscriber).is_ok();
+    if first {
+        let _ = OWN_LINES.set(own);
+    }
     std::panic::set_hook(Box::new(told));
-    Ok(Logging { _gathering: if first { Gathering::start() } else { None } })
+    Ok(Logging { _gathering: if first && gathers { Gathering::start() } else { None } })
+}
+
+/// What `RUST_LOG` lets through, and our own debug lines besides if they are asked for and it says nothing else of them.
+fn filter(log_filter: &str, write_debug: bool) -> Result<Targets, String> {
+    let said = if log_filter.is_empty() { "info" } else { log_filter };
+    // Of two for the same target the later one counts.
+    if write_debug { targets(&format!("faasflow=debug,faasflow_runtime=debug,{said}")) } else { targets(said) }
 }
 
 /// The log of the process, to be kept until there is nothing more to say: what waits is written when it is dropped.
@@ -51,29 +58,50 @@ pub struct Logging {
     _gathering: Option<Gathering>,
 }
 
-/// What a text in the syntax of `RUST_LOG` lets through, or what it should say.
+/// The most detailed level of our own lines that a filter lets through.
+fn most_detailed(filter: &Targets) -> LevelFilter {
+    let levels = [Level::TRACE, Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR];
+    let passes = |level: &Level| filter.would_enable(TARGET, level);
+    levels.into_iter().find(passes).map_or(LevelFilter::OFF, LevelFilter::from_level)
+}
+
+/// The target of our own lines.
+const TARGET: &str = "faasflow";
+
+/// What a text in the syntax of `RUST_LOG` lets through, or what is wrong with it.
 ///
-/// It is what `tracing_subscriber`'s `EnvFilter` reads, but for spans and fields: these take a library of regular
-/// expressions, a tenth of the program, to filter by what flows do not have.
-pub(crate) fn targets(text: &str) -> Result<Targets, &'static str> {
-    let accepted = "write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`";
+/// It is what `tracing_subscriber`'s `EnvFilter` reads, but for two things. Spans and fields take a library of regular
+/// expressions, a tenth of the program, to filter by what flows do not have. And a word alone is a level: `EnvFilter` would
+/// take a misspelt one for a target, and be silent about all others.
+pub(crate) fn targets(text: &str) -> Result<Targets, String> {
     let mut directives = text.split(',').map(str::trim).filter(|directive| !directive.is_empty()).peekable();
-    directives.peek().ok_or(accepted)?;
+    directives.peek().ok_or(FILTERS)?;
     directives.try_fold(Targets::new(), |targets, directive| {
         if directive.contains(['[', ']', '{', '}']) {
-            return Err("lines are chosen by level and target, not by spans or fields: write such as `info` or \
-                        `faasflow=debug,hyper=warn`");
+            return Err(format!("lines are chosen by level and target, not by spans or fields: {FILTERS}"));
         }
-        let (target, level) = match (directive.split_once('='), directive.parse::<LevelFilter>()) {
-            (None, Ok(level)) => return Ok(targets.with_default(level)),
-            (None, Err(_)) => (directive, LevelFilter::TRACE),
-            (Some((_, "")), _) => return Err(accepted),
-            (Some((target, level)), _) => (target, level.parse().map_err(|_| accepted)?),
+        let Some((target, level)) = directive.split_once('=') else {
+            return match directive.parse::<LevelFilter>() {
+                Ok(level) => Ok(targets.with_default(level)),
+                Err(_) => Err(format!("`{directive}` is no level: {FILTERS}; a level is one of {LEVELS}")),
+            };
         };
-        let begins_well = target.starts_with(|c: char| c.is_alphanumeric() || "-:_".contains(c));
-        if begins_well { Ok(targets.with_target(target, level)) } else { Err(accepted) }
+        let (target, level) = (target.trim_end(), level.trim_start());
+        if target.is_empty() || !target.chars().all(|c| c.is_alphanumeric() || "-:_.".contains(c)) {
+            return Err(format!("`{target}` is no target: {FILTERS}"));
+        }
+        // An empty one would be read as the most of all.
+        match level.parse::<LevelFilter>() {
+            Ok(level_filter) if !level.is_empty() => Ok(targets.with_target(target, level_filter)),
+            _ => Err(format!("`{level}` is no level: write one of {LEVELS}")),
+        }
     })
 }
+
+/// What a filter can be.
+const FILTERS: &str = "write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`";
+
+const LEVELS: &str = "`off`, `error`, `warn`, `info`, `debug` and `trace`";
 
 /// Has a panic be a line like any other, of the request whose step panics, rather than a text between the lines.
 fn told(panic: &PanicHookInfo<'_>) {
@@ -81,8 +109,8 @@ fn told(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
     let backtrace = Backtrace::capture();
     match backtrace.status() {
-        BacktraceStatus::Captured => tracing::error!(target: "faasflow", "panicked{place}: {text}\n{backtrace}"),
-        _ => tracing::error!(target: "faasflow", "panicked{place}: {text}"),
+        BacktraceStatus::Captured => tracing::error!(target: TARGET, "panicked{place}: {text}\n{backtrace}"),
+        _ => tracing::error!(target: TARGET, "panicked{place}: {text}"),
     }
 }
 
@@ -98,14 +126,34 @@ pub enum LogFormat {
 
 /// A `RUST_LOG` that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`RUST_LOG` is `{filter}`: {accepted}")]
+#[error("`RUST_LOG` is `{filter}`: {reason}")]
 pub struct FilterError {
     filter: String,
-    accepted: &'static str,
+    reason: String,
 }
 
 /// Writes each event as a line.
 struct Log(LogFormat);
+
+/// How the lines of [`RequestLog`] are written by the process whose log is ours. They are more than all others, and do not
+/// go through `tracing` there: to be an event that is filtered and visited costs a line several times what writing it does.
+struct OwnLines {
+    format: LogFormat,
+    level: LevelFilter,
+}
+
+static OWN_LINES: OnceLock<OwnLines> = OnceLock::new();
+
+impl OwnLines {
+    fn write(&self, level: Level, known: &Known, text: fmt::Arguments<'_>) {
+        if level <= self.level {
+            push(level, |line| match self.format {
+                LogFormat::Line => line::write_own(level, known, text, line),
+                LogFormat::Json => json::write_own(level, known, text, line),
+            });
+        }
+    }
+}
 
 thread_local! {
     /// The room of the line before.
@@ -117,17 +165,22 @@ const KEPT: usize = 4096;
 
 impl<S: Subscriber> Layer<S> for Log {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        // Taken and not borrowed: a value may log something itself while it is shown.
-        let mut line = LINE.try_with(Cell::take).unwrap_or_default();
-        match self.0 {
-            LogFormat::Line => line::write(event, &mut line),
-            LogFormat::Json => json::write(event, &mut line),
-        }
-        gathered::push(&line, *event.metadata().level() <= Level::WARN);
-        line.clear();
-        line.shrink_to(KEPT);
-        let _ = LINE.try_with(|kept| kept.set(line));
+        push(*event.metadata().level(), |line| match self.0 {
+            LogFormat::Line => line::write(event, line),
+            LogFormat::Json => json::write(event, line),
+        });
     }
+}
+
+/// Has a line written into the room of the one before, and passes it on.
+fn push(level: Level, write: impl FnOnce(&mut String)) {
+    // Taken and not borrowed: a value may log something itself while it is shown.
+    let mut line = LINE.try_with(Cell::take).unwrap_or_default();
+    write(&mut line);
+    gathered::push(&line, level <= Level::WARN);
+    line.clear();
+    line.shrink_to(KEPT);
+    let _ = LINE.try_with(|kept| kept.set(line));
 }
 
 /// Writes the log lines of one request, and keeps them where the output is to begin with them.
@@ -137,20 +190,20 @@ pub(crate) struct RequestLog {
     kept: Option<Mutex<String>>,
 }
 
-/// Writes an event with what is known of its request: in fields for who subscribes to them, and as a scope for our own
-/// lines, which need not format and find the fields again.
-macro_rules! write_event {
-    ($level:ident, $log:expr, $text:expr) => {
-        REQUEST.sync_scope($log.known.clone(), || {
-            tracing::$level!(
-                target: "faasflow",
+/// Writes a line where the log is ours, and has whoever subscribes to events else know it, with its request in fields.
+macro_rules! write_line {
+    ($event:ident, $level:ident, $log:expr, $text:expr) => {
+        match OWN_LINES.get() {
+            Some(lines) => lines.write(Level::$level, &$log.known, $text),
+            None => tracing::$event!(
+                target: TARGET,
                 request = %$log.known.request,
                 phase = $log.known.phase,
                 trace_id = $log.known.trace.map(tracing::field::display),
                 "{}",
                 $text
-            );
-        })
+            ),
+        }
     };
 }
 
@@ -178,23 +231,23 @@ impl RequestLog {
     }
 
     pub(crate) fn info(&self, text: fmt::Arguments<'_>) {
-        write_event!(info, self, text);
+        write_line!(info, INFO, self, text);
         self.keep(text);
     }
 
     pub(crate) fn warn(&self, text: fmt::Arguments<'_>) {
-        write_event!(warn, self, text);
+        write_line!(warn, WARN, self, text);
         self.keep(text);
     }
 
     pub(crate) fn error(&self, text: fmt::Arguments<'_>) {
-        write_event!(error, self, text);
+        write_line!(error, ERROR, self, text);
         self.keep(text);
     }
 
     /// For those who develop the flow; not kept, since it is no part of the classic output.
     pub(crate) fn debug(&self, text: fmt::Arguments<'_>) {
-        write_event!(debug, self, text);
+        write_line!(debug, DEBUG, self, text);
     }
 
     fn keep(&self, text: fmt::Arguments<'_>) {
@@ -233,11 +286,6 @@ impl Known {
     fn here() -> Option<Known> {
         REQUEST.try_with(Known::clone).ok()
     }
-}
-
-/// Whether an event is one of this module's, whose fields are known without them.
-fn is_ours(event: &Event<'_>) -> bool {
-    event.metadata().module_path() == Some(module_path!())
 }
 
 /// One event, one line, whatever an error's text holds: does this to what stands in a text from `start` on.
@@ -288,14 +336,48 @@ mod tests {
         let enabled = |filter: &str, target: &str, level| targets(filter).unwrap().would_enable(target, &level);
         assert!(enabled("info", "any", Level::INFO) && !enabled("info", "any", Level::DEBUG));
         assert!(enabled(" WARN , faasflow=5,", "faasflow", Level::TRACE));
+        assert!(enabled("warn,faasflow = debug", "faasflow", Level::DEBUG));
         assert!(!enabled("warn,faasflow=debug,faasflow::quiet=off", "faasflow::quiet", Level::ERROR));
-        assert!(enabled("faasflow", "faasflow_runtime", Level::TRACE) && !enabled("faasflow", "hyper", Level::ERROR));
-        for filter in
-            ["", ",", "faasflow=loud", "faasflow=", "=info", "a=b=info", "*", "[call]=debug", "x[call{id=1,b}]"]
-        {
-            assert!(targets(filter).is_err(), "{filter}");
+        assert!(enabled("faasflow=trace", "faasflow_runtime", Level::TRACE));
+        assert!(!enabled("faasflow=trace", "hyper", Level::ERROR));
+        for (filter, why) in [
+            ("", "write a level"),
+            (",", "write a level"),
+            ("*", "`*` is no level"),
+            // What is not what it was meant to be is not to silence all else.
+            ("warning", "`warning` is no level"),
+            ("info,faasflow", "`faasflow` is no level"),
+            ("faasflow=loud", "`loud` is no level"),
+            ("faasflow=", "`` is no level"),
+            ("=info", "`` is no target"),
+            ("a=b=info", "`b=info` is no level"),
+            ("a b=info", "`a b` is no target"),
+            ("[call]=debug", "not by spans or fields"),
+            ("x[call{id=1,b}]", "not by spans or fields"),
+        ] {
+            let reason = targets(filter).unwrap_err();
+            assert!(reason.contains(why), "{filter}: {reason}");
         }
-        assert!(targets("hyper[call{id=1}]=debug").unwrap_err().contains("not by spans or fields"));
+    }
+
+    #[test]
+    fn our_own_lines_have_the_level_of_their_target() {
+        for (filter, most) in [
+            ("info", LevelFilter::INFO),
+            ("hyper=trace", LevelFilter::OFF),
+            ("trace,faasflow=error", LevelFilter::ERROR),
+            ("off,faasflow=debug", LevelFilter::DEBUG),
+        ] {
+            assert_eq!(most_detailed(&targets(filter).unwrap()), most, "{filter}");
+        }
+    }
+
+    #[test]
+    fn our_own_debug_lines_are_added_to_a_filter_that_does_not_name_them() {
+        let enabled = |said: &str, target: &str| filter(said, true).unwrap().would_enable(target, &Level::DEBUG);
+        assert!(enabled("", "faasflow") && enabled("warn", "faasflow") && enabled("hyper=info", "faasflow_runtime"));
+        assert!(!enabled("", "hyper") && !enabled("warn,faasflow=info", "faasflow"));
+        assert!(!filter("", false).unwrap().would_enable("faasflow", &Level::DEBUG));
     }
 
     #[test]

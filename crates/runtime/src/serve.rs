@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use faasflow_core::description::Description;
@@ -22,6 +22,9 @@ pub type OpenState = fn(&str, &dyn Fn(&str) -> Option<String>, &Path) -> Result<
 
 /// How long the state manager may take to be found well at the start.
 const PROBE: Duration = Duration::from_secs(5);
+
+/// How long a stop waits until a line of the log is written.
+const SAYING: Duration = Duration::from_secs(1);
 
 /// How long a flow function that is well may take to connect, and to answer, when it is asked for its health.
 const HEALTH: Duration = Duration::from_secs(2);
@@ -59,7 +62,7 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
         Some(other) => return Err(StartError::Argument(other.to_owned())),
     }
     let config = Config::from_env()?;
-    let _logging = crate::log::start(&config)?;
+    let logging = crate::log::start(&config, !flow.runs_code())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads(&flow)).enable_all().build();
     let runtime = runtime.map_err(StartError::System)?;
     let (stop, _running) = stop_signal(config.write_timeout).map_err(StartError::System)?;
@@ -95,6 +98,8 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
     });
     // Code of the flow that blocks its thread has had its time; to wait for it could take for ever.
     runtime.shutdown_background();
+    // Before the end is known to who would cut it off: where nobody reads standard error, this takes for ever too.
+    drop(logging);
     served
 }
 
@@ -212,11 +217,12 @@ fn stop_signal(grace: Duration) -> std::io::Result<(impl Future<Output = ()>, on
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("Stopping: finishing what is in flight");
+        say(|| tracing::info!("Stopping: finishing what is in flight"));
         let _ = stop.send(());
         // In time it ends by itself, and says so; this is for when it cannot.
         if tokio::time::timeout(grace + Duration::from_secs(1), ended).await.is_err() {
-            tracing::warn!("Code of the flow still blocks after {}; it is cut off", duration::format(grace));
+            let allowed = duration::format(grace);
+            say(move || tracing::warn!("Code of the flow still blocks after {allowed}; it is cut off"));
             std::process::exit(0);
         }
     };
@@ -225,4 +231,16 @@ fn stop_signal(grace: Duration) -> std::io::Result<(impl Future<Output = ()>, on
         let _ = stopping.await;
     };
     Ok((stopping, running))
+}
+
+/// Has it said, and waits for that only so long: where nobody reads standard error, it is never said.
+fn say(line: impl FnOnce() + Send + 'static) {
+    let (said, wait) = mpsc::channel();
+    let saying = move || {
+        line();
+        let _ = said.send(());
+    };
+    if std::thread::Builder::new().name("last words".to_owned()).spawn(saying).is_ok() {
+        let _ = wait.recv_timeout(SAYING);
+    }
 }

@@ -120,6 +120,11 @@ impl Running {
         self.lines.lock().unwrap().clone()
     }
 
+    /// While this is locked, nobody reads what the program logs.
+    pub(crate) fn reader(&self) -> Arc<Mutex<Vec<String>>> {
+        self.lines.clone()
+    }
+
     /// The log of a program that has ended.
     pub(crate) fn all_lines(&mut self) -> Vec<String> {
         self.reading.take().unwrap().join().unwrap();
@@ -161,7 +166,8 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < limit, "the process does not end:\n{}", self.lines().join("\n"));
+            let lines = || self.lines.try_lock().map(|lines| lines.join("\n")).unwrap_or_default();
+            assert!(Instant::now() < limit, "the process does not end:\n{}", lines());
             std::thread::sleep(Duration::from_millis(5));
         }
     }

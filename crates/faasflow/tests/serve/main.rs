@@ -31,6 +31,9 @@ fn define(flow: &str) -> Result<Flow, DefinitionError> {
             text
         }),
         "panicking" => Flow::builder().modify(async |_: String| -> String { panic!("two\nlines") }),
+        "loud" => Flow::builder().modify(async |text: String| tracing::info!("{text}")),
+        "aborting" => Flow::builder().modify(async |_: ()| abort()),
+        "calling" => Flow::builder().apply("facedetect"),
         "asking" => Flow::builder().modify(async |_: Query<Asked>, Json(_): Json<u32>| "done"),
         "two-phases" => Flow::builder().apply("facedetect").modify(keep).apply("compress"),
         "blocking" => Flow::builder().modify(async |_: ()| std::thread::sleep(Duration::from_secs(120))),
@@ -42,6 +45,11 @@ fn define(flow: &str) -> Result<Flow, DefinitionError> {
         _ => Flow::builder(),
     };
     flow.build()
+}
+
+fn abort() {
+    eprintln!("last words");
+    std::process::abort()
 }
 
 #[derive(serde::Deserialize)]

@@ -33,10 +33,12 @@ tests![
     combine_output_puts_the_lines_before_the_output,
     the_lines_of_what_was_answered_survive_the_flow,
     a_line_does_not_wait_for_others_to_come,
+    no_line_waits_when_the_flows_own_code_ends_the_process,
     sigterm_finishes_what_is_in_flight_and_exits_0,
     sigterm_waits_for_requests_whose_caller_went_away,
     sigint_stops_too_and_idle_connections_do_not_hold_it_up,
     sigterm_does_not_wait_for_code_that_blocks_beyond_write_timeout,
+    sigterm_stops_a_flow_whose_log_nobody_reads,
     code_that_blocks_its_thread_holds_up_nobody_else,
 ];
 
@@ -285,20 +287,33 @@ fn combine_output_puts_the_lines_before_the_output() {
 }
 
 fn the_lines_of_what_was_answered_survive_the_flow() {
-    let mut program = Program::of("hello").start();
-    program.request("POST /\nx-faasflow-request-id: id", "you");
-    program.signal("KILL");
-    program.wait();
-    let lines = program.all_lines();
-    assert!(lines.contains(&"[Request `id`] Completed successfully phase=1".to_owned()), "{lines:#?}");
+    with_gateway(&[("facedetect", Fake::echo())], async |kit| {
+        for flow in ["calling", "photo"] {
+            let mut program = Program::of(flow).with("gateway", kit.gateway_url()).start();
+            program.request("POST /\nx-faasflow-request-id: id", "photo");
+            program.signal("KILL");
+            program.wait();
+            let lines = program.all_lines();
+            assert!(lines.contains(&"[Request `id`] Completed successfully phase=1".to_owned()), "{flow}: {lines:#?}");
+        }
+    });
 }
 
 fn a_line_does_not_wait_for_others_to_come() {
     with_gateway(&[("facedetect", Fake::hanging())], async |kit| {
-        let program = Program::of("photo").with("gateway", kit.gateway_url()).start();
+        let program = Program::of("calling").with("gateway", kit.gateway_url()).start();
         let _waiting = program.begin("POST /\nx-faasflow-request-id: id", b"photo");
         program.until_logged("[Request `id`] Executing function `facedetect`");
     });
+}
+
+fn no_line_waits_when_the_flows_own_code_ends_the_process() {
+    let mut program = Program::of("aborting").start();
+    program.request("POST /\nx-faasflow-request-id: id", "");
+    assert_eq!(program.wait().code(), None);
+    let lines = program.all_lines();
+    let [.., executing, last] = &lines[..] else { panic!("{lines:#?}") };
+    assert!(executing.starts_with("[Request `id`] Executing modifier at ") && last == "last words", "{lines:#?}");
 }
 
 /// Whether nobody listens there any more.
@@ -356,6 +371,18 @@ fn sigterm_does_not_wait_for_code_that_blocks_beyond_write_timeout() {
     program.until_logged("Executing modifier at");
     program.signal("TERM");
     assert_eq!(program.wait().code(), Some(0));
+}
+
+fn sigterm_stops_a_flow_whose_log_nobody_reads() {
+    let mut program = Program::of("loud").with("write_timeout", "1s").start();
+    let reader = program.reader();
+    let unread = reader.lock().unwrap();
+    // Far more than the system keeps for a reader.
+    let _exchange = program.begin("POST /", &[b'a'; 1 << 20]);
+    std::thread::sleep(Duration::from_millis(200));
+    program.signal("TERM");
+    assert_eq!(program.wait().code(), Some(0));
+    drop(unread);
 }
 
 fn code_that_blocks_its_thread_holds_up_nobody_else() {

@@ -285,9 +285,9 @@ fn a_port_that_is_taken_is_named() {
 }
 
 fn a_log_filter_that_cannot_be_read_is_named() {
-    let said = refused(&Program::of("hello").with("RUST_LOG", "faasflow=loud"));
+    let said = refused(&Program::of("hello").with("RUST_LOG", "warning"));
     insta::assert_snapshot!(said, @r"
     Error: the configuration cannot be used:
-      - `RUST_LOG` is `faasflow=loud`: write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`
+      - `RUST_LOG` is `warning`: `warning` is no level: write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`; a level is one of `off`, `error`, `warn`, `info`, `debug` and `trace`
     ");
 }

@@ -66,7 +66,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
 /// What `RUST_LOG` says, as it is, if it can be read.
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
     // Nothing is the default, which other settings have a say in.
-    if text.is_empty() { Ok(String::new()) } else { log::targets(text).map(|_| text.to_owned()).map_err(str::to_owned) }
+    if text.is_empty() { Ok(String::new()) } else { log::targets(text).map(|_| text.to_owned()) }
 }
 
 pub(super) fn port(text: &str) -> Result<u16, String> {

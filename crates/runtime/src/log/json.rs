@@ -3,34 +3,68 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::io;
 
 use serde::Serialize;
 use serde_json::Value;
-use tracing::Event;
+use serde_json::ser::{Formatter, Serializer};
 use tracing::field::{Field, Visit};
+use tracing::{Event, Level};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
-use super::{Known, is_ours};
+use super::{Known, TARGET, is_plain, steers};
 
 pub(super) fn write(event: &Event<'_>, line: &mut String) {
-    let known = Known::here();
-    let mut fields = Fields { ours: is_ours(event), ..Fields::default() };
+    let mut fields = Fields::default();
     event.record(&mut fields);
+    let metadata = event.metadata();
+    write_object(*metadata.level(), metadata.target(), Known::here().as_ref(), &fields, line);
+}
+
+/// The same for a line of ours.
+pub(super) fn write_own(level: Level, known: &Known, text: fmt::Arguments<'_>, line: &mut String) {
+    let fields = Fields { message: text.to_string(), others: BTreeMap::new() };
+    write_object(level, TARGET, Some(known), &fields, line);
+}
+
+fn write_object(level: Level, target: &str, known: Option<&Known>, fields: &Fields, line: &mut String) {
     let mut timestamp = String::new();
     let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
     let object = Object {
         timestamp: &timestamp,
-        level: event.metadata().level().as_str(),
+        level: level.as_str(),
         message: &fields.message,
-        target: event.metadata().target(),
-        request_id: known.as_ref().map(|known| known.request.as_str()),
-        phase: known.as_ref().and_then(|known| known.phase),
-        trace_id: known.as_ref().and_then(|known| known.trace).map(|trace| trace.to_string()),
+        target,
+        request_id: known.map(|known| known.request.as_str()),
+        phase: known.and_then(|known| known.phase),
+        trace_id: known.and_then(|known| known.trace).map(|trace| trace.to_string()),
         fields: &fields.others,
     };
-    line.push_str(&serde_json::to_string(&object).expect("texts and numbers are JSON"));
-    line.push('\n');
+    let mut bytes = std::mem::take(line).into_bytes();
+    let written = object.serialize(&mut Serializer::with_formatter(&mut bytes, Unsteered));
+    written.expect("texts and numbers are JSON");
+    bytes.push(b'\n');
+    *line = String::from_utf8(bytes).expect("JSON is UTF-8");
+}
+
+/// Compact, and with what would steer a terminal escaped: JSON asks for that of the first 32 characters only.
+struct Unsteered;
+
+impl Formatter for Unsteered {
+    fn write_string_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        if is_plain(fragment) {
+            return writer.write_all(fragment.as_bytes());
+        }
+        let mut rest = fragment;
+        while let Some((at, character)) = rest.char_indices().find(|(_, character)| steers(*character)) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            // All of them are of the first 65,536.
+            write!(writer, "\\u{:04x}", u32::from(character))?;
+            rest = &rest[at + character.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
 }
 
 #[derive(Serialize)]
@@ -52,16 +86,13 @@ struct Object<'a> {
 
 #[derive(Default)]
 struct Fields {
-    ours: bool,
     message: String,
     others: BTreeMap<&'static str, Value>,
 }
 
 impl Fields {
     fn other(&mut self, field: &Field, value: impl Into<Value>) {
-        if !self.ours {
-            self.others.insert(field.name(), value.into());
-        }
+        self.others.insert(field.name(), value.into());
     }
 }
 
@@ -90,12 +121,24 @@ impl Visit for Fields {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let is_message = field.name() == "message";
-        if is_message || !self.ours {
-            let mut shown = String::new();
-            // One that cannot show itself is shown as far as it does.
-            let _ = write!(shown, "{value:?}");
-            if is_message { self.message = shown } else { self.other(field, shown) }
-        }
+        let mut shown = String::new();
+        // One that cannot show itself is shown as far as it does.
+        let _ = write!(shown, "{value:?}");
+        if field.name() == "message" { self.message = shown } else { self.other(field, shown) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_steers_a_terminal_is_escaped_and_reads_as_it_was() {
+        let text = "Grüße 🦀 \u{7f}\u{9b}2J\u{202e}evil\u{2028}\u{1b}[2J\"\\\n\t";
+        let mut written = Vec::new();
+        text.serialize(&mut Serializer::with_formatter(&mut written, Unsteered)).unwrap();
+        let written = String::from_utf8(written).unwrap();
+        assert_eq!(written, r#""Grüße 🦀 \u007f\u009b2J\u202eevil\u2028\u001b[2J\"\\\n\t""#);
+        assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
     }
 }

@@ -6,28 +6,40 @@ use std::fmt::{self, Write as _};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-use super::{Known, is_ours, one_line};
+use super::{Known, one_line};
 
 pub(super) fn write(event: &Event<'_>, line: &mut String) {
-    let level = *event.metadata().level();
+    let known = Known::here();
+    begin(*event.metadata().level(), known.as_ref(), line);
+    event.record(&mut Message(line));
+    event.record(&mut Others(line));
+    end(known.as_ref(), line);
+}
+
+/// The same for a line of ours.
+pub(super) fn write_own(level: Level, known: &Known, text: fmt::Arguments<'_>, line: &mut String) {
+    begin(level, Some(known), line);
+    show(line, text);
+    end(Some(known), line);
+}
+
+fn begin(level: Level, known: Option<&Known>, line: &mut String) {
     if level != Level::INFO {
         line.push_str(level.as_str());
         line.push(' ');
     }
-    let known = Known::here();
-    if let Some(known) = &known {
+    if let Some(known) = known {
         line.push_str("[Request `");
         line.push_str(known.request.as_str());
         line.push_str("`] ");
     }
-    event.record(&mut Message(line));
-    if !is_ours(event) {
-        event.record(&mut Others(line));
-    }
-    if let Some(phase) = known.as_ref().and_then(|known| known.phase) {
+}
+
+fn end(known: Option<&Known>, line: &mut String) {
+    if let Some(phase) = known.and_then(|known| known.phase) {
         let _ = write!(line, " phase={phase}");
     }
-    if let Some(trace) = known.as_ref().and_then(|known| known.trace) {
+    if let Some(trace) = known.and_then(|known| known.trace) {
         let _ = write!(line, " trace_id={trace}");
     }
     line.push('\n');
