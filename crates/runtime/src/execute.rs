@@ -189,7 +189,13 @@ impl Execution<'_> {
         running: impl Future<Output = Result<T>>,
     ) -> Result<T, FailureKind> {
         let _running = self.heartbeat.enter();
-        let running = async { running.await.map_err(|error| FailureKind::Handler(Arc::new(error))) };
+        let running = async {
+            running.await.map_err(|error| {
+                // Its text is the flow's own code too. One that panics is to do so here, where it is caught.
+                let _ = error.to_string();
+                FailureKind::Handler(Arc::new(error))
+            })
+        };
         match tokio::time::timeout_at(until, caught(running)).await {
             Ok(output) => output,
             Err(_) => Err(FailureKind::Deadline(self.deadline.allowed())),
