@@ -51,6 +51,11 @@ impl SpanContext {
     }
 }
 
+/// Whether a text has hexadecimal digits only: what Rust reads as a number may begin with a sign, too.
+pub(super) fn is_hexadecimal(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 fn push_hex(text: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in bytes {

@@ -4,7 +4,7 @@ use faasflow_core::{TraceContext, headers};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::Sampling;
-use super::id::{SpanContext, SpanId, TraceId};
+use super::id::{SpanContext, SpanId, TraceId, is_hexadecimal};
 
 /// B3 in one header (Zipkin).
 const B3: HeaderName = HeaderName::from_static("b3");
@@ -89,7 +89,7 @@ fn uber(text: &str) -> Option<SpanContext> {
     let parts: Vec<&str> = text.split(':').collect();
     let [trace, span, _, flags] = parts[..] else { return None };
     let fits = |text: &str, longest: usize| (1..=longest).contains(&text.len());
-    if !fits(trace, 32) || !fits(span, 16) || !fits(flags, 2) {
+    if !fits(trace, 32) || !fits(span, 16) || !fits(flags, 2) || !is_hexadecimal(flags) {
         return None;
     }
     // Leading zeros may be left out.
@@ -114,8 +114,7 @@ fn of_b3(trace: &str, span: &str, sampled: Option<&str>, sampling: &Sampling) ->
 }
 
 fn ids(trace: &str, span: &str, sampled: bool) -> Option<SpanContext> {
-    let hexadecimal = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if ![16, 32].contains(&trace.len()) || span.len() != 16 || !hexadecimal(trace) || !hexadecimal(span) {
+    if ![16, 32].contains(&trace.len()) || span.len() != 16 || !is_hexadecimal(trace) || !is_hexadecimal(span) {
         return None;
     }
     // Neither may be nothing but zeros.
@@ -230,7 +229,16 @@ mod tests {
         for text in ["1", "1-2", "x-y-1"] {
             assert_eq!(read(&[("b3", text)]), None, "{text}");
         }
-        for text in ["1:2:3", ":::", "0:0:0:1", "1:2:3:zz", "00112233445566778899aabbccddeeff0:1:0:1"] {
+        for text in [
+            "1:2:3",
+            ":::",
+            "0:0:0:1",
+            "1:2:3:zz",
+            "1:2:3:+1",
+            "+1:2:3:1",
+            "1:+2:3:1",
+            "00112233445566778899aabbccddeeff0:1:0:1",
+        ] {
             assert_eq!(read(&[("uber-trace-id", text)]), None, "{text}");
         }
     }

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::id::is_hexadecimal;
+
 /// Who the spans are said to be of, and what is sent along with them.
 #[derive(Clone, Debug, Default)]
 pub struct ExportOptions {
@@ -67,12 +69,14 @@ fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     entries.map(pair).collect()
 }
 
-fn unescaped(text: &str) -> Option<String> {
+/// The text without its `%` escapes, if it is one then.
+pub(super) fn unescaped(text: &str) -> Option<String> {
     let mut parts = text.split('%');
     let mut bytes = parts.next()?.as_bytes().to_vec();
     for part in parts {
         // A `%` that begins no escape is one.
-        match part.get(..2).map(|digits| u8::from_str_radix(digits, 16)) {
+        let escape = part.get(..2).filter(|digits| is_hexadecimal(digits));
+        match escape.map(|digits| u8::from_str_radix(digits, 16)) {
             Some(Ok(byte)) => {
                 bytes.push(byte);
                 bytes.extend_from_slice(&part.as_bytes()[2..]);
@@ -92,8 +96,8 @@ mod tests {
 
     #[test]
     fn attributes_and_headers_are_read() {
-        let attributes = ExportOptions::parse_attributes("a=1, b.c = x%2Cy,,d=100%").unwrap();
-        let expected = [("a", "1"), ("b.c", "x,y"), ("d", "100%")];
+        let attributes = ExportOptions::parse_attributes("a=1, b.c = x%2Cy,,d=100%,e=%+f").unwrap();
+        let expected = [("a", "1"), ("b.c", "x,y"), ("d", "100%"), ("e", "%+f")];
         assert_eq!(attributes, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
         let headers = ExportOptions::parse_headers("authorization=Basic%20abc==,x-tenant=7").unwrap();
         assert_eq!(
