@@ -305,7 +305,7 @@ impl Drop for InFlight {
 pub(crate) struct SpanCounts {
     exported: IntCounter,
     /// In the order of [`DroppedSpan::ALL`].
-    dropped: [IntCounter; 2],
+    dropped: [IntCounter; 3],
 }
 
 impl SpanCounts {

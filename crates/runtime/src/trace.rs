@@ -20,6 +20,7 @@ use crate::respond::Conclusion;
 use id::{SpanContext, SpanId};
 use otlp::{Event, Events, Kind, Span};
 
+mod answer;
 mod client;
 mod exporter;
 mod id;
@@ -305,7 +306,7 @@ fn exception(events: &mut Events, kind: &'static str, text: String) {
     });
 }
 
-/// How many bytes of a text go into a span. Spans that wait are bounded by their number, and so are the bytes of a batch.
+/// How many bytes of a text go into a span: of spans that wait the number is bounded, and this is most of what one takes.
 const LONGEST_TEXT: usize = 1024;
 
 /// A text of any length, as much of it as a span takes.

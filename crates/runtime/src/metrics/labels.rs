@@ -59,15 +59,18 @@ pub(crate) enum DroppedSpan {
     QueueFull,
     /// Whoever keeps traces did not take them.
     ExportFailed,
+    /// Whoever keeps traces took others of the same batch, and not these.
+    Refused,
 }
 
 impl DroppedSpan {
-    pub(super) const ALL: [DroppedSpan; 2] = [DroppedSpan::QueueFull, DroppedSpan::ExportFailed];
+    pub(super) const ALL: [DroppedSpan; 3] = [DroppedSpan::QueueFull, DroppedSpan::ExportFailed, DroppedSpan::Refused];
 
     pub(super) fn as_str(self) -> &'static str {
         match self {
             DroppedSpan::QueueFull => "queue_full",
             DroppedSpan::ExportFailed => "export_failed",
+            DroppedSpan::Refused => "refused",
         }
     }
 }

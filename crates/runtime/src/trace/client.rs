@@ -8,13 +8,19 @@ use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 
+use super::answer::Refused;
+use super::options::unescaped;
 use super::server::TraceServer;
 use crate::http::{BadAuthorities, HttpClient, HttpError, body_of_parts};
+use crate::log::escaped;
 
 /// The most bytes of a trace server's answer that are read.
 const ANSWER: usize = 64 * 1024;
+/// The most characters of what a server says that are shown.
+const SHOWN: usize = 200;
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
+const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
@@ -63,7 +69,7 @@ impl Client {
             let url = Uri::from_parts(parts).expect("it had a path before");
             (HttpClient::http2(timeout, authorities)?, url)
         } else {
-            all.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+            all.insert(CONTENT_TYPE, PROTOBUF);
             let client = match authorities {
                 None => HttpClient::new(timeout),
                 Some(pem) => HttpClient::with_authorities(timeout, pem)?,
@@ -73,30 +79,52 @@ impl Client {
         Ok(Client { client, grpc: server.grpc, url, headers: all, timeout })
     }
 
-    /// Sends an `ExportTraceServiceRequest`.
-    pub(super) async fn export(&self, message: Vec<u8>) -> Result<(), SendError> {
+    /// Sends an `ExportTraceServiceRequest`. Some of its spans may be refused where the others are taken.
+    pub(super) async fn export(&self, message: Vec<u8>) -> Result<Refused, SendError> {
         match tokio::time::timeout(self.timeout, self.exchange(message)).await {
             Ok(sent) => sent,
             Err(_) => Err(SendError::Late(self.timeout)),
         }
     }
 
-    async fn exchange(&self, message: Vec<u8>) -> Result<(), SendError> {
+    async fn exchange(&self, message: Vec<u8>) -> Result<Refused, SendError> {
         let body = if self.grpc { framed(message) } else { Body::from(message) };
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
         *request.headers_mut() = self.headers.clone();
         let (parts, body) = self.client.send(request).await?.into_parts();
-        // What the server has to say is not looked at; a connection of which all was read can be used again.
+        // Read also where nothing is made of it: a connection of which all was read can be used again.
         let read = Limited::new(body, ANSWER).collect().await.map_err(|_| SendError::Broken);
         match (parts.status.is_success(), self.grpc) {
             (false, _) => Err(SendError::Status(parts.status)),
-            (true, false) => read.map(drop),
+            (true, false) if parts.headers.get(CONTENT_TYPE) == Some(&PROTOBUF) => Ok(refused(&read?.to_bytes())),
+            (true, false) => read.map(|_| Refused::default()),
             // An answer without a message has its status among the headers.
-            (true, true) if parts.headers.contains_key(GRPC_STATUS) => verdict(&parts.headers),
-            (true, true) => verdict(read?.trailers().ok_or(SendError::NotGrpc)?),
+            (true, true) if parts.headers.contains_key(GRPC_STATUS) => {
+                verdict(&parts.headers).map(|()| Refused::default())
+            }
+            (true, true) => {
+                let read = read?;
+                verdict(read.trailers().ok_or(SendError::NotGrpc)?)?;
+                // Behind five bytes, as in `framed`.
+                Ok(refused(read.to_bytes().get(5..).unwrap_or_default()))
+            }
         }
+    }
+}
+
+fn refused(answer: &[u8]) -> Refused {
+    let refused = Refused::read(answer);
+    Refused { why: shown(&refused.why), ..refused }
+}
+
+/// What a server says, as a line of the log takes it.
+fn shown(text: &str) -> String {
+    let text = escaped(text);
+    match text.char_indices().nth(SHOWN) {
+        None => text.into_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
     }
 }
 
@@ -112,6 +140,31 @@ fn verdict(headers: &HeaderMap) -> Result<(), SendError> {
     match text(GRPC_STATUS) {
         "0" => Ok(()),
         "" => Err(SendError::NotGrpc),
-        status => Err(SendError::Grpc(status.to_owned(), text(GRPC_MESSAGE).to_owned())),
+        status => {
+            let message = text(GRPC_MESSAGE);
+            // It is sent with `%` escapes.
+            let message = unescaped(message).unwrap_or_else(|| message.to_owned());
+            Err(SendError::Grpc(shown(status), shown(&message)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_is_shown_as_one_line_of_bounded_length() {
+        let mut headers = HeaderMap::new();
+        headers.insert(GRPC_STATUS, HeaderValue::from_static("8"));
+        headers.insert(GRPC_MESSAGE, HeaderValue::from_static("too%20many:%0A%1b[2J"));
+        let said = verdict(&headers).unwrap_err().to_string();
+        assert_eq!(said, r"it answered with status 8 of gRPC: too many:\n\u{1b}[2J");
+        headers.insert(
+            GRPC_MESSAGE,
+            "é".repeat(5000).bytes().map(|byte| format!("%{byte:02X}")).collect::<String>().parse().unwrap(),
+        );
+        let said = verdict(&headers).unwrap_err().to_string();
+        assert!(said.ends_with(&format!(": {}…", "é".repeat(SHOWN))), "{said}");
     }
 }

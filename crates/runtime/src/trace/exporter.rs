@@ -1,12 +1,14 @@
 //! Takes spans to the trace server, on a thread of its own: no request waits for it, whatever becomes of them.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::iter::Peekable;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
+use super::answer::Refused;
 use super::client::{Client, SendError};
 use super::options::ExportOptions;
 use super::otlp::{Origin, Span};
@@ -17,6 +19,8 @@ use crate::metrics::{DroppedSpan, SpanCounts};
 const WAITING: usize = 4096;
 /// How many are sent at once.
 const BATCH: usize = 512;
+/// How many bytes of spans are sent at once, of several: servers take messages of 4 MiB by gRPC.
+const BYTES: usize = 3 << 20;
 /// How long the first of a batch waits for others.
 const DELAY: Duration = Duration::from_secs(1);
 /// How long the server may take for one batch.
@@ -31,22 +35,51 @@ pub(crate) struct Exporter {
 
 #[derive(Debug)]
 struct Shared {
-    waiting: Mutex<Vec<Span>>,
+    waiting: Mutex<Waiting>,
     /// Something has not fitted since the thread took what waits.
     full: AtomicBool,
     /// There is something to send.
     some: Notify,
     /// There is a batch to send, or nothing more will come.
     enough: Notify,
-    /// How many the thread has taken, and the server not yet.
-    in_hand: AtomicUsize,
     stopping: AtomicBool,
     counts: SpanCounts,
 }
 
+#[derive(Debug, Default)]
+struct Waiting {
+    spans: Vec<Span>,
+    /// How many the thread has taken, and the server not yet.
+    in_hand: usize,
+    /// The stop was over before the server had taken them: they are counted as lost, whatever still becomes of them.
+    abandoned: bool,
+}
+
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Vec<Span>> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what waits.
+    fn take(&self) -> Vec<Span> {
+        let mut waiting = self.waiting();
+        waiting.in_hand = waiting.spans.len();
+        self.full.store(false, Ordering::Relaxed);
+        std::mem::take(&mut waiting.spans)
+    }
+
+    /// So many are not in hand any more. Whether they are still to be counted.
+    fn done(&self, count: usize) -> bool {
+        let mut waiting = self.waiting();
+        waiting.in_hand -= count;
+        !waiting.abandoned
+    }
+
+    /// Gives up what waits or is in hand. How many that were.
+    fn abandon(&self) -> usize {
+        let mut waiting = self.waiting();
+        waiting.abandoned = true;
+        std::mem::take(&mut waiting.spans).len() + waiting.in_hand
     }
 }
 
@@ -70,13 +103,12 @@ impl Exporter {
             full: AtomicBool::new(false),
             some: Notify::new(),
             enough: Notify::new(),
-            in_hand: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             counts,
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel();
-        let sender = Sender { shared: shared.clone(), client, origin, server, lost: None };
+        let sender = Sender { shared: shared.clone(), client, origin, server, lost: None, refused: false };
         let thread = std::thread::Builder::new().name("traces".to_owned()).spawn(move || {
             runtime.block_on(sender.run());
             runtime.shutdown_background();
@@ -99,7 +131,7 @@ impl Exporter {
     /// Hands spans over, which takes a lock and no more.
     pub(super) fn send(&self, spans: Vec<Span>) {
         let mut waiting = self.shared.waiting();
-        let (before, after) = (waiting.len(), waiting.len() + spans.len());
+        let (before, after) = (waiting.spans.len(), waiting.spans.len() + spans.len());
         // All or none: steps without their phase would be of no use. A delivery of more than fit is cut off at its end,
         // where its parents are not: they are first.
         if before > 0 && after > WAITING || self.shared.stopping.load(Ordering::SeqCst) {
@@ -108,7 +140,7 @@ impl Exporter {
             return self.left_out(spans.len());
         }
         let over = after.saturating_sub(WAITING);
-        waiting.extend(spans.into_iter().take(WAITING - before));
+        waiting.spans.extend(spans.into_iter().take(WAITING - before));
         drop(waiting);
         if over > 0 {
             self.left_out(over);
@@ -130,7 +162,7 @@ impl Exporter {
         if tokio::time::timeout(within, ended).await.is_ok() {
             let _ = thread.join();
         } else {
-            let left = self.shared.waiting().len() + self.shared.in_hand.load(Ordering::SeqCst);
+            let left = self.shared.abandon();
             self.shared.counts.dropped(DroppedSpan::ExportFailed, left);
             tracing::warn!("The trace server took too long at the stop: {left} spans are lost");
         }
@@ -157,6 +189,19 @@ struct Sender {
     server: TraceServer,
     /// How many spans were lost since the server took some, if the last batch was.
     lost: Option<usize>,
+    /// Whether it was said that the server refuses spans.
+    refused: bool,
+}
+
+/// As many spans as are sent at once; none if there are no more.
+fn batch(spans: &mut Peekable<impl Iterator<Item = Span>>) -> Vec<Span> {
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    let fits = |batch: &Vec<Span>, bytes| batch.is_empty() || batch.len() < BATCH && bytes <= BYTES;
+    while let Some(span) = spans.next_if(|span| fits(&batch, bytes + span.len())) {
+        bytes += span.len();
+        batch.push(span);
+    }
+    batch
 }
 
 impl Sender {
@@ -168,24 +213,17 @@ impl Sender {
             }
             // Taken before it is looked whether there is more: what comes in between is announced.
             let stopping = self.shared.stopping.load(Ordering::SeqCst);
-            let spans = {
-                let mut waiting = self.shared.waiting();
-                self.shared.in_hand.store(waiting.len(), Ordering::SeqCst);
-                self.shared.full.store(false, Ordering::Relaxed);
-                std::mem::take(&mut *waiting)
-            };
-            let mut spans = spans.into_iter();
-            loop {
-                let batch: Vec<Span> = spans.by_ref().take(BATCH).collect();
-                if batch.is_empty() {
-                    break;
-                }
+            let mut spans = self.shared.take().into_iter().peekable();
+            while spans.peek().is_some() {
+                let batch = batch(&mut spans);
                 let count = batch.len();
                 let request = self.origin.request(&batch);
                 // Its spans are in the request, and need not wait for the answer with it.
                 drop(batch);
                 let sent = self.client.export(request).await;
-                self.shared.in_hand.fetch_sub(count, Ordering::SeqCst);
+                if !self.shared.done(count) {
+                    return;
+                }
                 self.tell(sent, count);
             }
             if stopping {
@@ -194,10 +232,10 @@ impl Sender {
         }
     }
 
-    fn tell(&mut self, sent: Result<(), SendError>, count: usize) {
+    fn tell(&mut self, sent: Result<Refused, SendError>, count: usize) {
         match sent {
-            Ok(()) => {
-                self.shared.counts.exported(count);
+            Ok(refused) => {
+                self.tell_refused(&refused, count);
                 if let Some(lost) = self.lost.take() {
                     tracing::info!("Traces are delivered to {} again; at least {lost} spans were lost", self.server);
                 }
@@ -216,6 +254,22 @@ impl Sender {
             }
         }
     }
+
+    /// Of a batch that was taken, but for these.
+    fn tell_refused(&mut self, refused: &Refused, count: usize) {
+        let spans = refused.spans.min(count);
+        self.shared.counts.exported(count - spans);
+        self.shared.counts.dropped(DroppedSpan::Refused, spans);
+        // Said once: it is a matter of single spans, and may come with every other batch.
+        if spans > 0 && !std::mem::replace(&mut self.refused, true) {
+            let why = if refused.why.is_empty() { "it does not say why" } else { &refused.why };
+            tracing::warn!(
+                "{} took a batch of {count} spans without {spans} of them: {why}; more of that is not said, and counted \
+                 by `faasflow_spans_dropped_total`",
+                self.server
+            );
+        }
+    }
 }
 
 #[cfg(test)]
@@ -223,6 +277,7 @@ mod tests {
     use std::time::Instant;
 
     use faasflow_core::Flow;
+    use http_body_util::BodyExt as _;
 
     use super::*;
     use crate::metrics::Metrics;
@@ -269,10 +324,17 @@ mod tests {
 
     /// A server that answers each batch so, for both ways of speaking.
     async fn answering(status: &'static str) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
-        let answer = move || async move { ([("grpc-status", status), ("grpc-message", "why")], "") };
+        serving(
+            axum::Router::new()
+                .fallback(move || async move { ([("grpc-status", status), ("grpc-message", "why")], "") }),
+        )
+        .await
+    }
+
+    async fn serving(server: axum::Router) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (server, options) = (axum::Router::new().fallback(answer), crate::http::ServerOptions::default());
+        let options = crate::http::ServerOptions::default();
         let serving = tokio::spawn(async move {
             let _ = crate::http::serve(listener, server, options, std::future::pending()).await;
         });
@@ -291,6 +353,67 @@ mod tests {
         serving.abort();
     }
 
+    /// A server that takes each batch but for two spans, as OTLP says that; each answer takes this long.
+    async fn refusing_two(after: Duration) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
+        let answer = move |request: http::Request<axum::body::Body>| async move {
+            tokio::time::sleep(after).await;
+            let said = b"\x0a\x0b\x08\x02\x12\x07too old".as_slice();
+            let kind = request.headers()[http::header::CONTENT_TYPE].clone();
+            let body = if kind == "application/grpc" {
+                let trailers = http::HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
+                let message = bytes::Bytes::from([b"\0\0\0\0\x0d", said].concat());
+                axum::body::Body::new(http_body_util::Full::new(message).with_trailers(async { Some(Ok(trailers)) }))
+            } else {
+                axum::body::Body::from(said)
+            };
+            ([(http::header::CONTENT_TYPE, kind)], body)
+        };
+        serving(axum::Router::new().fallback(answer)).await
+    }
+
+    #[tokio::test]
+    async fn what_a_server_refuses_of_a_batch_is_counted() {
+        let (address, serving) = refusing_two(Duration::ZERO).await;
+        for scheme in ["grpc", "http"] {
+            let (exporter, metrics) = to(&format!("{scheme}://{address}"));
+            exporter.send(spans(5));
+            exporter.stop(TIMEOUT).await;
+            let counted = ["refused", "export_failed", "exported_total"].map(|of| count(&metrics, of));
+            assert_eq!(counted, [2, 0, 3], "{scheme}");
+        }
+        serving.abort();
+    }
+
+    #[tokio::test]
+    async fn what_the_stop_gives_up_is_counted_once() {
+        let (address, serving) = refusing_two(Duration::from_millis(300)).await;
+        let (exporter, metrics) = to(&format!("http://{address}"));
+        exporter.send(spans(2 * BATCH));
+        exporter.stop(Duration::from_millis(20)).await;
+        assert_eq!(count(&metrics, "export_failed"), 2 * BATCH);
+        // The thread goes on until the server has answered, and then counts nothing.
+        while Arc::strong_count(&exporter.shared) > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let counted = ["refused", "export_failed", "exported_total"].map(|of| count(&metrics, of));
+        assert_eq!(counted, [0, 2 * BATCH, 0]);
+        serving.abort();
+    }
+
+    #[test]
+    fn a_batch_is_bounded_by_its_bytes() {
+        let of = |bytes: usize| {
+            let mut span = Span::new();
+            span.attribute("text", &"x".repeat(bytes));
+            span
+        };
+        let sizes = [BYTES / 2, BYTES / 3, BYTES / 3, 2 * BYTES, 1, 1];
+        let mut spans = sizes.map(of).into_iter().peekable();
+        let counts: Vec<usize> =
+            std::iter::from_fn(|| Some(batch(&mut spans).len()).filter(|&count| count > 0)).collect();
+        assert_eq!(counts, [2, 1, 1, 2]);
+    }
+
     #[tokio::test]
     async fn what_grpc_refuses_is_counted() {
         let (address, serving) = answering("8").await;
@@ -307,7 +430,7 @@ mod tests {
         let (exporter, metrics) = to(&silent.local_addr().unwrap().to_string());
         exporter.send(spans(WAITING));
         // What the sender takes makes place once; then it waits for an answer.
-        while exporter.shared.in_hand.load(Ordering::SeqCst) == 0 {
+        while exporter.shared.waiting().in_hand == 0 {
             std::thread::yield_now();
         }
         exporter.send(spans(WAITING));

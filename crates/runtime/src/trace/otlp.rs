@@ -177,7 +177,15 @@ impl Span {
 
     /// What happened meanwhile.
     pub(super) fn events(&mut self, events: &Events) {
-        self.0.0.extend_from_slice(&events.0.0);
+        self.0.0.extend_from_slice(&events.written.0);
+        if events.dropped > 0 {
+            self.0.number(12, events.dropped);
+        }
+    }
+
+    /// How many bytes it takes.
+    pub(super) fn len(&self) -> usize {
+        self.0.0.len()
     }
 
     /// That it stands for something that failed, and why.
@@ -190,14 +198,30 @@ impl Span {
     }
 }
 
-/// What happened in a span.
+/// How many events of a span are sent, as OpenTelemetry limits them where nothing else is said.
+pub(super) const EVENTS: usize = 128;
+
+/// What happened in a span. Of more than can be sent, the first are kept, and the last: it says what came of them.
 #[derive(Debug, Default)]
-pub(super) struct Events(Message);
+pub(super) struct Events {
+    written: Message,
+    count: usize,
+    /// Where the last one begins.
+    last: usize,
+    dropped: u64,
+}
 
 impl Events {
     /// Adds what happens now.
     pub(super) fn push(&mut self, name: &str, describe: impl FnOnce(&mut Event<'_>)) {
-        self.0.message(11, |event| {
+        if self.count < EVENTS {
+            self.count += 1;
+            self.last = self.written.0.len();
+        } else {
+            self.written.0.truncate(self.last);
+            self.dropped += 1;
+        }
+        self.written.message(11, |event| {
             event.fixed64(1, nanoseconds(SystemTime::now()));
             event.bytes(2, name.as_bytes());
             describe(&mut Event(event));
@@ -252,4 +276,30 @@ impl Origin {
 fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_events_the_first_are_kept_and_the_last() {
+        let mut events = Events::default();
+        for number in 0..EVENTS + 10 {
+            events.push(&format!("event {number:03};"), |_| {});
+        }
+        let mut span = Span::new();
+        span.events(&events);
+        let has = |text: &[u8]| span.0.0.windows(text.len()).filter(|window| *window == text).count();
+        assert_eq!(has(b"event "), EVENTS);
+        assert_eq!([0, EVENTS - 2, EVENTS + 9].map(|it| has(format!("event {it:03};").as_bytes())), [1, 1, 1]);
+        // The field 12, of which it says how many there are not.
+        assert!(span.0.0.ends_with(&[12 << 3, 10]));
+
+        let mut few = Events::default();
+        few.push("event;", |_| {});
+        let mut span = Span::new();
+        span.events(&few);
+        assert!(span.0.0.ends_with(b"event;"));
+    }
 }
