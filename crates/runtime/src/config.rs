@@ -320,7 +320,13 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
 
     fn trace_server(&mut self) -> TraceServer {
         let default = TraceServer::parse(TRACE_SERVER).expect("the default is a server");
-        self.parsed("trace_server", TRACE_SERVER, TraceServer::parse).unwrap_or(default)
+        // What has a place for a password or a key is refused, and not shown.
+        let may_be_secret = self.text("trace_server").is_some_and(|text| text.contains(['@', '?']));
+        let parsed = match may_be_secret {
+            true => self.secret("trace_server", TraceServer::parse),
+            false => self.parsed("trace_server", TRACE_SERVER, TraceServer::parse),
+        };
+        parsed.unwrap_or(default)
     }
 
     fn trace_options(&mut self) -> ExportOptions {
@@ -343,8 +349,8 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
     fn sampling(&mut self) -> Sampling {
         let name = self.text("OTEL_TRACES_SAMPLER").unwrap_or_else(|| SAMPLER.to_owned());
         let argument = self.text("OTEL_TRACES_SAMPLER_ARG");
-        Sampling::parse(&name, argument.as_deref()).unwrap_or_else(|accepted| {
-            self.faults.push(format!("`OTEL_TRACES_SAMPLER` is `{name}`: {accepted}"));
+        Sampling::parse(&name, argument.as_deref()).unwrap_or_else(|fault| {
+            self.faults.push(fault);
             Sampling::default()
         })
     }

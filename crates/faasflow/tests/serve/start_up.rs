@@ -245,10 +245,20 @@ fn a_trace_server_that_is_not_there_fails_no_request_and_holds_up_no_stop() {
 }
 
 fn what_is_set_wrongly_for_traces_is_named() {
-    for (name, value) in [("trace_server", "ftp://x"), ("OTEL_TRACES_SAMPLER", "mostly"), ("log_format", "xml")] {
+    for (name, value, says) in [
+        ("trace_server", "ftp://x", "`ftp://` is no way to send traces; write `"),
+        ("OTEL_TRACES_SAMPLER", "mostly", "write `"),
+        ("log_format", "xml", "write `"),
+    ] {
         let said = refused(&Program::of("hello").with("enable_tracing", "true").with(name, value));
-        assert!(said.contains(&format!("- `{name}` is `{value}`: write `")), "{said}");
+        assert!(said.contains(&format!("- `{name}` is `{value}`: {says}")), "{said}");
     }
+    let ratio = Program::of("hello").with("enable_tracing", "true").with("OTEL_TRACES_SAMPLER", "traceidratio");
+    let said = refused(&ratio.with("OTEL_TRACES_SAMPLER_ARG", "2"));
+    assert!(said.contains("- `OTEL_TRACES_SAMPLER_ARG` is `2`: write the part of requests "), "{said}");
+    let said = refused(&Program::of("hello").with("trace_server", "user:s3cret@jaeger:4317"));
+    assert!(said.contains("- `trace_server` cannot be read: it has a user or a password, "), "{said}");
+    assert!(!said.contains("s3cret"), "{said}");
     let headers = Program::of("hello").with("enable_tracing", "true").with("OTEL_EXPORTER_OTLP_HEADERS", "s3cret");
     let said = refused(&headers);
     assert!(said.contains("- `OTEL_EXPORTER_OTLP_HEADERS` cannot be read: write `"), "{said}");

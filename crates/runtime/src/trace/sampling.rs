@@ -22,16 +22,16 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Reads the name of a sampler and its argument.
+    /// Reads the name of a sampler and its argument: `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
     ///
     /// # Errors
     ///
-    /// What is accepted.
+    /// Which of the two cannot be used, its value, and what is accepted.
     pub fn parse(name: &str, argument: Option<&str>) -> Result<Sampling, String> {
-        let name = name.to_ascii_lowercase();
-        let (parent_based, kind) = match name.strip_prefix("parentbased_") {
+        let lower = name.to_ascii_lowercase();
+        let (parent_based, kind) = match lower.strip_prefix("parentbased_") {
             Some(kind) => (true, kind),
-            None => (false, &*name),
+            None => (false, &*lower),
         };
         let ratio = match (kind, argument) {
             ("always_on", _) | ("traceidratio", None) => 1.0,
@@ -39,15 +39,13 @@ impl Sampling {
             ("traceidratio", Some(text)) => match text.parse() {
                 Ok(ratio) if (0.0..=1.0).contains(&ratio) => ratio,
                 _ => {
-                    let accepted =
-                        "write the part of requests to be traced in `OTEL_TRACES_SAMPLER_ARG`, from `0.0` to `1.0`";
-                    return Err(format!("with the argument `{text}`: {accepted}"));
+                    let accepted = "write the part of requests to be traced, from `0.0` to `1.0`, such as `0.1`";
+                    return Err(format!("`OTEL_TRACES_SAMPLER_ARG` is `{text}`: {accepted}"));
                 }
             },
             _ => {
-                return Err(
-                    "write `always_on`, `always_off` or `traceidratio`, or one of them after `parentbased_`".to_owned()
-                );
+                let accepted = "write `always_on`, `always_off` or `traceidratio`, or one of them after `parentbased_`";
+                return Err(format!("`OTEL_TRACES_SAMPLER` is `{name}`: {accepted}"));
             }
         };
         Ok(Sampling { parent_based, ratio })
@@ -105,10 +103,14 @@ mod tests {
         assert_eq!(Sampling::parse("parentbased_always_off", None), sampling(true, 0.0));
         assert_eq!(Sampling::parse("traceidratio", Some("0.25")), sampling(false, 0.25));
         assert_eq!(Sampling::parse("parentbased_traceidratio", None), sampling(true, 1.0));
-        for (name, argument) in
-            [("jaeger_remote", None), ("", None), ("traceidratio", Some("2")), ("traceidratio", Some("x"))]
-        {
-            assert!(Sampling::parse(name, argument).is_err(), "{name} {argument:?}");
+        for (name, argument, says) in [
+            ("Jaeger_Remote", Some("0.1"), "`OTEL_TRACES_SAMPLER` is `Jaeger_Remote`: write `always_on`, "),
+            ("", None, "`OTEL_TRACES_SAMPLER` is ``: "),
+            ("traceidratio", Some("2"), "`OTEL_TRACES_SAMPLER_ARG` is `2`: write the part "),
+            ("parentbased_traceidratio", Some("x"), "`OTEL_TRACES_SAMPLER_ARG` is `x`: "),
+        ] {
+            let fault = Sampling::parse(name, argument).unwrap_err();
+            assert!(fault.starts_with(says), "{name} {argument:?}: {fault}");
         }
     }
 

@@ -19,40 +19,68 @@ impl TraceServer {
     ///
     /// # Errors
     ///
-    /// What is accepted.
+    /// What is wrong with it, and what is accepted.
     pub fn parse(text: &str) -> Result<TraceServer, String> {
-        let accepted = || {
-            "write `HOST:PORT` for OTLP over gRPC (`grpcs://HOST:PORT` with TLS), or `http://HOST:PORT` for OTLP over HTTP"
-                .to_owned()
-        };
         let (scheme, rest) = text.split_once("://").unwrap_or(("grpc", text));
         let (grpc, scheme, port) = match scheme.to_ascii_lowercase().as_str() {
             "grpc" => (true, "http", 4317),
             "grpcs" => (true, "https", 4317),
             "http" => (false, "http", 4318),
             "https" => (false, "https", 4318),
-            _ => return Err(accepted()),
+            _ => return Err(unlike(&format!("`{scheme}://` is no way to send traces"))),
         };
-        let given: Uri = format!("{scheme}://{rest}").parse().map_err(|_| accepted())?;
-        let authority = given.authority().ok_or_else(accepted)?;
+        if grpc && let Some((address, path)) = rest.split_once('/').filter(|(_, path)| !path.is_empty()) {
+            return Err(format!(
+                "gRPC has no path: write `{address}` without `/{path}`, or `http://{address}/{path}` for OTLP over HTTP"
+            ));
+        }
+        let given: Uri = format!("{scheme}://{rest}").parse().map_err(|_| fault(rest))?;
+        let authority = given.authority().ok_or_else(|| fault(rest))?;
         if authority.host().is_empty() || authority.as_str().contains('@') || given.query().is_some() {
-            return Err(accepted());
+            return Err(fault(rest));
         }
         let path = match given.path() {
             "" | "/" if grpc => "/",
             "" | "/" => "/v1/traces",
-            _ if grpc => return Err(format!("{}, without a path", accepted())),
             path => path,
         };
         let has_port = authority.port_u16().is_some();
         // A colon that is followed by no port, or by what is none.
         if !has_port && !authority.as_str().ends_with(authority.host()) {
-            return Err(accepted());
+            return Err(fault(rest));
         }
         let port = if has_port { String::new() } else { format!(":{port}") };
-        let url = format!("{scheme}://{authority}{port}{path}").parse().map_err(|_| accepted())?;
+        let url = format!("{scheme}://{authority}{port}{path}").parse().map_err(|_| fault(rest))?;
         Ok(TraceServer { grpc, url })
     }
+}
+
+/// What is wrong with what stands behind the scheme.
+fn fault(rest: &str) -> String {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
+    // The colons of an IPv6 address are within brackets.
+    let has_port = authority.contains(':') && !port.contains(']');
+    if authority.contains('@') {
+        unlike("it has a user or a password, which go into `OTEL_EXPORTER_OTLP_HEADERS` as a header")
+    } else if authority.is_empty() || has_port && host.is_empty() {
+        unlike("it names no host")
+    } else if has_port && host.contains(':') && !host.starts_with('[') {
+        unlike(&format!("an IPv6 address stands in brackets, as in `[{authority}]:4317`"))
+    } else if has_port && port.parse::<u16>().is_err() {
+        unlike(&format!("`{port}` is no port: ports are numbers up to 65535, such as 4317"))
+    } else if rest.contains('?') {
+        unlike("it has a query, which no trace server reads")
+    } else {
+        unlike("it is no address")
+    }
+}
+
+fn unlike(what: &str) -> String {
+    format!(
+        "{what}; write `HOST:PORT` for OTLP over gRPC (`grpcs://HOST:PORT` with TLS), or `http://HOST:PORT` for OTLP over \
+         HTTP, such as `jaeger:4317` or `http://jaeger:4318`"
+    )
 }
 
 impl TraceServer {
@@ -101,11 +129,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_server_is_refused() {
-        for text in
-            ["", "ftp://x", "http://", "two words", "user:secret@host:4317", "host:port", "host:4317/path", "host:"]
-        {
-            assert!(TraceServer::parse(text).is_err(), "{text}");
+    fn what_is_wrong_with_it_is_said() {
+        for (text, says) in [
+            ("", "it names no host"),
+            ("http://", "it names no host"),
+            (":4317", "it names no host"),
+            ("ftp://x", "`ftp://` is no way to send traces"),
+            ("two words", "it is no address"),
+            ("user:s3cret@host:4317", "it has a user or a password"),
+            ("http://user:s3cret@host:4318", "it has a user or a password"),
+            ("host:port", "`port` is no port"),
+            ("host:", "`` is no port"),
+            ("http://host:70000", "`70000` is no port"),
+            ("::1", "an IPv6 address stands in brackets, as in `[::1]:4317`"),
+            ("host:4317/path", "gRPC has no path: write `host:4317` without `/path`, or `http://host:4317/path`"),
+            ("http://host/v1/traces?key=s3cret", "it has a query"),
+        ] {
+            let fault = TraceServer::parse(text).unwrap_err();
+            assert!(fault.starts_with(says), "{text}: {fault}");
+            assert!(!fault.contains("s3cret"), "{fault}");
         }
     }
 }
