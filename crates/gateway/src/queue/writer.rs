@@ -24,8 +24,30 @@ struct Waiting {
     changes: Vec<Change>,
     /// What takes them back.
     undo: Vec<Change>,
-    settle: Settle,
-    done: oneshot::Sender<Result<(), QueueError>>,
+    settle: Option<Settle>,
+    done: Option<oneshot::Sender<Result<(), QueueError>>>,
+}
+
+impl Waiting {
+    /// Tells what became of the changes.
+    fn settle(mut self, written: &Result<(), QueueError>) {
+        if let Some(settle) = self.settle.take() {
+            settle(written.is_ok());
+        }
+        let outcome = written.as_ref().copied().map_err(|error| QueueError::Storage(error.to_string()));
+        if let Some(done) = self.done.take() {
+            let _ = done.send(outcome);
+        }
+    }
+}
+
+impl Drop for Waiting {
+    /// What comes when the writer ends is not written. Whoever waits learns that from the dropped sender.
+    fn drop(&mut self) {
+        if let Some(settle) = self.settle.take() {
+            settle(false);
+        }
+    }
 }
 
 enum Message {
@@ -84,13 +106,9 @@ impl Writer {
         settle: impl FnOnce(bool) + Send + 'static,
     ) -> Result<(), QueueError> {
         let (done, written) = oneshot::channel();
-        let sent = self.messages.send(Message::Urgent(Waiting { changes, undo, settle: Box::new(settle), done }));
-        if let Err(unsent) = sent {
-            if let Message::Urgent(waiting) = unsent.0 {
-                (waiting.settle)(false);
-            }
-            return Err(QueueError::Closed);
-        }
+        let waiting = Waiting { changes, undo, settle: Some(Box::new(settle)), done: Some(done) };
+        // One that cannot be sent is dropped, and with it the sender that is waited for.
+        let _ = self.messages.send(Message::Urgent(waiting));
         written.await.unwrap_or(Err(QueueError::Closed))
     }
 
@@ -239,12 +257,7 @@ impl Loop {
             self.company = AFTER_ERROR;
         }
         for waiting in urgent {
-            (waiting.settle)(written.is_ok());
-            let outcome = match &written {
-                Ok(()) => Ok(()),
-                Err(error) => Err(QueueError::Storage(error.to_string())),
-            };
-            let _ = waiting.done.send(outcome);
+            waiting.settle(&written);
         }
     }
 
@@ -268,5 +281,26 @@ impl Loop {
             }
             Message::Urgent(_) | Message::Wake | Message::Close(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_when_the_writer_ends_is_not_accepted() {
+        let (messages, receiver) = channel();
+        let writer = Writer { messages, lazy: SharedLazy::default(), thread: Mutex::new(None) };
+        let settled = Arc::new(Mutex::new(Vec::new()));
+        let urgent = |name: &'static str| {
+            let settled = settled.clone();
+            writer.urgent(Vec::new(), Vec::new(), move |written| settled.lock().unwrap().push((name, written)))
+        };
+        // One is sent before it is gone, and not looked at any more; one after that.
+        let (before, ()) = tokio::join!(urgent("before"), async { drop(receiver) });
+        let after = urgent("after").await;
+        assert!(matches!((before, after), (Err(QueueError::Closed), Err(QueueError::Closed))));
+        assert_eq!(*settled.lock().unwrap(), [("before", false), ("after", false)]);
     }
 }
