@@ -46,16 +46,25 @@ impl Sources {
 
     /// Waits for a change to come and be over; returns the functions it belongs to.
     pub(crate) async fn changed(&mut self) -> Vec<String> {
-        let mut paths = Vec::new();
-        match self.changed.recv().await {
-            Some(path) => paths.push(path),
-            None => std::future::pending().await,
+        loop {
+            let mut paths = Vec::new();
+            match self.changed.recv().await {
+                Some(path) => paths.push(path),
+                None => std::future::pending().await,
+            }
+            while let Ok(Some(path)) = tokio::time::timeout(QUIET, self.changed.recv()).await {
+                paths.push(path);
+            }
+            let touches = |path: &PathBuf, folder: &PathBuf| {
+                path.strip_prefix(folder).is_ok_and(|within| !is_new_target(within) || path.exists())
+            };
+            let touched = |folder: &PathBuf| paths.iter().any(|path| touches(path, folder));
+            let changed = self.folders.iter().filter(|(_, folder)| touched(folder));
+            let changed: Vec<String> = changed.map(|(function, _)| function.clone()).collect();
+            if !changed.is_empty() {
+                return changed;
+            }
         }
-        while let Ok(Some(path)) = tokio::time::timeout(QUIET, self.changed.recv()).await {
-            paths.push(path);
-        }
-        let touched = |folder: &PathBuf| paths.iter().any(|path| path.starts_with(folder));
-        self.folders.iter().filter(|(_, folder)| touched(folder)).map(|(function, _)| function.clone()).collect()
     }
 }
 
@@ -69,6 +78,14 @@ fn is_source(path: &Path) -> bool {
             || name.ends_with('~')
     };
     !path.components().any(|part| part.as_os_str().to_str().is_some_and(ignored))
+}
+
+/// Whether a path is named as what becomes `target` in a project that was never built: cargo makes it under a name with six
+/// letters or digits more, and renames it.
+fn is_new_target(path: &Path) -> bool {
+    let first = path.components().next().and_then(|first| first.as_os_str().to_str());
+    let more = first.and_then(|first| first.strip_prefix("target"));
+    more.is_some_and(|more| more.len() == 6 && more.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 #[cfg(test)]
@@ -97,5 +114,22 @@ mod tests {
         std::fs::write(two.join("lib.rs"), "x").unwrap();
         let changed = tokio::time::timeout(Duration::from_secs(20), sources.changed()).await.unwrap();
         assert_eq!(changed, ["f2"]);
+    }
+
+    #[tokio::test]
+    async fn the_first_build_changes_nothing() {
+        let folder = tempfile::Builder::new().prefix("watched").tempdir().unwrap();
+        let mut sources = Sources::watch(vec![("f".into(), folder.path().to_owned())]).unwrap();
+        // As cargo does it.
+        std::fs::write(folder.path().join("Cargo.lock"), "x").unwrap();
+        let (new, target) = (folder.path().join("targetQOFXzw"), folder.path().join("target"));
+        std::fs::create_dir(&new).unwrap();
+        std::fs::write(new.join("CACHEDIR.TAG"), "x").unwrap();
+        std::fs::rename(new, target).unwrap();
+        assert!(tokio::time::timeout(4 * QUIET, sources.changed()).await.is_err());
+        // A source may be called so, too.
+        std::fs::create_dir(folder.path().join("targetSystem")).unwrap();
+        let changed = tokio::time::timeout(Duration::from_secs(20), sources.changed()).await.unwrap();
+        assert_eq!(changed, ["f"]);
     }
 }
