@@ -89,6 +89,10 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
             Some(event) = happened.recv() => screen.event(event),
         }
     }
+    // The last lines of the functions.
+    while let Ok(event) = happened.try_recv() {
+        screen.event(event);
+    }
     written.wait(&screen).await;
     Ok(())
 }

@@ -18,7 +18,7 @@ use crate::error::GatewayError;
 use crate::event::{Event, Events};
 use crate::functions::kept::Folder;
 use crate::functions::logs::Journal;
-use crate::functions::process::{Launch, Order, supervise};
+use crate::functions::process::{self, Launch, Order, supervise};
 use crate::functions::watch_sources::Sources;
 use crate::functions::{Functions, Surroundings, Upstream, build};
 use crate::metrics::Metrics;
@@ -132,10 +132,11 @@ impl GatewayOptions {
             behind: self.behind.is_some(),
             read_timeout: self.read_timeout,
             under_way: under_way.clone(),
-            stopping: stop.accepting.clone(),
+            silent: stop.listening.clone(),
         });
 
-        let options = ServerOptions { grace: self.grace, ..ServerOptions::default() };
+        // Those who listen to logs stay until the functions have ended, which is told to them.
+        let options = ServerOptions { grace: 2 * self.grace + process::GRACE, ..ServerOptions::default() };
         let serving = tokio::spawn({
             let (router, accepting) = (app.router(), stop.accepting.clone());
             async move { serve(listener, router, options, accepting.cancelled_owned()).await }
@@ -165,6 +166,7 @@ struct Stop {
     delivering: CancellationToken,
     accepting: CancellationToken,
     functions: CancellationToken,
+    listening: CancellationToken,
 }
 
 /// Builds functions at the start and when they change.
@@ -296,7 +298,7 @@ impl RunningGateway {
     /// Lets what is in flight finish within the grace, stops the functions, and closes the queue.
     ///
     /// A flow in the middle of a phase calls its functions through here. So it goes on to accept until nothing is
-    /// under way, or the grace is over.
+    /// under way, or the grace is over. Those who follow logs are told what the functions write until they have ended.
     pub async fn stop(self) {
         self.stop.delivering.cancel();
         self.under_way.close();
@@ -305,14 +307,29 @@ impl RunningGateway {
             let _ = (&mut delivering).await;
             self.under_way.wait().await;
         };
-        if tokio::time::timeout(self.grace, finishing).await.is_err() {
+        let finished = tokio::time::timeout(self.grace, finishing).await.is_ok();
+        if !finished {
             // What was not finished is delivered at the next start.
             delivering.abort();
         }
         self.stop.accepting.cancel();
-        let _ = self.serving.await;
+        if finished {
+            // What came in the last moment.
+            let _ = tokio::time::timeout(self.grace, self.under_way.wait()).await;
+        }
         self.stop.functions.cancel();
         self.tasks.close();
+        self.tasks.wait().await;
+        self.stop.listening.cancel();
+        let mut serving = self.serving;
+        if tokio::time::timeout(self.grace, &mut serving).await.is_err() {
+            tracing::warn!(
+                "requests were still in flight {:?} after the functions had ended; they are cut off",
+                self.grace
+            );
+            serving.abort();
+        }
+        // A deployment that came in the last moment.
         self.tasks.wait().await;
         self.queue.close().await;
     }

@@ -57,8 +57,8 @@ pub(crate) struct Inner {
     pub(crate) read_timeout: Duration,
     /// The synchronous requests under way.
     pub(crate) under_way: TaskTracker,
-    /// Cancelled when nothing more is accepted.
-    pub(crate) stopping: CancellationToken,
+    /// Cancelled when the functions have ended at the stop, and write nothing more.
+    pub(crate) silent: CancellationToken,
 }
 
 impl std::ops::Deref for App {

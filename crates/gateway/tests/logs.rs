@@ -52,6 +52,31 @@ async fn logs_are_told_by_the_line_and_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_functions_say_when_they_are_stopped_is_followed_to_the_end() {
+    let folder = support::folder("talk:\n  fprocess: sh ./talk\n  environment:\n    mode: http\n    version: x\n");
+    support::server::put_into(folder.path());
+    let script = "trap 'sleep 0.2; echo the last line >&2; exit' TERM\n./server &\nwait\n";
+    std::fs::write(folder.path().join("talk"), script).unwrap();
+    let fixture = support::start_in(folder, |_| {}).await.unwrap();
+    fixture.gateway.ready().await.unwrap();
+    let mut readings = Vec::new();
+    for query in ["name=talk", "request=a-1"] {
+        let path = format!("/system/logs?{query}&follow=true");
+        let following = fixture.open(fixture.request(Method::GET, &path, &[], Body::empty())).await;
+        let body = following.into_body();
+        readings.push(tokio::spawn(faasflow_runtime::http::read_body(body, 1 << 20, support::PATIENCE)));
+    }
+    let stopping = std::time::Instant::now();
+    fixture.gateway.stop().await;
+    assert!(stopping.elapsed() < Duration::from_secs(8), "nobody waits for those who only listen");
+    let mut heard = Vec::new();
+    for reading in readings {
+        heard.push(String::from_utf8(reading.await.unwrap().unwrap().to_vec()).unwrap());
+    }
+    assert!(heard[0].contains("the last line") && heard[1].is_empty(), "{heard:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_lines_of_a_request_are_gathered_from_all_functions() {
     let folder = support::folder(
         "talk:\n  fprocess: sh -c 'cat >&2'\nfails:\n  fprocess: sh -c 'echo no >&2; exit 1'\nboth:\n  \

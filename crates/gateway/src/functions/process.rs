@@ -21,7 +21,10 @@ use crate::functions::{Function, Upstream, orphan};
 /// How long a process may take until it accepts connections.
 const START: Duration = Duration::from_secs(30);
 /// How long a process that is told to stop may finish what it has in flight.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+/// How long what a process wrote may take to be read when it is gone. A process that has left its group may hold the pipe
+/// for as long as it likes.
+const LAST_LINES: Duration = Duration::from_secs(1);
 /// How long a process that was replaced may go on with what it was sent.
 const REPLACED: Duration = Duration::from_secs(60);
 /// A process that ran this long was well: the next restart comes at once again.
@@ -71,6 +74,8 @@ struct Running {
     address: SocketAddr,
     since: Instant,
     program: Stamp,
+    /// Those who read what it writes.
+    readers: TaskTracker,
     /// The requests that were sent to it and are not answered yet.
     users: TaskTracker,
 }
@@ -168,7 +173,7 @@ pub(crate) async fn supervise(
     function.set(if stopping { Upstream::Broken("the gateway is stopping".to_owned()) } else { Upstream::Gone });
     match running {
         Some(last) if stopping => {
-            retiring.spawn(retire(last.child));
+            retiring.spawn(retire(last.child, last.readers));
         }
         // Nobody finds it any more, and it finishes what it was sent.
         Some(last) => {
@@ -188,7 +193,7 @@ fn at(running: &Running) -> Upstream {
 async fn replaced(old: Running, stop: CancellationToken) {
     old.users.close();
     let _ = stop.run_until_cancelled(tokio::time::timeout(REPLACED, old.users.wait())).await;
-    retire(old.child).await;
+    retire(old.child, old.readers).await;
 }
 
 async fn exited(running: &mut Option<Running>) -> std::io::Result<ExitStatus> {
@@ -246,7 +251,7 @@ async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Re
     let spawned = command.spawn();
     let mut child = spawned.map_err(|error| format!("{} cannot be started: {error}", launch.program.display()))?;
     let leader = child.id();
-    listen_to(function, &mut child);
+    let readers = listen_to(function, &mut child);
     let deadline = Instant::now() + START;
     loop {
         if listens(address).await {
@@ -258,13 +263,14 @@ async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Re
                 address,
                 since: Instant::now(),
                 program: stamp,
+                readers,
                 users: TaskTracker::new(),
             });
         }
         let pause = tokio::time::sleep(Duration::from_millis(5));
         tokio::select! {
             () = function.gone.cancelled() => {
-                retire(child).await;
+                retire(child, readers).await;
                 return Err("it is not wanted any more".to_owned());
             }
             status = child.wait() => {
@@ -274,26 +280,29 @@ async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Re
             () = pause => {}
         }
         if Instant::now() > deadline {
-            retire(child).await;
+            retire(child, readers).await;
             return Err(format!("it did not listen on port {port} (variable `port`) within {START:?}"));
         }
     }
 }
 
 /// The pipes close when the process and its children are gone, and the tasks end with them.
-fn listen_to(function: &Arc<Function>, child: &mut Child) {
+fn listen_to(function: &Arc<Function>, child: &mut Child) -> TaskTracker {
+    let readers = TaskTracker::new();
     if let Some(stdout) = child.stdout.take() {
         let function = function.clone();
-        tokio::spawn(async move { function.logs.take(None, stdout).await });
+        readers.spawn(async move { function.logs.take(None, stdout).await });
     }
     if let Some(stderr) = child.stderr.take() {
         let function = function.clone();
-        tokio::spawn(async move { function.logs.take(None, stderr).await });
+        readers.spawn(async move { function.logs.take(None, stderr).await });
     }
+    readers.close();
+    readers
 }
 
-/// Asks a process to stop, and makes it after the grace.
-async fn retire(mut child: Child) {
+/// Asks a process to stop, and makes it after the grace. What it wrote until then has been read when this returns.
+async fn retire(mut child: Child, readers: TaskTracker) {
     let Some(leader) = child.id() else { return };
     orphan::signal_group(leader, libc::SIGTERM);
     if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
@@ -301,6 +310,7 @@ async fn retire(mut child: Child) {
         let _ = child.wait().await;
     }
     end_group(Some(leader));
+    let _ = tokio::time::timeout(LAST_LINES, readers.wait()).await;
 }
 
 /// Ends what a process that is gone has left behind. Its group keeps its number from others as long as anybody is

@@ -131,22 +131,22 @@ fn told(app: &App, functions: &[Arc<Function>], asked: &Asked) -> Told {
     told
 }
 
-/// Lines as they come, until the gateway stops: it does not wait for those who only listen.
+/// Lines as they come, to the last ones that the functions write when the gateway stops.
 struct Live {
     follower: Follower,
     app: App,
     asked: Asked,
     /// Whether functions that come later are listened to.
     all: bool,
-    /// The last line that had come when it stopped: until there, all is told.
+    /// The last line that had come when the functions had ended: until there, all is told.
     until: u64,
 }
 
 impl Live {
     async fn next(mut self) -> Option<(Vec<Arc<LogLine>>, Live)> {
         loop {
-            let stopping = self.app.stopping.is_cancelled();
-            if stopping && self.until == u64::MAX {
+            let silent = self.app.silent.is_cancelled();
+            if silent && self.until == u64::MAX {
                 self.until = self.app.journal.last();
             }
             self.follower.look();
@@ -159,10 +159,10 @@ impl Live {
                 // Others are to have their turn, however many lines there are that were not asked for.
                 Some(lines) if lines.is_empty() => tokio::task::yield_now().await,
                 Some(lines) => return Some((lines, self)),
-                None if stopping || !(self.all || self.follower.has_sources()) => return None,
+                None if silent || !(self.all || self.follower.has_sources()) => return None,
                 None => tokio::select! {
                     () = self.follower.written() => {}
-                    () = self.app.stopping.cancelled() => {}
+                    () = self.app.silent.cancelled() => {}
                 },
             }
         }
