@@ -195,6 +195,19 @@ async fn attempts_and_failures_are_recorded_and_no_payload_is() {
 }
 
 #[tokio::test]
+async fn of_a_call_that_is_tried_often_some_attempts_are_left_out_and_counted() {
+    let often = Retry::attempts(150).initial_delay(Duration::from_millis(1)).max_delay(Duration::from_millis(1));
+    let kit = traced(Flow::builder().apply(Call::new("a").sync().retry(often)));
+    let kit = kit.function("a", Fake::failing(503)).start().await;
+    kit.request("x").answer().await;
+    let spans = until(&kit, 3).await;
+    let call = named(&spans, "call a");
+    assert_eq!((call.events.len(), call.dropped_events_count), (128, 23));
+    assert_eq!((call.events[126].name.as_str(), call.events[127].name.as_str()), ("attempt", "exception"));
+    assert_eq!(attribute(call, "faasflow.attempts").as_deref(), Some("150"));
+}
+
+#[tokio::test]
 async fn a_request_that_a_handler_mended_has_not_failed() {
     let flow = Flow::builder()
         .apply(Call::new("a").on_failure(async |_: Context, failure: Failure| failure.recover("mended")))
