@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::async_flow::pieces::{Piece, Pieces};
-use crate::rounds::{Rounds, noise};
-use crate::stats::{median, percentile, spread};
+use crate::process::Machine;
+use crate::rounds::Rounds;
+use crate::stats::{median, noise, percent, percentile, spread};
 use crate::table::{Report, Row, Table, bytes};
 use crate::{Failure, Scale, block_on};
 
@@ -44,6 +45,8 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     report.notes.push(format!("At worst {worst:.2} x the floor (at most 1.3)."));
     measure_loads(&stand, phases, bodies, scale, loads, &mut report, &mut spreads).await?;
     report.notes.extend([
+        "cpu each: processor time of the gateway and the flow for each request. cpu in use: the share of the machine's".to_owned(),
+        "processors that was busy meanwhile, with whatever; where it is full, more clients cannot bring more flows.".to_owned(),
         "Flushes: 4 KiB written and flushed, one after the other. Enqueues: the queue alone, from as many producers as there".to_owned(),
         "are clients, each call on disk before the next; a hop needs one, and one more acknowledgement.".to_owned(),
         noise(&spreads),
@@ -67,12 +70,16 @@ async fn measure_hops(
         let mut all: [Vec<f64>; 4] = Default::default();
         let (mut hops, mut ratios, mut floors) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..=rounds.count {
-            let few = median(&mut stand.load(FEW, body, 1, rounds.slice).await?.latencies_us);
-            let mut alone = [f64::NAN; 4];
-            for (at, piece) in Piece::ALL.into_iter().enumerate() {
-                alone[at] = median(&mut pieces.alone(piece, rounds.slice / 2).await?);
+            let (mut few, mut many, mut alone) = (f64::NAN, f64::NAN, [f64::NAN; 4]);
+            for turn in 0..2 + alone.len() {
+                match (round + turn) % (2 + alone.len()) {
+                    0 => few = median(&mut stand.load(FEW, body, 1, rounds.slice).await?.latencies_us),
+                    1 => many = median(&mut stand.load(MANY, body, 1, rounds.slice).await?.latencies_us),
+                    arm => {
+                        alone[arm - 2] = median(&mut pieces.alone(Piece::ALL[arm - 2], rounds.slice / 2).await?);
+                    }
+                }
             }
-            let many = median(&mut stand.load(MANY, body, 1, rounds.slice).await?.latencies_us);
             // The first is not counted: files grow, caches fill.
             if round == 0 {
                 continue;
@@ -98,7 +105,7 @@ async fn measure_hops(
             us(2.0 * exchange),
             us(call),
             us(flush),
-            format!("{:.0} %", apart * 100.0),
+            percent(apart),
         ]);
         spreads.push(apart);
         worst = worst.max(ratio);
@@ -128,52 +135,145 @@ async fn measure_loads(
     report: &mut Report,
     spreads: &mut Vec<f64>,
 ) -> Result<(), Failure> {
-    let heads = ["body", "phases", "clients", "p50", "p99", "flows/s", "hops/s", "enqueues/s", "flushes/s", "spread"];
-    let mut table = Table::new(&heads);
+    let mut table = Table::new(&Loaded::HEADS);
     let phases = if scale.quick { &phases[phases.len() - 1..] } else { phases };
     for &body in bodies {
         let pieces = Pieces::new(stand, body).await?;
         for &phases in phases {
             for clients in [1, 8, 32] {
-                let (mut rates, mut latencies_us) = (Vec::new(), Vec::new());
-                let (mut enqueues, mut flushes) = (Vec::new(), Vec::new());
-                for _ in 0..rounds.count {
-                    let sample = stand.load(phases, body, clients, rounds.slice).await?;
-                    rates.push(sample.latencies_us.len() as f64 / sample.seconds);
-                    latencies_us.extend(sample.latencies_us);
-                    enqueues.push(pieces.enqueues(clients, rounds.slice / 3).await?);
-                    let flush = median(&mut pieces.alone(Piece::Flush, Duration::from_millis(20)).await?);
-                    flushes.push(1e6 / flush);
-                }
-                let apart = spread(&rates);
-                let samples = latencies_us.len();
-                let rate = median(&mut rates);
-                let hops = rate * (phases - 1) as f64;
-                let (enqueues, flushes) = (median(&mut enqueues), median(&mut flushes));
-                let p50 = median(&mut latencies_us);
-                table.lines.push(vec![
-                    bytes(body),
-                    phases.to_string(),
-                    clients.to_string(),
-                    format!("{p50:.0} us"),
-                    format!("{:.0} us", percentile(&mut latencies_us, 0.99)),
-                    format!("{rate:.0}"),
-                    format!("{hops:.0}"),
-                    format!("{enqueues:.0}"),
-                    format!("{flushes:.0}"),
-                    format!("{:.0} %", apart * 100.0),
-                ]);
-                spreads.push(apart);
-                let name = format!("async-{phases}-{body}b-{clients}");
-                let mut row = |what: &str, value, unit, floor, samples| {
-                    report.rows.push(Row { name: format!("{name}-{what}"), value, unit, floor, samples });
-                };
-                row("p50", p50, "us", None, samples);
-                row("p99", percentile(&mut latencies_us, 0.99), "us", None, samples);
-                row("hops", hops, "hops/s", Some(enqueues), rounds.count);
+                let loaded = load(stand, &pieces, (phases, body, clients), rounds).await?;
+                table.lines.push(loaded.cells());
+                spreads.push(loaded.spread);
+                report.rows.extend(loaded.rows());
             }
         }
     }
     report.tables.push(table);
     Ok(())
+}
+
+/// What a load came to, beside the queue and the disk alone.
+struct Loaded {
+    /// Phases, bytes and clients.
+    load: (usize, usize, usize),
+    p50_us: f64,
+    p99_us: f64,
+    flows: f64,
+    /// Processor time of the gateway and the flow for each request.
+    processor_us: f64,
+    /// The share of all processors that was in use, by whatever.
+    busy: f64,
+    enqueues: f64,
+    flushes: f64,
+    spread: f64,
+    samples: usize,
+    rounds: usize,
+}
+
+async fn load(
+    stand: &Stand,
+    pieces: &Pieces,
+    (phases, body, clients): (usize, usize, usize),
+    rounds: Rounds,
+) -> Result<Loaded, Failure> {
+    let (mut rates, mut latencies_us) = (Vec::new(), Vec::new());
+    let (mut enqueues, mut flushes) = (Vec::new(), Vec::new());
+    let (mut processor_seconds, mut busy, mut all) = (0.0, 0.0, 0.0);
+    for round in 0..=rounds.count {
+        for turn in 0..3 {
+            match (round + turn) % 3 {
+                0 => {
+                    let before = (stand.processor_time()?, Machine::now()?);
+                    let sample = stand.load(phases, body, clients, rounds.slice).await?;
+                    let machine = Machine::now()?.since(before.1);
+                    processor_seconds += stand.processor_time()? - before.0;
+                    (busy, all) = (busy + machine.0, all + machine.1);
+                    rates.push(sample.latencies_us.len() as f64 / sample.seconds);
+                    latencies_us.extend(sample.latencies_us);
+                }
+                1 => enqueues.push(pieces.enqueues(clients, rounds.slice / 3).await?),
+                _ => {
+                    let flush = median(&mut pieces.alone(Piece::Flush, Duration::from_millis(20)).await?);
+                    flushes.push(1e6 / flush);
+                }
+            }
+        }
+        // The first is not counted: connections are made, caches fill.
+        if round == 0 {
+            [&mut rates, &mut latencies_us, &mut enqueues, &mut flushes].into_iter().for_each(Vec::clear);
+            (processor_seconds, busy, all) = (0.0, 0.0, 0.0);
+        }
+    }
+    let samples = latencies_us.len();
+    Ok(Loaded {
+        load: (phases, body, clients),
+        p50_us: median(&mut latencies_us),
+        p99_us: percentile(&mut latencies_us, 0.99),
+        spread: spread(&rates),
+        flows: median(&mut rates),
+        processor_us: processor_seconds / samples as f64 * 1e6,
+        busy: busy / all,
+        enqueues: median(&mut enqueues),
+        flushes: median(&mut flushes),
+        samples,
+        rounds: rounds.count,
+    })
+}
+
+impl Loaded {
+    /// The heads of [`cells`](Loaded::cells).
+    const HEADS: [&'static str; 12] = [
+        "body",
+        "phases",
+        "clients",
+        "p50",
+        "p99",
+        "flows/s",
+        "hops/s",
+        "cpu each",
+        "cpu in use",
+        "enqueues/s",
+        "flushes/s",
+        "spread",
+    ];
+
+    fn hops(&self) -> f64 {
+        self.flows * (self.load.0 - 1) as f64
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let (phases, body, clients) = self.load;
+        vec![
+            bytes(body),
+            phases.to_string(),
+            clients.to_string(),
+            format!("{:.0} us", self.p50_us),
+            format!("{:.0} us", self.p99_us),
+            format!("{:.0}", self.flows),
+            format!("{:.0}", self.hops()),
+            format!("{:.0} us", self.processor_us),
+            percent(self.busy),
+            format!("{:.0}", self.enqueues),
+            format!("{:.0}", self.flushes),
+            percent(self.spread),
+        ]
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        let (phases, body, clients) = self.load;
+        let row = |what: &str, value, unit, floor, samples| Row {
+            name: format!("async-{phases}-{body}b-{clients}-{what}"),
+            value,
+            unit,
+            floor,
+            samples,
+        };
+        vec![
+            row("p50", self.p50_us, "us", None, self.samples),
+            row("p99", self.p99_us, "us", None, self.samples),
+            row("hops", self.hops(), "hops/s", Some(self.enqueues), self.rounds),
+            row("cpu", self.processor_us, "us", None, self.rounds),
+            row("cpu-in-use", self.busy * 100.0, "%", None, self.rounds),
+        ]
+    }
 }

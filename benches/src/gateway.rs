@@ -10,7 +10,8 @@ use faasflow_benches_deployed::CALLED;
 use crate::load::Target;
 use crate::process::{Process, echo, free_port};
 use crate::role::Role;
-use crate::rounds::{Arm, Figures, Rounds, interleave, median_ratio, noise};
+use crate::rounds::{Arm, Figures, Rounds, interleave, median_ratio};
+use crate::stats::noise;
 use crate::table::{Report, Row, Table};
 use crate::{Failure, Scale, block_on};
 

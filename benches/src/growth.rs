@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use crate::echo::{HELD, HOLD, RELEASE};
 use crate::load::{Connection, Target, closed_loop};
 use crate::process::{Process, by_hand, echo, sync_flow};
-use crate::stats::median;
+use crate::stats::{median, noise, percent, percentile, spread};
 use crate::table::{Report, Row, Table};
 use crate::{Failure, Scale, block_on};
 
@@ -25,47 +25,59 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         notes: vec![format!("{}.", scale.name())],
         rows: Vec::new(),
     };
-    steps(scale, &mut report).await?;
-    in_flight(scale, &mut report).await?;
+    let mut spreads = steps(scale, &mut report).await?;
+    spreads.extend(in_flight(scale, &mut report).await?);
+    report.notes.push(noise(&spreads));
     Ok(report)
 }
 
-async fn steps(scale: Scale, report: &mut Report) -> Result<(), Failure> {
+/// How far the rounds were apart, arm by arm.
+async fn steps(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failure> {
     let (rounds, slice) = if scale.quick { (5, 100) } else { (15, 500) };
     let counts: &[usize] = if scale.quick { &[1, 10, 1000] } else { &[1, 3, 10, 30, 100, 300, 1000] };
     let echo = echo()?;
-    let mut table = Table::new(&["steps", "p50", "for each step", "by hand", "idle RSS"]);
+    let mut table = Table::new(&["steps", "p50", "p99", "for each step", "by hand", "idle RSS", "spread"]);
     let arms: Vec<(Process, Process)> = counts
         .iter()
         .map(|&calls| Ok((sync_flow(calls, &echo, &[])?, by_hand(calls, &echo, false)?)))
         .collect::<Result<_, Failure>>()?;
     let mut each = vec![(Vec::new(), Vec::new()); counts.len()];
-    let load = async |process: &Process| -> Result<f64, Failure> {
+    let mut all_us = vec![Vec::new(); counts.len()];
+    let load = async |process: &Process| -> Result<Vec<f64>, Failure> {
         let target = Target::new(process.address(), "/", BODY);
-        let mut sample = closed_loop(&target, 1, Duration::from_millis(slice)).await?;
-        Ok(median(&mut sample.latencies_us))
+        Ok(closed_loop(&target, 1, Duration::from_millis(slice)).await?.latencies_us)
     };
-    for _ in 0..rounds {
-        for ((flow, by_hand), (ours, floors)) in arms.iter().zip(&mut each) {
-            ours.push(load(flow).await?);
-            floors.push(load(by_hand).await?);
+    for round in 0..=rounds {
+        for (((flow, by_hand), (ours, floors)), all_us) in arms.iter().zip(&mut each).zip(&mut all_us) {
+            let (mut flow_us, mut by_hand_us) = (load(flow).await?, load(by_hand).await?);
+            // The first is not counted: caches fill.
+            if round > 0 {
+                ours.push(median(&mut flow_us));
+                floors.push(median(&mut by_hand_us));
+                all_us.append(&mut flow_us);
+            }
         }
     }
-    let mut for_each_step = Vec::new();
-    for ((&calls, (flow, _)), (ours, floors)) in counts.iter().zip(&arms).zip(&mut each) {
-        let (p50, floor) = (median(ours), median(floors));
+    let (mut for_each_step, mut spreads) = (Vec::new(), Vec::new());
+    for (((&calls, (flow, _)), (ours, floors)), all_us) in counts.iter().zip(&arms).zip(&mut each).zip(&mut all_us) {
+        let apart = spread(ours);
+        spreads.push(apart);
+        let (p50, p99, floor) = (median(ours), percentile(all_us, 0.99), median(floors));
         let step = p50 / calls as f64;
         for_each_step.push(step);
         table.lines.push(vec![
             calls.to_string(),
             format!("{p50:.0} us"),
+            format!("{p99:.0} us"),
             format!("{step:.1} us"),
             format!("{:.1} us", floor / calls as f64),
             format!("{:.1} MB", flow.resident()? / 1e6),
+            percent(apart),
         ]);
         let name = format!("growth-steps-{calls}");
+        let p99_row = Row { name: format!("{name}-p99"), value: p99, unit: "us", floor: None, samples: all_us.len() };
         let floor = Some(floor / calls as f64);
-        report.rows.push(Row { name, value: step, unit: "us/step", floor, samples: rounds });
+        report.rows.extend([Row { name, value: step, unit: "us/step", floor, samples: rounds }, p99_row]);
     }
     report.tables.push(table);
     let ten = counts.iter().position(|&calls| calls == 10).and_then(|at| for_each_step.get(at)).copied();
@@ -73,56 +85,83 @@ async fn steps(scale: Scale, report: &mut Report) -> Result<(), Failure> {
     let name = "growth-steps-ratio".to_owned();
     report.rows.push(Row { name, value: ratio, unit: "x", floor: Some(1.0), samples: rounds });
     report.notes.push(format!("A step of a thousand takes {ratio:.2} x the time of a step of ten: linear is 1."));
-    Ok(())
+    Ok(spreads)
 }
 
-async fn in_flight(scale: Scale, report: &mut Report) -> Result<(), Failure> {
-    // This process holds one end of each, the flow two.
+/// The counts that a process can have in flight which may open so many files, and what is to be said of the others.
+fn possible(counts: &[usize], limit: usize) -> (Vec<usize>, Option<String>) {
+    // The load holds one end of each, the flow two.
+    let most = limit.saturating_sub(100) / 2;
+    let (kept, dropped): (Vec<usize>, Vec<usize>) = counts.iter().partition(|&&count| count <= most);
+    if dropped.is_empty() {
+        return (kept, None);
+    }
+    let dropped: Vec<String> = dropped.iter().map(usize::to_string).collect();
+    let note = format!(
+        "Not measured: {} in flight. This system allows a process {limit} open files, which is {most} in flight at most.",
+        dropped.join(", ")
+    );
+    (kept.into_iter().chain((most > 0).then_some(most)).collect(), Some(note))
+}
+
+/// How far the rounds were apart, arm by arm.
+async fn in_flight(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failure> {
+    let (rounds, counts) = match scale.quick {
+        true => (3, &[1, 1000, 10_000][..]),
+        false => (5, &[1, 10, 100, 1000, 3000, 10_000][..]),
+    };
     let limit = usize::try_from(rlimit::increase_nofile_limit(65_536)?).unwrap_or(usize::MAX);
-    let most = 10_000.min((limit - 100) / 2);
-    let counts = if scale.quick { vec![1, 1000, most] } else { vec![1, 10, 100, 1000, 3000, most] };
-    let mut table = Table::new(&["in flight", "RSS", "for each", "by hand", "all answered in"]);
+    let (counts, dropped) = possible(counts, limit);
+    let mut table = Table::new(&["in flight", "RSS", "for each", "by hand", "all answered in", "spread"]);
     let echo = echo()?;
-    let mut worst = (0.0, 0.0);
+    let (mut worst, mut spreads) = (None, Vec::new());
     for count in counts {
-        let ours = hold(&sync_flow(1, &echo, &[])?, &echo, count).await?;
-        let floor = hold(&by_hand(1, &echo, false)?, &echo, count).await?;
-        let each = |held: &Held| held.grown / count as f64 / 1024.0;
+        let (mut resident, mut answered_ms) = (Vec::new(), Vec::new());
+        let (mut ours, mut floors) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let each = |held: &Held| held.grown / count as f64 / 1024.0;
+            let held = hold(&sync_flow(1, &echo, &[])?, &echo, count).await?;
+            resident.push(held.resident / 1e6);
+            answered_ms.push(held.answered.as_secs_f64() * 1e3);
+            ours.push(each(&held));
+            floors.push(each(&hold(&by_hand(1, &echo, false)?, &echo, count).await?));
+        }
+        let apart = spread(&ours);
+        let (value, floor) = (median(&mut ours), median(&mut floors));
         table.lines.push(vec![
             count.to_string(),
-            format!("{:.1} MB", ours.resident / 1e6),
-            format!("{:.1} kB", each(&ours)),
-            format!("{:.1} kB", each(&floor)),
-            format!("{:.0} ms", ours.answered.as_secs_f64() * 1e3),
+            format!("{:.1} MB", median(&mut resident)),
+            format!("{value:.1} kB"),
+            format!("{floor:.1} kB"),
+            format!("{:.0} ms", median(&mut answered_ms)),
+            percent(apart),
         ]);
         // Of a few it is what the process takes once.
         if count >= 1000 {
-            let name = format!("growth-in-flight-{count}");
-            let (value, floor) = (each(&ours), each(&floor));
-            report.rows.push(Row { name, value, unit: "kB/request", floor: Some(floor), samples: 1 });
-            if value > worst.0 {
-                worst = (value, floor);
+            spreads.push(apart);
+            let row = |name: &str| Row {
+                name: name.to_owned(),
+                value,
+                unit: "kB/request",
+                floor: Some(floor),
+                samples: rounds,
+            };
+            report.rows.push(row(&format!("growth-in-flight-{count}")));
+            if worst.as_ref().is_none_or(|worst: &Row| value > worst.value) {
+                worst = Some(row("in-flight-kb"));
             }
         }
     }
     report.tables.push(table);
-    report.rows.push(Row {
-        name: "in-flight-kb".to_owned(),
-        value: worst.0,
-        unit: "kB/request",
-        floor: Some(worst.1),
-        samples: 1,
-    });
     report.notes.push(format!(
-        "In flight: the function holds {BODY} B of each until all are there. Each takes {:.1} kB at worst (at most 16).",
-        worst.0
+        "In flight: the function holds {BODY} B of each until all are there; medians of {rounds} rounds, each in a new process."
     ));
-    if most < 10_000 {
-        report
-            .notes
-            .push(format!("This system allows a process {limit} open files: there are {most} in flight at most."));
+    if let Some(worst) = worst {
+        report.notes.push(format!("From 1000 on, each takes {:.1} kB at worst (at most 16).", worst.value));
+        report.rows.push(worst);
     }
-    Ok(())
+    report.notes.extend(dropped);
+    Ok(spreads)
 }
 
 struct Held {
@@ -176,4 +215,18 @@ async fn until_held(
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     Err(format!("{count} requests are not in flight after ten seconds").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_does_not_allow_is_dropped_and_said() {
+        assert_eq!(possible(&[1, 1000, 10_000], 65_536), (vec![1, 1000, 10_000], None));
+        let (counts, said) = possible(&[1, 1000, 3000, 10_000], 1024);
+        assert_eq!(counts, [1, 462]);
+        assert!(said.unwrap().starts_with("Not measured: 1000, 3000, 10000 in flight. This system allows"));
+        assert_eq!(possible(&[1], 50).0, [0; 0]);
+    }
 }

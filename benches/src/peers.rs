@@ -12,8 +12,8 @@ use crate::peers::install::{GOFLOW, RESTATE, RESTATE_SDK};
 use crate::peers::reports::Reports;
 use crate::peers::restate::Restate;
 use crate::process::{Process, by_hand, sync_flow};
-use crate::rounds::{Rounds, median_ratio, noise};
-use crate::stats::{median, percentile, spread};
+use crate::rounds::{Rounds, median_ratio};
+use crate::stats::{median, noise, percent, percentile, spread};
 use crate::table::{Report, Row, Table};
 use crate::{Failure, Scale, block_on};
 
@@ -206,7 +206,7 @@ fn cells(arm: &Arm<'_>, calls: usize, clients: usize, floor: &Floor) -> (Vec<Str
         if rate < 100.0 { format!("{rate:.1}") } else { format!("{rate:.0}") },
         format!("{:.0} us", arm.processor_us()),
         samples.to_string(),
-        format!("{:.0} %", spread(&arm.rates()) * 100.0),
+        percent(spread(&arm.rates())),
     ];
     let kept = match arm.kept {
         Kept::Flushed => "flushed",

@@ -109,6 +109,33 @@ impl Drop for Process {
     }
 }
 
+/// Processor time of the whole machine since it was started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Machine {
+    busy: f64,
+    idle: f64,
+}
+
+impl Machine {
+    pub(crate) fn now() -> Result<Machine, Failure> {
+        Machine::parse(&std::fs::read_to_string("/proc/stat")?).ok_or_else(|| "/proc/stat cannot be read".into())
+    }
+
+    /// The first line: user, nice, system, idle, waiting for the disk, interrupts of two kinds, taken by other machines.
+    fn parse(text: &str) -> Option<Machine> {
+        let line = text.lines().next()?.strip_prefix("cpu ")?;
+        let ticks = line.split_whitespace().take(8).map(str::parse).collect::<Result<Vec<f64>, _>>().ok()?;
+        let [user, nice, system, idle, waiting, hard, soft, taken] = ticks[..] else { return None };
+        Some(Machine { busy: user + nice + system + hard + soft + taken, idle: idle + waiting })
+    }
+
+    /// The busy and all processor time since then; in no unit, so that shares can be taken.
+    pub(crate) fn since(self, before: Machine) -> (f64, f64) {
+        let busy = self.busy - before.busy;
+        (busy, busy + self.idle - before.idle)
+    }
+}
+
 /// A port that is free now.
 pub(crate) fn free_port() -> Result<u16, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
@@ -138,4 +165,17 @@ pub(crate) fn sync_flow(calls: usize, function: &Process, settings: &[(&str, &st
 pub(crate) fn by_hand(calls: usize, function: &Process, bare: bool) -> Result<Process, Failure> {
     let port = free_port()?;
     Process::start(&Role::ByHand { port, calls, function_port: function.port(), bare }, port, &[])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_for_the_disk_is_not_busy() {
+        let before = Machine::parse("cpu  10 0 10 100 50 0 0 0 0 0\ncpu0 1\n").unwrap();
+        let after = Machine::parse("cpu  40 0 20 130 80 5 5 10 7 0\n").unwrap();
+        assert_eq!(after.since(before), (60.0, 120.0));
+        assert!(Machine::parse("cpu  1 2 3\n").is_none());
+    }
 }

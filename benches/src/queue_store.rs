@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::queue_store::drive::{Done, Ids, Until, alone, grouped};
 use crate::queue_store::product::Product;
 use crate::queue_store::stores::{NAMES, Store, on_disk, open};
-use crate::stats::{median, percentile, spread};
+use crate::stats::{median, noise, percent, percentile, spread};
 use crate::table::{Report, Row, Table};
 use crate::{Failure, Scale};
 
@@ -163,7 +163,7 @@ fn speeds(arms: &mut [Arm]) -> Report {
             format!("{:.2} x", if floor { 1.0 } else { median(&mut ratios) }),
             format!("{p50:.0} us"),
             format!("{p99:.0} us"),
-            format!("{:.0} %", apart * 100.0),
+            percent(apart),
         ]);
         spreads.push(apart);
         let name = format!("queue-store-{}-{}", slug(arm.store), slug(&arm.mode));
@@ -180,18 +180,13 @@ fn speeds(arms: &mut [Arm]) -> Report {
             row("enqueue-p99", p99, "us", Some(floor_us), samples.1);
         }
     }
-    let worst = spreads.iter().copied().fold(0.0, f64::max);
     let notes = vec![
         "A cycle: enqueue, on disk when it returns; read; acknowledge, on disk when it returns. The floor is the disk's:".to_owned(),
         "4 KiB written and flushed, twice a cycle, in the same rounds; the ratio is the median of the rounds'.".to_owned(),
         "A group shares flushes, so it can pass the floor.".to_owned(),
         format!("{OURS}: enqueue, on disk when it returns; delivered; the acknowledgement is on disk within"),
         "milliseconds, and is not waited for. It is not to be compared with the others' acknowledgements.".to_owned(),
-        format!(
-            "Noise: spread is the width of the middle half of an arm's rounds over their median; typically {:.0} %, at worst {:.0} %.",
-            median(&mut spreads) * 100.0,
-            worst * 100.0
-        ),
+        noise(&spreads),
     ];
     Report { title: "queue-store: where the queue is kept".to_owned(), tables: vec![table], notes, rows }
 }

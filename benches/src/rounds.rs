@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::load::{Sample, Target, closed_loop};
 use crate::process::Process;
-use crate::stats::{median, percentile, spread};
+use crate::stats::{median, percent, percentile, spread};
 use crate::table::Row;
 use crate::{Failure, Scale};
 
@@ -143,7 +143,7 @@ impl Figures {
             format!("{:.3} x", self.p50_ratio),
             format!("{:.3} x", self.rate_ratio),
             format!("{:.3} x", self.processor_ratio),
-            format!("{:.0} %", self.spread * 100.0),
+            percent(self.spread),
         ]
     }
 
@@ -166,14 +166,4 @@ impl Figures {
             row("cpu-ratio", self.processor_ratio, "x", 1.0, self.rounds),
         ]
     }
-}
-
-/// How noisy a run was, as a line below its table.
-pub(crate) fn noise(spreads: &[f64]) -> String {
-    let worst = spreads.iter().copied().fold(0.0, f64::max);
-    format!(
-        "Noise: spread is the width of the middle half of an arm's rounds over their median; typically {:.0} %, at worst {:.0} %.",
-        median(&mut spreads.to_vec()) * 100.0,
-        worst * 100.0
-    )
 }

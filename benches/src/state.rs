@@ -12,7 +12,7 @@ use faasflow_core::{Context, RequestInfo};
 
 use crate::gateway::tool;
 use crate::process::{Process, free_port};
-use crate::stats::{median, percentile, spread};
+use crate::stats::{median, noise, percent, percentile, spread};
 use crate::table::{Report, Row, Table, bytes};
 use crate::{Failure, Scale, block_on};
 
@@ -54,7 +54,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         }
     }
     let mut table = Table::new(&["state", "value", "set and get p50", "p99", "spread"]);
-    let mut rows = Vec::new();
+    let (mut rows, mut spreads) = (Vec::new(), Vec::new());
     for size in [1000, 1_000_000] {
         let value = Bytes::from(vec![b'x'; size]);
         let mut took = vec![(Vec::new(), Vec::new()); arms.len()];
@@ -70,13 +70,15 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         }
         for (arm, (medians, all)) in arms.iter().zip(&mut took) {
             let (p50, p99) = (median(all), percentile(all, 0.99));
+            let apart = spread(medians);
             table.lines.push(vec![
                 arm.name.to_owned(),
                 bytes(size),
                 format!("{p50:.1} us"),
                 format!("{p99:.1} us"),
-                format!("{:.0} %", spread(medians) * 100.0),
+                percent(apart),
             ]);
+            spreads.push(apart);
             let name = format!("state-{}-{}", arm.name.to_lowercase(), bytes(size).replace(' ', "").to_lowercase());
             let mut row = |what: &str, value| {
                 rows.push(Row { name: format!("{name}-{what}"), value, unit: "us", floor: None, samples: all.len() });
@@ -86,6 +88,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         }
     }
     notes.push("As a flow's own code does it, with Context::set_bytes and get_bytes. Redis appends to its log, and flushes every second.".to_owned());
+    notes.push(noise(&spreads));
     Ok(Report { title: "state: a value written and read back".to_owned(), tables: vec![table], notes, rows })
 }
 

@@ -13,10 +13,31 @@ pub(crate) fn median(samples: &mut [f64]) -> f64 {
     percentile(samples, 0.5)
 }
 
-/// How far the rounds of an arm were apart: the width of the middle half of them, over the median.
+/// How far the rounds of an arm were apart: the width of the middle half of them, over the median; NaN of a single one.
 pub(crate) fn spread(rounds: &[f64]) -> f64 {
+    if rounds.len() < 2 {
+        return f64::NAN;
+    }
     let mut sorted = rounds.to_vec();
     (percentile(&mut sorted, 0.75) - percentile(&mut sorted, 0.25)) / median(&mut sorted)
+}
+
+/// A share, as tables show it.
+pub(crate) fn percent(share: f64) -> String {
+    if share.is_nan() { "-".to_owned() } else { format!("{:.0} %", share * 100.0) }
+}
+
+/// How noisy a run was, as a line below its table.
+pub(crate) fn noise(spreads: &[f64]) -> String {
+    let mut known: Vec<f64> = spreads.iter().copied().filter(|spread| !spread.is_nan()).collect();
+    if known.is_empty() {
+        return "Noise: not known, for nothing had more than one round.".to_owned();
+    }
+    format!(
+        "Noise: spread is the width of the middle half of an arm's rounds over their median; typically {}, at worst {}.",
+        percent(median(&mut known)),
+        percent(percentile(&mut known, 1.0))
+    )
 }
 
 #[cfg(test)]
@@ -34,5 +55,13 @@ mod tests {
     #[test]
     fn the_spread_is_a_share_of_the_median() {
         assert_eq!(spread(&[10.0, 9.0, 1000.0, 11.0, 0.0]), 0.2);
+        assert_eq!(percent(0.2), "20 %");
+    }
+
+    #[test]
+    fn a_single_round_has_no_spread() {
+        assert_eq!(percent(spread(&[10.0])), "-");
+        assert!(noise(&[spread(&[10.0])]).starts_with("Noise: not known"));
+        assert!(noise(&[spread(&[10.0]), 0.02, 0.3, 0.01]).ends_with("typically 2 %, at worst 30 %."));
     }
 }

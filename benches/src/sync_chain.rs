@@ -2,7 +2,8 @@
 
 use crate::load::Target;
 use crate::process::{by_hand, echo, sync_flow};
-use crate::rounds::{Arm, Figures, Rounds, interleave, noise};
+use crate::rounds::{Arm, Figures, Rounds, interleave};
+use crate::stats::noise;
 use crate::table::{Report, Row, Table, bytes};
 use crate::{Failure, Scale, block_on};
 

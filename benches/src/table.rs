@@ -69,11 +69,32 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.title)?;
         for table in &self.tables {
-            writeln!(f, "\n{table}")?;
+            write!(f, "\n{table}")?;
         }
+        writeln!(f)?;
         for note in &self.notes {
             writeln!(f, "{note}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_empty_line_is_between_tables() {
+        let table = || Table {
+            heads: vec!["a".to_owned(), "bb".to_owned()],
+            lines: vec![vec!["1".to_owned(), "2".to_owned()]],
+        };
+        let report = Report {
+            title: "title".to_owned(),
+            tables: vec![table(), table()],
+            notes: vec!["note".to_owned()],
+            rows: Vec::new(),
+        };
+        assert_eq!(report.to_string(), "title\n\na  bb\n1   2\n\na  bb\n1   2\n\nnote\n");
     }
 }

@@ -6,7 +6,8 @@ use http::HeaderValue;
 use crate::echo::{HOLD, TRACED};
 use crate::load::{Connection, Target};
 use crate::process::{echo, sync_flow};
-use crate::rounds::{Arm, Figures, Rounds, interleave, noise};
+use crate::rounds::{Arm, Figures, Rounds, interleave};
+use crate::stats::noise;
 use crate::table::{Report, Row, Table};
 use crate::{Failure, Scale, block_on};
 

@@ -89,12 +89,15 @@ impl Stand {
     ) -> Result<Sample, Failure> {
         let target = Target::new(self.gateway(), &format!("/function/{}", name(phases)), body)
             .header(headers::CALLBACK_URL, self.callback.clone());
+        let mut connections = Vec::with_capacity(clients);
+        for _ in 0..clients {
+            connections.push(Connection::open(target.address).await?);
+        }
         let begun = Instant::now();
         let mut running = JoinSet::new();
-        for _ in 0..clients {
+        for mut connection in connections {
             let (target, waiting) = (target.clone(), self.waiting.clone());
             running.spawn(async move {
-                let mut connection = Connection::open(target.address).await?;
                 let mut latencies_us = Vec::new();
                 while latencies_us.is_empty() || begun.elapsed() < length {
                     latencies_us.push(once(&mut connection, &target, &waiting).await?);
@@ -107,6 +110,11 @@ impl Stand {
             latencies_us.extend(client??);
         }
         Ok(Sample { latencies_us, seconds: begun.elapsed().as_secs_f64() })
+    }
+
+    /// What the gateway and the flows have used, in seconds.
+    pub(crate) fn processor_time(&self) -> Result<f64, Failure> {
+        [&self.gateway].into_iter().chain(&self.flows).map(Process::processor_time).sum()
     }
 
     pub(crate) async fn stop(mut self) {
