@@ -1,6 +1,9 @@
 //! What Faasflow costs: tables in which every figure stands beside its floor, measured in the same run.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Write as _;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -29,7 +32,7 @@ mod table;
 mod tracing_cost;
 
 use crate::role::Role;
-use crate::table::Report;
+use crate::table::{Report, Row};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -53,15 +56,39 @@ struct Arguments {
     /// Where to put every figure as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// The folder of the static programs, which were built just now.
+    #[arg(long, hide = true)]
+    r#static: Option<PathBuf>,
+    /// Why there are none.
+    #[arg(long, hide = true, conflicts_with = "static")]
+    no_static: Option<String>,
+    /// Why the service of Restate could not be built.
+    #[arg(long, hide = true)]
+    no_restate: Option<String>,
 }
 
-/// How long to measure.
+/// How long to measure, and what was built for it. What lies there from another time does not count.
 #[derive(Clone, Copy, Debug)]
 struct Scale {
     quick: bool,
+    /// The folder of the static programs, or why there are none.
+    fixed: Result<&'static Path, &'static str>,
+    /// Whether there is a service for Restate, or why not.
+    restate: Result<(), &'static str>,
 }
 
 impl Scale {
+    /// Paths and reasons live as long as the program.
+    fn of(arguments: &Arguments) -> Scale {
+        let reason = |why: &Option<String>| why.clone().map(|why| &*why.leak());
+        let fixed = match (&arguments.r#static, reason(&arguments.no_static)) {
+            (Some(folder), _) => Ok(&*folder.clone().leak()),
+            (None, Some(why)) => Err(why),
+            (None, None) => Err("only `cargo xtask bench` without --quick builds it"),
+        };
+        Scale { quick: arguments.quick, fixed, restate: reason(&arguments.no_restate).map_or(Ok(()), Err) }
+    }
+
     /// How the run is called below its tables.
     fn name(self) -> &'static str {
         if self.quick { "--quick" } else { "full" }
@@ -100,29 +127,74 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let scale = Scale { quick: arguments.quick };
-    let mut rows = Vec::new();
+    let scale = Scale::of(arguments);
+    // Before minutes of measuring, and not after.
+    let json = arguments.json.as_deref().map(Figures::create).transpose()?;
     let tables: &[(&str, Measure)] = match arguments {
         Arguments { soak: true, .. } => &[("soak", soak::measure)],
         Arguments { peers: true, .. } => &[("peers", peers::measure)],
         _ => &TABLES,
     };
-    for &(name, measure) in tables {
-        if arguments.only.as_deref().is_some_and(|only| only != name) {
-            continue;
+    let asked = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
+    let (mut rows, mut failed) = (Vec::new(), Vec::new());
+    for (at, &(name, measure)) in tables.iter().filter(|(name, _)| asked(name)).enumerate() {
+        if at > 0 {
+            println!();
         }
-        let report = measure(scale).map_err(|error| format!("the table `{name}` was not measured: {error}"))?;
-        print!("{report}");
-        rows.extend(report.rows);
+        match attempt(measure, scale) {
+            Ok(report) => {
+                print!("{report}");
+                rows.extend(report.rows);
+            }
+            Err(error) => {
+                let what = format!("the table `{name}` was not measured: {error}");
+                println!("{name}: FAILED: {what}");
+                failed.push(what);
+            }
+        }
     }
-    if let Some(file) = &arguments.json {
-        let json = serde_json::to_string_pretty(&rows)?;
-        std::fs::write(file, json).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    if let Some(json) = json {
+        json.write(&rows)?;
     }
-    Ok(())
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n").into()) }
+}
+
+/// A table must not take the others with it, also where it panics.
+fn attempt(measure: Measure, scale: Scale) -> Result<Report, Failure> {
+    catch_unwind(|| measure(scale)).unwrap_or_else(|_| Err("it panicked, as said above".into()))
+}
+
+/// The file of the figures.
+struct Figures<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl Figures<'_> {
+    fn create(path: &Path) -> Result<Figures<'_>, Failure> {
+        let file = File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        Ok(Figures { path, file })
+    }
+
+    fn write(mut self, rows: &[Row]) -> Result<(), Failure> {
+        let json = serde_json::to_string_pretty(rows)?;
+        let path = self.path.display();
+        Ok(self.file.write_all(json.as_bytes()).map_err(|error| format!("cannot write {path}: {error}"))?)
+    }
 }
 
 /// Runs what sends the load, on as many threads as there are processors.
 fn block_on<T>(running: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(running)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_panics_is_a_failure() {
+        let scale = Scale { quick: true, fixed: Err("none"), restate: Ok(()) };
+        assert!(attempt(|_| panic!("of the test"), scale).is_err());
+    }
 }

@@ -49,7 +49,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     let least = if scale.quick { 1 } else { 3 };
     let chains: &[usize] = if scale.quick { &[MANY] } else { &[1, 5, MANY] };
     let clients: &[usize] = if scale.quick { &[1, 32] } else { &[1, 8, 32] };
-    let systems = Systems::start(chains).await?;
+    let systems = Systems::start(chains, scale).await?;
     let mut tables = [Kept::Flushed, Kept::Snapshot, Kept::Nothing].map(|kept| (kept, table(kept)));
     let (mut rows, mut spreads, mut bounds) = (Vec::new(), Vec::new(), Vec::new());
     let mut flushes_us = Vec::new();
@@ -80,7 +80,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         "for the function. All of it, the function and the load share the processors, and no server stops meanwhile.".to_owned(),
         format!("A flush of 4 KiB, alone, between the arms of each round: {:.0} us (median of {}).", median(&mut flushes_us), flushes_us.len()),
     ];
-    notes.extend(systems.notes());
+    notes.extend(systems.notes(chains));
     notes.extend(bounds.iter().map(|(_, note)| note.clone()));
     notes.push(noise(&spreads));
     rows.extend(bounds.into_iter().map(|(row, _)| row));
@@ -90,10 +90,13 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
 }
 
 impl Systems {
-    async fn start(chains: &[usize]) -> Result<Systems, Failure> {
+    async fn start(chains: &[usize], scale: Scale) -> Result<Systems, Failure> {
         let stand = Stand::start(chains).await?;
         let reports = Arc::new(Reports::start().await?);
-        let restate = Restate::start(stand.folder.path(), &stand.echo).await;
+        let restate = match scale.restate {
+            Ok(()) => Restate::start(stand.folder.path(), &stand.echo).await,
+            Err(why) => Err(format!("Its service cannot be built: {why}").into()),
+        };
         let way = Way::Query(reports.clone());
         let flushing = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""];
         let goflows = [
@@ -116,8 +119,11 @@ impl Systems {
                 arms.push(Arm::new(name, Kept::Flushed, Way::Answer, restate.target(service, calls), processes));
             }
         }
-        for (goflow, kept) in self.goflows.iter().zip([Kept::Flushed, Kept::Snapshot]) {
-            if let Ok(goflow) = goflow {
+        // The first node runs within the request, and only between nodes is anything put into Redis. So of one call
+        // nothing is kept, however Redis is set.
+        let kept = if calls == 1 { [None, Some(Kept::Nothing)] } else { [Some(Kept::Flushed), Some(Kept::Snapshot)] };
+        for (goflow, kept) in self.goflows.iter().zip(kept) {
+            if let (Ok(goflow), Some(kept)) = (goflow, kept) {
                 let processes = vec![&goflow.flows, &goflow.redis];
                 arms.push(Arm::new("goflow", kept, Way::Query(self.reports.clone()), goflow.target(calls), processes));
             }
@@ -130,7 +136,7 @@ impl Systems {
     }
 
     /// What each of them is, what it keeps and when, and what is not there.
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self, chains: &[usize]) -> Vec<String> {
         let mut notes = vec![
             "Faasflow, in phases: a phase is a call; each, the first too, is in the file of the local gateway's queue and".to_owned(),
             "flushed before it is accepted. In one phase, and by hand: calls straight to the function, and nothing is written.".to_owned(),
@@ -158,6 +164,9 @@ impl Systems {
                 "It looks into an empty queue once a second, which cannot be set: that is what its hops take."
                     .to_owned(),
             );
+            if chains.contains(&1) {
+                notes.push("A goflow flow of one node runs within its request and keeps nothing in Redis, so it stands where nothing is kept.".to_owned());
+            }
         }
         notes
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use faasflow_benches_deployed::CALLED;
 
 use crate::process::{Process, echo, free_port};
-use crate::stats::{median, percentile};
+use crate::stats::{median, noise, percent, percentile, spread};
 use crate::table::{Report, Row, Table};
 use crate::{Failure, Scale};
 
@@ -19,34 +19,31 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// The programs as they would be deployed, which `cargo xtask bench` has built.
 struct Programs {
     folder: PathBuf,
-    /// Whether they need nothing of the system that they run on.
-    fixed: bool,
+    /// What their sizes begin with as rows: one that is not static is not what the bound is for.
+    row: &'static str,
+    kind: String,
 }
 
 impl Programs {
     fn find(scale: Scale) -> Result<Programs, Failure> {
         let own = std::env::current_exe()?;
         let beside = own.parent().ok_or("the program has no folder")?;
-        let target = beside.parent().ok_or("the program has no folder")?;
-        let fixed = target.join(format!("{}-unknown-linux-musl/release", std::env::consts::ARCH));
-        for (folder, fixed) in [(fixed, true), (beside.to_owned(), false)] {
-            // The quick run does not build the static ones, and what lies there may be old.
-            if fixed && scale.quick {
-                continue;
-            }
-            if folder.join("flow").is_file() && folder.join("by-hand").is_file() {
-                return Ok(Programs { folder, fixed });
-            }
+        let programs = match scale.fixed {
+            Ok(folder) => Programs {
+                folder: folder.to_owned(),
+                row: "program-mb",
+                kind: "The programs: stripped static binaries.".to_owned(),
+            },
+            Err(why) => Programs {
+                folder: beside.to_owned(),
+                row: "program-dynamic-mb",
+                kind: format!("The programs: stripped binaries. Not measured: the static program. {why}."),
+            },
+        };
+        if programs.folder.join("flow").is_file() && programs.folder.join("by-hand").is_file() {
+            return Ok(programs);
         }
         Err("the programs to start are not built: run `cargo xtask bench`, which builds them".into())
-    }
-
-    fn kind(&self) -> &'static str {
-        if self.fixed {
-            "stripped static binary"
-        } else {
-            "stripped binary, which is not static: --quick builds none, and a full run does where there is musl"
-        }
     }
 }
 
@@ -79,30 +76,34 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     let size =
         |name: &str| -> Result<f64, Failure> { Ok(std::fs::metadata(programs.folder.join(name))?.len() as f64 / 1e6) };
     let sizes = (size("flow")?, size("by-hand")?);
-    let mut table = Table::new(&["program", "to the first 200, p50", "p99", "idle RSS", "size"]);
+    let mut table = Table::new(&["program", "to the first 200, p50", "p99", "idle RSS", "size", "spread"]);
+    let mut spreads = Vec::new();
     for (name, arm, size) in [("flow", &mut flow, sizes.0), ("by hand: axum", &mut by_hand, sizes.1)] {
+        let apart = spread(&arm.start_ms);
+        spreads.push(apart);
         table.lines.push(vec![
             name.to_owned(),
             format!("{:.1} ms", median(&mut arm.start_ms)),
             format!("{:.1} ms", percentile(&mut arm.start_ms, 0.99)),
             format!("{:.1} MB", median(&mut arm.idle_mb)),
             format!("{size:.1} MB"),
+            percent(apart),
         ]);
     }
     let row =
         |name: &str, value, unit, floor| Row { name: name.to_owned(), value, unit, floor: Some(floor), samples: count };
     let rows = vec![
         row("cold-start-ms", median(&mut flow.start_ms), "ms", median(&mut by_hand.start_ms)),
+        row("cold-start-p99-ms", percentile(&mut flow.start_ms, 0.99), "ms", percentile(&mut by_hand.start_ms, 0.99)),
         row("idle-rss-mb", median(&mut flow.idle_mb), "MB", median(&mut by_hand.idle_mb)),
-        Row { samples: 1, ..row("program-mb", sizes.0, "MB", sizes.1) },
+        Row { samples: 1, ..row(programs.row, sizes.0, "MB", sizes.1) },
     ];
     let notes = vec![
         format!("{}: {count} starts of each, one after the other, in turn.", scale.name()),
-        format!(
-            "To the first 200: to the answer of a request that goes through a call. The program: {}.",
-            programs.kind()
-        ),
+        "To the first 200: to the answer of a request that goes through a call.".to_owned(),
+        programs.kind,
         "At most: 10 ms, 10 MB, 8 MB. The flow has the state managers of S3 and Redis in it, as by default.".to_owned(),
+        noise(&spreads),
     ];
     Ok(Report { title: "start: start and size".to_owned(), tables: vec![table], notes, rows })
 }

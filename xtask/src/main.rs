@@ -1,5 +1,6 @@
 //! The project's own chores. `cargo xtask` says which.
 
+mod bench;
 mod check;
 mod command;
 mod fuzz;
@@ -33,7 +34,14 @@ fn main() -> ExitCode {
         ["check"] => check::run(&root()),
         ["e2e", suite] if SUITES.contains(suite) => e2e(suite),
         ["e2e", ..] => return wrong(&format!("name one suite: {}", SUITES.join(", "))),
-        ["bench", rest @ ..] => bench(rest),
+        ["bench", rest @ ..] if rest.contains(&"--help") || rest.contains(&"-h") => {
+            println!("{HELP}\n\nTables: {}.", bench::TABLES.join(", "));
+            return ExitCode::SUCCESS;
+        }
+        ["bench", rest @ ..] => match bench::Asked::parse(rest) {
+            Ok(asked) => bench::run(&root(), &asked),
+            Err(why) => return wrong(&why),
+        },
         ["fuzz"] => fuzz::run(&root(), 30),
         ["fuzz", "--seconds", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run(&root(), seconds),
@@ -73,30 +81,4 @@ fn e2e(suite: &str) -> Result<(), String> {
     ]))?;
     let program = command::target_folder(&root)?.join("debug/faasflow-e2e");
     command::run(Command::new(program).current_dir(&root).arg(suite))
-}
-
-/// The contenders of the benchmarks are a workspace of their own, which nobody else has to compile. What is started and
-/// weighed as a deployed program is built like one: static, where there is a toolchain for that, and time.
-fn bench(arguments: &[&str]) -> Result<(), String> {
-    let cargo = |words: &[&str]| {
-        let mut cargo = Command::new("cargo");
-        cargo.current_dir(root()).args(&words[..1]).args(["--quiet", "--manifest-path", "benches/Cargo.toml"]);
-        cargo.args(&words[1..]);
-        cargo
-    };
-    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    let fixed = ["build", "--release", "--package", "faasflow-benches-deployed", "--target", &target];
-    let peers = arguments.contains(&"--peers");
-    // All that they need is compiled once more for it, which takes longer than the quick benchmarks.
-    if !arguments.contains(&"--quick") && !peers && command::run(&mut cargo(&fixed)).is_err() {
-        println!("The programs are not built as static ones: `rustup target add {target}`, and musl-gcc, would do.");
-    }
-    // What a peer's SDK brings with it, nobody else compiles; and built together, it would switch on features of what
-    // is measured.
-    if peers {
-        command::run(&mut cargo(&["build", "--release", "--package", "faasflow-benches-peers"]))?;
-    }
-    let ours = ["--package", "faasflow-benches", "--package", "faasflow-benches-deployed"];
-    command::run(cargo(&["build", "--release"]).args(ours))?;
-    command::run(cargo(&["run", "--release", "--package", "faasflow-benches", "--"]).args(arguments))
 }
