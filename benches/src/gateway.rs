@@ -7,6 +7,7 @@ use std::process::Command;
 
 use faasflow_benches_deployed::CALLED;
 
+use crate::ending::Folder;
 use crate::load::Target;
 use crate::process::{Process, echo, free_port};
 use crate::role::Role;
@@ -27,7 +28,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
 async fn run(scale: Scale) -> Result<Report, Failure> {
     let rounds = Rounds::of(scale, (7, 300), (15, 700));
     let clients: &[usize] = if scale.quick { &[1, 8] } else { &[1, 8, 32] };
-    let folder = tempfile::tempdir()?;
+    let folder = Folder::new()?;
     let echo = echo()?;
     let port = free_port()?;
     let functions = vec![(CALLED.to_owned(), echo.port())];

@@ -12,6 +12,7 @@ mod async_flow;
 mod bare;
 mod bare_proxy;
 mod echo;
+mod ending;
 mod gateway;
 mod growth;
 mod load;
@@ -130,6 +131,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let scale = Scale::of(arguments);
     // Before minutes of measuring, and not after.
     let json = arguments.json.as_deref().map(Figures::create).transpose()?;
+    ending::begin()?;
     let tables: &[(&str, Measure)] = match arguments {
         Arguments { soak: true, .. } => &[("soak", soak::measure)],
         Arguments { peers: true, .. } => &[("peers", peers::measure)],
@@ -147,6 +149,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
                 rows.extend(report.rows);
             }
             Err(error) => {
+                ending::unless_ending();
                 let what = format!("the table `{name}` was not measured: {error}");
                 println!("{name}: FAILED: {what}");
                 failed.push(what);

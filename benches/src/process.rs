@@ -2,11 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::Failure;
 use crate::role::{Role, VARIABLE};
+use crate::{Failure, ending};
 
 /// How long a process may take until it listens.
 const START: Duration = Duration::from_secs(20);
@@ -16,7 +16,7 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// A process that listens on a port of the loopback; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
-    child: Child,
+    id: u32,
     port: u16,
 }
 
@@ -31,10 +31,10 @@ impl Process {
     /// Starts a program, and waits until it listens on this port.
     pub(crate) fn run(command: Command, port: u16) -> Result<Process, Failure> {
         let shown = format!("{command:?}");
-        let mut process = Process::spawn(command, port)?;
+        let process = Process::spawn(command, port)?;
         let begun = Instant::now();
         while !process.listens() {
-            if let Some(status) = process.child.try_wait()? {
+            if let Some(status) = ending::ended(process.id)? {
                 return Err(format!("{shown} ended with {status}: run it by hand to see why").into());
             }
             if begun.elapsed() > START {
@@ -49,7 +49,7 @@ impl Process {
     pub(crate) fn spawn(mut command: Command, port: u16) -> Result<Process, Failure> {
         // What a flow logs is made and written, as always; where it goes costs nothing.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(Process { child: command.spawn()?, port })
+        Ok(Process { id: ending::spawn(&mut command)?, port })
     }
 
     /// A connection to a port of one's own can be to itself, if nobody listens.
@@ -98,14 +98,13 @@ impl Process {
     }
 
     fn place(&self) -> std::path::PathBuf {
-        Path::new("/proc").join(self.child.id().to_string())
+        Path::new("/proc").join(self.id.to_string())
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        ending::kill(self.id);
     }
 }
 

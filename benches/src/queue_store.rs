@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::ending::Folder;
 use crate::queue_store::drive::{Done, Ids, Until, alone, grouped};
 use crate::queue_store::product::Product;
 use crate::queue_store::stores::{NAMES, Store, on_disk, open};
@@ -97,9 +98,7 @@ fn group(producers: usize) -> String {
 }
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
-    // Beside the program: the disk that is built on, and not a file system in memory.
-    let program = std::env::current_exe()?;
-    let folder = tempfile::tempdir_in(program.parent().ok_or("the program has no folder")?)?;
+    let folder = Folder::new()?;
     // Many short rounds: the disk's moods last for seconds, and each arm should meet all of them.
     let (rounds, slice) = if scale.quick { (30, Duration::from_millis(50)) } else { (150, Duration::from_millis(100)) };
     let cycles = if scale.quick { 20_000 } else { 400_000 };

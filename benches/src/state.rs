@@ -10,6 +10,7 @@ use faasflow::{Memory, Redis, S3, StateManager};
 use faasflow_core::state::EmbeddedState;
 use faasflow_core::{Context, RequestInfo};
 
+use crate::ending::Folder;
 use crate::gateway::tool;
 use crate::process::{Process, free_port};
 use crate::stats::{median, noise, percent, percentile, spread};
@@ -35,9 +36,7 @@ struct Arm {
 async fn run(scale: Scale) -> Result<Report, Failure> {
     let (rounds, slice) = if scale.quick { (5, 60) } else { (15, 400) };
     let slice = Duration::from_millis(slice);
-    // Beside the program: the disk that is built on, and not a file system in memory.
-    let program = std::env::current_exe()?;
-    let folder = tempfile::tempdir_in(program.parent().ok_or("the program has no folder")?)?;
+    let folder = Folder::new()?;
     let mut notes = vec![format!(
         "{}: {rounds} rounds of {} ms an arm, interleaved; one value at a time.",
         scale.name(),

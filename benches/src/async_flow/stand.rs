@@ -14,13 +14,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::Failure;
+use crate::ending::Folder;
 use crate::load::{Connection, Sample, Target};
 use crate::process::{Process, echo, free_port};
 use crate::role::Role;
@@ -36,7 +36,7 @@ pub(crate) struct Stand {
     pub(crate) gateway: Process,
     pub(crate) flows: Vec<Process>,
     pub(crate) echo: Process,
-    pub(crate) folder: TempDir,
+    pub(crate) folder: Folder,
     waiting: Waiting,
     callback: HeaderValue,
     receiving: JoinSet<()>,
@@ -45,9 +45,7 @@ pub(crate) struct Stand {
 impl Stand {
     /// A gateway, and a flow for each number of phases.
     pub(crate) async fn start(phases: &[usize]) -> Result<Stand, Failure> {
-        // Beside the program: the disk that is built on, and not a file system in memory.
-        let program = std::env::current_exe()?;
-        let folder = tempfile::tempdir_in(program.parent().ok_or("the program has no folder")?)?;
+        let folder = Folder::new()?;
         std::fs::write(folder.path().join("faasflow-hmac-secret"), "0123456789abcdef0123456789abcdef\n")?;
         let echo = echo()?;
         let gateway_port = free_port()?;

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::ending::{Folder, die_with_us, sweep};
+
 /// The version of the npm package `@restatedev/restate-server`.
 pub(super) const RESTATE: &str = "1.7.12";
 /// The version of the Go module `github.com/s8sg/goflow`, which `peers/goflow/go.mod` requires.
@@ -70,13 +72,15 @@ pub(super) fn redis() -> Result<String, String> {
 fn beside(place: &Path, program: &Path, make: impl FnOnce(&Path) -> Result<PathBuf, String>) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", place.display());
     std::fs::create_dir_all(place).map_err(failed)?;
-    let building = tempfile::tempdir_in(place).map_err(failed)?;
+    sweep(place).map_err(failed)?;
+    let building = Folder::within(place).map_err(failed)?;
     std::fs::rename(make(building.path())?, program).map_err(failed)
 }
 
 /// What a command prints.
 fn run(command: &mut Command, without: &str) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
+    die_with_us(command);
     let output = command
         .stdin(Stdio::null())
         .output()

@@ -1,0 +1,209 @@
+//! However a run ends, nothing of it stays: no program that it started, and no folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::Failure;
+
+/// What the names of folders begin with. The number of the process follows, and one that counts them.
+const PREFIX: &str = "faasflow-bench-";
+
+struct Left {
+    children: Vec<Child>,
+    folders: Vec<PathBuf>,
+}
+
+/// What would stay if the run ended now. Who ends it never unlocks this, so nothing more begins.
+static LEFT: Mutex<Left> = Mutex::new(Left { children: Vec::new(), folders: Vec::new() });
+
+fn left() -> MutexGuard<'static, Left> {
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts a program that ends when the run does; its number.
+pub(crate) fn spawn(command: &mut Command) -> Result<u32, Failure> {
+    use std::os::unix::process::CommandExt as _;
+    // In a group of its own: what a terminal says is for the run alone, which sees to the rest.
+    command.process_group(0);
+    die_with_us(command);
+    let mut left = left();
+    let child = command.spawn()?;
+    let id = child.id();
+    left.children.push(child);
+    Ok(id)
+}
+
+/// How the program ended, if it did.
+pub(crate) fn ended(id: u32) -> Result<Option<ExitStatus>, Failure> {
+    let mut left = left();
+    let child = left.children.iter_mut().find(|child| child.id() == id).ok_or("that program was not started here")?;
+    Ok(child.try_wait()?)
+}
+
+/// Kills a program that was started here.
+pub(crate) fn kill(id: u32) {
+    let mut left = left();
+    if let Some(at) = left.children.iter().position(|child| child.id() == id) {
+        let mut child = left.children.swap_remove(at);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// Has Linux kill the program when the thread that starts it is gone. Programs are started by the main thread alone,
+/// which is there for as long as the process.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "there is no safe way to ask for a signal at the parent's death")]
+pub(crate) fn die_with_us(command: &mut Command) {
+    use std::os::unix::process::CommandExt as _;
+    // SAFETY: between fork and exec only async-signal-safe functions may be called; prctl is a bare system call.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 {
+                Ok(())
+            } else {
+                Err(std::io::Error::last_os_error())
+            }
+        });
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn die_with_us(_: &mut Command) {}
+
+/// A folder for the time of a measurement; removed when dropped, and at the end of the run.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// Beside the program: on the disk that is built on, and not in a file system in memory.
+    pub(crate) fn new() -> Result<Folder, Failure> {
+        Ok(Folder::within(&beside()?)?)
+    }
+
+    /// In a folder that is there.
+    pub(crate) fn within(folder: &Path) -> std::io::Result<Folder> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{PREFIX}{}-{count}", std::process::id()));
+        let mut left = left();
+        fs::create_dir(&path)?;
+        left.folders.push(path.clone());
+        Ok(Folder(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let mut left = left();
+        left.folders.retain(|folder| *folder != self.0);
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn beside() -> Result<PathBuf, Failure> {
+    let program = std::env::current_exe()?;
+    Ok(program.parent().ok_or("the program has no folder")?.to_owned())
+}
+
+/// Removes the folders that runs have left here which were killed: of each whose process is gone.
+pub(crate) fn sweep(folder: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if owner(&entry.file_name().to_string_lossy()).is_some_and(is_gone) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The number of the process that has made a folder of this name.
+fn owner(name: &str) -> Option<u32> {
+    name.strip_prefix(PREFIX)?.split_once('-')?.0.parse().ok()
+}
+
+/// Folders of our own number that are there before we have made one are of another, which is gone.
+fn is_gone(process: u32) -> bool {
+    let made = left().folders.iter().any(|folder| folder.to_string_lossy().contains(&format!("{PREFIX}{process}-")));
+    !made && (process == std::process::id() || !Path::new("/proc").join(process.to_string()).exists())
+}
+
+/// From here on a signal that asks for the end gets it, with nothing left. What earlier runs have left is removed.
+pub(crate) fn begin() -> Result<(), Failure> {
+    let folder = beside()?;
+    sweep(&folder).map_err(|error| format!("{} cannot be cleared of old runs: {error}", folder.display()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _within = runtime.enter();
+        [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
+            .into_iter()
+            .map(|kind| Ok((kind, signal(kind)?)))
+            .collect::<std::io::Result<Vec<_>>>()?
+    };
+    std::thread::spawn(move || end(runtime.block_on(first(&mut signals))));
+    Ok(())
+}
+
+async fn first(signals: &mut [(SignalKind, Signal)]) -> SignalKind {
+    let coming = signals.iter_mut().map(|(kind, signal)| {
+        Box::pin(async {
+            signal.recv().await;
+            *kind
+        })
+    });
+    futures_util::future::select_all(coming).await.0
+}
+
+/// Ends the run, as a shell tells that a signal did.
+fn end(signal: SignalKind) -> ! {
+    let number = signal.as_raw_value();
+    let mut left = left();
+    for child in &mut left.children {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    for folder in &left.folders {
+        // A thread of ours may still make files in it.
+        let _ = (0..10).any(|_| fs::remove_dir_all(folder).is_ok());
+    }
+    eprintln!("faasflow-benches: ended by signal {number}; nothing is left running, and the figures are lost");
+    std::process::exit(128 + number)
+}
+
+/// Returns if the run goes on. If it is being ended, that is why something failed, and nobody needs to hear of it.
+pub(crate) fn unless_ending() {
+    drop(left());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_of_the_dead_are_swept() {
+        let place = tempfile::tempdir().unwrap();
+        let own = Folder::within(place.path()).unwrap();
+        // The highest number that Linux gives a process is smaller.
+        let names =
+            [format!("{PREFIX}4194305-0"), format!("{PREFIX}1-0"), format!("{PREFIX}x-0"), "other-1".to_owned()];
+        for name in &names {
+            fs::create_dir(place.path().join(name)).unwrap();
+        }
+        sweep(place.path()).unwrap();
+        let there = names.map(|name| place.path().join(name).exists());
+        assert_eq!(there, [false, true, true, true]);
+        assert!(own.path().exists());
+        let path = own.path().to_owned();
+        drop(own);
+        assert!(!path.exists());
+    }
+}
