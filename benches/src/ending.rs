@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ChildStdout, Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,17 +25,17 @@ fn left() -> MutexGuard<'static, Left> {
     LEFT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts a program that ends when the run does; its number.
-pub(crate) fn spawn(command: &mut Command) -> Result<u32, Failure> {
+/// Starts a program that ends when the run does; its number, and what it prints if that is piped.
+pub(crate) fn spawn(command: &mut Command) -> Result<(u32, Option<ChildStdout>), Failure> {
     use std::os::unix::process::CommandExt as _;
     // In a group of its own: what a terminal says is for the run alone, which sees to the rest.
     command.process_group(0);
     die_with_us(command);
     let mut left = left();
-    let child = command.spawn()?;
-    let id = child.id();
+    let mut child = command.spawn()?;
+    let (id, printed) = (child.id(), child.stdout.take());
     left.children.push(child);
-    Ok(id)
+    Ok((id, printed))
 }
 
 /// How the program ended, if it did.

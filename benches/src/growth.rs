@@ -22,7 +22,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     let mut report = Report {
         title: "growth: steps, and requests in flight".to_owned(),
         tables: Vec::new(),
-        notes: vec![format!("{}.", scale.name())],
+        notes: Vec::new(),
         rows: Vec::new(),
     };
     let mut spreads = steps(scale, &mut report).await?;
@@ -84,6 +84,9 @@ async fn steps(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failure> {
     let ratio = for_each_step.last().copied().unwrap_or(f64::NAN) / ten.unwrap_or(f64::NAN);
     let name = "growth-steps-ratio".to_owned();
     report.rows.push(Row { name, value: ratio, unit: "x", floor: Some(1.0), samples: rounds });
+    report
+        .notes
+        .push(format!("{}: steps: one client, {rounds} rounds of {slice} ms an arm, interleaved.", scale.name()));
     report.notes.push(format!("A step of a thousand takes {ratio:.2} x the time of a step of ten: linear is 1."));
     Ok(spreads)
 }
@@ -126,7 +129,9 @@ async fn in_flight(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failur
             ours.push(each(&held));
             floors.push(each(&hold(&by_hand(1, &echo, false)?, &echo, count).await?));
         }
-        let apart = spread(&ours);
+        // Of a few it is what the process takes once.
+        let apart = if count < 1000 { f64::NAN } else { spread(&ours) };
+        spreads.push(apart);
         let (value, floor) = (median(&mut ours), median(&mut floors));
         table.lines.push(vec![
             count.to_string(),
@@ -136,9 +141,7 @@ async fn in_flight(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failur
             format!("{:.0} ms", median(&mut answered_ms)),
             percent(apart),
         ]);
-        // Of a few it is what the process takes once.
         if count >= 1000 {
-            spreads.push(apart);
             let row = |name: &str| Row {
                 name: name.to_owned(),
                 value,

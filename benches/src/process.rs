@@ -1,5 +1,6 @@
 //! This program, or another one, as a child: started, measured, killed.
 
+use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -23,8 +24,8 @@ pub(crate) struct Process {
 impl Process {
     /// Starts this program in a role.
     pub(crate) fn start(role: &Role, port: u16, settings: &[(&str, String)]) -> Result<Process, Failure> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.env(VARIABLE, serde_json::to_string(role)?).envs(settings.iter().map(|(name, value)| (name, value)));
+        let mut command = ourselves(role)?;
+        command.envs(settings.iter().map(|(name, value)| (name, value)));
         Process::run(command, port)
     }
 
@@ -49,7 +50,7 @@ impl Process {
     pub(crate) fn spawn(mut command: Command, port: u16) -> Result<Process, Failure> {
         // What a flow logs is made and written, as always; where it goes costs nothing.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Ok(Process { id: ending::spawn(&mut command)?, port })
+        Ok(Process { id: ending::spawn(&mut command)?.0, port })
     }
 
     /// A connection to a port of one's own can be to itself, if nobody listens.
@@ -106,6 +107,24 @@ impl Drop for Process {
     fn drop(&mut self) {
         ending::kill(self.id);
     }
+}
+
+fn ourselves(role: &Role) -> Result<Command, Failure> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.env(VARIABLE, serde_json::to_string(role)?);
+    Ok(command)
+}
+
+/// Starts this program in a role that comes to an end; what it prints until then.
+pub(crate) fn printed(role: &Role) -> Result<String, Failure> {
+    let mut command = ourselves(role)?;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let (id, printed) = ending::spawn(&mut command)?;
+    let mut text = String::new();
+    let read = printed.map(|mut printed| printed.read_to_string(&mut text)).transpose();
+    ending::kill(id);
+    read?;
+    Ok(text)
 }
 
 /// Processor time of the whole machine since it was started.

@@ -9,7 +9,7 @@ use faasflow_benches_deployed::{CALLED, by_hand};
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, bare, bare_proxy, echo, local_gateway};
+use crate::{Failure, bare, bare_proxy, echo, local_gateway, start};
 
 /// The variable that holds the role, as JSON. An argument it cannot be: a flow takes those for its own.
 pub(crate) const VARIABLE: &str = "FAASFLOW_BENCHES_ROLE";
@@ -25,6 +25,8 @@ pub(crate) enum Role {
     Echo { port: u16 },
     /// A reverse proxy on bare hyper, before the function.
     BareProxy { port: u16, function_port: u16 },
+    /// Starts the programs in this folder so many times, and prints how long each took and what it held.
+    Starter { folder: PathBuf, function_port: u16, count: usize },
     /// The local gateway, with functions that are there already: their names and ports.
     Gateway { port: u16, folder: PathBuf, functions: Vec<(String, u16)> },
 }
@@ -65,6 +67,10 @@ impl Role {
             Role::Echo { port } => runtime()?.block_on(echo::serve(local(port)))?,
             Role::BareProxy { port, function_port } => {
                 runtime()?.block_on(bare_proxy::serve(local(port), local(function_port)))?;
+            }
+            Role::Starter { folder, function_port, count } => {
+                let started = start::start_all(&folder, local(function_port), count);
+                println!("{}", serde_json::to_string(&started.map_err(|error| error.to_string()))?);
             }
             Role::Gateway { port, folder, functions } => {
                 runtime()?.block_on(local_gateway::serve(local(port), &folder, &functions))?;

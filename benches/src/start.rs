@@ -7,8 +7,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use faasflow_benches_deployed::CALLED;
+use serde::{Deserialize, Serialize};
 
-use crate::process::{Process, echo, free_port};
+use crate::process::{Process, echo, free_port, printed};
+use crate::role::Role;
 use crate::stats::{median, noise, percent, percentile, spread};
 use crate::table::{Report, Row, Table};
 use crate::{Failure, Scale};
@@ -47,8 +49,9 @@ impl Programs {
     }
 }
 
-#[derive(Default)]
-struct Arm {
+/// What each start of a program came to.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Arm {
     start_ms: Vec<f64>,
     idle_mb: Vec<f64>,
 }
@@ -57,22 +60,12 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     let count = if scale.quick { 25 } else { 200 };
     let programs = Programs::find(scale)?;
     let echo = echo()?;
-    let (mut flow, mut by_hand) = (Arm::default(), Arm::default());
-    for round in 0..=count {
-        for turn in [round, round + 1] {
-            let port = free_port()?;
-            let (arm, command) = match turn % 2 {
-                0 => (&mut flow, flow_command(&programs.folder, port, &echo)),
-                _ => (&mut by_hand, by_hand_command(&programs.folder, port, &echo)),
-            };
-            let (start, idle) = once(command, port)?;
-            // The first reads the program from the disk.
-            if round > 0 {
-                arm.start_ms.push(start.as_secs_f64() * 1e3);
-                arm.idle_mb.push(idle / 1e6);
-            }
-        }
-    }
+    // By a process that holds next to nothing: it is forked for each start, and ours, after other tables, would take
+    // milliseconds for that.
+    let role = Role::Starter { folder: programs.folder.clone(), function_port: echo.port(), count };
+    let started: Result<[Arm; 2], String> = serde_json::from_str(&printed(&role)?)
+        .map_err(|error| format!("who starts the programs does not say how that went: {error}"))?;
+    let [mut flow, mut by_hand] = started?;
     let size =
         |name: &str| -> Result<f64, Failure> { Ok(std::fs::metadata(programs.folder.join(name))?.len() as f64 / 1e6) };
     let sizes = (size("flow")?, size("by-hand")?);
@@ -108,19 +101,40 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     Ok(Report { title: "start: start and size".to_owned(), tables: vec![table], notes, rows })
 }
 
-fn flow_command(folder: &Path, port: u16, function: &Process) -> Command {
+/// Starts the flow and the chain by hand in turn, so many times each.
+pub(crate) fn start_all(folder: &Path, function: SocketAddr, count: usize) -> Result<[Arm; 2], Failure> {
+    let mut arms = [Arm::default(), Arm::default()];
+    for round in 0..=count {
+        for turn in [round, round + 1] {
+            let port = free_port()?;
+            let command = match turn % 2 {
+                0 => flow_command(folder, port, function),
+                _ => by_hand_command(folder, port, function),
+            };
+            let (start, idle) = once(command, port)?;
+            // The first reads the program from the disk.
+            if round > 0 {
+                arms[turn % 2].start_ms.push(start.as_secs_f64() * 1e3);
+                arms[turn % 2].idle_mb.push(idle / 1e6);
+            }
+        }
+    }
+    Ok(arms)
+}
+
+fn flow_command(folder: &Path, port: u16, function: SocketAddr) -> Command {
     let mut command = Command::new(folder.join("flow"));
     command
         .env("workflow_name", "bench")
         .env("host", Ipv4Addr::LOCALHOST.to_string())
         .env("port", port.to_string())
-        .env("gateway", function.address().to_string());
+        .env("gateway", function.to_string());
     command
 }
 
-fn by_hand_command(folder: &Path, port: u16, function: &Process) -> Command {
+fn by_hand_command(folder: &Path, port: u16, function: SocketAddr) -> Command {
     let mut command = Command::new(folder.join("by-hand"));
-    command.args([port.to_string(), format!("http://{}/function/{CALLED}", function.address())]);
+    command.args([port.to_string(), format!("http://{function}/function/{CALLED}")]);
     command
 }
 
