@@ -1,6 +1,7 @@
 //! However a run ends, nothing of it stays: no program that it started, and no folder.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -120,7 +121,11 @@ pub(crate) fn sweep(folder: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if owner(&entry.file_name().to_string_lossy()).is_some_and(is_gone) {
-            fs::remove_dir_all(entry.path())?;
+            match fs::remove_dir_all(entry.path()) {
+                // By another run, which sweeps too.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                done => done?,
+            }
         }
     }
     Ok(())
