@@ -85,7 +85,7 @@ impl Scale {
         let fixed = match (&arguments.r#static, reason(&arguments.no_static)) {
             (Some(folder), _) => Ok(&*folder.clone().leak()),
             (None, Some(why)) => Err(why),
-            (None, None) => Err("only `cargo xtask bench` without --quick builds it"),
+            (None, None) => Err("Only `cargo xtask bench` without --quick builds it"),
         };
         Scale { quick: arguments.quick, fixed, restate: reason(&arguments.no_restate).map_or(Ok(()), Err) }
     }
