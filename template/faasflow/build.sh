@@ -21,7 +21,7 @@ CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 # The steps are taken in folders of their own, and both mean the same one.
 case "$CARGO_TARGET_DIR" in /*) ;; *) CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR ;; esac
 # Small, for several times the linking. Panics must unwind: a flow answers for a step that panics.
-CARGO_PROFILE_RELEASE_LTO=thin
+CARGO_PROFILE_RELEASE_LTO=fat
 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
 CARGO_PROFILE_RELEASE_STRIP=true
 CARGO_PROFILE_RELEASE_PANIC=unwind
