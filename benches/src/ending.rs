@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -62,14 +63,16 @@ pub(crate) fn kill(id: u32) {
 #[allow(unsafe_code, reason = "there is no safe way to ask for a signal at the parent's death")]
 pub(crate) fn die_with_us(command: &mut Command) {
     use std::os::unix::process::CommandExt as _;
-    // SAFETY: between fork and exec only async-signal-safe functions may be called; prctl is a bare system call.
+    let parent = std::process::id();
+    // SAFETY: between fork and exec only async-signal-safe functions may be called; prctl and getppid are bare system
+    // calls, and no error here allocates.
     unsafe {
-        command.pre_exec(|| {
-            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 {
-                Ok(())
-            } else {
-                Err(std::io::Error::last_os_error())
+        command.pre_exec(move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
+                return Err(std::io::Error::last_os_error());
             }
+            // It may have died before it could be asked for.
+            if u32::try_from(libc::getppid()) == Ok(parent) { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) }
         });
     }
 }
@@ -178,7 +181,15 @@ fn end(signal: SignalKind) -> ! {
     }
     for folder in &left.folders {
         // A thread of ours may still make files in it.
-        let _ = (0..10).any(|_| fs::remove_dir_all(folder).is_ok());
+        let removed = (0..10).any(|_| {
+            fs::remove_dir_all(folder).is_ok() || {
+                std::thread::sleep(Duration::from_millis(50));
+                false
+            }
+        });
+        if !removed {
+            eprintln!("faasflow-benches: {} cannot be removed now; the next run does", folder.display());
+        }
     }
     eprintln!("faasflow-benches: ended by signal {number}; nothing is left running, and the figures are lost");
     std::process::exit(128 + number)

@@ -15,6 +15,7 @@ mod echo;
 mod ending;
 mod gateway;
 mod growth;
+mod instructions;
 mod load;
 mod local_gateway;
 mod payload;
@@ -99,8 +100,9 @@ impl Scale {
 type Measure = fn(Scale) -> Result<Report, Failure>;
 
 /// In the order in which they are printed.
-const TABLES: [(&str, Measure); 10] = [
+const TABLES: [(&str, Measure); 11] = [
     ("sync-chain", sync_chain::measure),
+    ("instructions", instructions::measure),
     ("gateway", gateway::measure),
     ("async-flow", async_flow::measure),
     ("start", start::measure),
@@ -167,7 +169,7 @@ fn attempt(measure: Measure, scale: Scale) -> Result<Report, Failure> {
     catch_unwind(|| measure(scale)).unwrap_or_else(|_| Err("it panicked, as said above".into()))
 }
 
-/// The file of the figures.
+/// The file of the figures. What is in it stays until there are others.
 struct Figures<'a> {
     path: &'a Path,
     file: File,
@@ -175,14 +177,20 @@ struct Figures<'a> {
 
 impl Figures<'_> {
     fn create(path: &Path) -> Result<Figures<'_>, Failure> {
-        let file = File::create(path).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        let file = File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(path)
+            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         Ok(Figures { path, file })
     }
 
     fn write(mut self, rows: &[Row]) -> Result<(), Failure> {
         let json = serde_json::to_string_pretty(rows)?;
         let path = self.path.display();
-        Ok(self.file.write_all(json.as_bytes()).map_err(|error| format!("cannot write {path}: {error}"))?)
+        let written = self.file.set_len(0).and_then(|()| self.file.write_all(json.as_bytes()));
+        Ok(written.map_err(|error| format!("cannot write {path}: {error}"))?)
     }
 }
 

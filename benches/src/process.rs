@@ -59,6 +59,10 @@ impl Process {
         !matches!((stream.local_addr(), stream.peer_addr()), (Ok(from), Ok(to)) if from == to)
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
@@ -159,6 +163,13 @@ pub(crate) fn free_port() -> Result<u16, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
+/// The same program with the same environment under another one, which runs what follows its own words.
+pub(crate) fn under(mut other: Command, command: &Command) -> Command {
+    other.arg(command.get_program());
+    other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    other
+}
+
 /// The function that all call.
 pub(crate) fn echo() -> Result<Process, Failure> {
     let port = free_port()?;
@@ -168,6 +179,16 @@ pub(crate) fn echo() -> Result<Process, Failure> {
 /// A flow of so many synchronous calls of a function, which it reaches as if through a gateway. Settings are the defaults
 /// but for these; signing has nothing to do in a flow of one phase.
 pub(crate) fn sync_flow(calls: usize, function: &Process, settings: &[(&str, &str)]) -> Result<Process, Failure> {
+    let (command, port) = sync_flow_command(calls, function, settings)?;
+    Process::run(command, port)
+}
+
+/// How it is started, and the port that it will listen on.
+pub(crate) fn sync_flow_command(
+    calls: usize,
+    function: &Process,
+    settings: &[(&str, &str)],
+) -> Result<(Command, u16), Failure> {
     let port = free_port()?;
     let mut all = vec![
         ("workflow_name", "bench".to_owned()),
@@ -176,13 +197,21 @@ pub(crate) fn sync_flow(calls: usize, function: &Process, settings: &[(&str, &st
         ("gateway", function.address().to_string()),
     ];
     all.extend(settings.iter().map(|&(name, value)| (name, value.to_owned())));
-    Process::start(&Role::Flow { calls, sync: true }, port, &all)
+    let mut command = ourselves(&Role::Flow { calls, sync: true })?;
+    command.envs(all);
+    Ok((command, port))
 }
 
 /// The same chain by hand.
 pub(crate) fn by_hand(calls: usize, function: &Process, bare: bool) -> Result<Process, Failure> {
+    let (command, port) = by_hand_command(calls, function, bare)?;
+    Process::run(command, port)
+}
+
+/// How it is started, and the port that it will listen on.
+pub(crate) fn by_hand_command(calls: usize, function: &Process, bare: bool) -> Result<(Command, u16), Failure> {
     let port = free_port()?;
-    Process::start(&Role::ByHand { port, calls, function_port: function.port(), bare }, port, &[])
+    Ok((ourselves(&Role::ByHand { port, calls, function_port: function.port(), bare })?, port))
 }
 
 #[cfg(test)]

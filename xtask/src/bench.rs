@@ -8,8 +8,19 @@ use std::process::{Command, Stdio};
 use crate::command;
 
 /// The tables, as the program has them: what is wrong is to be said before it is built.
-pub(crate) const TABLES: [&str; 10] =
-    ["sync-chain", "gateway", "async-flow", "start", "payload", "growth", "tracing", "state", "pieces", "queue-store"];
+pub(crate) const TABLES: [&str; 11] = [
+    "sync-chain",
+    "instructions",
+    "gateway",
+    "async-flow",
+    "start",
+    "payload",
+    "growth",
+    "tracing",
+    "state",
+    "pieces",
+    "queue-store",
+];
 
 /// What is to be measured.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,7 +40,9 @@ impl Asked {
         while let Some(word) = words.next() {
             let (option, attached) = word.split_once('=').map_or((word, None), |(option, value)| (option, Some(value)));
             let mut value = |what: &str| {
-                let value = attached.or_else(|| words.next()).filter(|value| !value.is_empty());
+                // A word that is an option is none; with `=`, a file may have any name.
+                let next = || words.next().filter(|word| !word.starts_with('-'));
+                let value = attached.or_else(next).filter(|value| !value.is_empty());
                 value.map(str::to_owned).ok_or_else(|| format!("`{option}` needs {what}"))
             };
             match (option, attached) {
@@ -141,7 +154,7 @@ fn build(root: &Path, words: &[&str]) -> Result<(), String> {
     let mut cargo = Command::new("cargo");
     cargo
         .current_dir(root)
-        .args(["build", "--quiet", "--release", "--manifest-path", "benches/Cargo.toml"])
+        .args(["build", "--quiet", "--color", "never", "--release", "--manifest-path", "benches/Cargo.toml"])
         .args(words);
     let output = cargo.stdout(Stdio::inherit()).output().map_err(|error| format!("cargo cannot be run: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -188,13 +201,14 @@ mod tests {
             (&["--quick=yes"], "`bench` does not know `--quick=yes`"),
             (&["start"], "`bench` does not know `start`"),
             (&["--json"], "`--json` needs the name of a file"),
+            (&["--json", "--quick"], "`--json` needs the name of a file"),
             (&["--only="], "`--only` needs the name of a table"),
             (&["--only", "pieces", "--soak"], "`--only` and `--soak` do not go together"),
             (&["--peers", "--soak"], "`--soak` and `--peers` do not go together"),
         ] {
             assert_eq!(Asked::parse(words), Err(why.to_owned()));
         }
-        assert!(Asked::parse(&["--only", "nosuch"]).unwrap_err().contains("there are sync-chain, gateway, "));
+        assert!(Asked::parse(&["--only", "nosuch"]).unwrap_err().contains("there are sync-chain, instructions, "));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The error of user code, and the two questions a flow asks of it: may the caller see it, and is it passing.
 
 use std::error::Error as StdError;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::state::StateError;
 
@@ -133,10 +133,12 @@ impl fmt::Debug for Error {
 /// ```
 #[must_use]
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
+    // One that cannot show itself is shown as far as it does.
+    let mut text = String::new();
+    let _ = write!(text, "{error}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
+        let _ = write!(text, ": {error}");
         cause = error.source();
     }
     text

@@ -136,7 +136,7 @@ impl GatewayOptions {
         });
 
         // Those who listen to logs stay until the functions have ended, which is told to them.
-        let options = ServerOptions { grace: 2 * self.grace + process::GRACE, ..ServerOptions::default() };
+        let options = ServerOptions { grace: 2 * self.grace + process::ENDING, ..ServerOptions::default() };
         let serving = tokio::spawn({
             let (router, accepting) = (app.router(), stop.accepting.clone());
             async move { serve(listener, router, options, accepting.cancelled_owned()).await }
@@ -309,6 +309,7 @@ impl RunningGateway {
         };
         let finished = tokio::time::timeout(self.grace, finishing).await.is_ok();
         if !finished {
+            tracing::warn!("calls are still under way after {:?}; their functions are told to stop", self.grace);
             // What was not finished is delivered at the next start.
             delivering.abort();
         }
@@ -328,6 +329,7 @@ impl RunningGateway {
                 self.grace
             );
             serving.abort();
+            let _ = serving.await;
         }
         // A deployment that came in the last moment.
         self.tasks.wait().await;

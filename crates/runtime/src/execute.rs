@@ -1,6 +1,7 @@
 //! Executes the steps of one phase.
 
 use std::any::Any;
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -192,7 +193,7 @@ impl Execution<'_> {
         let running = async {
             running.await.map_err(|error| {
                 // Its text is the flow's own code too. One that panics is to do so here, where it is caught.
-                let _ = error.to_string();
+                let _ = write!(String::new(), "{error}");
                 FailureKind::Handler(Arc::new(error))
             })
         };

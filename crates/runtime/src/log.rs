@@ -48,7 +48,7 @@ pub fn start(config: &Config, gathers: bool) -> Result<Logging, FilterError> {
 fn filter(log_filter: &str, write_debug: bool) -> Result<Targets, String> {
     let said = if log_filter.is_empty() { "info" } else { log_filter };
     // Of two for the same target the later one counts.
-    if write_debug { targets(&format!("faasflow=debug,faasflow_runtime=debug,{said}")) } else { targets(said) }
+    if write_debug { targets(&format!("{TARGET}=debug,{said}")) } else { targets(said) }
 }
 
 /// The log of the process, to be kept until there is nothing more to say: what waits is written when it is dropped.
@@ -90,7 +90,7 @@ pub(crate) fn targets(text: &str) -> Result<Targets, String> {
         if target.is_empty() || !target.chars().all(|c| c.is_alphanumeric() || "-:_.".contains(c)) {
             return Err(format!("`{target}` is no target: {FILTERS}"));
         }
-        // An empty one would be read as the most of all.
+        // An empty one would be read as `error`.
         match level.parse::<LevelFilter>() {
             Ok(level_filter) if !level.is_empty() => Ok(targets.with_target(target, level_filter)),
             _ => Err(format!("`{level}` is no level: write one of {LEVELS}")),
@@ -375,8 +375,9 @@ mod tests {
     #[test]
     fn our_own_debug_lines_are_added_to_a_filter_that_does_not_name_them() {
         let enabled = |said: &str, target: &str| filter(said, true).unwrap().would_enable(target, &Level::DEBUG);
-        assert!(enabled("", "faasflow") && enabled("warn", "faasflow") && enabled("hyper=info", "faasflow_runtime"));
+        assert!(enabled("", "faasflow") && enabled("warn", "faasflow") && enabled("hyper=info", "faasflow"));
         assert!(!enabled("", "hyper") && !enabled("warn,faasflow=info", "faasflow"));
+        assert!(!filter("faasflow=warn", true).unwrap().would_enable("faasflow_runtime", &Level::INFO));
         assert!(!filter("", false).unwrap().would_enable("faasflow", &Level::DEBUG));
     }
 

@@ -306,7 +306,8 @@ fn exception(events: &mut Events, kind: &'static str, text: String) {
     });
 }
 
-/// How many bytes of a text go into a span: of spans that wait the number is bounded, and this is most of what one takes.
+/// How many bytes of a text go into a span: of spans that wait and of their events the number is
+/// bounded, and so is this of each.
 const LONGEST_TEXT: usize = 1024;
 
 /// A text of any length, as much of it as a span takes.

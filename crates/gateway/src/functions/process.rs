@@ -25,6 +25,9 @@ pub(crate) const GRACE: Duration = Duration::from_secs(10);
 /// How long what a process wrote may take to be read when it is gone. A process that has left its group may hold the pipe
 /// for as long as it likes.
 const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// How long it may take in all until a function has ended and its lines are read, and a little more.
+pub(crate) const ENDING: Duration = Duration::from_secs(GRACE.as_secs() + LAST_LINES.as_secs() + 1);
 /// How long a process that was replaced may go on with what it was sent.
 const REPLACED: Duration = Duration::from_secs(60);
 /// A process that ran this long was well: the next restart comes at once again.

@@ -24,8 +24,15 @@ pub(super) fn write(event: &Event<'_>, line: &mut String) {
 
 /// The same for a line of ours.
 pub(super) fn write_own(level: Level, known: &Known, text: fmt::Arguments<'_>, line: &mut String) {
-    let fields = Fields { message: text.to_string(), others: BTreeMap::new() };
+    let fields = Fields { message: shown(text), others: BTreeMap::new() };
     write_object(level, TARGET, Some(known), &fields, line);
+}
+
+/// One that cannot show itself is shown as far as it does.
+fn shown(value: fmt::Arguments<'_>) -> String {
+    let mut shown = String::new();
+    let _ = shown.write_fmt(value);
+    shown
 }
 
 fn write_object(level: Level, target: &str, known: Option<&Known>, fields: &Fields, line: &mut String) {
@@ -121,9 +128,7 @@ impl Visit for Fields {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let mut shown = String::new();
-        // One that cannot show itself is shown as far as it does.
-        let _ = write!(shown, "{value:?}");
+        let shown = shown(format_args!("{value:?}"));
         if field.name() == "message" { self.message = shown } else { self.other(field, shown) }
     }
 }

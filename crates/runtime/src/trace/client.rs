@@ -98,8 +98,11 @@ impl Client {
         let read = Limited::new(body, ANSWER).collect().await.map_err(|_| SendError::Broken);
         match (parts.status.is_success(), self.grpc) {
             (false, _) => Err(SendError::Status(parts.status)),
-            (true, false) if parts.headers.get(CONTENT_TYPE) == Some(&PROTOBUF) => Ok(refused(&read?.to_bytes())),
-            (true, false) => read.map(|_| Refused::default()),
+            // Taken, by the status: what else it says may be there or not.
+            (true, false) => match read {
+                Ok(read) if parts.headers.get(CONTENT_TYPE) == Some(&PROTOBUF) => Ok(refused(&read.to_bytes())),
+                _ => Ok(Refused::default()),
+            },
             // An answer without a message has its status among the headers.
             (true, true) if parts.headers.contains_key(GRPC_STATUS) => {
                 verdict(&parts.headers).map(|()| Refused::default())

@@ -236,7 +236,9 @@ impl Sender {
         match sent {
             Ok(refused) => {
                 self.tell_refused(&refused, count);
-                if let Some(lost) = self.lost.take() {
+                if refused.spans < count
+                    && let Some(lost) = self.lost.take()
+                {
                     tracing::info!("Traces are delivered to {} again; at least {lost} spans were lost", self.server);
                 }
             }

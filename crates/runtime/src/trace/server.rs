@@ -29,6 +29,10 @@ impl TraceServer {
             "https" => (false, "https", 4318),
             _ => return Err(unlike(&format!("`{scheme}://` is no way to send traces"))),
         };
+        // These have no place in it, and may be secret: they are not to be repeated.
+        if rest.contains(['@', '?']) {
+            return Err(fault(rest));
+        }
         if grpc && let Some((address, path)) = rest.split_once('/').filter(|(_, path)| !path.is_empty()) {
             return Err(format!(
                 "gRPC has no path: write `{address}` without `/{path}`, or `http://{address}/{path}` for OTLP over HTTP"
@@ -36,7 +40,7 @@ impl TraceServer {
         }
         let given: Uri = format!("{scheme}://{rest}").parse().map_err(|_| fault(rest))?;
         let authority = given.authority().ok_or_else(|| fault(rest))?;
-        if authority.host().is_empty() || authority.as_str().contains('@') || given.query().is_some() {
+        if authority.host().is_empty() {
             return Err(fault(rest));
         }
         let path = match given.path() {
@@ -144,6 +148,8 @@ mod tests {
             ("::1", "an IPv6 address stands in brackets, as in `[::1]:4317`"),
             ("host:4317/path", "gRPC has no path: write `host:4317` without `/path`, or `http://host:4317/path`"),
             ("http://host/v1/traces?key=s3cret", "it has a query"),
+            ("user:s3cret@host:4317/v1/traces", "it has a user or a password"),
+            ("grpc://host:4317/?key=s3cret", "it has a query"),
         ] {
             let fault = TraceServer::parse(text).unwrap_err();
             assert!(fault.starts_with(says), "{text}: {fault}");
