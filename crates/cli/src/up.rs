@@ -91,7 +91,9 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     }
     // The last lines of the functions; no more than are there, since a process that has left its group may go on.
     for _ in 0..happened.len() {
-        happened.try_recv().into_iter().for_each(|event| screen.event(event));
+        if let Ok(event) = happened.try_recv() {
+            screen.event(event);
+        }
     }
     written.wait(&screen).await;
     Ok(())

@@ -105,17 +105,6 @@ impl serde::Serialize for Unwritable {
     }
 }
 
-#[derive(Debug)]
-struct Unspeakable;
-
-impl std::error::Error for Unspeakable {}
-
-impl std::fmt::Display for Unspeakable {
-    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        panic!("secret text")
-    }
-}
-
 #[tokio::test]
 async fn a_panic_in_user_code_is_a_failure_of_its_step_and_finally_runs() {
     let flow = Flow::builder;
@@ -130,7 +119,6 @@ async fn a_panic_in_user_code_is_a_failure_of_its_step_and_finally_runs() {
         flow().modify(async |_: Panicking, _: ()| ()),
         flow().modify(async |context: Context, _: ()| context.set("k", Unwritable).await),
         flow().modify(async |_: ()| Json(Unwritable)),
-        flow().modify(async |_: ()| Err::<(), _>(Error::from(Unspeakable).context("while it is logged"))),
         flow().apply(answered.clone().header_with("x", |_| -> String { panic!("secret text") })),
         flow().apply(answered.clone().query_with("x", |_| -> String { panic!("secret text") })),
         flow().apply(answered.clone().on_response(|_, _| -> Ready<Bytes> { panic!("secret text") })),

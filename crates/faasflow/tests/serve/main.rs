@@ -31,6 +31,9 @@ fn define(flow: &str) -> Result<Flow, DefinitionError> {
             text
         }),
         "panicking" => Flow::builder().modify(async |_: String| -> String { panic!("two\nlines") }),
+        "unspeakable" => {
+            Flow::builder().modify(async |_: ()| Err::<(), _>(Unspeakable.into())).finally(async |_, _| ())
+        }
         "loud" => Flow::builder().modify(async |text: String| tracing::info!("{text}")),
         "aborting" => Flow::builder().modify(async |_: ()| abort()),
         "calling" => Flow::builder().apply("facedetect"),
@@ -45,6 +48,18 @@ fn define(flow: &str) -> Result<Flow, DefinitionError> {
         _ => Flow::builder(),
     };
     flow.build()
+}
+
+/// An error that the log cannot show.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl std::error::Error for Unspeakable {}
+
+impl std::fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("secret text")
+    }
 }
 
 fn abort() {

@@ -26,6 +26,7 @@ tests![
     what_the_flows_own_code_logs_belongs_to_its_request,
     json_has_an_object_a_line,
     a_panic_is_a_line_of_its_request,
+    an_error_whose_text_panics_is_a_failure_of_its_step_and_finally_runs,
     what_moves_a_terminals_cursor_is_written_as_an_escape,
     what_callers_send_is_not_in_the_log,
     the_trace_is_named_in_both_formats,
@@ -226,6 +227,18 @@ fn a_panic_is_a_line_of_its_request() {
     }
 }
 
+fn an_error_whose_text_panics_is_a_failure_of_its_step_and_finally_runs() {
+    let mut program = Program::of("unspeakable").start();
+    let (head, body) = program.request("POST /\nx-faasflow-request-id: id", "");
+    assert!(
+        head.starts_with("HTTP/1.1 500 ") && body.contains("\"phase\":1") && !body.contains("secret"),
+        "{head}\n{body}"
+    );
+    let lines = program.stop();
+    assert!(lines.contains(&"[Request `id`] Executing finally phase=1".to_owned()), "{lines:#?}");
+    assert_eq!(lines.last().unwrap(), "[Request `id`] Completed: failure phase=1");
+}
+
 fn what_moves_a_terminals_cursor_is_written_as_an_escape() {
     let program = Program::of("talkative").start();
     program.request("POST /\nx-faasflow-request-id: id", "\r[Request `victim`] \x1b[2K");
@@ -374,15 +387,20 @@ fn sigterm_does_not_wait_for_code_that_blocks_beyond_write_timeout() {
 }
 
 fn sigterm_stops_a_flow_whose_log_nobody_reads() {
-    let mut program = Program::of("loud").with("write_timeout", "1s").start();
-    let reader = program.reader();
-    let unread = reader.lock().unwrap();
-    // Far more than the system keeps for a reader.
-    let _exchange = program.begin("POST /", &[b'a'; 1 << 20]);
-    std::thread::sleep(Duration::from_millis(200));
-    program.signal("TERM");
-    assert_eq!(program.wait().code(), Some(0));
-    drop(unread);
+    // Whether the log was full when the signal came is seen afterwards: then nothing could be said of it.
+    let was_full = |pause: Duration| {
+        let mut program = Program::of("loud").with("write_timeout", "1s").start();
+        let reader = program.reader();
+        let unread = reader.lock().unwrap();
+        // The system keeps far less for a reader.
+        let _exchange = program.begin("POST /", &[b'a'; 1 << 20]);
+        std::thread::sleep(pause);
+        program.signal("TERM");
+        assert_eq!(program.wait().code(), Some(0));
+        drop(unread);
+        !program.all_lines().iter().any(|line| line.starts_with("Stopping: "))
+    };
+    assert!((1..=10).any(|tenths| was_full(Duration::from_millis(100 * tenths))), "the log was never full");
 }
 
 fn code_that_blocks_its_thread_holds_up_nobody_else() {

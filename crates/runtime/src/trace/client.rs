@@ -11,13 +11,12 @@ use http_body_util::{BodyExt as _, Limited};
 use super::answer::Refused;
 use super::options::unescaped;
 use super::server::TraceServer;
+use super::{LONGEST_TEXT, cut};
 use crate::http::{BadAuthorities, HttpClient, HttpError, body_of_parts};
 use crate::log::escaped;
 
 /// The most bytes of a trace server's answer that are read.
 const ANSWER: usize = 64 * 1024;
-/// The most characters of what a server says that are shown.
-const SHOWN: usize = 200;
 const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
@@ -124,11 +123,7 @@ fn refused(answer: &[u8]) -> Refused {
 
 /// What a server says, as a line of the log takes it.
 fn shown(text: &str) -> String {
-    let text = escaped(text);
-    match text.char_indices().nth(SHOWN) {
-        None => text.into_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
-    }
+    cut(escaped(text).into_owned())
 }
 
 /// A message as gRPC has it: whether it is compressed, its length, itself.
@@ -168,6 +163,6 @@ mod tests {
             "é".repeat(5000).bytes().map(|byte| format!("%{byte:02X}")).collect::<String>().parse().unwrap(),
         );
         let said = verdict(&headers).unwrap_err().to_string();
-        assert!(said.ends_with(&format!(": {}…", "é".repeat(SHOWN))), "{said}");
+        assert!(said.ends_with(&format!(": {}…", "é".repeat(LONGEST_TEXT / 2))), "{said}");
     }
 }
