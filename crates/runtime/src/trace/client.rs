@@ -9,9 +9,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use http_body_util::{BodyExt as _, Limited};
 
 use super::answer::Refused;
+use super::cut;
 use super::options::unescaped;
 use super::server::TraceServer;
-use super::{LONGEST_TEXT, cut};
 use crate::http::{BadAuthorities, HttpClient, HttpError, body_of_parts};
 use crate::log::escaped;
 
@@ -149,6 +149,7 @@ fn verdict(headers: &HeaderMap) -> Result<(), SendError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::LONGEST_TEXT;
     use super::*;
 
     #[test]
