@@ -178,7 +178,7 @@ async fn the_lines_of_a_request() {
     assert_eq!([lines.next().unwrap(), lines.next().unwrap()], ["talk | one", "fails | why"]);
     invoke("talk", "a-1", "two\n");
     assert_eq!(lines.next().unwrap(), "talk | two");
-    support::signal("-INT", following.id());
+    support::signal("-TERM", following.id());
     following.wait().unwrap();
 
     for _ in 0..5 {
