@@ -14,7 +14,7 @@ use http::{HeaderMap, header};
 
 pub use body::{ReadBodyError, body_of_parts, hear_out, read_body, read_body_untimed};
 pub use client::{BadAuthorities, HttpClient, HttpError};
-pub use server::{Peer, ServerOptions, serve};
+pub use server::{App, Peer, ServerOptions, serve};
 
 /// How long a `Retry-After` header asks to wait, given in seconds or as a date (RFC 9110, 10.2.3); `None` if there
 /// is none that can be read.

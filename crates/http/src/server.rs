@@ -1,16 +1,19 @@
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
+use axum::response::Response;
+use http::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tower_service::Service as _;
+use tower_service::Service;
 
 use super::stall::WriteStall;
 
@@ -25,23 +28,37 @@ pub struct ServerOptions {
     pub grace: Duration,
     /// The most bytes of a request's head; more is answered with 431.
     pub max_head: usize,
+    /// Whether each request is told where it comes from, as its [`Peer`].
+    pub tells_peer: bool,
 }
 
 impl Default for ServerOptions {
-    /// Ten seconds for a head, a minute for a stalled answer, a minute of grace, 256 KiB of head.
+    /// Ten seconds for a head, a minute for a stalled answer, a minute of grace, 256 KiB of head; tells the peer.
     fn default() -> ServerOptions {
         ServerOptions {
             header_timeout: Duration::from_secs(10),
             write_stall: Duration::from_secs(60),
             grace: Duration::from_secs(60),
             max_head: 256 * 1024,
+            tells_peer: true,
         }
     }
 }
 
-/// The address of the client, which [`serve`] adds to the extensions of each request.
+/// The address of the client, which [`serve`] adds to the extensions of each request if it is told to.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
+
+/// What is served: an axum `Router`, or something that knows its requests better.
+pub trait App:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
+{
+}
+
+impl<S> App for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
+{
+}
 
 /// Serves `app` over HTTP/1.1 and h2c on `listener` until `stop` resolves, then stops accepting, lets
 /// what is in flight finish within the grace, and returns.
@@ -51,7 +68,7 @@ pub struct Peer(pub SocketAddr);
 /// Only if the listener itself is broken; a single connection's fault ends that connection.
 pub async fn serve(
     listener: TcpListener,
-    app: Router,
+    app: impl App + 'static,
     options: ServerOptions,
     stop: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -88,9 +105,11 @@ pub async fn serve(
         let begun = Arc::new(AtomicBool::new(false));
         let service = hyper::service::service_fn({
             let begun = begun.clone();
-            move |mut request: hyper::Request<hyper::body::Incoming>| {
+            move |mut request: Request<Incoming>| {
                 begun.store(true, Ordering::Relaxed);
-                request.extensions_mut().insert(Peer(peer));
+                if options.tells_peer {
+                    request.extensions_mut().insert(Peer(peer));
+                }
                 app.clone().call(request)
             }
         });

@@ -1,24 +1,33 @@
 //! The flow function: what it is made of, and where deliveries come in.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
+use bytes::Bytes;
 use faasflow_core::Flow;
 use faasflow_core::description::Description;
+use faasflow_core::handler::BoxFuture;
 use faasflow_core::signature::Keys;
+use futures_util::FutureExt as _;
 use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tower_service::Service;
 
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::deadline::Deadline;
+use crate::detach::Detaching;
 use crate::error::StartError;
 use crate::forward::{Forwarder, GatewayForwarder};
 use crate::heartbeat::Heartbeat;
@@ -122,7 +131,7 @@ impl FlowFunction {
             .route("/_/health", get(ok))
             .route("/_/ready", get(ok))
             .route("/_/flow", get(|State(function): State<FlowFunction>| async move { Json(function.description()) }))
-            .fallback(receive)
+            .fallback(async |State(function): State<FlowFunction>, request: Request| function.receive(request).await)
             .with_state(self.clone())
     }
 
@@ -155,6 +164,7 @@ impl FlowFunction {
             header_timeout: read_timeout,
             write_stall: write_timeout,
             grace: write_timeout,
+            tells_peer: false,
             ..ServerOptions::default()
         };
         let mut until = Instant::now();
@@ -163,7 +173,8 @@ impl FlowFunction {
             until = Instant::now() + write_timeout;
         };
         let _beating = self.0.heartbeat.start()?;
-        crate::http::serve(listener, self.router(), options, stop).await?;
+        let front = Front { function: self.clone(), router: self.router() };
+        crate::http::serve(listener, front, options, stop).await?;
         // Deliveries whose client went away are still worked on, within the same time.
         self.0.tasks.close();
         let _ = tokio::time::timeout_at(until, self.0.tasks.wait()).await;
@@ -171,49 +182,82 @@ impl FlowFunction {
         self.0.tracer.stop(left.clamp(FLUSH / 6, FLUSH)).await;
         Ok(())
     }
+
+    /// Reads one delivery and works on it, also when its client goes away: what was begun is finished, and `finally`
+    /// runs all the same.
+    async fn receive<B>(self, request: http::Request<B>) -> Response
+    where
+        B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
+    {
+        let (parts, mut body) = request.into_parts();
+        let id = identify(&parts.headers);
+        let config = &self.0.config;
+        // From the head on, as whoever waits for the answer counts: watchdog, gateway, queue.
+        let deadline = Deadline::starting_now(config.write_timeout);
+        let patience = config.read_timeout.min(config.write_timeout);
+        let body = match read_body(&mut body, config.max_body, patience).await {
+            Ok(body) => body,
+            Err(error) => {
+                let status = match &error {
+                    ReadBodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                    ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                let reason = match &error {
+                    ReadBodyError::TooLarge { .. } => format!("{error}; the setting is `max_body`"),
+                    ReadBodyError::TooSlow(_) => format!("{error}; the setting is `read_timeout`"),
+                    _ => error.to_string(),
+                };
+                RequestLog::new(id.clone(), false).warn(format_args!("Refused with {status}: {reason}"));
+                self.0.metrics.refused(status);
+                self.0.metrics.delivered(is_envelope(&parts.headers), status);
+                if status == StatusCode::PAYLOAD_TOO_LARGE {
+                    hear_out(&parts.headers, body).await;
+                }
+                return respond(Conclusion::Refused(status, reason), &id, false, None);
+            }
+        };
+        let inner = self.0.clone();
+        let delivering = {
+            let id = id.clone();
+            async move { inner.deliver(id, parts, body, deadline).await }
+        };
+        // What a panic leaves half-done is the delivery's own, and goes with it.
+        let delivering = AssertUnwindSafe(delivering).catch_unwind();
+        Detaching::new(delivering, &self.0.tasks).await.unwrap_or_else(|_| {
+            let reason = "the flow function itself failed; its log says more".to_owned();
+            respond(Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, reason), &id, false, None)
+        })
+    }
 }
 
-/// Reads one delivery and hands it to a task of its own: a client that goes away does not stop what it began,
-/// and `finally` runs all the same.
-async fn receive(State(function): State<FlowFunction>, request: Request) -> Response {
-    let (parts, mut body) = request.into_parts();
-    let id = identify(&parts.headers);
-    let config = &function.0.config;
-    // From the head on, as whoever waits for the answer counts: watchdog, gateway, queue.
-    let deadline = Deadline::starting_now(config.write_timeout);
-    let patience = config.read_timeout.min(config.write_timeout);
-    let body = match read_body(&mut body, config.max_body, patience).await {
-        Ok(body) => body,
-        Err(error) => {
-            let status = match &error {
-                ReadBodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-                _ => StatusCode::BAD_REQUEST,
-            };
-            let reason = match &error {
-                ReadBodyError::TooLarge { .. } => format!("{error}; the setting is `max_body`"),
-                ReadBodyError::TooSlow(_) => format!("{error}; the setting is `read_timeout`"),
-                _ => error.to_string(),
-            };
-            RequestLog::new(id.clone(), false).warn(format_args!("Refused with {status}: {reason}"));
-            function.0.metrics.refused(status);
-            function.0.metrics.delivered(is_envelope(&parts.headers), status);
-            if status == StatusCode::PAYLOAD_TOO_LARGE {
-                hear_out(&parts.headers, body).await;
-            }
-            return respond(Conclusion::Refused(status, reason), &id, false, None);
+/// The routes of a flow function as it is served. Nearly all that comes are deliveries: they take no way through the
+/// router, which would cost each several thousand instructions.
+#[derive(Clone)]
+struct Front {
+    function: FlowFunction,
+    router: Router,
+}
+
+impl<B> Service<http::Request<B>> for Front
+where
+    B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        if request.uri().path().starts_with("/_/") {
+            return Box::pin(self.router.call(request));
         }
-    };
-    let inner = function.0.clone();
-    let answering = function.0.tasks.spawn({
-        let id = id.clone();
-        // In a box: what a task works on is copied several times before it runs, and when it is done.
-        Box::pin(async move { inner.deliver(id, parts, body, deadline).await })
-    });
-    answering.await.unwrap_or_else(|_| {
-        let reason = "the flow function itself failed; its log says more".to_owned();
-        respond(Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, reason), &id, false, None).into_response()
-    })
+        let function = self.function.clone();
+        Box::pin(async move { Ok(function.receive(request).await) })
+    }
 }
 
 /// What traces the deliveries of a flow.

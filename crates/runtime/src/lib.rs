@@ -6,6 +6,7 @@ pub mod log;
 mod caller;
 mod deadline;
 mod delivery;
+mod detach;
 mod error;
 mod execute;
 mod forward;
