@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
 use std::panic::PanicHookInfo;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use faasflow_core::RequestId;
 use tracing::level_filters::LevelFilter;
@@ -186,7 +186,7 @@ fn push(level: Level, write: impl FnOnce(&mut String)) {
 /// Writes the log lines of one request, and keeps them where the output is to begin with them.
 #[derive(Debug)]
 pub(crate) struct RequestLog {
-    known: Known,
+    known: Arc<Known>,
     kept: Option<Mutex<String>>,
 }
 
@@ -209,14 +209,13 @@ macro_rules! write_line {
 
 impl RequestLog {
     pub(crate) fn new(id: RequestId, keep: bool) -> RequestLog {
-        RequestLog { known: Known { request: id, phase: None, trace: None }, kept: keep.then(Mutex::default) }
+        RequestLog { known: Arc::new(Known::new(id, None, None)), kept: keep.then(Mutex::default) }
     }
 
     /// The same for a phase, and for the trace that it is part of.
-    pub(crate) fn of(mut self, phase: usize, trace: Option<TraceId>) -> RequestLog {
-        self.known.phase = Some(phase as u64);
-        self.known.trace = trace;
-        self
+    pub(crate) fn of(self, phase: usize, trace: Option<TraceId>) -> RequestLog {
+        let known = Known::new(self.known.request.clone(), Some(phase as u64), trace);
+        RequestLog { known: Arc::new(known), ..self }
     }
 
     /// Whatever is logged in this belongs to the request too: the lines of the flow's own code, and of the libraries that
@@ -253,7 +252,7 @@ impl RequestLog {
     fn keep(&self, text: fmt::Arguments<'_>) {
         if let Some(kept) = &self.kept {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = write!(kept, "[Request `{}`] ", self.known.request);
+            kept.push_str(self.known.before());
             let start = kept.len();
             let _ = kept.write_fmt(text);
             one_line(&mut kept, start);
@@ -269,22 +268,47 @@ impl RequestLog {
 }
 
 /// What is known of a line's request.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Known {
     request: RequestId,
     phase: Option<u64>,
     trace: Option<TraceId>,
+    /// What stands before the text of a line for people, and what behind it: the same for all lines of the request.
+    around: String,
+    /// Where the second part begins.
+    behind: usize,
 }
 
 tokio::task_local! {
     /// The request that a task works on.
-    static REQUEST: Known;
+    static REQUEST: Arc<Known>;
 }
 
 impl Known {
+    fn new(request: RequestId, phase: Option<u64>, trace: Option<TraceId>) -> Known {
+        let mut around = String::with_capacity(128);
+        around.extend(["[Request `", request.as_str(), "`] "]);
+        let behind = around.len();
+        if let Some(phase) = phase {
+            around.extend([" phase=", &phase.to_string()]);
+        }
+        if let Some(trace) = trace {
+            let _ = write!(around, " trace_id={trace}");
+        }
+        Known { request, phase, trace, around, behind }
+    }
+
+    fn before(&self) -> &str {
+        &self.around[..self.behind]
+    }
+
+    fn behind(&self) -> &str {
+        &self.around[self.behind..]
+    }
+
     /// Of the request that is worked on here, if any.
-    fn here() -> Option<Known> {
-        REQUEST.try_with(Known::clone).ok()
+    fn here() -> Option<Arc<Known>> {
+        REQUEST.try_with(Arc::clone).ok()
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn write(event: &Event<'_>, line: &mut String) {
     let mut fields = Fields::default();
     event.record(&mut fields);
     let metadata = event.metadata();
-    write_object(*metadata.level(), metadata.target(), Known::here().as_ref(), &fields, line);
+    write_object(*metadata.level(), metadata.target(), Known::here().as_deref(), &fields, line);
 }
 
 /// The same for a line of ours.

@@ -10,10 +10,10 @@ use super::{Known, one_line};
 
 pub(super) fn write(event: &Event<'_>, line: &mut String) {
     let known = Known::here();
-    begin(*event.metadata().level(), known.as_ref(), line);
+    begin(*event.metadata().level(), known.as_deref(), line);
     event.record(&mut Message(line));
     event.record(&mut Others(line));
-    end(known.as_ref(), line);
+    end(known.as_deref(), line);
 }
 
 /// The same for a line of ours.
@@ -28,20 +28,11 @@ fn begin(level: Level, known: Option<&Known>, line: &mut String) {
         line.push_str(level.as_str());
         line.push(' ');
     }
-    if let Some(known) = known {
-        line.push_str("[Request `");
-        line.push_str(known.request.as_str());
-        line.push_str("`] ");
-    }
+    line.push_str(known.map_or("", Known::before));
 }
 
 fn end(known: Option<&Known>, line: &mut String) {
-    if let Some(phase) = known.and_then(|known| known.phase) {
-        let _ = write!(line, " phase={phase}");
-    }
-    if let Some(trace) = known.and_then(|known| known.trace) {
-        let _ = write!(line, " trace_id={trace}");
-    }
+    line.push_str(known.map_or("", Known::behind));
     line.push('\n');
 }
 
