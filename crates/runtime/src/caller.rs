@@ -11,7 +11,8 @@ use faasflow_core::{
     Action, Call, CallResponse, Callback, Context, Error, Flow, Method, Outcome, Payload, RequestOptions, Retry, Step,
     chain, headers,
 };
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::uri::Scheme;
 use http::{Request, StatusCode, Uri};
 use prometheus::IntCounter;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub(crate) const OCTETS: HeaderValue = HeaderValue::from_static("application/oct
 pub(crate) struct Caller {
     client: HttpClient,
     gateway: Uri,
+    /// What requests to the gateway have as their `Host`.
+    gateway_host: Option<HeaderValue>,
     default_method: Method,
     max_body: u64,
     metrics: Arc<Metrics>,
@@ -61,13 +64,12 @@ struct Outgoing<'a> {
     function: &'a str,
     method: &'a Method,
     target: Cow<'a, Uri>,
-    context: &'a Context,
-    request_id: &'a HeaderValue,
+    ids: &'a Ids,
     /// The beginning and the end of it.
     idempotency_key: [&'a str; 2],
     /// What replaces headers of the same names: what the step says, or the report.
     own: Vec<(HeaderName, HeaderValue)>,
-    payload: &'a Payload,
+    payload: Payload,
     answered_well: Option<&'a IntCounter>,
     timeout: Option<Duration>,
     retry: &'a Retry,
@@ -99,22 +101,16 @@ impl Outgoing<'_> {
     }
 
     fn headers(&self, span: Option<&StepSpan<'_>>) -> HeaderMap {
-        // The caller's headers stay at home where the URL is outside: they may be credentials.
-        let carried = (self.kind == CallKind::Call).then(|| &self.context.request().headers);
-        // Besides these there are two ids, and the client adds the host. The caller's content type does not go on, and
-        // that of the payload takes its place. Room for more would be twice as much.
-        let mut headers = HeaderMap::with_capacity(carried.map_or(0, HeaderMap::len) + self.own.len() + 3);
-        for (name, value) in carried.into_iter().flatten() {
-            if headers::goes_to_functions(name) {
-                headers.append(name.clone(), value.clone());
-            }
-        }
+        let mut headers = match self.kind {
+            CallKind::Call => self.ids.to_functions.clone(),
+            // The caller's headers stay at home where the URL is outside: they may be credentials.
+            CallKind::Callback | CallKind::Report => self.ids.headers(None, None),
+        };
         match self.payload.content_type_header() {
             Some(value) => headers.insert(CONTENT_TYPE, value.clone()),
             None if !self.payload.is_empty() => headers.insert(CONTENT_TYPE, OCTETS),
-            None => None,
+            None => headers.remove(CONTENT_TYPE),
         };
-        headers.insert(headers::REQUEST_ID, self.request_id.clone());
         headers.insert(headers::IDEMPOTENCY_KEY, header_value(self.idempotency_key.concat()));
         if let Some(span) = span {
             span.point(&mut headers);
@@ -154,7 +150,13 @@ impl Caller {
             Prepared { target, number: (index + 1).to_string(), answered_well }
         };
         let prepared = flow.steps().iter().enumerate().map(prepare).collect();
-        Caller { client, gateway, default_method, max_body, metrics, prepared }
+        let gateway_host = host(&gateway);
+        Caller { client, gateway, gateway_host, default_method, max_body, metrics, prepared }
+    }
+
+    /// What the requests of a phase have in common.
+    pub(crate) fn common(&self, context: &Context) -> Ids {
+        Ids::of(context, self.gateway_host.as_ref())
     }
 
     /// Calls a function through the gateway.
@@ -163,7 +165,7 @@ impl Caller {
         call: &Call,
         step: StepRef<'_>,
         span: &mut StepSpan<'_>,
-        payload: &Payload,
+        payload: Payload,
         time: Time<'_>,
         log: &RequestLog,
     ) -> Result<CallResponse, FailureKind> {
@@ -178,7 +180,7 @@ impl Caller {
         };
         let kind = CallKind::Call;
         let outgoing = self.outgoing(kind, call.function(), target, options, &step, payload)?;
-        self.send(&outgoing, Some(span), time, log).await
+        self.send(outgoing, Some(span), time, log).await
     }
 
     /// Sends a callback.
@@ -187,7 +189,7 @@ impl Caller {
         callback: &Callback,
         step: StepRef<'_>,
         span: &mut StepSpan<'_>,
-        payload: &Payload,
+        payload: Payload,
         time: Time<'_>,
         log: &RequestLog,
     ) -> Result<CallResponse, FailureKind> {
@@ -195,7 +197,7 @@ impl Caller {
         let target = Cow::Owned(with_query(callback.url(), options, step.context).map_err(unsendable)?);
         let (kind, function) = (CallKind::Callback, short_name(step.name));
         let outgoing = self.outgoing(kind, function, target, options, &step, payload)?;
-        self.send(&outgoing, Some(span), time, log).await
+        self.send(outgoing, Some(span), time, log).await
     }
 
     fn outgoing<'a>(
@@ -205,7 +207,7 @@ impl Caller {
         target: Cow<'a, Uri>,
         options: &'a RequestOptions,
         step: &StepRef<'a>,
-        payload: &'a Payload,
+        payload: Payload,
     ) -> Result<Outgoing<'a>, FailureKind> {
         let own = options.headers(step.context).map_err(|name| {
             let text = format!("header `{name}` was given a value with control characters");
@@ -218,8 +220,7 @@ impl Caller {
             function,
             method: options.method().unwrap_or(&self.default_method),
             target,
-            context: step.context,
-            request_id: &step.ids.request,
+            ids: step.ids,
             idempotency_key: [&step.ids.phase, &prepared.number],
             own,
             payload,
@@ -246,34 +247,34 @@ impl Caller {
             function: "",
             method: &Method::POST,
             target: Cow::Borrowed(url),
-            context,
-            request_id: &execution.ids.request,
+            ids: execution.ids,
             idempotency_key: [context.request_id(), "-end"],
             own,
-            payload,
+            payload: payload.clone(),
             answered_well: None,
             timeout: None,
             retry: &Retry::attempts(5),
         };
         let deadline = deadline.for_ending();
         let mut cut_off = CutOff::at(deadline.steps());
-        self.send(&outgoing, None, Time { deadline: &deadline, cut_off: &mut cut_off }, log).await
+        self.send(outgoing, None, Time { deadline: &deadline, cut_off: &mut cut_off }, log).await
     }
 
     async fn send(
         &self,
-        outgoing: &Outgoing<'_>,
+        mut outgoing: Outgoing<'_>,
         mut span: Option<&mut StepSpan<'_>>,
         mut time: Time<'_>,
         log: &RequestLog,
     ) -> Result<CallResponse, FailureKind> {
-        let Outgoing { retry, kind, function, .. } = *outgoing;
+        let Outgoing { retry, kind, function, .. } = outgoing;
         if let Some(span) = &mut span {
             span.sends(outgoing.method, &outgoing.target, kind == CallKind::Call, outgoing.size());
         }
         let mut attempt = 1;
         loop {
-            let answer = self.attempt(outgoing, span.as_deref(), &mut time).await;
+            let last = attempt >= retry.max_attempts();
+            let answer = self.attempt(&mut outgoing, last, span.as_deref(), &mut time).await;
             match (&answer, outgoing.answered_well) {
                 (Ok(response), Some(counter)) if response.status() == StatusCode::OK => counter.inc(),
                 _ => self.metrics.attempt(kind, function, &answer),
@@ -281,7 +282,7 @@ impl Caller {
             if let Some(span) = &mut span {
                 span.attempted(&answer);
             }
-            let again = attempt < retry.max_attempts()
+            let again = !last
                 && match &answer {
                     Ok(response) => retry.retries_status(response.status()),
                     Err(FailureKind::Unreachable(_) | FailureKind::Interrupted(_)) => retry.retries_unreachable(),
@@ -318,7 +319,8 @@ impl Caller {
 
     async fn attempt(
         &self,
-        outgoing: &Outgoing<'_>,
+        outgoing: &mut Outgoing<'_>,
+        last: bool,
         span: Option<&StepSpan<'_>>,
         time: &mut Time<'_>,
     ) -> Result<CallResponse, FailureKind> {
@@ -327,7 +329,7 @@ impl Caller {
             let until = Instant::now().checked_add(timeout).filter(|&until| until < deadline.steps())?;
             Some((until, timeout))
         });
-        let exchange = pin!(self.exchange(outgoing, span));
+        let exchange = pin!(self.exchange(outgoing, last, span));
         match own {
             Some((until, timeout)) => match tokio::time::timeout_at(until, exchange).await {
                 Ok(answer) => answer,
@@ -342,7 +344,8 @@ impl Caller {
 
     async fn exchange(
         &self,
-        outgoing: &Outgoing<'_>,
+        outgoing: &mut Outgoing<'_>,
+        last: bool,
         span: Option<&StepSpan<'_>>,
     ) -> Result<CallResponse, FailureKind> {
         let mut wait = RESTART / 8;
@@ -361,6 +364,10 @@ impl Caller {
                 _ => return Err(FailureKind::Unreachable(chain(&error))),
             }
         };
+        if last {
+            // It has served: it is not to be held beside the answer to it.
+            outgoing.payload = Payload::empty();
+        }
         let (parts, body) = response.into_parts();
         // The time is bounded by the attempt as a whole.
         match read_body_untimed(body, self.max_body).await {
@@ -388,24 +395,60 @@ pub(crate) struct Time<'a> {
     pub(crate) cut_off: &'a mut CutOff,
 }
 
-/// The ids that the requests of one phase carry.
+/// What the requests of one phase have in common.
 #[derive(Debug)]
 pub(crate) struct Ids {
     request: HeaderValue,
     /// What the idempotency keys of its steps begin with.
     phase: String,
+    /// The trace context that the request came with: a request that has a span of its own names that instead.
+    trace: Vec<(HeaderName, HeaderValue)>,
+    /// The headers of calls: to copy them costs less than to put each into a map.
+    to_functions: HeaderMap,
 }
 
 impl Ids {
-    pub(crate) fn of(context: &Context) -> Ids {
+    fn of(context: &Context, gateway_host: Option<&HeaderValue>) -> Ids {
         let id = context.request_id();
-        Ids { request: header_value(id.to_owned()), phase: format!("{id}-{}-", context.phase()) }
+        let phase = [id, "-", &context.phase().to_string(), "-"].concat();
+        let trace = trace_headers(&context.request().trace).collect();
+        let mut ids = Ids { request: header_value(id.to_owned()), phase, trace, to_functions: HeaderMap::new() };
+        ids.to_functions = ids.headers(gateway_host, Some(&context.request().headers));
+        ids
+    }
+
+    /// Those that are the same for each request, with what is carried, and with the places of those that each has its own
+    /// value of: in a copy, which has no room for more, they are only replaced.
+    fn headers(&self, host: Option<&HeaderValue>, carried: Option<&HeaderMap>) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(carried.map_or(0, HeaderMap::len) + self.trace.len() + 4);
+        for (name, value) in carried.into_iter().flatten() {
+            if headers::goes_to_functions(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        // Of another server than the gateway, the client says it.
+        headers.extend(host.map(|host| (HOST, host.clone())));
+        headers.insert(CONTENT_TYPE, OCTETS);
+        headers.insert(headers::REQUEST_ID, self.request.clone());
+        headers.insert(headers::IDEMPOTENCY_KEY, self.request.clone());
+        headers.extend(self.trace.iter().cloned());
+        headers
     }
 }
 
 /// A request's id, or what begins with it.
 fn header_value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("a request's id has no character that a header may not have")
+}
+
+/// A server as its clients name it (RFC 9110, 7.2): without the port, if that is the usual one.
+fn host(url: &Uri) -> Option<HeaderValue> {
+    let host = url.host()?;
+    let usual = if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    match url.port_u16().filter(|&port| port != usual) {
+        Some(port) => HeaderValue::try_from(format!("{host}:{port}")).ok(),
+        None => HeaderValue::from_str(host).ok(),
+    }
 }
 
 fn with_query(url: &Uri, options: &RequestOptions, context: &Context) -> Result<Uri, http::Error> {
@@ -417,4 +460,24 @@ fn with_query(url: &Uri, options: &RequestOptions, context: &Context) -> Result<
 
 fn unsendable(error: http::Error) -> FailureKind {
     FailureKind::Handler(Arc::new(Error::from(error).context("the request cannot be sent")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_the_name_that_clients_give_it() {
+        for (url, name) in [
+            ("http://gateway:8080", "gateway:8080"),
+            ("http://gateway:80", "gateway"),
+            ("http://gateway:443", "gateway:443"),
+            ("https://gateway:443/x", "gateway"),
+            ("https://gateway:80", "gateway:80"),
+            ("http://u:s3cret@gateway", "gateway"),
+            ("http://[::1]:8080/", "[::1]:8080"),
+        ] {
+            assert_eq!(host(&url.parse().unwrap()).unwrap(), name, "{url}");
+        }
+    }
 }

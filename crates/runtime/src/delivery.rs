@@ -11,7 +11,6 @@ use faasflow_core::{Context, Failure, Outcome, Payload, RequestId, Resolution, h
 use http::{StatusCode, request};
 use tokio::time::Instant;
 
-use crate::caller::Ids;
 use crate::config::show;
 use crate::deadline::Deadline;
 use crate::execute::{Executed, Execution, internal};
@@ -121,7 +120,7 @@ impl Inner {
             return Conclusion::Refused(StatusCode::BAD_REQUEST, format!("the flow has no phase {phase}"));
         };
         let last_step = range.end;
-        let ids = Ids::of(&context);
+        let ids = self.caller.common(&context);
         let execution = Execution {
             caller: &self.caller,
             context: &context,
@@ -131,6 +130,7 @@ impl Inner {
             heartbeat: &self.heartbeat,
             trace,
             metrics: &self.metrics,
+            failures_handled: self.flow.failure_handler().is_some(),
         };
         let payload = match self.take(payload, &info, manager.as_deref(), log).await {
             Ok(payload) => payload,

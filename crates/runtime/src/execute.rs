@@ -40,6 +40,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) heartbeat: &'a Heartbeat,
     pub(crate) trace: &'a Trace,
     pub(crate) metrics: &'a Metrics,
+    /// Whether the flow has a failure handler, which may ask what a failed step was given.
+    pub(crate) failures_handled: bool,
 }
 
 impl Execution<'_> {
@@ -47,7 +49,7 @@ impl Execution<'_> {
     pub(crate) async fn run(&self, steps: &[Step], range: Range<usize>, mut payload: Payload) -> Executed {
         let mut cut_off = CutOff::at(self.deadline.steps());
         for index in range {
-            match self.step(&steps[index], index + 1, &payload, &mut cut_off).await {
+            match self.step(&steps[index], index + 1, payload, &mut cut_off).await {
                 Ok(output) => payload = output,
                 Err(ended) => return ended,
             }
@@ -59,12 +61,15 @@ impl Execution<'_> {
         &self,
         step: &Step,
         number: usize,
-        payload: &Payload,
+        payload: Payload,
         cut_off: &mut CutOff,
     ) -> Result<Payload, Executed> {
         self.log.info(format_args!("Executing {}", step.name()));
         let begun = Instant::now();
         let mut span = self.trace.step();
+        let bytes_in = payload.len();
+        // What nobody will ask for is freed when it is sent, and not when the answer is there as well.
+        let kept = (self.failures_handled || has_failure_handler(step)).then(|| payload.clone());
         let output = self.output(step, number, payload, &mut span, cut_off).await;
         let took = begun.elapsed();
         self.metrics.step(number, took);
@@ -72,15 +77,16 @@ impl Execution<'_> {
             Ok(output) => {
                 let bytes = output.len();
                 self.log.debug(format_args!("Executed {} in {took:.1?}: {bytes} bytes", step.name()));
-                span.finish(step, number, payload, Some(&output), None);
+                span.finish(step, number, bytes_in, Some(&output), None);
                 Ok(output)
             }
             Err(kind) => {
                 self.metrics.failed(&kind);
                 let name = step.name().clone();
-                let failure = Failure::new(self.context.phase(), number, name, kind, payload.clone());
+                let payload = kept.unwrap_or_else(Payload::empty);
+                let failure = Failure::new(self.context.phase(), number, name, kind, payload);
                 let resolved = self.resolve(step, failure.clone()).await;
-                span.finish(step, number, payload, resolved.as_ref().ok(), Some(&failure));
+                span.finish(step, number, bytes_in, resolved.as_ref().ok(), Some(&failure));
                 resolved
             }
         }
@@ -91,13 +97,13 @@ impl Execution<'_> {
         &self,
         step: &Step,
         number: usize,
-        payload: &Payload,
+        payload: Payload,
         span: &mut StepSpan<'_>,
         cut_off: &mut CutOff,
     ) -> Result<Payload, FailureKind> {
         match step.action() {
             Action::Modify(modifier) => {
-                let running = modifier.run(self.context.clone(), payload.clone());
+                let running = modifier.run(self.context.clone(), payload);
                 self.handled(self.deadline.steps(), running).await
             }
             Action::Call(call) => {
@@ -110,12 +116,14 @@ impl Execution<'_> {
             Action::Callback(callback) => {
                 let step = self.reference(step, number);
                 let time = self.until(cut_off);
+                // It goes on, unless the answer takes its place.
+                let goes_on = callback.options().on_response().is_none().then(|| payload.clone());
                 let answer = caught(self.caller.callback(callback, step, span, payload, time, self.log)).await;
                 span.answered(&answer);
                 let answer = self.answer(answer, callback.options()).await;
-                match callback.options().on_response() {
-                    Some(_) => answer,
-                    None => answer.map(|_| payload.clone()),
+                match goes_on {
+                    Some(payload) => answer.map(|_| payload),
+                    None => answer,
                 }
             }
             action => Err(FailureKind::Handler(Arc::new(Error::msg(format!(
@@ -152,12 +160,9 @@ impl Execution<'_> {
 
     /// Asks the step's own failure handler.
     async fn resolve(&self, step: &Step, failure: Failure) -> Result<Payload, Executed> {
-        let options = match step.action() {
-            Action::Call(call) => call.options(),
-            Action::Callback(callback) => callback.options(),
-            _ => return Err(Executed::Failed(failure)),
+        let Some(handler) = options(step).and_then(RequestOptions::on_failure) else {
+            return Err(Executed::Failed(failure));
         };
-        let Some(handler) = options.on_failure() else { return Err(Executed::Failed(failure)) };
         self.log.warn(format_args!("{failure}; asking its own failure handler"));
         match self.ask(handler(self.context.clone(), failure.clone())).await {
             Some(Resolution::Recovered(payload)) => {
@@ -202,6 +207,19 @@ impl Execution<'_> {
             Err(_) => Err(FailureKind::Deadline(self.deadline.allowed())),
         }
     }
+}
+
+/// What a step says of its requests, if it sends any.
+fn options(step: &Step) -> Option<&RequestOptions> {
+    match step.action() {
+        Action::Call(call) => Some(call.options()),
+        Action::Callback(callback) => Some(callback.options()),
+        _ => None,
+    }
+}
+
+fn has_failure_handler(step: &Step) -> bool {
+    options(step).is_some_and(|options| options.on_failure().is_some())
 }
 
 /// Turns a panic into a failure. What the code has shared with others it shares by `Context`, which holds no

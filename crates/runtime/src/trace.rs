@@ -11,10 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use faasflow_core::{Failure, Outcome, RequestInfo, TraceContext};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 
-use crate::forward::trace_headers;
 use crate::metrics::failure_reason;
 use crate::respond::Conclusion;
 use id::{SpanContext, SpanId};
@@ -291,10 +290,6 @@ impl Trace {
         span.attribute("faasflow.flow", &*self.info.flow);
         span.attribute("faasflow.request.id", self.info.id.as_str());
         span
-    }
-
-    fn pass_on(&self, headers: &mut HeaderMap) {
-        headers.extend(trace_headers(&self.info.trace));
     }
 }
 

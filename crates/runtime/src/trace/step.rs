@@ -42,11 +42,10 @@ impl<'a> StepSpan<'a> {
         StepSpan { trace, context, noted }
     }
 
-    /// Points a request of this step to it.
+    /// Points a request of this step to it, if it is part of a trace.
     pub(crate) fn point(&self, headers: &mut HeaderMap) {
-        match &self.context {
-            None => self.trace.pass_on(headers),
-            Some(context) => incoming::point(headers, context, self.trace.info.trace.state.as_deref()),
+        if let Some(context) = &self.context {
+            incoming::point(headers, context, self.trace.info.trace.state.as_deref());
         }
     }
 
@@ -90,7 +89,7 @@ impl<'a> StepSpan<'a> {
         self,
         step: &Step,
         number: usize,
-        input: &Payload,
+        bytes_in: usize,
         output: Option<&Payload>,
         failure: Option<&Failure>,
     ) {
@@ -118,7 +117,7 @@ impl<'a> StepSpan<'a> {
             _ => {
                 let parts: Vec<&str> = step.name().split('`').collect();
                 span.name(Kind::Internal, &parts);
-                span.attribute("faasflow.bytes.in", input.len());
+                span.attribute("faasflow.bytes.in", bytes_in);
                 if let Some(output) = output {
                     span.attribute("faasflow.bytes.out", output.len());
                 }
