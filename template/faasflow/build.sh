@@ -8,6 +8,8 @@
 # TARGET            what to build for (default: this machine's processor, with musl)
 # CARGO_TARGET_DIR  where cargo builds (default: `target` beside this file)
 # TESTS=1           runs the flow's tests too, and fails with them; for both steps
+#
+# CARGO_PROFILE_RELEASE_LTO and the like are kept to: with `false`, it is there sooner, and larger.
 set -eu
 cd "$(dirname "$0")"
 
@@ -21,8 +23,8 @@ CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 # The steps are taken in folders of their own, and both mean the same one.
 case "$CARGO_TARGET_DIR" in /*) ;; *) CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR ;; esac
 # Small, for several times the linking. Panics must unwind: a flow answers for a step that panics.
-CARGO_PROFILE_RELEASE_LTO=fat
-CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1
+CARGO_PROFILE_RELEASE_LTO=${CARGO_PROFILE_RELEASE_LTO:-fat}
+CARGO_PROFILE_RELEASE_CODEGEN_UNITS=${CARGO_PROFILE_RELEASE_CODEGEN_UNITS:-1}
 CARGO_PROFILE_RELEASE_STRIP=true
 CARGO_PROFILE_RELEASE_PANIC=unwind
 export CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_LTO CARGO_PROFILE_RELEASE_CODEGEN_UNITS CARGO_PROFILE_RELEASE_STRIP \

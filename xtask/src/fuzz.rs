@@ -62,7 +62,9 @@ fn tool(root: &Path) -> Result<PathBuf, String> {
     if !program.is_file() {
         println!("Installing cargo-fuzz {CARGO_FUZZ}.");
         let mut install = Command::new("cargo");
-        install.args(["install", "--locked", "--quiet", "cargo-fuzz", "--version", CARGO_FUZZ, "--root"]).arg(&place);
+        install
+            .args(["install", "--locked", "--quiet", "--debug", "cargo-fuzz", "--version", CARGO_FUZZ, "--root"])
+            .arg(&place);
         command::output(&mut install)?;
     }
     Ok(program)
