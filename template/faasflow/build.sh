@@ -9,7 +9,8 @@
 # CARGO_TARGET_DIR  where cargo builds (default: `target` beside this file)
 # TESTS=1           runs the flow's tests too, and fails with them; for both steps
 #
-# CARGO_PROFILE_RELEASE_LTO and the like are kept to: with `false`, it is there sooner, and larger.
+# CARGO_PROFILE_RELEASE_LTO and CARGO_PROFILE_RELEASE_CODEGEN_UNITS are kept to: with `false` and 16, the program is there
+# sooner, and is larger.
 set -eu
 cd "$(dirname "$0")"
 

@@ -1,7 +1,10 @@
 //! What calls and callbacks send, and how they treat the answer.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use faasflow::bytes::Bytes;
 use faasflow::{
     Call, CallResponse, Callback, Context, Error, Failure, FailureKind, Flow, Json, Method, Outcome, Retry, StatusCode,
 };
@@ -47,6 +50,15 @@ async fn method_headers_and_query_are_sent_as_said() {
     );
     assert_eq!(call.headers.get_all("accept").iter().count(), 1);
     assert_eq!(call.headers.get_all("x-twice").iter().collect::<Vec<_>>(), ["1", "2"]);
+    let gateway = kit.gateway_url();
+    assert_eq!(call.headers.get_all("host").iter().collect::<Vec<_>>(), [gateway.strip_prefix("http://").unwrap()]);
+}
+
+#[tokio::test]
+async fn a_step_may_say_which_host_it_calls() {
+    let kit = one_call(Call::new("f").header("host", "f.example.com"), Fake::echo()).await;
+    kit.request("").answer().await;
+    assert_eq!(kit.calls("f")[0].headers.get_all("host").iter().collect::<Vec<_>>(), ["f.example.com"]);
 }
 
 #[tokio::test]
@@ -230,6 +242,57 @@ async fn a_failure_tells_its_handler_all_there_is_to_know() {
     let kit = TestKit::new(flow.build().unwrap()).function("f", broken).start().await;
     let answer = kit.request("in").query("q", "1").answer().await;
     assert_eq!(answer.text(), r#"[1,2,"function `f`",422,"night","too dark","in","1"]"#);
+}
+
+#[tokio::test]
+async fn the_flows_handler_is_told_what_the_step_was_given() {
+    let failing_call = Flow::builder().modify(async |text: String| text + "put").apply("f");
+    let failing_modifier = Flow::builder()
+        .modify(async |text: String| text + "put")
+        .modify(async |_: String| Err::<(), _>(Error::msg("no")));
+    for flow in [failing_call, failing_modifier] {
+        let flow = flow.on_failure(async |_: Context, failure: Failure| failure.recover(failure.payload().clone()));
+        let kit = TestKit::new(flow.build().unwrap()).function("f", Fake::failing(500)).start().await;
+        assert_eq!(kit.request("in").answer().await.text(), "input");
+    }
+}
+
+/// Bytes that tell when nobody holds them any more.
+struct Watched(Arc<AtomicBool>);
+
+impl AsRef<[u8]> for Watched {
+    fn as_ref(&self) -> &[u8] {
+        b"payload"
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn what_a_call_was_given_is_held_while_its_answer_is_read_only_where_it_may_be_asked_for() {
+    async fn freed(call: Call, handled: bool) -> String {
+        let freed = Arc::new(AtomicBool::new(false));
+        let watched = freed.clone();
+        let call = call.on_response(move |_, response: CallResponse| {
+            assert_eq!(response.payload().bytes(), "payload");
+            std::future::ready(freed.load(Ordering::SeqCst).to_string())
+        });
+        let given = move |(): ()| std::future::ready(Bytes::from_owner(Watched(watched.clone())));
+        let mut flow = Flow::builder().modify(given).apply(call);
+        if handled {
+            flow = flow.on_failure(async |_: Context, failure: Failure| failure.decline());
+        }
+        let kit = TestKit::new(flow.build().unwrap()).function("f", Fake::echo()).start().await;
+        kit.request("").answer().await.text()
+    }
+    let f = || Call::new("f");
+    assert_eq!(freed(f(), false).await, "true");
+    assert_eq!(freed(f(), true).await, "false");
+    assert_eq!(freed(f().on_failure(async |_, failure: Failure| failure.decline()), false).await, "false");
 }
 
 #[tokio::test]

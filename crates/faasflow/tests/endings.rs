@@ -11,6 +11,9 @@ use faasflow::{
     Result, Scope, StateError, StateManager, StatusCode,
 };
 use faasflow_testkit::{Fake, Running, TestKit};
+use http_body_util::Full;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -394,4 +397,30 @@ async fn a_caller_that_goes_away_does_not_stop_what_it_began() {
     go_away_at(&kit, "slow").await;
     assert_eq!(kit.until_called("b", 1).await[0].text(), "hi");
     assert_eq!(ends.until(1).await, [Outcome::Success]);
+}
+
+#[tokio::test]
+async fn neither_does_one_that_speaks_http_2() {
+    // It takes back its request, or closes the connection with it.
+    for closes in [false, true] {
+        let ends = Ends::default();
+        let flow = Flow::builder().apply("slow").apply(Call::new("b").sync());
+        let kit = kit(ends.of(flow)).function("slow", Fake::echo().slow(Duration::from_millis(300))).start().await;
+        let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
+        let request = http::Request::post(kit.flow_url()).body(Full::from("hi")).unwrap();
+        let mut asking = std::pin::pin!(client.request(request));
+        let called = kit.until_called("slow", 1);
+        tokio::select! {
+            _ = &mut asking => panic!("the function is slow"),
+            _ = called => {}
+        }
+        asking.set(client.request(http::Request::get(kit.flow_url() + "_/health").body(Full::default()).unwrap()));
+        if closes {
+            drop(client);
+        } else {
+            assert_eq!(asking.await.unwrap().status(), StatusCode::OK, "the connection is still there");
+        }
+        assert_eq!(kit.until_called("b", 1).await[0].text(), "hi");
+        assert_eq!(ends.until(1).await, [Outcome::Success]);
+    }
 }

@@ -17,6 +17,9 @@ use tower_service::Service;
 
 use super::stall::WriteStall;
 
+/// How long connections that are cut off may take to be gone.
+const CUTTING_OFF: Duration = Duration::from_millis(100);
+
 /// How a server treats its connections.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
@@ -138,7 +141,8 @@ pub async fn serve(
     if tokio::time::timeout(options.grace, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still in flight after {:?}; they are cut off", options.grace);
     }
-    connections.shutdown().await;
+    // Code that blocks its thread cannot be cut off, and is not waited for.
+    let _ = tokio::time::timeout(CUTTING_OFF, connections.shutdown()).await;
     Ok(())
 }
 

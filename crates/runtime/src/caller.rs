@@ -25,7 +25,7 @@ use crate::forward::{gateway_url, trace_headers};
 use crate::http::{HttpClient, ReadBodyError, read_body_untimed, retry_after};
 use crate::log::RequestLog;
 use crate::metrics::{CallKind, Metrics, short_name};
-use crate::trace::StepSpan;
+use crate::trace::{StepSpan, Trace};
 
 /// About how long a gateway may take no connections until a call has failed.
 const RESTART: Duration = Duration::from_millis(800);
@@ -64,7 +64,7 @@ struct Outgoing<'a> {
     function: &'a str,
     method: &'a Method,
     target: Cow<'a, Uri>,
-    ids: &'a Ids,
+    common: &'a Common,
     /// The beginning and the end of it.
     idempotency_key: [&'a str; 2],
     /// What replaces headers of the same names: what the step says, or the report.
@@ -102,9 +102,9 @@ impl Outgoing<'_> {
 
     fn headers(&self, span: Option<&StepSpan<'_>>) -> HeaderMap {
         let mut headers = match self.kind {
-            CallKind::Call => self.ids.to_functions.clone(),
+            CallKind::Call => self.common.to_functions.clone(),
             // The caller's headers stay at home where the URL is outside: they may be credentials.
-            CallKind::Callback | CallKind::Report => self.ids.headers(None, None),
+            CallKind::Callback | CallKind::Report => self.common.headers(self.own.len() + 3),
         };
         match self.payload.content_type_header() {
             Some(value) => headers.insert(CONTENT_TYPE, value.clone()),
@@ -155,8 +155,8 @@ impl Caller {
     }
 
     /// What the requests of a phase have in common.
-    pub(crate) fn common(&self, context: &Context) -> Ids {
-        Ids::of(context, self.gateway_host.as_ref())
+    pub(crate) fn common(&self, context: &Context, trace: &Trace) -> Common {
+        Common::of(context, trace, self.gateway_host.as_ref())
     }
 
     /// Calls a function through the gateway.
@@ -220,8 +220,8 @@ impl Caller {
             function,
             method: options.method().unwrap_or(&self.default_method),
             target,
-            ids: step.ids,
-            idempotency_key: [&step.ids.phase, &prepared.number],
+            common: step.common,
+            idempotency_key: [&step.common.phase, &prepared.number],
             own,
             payload,
             answered_well: prepared.answered_well.as_ref(),
@@ -247,7 +247,7 @@ impl Caller {
             function: "",
             method: &Method::POST,
             target: Cow::Borrowed(url),
-            ids: execution.ids,
+            common: execution.common,
             idempotency_key: [context.request_id(), "-end"],
             own,
             payload: payload.clone(),
@@ -382,7 +382,7 @@ impl Caller {
 #[derive(Debug)]
 pub(crate) struct StepRef<'a> {
     pub(crate) context: &'a Context,
-    pub(crate) ids: &'a Ids,
+    pub(crate) common: &'a Common,
     /// Where it stands in the flow, from 0.
     pub(crate) index: usize,
     pub(crate) name: &'a str,
@@ -397,44 +397,59 @@ pub(crate) struct Time<'a> {
 
 /// What the requests of one phase have in common.
 #[derive(Debug)]
-pub(crate) struct Ids {
+pub(crate) struct Common {
+    /// The request's id.
     request: HeaderValue,
     /// What the idempotency keys of its steps begin with.
     phase: String,
     /// The trace context that the request came with: a request that has a span of its own names that instead.
     trace: Vec<(HeaderName, HeaderValue)>,
-    /// The headers of calls: to copy them costs less than to put each into a map.
+    /// The headers of calls. A copy of them costs a call less than to put each into a map.
     to_functions: HeaderMap,
 }
 
-impl Ids {
-    fn of(context: &Context, gateway_host: Option<&HeaderValue>) -> Ids {
+impl Common {
+    fn of(context: &Context, trace: &Trace, gateway_host: Option<&HeaderValue>) -> Common {
         let id = context.request_id();
-        let phase = [id, "-", &context.phase().to_string(), "-"].concat();
-        let trace = trace_headers(&context.request().trace).collect();
-        let mut ids = Ids { request: header_value(id.to_owned()), phase, trace, to_functions: HeaderMap::new() };
-        ids.to_functions = ids.headers(gateway_host, Some(&context.request().headers));
-        ids
-    }
-
-    /// Those that are the same for each request, with what is carried, and with the places of those that each has its own
-    /// value of: in a copy, which has no room for more, they are only replaced.
-    fn headers(&self, host: Option<&HeaderValue>, carried: Option<&HeaderMap>) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(carried.map_or(0, HeaderMap::len) + self.trace.len() + 4);
-        for (name, value) in carried.into_iter().flatten() {
+        let carried = &context.request().headers;
+        let mut common = Common {
+            request: header_value(id.to_owned()),
+            phase: [id, "-", &context.phase().to_string(), "-"].concat(),
+            trace: trace_headers(&context.request().trace).collect(),
+            to_functions: HeaderMap::new(),
+        };
+        let mut headers = common.headers(carried.len() + 4);
+        for (name, value) in carried {
             if headers::goes_to_functions(name) {
                 headers.append(name.clone(), value.clone());
             }
         }
-        // Of another server than the gateway, the client says it.
-        headers.extend(host.map(|host| (HOST, host.clone())));
+        if let Some(host) = gateway_host {
+            headers.insert(HOST, host.clone());
+        }
+        // A copy has room for what is in it. Each call has its own of these, which take their places.
         headers.insert(CONTENT_TYPE, OCTETS);
+        headers.insert(headers::IDEMPOTENCY_KEY, PLACE);
+        if trace.is_active() {
+            headers.insert(headers::TRACEPARENT, PLACE);
+        }
+        common.to_functions = headers;
+        common
+    }
+
+    /// What goes to any server, with room for so many more.
+    fn headers(&self, more: usize) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(self.trace.len() + 1 + more);
         headers.insert(headers::REQUEST_ID, self.request.clone());
-        headers.insert(headers::IDEMPOTENCY_KEY, self.request.clone());
-        headers.extend(self.trace.iter().cloned());
+        for (name, value) in &self.trace {
+            headers.insert(name, value.clone());
+        }
         headers
     }
 }
+
+/// What stands where each request has something of its own.
+const PLACE: HeaderValue = HeaderValue::from_static("");
 
 /// A request's id, or what begins with it.
 fn header_value(text: String) -> HeaderValue {

@@ -64,7 +64,7 @@ impl Inner {
         let begun = Instant::now();
         let phase = arrived.position.phase();
         let trace = self.tracer.begin(&arrived.info, phase, arrived.sent_ms);
-        let log = RequestLog::new(id.clone(), self.config.combine_output).of(phase, trace.id());
+        let log = RequestLog::of_phase(id.clone(), phase, trace.id()).keeping(self.config.combine_output);
         match arrived.sent_ms {
             None => self.metrics.started(),
             Some(sent) => self.metrics.queued(Duration::from_millis(now_ms().saturating_sub(sent))),
@@ -120,11 +120,11 @@ impl Inner {
             return Conclusion::Refused(StatusCode::BAD_REQUEST, format!("the flow has no phase {phase}"));
         };
         let last_step = range.end;
-        let ids = self.caller.common(&context);
+        let common = self.caller.common(&context, trace);
         let execution = Execution {
             caller: &self.caller,
             context: &context,
-            ids: &ids,
+            common: &common,
             deadline,
             log,
             heartbeat: &self.heartbeat,
@@ -256,9 +256,9 @@ impl Inner {
     fn refuse(&self, refusal: Refusal, id: RequestId) -> Response {
         let detail = refusal.detail.as_deref().unwrap_or(&refusal.reason);
         let log = match &refusal.of {
-            None => RequestLog::new(id, false),
+            None => RequestLog::new(id),
             Some((info, phase)) => {
-                RequestLog::new(info.id.clone(), false).of(*phase, self.tracer.begin(info, *phase, None).id())
+                RequestLog::of_phase(info.id.clone(), *phase, self.tracer.begin(info, *phase, None).id())
             }
         };
         log.warn(format_args!("Refused with {}: {detail}", refusal.status));

@@ -12,7 +12,7 @@ use faasflow_core::{Action, CallResponse, Context, Error, Failure, Payload, Requ
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
-use crate::caller::{Caller, Ids, StepRef, Time};
+use crate::caller::{Caller, Common, StepRef, Time};
 use crate::deadline::{CutOff, Deadline};
 use crate::heartbeat::Heartbeat;
 use crate::log::RequestLog;
@@ -34,7 +34,7 @@ pub(crate) enum Executed {
 pub(crate) struct Execution<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) context: &'a Context,
-    pub(crate) ids: &'a Ids,
+    pub(crate) common: &'a Common,
     pub(crate) deadline: &'a Deadline,
     pub(crate) log: &'a RequestLog,
     pub(crate) heartbeat: &'a Heartbeat,
@@ -134,7 +134,7 @@ impl Execution<'_> {
     }
 
     fn reference<'a>(&'a self, step: &'a Step, number: usize) -> StepRef<'a> {
-        StepRef { context: self.context, ids: self.ids, index: number - 1, name: step.name() }
+        StepRef { context: self.context, common: self.common, index: number - 1, name: step.name() }
     }
 
     fn until<'a>(&'a self, cut_off: &'a mut CutOff) -> Time<'a> {

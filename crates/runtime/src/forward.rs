@@ -130,7 +130,7 @@ impl GatewayForwarder {
                 if duplicate {
                     // A phase that is delivered twice does this, and no harm is done. So does a second request
                     // under an id that was used a moment ago, and that one ends here.
-                    RequestLog::new(forward.request.clone(), false).warn(format_args!(
+                    RequestLog::new(forward.request.clone()).warn(format_args!(
                         "The queue has phase {} already: a phase was delivered twice, or a request id was used twice",
                         forward.phase
                     ));

@@ -18,7 +18,7 @@ use faasflow_core::description::Description;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::signature::Keys;
 use futures_util::FutureExt as _;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -208,7 +208,7 @@ impl FlowFunction {
                     ReadBodyError::TooSlow(_) => format!("{error}; the setting is `read_timeout`"),
                     _ => error.to_string(),
                 };
-                RequestLog::new(id.clone(), false).warn(format_args!("Refused with {status}: {reason}"));
+                RequestLog::new(id.clone()).warn(format_args!("Refused with {status}: {reason}"));
                 self.0.metrics.refused(status);
                 self.0.metrics.delivered(is_envelope(&parts.headers), status);
                 if status == StatusCode::PAYLOAD_TOO_LARGE {
@@ -217,22 +217,27 @@ impl FlowFunction {
                 return respond(Conclusion::Refused(status, reason), &id, false, None);
             }
         };
-        let inner = self.0.clone();
+        // The stop waits for it, in whatever task it is.
+        let (inner, token) = (self.0.clone(), self.0.tasks.token());
         let delivering = {
             let id = id.clone();
-            async move { inner.deliver(id, parts, body, deadline).await }
+            async move {
+                let response = inner.deliver(id, parts, body, deadline).await;
+                drop(token);
+                response
+            }
         };
         // What a panic leaves half-done is the delivery's own, and goes with it.
         let delivering = AssertUnwindSafe(delivering).catch_unwind();
-        Detaching::new(delivering, &self.0.tasks).await.unwrap_or_else(|_| {
+        Detaching::new(delivering).await.unwrap_or_else(|_| {
             let reason = "the flow function itself failed; its log says more".to_owned();
             respond(Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, reason), &id, false, None)
         })
     }
 }
 
-/// The routes of a flow function as it is served. Nearly all that comes are deliveries: they take no way through the
-/// router, which would cost each several thousand instructions.
+/// The routes of a flow function as it is served. Nearly all that comes are deliveries, which are not for the router to
+/// find: that would cost each several thousand instructions.
 #[derive(Clone)]
 struct Front {
     function: FlowFunction,
@@ -252,7 +257,8 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        if request.uri().path().starts_with("/_/") {
+        // It knows how a HEAD is answered.
+        if request.uri().path().starts_with("/_/") || request.method() == Method::HEAD {
             return Box::pin(self.router.call(request));
         }
         let function = self.function.clone();

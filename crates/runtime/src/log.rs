@@ -208,14 +208,18 @@ macro_rules! write_line {
 }
 
 impl RequestLog {
-    pub(crate) fn new(id: RequestId, keep: bool) -> RequestLog {
-        RequestLog { known: Arc::new(Known::new(id, None, None)), kept: keep.then(Mutex::default) }
+    pub(crate) fn new(id: RequestId) -> RequestLog {
+        RequestLog { known: Arc::new(Known::new(id, None, None)), kept: None }
     }
 
     /// The same for a phase, and for the trace that it is part of.
-    pub(crate) fn of(self, phase: usize, trace: Option<TraceId>) -> RequestLog {
-        let known = Known::new(self.known.request.clone(), Some(phase as u64), trace);
-        RequestLog { known: Arc::new(known), ..self }
+    pub(crate) fn of_phase(id: RequestId, phase: usize, trace: Option<TraceId>) -> RequestLog {
+        RequestLog { known: Arc::new(Known::new(id, Some(phase as u64), trace)), kept: None }
+    }
+
+    /// The same, keeping its lines if it is to.
+    pub(crate) fn keeping(self, keep: bool) -> RequestLog {
+        RequestLog { kept: keep.then(Mutex::default), ..self }
     }
 
     /// Whatever is logged in this belongs to the request too: the lines of the flow's own code, and of the libraries that

@@ -55,7 +55,7 @@ impl Patient {
             }
             let name = self.manager.name();
             if let Some(id) = RequestId::parse(&scope.request) {
-                let log = RequestLog::new(id, false);
+                let log = RequestLog::new(id);
                 log.warn(format_args!("State manager `{name}` cannot {what} yet: {}", chain(&error)));
             }
             tokio::time::sleep(pause).await;

@@ -201,6 +201,11 @@ impl Trace {
         }
     }
 
+    /// Whether it is passed on as one of ours, so that each step has a span, whether that is recorded or not.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.is_some()
+    }
+
     /// Begins a step.
     pub(crate) fn step(&self) -> StepSpan<'_> {
         StepSpan::begin(self)

@@ -111,6 +111,14 @@ fn http_1_1_and_h2c_are_spoken_on_the_same_port() {
                 let body = response.into_body().collect().await.unwrap().to_bytes();
                 assert_eq!(body, format!("Hello, {number}!"));
             }
+            // What a HEAD is answered has a head and nothing else.
+            let request = Request::head(format!("http://{}/", program.address)).body(Full::default()).unwrap();
+            let response = client.request(request).await.unwrap();
+            assert_eq!(
+                (response.status().as_u16(), &response.headers()["content-length"]),
+                (200, &"8".parse().unwrap())
+            );
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "");
         }
     });
 }
@@ -384,6 +392,7 @@ fn sigterm_does_not_wait_for_code_that_blocks_beyond_write_timeout() {
     program.until_logged("Executing modifier at");
     program.signal("TERM");
     assert_eq!(program.wait().code(), Some(0));
+    assert_eq!(program.all_lines().last().unwrap(), "Stopped");
 }
 
 fn sigterm_stops_a_flow_whose_log_nobody_reads() {
