@@ -18,6 +18,11 @@ pub use faasflow_state::{Redis, RedisBuilder};
 #[cfg(feature = "s3")]
 pub use faasflow_state::{S3, S3Builder};
 
+/// musl's own gives memory to one thread at a time, and takes its time.
+#[cfg(all(target_env = "musl", feature = "mimalloc"))]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Serves a flow as a function until it is told to stop. This is the whole of a deployed program:
 ///
 /// ```no_run
