@@ -31,8 +31,8 @@ pub enum ReadBodyError {
 /// Reads a body to its end.
 ///
 /// A body that arrives in one frame is handed on without a copy. A declared length over the limit is
-/// refused before anything is read, and memory is reserved only as data arrives: a peer that
-/// announces much and sends little costs nothing.
+/// refused before anything is read, and memory is reserved only as data arrives, a piece at a time: a peer that
+/// announces much and sends little costs little.
 ///
 /// # Errors
 ///
@@ -87,12 +87,15 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// What is reserved at once on the strength of a declared length alone.
-    const RESERVE: u64 = 1 << 20;
+    const RESERVE: usize = 1 << 20;
+    /// How much of it is reserved for what has come, so many times as much: to grow by doubling would end at up to twice
+    /// the length, and copy what is there several times.
+    const TRUSTED: usize = 16;
 
     if body.size_hint().lower() > limit {
         return Err(ReadBodyError::TooLarge { limit });
     }
-    let declared = body.size_hint().exact();
+    let declared = body.size_hint().exact().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
     let mut body = std::pin::pin!(body);
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
@@ -104,16 +107,17 @@ where
         if length > limit {
             return Err(ReadBodyError::TooLarge { limit });
         }
-        if first.is_empty() {
+        if first.is_empty() && all.is_empty() {
             first = data;
-        } else {
-            if all.is_empty() {
-                let reserve = declared.unwrap_or(0).min(RESERVE).max(length);
-                all.reserve(usize::try_from(reserve).unwrap_or(0));
-                all.extend_from_slice(&first);
-            }
-            all.extend_from_slice(&data);
+            continue;
         }
+        let came = all.len() + first.len() + data.len();
+        if came > all.capacity() {
+            let trusted = came.saturating_mul(TRUSTED).max(RESERVE);
+            all.reserve(declared.min(trusted).max(came) - all.len());
+        }
+        all.extend_from_slice(&std::mem::take(&mut first));
+        all.extend_from_slice(&data);
     }
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
@@ -168,6 +172,14 @@ mod tests {
         assert_eq!(read_body(frames(), 6, Duration::from_secs(1)).await.unwrap(), "abcdef");
         let refused = read_body(frames(), 5, Duration::from_secs(1)).await.unwrap_err();
         assert!(matches!(refused, ReadBodyError::TooLarge { limit: 5 }));
+    }
+
+    #[tokio::test]
+    async fn a_body_of_known_length_takes_no_more_memory_than_that() {
+        let parts = vec![Bytes::from(vec![7; 100_000]); 105];
+        let read = read_body(body_of_parts(parts), u64::MAX, Duration::from_secs(9)).await.unwrap();
+        assert!(read.len() == 10_500_000 && read.iter().all(|&byte| byte == 7));
+        assert_eq!(read.try_into_mut().unwrap().capacity(), 10_500_000);
     }
 
     #[tokio::test(start_paused = true)]
