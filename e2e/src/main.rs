@@ -12,10 +12,14 @@ mod tools;
 mod tracing;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::suite::Suite;
+
+/// How long what one suite needs may take to build, with other work beside it.
+const BUILDS: Duration = Duration::from_secs(3600);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,11 +27,20 @@ fn main() -> ExitCode {
         ["openfaas"] => run("openfaas", openfaas::run),
         ["state"] => run("state", state::run),
         ["tracing"] => run("tracing", tracing::run),
+        ["install"] => run("install", install),
         _ => {
-            eprintln!("name a suite: openfaas, state, tracing");
+            eprintln!("name a suite: openfaas, state, tracing; or say `install`");
             ExitCode::from(2)
         }
     }
+}
+
+/// Installs what the suites need, each tool whether or not the one before could be.
+async fn install(suite: Suite) -> Result<(), String> {
+    suite.check_within(BUILDS, "the parts of OpenFaaS, Redis and Prometheus", openfaas::install()).await;
+    suite.check_within(BUILDS, "MinIO and Redis", state::install()).await;
+    suite.check_within(BUILDS, "Jaeger", tracing::install()).await;
+    Ok(())
 }
 
 fn run<F: Future<Output = Result<(), String>>>(name: &'static str, suite: impl FnOnce(Suite) -> F) -> ExitCode {
@@ -47,7 +60,7 @@ fn run<F: Future<Output = Result<(), String>>>(name: &'static str, suite: impl F
             () = stopped() => Err("it was told to stop".to_owned()),
         }
     });
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    runtime.shutdown_timeout(Duration::from_secs(5));
     book.close(ran)
 }
 

@@ -12,6 +12,10 @@ mod stand;
 
 use stand::{Programs, Stand};
 
+pub(crate) async fn install() -> Result<(), String> {
+    Programs::install().await.map(drop)
+}
+
 pub(crate) async fn run(suite: Suite) -> Result<(), String> {
     let programs = Programs::install().await?;
     suite.not_done(

@@ -1,5 +1,6 @@
 //! State managers against real servers: MinIO and Redis.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,9 +21,18 @@ use backend::Backend;
 /// MinIO publishes no versions of its module; this is the commit of 12 February 2026.
 const MINIO: &str = "v0.0.0-20260212201848-7aac2a2c5b7c";
 
-pub(crate) async fn run(suite: Suite) -> Result<(), String> {
+/// The programs of MinIO and Redis.
+async fn programs() -> Result<(PathBuf, PathBuf), String> {
     let minio = tools::go("github.com/minio/minio", MINIO).await?;
-    let redis = tools::debian("redis-server", "redis-server").await?;
+    Ok((minio, tools::debian("redis-server", "redis-server").await?))
+}
+
+pub(crate) async fn install() -> Result<(), String> {
+    programs().await.map(drop)
+}
+
+pub(crate) async fn run(suite: Suite) -> Result<(), String> {
+    let (minio, redis) = programs().await?;
     let folder = tempfile::Builder::new().prefix("faasflow-e2e-").tempdir().map_err(|error| error.to_string())?;
     let backends = [
         Arc::new(Backend::minio(&minio, &folder.path().join("minio"), None).await?),

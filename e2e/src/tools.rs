@@ -79,6 +79,8 @@ pub(crate) async fn debian(package: &str, program: &str) -> Result<PathBuf, Stri
     for arguments in [["-qq", "update", "-y"].as_slice(), &["-qq", "install", "-y", package]] {
         let output = Command::new("apt-get")
             .args(arguments)
+            // Another suite may be installing something.
+            .args(["-o", "DPkg::Lock::Timeout=300"])
             // The package's own service is not wanted: suites start their own.
             .env("DEBIAN_FRONTEND", "noninteractive")
             .env("RUNLEVEL", "1")

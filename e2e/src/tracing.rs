@@ -14,6 +14,10 @@ mod tree;
 
 use stand::Stand;
 
+pub(crate) async fn install() -> Result<(), String> {
+    jaeger::install().await.map(drop)
+}
+
 pub(crate) async fn run(suite: Suite) -> Result<(), String> {
     let jaeger = jaeger::install().await?;
     let folder = tempfile::Builder::new().prefix("faasflow-e2e-").tempdir().map_err(|error| error.to_string())?;

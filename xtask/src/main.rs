@@ -13,6 +13,7 @@ cargo xtask COMMAND
 
   check                        keep the invariants of ARCHITECTURE.md
   e2e SUITE                    run a suite on real servers: openfaas, state, tracing
+  e2e install                  install what the suites need, which each does by itself too
   bench [--quick] [--only NAME] [--json FILE] [--soak] [--peers]
                                print the benchmark tables; with --soak, what memory does under a long load; with
                                --peers, the same chain on Restate and goflow, installed with npm and Go into target/tools
@@ -32,7 +33,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         ["check"] => check::run(&root()),
-        ["e2e", suite] if SUITES.contains(suite) => e2e(suite),
+        ["e2e", suite] if SUITES.contains(suite) || *suite == "install" => e2e(suite),
         ["e2e", ..] => return wrong(&format!("name one suite: {}", SUITES.join(", "))),
         ["bench", rest @ ..] if rest.contains(&"--help") || rest.contains(&"-h") => {
             println!("{HELP}\n\nTables: {}.", bench::TABLES.join(", "));

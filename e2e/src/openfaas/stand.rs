@@ -41,13 +41,13 @@ impl Programs {
     pub(super) async fn install() -> Result<Programs, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         Ok(Programs {
+            redis: tools::debian("redis-server", "redis-server").await?,
+            // OpenFaaS's gateway asks it for invocation counts, and panics where there is none.
+            prometheus: tools::debian("prometheus", "prometheus").await?,
             gateway: tools::go_module(GATEWAY.0, GATEWAY.1).await?,
             worker: tools::go_module(WORKER.0, WORKER.1).await?,
             faas_cli: tools::go_module(FAAS_CLI.0, FAAS_CLI.1).await?,
             nats: tools::go(NATS.0, NATS.1).await?,
-            redis: tools::debian("redis-server", "redis-server").await?,
-            // OpenFaaS's gateway asks it for invocation counts, and panics where there is none.
-            prometheus: tools::debian("prometheus", "prometheus").await?,
             faasflow: own.with_file_name("faasflow"),
         })
     }
