@@ -56,7 +56,7 @@ struct Prepared {
 }
 
 /// A request ready to be sent as often as its retries say.
-struct Outgoing<'a> {
+pub(crate) struct Outgoing<'a> {
     /// What log lines call the peer.
     peer: &'a str,
     kind: CallKind,
@@ -159,16 +159,13 @@ impl Caller {
         Common::of(context, trace, self.gateway_host.as_ref())
     }
 
-    /// Calls a function through the gateway.
-    pub(crate) async fn call(
-        &self,
-        call: &Call,
-        step: StepRef<'_>,
-        span: &mut StepSpan<'_>,
+    /// The request that calls a function through the gateway. What the flow's own code says of it is asked now.
+    pub(crate) fn call<'a>(
+        &'a self,
+        call: &'a Call,
+        step: &StepRef<'a>,
         payload: Payload,
-        time: Time<'_>,
-        log: &RequestLog,
-    ) -> Result<CallResponse, FailureKind> {
+    ) -> Result<Outgoing<'a>, FailureKind> {
         let options = call.options();
         let target = match &self.prepared[step.index].target {
             Some(target) => Cow::Borrowed(target),
@@ -178,26 +175,19 @@ impl Caller {
                 Cow::Owned(target.map_err(unsendable)?)
             }
         };
-        let kind = CallKind::Call;
-        let outgoing = self.outgoing(kind, call.function(), target, options, &step, payload)?;
-        self.send(outgoing, Some(span), time, log).await
+        self.outgoing(CallKind::Call, call.function(), target, options, step, payload)
     }
 
-    /// Sends a callback.
-    pub(crate) async fn callback(
-        &self,
-        callback: &Callback,
-        step: StepRef<'_>,
-        span: &mut StepSpan<'_>,
+    /// The same for a callback.
+    pub(crate) fn callback<'a>(
+        &'a self,
+        callback: &'a Callback,
+        step: &StepRef<'a>,
         payload: Payload,
-        time: Time<'_>,
-        log: &RequestLog,
-    ) -> Result<CallResponse, FailureKind> {
+    ) -> Result<Outgoing<'a>, FailureKind> {
         let options = callback.options();
         let target = Cow::Owned(with_query(callback.url(), options, step.context).map_err(unsendable)?);
-        let (kind, function) = (CallKind::Callback, short_name(step.name));
-        let outgoing = self.outgoing(kind, function, target, options, &step, payload)?;
-        self.send(outgoing, Some(span), time, log).await
+        self.outgoing(CallKind::Callback, short_name(step.name), target, options, step, payload)
     }
 
     fn outgoing<'a>(
@@ -241,7 +231,7 @@ impl Caller {
         let Execution { context, deadline, log, trace, .. } = *execution;
         let mut own = vec![(headers::OUTCOME, HeaderValue::from_static(outcome.as_str()))];
         own.extend(trace_headers(&trace.context()));
-        let outgoing = Outgoing {
+        let mut outgoing = Outgoing {
             peer: "the caller's callback URL",
             kind: CallKind::Report,
             function: "",
@@ -257,24 +247,25 @@ impl Caller {
         };
         let deadline = deadline.for_ending();
         let mut cut_off = CutOff::at(deadline.steps());
-        self.send(outgoing, None, Time { deadline: &deadline, cut_off: &mut cut_off }, log).await
+        self.send(&mut outgoing, None, Time { deadline: &deadline, cut_off: &mut cut_off }, log).await
     }
 
-    async fn send(
+    /// Sends a request as often as its retries say. Without them, its payload is given up when it has been sent.
+    pub(crate) async fn send(
         &self,
-        mut outgoing: Outgoing<'_>,
+        outgoing: &mut Outgoing<'_>,
         mut span: Option<&mut StepSpan<'_>>,
         mut time: Time<'_>,
         log: &RequestLog,
     ) -> Result<CallResponse, FailureKind> {
-        let Outgoing { retry, kind, function, .. } = outgoing;
+        let Outgoing { retry, kind, function, .. } = *outgoing;
         if let Some(span) = &mut span {
             span.sends(outgoing.method, &outgoing.target, kind == CallKind::Call, outgoing.size());
         }
         let mut attempt = 1;
         loop {
             let last = attempt >= retry.max_attempts();
-            let answer = self.attempt(&mut outgoing, last, span.as_deref(), &mut time).await;
+            let answer = self.attempt(outgoing, last, span.as_deref(), &mut time).await;
             match (&answer, outgoing.answered_well) {
                 (Ok(response), Some(counter)) if response.status() == StatusCode::OK => counter.inc(),
                 _ => self.metrics.attempt(kind, function, &answer),

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt::Write as _;
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use faasflow_core::failure::FailureKind;
@@ -12,7 +12,7 @@ use faasflow_core::{Action, CallResponse, Context, Error, Failure, Payload, Requ
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
-use crate::caller::{Caller, Common, StepRef, Time};
+use crate::caller::{Caller, Common, Outgoing, StepRef, Time};
 use crate::deadline::{CutOff, Deadline};
 use crate::heartbeat::Heartbeat;
 use crate::log::RequestLog;
@@ -107,19 +107,15 @@ impl Execution<'_> {
                 self.handled(self.deadline.steps(), running).await
             }
             Action::Call(call) => {
-                let step = self.reference(step, number);
-                let time = self.until(cut_off);
-                let answer = caught(self.caller.call(call, step, span, payload, time, self.log)).await;
-                span.answered(&answer);
+                let made = caught_at_once(|| self.caller.call(call, &self.reference(step, number), payload));
+                let answer = self.send(made, span, cut_off).await;
                 self.answer(answer, call.options()).await
             }
             Action::Callback(callback) => {
-                let step = self.reference(step, number);
-                let time = self.until(cut_off);
                 // It goes on, unless the answer takes its place.
                 let goes_on = callback.options().on_response().is_none().then(|| payload.clone());
-                let answer = caught(self.caller.callback(callback, step, span, payload, time, self.log)).await;
-                span.answered(&answer);
+                let made = caught_at_once(|| self.caller.callback(callback, &self.reference(step, number), payload));
+                let answer = self.send(made, span, cut_off).await;
                 let answer = self.answer(answer, callback.options()).await;
                 match goes_on {
                     Some(payload) => answer.map(|_| payload),
@@ -137,8 +133,22 @@ impl Execution<'_> {
         StepRef { context: self.context, common: self.common, index: number - 1, name: step.name() }
     }
 
-    fn until<'a>(&'a self, cut_off: &'a mut CutOff) -> Time<'a> {
-        Time { deadline: self.deadline, cut_off }
+    /// Sends the request of a step, if it could be made.
+    async fn send(
+        &self,
+        made: Result<Outgoing<'_>, FailureKind>,
+        span: &mut StepSpan<'_>,
+        cut_off: &mut CutOff,
+    ) -> Result<CallResponse, FailureKind> {
+        let answer = match made {
+            Ok(mut outgoing) => {
+                let time = Time { deadline: self.deadline, cut_off };
+                self.caller.send(&mut outgoing, Some(&mut *span), time, self.log).await
+            }
+            Err(kind) => Err(kind),
+        };
+        span.answered(&answer);
+        answer
     }
 
     /// A response as the step's output: by its own reading, or by its status.
@@ -231,6 +241,11 @@ fn caught<T>(running: impl Future<Output = Result<T, FailureKind>>) -> impl Futu
         Ok(output) => output,
         Err(panic) => Err(FailureKind::Panic(panic_text(&*panic))),
     })
+}
+
+/// The same for code that does not wait.
+fn caught_at_once<T>(run: impl FnOnce() -> Result<T, FailureKind>) -> Result<T, FailureKind> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(FailureKind::Panic(panic_text(&*panic))))
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
