@@ -137,16 +137,28 @@ async fn measure_loads(
 ) -> Result<(), Failure> {
     let mut table = Table::new(&Loaded::HEADS);
     let phases = if scale.quick { &phases[phases.len() - 1..] } else { phases };
+    let mut least: Option<(f64, f64)> = None;
     for &body in bodies {
         let pieces = Pieces::new(stand, body).await?;
         for &phases in phases {
+            let mut fewer: Option<f64> = None;
             for clients in [1, 8, 32] {
                 let loaded = load(stand, &pieces, (phases, body, clients), rounds).await?;
                 table.lines.push(loaded.cells());
                 spreads.push(loaded.spread);
                 report.rows.extend(loaded.rows());
+                if let Some(fewer) = fewer.replace(loaded.flows) {
+                    let grown = (loaded.flows / fewer, loaded.busy);
+                    least = Some(least.filter(|least| least.0 <= grown.0).unwrap_or(grown));
+                }
             }
         }
+    }
+    if let Some((grown, busy)) = least {
+        report.notes.push(format!(
+            "More clients bring more flows: at least {grown:.2} x, from one row to the next, with {} of the processors in use.",
+            percent(busy)
+        ));
     }
     report.tables.push(table);
     Ok(())

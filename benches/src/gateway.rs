@@ -91,7 +91,10 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
                 "The bare proxy, which does nothing but pass on, in the same rounds: {:.2} x the requests, {:.2} x the p50.",
                 bare_least.rate, bare_least.p50
             ));
-            notes.push("OpenFaaS's gateway has the function as its provider: nothing else stands between.".to_owned());
+            notes.push(format!(
+                "OpenFaaS's gateway is {}. It has the function as its provider: nothing else stands between.",
+                tool("gateway").as_deref().map_or_else(String::new, versioned)
+            ));
         }
         Err(why) => notes.push(format!("Not measured: OpenFaaS's gateway. {why}.")),
     }
@@ -133,6 +136,11 @@ fn openfaas(function: &Process) -> Result<Process, Failure> {
         command.env(timeout, "60s");
     }
     Process::run(command, OPENFAAS[0])
+}
+
+/// The name of a program with its version, as its folder has it.
+fn versioned(program: &Path) -> String {
+    program.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// A program that `cargo xtask e2e` has built, in whatever version.

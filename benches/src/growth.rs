@@ -48,13 +48,20 @@ async fn steps(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failure> {
         Ok(closed_loop(&target, 1, Duration::from_millis(slice)).await?.latencies_us)
     };
     for round in 0..=rounds {
-        for (((flow, by_hand), (ours, floors)), all_us) in arms.iter().zip(&mut each).zip(&mut all_us) {
-            let (mut flow_us, mut by_hand_us) = (load(flow).await?, load(by_hand).await?);
+        for turn in 0..arms.len() {
+            let at = (round + turn) % arms.len();
+            let (mut flow_us, mut by_hand_us) = if round % 2 == 0 {
+                let flow_us = load(&arms[at].0).await?;
+                (flow_us, load(&arms[at].1).await?)
+            } else {
+                let by_hand_us = load(&arms[at].1).await?;
+                (load(&arms[at].0).await?, by_hand_us)
+            };
             // The first is not counted: caches fill.
             if round > 0 {
-                ours.push(median(&mut flow_us));
-                floors.push(median(&mut by_hand_us));
-                all_us.append(&mut flow_us);
+                each[at].0.push(median(&mut flow_us));
+                each[at].1.push(median(&mut by_hand_us));
+                all_us[at].append(&mut flow_us);
             }
         }
     }
@@ -84,9 +91,10 @@ async fn steps(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failure> {
     let ratio = for_each_step.last().copied().unwrap_or(f64::NAN) / ten.unwrap_or(f64::NAN);
     let name = "growth-steps-ratio".to_owned();
     report.rows.push(Row { name, value: ratio, unit: "x", floor: Some(1.0), samples: rounds });
-    report
-        .notes
-        .push(format!("{}: steps: one client, {rounds} rounds of {slice} ms an arm, interleaved.", scale.name()));
+    report.notes.push(format!(
+        "{}: steps: one client, {rounds} rounds of {slice} ms an arm, interleaved, in an order that rotates.",
+        scale.name()
+    ));
     report.notes.push(format!("A step of a thousand takes {ratio:.2} x the time of a step of ten: linear is 1."));
     Ok(spreads)
 }
@@ -122,7 +130,7 @@ async fn in_flight(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failur
         let (mut resident, mut answered_ms) = (Vec::new(), Vec::new());
         let (mut ours, mut floors) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            let each = |held: &Held| held.grown / count as f64 / 1024.0;
+            let each = |held: &Held| held.grown / count as f64 / 1e3;
             let held = hold(&sync_flow(1, &echo, &[])?, &echo, count).await?;
             resident.push(held.resident / 1e6);
             answered_ms.push(held.answered.as_secs_f64() * 1e3);

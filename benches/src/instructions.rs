@@ -1,6 +1,7 @@
 //! How many instructions a request takes, in the process that makes the calls: a figure that no neighbour disturbs.
 
-use std::path::Path;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::process::Command;
 
 use faasflow_core::headers;
@@ -14,6 +15,11 @@ use crate::{Failure, Scale, block_on};
 
 /// How many requests come before those that are counted: connections are made, and what is made once is made.
 const BEFORE: usize = 100;
+/// The calls of the longer chain.
+const MANY: usize = 10;
+/// The arms that are taken apart.
+const BY_HAND: usize = 0;
+const FLOW: usize = 2;
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     block_on(run(scale))
@@ -32,8 +38,9 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     let traced = [("enable_tracing", "true"), ("trace_server", &traces)];
     let mut table = Table::new(&["calls", "arm", "a request", "a call more", "of floor"]);
     let mut rows = Vec::new();
-    let mut fewest: Vec<f64> = Vec::new();
-    for calls in if few < 10 { vec![few, 10] } else { vec![10] } {
+    let mut fewest: Vec<Counts> = Vec::new();
+    let mut most: Vec<Counts> = Vec::new();
+    for calls in if few < MANY { vec![few, MANY] } else { vec![MANY] } {
         let arms = [
             ("by hand: axum", "by-hand-axum", by_hand_command(calls, &function, false)?),
             ("by hand: hyper", "by-hand-hyper", by_hand_command(calls, &function, true)?),
@@ -43,9 +50,10 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         ];
         let mut floor = None;
         for (at, (name, slug, (command, port))) in arms.into_iter().enumerate() {
-            let each = counted(&command, port, requests).await? / requests as f64;
+            let counts = counted(&command, port, requests).await?;
+            let each = counts.total;
             let floor = *floor.get_or_insert(each);
-            let more = fewest.get(at).map(|fewer| (each - fewer) / (calls - few) as f64);
+            let more = fewest.get(at).map(|fewer| (each - fewer.total) / (calls - few) as f64);
             table.lines.push(vec![
                 calls.to_string(),
                 name.to_owned(),
@@ -55,8 +63,10 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
             ]);
             let row = |name, value, floor| Row { name, value, unit: "instructions", floor, samples: requests };
             rows.push(row(format!("instructions-{slug}-{calls}"), each, Some(floor)));
-            if calls == few {
-                fewest.push(each);
+            if calls == few && few < MANY {
+                fewest.push(counts);
+            } else {
+                most.push(counts);
             }
         }
     }
@@ -68,12 +78,73 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         "Counted by callgrind in the process that makes the calls; the kernel's work for it is not among them."
             .to_owned(),
         "The floor is `by hand: axum`. By hand there is no log.".to_owned(),
+        "Where: by the crate of the function that they are in, as far as it is one: what is compiled into its caller is its \
+         caller's."
+            .to_owned(),
     ];
-    Ok(Report { title, tables: vec![table], notes, rows })
+    Ok(Report { title, tables: vec![table, parts(&fewest, &most)], notes, rows })
+}
+
+/// Where a request of ten calls has its instructions, and each call more, in the flow and by hand.
+fn parts(fewest: &[Counts], most: &[Counts]) -> Table {
+    let mut table = Table::new(&["where", "flow", "by hand: axum", "a call more: flow", "by hand: axum"]);
+    let of =
+        |arms: &[Counts], arm: usize, part: &str| arms.get(arm).map(|arm| arm.parts.get(part).copied().unwrap_or(0.0));
+    let names: BTreeSet<&str> =
+        [FLOW, BY_HAND].iter().filter_map(|&arm| most.get(arm)).flat_map(|arm| arm.parts.keys()).copied().collect();
+    let mut names: Vec<&str> = names.into_iter().collect();
+    names.sort_by(|one, other| of(most, FLOW, other).partial_cmp(&of(most, FLOW, one)).unwrap_or(Ordering::Equal));
+    for part in names {
+        let all = |arm| of(most, arm, part).map_or_else(|| "-".to_owned(), thousands);
+        let more = |arm| match (of(most, arm, part), of(fewest, arm, part)) {
+            (Some(many), Some(few)) => thousands((many - few) / (MANY - 1) as f64),
+            _ => "-".to_owned(),
+        };
+        table.lines.push(vec![part.to_owned(), all(FLOW), all(BY_HAND), more(FLOW), more(BY_HAND)]);
+    }
+    table
+}
+
+/// The part of the work that a function is of, by its name.
+fn part(function: &str) -> &'static str {
+    // The first that is found in it.
+    const PARTS: [(&str, &str); 30] = [
+        ("runtime::log", "the flow's log"),
+        ("faasflow", "the chain itself"),
+        ("hyper_util::client", "the client's pool"),
+        ("SipHasher", "the client's pool"),
+        ("sip::Hasher", "the client's pool"),
+        ("hash_one", "the client's pool"),
+        ("hyper", "HTTP/1"),
+        ("httparse", "HTTP/1"),
+        ("header", "headers and URLs"),
+        ("http::", "headers and URLs"),
+        ("axum", "router"),
+        ("tower", "router"),
+        ("matchit", "router"),
+        ("tokio::runtime::time", "timers"),
+        ("tokio::time", "timers"),
+        ("imespec", "timers"),
+        ("clock_gettime", "timers"),
+        ("tokio", "tasks and sockets"),
+        ("mio::", "tasks and sockets"),
+        ("epoll", "tasks and sockets"),
+        ("mem", "copies"),
+        ("fmt", "texts"),
+        ("pad_integral", "texts"),
+        ("write_str", "texts"),
+        ("alloc", "memory"),
+        ("free", "memory"),
+        ("unlink_chunk", "memory"),
+        ("_int_", "memory"),
+        ("bytes::", "memory"),
+        ("prometheus", "metrics"),
+    ];
+    PARTS.iter().find(|(of, _)| function.contains(of)).map_or("others", |&(_, part)| part)
 }
 
 /// The instructions of so many requests.
-async fn counted(command: &Command, port: u16, requests: usize) -> Result<f64, Failure> {
+async fn counted(command: &Command, port: u16, requests: usize) -> Result<Counts, Failure> {
     let folder = Folder::new()?;
     let out = folder.path().join("counts");
     let mut valgrind = Command::new("valgrind");
@@ -89,7 +160,11 @@ async fn counted(command: &Command, port: u16, requests: usize) -> Result<f64, F
         connection.ask(&target).await?;
     }
     control(&process, "--dump")?;
-    total(&out.with_extension("1"))
+    let file = out.with_extension("1");
+    let text =
+        std::fs::read_to_string(&file).map_err(|error| format!("callgrind wrote no {}: {error}", file.display()))?;
+    let counts = Counts::read(&text).ok_or_else(|| format!("callgrind says no total in {}", file.display()))?;
+    Ok(counts.each(requests))
 }
 
 fn control(process: &Process, what: &str) -> Result<(), Failure> {
@@ -102,14 +177,68 @@ fn control(process: &Process, what: &str) -> Result<(), Failure> {
     Err(format!("callgrind_control {what} failed: {}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
-/// What callgrind has counted in all, as its file says.
-fn total(file: &Path) -> Result<f64, Failure> {
-    let text =
-        std::fs::read_to_string(file).map_err(|error| format!("callgrind wrote no {}: {error}", file.display()))?;
-    let total = text.lines().find_map(|line| line.strip_prefix("totals: ")?.trim().parse().ok());
-    total.ok_or_else(|| format!("callgrind says no total in {}", file.display()).into())
+/// What callgrind has counted.
+#[derive(Debug, Default, PartialEq)]
+struct Counts {
+    total: f64,
+    parts: BTreeMap<&'static str, f64>,
+}
+
+impl Counts {
+    /// Reads what callgrind writes: the functions, each line of it that was executed, and the calls from there, whose
+    /// instructions are told on the line behind and stand with the callee as well.
+    fn read(text: &str) -> Option<Counts> {
+        let mut counts = Counts::default();
+        let mut functions: HashMap<&str, &'static str> = HashMap::new();
+        let (mut at, mut called) = ("others", false);
+        for line in text.lines() {
+            if let Some(total) = line.strip_prefix("totals: ") {
+                counts.total = total.trim().parse().ok()?;
+            } else if let Some(function) = line.strip_prefix("fn=").or_else(|| line.strip_prefix("cfn=")) {
+                // It has its name where it is named first.
+                let (number, name) = function.split_once(' ').unwrap_or((function, ""));
+                let part = match name {
+                    "" => functions.get(number).copied().unwrap_or("others"),
+                    name => functions.entry(number).or_insert(part(name)),
+                };
+                if line.starts_with("fn=") {
+                    at = part;
+                }
+            } else if line.starts_with("calls=") {
+                called = true;
+            } else if line.starts_with(|first: char| first.is_ascii_digit() || "+-*".contains(first)) {
+                let cost = line.split(' ').nth(1).and_then(|cost| cost.parse::<f64>().ok());
+                if let Some(cost) = cost.filter(|_| !std::mem::take(&mut called)) {
+                    *counts.parts.entry(at).or_default() += cost;
+                }
+            }
+        }
+        (counts.total > 0.0).then_some(counts)
+    }
+
+    /// For each of so many requests.
+    fn each(self, requests: usize) -> Counts {
+        let requests = requests as f64;
+        let parts = self.parts.into_iter().map(|(part, count)| (part, count / requests)).collect();
+        Counts { total: self.total / requests, parts }
+    }
 }
 
 fn thousands(count: f64) -> String {
     format!("{:.1} k", count / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_called_is_counted_once() {
+        let text = "events: Ir\n\nfl=(1) a.rs\nfn=(1) faasflow_runtime::caller::send\n12 30\n+1 20\ncfn=(2) malloc\ncalls=2 +3\n\
+                    * 400\n\nfn=(2)\n7 400\nfn=(3) hyper::proto::h1::conn\n1 50\ntotals: 500\n";
+        let counts = Counts::read(text).unwrap().each(10);
+        let parts = [("HTTP/1", 5.0), ("memory", 40.0), ("the chain itself", 5.0)];
+        assert_eq!(counts, Counts { total: 50.0, parts: parts.into() });
+        assert_eq!(Counts::read("nothing"), None);
+    }
 }

@@ -5,12 +5,14 @@ use std::io::Write as _;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
 
 mod async_flow;
 mod bare;
 mod bare_proxy;
+mod bounds;
 mod echo;
 mod ending;
 mod gateway;
@@ -141,6 +143,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let asked = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
+    let begun = Instant::now();
     for (at, &(name, measure)) in tables.iter().filter(|(name, _)| asked(name)).enumerate() {
         if at > 0 {
             println!();
@@ -157,6 +160,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
                 failed.push(what);
             }
         }
+    }
+    if let Some(bounds) = bounds::table(&rows) {
+        print!("\nbounds: what was promised\n\n{bounds}\n{}\n", process::machine());
+        println!("{}: measured in {:.1} minutes.", scale.name(), begun.elapsed().as_secs_f64() / 60.0);
     }
     if let Some(json) = json {
         json.write(&rows)?;

@@ -41,10 +41,12 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         let figures = interleave(&mut arms, FLOOR, 1, rounds).await?;
         let mut peaks = [f64::NAN; 2];
         if size >= WEIGHED {
-            peaks = [
-                weigh(size, weighings, || sync_flow(CALLS, &echo, &[])).await?,
-                weigh(size, weighings, || crate::process::by_hand(CALLS, &echo, false)).await?,
-            ];
+            let mut weighed: [Vec<f64>; 2] = Default::default();
+            for _ in 0..weighings {
+                weighed[0].push(weigh(size, &sync_flow(CALLS, &echo, &[])?).await?);
+                weighed[1].push(weigh(size, &crate::process::by_hand(CALLS, &echo, false)?).await?);
+            }
+            peaks = weighed.map(|mut weighed| median(&mut weighed));
         }
         for ((arm, figures), peak) in arms.iter().zip(&figures).zip(peaks) {
             let weighed = |text: String| if peak.is_nan() { "-".to_owned() } else { text };
@@ -95,16 +97,11 @@ fn ratio_row(name: &str, (value, floor): (f64, f64), samples: usize) -> Row {
 }
 
 /// What a request of this size takes of memory at most, in bytes.
-async fn weigh(size: usize, times: usize, start: impl Fn() -> Result<Process, Failure>) -> Result<f64, Failure> {
-    let mut peaks = Vec::new();
-    for _ in 0..times {
-        let process = start()?;
-        let mut connection = Connection::open(process.address()).await?;
-        connection.echoed(&Target::new(process.address(), "/", 1000)).await?;
-        process.forget_peak()?;
-        let before = process.resident()?;
-        connection.echoed(&Target::new(process.address(), "/", size)).await?;
-        peaks.push(process.peak()? - before);
-    }
-    Ok(median(&mut peaks))
+async fn weigh(size: usize, process: &Process) -> Result<f64, Failure> {
+    let mut connection = Connection::open(process.address()).await?;
+    connection.echoed(&Target::new(process.address(), "/", 1000)).await?;
+    process.forget_peak()?;
+    let before = process.resident()?;
+    connection.echoed(&Target::new(process.address(), "/", size)).await?;
+    Ok(process.peak()? - before)
 }

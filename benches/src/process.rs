@@ -158,6 +158,24 @@ impl Machine {
     }
 }
 
+/// The machine in a line, as far as it tells.
+pub(crate) fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_once(':').map_or("unknown", |(_, value)| value.trim()).to_owned()
+    };
+    let memory = field(&read("/proc/meminfo"), "MemTotal");
+    let gigabytes = memory.split(' ').next().and_then(|kibibytes| kibibytes.parse::<f64>().ok()).unwrap_or(f64::NAN);
+    format!(
+        "The machine: {} processors ({}), {:.0} GB of memory; Linux {}.",
+        std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
+        field(&read("/proc/cpuinfo"), "model name"),
+        gigabytes * 1024.0 / 1e9,
+        read("/proc/sys/kernel/osrelease").trim()
+    )
+}
+
 /// A port that is free now.
 pub(crate) fn free_port() -> Result<u16, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())

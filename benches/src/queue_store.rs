@@ -110,9 +110,10 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
         arm.per_second.clear();
         arm.enqueue_us.clear();
     }
-    for _ in 0..rounds {
-        for arm in &mut arms {
-            arm.round(Until::Time(slice))?;
+    for round in 0..rounds {
+        for turn in 0..arms.len() {
+            let at = (round + turn) % arms.len();
+            arms[at].round(Until::Time(slice))?;
         }
     }
     let mut report = speeds(&mut arms);
@@ -122,7 +123,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
         }
     }
     sizes(&mut report, folder.path(), cycles)?;
-    let kind = if scale.quick { "--quick" } else { "full" };
+    let kind = scale.name();
     report.notes.insert(
         0,
         format!(

@@ -120,6 +120,7 @@ fn report(scale: Scale, span: Span, soaked: Vec<Soaked>) -> Report {
     let mut table = Table::new(&["load", "process", "requests", "start", "second third", "last third", "growth"]);
     let mut rows = Vec::new();
     let mut grown = Vec::new();
+    let mut worst = 0.0_f64;
     for Soaked { load, process, requests, start, mut second, mut last } in soaked {
         let samples = last.len();
         let (second, last) = (median(&mut second), median(&mut last));
@@ -130,9 +131,20 @@ fn report(scale: Scale, span: Span, soaked: Vec<Soaked>) -> Report {
         table.lines.push(cells.collect());
         let name = format!("soak-{}-{process}", load.replace(' ', "-"));
         rows.push(Row { name, value: ratio, unit: "x", floor: Some(1.0), samples });
+        worst = worst.max(ratio);
         if ratio > FLAT {
             grown.push(format!("{process} under {load}"));
         }
+    }
+    // What a short run shows is no promise kept.
+    if !scale.quick {
+        rows.push(Row {
+            name: "soak-growth".to_owned(),
+            value: worst,
+            unit: "x",
+            floor: Some(1.0),
+            samples: rows.len(),
+        });
     }
     let seconds = span.counted.as_secs();
     let notes = vec![

@@ -39,7 +39,7 @@ impl Programs {
             Err(why) => Programs {
                 folder: beside.to_owned(),
                 row: "program-dynamic-mb",
-                kind: format!("The programs: stripped binaries. Not measured: the static program. {why}."),
+                kind: format!("The programs: dynamic, with their symbols. Not measured: the static program. {why}."),
             },
         };
         if programs.folder.join("flow").is_file() && programs.folder.join("by-hand").is_file() {

@@ -8,9 +8,15 @@ pub(crate) fn percentile(samples: &mut [f64], share: f64) -> f64 {
     samples.get(at).copied().unwrap_or(f64::NAN)
 }
 
-/// The median.
+/// The median; of an even number, the mean of the two in the middle.
 pub(crate) fn median(samples: &mut [f64]) -> f64 {
-    percentile(samples, 0.5)
+    samples.sort_by(f64::total_cmp);
+    let (Some(&lower), Some(&upper)) =
+        (samples.get(samples.len().saturating_sub(1) / 2), samples.get(samples.len() / 2))
+    else {
+        return f64::NAN;
+    };
+    f64::midpoint(lower, upper)
 }
 
 /// How far the rounds of an arm were apart: the width of the middle half of them, over the median; NaN of a single one.
@@ -50,6 +56,7 @@ mod tests {
         assert_eq!(median(&mut samples), 50.0);
         assert_eq!(percentile(&mut samples, 0.99), 99.0);
         assert!(median(&mut []).is_nan());
+        assert_eq!((median(&mut [3.0]), median(&mut [4.0, 1.0]), median(&mut [9.0, 1.0, 2.0])), (3.0, 2.5, 2.0));
     }
 
     #[test]

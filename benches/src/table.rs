@@ -10,7 +10,7 @@ pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
-    /// What it cannot be better than, measured in the same run, where there is such a thing.
+    /// What it stands beside, measured in the same run, where there is such a thing; of a ratio, what is equal.
     pub(crate) floor: Option<f64>,
     /// How many measurements it is made of.
     pub(crate) samples: usize,

@@ -141,7 +141,9 @@ fn build_static(root: &Path) -> Result<PathBuf, String> {
         command::output(rustup().args(["add", &target]))
             .map_err(|_| format!("the target {target} is not there, and `rustup target add {target}` fails"))?;
     }
-    build(root, &["--package", "faasflow-benches-deployed", "--target", &target]).map_err(|why| {
+    let strip = ["--config", "profile.release.strip=true"];
+    let words = [["--package", "faasflow-benches-deployed"], ["--target", &target], strip].concat();
+    build(root, &words).map_err(|why| {
         format!(
             "{why}; it needs the target {target}, and a C compiler for it, such as the Debian package musl-tools has"
         )
