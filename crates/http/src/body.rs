@@ -9,6 +9,7 @@ use http::HeaderMap;
 use http::header::EXPECT;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use memmap2::MmapMut;
 
 /// Why a body was not read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +33,8 @@ pub enum ReadBodyError {
 ///
 /// A body that arrives in one frame is handed on without a copy. A declared length over the limit is
 /// refused before anything is read, and memory is reserved only as data arrives, a piece at a time: a peer that
-/// announces much and sends little costs little.
+/// announces much and sends little costs little. A large body of declared length has memory of its own, which the system
+/// has back as soon as nobody holds the body.
 ///
 /// # Errors
 ///
@@ -86,19 +88,13 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    /// What is reserved at once on the strength of a declared length alone.
-    const RESERVE: usize = 1 << 20;
-    /// How much of it is reserved for what has come, so many times as much: to grow by doubling would end at up to twice
-    /// the length, and copy what is there several times.
-    const TRUSTED: usize = 16;
-
     if body.size_hint().lower() > limit {
         return Err(ReadBodyError::TooLarge { limit });
     }
     let declared = body.size_hint().exact().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
     let mut body = std::pin::pin!(body);
     let mut first = Bytes::new();
-    let mut all = BytesMut::new();
+    let mut joined = Joined::Grown(BytesMut::new());
     let mut length = 0u64;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|source| ReadBodyError::Broken(source.into()))?;
@@ -107,19 +103,94 @@ where
         if length > limit {
             return Err(ReadBodyError::TooLarge { limit });
         }
-        if first.is_empty() && all.is_empty() {
+        if first.is_empty() && joined.is_empty() {
             first = data;
             continue;
         }
-        let came = all.len() + first.len() + data.len();
-        if came > all.capacity() {
-            let trusted = came.saturating_mul(TRUSTED).max(RESERVE);
-            all.reserve(declared.min(trusted).max(came) - all.len());
-        }
-        all.extend_from_slice(&std::mem::take(&mut first));
-        all.extend_from_slice(&data);
+        joined.make_room(first.len() + data.len(), declared);
+        joined.append(&std::mem::take(&mut first));
+        joined.append(&data);
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    Ok(if joined.is_empty() { first } else { joined.freeze() })
+}
+
+/// What is reserved at once on the strength of a declared length alone.
+const RESERVE: usize = 1 << 20;
+/// How much of it is reserved for what has come, so many times as much: to grow by doubling would end at up to twice
+/// the length, and copy what is there several times.
+const TRUSTED: usize = 16;
+/// From here on a body has pages of its own. Allocators keep what was freed of such a size for the next of them, each
+/// thread for itself: one request then holds its payload several times.
+const PAGES: usize = 4 << 20;
+
+/// What has come of a body in several frames.
+enum Joined {
+    Grown(BytesMut),
+    /// Pages for all of it, and how much of them is filled.
+    Pages(MmapMut, usize),
+}
+
+impl Joined {
+    fn len(&self) -> usize {
+        match self {
+            Joined::Grown(all) => all.len(),
+            Joined::Pages(_, filled) => *filled,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sees to it that there is room for so much more, of a body that has `declared` bytes, as is said.
+    fn make_room(&mut self, more: usize, declared: usize) {
+        let came = self.len() + more;
+        match self {
+            Joined::Grown(all) if came > all.capacity() => {
+                let reserved = declared.min(came.saturating_mul(TRUSTED).max(RESERVE)).max(came);
+                // Pages cost nothing before something is in them.
+                if reserved >= PAGES
+                    && declared >= came
+                    && let Ok(pages) = pages(declared)
+                {
+                    let grown = std::mem::replace(self, Joined::Pages(pages, 0));
+                    self.append(&grown.freeze());
+                } else {
+                    all.reserve(reserved - all.len());
+                }
+            }
+            // More than was declared.
+            Joined::Pages(pages, filled) if came > pages.len() => {
+                *self = Joined::Grown(BytesMut::from(&pages[..*filled]));
+            }
+            _ => {}
+        }
+    }
+
+    fn append(&mut self, data: &[u8]) {
+        match self {
+            Joined::Grown(all) => all.extend_from_slice(data),
+            Joined::Pages(pages, filled) => {
+                pages[*filled..][..data.len()].copy_from_slice(data);
+                *filled += data.len();
+            }
+        }
+    }
+
+    fn freeze(self) -> Bytes {
+        match self {
+            Joined::Grown(all) => all.freeze(),
+            Joined::Pages(pages, filled) => Bytes::from_owner(pages).slice(..filled),
+        }
+    }
+}
+
+fn pages(length: usize) -> std::io::Result<MmapMut> {
+    let pages = MmapMut::map_anon(length)?;
+    // Fewer faults. Where the system has no large ones, small ones do.
+    #[cfg(target_os = "linux")]
+    let _ = pages.advise(memmap2::Advice::HugePage);
+    Ok(pages)
 }
 
 /// A body of known length in several parts, none of which is copied.
@@ -176,10 +247,34 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_of_known_length_takes_no_more_memory_than_that() {
-        let parts = vec![Bytes::from(vec![7; 100_000]); 105];
+        let parts = vec![Bytes::from(vec![7; 100_000]); 25];
         let read = read_body(body_of_parts(parts), u64::MAX, Duration::from_secs(9)).await.unwrap();
-        assert!(read.len() == 10_500_000 && read.iter().all(|&byte| byte == 7));
-        assert_eq!(read.try_into_mut().unwrap().capacity(), 10_500_000);
+        assert!(read.len() == 2_500_000 && read.iter().all(|&byte| byte == 7));
+        assert_eq!(read.try_into_mut().unwrap().capacity(), 2_500_000);
+    }
+
+    #[tokio::test]
+    async fn a_large_body_of_known_length_is_whole() {
+        let parts: Vec<_> = (0..105).map(|part| Bytes::from(vec![part; 100_001])).collect();
+        let read = read_body(body_of_parts(parts.clone()), u64::MAX, Duration::from_secs(9)).await.unwrap();
+        assert!(read == parts.concat());
+    }
+
+    #[test]
+    fn a_large_body_is_in_pages_once_a_part_has_come_and_may_be_longer_than_declared() {
+        let mut joined = Joined::Grown(BytesMut::new());
+        let mut expected = Vec::new();
+        let mut kinds = Vec::new();
+        for part in 0..60 {
+            let data = vec![part; 100_000];
+            joined.make_room(data.len(), 5_000_000);
+            joined.append(&data);
+            expected.extend(data);
+            kinds.push(matches!(joined, Joined::Pages(..)));
+        }
+        assert_eq!(kinds.iter().position(|&pages| pages), Some(16));
+        assert_eq!(kinds.iter().rposition(|&pages| pages), Some(49));
+        assert!(joined.freeze() == expected);
     }
 
     #[tokio::test(start_paused = true)]
