@@ -1,77 +1,152 @@
-//! The pieces that a hop is made of, without a network: so that what makes one slower is seen.
+//! The pieces that a hop is made of, without a network, by criterion: so that what makes one slower is seen, also from
+//! one run to the next.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use criterion::{BenchmarkId, Criterion, Throughput};
 use faasflow_core::envelope::{Carried, Envelope};
 use faasflow_core::signature::Keys;
 use faasflow_core::state::EmbeddedState;
 use faasflow_core::{Context, Payload, headers};
 use http::HeaderValue;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use crate::stats::{median, noise, percent, spread};
+use crate::stats::percent;
 use crate::table::{Report, Row, Table, bytes};
 use crate::{Failure, Scale};
 
-/// How long one timing is, at least: a clock is read before it and after.
-const BATCH: Duration = Duration::from_millis(2);
+/// What criterion says of a piece, in nanoseconds; of what has changed, as a share.
+#[derive(Deserialize)]
+struct Estimates {
+    median: Estimate,
+}
 
-type Piece<'a> = (&'static str, Box<dyn FnMut() + 'a>);
+#[derive(Deserialize)]
+struct Estimate {
+    point_estimate: f64,
+    confidence_interval: Interval,
+}
+
+#[derive(Deserialize)]
+struct Interval {
+    lower_bound: f64,
+    upper_bound: f64,
+}
+
+/// A group of criterion's, and what is in it.
+struct Group<'a> {
+    name: &'a str,
+    /// The bytes that one takes, if it takes any.
+    size: Option<usize>,
+    /// Whether it reads them.
+    reads: bool,
+    run: Box<dyn FnMut() + 'a>,
+}
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
-    let rounds = if scale.quick { 15 } else { 101 };
-    let mut table = Table::new(&["piece", "payload", "time", "MB/s", "spread"]);
-    let (mut rows, mut spreads) = (Vec::new(), Vec::new());
-    let mut row = |name: &str, size: Option<usize>, reads: bool, mut times: Vec<f64>| {
-        let apart = spread(&times);
-        let ns = median(&mut times);
-        let (shown, slug) = match size {
-            None => ("-".to_owned(), String::new()),
-            Some(size) => (bytes(size), format!("-{}", bytes(size).replace(' ', "").to_lowercase())),
-        };
-        table.lines.push(vec![
-            name.to_owned(),
-            shown,
-            if ns < 1e5 { format!("{ns:.0} ns") } else { format!("{:.0} us", ns / 1e3) },
-            size.filter(|_| reads).map_or("-".to_owned(), |size| format!("{:.0}", size as f64 * 1e3 / ns)),
-            percent(apart),
-        ]);
-        spreads.push(apart);
-        let name = format!("piece-{}{slug}", name.replace(' ', "-"));
-        rows.push(Row { name, value: ns, unit: "ns", floor: None, samples: times.len() });
-    };
-    for calls in [10, 1000] {
-        let name = if calls == 10 { "plan of 10" } else { "plan of 1000" };
-        let mut build = || drop(black_box(faasflow_benches_deployed::flow(black_box(calls), false)));
-        row(name, None, false, timed(&mut build, rounds));
-    }
+    let (samples, warm_up, length) = if scale.quick { (15, 20, 150) } else { (101, 300, 2000) };
+    // Beside the program, where cargo keeps it too: what a run before this one has left there is compared with.
+    let program = std::env::current_exe()?;
+    let folder = program.ancestors().nth(2).ok_or("the program is in no folder")?.join("criterion");
+    let mut criterion = Criterion::default()
+        .without_plots()
+        .output_directory(&folder)
+        .sample_size(samples)
+        .warm_up_time(Duration::from_millis(warm_up))
+        .measurement_time(Duration::from_millis(length));
+
     let keys = Keys::parse("0123456789abcdef0123456789abcdef")?;
-    for size in [1000, 10_000_000] {
-        let envelope = envelope(size)?;
+    let envelopes = [1000, 10_000_000].map(|size| Ok::<_, Failure>((size, envelope(size)?)));
+    let envelopes = envelopes.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut pieces = Vec::new();
+    for (name, calls) in [("plan of 10", 10), ("plan of 1000", 1000)] {
+        let build = move || drop(black_box(faasflow_benches_deployed::flow(black_box(calls), false)));
+        pieces.push(Group { name, size: None, reads: false, run: Box::new(build) });
+    }
+    for (size, envelope) in &envelopes {
         let encoded = envelope.encode();
         let whole = encoded.to_bytes();
-        // A checksum over the same bytes is about what reading them costs.
         let signature = keys.sign([&whole[..]]);
-        let pieces: [Piece<'_>; 5] = [
-            ("read bytes", Box::new(|| _ = black_box(crc32fast::hash(black_box(&whole))))),
-            ("encode", Box::new(|| drop(black_box(black_box(&envelope).encode())))),
-            ("decode", Box::new(|| drop(black_box(Envelope::decode(black_box(&whole)))))),
-            ("sign", Box::new(|| drop(black_box(keys.sign(encoded.parts().iter().map(|part| &part[..])))))),
-            ("verify", Box::new(|| _ = black_box(keys.verify(Some(signature.as_bytes()), black_box(&whole))))),
-        ];
-        for (name, mut piece) in pieces {
-            // The other two share the payload, whatever its size.
-            row(name, Some(size), !["encode", "decode"].contains(&name), timed(&mut *piece, rounds));
+        let (keys, read) = (&keys, whole.clone());
+        let mut piece = |name, reads, run| pieces.push(Group { name, size: Some(*size), reads, run });
+        // A checksum over the same bytes is about what reading them costs.
+        piece(
+            "read bytes",
+            true,
+            Box::new(move || _ = black_box(crc32fast::hash(black_box(&read)))) as Box<dyn FnMut()>,
+        );
+        // These two share the payload, whatever its size.
+        piece("encode", false, Box::new(move || drop(black_box(black_box(envelope).encode()))));
+        let read = whole.clone();
+        piece("decode", false, Box::new(move || drop(black_box(Envelope::decode(black_box(&read))))));
+        let sign = move || drop(black_box(keys.sign(encoded.parts().iter().map(|part| &part[..]))));
+        piece("sign", true, Box::new(sign));
+        let verify = move || _ = black_box(keys.verify(Some(signature.as_bytes()), black_box(&whole)));
+        piece("verify", true, Box::new(verify));
+    }
+
+    let mut table = Table::new(&["piece", "payload", "time", "95 % sure", "MB/s", "since the last run"]);
+    let mut rows = Vec::new();
+    for Group { name, size, reads, mut run } in pieces {
+        let shown = size.map(bytes);
+        let id = match &shown {
+            Some(size) => BenchmarkId::new(name, size),
+            None => BenchmarkId::from_parameter(name),
+        };
+        let mut group = criterion.benchmark_group("pieces");
+        if let Some(size) = size.filter(|_| reads) {
+            group.throughput(Throughput::Bytes(size as u64));
         }
+        group.bench_function(id, |bencher| bencher.iter(&mut run));
+        group.finish();
+        let folder = shown.iter().fold(folder.join("pieces").join(name), |folder, size| folder.join(size));
+        let found: Estimates = read(&folder.join("new/estimates.json"))?;
+        // There is none in the first run.
+        let changed = read::<Estimates>(&folder.join("change/estimates.json")).ok();
+        let ns = found.median.point_estimate;
+        let Interval { lower_bound, upper_bound } = found.median.confidence_interval;
+        table.lines.push(vec![
+            name.to_owned(),
+            shown.clone().unwrap_or_else(|| "-".to_owned()),
+            time(ns),
+            format!("{} to {}", time(lower_bound), time(upper_bound)),
+            size.filter(|_| reads).map_or("-".to_owned(), |size| format!("{:.0}", size as f64 * 1e3 / ns)),
+            changed.map_or("-".to_owned(), |changed| since(&changed.median)),
+        ]);
+        let slug = shown.map(|size| format!("-{}", size.replace(' ', "").to_lowercase())).unwrap_or_default();
+        let name = format!("piece-{}{slug}", name.replace(' ', "-"));
+        rows.push(Row { name, value: ns, unit: "ns", floor: None, samples });
     }
     let notes = vec![
-        format!("{}: {rounds} timings of at least {} ms each; medians.", scale.name(), BATCH.as_millis()),
+        format!("{}: by criterion; medians of {samples} samples, about {length} ms in all.", scale.name()),
         "encode and decode share the payload, and do not read it: so they have no MB/s. read bytes: a CRC-32 of the envelope, for comparison."
             .to_owned(),
-        noise(&spreads),
+        "Since the last run: the change of the median from the run before this one, if criterion is 95 % sure of any.".to_owned(),
     ];
     Ok(Report { title: "pieces: what a hop is made of".to_owned(), tables: vec![table], notes, rows })
+}
+
+fn read<T: DeserializeOwned>(file: &Path) -> Result<T, Failure> {
+    let text = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(serde_json::from_slice(&text)?)
+}
+
+fn time(ns: f64) -> String {
+    if ns < 1e5 { format!("{ns:.0} ns") } else { format!("{:.0} us", ns / 1e3) }
+}
+
+/// A change, where it is one.
+fn since(change: &Estimate) -> String {
+    let Interval { lower_bound, upper_bound } = change.confidence_interval;
+    if lower_bound <= 0.0 && upper_bound >= 0.0 {
+        return "no change".to_owned();
+    }
+    let sign = if change.point_estimate > 0.0 { "+" } else { "" };
+    format!("{sign}{}", percent(change.point_estimate))
 }
 
 /// An envelope as it is after the first of ten phases, with a few headers of its caller.
@@ -92,18 +167,4 @@ fn envelope(size: usize) -> Result<Envelope, Failure> {
         payload: Carried::Inline(Payload::new(vec![b'x'; size]).with_content_type("application/octet-stream")),
         state: EmbeddedState::new(),
     })
-}
-
-/// Nanoseconds for each run, timing by timing.
-fn timed(piece: &mut dyn FnMut(), rounds: usize) -> Vec<f64> {
-    let mut batch = |runs: u32| {
-        let start = Instant::now();
-        (0..runs).for_each(|_| piece());
-        start.elapsed()
-    };
-    let mut runs = 1;
-    while batch(runs) < BATCH {
-        runs *= 2;
-    }
-    (0..rounds).map(|_| batch(runs).as_secs_f64() * 1e9 / f64::from(runs)).collect()
 }

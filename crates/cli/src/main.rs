@@ -31,6 +31,11 @@ use clap::Parser as _;
 use crate::args::{Arguments, Command};
 use crate::error::Failure;
 
+/// Of the gateway of `up`, as flows have it.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()

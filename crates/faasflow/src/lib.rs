@@ -18,8 +18,8 @@ pub use faasflow_state::{Redis, RedisBuilder};
 #[cfg(feature = "s3")]
 pub use faasflow_state::{S3, S3Builder};
 
-/// musl's own gives memory to one thread at a time, and takes its time.
-#[cfg(all(target_env = "musl", feature = "mimalloc"))]
+/// What a step does is to allocate, to copy and to free, on any thread. Neither glibc nor musl is made for that.
+#[cfg(all(target_os = "linux", feature = "mimalloc"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
