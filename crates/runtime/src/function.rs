@@ -268,9 +268,8 @@ where
 
 /// What traces the deliveries of a flow.
 fn tracer(flow: &Flow, config: &Config, metrics: &Metrics) -> Result<Tracer, StartError> {
-    let phases = flow.plan().phase_count();
     if !config.enable_tracing {
-        return Ok(Tracer::new(None, config.sampling, phases));
+        return Ok(Tracer::new(None, config.sampling, flow));
     }
     let server = config.trace_server.clone();
     let fault = |source| StartError::Tracing { server: config.trace_server.to_string(), source };
@@ -281,5 +280,5 @@ fn tracer(flow: &Flow, config: &Config, metrics: &Metrics) -> Result<Tracer, Sta
     tracing::info!("Traces go to {server}");
     let (name, options) = (&config.workflow_name, &config.trace_options);
     let exporter = Exporter::start(server, name, options, authorities.as_deref(), metrics.spans()).map_err(fault)?;
-    Ok(Tracer::new(Some(exporter), config.sampling, phases))
+    Ok(Tracer::new(Some(exporter), config.sampling, flow))
 }

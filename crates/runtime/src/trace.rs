@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use faasflow_core::{Failure, Outcome, RequestInfo, TraceContext};
+use faasflow_core::{Failure, Flow, Outcome, RequestInfo, TraceContext};
 use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 
@@ -44,12 +44,15 @@ pub(crate) struct Tracer {
     exporter: Option<Exporter>,
     sampling: Sampling,
     phases: usize,
+    /// What the spans of each step always say.
+    steps: Vec<Span>,
 }
 
 impl Tracer {
-    /// For a flow of so many phases.
-    pub(crate) fn new(exporter: Option<Exporter>, sampling: Sampling, phases: usize) -> Tracer {
-        Tracer { exporter, sampling, phases }
+    /// For the requests of a flow.
+    pub(crate) fn new(exporter: Option<Exporter>, sampling: Sampling, flow: &Flow) -> Tracer {
+        let steps = flow.steps().iter().enumerate().map(|(index, step)| step::always(step, index + 1)).collect();
+        Tracer { exporter, sampling, phases: flow.plan().phase_count(), steps }
     }
 
     /// Begins the trace of one delivery of a phase; `sent_ms` is when it was forwarded, if it was.
@@ -83,6 +86,8 @@ struct Active {
     number: usize,
     begun: SystemTime,
     sent: Option<SystemTime>,
+    /// What the spans of all its steps say.
+    of_steps: Span,
     recording: Recording,
 }
 
@@ -119,13 +124,20 @@ impl Active {
             true if exporter.is_full() => Recording::LeftOut(AtomicUsize::new(0)),
             true => Recording::Yes(Mutex::default()),
         };
+        let phase = SpanContext { trace, span: SpanId::random(), sampled };
+        let mut of_steps = Span::empty();
+        if let Recording::Yes(_) = recording {
+            of_steps.within(phase, Some(phase.span), false);
+            of_steps.attribute("faasflow.request.id", info.id.as_str());
+        }
         Active {
             tracer: tracer.clone(),
-            phase: SpanContext { trace, span: SpanId::random(), sampled },
+            phase,
             caller: came.map(|came| came.span),
             number,
             begun: SystemTime::now(),
             sent: sent_ms.map(time),
+            of_steps,
             recording,
         }
     }

@@ -131,7 +131,9 @@ pub(crate) fn point(headers: &mut HeaderMap, to: &SpanContext, state: Option<&st
             headers.insert(name, value);
         }
     };
-    insert(headers, headers::TRACEPARENT, to.traceparent());
+    if let Ok(value) = HeaderValue::from_bytes(&to.traceparent_bytes()) {
+        headers.insert(headers::TRACEPARENT, value);
+    }
     if let Some(state) = state {
         insert(headers, headers::TRACESTATE, state.to_owned());
     }

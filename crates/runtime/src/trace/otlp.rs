@@ -72,6 +72,17 @@ impl Message {
     }
 
     fn attribute(&mut self, field: u8, key: &str, value: Value<'_>) {
+        // What the messages within take, tags and lengths of a byte each: nearly all are so short.
+        if let Value::Text(text) = value
+            && key.len() + text.len() + 6 < 0x80
+        {
+            let (key_length, length) = (key.len() as u8, text.len() as u8);
+            self.0.extend_from_slice(&[field << 3 | BYTES, key_length + length + 6, 1 << 3 | BYTES, key_length]);
+            self.0.extend_from_slice(key.as_bytes());
+            self.0.extend_from_slice(&[2 << 3 | BYTES, length + 2, 1 << 3 | BYTES, length]);
+            self.0.extend_from_slice(text.as_bytes());
+            return;
+        }
         self.message(field, |pair| {
             pair.bytes(1, key.as_bytes());
             pair.message(2, |any| match value {
@@ -148,10 +159,29 @@ impl Span {
         Span(Message(Vec::with_capacity(USUAL)))
     }
 
+    /// The same, with room for nothing.
+    pub(super) fn empty() -> Span {
+        Span(Message::default())
+    }
+
     /// Which span it is, and below which.
     pub(super) fn place(&mut self, context: SpanContext, parent: Option<SpanId>, parent_is_remote: bool) {
+        self.within(context, parent, parent_is_remote);
+        self.id(context.span);
+    }
+
+    pub(super) fn id(&mut self, span: SpanId) {
+        self.0.bytes(2, &span.0);
+    }
+
+    /// Says what was written before, also for other spans.
+    pub(super) fn append(&mut self, said: &Span) {
+        self.0.0.extend_from_slice(&said.0.0);
+    }
+
+    /// Of which trace it is, and below which span; not which one of that trace.
+    pub(super) fn within(&mut self, context: SpanContext, parent: Option<SpanId>, parent_is_remote: bool) {
         self.0.bytes(1, &context.trace.0);
-        self.0.bytes(2, &context.span.0);
         if let Some(parent) = parent {
             self.0.bytes(4, &parent.0);
         }

@@ -100,31 +100,16 @@ impl<'a> StepSpan<'a> {
         let (Some(context), Some(Noted { begun, mut span, mut events, .. })) = (self.context, self.noted) else {
             return;
         };
-        span.place(context, Some(active.phase.span), false);
+        span.append(&active.of_steps);
+        span.append(&active.tracer.steps[number - 1]);
+        span.id(context.span);
         span.times(begun, SystemTime::now());
-        span.attribute("faasflow.request.id", self.trace.info.id.as_str());
-        span.attribute("faasflow.step", number);
-        let what = match step.action() {
-            Action::Call(call) => {
-                span.name(Kind::Client, &["call ", call.function()]);
-                span.attribute("faasflow.function", call.function());
-                "call"
+        if !matches!(step.action(), Action::Call(_) | Action::Callback(_)) {
+            span.attribute("faasflow.bytes.in", bytes_in);
+            if let Some(output) = output {
+                span.attribute("faasflow.bytes.out", output.len());
             }
-            Action::Callback(callback) => {
-                span.name(Kind::Client, &["callback ", callback.url().host().unwrap_or_default()]);
-                "callback"
-            }
-            _ => {
-                let parts: Vec<&str> = step.name().split('`').collect();
-                span.name(Kind::Internal, &parts);
-                span.attribute("faasflow.bytes.in", bytes_in);
-                if let Some(output) = output {
-                    span.attribute("faasflow.bytes.out", output.len());
-                }
-                "modifier"
-            }
-        };
-        span.attribute("faasflow.step.kind", what);
+        }
         if let Some(failure) = failure {
             let kind = failure_reason(failure.kind());
             span.attribute("error.type", kind);
@@ -140,6 +125,30 @@ impl<'a> StepSpan<'a> {
             recorded.steps.push(span);
         }
     }
+}
+
+/// What the spans of a step say in each request. Its number is counted from 1.
+pub(super) fn always(step: &Step, number: usize) -> Span {
+    let mut span = Span::empty();
+    span.attribute("faasflow.step", number);
+    let what = match step.action() {
+        Action::Call(call) => {
+            span.name(Kind::Client, &["call ", call.function()]);
+            span.attribute("faasflow.function", call.function());
+            "call"
+        }
+        Action::Callback(callback) => {
+            span.name(Kind::Client, &["callback ", callback.url().host().unwrap_or_default()]);
+            "callback"
+        }
+        _ => {
+            let parts: Vec<&str> = step.name().split('`').collect();
+            span.name(Kind::Internal, &parts);
+            "modifier"
+        }
+    };
+    span.attribute("faasflow.step.kind", what);
+    span
 }
 
 /// A URL without what may be secret: of a function its query's values, of any other server all behind the host, since
