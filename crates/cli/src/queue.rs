@@ -49,11 +49,17 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
                 ]
             });
             table(&["ID", "FUNCTION", "KIND", "ATTEMPTS", "CALL ID", "REASON"], &rows.collect::<Vec<_>>())?;
-            if !letters.is_empty() {
-                eprintln!(
-                    "`faasflow queue dead-letters ID` shows one whole, `faasflow queue redrive ID` puts it back."
-                );
-            }
+            eprintln!(
+                "{}",
+                match letters.is_empty() {
+                    true => {
+                        "There are none. A flow that failed is none: it has ended, and `faasflow logs REQUEST-ID` shows why."
+                    }
+                    false => {
+                        "`faasflow queue dead-letters ID` shows one whole, `faasflow queue redrive ID` puts it back."
+                    }
+                }
+            );
         }
         QueueCommand::Redrive { which, rate } => {
             let mut asked = selection(&which);

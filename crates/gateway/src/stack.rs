@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::environment;
 use crate::functions::deployment::check_namespace;
@@ -20,6 +21,8 @@ pub struct Stack {
     pub environment_files: BTreeSet<PathBuf>,
     /// The functions, by name.
     pub functions: BTreeMap<String, FunctionSpec>,
+    /// What is to be said of keys that look misspelt. Others that are not known may be of use to other tools.
+    pub misspelt: Vec<String>,
 }
 
 /// One function as its stack file describes it.
@@ -142,6 +145,9 @@ impl Stack {
         let path = locate(path)?;
         let fault = |what: String| StackError { path: path.clone(), what };
         let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
+        let misspelt = misspelt(&path);
+        // Nothing is said of what a key that is not known would have told; so it may be why.
+        let hinted = |what: String| misspelt.iter().fold(what, |what, hint| format!("{what}\n{hint}"));
         let file: File = yaml(&path, true)?;
         let mut functions = BTreeMap::new();
         let mut environment_files = BTreeSet::new();
@@ -149,22 +155,23 @@ impl Stack {
             let files = function.environment_file.iter().flatten();
             environment_files.extend(files.map(|file| folder.join(file)));
             let spec = resolve(&name, function, &folder, &path).map_err(|what| match what {
-                Fault::Here(what) => fault(format!("function `{name}`: {what}")),
+                Fault::Here(what) => fault(hinted(format!("function `{name}`: {what}"))),
                 Fault::Elsewhere(error) => error,
             })?;
             functions.insert(name, spec);
         }
         if functions.is_empty() {
-            return Err(fault("it names no function: add one under `functions:`".to_owned()));
+            return Err(fault(hinted("it names no function: add one under `functions:`".to_owned())));
         }
-        Ok(Stack { path, environment_files, functions })
+        Ok(Stack { path, environment_files, functions, misspelt })
     }
 
     /// No functions, as if of a stack file in this folder: all are deployed.
     #[must_use]
     pub fn empty(folder: &Path) -> Stack {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-        Stack { path: folder.join("stack.yml"), environment_files: BTreeSet::new(), functions: BTreeMap::new() }
+        let path = folder.join("stack.yml");
+        Stack { path, environment_files: BTreeSet::new(), functions: BTreeMap::new(), misspelt: Vec::new() }
     }
 
     /// The folder that the stack file is in.
@@ -214,6 +221,56 @@ fn yaml<T: serde::de::DeserializeOwned>(path: &Path, substituted: bool) -> Resul
         text = substitute(&text, environment::variable).map_err(fault)?;
     }
     serde_saphyr::from_str(&text).map_err(|error| fault(format!("it is not as it should be: {error}")))
+}
+
+/// The keys of a stack file, as faas-cli knows them.
+const KEYS: [&str; 4] = ["configuration", "functions", "provider", "version"];
+/// Those of a function.
+const FUNCTION_KEYS: [&str; 18] = [
+    "annotations",
+    "build_args",
+    "build_options",
+    "constraints",
+    "environment",
+    "environment_file",
+    "fprocess",
+    "handler",
+    "image",
+    "labels",
+    "lang",
+    "limits",
+    "namespace",
+    "readonly_root_filesystem",
+    "requests",
+    "secrets",
+    "skip_build",
+    "template",
+];
+
+/// What is to be said of the keys in this file that look like one that is known. Of a file that cannot be read nothing is:
+/// whoever reads it in earnest has more to say.
+fn misspelt(path: &Path) -> Vec<String> {
+    #[derive(Default, Deserialize)]
+    struct Functions {
+        functions: Option<BTreeMap<String, Option<BTreeMap<String, IgnoredAny>>>>,
+    }
+
+    let keys: BTreeMap<String, IgnoredAny> = yaml(path, true).unwrap_or_default();
+    let of_file =
+        keys.keys().filter_map(|key| Some(format!("`{key}` is no key of it; is `{}` meant?", near(key, &KEYS)?)));
+    let functions = yaml::<Functions>(path, true).unwrap_or_default().functions.unwrap_or_default();
+    let of_functions = functions.iter().flat_map(|(name, keys)| {
+        let near = |key: &String| Some((key.clone(), near(key, &FUNCTION_KEYS)?));
+        let near = keys.iter().flat_map(BTreeMap::keys).filter_map(near);
+        near.map(move |(key, near)| format!("function `{name}`: `{key}` is no key of it; is `{near}` meant?"))
+    });
+    of_file.chain(of_functions).collect()
+}
+
+/// The known key that this one may be meant for.
+fn near(key: &str, known: &[&'static str]) -> Option<&'static str> {
+    let (distance, near) = known.iter().map(|known| (strsim::osa_distance(known, key), *known)).min()?;
+    (1..=2).contains(&distance).then_some(near)
 }
 
 enum Fault {
@@ -402,6 +459,17 @@ mod tests {
         let program = ["./server", "--fast"].map(str::to_owned).to_vec();
         assert_eq!(stack.functions["server"].kind, Kind::Program(program));
         assert_eq!(stack.functions["there"].kind, Kind::Url("http://localhost:99/".parse().unwrap()));
+    }
+
+    #[test]
+    fn keys_that_look_misspelt_are_said_to() {
+        let read = stack("functions:\n  f:\n    fprocess: cat\n    enviroment: { a: b }\n    x-mine: 1\n").unwrap();
+        assert_eq!(read.misspelt, ["function `f`: `enviroment` is no key of it; is `environment` meant?"]);
+        let fault = stack("functions:\n  f:\n    handlr: ./project\n").unwrap_err();
+        assert!(fault.starts_with("function `f`: it does not say how it runs"), "{fault}");
+        assert!(fault.ends_with("\nfunction `f`: `handlr` is no key of it; is `handler` meant?"), "{fault}");
+        let fault = stack("function:\n  f:\n    fprocess: cat\n").unwrap_err();
+        assert!(fault.ends_with("\n`function` is no key of it; is `functions` meant?"), "{fault}");
     }
 
     #[test]
