@@ -125,7 +125,7 @@ async fn redis(folder: &Path) -> Result<(Arc<dyn StateManager>, Process), Failur
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"]).arg(&folder);
     command.args(["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]);
-    let server = Process::run(command, port).map_err(|_| "`cargo xtask e2e state` installs it")?;
+    let server = Process::run(command, port).map_err(|why| format!("{why}; `cargo xtask e2e state` installs one"))?;
     let manager = Redis::builder(format!("redis://127.0.0.1:{port}")).build()?;
     Ok((well(Arc::new(manager)).await?, server))
 }

@@ -141,6 +141,18 @@ fn build_static(root: &Path) -> Result<PathBuf, String> {
         command::output(rustup().args(["add", &target]))
             .map_err(|_| format!("the target {target} is not there, and `rustup target add {target}` fails"))?;
     }
+    // What it is compiled with, where cargo is not told of another.
+    if which("musl-gcc").is_none() && which("apt-get").is_some() {
+        println!("Installing the Debian package musl-tools.");
+        let install = |words: &[&str]| {
+            let waiting = ["-o", "DPkg::Lock::Timeout=300"];
+            command::output(Command::new("apt-get").args(words).args(waiting).env("DEBIAN_FRONTEND", "noninteractive"))
+        };
+        // Without it, the build says what is missing.
+        if let Err(why) = install(&["-qq", "update"]).and_then(|_| install(&["-qq", "install", "-y", "musl-tools"])) {
+            println!("It cannot be installed: {why}");
+        }
+    }
     let strip = ["--config", "profile.release.strip=true"];
     let words = [["--package", "faasflow-benches-deployed"], ["--target", &target], strip].concat();
     build(root, &words).map_err(|why| {
@@ -149,6 +161,12 @@ fn build_static(root: &Path) -> Result<PathBuf, String> {
         )
     })?;
     Ok(target_folder(root)?.join(target).join("release"))
+}
+
+/// The file of a program, if there is one.
+fn which(program: &str) -> Option<PathBuf> {
+    let found = command::output(Command::new("sh").args(["-c", r#"command -v "$0""#, program])).ok()?;
+    Some(found.trim().into())
 }
 
 /// Builds packages of the benchmarks. What cargo says is shown; an error is its first, in a line.

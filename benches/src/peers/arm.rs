@@ -165,23 +165,30 @@ pub(super) async fn once(connection: &mut Connection, target: &Target, way: &Way
 }
 
 /// Runs all arms, and the disk alone. An arm whose flows are so slow that it has had twice its time has no more rounds, but at least so many.
+/// One that fails is taken out; its name is returned, and why.
 pub(super) async fn interleave(
-    arms: &mut [Arm<'_>],
+    arms: &mut Vec<Arm<'_>>,
     clients: usize,
     rounds: Rounds,
     least: usize,
     disk: &mut Disk,
-) -> Result<(), Failure> {
+) -> Result<Vec<(&'static str, Failure)>, Failure> {
     let enough = 2 * rounds.slice * rounds.count as u32;
+    let mut failed: Vec<(usize, Failure)> = Vec::new();
     for round in 0..=rounds.count {
         disk.measure()?;
         for turn in 0..arms.len() {
             let at = (round + turn) % arms.len();
             let arm = &mut arms[at];
-            if arm.spent < enough || arm.rounds.len() < least {
-                arm.round(clients, rounds.slice).await?;
+            let is_out = failed.iter().any(|&(other, _)| other == at);
+            if !is_out
+                && (arm.spent < enough || arm.rounds.len() < least)
+                && let Err(why) = arm.round(clients, rounds.slice).await
+            {
+                failed.push((at, why));
             }
         }
     }
-    Ok(())
+    failed.sort_by_key(|&(at, _)| std::cmp::Reverse(at));
+    Ok(failed.into_iter().map(|(at, why)| (arms.remove(at).name, why)).collect())
 }
