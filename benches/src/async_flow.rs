@@ -36,7 +36,8 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
             "A hop: from one phase to the same point of the next, its call of a function included; the difference of".to_owned(),
             format!("{MANY} and {FEW} phases, by the number of phases between. The floor is what a hop cannot do without, each measured"),
             "alone: a durable enqueue of the envelope, the exchange that brings it to the queue, the exchange that brings it to".to_owned(),
-            "the flow, and the call of a function through the gateway.".to_owned(),
+            "the flow, and the call of a function through the gateway. The enqueue is of our queue, which delivers meanwhile, to".to_owned(),
+            "nothing. A hop is a difference of medians, so it has no p99; a flow with one client, below, has.".to_owned(),
         ],
         rows: Vec::new(),
     };
@@ -155,10 +156,13 @@ async fn measure_loads(
         }
     }
     if let Some((grown, busy)) = least {
+        let what = if grown > 1.0 { "More clients bring more flows" } else { "More clients bring FEWER flows" };
         report.notes.push(format!(
-            "More clients bring more flows: at least {grown:.2} x, from one row to the next, with {} of the processors in use.",
+            "{what}: at least {grown:.2} x, from one row to the next, with {} of the processors in use.",
             percent(busy)
         ));
+        let name = "async-clients-ratio".to_owned();
+        report.rows.push(Row { name, value: grown, unit: "x", floor: Some(1.0), samples: rounds.count });
     }
     report.tables.push(table);
     Ok(())
@@ -283,6 +287,8 @@ impl Loaded {
         vec![
             row("p50", self.p50_us, "us", None, self.samples),
             row("p99", self.p99_us, "us", None, self.samples),
+            row("rate", self.flows, "flows/s", None, self.rounds),
+            row("enqueues", self.enqueues, "enqueues/s", Some(self.flushes), self.rounds),
             row("hops", self.hops(), "hops/s", Some(self.enqueues), self.rounds),
             row("cpu", self.processor_us, "us", None, self.rounds),
             row("cpu-in-use", self.busy * 100.0, "%", None, self.rounds),

@@ -34,9 +34,9 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
 /// How far the rounds were apart, arm by arm.
 async fn steps(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failure> {
     let (rounds, slice) = if scale.quick { (5, 100) } else { (15, 500) };
-    let counts: &[usize] = if scale.quick { &[1, 10, 1000] } else { &[1, 3, 10, 30, 100, 300, 1000] };
+    let counts: &[usize] = if scale.quick { &[1, 10, 100, 1000] } else { &[1, 3, 10, 30, 100, 300, 1000] };
     let echo = echo()?;
-    let mut table = Table::new(&["steps", "p50", "p99", "for each step", "by hand", "idle RSS", "spread"]);
+    let mut table = Table::new(&["steps", "p50", "p99", "for each step", "by hand", "RSS", "spread"]);
     let arms: Vec<(Process, Process)> = counts
         .iter()
         .map(|&calls| Ok((sync_flow(calls, &echo, &[])?, by_hand(calls, &echo, false)?)))
@@ -65,13 +65,13 @@ async fn steps(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failure> {
             }
         }
     }
-    let (mut for_each_step, mut spreads) = (Vec::new(), Vec::new());
+    let (mut took_us, mut spreads) = (Vec::new(), Vec::new());
     for (((&calls, (flow, _)), (ours, floors)), all_us) in counts.iter().zip(&arms).zip(&mut each).zip(&mut all_us) {
         let apart = spread(ours);
         spreads.push(apart);
         let (p50, p99, floor) = (median(ours), percentile(all_us, 0.99), median(floors));
         let step = p50 / calls as f64;
-        for_each_step.push(step);
+        took_us.push((calls, p50));
         table.lines.push(vec![
             calls.to_string(),
             format!("{p50:.0} us"),
@@ -87,16 +87,24 @@ async fn steps(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failure> {
         report.rows.extend([Row { name, value: step, unit: "us/step", floor, samples: rounds }, p99_row]);
     }
     report.tables.push(table);
-    let ten = counts.iter().position(|&calls| calls == 10).and_then(|at| for_each_step.get(at)).copied();
-    let ratio = for_each_step.last().copied().unwrap_or(f64::NAN) / ten.unwrap_or(f64::NAN);
+    let ratio = growth(&took_us).unwrap_or(f64::NAN);
     let name = "growth-steps-ratio".to_owned();
     report.rows.push(Row { name, value: ratio, unit: "x", floor: Some(1.0), samples: rounds });
     report.notes.push(format!(
         "{}: steps: one client, {rounds} rounds of {slice} ms an arm, interleaved, in an order that rotates.",
         scale.name()
     ));
-    report.notes.push(format!("A step of a thousand takes {ratio:.2} x the time of a step of ten: linear is 1."));
+    report.notes.push(format!(
+        "A step more takes {ratio:.2} x as long from 100 to 1000 steps as from 10 to 100: linear is 1. RSS: after these rounds."
+    ));
     Ok(spreads)
+}
+
+/// How much longer a step more takes from 100 to 1,000 than from 10 to 100: what a request costs once is in neither.
+fn growth(took_us: &[(usize, f64)]) -> Option<f64> {
+    let at = |steps| took_us.iter().find(|(calls, _)| *calls == steps).map(|(_, took_us)| *took_us);
+    let (ten, hundred, thousand) = (at(10)?, at(100)?, at(1000)?);
+    Some((thousand - hundred) / 900.0 / ((hundred - ten) / 90.0))
 }
 
 /// The counts that a process can have in flight which may open so many files, and what is to be said of the others.
@@ -129,13 +137,19 @@ async fn in_flight(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failur
     for count in counts {
         let (mut resident, mut answered_ms) = (Vec::new(), Vec::new());
         let (mut ours, mut floors) = (Vec::new(), Vec::new());
-        for _ in 0..rounds {
-            let each = |held: &Held| held.grown / count as f64 / 1e3;
-            let held = hold(&sync_flow(1, &echo, &[])?, &echo, count).await?;
-            resident.push(held.resident / 1e6);
-            answered_ms.push(held.answered.as_secs_f64() * 1e3);
-            ours.push(each(&held));
-            floors.push(each(&hold(&by_hand(1, &echo, false)?, &echo, count).await?));
+        for turn in 0..2 * rounds {
+            // Ours, the floor, the floor, ours, and so on.
+            let is_ours = turn % 4 == 0 || turn % 4 == 3;
+            let process = if is_ours { sync_flow(1, &echo, &[])? } else { by_hand(1, &echo, false)? };
+            let held = hold(&process, &echo, count).await?;
+            let each = held.grown / count as f64 / 1e3;
+            if is_ours {
+                resident.push(held.resident / 1e6);
+                answered_ms.push(held.answered.as_secs_f64() * 1e3);
+                ours.push(each);
+            } else {
+                floors.push(each);
+            }
         }
         // Of a few it is what the process takes once.
         let apart = if count < 1000 { f64::NAN } else { spread(&ours) };
@@ -231,6 +245,15 @@ async fn until_held(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_request_costs_once_is_no_growth() {
+        let linear = |steps: usize| (steps, 50.0 + 3.0 * steps as f64);
+        assert!((growth(&[1, 10, 100, 1000].map(linear)).unwrap() - 1.0).abs() < 1e-9);
+        let square = |steps: usize| (steps, (steps * steps) as f64);
+        assert!(growth(&[10, 100, 1000].map(square)).unwrap() > 9.0);
+        assert_eq!(growth(&[10, 100].map(linear)), None);
+    }
 
     #[test]
     fn what_the_system_does_not_allow_is_dropped_and_said() {

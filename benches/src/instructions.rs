@@ -108,7 +108,7 @@ fn parts(fewest: &[Counts], most: &[Counts]) -> Table {
 /// The part of the work that a function is of, by its name.
 fn part(function: &str) -> &'static str {
     // The first that is found in it.
-    const PARTS: [(&str, &str); 30] = [
+    const PARTS: [(&str, &str); 29] = [
         ("runtime::log", "the flow's log"),
         ("faasflow", "the chain itself"),
         ("hyper_util::client", "the client's pool"),
@@ -129,14 +129,13 @@ fn part(function: &str) -> &'static str {
         ("tokio", "tasks and sockets"),
         ("mio::", "tasks and sockets"),
         ("epoll", "tasks and sockets"),
+        ("mi_", "memory"),
         ("mem", "copies"),
         ("fmt", "texts"),
         ("pad_integral", "texts"),
         ("write_str", "texts"),
         ("alloc", "memory"),
         ("free", "memory"),
-        ("unlink_chunk", "memory"),
-        ("_int_", "memory"),
         ("bytes::", "memory"),
         ("prometheus", "metrics"),
     ];

@@ -161,10 +161,12 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             }
         }
     }
-    if let Some(bounds) = bounds::table(&rows) {
-        print!("\nbounds: what was promised\n\n{bounds}\n{}\n", process::machine());
-        println!("{}: measured in {:.1} minutes.", scale.name(), begun.elapsed().as_secs_f64() / 60.0);
+    let asked: Vec<&str> = tables.iter().map(|&(name, _)| name).filter(|name| asked(name)).collect();
+    if let Some(bounds) = bounds::table(&rows, &asked) {
+        print!("\nbounds: what was promised\n\n{bounds}");
     }
+    println!("\n{}", process::machine());
+    println!("{}: measured in {:.1} minutes.", scale.name(), begun.elapsed().as_secs_f64() / 60.0);
     if let Some(json) = json {
         json.write(&rows)?;
     }

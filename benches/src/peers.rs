@@ -81,7 +81,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         }
     }
     let mut notes = vec![
-        format!("{}: 32 B, {rounds}; an arm whose flows are slow has fewer, but no less than {least}.", scale.name()),
+        format!("{}: 32 B, {rounds}; an arm whose flows are slow has fewer, but no less than {least}, of which the first counts if there are no more.", scale.name()),
         "p50 and p99: from the call to the result, which is compared. cpu each: of all that the system consists of, but".to_owned(),
         "for the function. All of it, the function and the load share the processors, and no server stops meanwhile.".to_owned(),
         format!("A flush of 4 KiB, alone, between the arms of each round: {:.0} us (median of {}).", median(&mut flushes_us), flushes_us.len()),
@@ -238,7 +238,8 @@ fn cells(arm: &Arm<'_>, calls: usize, clients: usize, floor: &Floor) -> (Vec<Str
         Kept::Nothing => "nothing",
     };
     let name = arm.name.to_lowercase().replace([',', ':'], "").replace(' ', "-");
-    let row = |what: &str, value, unit, floor| Row {
+    let rounds = arm.rates().len();
+    let row = |what: &str, value, unit, floor, samples| Row {
         name: format!("peers-{kept}-{name}-{calls}-{clients}-{what}"),
         value,
         unit,
@@ -247,10 +248,10 @@ fn cells(arm: &Arm<'_>, calls: usize, clients: usize, floor: &Floor) -> (Vec<Str
     };
     let floor = floor.of(arm.kept);
     let rows = vec![
-        row("p50", p50, "us", floor),
-        row("p99", p99, "us", None),
-        row("rate", rate, "flows/s", None),
-        row("cpu", arm.processor_us(), "us", None),
+        row("p50", p50, "us", floor, samples),
+        row("p99", p99, "us", None, samples),
+        row("rate", rate, "flows/s", None, rounds),
+        row("cpu", arm.processor_us(), "us", None, rounds),
     ];
     (line, rows)
 }

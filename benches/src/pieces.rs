@@ -12,9 +12,10 @@ use faasflow_core::signature::Keys;
 use faasflow_core::state::EmbeddedState;
 use faasflow_core::{Context, Payload, headers};
 use http::HeaderValue;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
+use crate::process::printed;
+use crate::role::Role;
 use crate::stats::percent;
 use crate::table::{Report, Row, Table, bytes};
 use crate::{Failure, Scale};
@@ -25,20 +26,35 @@ struct Estimates {
     median: Estimate,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Estimate {
     point_estimate: f64,
     confidence_interval: Interval,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Interval {
     lower_bound: f64,
     upper_bound: f64,
 }
 
-/// A group of criterion's, and what is in it.
-struct Group<'a> {
+/// What was found of a piece.
+#[derive(Serialize, Deserialize)]
+struct Found {
+    name: String,
+    size: Option<usize>,
+    reads: bool,
+    ns: Estimate,
+    /// Since the run before; none, if there was none.
+    change: Option<Estimate>,
+}
+
+/// How many samples, how long it warms up, and how long they take in all, in milliseconds.
+fn settings(quick: bool) -> (usize, u64, u64) {
+    if quick { (15, 20, 150) } else { (101, 300, 2000) }
+}
+
+struct Piece<'a> {
     name: &'a str,
     /// The bytes that one takes, if it takes any.
     size: Option<usize>,
@@ -48,10 +64,51 @@ struct Group<'a> {
 }
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
-    let (samples, warm_up, length) = if scale.quick { (15, 20, 150) } else { (101, 300, 2000) };
+    let (samples, _, length) = settings(scale.quick);
+    // In a process of its own: criterion prints what it finds, and memory is as it is at first.
+    let text = printed(&Role::Pieces { quick: scale.quick })?;
+    let found: Result<Vec<Found>, String> = serde_json::from_str(text.lines().last().unwrap_or_default())
+        .map_err(|error| format!("who times the pieces does not say how that went: {error}"))?;
+    let mut table = Table::new(&["piece", "payload", "time", "95 % sure", "MB/s", "since the last run"]);
+    let mut rows = Vec::new();
+    for Found { name, size, reads, ns, change } in found? {
+        let shown = size.map(bytes);
+        let time_ns = ns.point_estimate;
+        table.lines.push(vec![
+            name.clone(),
+            shown.clone().unwrap_or_else(|| "-".to_owned()),
+            time(time_ns),
+            format!("{} to {}", time(ns.confidence_interval.lower_bound), time(ns.confidence_interval.upper_bound)),
+            size.filter(|_| reads).map_or("-".to_owned(), |size| format!("{:.0}", size as f64 * 1e3 / time_ns)),
+            change.map_or("-".to_owned(), |change| since(&change)),
+        ]);
+        let slug = shown.map(|size| format!("-{}", size.replace(' ', "").to_lowercase())).unwrap_or_default();
+        let name = format!("piece-{}{slug}", name.replace(' ', "-"));
+        rows.push(Row { name, value: time_ns, unit: "ns", floor: None, samples });
+    }
+    let notes = vec![
+        format!("{}: by criterion; medians of {samples} samples, about {length} ms in all, one piece after the other.", scale.name()),
+        "They have no floor. encode and decode share the payload, and do not read it: so they have no MB/s. read bytes: a CRC-32 of".to_owned(),
+        "the envelope, for comparison.".to_owned(),
+        format!("Since the last run: the change of the median from the {} run before this one, if criterion is 95 % sure of any.", scale.name()),
+        "Noise: criterion is 95 % sure that the median is within these.".to_owned(),
+    ];
+    Ok(Report { title: "pieces: what a hop is made of".to_owned(), tables: vec![table], notes, rows })
+}
+
+/// Times all pieces, and prints what was found as the last line.
+pub(crate) fn time_all(quick: bool) -> Result<(), Failure> {
+    let found = all(quick).map_err(|error| error.to_string());
+    println!("\n{}", serde_json::to_string(&found)?);
+    Ok(())
+}
+
+fn all(quick: bool) -> Result<Vec<Found>, Failure> {
+    let (samples, warm_up, length) = settings(quick);
     // Beside the program, where cargo keeps it too: what a run before this one has left there is compared with.
     let program = std::env::current_exe()?;
-    let folder = program.ancestors().nth(2).ok_or("the program is in no folder")?.join("criterion");
+    let folder = program.ancestors().nth(2).ok_or("the program is in no folder")?;
+    let folder = folder.join("criterion").join(if quick { "quick" } else { "full" });
     let mut criterion = Criterion::default()
         .without_plots()
         .output_directory(&folder)
@@ -65,14 +122,14 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     let mut pieces = Vec::new();
     for (name, calls) in [("plan of 10", 10), ("plan of 1000", 1000)] {
         let build = move || drop(black_box(faasflow_benches_deployed::flow(black_box(calls), false)));
-        pieces.push(Group { name, size: None, reads: false, run: Box::new(build) });
+        pieces.push(Piece { name, size: None, reads: false, run: Box::new(build) });
     }
     for (size, envelope) in &envelopes {
         let encoded = envelope.encode();
         let whole = encoded.to_bytes();
         let signature = keys.sign([&whole[..]]);
         let (keys, read) = (&keys, whole.clone());
-        let mut piece = |name, reads, run| pieces.push(Group { name, size: Some(*size), reads, run });
+        let mut piece = |name, reads, run| pieces.push(Piece { name, size: Some(*size), reads, run });
         // A checksum over the same bytes is about what reading them costs.
         piece(
             "read bytes",
@@ -89,9 +146,8 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
         piece("verify", true, Box::new(verify));
     }
 
-    let mut table = Table::new(&["piece", "payload", "time", "95 % sure", "MB/s", "since the last run"]);
-    let mut rows = Vec::new();
-    for Group { name, size, reads, mut run } in pieces {
+    let mut found = Vec::new();
+    for Piece { name, size, reads, mut run } in pieces {
         let shown = size.map(bytes);
         let id = match &shown {
             Some(size) => BenchmarkId::new(name, size),
@@ -104,33 +160,14 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
         group.bench_function(id, |bencher| bencher.iter(&mut run));
         group.finish();
         let folder = shown.iter().fold(folder.join("pieces").join(name), |folder, size| folder.join(size));
-        let found: Estimates = read(&folder.join("new/estimates.json"))?;
-        // There is none in the first run.
-        let changed = read::<Estimates>(&folder.join("change/estimates.json")).ok();
-        let ns = found.median.point_estimate;
-        let Interval { lower_bound, upper_bound } = found.median.confidence_interval;
-        table.lines.push(vec![
-            name.to_owned(),
-            shown.clone().unwrap_or_else(|| "-".to_owned()),
-            time(ns),
-            format!("{} to {}", time(lower_bound), time(upper_bound)),
-            size.filter(|_| reads).map_or("-".to_owned(), |size| format!("{:.0}", size as f64 * 1e3 / ns)),
-            changed.map_or("-".to_owned(), |changed| since(&changed.median)),
-        ]);
-        let slug = shown.map(|size| format!("-{}", size.replace(' ', "").to_lowercase())).unwrap_or_default();
-        let name = format!("piece-{}{slug}", name.replace(' ', "-"));
-        rows.push(Row { name, value: ns, unit: "ns", floor: None, samples });
+        let ns = read(&folder.join("new/estimates.json"))?.median;
+        let change = read(&folder.join("change/estimates.json")).ok().map(|change| change.median);
+        found.push(Found { name: name.to_owned(), size, reads, ns, change });
     }
-    let notes = vec![
-        format!("{}: by criterion; medians of {samples} samples, about {length} ms in all.", scale.name()),
-        "encode and decode share the payload, and do not read it: so they have no MB/s. read bytes: a CRC-32 of the envelope, for comparison."
-            .to_owned(),
-        "Since the last run: the change of the median from the run before this one, if criterion is 95 % sure of any.".to_owned(),
-    ];
-    Ok(Report { title: "pieces: what a hop is made of".to_owned(), tables: vec![table], notes, rows })
+    Ok(found)
 }
 
-fn read<T: DeserializeOwned>(file: &Path) -> Result<T, Failure> {
+fn read(file: &Path) -> Result<Estimates, Failure> {
     let text = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(serde_json::from_slice(&text)?)
 }

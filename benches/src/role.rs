@@ -9,7 +9,7 @@ use faasflow_benches_deployed::{CALLED, by_hand};
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, bare, bare_proxy, echo, local_gateway, start};
+use crate::{Failure, bare, bare_proxy, echo, local_gateway, pieces, start};
 
 /// The variable that holds the role, as JSON. An argument it cannot be: a flow takes those for its own.
 pub(crate) const VARIABLE: &str = "FAASFLOW_BENCHES_ROLE";
@@ -27,6 +27,8 @@ pub(crate) enum Role {
     BareProxy { port: u16, function_port: u16 },
     /// Starts the programs in this folder so many times, and prints how long each took and what it held.
     Starter { folder: PathBuf, function_port: u16, count: usize },
+    /// Times what a hop is made of, and prints what was found.
+    Pieces { quick: bool },
     /// The local gateway, with functions that are there already: their names and ports.
     Gateway { port: u16, folder: PathBuf, functions: Vec<(String, u16)> },
 }
@@ -72,6 +74,7 @@ impl Role {
                 let started = start::start_all(&folder, local(function_port), count);
                 println!("{}", serde_json::to_string(&started.map_err(|error| error.to_string()))?);
             }
+            Role::Pieces { quick } => pieces::time_all(quick)?,
             Role::Gateway { port, folder, functions } => {
                 runtime()?.block_on(local_gateway::serve(local(port), &folder, &functions))?;
             }

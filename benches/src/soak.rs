@@ -8,7 +8,7 @@ use crate::async_flow::Stand;
 use crate::echo::HOLD;
 use crate::load::{Connection, Target, closed_loop};
 use crate::process::{Process, echo, sync_flow};
-use crate::stats::median;
+use crate::stats::{greater, median};
 use crate::table::{Report, Row, Table};
 use crate::tracing_cost::SAMPLED;
 use crate::{Failure, Scale, block_on};
@@ -131,8 +131,8 @@ fn report(scale: Scale, span: Span, soaked: Vec<Soaked>) -> Report {
         table.lines.push(cells.collect());
         let name = format!("soak-{}-{process}", load.replace(' ', "-"));
         rows.push(Row { name, value: ratio, unit: "x", floor: Some(1.0), samples });
-        worst = worst.max(ratio);
-        if ratio > FLAT {
+        worst = greater(worst, ratio);
+        if ratio.is_nan() || ratio > FLAT {
             grown.push(format!("{process} under {load}"));
         }
     }

@@ -28,6 +28,11 @@ pub(crate) fn spread(rounds: &[f64]) -> f64 {
     (percentile(&mut sorted, 0.75) - percentile(&mut sorted, 0.25)) / median(&mut sorted)
 }
 
+/// The greater of two; NaN if one is none.
+pub(crate) fn greater(one: f64, other: f64) -> f64 {
+    if one.is_nan() || one > other { one } else { other }
+}
+
 /// A share, as tables show it.
 pub(crate) fn percent(share: f64) -> String {
     if share.is_nan() { "-".to_owned() } else { format!("{:.0} %", share * 100.0) }

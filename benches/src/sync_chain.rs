@@ -50,12 +50,13 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         }
         rows.extend(figures[0].rows(&format!("sync-{calls}-{body}b-{clients}"), &figures[FLOOR]));
         rows.extend(figures[2].rows(&format!("sync-{calls}-{body}b-{clients}-bare"), &figures[FLOOR]));
+        rows.extend(figures[3].rows(&format!("sync-{calls}-{body}b-{clients}-no-log"), &figures[FLOOR]));
         if calls == 10 {
             tens.push(figures[0].clone());
         }
     }
     // The bound holds for every body and number of clients; the worst of them is the row.
-    let samples = tens.iter().map(|figures| figures.rounds).sum();
+    let samples = rounds.count;
     let ratio = |name: &str, value| Row { name: name.to_owned(), value, unit: "x", floor: Some(1.0), samples };
     let worst_p50 = tens.iter().map(|figures| figures.p50_ratio).fold(0.0, f64::max);
     let worst_rate = tens.iter().map(|figures| figures.rate_ratio).fold(f64::INFINITY, f64::min);

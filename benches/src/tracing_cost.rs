@@ -7,7 +7,7 @@ use crate::echo::{HOLD, TRACED};
 use crate::load::{Connection, Target};
 use crate::process::{echo, sync_flow};
 use crate::rounds::{Arm, Figures, Rounds, interleave};
-use crate::stats::noise;
+use crate::stats::{greater, noise};
 use crate::table::{Report, Row, Table};
 use crate::{Failure, Scale, block_on};
 
@@ -48,7 +48,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
             spreads.push(figures.spread);
             rows.extend(figures.rows(&format!("tracing-{slug}-{clients}"), floor));
         }
-        worst = (worst.0.max(figures[1].p50_ratio), worst.1.max(figures[2].p50_ratio));
+        worst = (greater(worst.0, figures[1].p50_ratio), greater(worst.1, figures[2].p50_ratio));
         worst_rate = (worst_rate.0.min(figures[1].rate_ratio), worst_rate.1.min(figures[2].rate_ratio));
     }
     let traced = Connection::open(server.address()).await?.ask(&Target::new(server.address(), TRACED, 0)).await?;

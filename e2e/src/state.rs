@@ -23,8 +23,9 @@ const MINIO: &str = "v0.0.0-20260212201848-7aac2a2c5b7c";
 
 /// The programs of MinIO and Redis.
 async fn programs() -> Result<(PathBuf, PathBuf), String> {
-    let minio = tools::go("github.com/minio/minio", MINIO).await?;
-    Ok((minio, tools::debian("redis-server", "redis-server").await?))
+    let minio = tools::go("github.com/minio/minio", MINIO).await;
+    let redis = tools::debian("redis-server", "redis-server").await;
+    Ok((minio?, redis?))
 }
 
 pub(crate) async fn install() -> Result<(), String> {

@@ -7,6 +7,30 @@ use std::process::{Command, Stdio};
 
 use crate::command;
 
+/// What `bench --help` says, before the names of the tables.
+pub(crate) const HELP: &str = "\
+cargo xtask bench [--quick] [--only NAME | --soak | --peers] [--json FILE]
+
+Builds the benchmarks as programs are built that are deployed, and prints a table for each thing that is measured, every
+figure beside its floor, and at last which of the promised bounds are met. A missed bound is no error; a table that cannot
+be measured is.
+
+  --quick      fewer sizes and shorter rounds: less than four minutes instead of half an hour, and no static program;
+               with --soak a quarter of a minute of each load
+  --only NAME  one table
+  --soak       instead, what memory does under ten minutes of each load, after ten that do not count
+  --peers      instead, the same chain on Restate and goflow, installed with npm and Go into target/tools: a quarter of an
+               hour
+  --json FILE  at the end, writes the figures that are compared to FILE, over what is in it, as rows of name, value, unit,
+               floor and samples
+
+To build them takes minutes besides. Without --quick that needs rustup's target for musl and the Debian package musl-tools,
+which are installed where rustup and apt-get can. What else the machine lacks is said below a table: Redis, MinIO and OpenFaaS's
+gateway are measured where `cargo xtask e2e install` has put them, the latter on ports 8080 and 8082, instructions where
+valgrind is in the path.
+
+Exit codes: 0 done, 1 a table could not be measured, 2 the command line is wrong.";
+
 /// The tables, as the program has them: what is wrong is to be said before it is built.
 pub(crate) const TABLES: [&str; 11] = [
     "sync-chain",
@@ -49,8 +73,9 @@ impl Asked {
                 ("--quick", None) => asked.quick = true,
                 ("--soak", None) => asked.soak = true,
                 ("--peers", None) => asked.peers = true,
-                ("--only", _) => asked.only = Some(table(value("the name of a table")?)?),
-                ("--json", _) => asked.json = Some(value("the name of a file")?.into()),
+                ("--only", _) if asked.only.is_none() => asked.only = Some(table(value("the name of a table")?)?),
+                ("--json", _) if asked.json.is_none() => asked.json = Some(value("the name of a file")?.into()),
+                ("--only" | "--json", _) => return Err(format!("`{option}` is there twice")),
                 _ => return Err(format!("`bench` does not know `{word}`")),
             }
         }
@@ -103,7 +128,13 @@ pub(crate) fn run(root: &Path, asked: &Asked) -> Result<(), String> {
     if asked.starts() {
         ours.extend(["--package", "faasflow-benches-deployed"]);
     }
-    build(root, &ours).map_err(|why| format!("the benchmarks cannot be built: {why}"))?;
+    build(root, &ours).map_err(|why| {
+        // What was only made to see whether it can be written.
+        if let Some(file) = json.as_ref().filter(|file| file.metadata().is_ok_and(|file| file.len() == 0)) {
+            let _ = std::fs::remove_file(file);
+        }
+        format!("the benchmarks cannot be built: {why}")
+    })?;
     let mut program = Command::new(target_folder(root)?.join("release/faasflow-benches"));
     program.current_dir(root).args(cannot);
     for (option, given) in [("--quick", asked.quick), ("--soak", asked.soak), ("--peers", asked.peers)] {
@@ -141,7 +172,7 @@ fn build_static(root: &Path) -> Result<PathBuf, String> {
         command::output(rustup().args(["add", &target]))
             .map_err(|_| format!("the target {target} is not there, and `rustup target add {target}` fails"))?;
     }
-    // What it is compiled with, where cargo is not told of another.
+    // What it is compiled with, as a rule.
     if which("musl-gcc").is_none() && which("apt-get").is_some() {
         println!("Installing the Debian package musl-tools.");
         let install = |words: &[&str]| {
@@ -224,6 +255,7 @@ mod tests {
             (&["--json", "--quick"], "`--json` needs the name of a file"),
             (&["--only="], "`--only` needs the name of a table"),
             (&["--only", "pieces", "--soak"], "`--only` and `--soak` do not go together"),
+            (&["--only", "pieces", "--only", "state"], "`--only` is there twice"),
             (&["--peers", "--soak"], "`--soak` and `--peers` do not go together"),
         ] {
             assert_eq!(Asked::parse(words), Err(why.to_owned()));

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         ["e2e", suite] if SUITES.contains(suite) || *suite == "install" => e2e(suite),
         ["e2e", ..] => return wrong(&format!("name one suite: {}", SUITES.join(", "))),
         ["bench", rest @ ..] if rest.contains(&"--help") || rest.contains(&"-h") => {
-            println!("{HELP}\n\nTables: {}.", bench::TABLES.join(", "));
+            println!("{}\n\nTables: {}.", bench::HELP, bench::TABLES.join(", "));
             return ExitCode::SUCCESS;
         }
         ["bench", rest @ ..] => match bench::Asked::parse(rest) {

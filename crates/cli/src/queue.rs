@@ -1,5 +1,7 @@
 //! `faasflow queue`
 
+use std::collections::BTreeSet;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -66,10 +68,12 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
             asked["per_second"] = json!(rate);
             let done = client.json(Method::POST, "/system/queue/redrive", Some(&asked)).await?;
             say!("{} put back into the queue", done["redriven"]);
+            all_were_there(&which, &done["redriven"])?;
         }
         QueueCommand::Discard { which } => {
             let done = client.json(Method::DELETE, "/system/queue/dead-letters", Some(&selection(&which))).await?;
             say!("{} removed", done["discarded"]);
+            all_were_there(&which, &done["discarded"])?;
         }
     }
     Ok(())
@@ -78,6 +82,21 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
 fn selection(which: &Which) -> Value {
     let ids = (!which.ids.is_empty()).then_some(&which.ids);
     json!({ "ids": ids, "function": which.function })
+}
+
+/// Whoever names dead letters wants to know of one that is not there.
+fn all_were_there(which: &Which, done: &Value) -> Result<(), Failure> {
+    let asked = which.ids.iter().collect::<BTreeSet<_>>().len() as u64;
+    let done = done.as_u64().ok_or_else(|| Failure::Failed("the gateway does not say how many".to_owned()))?;
+    match asked.checked_sub(done) {
+        None | Some(0) => Ok(()),
+        Some(absent) => {
+            let or = which.function.as_ref().map(|name| format!(", or not of `{name}`")).unwrap_or_default();
+            Err(Failure::Failed(format!(
+                "{absent} of {asked} dead letters are not there{or}; `faasflow queue dead-letters` lists those that are"
+            )))
+        }
+    }
 }
 
 fn shown(value: &Value) -> String {

@@ -122,6 +122,9 @@ async fn the_queue_and_its_dead_letters() {
 
     let output = up.run(&["queue", "discard", &number], b"");
     assert_eq!(text(done(&output)), "1 removed\n");
+    let again = up.run(&["queue", "redrive", &number], b"");
+    assert_eq!((again.status.code(), text(&again.stdout)), (Some(1), "0 put back into the queue\n"));
+    assert!(text(&again.stderr).contains("1 of 1 dead letters are not there"), "{again:?}");
     std::fs::write(folder.path().join("mended"), "").unwrap();
     let begun = std::time::Instant::now();
     let output = up.run(&["queue", "redrive", "--all", "--rate", "10"], b"");

@@ -148,7 +148,7 @@ impl Stack {
         let misspelt = misspelt(&path);
         // Nothing is said of what a key that is not known would have told; so it may be why.
         let hinted = |what: String| misspelt.iter().fold(what, |what, hint| format!("{what}\n{hint}"));
-        let file: File = yaml(&path, true)?;
+        let file: File = yaml(&path, true).map_err(|error| fault(hinted(error.what)))?;
         let mut functions = BTreeMap::new();
         let mut environment_files = BTreeSet::new();
         for (name, function) in file.functions.unwrap_or_default() {
@@ -270,7 +270,9 @@ fn misspelt(path: &Path) -> Vec<String> {
 /// The known key that this one may be meant for.
 fn near(key: &str, known: &[&'static str]) -> Option<&'static str> {
     let (distance, near) = known.iter().map(|known| (strsim::osa_distance(known, key), *known)).min()?;
-    (1..=2).contains(&distance).then_some(near)
+    // Of a short key two letters are much of it.
+    let most = if key.len() <= 5 { 1 } else { 2 };
+    (1..=most).contains(&distance).then_some(near)
 }
 
 enum Fault {

@@ -33,8 +33,9 @@ pub enum ReadBodyError {
 ///
 /// A body that arrives in one frame is handed on without a copy. A declared length over the limit is
 /// refused before anything is read, and memory is reserved only as data arrives, a piece at a time: a peer that
-/// announces much and sends little costs little. A large body of declared length has memory of its own, which the system
-/// has back as soon as nobody holds the body.
+/// announces much and sends little costs little. A large body of declared length has pages of its own, which the system
+/// has back as soon as nobody holds the body. They are there for the whole length once a part of it has come, which
+/// takes addresses, and memory only where something is in them.
 ///
 /// # Errors
 ///
@@ -148,8 +149,9 @@ impl Joined {
         match self {
             Joined::Grown(all) if came > all.capacity() => {
                 let reserved = declared.min(came.saturating_mul(TRUSTED).max(RESERVE)).max(came);
-                // Pages cost nothing before something is in them.
-                if reserved >= PAGES
+                // Pages cost nothing before something is in them, where addresses are plenty.
+                if cfg!(target_pointer_width = "64")
+                    && reserved >= PAGES
                     && declared >= came
                     && let Ok(pages) = pages(declared)
                 {

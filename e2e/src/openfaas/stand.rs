@@ -40,14 +40,21 @@ pub(super) struct Programs {
 impl Programs {
     pub(super) async fn install() -> Result<Programs, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
+        // Each is tried, whatever became of the others: what is there is of use to other suites.
+        let redis = tools::debian("redis-server", "redis-server").await;
+        // OpenFaaS's gateway asks it for invocation counts, and panics where there is none.
+        let prometheus = tools::debian("prometheus", "prometheus").await;
+        let gateway = tools::go_module(GATEWAY.0, GATEWAY.1).await;
+        let worker = tools::go_module(WORKER.0, WORKER.1).await;
+        let faas_cli = tools::go_module(FAAS_CLI.0, FAAS_CLI.1).await;
+        let nats = tools::go(NATS.0, NATS.1).await;
         Ok(Programs {
-            redis: tools::debian("redis-server", "redis-server").await?,
-            // OpenFaaS's gateway asks it for invocation counts, and panics where there is none.
-            prometheus: tools::debian("prometheus", "prometheus").await?,
-            gateway: tools::go_module(GATEWAY.0, GATEWAY.1).await?,
-            worker: tools::go_module(WORKER.0, WORKER.1).await?,
-            faas_cli: tools::go_module(FAAS_CLI.0, FAAS_CLI.1).await?,
-            nats: tools::go(NATS.0, NATS.1).await?,
+            redis: redis?,
+            prometheus: prometheus?,
+            gateway: gateway?,
+            worker: worker?,
+            faas_cli: faas_cli?,
+            nats: nats?,
             faasflow: own.with_file_name("faasflow"),
         })
     }

@@ -313,6 +313,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_short_attribute_is_written_as_a_long_one_is() {
+        for length in 0..300 {
+            let text = "x".repeat(length);
+            let (mut written, mut expected) = (Message::default(), Message::default());
+            written.attribute(9, "key", Value::Text(&text));
+            expected.message(9, |pair| {
+                pair.bytes(1, b"key");
+                pair.message(2, |any| any.bytes(1, text.as_bytes()));
+            });
+            assert_eq!(written.0, expected.0, "{length}");
+        }
+    }
+
+    #[test]
     fn of_many_events_the_first_are_kept_and_the_last() {
         let mut events = Events::default();
         for number in 0..EVENTS + 10 {
