@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use faasflow_benches_deployed::CALLED;
 
@@ -10,6 +11,9 @@ use crate::load::{Connection, Target};
 use crate::peers::arm::{Way, once};
 use crate::peers::install;
 use crate::process::{Process, free_port};
+
+/// How long it may take until its flows are served.
+const START: Duration = Duration::from_secs(30);
 
 pub(super) struct Goflow {
     pub(super) flows: Process,
@@ -41,10 +45,22 @@ impl Goflow {
         command.args(calls.iter().map(usize::to_string));
         let goflow = Goflow { flows: Process::run(command, port)?, redis };
         for &calls in calls {
-            let target = goflow.target(calls);
-            once(&mut Connection::open(target.address).await?, &target, way).await?;
+            goflow.until_served(calls, way).await?;
         }
         Ok(goflow)
+    }
+
+    /// It listens before its flows are known to Redis, and answers with 500 meanwhile.
+    async fn until_served(&self, calls: usize, way: &Way) -> Result<(), Failure> {
+        let target = self.target(calls);
+        let begun = Instant::now();
+        loop {
+            match once(&mut Connection::open(target.address).await?, &target, way).await {
+                Ok(_) => return Ok(()),
+                Err(error) if begun.elapsed() > START => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
     }
 
     /// A chain of so many calls.
