@@ -9,12 +9,17 @@ const SOURCE: &str = r#"
 use std::io::{Read, Write};
 fn main() {
     if std::env::var("version").as_deref() == Ok("broken") { std::process::exit(3); }
-    if std::env::var("serves_metrics").is_ok() { std::thread::spawn(|| serve("metrics_port")); }
-    serve("port");
+    // Both before anyone is served: who finds the one finds the other.
+    let metrics = std::env::var("serves_metrics").is_ok().then(|| bind("metrics_port"));
+    if let Some((listener, port)) = metrics { std::thread::spawn(|| serve(listener, port)); }
+    let (listener, port) = bind("port");
+    serve(listener, port);
 }
-fn serve(port: &str) {
+fn bind(port: &str) -> (std::net::TcpListener, String) {
     let port = std::env::var(port).unwrap();
-    let listener = std::net::TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
+    (std::net::TcpListener::bind(format!("127.0.0.1:{port}")).unwrap(), port)
+}
+fn serve(listener: std::net::TcpListener, port: String) {
     for stream in listener.incoming() {
         let port = port.clone();
         std::thread::spawn(move || {
