@@ -95,7 +95,7 @@ where
     let declared = body.size_hint().exact().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
     let mut body = std::pin::pin!(body);
     let mut first = Bytes::new();
-    let mut joined = Joined::Grown(BytesMut::new());
+    let mut joined = Joined::of(declared);
     let mut length = 0u64;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|source| ReadBodyError::Broken(source.into()))?;
@@ -108,11 +108,11 @@ where
             first = data;
             continue;
         }
-        joined.make_room(first.len() + data.len(), declared);
+        joined.room.make(first.len() + data.len(), declared);
         joined.append(&std::mem::take(&mut first));
         joined.append(&data);
     }
-    Ok(if joined.is_empty() { first } else { joined.freeze() })
+    Ok(if joined.is_empty() { first } else { joined.into_bytes() })
 }
 
 /// What is reserved at once on the strength of a declared length alone.
@@ -124,30 +124,60 @@ const TRUSTED: usize = 16;
 /// thread for itself: one request then holds its payload several times.
 const PAGES: usize = 4 << 20;
 
-/// What has come of a body in several frames.
-enum Joined {
+/// What comes in several parts, in one piece: memory is reserved as it comes, and if there is much of it, it has pages of
+/// its own, which the system has back as soon as nobody holds it.
+#[derive(Debug)]
+pub struct Joined {
+    room: Room,
+    expected: usize,
+}
+
+impl Joined {
+    /// Nothing yet, of so many bytes, or of 0 if that is not known. It may become more, or less.
+    #[must_use]
+    pub fn of(expected: usize) -> Joined {
+        Joined { room: Room::Grown(BytesMut::new()), expected }
+    }
+
+    /// Whether nothing has come.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.room.len() == 0
+    }
+
+    /// Adds what has come, a copy of it.
+    pub fn append(&mut self, part: &[u8]) {
+        self.room.make(part.len(), self.expected);
+        self.room.append(part);
+    }
+
+    /// All that has come.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.room.freeze()
+    }
+}
+
+#[derive(Debug)]
+enum Room {
     Grown(BytesMut),
     /// Pages for all of it, and how much of them is filled.
     Pages(MmapMut, usize),
 }
 
-impl Joined {
+impl Room {
     fn len(&self) -> usize {
         match self {
-            Joined::Grown(all) => all.len(),
-            Joined::Pages(_, filled) => *filled,
+            Room::Grown(all) => all.len(),
+            Room::Pages(_, filled) => *filled,
         }
     }
 
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Sees to it that there is room for so much more, of a body that has `declared` bytes, as is said.
-    fn make_room(&mut self, more: usize, declared: usize) {
+    /// Makes it large enough for so much more, of what has `declared` bytes, as is said.
+    fn make(&mut self, more: usize, declared: usize) {
         let came = self.len() + more;
         match self {
-            Joined::Grown(all) if came > all.capacity() => {
+            Room::Grown(all) if came > all.capacity() => {
                 let reserved = declared.min(came.saturating_mul(TRUSTED).max(RESERVE)).max(came);
                 // Pages cost nothing before something is in them, where addresses are plenty.
                 if cfg!(target_pointer_width = "64")
@@ -155,15 +185,15 @@ impl Joined {
                     && declared >= came
                     && let Ok(pages) = pages(declared)
                 {
-                    let grown = std::mem::replace(self, Joined::Pages(pages, 0));
+                    let grown = std::mem::replace(self, Room::Pages(pages, 0));
                     self.append(&grown.freeze());
                 } else {
                     all.reserve(reserved - all.len());
                 }
             }
             // More than was declared.
-            Joined::Pages(pages, filled) if came > pages.len() => {
-                *self = Joined::Grown(BytesMut::from(&pages[..*filled]));
+            Room::Pages(pages, filled) if came > pages.len() => {
+                *self = Room::Grown(BytesMut::from(&pages[..*filled]));
             }
             _ => {}
         }
@@ -171,8 +201,8 @@ impl Joined {
 
     fn append(&mut self, data: &[u8]) {
         match self {
-            Joined::Grown(all) => all.extend_from_slice(data),
-            Joined::Pages(pages, filled) => {
+            Room::Grown(all) => all.extend_from_slice(data),
+            Room::Pages(pages, filled) => {
                 pages[*filled..][..data.len()].copy_from_slice(data);
                 *filled += data.len();
             }
@@ -181,8 +211,8 @@ impl Joined {
 
     fn freeze(self) -> Bytes {
         match self {
-            Joined::Grown(all) => all.freeze(),
-            Joined::Pages(pages, filled) => Bytes::from_owner(pages).slice(..filled),
+            Room::Grown(all) => all.freeze(),
+            Room::Pages(pages, filled) => Bytes::from_owner(pages).slice(..filled),
         }
     }
 }
@@ -264,19 +294,18 @@ mod tests {
 
     #[test]
     fn a_large_body_is_in_pages_once_a_part_has_come_and_may_be_longer_than_declared() {
-        let mut joined = Joined::Grown(BytesMut::new());
+        let mut joined = Joined::of(5_000_000);
         let mut expected = Vec::new();
         let mut kinds = Vec::new();
         for part in 0..60 {
             let data = vec![part; 100_000];
-            joined.make_room(data.len(), 5_000_000);
             joined.append(&data);
             expected.extend(data);
-            kinds.push(matches!(joined, Joined::Pages(..)));
+            kinds.push(matches!(joined.room, Room::Pages(..)));
         }
         assert_eq!(kinds.iter().position(|&pages| pages), Some(16));
         assert_eq!(kinds.iter().rposition(|&pages| pages), Some(49));
-        assert!(joined.freeze() == expected);
+        assert!(joined.into_bytes() == expected);
     }
 
     #[tokio::test(start_paused = true)]

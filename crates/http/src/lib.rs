@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
 
-pub use body::{ReadBodyError, body_of_parts, hear_out, read_body, read_body_untimed};
+pub use body::{Joined, ReadBodyError, body_of_parts, hear_out, read_body, read_body_untimed};
 pub use client::{BadAuthorities, HttpClient, HttpError};
 pub use server::{App, Peer, ServerOptions, serve};
 

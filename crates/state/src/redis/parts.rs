@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Bytes, BytesMut, PART, Redis, StateError};
+use faasflow_http::Joined;
+
+use super::{Bytes, PART, Redis, StateError};
 
 /// Where the parts of a value are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,17 +54,18 @@ impl Redis {
 
     /// Reads the parts of a value; `None` if one is gone.
     pub(super) async fn take_parts(&self, hash: &str, pointer: &Pointer) -> Result<Option<Bytes>, StateError> {
-        let mut value = BytesMut::with_capacity(pointer.bytes);
+        let mut value = Joined::of(pointer.bytes);
         for number in 0..pointer.count {
             let mut commands = redis::pipe();
             commands.cmd("HGET").arg(hash).arg(pointer.field(number));
             let (part,): (Option<Vec<u8>>,) = self.ask("a value cannot be read", &commands).await?;
             match part {
-                Some(part) => value.extend_from_slice(&part),
+                Some(part) => value.append(&part),
                 None => return Ok(None),
             }
         }
-        Ok((value.len() == pointer.bytes).then(|| value.freeze()))
+        let value = value.into_bytes();
+        Ok((value.len() == pointer.bytes).then_some(value))
     }
 
     /// Removes parts that nothing points to any more.
