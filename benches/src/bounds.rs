@@ -24,7 +24,7 @@ const BOUNDS: [(&str, &str, Bound); 18] = [
     ("start", "program-mb", AtMost(8.0)),
     ("payload", "payload-time-ratio", AtMost(1.25)),
     ("payload", "payload-rss-ratio", AtMost(2.0)),
-    // Linear is 1; a step of ten has a tenth of what a request costs once.
+    // Linear is 1.
     ("growth", "growth-steps-ratio", AtMost(1.05)),
     ("growth", "in-flight-kb", AtMost(16.0)),
     ("tracing", "tracing-on-ratio", AtMost(1.05)),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::environment;
 use crate::functions::deployment::check_namespace;
@@ -145,10 +145,11 @@ impl Stack {
         let path = locate(path)?;
         let fault = |what: String| StackError { path: path.clone(), what };
         let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
-        let misspelt = misspelt(&path);
+        let text = text(&path, true)?;
+        let misspelt = misspelt(&text);
         // Nothing is said of what a key that is not known would have told; so it may be why.
         let hinted = |what: String| misspelt.iter().fold(what, |what, hint| format!("{what}\n{hint}"));
-        let file: File = yaml(&path, true).map_err(|error| fault(hinted(error.what)))?;
+        let file: File = parse(&path, &text).map_err(|error| fault(hinted(error.what)))?;
         let mut functions = BTreeMap::new();
         let mut environment_files = BTreeSet::new();
         for (name, function) in file.functions.unwrap_or_default() {
@@ -214,13 +215,15 @@ fn no_stack_in(folder: &Path) -> String {
     }
 }
 
-fn yaml<T: serde::de::DeserializeOwned>(path: &Path, substituted: bool) -> Result<T, StackError> {
+fn text(path: &Path, substituted: bool) -> Result<String, StackError> {
     let fault = |what: String| StackError { path: path.to_owned(), what };
-    let mut text = std::fs::read_to_string(path).map_err(|error| fault(format!("it cannot be read: {error}")))?;
-    if substituted {
-        text = substitute(&text, environment::variable).map_err(fault)?;
-    }
-    serde_saphyr::from_str(&text).map_err(|error| fault(format!("it is not as it should be: {error}")))
+    let text = std::fs::read_to_string(path).map_err(|error| fault(format!("it cannot be read: {error}")))?;
+    if substituted { substitute(&text, environment::variable).map_err(fault) } else { Ok(text) }
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path, text: &str) -> Result<T, StackError> {
+    serde_saphyr::from_str(text)
+        .map_err(|error| StackError { path: path.to_owned(), what: format!("it is not as it should be: {error}") })
 }
 
 /// The keys of a stack file, as faas-cli knows them.
@@ -247,24 +250,17 @@ const FUNCTION_KEYS: [&str; 18] = [
     "template",
 ];
 
-/// What is to be said of the keys in this file that look like one that is known. Of a file that cannot be read nothing is:
-/// whoever reads it in earnest has more to say.
-fn misspelt(path: &Path) -> Vec<String> {
-    #[derive(Default, Deserialize)]
-    struct Functions {
-        functions: Option<BTreeMap<String, Option<BTreeMap<String, IgnoredAny>>>>,
-    }
-
-    let keys: BTreeMap<String, IgnoredAny> = yaml(path, true).unwrap_or_default();
-    let of_file =
-        keys.keys().filter_map(|key| Some(format!("`{key}` is no key of it; is `{}` meant?", near(key, &KEYS)?)));
-    let functions = yaml::<Functions>(path, true).unwrap_or_default().functions.unwrap_or_default();
-    let of_functions = functions.iter().flat_map(|(name, keys)| {
-        let near = |key: &String| Some((key.clone(), near(key, &FUNCTION_KEYS)?));
-        let near = keys.iter().flat_map(BTreeMap::keys).filter_map(near);
-        near.map(move |(key, near)| format!("function `{name}`: `{key}` is no key of it; is `{near}` meant?"))
-    });
-    of_file.chain(of_functions).collect()
+/// What is to be said of the keys in a stack file that look like one that is known. Of one that is no YAML nothing is: whoever
+/// reads it in earnest has more to say.
+fn misspelt(text: &str) -> Vec<String> {
+    let file: Value = serde_saphyr::from_str(text).unwrap_or_default();
+    let hints = |of: &str, keys: &Value, known: &[&'static str]| -> Vec<String> {
+        let keys = keys.as_object().into_iter().flat_map(serde_json::Map::keys);
+        keys.filter_map(|key| Some(format!("{of}`{key}` is no key of it; is `{}` meant?", near(key, known)?))).collect()
+    };
+    let functions = file["functions"].as_object().into_iter().flatten();
+    let of_functions = functions.flat_map(|(name, keys)| hints(&format!("function `{name}`: "), keys, &FUNCTION_KEYS));
+    hints("", &file, &KEYS).into_iter().chain(of_functions).collect()
 }
 
 /// The known key that this one may be meant for.
@@ -298,7 +294,10 @@ fn resolve(name: &str, function: FileFunction, folder: &Path, path: &Path) -> Re
     let stack = path.file_name().unwrap_or_default().to_string_lossy();
     set(function.environment.unwrap_or_default(), &stack);
     for file in function.environment_file.unwrap_or_default() {
-        let read: EnvironmentFile = yaml(&folder.join(&file), false).map_err(Fault::Elsewhere)?;
+        let read: EnvironmentFile = {
+            let path = folder.join(&file);
+            text(&path, false).and_then(|text| parse(&path, &text)).map_err(Fault::Elsewhere)?
+        };
         set(read.environment.unwrap_or_default(), &file);
     }
     let annotations = texts(function.annotations);

@@ -1,4 +1,5 @@
-//! HTTP as both ends of Faasflow speak it: one client, one server, one way to read a body.
+//! HTTP as both ends of Faasflow speak it: one client, one server, one way to read a body
+//! and to join what comes in parts.
 //!
 //! The flow function, the state managers and the local gateway share these, so that `TCP_NODELAY`, TLS, timeouts,
 //! limits and the graceful stop are decided once.
