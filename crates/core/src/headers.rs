@@ -13,6 +13,9 @@ pub const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 /// On the answer of a local gateway that accepted an asynchronous call: `true` if one with the same call id was
 /// accepted before, within the window in which it remembers them, and this one was dropped.
 pub const DUPLICATE: HeaderName = HeaderName::from_static("x-faasflow-duplicate");
+/// On an answer of the local gateway's own: why the function gave none, so that a flow can tell what may be called
+/// again from what must not be. The values are constants of [`gateway_error`].
+pub const GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-faasflow-gateway-error");
 /// The HMAC over a body: `sha256=<hex>` (the form of WebSub, as `faas-cli invoke --sign` sends it).
 pub const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature");
 /// The same on every attempt of one step, so that a function can recognise a repetition
@@ -22,6 +25,18 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// W3C Trace Context.
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// What [`GATEWAY_ERROR`] says.
+pub mod gateway_error {
+    /// The connection to the function was lost before its answer was complete, so the function may have executed the
+    /// call or not. Calling again under the same `Idempotency-Key` is what a redelivered phase would do.
+    pub const FUNCTION_DIED: &str = "function-died";
+    /// The function answered, and the answer cannot be used: it is malformed or too large. Calling again would execute
+    /// the function again, to the same end.
+    pub const UNUSABLE_ANSWER: &str = "unusable-answer";
+    /// No connection to the function could be made, so nothing was executed.
+    pub const FUNCTION_UNREACHABLE: &str = "function-unreachable";
+}
 
 /// Headers that belong to one hop or one invocation, to the body, or to the gateway, and so are not the
 /// caller's own.

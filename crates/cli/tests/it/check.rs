@@ -1,0 +1,232 @@
+//! `faasflow check` against gateways: the local one, one that behaves as OpenFaaS's does, and one that is not there.
+
+use std::net::Ipv4Addr;
+use std::process::Output;
+use std::sync::{Arc, Mutex};
+
+use crate::support::{Up, faasflow, makeuserid, run, stack};
+use axum::Router;
+use axum::body::Body;
+use faasflow_runtime::http::{ServerOptions, serve};
+use http::{Request, Response};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn check(arguments: &[&str]) -> Output {
+    let mut command = faasflow();
+    command.arg("check").args(arguments);
+    run(command, b"")
+}
+
+/// Whether a line says all of these.
+#[track_caller]
+fn line(output: &Output, says: &[&str]) {
+    let found = text(&output.stdout).lines().any(|line| says.iter().all(|part| line.contains(part)));
+    assert!(found, "{says:?}\n{}{}", text(&output.stdout), text(&output.stderr));
+}
+
+fn commands(names: &[&str]) -> String {
+    names.iter().map(|name| format!("{name}:\n  fprocess: cat\n")).collect()
+}
+
+#[test]
+fn what_runs_here_and_what_would_not() {
+    let all = commands(&["titleize", "to-xml", "format-xml"]);
+    let folder = stack(&(all + &makeuserid()));
+    let up = Up::start(folder.path(), &folder.path().join("state"));
+    let at = folder.path().to_str().unwrap();
+    let output = up.run(&["check", at], b"");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    line(&output, &["ok", "functions", "deployed: `titleize`, `to-xml`, `format-xml`"]);
+    line(&output, &["ok", "secrets", "`faasflow-hmac-secret`"]);
+    line(&output, &["ok", "queue"]);
+    line(&output, &["ok", "definition", "the same is deployed"]);
+    assert_eq!(text(&output.stderr), "0 errors, 0 warnings, 1 note\n");
+
+    // The gateway still runs what it was started with; another stack is about to be deployed.
+    let flow = makeuserid()
+        .replace("secrets: [", "environment: {write_timeout: 10m, workflow_name: other}\n  secrets: [token, ");
+    let another = stack(&(commands(&["beside"]) + &flow));
+    let at = another.path().to_str().unwrap();
+    let output = up.run(&["check", at, "--flow", "makeuserid"], b"");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    line(&output, &["error", "settings", "`workflow_name` is `other`", "make it `makeuserid`"]);
+    line(&output, &["error", "secrets", "`token` does not exist", "secrets/token"]);
+    line(&output, &["timeouts", "a phase may take 10m", "--upstream-timeout"]);
+    assert!(text(&output.stderr).starts_with("faasflow: "), "{output:?}");
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[test]
+fn functions_that_are_not_there() {
+    let running = stack(&commands(&["titleise", "other"]));
+    let up = Up::start(running.path(), &running.path().join("state"));
+    let folder = stack(&(commands(&["to-xml"]) + &makeuserid()));
+    let at = folder.path().to_str().unwrap();
+    let output = up.run(&["check", at], b"");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    line(&output, &["error", "functions", "step 2, function `titleize`", "is `titleise` meant?"]);
+    line(&output, &["note", "step 4, function `to-xml`", "it will be deployed with this stack"]);
+    line(&output, &["error", "step 5, function `format-xml`", "no such function is deployed"]);
+    line(&output, &["warning", "secrets", "`faasflow-hmac-secret` does not exist yet", "faas-cli secret create"]);
+    let output = up.run(&["check", at, "--format", "json"], b"");
+    assert_eq!(output.status.code(), Some(1), "the same for programs");
+    let read: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&read["errors"], &read["flows"][0]["flow"]), (&json!(2), &json!("makeuserid")));
+    let findings = read["flows"][0]["findings"].as_array().unwrap();
+    let typo = findings.iter().find(|finding| finding["function"] == "titleize").unwrap();
+    assert_eq!((&typo["severity"], &typo["about"], &typo["step"]), (&json!("error"), &json!("functions"), &json!(2)));
+    assert_eq!(up.stop(), Some(0));
+}
+
+/// A call into a namespace that the local gateway does not have, to a function that it has.
+#[test]
+fn functions_that_are_elsewhere() {
+    let running = stack(&commands(&["titleize"]));
+    let up = Up::start(running.path(), &running.path().join("state"));
+    let description = json!({ "name": "caller", "fingerprint": "0123456789", "state": "envelope", "on_failure": false,
+        "finally": false, "phases": [{ "number": 1, "steps": [{ "number": 1, "name": "function `titleize.other`",
+        "kind": "call", "function": "titleize.other", "sync": true }] }] });
+    let folder = stack("caller:\n  lang: faasflow\n  handler: ./caller\n");
+    let source = folder.path().join("caller/src");
+    std::fs::create_dir_all(&source).unwrap();
+    let manifest = "[package]\nname = \"caller\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n";
+    std::fs::write(folder.path().join("caller/Cargo.toml"), manifest).unwrap();
+    std::fs::write(source.join("main.rs"), format!("fn main() {{ print!(\"{{}}\", r#\"{description}\"#); }}")).unwrap();
+    let output = up.run(&["check", folder.path().to_str().unwrap()], b"");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    line(&output, &["error", "function `titleize.other`", "no such function is deployed in the namespace `other`"]);
+    let output = up.run(&["invoke", "titleize.other"], b"");
+    assert!(text(&output.stderr).contains("404"), "so it is: {output:?}");
+    assert_eq!(up.stop(), Some(0));
+}
+
+/// A gateway as OpenFaaS's is: it asks for a password below `/system/`, and says nothing of its limits.
+struct OpenFaas {
+    url: String,
+    asked: Arc<Mutex<Vec<String>>>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl OpenFaas {
+    /// `routes` are paths with what is answered; all else is 404, as the queue's route without a queue.
+    async fn listen(routes: &[(&'static str, u16, Value)]) -> OpenFaas {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let (routes, log) = (Arc::new(routes.to_vec()), asked.clone());
+        let app = Router::new().fallback(move |request: Request<Body>| {
+            let (path, routes) = (request.uri().path().to_owned(), routes.clone());
+            log.lock().unwrap().push(format!("{} {path}", request.method()));
+            // `admin:secret`
+            let authorized =
+                request.headers().get("authorization").is_some_and(|value| value == "Basic YWRtaW46c2VjcmV0");
+            let answer = match routes.iter().find(|(known, ..)| *known == path) {
+                _ if path.starts_with("/system/") && !authorized => (401, Value::Null),
+                Some((_, status, body)) => (*status, body.clone()),
+                None => (404, Value::Null),
+            };
+            let response = Response::builder().status(answer.0).body(Body::from(answer.1.to_string())).unwrap();
+            async move { response }
+        });
+        let serving = tokio::spawn(async move {
+            let _ = serve(listener, app, ServerOptions::default(), std::future::pending()).await;
+        });
+        OpenFaas { url, asked, _serving: AbortOnDropHandle::new(serving) }
+    }
+
+    /// It asks, and changes nothing.
+    fn was_only_asked(&self) {
+        let asked = self.asked.lock().unwrap();
+        assert!(!asked.is_empty() && asked.iter().all(|request| request.starts_with("GET ")), "{asked:?}");
+    }
+}
+
+fn functions() -> Value {
+    let function = |name: &str, available: u64| json!({ "name": name, "replicas": 1, "availableReplicas": available });
+    let titleize = json!({ "name": "titleize", "availableReplicas": 1, "envVars": { "exec_timeout": "8s", "n": 1 } });
+    json!([titleize, function("to-xml", 0), function("format-xml", 2), function("makeuserid", 1)])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_says_little() {
+    let other = json!({ "name": "makeuserid", "fingerprint": "ffffffff00", "state": "envelope", "on_failure": false,
+                        "finally": false, "phases": [{ "number": 1, "steps": [] }, { "number": 2, "steps": [] }] });
+    let gateway = OpenFaas::listen(&[
+        ("/system/info", 200, json!({ "provider": { "provider": "faas-netes" } })),
+        ("/system/functions", 200, functions()),
+        ("/system/secrets", 200, json!([{ "name": "unrelated" }])),
+        ("/async-function/makeuserid", 405, Value::Null),
+        ("/function/makeuserid/_/flow", 200, other),
+    ])
+    .await;
+    let folder = stack(&makeuserid());
+    let at = folder.path().to_str().unwrap();
+
+    // Without a password it does not say what is deployed. That is no error, and the rest is checked.
+    let output = check(&[at, "--gateway", &gateway.url]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    line(&output, &["warning", "functions", "401 Unauthorized", "`titleize`, `to-xml`, `format-xml`", "USER:PASSWORD"]);
+    line(&output, &["warning", "secrets", "401 Unauthorized", "`faasflow-hmac-secret`", "USER:PASSWORD"]);
+    line(&output, &["ok", "queue", "it is there"]);
+    line(&output, &["warning", "queue", "delivers it again after 30s (assumed"]);
+    line(&output, &["ok", "timeouts", "assumed"]);
+
+    // A wrong one is another matter.
+    let wrong = gateway.url.replace("http://", "http://admin:wrong@");
+    let output = check(&[at, "--gateway", &wrong, "--ack-wait", "2m"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    line(&output, &["error", "functions", "401 Unauthorized", "with this user and password"]);
+    line(&output, &["error", "secrets", "401 Unauthorized"]);
+    assert!(!text(&output.stdout).contains("delivers it again"), "{output:?}");
+    assert!(!text(&output.stderr).contains("wrong@"), "{output:?}");
+
+    let with_password = gateway.url.replace("http://", "http://admin:secret@");
+    let output = check(&[at, "--gateway", &with_password]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    line(&output, &["ok", "functions", "`titleize`, `format-xml`"]);
+    line(&output, &["warning", "step 4, function `to-xml`", "no replica"]);
+    line(&output, &["warning", "timeouts", "function `titleize`", "after 8s (its `exec_timeout`)"]);
+    line(&output, &["error", "secrets", "openssl rand -hex 32 | faas-cli secret create faasflow-hmac-secret"]);
+    line(&output, &["note", "definition", "ffffffff", "409"]);
+    line(&output, &["ok", "envelopes", "256000 bytes at most", "assumed"]);
+    assert!(!text(&output.stderr).contains("admin:secret"), "{output:?}");
+    assert!(!text(&output.stdout).contains("admin:secret") && !text(&output.stderr).contains("YWRtaW46"), "{output:?}");
+
+    // What is said about it counts as if it said it itself.
+    let limits = ["--gateway-timeout", "30s", "--queue-limit", "1000"];
+    let output = check(&[&[at, "--gateway", &gateway.url][..], &limits].concat());
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    line(&output, &["error", "timeouts", "waits 30s (said by `--gateway-timeout`)"]);
+    line(&output, &["error", "envelopes", "the queue takes 1000 (said by `--queue-limit`)"]);
+    gateway.was_only_asked();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_without_a_queue() {
+    let gateway = OpenFaas::listen(&[("/system/functions", 200, functions())]).await;
+    let folder = stack(&makeuserid());
+    let output = check(&[folder.path().to_str().unwrap(), "--gateway", &gateway.url]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    line(&output, &["error", "queue", "no route /async-function/makeuserid", "3 phases"]);
+    gateway.was_only_asked();
+}
+
+/// The limits that a gateway may say in its info.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_says_its_limits() {
+    let info = json!({ "limits": { "asyncBody": 100_000, "upstreamTimeout": "30s" } });
+    let gateway = OpenFaas::listen(&[("/system/info", 200, info)]).await;
+    let folder = stack(&makeuserid());
+    let with_password = gateway.url.replace("http://", "http://admin:secret@");
+    let output = check(&[folder.path().to_str().unwrap(), "--gateway", &with_password]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    line(&output, &["error", "timeouts", "the gateway waits 30s:"]);
+    line(&output, &["error", "envelopes", "the queue takes 100000:"]);
+    line(&output, &["warning", "functions", "GET /system/functions answered 404"]);
+}

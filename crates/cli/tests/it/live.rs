@@ -1,0 +1,271 @@
+//! Commands against a gateway that runs.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Output;
+
+use crate::support::{Recorder, Up, faasflow, repository, run, stack, until, url};
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// What a command that succeeds writes to standard output.
+fn done(output: &Output) -> &[u8] {
+    assert!(output.status.success(), "{output:?}");
+    &output.stdout
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invocations() {
+    let folder = stack("cat:\n  fprocess: cat\nenv:\n  fprocess: env\nfails:\n  fprocess: sh -c 'exit 3'\n");
+    let up = Up::start(folder.path(), &folder.path().join("state"));
+
+    let bytes: Vec<u8> = (0..1_000_000u32).map(|byte| (byte.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let output = up.run(&["invoke", "cat"], &bytes);
+    assert!(done(&output) == bytes && output.stderr.is_empty(), "to the byte, and not a word besides");
+    assert_eq!(done(&up.run(&["invoke", "cat"], b"")), b"");
+
+    let arguments = [
+        "invoke",
+        "env",
+        "--query",
+        "a=1 2",
+        "--query",
+        "a=&",
+        "--header",
+        "X-Own=it = that",
+        "-H",
+        "X-Curl: yes",
+        "--content-type",
+        "text/x",
+        "--method",
+        "PUT",
+        "--sign",
+        "X-Hub-Signature",
+        "--key",
+        "key",
+    ];
+    let output = up.run(&arguments, b"The quick brown fox jumps over the lazy dog");
+    for line in [
+        "Http_Query=a=1+2&a=%26",
+        "Http_X_Own=it = that",
+        "Http_X_Curl=yes",
+        "Http_Content_Type=text/x",
+        "Http_Method=PUT",
+        // The example that everyone has for HMAC-SHA256.
+        "Http_X_Hub_Signature=sha256=f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8",
+    ] {
+        assert!(text(done(&output)).lines().any(|found| found == line), "{line}\n{}", text(&output.stdout));
+    }
+    // The key from a file, as the gateway keeps it: with a line end, or without.
+    let key = folder.path().join("key");
+    std::fs::write(&key, "key\n").unwrap();
+    let key = format!("@{}", key.display());
+    let output =
+        up.run(&["invoke", "env", "--sign", "X-Sum", "--key", &key], b"The quick brown fox jumps over the lazy dog");
+    assert!(text(done(&output)).contains("Http_X_Sum=sha256=f7bc83f4"), "{}", text(&output.stdout));
+
+    let output = up.run(&["invoke", "fails"], b"");
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
+    let said = text(&output.stderr);
+    let hint =
+        said.strip_prefix("faasflow: `fails` answered 500 Internal Server Error: exit status 3\n`faasflow logs ");
+    assert!(hint.is_some_and(|hint| hint.ends_with("` shows what functions logged of it.\n")), "{said}");
+    let output = up.run(&["invoke", "absent"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("there is no function `absent` here; deployed are: cat, env, fails"));
+    let said = up.said().join("\n");
+    assert!(!said.contains('\u{1b}'), "plain where it is no terminal: {said:?}");
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_queue_and_its_dead_letters() {
+    let recorder = Recorder::listen().await;
+    let folder = stack(&(url("f", recorder.address) + "bad:\n  fprocess: sh -c 'test -e mended && cat'\n"));
+    let up = Up::start(folder.path(), &folder.path().join("state"));
+    let output = up.run(&["invoke", "f", "--async"], b"waits");
+    let id = text(done(&output)).trim_end().to_owned();
+    assert_eq!(id.len(), 36, "a UUID, on a line of its own: {id}");
+    assert!(text(&output.stderr).starts_with("Accepted; the line above is the id of the call."));
+    until("it is called", async || (recorder.arrived("/f") == 1).then_some(())).await;
+    let output = up.run(&["queue", "list"], b"");
+    let listed: Vec<_> = text(done(&output)).lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+    assert_eq!(listed[0], ["ID", "FUNCTION", "STATE", "ATTEMPT", "BYTES", "CALL", "ID"]);
+    assert_eq!(listed[1][1..], ["f", "in", "flight", "1", "5", &id]);
+    assert_eq!(text(&output.stderr), "1 in the queue, 1 in flight, 0 dead letters\n");
+    recorder.allow(1);
+
+    for number in 0..5 {
+        let output = up.run(&["invoke", "bad", "--async", "--header", &format!("x-call-id={number}")], b"body");
+        assert_eq!(text(done(&output)), format!("{number}\n"));
+    }
+    let letters = async |count: usize| {
+        until("dead letters", async || {
+            let output = up.run(&["queue", "dead-letters"], b"");
+            let lines: Vec<String> = text(done(&output)).lines().map(str::to_owned).collect();
+            (lines.len() == count + 1 || lines.len() + count == 0).then_some(lines)
+        })
+        .await
+    };
+    let lines = letters(5).await;
+    assert!(lines[0].starts_with("ID") && lines[1].ends_with("it answered 500 Internal Server Error"), "{lines:?}");
+    let number = lines[1].split_whitespace().next().unwrap().to_owned();
+    let whole = up.run(&["queue", "dead-letters", &number], b"");
+    let whole: serde_json::Value = serde_json::from_slice(done(&whole)).unwrap();
+    assert_eq!((whole["body"].as_str(), whole["answer_body"].as_str()), (Some("body"), Some("exit status 1\n")));
+    let absent = up.run(&["queue", "dead-letters", "9999"], b"");
+    assert_eq!(absent.status.code(), Some(1));
+    assert!(text(&absent.stderr).contains("there is no dead letter 9999"), "{absent:?}");
+
+    let output = up.run(&["queue", "discard", &number], b"");
+    assert_eq!(text(done(&output)), "1 removed\n");
+    let again = up.run(&["queue", "redrive", &number], b"");
+    assert_eq!((again.status.code(), text(&again.stdout)), (Some(1), "0 put back into the queue\n"));
+    assert!(text(&again.stderr).contains("1 of 1 dead letters are not there"), "{again:?}");
+    std::fs::write(folder.path().join("mended"), "").unwrap();
+    let begun = std::time::Instant::now();
+    let output = up.run(&["queue", "redrive", "--all", "--rate", "10"], b"");
+    assert_eq!(text(done(&output)), "4 put back into the queue\n");
+    until("it is empty", async || {
+        let output = up.run(&["queue", "list"], b"");
+        (text(&output.stderr) == "0 in the queue, 0 in flight, 0 dead letters\n").then_some(())
+    })
+    .await;
+    assert!(begun.elapsed().as_millis() >= 300, "the fourth is due 300 ms after the first");
+    assert!(letters(0).await.is_empty(), "nothing is written where there is nothing");
+    assert_eq!(up.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lines_of_a_request() {
+    let folder = stack("talk:\n  fprocess: sh -c 'cat >&2'\nfails:\n  fprocess: sh -c 'echo why >&2; exit 1'\n");
+    let up = Up::start(folder.path(), &folder.path().join("state"));
+    let invoke = |function: &str, id: &str, input: &str| {
+        up.run(&["invoke", function, "--header", &format!("X-Faasflow-Request-Id={id}")], input.as_bytes())
+    };
+    invoke("talk", "a-1", "one\n");
+    let failed = invoke("fails", "a-1", "");
+    assert!(text(&failed.stderr).ends_with("\n`faasflow logs a-1` shows what functions logged of it.\n"), "{failed:?}");
+    invoke("talk", "a-10", "ten\n");
+    let output = up.run(&["logs", "a-1"], b"");
+    assert_eq!((text(done(&output)), text(&output.stderr)), ("talk | one\nfails | why\n", ""));
+    assert_eq!(text(done(&up.run(&["logs", "a-1", "--tail", "1"], b""))), "fails | why\n");
+    let output = up.run(&["logs", "a-1", "--timestamps"], b"");
+    let line = text(done(&output)).lines().next().unwrap().to_owned();
+    assert!(line.starts_with("20") && line.ends_with("Z talk | one"), "{line}");
+    let json = up.run(&["logs", "a-1", "--json"], b"");
+    let line: serde_json::Value = serde_json::from_str(text(done(&json)).lines().next().unwrap()).unwrap();
+    assert_eq!((&line["text"], &line["request_id"]), (&"one".into(), &"a-1".into()));
+    assert_eq!(text(done(&up.run(&["logs", "--function", "talk"], b""))), "talk | one\ntalk | ten\n");
+
+    let absent = up.run(&["logs", "a-2"], b"");
+    assert_eq!((absent.status.code(), text(&absent.stdout)), (Some(1), ""));
+    let says = format!(
+        "faasflow: the gateway at {} has no line of the request `a-2`: it keeps the last 4 MiB of what each function \
+         writes, from its own start on\n",
+        up.url
+    );
+    assert_eq!(text(&absent.stderr), says);
+    let absent = up.run(&["logs", "--function", "absent"], b"");
+    assert_eq!(absent.status.code(), Some(1));
+    let says = "faasflow: the gateway answered 404 Not Found: there is no function `absent` here\n";
+    assert_eq!(text(&absent.stderr), says);
+
+    let mut command = faasflow();
+    command.args(["logs", "a-1", "--follow", "--gateway", &up.url]).stdout(std::process::Stdio::piped());
+    let mut following = command.spawn().unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!([lines.next().unwrap(), lines.next().unwrap()], ["talk | one", "fails | why"]);
+    invoke("talk", "a-1", "two\n");
+    assert_eq!(lines.next().unwrap(), "talk | two");
+    support::signal("-TERM", following.id());
+    following.wait().unwrap();
+
+    for _ in 0..5 {
+        invoke("talk", "much", &(("x".repeat(1000) + "\n").repeat(1000)));
+    }
+    let output = up.run(&["logs", "a-1"], b"");
+    assert_eq!(text(done(&output)), "fails | why\n");
+    let says = "The gateway does not have all that talk wrote any more: it keeps the last 4 MiB of what each function \
+                writes, from its own start on.\n";
+    assert_eq!(text(&output.stderr), says);
+    assert_eq!(up.stop(), Some(0));
+}
+
+/// Neither by `faasflow logs` nor by `faasflow up`.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_functions_write_does_not_steer_a_terminal() {
+    let folder = stack("talk:\n  fprocess: sh -c 'cat >&2'\n");
+    let up = Up::start(folder.path(), &folder.path().join("state"));
+    let line = "\u{1b}]0;title\u{7}a\tb\rother | c\u{202e}d";
+    up.run(&["invoke", "talk", "--header", "X-Faasflow-Request-Id=a-1"], format!("{line}\n").as_bytes());
+    let shown = "talk | \\u{1b}]0;title\\u{7}a\tb\\rother | c\\u{202e}d";
+    assert_eq!(text(done(&up.run(&["logs", "a-1"], b""))), format!("{shown}\n"));
+    let json = up.run(&["logs", "a-1", "--json"], b"");
+    let told: serde_json::Value = serde_json::from_slice(done(&json)).unwrap();
+    assert_eq!(told["text"], line, "what the gateway tells is told on as it is");
+    until("the line", async || up.said().iter().any(|said| said == shown).then_some(())).await;
+    assert_eq!(up.stop(), Some(0));
+}
+
+/// OpenFaaS's gateway asks for the name of a function, in one way or another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_knows_no_requests_is_said_to_be_one() {
+    let line = r#"{"name":"f","text":"of another request"}"#;
+    for (status, body) in [
+        (500, "unknown log request error (422)\n".to_owned()),
+        (501, String::new()),
+        (200, String::new()),
+        (200, format!("{line}\n")),
+    ] {
+        let status = http::StatusCode::from_u16(status).unwrap();
+        let app = axum::Router::new().fallback(move || {
+            let body = body.clone();
+            async move { (status, body) }
+        });
+        let (address, _serving) = support::listen(app).await;
+        let mut command = faasflow();
+        command.args(["logs", "a-1", "--gateway", &format!("http://{address}")]);
+        let output = run(command, b"");
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""), "{said}");
+        let says = format!("faasflow: the gateway at http://{address} does not gather the lines of a request");
+        assert!(said.starts_with(&says) && said.contains("`faasflow logs --function NAME`"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_at_the_gateway_is_drawn_like_its_project() {
+    let folder = stack(&support::makeuserid());
+    let up = Up::start(folder.path(), &folder.path().join("state"));
+    let output = up.run(&["graph", "makeuserid"], b"");
+    let drawn = text(done(&output)).to_owned();
+    assert!(drawn.starts_with("makeuserid\n├─ phase 1\n"), "{drawn}");
+    assert!(drawn.contains("└─ phase 3\n   └─ 5. format-xml\n"), "{drawn}");
+    let json = up.run(&["graph", "makeuserid", "--format", "json"], b"");
+    let mut command = faasflow();
+    command.args(["graph", "-"]);
+    assert_eq!(text(done(&run(command, done(&json)))), drawn, "the description may be handed on");
+    let mut command = faasflow();
+    command.arg("graph").arg(repository("examples/makeuserid/flow"));
+    let project = run(command, b"");
+    let below = |drawn: &str| drawn.split_once('\n').unwrap().1.to_owned();
+    assert_eq!(below(text(done(&project))), below(&drawn), "but for the name, which is given when it is deployed");
+    assert_eq!(up.stop(), Some(0));
+}
+
+/// `faasflow config | head`: whoever reads has seen enough, which is no error and no panic.
+#[test]
+fn a_reader_that_goes_away_ends_the_command() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/upload-pipeline");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_faasflow"))
+        .args(["config", examples])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}

@@ -1,0 +1,14 @@
+//! One test program for the crate, since linking a second takes as long as linking the first.
+
+mod check;
+mod commands;
+mod deploy;
+mod deployed;
+mod examples;
+mod flow_killed;
+mod guide;
+mod kill;
+mod live;
+mod metrics;
+mod new;
+mod support;

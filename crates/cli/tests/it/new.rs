@@ -1,0 +1,110 @@
+//! `faasflow new`: the same project as `faas-cli new` makes of the template, and one that runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use crate::support::{Up, faasflow, repository, run};
+
+fn new(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = faasflow();
+    command.arg("new").args(arguments).current_dir(folder);
+    run(command, b"")
+}
+
+/// All files of a folder, by their paths in it; without what a build leaves there.
+fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            let own = path.strip_prefix(folder).unwrap().to_owned();
+            match path.is_dir() {
+                true if own == Path::new("target") => {}
+                true => folders.push(path),
+                false if own == Path::new("Cargo.lock") => {}
+                false => assert!(found.insert(own, std::fs::read_to_string(path).unwrap()).is_none()),
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_file_is_that_of_the_template() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = new(folder.path(), &["my-flow"]);
+    assert!(output.status.success(), "{output:?}");
+    let mut made = files(&folder.path().join("my-flow"));
+    let template = files(&repository("template/faasflow/function"));
+    // But for the place of the crates, which is added.
+    let config = made.get_mut(Path::new(".cargo/config.toml")).unwrap();
+    let (same, added) = config.split_once("\n# Written by `faasflow new`.\n").unwrap();
+    assert!(
+        added.starts_with("[patch.crates-io]\nfaasflow = { path = \"") && added.contains("crates/testkit"),
+        "{added}"
+    );
+    *config = same.to_owned();
+    assert_eq!(made, template);
+
+    let ignored = std::fs::read_to_string(folder.path().join(".gitignore")).unwrap();
+    assert_eq!(ignored, "/.faasflow\n/build\n/template\n");
+    let mut command = faasflow();
+    command.arg("config").current_dir(folder.path());
+    let output = run(command, b"");
+    assert!(output.stdout.starts_with(b"my-flow\n") && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_second_flow_is_appended_and_the_rest_of_the_file_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(new(folder.path(), &["first"]).status.success());
+    let stack = folder.path().join("stack.yml");
+    let before = std::fs::read_to_string(&stack).unwrap();
+    let again = new(folder.path(), &["second"]);
+    assert_eq!(again.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("`--append stack.yml`"), "{again:?}");
+    assert!(!folder.path().join("second").exists());
+
+    assert!(new(folder.path(), &["second", "--append", "stack.yml"]).status.success());
+    let after = std::fs::read_to_string(&stack).unwrap();
+    assert!(after.starts_with(&before) && after[before.len()..].starts_with("  second:\n"), "{after}");
+    let again = new(folder.path(), &["second", "--append", "stack.yml"]);
+    assert_eq!(again.status.code(), Some(4), "{again:?}");
+    // From elsewhere the folder lies beside the file, as its handlers do.
+    let elsewhere = tempfile::tempdir().unwrap();
+    assert!(new(elsewhere.path(), &["third", "--append", stack.to_str().unwrap()]).status.success());
+    assert!(folder.path().join("third/src/lib.rs").is_file());
+}
+
+#[test]
+fn a_file_that_would_not_do_afterwards_is_left_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let stack = folder.path().join("stack.yml");
+    let before = "functions:\n  a:\n    fprocess: cat\n  broken: [\n";
+    std::fs::write(&stack, before).unwrap();
+    let output = new(folder.path(), &["f", "--append", "stack.yml"]);
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    assert_eq!(std::fs::read_to_string(&stack).unwrap(), before);
+    assert!(!folder.path().join("f").exists());
+}
+
+/// Built with the versions that this repository is locked to, into a folder that stays from one run to the next.
+#[test]
+fn it_is_up_and_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(new(folder.path(), &["my-flow"]).status.success());
+    let project = folder.path().join("my-flow");
+    std::fs::copy(repository("Cargo.lock"), project.join("Cargo.lock")).unwrap();
+    let config = project.join(".cargo/config.toml");
+    let program = Path::new(env!("CARGO_BIN_EXE_faasflow"));
+    let target = program.parent().unwrap().join("new-flow");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}\n[build]\ntarget-dir = {target:?}\n")).unwrap();
+
+    let up = Up::start(folder.path(), &folder.path().join("state"));
+    let output = up.run(&["invoke", "my-flow"], b"Ada\n");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "Hello, Ada!", "{output:?}");
+    assert_eq!(up.stop(), Some(0));
+}

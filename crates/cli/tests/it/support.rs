@@ -1,0 +1,249 @@
+//! The real program, running.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use bytes::Bytes;
+use faasflow_runtime::http::{HttpClient, ServerOptions, read_body, serve};
+use http::{HeaderMap, Request, Response, StatusCode};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
+
+/// How long anything but a build may take: far more than it does, and less than forever.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// The same with a build from nothing on a small machine.
+const BUILD: Duration = Duration::from_secs(900);
+
+pub(crate) fn faasflow() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_faasflow"))
+}
+
+/// A folder of this repository.
+pub(crate) fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path).canonicalize().unwrap()
+}
+
+/// A running `faasflow up`.
+pub(crate) struct Up {
+    child: Child,
+    pub(crate) url: String,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Up {
+    /// Starts it on a free port, and waits until all functions are ready.
+    pub(crate) fn start(stack: &Path, state: &Path) -> Up {
+        Up::start_with(stack, state, &[])
+    }
+
+    pub(crate) fn start_with(stack: &Path, state: &Path, options: &[&str]) -> Up {
+        let mut command = faasflow();
+        command.arg("up").arg(stack).args(options).args(["--port", "0", "--no-watch", "--state-dir"]).arg(state);
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn({
+            let said = said.clone();
+            move || stderr.lines().map_while(Result::ok).for_each(|line| said.lock().unwrap().push(line))
+        });
+        let mut up = Up { child, url: String::new(), said };
+        let deadline = Instant::now() + BUILD;
+        while !up.said().iter().any(|line| line.starts_with("All functions are ready")) {
+            let ended = up.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "{ended:?}\n{}", up.said().join("\n"));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        up.url = up.said().iter().find_map(|line| Some(line.strip_prefix("The gateway is at ")?.to_owned())).unwrap();
+        up
+    }
+
+    /// What it wrote to standard error.
+    pub(crate) fn said(&self) -> Vec<String> {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// As the kernel does when memory is short.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// As Ctrl-C does; returns the exit code.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        signal("-TERM", self.child.id());
+        self.child.wait().unwrap().code()
+    }
+
+    /// The process that it started from the program of this name.
+    pub(crate) fn process(&self, program: &str) -> u32 {
+        let own = self.child.id().to_string();
+        let processes =
+            std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let mut found = processes.filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit())).filter(|pid| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let parent =
+                stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1).map(|parent| parent == own));
+            let executable = std::fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+            parent == Some(true) && executable.file_name().is_some_and(|name| name == program)
+        });
+        found.next().expect("it runs").parse().unwrap()
+    }
+
+    /// Runs a command against it, with this on standard input.
+    pub(crate) fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut command = faasflow();
+        command.args(arguments).args(["--gateway", &self.url]);
+        run(command, input)
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) fn run(mut command: Command, input: &[u8]) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        // A command need not read its input.
+        scope.spawn(move || stdin.write_all(input));
+        child.wait_with_output().unwrap()
+    })
+}
+
+pub(crate) fn signal(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+/// A stack with these functions, written as in `functions:` of a stack file.
+pub(crate) fn stack(functions: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let indented: String = functions.lines().map(|line| format!("  {line}\n")).collect();
+    std::fs::write(folder.path().join("stack.yml"), format!("functions:\n{indented}")).unwrap();
+    folder
+}
+
+/// A function behind this address, as in a stack file.
+pub(crate) fn url(name: &str, address: SocketAddr) -> String {
+    format!("{name}:\n  annotations:\n    faasflow.url: http://{address}/{name}\n")
+}
+
+/// The flow of three phases from the examples, as in a stack file.
+pub(crate) fn makeuserid() -> String {
+    let project = repository("examples/makeuserid/flow");
+    format!("makeuserid:\n  lang: faasflow\n  handler: {}\n  secrets: [faasflow-hmac-secret]\n", project.display())
+}
+
+/// Waits until something is there.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A request that was answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// Serves this on a free port.
+pub(crate) async fn listen(app: axum::Router) -> (SocketAddr, AbortOnDropHandle<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let _ = serve(listener, app, ServerOptions::default(), std::future::pending()).await;
+    });
+    (address, AbortOnDropHandle::new(serving))
+}
+
+/// An HTTP server that gives back what it gets, as often as it is let, and notes what it has answered.
+pub(crate) struct Recorder {
+    pub(crate) address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    arrived: Arc<Mutex<HashMap<String, usize>>>,
+    gate: Arc<Semaphore>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+impl Recorder {
+    pub(crate) async fn listen() -> Recorder {
+        let (seen, arrived) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::<Mutex<HashMap<String, usize>>>::default());
+        let gate = Arc::new(Semaphore::new(0));
+        let app = axum::Router::new().fallback({
+            let (seen, arrived, gate) = (seen.clone(), arrived.clone(), gate.clone());
+            move |request: Request<Body>| {
+                let (seen, arrived, gate) = (seen.clone(), arrived.clone(), gate.clone());
+                async move {
+                    let (parts, body) = request.into_parts();
+                    let body = read_body(body, 1 << 24, PATIENCE).await.unwrap_or_default();
+                    let path = parts.uri.path().trim_end_matches('/').to_owned();
+                    *arrived.lock().unwrap().entry(path.clone()).or_default() += 1;
+                    // Where the caller is gone meanwhile, nothing after this happens.
+                    gate.acquire().await.unwrap().forget();
+                    seen.lock().unwrap().push(Seen { path, headers: parts.headers, body: body.clone() });
+                    Response::new(Body::from(body))
+                }
+            }
+        });
+        let (address, _serving) = listen(app).await;
+        Recorder { address, seen, arrived, gate, _serving }
+    }
+
+    /// Lets so many more be answered.
+    pub(crate) fn allow(&self, count: usize) {
+        self.gate.add_permits(count);
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    /// How many came, answered or not.
+    pub(crate) fn arrived(&self, path: &str) -> usize {
+        self.arrived.lock().unwrap().get(path).copied().unwrap_or_default()
+    }
+}
+
+/// Sends one request, and returns the status and the call id.
+pub(crate) async fn post(
+    client: &HttpClient,
+    url: String,
+    headers: &[(&str, &str)],
+    body: String,
+) -> (StatusCode, String) {
+    let mut request = Request::post(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let sent = client.send(request.body(Body::from(body)).unwrap());
+    let response = tokio::time::timeout(PATIENCE, sent).await.expect("an answer comes").unwrap();
+    let id = response.headers().get("x-call-id").map(|id| id.to_str().unwrap().to_owned()).unwrap_or_default();
+    let status = response.status();
+    let _ = read_body(response.into_body(), 1 << 24, PATIENCE).await;
+    (status, id)
+}

@@ -1,0 +1,97 @@
+//! Definitions as users write them: what compiles, how it is planned, and what is said about mistakes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use faasflow_core::{
+    Call, Callback, Context, DefinitionError, Error, Failure, Flow, Json, Method, Outcome, Result, Retry,
+};
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize, Serialize)]
+struct Faces {
+    faces: Vec<serde_json::Value>,
+}
+
+async fn exactly_one_face(context: Context, Json(found): Json<Faces>) -> Result<Bytes> {
+    match found.faces.len() {
+        1 => context.get_bytes("raw-image").await?.ok_or_else(|| Error::msg("the photo is not in the context")),
+        n => Err(Error::refused(format!("exactly one face is needed, found {n}"))),
+    }
+}
+
+/// The example of the design, line by line.
+fn photo_pipeline() -> Result<Flow, DefinitionError> {
+    Flow::builder()
+        .modify(async |context: Context, photo: Bytes| {
+            context.set("raw-image", photo.clone()).await?;
+            Ok(photo)
+        })
+        .apply("facedetect")
+        .modify(exactly_one_face)
+        .apply(Call::new("compress").method(Method::POST).query("quality", "80"))
+        .apply(Call::new("colorify").sync().header("accept", "image/jpeg").timeout(Duration::from_secs(30)))
+        .apply(
+            Call::new("audit")
+                .sync()
+                .query_with("auth-token", |context| context.query("token"))
+                .header_with("x-name", |context| format!("{}.jpg", context.request_id()))
+                .retry(Retry::attempts(3))
+                .on_failure(async |_: Context, failure: Failure| failure.recover("unaudited"))
+                .on_response(async |_: Context, response: faasflow_core::CallResponse| response.into_payload()),
+        )
+        .callback(Callback::new("storage.io/bucket?id=3345612358265349126"))
+        .on_failure(async |context: Context, failure: Failure| {
+            failure.reply(Json(serde_json::json!({ "id": context.request_id() })))
+        })
+        .finally(async |context: Context, _: Outcome| context.remove("raw-image").await)
+        .build()
+}
+
+#[test]
+fn the_photo_pipeline_is_planned_in_two_phases() {
+    let flow = photo_pipeline().unwrap();
+    assert_eq!(
+        flow.plan().shape(),
+        "[modifier, call facedetect, modifier] [call compress, call colorify, call audit, callback]"
+    );
+}
+
+/// All faults at once, each with its step: whoever defines a flow should not meet them one by one.
+#[test]
+fn every_fault_of_a_definition_is_said_at_once() {
+    let error = Flow::builder()
+        .apply("face detect")
+        .modify(async |_: ()| ())
+        .callback("ftp://example.com")
+        .callback("http://user:secret@example.com/x")
+        .apply(Call::new("f").header("bad name", "x").header("x-a", "line\nbreak").timeout(Duration::ZERO))
+        .finally(async |_, _| ())
+        .finally(async |_, _| ())
+        .build()
+        .unwrap_err();
+    let steps: Vec<_> = error.faults().iter().map(faasflow_core::Fault::step).collect();
+    assert_eq!(steps, [None, Some(1), Some(3), Some(4), Some(5), Some(5), Some(5)]);
+    let text = error.to_string();
+    for part in [
+        "`finally` is said twice, again at",
+        "step 1 (function `face detect`, crates/core/tests/it/definition.rs:",
+        "`face detect` is not a function's name: letters, digits, `-`, `_` and `.` only",
+        "its URL has the scheme `ftp`: only http and https",
+        "its URL holds credentials, which end up in logs: send them with `header_with`",
+        "`bad name` is not a header name",
+        "header `x-a` has a value with control characters",
+        "a timeout of 0 would fail every call",
+    ] {
+        assert!(text.contains(part), "{part} is missing in:\n{text}");
+    }
+    assert!(!text.contains("secret"), "{text}");
+}
+
+/// Defect 14: an empty flow panicked.
+#[test]
+fn defect_14_an_empty_flow_is_refused() {
+    let error = Flow::builder().build().unwrap_err();
+    let expected = "the flow cannot be built:\n  - it has no step: add one with `apply`, `modify` or `callback`";
+    assert_eq!(error.to_string(), expected);
+}

@@ -1,0 +1,8 @@
+//! One test program for the crate, since linking a second takes as long as linking the first.
+
+mod compile_errors;
+mod definition;
+mod description;
+mod envelope;
+mod handlers;
+mod plan;

@@ -1,0 +1,15 @@
+//! One test program for the crate, since linking a second takes as long as linking the first.
+
+mod callbacks;
+mod calls;
+mod endings;
+mod gateway_gone;
+mod hostile;
+mod isolation;
+mod modifiers;
+mod predecessor;
+mod response_table;
+mod signing;
+mod state;
+mod support;
+mod tracing;

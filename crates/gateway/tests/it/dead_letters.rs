@@ -1,0 +1,106 @@
+//! Calls that were given up: listed, looked into, redriven at a rate, discarded, over HTTP.
+
+use std::time::Duration;
+
+use crate::support::{Fixture, Recorder, nowhere, start, start_with, until, url};
+use http::{Method, StatusCode};
+use serde_json::json;
+
+async fn letters(fixture: &Fixture, count: usize) -> Vec<serde_json::Value> {
+    until("dead letters", async || {
+        let letters = fixture.get("/system/queue/dead-letters").await.json().as_array().unwrap().clone();
+        (letters.len() == count).then_some(letters)
+    })
+    .await
+}
+
+async fn redrive(fixture: &Fixture, what: serde_json::Value) -> serde_json::Value {
+    let headers = [("content-type", "application/json")];
+    let got = fixture.send(Method::POST, "/system/queue/redrive", &headers, what.to_string()).await;
+    assert_eq!(got.status, StatusCode::OK, "{}", got.text());
+    got.json()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_up_is_listed_with_its_last_answer() {
+    let recorder = Recorder::default();
+    recorder.answers("/bad", &[500]);
+    recorder.answers("/busy", &[503]);
+    let function = recorder.listen().await;
+    let fixture = start(&format!("{}{}", url("f", function.address), url("gone", nowhere()))).await;
+    for (path, id) in [("f/bad?x=1", "bad"), ("f/busy", "busy"), ("gone", "gone")] {
+        let headers = [("x-call-id", id), ("x-mine", "1")];
+        fixture.send(Method::POST, &format!("/async-function/{path}"), &headers, "the body").await;
+    }
+    let letters = letters(&fixture, 3).await;
+    let of = |id: &str| letters.iter().find(|letter| letter["call_id"] == id).unwrap().clone();
+    let (bad, busy, gone) = (of("bad"), of("busy"), of("gone"));
+    assert_eq!((&bad["status"], &bad["attempts"], &bad["function"]), (&json!(500), &json!(1), &json!("f")));
+    assert_eq!((&busy["status"], &busy["attempts"]), (&json!(503), &json!(3)));
+    assert_eq!((&gone["status"], &gone["attempts"]), (&json!(null), &json!(3)));
+    assert!(gone["reason"].as_str().unwrap().starts_with("it could not be reached: could not connect"), "{gone}");
+
+    let whole = fixture.get(&format!("/system/queue/dead-letters/{}", bad["id"])).await.json();
+    assert_eq!((&whole["target"], &whole["body"]), (&json!("/bad?x=1"), &json!("the body")));
+    assert_eq!(whole["answer_body"], json!("answer"));
+    assert!(whole["headers"].as_array().unwrap().contains(&json!(["x-mine", "1"])), "{whole}");
+    assert!(whole["answer_headers"].as_array().unwrap().contains(&json!(["x-own", "1"])), "{whole}");
+    assert_eq!(fixture.get("/system/queue/dead-letters/999").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(fixture.get("/system/queue").await.json()["dead_letters"], json!(3));
+
+    // They outlive the gateway.
+    let folder = fixture.folder;
+    fixture.gateway.stop().await;
+    let fixture = support::start_in(folder, |_| {}).await.unwrap();
+    assert_eq!(fixture.get("/system/queue").await.json()["dead_letters"], json!(3));
+    let headers = [("content-type", "application/json")];
+    let only = json!({ "ids": [bad["id"]] }).to_string();
+    let got = fixture.send(Method::DELETE, "/system/queue/dead-letters", &headers, only).await;
+    assert_eq!(got.json(), json!({ "discarded": 1 }));
+    assert_eq!(redrive(&fixture, json!({ "ids": [bad["id"]] })).await, json!({ "redriven": 0 }));
+    recorder.answers("/busy", &[200]);
+    assert_eq!(redrive(&fixture, json!({ "function": "f" })).await, json!({ "redriven": 1 }));
+    assert_eq!(self::letters(&fixture, 1).await[0]["call_id"], json!("gone"));
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redrive_keeps_to_its_rate() {
+    let recorder = Recorder::default();
+    recorder.answers("/", &[500]);
+    let function = recorder.listen().await;
+    let fixture = start(&url("f", function.address)).await;
+    for id in 0..10 {
+        fixture.send(Method::POST, "/async-function/f", &[("x-call-id", &format!("c{id}"))], "x").await;
+    }
+    letters(&fixture, 10).await;
+    recorder.answers("/", &[200]);
+    let begun = std::time::Instant::now();
+    assert_eq!(redrive(&fixture, json!({ "per_second": 20 })).await, json!({ "redriven": 10 }));
+    recorder.until(20).await;
+    // The tenth is due 450 ms after the first; a machine under load may only be later.
+    assert!(begun.elapsed() >= Duration::from_millis(450), "{:?}", begun.elapsed());
+    until("the queue is empty", async || (fixture.gateway.queue().stats().depth == 0).then_some(())).await;
+    assert_eq!(fixture.gateway.queue().stats().dead_letters, 0);
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_bounded_and_the_oldest_go_first() {
+    let recorder = Recorder::default();
+    recorder.answers("/", &[500]);
+    let function = recorder.listen().await;
+    let fixture = start_with(&url("f", function.address), |options| {
+        options.queue.dead_letter_count = 3;
+        options.queue.workers = 1;
+    })
+    .await;
+    for id in 0..8 {
+        fixture.send(Method::POST, "/async-function/f", &[("x-call-id", &format!("c{id}"))], "x").await;
+    }
+    until("all are dead", async || (fixture.gateway.queue().stats().totals.dead == 8).then_some(())).await;
+    let letters = letters(&fixture, 3).await;
+    let ids: Vec<_> = letters.iter().map(|letter| letter["call_id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["c7", "c6", "c5"]);
+    fixture.gateway.stop().await;
+}

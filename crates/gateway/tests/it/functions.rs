@@ -1,0 +1,374 @@
+//! How functions run: commands, cargo projects, secrets, logs.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::support::server::is_running;
+use crate::support::{Fixture, folder, start, start_in, until};
+use faasflow_gateway::Event;
+use http::{Method, StatusCode};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_gets_the_request_as_from_the_classic_watchdog() {
+    let fixture = start("show:\n  environment:\n    OWN: value\n  fprocess: sh -c 'env; echo BODY=$(cat)'\n").await;
+    let headers = [("x-some-header", "a b"), ("content-type", "text/x"), ("host", "h:1")];
+    let got = fixture.send(Method::PUT, "/function/show/a%20b/c?x=1&y", &headers, "the body").await;
+    assert_eq!((got.status, got.header("content-type")), (StatusCode::OK, Some("text/x")));
+    assert!(got.header("x-duration-seconds").unwrap().parse::<f64>().is_ok());
+    for line in [
+        "Http_X_Some_Header=a b",
+        "Http_Content_Type=text/x",
+        "Http_Method=PUT",
+        "Http_ContentLength=8",
+        "Http_Path=/a%20b/c",
+        "Http_Query=x=1&y",
+        "Http_Host=h:1",
+        "OWN=value",
+        "OPENFAAS_NAME=show",
+        "BODY=the body",
+    ] {
+        assert!(got.text().lines().any(|found| found == line), "{line}\n{}", got.text());
+    }
+    assert!(got.text().contains("\nHttp_X_Call_Id="), "{}", got.text());
+    assert!(!got.text().contains("CARGO"), "the gateway's own environment is not the function's: {}", got.text());
+    let bare = fixture.post("/function/show", "").await;
+    assert!(bare.text().contains("\nHttp_Path=/\n") && !bare.text().contains("Http_Query"), "{}", bare.text());
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_answers_with_what_it_writes() {
+    let fixture = start(
+        "cat:\n  fprocess: cat\n\
+         typed:\n  fprocess: cat\n  environment:\n    content_type: text/typed\n\
+         fails:\n  fprocess: sh -c 'echo lost; echo why >&2; exit 3'\n\
+         killed:\n  fprocess: sh -c 'kill -9 $$'\n\
+         both:\n  fprocess: sh -c 'echo out; echo err >&2'\n  environment:\n    combine_output: true\n\
+         one:\n  fprocess: sh -c 'echo out; echo err >&2'\n\
+         late:\n  fprocess: sh -c 'sleep 600 & sleep 600'\n  environment:\n    exec_timeout: 100ms\n\
+         absent:\n  fprocess: /no/such/program\n\
+         deaf:\n  fprocess: echo done\n",
+    )
+    .await;
+    let bytes: Vec<u8> = (0..200_000u32).map(|byte| (byte % 256) as u8).collect();
+    let got = fixture.post("/function/cat", bytes.clone()).await;
+    assert!(got.body == bytes && got.header("content-type").is_none());
+    let got = fixture.send(Method::POST, "/function/typed", &[("content-type", "text/x")], "").await;
+    assert_eq!(got.header("content-type"), Some("text/typed"));
+    let post = async |name: &str| {
+        let got = fixture.post(&format!("/function/{name}"), vec![1; 100_000]).await;
+        (got.status.as_u16(), got.text().to_owned())
+    };
+    assert_eq!(post("fails").await, (500, "exit status 3\n".into()));
+    assert_eq!(post("killed").await, (500, "signal: 9 (SIGKILL)\n".into()));
+    assert_eq!(post("both").await, (200, "err\nout\n".into()));
+    assert_eq!(post("one").await, (200, "out\n".into()));
+    assert_eq!(post("late").await, (408, "the function took longer than exec_timeout, 100ms\n".into()));
+    assert_eq!(post("absent").await.0, 500);
+    assert_eq!(post("deaf").await, (200, "done\n".into()), "it need not read its input");
+    let logs = fixture.get("/system/logs?name=fails").await;
+    assert!(logs.text().contains("\"text\":\"why\""), "{}", logs.text());
+    fixture.gateway.stop().await;
+}
+
+/// A cargo project without dependencies that serves HTTP: it answers `version`, and dies when asked for `/die`.
+const SERVER: &str = r#"
+use std::io::{Read, Write};
+fn main() {
+    println!("VERSION starts");
+    eprintln!("and complains");
+    let port = std::env::var("port").unwrap();
+    let listener = std::net::TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
+    for stream in listener.incoming() {
+        std::thread::spawn(move || {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if stream.read(&mut byte).unwrap_or(0) == 0 { return; }
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            if head.contains(" /die ") { std::process::exit(7); }
+            if head.contains(" /slow ") { std::thread::sleep(std::time::Duration::from_millis(300)); }
+            let body = if head.contains(" /pid ") { std::process::id().to_string() } else { "VERSION".to_string() };
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+        });
+    }
+}
+"#;
+
+fn project(folder: &Path, source: &str) {
+    project_in(&folder.join("server"), source);
+}
+
+fn project_in(project: &Path, source: &str) {
+    std::fs::create_dir_all(project.join("src")).unwrap();
+    let manifest = "[package]\nname = \"server\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[workspace]\n";
+    std::fs::write(project.join("Cargo.toml"), manifest).unwrap();
+    std::fs::write(project.join("src/main.rs"), source).unwrap();
+}
+
+async fn server() -> Fixture {
+    let folder = folder("server:\n  handler: ./server\n");
+    project(folder.path(), &SERVER.replace("VERSION", "one"));
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    fixture.gateway.ready().await.unwrap();
+    fixture
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_project_is_built_started_restarted_and_stopped() {
+    let fixture = server().await;
+    assert_eq!(fixture.post("/function/server", "x").await.text(), "one");
+    let logs = fixture.get("/system/logs?name=server").await.text().to_owned();
+    assert!(logs.contains("one starts") && logs.contains("and complains"), "{logs}");
+
+    let first = fixture.get("/function/server/pid").await.text().to_owned();
+    let died = fixture.get("/function/server/die").await;
+    assert_eq!(died.text(), "Can't reach service for: server.\n");
+    // Requests wait for the next one to be ready.
+    let second = until("it is there again", async || {
+        let got = fixture.get("/function/server/pid").await;
+        (got.status == StatusCode::OK).then(|| got.text().to_owned())
+    })
+    .await;
+    assert_ne!(first, second);
+    let exited = fixture.events.lock().unwrap().iter().any(|event| {
+        matches!(event, Event::Exited { how, .. } if how.contains("exit status: 7") && how.contains("and complains"))
+    });
+    assert!(exited, "its end is told with its last lines: {:?}", fixture.events.lock().unwrap());
+    assert!(is_running(&second) && !is_running(&first));
+    fixture.gateway.stop().await;
+    assert!(!is_running(&second), "nothing outlives the gateway");
+}
+
+/// New flows are all of one name, and cargo may be told to build everything in one folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_of_one_name_are_kept_apart_in_a_shared_target_folder() {
+    let folder = folder("one:\n  handler: ./one\ntwo:\n  handler: ./two\n");
+    for name in ["one", "two"] {
+        project_in(&folder.path().join(name), &SERVER.replace("VERSION", name));
+    }
+    std::fs::create_dir(folder.path().join(".cargo")).unwrap();
+    std::fs::write(folder.path().join(".cargo/config.toml"), "[build]\ntarget-dir = \"shared\"\n").unwrap();
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    fixture.gateway.ready().await.unwrap();
+    for name in ["one", "two"] {
+        assert_eq!(fixture.post(&format!("/function/{name}"), "x").await.text(), name);
+    }
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_of_one_name_in_one_workspace_are_kept_apart() {
+    let folder = folder("one:\n  handler: ./one\ntwo:\n  handler: ./two\n");
+    std::fs::write(folder.path().join("Cargo.toml"), "[workspace]\nmembers = [\"one\", \"two\"]\n").unwrap();
+    for name in ["one", "two"] {
+        let project = folder.path().join(name);
+        project_in(&project, &SERVER.replace("VERSION", name));
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[[bin]]\nname = \"flow\"\npath = \
+             \"src/main.rs\"\n"
+        );
+        std::fs::write(project.join("Cargo.toml"), manifest).unwrap();
+    }
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    fixture.gateway.ready().await.unwrap();
+    for name in ["one", "two"] {
+        assert_eq!(fixture.post(&format!("/function/{name}"), "x").await.text(), name);
+    }
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_replaces_the_process_and_loses_no_request() {
+    let fixture = Arc::new(server().await);
+    let source = fixture.folder.path().join("server/src/main.rs");
+    let old = fixture.get("/function/server/pid").await.text().to_owned();
+
+    // Requests all the while, each of which takes longer than it takes to stop a process.
+    let done = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (fixture, done) = (fixture.clone(), done.clone());
+            tokio::spawn(async move {
+                let mut answers = Vec::new();
+                while !done.load(Ordering::SeqCst) {
+                    let got = fixture.get("/function/server/slow").await;
+                    answers.push((got.status.as_u16(), got.text().to_owned()));
+                }
+                answers
+            })
+        })
+        .collect();
+    std::fs::write(&source, SERVER.replace("VERSION", "two")).unwrap();
+    until("the new one answers", async || (fixture.get("/function/server").await.text() == "two").then_some(())).await;
+    until("the old one is gone", async || (!is_running(&old)).then_some(())).await;
+    done.store(true, Ordering::SeqCst);
+    for caller in callers {
+        for (status, text) in caller.await.unwrap() {
+            assert!(status == 200 && (text == "one" || text == "two"), "{status} {text}");
+        }
+    }
+
+    // A broken build says so, and what ran before goes on.
+    std::fs::write(&source, "fn main() { nonsense }").unwrap();
+    let said = until("the failure is told", async || {
+        fixture.events.lock().unwrap().iter().find_map(|event| match event {
+            Event::BuildFailed { output } => Some(output.clone()),
+            _ => None,
+        })
+    })
+    .await;
+    assert!(said.contains("cannot find value `nonsense`"), "{said}");
+    assert_eq!(fixture.get("/function/server").await.text(), "two");
+    Arc::into_inner(fixture).unwrap().gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_started_ends_with_it() {
+    let folder = folder("server:\n  handler: ./server\n");
+    // A child that does not heed SIGTERM.
+    let child = r#"std::process::Command::new("sh")
+        .args(["-c", "trap '' TERM; echo $$ > child.$PPID.new; mv child.$PPID.new child.$PPID; exec sleep 600"])
+        .stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let port = std::env"#;
+    project(folder.path(), &SERVER.replace("VERSION", "one").replace("let port = std::env", child));
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    fixture.gateway.ready().await.unwrap();
+    let child = async |but: &str| {
+        until("it has a child", async || {
+            let pid = fixture.get("/function/server/pid").await.text().to_owned();
+            let child = std::fs::read_to_string(fixture.folder.path().join(format!("child.{pid}"))).ok()?;
+            (child.trim() != but).then(|| child.trim().to_owned())
+        })
+        .await
+    };
+    let first = child("").await;
+    assert!(is_running(&first));
+    fixture.get("/function/server/die").await;
+    until("the child of the dead is gone", async || (!is_running(&first)).then_some(())).await;
+    let second = child(&first).await;
+    assert!(is_running(&second));
+    fixture.gateway.stop().await;
+    until("the child of the stopped is gone", async || (!is_running(&second)).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_cannot_be_built_does_not_keep_the_others_from_it() {
+    let folder = folder("server:\n  handler: ./server\nbroken:\n  handler: ./broken\nempty:\n  handler: ./empty\n");
+    project(folder.path(), &SERVER.replace("VERSION", "one"));
+    let path = |name: &str| folder.path().join(name);
+    // Of one workspace with the good one, and apart from it.
+    std::fs::write(path("server/Cargo.toml"), "[package]\nname = \"server\"\nversion = \"0.1.0\"\n").unwrap();
+    std::fs::write(path("Cargo.toml"), "[workspace]\nmembers = [\"server\", \"broken\"]\nresolver = \"2\"\n").unwrap();
+    std::fs::create_dir_all(path("broken/src")).unwrap();
+    std::fs::write(path("broken/Cargo.toml"), "[package]\nname = \"broken\"\nversion = \"0.1.0\"\n").unwrap();
+    std::fs::write(path("broken/src/main.rs"), "fn main() { nonsense }").unwrap();
+    std::fs::create_dir_all(path("empty")).unwrap();
+    std::fs::write(path("empty/Cargo.toml"), "[workspace]\nmembers = []\n").unwrap();
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    let error = fixture.gateway.ready().await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "not all functions run:\n  - `broken`: it could not be built\n  - `empty`: it could not be built"
+    );
+    assert_eq!(fixture.get("/function/server").await.text(), "one");
+    let said = until("what cargo said", async || {
+        fixture.events.lock().unwrap().iter().find_map(|event| match event {
+            Event::BuildFailed { output } => Some(output.clone()),
+            _ => None,
+        })
+    })
+    .await;
+    assert!(said.contains("cannot find value `nonsense`") && said.contains("empty is no package"), "{said}");
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_changes_no_program_replaces_no_process() {
+    let fixture = server().await;
+    let pid = fixture.get("/function/server/pid").await.text().to_owned();
+    let built = async |count: usize| {
+        let events = fixture.events.lock().unwrap();
+        let finished = events.iter().filter(|event| matches!(event, Event::BuildFinished { .. })).count();
+        (finished > count).then_some(finished)
+    };
+    let before = built(0).await.unwrap();
+    std::fs::write(fixture.folder.path().join("server/notes.txt"), "nothing to build").unwrap();
+    let mut finished = until("it is built again", async || built(before).await).await;
+    // Once more, so that the order of the one before was surely obeyed.
+    std::fs::write(fixture.folder.path().join("server/notes.txt"), "nothing at all").unwrap();
+    finished = until("and again", async || built(finished).await).await;
+    assert!(finished > before);
+    assert_eq!(fixture.get("/function/server/pid").await.text(), pid);
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_for_signing_is_made_once_and_kept() {
+    let stack = "f:\n  fprocess: cat\n  secrets: [faasflow-hmac-secret]\n";
+    let fixture = start(stack).await;
+    let key = fixture.folder.path().join(".faasflow/secrets/faasflow-hmac-secret");
+    let first = std::fs::read_to_string(&key).unwrap();
+    assert!(first.len() == 64 && first.bytes().all(|byte| byte.is_ascii_hexdigit()), "{first}");
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(key.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+    fixture.gateway.stop().await;
+    let fixture = start_in(fixture.folder, |_| {}).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), first);
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_not_written_whole_is_not_used() {
+    let folder = folder("f:\n  fprocess: cat\n  secrets: [faasflow-hmac-secret]\n");
+    let secrets = folder.path().join(".faasflow/secrets");
+    std::fs::create_dir_all(&secrets).unwrap();
+    std::fs::write(secrets.join("faasflow-hmac-secret"), "").unwrap();
+    let refused = start_in(folder, |_| {}).await.err().expect("an empty key is no key").to_string();
+    assert!(refused.contains("faasflow-hmac-secret") && refused.contains("is empty"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_secret_is_named() {
+    let folder = folder("f:\n  fprocess: cat\n  secrets: [one, two]\n");
+    let path = folder.path().to_owned();
+    let refused = start_in(folder, |_| {}).await.err().expect("it does not start").to_string();
+    let secrets = path.join(".faasflow/secrets");
+    assert_eq!(
+        refused,
+        format!(
+            "secrets are missing: `one` (for `f`), `two` (for `f`); write each into a file of its name in {}",
+            secrets.display()
+        )
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_image_needs_for_its_watchdog_is_not_for_this_machine() {
+    let folder = folder(
+        "one:\n  fprocess: sh -c 'echo $metrics_host $flow_metrics_port $flow_port.'\n  environment: {flow_metrics_port: \
+         8083, metrics_host: 0.0.0.0, flow_port: 8082}\n",
+    );
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    assert_eq!(fixture.post("/function/one", "").await.text(), ".\n");
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_never_comes_up_is_told_and_holds_nobody_up() {
+    let folder = folder(
+        "dying:\n  fprocess: sh -c 'exit 3'\n  environment: {mode: http}\nwell:\n  fprocess: cat\nport:\n  fprocess: sh -c \
+         'echo $flow_port'\n  environment: {flow_port: 18000}\n",
+    );
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    let fault = fixture.gateway.ready().await.unwrap_err().to_string();
+    assert!(fault.contains("`dying`: it ended with exit status: 3"), "{fault}");
+    assert_eq!(fixture.post("/function/well", "x").await.text(), "x");
+    assert_eq!(fixture.post("/function/port", "").await.text(), "\n", "where a function listens is said here");
+    fixture.gateway.stop().await;
+}

@@ -1,0 +1,13 @@
+//! One test program for the crate, since linking a second takes as long as linking the first.
+
+mod api;
+mod dead_letters;
+mod deploy;
+mod functions;
+mod logs;
+mod metrics_port;
+mod openfaas;
+mod queue_file;
+mod stopping;
+mod streaming;
+mod support;
