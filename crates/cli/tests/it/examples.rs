@@ -20,7 +20,7 @@ async fn makeuserid() {
     let recorder = Recorder::listen().await;
     recorder.allow(10);
     let results = format!("http://{}/results", recorder.address);
-    let client = HttpClient::new(support::PATIENCE);
+    let client = HttpClient::new(crate::support::PATIENCE);
     let headers = [("content-type", "application/json"), ("x-faasflow-callback-url", results.as_str())];
     // Synchronous for its first phase, and asynchronous from the start.
     for (route, body, outcome) in [

@@ -10,7 +10,7 @@ async fn a_flow_killed_in_the_middle_of_a_phase_goes_on() {
     let functions = ["titleize", "to-xml", "format-xml"].map(|name| url(name, recorder.address)).concat();
     let folder = stack(&(functions + &makeuserid()));
     let up = Up::start(folder.path(), &folder.path().join("state"));
-    let client = HttpClient::new(support::PATIENCE);
+    let client = HttpClient::new(crate::support::PATIENCE);
     let results = format!("http://{}/results", recorder.address);
     let headers = [("content-type", "application/json"), ("x-faasflow-callback-url", results.as_str())];
     let user = r#"{"name":"Ada","email":"a@b.c"}"#.to_owned();

@@ -21,7 +21,7 @@ async fn what_was_accepted_survives_kill_9() {
     let (mut plain, mut flows) = (HashSet::new(), HashSet::new());
     for round in 0..3 {
         let up = Up::start(folder.path(), &state);
-        let client = HttpClient::new(support::PATIENCE);
+        let client = HttpClient::new(crate::support::PATIENCE);
         let results = format!("http://{}/results", recorder.address);
         let accepted = stream::iter(0..CALLS).map(|number| {
             let (client, url, results) = (client.clone(), up.url.clone(), results.clone());

@@ -179,7 +179,7 @@ async fn the_lines_of_a_request() {
     assert_eq!([lines.next().unwrap(), lines.next().unwrap()], ["talk | one", "fails | why"]);
     invoke("talk", "a-1", "two\n");
     assert_eq!(lines.next().unwrap(), "talk | two");
-    support::signal("-TERM", following.id());
+    crate::support::signal("-TERM", following.id());
     following.wait().unwrap();
 
     for _ in 0..5 {
@@ -224,7 +224,7 @@ async fn a_gateway_that_knows_no_requests_is_said_to_be_one() {
             let body = body.clone();
             async move { (status, body) }
         });
-        let (address, _serving) = support::listen(app).await;
+        let (address, _serving) = crate::support::listen(app).await;
         let mut command = faasflow();
         command.args(["logs", "a-1", "--gateway", &format!("http://{address}")]);
         let output = run(command, b"");
@@ -237,7 +237,7 @@ async fn a_gateway_that_knows_no_requests_is_said_to_be_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flow_at_the_gateway_is_drawn_like_its_project() {
-    let folder = stack(&support::makeuserid());
+    let folder = stack(&crate::support::makeuserid());
     let up = Up::start(folder.path(), &folder.path().join("state"));
     let output = up.run(&["graph", "makeuserid"], b"");
     let drawn = text(done(&output)).to_owned();

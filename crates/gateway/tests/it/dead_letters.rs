@@ -51,7 +51,7 @@ async fn what_is_given_up_is_listed_with_its_last_answer() {
     // They outlive the gateway.
     let folder = fixture.folder;
     fixture.gateway.stop().await;
-    let fixture = support::start_in(folder, |_| {}).await.unwrap();
+    let fixture = crate::support::start_in(folder, |_| {}).await.unwrap();
     assert_eq!(fixture.get("/system/queue").await.json()["dead_letters"], json!(3));
     let headers = [("content-type", "application/json")];
     let only = json!({ "ids": [bad["id"]] }).to_string();

@@ -293,7 +293,7 @@ async fn a_queued_call_for_a_removed_function_becomes_a_dead_letter() {
     let recorder = Recorder::default();
     recorder.answers("/", &[503]);
     let function = recorder.listen().await;
-    let fixture = support::start_with(OWN, |options| {
+    let fixture = crate::support::start_with(OWN, |options| {
         options.queue.initial_delay = std::time::Duration::from_secs(1);
         options.queue.max_attempts = 2;
     })
@@ -357,7 +357,7 @@ async fn what_is_deployed_outlives_the_gateway() {
     fixture.gateway.stop().await;
 
     // The stack wins, and the file stays for when it does not name the function any more.
-    support::write_stack(&folder, "cat:\n  fprocess: tr a-z A-Z\n");
+    crate::support::write_stack(&folder, "cat:\n  fprocess: tr a-z A-Z\n");
     let fixture = start_in(folder, |_| {}).await.unwrap();
     assert_eq!(fixture.post("/function/cat", "body").await.text(), "BODY");
     assert_eq!(remove(&fixture, "cat").await.status, StatusCode::CONFLICT);
@@ -370,7 +370,7 @@ async fn what_is_deployed_outlives_the_gateway() {
         ("{\"version\": 1, \"created_ms\": 1, \"deployment\": {\"service\": \"other\"}}", "it holds `other`"),
     ] {
         std::fs::write(path.join("bad.json"), text).unwrap();
-        let mut options = support::options(&folder);
+        let mut options = crate::support::options(&folder);
         options.watch = false;
         let refused = options.start(tokio::sync::mpsc::unbounded_channel().0).await.unwrap_err().to_string();
         let file = path.join("bad.json").display().to_string();
@@ -436,7 +436,7 @@ async fn a_replacement_that_never_comes_up_ends_with_the_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_sends_a_body_first_learns_of_a_refusal() {
-    let fixture = support::start_with(OWN, |options| options.basic_auth = true).await;
+    let fixture = crate::support::start_with(OWN, |options| options.basic_auth = true).await;
     let address = fixture.gateway.address();
     for (header, status) in [("Origin: http://page", "403"), ("X-Own: 1", "401")] {
         // More than the system takes on its way.

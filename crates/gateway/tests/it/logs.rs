@@ -36,7 +36,8 @@ async fn logs_are_told_by_the_line_and_followed() {
 
     let request = fixture.request(Method::GET, "/system/logs?name=talk&tail=1&follow=true", &[], Body::empty());
     let following = fixture.open(request).await;
-    let reading = tokio::spawn(faasflow_runtime::http::read_body(following.into_body(), 1 << 20, support::PATIENCE));
+    let reading =
+        tokio::spawn(faasflow_runtime::http::read_body(following.into_body(), 1 << 20, crate::support::PATIENCE));
     fixture.post("/function/talk", "four\n").await;
     until("the line", async || (logs("").await.len() == 4).then_some(())).await;
     // A follower does not keep a gateway from stopping, and is told all until then.
@@ -51,18 +52,19 @@ async fn logs_are_told_by_the_line_and_followed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_functions_say_when_they_are_stopped_is_followed_to_the_end() {
-    let folder = support::folder("talk:\n  fprocess: sh ./talk\n  environment:\n    mode: http\n    version: x\n");
-    support::server::put_into(folder.path());
+    let folder =
+        crate::support::folder("talk:\n  fprocess: sh ./talk\n  environment:\n    mode: http\n    version: x\n");
+    crate::support::server::put_into(folder.path());
     let script = "trap 'sleep 0.2; echo the last line >&2; exit' TERM\n./server &\nwait\n";
     std::fs::write(folder.path().join("talk"), script).unwrap();
-    let fixture = support::start_in(folder, |_| {}).await.unwrap();
+    let fixture = crate::support::start_in(folder, |_| {}).await.unwrap();
     fixture.gateway.ready().await.unwrap();
     let mut readings = Vec::new();
     for query in ["name=talk", "request=a-1"] {
         let path = format!("/system/logs?{query}&follow=true");
         let following = fixture.open(fixture.request(Method::GET, &path, &[], Body::empty())).await;
         let body = following.into_body();
-        readings.push(tokio::spawn(faasflow_runtime::http::read_body(body, 1 << 20, support::PATIENCE)));
+        readings.push(tokio::spawn(faasflow_runtime::http::read_body(body, 1 << 20, crate::support::PATIENCE)));
     }
     let stopping = std::time::Instant::now();
     fixture.gateway.stop().await;
@@ -76,11 +78,11 @@ async fn what_functions_say_when_they_are_stopped_is_followed_to_the_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_lines_of_a_request_are_gathered_from_all_functions() {
-    let folder = support::folder(
+    let folder = crate::support::folder(
         "talk:\n  fprocess: sh -c 'cat >&2'\nfails:\n  fprocess: sh -c 'echo no >&2; exit 1'\nboth:\n  \
          fprocess: sh -c 'cat >&2'\n  environment:\n    combine_output: true\nabsent:\n  fprocess: ./absent\n",
     );
-    let fixture = support::start_in(folder, |_| {}).await.unwrap();
+    let fixture = crate::support::start_in(folder, |_| {}).await.unwrap();
     let post = async |function: &str, id: &str, body: &str| {
         let headers = [("x-faasflow-request-id", id)];
         fixture.send(Method::POST, &format!("/function/{function}"), &headers, body.to_owned()).await;
@@ -122,7 +124,8 @@ async fn the_lines_of_a_request_are_gathered_from_all_functions() {
 
     let request = fixture.request(Method::GET, "/system/logs?request=a-1&tail=1&follow=true", &[], Body::empty());
     let following = fixture.open(request).await;
-    let reading = tokio::spawn(faasflow_runtime::http::read_body(following.into_body(), 1 << 20, support::PATIENCE));
+    let reading =
+        tokio::spawn(faasflow_runtime::http::read_body(following.into_body(), 1 << 20, crate::support::PATIENCE));
     // Also from functions that come later.
     let later = r#"{"service": "later", "envProcess": "sh -c 'cat >&2'"}"#;
     assert_eq!(fixture.post("/system/functions", later).await.status, StatusCode::ACCEPTED);
@@ -147,7 +150,7 @@ async fn a_follower_is_told_all_of_a_burst() {
         let path = format!("/system/logs?{query}&follow=true");
         let following = fixture.open(fixture.request(Method::GET, &path, &[], Body::empty())).await;
         let body = following.into_body();
-        reading.push(tokio::spawn(faasflow_runtime::http::read_body(body, 16 << 20, support::PATIENCE)));
+        reading.push(tokio::spawn(faasflow_runtime::http::read_body(body, 16 << 20, crate::support::PATIENCE)));
     }
     fixture.send(Method::POST, "/function/burst", &[("x-faasflow-request-id", "a-1")], "").await;
     fixture.gateway.stop().await;

@@ -65,7 +65,8 @@ async fn a_port_that_is_taken_is_not_given_to_another() {
         let body = serde_json::json!({ "service": "f", "envProcess": "./server", "envVars": variables });
         let got = fixture.send(method, "/system/functions", &[], body.to_string()).await;
         assert_eq!(got.status, StatusCode::ACCEPTED);
-        support::until(version, async || (fixture.get("/function/f").await.text() == version).then_some(())).await;
+        crate::support::until(version, async || (fixture.get("/function/f").await.text() == version).then_some(()))
+            .await;
         let port = variable(&fixture, "f", "metrics_port").await;
         let relayed = fixture.get("/system/metrics?name=f").await;
         assert_eq!(relayed.text(), format!("port {port}"));

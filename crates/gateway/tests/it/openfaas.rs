@@ -87,14 +87,14 @@ async fn a_function_that_gives_no_answer_is_told_from_one_that_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_is_not_ready_is_503() {
-    let folder = support::folder("f:\n  handler: ./f\n");
+    let folder = crate::support::folder("f:\n  handler: ./f\n");
     std::fs::create_dir(folder.path().join("f")).unwrap();
     // A package without a program: it will never run.
     let manifest =
         "[package]\nname = \"f\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[lib]\npath = \"lib.rs\"\n[workspace]\n";
     std::fs::write(folder.path().join("f/Cargo.toml"), manifest).unwrap();
     std::fs::write(folder.path().join("f/lib.rs"), "").unwrap();
-    let fixture = support::start_in(folder, |_| {}).await.unwrap();
+    let fixture = crate::support::start_in(folder, |_| {}).await.unwrap();
     let error = fixture.gateway.ready().await.unwrap_err().to_string();
     assert_eq!(error, "not all functions run:\n  - `f`: it could not be built");
     let got = fixture.post("/function/f", "x").await;
@@ -197,11 +197,12 @@ async fn a_callback_tells_how_the_call_went() {
 async fn a_request_id_goes_in_out_and_onwards() {
     let (functions, callbacks) = (Recorder::default(), Recorder::default());
     let (function, callback) = (functions.listen().await, callbacks.listen().await);
-    let own = support::listen(axum::Router::new().fallback(|| async { [("x-faasflow-request-id", "its-own")] })).await;
+    let own =
+        crate::support::listen(axum::Router::new().fallback(|| async { [("x-faasflow-request-id", "its-own")] })).await;
     let stack = url("f", function.address) + &url("own", own.address) + &url("gone", nowhere());
     let fixture = start(&(stack + "show:\n  fprocess: env\n")).await;
     let id = [("x-faasflow-request-id", "order-17")];
-    let answered = |got: &support::Got| got.header("x-faasflow-request-id").map(str::to_owned);
+    let answered = |got: &crate::support::Got| got.header("x-faasflow-request-id").map(str::to_owned);
     for (path, expected) in [
         ("/function/f", "order-17"),
         ("/function/show", "order-17"),
@@ -242,10 +243,10 @@ async fn the_system_api_tells_what_is_there() {
     let recorder = Recorder::default();
     let function = recorder.listen().await;
     let described = "  image: i:1\n  labels:\n    a: b\n  annotations:\n    c: 1\n  secrets: [s]\n  fprocess: cat\n";
-    let folder = support::folder(&format!("{}cmd:\n{described}", url("f", function.address)));
+    let folder = crate::support::folder(&format!("{}cmd:\n{described}", url("f", function.address)));
     std::fs::create_dir_all(folder.path().join(".faasflow/secrets")).unwrap();
     std::fs::write(folder.path().join(".faasflow/secrets/s"), "x").unwrap();
-    let fixture = support::start_in(folder, |_| {}).await.unwrap();
+    let fixture = crate::support::start_in(folder, |_| {}).await.unwrap();
     assert_eq!(fixture.get("/healthz").await.text(), "OK");
     fixture.post("/function/f", "x").await;
 
@@ -283,10 +284,10 @@ async fn the_system_api_tells_what_is_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_another_namespace_there_is_nothing() {
-    let folder = support::folder("f:\n  fprocess: cat\n");
+    let folder = crate::support::folder("f:\n  fprocess: cat\n");
     std::fs::create_dir_all(folder.path().join(".faasflow/secrets")).unwrap();
     std::fs::write(folder.path().join(".faasflow/secrets/s"), "x").unwrap();
-    let fixture = support::start_in(folder, |_| {}).await.unwrap();
+    let fixture = crate::support::start_in(folder, |_| {}).await.unwrap();
     for list in ["/system/functions", "/system/secrets"] {
         for (namespace, count) in [("", 1), ("?namespace=", 1), ("?namespace=openfaas-fn", 1), ("?namespace=other", 0)]
         {

@@ -60,7 +60,7 @@ async fn what_is_under_way_still_reaches_its_functions() {
         } else {
             assert_eq!(answer, (StatusCode::ACCEPTED, "".into()));
             // Its callback is delivered at the next start, if it was not any more.
-            let fixture = support::start_in(folder, |_| {}).await.unwrap();
+            let fixture = crate::support::start_in(folder, |_| {}).await.unwrap();
             assert_eq!(callbacks.until(1).await[0].body, "answer");
             fixture.gateway.stop().await;
         }
@@ -85,8 +85,8 @@ async fn what_does_not_end_within_the_grace_is_delivered_at_the_next_start() {
     fixture.gateway.stop().await;
     let recorder = Recorder::default();
     let function = recorder.listen().await;
-    support::write_stack(&folder, &url("f", function.address));
-    let fixture = support::start_in(folder, |_| {}).await.unwrap();
+    crate::support::write_stack(&folder, &url("f", function.address));
+    let fixture = crate::support::start_in(folder, |_| {}).await.unwrap();
     assert_eq!(recorder.until(1).await[0].body, "kept");
     until("it is out of the queue", async || (fixture.gateway.queue().stats().depth == 0).then_some(())).await;
     fixture.gateway.stop().await;
