@@ -4,7 +4,6 @@ pub(crate) mod server;
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -135,10 +134,6 @@ impl Fixture {
 
     pub(crate) async fn get(&self, path: &str) -> Got {
         self.send(Method::GET, path, &[], Body::empty()).await
-    }
-
-    pub(crate) fn queue_file(&self) -> PathBuf {
-        self.folder.path().join(".faasflow/queue.redb")
     }
 }
 
