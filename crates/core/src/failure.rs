@@ -19,11 +19,19 @@ pub enum FailureKind {
     Handler(Arc<Error>),
     /// A handler panicked; the text is the panic's, for the log only.
     Panic(String),
-    /// The function or callback could not be reached, or broke off; the text is for the log only.
+    /// The function or callback could not be reached, and the step says by [`Retry::on_unreachable`] not to wait for it. The
+    /// text is for the log only.
+    ///
+    /// [`Retry::on_unreachable`]: crate::Retry::on_unreachable
     Unreachable(String),
-    /// The gateway was gone before it answered, so nobody knows what the function has done. It passes: a queue is told to
-    /// deliver the phase again. The text is for the log only.
+    /// The connection was lost before the answer was complete, so nobody knows what the function or callback has done, and
+    /// the step says by [`Retry::on_unreachable`] not to call again. The text is for the log only.
+    ///
+    /// [`Retry::on_unreachable`]: crate::Retry::on_unreachable
     Interrupted(String),
+    /// The function or callback answered, and the answer is not HTTP that can be understood. Calling again would end the
+    /// same way. The text is for the log only.
+    Unusable(String),
     /// The function or callback did not answer in this time.
     Timeout(Duration),
     /// The function or callback answered with something else than success.
@@ -142,7 +150,8 @@ impl Failure {
         matches!(self.kind, FailureKind::Timeout(_) | FailureKind::Deadline(_))
     }
 
-    /// Whether the function or callback could not be reached.
+    /// Whether the function or callback could not be reached, or broke off. Such a step only fails if it says so by
+    /// [`Retry::on_unreachable`](crate::Retry::on_unreachable); otherwise the phase waits, and is delivered again.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(self.kind, FailureKind::Unreachable(_) | FailureKind::Interrupted(_))
@@ -184,7 +193,10 @@ impl Failure {
             },
             FailureKind::Panic(_) => "it panicked".to_owned(),
             FailureKind::Unreachable(_) => "it could not be reached".to_owned(),
-            FailureKind::Interrupted(_) => "the gateway was gone before it answered".to_owned(),
+            FailureKind::Interrupted(_) => "it broke off before it had answered".to_owned(),
+            FailureKind::Unusable(_) => {
+                "its answer cannot be used: it is malformed, or its head is too large".to_owned()
+            }
             FailureKind::Timeout(after) => format!("no answer within {}", duration::format(*after)),
             FailureKind::Response(response) => format!("it answered {}", response.status()),
             FailureKind::AnswerTooLarge(limit) => format!("its answer is larger than {limit} bytes"),
@@ -258,7 +270,7 @@ impl fmt::Display for Failure {
             FailureKind::Handler(error) => write!(f, "{error}"),
             FailureKind::Panic(text) => write!(f, "it panicked: {text}"),
             FailureKind::Unreachable(text) => write!(f, "it could not be reached: {text}"),
-            FailureKind::Interrupted(text) => write!(f, "{}: {text}", self.reason()),
+            FailureKind::Interrupted(text) | FailureKind::Unusable(text) => write!(f, "{}: {text}", self.reason()),
             // What the gateway says of itself is no payload of anybody's.
             FailureKind::Response(response) if response.header("x-openfaas-internal").is_some() => {
                 let text = String::from_utf8_lossy(response.payload().bytes());

@@ -31,8 +31,11 @@ impl Retry {
         Retry::attempts(1)
     }
 
-    /// At most so many attempts in all (0 counts as 1): on 408, 425, 429, 502, 503 and 504, on functions
-    /// that cannot be reached, and on timeouts; the first wait about 100 ms, none over 10 s.
+    /// At most this many attempts in all (0 counts as 1): on 408, 425, 429, 502, 503 and 504, and on timeouts. The first
+    /// wait is about 100 ms, none is over 10 s.
+    ///
+    /// Attempts that find the gateway, the function or the callback URL away do not count: see
+    /// [`on_unreachable`](Retry::on_unreachable).
     pub fn attempts(attempts: u32) -> Retry {
         Retry {
             attempts: attempts.max(1),
@@ -70,8 +73,12 @@ impl Retry {
         self
     }
 
-    /// Whether to try again when the function cannot be reached or breaks off. `false` where it is better not to
-    /// know than to do a thing twice: a function that breaks off may have done its work.
+    /// Whether to go on trying while the function or callback URL cannot be reached, and after it broke off. This is the
+    /// default: an outage passes, so the step tries again while the phase has time, and then leaves it to the queue to
+    /// deliver the phase again.
+    ///
+    /// With `false` the step fails at once instead. Choose that where a quick failure is better than waiting, or where it is
+    /// better not to know than to do a thing twice: a function that broke off may have done its work.
     ///
     /// ```
     /// use faasflow_core::Retry;
@@ -102,7 +109,7 @@ impl Retry {
         self.statuses.contains(&status)
     }
 
-    /// Whether an unreachable function is tried again.
+    /// Whether the step goes on trying while the function cannot be reached.
     #[must_use]
     pub fn retries_unreachable(&self) -> bool {
         self.unreachable

@@ -29,6 +29,17 @@ pub enum ReadBodyError {
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl ReadBodyError {
+    /// Whether what the peer sent cannot be understood, and not that it broke off: it would send the same again.
+    #[must_use]
+    pub fn is_unusable(&self) -> bool {
+        match self {
+            ReadBodyError::Broken(source) => crate::client::is_malformed(&**source),
+            _ => false,
+        }
+    }
+}
+
 /// Reads a body to its end.
 ///
 /// A body that arrives in one frame is handed on without a copy. A declared length over the limit is

@@ -86,6 +86,21 @@ impl HttpClient {
     }
 }
 
+/// Whether an error of an exchange says that what the peer sent cannot be understood, and not that it broke off.
+pub(crate) fn is_malformed(error: &(dyn std::error::Error + 'static)) -> bool {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.into_iter().any(|error| {
+        match (error.downcast_ref::<hyper::Error>(), error.downcast_ref::<std::io::Error>()) {
+            (Some(error), _) => error.is_parse(),
+            // The framing of a chunked body.
+            (_, Some(error)) => {
+                matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)
+            }
+            _ => false,
+        }
+    })
+}
+
 fn public_authorities_and(pem: &[u8]) -> Result<RootCertStore, BadAuthorities> {
     let mut authorities = public_authorities();
     let mut count = 0;
@@ -118,6 +133,12 @@ impl HttpError {
     #[must_use]
     pub fn is_connect(&self) -> bool {
         self.0.is_connect()
+    }
+
+    /// Whether the peer answered with something that is not HTTP, or with a head that is too large: it would again.
+    #[must_use]
+    pub fn is_unusable_answer(&self) -> bool {
+        is_malformed(&self.0)
     }
 }
 

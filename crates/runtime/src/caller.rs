@@ -1,34 +1,32 @@
-//! Sends the requests of calls and callbacks, with their retries. Besides the forwarder, nothing else here
+//! Makes the requests of calls, callbacks and reports; `send.rs` sends them. Besides the forwarder, nothing else here
 //! sends HTTP.
 
 use std::borrow::Cow;
-use std::pin::pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Body;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::{
     Action, Call, CallResponse, Callback, Context, Error, Flow, Method, Outcome, Payload, RequestOptions, Retry, Step,
-    chain, headers,
+    headers,
 };
 use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Scheme;
-use http::{Request, StatusCode, Uri};
+use http::{Request, Uri};
 use prometheus::IntCounter;
-use std::sync::Arc;
-use tokio::time::Instant;
 
-use crate::config::show;
 use crate::deadline::{CutOff, Deadline};
 use crate::execute::Execution;
 use crate::forward::{gateway_url, trace_headers};
-use crate::http::{HttpClient, ReadBodyError, read_body_untimed, retry_after};
-use crate::log::RequestLog;
+use crate::http::HttpClient;
 use crate::metrics::{CallKind, Metrics, short_name};
+use crate::outage::Outage;
 use crate::trace::{StepSpan, Trace};
 
-/// About how long a gateway may take no connections until a call has failed.
-const RESTART: Duration = Duration::from_millis(800);
+mod send;
+
+pub(crate) use send::Unanswered;
 
 pub(crate) const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -73,6 +71,8 @@ pub(crate) struct Outgoing<'a> {
     answered_well: Option<&'a IntCounter>,
     timeout: Option<Duration>,
     retry: &'a Retry,
+    /// Whether the payload was given up, so that there can be no further attempt.
+    given_up: bool,
 }
 
 impl Outgoing<'_> {
@@ -217,6 +217,7 @@ impl Caller {
             answered_well: prepared.answered_well.as_ref(),
             timeout: options.timeout(),
             retry: options.retry(),
+            given_up: false,
         })
     }
 
@@ -227,7 +228,7 @@ impl Caller {
         execution: &Execution<'_>,
         outcome: Outcome,
         payload: &Payload,
-    ) -> Result<CallResponse, FailureKind> {
+    ) -> Result<CallResponse, Unanswered> {
         let Execution { context, deadline, log, trace, .. } = *execution;
         let mut own = vec![(headers::OUTCOME, HeaderValue::from_static(outcome.as_str()))];
         own.extend(trace_headers(&trace.context()));
@@ -244,128 +245,12 @@ impl Caller {
             answered_well: None,
             timeout: None,
             retry: &Retry::attempts(5),
+            given_up: false,
         };
         let deadline = deadline.for_ending();
         let mut cut_off = CutOff::at(deadline.steps());
-        self.send(&mut outgoing, None, Time { deadline: &deadline, cut_off: &mut cut_off }, log).await
-    }
-
-    /// Sends a request as often as its retries say. Without them, its payload is given up when it has been sent.
-    pub(crate) async fn send(
-        &self,
-        outgoing: &mut Outgoing<'_>,
-        mut span: Option<&mut StepSpan<'_>>,
-        mut time: Time<'_>,
-        log: &RequestLog,
-    ) -> Result<CallResponse, FailureKind> {
-        let Outgoing { retry, kind, function, .. } = *outgoing;
-        if let Some(span) = &mut span {
-            span.sends(outgoing.method, &outgoing.target, kind == CallKind::Call, outgoing.size());
-        }
-        let mut attempt = 1;
-        loop {
-            let last = attempt >= retry.max_attempts();
-            let answer = self.attempt(outgoing, last, span.as_deref(), &mut time).await;
-            match (&answer, outgoing.answered_well) {
-                (Ok(response), Some(counter)) if response.status() == StatusCode::OK => counter.inc(),
-                _ => self.metrics.attempt(kind, function, &answer),
-            }
-            if let Some(span) = &mut span {
-                span.attempted(&answer);
-            }
-            let again = !last
-                && match &answer {
-                    Ok(response) => retry.retries_status(response.status()),
-                    Err(FailureKind::Unreachable(_) | FailureKind::Interrupted(_)) => retry.retries_unreachable(),
-                    Err(FailureKind::Timeout(_)) => retry.retries_timeout(),
-                    Err(_) => false,
-                };
-            if !again {
-                return answer;
-            }
-            let asked = answer.as_ref().ok().and_then(|response| retry_after(response.headers()));
-            let wait = retry.delay(attempt, rand::random(), asked);
-            // A function can ask for more than a clock can count.
-            if Instant::now().checked_add(wait).is_none_or(|then| then >= time.deadline.steps()) {
-                log.warn(format_args!("No time is left to try {} again", outgoing.peer));
-                return answer;
-            }
-            log.info(format_args!(
-                "Trying {} again in {} ({}), attempt {} of {}",
-                outgoing.peer,
-                show(Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))),
-                match &answer {
-                    Ok(response) => format!("it answered {}", response.status()),
-                    Err(FailureKind::Timeout(after)) => format!("no answer within {}", show(*after)),
-                    Err(_) => "it could not be reached".to_owned(),
-                },
-                attempt + 1,
-                retry.max_attempts()
-            ));
-            self.metrics.retried(kind, function);
-            tokio::time::sleep(wait).await;
-            attempt += 1;
-        }
-    }
-
-    async fn attempt(
-        &self,
-        outgoing: &mut Outgoing<'_>,
-        last: bool,
-        span: Option<&StepSpan<'_>>,
-        time: &mut Time<'_>,
-    ) -> Result<CallResponse, FailureKind> {
-        let Time { deadline, cut_off } = time;
-        let own = outgoing.timeout.and_then(|timeout| {
-            let until = Instant::now().checked_add(timeout).filter(|&until| until < deadline.steps())?;
-            Some((until, timeout))
-        });
-        let exchange = pin!(self.exchange(outgoing, last, span));
-        match own {
-            Some((until, timeout)) => match tokio::time::timeout_at(until, exchange).await {
-                Ok(answer) => answer,
-                Err(_) => Err(FailureKind::Timeout(timeout)),
-            },
-            None => match cut_off.within(exchange).await {
-                Some(answer) => answer,
-                None => Err(FailureKind::Deadline(deadline.allowed())),
-            },
-        }
-    }
-
-    async fn exchange(
-        &self,
-        outgoing: &mut Outgoing<'_>,
-        last: bool,
-        span: Option<&StepSpan<'_>>,
-    ) -> Result<CallResponse, FailureKind> {
-        let mut wait = RESTART / 8;
-        let response = loop {
-            let error = match self.client.send(outgoing.request(span)).await {
-                Ok(response) => break response,
-                Err(error) => error,
-            };
-            match (outgoing.kind == CallKind::Call, error.is_connect()) {
-                // A gateway that takes no connections has seen nothing of the call: it is given the time of a restart.
-                (true, true) if wait < RESTART => {
-                    tokio::time::sleep(wait).await;
-                    wait *= 2;
-                }
-                (true, false) => return Err(FailureKind::Interrupted(chain(&error))),
-                _ => return Err(FailureKind::Unreachable(chain(&error))),
-            }
-        };
-        if last {
-            // It has served: it is not to be held beside the answer to it.
-            outgoing.payload = Payload::empty();
-        }
-        let (parts, body) = response.into_parts();
-        // The time is bounded by the attempt as a whole.
-        match read_body_untimed(body, self.max_body).await {
-            Ok(body) => Ok(CallResponse::new(parts.status, parts.headers, body)),
-            Err(ReadBodyError::TooLarge { limit }) => Err(FailureKind::AnswerTooLarge(limit)),
-            Err(error) => Err(FailureKind::Unreachable(chain(&error))),
-        }
+        let time = Time { deadline: &deadline, cut_off: &mut cut_off, outage: &execution.outage };
+        self.send(&mut outgoing, None, time, log).await
     }
 }
 
@@ -384,6 +269,8 @@ pub(crate) struct Time<'a> {
     pub(crate) deadline: &'a Deadline,
     /// Cuts off when the deadline says that steps are.
     pub(crate) cut_off: &'a mut CutOff,
+    /// The first outage that the phase has met: the time that it took is missing later.
+    pub(crate) outage: &'a OnceLock<Outage>,
 }
 
 /// What the requests of one phase have in common.

@@ -1,22 +1,24 @@
 //! One delivery, from its verification to its answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::response::Response;
 use bytes::Bytes;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::state::StateManager as _;
-use faasflow_core::{Context, Failure, Outcome, Payload, RequestId, Resolution, headers};
+use faasflow_core::{CallResponse, Context, Failure, Outcome, Payload, RequestId, Resolution, headers};
 use http::{StatusCode, request};
 use tokio::time::Instant;
 
+use crate::caller::Unanswered;
 use crate::config::show;
 use crate::deadline::Deadline;
 use crate::execute::{Executed, Execution, internal};
 use crate::function::Inner;
 use crate::log::RequestLog;
 use crate::metrics::failure_reason;
+use crate::outage::Outage;
 use crate::patient::Patient;
 use crate::request::{Arrived, Refusal, is_envelope, now_ms, resume, start};
 use crate::respond::{Conclusion, failure_payload, respond, status};
@@ -82,7 +84,7 @@ impl Inner {
                 self.metrics.ended(*outcome, Duration::from_millis(now_ms().saturating_sub(started_ms)));
             }
             Conclusion::Refused(status, _) => self.metrics.refused(*status),
-            Conclusion::Forwarded | Conclusion::Passing(_) => {}
+            Conclusion::Forwarded | Conclusion::Transient(_) => {}
         }
         trace.finish(&conclusion, status(&conclusion, later));
         respond(conclusion, &id, later, Some(&log))
@@ -131,10 +133,12 @@ impl Inner {
             trace,
             metrics: &self.metrics,
             failures_handled: self.flow.failure_handler().is_some(),
+            outage: OnceLock::new(),
         };
         let payload = match self.take(payload, &info, manager.as_deref(), log).await {
             Ok(payload) => payload,
             Err(Absent::Concluded(conclusion)) => return conclusion,
+            Err(Absent::Outage(outage)) => return transient(&execution, "Not executed", outage),
             Err(Absent::Failed(error)) => {
                 let name = self.flow.steps()[range.start].name().clone();
                 let kind = FailureKind::Storage(error);
@@ -142,8 +146,7 @@ impl Inner {
                 self.metrics.failed(failed.kind());
                 trace.failed(&failed);
                 log.error(format_args!("{failed}"));
-                let (outcome, payload) = self.fail(&execution, &failed).await;
-                return self.end(&execution, outcome, payload).await;
+                return self.fail(&execution, &failed).await;
             }
         };
         log.info(format_args!("Executing phase {phase}"));
@@ -156,10 +159,9 @@ impl Inner {
                         log.info(format_args!("Forwarded to phase {}", next.phase()));
                         return Conclusion::Forwarded;
                     }
-                    Err(NotForwarded::Passing(error)) => {
-                        trace.exception("forward", error.clone());
-                        log.error(format_args!("Cannot forward to phase {}: {error}", next.phase()));
-                        return Conclusion::Passing("the next phase cannot be queued now".to_owned());
+                    Err(NotForwarded::Transient(outage)) => {
+                        let what = format!("Cannot forward to phase {}", next.phase());
+                        return transient(&execution, &what, outage);
                     }
                     Err(NotForwarded::Failed(kind)) => {
                         self.metrics.failed(&kind);
@@ -173,41 +175,39 @@ impl Inner {
                 log.error(format_args!("{failure}; its failure handler replied"));
                 return self.end(&execution, Outcome::Failure, payload).await;
             }
+            Executed::Outage(outage) => {
+                return transient(&execution, &format!("Phase {phase} cannot go on"), outage);
+            }
             Executed::Failed(failure) => failure,
         };
         trace.failed(&failed);
         log.error(format_args!("{failed}"));
-        let passes = match failed.kind() {
-            FailureKind::Handler(error) => error.is_temporary(),
-            FailureKind::Interrupted(_) => true,
-            _ => false,
-        };
-        if passes {
-            return Conclusion::Passing(failed.reason());
-        }
-        let (outcome, payload) = self.fail(&execution, &failed).await;
-        self.end(&execution, outcome, payload).await
+        self.fail(&execution, &failed).await
     }
 
-    /// Asks the flow's failure handler.
-    async fn fail(&self, execution: &Execution<'_>, failure: &Failure) -> (Outcome, Payload) {
+    /// Asks the flow's failure handler, and ends the request as it says.
+    async fn fail(&self, execution: &Execution<'_>, failure: &Failure) -> Conclusion {
         let resolution = match self.flow.failure_handler() {
             None => None,
             Some(handler) => {
                 execution.log.info(format_args!("Executing the failure handler"));
                 let context = self.at_the_end(execution);
-                let resolution = execution.ask(handler(context, failure.clone())).await;
+                let resolution = match execution.ask(handler(context, failure.clone())).await {
+                    Ok(resolution) => resolution,
+                    Err(outage) => return transient(execution, "The failure handler cannot go on", outage),
+                };
                 execution.trace.event("failure handler", |event| {
                     event.attribute("faasflow.resolution", named(resolution.as_ref()));
                 });
                 resolution
             }
         };
-        match resolution {
+        let (outcome, payload) = match resolution {
             Some(Resolution::Recovered(payload)) => (Outcome::Recovered, payload),
             Some(Resolution::Replied(payload)) => (Outcome::Failure, payload),
             _ => (Outcome::Failure, failure_payload(&execution.context.request().id, failure)),
-        }
+        };
+        self.end(execution, outcome, payload).await
     }
 
     /// The end of a request: the report that its caller asked for, `finally`, the removal of its state.
@@ -218,12 +218,10 @@ impl Inner {
             trace.event("report", |event| event.attribute("faasflow.report", &shown(&reported)));
             match reported {
                 Ok(response) if response.status().is_success() => log.info(format_args!("Reported the {outcome}")),
-                // The caller of a first phase is there and has its answer from us; of a later one it has nothing else.
-                answer if may_pass(&answer) && context.phase() > 1 => {
-                    log.error(format_args!("Cannot report the {outcome}: {}", shown(&answer)));
-                    return Conclusion::Passing("the end of the request cannot be reported now".to_owned());
-                }
-                answer => log.error(format_args!("Cannot report the {outcome}, and gives up: {}", shown(&answer))),
+                answer => match unreported(answer) {
+                    Ok(outage) => return transient(execution, &format!("Cannot report the {outcome}"), outage),
+                    Err(why) => log.error(format_args!("Cannot report the {outcome}, and gives up: {why}")),
+                },
             }
         }
         if let Some(finaliser) = self.flow.finaliser() {
@@ -289,19 +287,36 @@ fn named(resolution: Option<&Resolution>) -> &'static str {
     }
 }
 
-fn may_pass(answer: &Result<faasflow_core::CallResponse, FailureKind>) -> bool {
+/// The delivery cannot come to an end now: it is to come again.
+fn transient(execution: &Execution<'_>, what: &str, outage: Outage) -> Conclusion {
+    execution.trace.exception("outage", format!("{what}: {}", outage.detail));
+    execution.log.error(format_args!("{what}: {}: {}", outage.reason, outage.detail));
+    Conclusion::Transient(outage)
+}
+
+/// Whether a report that was not taken may be taken later; else why it will not.
+fn unreported(answer: Result<CallResponse, Unanswered>) -> Result<Outage, String> {
+    let what = "the end of the request cannot be reported now";
     match answer {
-        Ok(response) => faasflow_core::Retry::attempts(2).retries_status(response.status()),
-        Err(FailureKind::Unreachable(_) | FailureKind::Timeout(_) | FailureKind::Deadline(_)) => true,
-        Err(_) => false,
+        Err(Unanswered::Outage(outage)) => Ok(Outage { reason: format!("{what}: {}", outage.reason), ..outage }),
+        Err(Unanswered::Failed(FailureKind::Deadline(after) | FailureKind::Timeout(after))) => {
+            Ok(Outage::new(what, format!("no answer within {}", show(after))))
+        }
+        Ok(response) if faasflow_core::Retry::attempts(2).retries_status(response.status()) => {
+            Ok(Outage::new(what, format!("it answered {}", response.status())))
+        }
+        Ok(response) => Err(format!("it answered {}", response.status())),
+        Err(Unanswered::Failed(kind)) => Err(internal(&kind)),
     }
 }
 
-fn shown(answer: &Result<faasflow_core::CallResponse, FailureKind>) -> String {
+fn shown(answer: &Result<CallResponse, Unanswered>) -> String {
     match answer {
         Ok(response) => format!("it answered {}", response.status()),
-        Err(FailureKind::Unreachable(text)) => format!("it could not be reached: {text}"),
-        Err(FailureKind::Deadline(after) | FailureKind::Timeout(after)) => format!("no answer within {}", show(*after)),
-        Err(kind) => internal(kind),
+        Err(Unanswered::Outage(outage)) => outage.detail.clone(),
+        Err(Unanswered::Failed(FailureKind::Deadline(after) | FailureKind::Timeout(after))) => {
+            format!("no answer within {}", show(*after))
+        }
+        Err(Unanswered::Failed(kind)) => internal(kind),
     }
 }

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::handler::BoxFuture;
@@ -12,11 +12,12 @@ use faasflow_core::{Action, CallResponse, Context, Error, Failure, Payload, Requ
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
-use crate::caller::{Caller, Common, Outgoing, StepRef, Time};
+use crate::caller::{Caller, Common, Outgoing, StepRef, Time, Unanswered};
 use crate::deadline::{CutOff, Deadline};
 use crate::heartbeat::Heartbeat;
 use crate::log::RequestLog;
 use crate::metrics::{Metrics, failure_reason};
+use crate::outage::Outage;
 use crate::trace::{StepSpan, Trace};
 
 /// How the steps of a phase ended.
@@ -28,6 +29,8 @@ pub(crate) enum Executed {
     Failed(Failure),
     /// One failed, and its own handler replied.
     Replied(Failure, Payload),
+    /// One cannot go on, for a reason that passes.
+    Outage(Outage),
 }
 
 /// What the steps of one phase need besides themselves.
@@ -42,6 +45,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) metrics: &'a Metrics,
     /// Whether the flow has a failure handler, which may ask what a failed step was given.
     pub(crate) failures_handled: bool,
+    /// The first outage that the phase has met.
+    pub(crate) outage: OnceLock<Outage>,
 }
 
 impl Execution<'_> {
@@ -80,7 +85,12 @@ impl Execution<'_> {
                 span.finish(step, number, bytes_in, Some(&output), None);
                 Ok(output)
             }
-            Err(kind) => {
+            Err(Unanswered::Outage(outage)) => {
+                span.away(&outage);
+                span.finish(step, number, bytes_in, None, None);
+                Err(Executed::Outage(outage))
+            }
+            Err(Unanswered::Failed(kind)) => {
                 self.metrics.failed(&kind);
                 let name = step.name().clone();
                 let payload = kept.unwrap_or_else(Payload::empty);
@@ -100,11 +110,11 @@ impl Execution<'_> {
         payload: Payload,
         span: &mut StepSpan<'_>,
         cut_off: &mut CutOff,
-    ) -> Result<Payload, FailureKind> {
+    ) -> Result<Payload, Unanswered> {
         match step.action() {
             Action::Modify(modifier) => {
                 let running = modifier.run(self.context.clone(), payload);
-                self.handled(self.deadline.steps(), running).await
+                self.handled(self.deadline.steps(), running).await.map_err(|kind| self.weigh(kind))
             }
             Action::Call(call) => {
                 let made = caught_at_once(|| self.caller.call(call, &self.reference(step, number), payload));
@@ -122,10 +132,10 @@ impl Execution<'_> {
                     None => answer,
                 }
             }
-            action => Err(FailureKind::Handler(Arc::new(Error::msg(format!(
+            action => Err(Unanswered::Failed(FailureKind::Handler(Arc::new(Error::msg(format!(
                 "this version cannot execute {}",
                 std::any::type_name_of_val(action)
-            ))))),
+            )))))),
         }
     }
 
@@ -139,32 +149,32 @@ impl Execution<'_> {
         made: Result<Outgoing<'_>, FailureKind>,
         span: &mut StepSpan<'_>,
         cut_off: &mut CutOff,
-    ) -> Result<CallResponse, FailureKind> {
+    ) -> Result<CallResponse, Unanswered> {
         let answer = match made {
             Ok(mut outgoing) => {
-                let time = Time { deadline: self.deadline, cut_off };
+                let time = Time { deadline: self.deadline, cut_off, outage: &self.outage };
                 self.caller.send(&mut outgoing, Some(&mut *span), time, self.log).await
             }
-            Err(kind) => Err(kind),
+            Err(kind) => Err(Unanswered::Failed(kind)),
         };
-        span.answered(&answer);
+        span.answered(answer.as_ref().ok());
         answer
     }
 
     /// A response as the step's output: by its own reading, or by its status.
     async fn answer(
         &self,
-        answer: Result<CallResponse, FailureKind>,
+        answer: Result<CallResponse, Unanswered>,
         options: &RequestOptions,
-    ) -> Result<Payload, FailureKind> {
+    ) -> Result<Payload, Unanswered> {
         let response = answer?;
         match options.on_response() {
             Some(read) => {
                 let reading = read(self.context.clone(), response);
-                self.handled(self.deadline.steps(), reading).await
+                self.handled(self.deadline.steps(), reading).await.map_err(|kind| self.weigh(kind))
             }
             None if response.status().is_success() => Ok(response.into_payload()),
-            None => Err(FailureKind::Response(Box::new(response))),
+            None => Err(Unanswered::Failed(FailureKind::Response(Box::new(response)))),
         }
     }
 
@@ -174,7 +184,7 @@ impl Execution<'_> {
             return Err(Executed::Failed(failure));
         };
         self.log.warn(format_args!("{failure}; asking its own failure handler"));
-        match self.ask(handler(self.context.clone(), failure.clone())).await {
+        match self.ask(handler(self.context.clone(), failure.clone())).await.map_err(Executed::Outage)? {
             Some(Resolution::Recovered(payload)) => {
                 self.log.info(format_args!("The failure handler of {} recovered", step.name()));
                 Ok(payload)
@@ -184,18 +194,38 @@ impl Execution<'_> {
         }
     }
 
-    /// Runs a failure handler. One that fails itself decides nothing, and the log says so.
-    pub(crate) async fn ask(&self, handling: BoxFuture<'static, Result<Resolution>>) -> Option<Resolution> {
-        match self.handled(self.deadline.ending(), handling).await {
-            Ok(resolution) => Some(resolution),
-            Err(kind) => {
-                self.metrics.failed(&kind);
-                let text = format!("The failure handler failed itself: {}", internal(&kind));
-                self.trace.exception(failure_reason(&kind), text.clone());
-                self.log.error(format_args!("{text}"));
-                None
+    /// Tells a failure of user code from an outage that it has met, or that has left it too little time.
+    fn weigh(&self, kind: FailureKind) -> Unanswered {
+        match (&kind, self.outage.get()) {
+            (FailureKind::Handler(error), _) if error.is_temporary() => {
+                Unanswered::Outage(Outage::of_state(error.to_string()))
             }
+            (FailureKind::Deadline(_), Some(outage)) => Unanswered::Outage(outage.clone()),
+            _ => Unanswered::Failed(kind),
         }
+    }
+
+    /// Runs a failure handler. One that fails itself decides nothing, and the log says so.
+    ///
+    /// # Errors
+    ///
+    /// If it met with an outage: it might decide otherwise when that is over.
+    pub(crate) async fn ask(
+        &self,
+        handling: BoxFuture<'static, Result<Resolution>>,
+    ) -> Result<Option<Resolution>, Outage> {
+        let kind = match self.handled(self.deadline.ending(), handling).await {
+            Ok(resolution) => return Ok(Some(resolution)),
+            Err(kind) => match self.weigh(kind) {
+                Unanswered::Outage(outage) => return Err(outage),
+                Unanswered::Failed(kind) => kind,
+            },
+        };
+        self.metrics.failed(&kind);
+        let text = format!("The failure handler failed itself: {}", internal(&kind));
+        self.trace.exception(failure_reason(&kind), text.clone());
+        self.log.error(format_args!("{text}"));
+        Ok(None)
     }
 
     /// Runs user code to its end, its error, its panic or the deadline.

@@ -13,6 +13,7 @@ mod forward;
 mod function;
 mod heartbeat;
 mod metrics;
+mod outage;
 mod patient;
 mod payloads;
 mod request;

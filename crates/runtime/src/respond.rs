@@ -9,6 +9,10 @@ use serde::Serialize;
 
 use crate::caller::OCTETS;
 use crate::log::RequestLog;
+use crate::outage::Outage;
+
+/// What `Retry-After` says when whoever is away has not said when to come again.
+const RETRY_SECONDS: u64 = 5;
 
 /// What one delivery came to.
 #[derive(Debug)]
@@ -17,8 +21,8 @@ pub(crate) enum Conclusion {
     Forwarded,
     /// The request has ended.
     Ended(Outcome, Payload),
-    /// It cannot go on now, for a reason that may pass.
-    Passing(String),
+    /// It cannot go on now, for a reason that passes.
+    Transient(Outage),
     /// It was not believed, or not understood.
     Refused(StatusCode, String),
 }
@@ -53,7 +57,7 @@ pub(crate) fn status(conclusion: &Conclusion, later: bool) -> StatusCode {
         Conclusion::Forwarded => StatusCode::ACCEPTED,
         Conclusion::Ended(Outcome::Failure, _) if !later => StatusCode::INTERNAL_SERVER_ERROR,
         Conclusion::Ended(..) => StatusCode::OK,
-        Conclusion::Passing(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Conclusion::Transient(_) => StatusCode::SERVICE_UNAVAILABLE,
         Conclusion::Refused(status, _) => *status,
     }
 }
@@ -70,9 +74,10 @@ pub(crate) fn respond(conclusion: Conclusion, id: &RequestId, later: bool, log: 
             response.headers_mut().insert(headers::OUTCOME, value);
             response
         }
-        Conclusion::Passing(reason) => {
-            let mut response = refusal(status, id, &reason);
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        Conclusion::Transient(outage) => {
+            let mut response = refusal(status, id, &outage.reason);
+            let seconds = outage.retry_after.map_or(RETRY_SECONDS, |asked| asked.as_secs().max(1));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             response
         }
         Conclusion::Refused(_, reason) => refusal(status, id, &reason),

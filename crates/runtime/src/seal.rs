@@ -17,6 +17,7 @@ use crate::forward::{Forward, ForwardError, call_id};
 use crate::function::Inner;
 use crate::log::RequestLog;
 use crate::metrics::ForwardResult;
+use crate::outage::Outage;
 use crate::patient::Patient;
 use crate::payloads;
 use crate::request::now_ms;
@@ -70,7 +71,8 @@ impl Inner {
             let in_time = Instant::now().checked_add(pause).is_some_and(|then| then < until);
             if !in_time {
                 self.metrics.forward(ForwardResult::Failed);
-                return Err(NotForwarded::Passing(error.to_string()));
+                let outage = Outage::new("the next phase cannot be queued now", error.to_string());
+                return Err(NotForwarded::Transient(Outage { retry_after: error.retry_after(), ..outage }));
             }
             self.metrics.forward(ForwardResult::Retried);
             trace.event("forward failed", |event| {
@@ -141,8 +143,8 @@ impl Inner {
                 Err(Absent::Concluded(Conclusion::Refused(StatusCode::GONE, reason.to_owned())))
             }
             Err(error) if error.is_temporary() => {
-                log.error(format_args!("The payload cannot be fetched: {}", faasflow_core::Error::from(error)));
-                Err(Absent::Concluded(Conclusion::Passing("the state manager cannot be reached".to_owned())))
+                let detail = format!("the payload cannot be fetched: {}", faasflow_core::Error::from(error));
+                Err(Absent::Outage(Outage::of_state(detail)))
             }
             Err(error) => Err(Absent::Failed(faasflow_core::Error::from(error).to_string())),
         }
@@ -166,14 +168,16 @@ impl Inner {
 pub(crate) enum Absent {
     /// There is nothing to execute.
     Concluded(Conclusion),
+    /// The state manager is away.
+    Outage(Outage),
     /// The request has failed; the text is for the log.
     Failed(String),
 }
 
 /// Why a request was not handed on to its next phase.
 pub(crate) enum NotForwarded {
-    /// For a reason that may pass; the text is for the log.
-    Passing(String),
+    /// For a reason that passes.
+    Transient(Outage),
     /// For good.
     Failed(FailureKind),
 }
@@ -187,5 +191,9 @@ fn too_large(encoded: &Encoded, payload: usize, context: &Context, limit: u64) -
 fn unstored(error: StateError) -> NotForwarded {
     let temporary = error.is_temporary();
     let text = format!("the payload cannot be stored: {}", faasflow_core::Error::from(error));
-    if temporary { NotForwarded::Passing(text) } else { NotForwarded::Failed(FailureKind::Storage(text)) }
+    if temporary {
+        NotForwarded::Transient(Outage::of_state(text))
+    } else {
+        NotForwarded::Failed(FailureKind::Storage(text))
+    }
 }

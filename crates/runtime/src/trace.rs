@@ -162,8 +162,9 @@ impl Active {
                 let failed = *outcome == Outcome::Failure;
                 (Some(outcome.as_str()), failed.then(|| failure.unwrap_or(("failure", "it failed".to_owned()))))
             }
-            // What failed for a passing reason says so itself; forwarding has not failed for good.
-            Conclusion::Passing(reason) => (None, Some((failure.map_or("passing", |(kind, _)| kind), reason.clone()))),
+            Conclusion::Transient(outage) => {
+                (None, Some((failure.map_or("outage", |(kind, _)| kind), outage.reason.clone())))
+            }
             Conclusion::Refused(_, reason) => (None, Some(("refused", reason.clone()))),
         };
         // Whoever called is told that it cannot go on, and that is the end for it, unless a queue delivers it again.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use faasflow::bytes::Bytes;
 use faasflow::{
-    Call, CallResponse, Callback, Context, Error, Failure, FailureKind, Flow, Json, Method, Outcome, Retry, StatusCode,
+    Call, CallResponse, Context, Error, Failure, FailureKind, Flow, Json, Method, Outcome, Retry, StatusCode,
 };
 use faasflow_testkit::{Fake, Reply, Running, TestKit};
 
@@ -177,23 +177,6 @@ async fn a_retry_after_beyond_the_deadline_ends_the_attempts_however_absurd_it_i
 async fn an_absurd_timeout_is_no_timeout() {
     let kit = one_call(Call::new("f").timeout(Duration::MAX), Fake::echo()).await;
     assert_eq!(kit.request("x").answer().await.text(), "x");
-}
-
-#[tokio::test]
-async fn an_unreachable_url_is_tried_again_unless_said_otherwise() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for (retry, least) in [(quickly(3), true), (quickly(3).on_unreachable(false), false)] {
-        // Two waits of at least half of 200 and 400 ms tell whether it tried three times.
-        let retry = retry.initial_delay(Duration::from_millis(200));
-        let callback = Callback::new(format!("{nobody}/x")).retry(retry);
-        let kit = TestKit::new(Flow::builder().callback(callback).build().unwrap()).setting("combine_output", "true");
-        let kit = kit.start().await;
-        let answer = kit.request("").answer().await;
-        assert_eq!(answer.status, 500);
-        assert_eq!(answer.text().contains("attempt 3 of 3"), least, "{}", answer.text());
-        assert!(answer.text().contains("it could not be reached"));
-        assert!(!answer.text().split_once('{').unwrap().1.contains("refused"), "{}", answer.text());
-    }
 }
 
 #[tokio::test]

@@ -3,10 +3,10 @@
 mod callbacks;
 mod calls;
 mod endings;
-mod gateway_gone;
 mod hostile;
 mod isolation;
 mod modifiers;
+mod outages;
 mod predecessor;
 mod response_table;
 mod signing;

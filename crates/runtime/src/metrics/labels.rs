@@ -97,6 +97,7 @@ pub(crate) fn failure_reason(kind: &FailureKind) -> &'static str {
         FailureKind::Panic(_) => "panic",
         FailureKind::Unreachable(_) => "unreachable",
         FailureKind::Interrupted(_) => "interrupted",
+        FailureKind::Unusable(_) => "unusable",
         FailureKind::Timeout(_) => "timeout",
         FailureKind::Response(_) => "response",
         FailureKind::AnswerTooLarge(_) => "answer_too_large",
@@ -115,6 +116,7 @@ pub(super) fn attempt_code(answer: &Result<CallResponse, FailureKind>) -> Cow<'s
         Err(FailureKind::Timeout(_) | FailureKind::Deadline(_)) => "timeout".into(),
         Err(FailureKind::Unreachable(_)) => "unreachable".into(),
         Err(FailureKind::Interrupted(_)) => "interrupted".into(),
+        Err(FailureKind::Unusable(_)) => "unusable".into(),
         Err(FailureKind::AnswerTooLarge(_)) => "too_large".into(),
         Err(_) => "failed".into(),
     }

@@ -11,6 +11,7 @@ use super::id::{SpanContext, SpanId};
 use super::otlp::{Events, Kind, Span};
 use super::{Recording, Trace, cut, exception, incoming};
 use crate::metrics::failure_reason;
+use crate::outage::Outage;
 
 /// The span of a step that runs. What is noted of it costs nothing where nobody will see it.
 #[derive(Debug)]
@@ -75,12 +76,20 @@ impl<'a> StepSpan<'a> {
     }
 
     /// Notes the answer that the step goes on with.
-    pub(crate) fn answered(&mut self, answer: &Result<CallResponse, FailureKind>) {
+    pub(crate) fn answered(&mut self, answer: Option<&CallResponse>) {
         let Some(Noted { span, attempts, .. }) = &mut self.noted else { return };
         span.attribute("faasflow.attempts", *attempts);
-        if let Ok(response) = answer {
+        if let Some(response) = answer {
             span.attribute("http.response.status_code", response.status().as_u16());
             span.attribute("http.response.body.size", response.payload().len());
+        }
+    }
+
+    /// Notes that the step cannot go on for the time being.
+    pub(crate) fn away(&mut self, outage: &Outage) {
+        if let Some(Noted { span, .. }) = &mut self.noted {
+            span.attribute("error.type", "outage");
+            span.failed(&cut(outage.reason.clone()));
         }
     }
 

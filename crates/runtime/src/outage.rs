@@ -1,0 +1,203 @@
+//! What keeps a phase from going on and passes by itself.
+//!
+//! An outage is no failure: no handler is asked, the request has not ended, and nothing is reported. The phase waits for the
+//! outage to pass while it has time. When its time is up, the delivery is answered with 503, and the queue delivers it again.
+
+use std::time::Duration;
+
+use faasflow_core::failure::FailureKind;
+use faasflow_core::headers::{self, gateway_error};
+use faasflow_core::{CallResponse, Retry};
+use http::{HeaderName, StatusCode};
+
+use crate::http::retry_after;
+use crate::metrics::CallKind;
+
+/// OpenFaaS's gateway and providers mark the answers that are their own with this header, and the queue worker of its
+/// commercial edition calls again when it sees one.
+const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
+
+/// Something that passes, and that the phase cannot go on without.
+#[derive(Clone, Debug)]
+pub(crate) struct Outage {
+    /// What is away, in words that are fit for the caller.
+    pub(crate) reason: String,
+    /// The whole of it, for the log.
+    pub(crate) detail: String,
+    /// How long whoever is away asked to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+    /// Whether the local gateway said so, whose queue delivers again: then there is no need to wait here for long.
+    pub(crate) marked: bool,
+}
+
+impl Outage {
+    /// An outage of something that says nothing about itself.
+    pub(crate) fn new(reason: impl Into<String>, detail: impl Into<String>) -> Outage {
+        Outage { reason: reason.into(), detail: detail.into(), retry_after: None, marked: false }
+    }
+
+    /// The outage that an attempt to send a request has met, if it has met one. `peer` is the receiver as log lines name it.
+    ///
+    /// What counts is that calling again is safe or is what a redelivered phase would do anyway: no connection was made,
+    /// the connection broke off before the answer was complete, or whoever answered asked to be called again.
+    pub(crate) fn of(
+        answer: &Result<CallResponse, FailureKind>,
+        kind: CallKind,
+        retry: &Retry,
+        peer: &str,
+    ) -> Option<Outage> {
+        match answer {
+            // An author can prefer not to know over calling twice, and a quick failure over waiting.
+            _ if !retry.retries_unreachable() => None,
+            Err(FailureKind::Unreachable(text)) => {
+                Some(Outage::new(format!("{} cannot be reached", away(kind, peer)), text.clone()))
+            }
+            Err(FailureKind::Interrupted(text)) => {
+                Some(Outage::new(format!("{} broke off before it had answered", away(kind, peer)), text.clone()))
+            }
+            Err(_) => None,
+            Ok(response) => answered(response, kind, retry, peer),
+        }
+    }
+
+    /// That the state manager cannot be reached; the text is its own.
+    pub(crate) fn of_state(detail: impl Into<String>) -> Outage {
+        Outage::new("the state manager cannot be reached", detail)
+    }
+}
+
+/// Who is away when no answer came: calls go through the gateway, everything else goes where it is sent.
+fn away(kind: CallKind, peer: &str) -> &str {
+    match kind {
+        CallKind::Call => "the gateway",
+        CallKind::Callback | CallKind::Report => peer,
+    }
+}
+
+fn answered(response: &CallResponse, kind: CallKind, retry: &Retry, peer: &str) -> Option<Outage> {
+    let status = response.status();
+    if status.is_success() || !(status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS) {
+        return None;
+    }
+    let (reason, marked) = match response.header(headers::GATEWAY_ERROR.as_str()).filter(|_| kind == CallKind::Call) {
+        Some(gateway_error::FUNCTION_DIED) => (format!("{peer} died before it had answered"), true),
+        Some(gateway_error::FUNCTION_UNREACHABLE) => (format!("{peer} cannot be reached"), true),
+        Some(_) => return None,
+        None if kind == CallKind::Call && response.header(INTERNAL.as_str()).is_some() => match status.as_u16() {
+            // "Can't reach service for", no endpoint, and too many calls at once. A 502 or 504 means that the function took
+            // too long, and it would again.
+            429 | 500 | 503 => (format!("{peer} cannot be reached: the gateway answered {status}"), false),
+            _ => return None,
+        },
+        // From here on the author's own policy of retries comes first, if there is one.
+        None if *retry != Retry::never() && kind != CallKind::Report => return None,
+        // What a proxy in front of a server says when the server is away.
+        None if kind != CallKind::Call && matches!(status.as_u16(), 429 | 502 | 503 | 504) => {
+            (format!("{peer} answered {status}"), false)
+        }
+        // Asks to be called again (RFC 9110, 10.2.3), as a flow does that cannot go on.
+        None if matches!(status.as_u16(), 429 | 503) && response.header("retry-after").is_some() => {
+            (format!("{peer} answered {status} and asks to be called again"), false)
+        }
+        None => return None,
+    };
+    let text = String::from_utf8_lossy(response.payload().bytes());
+    let text: String = text.trim().chars().take(300).collect();
+    Some(Outage {
+        detail: format!("it answered {status}: {text}"),
+        reason,
+        retry_after: retry_after(response.headers()),
+        marked,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn response(status: u16, headers: &[(&'static str, &str)]) -> Result<CallResponse, FailureKind> {
+        let headers: HeaderMap =
+            headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
+        Ok(CallResponse::new(StatusCode::from_u16(status).unwrap(), headers, Bytes::from_static(b"text\n")))
+    }
+
+    fn is_outage(answer: &Result<CallResponse, FailureKind>, kind: CallKind) -> bool {
+        Outage::of(answer, kind, &Retry::never(), "function `f`").is_some()
+    }
+
+    /// The table of the reference: what counts as an outage unless the author says otherwise.
+    #[test]
+    fn r1_what_counts_as_an_outage() {
+        use CallKind::{Call, Callback, Report};
+        const DIED: &[(&str, &str)] = &[("x-faasflow-gateway-error", "function-died")];
+        const UNREACHABLE: &[(&str, &str)] = &[("x-faasflow-gateway-error", "function-unreachable")];
+        const UNUSABLE: &[(&str, &str)] =
+            &[("x-faasflow-gateway-error", "unusable-answer"), ("x-openfaas-internal", "proxy")];
+        const INTERNAL: &[(&str, &str)] = &[("x-openfaas-internal", "proxy")];
+        const LATER: &[(&str, &str)] = &[("retry-after", "1")];
+        for (status, headers, kind, expected) in [
+            (200, INTERNAL, Call, false),
+            (404, INTERNAL, Call, false),
+            (502, DIED, Call, true),
+            (500, UNREACHABLE, Call, true),
+            (502, UNUSABLE, Call, false),
+            (503, UNUSABLE, Call, false),
+            (500, INTERNAL, Call, true),
+            (503, INTERNAL, Call, true),
+            (429, INTERNAL, Call, true),
+            (502, INTERNAL, Call, false),
+            (504, INTERNAL, Call, false),
+            (500, LATER, Call, false),
+            (503, LATER, Call, true),
+            (429, LATER, Call, true),
+            (503, &[], Call, false),
+            (429, &[], Call, false),
+            (500, &[], Call, false),
+            // A server outside does not speak for our gateway.
+            (500, DIED, Callback, false),
+            (500, INTERNAL, Callback, false),
+            (500, &[], Callback, false),
+            (502, &[], Callback, true),
+            (503, &[], Report, true),
+            (403, &[], Report, false),
+        ] {
+            assert_eq!(is_outage(&response(status, headers), kind), expected, "{status} {headers:?} {kind:?}");
+        }
+        for kind in [Call, Callback, Report] {
+            assert!(is_outage(&Err(FailureKind::Unreachable(String::new())), kind));
+            assert!(is_outage(&Err(FailureKind::Interrupted(String::new())), kind));
+            assert!(!is_outage(&Err(FailureKind::Timeout(Duration::ZERO)), kind));
+            assert!(!is_outage(&Err(FailureKind::AnswerTooLarge(1)), kind));
+            assert!(!is_outage(&Err(FailureKind::Unusable(String::new())), kind));
+        }
+    }
+
+    #[test]
+    fn r1_an_author_decides_about_answers_and_about_calling_twice() {
+        let later = response(503, &[("retry-after", "1")]);
+        let died = response(502, &[("x-faasflow-gateway-error", "function-died")]);
+        let own = Retry::attempts(3);
+        assert!(Outage::of(&later, CallKind::Call, &own, "f").is_none());
+        assert!(Outage::of(&died, CallKind::Call, &own, "f").is_some());
+        let careful = Retry::never().on_unreachable(false);
+        assert!(Outage::of(&died, CallKind::Call, &careful, "f").is_none());
+        assert!(Outage::of(&Err(FailureKind::Unreachable(String::new())), CallKind::Call, &careful, "f").is_none());
+    }
+
+    #[test]
+    fn an_outage_says_who_is_away_and_keeps_the_rest_for_the_log() {
+        let refused = Err(FailureKind::Unreachable("could not connect: refused".to_owned()));
+        let of = |answer, kind, peer| Outage::of(answer, kind, &Retry::never(), peer).unwrap();
+        assert_eq!(of(&refused, CallKind::Call, "function `f`").reason, "the gateway cannot be reached");
+        let callback = of(&refused, CallKind::Callback, "callback to `storage.io`");
+        assert_eq!(callback.reason, "callback to `storage.io` cannot be reached");
+        assert_eq!(callback.detail, "could not connect: refused");
+        let later = of(&response(503, &[("retry-after", "7")]), CallKind::Call, "function `f`");
+        assert_eq!(later.reason, "function `f` answered 503 Service Unavailable and asks to be called again");
+        assert_eq!(later.detail, "it answered 503 Service Unavailable: text");
+        assert_eq!(later.retry_after, Some(Duration::from_secs(7)));
+    }
+}
