@@ -1,6 +1,7 @@
 //! Suites that need real servers: each installs what is missing, starts everything on loopback ports that it picks,
 //! and stops it. `cargo xtask e2e NAME` runs them.
 
+mod chaos;
 mod client;
 mod openfaas;
 mod photos;
@@ -28,9 +29,47 @@ fn main() -> ExitCode {
         ["state"] => run("state", state::run),
         ["tracing"] => run("tracing", tracing::run),
         ["install"] => run("install", install),
+        ["chaos", words @ ..] => match chaos::Arguments::parse(words, seed()) {
+            Ok(arguments) => chaos(arguments),
+            Err(why) => {
+                eprintln!("{why}");
+                ExitCode::from(2)
+            }
+        },
         _ => {
             eprintln!("name a suite: openfaas, state, tracing; or say `install`");
             ExitCode::from(2)
+        }
+    }
+}
+
+/// A seed that is another one each time.
+fn seed() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::from(since.subsec_nanos())
+}
+
+fn chaos(arguments: chaos::Arguments) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ran = runtime.block_on(async {
+        // What it has started is killed when it is dropped, which a signal must not prevent.
+        tokio::select! {
+            ran = chaos::run(arguments) => ran,
+            () = stopped() => Err("it was told to stop".to_owned()),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("chaos: {why}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The project's own chores. `cargo xtask` says which.
 
 mod bench;
+mod chaos;
 mod check;
 mod command;
 mod fuzz;
@@ -17,6 +18,8 @@ cargo xtask COMMAND
   bench [--quick] [--only NAME] [--json FILE] [--soak] [--peers]
                                print the benchmark tables; with --soak, what memory does under a long load; with
                                --peers, the same chain on Restate and goflow, installed with npm and Go into target/tools
+  chaos [--requests N] [--kills K] [--seed S] [--release]
+                               kill gateway, flow and function at random under a load, and tell what became of the requests
   fuzz [--seconds N]           fuzz what reads bytes from outside; N for each target, 30 unless said
 
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
@@ -43,6 +46,11 @@ fn main() -> ExitCode {
             Ok(asked) => bench::run(&root(), &asked),
             Err(why) => return wrong(&why),
         },
+        ["chaos", rest @ ..] if rest.contains(&"--help") || rest.contains(&"-h") => {
+            println!("{}", chaos::HELP);
+            return ExitCode::SUCCESS;
+        }
+        ["chaos", rest @ ..] => return chaos::run(&root(), rest),
         ["fuzz"] => fuzz::run(&root(), 30),
         ["fuzz", "--seconds", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run(&root(), seconds),

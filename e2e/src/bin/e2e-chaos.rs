@@ -1,0 +1,71 @@
+//! What the chaos run kills: its flow, and the function that the flow calls. The variable `E2E_ROLE` says which.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use faasflow::{Call, Error, Flow, Result};
+use faasflow_runtime::http::{ServerOptions, read_body, serve};
+use http::{HeaderMap, Response};
+
+/// How many phases the flow has.
+const PHASES: usize = 6;
+
+fn main() -> Result<()> {
+    match own("E2E_ROLE").as_str() {
+        "flow" => faasflow::serve(flow()?),
+        "function" => function(),
+        role => Err(Error::msg(format!("E2E_ROLE is `{role}`, and neither `flow` nor `function`"))),
+    }
+}
+
+fn own(variable: &str) -> String {
+    #[expect(clippy::disallowed_methods, reason = "a program chooses its role here, which is no setting of Faasflow's")]
+    std::env::var(variable).unwrap_or_default()
+}
+
+/// Calls the function in each phase, and appends the number of the phase to the payload: what comes out shows whether a
+/// phase was left out or its result used twice.
+fn flow() -> Result<Flow> {
+    let mut builder = Flow::builder();
+    for phase in 1..=PHASES {
+        builder = builder
+            .apply(Call::new("chaos-function").query("phase", phase.to_string()))
+            .modify(move |text: String| std::future::ready(format!("{text}{phase}")));
+    }
+    Ok(builder.build()?)
+}
+
+/// Writes down the `Idempotency-Key` of each call and answers what it was sent. The line is in the kernel before the answer
+/// begins, so a kill cannot lose it.
+fn function() -> Result<()> {
+    let keys = File::options().create(true).append(true).open(own("E2E_KEYS"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let port: u16 = own("port").parse().map_err(|_| Error::msg("`port` is not a number"))?;
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
+        let router = Router::new().fallback(record).with_state(Arc::new(keys));
+        Ok(serve(listener, router, ServerOptions::default(), std::future::pending()).await?)
+    })
+}
+
+async fn record(State(keys): State<Arc<File>>, request: axum::extract::Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let body = read_body(body, 1 << 20, std::time::Duration::from_secs(60)).await.unwrap_or_default();
+    let mut line = key(&parts.headers);
+    line.push('\n');
+    // One write: lines of two calls do not mix.
+    let written = (&*keys).write_all(line.as_bytes());
+    let mut response = Response::new(Body::from(body));
+    if written.is_err() {
+        *response.status_mut() = http::StatusCode::INSUFFICIENT_STORAGE;
+    }
+    response
+}
+
+fn key(headers: &HeaderMap) -> String {
+    headers.get("idempotency-key").and_then(|value| value.to_str().ok()).unwrap_or("none").to_owned()
+}

@@ -1,0 +1,174 @@
+//! Kills the gateway, a flow and a function at random under a load, and says what became of the requests.
+
+mod arguments;
+mod keys;
+mod load;
+mod schedule;
+mod stand;
+mod tally;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub(crate) use arguments::Arguments;
+use keys::Keys;
+use load::Load;
+use schedule::{Kill, Target};
+use stand::Stand;
+use tally::Tally;
+
+/// After this long without the end of a request, those that are open are lost: more than twice the time that a phase may
+/// take and the queue may wait before it delivers again.
+const STANDSTILL: Duration = Duration::from_secs(180);
+/// How long a process may take to be there again, to be killed.
+const RESTART: Duration = Duration::from_secs(60);
+
+/// Runs the load and the kills; fails if a request was lost, failed, or ended in two ways.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), String> {
+    let folder = tempfile::Builder::new().prefix("faasflow-chaos").tempdir().map_err(|error| error.to_string())?;
+    println!(
+        "{} requests of six asynchronous phases, {} kills, seed {}",
+        arguments.requests, arguments.kills, arguments.seed
+    );
+    let tally = Arc::new(Tally::new(arguments.requests));
+    let ran = attack(&arguments, &tally, folder.path()).await;
+    let clean = ran.as_ref().is_ok_and(|()| tally.faults(arguments.requests).is_empty());
+    if !clean {
+        println!("\nThe logs of gateway, flow and function are in {}", folder.keep().display());
+    }
+    ran
+}
+
+async fn attack(arguments: &Arguments, tally: &Arc<Tally>, folder: &std::path::Path) -> Result<(), String> {
+    let begun = Instant::now();
+    let mut stand = Stand::start(folder, tally).await?;
+    let load = Load::start(arguments.requests, &stand, tally);
+    let mut progress = Progress::new(arguments.requests);
+    let mut made = [0_usize; Target::ALL.len()];
+    for kill in schedule::schedule(arguments.seed, arguments.requests, arguments.kills) {
+        until_ended(tally, kill.after, &mut progress).await?;
+        strike(&mut stand, kill).await?;
+        made[kill.target as usize] += 1;
+        progress.kills += 1;
+    }
+    until_ended(tally, arguments.requests, &mut progress).await.or_else(|why| {
+        // What is open is the finding itself, which the table shows.
+        println!("\n{why}");
+        Ok::<_, String>(())
+    })?;
+    load.stop().await;
+    progress.finish();
+    let took = begun.elapsed();
+    let dead_letters = stand.dead_letters().await?;
+    let keys = Keys::read(&stand.keys())?;
+    let kills: Vec<String> =
+        Target::ALL.iter().map(|&target| format!("{} {}", made[target as usize], target.as_str())).collect();
+    println!();
+    for (what, figure) in [
+        ("accepted", tally.accepted().to_string()),
+        ("ended", tally.ended().to_string()),
+        ("lost", tally.lost().to_string()),
+        ("ended twice", tally.ended_twice().to_string()),
+        ("reported again, the same", tally.reported_again().to_string()),
+        ("ended with different outcomes", tally.different_outcomes().to_string()),
+        ("failed by a kill", tally.failed().to_string()),
+        ("ended with a wrong payload", tally.wrong_payloads().to_string()),
+        ("dead letters", dead_letters.to_string()),
+        ("steps", keys.distinct().to_string()),
+        ("steps executed more than once", keys.repeated().to_string()),
+        ("the most executions of one step", keys.most().to_string()),
+        ("kills", format!("{} ({})", made.iter().sum::<usize>(), kills.join(", "))),
+        ("seconds", format!("{:.0}", took.as_secs_f64())),
+        ("requests a second", format!("{:.0}", tally.ended() as f64 / took.as_secs_f64())),
+    ] {
+        println!("{what:>32}  {figure}");
+    }
+    println!("\nTo repeat it: cargo xtask chaos {arguments}");
+    let mut faults = tally.faults(arguments.requests);
+    if made.iter().sum::<usize>() != arguments.kills {
+        faults.push(format!("{} kills were made, not {}", made.iter().sum::<usize>(), arguments.kills));
+    }
+    // Fewer would mean that a request ended although a step of it was never executed.
+    let steps = tally.ended() * 6;
+    if keys.distinct() < steps {
+        faults.push(format!("only {} different steps were executed, of {steps}", keys.distinct()));
+    }
+    if faults.is_empty() {
+        return Ok(());
+    }
+    for example in tally.examples(10) {
+        println!("{example}");
+    }
+    Err(faults.join("; "))
+}
+
+/// Waits until this many requests have ended.
+async fn until_ended(tally: &Tally, count: usize, progress: &mut Progress) -> Result<(), String> {
+    let (mut last, mut since) = (tally.ended(), Instant::now());
+    while tally.ended() < count {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        progress.show(tally);
+        match tally.ended() {
+            ended if ended == last => {
+                if since.elapsed() > STANDSTILL {
+                    return Err(format!("no request has ended for {} seconds", STANDSTILL.as_secs()));
+                }
+            }
+            ended => (last, since) = (ended, Instant::now()),
+        }
+    }
+    Ok(())
+}
+
+/// Kills one process, as soon as it is there.
+async fn strike(stand: &mut Stand, kill: Kill) -> Result<(), String> {
+    if kill.target == Target::Gateway {
+        return stand.restart_gateway(kill.pause).await;
+    }
+    let deadline = Instant::now() + RESTART;
+    while !stand.kill(kill.target)? {
+        if Instant::now() > deadline {
+            return Err(format!("the {} is not started again", kill.target.as_str()));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// What a run shows of itself while it lasts.
+struct Progress {
+    requests: usize,
+    kills: usize,
+    shown: Instant,
+    every: Duration,
+    line: bool,
+}
+
+impl Progress {
+    fn new(requests: usize) -> Progress {
+        let line = std::io::stdout().is_terminal();
+        let every = Duration::from_secs(if line { 1 } else { 30 });
+        Progress { requests, kills: 0, shown: Instant::now(), every, line }
+    }
+
+    fn show(&mut self, tally: &Tally) {
+        if self.shown.elapsed() < self.every {
+            return;
+        }
+        self.shown = Instant::now();
+        let text = format!("{} of {} ended, {} kills", tally.ended(), self.requests, self.kills);
+        if self.line {
+            print!("\r\x1b[2K{text}");
+            let _ = std::io::stdout().flush();
+        } else {
+            println!("{text}");
+        }
+    }
+
+    fn finish(&self) {
+        if self.line {
+            print!("\r\x1b[2K");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The words after `chaos`.
+
+use std::fmt;
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    pub(crate) requests: usize,
+    pub(crate) kills: usize,
+    pub(crate) seed: u64,
+}
+
+impl Arguments {
+    /// Reads the words; without `--seed`, the seed is `otherwise`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub(crate) fn parse(words: &[&str], otherwise: u64) -> Result<Arguments, String> {
+        let mut arguments = Arguments { requests: 1000, kills: 15, seed: otherwise };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let (option, value) = match word.split_once('=') {
+                Some((option, value)) => (option, Some(value)),
+                None => (*word, words.next().copied()),
+            };
+            if !["--requests", "--kills", "--seed"].contains(&option) {
+                return Err(format!("`chaos` does not know `{word}`"));
+            }
+            let number = value.and_then(|value| value.parse::<u64>().ok());
+            let number = number.ok_or_else(|| format!("`{option}` needs a number"))?;
+            let size = usize::try_from(number).map_err(|_| format!("`{option} {number}` is too much"))?;
+            match option {
+                "--requests" => arguments.requests = size,
+                "--kills" => arguments.kills = size,
+                _ => arguments.seed = number,
+            }
+        }
+        match arguments.requests {
+            0 => Err("`--requests 0`: there would be nothing to kill under".to_owned()),
+            requests if requests < arguments.kills => {
+                Err(format!("{} kills need as many requests at least, not {requests}", arguments.kills))
+            }
+            _ => Ok(arguments),
+        }
+    }
+}
+
+impl fmt::Display for Arguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--requests {} --kills {} --seed {}", self.requests, self.kills, self.seed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_read_and_shown_again() {
+        let parsed = Arguments::parse(&["--requests", "50", "--kills=7", "--seed", "3"], 9).unwrap();
+        assert_eq!(parsed, Arguments { requests: 50, kills: 7, seed: 3 });
+        assert_eq!(parsed.to_string(), "--requests 50 --kills 7 --seed 3");
+        assert_eq!(Arguments::parse(&[], 9).unwrap(), Arguments { requests: 1000, kills: 15, seed: 9 });
+    }
+
+    #[test]
+    fn what_is_wrong_with_them_is_said() {
+        for (words, why) in [
+            (&["--requests"] as &[&str], "`--requests` needs a number"),
+            (&["--kills", "many"], "`--kills` needs a number"),
+            (&["--quick"], "`chaos` does not know `--quick`"),
+            (&["--requests", "0"], "nothing to kill under"),
+            (&["--requests", "3", "--kills", "4"], "4 kills need as many requests at least, not 3"),
+        ] {
+            let said = Arguments::parse(words, 1).unwrap_err();
+            assert!(said.contains(why), "{words:?}: {said}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Sends the requests, each until the gateway has taken it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::Method;
+use tokio::task::JoinSet;
+
+use super::stand::Stand;
+use super::tally::Tally;
+use crate::client::Client;
+
+/// How many requests are under way at once.
+const AT_ONCE: usize = 64;
+/// How long one that is accepted may be under way until the next is sent all the same.
+const LONGEST: Duration = Duration::from_secs(120);
+
+pub(super) struct Load(JoinSet<()>);
+
+impl Load {
+    pub(super) fn start(requests: usize, stand: &Stand, tally: &Arc<Tally>) -> Load {
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut senders = JoinSet::new();
+        for _ in 0..AT_ONCE.min(requests) {
+            let (next, tally, client) = (next.clone(), tally.clone(), Client::new());
+            let (url, report) = (stand.flow(), stand.report_url());
+            senders.spawn(async move {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= requests {
+                        return;
+                    }
+                    let ended = tally.end_of(number);
+                    send(&client, &url, &report, number).await;
+                    tally.accept(number);
+                    let _ = tokio::time::timeout(LONGEST, ended).await;
+                }
+            });
+        }
+        Load(senders)
+    }
+
+    /// Waits for the senders, which have nothing more to do.
+    pub(super) async fn stop(mut self) {
+        self.0.abort_all();
+        while self.0.join_next().await.is_some() {}
+    }
+}
+
+/// Sends a request until it is accepted. One whose answer is lost may have been: its ids stay the same, so that the gateway
+/// knows it again.
+async fn send(client: &Client, url: &str, report: &str, number: usize) {
+    let id = format!("chaos-{number}");
+    let call_id = format!("00000000-0000-4000-8000-{number:012x}");
+    let headers = [
+        ("x-faasflow-request-id", id.as_str()),
+        ("x-call-id", call_id.as_str()),
+        ("x-faasflow-callback-url", report),
+        ("content-type", "text/plain"),
+    ];
+    loop {
+        if let Ok(answer) = client.send(Method::POST, url, &headers, format!("{number}:")).await
+            && answer.status == http::StatusCode::ACCEPTED
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

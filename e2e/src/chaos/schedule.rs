@@ -1,0 +1,73 @@
+//! When what is killed: the same for the same seed.
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+/// What is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Gateway,
+    Flow,
+    Function,
+}
+
+impl Target {
+    pub(super) const ALL: [Target; 3] = [Target::Gateway, Target::Flow, Target::Function];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Target::Gateway => "gateway",
+            Target::Flow => "flow",
+            Target::Function => "function",
+        }
+    }
+}
+
+/// One kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kill {
+    /// How many requests have ended when it is made.
+    pub(super) after: usize,
+    pub(super) target: Target,
+    /// How long a gateway stays away. The gateway starts the others again.
+    pub(super) pause: Duration,
+}
+
+/// The kills of a run, in order, spread over its requests.
+pub(super) fn schedule(seed: u64, requests: usize, kills: usize) -> Vec<Kill> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let kill = |index: usize| {
+        // One in each part of the run, and somewhere in it.
+        let (from, to) = (requests * index / kills, requests * (index + 1) / kills);
+        Kill {
+            after: random.random_range(from..to.max(from + 1)),
+            target: Target::ALL[random.random_range(0..Target::ALL.len())],
+            pause: Duration::from_millis(random.random_range(0..500)),
+        }
+    };
+    (0..kills).map(kill).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_kills_and_another_gives_others() {
+        assert_eq!(schedule(7, 1000, 15), schedule(7, 1000, 15));
+        assert_ne!(schedule(7, 1000, 15), schedule(8, 1000, 15));
+    }
+
+    #[test]
+    fn kills_are_as_many_as_asked_in_order_within_the_run_and_of_all_targets() {
+        let kills = schedule(1, 1000, 100);
+        assert_eq!(kills.len(), 100);
+        assert!(kills.is_sorted_by_key(|kill| kill.after));
+        assert!(kills.iter().all(|kill| kill.after < 1000));
+        assert!(Target::ALL.iter().all(|target| kills.iter().any(|kill| kill.target == *target)));
+        assert_eq!(schedule(1, 5, 5).len(), 5);
+        assert!(schedule(1, 5, 0).is_empty());
+    }
+}
