@@ -224,13 +224,26 @@ impl Inner {
                 },
             }
         }
+        // A fresh request whose caller wants no report: nobody else learns how it ended.
+        let awaited = context.phase() == 1 && context.request().callback_url.is_none();
         if let Some(finaliser) = self.flow.finaliser() {
             log.info(format_args!("Executing finally"));
             let context = self.at_the_end(execution).with_outcome(outcome);
             let running = finaliser(context, outcome);
             let ran = execution.handled(deadline.ending(), running).await;
             trace.event("finally", |event| event.attribute("faasflow.succeeded", ran.is_ok()));
-            if let Err(kind) = ran {
+            let kind = match ran.map_err(|kind| execution.weigh(kind)) {
+                Ok(()) => None,
+                // It is owed its run, and a report is known by its key. But who waits for the answer has a right to it.
+                Err(Unanswered::Outage(outage)) if !awaited => {
+                    return transient(execution, "finally cannot go on", outage);
+                }
+                Err(Unanswered::Outage(outage)) => {
+                    Some(FailureKind::Handler(Arc::new(faasflow_core::Error::msg(outage.detail))))
+                }
+                Err(Unanswered::Failed(kind)) => Some(kind),
+            };
+            if let Some(kind) = kind {
                 self.metrics.failed(&kind);
                 trace.exception(failure_reason(&kind), format!("finally failed: {}", internal(&kind)));
                 log.error(format_args!("finally failed: {}", internal(&kind)));

@@ -195,7 +195,7 @@ impl Execution<'_> {
     }
 
     /// Tells a failure of user code from an outage that it has met, or that has left it too little time.
-    fn weigh(&self, kind: FailureKind) -> Unanswered {
+    pub(crate) fn weigh(&self, kind: FailureKind) -> Unanswered {
         match (&kind, self.outage.get()) {
             (FailureKind::Handler(error), _) if error.is_temporary() => {
                 Unanswered::Outage(Outage::of_state(error.to_string()))

@@ -305,6 +305,34 @@ async fn r1_a_store_that_is_away_decides_nothing() {
     }
 }
 
+/// `finally` is owed its run: the queue delivers its phase again, and the report is known by its key.
+#[tokio::test]
+async fn r1_a_store_that_is_away_in_finally_leaves_the_request_open() {
+    let finished = Arc::new(AtomicUsize::new(0));
+    let count = finished.clone();
+    let flow = Flow::builder()
+        .state(Away { memory: Memory::new(), times: AtomicUsize::new(12) })
+        .apply("f")
+        .apply("g")
+        .finally(move |context: Context, _: Outcome| {
+            let count = count.clone();
+            async move {
+                read(context).await?;
+                count.fetch_add(1, SeqCst);
+                Ok::<_, Error>(())
+            }
+        });
+    let kit = kit(flow).setting("write_timeout", "500ms").start().await;
+    let end = kit.request("payload").send().await;
+    assert_eq!((end.text().as_str(), end.outcome()), ("payload", Some(Outcome::Success)));
+    assert_eq!(kit.until_delivered(1).await[0], 503);
+    let limit = Instant::now() + Duration::from_secs(30);
+    while finished.load(SeqCst) == 0 {
+        assert!(Instant::now() < limit, "`finally` never completes");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// The outage took the time that the function would have had.
 #[tokio::test]
 async fn r1_time_that_an_outage_took_is_not_the_functions_fault() {

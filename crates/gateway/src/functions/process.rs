@@ -173,7 +173,8 @@ pub(crate) async fn supervise(
         }
     }
     let stopping = stop.is_cancelled();
-    function.set(if stopping { Upstream::Broken("the gateway is stopping".to_owned()) } else { Upstream::Gone });
+    // A stop passes: a flow that is told so leaves its phase to the queue.
+    function.set(if stopping { Upstream::Failing("the gateway is stopping".to_owned()) } else { Upstream::Gone });
     match running {
         Some(last) if stopping => {
             retiring.spawn(retire(last.child, last.readers));
