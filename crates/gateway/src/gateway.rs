@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +87,15 @@ impl GatewayOptions {
     /// If a secret is missing, the queue cannot be used, a deployed function's file is damaged, or the address cannot
     /// be listened on.
     pub async fn start(self, events: Events) -> Result<RunningGateway, GatewayError> {
+        self.start_boxed(events).await
+    }
+
+    /// Boxed, so that the gateway is compiled in this crate, and not in those that await its start.
+    fn start_boxed(self, events: Events) -> Pin<Box<dyn Future<Output = Result<RunningGateway, GatewayError>> + Send>> {
+        Box::pin(self.begin(events))
+    }
+
+    async fn begin(self, events: Events) -> Result<RunningGateway, GatewayError> {
         let secrets = self.state_dir.join("secrets");
         secrets::prepare(&self.stack, &secrets)?;
         let credentials = self.basic_auth.then(|| secrets::credentials(&secrets)).transpose()?;

@@ -5,8 +5,8 @@ use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -82,7 +82,12 @@ impl HttpClient {
     ///
     /// If the peer cannot be reached, or the exchange breaks off.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, HttpError> {
-        self.inner.request(request).await.map_err(HttpError)
+        self.begin(request).await.map_err(HttpError)
+    }
+
+    /// No part of the future of `send`, which is compiled where it is awaited: hyper's client is compiled here, once.
+    fn begin(&self, request: Request<Body>) -> ResponseFuture {
+        self.inner.request(request)
     }
 }
 

@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -54,14 +55,18 @@ pub struct Peer(pub SocketAddr);
 
 /// What is served: an axum `Router`, or something that knows its requests better.
 pub trait App:
-    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync
 {
 }
 
 impl<S> App for S where
-    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync
 {
 }
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+/// An [`App`] whose type is forgotten.
+type Boxed = Arc<dyn Fn(Request<Incoming>) -> Answer + Send + Sync>;
 
 /// Serves `app` over HTTP/1.1 and h2c on `listener` until `stop` resolves, then stops accepting, lets
 /// what is in flight finish within the grace, and returns.
@@ -73,7 +78,28 @@ pub async fn serve(
     listener: TcpListener,
     app: impl App + 'static,
     options: ServerOptions,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let app: Boxed = Arc::new(move |request| Box::pin(app.clone().call(request)));
+    serve_boxed(listener, app, options, std::pin::pin!(stop)).await
+}
+
+/// Not generic, and boxed: hyper's connections are compiled here, once, and not in every crate that serves something.
+/// That would take longer than the rest of such a crate.
+fn serve_boxed<'a>(
+    listener: TcpListener,
+    app: Boxed,
+    options: ServerOptions,
+    stop: Pin<&'a mut (dyn Future<Output = ()> + Send + 'a)>,
+) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
+    Box::pin(accept(listener, app, options, stop))
+}
+
+async fn accept(
+    listener: TcpListener,
+    app: Boxed,
+    options: ServerOptions,
+    mut stop: Pin<&mut (dyn Future<Output = ()> + Send)>,
 ) -> io::Result<()> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
@@ -85,7 +111,6 @@ pub async fn serve(
 
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
-    let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -113,7 +138,7 @@ pub async fn serve(
                 if options.tells_peer {
                     request.extensions_mut().insert(Peer(peer));
                 }
-                app.clone().call(request)
+                app(request)
             }
         });
         let stream = TokioIo::new(WriteStall::new(stream, options.write_stall));

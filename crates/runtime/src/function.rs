@@ -158,7 +158,7 @@ impl FlowFunction {
     /// # Errors
     ///
     /// If the listener breaks, or the operating system has no thread.
-    pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+    pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()> + Send) -> std::io::Result<()> {
         let Config { read_timeout, write_timeout, .. } = self.0.config;
         let options = ServerOptions {
             header_timeout: read_timeout,

@@ -1,5 +1,7 @@
 //! What the functions of this example share: a server as any HTTP function has one. It knows nothing of flows.
 
+use std::pin::Pin;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
@@ -15,6 +17,15 @@ const LARGEST: usize = 64 << 20;
 ///
 /// If the port cannot be listened on.
 pub async fn serve(routes: Router) -> std::io::Result<()> {
+    serve_boxed(routes).await
+}
+
+/// Boxed, so that the server is compiled in this crate, and not once more in each function.
+fn serve_boxed(routes: Router) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>> {
+    Box::pin(listen(routes))
+}
+
+async fn listen(routes: Router) -> std::io::Result<()> {
     let variable = |name| std::env::var(name).ok();
     let host = variable("host").unwrap_or_else(|| "0.0.0.0".to_owned());
     let port = variable("port").or_else(|| variable("PORT")).unwrap_or_else(|| "8080".to_owned());
