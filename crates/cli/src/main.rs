@@ -27,6 +27,8 @@ mod up;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
 
 use crate::args::{Arguments, Command};
 use crate::error::Failure;
@@ -38,12 +40,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(filter(&arguments.command)))
-        .with_writer(screen::LogLine::default)
-        .without_time()
-        .with_target(false)
-        .init();
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(screen::LogLine::default).without_time().with_target(false);
+    tracing_subscriber::registry().with(lines.with_filter(filter(&arguments.command))).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::from(error).report(),
@@ -68,10 +67,11 @@ fn main() -> ExitCode {
 }
 
 /// What is logged, besides what a command says by itself.
-fn filter(command: &Command) -> &'static str {
+fn filter(command: &Command) -> Targets {
+    let warnings = Targets::new().with_default(LevelFilter::WARN);
     match command {
         // Two of its photos are refused, which makes dead letters, and it reports them itself.
-        Command::Demo(_) => "warn,faasflow::dead_letters=off",
-        _ => "warn",
+        Command::Demo(_) => warnings.with_target("faasflow::dead_letters", LevelFilter::OFF),
+        _ => warnings,
     }
 }
