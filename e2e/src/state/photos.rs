@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faasflow_core::headers;
+use faasflow_gateway::stack::Kind;
 use faasflow_gateway::{GatewayOptions, RunningGateway, Stack};
 use faasflow_runtime::http::{HttpClient, read_body};
 use tokio::sync::mpsc::unbounded_channel;
@@ -67,6 +68,8 @@ async fn start(backend: &Backend, example: &Path, folder: &Path) -> Result<Runni
         let settings = settings.into_iter().chain([("envelope_limit", ENVELOPE_LIMIT.to_owned())]);
         flow.environment.extend(settings.map(|(name, value)| (name.to_owned(), value)));
         flow.secrets.extend(secrets.iter().map(|(name, _)| (*name).to_owned()));
+        let program = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name("e2e-photos-flow");
+        flow.kind = Kind::Program(vec![program.to_string_lossy().into_owned()]);
     }
     if let Some(storage) = stack.functions.get_mut("file-storage") {
         storage.environment.insert("storage_dir".to_owned(), folder.join("storage").to_string_lossy().into_owned());
