@@ -20,6 +20,8 @@ struct Metadata {
     packages: Vec<Package>,
     workspace_root: PathBuf,
     target_directory: PathBuf,
+    #[serde(default)]
+    workspace_default_members: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +89,7 @@ pub(crate) async fn build(
         }
     }
     let apart = clashing(&located);
+    let selections = selections(&located, &apart).await;
     // Those of one workspace are built together, and those that clash each in a folder of its own.
     let mut builds: BTreeMap<(PathBuf, Option<PathBuf>), Vec<Project>> = BTreeMap::new();
     for project in located {
@@ -100,7 +103,10 @@ pub(crate) async fn build(
     let _ = events.send(Event::BuildStarted { functions });
     let begun = Instant::now();
     for ((root, target), projects) in builds {
-        let made = build_workspace(&root, &projects, target.as_deref(), release, events, &mut built.programs);
+        let own: Vec<String> = projects.iter().map(|project| project.package.id.clone()).collect();
+        let selection = if target.is_none() { &selections[&root] } else { &own };
+        let made =
+            build_workspace(&root, &projects, selection, target.as_deref(), release, events, &mut built.programs);
         if let Err(fault) = made.await {
             built.faults.push(fault);
         }
@@ -123,20 +129,36 @@ fn clashing(projects: &[Project]) -> HashSet<String> {
     places.into_values().filter(|packages| packages.len() > 1).flatten().cloned().collect()
 }
 
+/// The packages that cargo is to select in each workspace, by id. Features of dependencies are united over all that are
+/// selected, and a dependency with other features is compiled again. So these are always the same, whichever functions
+/// are built, and they include what `cargo build` selects: what one of the two has compiled, the other uses.
+async fn selections(projects: &[Project], apart: &HashSet<String>) -> HashMap<PathBuf, Vec<String>> {
+    let mut selections = HashMap::<PathBuf, Vec<String>>::new();
+    let together: Vec<&Project> = projects.iter().filter(|project| !apart.contains(&project.package.id)).collect();
+    let is_function = |package: &Package| projects.iter().any(|project| project.package.id == package.id);
+    // It would be built as well, in the place of the function's.
+    let would_be_built =
+        |package: &Package| binaries(package).any(|name| together.iter().any(|project| project.binary == *name));
+    for project in &together {
+        if !selections.contains_key(&project.root) {
+            let mut selection = Vec::new();
+            // Asked at the root: in the folder of a member, the default is that member. Cargo has just answered for one.
+            if let Ok(Metadata { packages, workspace_default_members, .. }) = metadata(&project.root).await {
+                let mut defaults = packages;
+                defaults.retain(|package| workspace_default_members.contains(&package.id));
+                defaults.retain(|package| !is_function(package) && !would_be_built(package));
+                selection.extend(defaults.into_iter().map(|package| package.id));
+            }
+            selections.insert(project.root.clone(), selection);
+        }
+        selections.entry(project.root.clone()).or_default().push(project.package.id.clone());
+    }
+    selections
+}
+
 async fn locate(function: &str, folder: &Path) -> Result<Project, GatewayError> {
     let fault = |output: String| GatewayError::Build { what: format!("`{function}`"), output };
-    let output = Command::new("cargo")
-        .args(["metadata", "--no-deps", "--format-version", "1"])
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .map_err(|error| fault(format!("cargo cannot be run: {error}; is Rust installed, and cargo in PATH?")))?;
-    if !output.status.success() {
-        return Err(fault(String::from_utf8_lossy(&output.stderr).into_owned()));
-    }
-    let metadata: Metadata = serde_json::from_slice(&output.stdout)
-        .map_err(|error| fault(format!("cargo's metadata is strange: {error}")))?;
+    let metadata = metadata(folder).await.map_err(fault)?;
     let manifest = folder.join("Cargo.toml");
     let canonical = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let manifest = canonical(&manifest);
@@ -153,12 +175,29 @@ async fn locate(function: &str, folder: &Path) -> Result<Project, GatewayError> 
     })
 }
 
+async fn metadata(folder: &Path) -> Result<Metadata, String> {
+    let output = Command::new("cargo")
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .map_err(|error| format!("cargo cannot be run: {error}; is Rust installed, and cargo in PATH?"))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo's metadata is strange: {error}"))
+}
+
+fn binaries(package: &Package) -> impl Iterator<Item = &String> {
+    package.targets.iter().filter(|target| target.kind.iter().any(|kind| kind == "bin")).map(|target| &target.name)
+}
+
 fn binary(package: &Package) -> Result<String, String> {
     if let Some(name) = &package.default_run {
         return Ok(name.clone());
     }
-    let binaries: Vec<&String> =
-        package.targets.iter().filter(|target| target.kind.iter().any(|kind| kind == "bin")).map(|t| &t.name).collect();
+    let binaries: Vec<&String> = binaries(package).collect();
     match binaries.as_slice() {
         [one] => Ok((*one).clone()),
         [] => Err(format!("the package `{}` has no program: add a src/main.rs", package.name)),
@@ -169,6 +208,7 @@ fn binary(package: &Package) -> Result<String, String> {
 async fn build_workspace(
     root: &Path,
     projects: &[Project],
+    selection: &[String],
     target: Option<&Path>,
     release: bool,
     events: &Events,
@@ -190,8 +230,8 @@ async fn build_workspace(
     if let Some(target) = target {
         command.arg("--target-dir").arg(target);
     }
-    for project in projects {
-        command.args(["--package", &project.package.name]);
+    for package in selection {
+        command.args(["--package", package]);
     }
     for project in projects {
         command.args(["--bin", &project.binary]);

@@ -183,6 +183,48 @@ async fn programs_of_one_name_in_one_workspace_are_kept_apart() {
     fixture.gateway.stop().await;
 }
 
+/// Features are united over what is built together, and a crate with other features is compiled again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cargo_build_has_compiled_is_not_compiled_again() {
+    let folder = folder("one:\n  handler: ./one\n");
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("Cargo.toml", "[workspace]\nmembers = [\"one\", \"tool\", \"rival\", \"shared\"]\nresolver = \"3\"\n");
+    let package = |name: &str| format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n");
+    write("one/Cargo.toml", &(package("one") + "[dependencies]\nshared = { path = \"../shared\" }\n"));
+    write("one/src/main.rs", &SERVER.replace("VERSION", "one"));
+    let with_more = "[dependencies]\nshared = { path = \"../shared\", features = [\"more\"] }\n";
+    write("tool/Cargo.toml", &(package("tool") + with_more));
+    write("tool/src/main.rs", "fn main() {}");
+    // Its program would take the place of the function's.
+    write("rival/Cargo.toml", &(package("rival") + "[[bin]]\nname = \"one\"\npath = \"src/main.rs\"\n"));
+    write("rival/src/main.rs", "fn main() { std::process::exit(9) }");
+    write("shared/Cargo.toml", &(package("shared") + "[features]\nmore = []\n"));
+    write("shared/src/lib.rs", "");
+    let built =
+        std::process::Command::new("cargo").args(["build", "--bin", "tool"]).current_dir(folder.path()).status();
+    assert!(built.unwrap().success());
+
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    fixture.gateway.ready().await.unwrap();
+    assert_eq!(fixture.post("/function/one", "x").await.text(), "one");
+    let compiled: Vec<String> = fixture
+        .events
+        .lock()
+        .unwrap()
+        .iter()
+        .filter_map(|event| match event {
+            Event::Compiling { krate } => Some(krate.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(compiled, ["one v0.1.0"]);
+    fixture.gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_replaces_the_process_and_loses_no_request() {
     let fixture = Arc::new(server().await);
