@@ -27,3 +27,16 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 pub(crate) fn inherited() -> impl Iterator<Item = (&'static str, String)> {
     INHERITED.into_iter().filter_map(|name| Some((name, variable(name)?)))
 }
+
+/// The variables that cargo sets for what it runs, such as this process under `cargo run` or `cargo test`. Another
+/// cargo is not to see them: build scripts that depend on one, as ring's does on `CARGO_PKG_NAME`, would run again, and
+/// everything above them would be compiled again.
+pub(crate) fn set_by_cargo() -> Vec<std::ffi::OsString> {
+    let is_set_by_cargo = |name: &str| {
+        name.starts_with("CARGO_PKG_")
+            || name.starts_with("CARGO_MANIFEST_")
+            || name.starts_with("CARGO_BIN_")
+            || ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "OUT_DIR"].contains(&name)
+    };
+    std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_str().is_some_and(is_set_by_cargo)).collect()
+}

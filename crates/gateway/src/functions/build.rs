@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{ChildStdout, Command};
 
+use crate::environment;
 use crate::error::GatewayError;
 use crate::event::{Event, Events};
 
@@ -217,6 +218,9 @@ async fn build_workspace(
     let what = projects.iter().map(|project| format!("`{}`", project.function)).collect::<Vec<_>>().join(", ");
     let fault = |output: String| GatewayError::Build { what: what.clone(), output };
     let mut command = Command::new("cargo");
+    environment::set_by_cargo().iter().for_each(|name| {
+        command.env_remove(name);
+    });
     command
         .args(["build", "--keep-going", "--message-format=json-render-diagnostics", "--color=never"])
         .current_dir(root)
