@@ -10,6 +10,7 @@ mod names;
 mod pure_core;
 mod source;
 mod tasks;
+mod untested;
 
 use std::fmt;
 use std::path::Path;
@@ -52,6 +53,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     faults.extend(files::check(root, &files));
     faults.extend(links::check(root, &files));
     faults.extend(decisions::check(root, &files));
+    faults.extend(untested::check(&metadata, root, &files));
     for fault in &faults {
         println!("{fault}");
     }
