@@ -40,7 +40,7 @@ pub mod gateway_error {
 
 /// Headers that belong to one hop or one invocation, to the body, or to the gateway, and so are not the
 /// caller's own.
-const NOT_CARRIED: [&str; 26] = [
+const NOT_CARRIED: [&str; 27] = [
     // One hop's (RFC 9110, 7.6.1).
     "connection",
     "keep-alive",
@@ -53,6 +53,9 @@ const NOT_CARRIED: [&str; 26] = [
     "upgrade",
     "expect",
     "host",
+    // Programs that get headers as variables may take this one for the proxy of their own requests (httpoxy,
+    // CVE-2016-5385). Nothing that is registered has this name.
+    "proxy",
     // The body's: each step's body has its own.
     "content-length",
     "content-encoding",
@@ -103,6 +106,17 @@ pub fn goes_to_functions(name: &HeaderName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h1_the_proxy_header_is_not_carried() {
+        let mut headers = HeaderMap::new();
+        for spelling in ["Proxy", "PROXY", "proxy", "pRoXy"] {
+            headers.append(HeaderName::try_from(spelling).unwrap(), "http://127.0.0.1:1/".parse().unwrap());
+        }
+        headers.insert("x-proxy", "own".parse().unwrap());
+        let carried = carried(&headers);
+        assert_eq!(carried.keys().collect::<Vec<_>>(), ["x-proxy"]);
+    }
 
     #[test]
     fn the_callers_own_headers_are_carried_and_no_others() {
