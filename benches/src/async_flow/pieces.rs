@@ -60,7 +60,7 @@ struct Done;
 impl Deliver for Done {
     fn deliver(&self, _: Delivery) -> BoxFuture<'_, Result<Answer, Unreachable>> {
         let (status, headers, body) = (StatusCode::OK, HeaderMap::new(), Bytes::new());
-        Box::pin(std::future::ready(Ok(Answer { status, headers, body, duration: Duration::ZERO })))
+        Box::pin(std::future::ready(Ok(Answer { status, headers, body, duration: Duration::ZERO, cause: None })))
     }
 }
 

@@ -41,7 +41,7 @@ impl Deliver for Receiver {
             let _ = self.0[producer].send(id);
         }
         let answer =
-            Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new(), duration: Duration::ZERO };
+            Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new(), duration: Duration::ZERO, cause: None };
         Box::pin(std::future::ready(Ok(answer)))
     }
 }

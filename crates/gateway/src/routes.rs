@@ -333,7 +333,7 @@ impl Deliver for App {
                     tokio::time::timeout(timeout, exchange).await.map_err(late)??
                 }
             };
-            Ok(Answer { status, headers, body, duration: begun.elapsed() })
+            Ok(Answer { status, headers, body, duration: begun.elapsed(), cause: None })
         })
     }
 }

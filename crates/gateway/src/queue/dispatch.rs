@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::queue::record::{Call, Letter, Target, now_ms};
-use crate::queue::schedule::{Entry, Next};
+use crate::queue::schedule::{Again, Entry, Next};
 use crate::queue::store::Change;
-use crate::queue::verdict::{Verdict, verdict};
+use crate::queue::verdict::{Tries, Verdict, verdict};
 use crate::queue::{NO_ANSWER, Queue};
 use crate::request_id;
 
@@ -42,6 +42,8 @@ pub struct Answer {
     pub body: Bytes,
     /// How long it took.
     pub duration: Duration,
+    /// Why the receiver failed, where more is known of it than its status: for the dead letter.
+    pub cause: Option<String>,
 }
 
 /// Why there was no answer.
@@ -55,6 +57,13 @@ pub struct Unreachable {
 pub trait Deliver: Send + Sync + 'static {
     /// Makes one attempt. A panic counts as an unreachable receiver.
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'_, Result<Answer, Unreachable>>;
+
+    /// How many calls of a function may be delivered at once, as far as that is known. More than half of the queue's
+    /// workers are not in any case.
+    fn at_once(&self, function: &str) -> usize {
+        let _ = function;
+        usize::MAX
+    }
 }
 
 impl Queue {
@@ -70,7 +79,7 @@ impl Queue {
                 place = places.clone().acquire_owned() => place,
             };
             let Ok(place) = place else { break };
-            let Some(entry) = self.next(&stop).await else { break };
+            let Some(entry) = self.next(&*deliver, &stop).await else { break };
             let (queue, deliver) = (self.clone(), deliver.clone());
             under_way.spawn(async move {
                 queue.attempt(entry, &*deliver).await;
@@ -80,10 +89,10 @@ impl Queue {
         while under_way.join_next().await.is_some() {}
     }
 
-    async fn next(&self, stop: &CancellationToken) -> Option<Box<Entry>> {
+    async fn next(&self, deliver: &dyn Deliver, stop: &CancellationToken) -> Option<Box<Entry>> {
         loop {
             let changed = self.shared.changed.notified();
-            let until = match self.shared.next() {
+            let until = match self.shared.next(&|function| deliver.at_once(function)) {
                 Next::Deliver(entry) => return Some(entry),
                 Next::Wait(until) => until,
             };
@@ -112,7 +121,8 @@ impl Queue {
                 }
                 Err(error) => {
                     tracing::error!(%error, id = entry.id, "a queued call cannot be read; it stays in the queue");
-                    return self.shared.finish(&entry, Some((entry.attempt, now_ms() + 30_000)));
+                    let again = Again { attempt: entry.attempt, put_off: entry.put_off, due_ms: now_ms() + 30_000 };
+                    return self.shared.finish(&entry, Some(again));
                 }
             },
         };
@@ -124,15 +134,23 @@ impl Queue {
     }
 
     fn conclude(&self, entry: &Entry, call: &Arc<Call>, outcome: Result<Answer, Unreachable>) {
-        let verdict = verdict(&outcome, entry.attempt, rand::random(), &self.shared.options);
+        let tries = Tries { attempt: entry.attempt, put_off: entry.put_off };
+        let verdict = verdict(&outcome, tries, rand::random(), &self.shared.options);
         let mut changes = Vec::new();
         let mut again = None;
         let mut callback = None;
         match verdict {
             Verdict::Again(wait) => {
-                let due_ms = now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                let due_ms = after(wait);
                 changes.push(Change::PutAttempts(entry.id, entry.attempt, due_ms));
-                again = Some((entry.attempt + 1, due_ms));
+                again = Some(Again { attempt: entry.attempt + 1, put_off: 0, due_ms });
+                self.shared.count(|totals| totals.retried += 1);
+            }
+            Verdict::Later(wait) => {
+                let due_ms = after(wait);
+                changes.push(Change::PutAttempts(entry.id, entry.attempt.saturating_sub(1), due_ms));
+                let put_off = entry.put_off.saturating_add(1);
+                again = Some(Again { attempt: entry.attempt, put_off, due_ms });
                 self.shared.count(|totals| totals.retried += 1);
             }
             Verdict::Delivered => {
@@ -173,6 +191,11 @@ impl Queue {
             }
         }
     }
+}
+
+/// The time that is so far away, in milliseconds since the Unix epoch.
+fn after(wait: Duration) -> u64 {
+    now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The callback that a call asks for, with what was answered.

@@ -65,8 +65,7 @@ impl Call {
     /// What makes a second call a duplicate: the id of the invocation and where it goes. The same id may go on to another
     /// function, as a callback to an asynchronous route does.
     pub(crate) fn duplicate_key(&self) -> String {
-        let name = self.function();
-        format!("{} {}", self.call_id, name.strip_suffix(".openfaas-fn").unwrap_or(name))
+        format!("{} {}", self.call_id, bare(self.function()))
     }
 
     /// Whether it carries an answer to a callback URL.
@@ -78,7 +77,7 @@ impl Call {
     /// What shares one limit of deliveries at once.
     pub(crate) fn lane(&self) -> String {
         match &self.target {
-            Target::Function { name, .. } => name.clone(),
+            Target::Function { name, .. } => bare(name).to_owned(),
             Target::Callback { url, .. } => format!("callback {}", url.authority().map_or("", |a| a.as_str())),
         }
     }
@@ -92,6 +91,11 @@ impl Call {
         let (head, body) = split::<CallHead>(record)?;
         head.call(Bytes::copy_from_slice(body))
     }
+}
+
+/// The name of a function without its namespace: with it, it is the same one.
+fn bare(name: &str) -> &str {
+    name.strip_suffix(".openfaas-fn").unwrap_or(name)
 }
 
 /// A call that was given up, and why.

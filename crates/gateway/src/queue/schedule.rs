@@ -21,6 +21,8 @@ pub(crate) struct Entry {
     pub(crate) id: u64,
     /// The attempt that comes next, from 1.
     pub(crate) attempt: u32,
+    /// How many times in a row it was put off, which is no attempt. Forgotten at a restart.
+    pub(crate) put_off: u32,
     pub(crate) call_id: String,
     pub(crate) function: String,
     pub(crate) callback: bool,
@@ -37,6 +39,7 @@ impl Entry {
         Entry {
             id,
             attempt,
+            put_off: 0,
             call_id: call.call_id.clone(),
             function: call.function().to_owned(),
             callback: call.is_callback(),
@@ -47,6 +50,14 @@ impl Entry {
             call: Some(call),
         }
     }
+}
+
+/// When a call is delivered again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Again {
+    pub(crate) attempt: u32,
+    pub(crate) put_off: u32,
+    pub(crate) due_ms: u64,
 }
 
 /// What the next worker is to do.
@@ -175,19 +186,20 @@ impl Shared {
         self.changed.notify_one();
     }
 
-    pub(crate) fn next(&self) -> Next {
+    /// `at_once` tells how many calls of a lane may be delivered at once.
+    pub(crate) fn next(&self, at_once: &dyn Fn(&str) -> usize) -> Next {
         let most = (self.options.workers / 2).max(1);
-        self.schedule().next(most)
+        self.schedule().next(&|lane| at_once(lane).clamp(1, most))
     }
 
-    /// Takes a call out whose delivery is over, or puts it back for `again` (attempt, due).
-    pub(crate) fn finish(&self, entry: &Entry, again: Option<(u32, u64)>) {
+    /// Takes a call out whose delivery is over, or puts it back.
+    pub(crate) fn finish(&self, entry: &Entry, again: Option<Again>) {
         let mut schedule = self.schedule();
         schedule.in_flight.remove(&entry.id);
         if let Some(mut removed) = schedule.entries.remove(&entry.id) {
             schedule.release(&removed);
-            if let Some((attempt, due_ms)) = again {
-                (removed.attempt, removed.due_ms) = (attempt, due_ms);
+            if let Some(Again { attempt, put_off, due_ms }) = again {
+                (removed.attempt, removed.put_off, removed.due_ms) = (attempt, put_off, due_ms);
                 removed.call = removed.call.or_else(|| entry.call.clone());
                 schedule.add(removed);
             }
@@ -270,7 +282,7 @@ impl Schedule {
         }
     }
 
-    fn next(&mut self, most: usize) -> Next {
+    fn next(&mut self, most: &dyn Fn(&str) -> usize) -> Next {
         let now = Instant::now();
         while let Some(&Reverse((due, id))) = self.delayed.peek() {
             if due > now {
@@ -284,7 +296,7 @@ impl Schedule {
         for _ in 0..self.turns.len() {
             let Some(name) = self.turns.pop_front() else { break };
             let Some(lane) = self.lanes.get_mut(&name) else { continue };
-            if lane.in_flight >= most {
+            if lane.in_flight >= most(&name) {
                 self.turns.push_back(name);
                 continue;
             }

@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
+mod put_off;
+
 /// Answers as it is told, and notes every delivery.
 #[derive(Default)]
 struct Receiver {
@@ -61,7 +63,13 @@ impl Deliver for Receiver {
             let mut headers = HeaderMap::new();
             headers.insert("x-own", "1".parse().unwrap());
             let body = Bytes::from("answer");
-            Ok(Answer { status: StatusCode::from_u16(status).unwrap(), headers, body, duration: Duration::ZERO })
+            Ok(Answer {
+                status: StatusCode::from_u16(status).unwrap(),
+                headers,
+                body,
+                duration: Duration::ZERO,
+                cause: None,
+            })
         })
     }
 }

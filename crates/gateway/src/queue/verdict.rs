@@ -13,27 +13,52 @@ pub(crate) enum Verdict {
     Delivered,
     /// It is tried again after this long.
     Again(Duration),
+    /// It was not executed, since the receiver has too much to do. It comes again after this long, and this attempt
+    /// does not count.
+    Later(Duration),
     /// It becomes a dead letter, for this reason.
     Dead(String),
 }
 
 /// The longest that a `Retry-After` is heeded: a function must not park its calls for ever.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// The shortest wait after 429, whatever `Retry-After` says: 0 would keep a worker busy with asking.
+const SHORTEST_WAIT: Duration = Duration::from_millis(20);
 
-/// Passing troubles are tried again: 408, 425, 429, 502, 503, 504, and functions that cannot be reached. A 500 is
-/// the function's own failure, and would be one again.
+/// What a call has behind it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tries {
+    /// The attempt that was made, from 1; those that were put off do not count.
+    pub(crate) attempt: u32,
+    /// How many times in a row it was put off before.
+    pub(crate) put_off: u32,
+}
+
+/// Passing troubles are tried again: 408, 425, 502, 503, 504, and functions that cannot be reached. A 500 is the
+/// function's own failure, and would be one again.
+///
+/// After 429 nothing was executed: the function is at its `max_inflight`, or limits a rate. That lasts as long as there
+/// is much to do, so the call is put off as often as it takes, and never given up for it.
 pub(crate) fn verdict(
     outcome: &Result<Answer, Unreachable>,
-    attempt: u32,
+    tries: Tries,
     random: f64,
     options: &QueueOptions,
 ) -> Verdict {
+    let attempt = tries.attempt;
+    let backoff = |before: u32| {
+        let full = options.initial_delay.saturating_mul(1 << before.min(30)).min(options.max_delay);
+        full.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
+    };
     let (what, passing, asked) = match outcome {
         Ok(answer) if answer.status.is_success() => return Verdict::Delivered,
         Ok(answer) => {
-            let passing = matches!(answer.status.as_u16(), 408 | 425 | 429 | 502 | 503 | 504);
-            let asked = faasflow_runtime::http::retry_after(&answer.headers);
-            (answered(answer.status), passing, asked)
+            let asked = faasflow_runtime::http::retry_after(&answer.headers).map(|asked| asked.min(LONGEST_WAIT));
+            if answer.status == StatusCode::TOO_MANY_REQUESTS {
+                return Verdict::Later(asked.unwrap_or_else(|| backoff(tries.put_off)).max(SHORTEST_WAIT));
+            }
+            let passing = matches!(answer.status.as_u16(), 408 | 425 | 502 | 503 | 504);
+            (answered(answer), passing, asked)
         }
         Err(unreachable) => (format!("it could not be reached: {}", unreachable.reason), true, None),
     };
@@ -43,14 +68,14 @@ pub(crate) fn verdict(
     if attempt >= options.max_attempts {
         return Verdict::Dead(format!("{what}, at the last of {attempt} attempts"));
     }
-    let doublings = attempt.saturating_sub(1).min(30);
-    let full = options.initial_delay.saturating_mul(1 << doublings).min(options.max_delay);
-    let wait = full.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0);
-    Verdict::Again(wait.max(asked.unwrap_or_default().min(LONGEST_WAIT)))
+    Verdict::Again(backoff(attempt.saturating_sub(1)).max(asked.unwrap_or_default()))
 }
 
-fn answered(status: StatusCode) -> String {
-    format!("it answered {status}")
+fn answered(answer: &Answer) -> String {
+    match &answer.cause {
+        Some(cause) => format!("it answered {}: {cause}", answer.status),
+        None => format!("it answered {}", answer.status),
+    }
 }
 
 #[cfg(test)]
@@ -66,30 +91,34 @@ mod tests {
             headers.insert("retry-after", value.parse().unwrap());
         }
         let status = StatusCode::from_u16(status).unwrap();
-        Ok(Answer { status, headers, body: Bytes::new(), duration: Duration::ZERO })
+        Ok(Answer { status, headers, body: Bytes::new(), duration: Duration::ZERO, cause: None })
+    }
+
+    fn attempt(attempt: u32) -> Tries {
+        Tries { attempt, put_off: 0 }
     }
 
     #[test]
     fn which_answers_are_tried_again() {
         let options = QueueOptions::default();
         for status in [200, 202, 204] {
-            assert_eq!(verdict(&answer(status, None), 1, 0.0, &options), Verdict::Delivered, "{status}");
+            assert_eq!(verdict(&answer(status, None), attempt(1), 0.0, &options), Verdict::Delivered, "{status}");
         }
-        for status in [408, 425, 429, 502, 503, 504] {
-            assert!(matches!(verdict(&answer(status, None), 1, 0.0, &options), Verdict::Again(_)), "{status}");
-            assert!(matches!(verdict(&answer(status, None), 10, 0.0, &options), Verdict::Dead(_)), "{status}");
+        for status in [408, 425, 502, 503, 504] {
+            assert!(matches!(verdict(&answer(status, None), attempt(1), 0.0, &options), Verdict::Again(_)), "{status}");
+            assert!(matches!(verdict(&answer(status, None), attempt(10), 0.0, &options), Verdict::Dead(_)), "{status}");
         }
         for status in [301, 400, 401, 404, 409, 413, 500, 501] {
-            assert!(matches!(verdict(&answer(status, None), 1, 0.0, &options), Verdict::Dead(_)), "{status}");
+            assert!(matches!(verdict(&answer(status, None), attempt(1), 0.0, &options), Verdict::Dead(_)), "{status}");
         }
         let unreachable = Err(Unreachable { reason: "refused".into() });
-        assert!(matches!(verdict(&unreachable, 1, 0.0, &options), Verdict::Again(_)));
+        assert!(matches!(verdict(&unreachable, attempt(1), 0.0, &options), Verdict::Again(_)));
     }
 
     #[test]
     fn waits_double_with_jitter_and_heed_retry_after() {
         let options = QueueOptions::default();
-        let wait = |attempt, random, after| match verdict(&answer(503, after), attempt, random, &options) {
+        let wait = |tries, random, after| match verdict(&answer(503, after), attempt(tries), random, &options) {
             Verdict::Again(wait) => wait,
             other => panic!("{other:?}"),
         };
@@ -99,5 +128,36 @@ mod tests {
         assert_eq!(wait(9, 1.0, None), Duration::from_secs(30));
         assert_eq!(wait(1, 1.0, Some("7")), Duration::from_secs(7));
         assert_eq!(wait(1, 1.0, Some("999999999")), Duration::from_secs(3600));
+    }
+
+    #[test]
+    fn h8_a_429_is_later_however_often_and_no_attempt() {
+        let options = QueueOptions::default();
+        let wait = |attempt, put_off, random, after| match verdict(
+            &answer(429, after),
+            Tries { attempt, put_off },
+            random,
+            &options,
+        ) {
+            Verdict::Later(wait) => wait,
+            other => panic!("{other:?}"),
+        };
+        // Without a word of when, ever more rarely.
+        for (put_off, least) in [(0, 100), (1, 200), (3, 800), (20, 15_000), (1_000_000, 15_000)] {
+            assert_eq!(wait(options.max_attempts, put_off, 0.0, None), Duration::from_millis(least), "{put_off}");
+        }
+        // With it, just then.
+        assert_eq!(wait(1, 20, 1.0, Some("1")), Duration::from_secs(1));
+        assert_eq!(wait(1, 0, 1.0, Some("0")), SHORTEST_WAIT);
+        assert_eq!(wait(1, 0, 1.0, Some("999999999")), LONGEST_WAIT);
+    }
+
+    #[test]
+    fn h6_a_dead_letter_has_the_cause() {
+        let mut failed = answer(500, None).unwrap();
+        failed.cause = Some("exit status 3: no price".to_owned());
+        let reason = "it answered 500 Internal Server Error: exit status 3: no price";
+        let verdict = verdict(&Ok(failed), attempt(1), 0.0, &QueueOptions::default());
+        assert_eq!(verdict, Verdict::Dead(reason.to_owned()));
     }
 }

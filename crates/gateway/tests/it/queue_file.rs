@@ -200,7 +200,13 @@ struct Taker;
 impl Deliver for Taker {
     fn deliver(&self, _: Delivery) -> BoxFuture<'_, Result<Answer, Unreachable>> {
         let (headers, body) = (HeaderMap::new(), Bytes::new());
-        Box::pin(std::future::ready(Ok(Answer { status: StatusCode::OK, headers, body, duration: Duration::ZERO })))
+        Box::pin(std::future::ready(Ok(Answer {
+            status: StatusCode::OK,
+            headers,
+            body,
+            duration: Duration::ZERO,
+            cause: None,
+        })))
     }
 }
 
