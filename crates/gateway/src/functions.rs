@@ -16,6 +16,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::event::Events;
 use crate::functions::deployment::Deployment;
+use crate::functions::limit::Limits;
 use crate::functions::logs::{Journal, Logs};
 use crate::queue::now_ms;
 use crate::stack::{FunctionSpec, Kind};
@@ -25,6 +26,7 @@ pub(crate) mod command;
 pub(crate) mod deployment;
 pub(crate) mod follow;
 pub(crate) mod kept;
+pub(crate) mod limit;
 pub(crate) mod logs;
 mod orphan;
 pub(crate) mod process;
@@ -70,6 +72,7 @@ pub(crate) struct Function {
     pub(crate) upstream: watch::Sender<Upstream>,
     /// Those of the one before go on.
     pub(crate) logs: Arc<Logs>,
+    pub(crate) limits: Limits,
     /// The environment that its processes get.
     pub(crate) environment: Vec<(String, String)>,
     /// Cancelled when it is replaced or removed, or the gateway stops.
@@ -149,6 +152,7 @@ impl Function {
         };
         Arc::new(Function {
             environment: environment(&spec, around),
+            limits: Limits::new(&spec.environment),
             deployment,
             created_ms,
             upstream: watch::Sender::new(upstream),

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::deploy::Deployments;
 use crate::error::GatewayError;
 use crate::event::{Event, Events};
+use crate::functions::command::Commands;
 use crate::functions::kept::Folder;
 use crate::functions::logs::Journal;
 use crate::functions::process::{self, Launch, Order, supervise};
@@ -127,10 +128,11 @@ impl GatewayOptions {
         deployments.begin(&self.stack, deployed);
         let functions = deployments.functions().clone();
         let client = HttpClient::new(Duration::from_secs(5));
+        let commands = Commands::new(tasks.clone(), stop.functions.clone());
         let under_way = TaskTracker::new();
         let app = App::new(Inner {
             functions: functions.clone(),
-            proxy: Proxy { client, timeout: self.upstream_timeout },
+            proxy: Proxy { client, commands, timeout: self.upstream_timeout },
             queue: queue.clone(),
             metrics: Metrics::default(),
             journal,

@@ -6,23 +6,25 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::chain;
-use faasflow_runtime::http::{HttpClient, Peer, ReadBodyError, hear_out, read_body};
+use faasflow_runtime::http::{HttpClient, Peer, hear_out, read_body};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri, request};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::functions::{Function, Taken, command};
+use crate::functions::command::{Commands, Invocation};
+use crate::functions::limit::{Busy, QUEUE_WAITS};
+use crate::functions::{Function, Taken};
 use crate::held::Held;
 
 /// How long a request waits for a function that is being started.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The largest body that a command is given.
-const COMMAND_BODY: u64 = 64 << 20;
 
 pub(crate) const START_TIME: HeaderName = HeaderName::from_static("x-start-time");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// What some programs take for the proxy of their own requests, once it is a variable (httpoxy, CVE-2016-5385).
+const PROXY: HeaderName = HeaderName::from_static("proxy");
 const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 
 /// What belongs to one connection (RFC 9110, 7.6.1), besides what `Connection` names.
@@ -39,8 +41,18 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 #[derive(Clone, Debug)]
 pub(crate) struct Proxy {
     pub(crate) client: HttpClient,
+    pub(crate) commands: Commands,
     /// How long a function may take until it begins to answer.
     pub(crate) timeout: Duration,
+}
+
+/// Who sends a request.
+#[derive(Debug)]
+pub(crate) enum Sender {
+    /// A caller, who is told at once if the function is busy. The token is held until the answer is through.
+    Caller(TaskTrackerToken),
+    /// The queue, which waits a little.
+    Queue,
 }
 
 /// Why a function gave no answer.
@@ -52,6 +64,8 @@ pub(crate) enum NoAnswer {
     Broken(String),
     /// It was removed after it was found.
     Removed,
+    /// It has as many requests as it may have, and was not given this one.
+    Busy(Busy),
     /// It could not be reached, or broke off before it answered.
     Unreachable(String),
     /// It did not begin to answer in time.
@@ -61,22 +75,36 @@ pub(crate) enum NoAnswer {
 }
 
 impl Proxy {
-    /// Sends a request to a function. `path` is what stood behind the function's name, empty or beginning with `/`. The
-    /// token is held until the answer is through, or there is none.
+    /// Sends a request to a function. `path` is what stood behind the function's name, empty or beginning with `/`.
     pub(crate) async fn invoke(
         &self,
         function: &Arc<Function>,
         path: &str,
         mut parts: request::Parts,
         body: Body,
-        held: Option<TaskTrackerToken>,
+        sender: Sender,
     ) -> Result<Response, NoAnswer> {
         let (function, taken) = function.take(PATIENCE).await;
+        let (held, patience) = match sender {
+            Sender::Caller(token) => (Some(token), Duration::ZERO),
+            Sender::Queue => (None, QUEUE_WAITS),
+        };
+        let place = match function.limits.request(patience).await {
+            Ok(place) => place,
+            Err(busy) => {
+                hear_out(&parts.headers, body).await;
+                return Err(NoAnswer::Busy(busy));
+            }
+        };
+        parts.headers.remove(PROXY);
         let (base, token) = match taken {
             Taken::Http(base, token) => (base, token),
             Taken::Command(words) => {
-                let response = self.run(&function, &words, path, &parts, body).await?;
-                return Ok(response.map(|body| Held::body(body, [held, None])));
+                prepare_for_command(&mut parts);
+                let parts = &parts;
+                let invocation = Invocation { function: function.clone(), words, parts, path, body };
+                let response = self.commands.invoke(invocation, self.timeout, (held.clone(), place)).await?;
+                return Ok(response.map(|body| Held::body(body, held)));
             }
             Taken::Pending(why) => return Err(NoAnswer::Pending(why)),
             Taken::Broken(why) => return Err(NoAnswer::Broken(why)),
@@ -101,7 +129,7 @@ impl Proxy {
         // It marks the gateway's own words, which flows log; those of a function are a payload.
         parts.headers.remove(INTERNAL);
         // The request is over when its answer is.
-        Ok(Response::from_parts(parts, Held::body(body, [held, Some(token)])))
+        Ok(Response::from_parts(parts, Held::body(body, (held, token, place))))
     }
 
     /// Asks a function's process for something of its own, such as its metrics, and reads the answer whole.
@@ -119,32 +147,6 @@ impl Proxy {
         let late = |_| format!("it took longer than {patience:?}");
         tokio::time::timeout(patience, exchange).await.map_err(late)?
     }
-
-    async fn run(
-        &self,
-        function: &Arc<Function>,
-        words: &[String],
-        path: &str,
-        parts: &request::Parts,
-        body: Body,
-    ) -> Result<Response, NoAnswer> {
-        let mut body = body;
-        let read = read_body(&mut body, COMMAND_BODY, self.timeout).await;
-        if matches!(read, Err(ReadBodyError::TooLarge { .. })) {
-            hear_out(&parts.headers, body).await;
-        }
-        let body = read.map_err(|error| {
-            let status = match error {
-                ReadBodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-                _ => StatusCode::BAD_REQUEST,
-            };
-            NoAnswer::Request(status, error.to_string())
-        })?;
-        // Dropped when its time is up, which kills the process.
-        let running = command::invoke(function, words, parts, path, body);
-        tokio::time::timeout(self.timeout, running).await.map_err(|_| NoAnswer::Timeout(self.timeout))
-    }
 }
 
 impl NoAnswer {
@@ -160,6 +162,7 @@ impl NoAnswer {
             NoAnswer::Removed => {
                 internal(StatusCode::NOT_FOUND, format!("there is no function `{name}` here: it was removed"))
             }
+            NoAnswer::Busy(busy) => busy.answer(name),
             NoAnswer::Unreachable(_) => {
                 internal(StatusCode::INTERNAL_SERVER_ERROR, format!("Can't reach service for: {name}."))
             }
@@ -175,6 +178,7 @@ impl NoAnswer {
         match self {
             NoAnswer::Pending(why) | NoAnswer::Broken(why) | NoAnswer::Unreachable(why) => why.clone(),
             NoAnswer::Removed => "it was removed".to_owned(),
+            NoAnswer::Busy(busy) => busy.reason(),
             NoAnswer::Timeout(after) => format!("it did not begin to answer within {after:?}"),
             NoAnswer::Request(_, why) => why.clone(),
         }
@@ -209,6 +213,20 @@ fn target(base: &Uri, path: &str, query: Option<&str>) -> Result<Uri, http::Erro
     let mut parts = base.clone().into_parts();
     parts.path_and_query = Some(path_and_query);
     Ok(Uri::from_parts(parts)?)
+}
+
+/// What a command sees of a request has been through this gateway as well. That the body came in chunks stays: both
+/// watchdogs of OpenFaaS tell it.
+fn prepare_for_command(parts: &mut request::Parts) {
+    let chunked = parts.headers.remove(header::TRANSFER_ENCODING);
+    remove_hop_by_hop(&mut parts.headers);
+    if let Some(chunked) = chunked {
+        parts.headers.insert(header::TRANSFER_ENCODING, chunked);
+    }
+    if let Some(Peer(peer)) = parts.extensions.remove::<Peer>() {
+        let host = parts.headers.get(header::HOST).cloned();
+        forwarded(&mut parts.headers, &peer.ip().to_string(), host);
+    }
 }
 
 fn forwarded(headers: &mut HeaderMap, peer: &str, host: Option<HeaderValue>) {

@@ -19,11 +19,12 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::deploy::Deployments;
+use crate::functions::command::Cause;
 use crate::functions::logs::Journal;
 use crate::functions::{Function, Functions};
 use crate::held::Held;
 use crate::metrics::Metrics;
-use crate::proxy::{NoAnswer, Proxy, START_TIME, internal, plain};
+use crate::proxy::{NoAnswer, Proxy, START_TIME, Sender, internal, plain};
 use crate::queue::{Accepted, Answer, Deliver, Delivery, NewCall, Queue, QueueError, Target, Unreachable};
 use crate::request_id;
 use crate::system;
@@ -129,12 +130,12 @@ async fn invoke(app: App, request: Request, given: Option<&RequestId>) -> Respon
         stamp(&mut parts.headers);
     }
     let started = app.metrics.start(&function.spec.name);
-    let answer = app.proxy.invoke(&function, path, parts, body, Some(token.clone())).await;
+    let answer = app.proxy.invoke(&function, path, parts, body, Sender::Caller(token.clone())).await;
     let mut response = answer.unwrap_or_else(|none| {
         let of_call = || request_id::parse(&call_id);
         let id = given.cloned().or_else(of_call);
         function.logs.push(id.as_ref(), format!("gateway: no answer: {}", none.reason()));
-        none.response(name).map(|body| Held::body(body, [Some(token), None]))
+        none.response(name).map(|body| Held::body(body, token))
     });
     started.end(response.status());
     if made {
@@ -280,7 +281,7 @@ impl Deliver for App {
             let mut request = Request::new(Body::from(call.body.clone()));
             *request.method_mut() = Method::POST;
             *request.headers_mut() = call.headers.clone();
-            let (status, headers, body) = match &call.target {
+            let (status, headers, body, cause) = match &call.target {
                 Target::Function { name, path, query, .. } => {
                     let Some(function) = self.functions.find(name) else {
                         return Err(Unreachable { reason: format!("there is no function `{name}` here") });
@@ -292,10 +293,10 @@ impl Deliver for App {
                     *request.uri_mut() = target.map_err(|error| Unreachable { reason: format!("{error}") })?;
                     let (parts, body) = request.into_parts();
                     let started = self.metrics.start(&function.spec.name);
-                    let answer = match self.proxy.invoke(&function, path, parts, body, None).await {
+                    let answer = match self.proxy.invoke(&function, path, parts, body, Sender::Queue).await {
                         Ok(answer) => answer,
-                        // It would be refused again.
-                        Err(none @ NoAnswer::Request(..)) => none.response(name),
+                        // It would be refused again; or it was not executed, and is to come later.
+                        Err(none @ (NoAnswer::Request(..) | NoAnswer::Busy(_))) => none.response(name),
                         Err(none) => {
                             started.end(none.response(name).status());
                             return Err(Unreachable { reason: none.reason() });
@@ -317,7 +318,8 @@ impl Deliver for App {
                         }
                     };
                     started.end(parts.status);
-                    (parts.status, parts.headers, body)
+                    let cause = parts.extensions.get().map(|Cause(cause)| cause.clone());
+                    (parts.status, parts.headers, body, cause)
                 }
                 Target::Callback { url, .. } => {
                     *request.uri_mut() = url.clone();
@@ -326,14 +328,18 @@ impl Deliver for App {
                         let answer = answer.map_err(|error| Unreachable { reason: chain(&error) })?;
                         let (parts, body) = answer.into_parts();
                         let body = read_body(body, 64 * 1024, self.proxy.timeout).await.unwrap_or_default();
-                        Ok((parts.status, parts.headers, body))
+                        Ok((parts.status, parts.headers, body, None))
                     };
                     let timeout = self.proxy.timeout;
                     let late = |_| Unreachable { reason: format!("no answer within {timeout:?}") };
                     tokio::time::timeout(timeout, exchange).await.map_err(late)??
                 }
             };
-            Ok(Answer { status, headers, body, duration: begun.elapsed(), cause: None })
+            Ok(Answer { status, headers, body, duration: begun.elapsed(), cause })
         })
+    }
+
+    fn at_once(&self, function: &str) -> usize {
+        self.functions.find(function).and_then(|function| function.limits.requests()).unwrap_or(usize::MAX)
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::environment;
 use crate::functions::deployment::check_namespace;
+use crate::functions::limit::max_inflight;
 
 /// The annotation that names the address of a function that is already there.
 pub const URL_ANNOTATION: &str = "faasflow.url";
@@ -300,6 +301,7 @@ fn resolve(name: &str, function: FileFunction, folder: &Path, path: &Path) -> Re
         };
         set(read.environment.unwrap_or_default(), &file);
     }
+    max_inflight(&environment).map_err(|why| Fault::Here(format!("`environment`: {why}")))?;
     let annotations = texts(function.annotations);
     let process = function.fprocess.as_deref().map(|command| Process { name: "fprocess", command });
     let kind = match there_or_process(&annotations, process, &environment).map_err(Fault::Here)? {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::functions::NAMESPACE;
+use crate::functions::limit::max_inflight;
 use crate::stack::{FunctionSpec, Process, URL_ANNOTATION, is_name, there_or_process};
 
 /// The longest name: that of a host, which it becomes on Kubernetes.
@@ -50,6 +51,7 @@ impl Deployment {
                 return Err(format!("`{}` of `envVars` can be no variable of a process", key.escape_debug()));
             }
         }
+        max_inflight(&environment).map_err(|why| format!("`envVars`: {why}"))?;
         let annotations = self.annotations.clone().unwrap_or_default();
         let given = self.env_process.as_deref().filter(|command| !command.trim().is_empty());
         if given.is_some_and(|command| command.contains('\0')) {

@@ -22,7 +22,7 @@ async fn a_command_gets_the_request_as_from_the_classic_watchdog() {
         "Http_Content_Type=text/x",
         "Http_Method=PUT",
         "Http_ContentLength=8",
-        "Http_Path=/a%20b/c",
+        "Http_Path=/a b/c",
         "Http_Query=x=1&y",
         "Http_Host=h:1",
         "OWN=value",
@@ -61,11 +61,11 @@ async fn a_command_answers_with_what_it_writes() {
         let got = fixture.post(&format!("/function/{name}"), vec![1; 100_000]).await;
         (got.status.as_u16(), got.text().to_owned())
     };
-    assert_eq!(post("fails").await, (500, "exit status 3\n".into()));
+    assert_eq!(post("fails").await, (500, "exit status 3\nwhy\nlost\n".into()));
     assert_eq!(post("killed").await, (500, "signal: 9 (SIGKILL)\n".into()));
     assert_eq!(post("both").await, (200, "err\nout\n".into()));
     assert_eq!(post("one").await, (200, "out\n".into()));
-    assert_eq!(post("late").await, (408, "the function took longer than exec_timeout, 100ms\n".into()));
+    assert_eq!(post("late").await, (408, "killed: the function took longer than exec_timeout, 100ms\n".into()));
     assert_eq!(post("absent").await.0, 500);
     assert_eq!(post("deaf").await, (200, "done\n".into()), "it need not read its input");
     let logs = fixture.get("/system/logs?name=fails").await;

@@ -104,18 +104,19 @@ async fn the_lines_of_a_request_are_gathered_from_all_functions() {
     };
     let all = lines("request=a-1").await;
     assert_eq!(
-        all[..5],
+        all[..6],
         [
             ["talk", "one", "a-1"],
             ["fails", "no", "a-1"],
+            ["fails", "gateway: exit status 1", "a-1"],
             ["both", "two", "a-1"],
             ["both", "three", "a-1"],
             ["talk", "[Request `a-1`] four", "other"],
         ]
     );
-    assert!(all.len() == 6 && all[5][1].starts_with("`./absent` cannot be started"), "{all:?}");
-    assert_eq!(lines("request=a-1&tail=3").await, all[3..]);
-    assert_eq!(lines("request=a-1&name=both").await, all[2..4]);
+    assert!(all.len() == 7 && all[6][1].starts_with("gateway: `./absent` cannot be started"), "{all:?}");
+    assert_eq!(lines("request=a-1&tail=3").await, all[4..]);
+    assert_eq!(lines("request=a-1&name=both").await, all[3..5]);
     assert_eq!(lines("request=a-1&since=2999-01-01T00:00:00Z").await.len(), 0);
     assert_eq!(lines("request=a-11").await.len(), 0);
     // Without an id of its own, a request has that of the call.
@@ -132,13 +133,13 @@ async fn the_lines_of_a_request_are_gathered_from_all_functions() {
     post("talk", "a-2", "not this\n").await;
     post("later", "a-1", "six\n").await;
     post("talk", "a-1", "seven\n").await;
-    until("the lines", async || (lines("request=a-1").await.len() == 8).then_some(())).await;
+    until("the lines", async || (lines("request=a-1").await.len() == 9).then_some(())).await;
     fixture.gateway.stop().await;
     let heard = reading.await.unwrap().unwrap();
     let heard: Vec<serde_json::Value> =
         heard.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
     let heard: Vec<_> = heard.iter().map(|line| line["text"].as_str().unwrap()).collect();
-    assert_eq!(heard, [all[5][1].as_str(), "six", "seven"]);
+    assert_eq!(heard, [all[6][1].as_str(), "six", "seven"]);
 }
 
 /// By the function and by the request: 20,000 lines come in a moment.

@@ -1,6 +1,8 @@
 //! One test program for the crate, since linking a second takes as long as linking the first.
 
 mod api;
+mod busy;
+mod commands;
 mod dead_letters;
 mod deploy;
 mod functions;

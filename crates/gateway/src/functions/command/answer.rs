@@ -1,0 +1,145 @@
+//! What becomes of a process that has ended: an answer, lines of the log, and a cause for the dead letter.
+
+use std::io;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+
+use faasflow_core::duration;
+
+use super::excerpt::Excerpt;
+use super::run::{Combine, Ended, How, Job, OUTPUT};
+use crate::proxy::{NoAnswer, plain};
+
+/// Why a command failed, in one line: an extension of its answer, for the dead letter.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause(pub(crate) String);
+
+impl Ended {
+    fn succeeded(&self) -> bool {
+        matches!(&self.how, How::Exited(status) if status.success())
+    }
+
+    /// How it ended, in a few words.
+    fn how(&self, program: &str) -> String {
+        match &self.how {
+            How::Exited(status) => match status.code() {
+                Some(code) => format!("exit status {code}"),
+                None => status.to_string(),
+            },
+            How::Unknown(error) => format!("it is not known how it ended: {error}"),
+            How::NotStarted(error) => format!("`{program}` cannot be started: {error}"),
+            How::TooLarge => format!("killed: its output is larger than {OUTPUT} bytes"),
+            How::ExecTimeout(limit) => {
+                format!("killed: the function took longer than exec_timeout, {}", duration::format(*limit))
+            }
+            How::Timeout(limit) => format!("killed: it took longer than {}", duration::format(*limit)),
+            How::Stopped => "killed: the gateway stops".to_owned(),
+        }
+    }
+
+    /// What is said of it when nobody takes its answer.
+    pub(super) fn summary(&self, program: &str) -> String {
+        format!("{} after {:.3} s, {} bytes of output", self.how(program), self.took.as_secs_f64(), self.output.len())
+    }
+
+    /// Has the log of the function say that it failed, and what it wrote to standard output, which nobody may see
+    /// otherwise. What it wrote to standard error is in the log already.
+    pub(super) fn log(&self, job: &Job) {
+        if self.succeeded() {
+            return;
+        }
+        for line in Excerpt::new(&self.output).text().lines() {
+            job.log(line.to_owned());
+        }
+        job.log(format!("gateway: {}", self.how(job.program())));
+    }
+
+    /// The answer to the caller.
+    ///
+    /// # Errors
+    ///
+    /// If the gateway gave it up: it decides on the answer.
+    pub(super) fn answer(self, job: &Job) -> Result<Response, NoAnswer> {
+        if self.succeeded() {
+            return Ok(self.success(job));
+        }
+        if let How::Timeout(limit) = self.how {
+            return Err(NoAnswer::Timeout(limit));
+        }
+        let status = match &self.how {
+            How::ExecTimeout(_) => StatusCode::REQUEST_TIMEOUT,
+            How::Stopped => StatusCode::SERVICE_UNAVAILABLE,
+            How::NotStarted(error) => not_started(error),
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let how = self.how(job.program());
+        let mut text = how.clone() + "\n";
+        if self.combine != Combine::Never {
+            text.push_str(&self.complained.text());
+        }
+        let written = Excerpt::new(&self.output);
+        text.push_str(&written.text());
+        text.truncate(text.trim_end().len());
+        let mut response = plain(status, text);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        // The dead letter is not for the caller, so it names what standard error says in any case.
+        let said = self.complained.last_line().or_else(|| written.last_line());
+        let cause = said.map_or_else(|| how.clone(), |said| format!("{how}: {said}"));
+        response.extensions_mut().insert(Cause(cause));
+        Ok(response)
+    }
+
+    fn success(mut self, job: &Job) -> Response {
+        if self.combine == Combine::Always {
+            self.output.splice(0..0, self.complaints);
+        }
+        let mut response = Response::new(Body::from(self.output));
+        let fixed = job.variable("content_type").and_then(|value| HeaderValue::from_str(value).ok());
+        if let Some(value) = fixed.or_else(|| job.content_type.clone()) {
+            response.headers_mut().insert(CONTENT_TYPE, value);
+        }
+        if let Ok(value) = HeaderValue::from_str(&format!("{:.6}", self.took.as_secs_f64())) {
+            response.headers_mut().insert("x-duration-seconds", value);
+        }
+        response
+    }
+}
+
+/// A lack of files, processes or memory passes, and so does a program that is being written. What is not there will
+/// not be there the next time, and what does not fit will not fit.
+fn not_started(error: &io::Error) -> StatusCode {
+    use io::ErrorKind::{ArgumentListTooLong, ExecutableFileBusy, Interrupted, OutOfMemory, WouldBlock};
+
+    match error.kind() {
+        ArgumentListTooLong => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        ExecutableFileBusy | Interrupted | OutOfMemory | WouldBlock => StatusCode::SERVICE_UNAVAILABLE,
+        _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h6_what_cannot_be_started_is_tried_again_only_if_that_may_help() {
+        for passing in [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ETXTBSY, libc::EINTR] {
+            let error = io::Error::from_raw_os_error(passing);
+            assert_eq!(not_started(&error), StatusCode::SERVICE_UNAVAILABLE, "{error}");
+        }
+        for lasting in
+            [libc::ENOENT, libc::EACCES, libc::ENOTDIR, libc::ENOEXEC, libc::EISDIR, libc::ELOOP, libc::EPERM]
+        {
+            let error = io::Error::from_raw_os_error(lasting);
+            assert_eq!(not_started(&error), StatusCode::INTERNAL_SERVER_ERROR, "{error}");
+        }
+        let error = io::Error::from_raw_os_error(libc::E2BIG);
+        assert_eq!(not_started(&error), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+}

@@ -1,0 +1,235 @@
+//! One process, from its start to its end.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use faasflow_core::{RequestId, duration};
+use http::HeaderValue;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{Child, Command};
+use tokio_util::io::InspectReader;
+use tokio_util::sync::CancellationToken;
+
+use super::excerpt::Excerpt;
+use super::variables::Variables;
+use crate::functions::{Function, orphan};
+
+/// The most bytes that a command may answer.
+pub(super) const OUTPUT: usize = 64 << 20;
+
+/// What is to be run.
+pub(super) struct Job {
+    pub(super) function: Arc<Function>,
+    pub(super) words: Vec<String>,
+    pub(super) variables: Variables,
+    pub(super) body: Bytes,
+    /// The process has this one request, so what it writes is of it.
+    pub(super) request: Option<RequestId>,
+    pub(super) content_type: Option<HeaderValue>,
+    /// How long it may run, whatever its `exec_timeout` is.
+    pub(super) timeout: Duration,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(super) enum How {
+    Exited(ExitStatus),
+    /// The system did not tell how.
+    Unknown(io::Error),
+    /// It could not be started.
+    NotStarted(io::Error),
+    /// It was killed, since it wrote more than [`OUTPUT`] bytes.
+    TooLarge,
+    /// It was killed after its `exec_timeout`.
+    ExecTimeout(Duration),
+    /// It was killed when the gateway gave it up.
+    Timeout(Duration),
+    /// It was killed, since the gateway stops.
+    Stopped,
+}
+
+/// Whether the lines that a command writes to standard error are part of its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Combine {
+    Always,
+    /// `combine_output` is not set.
+    WhenItFails,
+    Never,
+}
+
+/// A process that has ended, and what it wrote until then.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) how: How,
+    pub(super) output: Vec<u8>,
+    /// The whole of standard error, where it is always part of the answer.
+    pub(super) complaints: Vec<u8>,
+    pub(super) complained: Excerpt,
+    pub(super) combine: Combine,
+    pub(super) took: Duration,
+}
+
+impl Job {
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.function.spec.environment.get(name).map(String::as_str)
+    }
+
+    /// The program that is run.
+    pub(super) fn program(&self) -> &str {
+        &self.words[0]
+    }
+
+    /// Writes a line to the function's log.
+    pub(super) fn log(&self, line: String) {
+        self.function.logs.push(self.request.as_ref(), line);
+    }
+
+    fn command(&self) -> Command {
+        let own = self.function.environment.iter().map(|(name, value)| (name, value));
+        let mut command = Command::new(self.program());
+        command
+            .args(&self.words[1..])
+            .current_dir(&self.function.spec.folder)
+            .env_clear()
+            // The later one of a name stays.
+            .envs(self.variables.headers.iter().cloned())
+            .envs(own)
+            .envs(self.variables.facts.iter().cloned())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        orphan::bind_to_us(&mut command);
+        command
+    }
+
+    fn combine(&self) -> Combine {
+        match self.variable("combine_output").map(str::trim) {
+            Some("true" | "1") => Combine::Always,
+            None | Some("") => Combine::WhenItFails,
+            Some(_) => Combine::Never,
+        }
+    }
+
+    /// What ends the process when it is over, and when that is.
+    fn limit(&self) -> (Duration, How) {
+        let own = self.variable("exec_timeout").and_then(|text| duration::parse(text).ok());
+        match own.filter(|own| !own.is_zero() && *own < self.timeout) {
+            Some(own) => (own, How::ExecTimeout(own)),
+            None => (self.timeout, How::Timeout(self.timeout)),
+        }
+    }
+}
+
+/// Runs a command to its end, or until it is over. Dropped, it kills the process and its children.
+pub(super) async fn run(job: &Job, stop: &CancellationToken) -> Ended {
+    let begun = Instant::now();
+    let mut ended = Ended {
+        how: How::Stopped,
+        output: Vec::new(),
+        complaints: Vec::new(),
+        complained: Excerpt::default(),
+        combine: job.combine(),
+        took: Duration::ZERO,
+    };
+    if !stop.is_cancelled() {
+        ended.how = match job.command().spawn() {
+            Ok(child) => attend(job, child, stop, &mut ended).await,
+            Err(error) => How::NotStarted(error),
+        };
+    }
+    ended.took = begun.elapsed();
+    ended
+}
+
+/// Feeds a process and takes what it writes, so much of it as it has written when it ends or is killed.
+async fn attend(job: &Job, mut child: Child, stop: &CancellationToken, ended: &mut Ended) -> How {
+    let group = Group(child.id());
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let feed = async {
+        if let Some(mut stdin) = stdin {
+            // A command need not read its input.
+            let _ = stdin.write_all(&job.body).await;
+        }
+    };
+    let Ended { output, complaints, complained, combine, .. } = ended;
+    let keeps_all = *combine == Combine::Always;
+    let collect = async {
+        if let Some(stdout) = stdout {
+            collect(stdout, output).await;
+        }
+        if output.len() > OUTPUT {
+            // Nobody reads on, so it would wait for ever.
+            group.kill();
+        }
+        output.len()
+    };
+    let listen = async {
+        if let Some(stderr) = stderr {
+            let heard = InspectReader::new(stderr, |written: &[u8]| {
+                complained.push(written);
+                if keeps_all {
+                    let room = (OUTPUT + 1).saturating_sub(complaints.len());
+                    complaints.extend_from_slice(&written[..written.len().min(room)]);
+                }
+            });
+            job.function.logs.take(job.request.as_ref(), heard).await;
+        }
+    };
+    let finish = async {
+        let ((), written, (), status) = tokio::join!(feed, collect, listen, child.wait());
+        match status {
+            _ if written > OUTPUT => How::TooLarge,
+            Ok(status) => How::Exited(status),
+            Err(error) => How::Unknown(error),
+        }
+    };
+    let (limit, over) = job.limit();
+    let how = tokio::select! {
+        finished = tokio::time::timeout(limit, finish) => finished.unwrap_or(over),
+        () = stop.cancelled() => How::Stopped,
+    };
+    match how {
+        How::Exited(_) if complaints.len() > OUTPUT => return How::TooLarge,
+        How::Exited(_) => group.done(),
+        _ => drop(group),
+    }
+    how
+}
+
+/// Reads until the end, or one byte over [`OUTPUT`]. What was read stays when this is dropped.
+async fn collect(mut from: impl AsyncRead + Unpin, output: &mut Vec<u8>) {
+    while output.len() <= OUTPUT {
+        if output.capacity() == output.len() {
+            output.reserve(8 * 1024);
+        }
+        let room = (OUTPUT + 1 - output.len()) as u64;
+        match (&mut from).take(room).read_buf(output).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Kills the whole group of a process unless told that it is done.
+struct Group(Option<u32>);
+
+impl Group {
+    fn kill(&self) {
+        if let Some(leader) = self.0 {
+            orphan::signal_group(leader, libc::SIGKILL);
+        }
+    }
+
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,170 @@
+//! A request as variables of a process, under the names that both watchdogs of OpenFaaS use.
+//!
+//! A header becomes `Http_` and its name. That lets a caller choose names, so some headers become nothing:
+//!
+//! - `Proxy`. Many HTTP libraries take a variable `http_proxy`, in any case, for the proxy of their own requests (httpoxy,
+//!   CVE-2016-5385).
+//! - Headers named like what the gateway tells of a request: `Method: X` must not stand in for the method.
+//! - Names with characters other than letters, digits and `-`. `X_User` and `X-User` look the same in a variable, and
+//!   what stands in front of the gateway may check one and not the other. Apache and nginx drop them too.
+//!
+//! Nor does a header replace a variable that the author of the function set.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+
+use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::request;
+use percent_encoding::percent_decode_str;
+
+/// Headers that become no variable by themselves: `Proxy`, and those that stand for what the gateway tells.
+const WITHHELD: [&str; 8] =
+    ["proxy", "method", "path", "query", "contentlength", "content-length", "host", "transfer-encoding"];
+
+pub(super) type Variable = (OsString, OsString);
+
+/// The variables of a request.
+#[derive(Debug)]
+pub(super) struct Variables {
+    /// Those of its headers. The function's own environment goes before them.
+    pub(super) headers: Vec<Variable>,
+    /// What the gateway tells of it. This goes before the function's own environment.
+    pub(super) facts: Vec<Variable>,
+}
+
+/// A path that cannot be a variable, since it has a NUL in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NulInPath;
+
+impl Variables {
+    /// Those of a request with a body of `length` bytes. `path` is what stood behind the function's name, as it was
+    /// sent.
+    pub(super) fn new(parts: &request::Parts, path: &str, length: usize) -> Result<Variables, NulInPath> {
+        let path = if path.is_empty() { "/" } else { path };
+        let path: Vec<u8> = percent_decode_str(path).collect();
+        if path.contains(&0) {
+            return Err(NulInPath);
+        }
+        let fact = |name: &str, value: Vec<u8>| (OsString::from(name), OsString::from_vec(value));
+        let length = length.to_string().into_bytes();
+        let mut facts = vec![
+            fact("Http_Method", parts.method.as_str().into()),
+            fact("Http_Path", path),
+            fact("Http_ContentLength", length.clone()),
+            fact("Http_Content_Length", length),
+        ];
+        if let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) {
+            facts.push(fact("Http_Query", query.into()));
+        }
+        if let Some(host) = parts.headers.get(HOST) {
+            facts.push(fact("Http_Host", host.as_bytes().into()));
+        }
+        if parts.headers.contains_key(TRANSFER_ENCODING) {
+            facts.push(fact("Http_Transfer_Encoding", "chunked".into()));
+        }
+        Ok(Variables { headers: of_headers(&parts.headers), facts })
+    }
+}
+
+/// One for each name: the first value, and all cookies, which HTTP/2 may send one by one.
+fn of_headers(headers: &HeaderMap) -> Vec<Variable> {
+    let mut variables = Vec::with_capacity(headers.keys_len());
+    for name in headers.keys() {
+        let text = name.as_str();
+        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if !plain || WITHHELD.contains(&text) {
+            continue;
+        }
+        let value = if name == COOKIE {
+            let cookies: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+            cookies.join(&b"; "[..])
+        } else {
+            headers.get(name).map(|value| value.as_bytes().to_vec()).unwrap_or_default()
+        };
+        variables.push((format!("Http_{}", train_case(text)).into(), OsString::from_vec(value)));
+    }
+    variables
+}
+
+/// `x-call-id` as `X_Call_Id`.
+fn train_case(name: &str) -> String {
+    let words = name.split('-').map(|word| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+    });
+    words.collect::<Vec<_>>().join("_")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use http::{HeaderName, Request};
+
+    use super::*;
+
+    fn variables(target: &str, path: &str, headers: &[(&str, &[u8])]) -> BTreeMap<String, Vec<u8>> {
+        let mut parts = Request::get(target).body(()).unwrap().into_parts().0;
+        for (name, value) in headers {
+            parts.headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_bytes(value).unwrap());
+        }
+        let Variables { headers, facts } = Variables::new(&parts, path, 5).unwrap();
+        let pair = |(name, value): Variable| (name.into_string().unwrap(), value.into_vec());
+        headers.into_iter().chain(facts).map(pair).collect()
+    }
+
+    #[test]
+    fn h1_no_spelling_of_proxy_becomes_a_variable() {
+        for spelling in ["Proxy", "PROXY", "proxy", "pRoXy", "prox_y", "_proxy", "proxy_", "http_proxy", "pro.xy"] {
+            let variables = variables("/", "", &[(spelling, b"http://127.0.0.1:1/"), ("x-own", b"1")]);
+            assert!(!variables.values().any(|value| value.starts_with(b"http://")), "{spelling}: {variables:?}");
+            assert_eq!(variables["Http_X_Own"], b"1");
+        }
+    }
+
+    #[test]
+    fn h1_a_header_stands_in_for_nothing_else() {
+        let named = ["method", "path", "query", "contentlength", "content-length", "host", "transfer-encoding"];
+        for name in named {
+            let variables = variables("/", "/p", &[(name, b"forged")]);
+            // The last two are what they say.
+            let forged = variables.iter().filter(|(_, value)| *value == b"forged").map(|(name, _)| name.as_str());
+            let expected: &[&str] = if name == "host" { &["Http_Host"] } else { &[] };
+            assert_eq!(forged.collect::<Vec<_>>(), expected, "{name}");
+        }
+        let variables = variables("/", "", &[("x_forwarded_1", b"forged"), ("x-forwarded-1", b"true"), ("a!b", b"1")]);
+        assert_eq!(variables["Http_X_Forwarded_1"], b"true");
+        assert!(variables.keys().all(|name| !name.contains('!')), "{variables:?}");
+    }
+
+    #[test]
+    fn h5_paths_are_decoded_and_queries_are_not() {
+        for (path, decoded) in [
+            ("", &b"/"[..]),
+            ("/a%20b/caf%C3%A9", "/a b/café".as_bytes()),
+            ("/a%2Fb+c%2B", b"/a/b+c+"),
+            ("/%E9", b"/\xe9"),
+            ("/100%/%zz/%4", b"/100%/%zz/%4"),
+            ("/%2525", b"/%25"),
+        ] {
+            assert_eq!(variables("/?q=a%20b", path, &[])["Http_Path"], decoded, "{path}");
+        }
+        assert_eq!(variables("/?q=a%20b&c", "", &[])["Http_Query"], b"q=a%20b&c");
+        assert!(!variables("/?", "", &[]).contains_key("Http_Query"));
+        let parts = Request::get("/").body(()).unwrap().into_parts().0;
+        assert_eq!(Variables::new(&parts, "/a%00b", 0).unwrap_err(), NulInPath);
+    }
+
+    #[test]
+    fn h5_the_first_value_counts_and_cookies_are_joined() {
+        let variables = variables(
+            "/",
+            "",
+            &[("x-a", b"1"), ("cookie", b"a=1"), ("x-a", b"2"), ("cookie", b"b=2; c=3"), ("x-latin", b"\xe9")],
+        );
+        assert_eq!(variables["Http_X_A"], b"1");
+        assert_eq!(variables["Http_Cookie"], b"a=1; b=2; c=3");
+        assert_eq!(variables["Http_X_Latin"], b"\xe9", "values are bytes");
+        assert_eq!((&*variables["Http_Content_Length"], &*variables["Http_ContentLength"]), (&b"5"[..], &b"5"[..]));
+    }
+}

@@ -1,0 +1,190 @@
+//! How many requests a function has at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use axum::response::Response;
+
+/// The variable of a function that sets how many requests it has at once, as both watchdogs of OpenFaaS read it.
+const MAX_INFLIGHT: &str = "max_inflight";
+/// How many processes of one command run at once where `max_inflight` does not say.
+const PROCESSES: usize = 64;
+/// How long the queue waits for a place. It never waits with more calls at once than there are places, and whoever has
+/// waited here goes before callers who do not wait. So a call gets its turn as soon as a place is free.
+pub(crate) const QUEUE_WAITS: Duration = Duration::from_secs(1);
+
+/// Reads `max_inflight` from the environment of a function. As in of-watchdog, 0 and less mean no limit.
+///
+/// # Errors
+///
+/// If it is not a number: the text names variable, value and remedy.
+pub(crate) fn max_inflight(environment: &BTreeMap<String, String>) -> Result<Option<usize>, String> {
+    let Some(text) = environment.get(MAX_INFLIGHT).map(|text| text.trim()).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!(
+            "`{MAX_INFLIGHT}` is `{}`: set it to the number of requests that the function takes at once, such as 4, \
+             or to 0 for no limit",
+            text.escape_debug()
+        ));
+    }
+    // A number that does not fit is as good as no limit.
+    Ok(text.parse::<usize>().ok().filter(|&most| (1..=Semaphore::MAX_PERMITS).contains(&most)))
+}
+
+/// The limits of one function.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    requests: Option<Places>,
+    processes: Places,
+}
+
+/// A limit, and how much of it is free.
+#[derive(Debug)]
+struct Places {
+    most: usize,
+    free: Arc<Semaphore>,
+}
+
+/// Counts against a limit until it is dropped.
+pub(crate) type Place = OwnedSemaphorePermit;
+
+/// Why a request is refused: the function has as many as it may have.
+#[derive(Debug)]
+pub(crate) enum Busy {
+    /// `max_inflight` requests are in flight.
+    Requests(usize),
+    /// So many processes run, and none ended in this time.
+    Processes(usize, Duration),
+}
+
+impl Limits {
+    /// The limits that an environment asks for. One that was not checked before sets none if it cannot be read.
+    pub(crate) fn new(environment: &BTreeMap<String, String>) -> Limits {
+        let most = max_inflight(environment).ok().flatten();
+        Limits { requests: most.map(Places::new), processes: Places::new(most.unwrap_or(PROCESSES)) }
+    }
+
+    /// How many requests may be in flight, if that is limited.
+    pub(crate) fn requests(&self) -> Option<usize> {
+        Some(self.requests.as_ref()?.most)
+    }
+
+    /// Takes a place for a request, if their number is limited.
+    ///
+    /// # Errors
+    ///
+    /// If none is free within `patience`.
+    pub(crate) async fn request(&self, patience: Duration) -> Result<Option<Place>, Busy> {
+        let Some(places) = &self.requests else { return Ok(None) };
+        places.take(patience).await.map(Some).ok_or(Busy::Requests(places.most))
+    }
+
+    /// Takes a place for a process of a command.
+    ///
+    /// # Errors
+    ///
+    /// If none is free within `patience`.
+    pub(crate) async fn process(&self, patience: Duration) -> Result<Place, Busy> {
+        let busy = Busy::Processes(self.processes.most, patience);
+        self.processes.take(patience).await.ok_or(busy)
+    }
+}
+
+impl Places {
+    fn new(most: usize) -> Places {
+        Places { most, free: Arc::new(Semaphore::new(most)) }
+    }
+
+    async fn take(&self, patience: Duration) -> Option<Place> {
+        match self.free.clone().try_acquire_owned() {
+            Ok(place) => Some(place),
+            Err(_) if patience.is_zero() => None,
+            Err(_) => tokio::time::timeout(patience, self.free.clone().acquire_owned()).await.ok()?.ok(),
+        }
+    }
+}
+
+impl Busy {
+    /// The reason, for the log.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Busy::Requests(most) => format!("{most} of its requests are in flight, which is its `{MAX_INFLIGHT}`"),
+            Busy::Processes(most, waited) => format!(
+                "{most} of its processes run, which is as many as may at once, and none ended within {waited:?}; \
+                 `{MAX_INFLIGHT}` sets another limit"
+            ),
+        }
+    }
+
+    /// The answer: 429, with the time after which to try again.
+    pub(crate) fn answer(&self, name: &str) -> Response {
+        let text = format!("`{name}` is busy: {}. Try again later.", self.reason());
+        let mut response = crate::proxy::internal(StatusCode::TOO_MANY_REQUESTS, text);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(text: &str) -> Result<Option<usize>, String> {
+        max_inflight(&[("max_inflight".to_owned(), text.to_owned())].into())
+    }
+
+    #[test]
+    fn h8_the_limit_is_a_number_or_an_error() {
+        assert_eq!(max_inflight(&BTreeMap::new()), Ok(None));
+        for (text, read) in [("1", Some(1)), (" 25 ", Some(25)), ("007", Some(7))] {
+            assert_eq!(limit(text), Ok(read), "{text}");
+        }
+        for unlimited in ["0", "-1", "", " ", "99999999999999999999999999"] {
+            assert_eq!(limit(unlimited), Ok(None), "{unlimited}");
+        }
+        for wrong in ["abc", "1.5", "4k", "-", "1 2", "0x10", "true"] {
+            let fault = limit(wrong).unwrap_err();
+            assert!(
+                fault.contains("`max_inflight`") && fault.contains(wrong) && fault.contains("such as 4"),
+                "{fault}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn h8_who_waits_goes_before_who_does_not() {
+        let limits = Limits::new(&[("max_inflight".to_owned(), "1".to_owned())].into());
+        let first = limits.request(Duration::ZERO).await.unwrap();
+        assert!(matches!(limits.request(Duration::ZERO).await, Err(Busy::Requests(1))));
+        let mut waiting = Box::pin(limits.request(QUEUE_WAITS));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        drop(first);
+        assert!(limits.request(Duration::ZERO).await.is_err(), "the place is for the one who waits");
+        drop(waiting.await.unwrap());
+        assert!(limits.request(Duration::ZERO).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn h7_a_command_has_places_of_its_own() {
+        let (one, other) = (Limits::new(&BTreeMap::new()), Limits::new(&BTreeMap::new()));
+        let mut places = Vec::new();
+        for _ in 0..PROCESSES {
+            places.push(one.process(Duration::ZERO).await.unwrap());
+        }
+        let busy = one.process(Duration::from_secs(3)).await.unwrap_err().reason();
+        assert!(
+            busy.contains("64 of its processes") && busy.contains("3s") && busy.contains("`max_inflight`"),
+            "{busy}"
+        );
+        assert!(other.process(Duration::ZERO).await.is_ok());
+        assert!(one.request(Duration::ZERO).await.unwrap().is_none(), "requests that wait are not refused");
+    }
+}
