@@ -109,7 +109,8 @@ async fn the_queue_and_its_dead_letters() {
         .await
     };
     let lines = letters(5).await;
-    assert!(lines[0].starts_with("ID") && lines[1].ends_with("it answered 500 Internal Server Error"), "{lines:?}");
+    let reason = "it answered 500 Internal Server Error: exit status 1";
+    assert!(lines[0].starts_with("ID") && lines[1].ends_with(reason), "{lines:?}");
     let number = lines[1].split_whitespace().next().unwrap().to_owned();
     let whole = up.run(&["queue", "dead-letters", &number], b"");
     let whole: serde_json::Value = serde_json::from_slice(done(&whole)).unwrap();
@@ -149,8 +150,11 @@ async fn the_lines_of_a_request() {
     assert!(text(&failed.stderr).ends_with("\n`faasflow logs a-1` shows what functions logged of it.\n"), "{failed:?}");
     invoke("talk", "a-10", "ten\n");
     let output = up.run(&["logs", "a-1"], b"");
-    assert_eq!((text(done(&output)), text(&output.stderr)), ("talk | one\nfails | why\n", ""));
-    assert_eq!(text(done(&up.run(&["logs", "a-1", "--tail", "1"], b""))), "fails | why\n");
+    assert_eq!(
+        (text(done(&output)), text(&output.stderr)),
+        ("talk | one\nfails | why\nfails | gateway: exit status 1\n", "")
+    );
+    assert_eq!(text(done(&up.run(&["logs", "a-1", "--tail", "1"], b""))), "fails | gateway: exit status 1\n");
     let output = up.run(&["logs", "a-1", "--timestamps"], b"");
     let line = text(done(&output)).lines().next().unwrap().to_owned();
     assert!(line.starts_with("20") && line.ends_with("Z talk | one"), "{line}");
@@ -176,7 +180,9 @@ async fn the_lines_of_a_request() {
     command.args(["logs", "a-1", "--follow", "--gateway", &up.url]).stdout(std::process::Stdio::piped());
     let mut following = command.spawn().unwrap();
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines().map(Result::unwrap);
-    assert_eq!([lines.next().unwrap(), lines.next().unwrap()], ["talk | one", "fails | why"]);
+    for line in ["talk | one", "fails | why", "fails | gateway: exit status 1"] {
+        assert_eq!(lines.next().unwrap(), line);
+    }
     invoke("talk", "a-1", "two\n");
     assert_eq!(lines.next().unwrap(), "talk | two");
     crate::support::signal("-TERM", following.id());
@@ -186,7 +192,7 @@ async fn the_lines_of_a_request() {
         invoke("talk", "much", &(("x".repeat(1000) + "\n").repeat(1000)));
     }
     let output = up.run(&["logs", "a-1"], b"");
-    assert_eq!(text(done(&output)), "fails | why\n");
+    assert_eq!(text(done(&output)), "fails | why\nfails | gateway: exit status 1\n");
     let says = "The gateway does not have all that talk wrote any more: it keeps the last 4 MiB of what each function \
                 writes, from its own start on.\n";
     assert_eq!(text(&output.stderr), says);
