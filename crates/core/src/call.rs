@@ -1,5 +1,7 @@
 //! The two kinds of step that send a request, and the options they share.
 
+mod option_header;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -239,7 +241,12 @@ impl RequestOptions {
             || self.on_response.is_some()
     }
 
-    fn header_name(&mut self, name: &str) -> Option<HeaderName> {
+    /// The name of a header, with its value where that is fixed. One that cannot be sent, or is an option, is a fault.
+    fn header_name(&mut self, name: &str, value: Option<&str>) -> Option<HeaderName> {
+        if let Some(instead) = option_header::instead(name, value) {
+            self.faults.push(format!("`{name}` is an option of the step and not a header: write `{instead}`"));
+            return None;
+        }
         match HeaderName::try_from(name) {
             Ok(name) => Some(name),
             Err(_) => {
@@ -308,7 +315,7 @@ macro_rules! request_options {
             }
 
             /// Sends a header. Said again for the same name, both are sent. `build` reports a name or a value that
-            /// no header may have.
+            /// no header may have, and one that is an option: `.header("method", "put")` is `.method(Method::PUT)`.
             ///
             /// ```
             #[doc = concat!("use faasflow_core::{", stringify!($step), ", Context};")]
@@ -319,7 +326,7 @@ macro_rules! request_options {
             /// ```
             pub fn header(mut self, name: impl AsRef<str>, value: impl Into<String>) -> $step {
                 let value = value.into();
-                if let Some(name) = self.request.header_name(name.as_ref()) {
+                if let Some(name) = self.request.header_name(name.as_ref(), Some(&value)) {
                     if HeaderValue::from_str(&value).is_err() {
                         self.request.faults.push(format!("header `{name}` has a value with control characters"));
                     } else {
@@ -345,7 +352,7 @@ macro_rules! request_options {
                 F: Fn(&Context) -> V + Send + Sync + 'static,
                 V: IntoValue,
             {
-                if let Some(name) = self.request.header_name(name.as_ref()) {
+                if let Some(name) = self.request.header_name(name.as_ref(), None) {
                     let make = Arc::new(move |context: &Context| value(context).into_value());
                     self.request.headers.push((name, Value::PerRequest(make)));
                 }

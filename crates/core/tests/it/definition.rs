@@ -88,6 +88,38 @@ fn every_fault_of_a_definition_is_said_at_once() {
     assert!(!text.contains("secret"), "{text}");
 }
 
+/// The Go original took options as headers. A flow that is ported word for word is told what to write.
+#[test]
+fn i3_an_option_that_is_written_as_a_header_is_refused() {
+    for (name, value, instead) in [
+        ("method", "put", ".method(Method::PUT)"),
+        ("Method", "POST", ".method(Method::POST)"),
+        ("METHOD", " delete ", ".method(Method::DELETE)"),
+        ("http-method", "get", ".method(Method::GET)"),
+        ("method", "fetch", ".method(Method::POST)"),
+        ("query", "a=b", ".query(\"key\", \"value\")"),
+        ("timeout", "10s", ".timeout(Duration::from_secs(30))"),
+        ("retry", "3", ".retry(Retry::attempts(3))"),
+        ("sync", "true", ".sync()"),
+        ("on_failure", "x", ".on_failure(…)"),
+        ("OnResponse", "x", ".on_response(…)"),
+    ] {
+        let error = Flow::builder()
+            .apply(Call::new("f").header(name, value))
+            .callback(Callback::new("http://example.com").header_with(name, |_: &Context| "x"))
+            .build()
+            .unwrap_err();
+        assert_eq!(error.faults().len(), 2, "{error}");
+        let said = format!("`{name}` is an option of the step and not a header: write `{instead}`");
+        assert!(error.faults()[0].to_string().ends_with(&said), "{error}");
+        assert!(error.faults()[1].to_string().contains("is an option of the step and not a header"), "{error}");
+    }
+    // Headers that functions have reason to expect.
+    for name in ["x-method", "x-http-method-override", "request-timeout", "retry-after", "x-query", "allow"] {
+        Flow::builder().apply(Call::new("f").header(name, "x")).build().unwrap();
+    }
+}
+
 /// Defect 14: an empty flow panicked.
 #[test]
 fn defect_14_an_empty_flow_is_refused() {
