@@ -278,6 +278,9 @@ fn tracer(flow: &Flow, config: &Config, metrics: &Metrics) -> Result<Tracer, Sta
         Some(path) => Some(std::fs::read(path).map_err(|error| fault(error.into()))?),
     };
     tracing::info!("Traces go to {server}");
+    if let Some(hint) = server.hint() {
+        tracing::warn!("`trace_server` is {server}, where traces are likely to be lost: {hint}");
+    }
     let (name, options) = (&config.workflow_name, &config.trace_options);
     let exporter = Exporter::start(server, name, options, authorities.as_deref(), metrics.spans()).map_err(fault)?;
     Ok(Tracer::new(Some(exporter), config.sampling, flow))

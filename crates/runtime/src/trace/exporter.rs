@@ -245,8 +245,7 @@ impl Sender {
             Err(error) => {
                 self.shared.counts.dropped(DroppedSpan::ExportFailed, count);
                 if self.lost.is_none() {
-                    let hint =
-                        if self.server.is_usual() { "" } else { "; 4317 is the usual port for gRPC, 4318 for HTTP" };
+                    let hint = self.server.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
                     tracing::warn!(
                         "Traces are not delivered to {}, and requests go on without: {error}{hint}",
                         self.server

@@ -88,9 +88,26 @@ fn unlike(what: &str) -> String {
 }
 
 impl TraceServer {
-    /// Whether the port is not the one that is usual for the other way of speaking.
-    pub(super) fn is_usual(&self) -> bool {
-        self.url.port_u16() != Some(if self.grpc { 4318 } else { 4317 })
+    /// What to write instead, where the port is known to take something else than what is sent there.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let port = self.url.port_u16()?;
+        let host = self.url.host()?;
+        let whose = match port {
+            4317 if !self.grpc => {
+                return Some(format!("4317 is the usual port for gRPC: write `{host}:4317`, or `http://{host}:4318`"));
+            }
+            4318 if self.grpc => {
+                return Some(format!("4318 is the usual port for HTTP: write `http://{host}:4318`, or `{host}:4317`"));
+            }
+            5775 | 5778 | 6831 | 6832 => "of Jaeger's agent",
+            9411 => "of Zipkin",
+            14250 | 14267 | 14268 | 14269 => "of Jaeger's collector for its own formats",
+            16685 | 16686 => "of Jaeger's user interface",
+            _ => return None,
+        };
+        Some(format!(
+            "port {port} is {whose}, and takes no OTLP: write `{host}:4317`, or `http://{host}:4318` for OTLP over HTTP"
+        ))
     }
 }
 
@@ -122,6 +139,27 @@ mod tests {
             ("https://otlp.example.com:443/tenant/v1/traces", false, "https://otlp.example.com:443/tenant/v1/traces"),
         ] {
             assert_eq!(TraceServer::parse(text), Ok(TraceServer { grpc, url: url.parse().unwrap() }), "{text}");
+        }
+    }
+
+    #[test]
+    fn i7_ports_that_take_no_otlp_are_known() {
+        for (text, port, instead) in [
+            ("jaegertracing:5775", "port 5775 is of Jaeger's agent", "write `jaegertracing:4317`"),
+            ("jaeger-agent.faasflow:6831", "port 6831 is of Jaeger's agent", "write `jaeger-agent.faasflow:4317`"),
+            ("jaeger:6832", "port 6832 is of Jaeger's agent", "`http://jaeger:4318` for OTLP over HTTP"),
+            ("http://jaeger:14268/api/traces", "port 14268 is of Jaeger's collector", "`http://jaeger:4318`"),
+            ("http://zipkin:9411", "port 9411 is of Zipkin", "`zipkin:4317`"),
+            ("http://jaeger:16686", "port 16686 is of Jaeger's user interface", "`jaeger:4317`"),
+            ("[::1]:5775", "port 5775 is of Jaeger's agent", "write `[::1]:4317`"),
+            ("jaeger:4318", "4318 is the usual port for HTTP", "`http://jaeger:4318`"),
+            ("http://jaeger:4317", "4317 is the usual port for gRPC", "`jaeger:4317`"),
+        ] {
+            let hint = TraceServer::parse(text).unwrap().hint().unwrap();
+            assert!(hint.starts_with(port) && hint.contains(instead), "{text}: {hint}");
+        }
+        for text in ["jaeger:4317", "jaeger", "http://jaeger", "https://otlp.example.com:443", "collector:12345"] {
+            assert_eq!(TraceServer::parse(text).unwrap().hint(), None, "{text}");
         }
     }
 
