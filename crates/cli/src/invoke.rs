@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Read as _, Write as _};
 
 use faasflow_core::headers;
 use faasflow_core::signature::Keys;
+use faasflow_core::why_unreadable;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::args::Invoke;
@@ -83,8 +84,9 @@ fn hint(text: Option<&str>) {
 fn keys(key: &str) -> Result<Keys, Failure> {
     let text = match key.strip_prefix('@') {
         None => key.to_owned(),
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|error| Failure::Unusable(format!("the key cannot be read from {path}: {error}")))?,
+        Some(path) => std::fs::read_to_string(path).map_err(|error| {
+            Failure::Unusable(format!("the key cannot be read from {path}: {}", why_unreadable(&error)))
+        })?,
     };
     Keys::parse(&text).map_err(|error| Failure::Unusable(format!("the key is of no use: {error}")))
 }

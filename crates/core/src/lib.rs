@@ -25,6 +25,7 @@ mod mismatch;
 mod outcome;
 mod response;
 mod retry;
+mod unreadable;
 
 pub use call::{Call, Callback, IntoValue, RequestOptions};
 pub use context::{Context, RequestId, RequestInfo, TraceContext};
@@ -40,3 +41,4 @@ pub use payload::{FromPayload, IntoPayload, Json, Payload};
 pub use plan::Plan;
 pub use response::CallResponse;
 pub use retry::Retry;
+pub use unreadable::why_unreadable;

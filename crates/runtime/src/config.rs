@@ -409,14 +409,19 @@ pub struct KeyError(String);
 
 impl KeyError {
     fn unreadable(path: &Path, source: &std::io::Error) -> KeyError {
+        let why = faasflow_core::why_unreadable(source);
+        let what = format!("signing is on, and its key cannot be read from {}: {why}", path.display());
+        // To create a key is no help where there is one.
+        if source.kind() != std::io::ErrorKind::NotFound {
+            return KeyError(what);
+        }
         KeyError(format!(
-            "signing is on, and its key cannot be read from {}: {source}\n\
+            "{what}\n\
              There is no default key. Create one and name the secret in stack.yml:\n  \
              openssl rand -hex 32 | faas-cli secret create {HMAC_SECRET}\n\
              or, without a gateway: mkdir -p secrets && openssl rand -hex 32 > secrets/{HMAC_SECRET}, \
              and set secret_mount_path=secrets.\n\
-             (Setting enable_hmac=false lets anyone who reaches the flow forge its envelopes.)",
-            path.display()
+             (Setting enable_hmac=false lets anyone who reaches the flow forge its envelopes.)"
         ))
     }
 }

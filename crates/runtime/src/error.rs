@@ -48,6 +48,14 @@ pub enum StartError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The file with the certificates of authorities cannot be read.
+    #[error("`SSL_CERT_FILE` names {}, which cannot be read: {}", path.display(), faasflow_core::why_unreadable(error))]
+    UnreadableAuthorities {
+        /// The file.
+        path: PathBuf,
+        /// Why not. The message tells it.
+        error: std::io::Error,
+    },
     /// Traces cannot be exported to the server that is set.
     #[error(
         "traces cannot be exported to {server}: see `trace_server`, `SSL_CERT_FILE` and the variables that begin with `OTEL_`"

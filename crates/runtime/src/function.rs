@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -73,7 +74,7 @@ impl FlowFunction {
                     path: path.clone(),
                     source,
                 };
-                let pem = std::fs::read(path).map_err(|error| fault(error.into()))?;
+                let pem = std::fs::read(path).map_err(|error| unreadable(path, error))?;
                 HttpClient::with_authorities(connect_timeout, &pem).map_err(|error| fault(error.into()))?
             }
         };
@@ -266,6 +267,10 @@ where
     }
 }
 
+fn unreadable(path: &Path, error: std::io::Error) -> StartError {
+    StartError::UnreadableAuthorities { path: path.to_owned(), error }
+}
+
 /// What traces the deliveries of a flow.
 fn tracer(flow: &Flow, config: &Config, metrics: &Metrics) -> Result<Tracer, StartError> {
     if !config.enable_tracing {
@@ -275,7 +280,7 @@ fn tracer(flow: &Flow, config: &Config, metrics: &Metrics) -> Result<Tracer, Sta
     let fault = |source| StartError::Tracing { server: config.trace_server.to_string(), source };
     let authorities = match &config.authorities {
         None => None,
-        Some(path) => Some(std::fs::read(path).map_err(|error| fault(error.into()))?),
+        Some(path) => Some(std::fs::read(path).map_err(|error| unreadable(path, error))?),
     };
     tracing::info!("Traces go to {server}");
     if let Some(hint) = server.hint() {

@@ -103,7 +103,8 @@ impl Settings<'_> {
     pub(crate) fn authorities(&self) -> Result<Option<Vec<u8>>, StateError> {
         let Some(path) = self.text("SSL_CERT_FILE") else { return Ok(None) };
         let fault = |error: std::io::Error| {
-            StateError::permanent(format!("`SSL_CERT_FILE` is `{path}`, which cannot be read")).with_source(error)
+            let why = faasflow_core::why_unreadable(&error);
+            StateError::permanent(format!("`SSL_CERT_FILE` is `{path}`, which cannot be read: {why}"))
         };
         std::fs::read(&path).map(Some).map_err(fault)
     }
@@ -115,8 +116,8 @@ impl Settings<'_> {
             Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()).map(SecretString::from)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
-                let text = format!("the secret {} cannot be read", path.display());
-                Err(StateError::permanent(text).with_source(error))
+                let why = faasflow_core::why_unreadable(&error);
+                Err(StateError::permanent(format!("the secret {} cannot be read: {why}", path.display())))
             }
         }
     }

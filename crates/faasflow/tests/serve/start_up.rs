@@ -18,6 +18,7 @@ tests![
     every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepted,
     a_flow_without_a_name_says_how_to_give_it_one,
     defect_04_there_is_no_default_key_and_the_error_says_how_to_create_one,
+    i6_a_key_that_cannot_be_read_has_the_one_reason,
     a_secret_without_a_key_in_it_is_refused,
     defect_05_verifying_requests_without_signing_is_refused,
     defect_18_intermediate_storage_without_a_place_for_it_is_refused,
@@ -191,7 +192,7 @@ fn a_flow_without_a_name_says_how_to_give_it_one() {
 fn defect_04_there_is_no_default_key_and_the_error_says_how_to_create_one() {
     let said = refused(&Program::of("two-phases").with("secret_mount_path", "/nowhere"));
     insta::assert_snapshot!(said, @r#"
-    Error: signing is on, and its key cannot be read from /nowhere/faasflow-hmac-secret: No such file or directory (os error 2)
+    Error: signing is on, and its key cannot be read from /nowhere/faasflow-hmac-secret: there is no such file
     There is no default key. Create one and name the secret in stack.yml:
       openssl rand -hex 32 | faas-cli secret create faasflow-hmac-secret
     or, without a gateway: mkdir -p secrets && openssl rand -hex 32 > secrets/faasflow-hmac-secret, and set secret_mount_path=secrets.
@@ -200,6 +201,24 @@ fn defect_04_there_is_no_default_key_and_the_error_says_how_to_create_one() {
     // A flow of one phase needs a key only to verify requests.
     let said = refused(&Program::of("hello").with("secret_mount_path", "/nowhere").with("verify_request", "true"));
     assert!(said.contains("There is no default key"), "{said}");
+}
+
+fn i6_a_key_that_cannot_be_read_has_the_one_reason() {
+    let secrets = tempfile::tempdir().unwrap();
+    let path = secrets.path().join("faasflow-hmac-secret");
+    std::fs::create_dir(&path).unwrap();
+    let mounted = secrets.path().to_str().unwrap();
+    let said = refused(&Program::of("two-phases").with("secret_mount_path", mounted));
+    let expected = format!(
+        "Error: signing is on, and its key cannot be read from {}: it is a folder, and a file was expected",
+        path.display()
+    );
+    assert_eq!(said, expected, "to create a key is no advice where there is one");
+    let said = refused(&Program::of("hello").with("SSL_CERT_FILE", mounted));
+    let expected = format!(
+        "Error: `SSL_CERT_FILE` names {mounted}, which cannot be read: it is a folder, and a file was expected"
+    );
+    assert_eq!(said, expected);
 }
 
 fn a_secret_without_a_key_in_it_is_refused() {
