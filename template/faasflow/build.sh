@@ -35,6 +35,18 @@ export CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_LTO CARGO_PROFILE_RELEASE_CODEGEN_
 locked=
 if [ -f function/Cargo.lock ]; then locked=--locked; fi
 
+# Said after cargo failed, in the folder of the flow. A path does not lead out of an image.
+unpublished() {
+    if grep -qs '^faasflow = .*git = ' .cargo/config.toml; then return; fi
+    cat >&2 << 'TEXT'
+build.sh: if cargo does not find `faasflow`: it is not published yet. Write where it is into .cargo/config.toml of the flow:
+
+[patch.crates-io]
+faasflow = { git = "https://github.com/faasflow/faasflow", rev = "COMMIT" }
+faasflow-testkit = { git = "https://github.com/faasflow/faasflow", rev = "COMMIT" }
+TEXT
+}
+
 case "${1:-}" in
     dependencies)
         # A package of the same dependencies and no code.
@@ -59,8 +71,8 @@ case "${1:-}" in
     flow)
         if [ -z "$locked" ] && [ -f placeholder/Cargo.lock ]; then cp placeholder/Cargo.lock function/; fi
         cd function
-        if [ "${TESTS:-0}" = 1 ]; then cargo test --release --target "$TARGET" $locked; fi
-        cargo build --release --target "$TARGET" $locked --bin flow
+        if [ "${TESTS:-0}" = 1 ]; then cargo test --release --target "$TARGET" $locked || { unpublished; exit 1; }; fi
+        cargo build --release --target "$TARGET" $locked --bin flow || { unpublished; exit 1; }
         cp "$CARGO_TARGET_DIR/$TARGET/release/flow" ../flow
         echo "build.sh: the program is $(cd .. && pwd)/flow"
         ;;

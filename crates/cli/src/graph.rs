@@ -7,6 +7,7 @@ use std::process::Command;
 
 use bytes::Bytes;
 use faasflow_core::description::{ActionDescription, Description, StepDescription};
+use faasflow_gateway::unpublished;
 use http::{HeaderMap, Method};
 
 use crate::args::{Format, Graph};
@@ -69,14 +70,15 @@ pub(crate) fn describe(project: &Path) -> Result<Bytes, Failure> {
     let output = Command::new("cargo")
         .args(["run", "--quiet", "--", "describe"])
         .current_dir(project)
-        .stderr(std::process::Stdio::inherit())
         .output()
         .map_err(|error| Failure::Unusable(format!("cargo cannot be run: {error}")))?;
+    std::io::Write::write_all(&mut std::io::stderr(), &output.stderr)?;
     if output.status.success() {
-        Ok(output.stdout.into())
-    } else {
-        Err(Failure::Unusable(format!("{} is no flow that can describe itself", project.display())))
+        return Ok(output.stdout.into());
     }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let advice = unpublished::advice(&said, project).map(|advice| format!("\n{advice}")).unwrap_or_default();
+    Err(Failure::Unusable(format!("{} is no flow that can describe itself{advice}", project.display())))
 }
 
 fn label(step: &StepDescription) -> String {

@@ -5,6 +5,7 @@
 
 pub mod queue;
 pub mod stack;
+pub mod unpublished;
 
 mod deploy;
 mod environment;

@@ -12,6 +12,7 @@ use tokio::process::{ChildStdout, Command};
 use crate::environment;
 use crate::error::GatewayError;
 use crate::event::{Event, Events};
+use crate::unpublished;
 
 /// What was built: the program of each folder.
 pub(crate) type Programs = HashMap<PathBuf, PathBuf>;
@@ -255,7 +256,11 @@ async fn build_workspace(
             None => {}
         }
     }
-    if status.success() { Ok(()) } else { Err(fault(said)) }
+    if status.success() {
+        return Ok(());
+    }
+    let advice = unpublished::advice(&said, root).map(|advice| format!("\n{advice}\n")).unwrap_or_default();
+    Err(fault(said + &advice))
 }
 
 /// The programs that cargo says it made, by package and name.

@@ -1,0 +1,71 @@
+//! What to do where cargo does not find Faasflow's own crates, which are not published yet.
+
+use std::path::Path;
+
+/// What cargo says of them, by the beginning of a line.
+const SAID: [&str; 3] = [
+    "error: no matching package named `faasflow",
+    "error: failed to load source for dependency `faasflow",
+    "error: failed to select a version for the requirement `faasflow",
+];
+
+/// What to write into the project in `folder`, if cargo's output tells that it does not find Faasflow's crates.
+///
+/// ```
+/// use std::path::Path;
+///
+/// let said = "error: no matching package named `faasflow` found\n";
+/// let advice = faasflow_gateway::unpublished::advice(said, Path::new("my-flow")).unwrap();
+/// assert!(advice.contains("my-flow/.cargo/config.toml") && advice.contains("[patch.crates-io]"));
+/// assert_eq!(faasflow_gateway::unpublished::advice("error: could not compile `flow`\n", Path::new("my-flow")), None);
+/// ```
+#[must_use]
+pub fn advice(said: &str, folder: &Path) -> Option<String> {
+    if !said.lines().any(|line| SAID.iter().any(|begin| line.starts_with(begin))) {
+        return None;
+    }
+    let built_from = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    // This program may have been built elsewhere.
+    let checkout =
+        built_from.canonicalize().ok().filter(|checkout| checkout.join("crates/faasflow/Cargo.toml").is_file());
+    let checkout = checkout.map_or_else(|| "PATH-OF-A-CHECKOUT".to_owned(), |checkout| checkout.display().to_string());
+    Some(format!(
+        "Faasflow's crates are not published yet. Tell cargo where they are, in {}:\n\n\
+         [patch.crates-io]\n\
+         faasflow = {{ path = \"{checkout}/crates/faasflow\" }}\n\
+         faasflow-testkit = {{ path = \"{checkout}/crates/testkit\" }}\n\n\
+         In an image there is no such path. There it is, for both of them:\n\n\
+         {{ git = \"https://github.com/faasflow/faasflow\", rev = \"COMMIT\" }}",
+        folder.join(".cargo/config.toml").display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i4_crates_that_are_not_found_come_with_the_lines_to_write() {
+        for said in [
+            "    Updating crates.io index\nerror: no matching package named `faasflow` found\nlocation searched: crates.io index\n",
+            "error: no matching package named `faasflow-testkit` found\n",
+            "error: failed to load source for dependency `faasflow`\n\nCaused by:\n  unable to update /nowhere/crates/faasflow\n",
+        ] {
+            let advice = advice(said, Path::new("/projects/my-flow")).unwrap();
+            let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+            for line in [
+                "Faasflow's crates are not published yet. Tell cargo where they are, in /projects/my-flow/.cargo/config.toml:",
+                "[patch.crates-io]",
+                &format!("faasflow = {{ path = \"{}/crates/faasflow\" }}", checkout.display()),
+                &format!("faasflow-testkit = {{ path = \"{}/crates/testkit\" }}", checkout.display()),
+            ] {
+                assert!(advice.lines().any(|found| found == line), "{line}\n{advice}");
+            }
+            // What is to be copied is as cargo reads it.
+            let lines: Vec<&str> = advice.lines().filter(|line| line.starts_with(['[', 'f'])).collect();
+            assert_eq!(lines.len(), 3, "{lines:?}");
+        }
+        assert_eq!(advice("error: no matching package named `faas` found\n", Path::new("")), None);
+        assert_eq!(advice("error: failed to load source for dependency `serde`\n", Path::new("")), None);
+    }
+}
