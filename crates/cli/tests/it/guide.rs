@@ -69,6 +69,34 @@ fn every_rust_block_is_a_doc_test() {
     }
 }
 
+/// `faas-cli` takes a stack file of the folder before it looks at the options that describe a single function, so such a
+/// command does nothing of what it says in a folder that has one.
+#[test]
+fn i5_commands_for_one_function_stand_where_no_stack_file_is() {
+    let mut found = 0;
+    for page in pages() {
+        let mut folder = ".".to_owned();
+        for block in page.blocks.iter().filter(|block| ["text", "console"].contains(&block.language.as_str())) {
+            for line in block.text.lines().map(|line| line.trim_start_matches("$ ")) {
+                if let Some(other) = line.strip_prefix("cd ") {
+                    folder = other.to_owned();
+                }
+                if line.starts_with("faas-cli deploy") && line.contains("--image") {
+                    found += 1;
+                    assert!(folder.starts_with("build/"), "{}: `{line}` is run beside the stack file", block.place);
+                }
+                // Nor does a file that another step of the page did not write.
+                assert!(
+                    !line.starts_with("faas-cli up -f"),
+                    "{}: which file there is depends on who wrote it",
+                    block.place
+                );
+            }
+        }
+    }
+    assert!(found > 0, "no such command is in the documentation; remove this test");
+}
+
 #[test]
 fn every_json_block_is_json() {
     for page in pages() {
