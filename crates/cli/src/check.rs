@@ -22,7 +22,7 @@ struct Checked {
 
 pub(crate) async fn run(check: Check) -> Result<(), Failure> {
     let stack = Stack::read(&check.stack)?;
-    crate::config::warn_of_misspelt(&stack);
+    crate::config::show_hints(&stack);
     let (gateway, flows) = gather::gather(&check, &stack).await?;
     let judged = flows.into_iter().map(|flow| Checked { findings: rules::judge(&flow, &gateway), flow: flow.name });
     let checked: Vec<Checked> = judged.collect();

@@ -10,7 +10,7 @@ use crate::error::Failure;
 
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     let stack = Stack::read(&config.stack)?;
-    warn_of_misspelt(&stack);
+    show_hints(&stack);
     let flows = flows(&stack, config.flow.as_deref())?;
     let mut faults = String::new();
     for spec in flows {
@@ -46,9 +46,9 @@ pub(crate) fn flows<'a>(stack: &'a Stack, flow: Option<&str>) -> Result<Vec<&'a 
     Ok(flows)
 }
 
-pub(crate) fn warn_of_misspelt(stack: &Stack) {
-    for misspelt in &stack.misspelt {
-        eprintln!("faasflow: {}: {misspelt}", stack.path.display());
+pub(crate) fn show_hints(stack: &Stack) {
+    for hint in &stack.hints {
+        eprintln!("faasflow: {}: {hint}", stack.path.display());
     }
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn typos(spec: &FunctionSpec) -> Vec<String> {
 
 /// Checks the settings of all flows of a stack, without showing any.
 pub(crate) fn check(stack: &Stack) -> Result<(), Failure> {
-    warn_of_misspelt(stack);
+    show_hints(stack);
     let flows = stack.functions.values().filter(|spec| spec.is_flow());
     let faults = flows.filter_map(|spec| {
         warn_of_typos(spec);

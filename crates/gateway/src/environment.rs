@@ -23,6 +23,22 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     value.map(|value| value.to_string_lossy().into_owned())
 }
 
+/// A variable of this process, which must be text.
+///
+/// # Errors
+///
+/// If it has bytes that are none.
+pub(crate) fn text(name: &str) -> Result<Option<String>, String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(format!("the value of `{name}` in the environment is not UTF-8; set it to a text"))
+        }
+    }
+}
+
 /// The variables that functions inherit.
 pub(crate) fn inherited() -> impl Iterator<Item = (&'static str, String)> {
     INHERITED.into_iter().filter_map(|name| Some((name, variable(name)?)))

@@ -32,6 +32,14 @@ pub enum GatewayError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A file that the gateway or a function needs cannot be read.
+    #[error("{} cannot be read: {}", path.display(), faasflow_core::why_unreadable(error))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not. The message tells it.
+        error: std::io::Error,
+    },
     /// Functions name secrets that are not there.
     #[error("secrets are missing: {missing}; write each into a file of its name in {}", folder.display())]
     Secrets {

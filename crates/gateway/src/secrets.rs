@@ -25,11 +25,13 @@ pub(crate) fn prepare(stack: &Stack, folder: &Path) -> Result<(), GatewayError> 
         let needs_key = spec.is_flow() || spec.secrets.iter().any(|secret| secret == HMAC_SECRET);
         if needs_key {
             let path = folder.join(HMAC_SECRET);
-            let key =
-                kept_or(&path, random).map_err(|source| GatewayError::StateFolder { path: path.clone(), source })?;
+            let key = kept_or(&path, random)?;
             if key.trim_ascii().is_empty() {
                 return Err(GatewayError::EmptyKey { path });
             }
+        }
+        if let Some((path, error)) = unreadable(spec, folder) {
+            return Err(GatewayError::Unreadable { path, error });
         }
         missing.extend(absent(spec, folder).into_iter().map(|secret| format!("`{secret}` (for `{}`)", spec.name)));
     }
@@ -46,11 +48,20 @@ pub(crate) fn absent<'a>(spec: &'a FunctionSpec, folder: &Path) -> Vec<&'a str> 
     spec.secrets.iter().map(String::as_str).filter(|secret| !there(secret)).collect()
 }
 
+/// The first secret that a function names and that is there, but that neither the gateway nor the function can read.
+pub(crate) fn unreadable(spec: &FunctionSpec, folder: &Path) -> Option<(PathBuf, io::Error)> {
+    let paths = spec.secrets.iter().filter(|secret| check_name(secret).is_ok()).map(|secret| folder.join(secret));
+    paths.into_iter().find_map(|path| match fs::File::open(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Some((path, error)),
+        _ => None,
+    })
+}
+
 /// User and password of the gateway's own API, made where there are none.
 pub(crate) fn credentials(folder: &Path) -> Result<(String, String), GatewayError> {
     let read = |name: &str, make: fn() -> String| {
         let path = folder.join(name);
-        let kept = kept_or(&path, make).map_err(|source| GatewayError::StateFolder { path: path.clone(), source })?;
+        let kept = kept_or(&path, make)?;
         let kept = String::from_utf8_lossy(kept.trim_ascii()).into_owned();
         if kept.is_empty() { Err(GatewayError::EmptyCredential { path }) } else { Ok(kept) }
     };
@@ -73,12 +84,12 @@ fn is_own(name: &str) -> bool {
     [USER, PASSWORD].contains(&name)
 }
 
-/// Where a secret of this name is kept.
+/// Whether a secret may have this name, by its letters.
 ///
 /// # Errors
 ///
-/// If no secret may have this name: the text says what they may be.
-pub(crate) fn path(folder: &Path, name: &str) -> Result<PathBuf, String> {
+/// If none may have it: the text says what they may be.
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let whole = name.bytes().enumerate().all(|(at, byte)| letter(byte) || (at > 0 && b".-".contains(&byte)));
     if name.is_empty() || name.len() > LONGEST_NAME || !whole {
@@ -87,6 +98,16 @@ pub(crate) fn path(folder: &Path, name: &str) -> Result<PathBuf, String> {
              most {LONGEST_NAME} long"
         ));
     }
+    Ok(())
+}
+
+/// Where a secret of this name is kept.
+///
+/// # Errors
+///
+/// If no secret may have this name: the text says what they may be.
+pub(crate) fn path(folder: &Path, name: &str) -> Result<PathBuf, String> {
+    check_name(name)?;
     if is_own(name) {
         return Err(format!("`{name}` is of the gateway itself: its owner changes it in the folder of the secrets"));
     }
@@ -106,14 +127,17 @@ pub(crate) fn check(name: &str, bytes: &[u8]) -> Result<(), String> {
 }
 
 /// What is in a file. One that is not there is made; where another gateway was first, its content is the one.
-fn kept_or(path: &Path, make: impl FnOnce() -> String) -> io::Result<Vec<u8>> {
+fn kept_or(path: &Path, make: impl FnOnce() -> String) -> Result<Vec<u8>, GatewayError> {
+    let unreadable = |error| GatewayError::Unreadable { path: path.to_owned(), error };
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        read => return read,
+        read => return read.map_err(unreadable),
     }
     match private_file::create(path, make().as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => fs::read(path),
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+            Err(GatewayError::StateFolder { path: path.to_owned(), source })
+        }
+        _ => fs::read(path).map_err(unreadable),
     }
 }
 

@@ -7,15 +7,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::functions::NAMESPACE;
-use crate::functions::limit::max_inflight;
-use crate::stack::{FunctionSpec, Process, URL_ANNOTATION, is_name, there_or_process};
-
-/// The longest name: that of a host, which it becomes on Kubernetes.
-const LONGEST_NAME: usize = 63;
+use crate::stack::{
+    DEPLOYMENT, FunctionSpec, LONGEST_NAME, Process, URL_ANNOTATION, check, is_name, misplaced, there_or_process,
+};
 
 /// What `faas-cli deploy` sends. What only containers have is kept, so that it is told as it was given.
 #[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(
+    rename_all = "camelCase",
+    default,
+    expecting = "an object, such as `{\"service\": \"f\", \"envProcess\": \"cat\"}`"
+)]
 pub(crate) struct Deployment {
     pub(crate) service: String,
     pub(crate) image: String,
@@ -39,44 +41,57 @@ impl Deployment {
     /// If it cannot run here: the text says why, and what to do.
     pub(crate) fn spec(&self, folder: &Path) -> Result<FunctionSpec, String> {
         let name = &self.service;
-        if !is_name(name) || name.len() > LONGEST_NAME {
+        if !is_name(name) {
             return Err(format!(
-                "`service` is to be the function's name, of letters, digits, `-` and `_`, and at most {LONGEST_NAME} long"
+                "`service` is `{}`; write the function's name, of letters, digits, `-` and `_`, and at most {LONGEST_NAME} of them",
+                name.escape_debug()
             ));
         }
         check_namespace(self.namespace.as_deref())?;
+        check_resources("limits", self.limits.as_ref())?;
+        check_resources("requests", self.requests.as_ref())?;
         let environment = self.env_vars.clone().unwrap_or_default();
-        for (key, value) in &environment {
-            if key.is_empty() || key.contains(['=', '\0']) || value.contains('\0') {
-                return Err(format!("`{}` of `envVars` can be no variable of a process", key.escape_debug()));
-            }
-        }
-        max_inflight(&environment).map_err(|why| format!("`envVars`: {why}"))?;
         let annotations = self.annotations.clone().unwrap_or_default();
         let given = self.env_process.as_deref().filter(|command| !command.trim().is_empty());
-        if given.is_some_and(|command| command.contains('\0')) {
-            return Err("`envProcess` has a NUL in it, which no word of a command may have".to_owned());
-        }
         let process = given.map(|command| Process { name: "envProcess", command });
         let kind = there_or_process(&annotations, process, &environment)?.ok_or_else(|| {
-            format!(
-                "the image cannot be run: this gateway starts processes, not containers. Say what to start, by \
+            let misplaced = misplaced(&environment, "`envProcess` (`fprocess` in stack.yml)");
+            misplaced.unwrap_or_else(|| {
+                format!(
+                    "the image cannot be run: this gateway starts processes, not containers. Say what to start, by \
                  `fprocess` in stack.yml or `--fprocess` (`envProcess`), or by the annotation `{URL_ANNOTATION}` where \
                  it runs already"
-            )
+                )
+            })
         })?;
-        Ok(FunctionSpec {
+        let spec = FunctionSpec {
             name: name.clone(),
             folder: folder.to_owned(),
             lang: None,
             kind,
-            origins: environment.keys().map(|key| (key.clone(), "its deployment".to_owned())).collect(),
+            origins: environment.keys().map(|key| (key.clone(), DEPLOYMENT.to_owned())).collect(),
             environment,
             secrets: self.secrets.clone().unwrap_or_default(),
             image: Some(self.image.clone()).filter(|image| !image.is_empty()),
             labels: self.labels.clone().unwrap_or_default(),
             annotations,
-        })
+        };
+        let faults = check(&spec, "envVars");
+        if faults.is_empty() { Ok(spec) } else { Err(format!("function `{name}`: {}", faults.join("; "))) }
+    }
+}
+
+/// Whether memory and processor are given as OpenFaaS takes them. They are told as they were given, and do nothing here.
+fn check_resources(key: &str, given: Option<&Value>) -> Result<(), String> {
+    let fits = match given {
+        None | Some(Value::Null) => true,
+        Some(Value::Object(entries)) => entries.values().all(|value| value.is_string() || value.is_null()),
+        Some(_) => false,
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("`{key}` must be an object of texts, such as `{{\"memory\": \"128Mi\", \"cpu\": \"100m\"}}`"))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Deployed functions on disk: a file for each, so that they outlive the gateway.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -68,21 +68,26 @@ impl Folder {
         let listed = private_file::names(&self.0);
         let names = listed.map_err(|source| GatewayError::StateFolder { path: self.0.clone(), source })?;
         let files = names.iter().filter_map(|file| Some((file.strip_suffix(".json")?, self.0.join(file))));
-        files.map(|(name, path)| read(name, &path).map_err(|what| GatewayError::Deployed { path, what })).collect()
+        files
+            .map(|(name, path)| {
+                let bytes =
+                    std::fs::read(&path).map_err(|error| GatewayError::Unreadable { path: path.clone(), error })?;
+                parse(name, &bytes).map_err(|what| GatewayError::Deployed { path, what })
+            })
+            .collect()
     }
 }
 
-fn read(name: &str, path: &Path) -> Result<Kept, String> {
+fn parse(name: &str, bytes: &[u8]) -> Result<Kept, String> {
     #[derive(Deserialize)]
     struct Head {
         version: u32,
     }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-    let head: Head = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    let head: Head = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if head.version > VERSION {
         return Err(format!("it is of version {}, and this program knows {VERSION}", head.version));
     }
-    let kept: Kept = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    let kept: Kept = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if kept.deployment.service != name {
         return Err(format!("it holds `{}`", kept.deployment.service));
     }

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use axum::response::Response;
 
 /// The variable of a function that sets how many requests it has at once, as both watchdogs of OpenFaaS read it.
-const MAX_INFLIGHT: &str = "max_inflight";
+pub(crate) const MAX_INFLIGHT: &str = "max_inflight";
 /// How many processes of one command run at once where `max_inflight` does not say.
 const PROCESSES: usize = 64;
 /// How long the queue waits for a place. It never waits with more calls at once than there are places, and whoever has

@@ -19,8 +19,19 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// Reads JSON.
 pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
     let body = bytes(body).await?;
-    serde_json::from_slice(&body)
-        .map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("the body is of no use: {error}")))
+    let mut reader = serde_json::Deserializer::from_slice(&body);
+    let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let error = error.into_inner();
+        // An error of syntax is nowhere in particular.
+        if path == "." || error.is_syntax() || error.is_eof() {
+            error.to_string()
+        } else {
+            format!("`{path}`: {error}")
+        }
+    });
+    let whole = read.and_then(|read| reader.end().map(|()| read).map_err(|error| error.to_string()));
+    whole.map_err(|why| refuse(StatusCode::BAD_REQUEST, format!("the body cannot be used: {why}")))
 }
 
 /// Reads JSON that holds a secret: no word of it is in the answer.

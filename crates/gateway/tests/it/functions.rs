@@ -44,7 +44,7 @@ async fn a_command_answers_with_what_it_writes() {
         "cat:\n  fprocess: cat\n\
          typed:\n  fprocess: cat\n  environment:\n    content_type: text/typed\n\
          fails:\n  fprocess: sh -c 'echo lost; echo why >&2; exit 3'\n\
-         killed:\n  fprocess: sh -c 'kill -9 $$'\n\
+         killed:\n  fprocess: sh -c 'kill -9 $$$$'\n\
          both:\n  fprocess: sh -c 'echo out; echo err >&2'\n  environment:\n    combine_output: true\n\
          one:\n  fprocess: sh -c 'echo out; echo err >&2'\n\
          late:\n  fprocess: sh -c 'sleep 600 & sleep 600'\n  environment:\n    exec_timeout: 100ms\n\
@@ -415,4 +415,19 @@ async fn one_that_never_comes_up_is_told_and_holds_nobody_up() {
     assert_eq!(fixture.post("/function/well", "x").await.text(), "x");
     assert_eq!(fixture.post("/function/port", "").await.text(), "\n", "where a function listens is said here");
     fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_a_secret_or_key_that_cannot_be_read_has_the_one_reason() {
+    for secret in ["faasflow-hmac-secret", "api-key"] {
+        let folder = folder(&format!("f:\n  fprocess: cat\n  secrets: [{secret}]\n"));
+        let secrets = folder.path().join(".faasflow/secrets");
+        // Root may read a file of any mode, but cannot follow a link to itself.
+        std::fs::create_dir_all(&secrets).unwrap();
+        std::os::unix::fs::symlink(secrets.join(secret), secrets.join(secret)).unwrap();
+        let error = start_in(folder, |_| {}).await.err().unwrap().to_string();
+        let begin = format!("{} cannot be read: ", secrets.join(secret).display());
+        assert!(error.starts_with(&begin), "{error}");
+        assert!(!error.contains("missing") && !error.contains("state-dir") && !error.contains("Create"), "{error}");
+    }
 }

@@ -1,0 +1,152 @@
+//! A function of a stack file, resolved: how it runs, and with what.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::file::Function;
+use super::{FunctionSpec, Kind, URL_ANNOTATION, check};
+use crate::functions::deployment::check_namespace;
+
+/// Makes a function of what is written for it. Of `layers` of the environment, each named by its file, a later one goes
+/// before an earlier one, as `faas-cli` deploys it.
+///
+/// # Errors
+///
+/// Everything that cannot be used, each with its key, its value and the remedy.
+pub(super) fn resolve(
+    name: &str,
+    function: Function,
+    layers: Vec<(String, BTreeMap<String, String>)>,
+    folder: &Path,
+) -> Result<FunctionSpec, Vec<String>> {
+    let mut environment = BTreeMap::new();
+    let mut origins = BTreeMap::new();
+    for (origin, variables) in layers {
+        origins.extend(variables.keys().map(|key| (key.clone(), origin.clone())));
+        environment.extend(variables);
+    }
+    let kind = kind(&function, &environment, folder);
+    let (kind, mut faults) = match kind {
+        Ok(kind) => (Some(kind), Vec::new()),
+        Err(fault) => (None, vec![fault]),
+    };
+    if let Err(why) = check_namespace(function.namespace.as_deref()) {
+        faults.push(format!("`namespace`: {why}"));
+    }
+    let spec = FunctionSpec {
+        name: name.to_owned(),
+        folder: folder.to_owned(),
+        lang: function.lang,
+        // One that says not how it runs is not returned. Its other values are checked all the same.
+        kind: kind.unwrap_or_else(|| Kind::Cargo(folder.to_owned())),
+        environment,
+        origins,
+        secrets: function.secrets,
+        image: function.image,
+        labels: function.labels,
+        annotations: function.annotations,
+    };
+    faults.extend(check(&spec, "environment"));
+    if faults.is_empty() { Ok(spec) } else { Err(faults) }
+}
+
+fn kind(function: &Function, environment: &BTreeMap<String, String>, folder: &Path) -> Result<Kind, String> {
+    let process = function.fprocess.as_deref().map(|command| Process { name: "fprocess", command });
+    if let Some(kind) = there_or_process(&function.annotations, process, environment)? {
+        return Ok(kind);
+    }
+    cargo(function.handler.as_deref(), folder).map_err(|why| misplaced(environment, "`fprocess`").unwrap_or(why))
+}
+
+/// A command line, and how whoever wrote it calls it.
+#[derive(Clone, Copy)]
+pub(crate) struct Process<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) command: &'a str,
+}
+
+/// How a function runs that is there already, or is no cargo project; `None` if it says neither.
+pub(crate) fn there_or_process(
+    annotations: &BTreeMap<String, String>,
+    process: Option<Process<'_>>,
+    environment: &BTreeMap<String, String>,
+) -> Result<Option<Kind>, String> {
+    if let Some(url) = annotations.get(URL_ANNOTATION) {
+        let url = faasflow_core::parse_url(url)
+            .map_err(|fault| format!("`annotations`: `{URL_ANNOTATION}` is `{}`: {fault}", url.escape_debug()))?;
+        return Ok(Some(Kind::Url(url)));
+    }
+    let Some(Process { name, command }) = process else { return Ok(None) };
+    if command.contains('\0') {
+        return Err(format!("`{name}` has a NUL in it, which no word of a command may have; remove it"));
+    }
+    let words = words(command).ok_or_else(|| format!("`{name}` is `{command}`: a quote is not closed"))?;
+    if words.is_empty() {
+        return Err(misplaced(environment, &format!("`{name}`"))
+            .unwrap_or_else(|| format!("`{name}` is empty; write the command there, or leave it out")));
+    }
+    // As of-watchdog has it; without a mode it is the classic watchdog's.
+    match environment.get("mode").map_or("", |mode| mode.trim()) {
+        "http" => Ok(Some(Kind::Program(words))),
+        "" | "streaming" | "serializing" => Ok(Some(Kind::Command(words))),
+        mode => Err(format!(
+            "its `mode` is `{}`: known here are `http`, a program that serves HTTP, and `streaming` and \
+             `serializing`, a process for each request, as without `mode`",
+            mode.escape_debug()
+        )),
+    }
+}
+
+/// What to say where the command stands among the variables, which only the watchdog in an image reads.
+pub(crate) fn misplaced(environment: &BTreeMap<String, String>, key: &str) -> Option<String> {
+    ["fprocess", "function_process"].into_iter().find_map(|variable| {
+        let command = environment.get(variable)?;
+        Some(format!(
+            "its environment has `{variable}`, as `{}`, which only the watchdog of an image reads; write it as {key} of the \
+             function itself, beside its environment",
+            command.escape_debug()
+        ))
+    })
+}
+
+fn cargo(handler: Option<&str>, folder: &Path) -> Result<Kind, String> {
+    let Some(handler) = handler else {
+        return Err(format!(
+            "it does not say how it runs: `handler` names the folder of a cargo project, `fprocess` a command, \
+             the annotation `{URL_ANNOTATION}` an address that is already there"
+        ));
+    };
+    let project = folder.join(handler);
+    if project.join("Cargo.toml").is_file() {
+        return Ok(Kind::Cargo(project));
+    }
+    let what = if project.is_dir() {
+        format!("{} holds no Cargo.toml", project.display())
+    } else {
+        format!("there is no folder {}", project.display())
+    };
+    Err(format!(
+        "`handler` is `{handler}`, and {what}: here, functions are built by cargo; give `fprocess` a command, or the \
+         annotation `{URL_ANNOTATION}` an address"
+    ))
+}
+
+/// Splits a command into words at spaces; quotes keep words together. `None` if a quote is not closed.
+fn words(command: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word = None::<String>;
+    let mut quote = None;
+    for character in command.chars() {
+        match (quote, character) {
+            (Some(open), _) if character == open => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(character);
+                word.get_or_insert_default();
+            }
+            (None, _) if character.is_whitespace() => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(character),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}

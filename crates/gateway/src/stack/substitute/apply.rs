@@ -1,0 +1,222 @@
+//! What the forms make of a value.
+
+/// What a form asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    /// `${A}`
+    Value,
+    /// `${#A}`: the length in bytes.
+    Length,
+    /// `${A:-word}`, `${A:=word}` and `${A=word}`: the word where the variable is empty. So are `:?` and `:+`, which are
+    /// something else in a shell.
+    Default,
+    /// `${A:offset}` and `${A:offset:length}`, in bytes.
+    Part,
+    LowerFirst,
+    Lower,
+    UpperFirst,
+    Upper,
+    RemoveShortestPrefix,
+    RemoveLongestPrefix,
+    RemoveShortestSuffix,
+    RemoveLongestSuffix,
+    ReplaceFirst,
+    ReplaceAll,
+    ReplacePrefix,
+    ReplaceSuffix,
+}
+
+impl Operation {
+    // The longer of two that begin alike comes first.
+    pub(super) const CASES: [(&str, Operation); 4] = [
+        (",,", Operation::Lower),
+        (",", Operation::LowerFirst),
+        ("^^", Operation::Upper),
+        ("^", Operation::UpperFirst),
+    ];
+    pub(super) const REMOVALS: [(&str, Operation); 4] = [
+        ("##", Operation::RemoveLongestPrefix),
+        ("#", Operation::RemoveShortestPrefix),
+        ("%%", Operation::RemoveLongestSuffix),
+        ("%", Operation::RemoveShortestSuffix),
+    ];
+    pub(super) const REPLACEMENTS: [(&str, Operation); 4] = [
+        ("//", Operation::ReplaceAll),
+        ("/#", Operation::ReplacePrefix),
+        ("/%", Operation::ReplaceSuffix),
+        ("/", Operation::ReplaceFirst),
+    ];
+}
+
+/// The value as the form wants it. Says why there is none.
+pub(super) fn apply(operation: Operation, value: &str, arguments: &[String]) -> Result<String, String> {
+    let argument = |index: usize| arguments.get(index).map_or("", String::as_str);
+    let pattern = argument(0);
+    Ok(match operation {
+        Operation::Value => value.to_owned(),
+        Operation::Length => value.len().to_string(),
+        Operation::Default if value.is_empty() => arguments.concat(),
+        Operation::Default => value.to_owned(),
+        Operation::Part => part(value, pattern, arguments.get(1).map(String::as_str))?,
+        Operation::Lower => value.chars().map(lower).collect(),
+        Operation::Upper => value.chars().map(upper).collect(),
+        Operation::LowerFirst => first(value, lower),
+        Operation::UpperFirst => first(value, upper),
+        Operation::RemoveShortestPrefix => removed(value, pattern, false),
+        Operation::RemoveLongestPrefix => removed(value, pattern, true),
+        Operation::RemoveShortestSuffix => reversed(&removed(&reversed(value), &reversed(pattern), false)),
+        Operation::RemoveLongestSuffix => reversed(&removed(&reversed(value), &reversed(pattern), true)),
+        Operation::ReplaceFirst => value.replacen(pattern, argument(1), 1),
+        Operation::ReplaceAll => value.replace(pattern, argument(1)),
+        // Without a second argument these two change nothing.
+        Operation::ReplacePrefix | Operation::ReplaceSuffix if arguments.len() < 2 => value.to_owned(),
+        Operation::ReplacePrefix => {
+            value.strip_prefix(pattern).map_or(value.to_owned(), |rest| argument(1).to_owned() + rest)
+        }
+        Operation::ReplaceSuffix => {
+            value.strip_suffix(pattern).map_or(value.to_owned(), |rest| rest.to_owned() + argument(1))
+        }
+    })
+}
+
+/// Of a length or an offset that is no number the whole value is what comes out.
+fn part(value: &str, offset: &str, length: Option<&str>) -> Result<String, String> {
+    let Ok(offset) = offset.parse::<i64>() else { return Ok(value.to_owned()) };
+    let all = i64::try_from(value.len()).unwrap_or(i64::MAX);
+    let begin = if offset < 0 { all.saturating_add(offset).max(0) } else { offset };
+    let end = match length.map(str::parse::<i64>) {
+        None => all,
+        Some(Err(_)) => return Ok(value.to_owned()),
+        Some(Ok(length)) => begin.saturating_add(length).min(all),
+    };
+    if begin >= all && end >= all {
+        return Ok(String::new());
+    }
+    if end < begin {
+        return Err("its length is negative, which `faas-cli` does not take".to_owned());
+    }
+    let range = usize::try_from(begin).unwrap_or_default()..usize::try_from(end).unwrap_or_default();
+    value.get(range).map(str::to_owned).ok_or_else(|| {
+        "offset and length count bytes, and one of them falls within a character of several bytes".to_owned()
+    })
+}
+
+fn first(value: &str, change: fn(char) -> char) -> String {
+    let mut characters = value.chars();
+    characters.next().map(|first| change(first).to_string() + characters.as_str()).unwrap_or_default()
+}
+
+/// One character stays one, as in Go: `ß` has no upper case.
+fn upper(character: char) -> char {
+    let mut changed = character.to_uppercase();
+    if changed.len() == 1 { changed.next().unwrap_or(character) } else { character }
+}
+
+fn lower(character: char) -> char {
+    let mut changed = character.to_lowercase();
+    if changed.len() == 1 { changed.next().unwrap_or(character) } else { character }
+}
+
+fn reversed(text: &str) -> String {
+    text.chars().rev().collect()
+}
+
+/// The value without the shortest or longest beginning that matches; the whole where the pattern is none.
+fn removed(value: &str, pattern: &str, longest: bool) -> String {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let characters: Vec<char> = value.chars().collect();
+    let mut found = None;
+    for end in (1..=characters.len()).rev() {
+        match matches(&pattern, &characters[..end]) {
+            Err(Malformed) => return value.to_owned(),
+            Ok(true) => {
+                found = Some(end);
+                if longest {
+                    break;
+                }
+            }
+            Ok(false) => {}
+        }
+    }
+    found.map_or(value.to_owned(), |end| characters[end..].iter().collect())
+}
+
+/// A pattern that is none: a `[` that is not closed, or a `\` at its end.
+struct Malformed;
+
+/// Whether a pattern of `*`, `?`, `[…]`, `[^…]` and `\` matches the whole text. `*` matches anything, slashes as well.
+fn matches(pattern: &[char], text: &[char]) -> Result<bool, Malformed> {
+    let (mut sign, mut at) = (0, 0);
+    // Where the last `*` ends, and how far it reaches so far: if the rest does not fit, it reaches one further.
+    let mut star = None;
+    loop {
+        let step = match (pattern.get(sign), text.get(at)) {
+            (None, None) => return Ok(true),
+            (Some('*'), _) => {
+                sign += 1;
+                star = Some((sign, at));
+                continue;
+            }
+            (Some(_), Some(&character)) => one(&pattern[sign..], character)?,
+            _ => None,
+        };
+        match (step, star) {
+            (Some(length), _) => (sign, at) = (sign + length, at + 1),
+            (None, Some((after, reach))) if reach < text.len() => {
+                (sign, at) = (after, reach + 1);
+                star = Some((after, reach + 1));
+            }
+            (None, _) => return Ok(false),
+        }
+    }
+}
+
+/// How long the sign is that a pattern begins with, if it matches this character.
+fn one(pattern: &[char], character: char) -> Result<Option<usize>, Malformed> {
+    match pattern {
+        ['?', ..] => Ok(Some(1)),
+        ['[', rest @ ..] => {
+            let (inside, after) = class(rest, character)?;
+            Ok(inside.then_some(pattern.len() - after.len()))
+        }
+        ['\\', literal, ..] => Ok((*literal == character).then_some(2)),
+        ['\\'] => Err(Malformed),
+        [literal, ..] => Ok((*literal == character).then_some(1)),
+        [] => Ok(None),
+    }
+}
+
+/// Whether a character is of the class whose `[` was read, and what follows the `]`.
+fn class(pattern: &[char], character: char) -> Result<(bool, &[char]), Malformed> {
+    let (negated, mut rest) = match pattern.split_first() {
+        Some(('^', rest)) => (true, rest),
+        _ => (false, pattern),
+    };
+    let mut inside = false;
+    let mut ranges = 0;
+    loop {
+        if let Some((']', after)) = rest.split_first()
+            && ranges > 0
+        {
+            return Ok((inside != negated, after));
+        }
+        let (low, after) = bound(rest)?;
+        let (high, after) = match after.split_first() {
+            Some(('-', after)) => bound(after)?,
+            _ => (low, after),
+        };
+        inside |= (low..=high).contains(&character);
+        ranges += 1;
+        rest = after;
+    }
+}
+
+/// A bound of a range; something must follow it.
+fn bound(pattern: &[char]) -> Result<(char, &[char]), Malformed> {
+    let (bound, rest) = match pattern.split_first() {
+        None | Some(('-' | ']', _)) => return Err(Malformed),
+        Some(('\\', rest)) => rest.split_first().ok_or(Malformed)?,
+        Some(bound) => bound,
+    };
+    if rest.is_empty() { Err(Malformed) } else { Ok((*bound, rest)) }
+}

@@ -1,0 +1,201 @@
+//! YAML as a stack file needs it: a tree of texts, lists and mappings, each with its place in the file.
+//!
+//! OpenFaaS reads environments with a Go reader into `map[string]string`: a value is the text as it is written, whatever
+//! type YAML would give it. A reader that makes numbers and dates of texts cannot give that back (`1.10`, `0644`), so the
+//! tree is built from the parser's events, which have the text.
+
+mod fault;
+mod read;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+
+use granit_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+
+pub(super) use read::{Entry, list, mapping, switch, text};
+
+/// A place in a file; both count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct At {
+    pub(super) line: usize,
+    pub(super) column: usize,
+}
+
+impl From<&Marker> for At {
+    fn from(marker: &Marker) -> At {
+        At { line: marker.line(), column: marker.col() + 1 }
+    }
+}
+
+/// What is wrong in a file, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) at: At,
+    pub(super) what: String,
+}
+
+impl Fault {
+    pub(super) fn new(at: At, what: impl Into<String>) -> Fault {
+        Fault { at, what: what.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "line {}, column {}: {}", self.at.line, self.at.column, self.what)
+    }
+}
+
+/// A value and its place. Cloning is cheap, so that an alias costs nothing however often it is used.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    pub(super) at: At,
+    pub(super) value: Value,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    /// The text, without its quotes and escapes; `plain` if it had no quotes and is no block.
+    Scalar {
+        text: Rc<str>,
+        plain: bool,
+        tag: Option<Rc<str>>,
+    },
+    List(Rc<Vec<Node>>),
+    Mapping(Rc<Vec<(Node, Node)>>),
+}
+
+impl Node {
+    /// Whether nothing is written here, or `~` or `null`.
+    pub(super) fn is_null(&self) -> bool {
+        match &self.value {
+            Value::Scalar { text, plain: true, tag: None } => matches!(&**text, "" | "~" | "null" | "Null" | "NULL"),
+            _ => false,
+        }
+    }
+}
+
+/// Reads a file of one document; an empty one is null.
+pub(super) fn parse(text: &str) -> Result<Node, Fault> {
+    fault::check_characters(text)?;
+    // As libyaml does, on which the Go reader is built.
+    let options = granit_parser::options! {
+        emit_comments: false,
+        emit_unresolved_aliases: true,
+        bom_inside_document_as_content: true,
+        block_scalar_eof_without_line_feed: true,
+    };
+    let mut builder =
+        Builder { parser: Parser::new_from_str_with_options(text, options), source: text, anchors: HashMap::new() };
+    builder.document()
+}
+
+struct Builder<'a, T: granit_parser::BorrowedInput<'a>> {
+    parser: Parser<'a, T>,
+    source: &'a str,
+    /// What each anchor names. One that is not complete yet is not there.
+    anchors: HashMap<usize, Value>,
+}
+
+impl<'a, T: granit_parser::BorrowedInput<'a>> Builder<'a, T> {
+    fn document(&mut self) -> Result<Node, Fault> {
+        let start = At { line: 1, column: 1 };
+        let mut root = None::<Node>;
+        while let Some((event, at)) = self.next()? {
+            match event {
+                Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd => {}
+                event => {
+                    let node = self.node(event, at)?;
+                    match &root {
+                        None => root = Some(node),
+                        // What follows a last `---` may be nothing.
+                        Some(_) if node.is_null() => {}
+                        Some(_) => {
+                            return Err(Fault::new(
+                                at,
+                                "a second document begins here, after a line `---`, and would never be read; move what \
+                                 it has into the first, or into a file of its own",
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(root.unwrap_or_else(|| Node { at: start, value: Value::Scalar { text: "".into(), plain: true, tag: None } }))
+    }
+
+    fn next(&mut self) -> Result<Option<(Event<'a>, At)>, Fault> {
+        match self.parser.next_event() {
+            None => Ok(None),
+            Some(Ok((event, span))) => Ok(Some((event, At::from(&span.start)))),
+            Some(Err(error)) => Err(fault::explain(&error, self.source)),
+        }
+    }
+
+    fn node(&mut self, event: Event<'a>, at: At) -> Result<Node, Fault> {
+        let (value, anchor) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let plain = style == ScalarStyle::Plain;
+                let tag = tag.as_deref().map(tag_name);
+                (Value::Scalar { text: text.into(), plain, tag }, anchor)
+            }
+            Event::SequenceStart(_, anchor, _) => {
+                let mut items = Vec::new();
+                loop {
+                    match self.inner(at)? {
+                        (Event::SequenceEnd, _) => break,
+                        (event, at) => items.push(self.node(event, at)?),
+                    }
+                }
+                (Value::List(items.into()), anchor)
+            }
+            Event::MappingStart(_, anchor, _) => {
+                let mut entries = Vec::new();
+                loop {
+                    let key = match self.inner(at)? {
+                        (Event::MappingEnd, _) => break,
+                        (event, at) => self.node(event, at)?,
+                    };
+                    let (event, at) = self.inner(at)?;
+                    entries.push((key, self.node(event, at)?));
+                }
+                (Value::Mapping(entries.into()), anchor)
+            }
+            Event::Alias(id) => {
+                let value = self.anchors.get(&id).cloned().ok_or_else(|| {
+                    Fault::new(at, "this alias is inside of what it stands for, and so would never end")
+                })?;
+                return Ok(Node { at, value });
+            }
+            Event::UnresolvedAlias(name) => {
+                return Err(Fault::new(
+                    at,
+                    format!(
+                        "`*{name}` stands for nothing: no value above it has the anchor `&{name}`; if it is a text, quote it"
+                    ),
+                ));
+            }
+            _ => return Err(Fault::new(at, "a value was expected here")),
+        };
+        if anchor != 0 {
+            self.anchors.insert(anchor, value.clone());
+        }
+        Ok(Node { at, value })
+    }
+
+    fn inner(&mut self, at: At) -> Result<(Event<'a>, At), Fault> {
+        self.next()?.ok_or_else(|| Fault::new(at, "the file ends within what begins here"))
+    }
+}
+
+/// `!!int` for the tags that YAML has of its own, else the tag as it stands.
+fn tag_name(tag: &Tag) -> Rc<str> {
+    match tag.core_suffix() {
+        Some(suffix) => format!("!!{suffix}").into(),
+        None => tag.original().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
