@@ -431,3 +431,30 @@ async fn i6_a_secret_or_key_that_cannot_be_read_has_the_one_reason() {
         assert!(!error.contains("missing") && !error.contains("state-dir") && !error.contains("Create"), "{error}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn y1_a_function_sees_what_is_written() {
+    let fixture = start(
+        "show:\n  fprocess: env\n  environment:\n    A: 1.10\n    B: 012345678901\n    C: 12345e7\n    D: 0644\n    \
+         E: 98765432109876543210\n    F: yes\n    G: 2020-01-02\n    H: ~\n    I: 1_000\n  labels:\n    l: 1.10\n  \
+         annotations:\n    a: 0644\n",
+    )
+    .await;
+    let shown = fixture.post("/function/show", "").await.text().to_owned();
+    for line in [
+        "A=1.10",
+        "B=012345678901",
+        "C=12345e7",
+        "D=0644",
+        "E=98765432109876543210",
+        "F=yes",
+        "G=2020-01-02",
+        "H=",
+        "I=1_000",
+    ] {
+        assert!(shown.lines().any(|found| found == line), "{line}\n{shown}");
+    }
+    let status = fixture.get("/system/function/show").await.json();
+    assert_eq!((&status["labels"]["l"], &status["annotations"]["a"]), (&"1.10".into(), &"0644".into()));
+    fixture.gateway.stop().await;
+}

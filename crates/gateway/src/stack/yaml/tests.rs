@@ -133,12 +133,13 @@ fn y1_a_value_is_the_text_as_written() {
 /// A text that YAML takes for one plain value, whatever type it would give it.
 fn plain() -> impl Strategy<Value = String> {
     let word = "[A-Za-z0-9._+/=~<(é][A-Za-z0-9._+/=~<>()'\"\\\\?!&*%@`|,é-]{0,30}";
-    let number = "[-+]?[0-9_]{0,3}[0-9][0-9_]{0,25}(\\.[0-9]{0,12})?([eE][-+]?[0-9]{1,4})?";
+    let number = "[-+]?[0-9]{1,25}(\\.[0-9]{0,12})?([eE][-+]?[0-9]{1,4})?";
+    let grouped = "[-+]?[0-9]{1,3}(_[0-9]{3}){1,4}(\\.[0-9_]{0,12})?";
     let date =
         "[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([Tt ][0-9]{1,2}:[0-9]{2}:[0-9]{2}(\\.[0-9]*)?(Z|[-+][0-9]{2}:[0-9]{2})?)?";
     let switch =
         "[yYnN]|[tT][rR][uU][eE]|[fF][aA][lL][sS][eE]|[oO][nN]|[oO][fF]{2}|[-+]?\\.([iI][nN][fF]|[nN][aA][nN])";
-    prop_oneof![word, number, date, switch, "0[xXoObB][0-9a-fA-F_]{1,20}", "[0-9]{1,3}(:[0-9]{1,2}){1,3}"]
+    prop_oneof![word, number, grouped, date, switch, "0[xXoObB][0-9a-fA-F_]{1,20}", "[0-9]{1,3}(:[0-9]{1,2}){1,3}"]
 }
 
 proptest! {
