@@ -9,7 +9,7 @@ const PLACES: [&str; 9] = [
     "crates/gateway/src/proxy.rs",        // takes requests to functions
     "crates/gateway/src/routes.rs",       // takes answers to callback URLs
     "crates/http/src/",                   // the client itself
-    "crates/runtime/src/caller.rs",       // calls functions and callbacks
+    "crates/runtime/src/caller/send.rs",  // calls functions and callbacks
     "crates/runtime/src/forward.rs",      // hands envelopes on
     "crates/runtime/src/trace/client.rs", // takes spans to the trace server
     "crates/state/src/s3/",               // talks to S3
@@ -48,7 +48,7 @@ mod tests {
     fn a_request_sent_elsewhere_is_found() {
         let text = "use crate::http::HttpClient;\nasync fn f(c: HttpClient) { c.send(r).await; }";
         assert_eq!(check(&Source::parse("crates/runtime/src/execute.rs", text).unwrap()).len(), 1);
-        assert!(check(&Source::parse("crates/runtime/src/caller.rs", text).unwrap()).is_empty());
+        assert!(check(&Source::parse("crates/runtime/src/caller/send.rs", text).unwrap()).is_empty());
         let handed = "async fn f(&self) { timeout(limit, self.client.send(r)).await; }";
         let handed = format!("impl X {{ {handed} }}");
         assert_eq!(check(&Source::parse("crates/runtime/src/execute.rs", &handed).unwrap()).len(), 1);
