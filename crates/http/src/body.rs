@@ -11,6 +11,9 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use memmap2::MmapMut;
 
+use crate::budget::{NoRoom, Share};
+use crate::decode::DecodeError;
+
 /// Why a body was not read to its end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -27,6 +30,12 @@ pub enum ReadBodyError {
     /// The peer broke off.
     #[error("the body broke off")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Its `Content-Encoding` cannot be undone.
+    #[error(transparent)]
+    Encoded(DecodeError),
+    /// Other bodies leave no room for this one.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
 }
 
 impl ReadBodyError {
@@ -62,6 +71,36 @@ where
     }
 }
 
+/// The same as [`read_body`] for a body that counts against a budget: nothing is read for which the share has no room.
+/// The share is still to be bound to what was read, by [`Share::keep`].
+///
+/// # Errors
+///
+/// As for [`read_body`], and if there is no room for the body.
+pub async fn read_body_into<B>(body: B, limit: u64, within: Duration, share: &mut Share) -> Result<Bytes, ReadBodyError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    match tokio::time::timeout(within, read(body, limit, Some(share))).await {
+        Ok(read) => read,
+        Err(_) => Err(ReadBodyError::TooSlow(within)),
+    }
+}
+
+/// The same as [`read_body_into`] for whoever bounds the time of more than the body.
+///
+/// # Errors
+///
+/// As for [`read_body_untimed`], and if there is no room for the body.
+pub async fn read_body_into_untimed<B>(body: B, limit: u64, share: &mut Share) -> Result<Bytes, ReadBodyError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    read(body, limit, Some(share)).await
+}
+
 /// Reads what is left of a request's body that is refused, within bounds: 16 MiB, 30 seconds, and until nothing came for
 /// a second. A connection that is closed under a client that still sends is reset, and many clients then tell of that,
 /// and not of the answer. One that asks before it sends (`Expect`) is told at once.
@@ -69,18 +108,32 @@ pub async fn hear_out<B>(headers: &HeaderMap, body: B)
 where
     B: Body<Data = Bytes>,
 {
-    const LENGTH: usize = 16 << 20;
+    drain(headers, body, 16 << 20, Duration::from_secs(1)).await;
+}
+
+/// The same as [`hear_out`] for a body that is welcome at another time, and may have `length` bytes: it is heard out
+/// whatever its size, and with more patience where much comes at once, so that its client learns when to come again.
+pub async fn hear_out_up_to<B>(headers: &HeaderMap, body: B, length: u64)
+where
+    B: Body<Data = Bytes>,
+{
+    drain(headers, body, length, Duration::from_secs(5)).await;
+}
+
+async fn drain<B>(headers: &HeaderMap, body: B, length: u64, silence: Duration)
+where
+    B: Body<Data = Bytes>,
+{
     const WITHIN: Duration = Duration::from_secs(30);
-    const SILENCE: Duration = Duration::from_secs(1);
 
     if headers.contains_key(EXPECT) {
         return;
     }
     let mut body = std::pin::pin!(body);
     let reading = async {
-        let mut left = LENGTH;
-        while let Ok(Some(Ok(frame))) = tokio::time::timeout(SILENCE, body.frame()).await {
-            let length = frame.data_ref().map_or(0, Bytes::len);
+        let mut left = length;
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout(silence, body.frame()).await {
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
             match left.checked_sub(length) {
                 Some(rest) => left = rest,
                 None => return,
@@ -100,20 +153,35 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    read(body, limit, None).await
+}
+
+async fn read<B>(body: B, limit: u64, mut share: Option<&mut Share>) -> Result<Bytes, ReadBodyError>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     if body.size_hint().lower() > limit {
         return Err(ReadBodyError::TooLarge { limit });
+    }
+    if let (Some(share), Some(length)) = (&mut share, body.size_hint().exact()) {
+        share.make_room(length).await?;
     }
     let declared = body.size_hint().exact().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
     let mut body = std::pin::pin!(body);
     let mut first = Bytes::new();
     let mut joined = Joined::of(declared);
     let mut length = 0u64;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|source| ReadBodyError::Broken(source.into()))?;
-        let Ok(data) = frame.into_data() else { continue };
+    loop {
+        let frame = body.frame().await.map(|frame| frame.map_err(|source| ReadBodyError::Broken(source.into())));
+        let Some(frame) = frame else { break };
+        let Ok(data) = frame?.into_data() else { continue };
         length += data.len() as u64;
         if length > limit {
             return Err(ReadBodyError::TooLarge { limit });
+        }
+        if let Some(share) = &mut share {
+            share.grow(length, limit).await?;
         }
         if first.is_empty() && joined.is_empty() {
             first = data;
@@ -191,10 +259,10 @@ impl Room {
             Room::Grown(all) if came > all.capacity() => {
                 let reserved = declared.min(came.saturating_mul(TRUSTED).max(RESERVE)).max(came);
                 // Pages cost nothing before something is in them, where addresses are plenty.
+                let wanted = if declared >= came { declared } else { came.next_power_of_two() };
                 if cfg!(target_pointer_width = "64")
                     && reserved >= PAGES
-                    && declared >= came
-                    && let Ok(pages) = pages(declared)
+                    && let Ok(pages) = pages(wanted)
                 {
                     let grown = std::mem::replace(self, Room::Pages(pages, 0));
                     self.append(&grown.freeze());
@@ -202,9 +270,14 @@ impl Room {
                     all.reserve(reserved - all.len());
                 }
             }
-            // More than was declared.
-            Room::Pages(pages, filled) if came > pages.len() => {
-                *self = Room::Grown(BytesMut::from(&pages[..*filled]));
+            // More than was declared, or expected: twice as much, as often as it takes.
+            Room::Pages(full, filled) if came > full.len() => {
+                let mut larger = match pages(came.next_power_of_two()) {
+                    Ok(larger) => Room::Pages(larger, 0),
+                    Err(_) => Room::Grown(BytesMut::with_capacity(came)),
+                };
+                larger.append(&full[..*filled]);
+                *self = larger;
             }
             _ => {}
         }
@@ -315,7 +388,7 @@ mod tests {
             kinds.push(matches!(joined.room, Room::Pages(..)));
         }
         assert_eq!(kinds.iter().position(|&pages| pages), Some(16));
-        assert_eq!(kinds.iter().rposition(|&pages| pages), Some(49));
+        assert_eq!(kinds.iter().rposition(|&pages| pages), Some(59));
         assert!(joined.into_bytes() == expected);
     }
 

@@ -5,7 +5,10 @@
 //! limits and the graceful stop are decided once.
 
 mod body;
+mod budget;
 mod client;
+mod decode;
+mod memory;
 mod server;
 mod stall;
 
@@ -13,8 +16,14 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header};
 
-pub use body::{Joined, ReadBodyError, body_of_parts, hear_out, read_body, read_body_untimed};
+pub use body::{
+    Joined, ReadBodyError, body_of_parts, hear_out, hear_out_up_to, read_body, read_body_into, read_body_into_untimed,
+    read_body_untimed,
+};
+pub use budget::{Budget, Limits, NoRoom, Place, Share};
 pub use client::{BadAuthorities, HttpClient, HttpError};
+pub use decode::{Codings, DecodeError, KNOWN_CODINGS};
+pub use memory::memory_limit;
 pub use server::{App, Peer, ServerOptions, serve};
 
 /// How long a `Retry-After` header asks to wait, given in seconds or as a date (RFC 9110, 10.2.3); `None` if there

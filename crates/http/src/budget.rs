@@ -1,0 +1,332 @@
+//! How much a process takes on at once: requests in flight, and the bytes of bodies that it holds.
+//!
+//! Requests never wait for room, so two of them cannot wait for each other: one that finds none is refused before its
+//! body is read. Answers of functions do wait, for a limited time, since their functions have done their work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+/// Bytes are counted in units of so many.
+const UNIT: u64 = 1024;
+/// Bodies up to here are part of what a request costs in any case, and not counted.
+const SMALL: u64 = 16 * 1024;
+/// What a request in flight costs beside its body, in bytes: two connections and the state of its phase.
+const REQUEST: u64 = 128 * 1024;
+
+/// The limits of a [`Budget`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many requests are in flight, at most.
+    pub requests: usize,
+    /// How many bytes of bodies are held, at most.
+    pub bytes: u64,
+}
+
+impl Limits {
+    /// Limits that fit into so many bytes of memory: half of it is for bodies, a quarter for requests, the rest for
+    /// everything else.
+    #[must_use]
+    pub fn fitting(memory: u64) -> Limits {
+        let requests = usize::try_from(memory / 4 / REQUEST).unwrap_or(usize::MAX);
+        Limits { requests: requests.clamp(64, 100_000), bytes: (memory / 2).max(1 << 20) }
+    }
+}
+
+/// Counts what is in flight against its limits. Cloning yields the same budget.
+#[derive(Clone, Debug)]
+pub struct Budget(Arc<Counts>);
+
+#[derive(Debug)]
+struct Counts {
+    limits: Limits,
+    requests: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    units: usize,
+}
+
+/// A request in flight, until it is dropped.
+#[derive(Debug)]
+#[must_use = "the request is over when this is dropped"]
+pub struct Place(#[expect(dead_code, reason = "it counts until it is dropped")] OwnedSemaphorePermit);
+
+impl Budget {
+    /// A budget of which nothing is used.
+    #[must_use]
+    pub fn new(limits: Limits) -> Budget {
+        // More can be neither counted nor had.
+        let units = usize::try_from(limits.bytes / UNIT).unwrap_or(usize::MAX).clamp(1, u32::MAX as usize);
+        Budget(Arc::new(Counts {
+            limits,
+            requests: Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS))),
+            bytes: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))),
+            units: units.min(Semaphore::MAX_PERMITS),
+        }))
+    }
+
+    /// The limits.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    /// How many requests are in flight.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        let most = self.0.limits.requests.min(Semaphore::MAX_PERMITS);
+        most.saturating_sub(self.0.requests.available_permits())
+    }
+
+    /// How many bytes are held.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.used() as u64 * UNIT
+    }
+
+    fn used(&self) -> usize {
+        self.0.units.saturating_sub(self.0.bytes.available_permits())
+    }
+
+    /// Takes a place for a request.
+    ///
+    /// # Errors
+    ///
+    /// If all are taken.
+    pub fn admit(&self) -> Result<Place, NoRoom> {
+        let place = self.0.requests.clone().try_acquire_owned();
+        place.map(Place).map_err(|_| NoRoom::Requests { limit: self.0.limits.requests })
+    }
+
+    /// The share of a request's body, which is refused where there is no room. Such bodies take half of the budget, and
+    /// leave the rest to the answers that they will have; only one that is alone may take more.
+    #[must_use]
+    pub fn intake(&self) -> Share {
+        self.share(None)
+    }
+
+    /// The share of something that waits for room, as an answer does, for `patience` at most.
+    #[must_use]
+    pub fn waiting(&self, patience: Duration) -> Share {
+        self.share(Some(patience))
+    }
+
+    fn share(&self, patience: Option<Duration>) -> Share {
+        Share { budget: self.clone(), patience, copies: 1, room: 0, permit: None }
+    }
+}
+
+/// The share that one body has of a budget. What it took is given back when it is dropped.
+#[derive(Debug)]
+pub struct Share {
+    budget: Budget,
+    /// How long to wait for room; `None` for not at all.
+    patience: Option<Duration>,
+    copies: u64,
+    /// How large the body may be.
+    room: u64,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Share {
+    /// Counts each byte so many times, for what makes copies of a body.
+    #[must_use]
+    pub fn copied(mut self, copies: u64) -> Share {
+        self.copies = copies.max(1);
+        self
+    }
+
+    /// Makes room for a body of `length` bytes in all.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or there never will be.
+    pub async fn make_room(&mut self, length: u64) -> Result<(), NoRoom> {
+        if length <= SMALL.max(self.room) {
+            return Ok(());
+        }
+        let Counts { limits, units, bytes, .. } = &*self.budget.0;
+        if length.div_ceil(UNIT) > *units as u64 {
+            return Err(NoRoom::Never { limit: limits.bytes });
+        }
+        let full = || NoRoom::Bytes { limit: limits.bytes };
+        let wanted = length.saturating_mul(self.copies).div_ceil(UNIT).min(*units as u64);
+        let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = (usize::try_from(wanted).unwrap_or(usize::MAX)).saturating_sub(held);
+        let asked = u32::try_from(more).unwrap_or(u32::MAX);
+        let permit = match self.patience {
+            None => {
+                let used = self.budget.used();
+                // The half is a share and no limit: two that look at the same time may both take it.
+                if used + more > units / 2 && used > held {
+                    return Err(full());
+                }
+                bytes.clone().try_acquire_many_owned(asked).map_err(|_: TryAcquireError| full())?
+            }
+            Some(patience) => {
+                let room = tokio::time::timeout(patience, bytes.clone().acquire_many_owned(asked)).await;
+                room.map_err(|_| full())?.map_err(|_: AcquireError| full())?
+            }
+        };
+        match &mut self.permit {
+            Some(held) => held.merge(permit),
+            none => *none = Some(permit),
+        }
+        self.room = length;
+        Ok(())
+    }
+
+    /// Makes room for at least `length` bytes of a body whose end is not known: for twice as much, where there is.
+    ///
+    /// # Errors
+    ///
+    /// As for [`make_room`](Share::make_room).
+    pub async fn grow(&mut self, length: u64, limit: u64) -> Result<(), NoRoom> {
+        if length <= SMALL.max(self.room) {
+            return Ok(());
+        }
+        let ample = length.saturating_mul(2).min(limit).max(length);
+        let patience = self.patience.take();
+        let grown = self.make_room(ample).await;
+        self.patience = patience;
+        match grown {
+            Ok(()) => Ok(()),
+            Err(_) => self.make_room(length).await,
+        }
+    }
+
+    /// Binds the share to a body: it is given back when nobody holds the body any more. What the body does not need is
+    /// given back at once.
+    #[must_use]
+    pub fn keep(self, body: Bytes) -> Bytes {
+        let Some(mut permit) = self.permit else { return body };
+        let length = body.len() as u64;
+        if length <= SMALL {
+            return body;
+        }
+        let needed = usize::try_from(length.saturating_mul(self.copies).div_ceil(UNIT)).unwrap_or(usize::MAX);
+        drop(permit.num_permits().checked_sub(needed).and_then(|spare| permit.split(spare)));
+        Bytes::from_owner(Counted { body, _permit: permit })
+    }
+}
+
+struct Counted {
+    body: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+/// Why something was not taken on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoRoom {
+    /// All requests that may be are in flight.
+    #[error("{limit} requests are in flight, as many as may be: try again later")]
+    Requests {
+        /// How many may be in flight.
+        limit: usize,
+    },
+    /// What is held leaves too little room now.
+    #[error("the bodies in flight leave no room for this one, of {limit} bytes in all: try again later")]
+    Bytes {
+        /// How many bytes may be held.
+        limit: u64,
+    },
+    /// The body is larger than all that may be held.
+    #[error("the body is larger than the {limit} bytes that all bodies in flight may have together")]
+    Never {
+        /// How many bytes may be held.
+        limit: u64,
+    },
+}
+
+impl NoRoom {
+    /// Whether trying again later may help.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        !matches!(self, NoRoom::Never { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn budget(bytes: u64) -> Budget {
+        Budget::new(Limits { requests: 2, bytes })
+    }
+
+    #[test]
+    fn r7_limits_fit_the_memory() {
+        assert_eq!(Limits::fitting(512 * MIB), Limits { requests: 1024, bytes: 256 * MIB });
+        assert_eq!(Limits::fitting(0), Limits { requests: 64, bytes: MIB });
+        assert_eq!(Limits::fitting(u64::MAX).requests, 100_000);
+    }
+
+    #[test]
+    fn r7_requests_beyond_the_limit_are_refused() {
+        let budget = budget(MIB);
+        let places = [budget.admit().unwrap(), budget.admit().unwrap()];
+        assert_eq!(budget.admit().unwrap_err(), NoRoom::Requests { limit: 2 });
+        assert_eq!(budget.requests(), 2);
+        drop(places);
+        assert!(budget.admit().is_ok());
+    }
+
+    #[tokio::test]
+    async fn r7_requests_leave_half_to_answers_unless_alone() {
+        let budget = budget(100 * MIB);
+        let mut first = budget.intake();
+        first.make_room(60 * MIB).await.unwrap();
+        let mut second = budget.intake();
+        assert_eq!(second.make_room(MIB).await, Err(NoRoom::Bytes { limit: 100 * MIB }));
+        second.make_room(SMALL).await.unwrap();
+        budget.waiting(Duration::ZERO).make_room(40 * MIB).await.unwrap();
+        drop(first);
+        assert_eq!(budget.bytes(), 0);
+        second.make_room(30 * MIB).await.unwrap();
+        budget.intake().make_room(20 * MIB).await.unwrap();
+        assert_eq!(budget.intake().make_room(21 * MIB).await, Err(NoRoom::Bytes { limit: 100 * MIB }));
+        assert_eq!(budget.intake().make_room(101 * MIB).await, Err(NoRoom::Never { limit: 100 * MIB }));
+    }
+
+    #[tokio::test]
+    async fn r7_a_kept_body_counts_until_it_is_dropped_and_no_more_than_it_is_large() {
+        let budget = budget(100 * MIB);
+        let mut share = budget.intake().copied(3);
+        share.grow(5 * MIB, 20 * MIB).await.unwrap();
+        assert_eq!(budget.bytes(), 30 * MIB);
+        let body = share.keep(Bytes::from(vec![7; 5 << 20]));
+        assert_eq!(budget.bytes(), 15 * MIB);
+        let part = body.slice(1..3);
+        drop(body);
+        assert_eq!((budget.bytes(), &part[..]), (15 * MIB, &[7, 7][..]));
+        drop(part);
+        assert_eq!(budget.bytes(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r7_an_answer_waits_for_room_and_not_for_ever() {
+        let budget = budget(10 * MIB);
+        let mut first = budget.waiting(Duration::from_secs(1));
+        first.make_room(8 * MIB).await.unwrap();
+        let mut second = budget.waiting(Duration::from_secs(1));
+        assert_eq!(second.make_room(8 * MIB).await, Err(NoRoom::Bytes { limit: 10 * MIB }));
+        let (_, room) = tokio::join!(
+            async {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                drop(first);
+            },
+            second.make_room(8 * MIB)
+        );
+        room.unwrap();
+    }
+}
