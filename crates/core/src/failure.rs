@@ -38,6 +38,9 @@ pub enum FailureKind {
     Response(Box<CallResponse>),
     /// The answer was larger than this many bytes.
     AnswerTooLarge(u64),
+    /// The answer has a `Content-Encoding`, and cannot be decoded: the encoding is not known, the answer is not what it says,
+    /// or it is larger than `max_body` when it is decoded. The text says which.
+    Undecodable(String),
     /// The invocation may take no longer: `write_timeout` is over.
     Deadline(Duration),
     /// The next phase cannot be queued, for good; the text is for the log only.
@@ -200,6 +203,7 @@ impl Failure {
             FailureKind::Timeout(after) => format!("no answer within {}", duration::format(*after)),
             FailureKind::Response(response) => format!("it answered {}", response.status()),
             FailureKind::AnswerTooLarge(limit) => format!("its answer is larger than {limit} bytes"),
+            FailureKind::Undecodable(why) => format!("its answer cannot be used: {why}"),
             FailureKind::Deadline(after) => format!("the invocation took longer than {}", duration::format(*after)),
             FailureKind::Forward(_) => "the queue refuses the next phase".to_owned(),
             FailureKind::Storage(_) => "the state manager does not keep its payload".to_owned(),

@@ -16,6 +16,9 @@ pub const DUPLICATE: HeaderName = HeaderName::from_static("x-faasflow-duplicate"
 /// On an answer of the local gateway's own: why the function gave none, so that a flow can tell what may be called
 /// again from what must not be. The values are constants of [`gateway_error`].
 pub const GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-faasflow-gateway-error");
+/// `true` on an answer of a flow or of the local gateway that refuses a request for want of room: nothing was executed, and
+/// the request is welcome after the time that `Retry-After` says.
+pub const BUSY: HeaderName = HeaderName::from_static("x-faasflow-busy");
 /// The HMAC over a body: `sha256=<hex>` (the form of WebSub, as `faas-cli invoke --sign` sends it).
 pub const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature");
 /// The same on every attempt of one step, so that a function can recognise a repetition

@@ -11,11 +11,12 @@ use faasflow_core::{
     Action, Call, CallResponse, Callback, Context, Error, Flow, Method, Outcome, Payload, RequestOptions, Retry, Step,
     headers,
 };
-use http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Scheme;
 use http::{Request, Uri};
 use prometheus::IntCounter;
 
+use crate::answers::Answers;
 use crate::deadline::{CutOff, Deadline};
 use crate::execute::Execution;
 use crate::forward::{gateway_url, trace_headers};
@@ -37,7 +38,7 @@ pub(crate) struct Caller {
     /// What requests to the gateway have as their `Host`.
     gateway_host: Option<HeaderValue>,
     default_method: Method,
-    max_body: u64,
+    answers: Answers,
     metrics: Arc<Metrics>,
     /// Of each step in its order.
     prepared: Vec<Prepared>,
@@ -131,7 +132,7 @@ impl Caller {
         client: HttpClient,
         gateway: Uri,
         default_method: Method,
-        max_body: u64,
+        answers: Answers,
         metrics: Arc<Metrics>,
         flow: &Flow,
     ) -> Caller {
@@ -151,7 +152,7 @@ impl Caller {
         };
         let prepared = flow.steps().iter().enumerate().map(prepare).collect();
         let gateway_host = host(&gateway);
-        Caller { client, gateway, gateway_host, default_method, max_body, metrics, prepared }
+        Caller { client, gateway, gateway_host, default_method, answers, metrics, prepared }
     }
 
     /// What the requests of a phase have in common.
@@ -317,8 +318,10 @@ impl Common {
 
     /// What goes to any server, with room for so many more.
     fn headers(&self, more: usize) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(self.trace.len() + 1 + more);
+        let mut headers = HeaderMap::with_capacity(self.trace.len() + 2 + more);
         headers.insert(headers::REQUEST_ID, self.request.clone());
+        // Answers are decoded as they come, so to encode them would be work for nothing. A step may ask for it.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         for (name, value) in &self.trace {
             headers.insert(name, value.clone());
         }

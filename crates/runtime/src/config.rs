@@ -10,6 +10,7 @@ use faasflow_core::signature::Keys;
 use faasflow_core::{Method, duration};
 use http::Uri;
 
+use crate::http::{Limits, memory_limit};
 use crate::log::LogFormat;
 use crate::trace::{ExportOptions, Sampling, TraceServer};
 
@@ -27,6 +28,8 @@ const SAMPLER: &str = "parentbased_always_on";
 
 /// What `faasflow up` tells the flows that it runs; not a setting for users.
 pub const SINGLE_PROCESS: &str = "faasflow_single_process";
+/// The part of the machine's memory, in bytes, that `faasflow up` leaves to each flow; not a setting for users.
+pub const MEMORY: &str = "faasflow_memory";
 
 /// The settings of a flow function.
 #[derive(Clone, Debug)]
@@ -68,6 +71,10 @@ pub struct Config {
     pub envelope_limit: u64,
     /// The largest body that is read, of a request or an answer, in bytes.
     pub max_body: u64,
+    /// How many requests and envelopes are worked on at once; by default as many as fit into the memory.
+    pub max_inflight_requests: Option<usize>,
+    /// How many bytes of bodies are held at once, of requests and answers; by default half of the memory.
+    pub max_inflight_bytes: Option<u64>,
     /// The address to listen on.
     pub host: String,
     /// The port to listen on.
@@ -90,6 +97,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Whether one process executes all phases of all requests, as under `faasflow up`, which sets it.
     pub single_process: bool,
+    /// The memory to count on, in bytes, where it is less than there is, as under `faasflow up`, which sets it.
+    pub memory: Option<u64>,
 }
 
 /// A setting: what it is called and means, its value, and where that came from.
@@ -115,7 +124,7 @@ pub struct Found {
 }
 
 /// Name, default and meaning of every setting.
-const SETTINGS: [(&str, &str, &str); 28] = [
+const SETTINGS: [(&str, &str, &str); 30] = [
     ("workflow_name", "", "name under which the flow function is deployed (default: OPENFAAS_NAME)"),
     ("gateway", "gateway:8080", "address of the gateway; scheme optional, https supported"),
     ("enable_hmac", "true", "sign and verify envelopes"),
@@ -132,6 +141,8 @@ const SETTINGS: [(&str, &str, &str); 28] = [
     ("default_method", "POST", "method for calls that set none"),
     ("envelope_limit", "256000", "largest envelope that the gateway's queue takes"),
     ("max_body", "64MiB", "largest body that is read, of a request or an answer"),
+    ("max_inflight_requests", "", "requests worked on at once (default: what fits into the memory)"),
+    ("max_inflight_bytes", "", "bytes of bodies held at once (default: half of the memory)"),
     ("host", "0.0.0.0", "address to listen on"),
     ("port", "8080", "port to listen on"),
     ("flow_port", "", "port to listen on behind a watchdog, which has port for its own"),
@@ -170,6 +181,17 @@ impl Config {
         let (host, port) = (read.host(), read.port());
         let port = read.flow_port().unwrap_or(port);
         if faults.is_empty() { Ok((host, port)) } else { Err(ConfigError { faults }) }
+    }
+
+    /// The limits of what is in flight: as they are set, or as they fit into the memory that this process may use.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        let available = memory_limit();
+        let fitting = Limits::fitting(self.memory.map_or(available, |memory| memory.min(available)));
+        Limits {
+            requests: self.max_inflight_requests.unwrap_or(fitting.requests),
+            bytes: self.max_inflight_bytes.unwrap_or(fitting.bytes),
+        }
     }
 
     /// The port to listen on: `flow_port`, else `port`.
@@ -214,6 +236,8 @@ impl Config {
             default_method: read.parsed("default_method", "POST", parse::method).unwrap_or(Method::POST),
             envelope_limit: read.parsed("envelope_limit", "256000", parse::bytes).unwrap_or_default(),
             max_body: read.parsed("max_body", "64MiB", parse::bytes).unwrap_or_default(),
+            max_inflight_requests: read.optional("max_inflight_requests", parse::count),
+            max_inflight_bytes: read.optional("max_inflight_bytes", parse::bytes),
             host: read.host(),
             port: read.port(),
             flow_port: read.flow_port(),
@@ -225,6 +249,7 @@ impl Config {
             log_filter: read.parsed("RUST_LOG", "", parse::log_filter).unwrap_or_default(),
             log_format: read.parsed("log_format", "line", parse::log_format).unwrap_or_default(),
             single_process: read.parsed(SINGLE_PROCESS, "false", parse::boolean).unwrap_or(false),
+            memory: read.optional(MEMORY, parse::bytes),
         };
         config.check(&mut faults);
         if faults.is_empty() { Ok(config) } else { Err(ConfigError { faults }) }

@@ -11,6 +11,7 @@ use faasflow_core::{CallResponse, Context, Failure, Outcome, Payload, RequestId,
 use http::{StatusCode, request};
 use tokio::time::Instant;
 
+use crate::admission::come_again;
 use crate::caller::Unanswered;
 use crate::config::show;
 use crate::deadline::Deadline;
@@ -48,13 +49,14 @@ impl Inner {
         deadline: Deadline,
         later: bool,
     ) -> Response {
-        let arrived = self.verify(&parts, &body, later).and_then(|()| {
-            if later {
-                resume(&self.flow, &self.name, &body)
-            } else {
-                start(&self.flow, &self.name, id.clone(), &parts, body, &self.config.sampling)
+        let arrived = match self.verify(&parts, &body, later) {
+            Err(refusal) => Err(refusal),
+            Ok(()) if later => resume(&self.flow, &self.name, &body),
+            Ok(()) => {
+                let decoded = self.decoded(&parts.headers, body).await;
+                decoded.and_then(|body| start(&self.flow, &self.name, id.clone(), &parts, body, &self.config.sampling))
             }
-        });
+        };
         let arrived = match arrived {
             Ok(arrived) => arrived,
             Err(refusal) => {
@@ -273,7 +275,11 @@ impl Inner {
             }
         };
         log.warn(format_args!("Refused with {}: {detail}", refusal.status));
-        respond(Conclusion::Refused(refusal.status, refusal.reason), log.id(), false, None)
+        let mut response = respond(Conclusion::Refused(refusal.status, refusal.reason), log.id(), false, None);
+        if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
+            come_again(response.headers_mut());
+        }
+        response
     }
 
     /// The flow's state manager, which does its best until then.

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
+use crate::answers::Answers;
 use crate::caller::Caller;
 use crate::config::Config;
 use crate::deadline::Deadline;
@@ -32,10 +33,9 @@ use crate::detach::Detaching;
 use crate::error::StartError;
 use crate::forward::{Forwarder, GatewayForwarder};
 use crate::heartbeat::Heartbeat;
-use crate::http::{HttpClient, ReadBodyError, ServerOptions, hear_out, read_body};
-use crate::log::RequestLog;
+use crate::http::{Budget, HttpClient, ServerOptions};
 use crate::metrics::Metrics;
-use crate::request::{identify, is_envelope};
+use crate::request::identify;
 use crate::respond::{Conclusion, respond};
 use crate::trace::{Exporter, Tracer};
 
@@ -57,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) heartbeat: Heartbeat,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tracer: Arc<Tracer>,
+    pub(crate) budget: Budget,
 }
 
 impl FlowFunction {
@@ -108,14 +109,16 @@ impl FlowFunction {
             Err(error) if needs_key => return Err(error.into()),
             _ => None,
         };
-        let metrics = Arc::new(Metrics::new(&flow, &config.workflow_name));
+        let budget = Budget::new(config.limits());
+        let metrics = Arc::new(Metrics::new(&flow, &config.workflow_name, budget.clone()));
         let tracer = Arc::new(tracer(&flow, &config, &metrics)?);
-        let Config { gateway, default_method, max_body, .. } = config.clone();
-        let caller = Caller::new(client, gateway, default_method, max_body, metrics.clone(), &flow);
+        let Config { gateway, default_method, max_body, write_timeout, .. } = config.clone();
+        let answers = Answers::new(max_body, budget.clone(), write_timeout);
+        let caller = Caller::new(client, gateway, default_method, answers, metrics.clone(), &flow);
         let name = config.workflow_name.as_str().into();
         let tasks = TaskTracker::new();
         let heartbeat = Heartbeat::default();
-        let inner = Inner { flow, name, config, keys, caller, forwarder, tasks, heartbeat, metrics, tracer };
+        let inner = Inner { flow, name, config, keys, caller, forwarder, tasks, heartbeat, metrics, tracer, budget };
         Ok(FlowFunction(Arc::new(inner)))
     }
 
@@ -192,31 +195,11 @@ impl FlowFunction {
     {
         let (parts, mut body) = request.into_parts();
         let id = identify(&parts.headers);
-        let config = &self.0.config;
         // From the head on, as whoever waits for the answer counts: watchdog, gateway, queue.
-        let deadline = Deadline::starting_now(config.write_timeout);
-        let patience = config.read_timeout.min(config.write_timeout);
-        let body = match read_body(&mut body, config.max_body, patience).await {
-            Ok(body) => body,
-            Err(error) => {
-                let status = match &error {
-                    ReadBodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-                    ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
-                    _ => StatusCode::BAD_REQUEST,
-                };
-                let reason = match &error {
-                    ReadBodyError::TooLarge { .. } => format!("{error}; the setting is `max_body`"),
-                    ReadBodyError::TooSlow(_) => format!("{error}; the setting is `read_timeout`"),
-                    _ => error.to_string(),
-                };
-                RequestLog::new(id.clone()).warn(format_args!("Refused with {status}: {reason}"));
-                self.0.metrics.refused(status);
-                self.0.metrics.delivered(is_envelope(&parts.headers), status);
-                if status == StatusCode::PAYLOAD_TOO_LARGE {
-                    hear_out(&parts.headers, body).await;
-                }
-                return respond(Conclusion::Refused(status, reason), &id, false, None);
-            }
+        let deadline = Deadline::starting_now(self.0.config.write_timeout);
+        let (place, body) = match self.0.admit(&mut body).await {
+            Ok(admitted) => admitted,
+            Err(error) => return self.0.turn_away(&parts, body, error, &id).await,
         };
         // The stop waits for it, in whatever task it is.
         let (inner, token) = (self.0.clone(), self.0.tasks.token());
@@ -224,7 +207,7 @@ impl FlowFunction {
             let id = id.clone();
             async move {
                 let response = inner.deliver(id, parts, body, deadline).await;
-                drop(token);
+                drop((token, place));
                 response
             }
         };

@@ -3,6 +3,8 @@
 pub mod config;
 pub mod log;
 
+mod admission;
+mod answers;
 mod caller;
 mod deadline;
 mod delivery;

@@ -11,6 +11,8 @@ use faasflow_core::{Action, CallResponse, Flow, Outcome};
 use http::StatusCode;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
+use crate::http::Budget;
+
 mod labels;
 mod register;
 mod server;
@@ -30,7 +32,7 @@ const LISTED: usize = 100;
 const OTHER: &str = "other";
 
 /// The statuses that this crate refuses with.
-const REFUSALS: [&str; 7] = ["400", "401", "408", "409", "410", "413", "415"];
+const REFUSALS: [&str; 8] = ["400", "401", "408", "409", "410", "413", "415", "503"];
 
 /// The metrics of one flow function. Phases and steps have their histograms at hand, so that one more costs a few
 /// additions and no search.
@@ -46,6 +48,8 @@ pub(crate) struct Metrics {
     /// Fresh requests answered with 200: most of the deliveries, so without a search.
     requests_answered: IntCounter,
     in_flight: IntGauge,
+    /// How much of the limits is used, which is looked up when somebody asks.
+    budget: (Budget, [IntGauge; 2]),
     phases: Vec<Histogram>,
     steps: Vec<Histogram>,
     calls: IntCounterVec,
@@ -65,7 +69,7 @@ const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Recovered, Outcome::F
 impl Metrics {
     /// The metrics of `flow`, deployed as `name`. Every series that is sure to come is there from the beginning, at zero:
     /// of one that appears with its first event, Prometheus sees no increase.
-    pub(crate) fn new(flow: &Flow, name: &str) -> Metrics {
+    pub(crate) fn new(flow: &Flow, name: &str, budget: Budget) -> Metrics {
         let register = Register::new(name);
         let build = register.gauges("faasflow_build_info", "The version of Faasflow; always 1.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -137,6 +141,10 @@ impl Metrics {
         for code in REFUSALS {
             refusals.with_label_values(&[code]);
         }
+        let limits = register.gauges("faasflow_inflight_limit", "The limits of what is in flight.", &["of"]);
+        for (of, limit) in [("requests", budget.limits().requests as u64), ("bytes", budget.limits().bytes)] {
+            limits.with_label_values(&[of]).set(i64::try_from(limit).unwrap_or(i64::MAX));
+        }
         let dropped = register.counters(
             "faasflow_spans_dropped_total",
             "Spans that were not exported, by what kept them.",
@@ -154,6 +162,14 @@ impl Metrics {
             requests_answered: deliveries.with_label_values(&["request", "200"]),
             deliveries,
             in_flight: register.gauge("faasflow_deliveries_in_flight", "Invocations under way."),
+            budget: (
+                budget,
+                [
+                    register
+                        .gauge("faasflow_inflight_requests", "Requests and envelopes admitted and not yet answered."),
+                    register.gauge("faasflow_inflight_bytes", "Bytes of the bodies that are held."),
+                ],
+            ),
             phases: (0..flow.plan().phase_count())
                 .map(|index| phases.with_label_values(&[labels::phase(index + 1)]))
                 .collect(),
@@ -285,6 +301,9 @@ impl Metrics {
 
     /// Everything in Prometheus's text format, version 0.0.4.
     pub(crate) fn text(&self) -> String {
+        let (budget, [requests, bytes]) = &self.budget;
+        requests.set(i64::try_from(budget.requests()).unwrap_or(i64::MAX));
+        bytes.set(i64::try_from(budget.bytes()).unwrap_or(i64::MAX));
         TextEncoder::new().encode_to_string(&self.registry.gather()).expect("what was registered can be written")
     }
 }

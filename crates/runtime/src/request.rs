@@ -7,7 +7,7 @@ use bytes::Bytes;
 use faasflow_core::envelope::{self, Carried, Envelope, EnvelopeError};
 use faasflow_core::plan::Position;
 use faasflow_core::{Flow, Payload, RequestId, RequestInfo, headers, parse_url};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode, request};
 use uuid::Uuid;
 
@@ -76,14 +76,6 @@ pub(crate) fn start(
     body: Bytes,
     sampling: &Sampling,
 ) -> Result<Arrived, Refusal> {
-    // Functions get the bytes as they are and no word of their encoding: better none than such.
-    if let Some(encoding) = parts.headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
-        let encoding = String::from_utf8_lossy(encoding.as_bytes());
-        let reason = format!("the body is encoded as `{encoding}`: send it plain");
-        // The caller may read its own header again; the log is read by others.
-        let detail = Some("the body is encoded: send it plain, without `Content-Encoding`".to_owned());
-        return Err(Refusal { detail, ..Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason) });
-    }
     let callback_url = match parts.headers.get(headers::CALLBACK_URL) {
         None => None,
         Some(value) => {

@@ -2,9 +2,11 @@
 
 mod callbacks;
 mod calls;
+mod encoding;
 mod endings;
 mod hostile;
 mod isolation;
+mod limits;
 mod modifiers;
 mod outages;
 mod predecessor;

@@ -353,12 +353,12 @@ async fn a_call_over_the_steps_time_answers_500_and_says_so() {
     assert_eq!(problem(&answer)["reason"], "the invocation took longer than 500ms");
 }
 
-/// It would reach the functions encoded, and without a word of that.
 #[tokio::test]
-async fn an_encoded_body_answers_415() {
+async fn a_body_with_an_encoding_that_is_not_known_answers_415() {
     let kit = two_phases(&[]).await;
-    let refused = kit.request("\u{1f}").header("content-encoding", "gzip").answer().await;
+    let refused = kit.request("\u{1f}").header("content-encoding", "rot13").answer().await;
     assert_eq!(refused.status, 415);
-    assert_eq!(problem(&refused)["reason"], "the body is encoded as `gzip`: send it plain");
+    let reason = "the body cannot be used: it is encoded as `rot13`; gzip, deflate, br, zstd can be decoded";
+    assert_eq!(problem(&refused)["reason"], reason);
     assert_eq!(kit.request("x").header("content-encoding", "identity").answer().await.status, 202);
 }

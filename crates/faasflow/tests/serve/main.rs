@@ -3,11 +3,13 @@
 //! This file is both: started under the name of one of its flows it is that flow's program, which is what a user
 //! deploys and nothing else; started as a test it starts itself so and looks at what the process does.
 
+use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
 use faasflow::{Call, Context, DefinitionError, Error, Flow, Json, Query};
 
 mod child;
+mod limited;
 mod running;
 mod start_up;
 
@@ -17,9 +19,17 @@ const PREFIX: &str = "served-";
 fn main() -> faasflow::Result<()> {
     let started_as = std::env::args().next().unwrap_or_default();
     match started_as.strip_prefix(PREFIX) {
+        Some("limited") => with_512_mb("served-calling"),
         Some(flow) => faasflow::serve(define(flow)?),
         None => test(),
     }
+}
+
+/// Starts this program anew, as in a small container on any machine: from its first allocation on.
+fn with_512_mb(name: &str) -> faasflow::Result<()> {
+    rlimit::Resource::DATA.set(512 << 20, 512 << 20).expect("the limit can be lowered");
+    let error = std::process::Command::new(std::env::current_exe()?).arg0(name).exec();
+    Err(error.into())
 }
 
 fn define(flow: &str) -> Result<Flow, DefinitionError> {
@@ -86,7 +96,7 @@ async fn keep(context: Context, photo: String) -> faasflow::Result<String> {
 
 fn test() -> ! {
     let arguments = libtest_mimic::Arguments::from_args();
-    let tests = start_up::TESTS.iter().chain(running::TESTS);
+    let tests = start_up::TESTS.iter().chain(running::TESTS).chain(limited::TESTS);
     let trials = tests.map(|&(name, test)| {
         libtest_mimic::Trial::test(name, move || {
             test();

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Caller, Outgoing, Time};
 use crate::config::show;
-use crate::http::{ReadBodyError, read_body_untimed, retry_after};
+use crate::http::retry_after;
 use crate::log::RequestLog;
 use crate::outage::Outage;
 use crate::trace::StepSpan;
@@ -186,18 +186,14 @@ impl Caller {
                 FailureKind::Interrupted(text)
             }
         })?;
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
         if last && parts.status.is_success() && outgoing.payload.len() >= LARGE {
             outgoing.payload = Payload::empty();
             outgoing.given_up = true;
         }
         // The time is bounded by the attempt as a whole.
-        match read_body_untimed(body, self.max_body).await {
-            Ok(body) => Ok(CallResponse::new(parts.status, parts.headers, body)),
-            Err(ReadBodyError::TooLarge { limit }) => Err(FailureKind::AnswerTooLarge(limit)),
-            Err(error) if error.is_unusable() => Err(FailureKind::Unusable(chain(&error))),
-            Err(error) => Err(FailureKind::Interrupted(chain(&error))),
-        }
+        let body = self.answers.read(&mut parts.headers, body).await?;
+        Ok(CallResponse::new(parts.status, parts.headers, body))
     }
 }
 

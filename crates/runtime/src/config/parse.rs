@@ -55,6 +55,14 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     if size == 0 { Err("a limit of 0 would refuse every body".to_owned()) } else { Ok(size) }
 }
 
+pub(super) fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("a limit of 0 would refuse every request".to_owned()),
+        Ok(count) => Ok(count),
+        Err(_) => Err("write a number such as `1000`".to_owned()),
+    }
+}
+
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text.to_ascii_lowercase().as_str() {
         "line" | "text" => Ok(LogFormat::Line),

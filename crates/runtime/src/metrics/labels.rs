@@ -76,7 +76,7 @@ impl DroppedSpan {
 }
 
 /// Everything that [`failure_reason`] says.
-pub(super) const FAILURE_REASONS: [&str; 11] = [
+pub(super) const FAILURE_REASONS: [&str; 12] = [
     "handler",
     "panic",
     "unreachable",
@@ -84,6 +84,7 @@ pub(super) const FAILURE_REASONS: [&str; 11] = [
     "timeout",
     "response",
     "answer_too_large",
+    "undecodable",
     "deadline",
     "forward",
     "storage",
@@ -101,6 +102,7 @@ pub(crate) fn failure_reason(kind: &FailureKind) -> &'static str {
         FailureKind::Timeout(_) => "timeout",
         FailureKind::Response(_) => "response",
         FailureKind::AnswerTooLarge(_) => "answer_too_large",
+        FailureKind::Undecodable(_) => "undecodable",
         FailureKind::Deadline(_) => "deadline",
         FailureKind::Forward(_) => "forward",
         FailureKind::Storage(_) => "storage",
@@ -118,6 +120,7 @@ pub(super) fn attempt_code(answer: &Result<CallResponse, FailureKind>) -> Cow<'s
         Err(FailureKind::Interrupted(_)) => "interrupted".into(),
         Err(FailureKind::Unusable(_)) => "unusable".into(),
         Err(FailureKind::AnswerTooLarge(_)) => "too_large".into(),
+        Err(FailureKind::Undecodable(_)) => "undecodable".into(),
         Err(_) => "failed".into(),
     }
 }

@@ -6,6 +6,7 @@ use faasflow_core::{CallResponse, Context, Error, Flow, Outcome, Payload};
 use http::{HeaderMap, StatusCode};
 
 use super::*;
+use crate::http::Limits;
 
 async fn tidy(_: Context, payload: Payload) -> Payload {
     payload
@@ -21,8 +22,12 @@ fn flow() -> Flow {
         .unwrap()
 }
 
+fn budget() -> Budget {
+    Budget::new(Limits { requests: 7, bytes: 4096 })
+}
+
 fn metrics() -> Metrics {
-    Metrics::new(&flow(), "photos")
+    Metrics::new(&flow(), "photos", budget())
 }
 
 /// The value of a series, which is written with its labels in alphabetical order, `flow` last.
@@ -151,6 +156,7 @@ fn every_kind_of_failure_has_a_reason() {
         FailureKind::Timeout(Duration::ZERO),
         FailureKind::Response(Box::new(answered(500).unwrap())),
         FailureKind::AnswerTooLarge(1),
+        FailureKind::Undecodable(String::new()),
         FailureKind::Deadline(Duration::ZERO),
         FailureKind::Forward(String::new()),
         FailureKind::Storage(String::new()),
@@ -185,7 +191,7 @@ fn spans_are_counted_on_another_thread() {
 fn a_long_flow_has_no_more_series_than_a_hundred_steps() {
     let long = |steps: usize| {
         let flow = (0..steps).fold(Flow::builder(), |flow, step| flow.apply(format!("f{step}"))).build().unwrap();
-        Metrics::new(&flow, "long")
+        Metrics::new(&flow, "long", budget())
     };
     let metrics = long(1000);
     metrics.phase(1000, Duration::from_secs(1));
@@ -240,6 +246,9 @@ fn every_metric_is_there_from_the_beginning() {
     faasflow_envelope_bytes histogram
     faasflow_failures_total counter
     faasflow_forwards_total counter
+    faasflow_inflight_bytes gauge
+    faasflow_inflight_limit gauge
+    faasflow_inflight_requests gauge
     faasflow_payload_stored_bytes_total counter
     faasflow_payloads_stored_total counter
     faasflow_phase_duration_seconds histogram

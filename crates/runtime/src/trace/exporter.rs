@@ -281,6 +281,7 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
+    use crate::http::{Budget, Limits};
     use crate::metrics::Metrics;
 
     fn spans(count: usize) -> Vec<Span> {
@@ -288,7 +289,8 @@ mod tests {
     }
 
     fn to(server: &str) -> (Exporter, Metrics) {
-        let metrics = Metrics::new(&Flow::builder().apply("a").build().unwrap(), "flow");
+        let budget = Budget::new(Limits::fitting(0));
+        let metrics = Metrics::new(&Flow::builder().apply("a").build().unwrap(), "flow", budget);
         let server = TraceServer::parse(server).unwrap();
         (Exporter::start(server, "flow", &ExportOptions::default(), None, metrics.spans()).unwrap(), metrics)
     }

@@ -1,0 +1,104 @@
+//! Bodies with a `Content-Encoding`: a payload never has one.
+
+use std::io::Write as _;
+
+use faasflow::{Call, CallResponse, Callback, Context, Flow};
+use faasflow_testkit::{Fake, Reply, TestKit};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn answering(encoding: &str, body: Vec<u8>) -> Fake {
+    Fake::answer(Reply::new(body).header("content-encoding", encoding).header("content-type", "application/json"))
+}
+
+async fn answer(encoding: &str, body: Vec<u8>) -> faasflow_testkit::Answer {
+    let flow = Flow::builder().apply("f").build().unwrap();
+    let kit = TestKit::new(flow).function("f", answering(encoding, body)).setting("max_body", "1MiB").start().await;
+    kit.request("x").answer().await
+}
+
+#[tokio::test]
+async fn h10_an_encoded_answer_is_decoded() {
+    let plain = answer("gzip", gzip(br#"{"a":1}"#)).await;
+    assert_eq!((plain.status.as_u16(), &plain.body[..]), (200, &br#"{"a":1}"#[..]));
+    assert_eq!(plain.headers["content-type"], "application/json");
+    assert!(!plain.headers.contains_key("content-encoding"));
+    assert_eq!(answer("gzip, x-gzip", gzip(&gzip(b"twice"))).await.body, "twice");
+    assert_eq!(answer("identity", b"plain".to_vec()).await.body, "plain");
+}
+
+#[tokio::test]
+async fn h10_an_answer_that_cannot_be_decoded_fails_and_says_why() {
+    let bomb = gzip(&vec![0; 3 << 20]);
+    let length = bomb.len();
+    for (encoding, body, why) in [
+        ("rot13", b"x".to_vec(), "it is encoded as `rot13`; gzip, deflate, br, zstd can be decoded".to_owned()),
+        ("gzip", b"plain".to_vec(), "it cannot be decoded as its `Content-Encoding` says".to_owned()),
+        (
+            "gzip",
+            bomb,
+            format!("its {length} bytes are encoded, and decoded they are more than the 1048576 of `max_body`"),
+        ),
+    ] {
+        let failed = answer(encoding, body).await;
+        assert_eq!(failed.status, 500);
+        let problem: serde_json::Value = serde_json::from_slice(&failed.body).unwrap();
+        let reason = problem["reason"].as_str().unwrap();
+        assert!(reason.starts_with(&format!("its answer cannot be used: {why}")), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn h10_callbacks_and_readers_of_answers_get_them_decoded() {
+    let read = async |_: Context, response: CallResponse| {
+        assert_eq!(response.header("content-encoding"), None);
+        response.into_payload()
+    };
+    // The URL of the callback is known when the kit has an address.
+    let flow = Flow::builder().apply(Call::new("f").on_response(read)).build().unwrap();
+    let kit = TestKit::new(flow).function("f", answering("gzip", gzip(b"read"))).start().await;
+    assert_eq!(kit.request("x").answer().await.body, "read");
+    let there = TestKit::new(Flow::builder().apply("none").build().unwrap());
+    let there = there.callback("storage", answering("gzip", gzip(b"stored"))).start().await;
+    let callback = Callback::new(there.callback_url("storage")).on_response(read);
+    let kit = TestKit::new(Flow::builder().callback(callback).build().unwrap()).start().await;
+    assert_eq!(kit.request("x").answer().await.body, "stored");
+}
+
+#[tokio::test]
+async fn h10_functions_are_asked_for_no_encoding_unless_a_step_does() {
+    let own = Call::new("own").header("accept-encoding", "gzip").sync();
+    let flow = Flow::builder().apply("plain").apply(own).build().unwrap();
+    let kit = TestKit::new(flow).function("plain", Fake::echo()).function("own", Fake::echo()).start().await;
+    kit.request("x").header("accept-encoding", "br").answer().await;
+    assert_eq!(kit.calls("plain")[0].header("accept-encoding"), Some("identity"));
+    assert_eq!(kit.calls("own")[0].header("accept-encoding"), Some("gzip"));
+}
+
+#[tokio::test]
+async fn h10_the_body_of_a_fresh_request_is_decoded() {
+    let flow = || Flow::builder().apply("f").build().unwrap();
+    let kit = TestKit::new(flow()).function("f", Fake::echo()).setting("max_body", "1MiB").start().await;
+    let request = |encoding: &str, body: Vec<u8>| kit.request(body).header("content-encoding", encoding);
+    let plain = request("gzip", gzip(b"plain")).answer().await;
+    assert_eq!((plain.status.as_u16(), &plain.body[..]), (200, &b"plain"[..]));
+    assert_eq!(kit.calls("f")[0].header("content-encoding"), None);
+    for (encoding, body, status) in
+        [("rot13", b"x".to_vec(), 415), ("gzip", b"x".to_vec(), 400), ("gzip", gzip(&vec![0; 3 << 20]), 413)]
+    {
+        assert_eq!(request(encoding, body).answer().await.status, status, "{encoding}");
+    }
+    // A second header counts as the first does.
+    let second = kit.request(gzip(b"two")).header("content-encoding", "identity").header("content-encoding", "gzip");
+    assert_eq!(second.answer().await.body, "two");
+    // What is signed is the body as it was sent.
+    let kit = TestKit::new(flow()).function("f", Fake::echo()).setting("verify_request", "true").start().await;
+    let signed = kit.request(gzip(b"signed")).header("content-encoding", "gzip").signed().answer().await;
+    assert_eq!(signed.body, "signed");
+}

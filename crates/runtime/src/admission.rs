@@ -1,0 +1,94 @@
+//! What a flow function takes on: a request is refused before its body is read where there is no room for it.
+
+use axum::body::HttpBody;
+use axum::response::Response;
+use bytes::Bytes;
+use faasflow_core::{RequestId, headers};
+use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use http::{StatusCode, request};
+
+use crate::function::Inner;
+use crate::http::{Codings, DecodeError, Place, ReadBodyError, hear_out, hear_out_up_to, read_body_into};
+use crate::log::RequestLog;
+use crate::request::{Refusal, is_envelope};
+use crate::respond::{Conclusion, respond};
+
+impl Inner {
+    /// Takes a place for a request and reads its body.
+    pub(crate) async fn admit<B>(&self, body: &mut B) -> Result<(Place, Bytes), ReadBodyError>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
+    {
+        let place = self.budget.admit()?;
+        let patience = self.config.read_timeout.min(self.config.write_timeout);
+        let mut share = self.budget.intake();
+        let body = read_body_into(body, self.config.max_body, patience, &mut share).await?;
+        Ok((place, share.keep(body)))
+    }
+
+    /// Answers a request that was not admitted, and hears its client out.
+    pub(crate) async fn turn_away<B>(
+        &self,
+        parts: &request::Parts,
+        body: B,
+        error: ReadBodyError,
+        id: &RequestId,
+    ) -> Response
+    where
+        B: HttpBody<Data = Bytes>,
+    {
+        let (status, setting) = match &error {
+            ReadBodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "; the setting is `max_body`"),
+            ReadBodyError::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "; the setting is `read_timeout`"),
+            ReadBodyError::NoRoom(full) if full.is_temporary() => (StatusCode::SERVICE_UNAVAILABLE, ""),
+            ReadBodyError::NoRoom(_) => (StatusCode::PAYLOAD_TOO_LARGE, "; the setting is `max_inflight_bytes`"),
+            _ => (StatusCode::BAD_REQUEST, ""),
+        };
+        let reason = format!("{error}{setting}");
+        RequestLog::new(id.clone()).warn(format_args!("Refused with {status}: {reason}"));
+        self.metrics.refused(status);
+        self.metrics.delivered(is_envelope(&parts.headers), status);
+        match status {
+            StatusCode::PAYLOAD_TOO_LARGE => hear_out(&parts.headers, body).await,
+            StatusCode::SERVICE_UNAVAILABLE => hear_out_up_to(&parts.headers, body, self.config.max_body).await,
+            _ => {}
+        }
+        let mut response = respond(Conclusion::Refused(status, reason), id, false, None);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            come_again(response.headers_mut());
+        }
+        response
+    }
+
+    /// The body of a fresh request without its `Content-Encoding`: functions are told of none.
+    pub(crate) async fn decoded(&self, headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refusal> {
+        let refuse = |error: DecodeError| {
+            let status = match &error {
+                DecodeError::Unknown(_) | DecodeError::TooMany => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                DecodeError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+                DecodeError::NoRoom(full) if full.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
+                DecodeError::NoRoom(_) => StatusCode::PAYLOAD_TOO_LARGE,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            // The caller may read its own header again; the log is read by others.
+            let detail = match &error {
+                DecodeError::Unknown(_) => Some("its `Content-Encoding` is not known".to_owned()),
+                _ => None,
+            };
+            Refusal { detail, ..Refusal::new(status, format!("the body cannot be used: {error}")) }
+        };
+        let codings = Codings::of(headers).map_err(refuse)?;
+        if codings.is_empty() {
+            return Ok(body);
+        }
+        let mut share = self.budget.intake();
+        let decoded = codings.decode(body, self.config.max_body, &mut share).await.map_err(refuse)?;
+        Ok(share.keep(decoded))
+    }
+}
+
+/// Says that nothing was executed, and when to come again: not at the same time as all others that were refused.
+pub(crate) fn come_again(answer: &mut HeaderMap) {
+    answer.insert(RETRY_AFTER, HeaderValue::from(rand::random_range(1..=5)));
+    answer.insert(headers::BUSY, HeaderValue::from_static("true"));
+}

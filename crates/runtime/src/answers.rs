@@ -1,0 +1,63 @@
+//! Reads the answers of functions and callbacks: within limits, and without their `Content-Encoding`.
+
+use std::time::Duration;
+
+use axum::body::HttpBody;
+use bytes::Bytes;
+use faasflow_core::chain;
+use faasflow_core::failure::FailureKind;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
+
+use crate::http::{Budget, Codings, DecodeError, ReadBodyError, read_body_into_untimed};
+
+/// How answers are read.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    max_body: u64,
+    budget: Budget,
+    /// How long an answer waits for room. Its function has done its work, so it is worth some time; but those who wait hold
+    /// payloads themselves, and one of them has to give way.
+    patience: Duration,
+}
+
+impl Answers {
+    /// Answers of `max_body` bytes at most, also when they are decoded, that take their room from `budget`.
+    pub(crate) fn new(max_body: u64, budget: Budget, write_timeout: Duration) -> Answers {
+        Answers { max_body, budget, patience: (write_timeout / 4).min(Duration::from_secs(15)) }
+    }
+
+    /// Reads an answer to its end. Its headers no longer speak of an encoding then.
+    pub(crate) async fn read<B>(&self, headers: &mut HeaderMap, body: B) -> Result<Bytes, FailureKind>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        let codings = Codings::of(headers).map_err(|error| FailureKind::Undecodable(error.to_string()))?;
+        let mut share = self.budget.waiting(self.patience);
+        let read = read_body_into_untimed(body, self.max_body, &mut share).await.map_err(failure)?;
+        let body = share.keep(read);
+        if codings.is_empty() {
+            return Ok(body);
+        }
+        let mut share = self.budget.waiting(self.patience);
+        let decoded = codings.decode(body, self.max_body, &mut share).await.map_err(|error| failure(error.into()))?;
+        headers.remove(CONTENT_ENCODING);
+        headers.remove(CONTENT_LENGTH);
+        Ok(share.keep(decoded))
+    }
+}
+
+fn failure(error: ReadBodyError) -> FailureKind {
+    match error {
+        ReadBodyError::TooLarge { limit } => FailureKind::AnswerTooLarge(limit),
+        ReadBodyError::Encoded(DecodeError::TooLarge { encoded, limit }) => FailureKind::Undecodable(format!(
+            "its {encoded} bytes are encoded, and decoded they are more than the {limit} of `max_body`"
+        )),
+        ReadBodyError::Encoded(error) => FailureKind::Undecodable(chain(&error)),
+        ReadBodyError::NoRoom(full) if full.is_temporary() => {
+            FailureKind::Interrupted(format!("its answer was not read: {full}"))
+        }
+        ReadBodyError::NoRoom(full) => FailureKind::Undecodable(format!("{full}; the setting is `max_inflight_bytes`")),
+        error if error.is_unusable() => FailureKind::Unusable(chain(&error)),
+        error => FailureKind::Interrupted(chain(&error)),
+    }
+}
