@@ -93,6 +93,13 @@ pub(crate) struct Up {
     /// How long a function may take until it begins to answer; a flow with a longer `write_timeout` needs more
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = faasflow_core::duration::parse)]
     pub(crate) upstream_timeout: Duration,
+    /// How many invocations are in flight, at most; more are answered with 503 [default: what fits into the memory]
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) max_inflight_requests: Option<usize>,
+    /// How many bytes of bodies are held, at most, for the queue and for commands [default: half of the gateway's part
+    /// of the memory]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_inflight_bytes: Option<u64>,
     /// The largest asynchronous body, in bytes; the default is that of OpenFaaS's community edition
     #[arg(long, value_name = "BYTES", default_value_t = 256_000)]
     pub(crate) queue_limit: usize,
@@ -102,6 +109,10 @@ pub(crate) struct Up {
     /// How often an asynchronous call is tried before it becomes a dead letter
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) queue_attempts: u32,
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "expected a number from 1 up".to_owned())
 }
 
 fn address(text: &str) -> Result<String, String> {

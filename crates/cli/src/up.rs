@@ -24,6 +24,8 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     options.upstream_timeout = up.upstream_timeout;
     options.basic_auth = up.basic_auth;
     options.behind = up.behind;
+    options.max_inflight_requests = up.max_inflight_requests;
+    options.max_inflight_bytes = up.max_inflight_bytes;
     options.queue.max_body = up.queue_limit;
     options.queue.workers = up.queue_workers;
     options.queue.max_attempts = up.queue_attempts;

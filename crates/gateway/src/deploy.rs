@@ -8,6 +8,7 @@ use http::StatusCode;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::task::TaskTracker;
 
+use crate::disk;
 use crate::functions::deployment::{Deployment, check_namespace};
 use crate::functions::kept::{Folder, Kept};
 use crate::functions::process::{Launch, Order, supervise};
@@ -178,7 +179,7 @@ fn done(kept: io::Result<()>) -> Result<io::Result<()>, Refused> {
     match kept {
         Err(error) if !private_file::is_done(&error) => {
             let why = format!("nothing was changed: the disk does not take it: {error}");
-            Err(Refused(StatusCode::INTERNAL_SERVER_ERROR, why))
+            Err(Refused(disk::status(&error), why))
         }
         kept => Ok(kept),
     }
@@ -204,6 +205,7 @@ mod tests {
         let around = Surroundings {
             gateway: String::new(),
             secrets: folder.path().to_owned(),
+            memory: 1 << 30,
             events: unbounded_channel().0,
             journal: Journal::new(unbounded_channel().0),
             stop: CancellationToken::new(),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::Duration;
 
-use faasflow_runtime::config::SINGLE_PROCESS;
+use faasflow_runtime::config::{MEMORY, SINGLE_PROCESS};
 use http::Uri;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -111,6 +111,8 @@ pub(crate) struct Surroundings {
     pub(crate) gateway: String,
     /// The folder of the secrets.
     pub(crate) secrets: PathBuf,
+    /// The memory that each process may count on, in bytes.
+    pub(crate) memory: u64,
     pub(crate) events: Events,
     pub(crate) journal: Journal,
     pub(crate) stop: CancellationToken,
@@ -373,6 +375,7 @@ fn environment(spec: &FunctionSpec, around: &Surroundings) -> Vec<(String, Strin
         ("OPENFAAS_NAME", &spec.name),
         ("OPENFAAS_NAMESPACE", NAMESPACE),
         (SINGLE_PROCESS, "true"),
+        (MEMORY, &around.memory.to_string()),
         ("secret_mount_path", &around.secrets.to_string_lossy()),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -393,6 +396,7 @@ mod tests {
         Surroundings {
             gateway: String::new(),
             secrets: PathBuf::new(),
+            memory: 1 << 30,
             events: events.clone(),
             journal: Journal::new(events),
             stop: CancellationToken::new(),

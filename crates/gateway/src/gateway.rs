@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faasflow_runtime::http::{HttpClient, ServerOptions, serve};
+use faasflow_runtime::http::{Budget, HttpClient, Limits, ServerOptions, memory_limit, serve};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -56,6 +56,10 @@ pub struct GatewayOptions {
     pub basic_auth: bool,
     /// The gateway that functions are told of, where this one is a provider behind it; by default this one.
     pub behind: Option<String>,
+    /// How many invocations are in flight, at most; by default as many as fit into the memory.
+    pub max_inflight_requests: Option<usize>,
+    /// How many bytes of bodies are held, at most; by default half of the memory that the functions leave.
+    pub max_inflight_bytes: Option<u64>,
     /// How the queue behaves.
     pub queue: QueueOptions,
 }
@@ -76,8 +80,15 @@ impl GatewayOptions {
             grace: Duration::from_secs(10),
             basic_auth: false,
             behind: None,
+            max_inflight_requests: None,
+            max_inflight_bytes: None,
             queue: QueueOptions::default(),
         }
+    }
+
+    /// The memory that each process may count on, in bytes: the gateway and each function of the stack have as much.
+    fn share_of_memory(&self) -> u64 {
+        memory_limit() / (self.stack.functions.len() as u64 + 1)
     }
 
     /// Starts to listen, takes up the queue, and starts the functions, which may take a while to be ready:
@@ -100,7 +111,16 @@ impl GatewayOptions {
         let secrets = self.state_dir.join("secrets");
         secrets::prepare(&self.stack, &secrets)?;
         let credentials = self.basic_auth.then(|| secrets::credentials(&secrets)).transpose()?;
-        let queue = Queue::open(&self.state_dir.join("queue.redb"), self.queue.clone())?;
+        let memory = self.share_of_memory();
+        let fitting = Limits::fitting(memory);
+        let budget = Budget::new(Limits {
+            requests: self.max_inflight_requests.unwrap_or(fitting.requests),
+            bytes: self.max_inflight_bytes.unwrap_or(fitting.bytes),
+        });
+        let mut options = self.queue.clone();
+        options.kept_bodies = options.kept_bodies.min(usize::try_from(memory / 8).unwrap_or(usize::MAX));
+        options.budget = Some(budget.clone());
+        let queue = Queue::open(&self.state_dir.join("queue.redb"), options)?;
         // Read once the queue is ours, and the folders with it: until then another gateway may deploy.
         let kept = Folder::open(self.state_dir.join("functions"))?;
         let deployed = kept.read()?;
@@ -119,6 +139,7 @@ impl GatewayOptions {
         let around = Surroundings {
             gateway: self.behind.clone().unwrap_or_else(|| reachable(address)),
             secrets: secrets.clone(),
+            memory,
             events: events.clone(),
             journal: journal.clone(),
             stop: stop.functions.clone(),
@@ -128,13 +149,14 @@ impl GatewayOptions {
         deployments.begin(&self.stack, deployed);
         let functions = deployments.functions().clone();
         let client = HttpClient::new(Duration::from_secs(5));
-        let commands = Commands::new(tasks.clone(), stop.functions.clone());
+        let commands = Commands::new(tasks.clone(), stop.functions.clone(), budget.clone());
         let under_way = TaskTracker::new();
         let app = App::new(Inner {
             functions: functions.clone(),
             proxy: Proxy { client, commands, timeout: self.upstream_timeout },
             queue: queue.clone(),
             metrics: Metrics::default(),
+            budget,
             journal,
             deployments,
             secrets,

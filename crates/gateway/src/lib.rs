@@ -8,6 +8,7 @@ pub mod stack;
 pub mod unpublished;
 
 mod deploy;
+mod disk;
 mod environment;
 mod error;
 mod event;
@@ -19,6 +20,7 @@ mod private_file;
 mod proxy;
 mod request_id;
 mod rfc3339;
+mod room;
 mod routes;
 mod secrets;
 mod system;

@@ -11,6 +11,8 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use faasflow_runtime::http::Budget;
+
 use crate::functions::{Function, Functions, NAMESPACE};
 use crate::queue::QueueStats;
 
@@ -140,7 +142,7 @@ impl Metrics {
     }
 
     /// All of it, with how functions and queue stand now.
-    pub(crate) fn text(&self, functions: &Functions, queue: &QueueStats) -> String {
+    pub(crate) fn text(&self, functions: &Functions, queue: &QueueStats, budget: &Budget) -> String {
         let mut counted = self.write();
         // Looked at under the lock: what is removed meanwhile is forgotten thereafter.
         let deployed = functions.all();
@@ -150,7 +152,7 @@ impl Metrics {
         }
         drop(counted);
         let mut families = self.registry.gather();
-        families.extend(standing(&deployed, queue).expect(VALID).gather());
+        families.extend(standing(&deployed, queue, budget).expect(VALID).gather());
         TextEncoder::new().encode_to_string(&families).expect(VALID)
     }
 }
@@ -167,7 +169,7 @@ fn labelled(function: &str) -> String {
 }
 
 /// What is known elsewhere, and copied when somebody asks.
-fn standing(deployed: &[Arc<Function>], queue: &QueueStats) -> prometheus::Result<Registry> {
+fn standing(deployed: &[Arc<Function>], queue: &QueueStats, budget: &Budget) -> prometheus::Result<Registry> {
     let registry = Registry::new();
     let by_function = |name, help| IntGaugeVec::new(Opts::new(name, help), &["function_name"]);
     let replicas = by_function("gateway_service_count", "Current count of replicas for function")?;
@@ -189,6 +191,10 @@ fn standing(deployed: &[Arc<Function>], queue: &QueueStats) -> prometheus::Resul
         ("faasflow_queue_oldest_age_seconds", "Age of the oldest call.", queue.oldest_seconds),
         ("faasflow_queue_unreadable", "Records that cannot be read.", queue.unreadable as f64),
         ("faasflow_dead_letters", "Dead letters kept.", queue.dead_letters as f64),
+        ("faasflow_gateway_inflight_requests", "Invocations in flight.", budget.requests() as f64),
+        ("faasflow_gateway_inflight_requests_limit", "How many may be.", budget.limits().requests as f64),
+        ("faasflow_gateway_inflight_bytes", "Bytes of the bodies that are held.", budget.bytes() as f64),
+        ("faasflow_gateway_inflight_bytes_limit", "How many may be.", budget.limits().bytes as f64),
     ] {
         let gauge = Gauge::new(name, help)?;
         gauge.set(value);
@@ -215,7 +221,13 @@ fn standing(deployed: &[Arc<Function>], queue: &QueueStats) -> prometheus::Resul
 
 #[cfg(test)]
 mod tests {
+    use faasflow_runtime::http::Limits;
+
     use super::*;
+
+    fn budget() -> Budget {
+        Budget::new(Limits::fitting(0))
+    }
 
     #[test]
     fn a_function_that_answers_any_status_makes_few_series() {
@@ -227,7 +239,7 @@ mod tests {
             }
         }
         let lines = |start: &str| {
-            let text = metrics.text(&Functions::default(), &QueueStats::default());
+            let text = metrics.text(&Functions::default(), &QueueStats::default(), &budget());
             text.lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect::<Vec<_>>()
         };
         let counted = lines("gateway_function_invocation_total{");
@@ -245,11 +257,11 @@ mod tests {
         metrics.forget("f");
         late.end(StatusCode::OK);
         assert_eq!((metrics.invocations("f"), metrics.invocations("g")), (0, 1));
-        let text = metrics.text(&Functions::default(), &QueueStats::default());
+        let text = metrics.text(&Functions::default(), &QueueStats::default(), &budget());
         assert!(!text.contains("f.openfaas-fn\"") && text.contains("g.openfaas-fn\""), "{text}");
         drop(metrics.start("f"));
         assert_eq!(metrics.invocations("f"), 1);
         let gone = "gateway_function_invocation_total{code=\"499\",function_name=\"f.openfaas-fn\"} 1";
-        assert!(metrics.text(&Functions::default(), &QueueStats::default()).contains(gone));
+        assert!(metrics.text(&Functions::default(), &QueueStats::default(), &budget()).contains(gone));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::chain;
-use faasflow_runtime::http::{HttpClient, Peer, hear_out, read_body};
+use faasflow_runtime::http::{HttpClient, NoRoom, Peer, hear_out, read_body};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri, request};
@@ -16,6 +16,7 @@ use crate::functions::command::{Commands, Invocation};
 use crate::functions::limit::{Busy, QUEUE_WAITS};
 use crate::functions::{Function, Taken};
 use crate::held::Held;
+use crate::room;
 
 /// How long a request waits for a function that is being started.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -70,6 +71,8 @@ pub(crate) enum NoAnswer {
     Unreachable(String),
     /// It did not begin to answer in time.
     Timeout(Duration),
+    /// There is no room for the request, or for what its function answers.
+    NoRoom(NoRoom),
     /// The request could not be sent on.
     Request(StatusCode, String),
 }
@@ -101,8 +104,8 @@ impl Proxy {
             Taken::Http(base, token) => (base, token),
             Taken::Command(words) => {
                 prepare_for_command(&mut parts);
-                let parts = &parts;
-                let invocation = Invocation { function: function.clone(), words, parts, path, body };
+                let (parts, has_room) = (&parts, held.is_none());
+                let invocation = Invocation { function: function.clone(), words, parts, path, body, has_room };
                 let response = self.commands.invoke(invocation, self.timeout, (held.clone(), place)).await?;
                 return Ok(response.map(|body| Held::body(body, held)));
             }
@@ -169,6 +172,7 @@ impl NoAnswer {
             NoAnswer::Timeout(after) => {
                 internal(StatusCode::BAD_GATEWAY, format!("`{name}` did not begin to answer within {after:?}"))
             }
+            NoAnswer::NoRoom(full) => room::answer(*full),
             NoAnswer::Request(status, why) => internal(*status, why.clone()),
         }
     }
@@ -180,6 +184,7 @@ impl NoAnswer {
             NoAnswer::Removed => "it was removed".to_owned(),
             NoAnswer::Busy(busy) => busy.reason(),
             NoAnswer::Timeout(after) => format!("it did not begin to answer within {after:?}"),
+            NoAnswer::NoRoom(full) => full.to_string(),
             NoAnswer::Request(_, why) => why.clone(),
         }
     }

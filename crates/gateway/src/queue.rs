@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use faasflow_runtime::http::Budget;
 use http::{HeaderMap, StatusCode, Uri};
 
 mod admin;
@@ -55,6 +56,10 @@ pub struct QueueOptions {
     pub dead_letter_age: Duration,
     /// How many dead letters are kept; the oldest go first.
     pub dead_letter_count: usize,
+    /// How many bytes of waiting bodies are kept in memory, at most; what is over that is read again when it is its turn.
+    pub kept_bodies: usize,
+    /// What bodies of deliveries take their room from; without it, they are not counted.
+    pub budget: Option<Budget>,
 }
 
 impl Default for QueueOptions {
@@ -68,6 +73,8 @@ impl Default for QueueOptions {
             duplicate_window: Duration::from_secs(600),
             dead_letter_age: Duration::from_secs(7 * 24 * 3600),
             dead_letter_count: 10_000,
+            kept_bodies: 64 << 20,
+            budget: None,
         }
     }
 }
@@ -116,7 +123,7 @@ impl Queue {
     /// If the file is damaged, of another program or of a newer version, is held by another process, or cannot be
     /// written. Nothing is deleted or replaced in any of these cases.
     pub fn open(path: &Path, options: QueueOptions) -> Result<Queue, QueueError> {
-        let mut schedule = schedule::Schedule::default();
+        let mut schedule = schedule::Schedule::new(options.kept_bodies);
         let (store, held) = store::Store::open(path, &mut |call| schedule.take_up(call))?;
         let shared = Arc::new(Shared::new(options, schedule, held));
         let writer = Writer::start(store)?;

@@ -11,7 +11,7 @@ use axum::response::Response;
 use axum::routing::{any, get};
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{RequestId, chain, headers, parse_url};
-use faasflow_runtime::http::{ReadBodyError, hear_out, read_body};
+use faasflow_runtime::http::{Budget, ReadBodyError, hear_out, read_body, read_body_into};
 use http::header::{ALLOW, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::deploy::Deployments;
+use crate::disk;
 use crate::functions::command::Cause;
 use crate::functions::logs::Journal;
 use crate::functions::{Function, Functions};
@@ -27,13 +28,12 @@ use crate::metrics::Metrics;
 use crate::proxy::{NoAnswer, Proxy, START_TIME, Sender, internal, plain};
 use crate::queue::{Accepted, Answer, Deliver, Delivery, NewCall, Queue, QueueError, Target, Unreachable};
 use crate::request_id;
+use crate::room::{self, is_step};
 use crate::system;
 use crate::system::guard::Credentials;
 
 const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
 const CALLBACK_URL: HeaderName = HeaderName::from_static("x-callback-url");
-/// The largest answer of a queued call that is kept for its callback or dead letter.
-const ANSWER: u64 = 64 << 20;
 
 /// What every route has at hand.
 #[derive(Clone)]
@@ -43,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) functions: Functions,
     pub(crate) proxy: Proxy,
     pub(crate) queue: Queue,
+    /// What may be in flight.
+    pub(crate) budget: Budget,
     pub(crate) metrics: Metrics,
     pub(crate) journal: Journal,
     pub(crate) deployments: Arc<Deployments>,
@@ -123,6 +125,13 @@ async fn invoke(app: App, request: Request, given: Option<&RequestId>) -> Respon
         Ok(function) => function,
         Err(response) => return *response,
     };
+    let place = match is_step(&parts.headers) {
+        true => None,
+        false => match app.budget.admit() {
+            Ok(place) => Some(place),
+            Err(full) => return room::refuse(&parts.headers, body, full).await,
+        },
+    };
     let token = app.under_way.token();
     let (call_id, made) = identify(&mut parts.headers);
     // Behind another gateway, that is the one whose start counts; its stamps go on as they are.
@@ -138,6 +147,10 @@ async fn invoke(app: App, request: Request, given: Option<&RequestId>) -> Respon
         none.response(name).map(|body| Held::body(body, token))
     });
     started.end(response.status());
+    // It is over when its answer is through.
+    if let Some(place) = place {
+        response = response.map(|body| Held::body(body, place));
+    }
     if made {
         response.headers_mut().insert(headers::CALL_ID, call_id);
     }
@@ -166,7 +179,13 @@ async fn queue(app: App, request: Request) -> Response {
     if let Err(response) = app.find(name) {
         return *response;
     }
-    match accept(&app, name, path, &mut parts, body).await {
+    let place = match app.budget.admit() {
+        Ok(place) => place,
+        Err(full) => return room::refuse(&parts.headers, body, full).await,
+    };
+    let accepted = accept(&app, name, path, &mut parts, body).await;
+    drop(place);
+    match accepted {
         Ok((call_id, accepted)) => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::ACCEPTED;
@@ -204,9 +223,13 @@ async fn accept(
         };
     let limit = app.max_async_body;
     let mut body = body;
-    let read = read_body(&mut body, limit as u64, app.read_timeout).await;
-    if matches!(read, Err(ReadBodyError::TooLarge { .. })) {
-        hear_out(&parts.headers, body).await;
+    // The share is held until the call is on disk.
+    let mut share = app.budget.intake().copied(room::WRITTEN_COPIES);
+    let read = read_body_into(&mut body, limit as u64, app.read_timeout, &mut share).await;
+    match &read {
+        Err(ReadBodyError::TooLarge { .. }) => hear_out(&parts.headers, body).await,
+        Err(ReadBodyError::NoRoom(full)) => return Err(Box::new(room::refuse(&parts.headers, body, *full).await)),
+        _ => {}
     }
     let body = read.map_err(|error| match error {
         ReadBodyError::TooLarge { .. } => refuse(StatusCode::PAYLOAD_TOO_LARGE, too_large(limit)),
@@ -225,12 +248,14 @@ async fn accept(
         body,
         callback_url,
     };
-    match app.queue.enqueue(call).await {
+    let accepted = app.queue.enqueue(call).await;
+    drop(share);
+    match accepted {
         Ok(accepted) => Ok((call_id, accepted)),
         Err(QueueError::TooLarge { limit, .. }) => Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, too_large(limit))),
         Err(error) => {
             tracing::error!(%error, "a call was not accepted");
-            Err(refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("Error queuing request: {error}")))
+            Err(Box::new(disk::answer(disk::queue_status(&error), format!("Error queuing request: {error}"))))
         }
     }
 }
@@ -278,11 +303,12 @@ impl Deliver for App {
         Box::pin(async move {
             let begun = Instant::now();
             let call = &delivery.call;
+            let mut share = self.budget.waiting(room::PATIENCE);
             let mut request = Request::new(Body::from(call.body.clone()));
             *request.method_mut() = Method::POST;
             *request.headers_mut() = call.headers.clone();
             let (status, headers, body, cause) = match &call.target {
-                Target::Function { name, path, query, .. } => {
+                Target::Function { name, path, query, callback_url } => {
                     let Some(function) = self.functions.find(name) else {
                         return Err(Unreachable { reason: format!("there is no function `{name}` here") });
                     };
@@ -303,9 +329,10 @@ impl Deliver for App {
                         }
                     };
                     let (parts, body) = answer.into_parts();
-                    let body = match read_body(body, ANSWER, self.proxy.timeout).await {
-                        Ok(body) => body,
-                        Err(error @ ReadBodyError::Broken(_)) => {
+                    let wanted = callback_url.is_some();
+                    let body = match room::read_answer(Body::new(body), wanted, self.proxy.timeout, &mut share).await {
+                        Ok(body) => share.keep(body),
+                        Err(error @ (ReadBodyError::Broken(_) | ReadBodyError::NoRoom(_))) => {
                             started.end(StatusCode::BAD_GATEWAY);
                             return Err(Unreachable { reason: chain(&error) });
                         }

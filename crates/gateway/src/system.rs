@@ -14,6 +14,7 @@ use http::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::disk;
 use crate::functions::NAMESPACE;
 use crate::functions::deployment::check_namespace;
 use crate::proxy::{FORWARDED_HOST, plain};
@@ -150,6 +151,6 @@ async fn discard(State(app): State<App>, body: Body) -> Response {
 fn answer<T: Serialize>(outcome: Result<T, QueueError>) -> Response {
     match outcome {
         Ok(value) => Json(value).into_response(),
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        Err(error) => disk::answer(disk::queue_status(&error), error.to_string()),
     }
 }

@@ -6,6 +6,7 @@ mod deploy;
 mod deployed;
 mod examples;
 mod flow_killed;
+mod full_disk;
 mod guide;
 mod kill;
 mod live;

@@ -44,7 +44,11 @@ impl Up {
     }
 
     pub(crate) fn start_with(stack: &Path, state: &Path, options: &[&str]) -> Up {
-        let mut command = faasflow();
+        Up::start_by(faasflow(), stack, state, options)
+    }
+
+    /// The same with a command that begins otherwise.
+    pub(crate) fn start_by(mut command: Command, stack: &Path, state: &Path, options: &[&str]) -> Up {
         command.arg("up").arg(stack).args(options).args(["--port", "0", "--no-watch", "--state-dir"]).arg(state);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::new(Mutex::new(Vec::new()));

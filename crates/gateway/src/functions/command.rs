@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use faasflow_runtime::http::{ReadBodyError, hear_out, read_body};
+use faasflow_runtime::http::{Budget, ReadBodyError, hear_out, hear_out_up_to, read_body, read_body_into};
 use http::header::CONTENT_TYPE;
 use http::{StatusCode, request};
 use tokio::sync::oneshot;
@@ -20,7 +20,7 @@ use crate::functions::Function;
 use crate::functions::command::run::{Job, run};
 use crate::functions::command::variables::Variables;
 use crate::proxy::NoAnswer;
-use crate::request_id;
+use crate::{request_id, room};
 
 mod answer;
 mod excerpt;
@@ -39,6 +39,8 @@ pub(crate) struct Commands {
     tasks: TaskTracker,
     /// Cancelled when what still runs is to be killed.
     stop: CancellationToken,
+    /// What bodies and outputs take their room from.
+    budget: Budget,
 }
 
 /// A request to a command.
@@ -49,12 +51,14 @@ pub(crate) struct Invocation<'a> {
     /// What stood behind the function's name, as it was sent.
     pub(crate) path: &'a str,
     pub(crate) body: Body,
+    /// Whether there is room for the body already, as in a delivery of the queue.
+    pub(crate) has_room: bool,
 }
 
 impl Commands {
     /// Whoever cancels `stop` waits for `tasks` afterwards.
-    pub(crate) fn new(tasks: TaskTracker, stop: CancellationToken) -> Commands {
-        Commands { tasks, stop }
+    pub(crate) fn new(tasks: TaskTracker, stop: CancellationToken, budget: Budget) -> Commands {
+        Commands { tasks, stop, budget }
     }
 
     /// Reads the body, waits for a place, and runs the command. Each of these may take as long as `timeout`.
@@ -67,10 +71,21 @@ impl Commands {
         timeout: Duration,
         held: impl Send + 'static,
     ) -> Result<Response, NoAnswer> {
-        let Invocation { function, words, parts, path, mut body } = invocation;
-        let read = read_body(&mut body, BODY, timeout).await;
-        if matches!(read, Err(ReadBodyError::TooLarge { .. })) {
-            hear_out(&parts.headers, body).await;
+        let Invocation { function, words, parts, path, mut body, has_room } = invocation;
+        let read = if has_room {
+            read_body(&mut body, BODY, timeout).await
+        } else {
+            let mut share = self.budget.intake();
+            let read = read_body_into(&mut body, BODY, timeout, &mut share).await;
+            read.map(|body| share.keep(body))
+        };
+        match &read {
+            Err(ReadBodyError::TooLarge { .. }) => hear_out(&parts.headers, body).await,
+            Err(ReadBodyError::NoRoom(full)) => {
+                hear_out_up_to(&parts.headers, body, BODY).await;
+                return Err(NoAnswer::NoRoom(*full));
+            }
+            _ => {}
         }
         let body = read.map_err(|error| {
             let status = match error {
@@ -97,8 +112,9 @@ impl Commands {
         let request = job.request.clone();
         let (tell, told) = oneshot::channel();
         let stop = self.stop.clone();
+        let share = self.budget.waiting(room::PATIENCE);
         self.tasks.spawn(async move {
-            let ended = run(&job, &stop).await;
+            let ended = run(&job, share, &stop).await;
             // Before the answer: whoever has it may send the next request at once.
             drop((place, held));
             ended.log(&job);

@@ -17,7 +17,7 @@ use crate::queue::schedule::{Again, Entry, Next};
 use crate::queue::store::Change;
 use crate::queue::verdict::{Tries, Verdict, verdict};
 use crate::queue::{NO_ANSWER, Queue};
-use crate::request_id;
+use crate::{request_id, room};
 
 /// One attempt at a call.
 #[derive(Clone, Debug)]
@@ -111,6 +111,17 @@ impl Queue {
     }
 
     async fn attempt(&self, mut entry: Box<Entry>, deliver: &dyn Deliver) {
+        let mut share = self.shared.options.budget.as_ref().map(|budget| {
+            let most = budget.limits().bytes;
+            (budget.waiting(room::PATIENCE).copied(room::READ_COPIES), (entry.bytes as u64).min(most))
+        });
+        if let Some((share, length)) = &mut share
+            && share.make_room(*length).await.is_err()
+        {
+            // Nothing was tried, so it is no attempt.
+            let again = Again { attempt: entry.attempt, put_off: entry.put_off, due_ms: now_ms() + 1000 };
+            return self.shared.finish(&entry, Some(again));
+        }
         let call = match entry.call.take() {
             Some(call) => call,
             None => match self.writer.read_call(entry.id).await {

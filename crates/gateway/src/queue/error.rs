@@ -1,7 +1,9 @@
 use std::path::PathBuf;
 
+use crate::disk::is_full;
+
 /// A queue that cannot do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
     /// The body is larger than the queue takes.
@@ -22,6 +24,9 @@ pub enum QueueError {
         /// What to do.
         remedy: &'static str,
     },
+    /// Its disk has no room.
+    #[error("the disk of the queue is full: {0}")]
+    Full(String),
     /// It cannot be written now, or not be read.
     #[error("the queue file cannot be written or read: {0}")]
     Storage(String),
@@ -34,13 +39,16 @@ impl QueueError {
     /// Whether trying again later may help.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
-        matches!(self, QueueError::Storage(_) | QueueError::Closed)
+        matches!(self, QueueError::Full(_) | QueueError::Storage(_) | QueueError::Closed)
     }
 }
 
 impl From<redb::Error> for QueueError {
     fn from(error: redb::Error) -> QueueError {
-        QueueError::Storage(error.to_string())
+        match &error {
+            redb::Error::Io(source) if is_full(source) => QueueError::Full(source.to_string()),
+            _ => QueueError::Storage(error.to_string()),
+        }
     }
 }
 

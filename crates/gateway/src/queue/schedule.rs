@@ -12,9 +12,6 @@ use crate::queue::admin::Totals;
 use crate::queue::record::{Call, now_ms};
 use crate::queue::store::{Change, Held, HeldCall};
 
-/// How many bytes of waiting bodies are kept in memory; what is over that is read again when it is its turn.
-const KEPT_BODIES: usize = 64 << 20;
-
 /// A call on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
@@ -93,7 +90,6 @@ pub(crate) struct Shared {
     pub(crate) letters: tokio::sync::Mutex<()>,
 }
 
-#[derive(Default)]
 pub(crate) struct Schedule {
     next_id: u64,
     lanes: HashMap<String, Lane>,
@@ -105,6 +101,8 @@ pub(crate) struct Schedule {
     pub(crate) entries: BTreeMap<u64, Entry>,
     pub(crate) in_flight: HashSet<u64>,
     kept_bytes: usize,
+    /// How many bytes of bodies are kept in memory, at most.
+    kept_bodies: usize,
     seen: HashMap<String, Seen>,
     seen_order: VecDeque<(u64, String)>,
     pub(crate) dead: VecDeque<(u64, u64)>,
@@ -211,6 +209,25 @@ impl Shared {
 }
 
 impl Schedule {
+    /// An empty one that keeps so many bytes of bodies in memory.
+    pub(crate) fn new(kept_bodies: usize) -> Schedule {
+        Schedule {
+            next_id: 0,
+            lanes: HashMap::new(),
+            turns: VecDeque::new(),
+            delayed: BinaryHeap::new(),
+            entries: BTreeMap::new(),
+            in_flight: HashSet::new(),
+            kept_bytes: 0,
+            kept_bodies,
+            seen: HashMap::new(),
+            seen_order: VecDeque::new(),
+            dead: VecDeque::new(),
+            unreadable: Vec::new(),
+            totals: Totals::default(),
+        }
+    }
+
     /// Takes up a call that lay in the file.
     pub(crate) fn take_up(&mut self, held: HeldCall) {
         self.add(Entry::new(held.id, Arc::new(held.call), held.attempts.saturating_add(1), held.due_ms));
@@ -244,7 +261,7 @@ impl Schedule {
     }
 
     fn add(&mut self, mut entry: Entry) {
-        if entry.call.is_some() && self.kept_bytes + entry.bytes > KEPT_BODIES {
+        if entry.call.is_some() && self.kept_bytes + entry.bytes > self.kept_bodies {
             entry.call = None;
         }
         if entry.call.is_some() {

@@ -12,6 +12,7 @@ use redb::{
     TableError,
 };
 
+use crate::disk::is_full;
 use crate::queue::error::QueueError;
 use crate::queue::file::QueueFile;
 use crate::queue::record::{Call, Letter};
@@ -65,6 +66,8 @@ pub(crate) struct Store {
     database: Option<Database>,
     /// Held open, and locked, as long as the store lives.
     file: Arc<File>,
+    /// Why it could not be opened again.
+    fault: Option<QueueError>,
 }
 
 impl Store {
@@ -77,11 +80,12 @@ impl Store {
         let tried = catch_unwind(AssertUnwindSafe(|| on_trial(&file, each)));
         let held = tried.unwrap_or_else(|_| Err(damaged("it makes no sense"))).map_err(unusable)?;
         let database = Some(for_real(&file).map_err(|error| unusable(explain(error)))?);
-        Ok((Store { database, file }, held))
+        Ok((Store { database, file, fault: None }, held))
     }
 
     fn database(&self) -> Result<&Database, QueueError> {
-        self.database.as_ref().ok_or_else(|| QueueError::Storage("the file could not be opened again".to_owned()))
+        let closed = || QueueError::Storage("the file could not be opened again".to_owned());
+        self.database.as_ref().ok_or_else(|| self.fault.clone().unwrap_or_else(closed))
     }
 
     pub(crate) fn call(&self, id: u64) -> Result<Option<Call>, QueueError> {
@@ -155,7 +159,18 @@ impl Store {
     /// After an error of the disk, redb wants to be opened anew before it writes again.
     pub(crate) fn reopen(&mut self) -> Result<(), QueueError> {
         self.database = None;
-        self.database = Some(for_real(&self.file).map_err(|error| QueueError::Storage(explain(error).0))?);
+        self.fault = None;
+        match for_real(&self.file) {
+            Ok(database) => self.database = Some(database),
+            Err(error) => {
+                let fault = match &error {
+                    redb::Error::Io(source) if is_full(source) => QueueError::Full(source.to_string()),
+                    _ => QueueError::Storage(explain(error).0),
+                };
+                self.fault = Some(fault.clone());
+                return Err(fault);
+            }
+        }
         Ok(())
     }
 }

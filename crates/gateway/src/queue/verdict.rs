@@ -37,7 +37,8 @@ pub(crate) struct Tries {
 /// Passing troubles are tried again: 408, 425, 502, 503, 504, and functions that cannot be reached. A 500 is the
 /// function's own failure, and would be one again.
 ///
-/// After 429 nothing was executed: the function is at its `max_inflight`, or limits a rate. That lasts as long as there
+/// After 429 nothing was executed: the function is at its `max_inflight`, or limits a rate. So it is where a flow or the
+/// gateway has no room, and says so by [`BUSY`](faasflow_core::headers::BUSY). That lasts as long as there
 /// is much to do, so the call is put off as often as it takes, and never given up for it.
 pub(crate) fn verdict(
     outcome: &Result<Answer, Unreachable>,
@@ -54,7 +55,8 @@ pub(crate) fn verdict(
         Ok(answer) if answer.status.is_success() => return Verdict::Delivered,
         Ok(answer) => {
             let asked = faasflow_runtime::http::retry_after(&answer.headers).map(|asked| asked.min(LONGEST_WAIT));
-            if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            let busy = answer.headers.contains_key(faasflow_core::headers::BUSY);
+            if busy || answer.status == StatusCode::TOO_MANY_REQUESTS {
                 return Verdict::Later(asked.unwrap_or_else(|| backoff(tries.put_off)).max(SHORTEST_WAIT));
             }
             let passing = matches!(answer.status.as_u16(), 408 | 425 | 502 | 503 | 504);
@@ -113,6 +115,18 @@ mod tests {
         }
         let unreachable = Err(Unreachable { reason: "refused".into() });
         assert!(matches!(verdict(&unreachable, attempt(1), 0.0, &options), Verdict::Again(_)));
+    }
+
+    #[test]
+    fn r7_a_call_is_not_given_up_for_want_of_room() {
+        let options = QueueOptions::default();
+        let mut refused = answer(503, Some("2"));
+        refused.as_mut().unwrap().headers.insert(faasflow_core::headers::BUSY, "true".parse().unwrap());
+        for tries in [1, 10, 1000, u32::MAX] {
+            let verdict = verdict(&refused, attempt(tries), 0.0, &options);
+            assert_eq!(verdict, Verdict::Later(Duration::from_secs(2)), "{tries}");
+        }
+        assert!(matches!(verdict(&answer(503, Some("2")), attempt(10), 0.0, &options), Verdict::Dead(_)));
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Waiting {
         if let Some(settle) = self.settle.take() {
             settle(written.is_ok());
         }
-        let outcome = written.as_ref().copied().map_err(|error| QueueError::Storage(error.to_string()));
+        let outcome = written.clone();
         if let Some(done) = self.done.take() {
             let _ = done.send(outcome);
         }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Namespace, body};
 use crate::deploy::{Deployments, Refused};
+use crate::disk;
 use crate::functions::deployment::Deployment;
 use crate::functions::{Function, NAMESPACE};
 use crate::proxy::plain;
@@ -105,7 +106,7 @@ async fn change(app: &App, work: impl FnOnce(&Deployments) -> Result<(), Refused
     let deployments = app.deployments.clone();
     match tokio::task::spawn_blocking(move || work(&deployments)).await {
         Ok(Ok(())) => StatusCode::ACCEPTED.into_response(),
-        Ok(Err(Refused(status, why))) => plain(status, why),
+        Ok(Err(Refused(status, why))) => disk::answer(status, why),
         Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("it was not done: {error}")),
     }
 }

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST: u64 = 16 << 20;
 
 pub(super) async fn of_gateway(State(app): State<App>) -> Response {
-    let text = app.metrics.text(&app.functions, &app.queue.stats());
+    let text = app.metrics.text(&app.functions, &app.queue.stats(), &app.budget);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Namespace, body};
+use crate::disk;
 use crate::functions::NAMESPACE;
 use crate::functions::deployment::check_namespace;
 use crate::proxy::plain;
@@ -115,7 +116,7 @@ async fn done(name: String, work: impl FnOnce() -> io::Result<()> + Send + 'stat
             }
             _ => {
                 let text = format!("the secret `{name}` stays as it was: the disk does not take it: {error}");
-                plain(StatusCode::INTERNAL_SERVER_ERROR, text)
+                disk::answer(disk::status(&error), text)
             }
         },
     }

@@ -6,6 +6,7 @@ mod commands;
 mod dead_letters;
 mod deploy;
 mod functions;
+mod limits;
 mod logs;
 mod metrics_port;
 mod openfaas;

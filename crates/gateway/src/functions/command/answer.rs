@@ -31,6 +31,7 @@ impl Ended {
             },
             How::Unknown(error) => format!("it is not known how it ended: {error}"),
             How::NotStarted(error) => format!("`{program}` cannot be started: {error}"),
+            How::NoRoom(full) => format!("killed: there is no room for its output: {full}"),
             How::TooLarge => format!("killed: its output is larger than {OUTPUT} bytes"),
             How::ExecTimeout(limit) => {
                 format!("killed: the function took longer than exec_timeout, {}", duration::format(*limit))
@@ -69,6 +70,9 @@ impl Ended {
         if let How::Timeout(limit) = self.how {
             return Err(NoAnswer::Timeout(limit));
         }
+        if let How::NoRoom(full) = self.how {
+            return Err(NoAnswer::NoRoom(full));
+        }
         let status = match &self.how {
             How::ExecTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             How::Stopped => StatusCode::SERVICE_UNAVAILABLE,
@@ -98,7 +102,7 @@ impl Ended {
         if self.combine == Combine::Always {
             self.output.splice(0..0, self.complaints);
         }
-        let mut response = Response::new(Body::from(self.output));
+        let mut response = Response::new(Body::from(self.share.keep(self.output.into())));
         let fixed = job.variable("content_type").and_then(|value| HeaderValue::from_str(value).ok());
         if let Some(value) = fixed.or_else(|| job.content_type.clone()) {
             response.headers_mut().insert(CONTENT_TYPE, value);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use faasflow_core::{RequestId, duration};
+use faasflow_runtime::http::{NoRoom, Share};
 use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
@@ -43,6 +44,8 @@ pub(super) enum How {
     NotStarted(io::Error),
     /// It was killed, since it wrote more than [`OUTPUT`] bytes.
     TooLarge,
+    /// It was killed, since there was no room for what it wrote.
+    NoRoom(NoRoom),
     /// It was killed after its `exec_timeout`.
     ExecTimeout(Duration),
     /// It was killed when the gateway gave it up.
@@ -65,6 +68,8 @@ pub(super) enum Combine {
 pub(super) struct Ended {
     pub(super) how: How,
     pub(super) output: Vec<u8>,
+    /// The room that the output takes.
+    pub(super) share: Share,
     /// The whole of standard error, where it is always part of the answer.
     pub(super) complaints: Vec<u8>,
     pub(super) complained: Excerpt,
@@ -124,11 +129,12 @@ impl Job {
 }
 
 /// Runs a command to its end, or until it is over. Dropped, it kills the process and its children.
-pub(super) async fn run(job: &Job, stop: &CancellationToken) -> Ended {
+pub(super) async fn run(job: &Job, share: Share, stop: &CancellationToken) -> Ended {
     let begun = Instant::now();
     let mut ended = Ended {
         how: How::Stopped,
         output: Vec::new(),
+        share,
         complaints: Vec::new(),
         complained: Excerpt::default(),
         combine: job.combine(),
@@ -154,17 +160,18 @@ async fn attend(job: &Job, mut child: Child, stop: &CancellationToken, ended: &m
             let _ = stdin.write_all(&job.body).await;
         }
     };
-    let Ended { output, complaints, complained, combine, .. } = ended;
+    let Ended { output, share, complaints, complained, combine, .. } = ended;
     let keeps_all = *combine == Combine::Always;
     let collect = async {
-        if let Some(stdout) = stdout {
-            collect(stdout, output).await;
-        }
-        if output.len() > OUTPUT {
+        let room = match stdout {
+            Some(stdout) => collect(stdout, output, share).await,
+            None => Ok(()),
+        };
+        if room.is_err() || output.len() > OUTPUT {
             // Nobody reads on, so it would wait for ever.
             group.kill();
         }
-        output.len()
+        room.map(|()| output.len())
     };
     let listen = async {
         if let Some(stderr) = stderr {
@@ -180,10 +187,11 @@ async fn attend(job: &Job, mut child: Child, stop: &CancellationToken, ended: &m
     };
     let finish = async {
         let ((), written, (), status) = tokio::join!(feed, collect, listen, child.wait());
-        match status {
-            _ if written > OUTPUT => How::TooLarge,
-            Ok(status) => How::Exited(status),
-            Err(error) => How::Unknown(error),
+        match (written, status) {
+            (Err(full), _) => How::NoRoom(full),
+            (Ok(written), _) if written > OUTPUT => How::TooLarge,
+            (_, Ok(status)) => How::Exited(status),
+            (_, Err(error)) => How::Unknown(error),
         }
     };
     let (limit, over) = job.limit();
@@ -199,18 +207,20 @@ async fn attend(job: &Job, mut child: Child, stop: &CancellationToken, ended: &m
     how
 }
 
-/// Reads until the end, or one byte over [`OUTPUT`]. What was read stays when this is dropped.
-async fn collect(mut from: impl AsyncRead + Unpin, output: &mut Vec<u8>) {
+/// Reads until the end, or one byte over [`OUTPUT`]. What was read stays when this is dropped. While there is no room, the
+/// command waits as well.
+async fn collect(mut from: impl AsyncRead + Unpin, output: &mut Vec<u8>, share: &mut Share) -> Result<(), NoRoom> {
     while output.len() <= OUTPUT {
         if output.capacity() == output.len() {
             output.reserve(8 * 1024);
         }
         let room = (OUTPUT + 1 - output.len()) as u64;
         match (&mut from).take(room).read_buf(output).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
+            Ok(0) | Err(_) => return Ok(()),
+            Ok(_) => share.grow(output.capacity() as u64, 2 * OUTPUT as u64).await?,
         }
     }
+    Ok(())
 }
 
 /// Kills the whole group of a process unless told that it is done.

@@ -1,0 +1,50 @@
+//! Disks that take no more, and how the gateway answers then.
+
+use std::io;
+
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
+
+use crate::proxy::plain;
+use crate::queue::QueueError;
+
+/// When to come again to a disk that took nothing, in seconds: room on it is seldom made sooner.
+const RETRY_SECONDS: &str = "5";
+
+/// Whether an error says that there is no room: on the disk, in the user's share of it, or for a file of this size.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+/// The status for a change that the disk did not take: 507 where it is full, 500 where somebody has to see to the folder,
+/// else 503.
+pub(crate) fn status(error: &io::Error) -> StatusCode {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+    match error.kind() {
+        _ if is_full(error) => StatusCode::INSUFFICIENT_STORAGE,
+        IsADirectory | NotADirectory | NotFound | PermissionDenied | ReadOnlyFilesystem => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// The status for something that the queue did not do, for want of its disk or since it is closed.
+pub(crate) fn queue_status(error: &QueueError) -> StatusCode {
+    match error {
+        QueueError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        QueueError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+        QueueError::Storage(_) | QueueError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// A short text as an answer, with the time to come again where the status is one that passes.
+pub(crate) fn answer(status: StatusCode, text: String) -> Response {
+    let mut response = plain(status, text);
+    if [StatusCode::INSUFFICIENT_STORAGE, StatusCode::SERVICE_UNAVAILABLE].contains(&status) {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+    }
+    response
+}

@@ -1,0 +1,109 @@
+//! What the gateway takes on at once, and how it refuses the rest.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use faasflow_core::headers;
+use faasflow_runtime::http::{NoRoom, ReadBodyError, Share, hear_out_up_to, read_body_into};
+use futures_util::StreamExt as _;
+use http::StatusCode;
+use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+
+use crate::proxy::internal;
+
+/// How often the queue holds a body while it is written: as it came, as the record, and as pages of the file.
+pub(crate) const WRITTEN_COPIES: u64 = 3;
+/// How often it holds one while it is delivered: as pages of the file, and as the body.
+pub(crate) const READ_COPIES: u64 = 2;
+/// How long a delivery or an answer waits for room.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How much of a refused body is heard, so that its client learns when to come again.
+const HEARD: u64 = 64 << 20;
+/// The largest answer of a queued call that is kept for its callback.
+const ANSWER: u64 = 64 << 20;
+/// How much of an answer is kept where there is no callback: what a dead letter shows.
+const EXCERPT: usize = 64 << 10;
+
+/// Refuses a request, and hears its client out.
+pub(crate) async fn refuse(request: &HeaderMap, body: Body, why: NoRoom) -> Response {
+    hear_out_up_to(request, body, HEARD).await;
+    answer(why)
+}
+
+/// The answer to a request for which there is no room: nothing was executed.
+pub(crate) fn answer(why: NoRoom) -> Response {
+    if !why.is_temporary() {
+        return internal(StatusCode::PAYLOAD_TOO_LARGE, format!("{why}; `--max-inflight-bytes` allows more"));
+    }
+    let mut response = internal(StatusCode::SERVICE_UNAVAILABLE, why.to_string());
+    // Not all that were refused together come again together.
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(rand::random_range(1..=5)));
+    response.headers_mut().insert(headers::BUSY, HeaderValue::from_static("true"));
+    response
+}
+
+/// Whether a request is a call of a flow, as part of a request that has its place already. It needs none of its own:
+/// if flows could take all places, none would be left for what they call, and all of them would wait.
+pub(crate) fn is_step(request: &HeaderMap) -> bool {
+    let text = |name| request.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    match (text(headers::REQUEST_ID), text(headers::IDEMPOTENCY_KEY)) {
+        (Some(id), Some(key)) => !id.is_empty() && key.strip_prefix(id).is_some_and(|rest| rest.starts_with('-')),
+        _ => false,
+    }
+}
+
+/// Reads the answer to a queued call: whole, if it is wanted for a callback, else its beginning.
+pub(crate) async fn read_answer(
+    body: Body,
+    wanted: bool,
+    within: Duration,
+    share: &mut Share,
+) -> Result<Bytes, ReadBodyError> {
+    if wanted {
+        return read_body_into(body, ANSWER, within, share).await;
+    }
+    // Nobody asks for the rest; but a function that is cut off may take it for a failure.
+    let mut kept = Vec::new();
+    let mut rest = body.into_data_stream();
+    let reading = async {
+        let mut left = ANSWER;
+        while let Some(part) = rest.next().await {
+            let part = part.map_err(|source| ReadBodyError::Broken(source.into()))?;
+            let room = EXCERPT - kept.len();
+            kept.extend_from_slice(&part[..room.min(part.len())]);
+            match left.checked_sub(part.len() as u64) {
+                Some(less) => left = less,
+                None => break,
+            }
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(within, reading).await {
+        Ok(Ok(())) => Ok(kept.into()),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(ReadBodyError::TooSlow(within)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r7_calls_of_flows_are_part_of_a_request() {
+        let of = |id: Option<&'static str>, key: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            id.map(|id| headers.insert(headers::REQUEST_ID, HeaderValue::from_static(id)));
+            key.map(|key| headers.insert(headers::IDEMPOTENCY_KEY, HeaderValue::from_static(key)));
+            is_step(&headers)
+        };
+        assert!(of(Some("r-1"), Some("r-1-2-3")));
+        for (id, key) in
+            [(None, None), (Some("r"), None), (None, Some("r-1-1")), (Some("r"), Some("s-1-1")), (Some(""), Some("-1"))]
+        {
+            assert!(!of(id, key), "{id:?} {key:?}");
+        }
+    }
+}

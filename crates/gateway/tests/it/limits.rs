@@ -1,0 +1,106 @@
+//! What the gateway takes on at once.
+
+use axum::body::Body;
+use http::Method;
+
+use crate::support::{Fixture, Got, Recorder, listen, start_with, until, url};
+
+fn refused(got: &Got) {
+    assert_eq!(got.status, 503, "{got:?}");
+    assert!((1..=5).contains(&got.header("retry-after").unwrap().parse::<u64>().unwrap()));
+    assert_eq!(got.header("x-faasflow-busy"), Some("true"));
+}
+
+/// A function that never answers, and how many requests have reached it.
+async fn hanging() -> (crate::support::Listening, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+    let came = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counting = came.clone();
+    let listening = listen(axum::Router::new().fallback(move || {
+        counting.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        std::future::pending::<()>()
+    }));
+    (listening.await, came)
+}
+
+#[tokio::test]
+async fn r7_invocations_beyond_the_limit_are_refused_and_nothing_else_is() {
+    let (slow, came) = hanging().await;
+    let gateway = start_with(&url("slow", slow.address), |options| options.max_inflight_requests = Some(2)).await;
+    let both = async { tokio::join!(gateway.post("/function/slow", "1"), gateway.post("/function/slow", "2")) };
+    let more = async {
+        let two = async || (came.load(std::sync::atomic::Ordering::SeqCst) == 2).then_some(());
+        until("two are under way", two).await;
+        refused(&gateway.post("/function/slow", "3").await);
+        refused(&gateway.post("/async-function/slow", "3").await);
+        for path in ["/healthz", "/metrics", "/system/functions", "/system/queue"] {
+            assert_eq!(gateway.get(path).await.status, 200, "{path}");
+        }
+        let metrics = gateway.get("/metrics").await;
+        assert!(metrics.text().contains("faasflow_gateway_inflight_requests 2"), "{}", metrics.text());
+        // What a flow calls is part of a request that has its place.
+        let step = [("x-faasflow-request-id", "r"), ("idempotency-key", "r-1-1")];
+        let calling = gateway.send(Method::POST, "/function/slow", &step, Body::empty());
+        let three = async || (came.load(std::sync::atomic::Ordering::SeqCst) == 3).then_some(());
+        tokio::select! {
+            got = calling => panic!("{got:?}"),
+            () = until("the call of a flow is under way", three) => {}
+        }
+    };
+    tokio::select! {
+        got = both => panic!("{got:?}"),
+        () = more => {}
+    }
+}
+
+async fn with_bytes(functions: &str, bytes: u64) -> Fixture {
+    start_with(functions, |options| {
+        options.max_inflight_bytes = Some(bytes);
+        options.queue.max_body = 8 << 20;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn r7_bodies_for_queue_and_commands_are_counted() {
+    let recorder = Recorder::default();
+    let listening = recorder.listen().await;
+    let functions = url("f", listening.address) + "cat:\n  fprocess: cat\n";
+    let gateway = with_bytes(&functions, 4 << 20).await;
+    for path in ["/async-function/f", "/function/cat"] {
+        let never = gateway.post(path, vec![7; 5 << 20]).await;
+        assert_eq!(never.status, 413);
+        assert!(never.text().contains("4194304 bytes") && never.text().contains("--max-inflight-bytes"), "{never:?}");
+    }
+    // One at a time, and all in the end.
+    let posted = (0..6).map(|_| gateway.post("/async-function/f", vec![7; 1 << 20]));
+    let answers = futures_util::future::join_all(posted).await;
+    let accepted = answers.iter().filter(|got| got.status == 202).count();
+    assert!(accepted > 0);
+    answers.iter().filter(|got| got.status != 202).for_each(refused);
+    let seen = recorder.until(accepted).await;
+    assert!(seen.iter().all(|seen| seen.body.len() == 1 << 20));
+    let answers = futures_util::future::join_all((0..6).map(|_| gateway.post("/function/cat", vec![7; 1 << 20]))).await;
+    for got in answers {
+        match got.status.as_u16() {
+            200 => assert_eq!(got.body.len(), 1 << 20),
+            _ => refused(&got),
+        }
+    }
+    let nothing =
+        async || gateway.get("/metrics").await.text().contains("faasflow_gateway_inflight_bytes 0").then_some(());
+    until("nothing is held any more", nothing).await;
+}
+
+#[tokio::test]
+async fn r7_limits_that_are_not_set_fit_the_memory() {
+    let gateway = start_with("cat:\n  fprocess: cat\n", |_| {}).await;
+    let metrics = gateway.get("/metrics").await;
+    let limit = |name: &str| -> f64 {
+        let line = metrics.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap().parse().unwrap()
+    };
+    // Half of the gateway's part, with one function beside it.
+    let memory = faasflow_runtime::http::memory_limit() as f64;
+    assert!((limit("faasflow_gateway_inflight_bytes_limit") - memory / 4.0).abs() < 2.0);
+    assert!(limit("faasflow_gateway_inflight_requests_limit") >= 64.0);
+}
