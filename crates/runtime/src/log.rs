@@ -17,16 +17,23 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use crate::config::Config;
 use crate::trace::TraceId;
 
+use self::bounded::{Bounded, LONGEST_LINE, NOTE};
 use self::gathered::{Gathering, Working};
 
+mod bounded;
 mod gathered;
 mod json;
 mod line;
+mod sink;
 
 /// Starts logging for the process. A second call changes nothing.
 ///
 /// With `gathers`, lines of information may wait for a few milliseconds until what this returns is dropped; otherwise each
-/// is written at once. What may end the process without a word, as code of a flow may, is not to find lines that wait.
+/// is written at once, so that code of the flow that ends the process loses none.
+///
+/// A line has at most 16 KiB; what is over that is left out, and the line says how much. Nobody waits for longer than a
+/// tenth of a second until standard error is read: up to 1 MiB is kept, further lines are dropped and counted, and the log
+/// says so once there is room again.
 ///
 /// # Errors
 ///
@@ -41,7 +48,7 @@ pub fn start(config: &Config, gathers: bool) -> Result<Logging, FilterError> {
         let _ = OWN_LINES.set(own);
     }
     std::panic::set_hook(Box::new(told));
-    Ok(Logging { _gathering: if first && gathers { Gathering::start() } else { None } })
+    Ok(Logging { _gathering: first.then(|| Gathering::start(gathers)) })
 }
 
 /// What `RUST_LOG` lets through, and our own debug lines besides if they are asked for and it says nothing else of them.
@@ -51,11 +58,34 @@ fn filter(log_filter: &str, write_debug: bool) -> Result<Targets, String> {
     if write_debug { targets(&format!("{TARGET}=debug,{said}")) } else { targets(said) }
 }
 
-/// The log of the process, to be kept until there is nothing more to say: what waits is written when it is dropped.
+/// The log of the process, to be kept until there is nothing more to say: when it is dropped, what waits is written, for as
+/// long as a second if standard error takes nothing.
 #[derive(Debug)]
 #[must_use]
 pub struct Logging {
     _gathering: Option<Gathering>,
+}
+
+/// Writes what waits, as dropping the [`Logging`] does, for whoever is about to exit the process.
+pub(crate) fn flush() {
+    gathered::flush();
+}
+
+/// How many lines were dropped since the start of the process, because standard error did not take them.
+pub(crate) fn dropped() -> u64 {
+    gathered::dropped()
+}
+
+/// The line that says that so many are missing before it.
+fn dropped_lines(count: u64) -> String {
+    let format = OWN_LINES.get().map_or(LogFormat::Line, |own| own.format);
+    let text = format_args!("{count} log lines are missing here: standard error was not read, and they were dropped");
+    let mut line = String::new();
+    match format {
+        LogFormat::Line => line::write_own(Level::WARN, None, text, &mut line),
+        LogFormat::Json => json::write_own(Level::WARN, None, text, &mut line),
+    }
+    line
 }
 
 /// The most detailed level of our own lines that a filter lets through.
@@ -148,8 +178,8 @@ impl OwnLines {
     fn write(&self, level: Level, known: &Known, text: fmt::Arguments<'_>) {
         if level <= self.level {
             push(level, |line| match self.format {
-                LogFormat::Line => line::write_own(level, known, text, line),
-                LogFormat::Json => json::write_own(level, known, text, line),
+                LogFormat::Line => line::write_own(level, Some(known), text, line),
+                LogFormat::Json => json::write_own(level, Some(known), text, line),
             });
         }
     }
@@ -257,9 +287,10 @@ impl RequestLog {
         if let Some(kept) = &self.kept {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.push_str(self.known.before());
-            let start = kept.len();
-            let _ = kept.write_fmt(text);
-            one_line(&mut kept, start);
+            let end = kept.len() + LONGEST_LINE - NOTE - self.known.before().len();
+            let mut line = Bounded::new(&mut kept, end);
+            line.show(text);
+            line.finish();
             kept.push('\n');
         }
     }
@@ -313,16 +344,6 @@ impl Known {
     /// Of the request that is worked on here, if any.
     fn here() -> Option<Arc<Known>> {
         REQUEST.try_with(Arc::clone).ok()
-    }
-}
-
-/// One event, one line, whatever an error's text holds: does this to what stands in a text from `start` on.
-fn one_line(text: &mut String, start: usize) {
-    let end = start + text[start..].trim_end_matches(['\n', '\r']).len();
-    text.truncate(end);
-    if !is_plain(&text[start..]) {
-        let shown = escaped(&text[start..].replace("\r\n", "\n")).into_owned();
-        text.replace_range(start.., &shown);
     }
 }
 

@@ -4,6 +4,7 @@
 //! label `flow`. No label takes a value that comes with a request, so the number of series is bounded by the definition.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use faasflow_core::failure::FailureKind;
@@ -62,6 +63,9 @@ pub(crate) struct Metrics {
     failures: IntCounterVec,
     refusals: IntCounterVec,
     spans: SpanCounts,
+    log_lines_dropped: IntCounter,
+    /// How many of them the counter has.
+    log_lines_counted: AtomicU64,
 }
 
 const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Recovered, Outcome::Failure];
@@ -200,6 +204,11 @@ impl Metrics {
                 exported: register.counter("faasflow_spans_exported_total", "Spans exported."),
                 dropped: DroppedSpan::ALL.map(|reason| dropped.with_label_values(&[reason.as_str()])),
             },
+            log_lines_dropped: register.counter(
+                "faasflow_log_lines_dropped_total",
+                "Log lines of the process dropped because nobody read standard error.",
+            ),
+            log_lines_counted: AtomicU64::new(0),
             functions,
             registry: register.registry,
         }
@@ -304,6 +313,10 @@ impl Metrics {
         let (budget, [requests, bytes]) = &self.budget;
         requests.set(i64::try_from(budget.requests()).unwrap_or(i64::MAX));
         bytes.set(i64::try_from(budget.bytes()).unwrap_or(i64::MAX));
+        // The log is the process's, and counts for itself.
+        let dropped = crate::log::dropped();
+        let counted = self.log_lines_counted.fetch_max(dropped, Ordering::Relaxed);
+        self.log_lines_dropped.inc_by(dropped.saturating_sub(counted));
         TextEncoder::new().encode_to_string(&self.registry.gather()).expect("what was registered can be written")
     }
 }

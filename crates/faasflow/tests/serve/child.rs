@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,15 @@ pub(crate) struct Program {
     flow: &'static str,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    longest_line: usize,
 }
 
 impl Program {
     /// The program of this flow, deployed under its own name on ports that are free.
     pub(crate) fn of(flow: &'static str) -> Program {
-        let program = Program { flow, arguments: Vec::new(), environment: Vec::new() };
-        program.with("workflow_name", flow).with("host", "127.0.0.1").with("port", "0").with("metrics_port", "0")
+        let program = Program { flow, arguments: Vec::new(), environment: Vec::new(), longest_line: usize::MAX };
+        let program = program.with("workflow_name", flow).with("host", "127.0.0.1");
+        program.with("port", "0").with("metrics_port", "0").with("drain_time", "0")
     }
 
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Program {
@@ -33,6 +35,12 @@ impl Program {
     pub(crate) fn without(mut self, name: &str) -> Program {
         self.environment.retain(|(known, _)| known != name);
         self
+    }
+
+    /// Has its log read by somebody who never reads again after a line of so many bytes or more. With 0, the log is closed
+    /// at once.
+    pub(crate) fn line_scanner(self, longest_line: usize) -> Program {
+        Program { longest_line, ..self }
     }
 
     pub(crate) fn argument(mut self, argument: &str) -> Program {
@@ -55,7 +63,7 @@ impl Program {
 
     /// Runs a program that is to end by itself.
     pub(crate) fn run(&self) -> Ended {
-        let mut child = Running::of(self.command().spawn().unwrap());
+        let mut child = Running::of(self.command().spawn().unwrap(), self.longest_line);
         let status = child.wait();
         let mut stdout = String::new();
         child.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
@@ -66,7 +74,7 @@ impl Program {
     pub(crate) fn start_silently(mut self) -> Running {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         self = self.with("port", port.to_string());
-        let mut running = Running::of(self.command().spawn().unwrap());
+        let mut running = Running::of(self.command().spawn().unwrap(), self.longest_line);
         running.address = format!("127.0.0.1:{port}");
         let limit = Instant::now() + PATIENCE;
         while TcpStream::connect(&running.address).is_err() {
@@ -78,7 +86,7 @@ impl Program {
 
     /// Starts a program and waits until it listens.
     pub(crate) fn start(&self) -> Running {
-        let mut running = Running::of(self.command().spawn().unwrap());
+        let mut running = Running::of(self.command().spawn().unwrap(), self.longest_line);
         let line = running.until_logged("listens on ");
         let after = |text: &str| Some(line.split(text).nth(1)?.split([';', '"']).next()?.to_owned());
         running.address = after("listens on ").unwrap();
@@ -105,12 +113,12 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn of(mut child: Child) -> Running {
+    fn of(mut child: Child, longest_line: usize) -> Running {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let lines = Arc::new(Mutex::new(Vec::new()));
         let reading = std::thread::spawn({
             let lines = lines.clone();
-            move || stderr.lines().map_while(Result::ok).for_each(|line| lines.lock().unwrap().push(line))
+            move || scan(stderr, longest_line, &lines)
         });
         Running { child, address: String::new(), metrics: None, lines, reading: Some(reading) }
     }
@@ -159,6 +167,13 @@ impl Running {
         assert!(sent.success());
     }
 
+    /// Sends it twice, one right after the other.
+    pub(crate) fn signal_twice(&self, name: &str) {
+        let (signal, id) = (format!("-{name}"), self.child.id().to_string());
+        let sent = Command::new("kill").args([&signal, &id, &id]).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// Waits until the process has ended.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let limit = Instant::now() + PATIENCE;
@@ -188,6 +203,20 @@ impl Running {
     }
 }
 
+/// Reads lines until one is too long. The pipe stays open then, and nobody reads it.
+fn scan(mut stderr: BufReader<ChildStderr>, longest_line: usize, lines: &Mutex<Vec<String>>) {
+    let mut line = Vec::new();
+    while longest_line > 0 && stderr.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+        if line.len() >= longest_line {
+            std::mem::forget(stderr);
+            return;
+        }
+        let text = String::from_utf8_lossy(&line);
+        lines.lock().unwrap().push(text.trim_end_matches(['\r', '\n']).to_owned());
+        line.clear();
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -199,7 +228,7 @@ impl Drop for Running {
 pub(crate) struct Exchange(TcpStream);
 
 impl Exchange {
-    fn begin(address: &str, head: &str, body: &[u8]) -> Exchange {
+    pub(crate) fn begin(address: &str, head: &str, body: &[u8]) -> Exchange {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut lines = head.lines();

@@ -10,6 +10,7 @@ use faasflow::{Call, Context, DefinitionError, Error, Flow, Json, Query};
 
 mod child;
 mod limited;
+mod logging;
 mod running;
 mod start_up;
 
@@ -45,6 +46,12 @@ fn define(flow: &str) -> Result<Flow, DefinitionError> {
             Flow::builder().modify(async |_: ()| Err::<(), _>(Unspeakable.into())).finally(async |_, _| ())
         }
         "loud" => Flow::builder().modify(async |text: String| tracing::info!("{text}")),
+        "loud-error" => Flow::builder().modify(async |text: String| Err::<(), _>(Error::msg(text))),
+        "loud-panic" => Flow::builder().modify(async |text: String| -> String { panic!("{text}") }),
+        "aborting-loudly" => Flow::builder().modify(async |text: String| {
+            (0..20).for_each(|number| tracing::info!("line number {number} {text}"));
+            abort();
+        }),
         "aborting" => Flow::builder().modify(async |_: ()| abort()),
         "calling" => Flow::builder().apply("facedetect"),
         "asking" => Flow::builder().modify(async |_: Query<Asked>, Json(_): Json<u32>| "done"),
@@ -96,7 +103,7 @@ async fn keep(context: Context, photo: String) -> faasflow::Result<String> {
 
 fn test() -> ! {
     let arguments = libtest_mimic::Arguments::from_args();
-    let tests = start_up::TESTS.iter().chain(running::TESTS).chain(limited::TESTS);
+    let tests = [start_up::TESTS, running::TESTS, limited::TESTS, logging::TESTS].into_iter().flatten();
     let trials = tests.map(|&(name, test)| {
         libtest_mimic::Trial::test(name, move || {
             test();

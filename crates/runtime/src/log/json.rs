@@ -13,29 +13,38 @@ use tracing::{Event, Level};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
+use super::bounded::{LONGEST_LINE, note};
 use super::{Known, TARGET, is_plain, steers};
+
+/// Room for all of a line but its texts: names of members and fields, numbers, notes of what was left out.
+const AROUND: usize = 4 * 1024;
 
 pub(super) fn write(event: &Event<'_>, line: &mut String) {
     let mut fields = Fields::default();
     event.record(&mut fields);
     let metadata = event.metadata();
-    write_object(*metadata.level(), metadata.target(), Known::here().as_deref(), &fields, line);
+    write_object(*metadata.level(), metadata.target(), Known::here().as_deref(), fields, line);
 }
 
 /// The same for a line of ours.
-pub(super) fn write_own(level: Level, known: &Known, text: fmt::Arguments<'_>, line: &mut String) {
-    let fields = Fields { message: shown(text), others: BTreeMap::new() };
-    write_object(level, TARGET, Some(known), &fields, line);
+pub(super) fn write_own(level: Level, known: Option<&Known>, text: fmt::Arguments<'_>, line: &mut String) {
+    let mut fields = Fields::default();
+    fields.message = fields.room.show(text);
+    write_object(level, TARGET, known, fields, line);
 }
 
-/// One that cannot show itself is shown as far as it does.
-fn shown(value: fmt::Arguments<'_>) -> String {
-    let mut shown = String::new();
-    let _ = shown.write_fmt(value);
-    shown
+fn write_object(level: Level, target: &str, known: Option<&Known>, mut fields: Fields, line: &mut String) {
+    let start = line.len();
+    write_whole(level, target, known, &fields, line);
+    if line.len() - start > LONGEST_LINE {
+        // There are so many fields, or names so long, that there is no room for them.
+        line.truncate(start);
+        fields.others = BTreeMap::from([("left_out", fields.others.len().into())]);
+        write_whole(level, &target[..target.floor_char_boundary(256)], known, &fields, line);
+    }
 }
 
-fn write_object(level: Level, target: &str, known: Option<&Known>, fields: &Fields, line: &mut String) {
+fn write_whole(level: Level, target: &str, known: Option<&Known>, fields: &Fields, line: &mut String) {
     let mut timestamp = String::new();
     let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
     let object = Object {
@@ -53,6 +62,63 @@ fn write_object(level: Level, target: &str, known: Option<&Known>, fields: &Fiel
     written.expect("texts and numbers are JSON");
     bytes.push(b'\n');
     *line = String::from_utf8(bytes).expect("JSON is UTF-8");
+}
+
+/// How many more bytes the texts of a line may take, as they are written in JSON.
+struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Room {
+        Room(LONGEST_LINE - AROUND)
+    }
+}
+
+impl Room {
+    /// A value as text, cut where there is no more room. One that cannot show itself is shown as far as it does.
+    fn show(&mut self, value: fmt::Arguments<'_>) -> String {
+        let mut shown = Shown { text: String::new(), room: self, left_out: 0 };
+        let _ = shown.write_fmt(value);
+        let Shown { mut text, left_out, .. } = shown;
+        note(&mut text, left_out);
+        text
+    }
+}
+
+struct Shown<'a> {
+    text: String,
+    room: &'a mut Room,
+    left_out: usize,
+}
+
+impl fmt::Write for Shown<'_> {
+    fn write_str(&mut self, added: &str) -> fmt::Result {
+        let taken = if self.left_out > 0 { 0 } else { self.room.take(added) };
+        self.text.push_str(&added[..taken]);
+        self.left_out += added.len() - taken;
+        Ok(())
+    }
+}
+
+impl Room {
+    /// How much of a text there is room for; that is taken.
+    fn take(&mut self, text: &str) -> usize {
+        if text.len() <= self.0 && is_plain(text) && !text.contains(['"', '\\', '\t']) {
+            self.0 -= text.len();
+            return text.len();
+        }
+        for (at, character) in text.char_indices() {
+            let length = match character {
+                '"' | '\\' | '\t' | '\n' | '\r' => 2,
+                character if steers(character) => 6,
+                character => character.len_utf8(),
+            };
+            match self.0.checked_sub(length) {
+                Some(left) => self.0 = left,
+                None => return at,
+            }
+        }
+        text.len()
+    }
 }
 
 /// Compact, and with what would steer a terminal escaped: JSON asks for that of the first 32 characters only.
@@ -93,6 +159,7 @@ struct Object<'a> {
 
 #[derive(Default)]
 struct Fields {
+    room: Room,
     message: String,
     others: BTreeMap<&'static str, Value>,
 }
@@ -100,6 +167,11 @@ struct Fields {
 impl Fields {
     fn other(&mut self, field: &Field, value: impl Into<Value>) {
         self.others.insert(field.name(), value.into());
+    }
+
+    fn text(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        let shown = self.room.show(value);
+        if field.name() == "message" { self.message = shown } else { self.other(field, shown) }
     }
 }
 
@@ -121,15 +193,11 @@ impl Visit for Fields {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "message" => value.clone_into(&mut self.message),
-            _ => self.other(field, value),
-        }
+        self.text(field, format_args!("{value}"));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let shown = shown(format_args!("{value:?}"));
-        if field.name() == "message" { self.message = shown } else { self.other(field, shown) }
+        self.text(field, format_args!("{value:?}"));
     }
 }
 
@@ -145,5 +213,19 @@ mod tests {
         let written = String::from_utf8(written).unwrap();
         assert_eq!(written, r#""Grüße 🦀 \u007f\u009b2J\u202eevil\u2028\u001b[2J\"\\\n\t""#);
         assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
+    }
+
+    #[test]
+    fn r3_a_line_is_bounded_whatever_it_takes_to_escape_it() {
+        for character in ['x', '"', '\\', '\u{1b}', '\u{202e}', '🦀', '\u{0}', '\u{8}', 'é'] {
+            let text = String::from_iter(std::iter::repeat_n(character, 100_000));
+            let mut line = String::new();
+            write_own(Level::INFO, None, format_args!("{text}"), &mut line);
+            assert!(line.len() <= LONGEST_LINE, "{character:?}: {}", line.len());
+            let read: Value = serde_json::from_str(&line).unwrap();
+            let (kept, left_out) = read["message"].as_str().unwrap().split_once("… (").unwrap();
+            let left_out: usize = left_out.split(' ').next().unwrap().parse().unwrap();
+            assert!(text.starts_with(kept) && kept.len() + left_out == text.len(), "{character:?}");
+        }
     }
 }

@@ -6,29 +6,34 @@ use std::fmt::{self, Write as _};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-use super::{Known, one_line};
+use super::Known;
+use super::bounded::{Bounded, LONGEST_LINE, NOTE};
 
 pub(super) fn write(event: &Event<'_>, line: &mut String) {
     let known = Known::here();
-    begin(*event.metadata().level(), known.as_deref(), line);
-    event.record(&mut Message(line));
-    event.record(&mut Others(line));
+    let mut text = begin(*event.metadata().level(), known.as_deref(), line);
+    event.record(&mut Message(&mut text));
+    event.record(&mut Others(&mut text));
+    text.finish();
     end(known.as_deref(), line);
 }
 
 /// The same for a line of ours.
-pub(super) fn write_own(level: Level, known: &Known, text: fmt::Arguments<'_>, line: &mut String) {
-    begin(level, Some(known), line);
-    show(line, text);
-    end(Some(known), line);
+pub(super) fn write_own(level: Level, known: Option<&Known>, text: fmt::Arguments<'_>, line: &mut String) {
+    let mut shown = begin(level, known, line);
+    shown.show(text);
+    shown.finish();
+    end(known, line);
 }
 
-fn begin(level: Level, known: Option<&Known>, line: &mut String) {
+/// Begins the line; what is added to it leaves room for its end.
+fn begin<'a>(level: Level, known: Option<&Known>, line: &'a mut String) -> Bounded<'a> {
     if level != Level::INFO {
         line.push_str(level.as_str());
         line.push(' ');
     }
     line.push_str(known.map_or("", Known::before));
+    Bounded::new(line, LONGEST_LINE - NOTE - known.map_or("", Known::behind).len() - 1)
 }
 
 fn end(known: Option<&Known>, line: &mut String) {
@@ -36,39 +41,31 @@ fn end(known: Option<&Known>, line: &mut String) {
     line.push('\n');
 }
 
-/// Writes a value straight into the line, as one line whatever it holds. One that cannot show itself is shown as far as it
-/// does.
-fn show(line: &mut String, value: fmt::Arguments<'_>) {
-    let start = line.len();
-    let _ = line.write_fmt(value);
-    one_line(line, start);
-}
-
 fn is_message(field: &Field) -> bool {
     field.name() == "message"
 }
 
 /// Takes the text. Events have their fields in an order of their own, in which it need not be first.
-struct Message<'a>(&'a mut String);
+struct Message<'a, 'b>(&'a mut Bounded<'b>);
 
-impl Visit for Message<'_> {
+impl Visit for Message<'_, '_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         if is_message(field) {
-            show(self.0, format_args!("{value}"));
+            self.0.show(format_args!("{value}"));
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if is_message(field) {
-            show(self.0, format_args!("{value:?}"));
+            self.0.show(format_args!("{value:?}"));
         }
     }
 }
 
 /// Takes the fields beside the text.
-struct Others<'a>(&'a mut String);
+struct Others<'a, 'b>(&'a mut Bounded<'b>);
 
-impl Visit for Others<'_> {
+impl Visit for Others<'_, '_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         // As in JSON, which knows no infinity.
         self.record_debug(field, &format_args!("{}", serde_json::Value::from(value)));
@@ -83,7 +80,7 @@ impl Visit for Others<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if !is_message(field) {
             let _ = write!(self.0, " {}=", field.name());
-            show(self.0, format_args!("{value:?}"));
+            self.0.show(format_args!("{value:?}"));
         }
     }
 }

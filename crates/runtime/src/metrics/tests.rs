@@ -249,6 +249,7 @@ fn every_metric_is_there_from_the_beginning() {
     faasflow_inflight_bytes gauge
     faasflow_inflight_limit gauge
     faasflow_inflight_requests gauge
+    faasflow_log_lines_dropped_total counter
     faasflow_payload_stored_bytes_total counter
     faasflow_payloads_stored_total counter
     faasflow_phase_duration_seconds histogram

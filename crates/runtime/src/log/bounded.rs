@@ -1,0 +1,122 @@
+//! Text of bounded length. Whoever reads a log line by line may give up at a line that is too long: of-watchdog ends its
+//! reader at 64 KiB, and from then on nobody reads what the flow logs.
+
+use std::fmt::{self, Write};
+
+use super::{is_plain, steers};
+
+/// The most bytes of a line, with its end.
+pub(super) const LONGEST_LINE: usize = 16 * 1024;
+
+/// Room for the note that says how much was left out.
+pub(super) const NOTE: usize = 48;
+
+/// Adds to a text up to a length, and counts the bytes for which there is no room.
+pub(super) struct Bounded<'a> {
+    text: &'a mut String,
+    /// The most bytes of the text.
+    end: usize,
+    left_out: usize,
+}
+
+impl<'a> Bounded<'a> {
+    pub(super) fn new(text: &'a mut String, end: usize) -> Bounded<'a> {
+        Bounded { text, end, left_out: 0 }
+    }
+
+    /// Adds a value as one line, with what would steer a terminal escaped. A value whose `Display` fails is added as far as
+    /// it goes.
+    pub(super) fn show(&mut self, value: fmt::Arguments<'_>) {
+        let start = self.text.len();
+        let _ = self.write_fmt(value);
+        if is_plain(&self.text[start..]) {
+            return;
+        }
+        if self.left_out == 0 {
+            let end = start + self.text[start..].trim_end_matches(['\n', '\r']).len();
+            self.text.truncate(end);
+        }
+        if !is_plain(&self.text[start..]) {
+            let raw = self.text.split_off(start);
+            self.escape(&raw);
+        }
+    }
+
+    fn escape(&mut self, raw: &str) {
+        let mut characters = raw.char_indices().peekable();
+        while let Some((at, character)) = characters.next() {
+            if character == '\r' && characters.peek().is_some_and(|&(_, next)| next == '\n') {
+                continue;
+            }
+            let length = if steers(character) { character.escape_default().len() } else { character.len_utf8() };
+            if self.text.len() + length > self.end {
+                self.left_out += raw.len() - at;
+                return;
+            }
+            if steers(character) {
+                self.text.extend(character.escape_default());
+            } else {
+                self.text.push(character);
+            }
+        }
+    }
+
+    /// Adds the note, if something was left out.
+    pub(super) fn finish(self) {
+        note(self.text, self.left_out);
+    }
+}
+
+impl Write for Bounded<'_> {
+    fn write_str(&mut self, added: &str) -> fmt::Result {
+        let room = if self.left_out > 0 { 0 } else { self.end.saturating_sub(self.text.len()) };
+        let taken = &added[..added.floor_char_boundary(room)];
+        self.text.push_str(taken);
+        self.left_out += added.len() - taken.len();
+        Ok(())
+    }
+}
+
+/// Says how many bytes were left out at the end of a text.
+pub(super) fn note(text: &mut String, left_out: usize) {
+    if left_out > 0 {
+        let _ = write!(text, "… ({left_out} bytes left out)");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bounded(end: usize, values: &[&str]) -> String {
+        let mut text = "> ".to_owned();
+        let mut bounded = Bounded::new(&mut text, end);
+        values.iter().for_each(|value| bounded.show(format_args!("{value}")));
+        bounded.finish();
+        text
+    }
+
+    #[test]
+    fn r3_text_is_cut_at_a_character_and_the_rest_is_counted() {
+        for (end, values, expected) in [
+            (10, &["12345678"][..], "> 12345678"),
+            (10, &["123456789"], "> 12345678… (1 bytes left out)"),
+            (10, &["1234567é"], "> 1234567… (2 bytes left out)"),
+            (10, &["1234567é", "next"], "> 1234567… (6 bytes left out)"),
+            (10, &["one\r\ntwo\r\n"], "> one\\ntwo"),
+            // What is escaped takes more room than it had.
+            (10, &["1234\u{1b}5"], "> 1234… (2 bytes left out)"),
+            (10, &["12\n\n\n\n\nx"], "> 12\\n\\n\\n… (3 bytes left out)"),
+            (2, &["x"], "> … (1 bytes left out)"),
+        ] {
+            assert_eq!(bounded(end, values), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn r3_the_note_has_room_for_any_count() {
+        let mut text = String::new();
+        note(&mut text, usize::MAX);
+        assert!(text.len() <= NOTE, "{text}");
+    }
+}
