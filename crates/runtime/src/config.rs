@@ -15,6 +15,8 @@ use crate::log::LogFormat;
 use crate::trace::{ExportOptions, Sampling, TraceServer};
 
 mod parse;
+#[cfg(test)]
+mod tests;
 
 /// Where secrets are mounted, unless `secret_mount_path` says otherwise.
 pub const SECRETS: &str = "/var/openfaas/secrets";
@@ -25,6 +27,13 @@ pub const HMAC_SECRET: &str = "faasflow-hmac-secret";
 pub const EMBEDDED: &str = "envelope";
 const TRACE_SERVER: &str = "jaegertracing:4317";
 const SAMPLER: &str = "parentbased_always_on";
+
+/// How long Kubernetes may need to tell everybody that a pod takes no more requests.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+/// The `write_timeout` of of-watchdog, unless it is set.
+const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long what the watchdog took last may be on its way.
+const WATCHDOG_LAST: Duration = Duration::from_secs(1);
 
 /// What `faasflow up` tells the flows that it runs; not a setting for users.
 pub const SINGLE_PROCESS: &str = "faasflow_single_process";
@@ -61,6 +70,10 @@ pub struct Config {
     pub read_timeout: Duration,
     /// How long one phase may take.
     pub write_timeout: Duration,
+    /// How long requests are still taken after SIGTERM: whoever sends them learns only after a while that this one stops.
+    pub drain_time: Duration,
+    /// Whether there is a watchdog of OpenFaaS in front, which passes SIGTERM on at once and requests for longer.
+    pub behind_watchdog: bool,
     /// Whether debug lines are logged.
     pub write_debug: bool,
     /// Whether the log lines of an invocation are put before its output.
@@ -124,7 +137,7 @@ pub struct Found {
 }
 
 /// Name, default and meaning of every setting.
-const SETTINGS: [(&str, &str, &str); 30] = [
+const SETTINGS: [(&str, &str, &str); 31] = [
     ("workflow_name", "", "name under which the flow function is deployed (default: OPENFAAS_NAME)"),
     ("gateway", "gateway:8080", "address of the gateway; scheme optional, https supported"),
     ("enable_hmac", "true", "sign and verify envelopes"),
@@ -136,6 +149,11 @@ const SETTINGS: [(&str, &str, &str); 30] = [
     ("keep_state", "false", "keep what a request has stored when it has ended"),
     ("read_timeout", "10s", "how long a request may take to arrive"),
     ("write_timeout", "60s", "how long one phase may take"),
+    (
+        "drain_time",
+        "",
+        "how long requests are still taken after SIGTERM (default: 2s; behind a watchdog, healthcheck_interval and 1s)",
+    ),
     ("write_debug", "false", "debug lines in the log"),
     ("combine_output", "false", "put the log lines of an invocation before its output"),
     ("default_method", "POST", "method for calls that set none"),
@@ -231,6 +249,8 @@ impl Config {
             keep_state: read.parsed("keep_state", "false", parse::boolean).unwrap_or(false),
             read_timeout: read.parsed("read_timeout", "10s", parse::timeout).unwrap_or_default(),
             write_timeout: read.parsed("write_timeout", "60s", parse::timeout).unwrap_or_default(),
+            drain_time: read.drain_time(),
+            behind_watchdog: read.behind_watchdog(),
             write_debug: read.parsed("write_debug", "false", parse::boolean).unwrap_or(false),
             combine_output: read.parsed("combine_output", "false", parse::boolean).unwrap_or(false),
             default_method: read.parsed("default_method", "POST", parse::method).unwrap_or(Method::POST),
@@ -248,7 +268,7 @@ impl Config {
             authorities: read.text("SSL_CERT_FILE").map(PathBuf::from),
             log_filter: read.parsed("RUST_LOG", "", parse::log_filter).unwrap_or_default(),
             log_format: read.parsed("log_format", "line", parse::log_format).unwrap_or_default(),
-            single_process: read.parsed(SINGLE_PROCESS, "false", parse::boolean).unwrap_or(false),
+            single_process: read.single_process(),
             memory: read.optional(MEMORY, parse::bytes),
         };
         config.check(&mut faults);
@@ -336,6 +356,33 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
 
     fn flow_port(&mut self) -> Option<u16> {
         self.optional("flow_port", parse::port)
+    }
+
+    /// Told from what only a watchdog reads, which a process that it starts sees too.
+    fn behind_watchdog(&mut self) -> bool {
+        ["flow_port", "upstream_url", "http_upstream_url"].into_iter().any(|name| self.text(name).is_some())
+            && !self.single_process()
+    }
+
+    fn single_process(&mut self) -> bool {
+        self.parsed(SINGLE_PROCESS, "false", parse::boolean).unwrap_or(false)
+    }
+
+    fn drain_time(&mut self) -> Duration {
+        if self.text("drain_time").is_some() {
+            return self.parsed("drain_time", "", parse::drain_time).unwrap_or_default();
+        }
+        if self.behind_watchdog() {
+            // For so long it forwards new requests. As of-watchdog reads it: what cannot be read counts as `write_timeout`.
+            let read = |text: Option<String>| duration::parse(&text?).ok();
+            let interval = read(self.text("healthcheck_interval")).or_else(|| read(self.text("write_timeout")));
+            interval.unwrap_or(WATCHDOG_TIMEOUT) + WATCHDOG_LAST
+        } else if self.single_process() {
+            // The gateway sends nothing to a process that it stops.
+            Duration::ZERO
+        } else {
+            DRAIN_TIME
+        }
     }
 
     fn optional<T>(&mut self, name: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {

@@ -35,6 +35,7 @@ use crate::forward::{Forwarder, GatewayForwarder};
 use crate::heartbeat::Heartbeat;
 use crate::http::{Budget, HttpClient, ServerOptions};
 use crate::metrics::Metrics;
+use crate::readiness::Readiness;
 use crate::request::identify;
 use crate::respond::{Conclusion, respond};
 use crate::trace::{Exporter, Tracer};
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) caller: Caller,
     pub(crate) forwarder: Arc<dyn Forwarder>,
     tasks: TaskTracker,
+    readiness: Readiness,
     pub(crate) heartbeat: Heartbeat,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tracer: Arc<Tracer>,
@@ -117,8 +119,21 @@ impl FlowFunction {
         let caller = Caller::new(client, gateway, default_method, answers, metrics.clone(), &flow);
         let name = config.workflow_name.as_str().into();
         let tasks = TaskTracker::new();
-        let heartbeat = Heartbeat::default();
-        let inner = Inner { flow, name, config, keys, caller, forwarder, tasks, heartbeat, metrics, tracer, budget };
+        let (readiness, heartbeat) = (Readiness::default(), Heartbeat::default());
+        let inner = Inner {
+            flow,
+            name,
+            config,
+            keys,
+            caller,
+            forwarder,
+            tasks,
+            readiness,
+            heartbeat,
+            metrics,
+            tracer,
+            budget,
+        };
         Ok(FlowFunction(Arc::new(inner)))
     }
 
@@ -130,10 +145,12 @@ impl FlowFunction {
 
     /// The routes of the flow function.
     pub fn router(&self) -> Router {
-        let ok = || async { "OK\n" };
+        let ready = async |State(FlowFunction(function)): State<FlowFunction>| {
+            function.readiness.answer(function.flow.state_manager().cloned()).await
+        };
         Router::new()
-            .route("/_/health", get(ok))
-            .route("/_/ready", get(ok))
+            .route("/_/health", get(async || "OK\n"))
+            .route("/_/ready", get(ready))
             .route("/_/flow", get(|State(function): State<FlowFunction>| async move { Json(function.description()) }))
             .fallback(async |State(function): State<FlowFunction>, request: Request| function.receive(request).await)
             .with_state(self.clone())
@@ -142,6 +159,11 @@ impl FlowFunction {
     /// The route of `/metrics`, which has a port of its own: callers of the flow do not see it.
     pub fn metrics_router(&self) -> Router {
         crate::metrics::router(self.0.metrics.clone())
+    }
+
+    /// Tells whoever asks `/_/ready` that no more requests are to be sent here. Those that come are served all the same.
+    pub(crate) fn drain(&self) {
+        self.0.readiness.drain();
     }
 
     /// Listens where the settings say, and reports the address, whose port was chosen if the setting is 0.

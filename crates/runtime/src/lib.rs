@@ -18,6 +18,7 @@ mod metrics;
 mod outage;
 mod patient;
 mod payloads;
+mod readiness;
 mod request;
 mod respond;
 mod seal;

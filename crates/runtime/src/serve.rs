@@ -3,8 +3,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::path::Path;
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use faasflow_core::description::Description;
 use faasflow_core::state::{StateError, StateManager};
@@ -23,8 +23,9 @@ pub type OpenState = fn(&str, &dyn Fn(&str) -> Option<String>, &Path) -> Result<
 /// How long the state manager may take to be found well at the start.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// How long a stop waits until a line of the log is written.
-const SAYING: Duration = Duration::from_secs(1);
+/// A second SIGTERM that comes so soon behind a watchdog is the first one again: whoever stops a service may signal all of
+/// its processes, and the watchdog then passes its signal on.
+const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
 /// How long a flow function that is well may take to connect, and to answer, when it is asked for its health.
 const HEALTH: Duration = Duration::from_secs(2);
@@ -65,7 +66,7 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
     let logging = crate::log::start(&config, !flow.runs_code())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads(&flow)).enable_all().build();
     let runtime = runtime.map_err(StartError::System)?;
-    let (stop, _running) = stop_signal(config.write_timeout).map_err(StartError::System)?;
+    let (stopping, _running) = stop_signal(&config).map_err(StartError::System)?;
     let served = runtime.block_on(async {
         let flow = with_state(flow, &config, open_state)?;
         if let Some(manager) = flow.state_manager() {
@@ -84,6 +85,11 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
             metrics.as_ref().map(|metrics| format!("; metrics on {}", metrics.address())).unwrap_or_default(),
             if signing { "" } else { "; signing is off: whoever reaches it can forge its envelopes" }
         );
+        let stop = async {
+            let _ = stopping.draining.await;
+            function.drain();
+            let _ = stopping.stop.await;
+        };
         let serving = function.serve(listener, stop);
         let served = match metrics {
             Ok(metrics) => metrics.beside(function.metrics_router(), serving).await,
@@ -98,7 +104,7 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
     });
     // Code of the flow that blocks its thread has had its time; to wait for it could take for ever.
     runtime.shutdown_background();
-    // Before the end is known to who would cut it off: where nobody reads standard error, this takes for ever too.
+    // Before the end is known to whoever would cut it off.
     drop(logging);
     served
 }
@@ -197,50 +203,73 @@ fn ask_health(address: SocketAddr) -> std::io::Result<String> {
     Ok(head.lines().next().unwrap_or_default().to_owned())
 }
 
-/// The first part resolves at SIGTERM or SIGINT; the handlers are in place when this returns. The second is to be
-/// kept until the flow function has stopped: if that takes longer than `grace`, the process exits.
+/// What a stop signal comes to, each in its time. The senders are gone if the process is.
+struct Stopping {
+    /// SIGTERM or SIGINT came.
+    draining: oneshot::Receiver<()>,
+    /// No more requests are to be taken.
+    stop: oneshot::Receiver<()>,
+}
+
+/// The handlers of SIGTERM and SIGINT are in place when this returns. SIGTERM stops after the drain time, SIGINT at once:
+/// that is a person at a terminal, and nobody else sends requests. A second signal ends the process. The sender is to be
+/// kept until the flow function has stopped: if that takes longer than `write_timeout`, the process exits.
 ///
-/// A thread of its own sees to both. Code of the flow that blocks may hold all threads of the runtime, and with them
+/// A thread of its own sees to all of it. Code of the flow that blocks may hold all threads of the runtime, and with them
 /// what would see a signal and what would see time run out.
-fn stop_signal(grace: Duration) -> std::io::Result<(impl Future<Output = ()>, oneshot::Sender<()>)> {
+fn stop_signal(config: &Config) -> std::io::Result<(Stopping, oneshot::Sender<()>)> {
     use tokio::signal::unix::{SignalKind, signal};
 
+    let (drain_time, grace, behind_watchdog) = (config.drain_time, config.write_timeout, config.behind_watchdog);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut terminate, mut interrupt) = {
         let _entered = runtime.enter();
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
     };
-    let (stop, stopping) = oneshot::channel();
+    let (begin, draining) = oneshot::channel();
+    let (end, stop) = oneshot::channel();
     let (running, ended) = oneshot::channel::<()>();
     let watching = async move {
+        let drain_time = tokio::select! {
+            _ = terminate.recv() => drain_time,
+            _ = interrupt.recv() => Duration::ZERO,
+        };
+        let first = Instant::now();
+        let _ = begin.send(());
+        let stopping = async {
+            if !drain_time.is_zero() {
+                tracing::info!("Draining: requests are still taken for {}", duration::format(drain_time));
+                tokio::time::sleep(drain_time).await;
+            }
+            tracing::info!("Stopping: finishing what is in flight");
+            let _ = end.send(());
+            // In time it ends by itself, and says so; this is for when it cannot.
+            tokio::time::timeout(grace + Duration::from_secs(1), ended).await.is_ok()
+        };
+        let second = async {
+            loop {
+                let terminated = tokio::select! {
+                    _ = terminate.recv() => true,
+                    _ = interrupt.recv() => false,
+                };
+                if !(terminated && behind_watchdog && first.elapsed() < SAME_SIGNAL) {
+                    return;
+                }
+            }
+        };
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        say(|| tracing::info!("Stopping: finishing what is in flight"));
-        let _ = stop.send(());
-        // In time it ends by itself, and says so; this is for when it cannot.
-        if tokio::time::timeout(grace + Duration::from_secs(1), ended).await.is_err() {
-            let allowed = duration::format(grace);
-            say(move || tracing::warn!("Code of the flow still blocks after {allowed}; it is cut off"));
-            std::process::exit(0);
+            in_time = stopping => if !in_time {
+                tracing::warn!("Code of the flow still blocks after {}; it is cut off", duration::format(grace));
+                crate::log::flush();
+                std::process::exit(0);
+            },
+            () = second => {
+                tracing::warn!("A second signal came: what is in flight is cut off");
+                crate::log::flush();
+                std::process::exit(1);
+            }
         }
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(watching))?;
-    let stopping = async {
-        let _ = stopping.await;
-    };
-    Ok((stopping, running))
-}
-
-/// Has it said, and waits for that only so long: where nobody reads standard error, it is never said.
-fn say(line: impl FnOnce() + Send + 'static) {
-    let (said, wait) = mpsc::channel();
-    let saying = move || {
-        line();
-        let _ = said.send(());
-    };
-    if std::thread::Builder::new().name("last words".to_owned()).spawn(saying).is_ok() {
-        let _ = wait.recv_timeout(SAYING);
-    }
+    Ok((Stopping { draining, stop }, running))
 }

@@ -44,7 +44,8 @@ pub trait StateManager: Send + Sync + 'static {
         true
     }
 
-    /// Finds out whether it works: asked once, when a flow function starts. A permanent error stops the start.
+    /// Finds out whether it works. A flow function asks when it starts, where a permanent error stops the start, and
+    /// about once a second while something asks its `/_/ready`, so this should cost the backend little.
     fn probe(&self) -> BoxFuture<'_, Result<(), StateError>> {
         Box::pin(async { Ok(()) })
     }

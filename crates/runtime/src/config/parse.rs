@@ -30,6 +30,13 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// 0 is a time too: the flow takes no more requests at once.
+pub(super) fn drain_time(text: &str) -> Result<Duration, String> {
+    let parsed = duration::parse(text)
+        .map_err(|_| "write a duration such as `3s` or `500ms`, or seconds alone; 0 for none".to_owned())?;
+    if parsed > LONGEST { Err("a drain time is a year at most".to_owned()) } else { Ok(parsed) }
+}
+
 pub(super) fn method(text: &str) -> Result<Method, String> {
     let fault = || "write an HTTP method such as `POST` or `PUT`".to_owned();
     let method = Method::from_bytes(text.to_ascii_uppercase().as_bytes()).map_err(|_| fault())?;

@@ -1,0 +1,151 @@
+//! How a flow stops so that nobody notices, and whether it says that it is ready.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::child::{Exchange, Program};
+use crate::tests;
+use crate::watchdog::{self, Watchdog, image_settings};
+
+tests![
+    r4_a_flow_that_drains_serves_and_is_not_ready,
+    r4_a_second_signal_stops_at_once,
+    r4_sigint_does_not_drain,
+    r4_two_sigterms_behind_a_watchdog_are_one,
+    r4_a_rolling_restart_behind_the_watchdog_fails_no_request,
+    i1_the_image_sets_what_the_flow_and_its_watchdog_read,
+    r6_a_flow_whose_store_does_not_answer_is_not_ready,
+    r6_readiness_behind_the_watchdog_is_the_flows,
+];
+
+fn r4_a_flow_that_drains_serves_and_is_not_ready() {
+    let mut program = Program::of("hello").with("drain_time", "3s").start();
+    assert!(program.request("GET /_/ready", "").0.starts_with("HTTP/1.1 200 OK"));
+    let begun = Instant::now();
+    program.signal("TERM");
+    program.until_logged("Draining: requests are still taken for 3s");
+    for _ in 0..10 {
+        assert_eq!(program.request("POST /", "you").1, "Hello, you!");
+    }
+    let (head, body) = program.request("GET /_/ready", "");
+    assert!(head.starts_with("HTTP/1.1 503 ") && body == "it is stopping\n", "{head}");
+    assert!(program.request("GET /_/health", "").0.starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(program.wait().code(), Some(0));
+    assert!(begun.elapsed() >= Duration::from_secs(3));
+}
+
+fn r4_a_second_signal_stops_at_once() {
+    for (first, second) in [("TERM", "TERM"), ("TERM", "INT"), ("INT", "TERM")] {
+        let mut program = Program::of("blocking").with("drain_time", "1h").with("write_timeout", "1h").start();
+        let _in_flight = program.begin("POST /", b"");
+        program.until_logged("Executing modifier at");
+        program.signal(first);
+        program.until_logged(if first == "TERM" { "Draining: " } else { "Stopping: " });
+        program.signal(second);
+        assert_eq!(program.wait().code(), Some(1));
+        assert_eq!(program.all_lines().last().unwrap(), "WARN A second signal came: what is in flight is cut off");
+    }
+}
+
+fn r4_sigint_does_not_drain() {
+    let mut program = Program::of("hello").with("drain_time", "1h").start();
+    program.signal("INT");
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+fn r4_two_sigterms_behind_a_watchdog_are_one() {
+    let program = Program::of("hello").with("upstream_url", "http://127.0.0.1").without("drain_time");
+    let program = program.with("healthcheck_interval", "1h");
+    let running = program.start();
+    // Sent by one command, since the second counts as the first for a moment only.
+    running.signal_twice("TERM");
+    running.until_logged("Draining: requests are still taken for 1h1s");
+    assert_eq!(running.request("POST /", "you").1, "Hello, you!");
+}
+
+fn r4_a_rolling_restart_behind_the_watchdog_fails_no_request() {
+    let start = || Watchdog::start(Program::of("hello"), &image_settings());
+    let old = start();
+    let restarting = AtomicBool::new(true);
+    // Whoever sends requests learns only after a while that one of the two stops.
+    let old_is_known = AtomicBool::new(true);
+    let new = std::sync::OnceLock::<Watchdog>::new();
+    let answered = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut answered = 0;
+                    for number in 0.. {
+                        if !restarting.load(Ordering::SeqCst) {
+                            break;
+                        }
+                        let to_old = old_is_known.load(Ordering::SeqCst) && (number % 2 == 0 || new.get().is_none());
+                        let watchdog = if to_old { &old } else { new.get().unwrap() };
+                        let (head, body) = Exchange::begin(watchdog.address(), "POST /", b"you").end();
+                        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}\n{body}");
+                        assert_eq!(body, "Hello, you!");
+                        answered += 1;
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                    answered
+                })
+            })
+            .collect();
+        let started = start();
+        started.until_ready();
+        assert!(new.set(started).is_ok());
+        let begun = Instant::now();
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(2500));
+            old_is_known.store(false, Ordering::SeqCst);
+        });
+        old.stop();
+        let took = begun.elapsed();
+        restarting.store(false, Ordering::SeqCst);
+        let answered: u32 = callers.into_iter().map(|caller| caller.join().unwrap()).sum();
+        // Docker and others kill what has not stopped after ten seconds.
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        answered
+    });
+    assert!(answered > 100, "{answered}");
+    let lines = old.flow_ended();
+    assert!(lines.iter().any(|line| line.starts_with("Draining: ")), "{lines:#?}");
+    assert_eq!(lines.last().unwrap(), "Stopped", "the flow is done when the watchdog is, or soon after");
+}
+
+fn i1_the_image_sets_what_the_flow_and_its_watchdog_read() {
+    let flow = faasflow_runtime::Config::settings(|_| None);
+    let settings = image_settings();
+    for name in settings.keys() {
+        let known = watchdog::SETTINGS.contains(&name.as_str()) || flow.iter().any(|setting| setting.name == *name);
+        assert!(known, "nobody reads `{name}`");
+    }
+    for name in ["healthcheck_interval", "ready_path", "log_buffer_size", "prefix_logs"] {
+        assert!(settings.contains_key(name), "{settings:?}");
+    }
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template/faasflow/Dockerfile");
+    let image = std::fs::read_to_string(path).unwrap();
+    assert!(image.contains("\nARG WATCHDOG_IMAGE=ghcr.io/openfaas/of-watchdog:0.11.6\n"), "the list is of 0.11.6");
+}
+
+fn r6_a_flow_whose_store_does_not_answer_is_not_ready() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", silent.local_addr().unwrap());
+    // One that takes connections and does not answer, and one that is not there.
+    for url in [url.as_str(), "redis://127.0.0.1:1"] {
+        let program = Program::of("hello").with("state_manager", "redis").with("redis_url", url).start();
+        let (head, body) = program.request("GET /_/ready", "");
+        assert!(head.starts_with("HTTP/1.1 503 ") && body == "its state manager does not answer\n", "{head}\n{body}");
+        assert!(program.request("GET /_/health", "").0.starts_with("HTTP/1.1 200 OK"));
+        program.until_logged("WARN Not ready: state manager `redis` does not answer: ");
+    }
+}
+
+fn r6_readiness_behind_the_watchdog_is_the_flows() {
+    let program = Program::of("hello").with("state_manager", "redis").with("redis_url", "redis://127.0.0.1:1");
+    let watchdog = Watchdog::start(program, &image_settings());
+    let ready = Exchange::begin(watchdog.address(), "GET /_/ready", b"").end().0;
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    let health = Exchange::begin(watchdog.address(), "GET /_/health", b"").end().0;
+    assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
+}

@@ -1,0 +1,40 @@
+use super::*;
+
+fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let found = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    Config::load(|name| match name {
+        "workflow_name" => Some(Found { value: "flow".to_owned(), origin: String::new() }),
+        name => Some(Found { value: found(name)?, origin: String::new() }),
+    })
+}
+
+#[test]
+fn r4_the_drain_time_follows_the_watchdogs_healthcheck_interval() {
+    let watchdog = ("upstream_url", "http://127.0.0.1:8082");
+    for (variables, millis) in [
+        (&[][..], 2_000),
+        (&[("healthcheck_interval", "20s")], 2_000),
+        (&[watchdog], 31_000),
+        (&[("flow_port", "8082")], 31_000),
+        (&[("http_upstream_url", "http://127.0.0.1:8082")], 31_000),
+        (&[watchdog, ("write_timeout", "60s")], 61_000),
+        (&[watchdog, ("write_timeout", "60s"), ("healthcheck_interval", "3s")], 4_000),
+        (&[watchdog, ("healthcheck_interval", "5")], 6_000),
+        (&[watchdog, ("healthcheck_interval", "0")], 1_000),
+        // As the watchdog reads what it cannot read.
+        (&[watchdog, ("write_timeout", "60s"), ("healthcheck_interval", "often")], 61_000),
+        (&[watchdog, ("healthcheck_interval", "3s"), ("drain_time", "500ms")], 500),
+        (&[("drain_time", "0")], 0),
+        (&[(SINGLE_PROCESS, "true")], 0),
+        (&[(SINGLE_PROCESS, "true"), watchdog, ("healthcheck_interval", "3s")], 0),
+    ] {
+        let drain_time = load(variables).unwrap().drain_time;
+        assert_eq!(drain_time, Duration::from_millis(millis), "{variables:?}");
+    }
+}
+
+#[test]
+fn r4_a_drain_time_that_cannot_be_read_is_named() {
+    let fault = load(&[("drain_time", "soon")]).unwrap_err();
+    assert!(fault.faults()[0].starts_with("`drain_time` is `soon`: write a duration "), "{fault}");
+}

@@ -1,0 +1,143 @@
+//! Whether the flow function is ready, which is what `/_/ready` tells.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::response::{IntoResponse, Response};
+use faasflow_core::chain;
+use faasflow_core::state::{StateError, StateManager};
+use http::StatusCode;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// How long the state manager may take. Whoever asks, Kubernetes for one, waits for a second unless told otherwise.
+const PROBE: Duration = Duration::from_millis(800);
+
+/// How long what it answered holds: however many ask, it is asked about once in this time.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Whether requests are to be sent here.
+#[derive(Debug, Default)]
+pub(crate) struct Readiness {
+    draining: AtomicBool,
+    store: Mutex<Option<Probed>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Probed {
+    at: Instant,
+    answered: bool,
+}
+
+impl Readiness {
+    /// From now on it is not ready: no more requests are to be sent here.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The answer of `/_/ready`: 200, or 503 with the reason.
+    pub(crate) async fn answer(&self, store: Option<Arc<dyn StateManager>>) -> Response {
+        if self.draining.load(Ordering::Relaxed) {
+            return (StatusCode::SERVICE_UNAVAILABLE, "it is stopping\n").into_response();
+        }
+        match store {
+            Some(store) if !self.answers(&*store).await => {
+                (StatusCode::SERVICE_UNAVAILABLE, "its state manager does not answer\n").into_response()
+            }
+            _ => "OK\n".into_response(),
+        }
+    }
+
+    /// Whether the state manager answers, or did a moment ago.
+    async fn answers(&self, store: &dyn StateManager) -> bool {
+        // Those who ask at the same time wait for the same answer.
+        let mut before = self.store.lock().await;
+        if let Some(probed) = *before
+            && probed.at.elapsed() < FRESH
+        {
+            return probed.answered;
+        }
+        let answer = tokio::time::timeout(PROBE, store.probe()).await;
+        let answer = answer.unwrap_or_else(|_| Err(StateError::temporary(format!("no answer within {PROBE:?}"))));
+        let name = store.name();
+        let was_well = before.is_none_or(|probed| probed.answered);
+        match &answer {
+            Err(error) if was_well => {
+                tracing::warn!("Not ready: state manager `{name}` does not answer: {}", chain(error));
+            }
+            Ok(()) if !was_well => tracing::info!("Ready again: state manager `{name}` answers"),
+            _ => {}
+        }
+        *before = Some(Probed { at: Instant::now(), answered: answer.is_ok() });
+        answer.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use bytes::Bytes;
+    use faasflow_core::handler::BoxFuture;
+    use faasflow_core::state::Scope;
+
+    use super::*;
+
+    /// Answers while it is well, and otherwise not at all.
+    #[derive(Default)]
+    struct Store {
+        ill: AtomicBool,
+        asked: AtomicUsize,
+    }
+
+    impl StateManager for Store {
+        fn name(&self) -> &str {
+            "store"
+        }
+
+        fn probe(&self) -> BoxFuture<'_, Result<(), StateError>> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async { if self.ill.load(Ordering::Relaxed) { std::future::pending().await } else { Ok(()) } })
+        }
+
+        fn get<'a>(&'a self, _: &'a Scope, _: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>> {
+            unreachable!()
+        }
+
+        fn set<'a>(&'a self, _: &'a Scope, _: &'a str, _: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
+            unreachable!()
+        }
+
+        fn remove<'a>(&'a self, _: &'a Scope, _: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
+            unreachable!()
+        }
+
+        fn remove_request<'a>(&'a self, _: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
+            unreachable!()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r6_it_is_ready_while_its_store_answers_and_asks_no_more_than_once_a_second() {
+        let (readiness, store) = (Readiness::default(), Arc::new(Store::default()));
+        let ask = async || readiness.answer(Some(store.clone() as _)).await.status().as_u16();
+        for _ in 0..100 {
+            assert_eq!(ask().await, 200);
+        }
+        assert_eq!(store.asked.load(Ordering::Relaxed), 1);
+
+        store.ill.store(true, Ordering::Relaxed);
+        tokio::time::advance(FRESH).await;
+        let begun = Instant::now();
+        assert_eq!(tokio::join!(ask(), ask()), (503, 503));
+        assert_eq!((begun.elapsed(), store.asked.load(Ordering::Relaxed)), (PROBE, 2));
+
+        store.ill.store(false, Ordering::Relaxed);
+        tokio::time::advance(FRESH).await;
+        assert_eq!(ask().await, 200);
+        readiness.drain();
+        assert_eq!(ask().await, 503);
+        assert_eq!(readiness.answer(None).await.status(), 503);
+    }
+}
