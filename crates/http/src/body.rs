@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::EXPECT;
@@ -141,6 +142,40 @@ where
         }
     };
     let _ = tokio::time::timeout(WITHIN, reading).await;
+}
+
+/// Has a refusal go out at once, while what is left of the request's body is read as [`hear_out`] does. A proxy that is
+/// still forwarding the body learns of the refusal then, and not of a connection that was closed: of-watchdog, for one,
+/// makes an empty 500 of that. The answer ends when the reading does.
+pub fn refuse_and_hear_out<B>(answer: Response, headers: HeaderMap, body: B) -> Response
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Send,
+{
+    let hearing = Box::pin(async move { hear_out(&headers, body).await });
+    answer.map(|answer| axum::body::Body::new(Refusal { answer, hearing }))
+}
+
+/// An answer, and behind it nothing until the request was read. Its length is not told, since hyper would have done with it
+/// as soon as that is reached.
+struct Refusal {
+    answer: axum::body::Body,
+    hearing: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Body for Refusal {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match Pin::new(&mut self.answer).poll_frame(context) {
+            Poll::Ready(None) => self.hearing.as_mut().poll(context).map(|()| None),
+            frame => frame,
+        }
+    }
 }
 
 /// The same as [`read_body`] for whoever bounds the time of more than the body.

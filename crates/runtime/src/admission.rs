@@ -4,11 +4,11 @@ use axum::body::HttpBody;
 use axum::response::Response;
 use bytes::Bytes;
 use faasflow_core::{RequestId, headers};
-use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{EXPECT, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{StatusCode, request};
 
 use crate::function::Inner;
-use crate::http::{Codings, DecodeError, Place, ReadBodyError, hear_out, hear_out_up_to, read_body_into};
+use crate::http::{Codings, DecodeError, Place, ReadBodyError, hear_out_up_to, read_body_into, refuse_and_hear_out};
 use crate::log::RequestLog;
 use crate::request::{Refusal, is_envelope};
 use crate::respond::{Conclusion, respond};
@@ -20,9 +20,8 @@ impl Inner {
         B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
     {
         let place = self.budget.admit()?;
-        let patience = self.config.read_timeout.min(self.config.write_timeout);
         let mut share = self.budget.intake();
-        let body = read_body_into(body, self.config.max_body, patience, &mut share).await?;
+        let body = read_body_into(body, self.config.max_body, self.config.body_timeout(), &mut share).await?;
         Ok((place, share.keep(body)))
     }
 
@@ -35,7 +34,7 @@ impl Inner {
         id: &RequestId,
     ) -> Response
     where
-        B: HttpBody<Data = Bytes>,
+        B: HttpBody<Data = Bytes, Error: Send> + Send + 'static,
     {
         let (status, setting) = match &error {
             ReadBodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "; the setting is `max_body`"),
@@ -48,16 +47,23 @@ impl Inner {
         RequestLog::new(id.clone()).warn(format_args!("Refused with {status}: {reason}"));
         self.metrics.refused(status);
         self.metrics.delivered(is_envelope(&parts.headers), status);
-        match status {
-            StatusCode::PAYLOAD_TOO_LARGE => hear_out(&parts.headers, body).await,
-            StatusCode::SERVICE_UNAVAILABLE => hear_out_up_to(&parts.headers, body, self.config.max_body).await,
-            _ => {}
-        }
         let mut response = respond(Conclusion::Refused(status, reason), id, false, None);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            come_again(response.headers_mut());
+        match status {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                let mut headers = parts.headers.clone();
+                if body.size_hint().exact().is_none() {
+                    // Its length was not declared, so it has been read: the client waits for no permission to send it.
+                    headers.remove(EXPECT);
+                }
+                refuse_and_hear_out(response, headers, body)
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                hear_out_up_to(&parts.headers, body, self.config.max_body).await;
+                come_again(response.headers_mut());
+                response
+            }
+            _ => response,
         }
-        response
     }
 
     /// The body of a fresh request without its `Content-Encoding`: functions are told of none.

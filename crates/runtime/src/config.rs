@@ -218,6 +218,13 @@ impl Config {
         self.flow_port.unwrap_or(self.port)
     }
 
+    /// How long a request's body may take. A watchdog ends a request itself after `read_timeout`, without a reason; nine
+    /// tenths of it are left to say one.
+    pub(crate) fn body_timeout(&self) -> Duration {
+        let timeout = self.read_timeout.min(self.write_timeout);
+        if self.behind_watchdog { timeout * 9 / 10 } else { timeout }
+    }
+
     /// The address of `/metrics`: `metrics_host`, else `host`, and `flow_metrics_port`, else `metrics_port`.
     #[must_use]
     pub fn metrics_address(&self) -> (&str, u16) {

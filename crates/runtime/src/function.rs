@@ -120,20 +120,8 @@ impl FlowFunction {
         let name = config.workflow_name.as_str().into();
         let tasks = TaskTracker::new();
         let (readiness, heartbeat) = (Readiness::default(), Heartbeat::default());
-        let inner = Inner {
-            flow,
-            name,
-            config,
-            keys,
-            caller,
-            forwarder,
-            tasks,
-            readiness,
-            heartbeat,
-            metrics,
-            tracer,
-            budget,
-        };
+        let inner =
+            Inner { flow, name, config, keys, caller, forwarder, tasks, readiness, heartbeat, metrics, tracer, budget };
         Ok(FlowFunction(Arc::new(inner)))
     }
 
@@ -213,7 +201,10 @@ impl FlowFunction {
     /// runs all the same.
     async fn receive<B>(self, request: http::Request<B>) -> Response
     where
-        B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
+        B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send>
+            + Send
+            + Unpin
+            + 'static,
     {
         let (parts, mut body) = request.into_parts();
         let id = identify(&parts.headers);
@@ -252,7 +243,7 @@ struct Front {
 
 impl<B> Service<http::Request<B>> for Front
 where
-    B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + Unpin + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send> + Send + Unpin + 'static,
 {
     type Response = Response;
     type Error = Infallible;

@@ -105,7 +105,8 @@ async fn keep(context: Context, photo: String) -> faasflow::Result<String> {
 
 fn test() -> ! {
     let arguments = libtest_mimic::Arguments::from_args();
-    let tests = [start_up::TESTS, running::TESTS, limited::TESTS, logging::TESTS, stopping::TESTS].into_iter().flatten();
+    let tests =
+        [start_up::TESTS, running::TESTS, limited::TESTS, logging::TESTS, stopping::TESTS].into_iter().flatten();
     let trials = tests.map(|&(name, test)| {
         libtest_mimic::Trial::test(name, move || {
             test();

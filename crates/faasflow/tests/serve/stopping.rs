@@ -1,9 +1,11 @@
 //! How a flow stops so that nobody notices, and whether it says that it is ready.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::child::{Exchange, Program};
+use crate::child::{Exchange, PATIENCE, Program};
 use crate::tests;
 use crate::watchdog::{self, Watchdog, image_settings};
 
@@ -14,6 +16,8 @@ tests![
     r4_two_sigterms_behind_a_watchdog_are_one,
     r4_a_rolling_restart_behind_the_watchdog_fails_no_request,
     i1_the_image_sets_what_the_flow_and_its_watchdog_read,
+    i8_a_large_body_is_refused_while_it_is_still_sent,
+    i8_large_and_slow_bodies_get_their_answers_behind_the_watchdog,
     r6_a_flow_whose_store_does_not_answer_is_not_ready,
     r6_readiness_behind_the_watchdog_is_the_flows,
 ];
@@ -148,4 +152,52 @@ fn r6_readiness_behind_the_watchdog_is_the_flows() {
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
     let health = Exchange::begin(watchdog.address(), "GET /_/health", b"").end().0;
     assert!(health.starts_with("HTTP/1.1 200 "), "{health}");
+}
+
+fn i8_a_large_body_is_refused_while_it_is_still_sent() {
+    // What is left is more than has to be sent: whoever forwards it has the answer before the connection closes.
+    let program = Program::of("hello").with("max_body", "1MiB").start();
+    for expect in ["", "expect: 100-continue\r\n"] {
+        is_refused_while_it_is_sent(&program.address, expect);
+    }
+}
+
+fn is_refused_while_it_is_sent(address: &str, expect: &str) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!("POST / HTTP/1.1\r\nhost: x\r\n{expect}transfer-encoding: chunked\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    if !expect.is_empty() {
+        let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+        stream.read_exact(&mut go_on).unwrap();
+    }
+    let chunk = [b"100000\r\n", &[b'x'; 1 << 20][..], b"\r\n"].concat();
+    stream.write_all(&chunk).unwrap();
+    stream.write_all(&chunk).unwrap();
+    // No more is sent before the answer is there.
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413");
+    // The connection is still open: it takes what was on its way.
+    for _ in 0..8 {
+        stream.write_all(&chunk).unwrap();
+    }
+}
+
+fn i8_large_and_slow_bodies_get_their_answers_behind_the_watchdog() {
+    let mut settings = image_settings();
+    settings.insert("read_timeout".to_owned(), "2s".to_owned());
+    let watchdog = Watchdog::start(Program::of("hello").with("max_body", "1MiB"), &settings);
+    for _ in 0..10 {
+        let (head, body) = Exchange::begin(watchdog.address(), "POST /", &vec![b'x'; 8 << 20]).end();
+        assert!(head.starts_with("HTTP/1.1 413 ") && body.contains("`max_body`"), "{head}\n{body}");
+    }
+    let mut slow = TcpStream::connect(watchdog.address()).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
+    slow.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nx").unwrap();
+    let begun = Instant::now();
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 408");
+    assert!(begun.elapsed() > Duration::from_millis(1500), "{:?}", begun.elapsed());
 }
