@@ -347,6 +347,18 @@ impl Known {
     }
 }
 
+/// A text that is to be one line of a log: what is over 16 KiB is left out, and the text says how much.
+#[must_use]
+pub fn cut(text: &str) -> Cow<'_, str> {
+    if text.len() < LONGEST_LINE {
+        return text.into();
+    }
+    let kept = text.floor_char_boundary(LONGEST_LINE - NOTE - 1);
+    let mut shown = text[..kept].to_owned();
+    bounded::note(&mut shown, text.len() - kept);
+    shown.into()
+}
+
 /// The text with what would steer a terminal, end its line, or turn about what stands beside it, written as in Rust's strings:
 /// who writes a text is not to clear the screen of who reads it, or to write over what its lines are shown under.
 #[must_use]

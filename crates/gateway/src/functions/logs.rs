@@ -15,8 +15,10 @@ use crate::queue::now_ms;
 pub const KEPT_LOG: usize = 4 << 20;
 /// What a line takes besides its text, about: empty ones are not for nothing.
 const LINE: usize = 128;
-/// What is over that of one line is left out.
+/// What is over that of one line is left out, and counted.
 const LONGEST_LINE: usize = 16 * 1024;
+/// Room in it for how much was left out.
+const NOTE: usize = 48;
 
 /// A line that a function wrote.
 #[derive(Debug)]
@@ -178,6 +180,7 @@ impl Logs {
     pub(crate) async fn take(&self, request: Option<&RequestId>, writer: impl AsyncRead + Unpin) {
         let mut reader = BufReader::new(writer);
         let mut line = Vec::new();
+        let mut left_out = 0;
         loop {
             let (taken, ended) = match reader.fill_buf().await {
                 Ok([]) | Err(_) => break,
@@ -185,18 +188,21 @@ impl Logs {
                     let end = read.iter().position(|&byte| byte == b'\n');
                     let part = &read[..end.unwrap_or(read.len())];
                     // A line without end costs no memory.
-                    line.extend_from_slice(&part[..part.len().min(LONGEST_LINE - line.len())]);
+                    let room = part.len().min(LONGEST_LINE - line.len());
+                    line.extend_from_slice(&part[..room]);
+                    left_out += part.len() - room;
                     (part.len() + usize::from(end.is_some()), end.is_some())
                 }
             };
             reader.consume(taken);
             if ended {
-                self.push(request, text(&line));
+                self.push(request, text(&line, left_out));
                 line.clear();
+                left_out = 0;
             }
         }
         if !line.is_empty() {
-            self.push(request, text(&line));
+            self.push(request, text(&line, left_out));
         }
     }
 }
@@ -219,8 +225,18 @@ impl Kept {
     }
 }
 
-fn text(line: &[u8]) -> String {
-    String::from_utf8_lossy(line.trim_ascii_end()).into_owned()
+/// A line as text. If something was left out behind it, it ends with a whole character and with how much that was.
+fn text(line: &[u8], mut left_out: usize) -> String {
+    if left_out == 0 {
+        return String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+    }
+    let kept = &line[..line.len() - NOTE];
+    // The last character that begins, if it does not end.
+    let begins = kept.iter().rev().take(4).position(|byte| byte & 0b1100_0000 != 0b1000_0000);
+    let cut = begins.map(|at| at + 1).filter(|&length| std::str::from_utf8(&kept[kept.len() - length..]).is_err());
+    let kept = &kept[..kept.len() - cut.unwrap_or(0)];
+    left_out += NOTE + cut.unwrap_or(0);
+    format!("{}… ({left_out} bytes left out)", String::from_utf8_lossy(kept))
 }
 
 #[cfg(test)]
@@ -265,6 +281,27 @@ mod tests {
                 assert!(line(Some(request.clone())).is_of(&request), "its process has it: {text}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn r3_a_long_line_is_cut_at_a_character_and_the_rest_is_counted() {
+        for shift in ["", "x", "xx", "xxx"] {
+            for character in ["y", "é", "漢", "🦀"] {
+                let logs = Logs::new("f".to_owned(), Journal::new(tokio::sync::mpsc::unbounded_channel().0));
+                let long = format!("{shift}{}", character.repeat(70_000));
+                logs.take(None, format!("{long}\nshort\n").as_bytes()).await;
+                let lines = logs.tail(3);
+                assert_eq!((lines.len(), lines[1].text.as_str()), (2, "short"));
+                let (kept, left_out) = lines[0].text.split_once("… (").unwrap();
+                let left_out: usize = left_out.strip_suffix(" bytes left out)").unwrap().parse().unwrap();
+                assert!(long.starts_with(kept) && kept.len() + left_out == long.len(), "{shift}{character}");
+                assert!(lines[0].text.len() <= LONGEST_LINE);
+            }
+        }
+        let logs = Logs::new("f".to_owned(), Journal::new(tokio::sync::mpsc::unbounded_channel().0));
+        let longest = "x".repeat(LONGEST_LINE);
+        logs.take(None, longest.as_bytes()).await;
+        assert_eq!(logs.tail(1)[0].text, longest);
     }
 
     #[test]

@@ -103,7 +103,7 @@ mod tests {
             (10, &["123456789"], "> 12345678… (1 bytes left out)"),
             (10, &["1234567é"], "> 1234567… (2 bytes left out)"),
             (10, &["1234567é", "next"], "> 1234567… (6 bytes left out)"),
-            (10, &["one\r\ntwo\r\n"], "> one\\ntwo"),
+            (20, &["one\r\ntwo\r\n"], "> one\\ntwo"),
             // What is escaped takes more room than it had.
             (10, &["1234\u{1b}5"], "> 1234… (2 bytes left out)"),
             (10, &["12\n\n\n\n\nx"], "> 12\\n\\n\\n… (3 bytes left out)"),
