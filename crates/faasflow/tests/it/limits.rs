@@ -87,7 +87,7 @@ async fn r7_requests_that_wait_for_each_other_do_not_wait_for_ever() {
     let step = || faasflow::Call::new("f").retry(Retry::attempts(2)).sync();
     let flow = Flow::builder().apply(step()).apply(step()).build().unwrap();
     let kit = TestKit::new(flow).function("f", Fake::answer(vec![7; 3 << 20]));
-    let kit = kit.setting("max_inflight_bytes", "7MiB").setting("write_timeout", "4s").start().await;
+    let kit = kit.setting("max_inflight_bytes", "7MiB").setting("write_timeout", "12s").start().await;
     let answers = futures_util::future::join_all((0..4).map(|_| kit.request("x").answer())).await;
     assert!(
         answers.iter().any(|answer| answer.status == 200),

@@ -229,7 +229,7 @@ fn y4_values_that_cannot_be_used_are_told_with_the_remedy() {
         ("environment: { write_timeout: 10sec }", "`write_timeout` (stack.yml) is `10sec`: write a duration"),
         ("environment: { healthcheck_interval: often }", "`healthcheck_interval` (stack.yml) is `often`"),
         ("environment: { max_inflight: many }", "`max_inflight` (stack.yml) is `many`: write how many"),
-        ("environment: { max_inflight: -1 }", "`max_inflight` (stack.yml) is `-1`"),
+        ("environment: { max_inflight: 1.5 }", "`max_inflight` (stack.yml) is `1.5`"),
         ("environment: { combine_output: yes }", "`combine_output` (stack.yml) is `yes`: write `true` or `false`"),
         ("environment: { content_type: \"a\\nb\" }", "`content_type` (stack.yml) is"),
         ("environment: { port: http }", "`port` (stack.yml) is `http`: write the number of a port"),

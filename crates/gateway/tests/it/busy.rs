@@ -13,7 +13,8 @@ use http::{Method, StatusCode};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-const WAITS: &str = "sh -c 'touch begun.$$; until [ -e go ]; do sleep 0.02; done; echo work'";
+// `$$` is one `$` in a stack file.
+const WAITS: &str = "sh -c 'touch begun.$$$$; until [ -e go ]; do sleep 0.02; done; echo work'";
 
 fn begun(fixture: &Fixture) -> usize {
     let names = std::fs::read_dir(fixture.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
@@ -209,7 +210,7 @@ async fn h8_a_429_of_the_function_itself_is_later_too() {
 async fn h8_a_limit_that_is_no_number_is_an_error_at_the_start() {
     let folder = folder("f:\n  fprocess: cat\n  environment: {max_inflight: some}\n");
     let fault = Stack::read(folder.path()).unwrap_err().to_string();
-    assert!(fault.contains("function `f`: `environment`: `max_inflight` is `some`"), "{fault}");
+    assert!(fault.contains("function `f`: `environment`: `max_inflight` (stack.yml) is `some`"), "{fault}");
     let folder = crate::support::folder("f:\n  fprocess: cat\n");
     let fixture = start_in(folder, |_| {}).await.unwrap();
     let deployment = json!({ "service": "g", "envProcess": "cat", "envVars": { "max_inflight": "some" } });

@@ -141,7 +141,7 @@ async fn h6_a_failure_comes_with_what_the_command_wrote() {
         "out:\n  fprocess: sh -c 'echo \"row 17 has no price\"; exit 3'\n\
          both:\n  fprocess: sh -c 'echo partial; echo \"no price\" >&2; exit 4'\n\
          apart:\n  fprocess: sh -c 'echo partial; echo \"no price\" >&2; exit 4'\n  environment: {combine_output: false}\n\
-         killed:\n  fprocess: sh -c 'echo until then; kill -9 $$'\n\
+         killed:\n  fprocess: sh -c 'echo until then; kill -9 $$$$'\n\
          late:\n  fprocess: sh -c 'echo begun; sleep 600'\n  environment: {exec_timeout: 1s}\n\
          bytes:\n  fprocess: sh -c \"printf 'a\\377b'; exit 1\"\n\
          silent:\n  fprocess: sh -c 'exit 1'\n\
