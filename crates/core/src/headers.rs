@@ -39,6 +39,9 @@ pub mod gateway_error {
     pub const UNUSABLE_ANSWER: &str = "unusable-answer";
     /// No connection to the function could be made, so nothing was executed.
     pub const FUNCTION_UNREACHABLE: &str = "function-unreachable";
+    /// The function will not run until somebody changes it, as one that does not compile, so nothing was executed, and
+    /// waiting does not help.
+    pub const FUNCTION_BROKEN: &str = "function-broken";
 }
 
 /// Headers that belong to one hop or one invocation, to the body, or to the gateway, and so are not the

@@ -6,7 +6,8 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::chain;
-use faasflow_runtime::http::{HttpClient, NoRoom, Peer, hear_out, read_body};
+use faasflow_core::headers::{GATEWAY_ERROR, gateway_error};
+use faasflow_runtime::http::{HttpClient, HttpError, NoRoom, Peer, hear_out, read_body};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri, request};
@@ -67,8 +68,12 @@ pub(crate) enum NoAnswer {
     Removed,
     /// It has as many requests as it may have, and was not given this one.
     Busy(Busy),
-    /// It could not be reached, or broke off before it answered.
+    /// No connection to it could be made.
     Unreachable(String),
+    /// The connection was lost before it had answered: it may have executed the request or not.
+    Died(String),
+    /// It answered what cannot be used, and would again.
+    Unusable(String),
     /// It did not begin to answer in time.
     Timeout(Duration),
     /// There is no room for the request, or for what its function answers.
@@ -124,13 +129,18 @@ impl Proxy {
         let sending = self.client.send(Request::from_parts(parts, body));
         let response = match tokio::time::timeout(self.timeout, sending).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(NoAnswer::Unreachable(chain(&error))),
+            Ok(Err(error)) => return Err(NoAnswer::from(error)),
             Err(_) => return Err(NoAnswer::Timeout(self.timeout)),
         };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let text = "it switched to another protocol, which it was not asked for".to_owned();
+            return Err(NoAnswer::Unusable(text));
+        }
         let (mut parts, body) = response.into_parts();
         remove_hop_by_hop(&mut parts.headers);
-        // It marks the gateway's own words, which flows log; those of a function are a payload.
+        // They mark the gateway's own words. Flows log the one and act on the other; a function cannot say either.
         parts.headers.remove(INTERNAL);
+        parts.headers.remove(GATEWAY_ERROR);
         // The request is over when its answer is.
         Ok(Response::from_parts(parts, Held::body(body, (held, token, place))))
     }
@@ -157,18 +167,35 @@ impl NoAnswer {
     pub(crate) fn response(&self, name: &str) -> Response {
         match self {
             NoAnswer::Pending(why) => {
-                let mut response = internal(StatusCode::SERVICE_UNAVAILABLE, format!("`{name}` is not ready: {why}"));
+                let text = format!("`{name}` is not ready: {why}");
+                let mut response = marked(StatusCode::SERVICE_UNAVAILABLE, gateway_error::FUNCTION_UNREACHABLE, text);
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
                 response
             }
-            NoAnswer::Broken(why) => internal(StatusCode::SERVICE_UNAVAILABLE, format!("`{name}` does not run: {why}")),
+            NoAnswer::Broken(why) => marked(
+                StatusCode::SERVICE_UNAVAILABLE,
+                gateway_error::FUNCTION_BROKEN,
+                format!("`{name}` does not run: {why}"),
+            ),
             NoAnswer::Removed => {
                 internal(StatusCode::NOT_FOUND, format!("there is no function `{name}` here: it was removed"))
             }
             NoAnswer::Busy(busy) => busy.answer(name),
-            NoAnswer::Unreachable(_) => {
-                internal(StatusCode::INTERNAL_SERVER_ERROR, format!("Can't reach service for: {name}."))
-            }
+            NoAnswer::Unreachable(_) => marked(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                gateway_error::FUNCTION_UNREACHABLE,
+                format!("Can't reach service for: {name}."),
+            ),
+            NoAnswer::Died(why) => marked(
+                StatusCode::BAD_GATEWAY,
+                gateway_error::FUNCTION_DIED,
+                format!("`{name}` died before it had answered: {why}"),
+            ),
+            NoAnswer::Unusable(why) => marked(
+                StatusCode::BAD_GATEWAY,
+                gateway_error::UNUSABLE_ANSWER,
+                format!("`{name}` gave an answer that cannot be used: {why}"),
+            ),
             NoAnswer::Timeout(after) => {
                 internal(StatusCode::BAD_GATEWAY, format!("`{name}` did not begin to answer within {after:?}"))
             }
@@ -180,7 +207,11 @@ impl NoAnswer {
     /// The reason, for the log and the dead letter.
     pub(crate) fn reason(&self) -> String {
         match self {
-            NoAnswer::Pending(why) | NoAnswer::Broken(why) | NoAnswer::Unreachable(why) => why.clone(),
+            NoAnswer::Pending(why) => format!("it is not ready: {why}"),
+            NoAnswer::Broken(why) => format!("it does not run: {why}"),
+            NoAnswer::Unreachable(why) => format!("it could not be reached: {why}"),
+            NoAnswer::Died(why) => format!("it died before it had answered: {why}"),
+            NoAnswer::Unusable(why) => format!("its answer cannot be used: {why}"),
             NoAnswer::Removed => "it was removed".to_owned(),
             NoAnswer::Busy(busy) => busy.reason(),
             NoAnswer::Timeout(after) => format!("it did not begin to answer within {after:?}"),
@@ -188,6 +219,28 @@ impl NoAnswer {
             NoAnswer::Request(_, why) => why.clone(),
         }
     }
+}
+
+impl From<HttpError> for NoAnswer {
+    fn from(error: HttpError) -> NoAnswer {
+        let why = chain(&error);
+        if error.is_connect() {
+            NoAnswer::Unreachable(why)
+        } else if error.is_request_body() {
+            NoAnswer::Request(StatusCode::BAD_REQUEST, why)
+        } else if error.is_unusable_answer() {
+            NoAnswer::Unusable(why)
+        } else {
+            NoAnswer::Died(why)
+        }
+    }
+}
+
+/// The same as [`internal`], which also tells flows why there is no answer: a constant of [`gateway_error`].
+fn marked(status: StatusCode, why: &'static str, text: String) -> Response {
+    let mut response = internal(status, text);
+    response.headers_mut().insert(GATEWAY_ERROR, HeaderValue::from_static(why));
+    response
 }
 
 /// A short text of the gateway's own, marked as OpenFaaS marks it.

@@ -310,7 +310,8 @@ impl Deliver for App {
             let (status, headers, body, cause) = match &call.target {
                 Target::Function { name, path, query, callback_url } => {
                     let Some(function) = self.functions.find(name) else {
-                        return Err(Unreachable { reason: format!("there is no function `{name}` here") });
+                        let reason = format!("it could not be reached: there is no function `{name}` here");
+                        return Err(Unreachable { reason });
                     };
                     let target = match query {
                         Some(query) => format!("/?{query}").parse(),
@@ -319,22 +320,39 @@ impl Deliver for App {
                     *request.uri_mut() = target.map_err(|error| Unreachable { reason: format!("{error}") })?;
                     let (parts, body) = request.into_parts();
                     let started = self.metrics.start(&function.spec.name);
+                    let mut cause = None;
                     let answer = match self.proxy.invoke(&function, path, parts, body, Sender::Queue).await {
                         Ok(answer) => answer,
-                        // It would be refused again; or it was not executed, and is to come later.
-                        Err(none @ (NoAnswer::Request(..) | NoAnswer::Busy(_))) => none.response(name),
+                        // It was not executed, and is to come later.
+                        Err(none @ NoAnswer::Busy(_)) => none.response(name),
+                        // It would come to the same again.
+                        Err(none @ (NoAnswer::Request(..) | NoAnswer::Unusable(_))) => {
+                            cause = Some(none.reason());
+                            none.response(name)
+                        }
                         Err(none) => {
                             started.end(none.response(name).status());
                             return Err(Unreachable { reason: none.reason() });
                         }
                     };
-                    let (parts, body) = answer.into_parts();
+                    let (mut parts, body) = answer.into_parts();
                     let wanted = callback_url.is_some();
                     let body = match room::read_answer(Body::new(body), wanted, self.proxy.timeout, &mut share).await {
                         Ok(body) => share.keep(body),
-                        Err(error @ (ReadBodyError::Broken(_) | ReadBodyError::NoRoom(_))) => {
+                        Err(error) if error.is_unusable() => {
+                            let none = NoAnswer::Unusable(chain(&error));
+                            cause = Some(none.reason());
+                            let (head, body) = none.response(name).into_parts();
+                            parts = head;
+                            read_body(body, 64 * 1024, self.proxy.timeout).await.unwrap_or_default()
+                        }
+                        Err(error @ ReadBodyError::NoRoom(_)) => {
                             started.end(StatusCode::BAD_GATEWAY);
                             return Err(Unreachable { reason: chain(&error) });
+                        }
+                        Err(error @ ReadBodyError::Broken(_)) => {
+                            started.end(StatusCode::BAD_GATEWAY);
+                            return Err(Unreachable { reason: NoAnswer::Died(chain(&error)).reason() });
                         }
                         // It has answered: what it did is done, whoever can take the answer.
                         Err(error) => {
@@ -345,20 +363,29 @@ impl Deliver for App {
                         }
                     };
                     started.end(parts.status);
-                    let cause = parts.extensions.get().map(|Cause(cause)| cause.clone());
+                    let cause = cause.or_else(|| parts.extensions.get().map(|Cause(cause)| cause.clone()));
                     (parts.status, parts.headers, body, cause)
                 }
                 Target::Callback { url, .. } => {
                     *request.uri_mut() = url.clone();
                     let exchange = async {
-                        let answer = self.proxy.client.send(request).await;
-                        let answer = answer.map_err(|error| Unreachable { reason: chain(&error) })?;
-                        let (parts, body) = answer.into_parts();
+                        let answer = match self.proxy.client.send(request).await.map_err(NoAnswer::from) {
+                            Ok(answer) => answer.map(Body::new),
+                            Err(none @ NoAnswer::Unusable(_)) => {
+                                let (parts, body) = none.response(url.host().unwrap_or_default()).into_parts();
+                                let body = read_body(body, 64 * 1024, self.proxy.timeout).await.unwrap_or_default();
+                                return Ok((parts.status, parts.headers, body, Some(none.reason())));
+                            }
+                            Err(none) => return Err(Unreachable { reason: none.reason() }),
+                        };
+                        let (mut parts, body) = answer.into_parts();
+                        // It is the gateway's own, and says what to do with a call.
+                        parts.headers.remove(headers::GATEWAY_ERROR);
                         let body = read_body(body, 64 * 1024, self.proxy.timeout).await.unwrap_or_default();
                         Ok((parts.status, parts.headers, body, None))
                     };
                     let timeout = self.proxy.timeout;
-                    let late = |_| Unreachable { reason: format!("no answer within {timeout:?}") };
+                    let late = |_| Unreachable { reason: NoAnswer::Timeout(timeout).reason() };
                     tokio::time::timeout(timeout, exchange).await.map_err(late)??
                 }
             };

@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,10 +92,14 @@ impl HttpClient {
     }
 }
 
+/// An error and what caused it, one after the other.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| error.source())
+}
+
 /// Whether an error of an exchange says that what the peer sent cannot be understood, and not that it broke off.
-pub(crate) fn is_malformed(error: &(dyn std::error::Error + 'static)) -> bool {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.into_iter().any(|error| {
+pub(crate) fn is_malformed(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|error| {
         match (error.downcast_ref::<hyper::Error>(), error.downcast_ref::<std::io::Error>()) {
             (Some(error), _) => error.is_parse(),
             // The framing of a chunked body.
@@ -140,21 +145,36 @@ impl HttpError {
         self.0.is_connect()
     }
 
+    /// Whether the body of the request could not be read to its end, so that the peer got a part of it.
+    #[must_use]
+    pub fn is_request_body(&self) -> bool {
+        causes(&self.0).any(|error| error.is::<axum::Error>())
+    }
+
     /// Whether the peer answered with something that is not HTTP, or with a head that is too large: it would again.
     #[must_use]
     pub fn is_unusable_answer(&self) -> bool {
-        is_malformed(&self.0)
+        // A request's body may come from a peer of its own, which can be at fault the same way.
+        !self.is_request_body() && is_malformed(&self.0)
     }
 }
 
 impl std::fmt::Display for HttpError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.is_connect() { "could not connect" } else { "the connection broke off" })
+        f.write_str(if self.is_connect() {
+            "could not connect"
+        } else if self.is_request_body() {
+            "the body of the request broke off"
+        } else if self.is_unusable_answer() {
+            "the head of the answer cannot be read"
+        } else {
+            "the connection broke off"
+        })
     }
 }
 
-impl std::error::Error for HttpError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&self.0)
+impl Error for HttpError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
     }
 }

@@ -49,7 +49,7 @@ pub struct Answer {
 /// Why there was no answer.
 #[derive(Clone, Debug)]
 pub struct Unreachable {
-    /// The reason, for the log and the dead letter.
+    /// What happened to the receiver, as in "it died": for the log and the dead letter.
     pub reason: String,
 }
 

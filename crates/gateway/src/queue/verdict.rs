@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use faasflow_core::headers::{GATEWAY_ERROR, gateway_error};
 use http::StatusCode;
 
 use crate::queue::QueueOptions;
@@ -34,8 +35,8 @@ pub(crate) struct Tries {
     pub(crate) put_off: u32,
 }
 
-/// Passing troubles are tried again: 408, 425, 502, 503, 504, and functions that cannot be reached. A 500 is the
-/// function's own failure, and would be one again.
+/// Passing troubles are tried again: 408, 425, 502, 503, 504, and functions that cannot be reached or die. A 500
+/// is the function's own failure, and would be one again, as is an answer that cannot be used.
 ///
 /// After 429 nothing was executed: the function is at its `max_inflight`, or limits a rate. So it is where a flow or the
 /// gateway has no room, and says so by [`BUSY`](faasflow_core::headers::BUSY). That lasts as long as there
@@ -59,10 +60,10 @@ pub(crate) fn verdict(
             if busy || answer.status == StatusCode::TOO_MANY_REQUESTS {
                 return Verdict::Later(asked.unwrap_or_else(|| backoff(tries.put_off)).max(SHORTEST_WAIT));
             }
-            let passing = matches!(answer.status.as_u16(), 408 | 425 | 502 | 503 | 504);
+            let passing = matches!(answer.status.as_u16(), 408 | 425 | 502 | 503 | 504) && !is_unusable(answer);
             (answered(answer), passing, asked)
         }
-        Err(unreachable) => (format!("it could not be reached: {}", unreachable.reason), true, None),
+        Err(unreachable) => (unreachable.reason.clone(), true, None),
     };
     if !passing {
         return Verdict::Dead(what);
@@ -71,6 +72,11 @@ pub(crate) fn verdict(
         return Verdict::Dead(format!("{what}, at the last of {attempt} attempts"));
     }
     Verdict::Again(backoff(attempt.saturating_sub(1)).max(asked.unwrap_or_default()))
+}
+
+/// Whether the gateway says that the receiver has executed the call, and would answer again what cannot be used.
+fn is_unusable(answer: &Answer) -> bool {
+    answer.headers.get(GATEWAY_ERROR).is_some_and(|why| why == gateway_error::UNUSABLE_ANSWER)
 }
 
 fn answered(answer: &Answer) -> String {
@@ -127,6 +133,18 @@ mod tests {
             assert_eq!(verdict, Verdict::Later(Duration::from_secs(2)), "{tries}");
         }
         assert!(matches!(verdict(&answer(503, Some("2")), attempt(10), 0.0, &options), Verdict::Dead(_)));
+    }
+
+    #[test]
+    fn r2_an_unusable_answer_is_final() {
+        let mut unusable = answer(502, None).unwrap();
+        unusable.headers.insert(GATEWAY_ERROR, gateway_error::UNUSABLE_ANSWER.parse().unwrap());
+        unusable.cause = Some("its answer cannot be used: too large".to_owned());
+        let reason = "it answered 502 Bad Gateway: its answer cannot be used: too large";
+        let options = QueueOptions::default();
+        assert_eq!(verdict(&Ok(unusable.clone()), attempt(1), 0.0, &options), Verdict::Dead(reason.to_owned()));
+        unusable.headers.insert(GATEWAY_ERROR, gateway_error::FUNCTION_DIED.parse().unwrap());
+        assert!(matches!(verdict(&Ok(unusable), attempt(1), 0.0, &options), Verdict::Again(_)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One test program for the crate, since linking a second takes as long as linking the first.
 
 mod api;
+mod broken_answers;
 mod busy;
 mod commands;
 mod dead_letters;

@@ -1,5 +1,6 @@
 //! A gateway in a temporary folder, functions to put behind it, and a client.
 
+pub(crate) mod raw;
 pub(crate) mod server;
 
 use std::collections::HashMap;
