@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -13,13 +13,22 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
+mod connection;
+mod resend;
+
+use connection::{Connector, Usage};
+use resend::Resend;
+
+/// How often a request is sent at most, if each time the connection was one that the peer was about to close.
+const ATTEMPTS: u32 = 5;
+
 /// The one HTTP client of the process: keeps connections, speaks HTTP/1.1 over TCP and TLS, follows no
 /// redirects (a function's 302 is its answer) and reads no proxy from the environment.
 ///
 /// Cloning is cheap and shares the connections.
 #[derive(Clone, Debug)]
 pub struct HttpClient {
-    inner: Client<HttpsConnector<HttpConnector>, Body>,
+    inner: Client<Connector<HttpsConnector<HttpConnector>>, Body>,
 }
 
 impl HttpClient {
@@ -72,17 +81,33 @@ impl HttpClient {
             // to close: Node and uvicorn do after 5 seconds, our own server after `read_timeout`, 10 unless set.
             .pool_idle_timeout(Duration::from_secs(4))
             .http2_only(http2)
-            .build(connector);
+            .build(Connector(connector));
         HttpClient { inner }
     }
 
     /// Sends a request and returns as soon as the head of the response is there. There is no timeout
     /// here: the caller knows its deadline.
     ///
+    /// A connection that was kept may be closed by the peer just when the request is sent. If nothing has come back then,
+    /// the request is sent once more over another connection, provided that this does no harm. As in Go's `net/http`, that
+    /// is so for GET, HEAD, OPTIONS and TRACE, and for requests with an `Idempotency-Key`, as long as no more than 64 KiB
+    /// of their body were sent.
+    ///
     /// # Errors
     ///
     /// If the peer cannot be reached, or the exchange breaks off.
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, HttpError> {
+    pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, HttpError> {
+        let resend = Resend::prepare(&mut request);
+        for _ in 1..ATTEMPTS {
+            let error = match self.begin(request).await {
+                Ok(response) => return Ok(response),
+                Err(error) => HttpError(error),
+            };
+            request = match resend.as_ref().filter(|_| error.is_idle_connection_closed()).and_then(Resend::request) {
+                Some(request) => request,
+                None => return Err(error),
+            };
+        }
         self.begin(request).await.map_err(HttpError)
     }
 
@@ -143,6 +168,14 @@ impl HttpError {
     #[must_use]
     pub fn is_connect(&self) -> bool {
         self.0.is_connect()
+    }
+
+    /// Whether a connection that was kept was closed before anything of the answer came.
+    fn is_idle_connection_closed(&self) -> bool {
+        let Some(connected) = self.0.connect_info() else { return false };
+        let mut extensions = Extensions::new();
+        connected.get_extras(&mut extensions);
+        !self.is_request_body() && extensions.get::<Usage>().is_some_and(Usage::is_asked_again)
     }
 
     /// Whether the body of the request could not be read to its end, so that the peer got a part of it.

@@ -9,6 +9,7 @@ mod budget;
 mod client;
 mod decode;
 mod memory;
+mod read;
 mod server;
 mod stall;
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use crate::read::poll_read_some;
+
 /// A stream on which a write fails when the peer has taken nothing for so long: its window is closed, and what is to be
 /// sent would be kept for it without end.
 pub(super) struct WriteStall<S> {
@@ -36,7 +38,7 @@ impl<S> WriteStall<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for WriteStall<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, into)
+        poll_read_some(Pin::new(&mut self.stream), context, into)
     }
 }
 

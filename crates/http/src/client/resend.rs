@@ -1,0 +1,200 @@
+//! Requests that may be sent once more.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderName, Method, Request, request};
+use http_body::{Body as _, Frame, SizeHint};
+
+const IDEMPOTENCY_KEYS: [HeaderName; 2] =
+    [HeaderName::from_static("idempotency-key"), HeaderName::from_static("x-idempotency-key")];
+/// The most of a body that is kept to be sent again.
+const KEPT: usize = 64 << 10;
+
+/// What is needed to send a request again, if that is allowed.
+#[derive(Debug)]
+pub(super) struct Resend {
+    head: request::Parts,
+    /// `None` if the request has none.
+    body: Option<Arc<Mutex<Kept>>>,
+}
+
+impl Resend {
+    /// Prepares a request to be sent again, where that does no harm: as in Go's `net/http`, if its method is GET, HEAD,
+    /// OPTIONS or TRACE, or if it has an `Idempotency-Key`, under which a server recognises a repetition. Of the other
+    /// methods that are idempotent by RFC 9110 (9.2.2), PUT and DELETE, nobody can tell whether the server treats them so.
+    pub(super) fn prepare(request: &mut Request<Body>) -> Option<Resend> {
+        let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(request.method());
+        if !safe && !IDEMPOTENCY_KEYS.iter().any(|key| request.headers().contains_key(key)) {
+            return None;
+        }
+        let body = (!request.body().is_end_stream()).then(|| {
+            let length = request.body().size_hint().exact();
+            let rest = std::mem::take(request.body_mut());
+            let kept = Kept { rest, length, parts: Vec::new(), size: 0, given_up: false };
+            let kept = Arc::new(Mutex::new(kept));
+            *request.body_mut() = Body::new(Repeated { kept: kept.clone(), left: length, next: 0 });
+            kept
+        });
+        let mut head = Request::new(()).into_parts().0;
+        head.method = request.method().clone();
+        head.uri = request.uri().clone();
+        head.version = request.version();
+        head.headers = request.headers().clone();
+        head.extensions = request.extensions().clone();
+        Some(Resend { head, body })
+    }
+
+    /// The request once more; `None` if too much of its body was sent to be kept.
+    pub(super) fn request(&self) -> Option<Request<Body>> {
+        let body = match &self.body {
+            None => Body::empty(),
+            Some(kept) => {
+                let state = lock(kept);
+                if state.given_up {
+                    return None;
+                }
+                Body::new(Repeated { kept: kept.clone(), left: state.length, next: 0 })
+            }
+        };
+        Some(Request::from_parts(self.head.clone(), body))
+    }
+}
+
+/// A body, and what was read of it.
+#[derive(Debug)]
+struct Kept {
+    rest: Body,
+    /// Of the whole, if that is known.
+    length: Option<u64>,
+    parts: Vec<Bytes>,
+    /// How many bytes the parts have.
+    size: usize,
+    /// Whether something that was read is not in the parts.
+    given_up: bool,
+}
+
+fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+    kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A body from its beginning: what was read of it before, then the rest.
+struct Repeated {
+    kept: Arc<Mutex<Kept>>,
+    /// How many bytes are to come, if that is known.
+    left: Option<u64>,
+    /// Which of the parts comes next.
+    next: usize,
+}
+
+impl http_body::Body for Repeated {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        let mut kept = lock(&this.kept);
+        if let Some(part) = kept.parts.get(this.next) {
+            this.next += 1;
+            let part = part.clone();
+            this.left = without(this.left, &part);
+            return Poll::Ready(Some(Ok(Frame::data(part))));
+        }
+        let Some(frame) = ready!(Pin::new(&mut kept.rest).poll_frame(context)?) else { return Poll::Ready(None) };
+        match frame.data_ref() {
+            Some(data) => {
+                this.left = without(this.left, data);
+                kept.size = kept.size.saturating_add(data.len());
+                if kept.given_up || kept.size > KEPT {
+                    kept.given_up = true;
+                    kept.parts = Vec::new();
+                } else {
+                    kept.parts.push(data.clone());
+                    this.next += 1;
+                }
+            }
+            // Trailers, which are not worth the keeping.
+            None => kept.given_up = true,
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let kept = lock(&self.kept);
+        self.next >= kept.parts.len() && kept.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.map(SizeHint::with_exact).unwrap_or_default()
+    }
+}
+
+fn without(left: Option<u64>, data: &Bytes) -> Option<u64> {
+    left.map(|left| left.saturating_sub(data.len() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn request(method: Method, key: Option<&str>, body: impl Into<Body>) -> Request<Body> {
+        let mut request = Request::builder().method(method).uri("http://f/");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        request.body(body.into()).unwrap()
+    }
+
+    #[test]
+    fn r5_what_may_be_sent_again() {
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE] {
+            assert!(Resend::prepare(&mut request(method, None, "")).is_some());
+        }
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+            assert!(Resend::prepare(&mut request(method.clone(), None, "")).is_none(), "{method}");
+            assert!(Resend::prepare(&mut request(method.clone(), Some("k"), "")).is_some(), "{method}");
+        }
+    }
+
+    #[tokio::test]
+    async fn r5_a_body_is_the_same_again_from_wherever_it_broke_off() {
+        for read in 0..=4 {
+            let parts = ["ab", "", "cde", "f"].map(|part| Ok::<_, std::io::Error>(Bytes::from(part)));
+            let mut request = request(Method::POST, Some("k"), Body::from_stream(futures_util::stream::iter(parts)));
+            let resend = Resend::prepare(&mut request).unwrap();
+            let mut first = request.into_body();
+            for _ in 0..read {
+                first.frame().await.unwrap().unwrap();
+            }
+            for _ in 0..2 {
+                let again = resend.request().unwrap();
+                assert!(again.method() == Method::POST && again.headers()["idempotency-key"] == "k");
+                assert_eq!(again.into_body().collect().await.unwrap().to_bytes(), "abcdef");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn r5_a_body_of_known_length_keeps_it_and_a_large_one_is_not_kept() {
+        let mut small = request(Method::POST, Some("k"), vec![7; KEPT]);
+        let resend = Resend::prepare(&mut small).unwrap();
+        for body in [small.into_body(), resend.request().unwrap().into_body(), resend.request().unwrap().into_body()] {
+            assert_eq!(body.size_hint().exact(), Some(KEPT as u64));
+            assert_eq!(body.collect().await.unwrap().to_bytes().len(), KEPT);
+        }
+        let parts = futures_util::stream::iter((0..70).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![7; 1000]))));
+        let mut large = request(Method::POST, Some("k"), Body::from_stream(parts));
+        let resend = Resend::prepare(&mut large).unwrap();
+        assert!(resend.request().is_some(), "nothing of it was sent");
+        assert_eq!(large.into_body().collect().await.unwrap().to_bytes().len(), 70_000);
+        assert!(resend.request().is_none());
+    }
+}

@@ -1,0 +1,146 @@
+//! Servers that close a connection just when it is used again.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use faasflow_http::{HttpClient, read_body};
+use http::{Method, Request};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Reads a request with a `Content-Length`, or none; its body, or nothing when the connection has ended.
+async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(body)
+}
+
+async fn answer(stream: &mut TcpStream, body: &[u8]) {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+    stream.write_all(&[head.as_bytes(), body].concat()).await.unwrap();
+}
+
+struct Server {
+    address: SocketAddr,
+    requests: Arc<AtomicUsize>,
+    _serving: AbortOnDropHandle<()>,
+}
+
+/// A server that answers the first request of each connection with its body, and what `serve` does with it afterwards.
+async fn server<F: Future<Output = ()> + Send>(
+    serve: impl Fn(TcpStream, Arc<AtomicUsize>) -> F + Send + 'static,
+) -> Server
+where
+    F: 'static,
+{
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let serving = tokio::spawn({
+        let requests = requests.clone();
+        async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve(stream, requests.clone()));
+            }
+        }
+    });
+    Server { address, requests, _serving: AbortOnDropHandle::new(serving) }
+}
+
+/// Answers one request of each connection, reads another, and closes the connection without an answer: what a client sees
+/// whose request crosses with the end of an idle connection.
+async fn closes_on_the_second(mut stream: TcpStream, requests: Arc<AtomicUsize>) {
+    let Some(body) = read_request(&mut stream).await else { return };
+    requests.fetch_add(1, Ordering::SeqCst);
+    answer(&mut stream, &body).await;
+    let _ = read_request(&mut stream).await;
+}
+
+/// Sends a request; what was answered, or the error.
+async fn send(
+    client: &HttpClient,
+    to: SocketAddr,
+    method: Method,
+    key: Option<&str>,
+    body: Vec<u8>,
+) -> Result<Vec<u8>, String> {
+    let mut request = Request::builder().method(method).uri(format!("http://{to}/"));
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    let request = request.body(Body::from(body)).unwrap();
+    let sending = tokio::time::timeout(PATIENCE, client.send(request));
+    let answer = sending.await.unwrap().map_err(|error| error.to_string())?;
+    Ok(read_body(answer.into_body(), 1 << 30, PATIENCE).await.unwrap().to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r5_a_request_that_meets_a_closing_connection_is_sent_again() {
+    let server = server(closes_on_the_second).await;
+    let client = HttpClient::new(PATIENCE);
+    let rounds = 20;
+    for round in 0..rounds {
+        let (method, key, body) = match round % 4 {
+            0 => (Method::GET, None, Vec::new()),
+            1 => (Method::POST, Some("k"), b"body".to_vec()),
+            2 => (Method::DELETE, Some("k"), Vec::new()),
+            _ => (Method::OPTIONS, None, Vec::new()),
+        };
+        assert_eq!(send(&client, server.address, method, key, body.clone()).await, Ok(body), "{round}");
+    }
+    assert_eq!(server.requests.load(Ordering::SeqCst), rounds);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r5_a_request_that_may_do_harm_is_not_sent_again() {
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+        let server = server(closes_on_the_second).await;
+        let client = HttpClient::new(PATIENCE);
+        send(&client, server.address, Method::GET, None, Vec::new()).await.unwrap();
+        let error = send(&client, server.address, method, None, b"body".to_vec()).await.unwrap_err();
+        assert_eq!((error.as_str(), server.requests.load(Ordering::SeqCst)), ("the connection broke off", 1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r5_a_server_that_never_answers_is_not_asked_again() {
+    let server = server(async |mut stream, requests| {
+        let _ = read_request(&mut stream).await;
+        requests.fetch_add(1, Ordering::SeqCst);
+    })
+    .await;
+    let client = HttpClient::new(PATIENCE);
+    send(&client, server.address, Method::GET, None, Vec::new()).await.unwrap_err();
+    assert_eq!(server.requests.load(Ordering::SeqCst), 1);
+}
+
+/// The row as it was found: 19 of 40 failed.
+#[tokio::test(flavor = "multi_thread")]
+async fn r5_idle_connections_may_be_closed_at_any_moment() {
+    let server = server(async |mut stream, _| {
+        while let Ok(Some(body)) = tokio::time::timeout(Duration::from_millis(50), read_request(&mut stream)).await {
+            answer(&mut stream, &body).await;
+        }
+    })
+    .await;
+    let client = HttpClient::new(PATIENCE);
+    for number in 0..40 {
+        tokio::time::sleep(Duration::from_millis(45 + number % 13)).await;
+        let got = send(&client, server.address, Method::GET, None, Vec::new()).await;
+        assert_eq!(got, Ok(Vec::new()), "{number}");
+    }
+}

@@ -1,0 +1,3 @@
+//! One test program for the crate, since linking a second takes as long as linking the first.
+
+mod idle_connections;
