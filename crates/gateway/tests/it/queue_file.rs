@@ -216,7 +216,7 @@ const PART: &str = "FAASFLOW_TEST_PART";
 /// Runs one test of this program again as another process, which gets `PART`.
 fn again(test: &str, path: &Path, change: impl FnOnce(&mut Command)) -> std::process::Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture"]).env(PART, path);
+    command.args(["--exact", &format!("queue_file::{test}"), "--nocapture"]).env(PART, path);
     change(&mut command);
     command.output().unwrap()
 }
