@@ -16,6 +16,7 @@ use rustls::{ClientConfig, RootCertStore};
 mod connection;
 mod resend;
 
+use crate::{LARGEST_HEAD, MOST_HEADERS};
 use connection::{Connector, Usage};
 use resend::Resend;
 
@@ -80,6 +81,9 @@ impl HttpClient {
             // Below the idle timeouts usual for servers, so that a kept connection is seldom one that the peer is about
             // to close: Node and uvicorn do after 5 seconds, our own server after `read_timeout`, 10 unless set.
             .pool_idle_timeout(Duration::from_secs(4))
+            .http1_max_buf_size(LARGEST_HEAD)
+            .http1_max_headers(MOST_HEADERS)
+            .http2_max_header_list_size(LARGEST_HEAD as u32)
             .http2_only(http2)
             .build(Connector(connector));
         HttpClient { inner }
@@ -181,7 +185,7 @@ impl HttpError {
     /// Whether the body of the request could not be read to its end, so that the peer got a part of it.
     #[must_use]
     pub fn is_request_body(&self) -> bool {
-        causes(&self.0).any(|error| error.is::<axum::Error>())
+        causes(&self.0).any(<dyn Error>::is::<axum::Error>)
     }
 
     /// Whether the peer answered with something that is not HTTP, or with a head that is too large: it would again.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::response::Response;
-use http::Request;
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -16,7 +18,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
+use self::check::{Fault, check, settle_length};
+use self::explain::{Explain, Limits};
 use super::stall::WriteStall;
+use crate::{LARGEST_HEAD, MOST_HEADERS, hear_out};
+
+mod check;
+mod explain;
 
 /// How long connections that are cut off may take to be gone.
 const CUTTING_OFF: Duration = Duration::from_millis(100);
@@ -37,13 +45,13 @@ pub struct ServerOptions {
 }
 
 impl Default for ServerOptions {
-    /// Ten seconds for a head, a minute for a stalled answer, a minute of grace, 256 KiB of head; tells the peer.
+    /// Ten seconds for a head, a minute for a stalled answer, a minute of grace, [`LARGEST_HEAD`]; tells the peer.
     fn default() -> ServerOptions {
         ServerOptions {
             header_timeout: Duration::from_secs(10),
             write_stall: Duration::from_secs(60),
             grace: Duration::from_secs(60),
-            max_head: 256 * 1024,
+            max_head: LARGEST_HEAD,
             tells_peer: true,
         }
     }
@@ -106,9 +114,11 @@ async fn accept(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(options.header_timeout)
+        .max_headers(MOST_HEADERS)
         .max_buf_size(options.max_head.max(8192));
     builder.http2().timer(TokioTimer::new()).max_header_list_size(u32::try_from(options.max_head).unwrap_or(u32::MAX));
 
+    let limits = Limits { bytes: options.max_head, headers: MOST_HEADERS };
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -138,10 +148,17 @@ async fn accept(
                 if options.tells_peer {
                     request.extensions_mut().insert(Peer(peer));
                 }
-                app(request)
+                match check(&request) {
+                    Ok(()) => {
+                        settle_length(&mut request);
+                        app(request)
+                    }
+                    Err(fault) => Box::pin(async move { Ok(refuse(fault, request).await) }),
+                }
             }
         });
-        let stream = TokioIo::new(WriteStall::new(stream, options.write_stall));
+        let stream = Explain::new(WriteStall::new(stream, options.write_stall), begun.clone(), limits);
+        let stream = TokioIo::new(stream);
         let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
         let connection = graceful.watch(connection);
         connections.spawn(async move {
@@ -169,6 +186,20 @@ async fn accept(
     // Code that blocks its thread cannot be cut off, and is not waited for.
     let _ = tokio::time::timeout(CUTTING_OFF, connections.shutdown()).await;
     Ok(())
+}
+
+/// Answers a request that nobody is to see. What comes after it on the connection may be meant otherwise than it is read.
+async fn refuse((status, text): Fault, request: Request<Incoming>) -> Response {
+    let is_http1 = request.version() <= Version::HTTP_11;
+    let (parts, body) = request.into_parts();
+    hear_out(&parts.headers, body).await;
+    let mut response = Response::new(Body::from(format!("{text}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if is_http1 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 fn is_connection_error(error: &io::Error) -> bool {

@@ -89,12 +89,14 @@ fn is_of_the_gateway(headers: &HeaderMap) -> bool {
     matches!((origin, text(&FORWARDED_HOST)), (Some((_, origin)), Some(host)) if origin == host)
 }
 
-/// Whether a request names this machine by an address, or as `localhost`.
+/// Whether a request names this machine by an address, or as `localhost`. Names of hosts are compared without case, and
+/// may end with the dot of the root. A name in the target comes before `Host` (RFC 9112, 3.2.2).
 fn is_local(request: &Request) -> bool {
-    let named = request.headers().get(HOST).and_then(|value| value.to_str().ok());
-    let Some(host) = named.or_else(|| request.uri().authority().map(Authority::as_str)) else { return true };
+    let named = || request.headers().get(HOST).map(|value| value.to_str().unwrap_or_default());
+    let Some(host) = request.uri().authority().map(Authority::as_str).or_else(named) else { return true };
     let Ok(authority) = host.parse::<Authority>() else { return false };
-    let host = authority.host().trim_matches(['[', ']']);
+    let host = authority.host().trim_matches(['[', ']']).to_ascii_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(&host);
     host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok()
 }
 
@@ -108,14 +110,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_leads_here_is_not_this_machine() {
+    fn h11_a_name_that_leads_here_is_not_this_machine() {
         let asked = |host: &str| Request::builder().header(HOST, host).body(axum::body::Body::empty()).unwrap();
-        for host in ["127.0.0.1", "127.0.0.1:8080", "[::1]:8080", "localhost:8080", "flows.localhost"] {
+        let local = ["127.0.0.1", "127.0.0.1:8080", "[::1]:8080", "localhost:8080", "flows.localhost"];
+        for host in local.into_iter().chain(["LOCALHOST", "LocalHost.:8080", "Flows.LOCALHOST", "127.0.0.1."]) {
             assert!(is_local(&asked(host)), "{host}");
         }
-        for host in ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", ""] {
+        for host in
+            ["evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example", "", ".", "\u{e9}"]
+        {
             assert!(!is_local(&asked(host)), "{host}");
         }
+        let absolute = |uri: &str, host: &str| {
+            Request::builder().uri(uri).header(HOST, host).body(axum::body::Body::empty()).unwrap()
+        };
+        assert!(is_local(&absolute("http://LOCALHOST:1/system/info", "evil.example")));
+        assert!(!is_local(&absolute("http://evil.example/system/info", "localhost")));
     }
 
     #[test]

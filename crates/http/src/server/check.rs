@@ -1,0 +1,98 @@
+//! What a request must not be, whoever it is for.
+
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{Request, StatusCode, Version};
+
+/// Why a request is refused: the status, and the text for its sender.
+pub(super) type Fault = (StatusCode, &'static str);
+
+/// Looks for what a server must refuse, and hyper does not.
+///
+/// Two servers that read the same bytes differently let a request be smuggled past the first one. So what could be read
+/// in two ways is refused. hyper itself answers 400 to two lengths that differ, to a length that is no number, to a
+/// `Transfer-Encoding` whose last coding is not `chunked`, and to one in HTTP/1.0. Of a length beside `chunked` it takes
+/// away the length, and it closes the connection afterwards (RFC 9112, 6.3).
+pub(super) fn check<B>(request: &Request<B>) -> Result<(), Fault> {
+    host(request)?;
+    encoding(request)
+}
+
+/// RFC 9112, 3.2, and RFC 9113, 8.3.1.
+fn host<B>(request: &Request<B>) -> Result<(), Fault> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => Err((StatusCode::BAD_REQUEST, "the request has more than one `Host`")),
+        (None, _) if request.version() == Version::HTTP_11 => {
+            Err((StatusCode::BAD_REQUEST, "the request has no `Host`, which HTTP/1.1 requires"))
+        }
+        // It may be empty where the target has no name of a server.
+        (Some(host), _) if host.is_empty() => Ok(()),
+        (Some(host), _) => match host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) {
+            Some(host) if !host.as_str().contains('@') => Ok(()),
+            _ => Err((StatusCode::BAD_REQUEST, "`Host` is not the name or the address of a server")),
+        },
+        (None, _) => Ok(()),
+    }
+}
+
+/// Only `chunked` is understood (RFC 9112, 6.1 and 7). Any other coding would have to be undone before the body is handed on.
+fn encoding<B>(request: &Request<B>) -> Result<(), Fault> {
+    let mut encodings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    match (encodings.next(), encodings.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if only.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err((StatusCode::NOT_IMPLEMENTED, "of `Transfer-Encoding` only `chunked`, once, is understood")),
+    }
+}
+
+/// Takes away what says how a body comes, where two headers say so. hyper has read it in chunks.
+pub(super) fn settle_length<B>(request: &mut Request<B>) {
+    if request.headers().contains_key(TRANSFER_ENCODING) {
+        request.headers_mut().remove(CONTENT_LENGTH);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(version: Version, headers: &[(&str, &str)]) -> u16 {
+        let mut request = Request::builder().version(version).uri("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        check(&request.body(()).unwrap()).map_or_else(|(status, _)| status.as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn h11_one_host_that_is_one() {
+        for host in ["x", "localhost:8080", "LOCALHOST", "[::1]:8080", "127.0.0.1", "a.b.", "xn--bcher-kva.example", ""]
+        {
+            assert_eq!(status(Version::HTTP_11, &[("host", host)]), 200, "{host}");
+        }
+        for host in ["a b", "a/b", "u:p@host", "http://host", "a,b", "a:b:c", "a?b"] {
+            assert_eq!(status(Version::HTTP_11, &[("host", host)]), 400, "{host}");
+        }
+        assert_eq!(status(Version::HTTP_11, &[]), 400);
+        assert_eq!(status(Version::HTTP_10, &[]), 200);
+        assert_eq!(status(Version::HTTP_2, &[]), 200);
+        for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+            assert_eq!(status(version, &[("host", "a"), ("host", "a")]), 400);
+        }
+    }
+
+    #[test]
+    fn h2_only_chunked_is_understood() {
+        let encoded = |encodings: &[&str]| {
+            let mut headers = vec![("host", "x")];
+            headers.extend(encodings.iter().map(|&encoding| ("transfer-encoding", encoding)));
+            status(Version::HTTP_11, &headers)
+        };
+        assert_eq!(encoded(&["chunked"]), 200);
+        assert_eq!(encoded(&["Chunked "]), 200);
+        for other in [&["gzip, chunked"][..], &["chunked, chunked"], &["chunked", "chunked"], &["gzip", "chunked"]] {
+            assert_eq!(encoded(other), 501, "{other:?}");
+        }
+    }
+}

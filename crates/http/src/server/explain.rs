@@ -1,0 +1,158 @@
+//! Bodies for the answers that hyper gives by itself.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// How long a client that was refused may go on sending before the connection is closed. It would be told of a reset
+/// connection, and not of the answer, if what it sends were left unread.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A stream on which the first answer gets a body that says why, if it is hyper's own: one to a head that it could not read.
+///
+/// Later heads of the same connection are answered without a body: nothing here can tell hyper's answer from the
+/// application's there.
+pub(super) struct Explain<S> {
+    stream: S,
+    /// Whether the application has got a request.
+    begun: Arc<AtomicBool>,
+    limits: Limits,
+    /// What is written instead, and how many bytes it stands for.
+    instead: Option<(Bytes, usize)>,
+    explained: bool,
+    linger: Option<Pin<Box<Sleep>>>,
+}
+
+/// What is refused beyond.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Bytes of a head.
+    pub(super) bytes: usize,
+    /// Headers in it.
+    pub(super) headers: usize,
+}
+
+impl Limits {
+    fn reason(self, status: &[u8]) -> Option<(&'static str, String)> {
+        match status {
+            b"400" => Some((
+                "Bad Request",
+                "the head of the request cannot be read: its URL has a character that is to be escaped, such as `<`, \
+                 `>` or `\"`, a header is malformed, or its headers contradict each other about the length of the body"
+                    .to_owned(),
+            )),
+            b"414" => Some(("URI Too Long", "the URL is longer than 65534 bytes".to_owned())),
+            b"431" => Some((
+                "Request Header Fields Too Large",
+                format!(
+                    "the head of the request has more than {} bytes, or more than {} headers",
+                    self.bytes, self.headers
+                ),
+            )),
+            _ => None,
+        }
+    }
+}
+
+impl<S> Explain<S> {
+    pub(super) fn new(stream: S, begun: Arc<AtomicBool>, limits: Limits) -> Explain<S> {
+        Explain { stream, begun, limits, instead: None, explained: false, linger: None }
+    }
+
+    /// What to write instead of these bytes, if they are an answer of hyper's own.
+    fn explanation(&self, bytes: &[u8]) -> Option<Bytes> {
+        if self.explained || self.begun.load(Ordering::Relaxed) || !bytes.ends_with(b"\r\n\r\n") {
+            return None;
+        }
+        let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+        let (phrase, text) = self.limits.reason(status)?;
+        let status = String::from_utf8_lossy(status);
+        Some(Bytes::from(format!(
+            "HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\
+             connection: close\r\n\r\n{text}\n",
+            text.len() + 1
+        )))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Explain<S> {
+    fn poll_instead(&mut self, context: &mut Context<'_>) -> Option<Poll<io::Result<usize>>> {
+        let (left, stands_for) = self.instead.as_mut()?;
+        while left.has_remaining() {
+            match Pin::new(&mut self.stream).poll_write(context, left) {
+                Poll::Ready(Ok(0)) => return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(written)) => left.advance(written),
+                other => return Some(other),
+            }
+        }
+        let stands_for = *stands_for;
+        self.instead = None;
+        self.explained = true;
+        Some(Poll::Ready(Ok(stands_for)))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Explain<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Explain<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.instead.is_none()
+            && let Some(explanation) = self.explanation(bytes)
+        {
+            self.instead = Some((explanation, bytes.len()));
+        }
+        match self.poll_instead(context) {
+            Some(polled) => polled,
+            None => Pin::new(&mut self.stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match parts {
+            [only] if !self.begun.load(Ordering::Relaxed) => self.poll_write(context, only),
+            parts => Pin::new(&mut self.stream).poll_write_vectored(context, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        if !self.explained {
+            return Poll::Ready(Ok(()));
+        }
+        let mut scratch = [0; 8192];
+        loop {
+            let linger = self.linger.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+            if linger.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut into = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut into)) {
+                Ok(()) if !into.filled().is_empty() => {}
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
