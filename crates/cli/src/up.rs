@@ -26,6 +26,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     options.behind = up.behind;
     options.max_inflight_requests = up.max_inflight_requests;
     options.max_inflight_bytes = up.max_inflight_bytes;
+    options.commit = env!("FAASFLOW_COMMIT").to_owned();
     options.queue.max_body = up.queue_limit;
     options.queue.workers = up.queue_workers;
     options.queue.max_attempts = up.queue_attempts;

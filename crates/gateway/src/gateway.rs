@@ -60,6 +60,8 @@ pub struct GatewayOptions {
     pub max_inflight_requests: Option<usize>,
     /// How many bytes of bodies are held, at most; by default half of the memory that the functions leave.
     pub max_inflight_bytes: Option<u64>,
+    /// The commit that the program was built from, as `/system/info` tells it.
+    pub commit: String,
     /// How the queue behaves.
     pub queue: QueueOptions,
 }
@@ -82,6 +84,7 @@ impl GatewayOptions {
             behind: None,
             max_inflight_requests: None,
             max_inflight_bytes: None,
+            commit: "unknown".to_owned(),
             queue: QueueOptions::default(),
         }
     }
@@ -164,6 +167,7 @@ impl GatewayOptions {
             max_async_body: self.queue.max_body,
             local: address.ip().is_loopback(),
             behind: self.behind.is_some(),
+            commit: self.commit,
             read_timeout: self.read_timeout,
             under_way: under_way.clone(),
             silent: stop.listening.clone(),

@@ -56,6 +56,8 @@ pub(crate) struct Inner {
     pub(crate) local: bool,
     /// Whether another gateway is in front.
     pub(crate) behind: bool,
+    /// The commit that the program was built from.
+    pub(crate) commit: String,
     /// How long a body for the queue may take to arrive.
     pub(crate) read_timeout: Duration,
     /// The synchronous requests under way.

@@ -41,6 +41,8 @@ pub struct FunctionSpec {
     pub lang: Option<String>,
     /// How it runs.
     pub kind: Kind,
+    /// The command that it runs, as it is written.
+    pub process: Option<String>,
     /// Its environment: its own, then that of the environment files over it.
     pub environment: BTreeMap<String, String>,
     /// Where each variable came from: the name of an environment file, or of the stack file.

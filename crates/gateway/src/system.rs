@@ -57,7 +57,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
 /// that gateway, which says so by `X-Forwarded-Host`, and tells of itself.
 async fn info(State(app): State<App>, headers: HeaderMap) -> Json<Value> {
     let (name, orchestration) = ("faasflow", "processes");
-    let version = json!({ "release": env!("CARGO_PKG_VERSION"), "sha": "", "commit_message": "" });
+    let version = json!({ "release": env!("CARGO_PKG_VERSION"), "sha": app.commit, "commit_message": "" });
     let limits = json!({ "asyncBody": app.max_async_body, "upstreamTimeout": seconds(app.proxy.timeout) });
     Json(if headers.contains_key(FORWARDED_HOST) {
         json!({ "provider": name, "orchestration": orchestration, "version": version, "limits": limits })

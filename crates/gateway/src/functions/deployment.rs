@@ -69,6 +69,7 @@ impl Deployment {
             folder: folder.to_owned(),
             lang: None,
             kind,
+            process: self.env_process.clone(),
             origins: environment.keys().map(|key| (key.clone(), DEPLOYMENT.to_owned())).collect(),
             environment,
             secrets: self.secrets.clone().unwrap_or_default(),

@@ -39,6 +39,7 @@ pub(super) fn resolve(
         lang: function.lang,
         // One that says not how it runs is not returned. Its other values are checked all the same.
         kind: kind.unwrap_or_else(|| Kind::Cargo(folder.to_owned())),
+        process: function.fprocess,
         environment,
         origins,
         secrets: function.secrets,

@@ -18,7 +18,6 @@ use crate::functions::{Function, NAMESPACE};
 use crate::proxy::plain;
 use crate::rfc3339;
 use crate::routes::App;
-use crate::stack::Kind;
 
 #[derive(Deserialize)]
 pub(super) struct Usage {
@@ -118,25 +117,28 @@ pub(super) fn absent(name: &str) -> Response {
 /// A function as OpenFaaS's providers report one.
 fn status(app: &App, function: &Arc<Function>, usage: bool) -> Value {
     let spec = &function.spec;
-    let process = match (&function.deployment, &spec.kind) {
-        (Some(deployment), _) => deployment.env_process.clone().unwrap_or_default(),
-        (None, Kind::Command(words) | Kind::Program(words)) => words.join(" "),
-        (None, _) => String::new(),
-    };
+    let process = spec.process.as_deref().unwrap_or_default();
     let mut status = json!({
         "name": spec.name,
         "namespace": NAMESPACE,
         "image": spec.image.clone().unwrap_or_default(),
-        "envProcess": process,
-        "envVars": spec.environment,
-        "labels": spec.labels,
-        "annotations": spec.annotations,
-        "secrets": spec.secrets,
         "replicas": 1,
         "availableReplicas": u8::from(function.is_available()),
         "invocationCount": app.metrics.invocations(&spec.name),
         "createdAt": rfc3339::written(function.created_ms),
     });
+    // Left out where nothing was given, as by OpenFaaS's providers.
+    for (key, value, is_given) in [
+        ("envProcess", json!(process), !process.is_empty()),
+        ("envVars", json!(spec.environment), !spec.environment.is_empty()),
+        ("labels", json!(spec.labels), !spec.labels.is_empty()),
+        ("annotations", json!(spec.annotations), !spec.annotations.is_empty()),
+        ("secrets", json!(spec.secrets), !spec.secrets.is_empty()),
+    ] {
+        if is_given {
+            status[key] = value;
+        }
+    }
     if let Some(deployment) = &function.deployment {
         for (key, value) in [
             ("limits", json!(deployment.limits)),

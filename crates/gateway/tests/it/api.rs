@@ -174,3 +174,38 @@ async fn what_is_asked_of_the_queue_is_bounded() {
     }
     fixture.gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certifier_what_was_not_given_is_left_out() {
+    let fixture = start("bare:\n  fprocess: cat\n").await;
+    let status = fixture.get("/system/function/bare").await.json();
+    for key in ["envVars", "labels", "annotations", "secrets", "limits", "requests", "constraints"] {
+        assert_eq!(status.get(key), None, "{key}");
+    }
+    assert_eq!(fixture.get("/system/functions").await.json()[0].get("envVars"), None);
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certifier_gateway_and_provider_tell_the_commit() {
+    let fixture =
+        crate::support::start_with("f:\n  fprocess: cat\n", |options| options.commit = "c0ffee".to_owned()).await;
+    let info = fixture.get("/system/info").await.json();
+    assert_eq!((&info["version"]["sha"], &info["provider"]["version"]["sha"]), (&"c0ffee".into(), &"c0ffee".into()));
+    let headers = [("x-forwarded-host", "gateway:8080")];
+    let provider = fixture.send(http::Method::GET, "/system/info", &headers, "").await.json();
+    assert_eq!(provider["version"]["sha"], "c0ffee");
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn y5_a_command_is_told_as_it_is_written() {
+    let fixture = start(
+        "f:\n  fprocess: sh -c 'cat;  true'\nserver:\n  fprocess: ./serve \"a b\"\n  environment: { mode: http }\n",
+    )
+    .await;
+    for (name, command) in [("f", "sh -c 'cat;  true'"), ("server", "./serve \"a b\"")] {
+        assert_eq!(fixture.get(&format!("/system/function/{name}")).await.json()["envProcess"], command, "{name}");
+    }
+    fixture.gateway.stop().await;
+}
