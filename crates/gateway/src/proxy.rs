@@ -27,6 +27,7 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// What some programs take for the proxy of their own requests, once it is a variable (httpoxy, CVE-2016-5385).
 const PROXY: HeaderName = HeaderName::from_static("proxy");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 
 /// What belongs to one connection (RFC 9110, 7.6.1), besides what `Connection` names.
@@ -92,6 +93,13 @@ impl Proxy {
         body: Body,
         sender: Sender,
     ) -> Result<Response, NoAnswer> {
+        if let Some(protocol) = unsupported_upgrade(&parts.headers) {
+            let text = format!(
+                "an upgrade to `{protocol}` is not supported: requests and answers go through this gateway, and no \
+                 connections"
+            );
+            return Err(NoAnswer::Request(StatusCode::NOT_IMPLEMENTED, text));
+        }
         let (function, taken) = function.take(PATIENCE).await;
         let (held, patience) = match sender {
             Sender::Caller(token) => (Some(token), Duration::ZERO),
@@ -137,6 +145,8 @@ impl Proxy {
             return Err(NoAnswer::Unusable(text));
         }
         let (mut parts, body) = response.into_parts();
+        // The version is one connection's, and that to the caller is another than that to the function.
+        parts.version = http::Version::HTTP_11;
         remove_hop_by_hop(&mut parts.headers);
         // They mark the gateway's own words. Flows log the one and act on the other; a function cannot say either.
         parts.headers.remove(INTERNAL);
@@ -287,22 +297,37 @@ fn prepare_for_command(parts: &mut request::Parts) {
     }
 }
 
+/// Says whom the request comes from, behind the addresses that it passed before, in however many headers these are. Host
+/// and protocol are those that the first proxy saw.
 fn forwarded(headers: &mut HeaderMap, peer: &str, host: Option<HeaderValue>) {
-    let before = headers.get(FORWARDED_FOR).and_then(|value| value.to_str().ok());
-    let chain = match before {
-        Some(before) => format!("{before}, {peer}"),
-        None => peer.to_owned(),
-    };
-    if let Ok(value) = HeaderValue::from_str(&chain) {
+    let mut addresses: Vec<&str> = Vec::new();
+    addresses.extend(headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).map(str::trim));
+    addresses.retain(|address| !address.is_empty());
+    addresses.push(peer);
+    if let Ok(value) = HeaderValue::from_str(&addresses.join(", ")) {
         headers.insert(FORWARDED_FOR, value);
     }
     if let Some(host) = host {
-        headers.insert(FORWARDED_HOST, host);
+        headers.entry(FORWARDED_HOST).or_insert(host);
     }
+    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+}
+
+/// The protocol that a request asks for instead of HTTP, if its sender would wait for it in vain. An upgrade to HTTP/2 may
+/// be left unanswered: the client goes on with HTTP/1.1.
+fn unsupported_upgrade(headers: &HeaderMap) -> Option<String> {
+    let names =
+        |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
+    if !names(header::CONNECTION).any(|name| name.trim().eq_ignore_ascii_case("upgrade")) {
+        return None;
+    }
+    let mut protocols = names(header::UPGRADE).map(str::trim);
+    protocols.find(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case("h2c")).map(str::to_owned)
 }
 
 /// Removes what belongs to one connection (RFC 9110, 7.6.1). `Content-Length` stays, unlike at OpenFaaS's gateway,
-/// which always sends chunks: it frames the same body, and tells the function what to expect.
+/// which always sends chunks: it frames the same body, and tells the function what to expect. Beside `Transfer-Encoding` it
+/// says nothing of the body (RFC 9112, 6.3), and goes as well.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     // Most often there is none: a look at the names is cheaper than a search for each.
     if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
@@ -315,6 +340,9 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|names| names.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     for name in named {
         headers.remove(name);
     }

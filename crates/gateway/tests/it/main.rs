@@ -10,6 +10,7 @@ mod functions;
 mod limits;
 mod logs;
 mod metrics_port;
+mod odd_requests;
 mod openfaas;
 mod queue_file;
 mod stopping;

@@ -40,12 +40,9 @@ struct Server {
 }
 
 /// A server that answers the first request of each connection with its body, and what `serve` does with it afterwards.
-async fn server<F: Future<Output = ()> + Send>(
+async fn server<F: Future<Output = ()> + Send + 'static>(
     serve: impl Fn(TcpStream, Arc<AtomicUsize>) -> F + Send + 'static,
-) -> Server
-where
-    F: 'static,
-{
+) -> Server {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let requests = Arc::new(AtomicUsize::new(0));
