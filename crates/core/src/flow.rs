@@ -4,8 +4,6 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use http::Uri;
-
 use crate::call::{Call, Callback};
 use crate::context::Context;
 use crate::definition_error::{DefinitionError, Fault};
@@ -16,6 +14,7 @@ use crate::handler::{
 use crate::outcome::Outcome;
 use crate::plan::Plan;
 use crate::state::StateManager;
+use crate::url::parse_url;
 
 /// The definition of a flow: its steps in order, failure handler, finaliser and state manager. Built once
 /// at start-up, immutable, the same for every request.
@@ -319,27 +318,5 @@ fn check_function_name(name: &str) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("`{name}` is not a function's name: letters, digits, `-`, `_` and `.` only"))
-    }
-}
-
-/// Reads an absolute `http` or `https` URL; without a scheme it is `http`.
-///
-/// # Errors
-///
-/// What is wrong with it, as a text that does not repeat credentials.
-pub fn parse_url(url: &str) -> Result<Uri, String> {
-    let url = url.trim();
-    let absolute = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let uri: Uri = absolute.parse().map_err(|error| format!("its URL cannot be read: {error}"))?;
-    match uri.scheme_str() {
-        Some("http" | "https") => {}
-        scheme => return Err(format!("its URL has the scheme `{}`: only http and https", scheme.unwrap_or_default())),
-    }
-    match uri.authority() {
-        Some(authority) if authority.as_str().contains('@') => {
-            Err("its URL holds credentials, which end up in logs: send them with `header_with`".to_owned())
-        }
-        Some(authority) if !authority.host().is_empty() => Ok(uri),
-        _ => Err("its URL names no host".to_owned()),
     }
 }

@@ -7,6 +7,7 @@ pub mod queue;
 pub mod stack;
 pub mod unpublished;
 
+mod callback;
 mod deploy;
 mod disk;
 mod environment;

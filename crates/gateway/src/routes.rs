@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{any, get};
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::{RequestId, chain, headers, parse_url};
+use faasflow_core::{RequestId, chain, headers, parse_callback_url, without_credentials};
 use faasflow_runtime::http::{Budget, ReadBodyError, hear_out, read_body, read_body_into};
 use http::header::{ALLOW, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::callback;
 use crate::deploy::Deployments;
 use crate::disk;
 use crate::functions::command::Cause;
@@ -217,12 +218,18 @@ async fn accept(
         match parts.headers.get(CALLBACK_URL) {
             None => None,
             Some(value) => {
-                let url = value.to_str().map_err(|_| "it is not text".to_owned()).and_then(parse_url);
+                let url = value.to_str().map_err(|_| "it is not text".to_owned()).and_then(parse_callback_url);
                 Some(url.map_err(|fault| {
                     refuse(StatusCode::BAD_REQUEST, format!("`X-Callback-Url` is of no use: {fault}"))
                 })?)
             }
         };
+    if let Some(url) = &callback_url
+        && let Ok(shown) = HeaderValue::try_from(without_credentials(&url.to_string()))
+    {
+        // The function is told of it, and whoever looks into the queue sees its headers.
+        parts.headers.insert(CALLBACK_URL, shown);
+    }
     let limit = app.max_async_body;
     let mut body = body;
     // The share is held until the call is on disk.
@@ -369,10 +376,9 @@ impl Deliver for App {
                     (parts.status, parts.headers, body, cause)
                 }
                 Target::Callback { url, .. } => {
-                    *request.uri_mut() = url.clone();
                     let exchange = async {
-                        let answer = match self.proxy.client.send(request).await.map_err(NoAnswer::from) {
-                            Ok(answer) => answer.map(Body::new),
+                        let answer = match callback::send(&self.proxy.client, url, call).await {
+                            Ok(answer) => answer,
                             Err(none @ NoAnswer::Unusable(_)) => {
                                 let (parts, body) = none.response(url.host().unwrap_or_default()).into_parts();
                                 let body = read_body(body, 64 * 1024, self.proxy.timeout).await.unwrap_or_default();
@@ -384,7 +390,9 @@ impl Deliver for App {
                         // It is the gateway's own, and says what to do with a call.
                         parts.headers.remove(headers::GATEWAY_ERROR);
                         let body = read_body(body, 64 * 1024, self.proxy.timeout).await.unwrap_or_default();
-                        Ok((parts.status, parts.headers, body, None))
+                        let cause =
+                            parts.status.is_redirection().then(|| "it redirects, which is not followed".to_owned());
+                        Ok((parts.status, parts.headers, body, cause))
                     };
                     let timeout = self.proxy.timeout;
                     let late = |_| Unreachable { reason: NoAnswer::Timeout(timeout).reason() };

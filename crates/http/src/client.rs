@@ -14,10 +14,12 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
 mod connection;
+mod credentials;
 mod resend;
 
 use crate::{LARGEST_HEAD, MOST_HEADERS};
 use connection::{Connector, Usage};
+use credentials::authorize;
 use resend::Resend;
 
 /// How often a request is sent at most, if each time the connection was one that the peer was about to close.
@@ -90,7 +92,7 @@ impl HttpClient {
     }
 
     /// Sends a request and returns as soon as the head of the response is there. There is no timeout
-    /// here: the caller knows its deadline.
+    /// here: the caller knows its deadline. Credentials in the URL are sent as `Authorization`.
     ///
     /// A connection that was kept may be closed by the peer just when the request is sent. If nothing has come back then,
     /// the request is sent once more over another connection, provided that this does no harm. As in Go's `net/http`, that
@@ -101,6 +103,7 @@ impl HttpClient {
     ///
     /// If the peer cannot be reached, or the exchange breaks off.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, HttpError> {
+        authorize(&mut request);
         let resend = Resend::prepare(&mut request);
         for _ in 1..ATTEMPTS {
             let error = match self.begin(request).await {

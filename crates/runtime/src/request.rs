@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use faasflow_core::envelope::{self, Carried, Envelope, EnvelopeError};
 use faasflow_core::plan::Position;
-use faasflow_core::{Flow, Payload, RequestId, RequestInfo, headers, parse_url};
+use faasflow_core::{Flow, Payload, RequestId, RequestInfo, headers, parse_callback_url};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode, request};
 use uuid::Uuid;
@@ -79,7 +79,7 @@ pub(crate) fn start(
     let callback_url = match parts.headers.get(headers::CALLBACK_URL) {
         None => None,
         Some(value) => {
-            let url = value.to_str().map_err(|_| "it is not text".to_owned()).and_then(parse_url);
+            let url = value.to_str().map_err(|_| "it is not text".to_owned()).and_then(parse_callback_url);
             let url = url.map_err(|fault| {
                 Refusal::new(StatusCode::BAD_REQUEST, format!("`X-Faasflow-Callback-Url` is of no use: {fault}"))
             })?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use faasflow_core::{envelope, without_credentials};
 use serde::{Deserialize, Serialize};
 
 use crate::queue::record::{Letter, Target, now_ms};
@@ -314,23 +315,36 @@ fn summary(id: u64, letter: &Letter) -> DeadLetterSummary {
 
 fn whole(id: u64, letter: &Letter) -> DeadLetter {
     let texts = |headers: &http::HeaderMap| {
-        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect::<Vec<_>>()
+        let text = |name: &http::HeaderName, value: &http::HeaderValue| {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            // They may hold credentials.
+            if name.as_str().ends_with("callback-url") { without_credentials(&text) } else { text.into_owned() }
+        };
+        headers.iter().map(|(name, value)| (name.to_string(), text(name, value))).collect::<Vec<_>>()
     };
     let target = match &letter.call.target {
-        Target::Callback { url, .. } => url.to_string(),
+        Target::Callback { url, .. } => without_credentials(&url.to_string()),
         Target::Function { path, query, .. } => match query {
             Some(query) => format!("{path}?{query}"),
             None => path.clone(),
         },
     };
     let answer = letter.answer.as_ref();
+    let body = String::from_utf8_lossy(&letter.call.body);
+    // An envelope holds the URL to which its caller wants the end reported.
+    let body = if is_envelope(&letter.call.headers) { without_credentials(&body) } else { body.into_owned() };
     DeadLetter {
         summary: summary(id, letter),
         target,
         headers: texts(&letter.call.headers),
-        body: String::from_utf8_lossy(&letter.call.body).into_owned(),
+        body,
         answer_headers: answer.map(|(_, headers, _)| texts(headers)).unwrap_or_default(),
         answer_body: answer.map(|(.., body)| String::from_utf8_lossy(body).into_owned()),
     }
+}
+
+fn is_envelope(headers: &http::HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|of| of.as_bytes().starts_with(envelope::CONTENT_TYPE.as_bytes()))
 }

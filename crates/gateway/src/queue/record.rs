@@ -78,7 +78,9 @@ impl Call {
     pub(crate) fn lane(&self) -> String {
         match &self.target {
             Target::Function { name, .. } => bare(name).to_owned(),
-            Target::Callback { url, .. } => format!("callback {}", url.authority().map_or("", |a| a.as_str())),
+            Target::Callback { url, .. } => {
+                format!("callback {}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or_default())
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 mod api;
 mod broken_answers;
 mod busy;
+mod callbacks;
 mod commands;
 mod dead_letters;
 mod deploy;

@@ -1,0 +1,76 @@
+//! Sends the answer of a function to the URL that the caller named.
+
+use axum::body::Body;
+use axum::response::Response;
+use faasflow_runtime::http::HttpClient;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
+use http::{Method, Request, StatusCode, Uri};
+use url::Url;
+
+use crate::proxy::NoAnswer;
+use crate::queue::Call;
+
+/// How many times a callback is redirected, as in Go's `net/http`.
+const REDIRECTS: usize = 10;
+
+/// Sends a callback and follows where it is redirected to.
+///
+/// 301, 302, 307 and 308 repeat it, payload included: without it, it would tell nothing. (Go sends a GET after 301 and 302.) 303
+/// says that it was taken, and what came of it is asked for with a GET. A redirection that cannot be followed is the answer.
+pub(crate) async fn send(client: &HttpClient, url: &Uri, call: &Call) -> Result<Response, NoAnswer> {
+    let (mut url, mut headers) = (url.clone(), call.headers.clone());
+    let (mut method, mut payload) = (Method::POST, call.body.clone());
+    for redirected in 0.. {
+        let mut request = Request::new(Body::from(payload.clone()));
+        *request.method_mut() = method.clone();
+        *request.uri_mut() = url.clone();
+        *request.headers_mut() = headers.clone();
+        let answer = client.send(request).await?;
+        let target = match answer.status().as_u16() {
+            301 | 302 | 303 | 307 | 308 if redirected < REDIRECTS => target(&url, answer.headers()),
+            _ => None,
+        };
+        let Some(target) = target else { return Ok(answer.map(Body::new)) };
+        if answer.status() == StatusCode::SEE_OTHER {
+            (method, payload) = (Method::GET, bytes::Bytes::new());
+            headers.remove(CONTENT_TYPE);
+            headers.remove(CONTENT_LENGTH);
+        }
+        if (target.host(), target.port_u16()) != (url.host(), url.port_u16()) {
+            headers.remove(AUTHORIZATION);
+        }
+        url = target;
+    }
+    unreachable!("the last redirection is not followed")
+}
+
+/// Where an answer redirects to, if that is a URL that can be asked.
+fn target(from: &Uri, headers: &HeaderMap) -> Option<Uri> {
+    let location = headers.get(LOCATION)?.to_str().ok()?;
+    let target = Url::parse(&from.to_string()).ok()?.join(location).ok()?;
+    let is_asked = matches!(target.scheme(), "http" | "https") && target.has_host();
+    is_asked.then(|| target[..url::Position::AfterQuery].parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h13_locations_are_relative_to_where_they_come_from() {
+        let from = Uri::from_static("http://u:p@host:1/a/b?c");
+        for (location, expected) in [
+            ("/x?y", Some("http://u:p@host:1/x?y")),
+            ("x", Some("http://u:p@host:1/a/x")),
+            ("//other/x", Some("http://other/x")),
+            ("https://other/x#fragment", Some("https://other/x")),
+            ("ftp://other/x", None),
+            ("mailto:a@b", None),
+            ("http://", None),
+        ] {
+            let headers = HeaderMap::from_iter([(LOCATION, location.parse().unwrap())]);
+            assert_eq!(target(&from, &headers).map(|uri| uri.to_string()).as_deref(), expected, "{location}");
+        }
+        assert_eq!(target(&from, &HeaderMap::new()), None);
+    }
+}
