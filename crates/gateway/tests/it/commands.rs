@@ -153,7 +153,7 @@ async fn h6_a_failure_comes_with_what_the_command_wrote() {
         ("out", 500, "exit status 3\nrow 17 has no price\n", &["row 17 has no price", "gateway: exit status 3"][..]),
         ("both", 500, "exit status 4\nno price\npartial\n", &["no price", "partial", "gateway: exit status 4"]),
         ("apart", 500, "exit status 4\npartial\n", &["no price", "partial", "gateway: exit status 4"]),
-        ("killed", 500, "signal: 9 (SIGKILL)\nuntil then\n", &["until then", "gateway: signal: 9 (SIGKILL)"]),
+        ("killed", 502, "signal: 9 (SIGKILL)\nuntil then\n", &["until then", "gateway: signal: 9 (SIGKILL)"]),
         ("late", 408, "killed: the function took longer than exec_timeout, 1s\nbegun\n", &["begun", "gateway: killed"]),
         ("bytes", 500, "exit status 1\na\u{fffd}b\n", &["a\u{fffd}b"]),
         ("silent", 500, "exit status 1\n", &["gateway: exit status 1"]),

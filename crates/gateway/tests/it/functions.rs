@@ -62,7 +62,7 @@ async fn a_command_answers_with_what_it_writes() {
         (got.status.as_u16(), got.text().to_owned())
     };
     assert_eq!(post("fails").await, (500, "exit status 3\nwhy\nlost\n".into()));
-    assert_eq!(post("killed").await, (500, "signal: 9 (SIGKILL)\n".into()));
+    assert_eq!(post("killed").await, (502, "signal: 9 (SIGKILL)\n".into()));
     assert_eq!(post("both").await, (200, "err\nout\n".into()));
     assert_eq!(post("one").await, (200, "out\n".into()));
     assert_eq!(post("late").await, (408, "killed: the function took longer than exec_timeout, 100ms\n".into()));

@@ -1,6 +1,7 @@
 //! What becomes of a process that has ended: an answer, lines of the log, and a cause for the dead letter.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 
 use axum::body::Body;
 use axum::response::Response;
@@ -8,6 +9,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
 use faasflow_core::duration;
+use faasflow_core::headers::{self, gateway_error};
 
 use super::excerpt::Excerpt;
 use super::run::{Combine, Ended, How, Job, OUTPUT};
@@ -20,6 +22,12 @@ pub(crate) struct Cause(pub(crate) String);
 impl Ended {
     fn succeeded(&self) -> bool {
         matches!(&self.how, How::Exited(status) if status.success())
+    }
+
+    /// Whether somebody else killed it: an operator, or the system when memory runs out. It has not failed by itself, as one
+    /// has that crashes, so it may be called again.
+    fn was_killed(&self) -> bool {
+        matches!(&self.how, How::Exited(status) if matches!(status.signal(), Some(libc::SIGKILL | libc::SIGTERM)))
     }
 
     /// How it ended, in a few words.
@@ -77,6 +85,7 @@ impl Ended {
             How::ExecTimeout(_) => StatusCode::REQUEST_TIMEOUT,
             How::Stopped => StatusCode::SERVICE_UNAVAILABLE,
             How::NotStarted(error) => not_started(error),
+            _ if self.was_killed() => StatusCode::BAD_GATEWAY,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let how = self.how(job.program());
@@ -90,6 +99,11 @@ impl Ended {
         let mut response = plain(status, text);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if status == StatusCode::BAD_GATEWAY {
+            response
+                .headers_mut()
+                .insert(headers::GATEWAY_ERROR, HeaderValue::from_static(gateway_error::FUNCTION_DIED));
         }
         // The dead letter is not for the caller, so it names what standard error says in any case.
         let said = self.complained.last_line().or_else(|| written.last_line());
