@@ -27,11 +27,16 @@ impl Answers {
     }
 
     /// Reads an answer to its end. Its headers no longer speak of an encoding then.
-    pub(crate) async fn read<B>(&self, headers: &mut HeaderMap, body: B) -> Result<Bytes, FailureKind>
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read, or there is no room for it.
+    pub(crate) async fn read<B>(&self, headers: &mut HeaderMap, body: B) -> Result<Bytes, Unread>
     where
         B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
-        let codings = Codings::of(headers).map_err(|error| FailureKind::Undecodable(error.to_string()))?;
+        let unknown = |error: DecodeError| Unread::Failed(FailureKind::Undecodable(error.to_string()));
+        let codings = Codings::of(headers).map_err(unknown)?;
         let mut share = self.budget.waiting(self.patience);
         let read = read_body_into_untimed(body, self.max_body, &mut share).await.map_err(failure)?;
         let body = share.keep(read);
@@ -46,18 +51,27 @@ impl Answers {
     }
 }
 
-fn failure(error: ReadBodyError) -> FailureKind {
-    match error {
+/// Why an answer was not read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    Failed(FailureKind),
+    /// There was no room for it in time. Whoever waits for it holds a payload, and is to give that up: others wait for the
+    /// room that it takes.
+    NoRoom(String),
+}
+
+fn failure(error: ReadBodyError) -> Unread {
+    Unread::Failed(match error {
         ReadBodyError::TooLarge { limit } => FailureKind::AnswerTooLarge(limit),
         ReadBodyError::Encoded(DecodeError::TooLarge { encoded, limit }) => FailureKind::Undecodable(format!(
             "its {encoded} bytes are encoded, and decoded they are more than the {limit} of `max_body`"
         )),
         ReadBodyError::Encoded(error) => FailureKind::Undecodable(chain(&error)),
         ReadBodyError::NoRoom(full) if full.is_temporary() => {
-            FailureKind::Interrupted(format!("its answer was not read: {full}"))
+            return Unread::NoRoom(format!("its answer was not read: {full}"));
         }
         ReadBodyError::NoRoom(full) => FailureKind::Undecodable(format!("{full}; the setting is `max_inflight_bytes`")),
         error if error.is_unusable() => FailureKind::Unusable(chain(&error)),
         error => FailureKind::Interrupted(chain(&error)),
-    }
+    })
 }

@@ -4,11 +4,12 @@ use super::Fault;
 use super::source::Source;
 
 /// Who may, and what for.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 10] = [
     "crates/cli/src/client.rs",           // asks gateways
+    "crates/gateway/src/callback.rs",     // takes answers to callback URLs
     "crates/gateway/src/proxy.rs",        // takes requests to functions
-    "crates/gateway/src/routes.rs",       // takes answers to callback URLs
     "crates/http/src/",                   // the client itself
+    "crates/runtime/src/caller.rs",       // reports ends
     "crates/runtime/src/caller/send.rs",  // calls functions and callbacks
     "crates/runtime/src/forward.rs",      // hands envelopes on
     "crates/runtime/src/trace/client.rs", // takes spans to the trace server

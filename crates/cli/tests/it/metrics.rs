@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 /// What the language of queries has itself, as far as it is used here.
-const LANGUAGE: [&str; 7] = ["by", "count", "histogram_quantile", "increase", "max", "rate", "sum"];
+const LANGUAGE: [&str; 8] = ["by", "count", "histogram_quantile", "increase", "max", "min", "rate", "sum"];
 /// Labels that Prometheus or a histogram adds.
 const ADDED: [&str; 2] = ["le", "instance"];
 

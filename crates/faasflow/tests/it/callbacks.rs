@@ -141,13 +141,27 @@ async fn a_report_that_is_refused_for_good_is_given_up() {
 #[tokio::test]
 async fn a_url_for_the_report_that_is_none_is_refused_before_anything_is_executed() {
     let kit = kit(|_| Flow::builder().apply("f")).start().await;
-    for url in ["ftp://x", "http://user:pass@x", "http://", "::"] {
+    for url in ["ftp://user:pass@x", "http://", "::"] {
         let answer = kit.request("").header("x-faasflow-callback-url", url).answer().await;
         assert_eq!(answer.status, 400, "{url}");
         let reason = answer.json::<serde_json::Value>()["reason"].as_str().unwrap().to_owned();
         assert!(reason.starts_with("`X-Faasflow-Callback-Url` is of no use: ") && !reason.contains("pass"), "{reason}");
     }
     assert!(kit.calls("f").is_empty());
+}
+
+/// They are sent as a browser would, and shown to nobody else.
+#[tokio::test]
+async fn h12_credentials_in_the_url_of_the_report_are_sent_as_a_header() {
+    let kit = kit(|_| Flow::builder().apply("f").apply("f")).start().await;
+    let url = kit.callback_url("end").replace("http://", "http://user:p%40ss@");
+    let answer = kit.request("").header("x-faasflow-callback-url", url).answer().await;
+    assert_eq!(answer.status, 202);
+    let report = kit.until_called("callback/end", 1).await.remove(0);
+    assert_eq!(report.header("authorization"), Some("Basic dXNlcjpwQHNz"));
+    for call in kit.calls("f") {
+        assert!(!format!("{:?}", call.headers).contains("p%40ss"), "{:?}", call.headers);
+    }
 }
 
 #[tokio::test]

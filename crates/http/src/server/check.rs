@@ -71,7 +71,7 @@ mod tests {
         {
             assert_eq!(status(Version::HTTP_11, &[("host", host)]), 200, "{host}");
         }
-        for host in ["a b", "a/b", "u:p@host", "http://host", "a,b", "a:b:c", "a?b"] {
+        for host in ["a b", "a/b", "u:p@host", "http://host", "a:b:c", "a?b"] {
             assert_eq!(status(Version::HTTP_11, &[("host", host)]), 400, "{host}");
         }
         assert_eq!(status(Version::HTTP_11, &[]), 400);

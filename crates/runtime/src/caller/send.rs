@@ -9,6 +9,7 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::{Caller, Outgoing, Time};
+use crate::answers::Unread;
 use crate::config::show;
 use crate::http::retry_after;
 use crate::log::RequestLog;
@@ -92,7 +93,7 @@ impl Caller {
             });
             let pause = pause(outages, rand::random()).max(outage.retry_after.unwrap_or_default());
             if outgoing.given_up {
-                outage.reason += ", and the payload is too large to be kept for another attempt";
+                outage.reason += ", and the payload was given up to make room";
                 return Err(Unanswered::Outage(outage));
             }
             // A function can ask for more than a clock can count.
@@ -192,8 +193,15 @@ impl Caller {
             outgoing.given_up = true;
         }
         // The time is bounded by the attempt as a whole.
-        let body = self.answers.read(&mut parts.headers, body).await?;
-        Ok(CallResponse::new(parts.status, parts.headers, body))
+        match self.answers.read(&mut parts.headers, body).await {
+            Ok(body) => Ok(CallResponse::new(parts.status, parts.headers, body)),
+            Err(Unread::Failed(kind)) => Err(kind),
+            Err(Unread::NoRoom(text)) => {
+                outgoing.payload = Payload::empty();
+                outgoing.given_up = true;
+                Err(FailureKind::Interrupted(text))
+            }
+        }
     }
 }
 
