@@ -116,15 +116,14 @@ impl Caller {
         log: &RequestLog,
     ) -> Option<Duration> {
         let retry = outgoing.retry;
-        let again = attempt < retry.max_attempts()
-            && match answer {
-                Ok(response) => retry.retries_status(response.status()),
-                Err(FailureKind::Timeout(_)) => retry.retries_timeout(),
-                Err(_) => false,
-            };
-        if !again {
+        if attempt >= retry.max_attempts() {
             return None;
         }
+        let why = match answer {
+            Ok(response) if retry.retries_status(response.status()) => format!("it answered {}", response.status()),
+            Err(FailureKind::Timeout(after)) if retry.retries_timeout() => format!("no answer within {}", show(*after)),
+            _ => return None,
+        };
         let asked = answer.as_ref().ok().and_then(|response| retry_after(response.headers()));
         let wait = retry.delay(attempt, rand::random(), asked);
         if Instant::now().checked_add(wait).is_none_or(|then| then >= time.deadline.steps()) {
@@ -132,14 +131,9 @@ impl Caller {
             return None;
         }
         log.info(format_args!(
-            "Trying {} again in {} ({}), attempt {} of {}",
+            "Trying {} again in {} ({why}), attempt {} of {}",
             outgoing.peer,
             show(millis(wait)),
-            match answer {
-                Ok(response) => format!("it answered {}", response.status()),
-                Err(FailureKind::Timeout(after)) => format!("no answer within {}", show(*after)),
-                Err(_) => "it could not be reached".to_owned(),
-            },
             attempt + 1,
             retry.max_attempts()
         ));
