@@ -308,9 +308,9 @@ impl Common {
         }
         // A copy has room for what is in it. Each call has its own of these, which take their places.
         headers.insert(CONTENT_TYPE, OCTETS);
-        headers.insert(headers::IDEMPOTENCY_KEY, PLACE);
+        headers.insert(headers::IDEMPOTENCY_KEY, PLACEHOLDER);
         if trace.is_active() {
-            headers.insert(headers::TRACEPARENT, PLACE);
+            headers.insert(headers::TRACEPARENT, PLACEHOLDER);
         }
         common.to_functions = headers;
         common
@@ -329,8 +329,8 @@ impl Common {
     }
 }
 
-/// What stands where each request has something of its own.
-const PLACE: HeaderValue = HeaderValue::from_static("");
+/// Stands for a value that each request sets for itself.
+const PLACEHOLDER: HeaderValue = HeaderValue::from_static("");
 
 /// A request's id, or what begins with it.
 fn header_value(text: String) -> HeaderValue {
