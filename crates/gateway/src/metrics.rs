@@ -192,9 +192,9 @@ fn standing(deployed: &[Arc<Function>], queue: &QueueStats, budget: &Budget) -> 
         ("faasflow_queue_unreadable", "Records that cannot be read.", queue.unreadable as f64),
         ("faasflow_dead_letters", "Dead letters kept.", queue.dead_letters as f64),
         ("faasflow_gateway_inflight_requests", "Invocations in flight.", budget.requests() as f64),
-        ("faasflow_gateway_inflight_requests_limit", "How many may be.", budget.limits().requests as f64),
+        ("faasflow_gateway_inflight_requests_limit", "Most invocations at once.", budget.limits().requests as f64),
         ("faasflow_gateway_inflight_bytes", "Bytes of the bodies that are held.", budget.bytes() as f64),
-        ("faasflow_gateway_inflight_bytes_limit", "How many may be.", budget.limits().bytes as f64),
+        ("faasflow_gateway_inflight_bytes_limit", "Most bytes at once.", budget.limits().bytes as f64),
     ] {
         let gauge = Gauge::new(name, help)?;
         gauge.set(value);
