@@ -25,9 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const START_TIME: HeaderName = HeaderName::from_static("x-start-time");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// What some programs take for the proxy of their own requests, once it is a variable (httpoxy, CVE-2016-5385).
 const PROXY: HeaderName = HeaderName::from_static("proxy");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Marks the answers of the gateway's own, as OpenFaaS's gateway and providers do.
 const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 
 /// What belongs to one connection (RFC 9110, 7.6.1), besides what `Connection` names.

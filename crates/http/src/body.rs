@@ -102,9 +102,9 @@ where
     read(body, limit, Some(share)).await
 }
 
-/// Reads what is left of a request's body that is refused, within bounds: 16 MiB, 30 seconds, and until nothing came for
-/// a second. A connection that is closed under a client that still sends is reset, and many clients then tell of that,
-/// and not of the answer. One that asks before it sends (`Expect`) is told at once.
+/// Reads the rest of a refused request's body, up to 16 MiB and 30 seconds, and gives up when nothing has come for a
+/// second. If the connection were closed while the client still sends, it would be reset, and many clients then report
+/// the reset instead of the answer. A client that asks before it sends (`Expect`) gets the answer at once.
 pub async fn hear_out<B>(headers: &HeaderMap, body: B)
 where
     B: Body<Data = Bytes>,
@@ -112,8 +112,8 @@ where
     drain(headers, body, 16 << 20, Duration::from_secs(1)).await;
 }
 
-/// The same as [`hear_out`] for a body that is welcome at another time, and may have `length` bytes: it is heard out
-/// whatever its size, and with more patience where much comes at once, so that its client learns when to come again.
+/// The same as [`hear_out`] for a body that would be accepted at another time: up to `length` bytes are read, and a pause
+/// may take five seconds, because many large bodies arrive at once then. So the client learns when to come again.
 pub async fn hear_out_up_to<B>(headers: &HeaderMap, body: B, length: u64)
 where
     B: Body<Data = Bytes>,
@@ -144,9 +144,9 @@ where
     let _ = tokio::time::timeout(WITHIN, reading).await;
 }
 
-/// Has a refusal go out at once, while what is left of the request's body is read as [`hear_out`] does. A proxy that is
-/// still forwarding the body learns of the refusal then, and not of a connection that was closed: of-watchdog, for one,
-/// makes an empty 500 of that. The answer ends when the reading does.
+/// Sends a refusal at once and reads the rest of the request's body meanwhile, as [`hear_out`] does. A proxy that is
+/// still forwarding the body then passes the refusal on. If the connection were closed instead, of-watchdog, for one,
+/// would answer with an empty 500. The answer ends when the reading does.
 pub fn refuse_and_hear_out<B>(answer: Response, headers: HeaderMap, body: B) -> Response
 where
     B: Body<Data = Bytes> + Send + 'static,
@@ -156,8 +156,8 @@ where
     answer.map(|answer| axum::body::Body::new(Refusal { answer, hearing }))
 }
 
-/// An answer, and behind it nothing until the request was read. Its length is not told, since hyper would have done with it
-/// as soon as that is reached.
+/// An answer whose end waits until the request's body has been read. It declares no length, because hyper would take it as
+/// finished once that many bytes are sent.
 struct Refusal {
     answer: axum::body::Body,
     hearing: Pin<Box<dyn Future<Output = ()> + Send>>,

@@ -65,7 +65,7 @@ impl Codings {
     ///
     /// If the body is not what its codings say, if more than `limit` bytes come out, or if there is no room for them.
     pub async fn decode(&self, body: Bytes, limit: u64, share: &mut Share) -> Result<Bytes, DecodeError> {
-        // Answers to HEAD and such have none, whatever their headers say.
+        // An answer to HEAD, or a 304, may name a coding and has no body.
         if self.is_empty() || body.is_empty() {
             return Ok(body);
         }
@@ -77,7 +77,6 @@ impl Codings {
         let mut decoded = Joined::of(0);
         let mut length = 0;
         loop {
-            // One more than is allowed is enough to know.
             let piece = reader.fill_buf().map_err(DecodeError::Malformed)?;
             if piece.is_empty() {
                 return Ok(decoded.into_bytes());

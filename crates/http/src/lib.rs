@@ -29,8 +29,8 @@ pub use server::{App, Peer, ServerOptions, serve};
 
 /// The most bytes of a head, of a request or an answer: 1 MiB, as Go's `net/http` takes by default.
 pub const LARGEST_HEAD: usize = 1 << 20;
-/// The most headers of a head. hyper makes room for as many whenever it reads a head, which costs about 3 ns each, so that
-/// there is a limit at all; it must be below 24,576, since no more fit into a [`HeaderMap`].
+/// The most headers of a head. Go has no such limit, but hyper reserves room for this many each time it reads a head, at
+/// about 3 ns each. It must stay below 24,576, the capacity of a [`HeaderMap`].
 pub const MOST_HEADERS: usize = 2_000;
 
 /// How long a `Retry-After` header asks to wait, given in seconds or as a date (RFC 9110, 10.2.3); `None` if there

@@ -188,7 +188,8 @@ async fn accept(
     Ok(())
 }
 
-/// Answers a request that nobody is to see. What comes after it on the connection may be meant otherwise than it is read.
+/// Answers a request that must not reach the application, and closes the connection: the bytes that follow may have been
+/// meant differently from how they would be read.
 async fn refuse((status, text): Fault, request: Request<Incoming>) -> Response {
     let is_http1 = request.version() <= Version::HTTP_11;
     let (parts, body) = request.into_parts();

@@ -204,7 +204,7 @@ impl Queue {
     }
 }
 
-/// The time that is so far away, in milliseconds since the Unix epoch.
+/// The time when this wait is over, in milliseconds since the Unix epoch.
 fn after(wait: Duration) -> u64 {
     now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,4 +1,4 @@
-//! Connections that know whether what they are used for has been answered.
+//! Connections that know whether the last request sent over them has been answered.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -41,7 +41,7 @@ impl Usage {
     }
 }
 
-/// Makes connections whose [`Usage`] is known. It stands outside of TLS, whose own messages are no part of an answer.
+/// Makes connections whose [`Usage`] is known. It wraps TLS, so that TLS's own messages do not count as an answer.
 #[derive(Clone, Debug)]
 pub(super) struct Connector<C>(pub(super) C);
 

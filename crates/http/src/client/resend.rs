@@ -119,7 +119,7 @@ impl http_body::Body for Repeated {
                     this.next += 1;
                 }
             }
-            // Trailers, which are not worth the keeping.
+            // Trailers are too rare to be kept: a body that has some is not sent again.
             None => kept.given_up = true,
         }
         Poll::Ready(Some(Ok(frame)))

@@ -46,7 +46,7 @@ fn encoding<B>(request: &Request<B>) -> Result<(), Fault> {
     }
 }
 
-/// Takes away what says how a body comes, where two headers say so. hyper has read it in chunks.
+/// Removes `Content-Length` where `Transfer-Encoding` says how the body is framed: hyper has read it in chunks.
 pub(super) fn settle_length<B>(request: &mut Request<B>) {
     if request.headers().contains_key(TRANSFER_ENCODING) {
         request.headers_mut().remove(CONTENT_LENGTH);
