@@ -36,12 +36,18 @@ pub(crate) async fn send(client: &HttpClient, url: &Uri, call: &Call) -> Result<
             headers.remove(CONTENT_TYPE);
             headers.remove(CONTENT_LENGTH);
         }
-        if (target.host(), target.port_u16()) != (url.host(), url.port_u16()) {
+        if origin(&target) != origin(&url) {
             headers.remove(AUTHORIZATION);
         }
         url = target;
     }
     unreachable!("the last redirection is not followed")
+}
+
+/// Who is behind a URL. Another scheme is somebody else too: credentials for TLS are not to be sent without it.
+fn origin(url: &Uri) -> (Option<&str>, Option<&str>, u16) {
+    let usual = if url.scheme_str() == Some("https") { 443 } else { 80 };
+    (url.scheme_str(), url.host(), url.port_u16().unwrap_or(usual))
 }
 
 /// Where an answer redirects to, if that is a URL that can be asked.
@@ -55,6 +61,17 @@ fn target(from: &Uri, headers: &HeaderMap) -> Option<Uri> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h12_credentials_stay_with_the_origin_that_they_are_for() {
+        let same =
+            |one: &'static str, other: &'static str| origin(&Uri::from_static(one)) == origin(&Uri::from_static(other));
+        assert!(same("http://h/a", "http://h:80/b"));
+        assert!(same("https://h/a", "https://h:443/b"));
+        assert!(!same("https://h/a", "http://h/a"));
+        assert!(!same("https://h/a", "https://h:8443/a"));
+        assert!(!same("http://h/a", "http://other/a"));
+    }
 
     #[test]
     fn h13_locations_are_relative_to_where_they_come_from() {

@@ -348,7 +348,10 @@ impl Deliver for App {
                     let wanted = callback_url.is_some();
                     let body = match room::read_answer(Body::new(body), wanted, self.proxy.timeout, &mut share).await {
                         Ok(body) => share.keep(body),
-                        Err(error) if error.is_unusable() => {
+                        Err(error)
+                            if error.is_unusable()
+                                || matches!(error, ReadBodyError::NoRoom(full) if !full.is_temporary()) =>
+                        {
                             let none = NoAnswer::Unusable(chain(&error));
                             cause = Some(none.reason());
                             let (head, body) = none.response(name).into_parts();

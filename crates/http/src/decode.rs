@@ -101,7 +101,7 @@ impl Coding {
             Coding::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(encoded)),
             Coding::Deflate => deflate(encoded)?,
             Coding::Brotli => Box::new(brotli_decompressor::Decompressor::new(encoded, PIECE)),
-            Coding::Zstd => Box::new(Zstd { encoded: Some(encoded), frame: None }),
+            Coding::Zstd => Box::new(Zstd { encoded: Some(Peeked::new(encoded)), frame: None }),
         };
         Ok(Box::new(BufReader::with_capacity(PIECE, decoder)))
     }
@@ -120,12 +120,71 @@ fn deflate(mut encoded: Box<dyn BufRead + Send>) -> io::Result<Box<dyn Read + Se
     })
 }
 
-type Frame = ruzstd::decoding::StreamingDecoder<Box<dyn BufRead + Send>, ruzstd::decoding::FrameDecoder>;
+type Frame = ruzstd::decoding::StreamingDecoder<Peeked, ruzstd::decoding::FrameDecoder>;
+
+/// The largest window of a zstd frame in HTTP (RFC 9659). The decoder holds as much before anything comes out.
+const WINDOW: u64 = 8 << 20;
+/// The longest header of a zstd frame, with its magic number (RFC 8878, 3.1.1).
+const FRAME_HEADER: usize = 18;
 
 /// The frames of a zstd body, one after the other (RFC 8878, 3.1).
 struct Zstd {
-    encoded: Option<Box<dyn BufRead + Send>>,
+    encoded: Option<Peeked>,
     frame: Option<Frame>,
+}
+
+/// How much of the past a frame may refer to, in bytes (RFC 8878, 3.1.1.1); `None` if its header is cut short.
+fn window(header: &[u8]) -> Option<u64> {
+    let (&descriptor, rest) = header.get(4..)?.split_first()?;
+    if descriptor & 0x20 == 0 {
+        let window = *rest.first()?;
+        let base = 1_u64 << (10 + (window >> 3));
+        return Some(base + base / 8 * u64::from(window & 7));
+    }
+    // A single segment is its own window, and says how long it is behind the id of its dictionary.
+    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let (length, least) = [(1, 0), (2, 256), (4, 0), (8, 0)][usize::from(descriptor >> 6)];
+    let mut size = [0; 8];
+    size[..length].copy_from_slice(rest.get(dictionary..dictionary + length)?);
+    Some(u64::from_le_bytes(size).saturating_add(least))
+}
+
+/// Bytes whose beginning can be looked at before they are read.
+struct Peeked {
+    seen: Vec<u8>,
+    rest: Box<dyn BufRead + Send>,
+}
+
+impl Peeked {
+    fn new(rest: Box<dyn BufRead + Send>) -> Peeked {
+        Peeked { seen: Vec::new(), rest }
+    }
+
+    /// The next `length` bytes, or all if there are fewer.
+    fn peek(&mut self, length: usize) -> io::Result<&[u8]> {
+        while self.seen.len() < length {
+            let next = self.rest.fill_buf()?;
+            let taken = next.len().min(length - self.seen.len());
+            if taken == 0 {
+                break;
+            }
+            self.seen.extend_from_slice(&next[..taken]);
+            self.rest.consume(taken);
+        }
+        Ok(&self.seen)
+    }
+}
+
+impl Read for Peeked {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.seen.is_empty() {
+            return self.rest.read(into);
+        }
+        let read = self.seen.len().min(into.len());
+        into[..read].copy_from_slice(&self.seen[..read]);
+        self.seen.drain(..read);
+        Ok(read)
+    }
 }
 
 impl Read for Zstd {
@@ -139,11 +198,15 @@ impl Read for Zstd {
                 self.encoded = self.frame.take().map(Frame::into_inner);
             }
             let Some(mut encoded) = self.encoded.take() else { return Ok(0) };
-            if encoded.fill_buf()?.is_empty() {
+            let header = encoded.peek(FRAME_HEADER)?;
+            if header.is_empty() {
                 return Ok(0);
             }
-            let frame = Frame::new(encoded);
-            self.frame = Some(frame.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?);
+            let malformed = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
+            if window(header).is_some_and(|window| window > WINDOW) {
+                return Err(malformed(format!("its zstd window is larger than {WINDOW} bytes")));
+            }
+            self.frame = Some(Frame::new(encoded).map_err(|error| malformed(error.to_string()))?);
         }
     }
 }
@@ -225,6 +288,36 @@ mod tests {
     async fn decode(values: &[&'static str], body: Vec<u8>, limit: u64) -> Result<Bytes, DecodeError> {
         let budget = Budget::new(Limits { requests: 1, bytes: 10 << 20 });
         codings(values)?.decode(body.into(), limit, &mut budget.intake()).await
+    }
+
+    /// Four bytes of magic, then what the frame says of itself.
+    #[test]
+    fn h10_a_zstd_window_is_known_before_anything_is_decoded() {
+        let of = |header: &[u8]| window(&[&[0x28, 0xb5, 0x2f, 0xfd], header].concat());
+        assert_eq!(of(&[0x00, 0x00]), Some(1 << 10));
+        assert_eq!(of(&[0x00, 0x58]), Some(2 << 20));
+        assert_eq!(of(&[0x00, 0x84]), Some(96 << 20));
+        assert_eq!(of(&[0x20, 200]), Some(200));
+        assert_eq!(of(&[0x60, 0, 1]), Some(512));
+        assert_eq!(of(&[0xa1, 9, 0, 0, 0, 1]), Some(1 << 24));
+        assert_eq!(of(&[0xe0, 255, 255, 255, 255, 255, 255, 255, 255]), Some(u64::MAX));
+        assert_eq!(of(&[0xa0, 1, 2]), None);
+    }
+
+    #[tokio::test]
+    async fn h10_a_zstd_window_over_8_mib_is_refused() {
+        // Blocks of 128 KiB, each of one byte that repeats: 96 MiB out of 3 kB.
+        let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x84];
+        for block in 0..768_u32 {
+            let header = (128 << 10 << 3) | (1 << 1) | u32::from(block == 767);
+            bomb.extend_from_slice(&header.to_le_bytes()[..3]);
+            bomb.push(b'x');
+        }
+        let headers: HeaderMap = [(CONTENT_ENCODING, HeaderValue::from_static("zstd"))].into_iter().collect();
+        let budget = Budget::new(Limits { requests: 1, bytes: 1 << 30 });
+        let decoded = Codings::of(&headers).unwrap().decode(bomb.into(), 1 << 30, &mut budget.intake()).await;
+        let error = faasflow_core::chain(&decoded.unwrap_err());
+        assert!(error.contains("window is larger than 8388608 bytes"), "{error}");
     }
 
     #[tokio::test]

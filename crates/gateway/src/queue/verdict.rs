@@ -56,7 +56,8 @@ pub(crate) fn verdict(
         Ok(answer) if answer.status.is_success() => return Verdict::Delivered,
         Ok(answer) => {
             let asked = faasflow_runtime::http::retry_after(&answer.headers).map(|asked| asked.min(LONGEST_WAIT));
-            let busy = answer.headers.contains_key(faasflow_core::headers::BUSY);
+            let busy = answer.status == StatusCode::SERVICE_UNAVAILABLE
+                && answer.headers.contains_key(faasflow_core::headers::BUSY);
             if busy || answer.status == StatusCode::TOO_MANY_REQUESTS {
                 return Verdict::Later(asked.unwrap_or_else(|| backoff(tries.put_off)).max(SHORTEST_WAIT));
             }
@@ -133,6 +134,8 @@ mod tests {
             assert_eq!(verdict, Verdict::Later(Duration::from_secs(2)), "{tries}");
         }
         assert!(matches!(verdict(&answer(503, Some("2")), attempt(10), 0.0, &options), Verdict::Dead(_)));
+        refused.as_mut().unwrap().status = StatusCode::NOT_FOUND;
+        assert!(matches!(verdict(&refused, attempt(1), 0.0, &options), Verdict::Dead(_)));
     }
 
     #[test]

@@ -79,7 +79,9 @@ impl Ended {
             return Err(NoAnswer::Timeout(limit));
         }
         if let How::NoRoom(full) = self.how {
-            return Err(NoAnswer::NoRoom(full));
+            // It was executed, unlike a request that finds no room. Only a lack that passes is worth another execution.
+            let why = self.how(job.program());
+            return Err(if full.is_temporary() { NoAnswer::Died(why) } else { NoAnswer::Unusable(why) });
         }
         let status = match &self.how {
             How::ExecTimeout(_) => StatusCode::REQUEST_TIMEOUT,
