@@ -40,8 +40,13 @@ impl Deliver for Receiver {
         {
             let _ = self.0[producer].send(id);
         }
-        let answer =
-            Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new(), duration: Duration::ZERO, cause: None };
+        let answer = Answer {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            duration: Duration::ZERO,
+            cause: None,
+        };
         Box::pin(std::future::ready(Ok(answer)))
     }
 }
