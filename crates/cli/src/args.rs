@@ -98,11 +98,11 @@ pub(crate) struct Up {
     pub(crate) max_inflight_requests: Option<usize>,
     /// How many bytes of bodies are held, at most, for the queue and for commands [default: half of the gateway's part
     /// of the memory]
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "BYTES", value_parser = limit)]
     pub(crate) max_inflight_bytes: Option<u64>,
-    /// The largest asynchronous body, in bytes; the default is that of OpenFaaS's community edition
-    #[arg(long, value_name = "BYTES", default_value_t = 256_000)]
-    pub(crate) queue_limit: usize,
+    /// The largest asynchronous body; the default is that of OpenFaaS's community edition
+    #[arg(long, value_name = "BYTES", default_value = "256000", value_parser = limit)]
+    pub(crate) queue_limit: u64,
     /// How many asynchronous calls are delivered at once
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) queue_workers: usize,
@@ -113,6 +113,13 @@ pub(crate) struct Up {
 
 fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "expected a number from 1 up".to_owned())
+}
+
+fn limit(text: &str) -> Result<u64, String> {
+    match faasflow_core::size::parse(text)? {
+        0 => Err("a limit of 0 would refuse every body".to_owned()),
+        size => Ok(size),
+    }
 }
 
 fn address(text: &str) -> Result<String, String> {
@@ -264,7 +271,7 @@ pub(crate) struct Check {
     #[arg(long, value_name = "DURATION", value_parser = faasflow_core::duration::parse)]
     pub(crate) gateway_timeout: Option<Duration>,
     /// The largest asynchronous body, whatever the gateway says; without either, the community edition's 256000
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", value_parser = limit)]
     pub(crate) queue_limit: Option<u64>,
     /// How long the queue waits for a call before it delivers it again (`ack_wait`); without it, OpenFaaS's default of
     /// 30s. The queue of `faasflow up` does not do that

@@ -27,7 +27,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     options.max_inflight_requests = up.max_inflight_requests;
     options.max_inflight_bytes = up.max_inflight_bytes;
     options.commit = env!("FAASFLOW_COMMIT").to_owned();
-    options.queue.max_body = up.queue_limit;
+    options.queue.max_body = usize::try_from(up.queue_limit).unwrap_or(usize::MAX);
     options.queue.workers = up.queue_workers;
     options.queue.max_attempts = up.queue_attempts;
     if let Some(folder) = up.state_dir {

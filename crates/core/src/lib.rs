@@ -13,6 +13,7 @@ pub mod headers;
 pub mod payload;
 pub mod plan;
 pub mod signature;
+pub mod size;
 pub mod state;
 
 mod call;

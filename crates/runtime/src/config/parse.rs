@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faasflow_core::{Method, duration, parse_url};
+use faasflow_core::{Method, duration, parse_url, size};
 use http::Uri;
 
 use crate::log::{self, LogFormat};
@@ -45,21 +45,10 @@ pub(super) fn method(text: &str) -> Result<Method, String> {
 }
 
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
-    let fault = || "write a size in bytes such as `256000`, or with a unit such as `64MiB` or `1MB`".to_owned();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| fault())?;
-    let unit: u64 = match text[digits..].trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" => 1000,
-        "m" | "mb" => 1000 * 1000,
-        "g" | "gb" => 1000 * 1000 * 1000,
-        "ki" | "kib" => 1 << 10,
-        "mi" | "mib" => 1 << 20,
-        "gi" | "gib" => 1 << 30,
-        _ => return Err(fault()),
-    };
-    let size = number.checked_mul(unit).ok_or_else(fault)?;
-    if size == 0 { Err("a limit of 0 would refuse every body".to_owned()) } else { Ok(size) }
+    match size::parse(text)? {
+        0 => Err("a limit of 0 would refuse every body".to_owned()),
+        size => Ok(size),
+    }
 }
 
 pub(super) fn count(text: &str) -> Result<usize, String> {
