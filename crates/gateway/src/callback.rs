@@ -5,13 +5,19 @@ use axum::response::Response;
 use faasflow_runtime::http::HttpClient;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
 use http::{Method, Request, StatusCode, Uri};
-use url::Url;
+use iri_string::format::ToDedicatedString as _;
+use iri_string::types::{UriAbsoluteStr, UriReferenceStr};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
 use crate::proxy::NoAnswer;
 use crate::queue::Call;
 
 /// How many times a callback is redirected, as in Go's `net/http`.
 const REDIRECTS: usize = 10;
+
+/// What `Location` may hold and a URL may not. The percent sign stays, since it is there for what is encoded already.
+const OUTSIDE_URLS: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'|').add(b'}');
 
 /// Sends a callback and follows where it is redirected to.
 ///
@@ -52,10 +58,14 @@ fn origin(url: &Uri) -> (Option<&str>, Option<&str>, u16) {
 
 /// Where an answer redirects to, if that is a URL that can be asked.
 fn target(from: &Uri, headers: &HeaderMap) -> Option<Uri> {
-    let location = headers.get(LOCATION)?.to_str().ok()?;
-    let target = Url::parse(&from.to_string()).ok()?.join(location).ok()?;
-    let is_asked = matches!(target.scheme(), "http" | "https") && target.has_host();
-    is_asked.then(|| target[..url::Position::AfterQuery].parse().ok()).flatten()
+    // Servers also send spaces and letters beyond ASCII, which no URL has.
+    let location = percent_encode(headers.get(LOCATION)?.as_bytes(), OUTSIDE_URLS).to_string();
+    let (location, from) = (UriReferenceStr::new(&location).ok()?, from.to_string());
+    let target = location.resolve_against(UriAbsoluteStr::new(&from).ok()?).to_dedicated_string();
+    let is_asked = matches!(target.scheme_str(), "http" | "https");
+    let without_fragment = target.as_str().split('#').next()?;
+    let target: Uri = is_asked.then(|| without_fragment.parse().ok())??;
+    target.host().is_some_and(|host| !host.is_empty()).then_some(target)
 }
 
 #[cfg(test)]
@@ -81,6 +91,8 @@ mod tests {
             ("x", Some("http://u:p@host:1/a/x")),
             ("//other/x", Some("http://other/x")),
             ("https://other/x#fragment", Some("https://other/x")),
+            ("../x y/é?a=b%20c", Some("http://u:p@host:1/x%20y/%C3%A9?a=b%20c")),
+            ("", Some("http://u:p@host:1/a/b?c")),
             ("ftp://other/x", None),
             ("mailto:a@b", None),
             ("http://", None),
