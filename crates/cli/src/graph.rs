@@ -1,18 +1,19 @@
 //! `faasflow graph`
 
 use std::fmt::Write as _;
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
-use std::process::Command;
 
 use bytes::Bytes;
 use faasflow_core::description::{ActionDescription, Description, StepDescription};
-use faasflow_gateway::unpublished;
+use faasflow_gateway::Event;
 use http::{HeaderMap, Method};
+use tokio::process::Command;
 
 use crate::args::{Format, Graph};
 use crate::client::Client;
 use crate::error::Failure;
+use crate::progress::Progress;
 
 pub(crate) async fn run(graph: Graph) -> Result<(), Failure> {
     let json = find(&graph).await?;
@@ -38,7 +39,7 @@ async fn find(graph: &Graph) -> Result<Bytes, Failure> {
         return Ok(json.into());
     }
     if path.join("Cargo.toml").is_file() {
-        return describe(path);
+        return describe(path).await;
     }
     if path.is_file() {
         return Ok(std::fs::read(path)?.into());
@@ -66,19 +67,34 @@ async fn find(graph: &Graph) -> Result<Bytes, Failure> {
 }
 
 /// Builds the project and asks it.
-pub(crate) fn describe(project: &Path) -> Result<Bytes, Failure> {
-    let output = Command::new("cargo")
-        .args(["run", "--quiet", "--", "describe"])
+pub(crate) async fn describe(project: &Path) -> Result<Bytes, Failure> {
+    let (events, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let build = async move { faasflow_gateway::build_project(project, &events).await };
+    let show = async move {
+        let mut progress = Progress::new(false);
+        // What it answers is read by programs too. They are told nothing of the way there, and people nothing of a
+        // build that has nothing to do.
+        let mut shown = false;
+        while let Some(event) = told.recv().await {
+            shown |= matches!(event, Event::Compiling { .. }) && std::io::stderr().is_terminal();
+            if shown {
+                progress.show(&event);
+            }
+        }
+    };
+    let (program, ()) = tokio::join!(build, show);
+    let program = program.map_err(|error| Failure::Unusable(error.to_string()))?;
+    let output = Command::new(&program)
+        .arg("describe")
         .current_dir(project)
         .output()
-        .map_err(|error| Failure::Unusable(format!("cargo cannot be run: {error}")))?;
+        .await
+        .map_err(|error| Failure::Unusable(format!("{} cannot be run: {error}", program.display())))?;
     std::io::Write::write_all(&mut std::io::stderr(), &output.stderr)?;
     if output.status.success() {
         return Ok(output.stdout.into());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let advice = unpublished::advice(&said, project).map(|advice| format!("\n{advice}")).unwrap_or_default();
-    Err(Failure::Unusable(format!("{} is no flow that can describe itself{advice}", project.display())))
+    Err(Failure::Unusable(format!("{} is no flow that can describe itself", project.display())))
 }
 
 fn label(step: &StepDescription) -> String {

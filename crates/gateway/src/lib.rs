@@ -5,7 +5,7 @@
 
 pub mod queue;
 pub mod stack;
-pub mod unpublished;
+mod unpublished;
 
 mod callback;
 mod deploy;
@@ -28,6 +28,7 @@ mod system;
 
 pub use error::GatewayError;
 pub use event::{Event, Events};
+pub use functions::build::build_project;
 pub use functions::logs::KEPT_LOG;
 pub use gateway::{GatewayOptions, RunningGateway};
 pub use stack::Stack;

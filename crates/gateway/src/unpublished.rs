@@ -10,17 +10,8 @@ const SAID: [&str; 3] = [
 ];
 
 /// What to write into the project in `folder`, if cargo's output tells that it does not find Faasflow's crates.
-///
-/// ```
-/// use std::path::Path;
-///
-/// let said = "error: no matching package named `faasflow` found\n";
-/// let advice = faasflow_gateway::unpublished::advice(said, Path::new("my-flow")).unwrap();
-/// assert!(advice.contains("my-flow/.cargo/config.toml") && advice.contains("[patch.crates-io]"));
-/// assert_eq!(faasflow_gateway::unpublished::advice("error: could not compile `flow`\n", Path::new("my-flow")), None);
-/// ```
 #[must_use]
-pub fn advice(said: &str, folder: &Path) -> Option<String> {
+pub(crate) fn advice(said: &str, folder: &Path) -> Option<String> {
     if !said.lines().any(|line| SAID.iter().any(|begin| line.starts_with(begin))) {
         return None;
     }

@@ -38,7 +38,7 @@ pub(super) async fn gather(check: &Check, stack: &Stack) -> Result<(GatewayFacts
     let info = asking.json("/system/info").await?;
     let mut flows = Vec::new();
     for spec in specs {
-        flows.push(flow(spec, stack)?);
+        flows.push(flow(spec, stack).await?);
     }
 
     let functions = asking.functions(None).await?;
@@ -82,7 +82,7 @@ fn limit<T>(given: Option<T>, said: Option<T>, assumed: T) -> Limit<T> {
     }
 }
 
-fn flow(spec: &FunctionSpec, stack: &Stack) -> Result<FlowFacts, Failure> {
+async fn flow(spec: &FunctionSpec, stack: &Stack) -> Result<FlowFacts, Failure> {
     let Kind::Cargo(project) = &spec.kind else {
         return Err(Failure::Unusable(format!(
             "`{}` is not built by cargo here, so its definition cannot be read: give it a `handler` that is a cargo \
@@ -90,7 +90,7 @@ fn flow(spec: &FunctionSpec, stack: &Stack) -> Result<FlowFacts, Failure> {
             spec.name
         )));
     };
-    let json = graph::describe(project)?;
+    let json = graph::describe(project).await?;
     let description: Description = serde_json::from_slice(&json).map_err(|error| {
         Failure::Unusable(format!("`{}` gives no description of a flow: {error}; is it one?", spec.name))
     })?;

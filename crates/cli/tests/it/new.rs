@@ -90,7 +90,7 @@ fn a_file_that_would_not_do_afterwards_is_left_as_it_was() {
     assert!(!folder.path().join("f").exists());
 }
 
-/// Built with the versions that this repository is locked to, into a folder that stays from one run to the next.
+/// Built with the versions and the profile of this repository, into its folder: what both have alike is compiled once.
 #[test]
 fn it_is_up_and_answers() {
     let folder = tempfile::tempdir().unwrap();
@@ -99,9 +99,13 @@ fn it_is_up_and_answers() {
     std::fs::copy(repository("Cargo.lock"), project.join("Cargo.lock")).unwrap();
     let config = project.join(".cargo/config.toml");
     let program = Path::new(env!("CARGO_BIN_EXE_faasflow"));
-    let target = program.parent().unwrap().join("new-flow");
+    let target = program.parent().and_then(Path::parent).unwrap();
+    let workspace = std::fs::read_to_string(repository("Cargo.toml")).unwrap();
+    let (_, profiles) = workspace.split_once("\n[profile.dev]\n").unwrap();
+    let (profile, _) = profiles.split_once("\n[profile.release]\n").unwrap();
     let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, format!("{text}\n[build]\ntarget-dir = {target:?}\n")).unwrap();
+    let text = format!("{text}\n[build]\ntarget-dir = {target:?}\n\n[profile.dev]\n{profile}");
+    std::fs::write(&config, text).unwrap();
 
     let up = Up::start(folder.path(), &folder.path().join("state"));
     let output = up.run(&["invoke", "my-flow"], b"Ada\n");

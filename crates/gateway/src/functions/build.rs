@@ -120,6 +120,24 @@ pub(crate) async fn build(
     built
 }
 
+/// Builds the cargo project in `folder` as a gateway does in its debug profile, and returns the path of its program. What
+/// `faasflow up` has compiled is not compiled again. Progress is sent to `events`.
+///
+/// # Errors
+///
+/// If cargo cannot be run, if the folder is no package with one program, or if it does not compile.
+pub async fn build_project(folder: &Path, events: &Events) -> Result<PathBuf, GatewayError> {
+    let folder =
+        std::path::absolute(folder).map_err(|error| GatewayError::Unreadable { path: folder.to_owned(), error })?;
+    let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
+    let projects = [(name, folder.clone())];
+    let Built { mut programs, faults } = build(&projects, &projects, false, events, |_| {}).await;
+    match faults.into_iter().next() {
+        Some(fault) => Err(fault),
+        None => Ok(programs.remove(&folder).expect("what has no fault was built")),
+    }
+}
+
 /// The packages whose programs would overwrite each other: `CARGO_TARGET_DIR` and cargo's own settings can give
 /// several workspaces one target folder, and the programs of all new flows have the same name. So may two of one
 /// workspace.
