@@ -11,7 +11,9 @@ use http::uri::Authority;
 pub fn parse_url(url: &str) -> Result<Uri, String> {
     let uri = parse_callback_url(url)?;
     if uri.authority().is_some_and(has_credentials) {
-        return Err("its URL holds credentials, which end up in logs: send them with `header_with`".to_owned());
+        return Err(
+            "its URL holds credentials, which end up in logs: leave them out, and send them in a header".to_owned()
+        );
     }
     Ok(uri)
 }
@@ -31,8 +33,23 @@ pub fn parse_callback_url(url: &str) -> Result<Uri, String> {
         scheme => return Err(format!("its URL has the scheme `{}`: only http and https", scheme.unwrap_or_default())),
     }
     match uri.authority() {
-        Some(authority) if !authority.host().is_empty() => Ok(uri),
-        _ => Err("its URL names no host".to_owned()),
+        Some(authority) if authority.host().is_empty() => Err("its URL names no host".to_owned()),
+        Some(authority) if !has_usable_port(authority) => {
+            Err("its URL has a port that is not a number from 1 to 65535".to_owned())
+        }
+        Some(_) => Ok(uri),
+        None => Err("its URL names no host".to_owned()),
+    }
+}
+
+/// A port that is no such number would be taken for none, and what is meant for one server would be sent to another.
+fn has_usable_port(authority: &Authority) -> bool {
+    let text = authority.as_str();
+    let host_and_port = text.rsplit_once('@').map_or(text, |(_, behind)| behind);
+    match host_and_port.strip_prefix(authority.host()).unwrap_or_default() {
+        // RFC 3986, 3.2.3: an empty port is the usual one.
+        "" | ":" => true,
+        _ => authority.port_u16().is_some_and(|port| port > 0),
     }
 }
 
@@ -59,6 +76,21 @@ pub fn without_credentials(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn h13_a_port_is_a_number_that_a_port_can_have() {
+        for url in
+            ["h", "h:80", "http://h:65535/", "http://[::1]:8080", "http://[::1]", "http://u:1@h:2/", "http://h:/"]
+        {
+            assert!(parse_callback_url(url).is_ok(), "{url}");
+        }
+        for url in
+            ["h:99999", "http://h:65536/", "http://h:0/", "http://h:port/", "http://u:p@h:123456", "http://[::1]:x"]
+        {
+            let fault = parse_callback_url(url).unwrap_err();
+            assert!(fault.contains("port") || fault.contains("read"), "{url}: {fault}");
+        }
+    }
 
     #[test]
     fn h12_credentials_are_taken_for_callbacks_and_hidden() {

@@ -62,10 +62,10 @@ fn target(from: &Uri, headers: &HeaderMap) -> Option<Uri> {
     let location = percent_encode(headers.get(LOCATION)?.as_bytes(), OUTSIDE_URLS).to_string();
     let (location, from) = (UriReferenceStr::new(&location).ok()?, from.to_string());
     let target = location.resolve_against(UriAbsoluteStr::new(&from).ok()?).to_dedicated_string();
-    let is_asked = matches!(target.scheme_str(), "http" | "https");
     let without_fragment = target.as_str().split('#').next()?;
-    let target: Uri = is_asked.then(|| without_fragment.parse().ok())??;
-    target.host().is_some_and(|host| !host.is_empty()).then_some(target)
+    // Without a scheme of the web, it would be taken for the name of a host.
+    let is_asked = matches!(target.scheme_str(), "http" | "https");
+    is_asked.then(|| faasflow_core::parse_callback_url(without_fragment).ok())?
 }
 
 #[cfg(test)]
@@ -96,6 +96,7 @@ mod tests {
             ("ftp://other/x", None),
             ("mailto:a@b", None),
             ("http://", None),
+            ("http://other:99999/", None),
         ] {
             let headers = HeaderMap::from_iter([(LOCATION, location.parse().unwrap())]);
             assert_eq!(target(&from, &headers).map(|uri| uri.to_string()).as_deref(), expected, "{location}");

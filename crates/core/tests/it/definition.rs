@@ -78,7 +78,7 @@ fn every_fault_of_a_definition_is_said_at_once() {
         "step 1 (function `face detect`, crates/core/tests/it/definition.rs:",
         "`face detect` is not a function's name: letters, digits, `-`, `_` and `.` only",
         "its URL has the scheme `ftp`: only http and https",
-        "its URL holds credentials, which end up in logs: send them with `header_with`",
+        "its URL holds credentials, which end up in logs: leave them out, and send them in a header",
         "`bad name` is not a header name",
         "header `x-a` has a value with control characters",
         "a timeout of 0 would fail every call",

@@ -73,8 +73,12 @@ pub(crate) fn there_or_process(
     environment: &BTreeMap<String, String>,
 ) -> Result<Option<Kind>, String> {
     if let Some(url) = annotations.get(URL_ANNOTATION) {
-        let url = faasflow_core::parse_url(url)
-            .map_err(|fault| format!("`annotations`: `{URL_ANNOTATION}` is `{}`: {fault}", url.escape_debug()))?;
+        let url = faasflow_core::parse_url(url).map_err(|fault| {
+            format!(
+                "`annotations`: `{URL_ANNOTATION}` is `{}`: {fault}",
+                faasflow_core::without_credentials(url).escape_debug()
+            )
+        })?;
         return Ok(Some(Kind::Url(url)));
     }
     let Some(Process { name, command }) = process else { return Ok(None) };

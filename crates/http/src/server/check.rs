@@ -29,11 +29,16 @@ fn host<B>(request: &Request<B>) -> Result<(), Fault> {
         // It may be empty where the target has no name of a server.
         (Some(host), _) if host.is_empty() => Ok(()),
         (Some(host), _) => match host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) {
-            Some(host) if !host.as_str().contains('@') => Ok(()),
+            // A port that is not empty is a number below 65536.
+            Some(host) if !host.as_str().contains('@') && has_usable_port(&host) => Ok(()),
             _ => Err((StatusCode::BAD_REQUEST, "`Host` is not the name or the address of a server")),
         },
         (None, _) => Ok(()),
     }
+}
+
+fn has_usable_port(host: &Authority) -> bool {
+    matches!(host.as_str().strip_prefix(host.host()), Some("" | ":")) || host.port_u16().is_some()
 }
 
 /// Only `chunked` is understood (RFC 9112, 6.1 and 7). Any other coding would have to be undone before the body is handed on.
@@ -71,7 +76,9 @@ mod tests {
         {
             assert_eq!(status(Version::HTTP_11, &[("host", host)]), 200, "{host}");
         }
-        for host in ["a b", "a/b", "u:p@host", "http://host", "a:b:c", "a?b"] {
+        for host in
+            ["a b", "a/b", "u:p@host", "http://host", "a:b:c", "a?b", "localhost:abc", "localhost:99999", "[::1]:x"]
+        {
             assert_eq!(status(Version::HTTP_11, &[("host", host)]), 400, "{host}");
         }
         assert_eq!(status(Version::HTTP_11, &[]), 400);
