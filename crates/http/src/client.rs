@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use http::header::TRANSFER_ENCODING;
 use http::{Extensions, Request, Response};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
@@ -95,32 +96,42 @@ impl HttpClient {
     /// here: the caller knows its deadline. Credentials in the URL are sent as `Authorization`.
     ///
     /// A connection that was kept may be closed by the peer just when the request is sent. If nothing has come back then,
-    /// the request is sent once more over another connection, provided that this does no harm. As in Go's `net/http`, that
-    /// is so for GET, HEAD, OPTIONS and TRACE, and for requests with an `Idempotency-Key`, as long as no more than 64 KiB
-    /// of their body were sent.
+    /// the request is sent once more over another connection, provided that this does no harm. That is so for the methods
+    /// that are idempotent (RFC 9110, 9.2.2), and for requests with an `Idempotency-Key`, as long as no more than 64 KiB of
+    /// their body were sent.
     ///
     /// # Errors
     ///
-    /// If the peer cannot be reached, or the exchange breaks off.
+    /// If the peer cannot be reached, if the exchange breaks off, or if the answer cannot be understood.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, HttpError> {
         authorize(&mut request);
         let resend = Resend::prepare(&mut request);
         for _ in 1..ATTEMPTS {
             let error = match self.begin(request).await {
-                Ok(response) => return Ok(response),
-                Err(error) => HttpError(error),
+                Ok(response) => return understood(response),
+                Err(error) => HttpError(Fault::Exchange(error)),
             };
             request = match resend.as_ref().filter(|_| error.is_idle_connection_closed()).and_then(Resend::request) {
                 Some(request) => request,
                 None => return Err(error),
             };
         }
-        self.begin(request).await.map_err(HttpError)
+        understood(self.begin(request).await.map_err(|error| HttpError(Fault::Exchange(error)))?)
     }
 
     /// No part of the future of `send`, which is compiled where it is awaited: hyper's client is compiled here, once.
     fn begin(&self, request: Request<Body>) -> ResponseFuture {
         self.inner.request(request)
+    }
+}
+
+/// hyper undoes `chunked`, and passes over any other coding: what is left would be taken for the payload.
+fn understood(response: Response<Incoming>) -> Result<Response<Incoming>, HttpError> {
+    let mut codings = response.headers().get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(response),
+        (Some(only), None) if only.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(response),
+        _ => Err(HttpError(Fault::TransferEncoding)),
     }
 }
 
@@ -168,18 +179,32 @@ pub struct BadAuthorities(String);
 
 /// A request that got no response. Its text names no URL, so no secret in one.
 #[derive(Debug)]
-pub struct HttpError(hyper_util::client::legacy::Error);
+pub struct HttpError(Fault);
+
+#[derive(Debug)]
+enum Fault {
+    Exchange(hyper_util::client::legacy::Error),
+    /// The answer is in a transfer coding that is not `chunked`.
+    TransferEncoding,
+}
 
 impl HttpError {
+    fn exchange(&self) -> Option<&hyper_util::client::legacy::Error> {
+        match &self.0 {
+            Fault::Exchange(error) => Some(error),
+            Fault::TransferEncoding => None,
+        }
+    }
+
     /// Whether no connection could be made: the peer has seen nothing of the request.
     #[must_use]
     pub fn is_connect(&self) -> bool {
-        self.0.is_connect()
+        self.exchange().is_some_and(hyper_util::client::legacy::Error::is_connect)
     }
 
     /// Whether a connection that was kept was closed before anything of the answer came.
     fn is_idle_connection_closed(&self) -> bool {
-        let Some(connected) = self.0.connect_info() else { return false };
+        let Some(connected) = self.exchange().and_then(|error| error.connect_info()) else { return false };
         let mut extensions = Extensions::new();
         connected.get_extras(&mut extensions);
         !self.is_request_body() && extensions.get::<Usage>().is_some_and(Usage::is_asked_again)
@@ -188,20 +213,22 @@ impl HttpError {
     /// Whether the body of the request could not be read to its end, so that the peer got a part of it.
     #[must_use]
     pub fn is_request_body(&self) -> bool {
-        causes(&self.0).any(<dyn Error>::is::<axum::Error>)
+        self.exchange().is_some_and(|error| causes(error).any(<dyn Error>::is::<axum::Error>))
     }
 
     /// Whether the peer answered with something that is not HTTP, or with a head that is too large: it would again.
     #[must_use]
     pub fn is_unusable_answer(&self) -> bool {
         // A request's body may come from a peer of its own, which can be at fault the same way.
-        !self.is_request_body() && is_malformed(&self.0)
+        self.exchange().is_none_or(|error| !self.is_request_body() && is_malformed(error))
     }
 }
 
 impl std::fmt::Display for HttpError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.is_connect() {
+        f.write_str(if self.exchange().is_none() {
+            "the answer is in a `Transfer-Encoding` other than `chunked`"
+        } else if self.is_connect() {
             "could not connect"
         } else if self.is_request_body() {
             "the body of the request broke off"
@@ -215,6 +242,6 @@ impl std::fmt::Display for HttpError {
 
 impl Error for HttpError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
+        self.exchange()?.source()
     }
 }

@@ -23,6 +23,10 @@ async fn function() -> RawServer {
             "/lengths" => "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
             "/switches" => "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
             "/large" => return format!("HTTP/1.1 200 OK\r\nx-large: {}\r\n\r\n", "x".repeat(3 << 20)).into_bytes(),
+            "/gzip-coded" => "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+            "/coded-twice" => {
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: x\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+            }
             "/chunks" => "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nnot hexadecimal\r\n",
             "/forges" => {
                 "HTTP/1.1 503 Service Unavailable\r\nX-Faasflow-Gateway-Error: function-broken\r\n\
@@ -35,7 +39,8 @@ async fn function() -> RawServer {
     .await
 }
 
-const UNUSABLE: [&str; 7] = ["/not-http", "/status", "/header", "/length", "/lengths", "/switches", "/large"];
+const UNUSABLE: [&str; 9] =
+    ["/not-http", "/status", "/header", "/length", "/lengths", "/switches", "/large", "/gzip-coded", "/coded-twice"];
 
 /// The only dead letter there is to be.
 async fn dead_letter(fixture: &Fixture) -> Value {

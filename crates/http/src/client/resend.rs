@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{HeaderName, Method, Request, request};
+use http::{HeaderName, Request, request};
 use http_body::{Body as _, Frame, SizeHint};
 
 const IDEMPOTENCY_KEYS: [HeaderName; 2] =
@@ -23,12 +23,11 @@ pub(super) struct Resend {
 }
 
 impl Resend {
-    /// Prepares a request to be sent again, where that does no harm: as in Go's `net/http`, if its method is GET, HEAD,
-    /// OPTIONS or TRACE, or if it has an `Idempotency-Key`, under which a server recognises a repetition. Of the other
-    /// methods that are idempotent by RFC 9110 (9.2.2), PUT and DELETE, nobody can tell whether the server treats them so.
+    /// Prepares a request to be sent again, where that does no harm: if its method is idempotent (RFC 9110, 9.2.2), or if it
+    /// has an `Idempotency-Key`, under which a server recognises a repetition.
     pub(super) fn prepare(request: &mut Request<Body>) -> Option<Resend> {
-        let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE].contains(request.method());
-        if !safe && !IDEMPOTENCY_KEYS.iter().any(|key| request.headers().contains_key(key)) {
+        if !request.method().is_idempotent() && !IDEMPOTENCY_KEYS.iter().any(|key| request.headers().contains_key(key))
+        {
             return None;
         }
         let body = (!request.body().is_end_stream()).then(|| {
@@ -141,6 +140,7 @@ fn without(left: Option<u64>, data: &Bytes) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
     use http_body_util::BodyExt as _;
 
     use super::*;
@@ -155,10 +155,10 @@ mod tests {
 
     #[test]
     fn r5_what_may_be_sent_again() {
-        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE] {
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE] {
             assert!(Resend::prepare(&mut request(method, None, "")).is_some());
         }
-        for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+        for method in [Method::POST, Method::PATCH] {
             assert!(Resend::prepare(&mut request(method.clone(), None, "")).is_none(), "{method}");
             assert!(Resend::prepare(&mut request(method.clone(), Some("k"), "")).is_some(), "{method}");
         }

@@ -15,10 +15,10 @@ use tokio::time::Sleep;
 /// connection, and not of the answer, if what it sends were left unread.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A stream on which the first answer gets a body that says why, if it is hyper's own: one to a head that it could not read.
+/// A stream on which an answer gets a body that says why, if it is hyper's own: one to a head that it could not read.
 ///
-/// Later heads of the same connection are answered without a body: nothing here can tell hyper's answer from the
-/// application's there.
+/// On a connection whose application has answered before, hyper's answers are told from the application's by their headers: they
+/// have no others than hyper always adds.
 pub(super) struct Explain<S> {
     stream: S,
     /// Whether the application has got a request.
@@ -68,7 +68,10 @@ impl<S> Explain<S> {
 
     /// What to write instead of these bytes, if they are an answer of hyper's own.
     fn explanation(&self, bytes: &[u8]) -> Option<Bytes> {
-        if self.explained || self.begun.load(Ordering::Relaxed) || !bytes.ends_with(b"\r\n\r\n") {
+        if self.explained || !bytes.ends_with(b"\r\n\r\n") {
+            return None;
+        }
+        if self.begun.load(Ordering::Relaxed) && !is_bare(bytes) {
             return None;
         }
         let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
@@ -80,6 +83,16 @@ impl<S> Explain<S> {
             text.len() + 1
         )))
     }
+}
+
+/// Whether a head has only the headers that hyper gives an answer of its own, which is empty.
+fn is_bare(head: &[u8]) -> bool {
+    let mut lines =
+        head.split(|&byte| byte == b'\n').skip(1).map(<[u8]>::trim_ascii_end).filter(|line| !line.is_empty());
+    lines.all(|line| {
+        let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+        [&b"content-length"[..], b"connection", b"date"].iter().any(|own| name.eq_ignore_ascii_case(own))
+    })
 }
 
 impl<S: AsyncWrite + Unpin> Explain<S> {
@@ -124,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Explain<S> {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match parts {
-            [only] if !self.begun.load(Ordering::Relaxed) => self.poll_write(context, only),
+            [only] => self.poll_write(context, only),
             parts => Pin::new(&mut self.stream).poll_write_vectored(context, parts),
         }
     }

@@ -94,8 +94,8 @@ async fn r5_a_request_that_meets_a_closing_connection_is_sent_again() {
         let (method, key, body) = match round % 4 {
             0 => (Method::GET, None, Vec::new()),
             1 => (Method::POST, Some("k"), b"body".to_vec()),
-            2 => (Method::DELETE, Some("k"), Vec::new()),
-            _ => (Method::OPTIONS, None, Vec::new()),
+            2 => (Method::DELETE, None, Vec::new()),
+            _ => (Method::PUT, None, b"body".to_vec()),
         };
         assert_eq!(send(&client, server.address, method, key, body.clone()).await, Ok(body), "{round}");
     }
@@ -104,7 +104,7 @@ async fn r5_a_request_that_meets_a_closing_connection_is_sent_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r5_a_request_that_may_do_harm_is_not_sent_again() {
-    for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
+    for method in [Method::POST, Method::PATCH] {
         let server = server(closes_on_the_second).await;
         let client = HttpClient::new(PATIENCE);
         send(&client, server.address, Method::GET, None, Vec::new()).await.unwrap();
