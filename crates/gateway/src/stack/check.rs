@@ -67,11 +67,17 @@ fn variable(spec: &FunctionSpec, key: &str, value: &str) -> Result<(), String> {
         return Err("has a NUL in its value, which no variable of a process may have; remove it".to_owned());
     }
     let value = value.trim();
-    // Something else reads the environment of what is there already.
-    if value.is_empty() || matches!(spec.kind, Kind::Url(_)) {
+    if value.is_empty() {
         return Ok(());
     }
     let fault = |remedy: &str| Err(format!("is `{value}`: {remedy}"));
+    if key == MAX_INFLIGHT && max_inflight(&spec.environment).is_err() {
+        return fault("write how many requests may be in flight, such as `10`; `0` stands for no limit");
+    }
+    // Something else reads the rest of the environment of what is there already.
+    if matches!(spec.kind, Kind::Url(_)) {
+        return Ok(());
+    }
     // A flow has settings of the same names, whose faults are told with all others of its settings.
     if DURATIONS.contains(&key) && !(spec.is_flow() && ["read_timeout", "write_timeout"].contains(&key)) {
         return match duration::parse(value) {
@@ -81,9 +87,6 @@ fn variable(spec: &FunctionSpec, key: &str, value: &str) -> Result<(), String> {
     }
     if PORTS.contains(&key) && !spec.is_flow() && value.parse::<u16>().is_err() {
         return fault("write the number of a port, from 0 to 65535");
-    }
-    if key == MAX_INFLIGHT && max_inflight(&spec.environment).is_err() {
-        return fault("write how many requests may be in flight, such as `10`; `0` stands for no limit");
     }
     if matches!(spec.kind, Kind::Command(_)) {
         if key == "combine_output" && !["true", "false"].contains(&value) {

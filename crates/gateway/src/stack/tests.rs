@@ -278,9 +278,29 @@ fn y4_values_that_cannot_be_used_are_told_with_the_remedy() {
     // What can be used.
     command("environment: { exec_timeout: 1m30s, read_timeout: 5, max_inflight: 0, mode: '', combine_output: '' }")
         .unwrap();
+    // What the gateway keeps to wherever the function is.
+    let there = "functions:\n  f:\n    annotations: {faasflow.url: 'http://h'}\n    environment: {max_inflight: abc}\n";
+    assert!(stack(there).unwrap_err().contains("`max_inflight` (stack.yml) is `abc`"));
     // What is read elsewhere, and is what it makes of it.
     stack("functions:\n  f:\n    annotations: {faasflow.url: 'http://h'}\n    environment: {exec_timeout: x}\n")
         .unwrap();
+}
+
+#[test]
+fn y1_a_text_that_begins_with_an_ampersand_is_not_lost() {
+    for text in ["&p@ss", "&&", "&|", "&abc:def", "&", "[&p@ss, b]", "{a: &p@ss}"] {
+        let fault = command(&format!("environment:\n      A: {text}\n      B: x")).unwrap_err();
+        assert!(fault.contains("quote it") || fault.contains("anchor"), "{text}: {fault}");
+    }
+    let read = command("environment:\n      A: &one-1_ value\n      B: *one-1_\n      C: '&p@ss'").unwrap();
+    let environment = &read.functions["f"].environment;
+    assert_eq!(["A", "B", "C"].map(|name| &*environment[name]), ["value", "value", "&p@ss"]);
+}
+
+#[test]
+fn h12_a_url_with_a_password_is_not_repeated() {
+    let fault = stack("functions:\n  f:\n    annotations: {faasflow.url: 'http://user:sEcr3t@h/'}\n").unwrap_err();
+    assert!(fault.contains("holds credentials") && !fault.contains("sEcr3t"), "{fault}");
 }
 
 #[test]

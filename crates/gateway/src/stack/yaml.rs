@@ -179,6 +179,12 @@ impl<'a, T: granit_parser::BorrowedInput<'a>> Builder<'a, T> {
             _ => return Err(Fault::new(at, "a value was expected here")),
         };
         if anchor != 0 {
+            if let Some(name) = odd_anchor(self.source, at) {
+                return Err(Fault::new(
+                    at,
+                    format!("`&{name}` would be a name for what follows it; if it is a text, quote it"),
+                ));
+            }
             self.anchors.insert(anchor, value.clone());
         }
         Ok(Node { at, value })
@@ -187,6 +193,21 @@ impl<'a, T: granit_parser::BorrowedInput<'a>> Builder<'a, T> {
     fn inner(&mut self, at: At) -> Result<(Event<'a>, At), Fault> {
         self.next()?.ok_or_else(|| Fault::new(at, "the file ends within what begins here"))
     }
+}
+
+/// The name of the anchor of what stands at `at`, if it is none to other readers of YAML: they take letters, digits, `-` and
+/// `_`. A password that begins with `&` would silently become nothing.
+fn odd_anchor(source: &str, at: At) -> Option<&str> {
+    let line: usize = source.split_inclusive('\n').take(at.line - 1).map(str::len).sum();
+    let column: usize = source[line..].chars().take(at.column - 1).map(char::len_utf8).sum();
+    let (before, behind) = source.split_at(line + column);
+    let name = match behind.strip_prefix('&') {
+        Some(name) => name,
+        None => &source[before.rfind('&')? + 1..],
+    };
+    let name = name.split(|c: char| c.is_whitespace() || ",[]{}".contains(c)).next()?;
+    let usual = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    (name.is_empty() || !name.chars().all(usual)).then_some(name)
 }
 
 /// `!!int` for the tags that YAML has of its own, else the tag as it stands.
