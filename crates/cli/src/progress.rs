@@ -7,7 +7,7 @@ use faasflow_core::duration;
 use faasflow_gateway::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use faasflow_runtime::log::escaped;
+use faasflow_runtime::log::{cut, escaped};
 
 /// Shows events on standard error.
 pub(crate) struct Progress {
@@ -71,12 +71,13 @@ impl Progress {
                 let how = if self.logs {
                     how.lines().next().unwrap_or_default().trim_end_matches("; its last lines:").to_owned()
                 } else {
-                    how.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
+                    how.split('\n').map(|line| cut(&escaped(line)).into_owned()).collect::<Vec<_>>().join("\n")
                 };
                 self.line(&format!("{function}: {how}{again}"));
             }
             Event::Changed { function } => self.line(&format!("{function} changed")),
-            Event::Log { function, line } if self.logs => self.line(&format!("{function} | {}", escaped(line))),
+            // Escaped, a line may be several times as long as it was.
+            Event::Log { function, line } if self.logs => self.line(&cut(&format!("{function} | {}", escaped(line)))),
             _ => {}
         }
     }

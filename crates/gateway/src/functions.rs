@@ -73,6 +73,8 @@ pub(crate) struct Function {
     /// Those of the one before go on.
     pub(crate) logs: Arc<Logs>,
     pub(crate) limits: Limits,
+    /// Cloned by each call in flight, so that these are counted.
+    pub(crate) calls: Arc<()>,
     /// The environment that its processes get.
     pub(crate) environment: Vec<(String, String)>,
     /// Cancelled when it is replaced or removed, or the gateway stops.
@@ -155,6 +157,7 @@ impl Function {
         Arc::new(Function {
             environment: environment(&spec, around),
             limits: Limits::new(&spec.environment),
+            calls: Arc::default(),
             deployment,
             created_ms,
             upstream: watch::Sender::new(upstream),

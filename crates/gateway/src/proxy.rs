@@ -18,6 +18,7 @@ use crate::functions::limit::{Busy, QUEUE_WAITS};
 use crate::functions::{Function, Taken};
 use crate::held::Held;
 use crate::room;
+use crate::stack::Kind;
 
 /// How long a request waits for a function that is being started.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -94,12 +95,8 @@ impl Proxy {
         body: Body,
         sender: Sender,
     ) -> Result<Response, NoAnswer> {
-        if let Some(protocol) = unsupported_upgrade(&parts.headers) {
-            let text = format!(
-                "an upgrade to `{protocol}` is not supported: requests and answers go through this gateway, and no \
-                 connections"
-            );
-            return Err(NoAnswer::Request(StatusCode::NOT_IMPLEMENTED, text));
+        if let Some(why) = unsupported_upgrade(&parts.headers) {
+            return Err(NoAnswer::Request(StatusCode::NOT_IMPLEMENTED, why));
         }
         let (function, taken) = function.take(PATIENCE).await;
         let (held, patience) = match sender {
@@ -127,19 +124,22 @@ impl Proxy {
             Taken::Broken(why) => return Err(NoAnswer::Broken(why)),
             Taken::Gone => return Err(NoAnswer::Removed),
         };
+        forward(&mut parts);
         parts.uri = target(&base, path, parts.uri.query())
             .map_err(|error| NoAnswer::Request(StatusCode::BAD_REQUEST, format!("the path is of no use: {error}")))?;
         parts.version = http::Version::HTTP_11;
-        let host = parts.headers.remove(header::HOST);
+        parts.headers.remove(header::HOST);
         remove_hop_by_hop(&mut parts.headers);
-        if let Some(Peer(peer)) = parts.extensions.remove::<Peer>() {
-            forwarded(&mut parts.headers, &peer.ip().to_string(), host);
-        }
         let sending = self.client.send(Request::from_parts(parts, body));
-        let response = match tokio::time::timeout(self.timeout, sending).await {
+        // As of-watchdog has it, which stands before the program in an image.
+        let timeout = match function.spec.kind {
+            Kind::Url(_) => self.timeout,
+            _ => function.limits.exec_timeout.unwrap_or(self.timeout).min(self.timeout),
+        };
+        let response = match tokio::time::timeout(timeout, sending).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(NoAnswer::from(error)),
-            Err(_) => return Err(NoAnswer::Timeout(self.timeout)),
+            Err(_) => return Err(NoAnswer::Timeout(timeout)),
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let text = "it switched to another protocol, which it was not asked for".to_owned();
@@ -292,19 +292,19 @@ fn prepare_for_command(parts: &mut request::Parts) {
     if let Some(chunked) = chunked {
         parts.headers.insert(header::TRANSFER_ENCODING, chunked);
     }
-    if let Some(Peer(peer)) = parts.extensions.remove::<Peer>() {
-        let host = parts.headers.get(header::HOST).cloned();
-        forwarded(&mut parts.headers, &peer.ip().to_string(), host);
-    }
+    forward(parts);
 }
 
-/// Says whom the request comes from, behind the addresses that it passed before, in however many headers these are. Host
-/// and protocol are those that the first proxy saw.
-fn forwarded(headers: &mut HeaderMap, peer: &str, host: Option<HeaderValue>) {
+/// Says once whom the request comes from, behind the addresses that it passed before, in however many headers these are.
+/// Host and protocol are those that the first proxy saw.
+pub(crate) fn forward(parts: &mut request::Parts) {
+    let Some(Peer(peer)) = parts.extensions.remove::<Peer>() else { return };
+    let (peer, host) = (peer.ip().to_string(), host(parts));
+    let headers = &mut parts.headers;
     let mut addresses: Vec<&str> = Vec::new();
     addresses.extend(headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).map(str::trim));
     addresses.retain(|address| !address.is_empty());
-    addresses.push(peer);
+    addresses.push(&peer);
     if let Ok(value) = HeaderValue::from_str(&addresses.join(", ")) {
         headers.insert(FORWARDED_FOR, value);
     }
@@ -314,16 +314,28 @@ fn forwarded(headers: &mut HeaderMap, peer: &str, host: Option<HeaderValue>) {
     headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
 }
 
-/// The protocol that a request asks for instead of HTTP, if its sender would wait for it in vain. An upgrade to HTTP/2 may
-/// be left unanswered: the client goes on with HTTP/1.1.
-fn unsupported_upgrade(headers: &HeaderMap) -> Option<String> {
+/// The server that a request is for: that of its target, where it names one, as in HTTP/2 and in requests to a proxy, and else
+/// that of `Host` (RFC 9112, 3.2.2).
+pub(crate) fn host(parts: &request::Parts) -> Option<HeaderValue> {
+    match parts.uri.authority() {
+        Some(target) => HeaderValue::from_str(target.as_str()).ok(),
+        None => parts.headers.get(header::HOST).cloned(),
+    }
+}
+
+/// Why a request cannot be taken that asks for another protocol instead of HTTP, if its sender would wait for it in vain. An
+/// upgrade to HTTP/2 may be left unanswered: the client goes on with HTTP/1.1.
+pub(crate) fn unsupported_upgrade(headers: &HeaderMap) -> Option<String> {
     let names =
         |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
     if !names(header::CONNECTION).any(|name| name.trim().eq_ignore_ascii_case("upgrade")) {
         return None;
     }
     let mut protocols = names(header::UPGRADE).map(str::trim);
-    protocols.find(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case("h2c")).map(str::to_owned)
+    let protocol = protocols.find(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case("h2c"))?;
+    Some(format!(
+        "an upgrade to `{protocol}` is not supported: requests and answers go through this gateway, and no connections"
+    ))
 }
 
 /// Removes what belongs to one connection (RFC 9110, 7.6.1). `Content-Length` stays, unlike at OpenFaaS's gateway,

@@ -1,16 +1,18 @@
 //! What the gateway takes on at once, and how it refuses the rest.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use faasflow_core::headers;
-use faasflow_runtime::http::{NoRoom, ReadBodyError, Share, hear_out_up_to, read_body_into};
+use faasflow_runtime::http::{Budget, NoRoom, ReadBodyError, Share, hear_out_up_to, read_body_into};
 use futures_util::StreamExt as _;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
+use crate::functions::Function;
 use crate::proxy::internal;
 
 /// How often the queue holds a body while it is written: as it came, as the record, and as pages of the file.
@@ -32,12 +34,42 @@ pub(crate) async fn refuse(request: &HeaderMap, body: Body, why: NoRoom) -> Resp
     answer(why)
 }
 
+/// Counts a call of a function, until what it returns is dropped. One function may have seven eighths of all calls in flight,
+/// so that one that is slow, and whose callers all wait, leaves room for the others.
+///
+/// # Errors
+///
+/// Why not, if it has as many.
+pub(crate) fn share(budget: &Budget, function: &Function) -> Result<Arc<()>, String> {
+    let most = budget.limits().requests;
+    let most = most - most / 8;
+    let counted = function.calls.clone();
+    // The function has one itself.
+    if Arc::strong_count(&function.calls) - 1 <= most {
+        return Ok(counted);
+    }
+    Err(format!(
+        "{most} requests to `{}` are in flight, as many as one function may have: try again later",
+        function.spec.name
+    ))
+}
+
+/// Refuses a request to a function that has its share, and hears its client out.
+pub(crate) async fn refuse_share(request: &HeaderMap, body: Body, why: String) -> Response {
+    hear_out_up_to(request, body, HEARD).await;
+    busy(why)
+}
+
 /// The answer to a request for which there is no room: nothing was executed.
 pub(crate) fn answer(why: NoRoom) -> Response {
     if !why.is_temporary() {
         return internal(StatusCode::PAYLOAD_TOO_LARGE, format!("{why}; `--max-inflight-bytes` allows more"));
     }
-    let mut response = internal(StatusCode::SERVICE_UNAVAILABLE, why.to_string());
+    busy(why.to_string())
+}
+
+fn busy(why: String) -> Response {
+    let mut response = internal(StatusCode::SERVICE_UNAVAILABLE, why);
     // Not all that were refused together come again together.
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(rand::random_range(1..=5)));
     response.headers_mut().insert(headers::BUSY, HeaderValue::from_static("true"));

@@ -26,7 +26,7 @@ use crate::functions::logs::Journal;
 use crate::functions::{Function, Functions};
 use crate::held::Held;
 use crate::metrics::Metrics;
-use crate::proxy::{NoAnswer, Proxy, START_TIME, Sender, internal, plain};
+use crate::proxy::{self, NoAnswer, Proxy, START_TIME, Sender, internal, plain};
 use crate::queue::{Accepted, Answer, Deliver, Delivery, NewCall, Queue, QueueError, Target, Unreachable};
 use crate::request_id;
 use crate::room::{self, is_step};
@@ -130,9 +130,10 @@ async fn invoke(app: App, request: Request, given: Option<&RequestId>) -> Respon
     };
     let place = match is_step(&parts.headers) {
         true => None,
-        false => match app.budget.admit() {
-            Ok(place) => Some(place),
-            Err(full) => return room::refuse(&parts.headers, body, full).await,
+        false => match (room::share(&app.budget, &function), app.budget.admit()) {
+            (Err(busy), _) => return room::refuse_share(&parts.headers, body, busy).await,
+            (_, Err(full)) => return room::refuse(&parts.headers, body, full).await,
+            (Ok(share), Ok(place)) => Some((share, place)),
         },
     };
     let token = app.under_way.token();
@@ -171,6 +172,9 @@ async fn asynchronous(State(app): State<App>, request: Request) -> Response {
 
 async fn queue(app: App, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
+    if let Some(why) = proxy::unsupported_upgrade(&parts.headers) {
+        return plain(StatusCode::NOT_IMPLEMENTED, why);
+    }
     if parts.method != Method::POST {
         let text = "an asynchronous invocation is a POST".to_owned();
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
@@ -247,6 +251,8 @@ async fn accept(
     })?;
     let (call_id, _) = identify(&mut parts.headers);
     stamp(&mut parts.headers);
+    // When it is delivered, nobody knows any more whom it came from.
+    proxy::forward(parts);
     parts.headers.remove(http::header::HOST);
     let call = NewCall {
         call_id: String::from_utf8_lossy(call_id.as_bytes()).into_owned(),
@@ -312,7 +318,8 @@ impl Deliver for App {
         Box::pin(async move {
             let begun = Instant::now();
             let call = &delivery.call;
-            let mut share = self.budget.waiting(room::PATIENCE);
+            let beside = (call.body.len() as u64).saturating_mul(room::READ_COPIES);
+            let mut share = self.budget.waiting(room::PATIENCE).beside(beside);
             let mut request = Request::new(Body::from(call.body.clone()));
             *request.method_mut() = Method::POST;
             *request.headers_mut() = call.headers.clone();
@@ -348,30 +355,21 @@ impl Deliver for App {
                     let wanted = callback_url.is_some();
                     let body = match room::read_answer(Body::new(body), wanted, self.proxy.timeout, &mut share).await {
                         Ok(body) => share.keep(body),
-                        Err(error)
-                            if error.is_unusable()
-                                || matches!(error, ReadBodyError::NoRoom(full) if !full.is_temporary()) =>
-                        {
+                        Err(error @ ReadBodyError::NoRoom(full)) if full.is_temporary() => {
+                            started.end(StatusCode::BAD_GATEWAY);
+                            return Err(Unreachable { reason: chain(&error) });
+                        }
+                        Err(error @ ReadBodyError::Broken(_)) if !error.is_unusable() => {
+                            started.end(StatusCode::BAD_GATEWAY);
+                            return Err(Unreachable { reason: NoAnswer::Died(chain(&error)).reason() });
+                        }
+                        // It was executed and has answered: the answer is of no use, and would be again.
+                        Err(error) => {
                             let none = NoAnswer::Unusable(chain(&error));
                             cause = Some(none.reason());
                             let (head, body) = none.response(name).into_parts();
                             parts = head;
                             read_body(body, 64 * 1024, self.proxy.timeout).await.unwrap_or_default()
-                        }
-                        Err(error @ ReadBodyError::NoRoom(_)) => {
-                            started.end(StatusCode::BAD_GATEWAY);
-                            return Err(Unreachable { reason: chain(&error) });
-                        }
-                        Err(error @ ReadBodyError::Broken(_)) => {
-                            started.end(StatusCode::BAD_GATEWAY);
-                            return Err(Unreachable { reason: NoAnswer::Died(chain(&error)).reason() });
-                        }
-                        // It has answered: what it did is done, whoever can take the answer.
-                        Err(error) => {
-                            tracing::warn!(
-                                "the answer of `{name}` is left out of its callback or dead letter: {error}"
-                            );
-                            bytes::Bytes::new()
                         }
                     };
                     started.end(parts.status);

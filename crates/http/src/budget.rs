@@ -113,7 +113,7 @@ impl Budget {
     }
 
     fn share(&self, patience: Option<Duration>) -> Share {
-        Share { budget: self.clone(), patience, copies: 1, room: 0, permit: None }
+        Share { budget: self.clone(), patience, copies: 1, beside: 0, room: 0, permit: None }
     }
 }
 
@@ -124,6 +124,8 @@ pub struct Share {
     /// How long to wait for room; `None` for not at all.
     patience: Option<Duration>,
     copies: u64,
+    /// What its owner holds beside it, in bytes.
+    beside: u64,
     /// How large the body may be.
     room: u64,
     permit: Option<OwnedSemaphorePermit>,
@@ -137,6 +139,14 @@ impl Share {
         self
     }
 
+    /// Takes into account that whoever waits for this body has taken `bytes` bytes already, and keeps them until it has
+    /// the body: where both do not fit, there will never be room.
+    #[must_use]
+    pub fn beside(mut self, bytes: u64) -> Share {
+        self.beside = if bytes > SMALL { bytes } else { 0 };
+        self
+    }
+
     /// Makes room for a body of `length` bytes in all.
     ///
     /// # Errors
@@ -147,7 +157,7 @@ impl Share {
             return Ok(());
         }
         let Counts { limits, units, bytes, .. } = &*self.budget.0;
-        if length.div_ceil(UNIT) > *units as u64 {
+        if length.saturating_add(self.beside).div_ceil(UNIT) > *units as u64 {
             return Err(NoRoom::Never { limit: limits.bytes });
         }
         let full = || NoRoom::Bytes { limit: limits.bytes };
@@ -238,8 +248,8 @@ pub enum NoRoom {
         /// How many bytes may be held.
         limit: u64,
     },
-    /// The body is larger than all that may be held.
-    #[error("the body is larger than the {limit} bytes that all bodies in flight may have together")]
+    /// The body is larger than all that may be held, or than what is left beside the body that it answers.
+    #[error("the body is larger than what is left of the {limit} bytes that all bodies in flight may have together")]
     Never {
         /// How many bytes may be held.
         limit: u64,
@@ -328,5 +338,16 @@ mod tests {
             second.make_room(8 * MIB)
         );
         room.unwrap();
+    }
+
+    #[tokio::test]
+    async fn r2_an_answer_that_does_not_fit_beside_its_request_never_will() {
+        let budget = budget(84 * MIB);
+        let mut request = budget.intake();
+        request.make_room(60 * MIB).await.unwrap();
+        let mut answer = budget.waiting(Duration::from_secs(60)).beside(60 * MIB);
+        answer.make_room(20 * MIB).await.unwrap();
+        assert_eq!(answer.make_room(30 * MIB).await, Err(NoRoom::Never { limit: 84 * MIB }));
+        assert_eq!(answer.grow(21 * MIB, 64 * MIB).await, Ok(()));
     }
 }

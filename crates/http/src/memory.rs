@@ -8,7 +8,9 @@ const UNKNOWN: u64 = 1 << 30;
 
 /// The memory that this process may use, in bytes: the lowest of the limits of its cgroup (version 1 or 2) and of those
 /// above it, what is left of its address space and data (`ulimit -v`, `ulimit -d`), and the memory of the machine.
-/// What is left, since allocators and threads take addresses in advance, which are no memory yet.
+///
+/// Allocators and threads take addresses in advance, which are no memory yet. What threads have taken is of no use to
+/// anything else, and what the allocator has taken is. So what is left counts, but no less than half of such a limit.
 ///
 /// Where none of these can be read, 1 GiB.
 #[must_use]
@@ -17,7 +19,7 @@ pub fn memory_limit() -> u64 {
     let limits = [(rlimit::Resource::AS, "VmSize:"), (rlimit::Resource::DATA, "VmData:")];
     let limits = limits.into_iter().filter_map(|(resource, taken)| {
         let limit = resource.get_soft().ok().filter(|&limit| limit != rlimit::INFINITY)?;
-        Some(limit.saturating_sub(kilobytes(&status, taken).unwrap_or(limit / 2)))
+        Some(limit.saturating_sub(kilobytes(&status, taken).unwrap_or_default()).max(limit / 2))
     });
     limits.chain(below(Path::new("/"))).min().unwrap_or(UNKNOWN)
 }

@@ -112,7 +112,7 @@ impl Commands {
         let request = job.request.clone();
         let (tell, told) = oneshot::channel();
         let stop = self.stop.clone();
-        let share = self.budget.waiting(room::PATIENCE);
+        let share = self.budget.waiting(room::PATIENCE).beside(job.body.len() as u64);
         self.tasks.spawn(async move {
             let ended = run(&job, share, &stop).await;
             // Before the answer: whoever has it may send the next request at once.

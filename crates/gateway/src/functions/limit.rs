@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faasflow_core::duration;
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -44,6 +45,8 @@ pub(crate) fn max_inflight(environment: &BTreeMap<String, String>) -> Result<Opt
 pub(crate) struct Limits {
     requests: Option<Places>,
     processes: Places,
+    /// How long its program may take until it begins to answer, if that is limited.
+    pub(crate) exec_timeout: Option<Duration>,
 }
 
 /// A limit, and how much of it is free.
@@ -69,7 +72,12 @@ impl Limits {
     /// The limits that an environment asks for. One that was not checked before sets none if it cannot be read.
     pub(crate) fn new(environment: &BTreeMap<String, String>) -> Limits {
         let most = max_inflight(environment).ok().flatten();
-        Limits { requests: most.map(Places::new), processes: Places::new(most.unwrap_or(PROCESSES)) }
+        let exec_timeout = environment.get("exec_timeout").and_then(|text| duration::parse(text).ok());
+        Limits {
+            requests: most.map(Places::new),
+            processes: Places::new(most.unwrap_or(PROCESSES)),
+            exec_timeout: exec_timeout.filter(|limit| !limit.is_zero()),
+        }
     }
 
     /// How many requests may be in flight, if that is limited.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use faasflow_core::RequestId;
+use faasflow_runtime::log::cut;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::sync::watch;
 
@@ -228,15 +229,20 @@ impl Kept {
 /// A line as text. If something was left out behind it, it ends with a whole character and with how much that was.
 fn text(line: &[u8], mut left_out: usize) -> String {
     if left_out == 0 {
-        return String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
+        // Each byte that is no text becomes a character of three.
+        let text = String::from_utf8_lossy(line.trim_ascii_end());
+        return if text.len() > LONGEST_LINE { cut(&text).into_owned() } else { text.into_owned() };
     }
     let kept = &line[..line.len() - NOTE];
     // The last character that begins, if it does not end.
     let begins = kept.iter().rev().take(4).position(|byte| byte & 0b1100_0000 != 0b1000_0000);
-    let cut = begins.map(|at| at + 1).filter(|&length| std::str::from_utf8(&kept[kept.len() - length..]).is_err());
-    let kept = &kept[..kept.len() - cut.unwrap_or(0)];
-    left_out += NOTE + cut.unwrap_or(0);
-    format!("{}… ({left_out} bytes left out)", String::from_utf8_lossy(kept))
+    let broken = begins.map(|at| at + 1).filter(|&length| std::str::from_utf8(&kept[kept.len() - length..]).is_err());
+    let kept = &kept[..kept.len() - broken.unwrap_or(0)];
+    left_out += NOTE + broken.unwrap_or(0);
+    let kept = String::from_utf8_lossy(kept);
+    let shown = &kept[..kept.floor_char_boundary(LONGEST_LINE - NOTE)];
+    left_out += kept.len() - shown.len();
+    format!("{shown}… ({left_out} bytes left out)")
 }
 
 #[cfg(test)]

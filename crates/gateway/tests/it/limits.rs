@@ -104,3 +104,39 @@ async fn r7_limits_that_are_not_set_fit_the_memory() {
     assert!((limit("faasflow_gateway_inflight_bytes_limit") - memory / 4.0).abs() < 2.0);
     assert!(limit("faasflow_gateway_inflight_requests_limit") >= 64.0);
 }
+
+#[tokio::test]
+async fn r7_one_function_leaves_room_for_the_others() {
+    let (slow, came) = hanging().await;
+    let recorder = Recorder::default();
+    let quick = recorder.listen().await;
+    let functions = url("slow", slow.address) + &url("quick", quick.address);
+    let gateway = start_with(&functions, |options| options.max_inflight_requests = Some(16)).await;
+    let all = futures_util::future::join_all((0..14).map(|_| gateway.post("/function/slow", "x")));
+    let more = async {
+        let full = async || (came.load(std::sync::atomic::Ordering::SeqCst) == 14).then_some(());
+        until("it has its share", full).await;
+        let got = gateway.post("/function/slow", "x").await;
+        refused(&got);
+        assert!(got.text().starts_with("14 requests to `slow` are in flight"), "{}", got.text());
+        assert_eq!(gateway.post("/function/quick", "x").await.status, 200);
+    };
+    tokio::select! {
+        got = all => panic!("{got:?}"),
+        () = more => {}
+    }
+}
+
+#[tokio::test]
+async fn r2_a_command_whose_output_never_fits_beside_its_body_is_executed_once() {
+    let command = "cat:\n  fprocess: sh -c 'echo x >> runs; cat'\n";
+    let gateway = with_bytes(command, 3 << 20).await;
+    let got = gateway.post("/function/cat", vec![7; 2 << 20]).await;
+    assert_eq!(
+        (got.status.as_u16(), got.header("x-faasflow-gateway-error")),
+        (502, Some("unusable-answer")),
+        "{got:?}"
+    );
+    let runs = || std::fs::read_to_string(gateway.folder.path().join("runs")).unwrap().lines().count();
+    assert_eq!(runs(), 1);
+}

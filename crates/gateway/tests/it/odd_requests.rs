@@ -157,6 +157,11 @@ async fn h13_what_hyper_refuses_has_a_reason() {
     {
         let answer = exchange(fixture.gateway.address(), format!("GET {target} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {expected}\r\n")) && answer.contains(reason), "{answer}");
+        // Behind a request that was answered, too.
+        let both = format!("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\nGET {target} HTTP/1.1\r\nhost: x\r\n\r\n");
+        let answers = exchange(fixture.gateway.address(), both).await;
+        let (_, second) = answers.split_once(&format!("HTTP/1.1 {expected}\r\n")).expect("a second answer");
+        assert!(second.contains(reason), "{answers}");
     }
     fixture.gateway.stop().await;
 }
@@ -170,6 +175,7 @@ async fn h13_an_upgrade_is_refused_with_a_reason_and_one_to_http_2_is_passed_ove
     let got = fixture.send(Method::GET, "/function/f", &headers, "").await;
     assert_eq!(got.status, 501);
     assert!(got.text().starts_with("an upgrade to `websocket` is not supported"), "{}", got.text());
+    assert_eq!(fixture.send(Method::POST, "/async-function/f", &headers, "").await.status, 501);
     let request = "GET /function/f HTTP/1.1\r\nhost: x\r\nconnection: Upgrade, HTTP2-Settings, close\r\nupgrade: h2c\r\n\
                    http2-settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n";
     assert_eq!(status(&fixture, request).await, 200);
@@ -219,6 +225,21 @@ async fn h4_forwarding_headers_are_added_to_and_not_replaced() {
         let got = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"].map(|name| seen.header(name).unwrap());
         assert_eq!(got, expected);
         assert_eq!(seen.headers.get_all("x-forwarded-for").iter().count(), 1);
+        // The queue delivers what its caller's request said.
+        let before = recorder.seen().len();
+        fixture.send(Method::POST, "/async-function/f", headers, "x").await;
+        let seen = recorder.until(before + 1).await.pop().unwrap();
+        let got = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"].map(|name| seen.header(name).unwrap());
+        assert_eq!(got, expected);
     }
+    // The server that the target names wins over `Host` (RFC 9112, 3.2.2).
+    let absolute = "GET http://named.example/function/f HTTP/1.1\r\nhost: other\r\nconnection: close\r\n\r\n";
+    assert_eq!(status(&fixture, absolute).await, 200);
+    assert_eq!(recorder.seen().pop().unwrap().header("x-forwarded-host"), Some("named.example"));
+    // In HTTP/2 there is no other.
+    let client = faasflow_runtime::http::HttpClient::http2(std::time::Duration::from_secs(5), None).unwrap();
+    let request = fixture.request(Method::POST, "/function/f", &[], axum::body::Body::empty());
+    assert_eq!(client.send(request).await.unwrap().status(), 200);
+    assert_eq!(recorder.seen().pop().unwrap().header("x-forwarded-host"), Some(own.as_str()));
     fixture.gateway.stop().await;
 }

@@ -13,9 +13,11 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use http::header::{COOKIE, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::header::{COOKIE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::request;
 use percent_encoding::percent_decode_str;
+
+use crate::proxy::host;
 
 /// Headers that become no variable by themselves: `Proxy`, and those that stand for what the gateway tells.
 const WITHHELD: [&str; 8] =
@@ -56,7 +58,7 @@ impl Variables {
         if let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) {
             facts.push(fact("Http_Query", query.into()));
         }
-        if let Some(host) = parts.headers.get(HOST) {
+        if let Some(host) = host(parts) {
             facts.push(fact("Http_Host", host.as_bytes().into()));
         }
         if parts.headers.contains_key(TRANSFER_ENCODING) {
