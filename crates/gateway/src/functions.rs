@@ -18,6 +18,8 @@ use crate::event::Events;
 use crate::functions::deployment::Deployment;
 use crate::functions::limit::Limits;
 use crate::functions::logs::{Journal, Logs};
+pub(crate) use crate::namespace::NAMESPACE;
+use crate::namespace::bare_name;
 use crate::queue::now_ms;
 use crate::stack::{FunctionSpec, Kind};
 
@@ -31,9 +33,6 @@ pub(crate) mod logs;
 mod orphan;
 pub(crate) mod process;
 pub(crate) mod watch_sources;
-
-/// The namespace of all functions here.
-pub(crate) const NAMESPACE: &str = "openfaas-fn";
 
 /// Where a function stands.
 #[derive(Clone, Debug)]
@@ -322,11 +321,7 @@ impl Functions {
 
     /// The function of this name, with or without its namespace.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Function>> {
-        let bare = match name.rsplit_once('.') {
-            Some((bare, NAMESPACE)) => bare,
-            _ => name,
-        };
-        self.read().get(bare).cloned()
+        self.read().get(bare_name(name)).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Function>> {

@@ -121,7 +121,9 @@ impl GatewayOptions {
             bytes: self.max_inflight_bytes.unwrap_or(fitting.bytes),
         });
         let mut options = self.queue.clone();
-        options.kept_bodies = options.kept_bodies.min(usize::try_from(memory / 8).unwrap_or(usize::MAX));
+        // Bodies that wait in memory are counted apart from those in flight, and are to fit beside them.
+        let kept = (memory / 8).min(budget.capacity() / 2);
+        options.kept_bodies = options.kept_bodies.min(usize::try_from(kept).unwrap_or(usize::MAX));
         options.budget = Some(budget.clone());
         let queue = Queue::open(&self.state_dir.join("queue.redb"), options)?;
         // Read once the queue is ours, and the folders with it: until then another gateway may deploy.

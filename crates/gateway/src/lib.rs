@@ -17,6 +17,7 @@ mod functions;
 mod gateway;
 mod held;
 mod metrics;
+mod namespace;
 mod private_file;
 mod proxy;
 mod request_id;

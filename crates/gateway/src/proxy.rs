@@ -57,7 +57,10 @@ pub(crate) enum Sender {
     /// A caller, who is told at once if the function is busy. The token is held until the answer is through.
     Caller(TaskTrackerToken),
     /// The queue, which waits a little.
-    Queue,
+    Queue {
+        /// Whether somebody waits for the whole answer. Else its beginning is enough, for a dead letter.
+        wanted: bool,
+    },
 }
 
 /// Why a function gave no answer.
@@ -99,9 +102,10 @@ impl Proxy {
             return Err(NoAnswer::Request(StatusCode::NOT_IMPLEMENTED, why));
         }
         let (function, taken) = function.take(PATIENCE).await;
+        let wanted = !matches!(sender, Sender::Queue { wanted: false });
         let (held, patience) = match sender {
             Sender::Caller(token) => (Some(token), Duration::ZERO),
-            Sender::Queue => (None, QUEUE_WAITS),
+            Sender::Queue { .. } => (None, QUEUE_WAITS),
         };
         let place = match function.limits.request(patience).await {
             Ok(place) => place,
@@ -116,7 +120,8 @@ impl Proxy {
             Taken::Command(words) => {
                 prepare_for_command(&mut parts);
                 let (parts, has_room) = (&parts, held.is_none());
-                let invocation = Invocation { function: function.clone(), words, parts, path, body, has_room };
+                let function = function.clone();
+                let invocation = Invocation { function, words, parts, path, body, has_room, wanted };
                 let response = self.commands.invoke(invocation, self.timeout, (held.clone(), place)).await?;
                 return Ok(response.map(|body| Held::body(body, held)));
             }
@@ -275,9 +280,11 @@ fn target(base: &Uri, path: &str, query: Option<&str>) -> Result<Uri, http::Erro
         return Ok(base.clone());
     }
     let path = if path.is_empty() { "/" } else { path };
-    let path_and_query: PathAndQuery = match query {
-        Some(query) => format!("{prefix}{path}?{query}").parse()?,
-        None => format!("{prefix}{path}").parse()?,
+    // What the URL of the function asks for comes first.
+    let queries: Vec<&str> = [base.query(), query].into_iter().flatten().collect();
+    let path_and_query: PathAndQuery = match queries.is_empty() {
+        false => format!("{prefix}{path}?{}", queries.join("&")).parse()?,
+        true => format!("{prefix}{path}").parse()?,
     };
     let mut parts = base.clone().into_parts();
     parts.path_and_query = Some(path_and_query);

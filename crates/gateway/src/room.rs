@@ -26,7 +26,7 @@ const HEARD: u64 = 64 << 20;
 /// The largest answer of a queued call that is kept for its callback.
 const ANSWER: u64 = 64 << 20;
 /// How much of an answer is kept where there is no callback: what a dead letter shows.
-const EXCERPT: usize = 64 << 10;
+pub(crate) const EXCERPT: usize = 64 << 10;
 
 /// Refuses a request, and hears its client out.
 pub(crate) async fn refuse(request: &HeaderMap, body: Body, why: NoRoom) -> Response {

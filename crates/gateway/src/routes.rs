@@ -12,7 +12,7 @@ use axum::routing::{any, get};
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{RequestId, chain, headers, parse_callback_url, without_credentials};
 use faasflow_runtime::http::{Budget, ReadBodyError, hear_out, read_body, read_body_into};
-use http::header::{ALLOW, Entry, HeaderMap, HeaderName, HeaderValue};
+use http::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -186,6 +186,12 @@ async fn queue(app: App, request: Request) -> Response {
     if let Err(response) = app.find(name) {
         return *response;
     }
+    if let Some(id) = parts.headers.get(headers::CALL_ID)
+        && id.to_str().is_err()
+    {
+        let text = "`X-Call-Id` has bytes that are not visible ASCII, by which calls cannot be told apart".to_owned();
+        return plain(StatusCode::BAD_REQUEST, text);
+    }
     let place = match app.budget.admit() {
         Ok(place) => place,
         Err(full) => return room::refuse(&parts.headers, body, full).await,
@@ -293,17 +299,17 @@ fn split(target: &str) -> (&str, &str) {
 
 /// Gives an invocation an id where it has none; returns its id, and whether it was made here.
 fn identify(headers: &mut HeaderMap) -> (HeaderValue, bool) {
-    match headers.entry(headers::CALL_ID) {
-        Entry::Occupied(given) => (given.get().clone(), false),
-        Entry::Vacant(none) => {
-            // Not `Uuid::new_v4`, which asks the operating system every time.
-            let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
-            let mut text = Uuid::encode_buffer();
-            let id = HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).expect("it is hexadecimal");
-            none.insert(id.clone());
-            (id, true)
-        }
+    // An empty one is as good as none.
+    let given = headers.get(headers::CALL_ID).filter(|id| !id.as_bytes().trim_ascii().is_empty());
+    if let Some(id) = given {
+        return (id.clone(), false);
     }
+    // Not `Uuid::new_v4`, which asks the operating system every time.
+    let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+    let mut text = Uuid::encode_buffer();
+    let id = HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).expect("it is hexadecimal");
+    headers.insert(headers::CALL_ID, id.clone());
+    (id, true)
 }
 
 fn stamp(headers: &mut HeaderMap) {
@@ -337,7 +343,8 @@ impl Deliver for App {
                     let (parts, body) = request.into_parts();
                     let started = self.metrics.start(&function.spec.name);
                     let mut cause = None;
-                    let answer = match self.proxy.invoke(&function, path, parts, body, Sender::Queue).await {
+                    let wanted = callback_url.is_some();
+                    let answer = match self.proxy.invoke(&function, path, parts, body, Sender::Queue { wanted }).await {
                         Ok(answer) => answer,
                         // It was not executed, and is to come later.
                         Err(none @ NoAnswer::Busy(_)) => none.response(name),
@@ -352,9 +359,10 @@ impl Deliver for App {
                         }
                     };
                     let (mut parts, body) = answer.into_parts();
-                    let wanted = callback_url.is_some();
                     let body = match room::read_answer(Body::new(body), wanted, self.proxy.timeout, &mut share).await {
-                        Ok(body) => share.keep(body),
+                        // What becomes of it has no part in the budget: as a callback it waits in the queue, which has a
+                        // limit of its own for that, and its delivery needs room again.
+                        Ok(body) => body,
                         Err(error @ ReadBodyError::NoRoom(full)) if full.is_temporary() => {
                             started.end(StatusCode::BAD_GATEWAY);
                             return Err(Unreachable { reason: chain(&error) });
@@ -391,8 +399,10 @@ impl Deliver for App {
                         // It is the gateway's own, and says what to do with a call.
                         parts.headers.remove(headers::GATEWAY_ERROR);
                         let body = read_body(body, 64 * 1024, self.proxy.timeout).await.unwrap_or_default();
-                        let cause =
-                            parts.status.is_redirection().then(|| "it redirects, which is not followed".to_owned());
+                        let cause = parts
+                            .status
+                            .is_redirection()
+                            .then(|| "it redirects to what cannot be asked, or has redirected ten times".to_owned());
                         Ok((parts.status, parts.headers, body, cause))
                     };
                     let timeout = self.proxy.timeout;

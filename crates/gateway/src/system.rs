@@ -122,10 +122,14 @@ async fn dead_letter(State(app): State<App>, Path(id): Path<u64>) -> Response {
 
 /// What is asked of a redrive.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Redrive {
-    /// Which dead letters.
-    #[serde(flatten)]
-    pub which: Selection,
+    /// Those of these numbers; all, where absent.
+    #[serde(default)]
+    pub ids: Option<Vec<u64>>,
+    /// Those of this function; of every, where absent.
+    #[serde(default)]
+    pub function: Option<String>,
     /// How many each second; all at once, where absent.
     #[serde(default)]
     pub per_second: Option<u32>,
@@ -136,7 +140,8 @@ async fn redrive(State(app): State<App>, body: Body) -> Response {
         Ok(redrive) => redrive,
         Err(response) => return *response,
     };
-    let count = app.queue.redrive(&redrive.which, redrive.per_second).await;
+    let Redrive { ids, function, per_second } = redrive;
+    let count = app.queue.redrive(&Selection { ids, function }, per_second).await;
     answer(count.map(|count| json!({ "redriven": count })))
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 /// Bytes are counted in units of so many.
 const UNIT: u64 = 1024;
@@ -15,6 +15,9 @@ const UNIT: u64 = 1024;
 const SMALL: u64 = 16 * 1024;
 /// What a request in flight costs beside its body, in bytes: two connections and the state of its phase.
 const REQUEST: u64 = 128 * 1024;
+
+/// How often whoever waits for room looks for it.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The limits of a [`Budget`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,8 @@ struct Counts {
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     units: usize,
+    /// Held by whoever waits and is next. The others wait for it, in the order in which they came.
+    next: tokio::sync::Mutex<()>,
 }
 
 /// A request in flight, until it is dropped.
@@ -63,6 +68,7 @@ impl Budget {
             requests: Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS))),
             bytes: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))),
             units: units.min(Semaphore::MAX_PERMITS),
+            next: tokio::sync::Mutex::new(()),
         }))
     }
 
@@ -70,6 +76,12 @@ impl Budget {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.0.limits
+    }
+
+    /// The largest body for which there can be room, in bytes: the limit, rounded down to what is counted.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.0.units as u64 * UNIT
     }
 
     /// How many requests are in flight.
@@ -156,7 +168,7 @@ impl Share {
         if length <= SMALL.max(self.room) {
             return Ok(());
         }
-        let Counts { limits, units, bytes, .. } = &*self.budget.0;
+        let Counts { limits, units, bytes, next, .. } = &*self.budget.0;
         if length.saturating_add(self.beside).div_ceil(UNIT) > *units as u64 {
             return Err(NoRoom::Never { limit: limits.bytes });
         }
@@ -175,8 +187,18 @@ impl Share {
                 bytes.clone().try_acquire_many_owned(asked).map_err(|_: TryAcquireError| full())?
             }
             Some(patience) => {
-                let room = tokio::time::timeout(patience, bytes.clone().acquire_many_owned(asked)).await;
-                room.map_err(|_| full())?.map_err(|_: AcquireError| full())?
+                // The semaphore's own queue would take every byte that comes free for the first in it, and requests would
+                // be refused while nobody has that room.
+                let room = async {
+                    let _next = next.lock().await;
+                    loop {
+                        match bytes.clone().try_acquire_many_owned(asked) {
+                            Ok(room) => return room,
+                            Err(_) => tokio::time::sleep(LOOK).await,
+                        }
+                    }
+                };
+                tokio::time::timeout(patience, room).await.map_err(|_| full())?
             }
         };
         match &mut self.permit {

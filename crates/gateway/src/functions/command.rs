@@ -53,6 +53,8 @@ pub(crate) struct Invocation<'a> {
     pub(crate) body: Body,
     /// Whether there is room for the body already, as in a delivery of the queue.
     pub(crate) has_room: bool,
+    /// Whether the whole output is wanted, and not only its beginning.
+    pub(crate) wanted: bool,
 }
 
 impl Commands {
@@ -71,7 +73,7 @@ impl Commands {
         timeout: Duration,
         held: impl Send + 'static,
     ) -> Result<Response, NoAnswer> {
-        let Invocation { function, words, parts, path, mut body, has_room } = invocation;
+        let Invocation { function, words, parts, path, mut body, has_room, wanted } = invocation;
         let read = if has_room {
             read_body(&mut body, BODY, timeout).await
         } else {
@@ -107,14 +109,17 @@ impl Commands {
             body,
             request: request_id::of(&parts.headers),
             content_type: parts.headers.get(CONTENT_TYPE).cloned(),
+            wanted: if wanted { run::OUTPUT } else { room::EXCERPT },
             timeout,
         };
         let request = job.request.clone();
         let (tell, told) = oneshot::channel();
         let stop = self.stop.clone();
         let share = self.budget.waiting(room::PATIENCE).beside(job.body.len() as u64);
+        // Standard error is read in any case, so it does not wait for room.
+        let complaints = self.budget.intake();
         self.tasks.spawn(async move {
-            let ended = run(&job, share, &stop).await;
+            let ended = run(&job, share, complaints, &stop).await;
             // Before the answer: whoever has it may send the next request at once.
             drop((place, held));
             ended.log(&job);

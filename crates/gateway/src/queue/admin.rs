@@ -6,6 +6,7 @@ use std::sync::Arc;
 use faasflow_core::{envelope, without_credentials};
 use serde::{Deserialize, Serialize};
 
+use crate::namespace::bare_name;
 use crate::queue::record::{Letter, Target, now_ms};
 use crate::queue::schedule::Shared;
 use crate::queue::store::Change;
@@ -119,6 +120,8 @@ pub struct DeadLetter {
 
 /// Which dead letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+// A misspelt key would select all of them.
+#[serde(deny_unknown_fields)]
 pub struct Selection {
     /// Those of these numbers; all, where absent.
     #[serde(default)]
@@ -126,6 +129,13 @@ pub struct Selection {
     /// Those of this function; of every, where absent.
     #[serde(default)]
     pub function: Option<String>,
+}
+
+impl Selection {
+    /// Whether a letter is of the function that is asked for, by its name with or without the namespace.
+    fn is_of(&self, letter: &Letter) -> bool {
+        self.function.as_ref().is_none_or(|function| bare_name(function) == bare_name(letter.call.function()))
+    }
 }
 
 impl Shared {
@@ -237,7 +247,7 @@ impl Queue {
         for id in self.selected(which) {
             self.writer.barrier().await?;
             let Some(letter) = self.writer.read_letter(id).await? else { continue };
-            if which.function.as_ref().is_some_and(|function| function != letter.call.function()) {
+            if !which.is_of(&letter) {
                 continue;
             }
             let wait = per_second.map_or(0, |rate| count * 1000 / u64::from(rate.max(1)));
@@ -270,9 +280,9 @@ impl Queue {
         let mut discarded = Vec::new();
         self.writer.barrier().await?;
         for id in self.selected(which) {
-            if let Some(wanted) = &which.function {
+            if which.function.is_some() {
                 let letter = self.writer.read_letter(id).await?;
-                if letter.is_none_or(|letter| letter.call.function() != wanted) {
+                if letter.is_none_or(|letter| !which.is_of(&letter)) {
                     continue;
                 }
             }
@@ -318,7 +328,12 @@ fn whole(id: u64, letter: &Letter) -> DeadLetter {
         let text = |name: &http::HeaderName, value: &http::HeaderValue| {
             let text = String::from_utf8_lossy(value.as_bytes());
             // They may hold credentials.
-            if name.as_str().ends_with("callback-url") { without_credentials(&text) } else { text.into_owned() }
+            match name.as_str().ends_with("callback-url") {
+                // It may be written without a scheme.
+                true if !text.contains("://") => without_credentials(&format!("://{text}")).split_off("://".len()),
+                true => without_credentials(&text),
+                false => text.into_owned(),
+            }
         };
         headers.iter().map(|(name, value)| (name.to_string(), text(name, value))).collect::<Vec<_>>()
     };

@@ -112,7 +112,7 @@ impl Queue {
 
     async fn attempt(&self, mut entry: Box<Entry>, deliver: &dyn Deliver) {
         let mut share = self.shared.options.budget.as_ref().map(|budget| {
-            let most = budget.limits().bytes;
+            let most = budget.capacity();
             (budget.waiting(room::PATIENCE).copied(room::READ_COPIES), (entry.bytes as u64).min(most))
         });
         if let Some((share, length)) = &mut share

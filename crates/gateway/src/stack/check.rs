@@ -66,6 +66,13 @@ fn variable(spec: &FunctionSpec, key: &str, value: &str) -> Result<(), String> {
     if value.contains('\0') {
         return Err("has a NUL in its value, which no variable of a process may have; remove it".to_owned());
     }
+    // The kernel's MAX_ARG_STRLEN, in which `=` and the end have a byte each.
+    if key.len() + value.len() + 2 > 128 * 1024 && !matches!(spec.kind, Kind::Url(_)) {
+        return Err(format!(
+            "has {} bytes, and a variable of a process has no more than 131072 with its name: put it into a secret or a file",
+            value.len()
+        ));
+    }
     let value = value.trim();
     if value.is_empty() {
         return Ok(());

@@ -21,7 +21,7 @@ pub(super) fn substitute(
     text: &str,
     variable: &impl Fn(&str) -> Result<Option<String>, String>,
 ) -> Result<String, Unusable> {
-    let mut reader = Reader { text, at: 0, variable };
+    let mut reader = Reader { text, at: 0, depth: 0, variable };
     let mut result = String::with_capacity(text.len());
     while let Some(part) = reader.part(|_| false, true)? {
         result.push_str(&part);
@@ -29,9 +29,14 @@ pub(super) fn substitute(
     Ok(result)
 }
 
+/// How deep forms may be nested: far deeper than anybody writes them.
+const DEEPEST: usize = 100;
+
 struct Reader<'a, V> {
     text: &'a str,
     at: usize,
+    /// How many forms stand around this place.
+    depth: usize,
     variable: &'a V,
 }
 
@@ -82,7 +87,13 @@ impl<V: Fn(&str) -> Result<Option<String>, String>> Reader<'_, V> {
     fn form(&mut self) -> Result<String, Unusable> {
         let begin = self.at;
         self.at += "${".len();
-        let (name, operation, arguments) = self.inside(begin)?;
+        if self.depth == DEEPEST {
+            return Err(Unusable { at: begin, what: format!("forms are nested more than {DEEPEST} deep here") });
+        }
+        self.depth += 1;
+        let inside = self.inside(begin);
+        self.depth -= 1;
+        let (name, operation, arguments) = inside?;
         if !self.take("}") {
             return Err(self.unknown(begin));
         }

@@ -104,3 +104,39 @@ async fn dead_letters_are_bounded_and_the_oldest_go_first() {
     assert_eq!(ids, ["c7", "c6", "c5"]);
     fixture.gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_selection_selects_nothing_and_a_namespace_is_no_other_function() {
+    let fixture = start("fail:\n  fprocess: 'false'\n").await;
+    fixture.post("/async-function/fail.openfaas-fn", "x").await;
+    let letters = async || fixture.get("/system/queue/dead-letters").await.json().as_array().unwrap().len();
+    until("a dead letter", async || (letters().await == 1).then_some(())).await;
+    for (method, path) in [(Method::DELETE, "/system/queue/dead-letters"), (Method::POST, "/system/queue/redrive")] {
+        let got = fixture.send(method, path, &[], json!({ "idz": [1] }).to_string()).await;
+        assert_eq!(got.status, 400, "{path}: {}", got.text());
+        assert!(got.text().contains("idz"), "{path}: {}", got.text());
+    }
+    assert_eq!(letters().await, 1);
+    let got =
+        fixture.send(Method::DELETE, "/system/queue/dead-letters", &[], json!({ "function": "fail" }).to_string());
+    assert_eq!(got.await.status, 200);
+    assert_eq!(letters().await, 0);
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_call_id_is_none_and_one_that_is_no_text_is_refused() {
+    let recorder = Recorder::default();
+    let function = recorder.listen().await;
+    let fixture = start(&url("f", function.address)).await;
+    for _ in 0..2 {
+        let got = fixture.send(Method::POST, "/async-function/f", &[("x-call-id", "")], "x").await;
+        assert_eq!((got.status.as_u16(), got.header("x-faasflow-duplicate")), (202, None));
+    }
+    let seen = recorder.until(2).await;
+    assert!(seen.iter().all(|seen| !seen.header("x-call-id").unwrap().is_empty()));
+    let mut request = fixture.request(Method::POST, "/async-function/f", &[], axum::body::Body::empty());
+    request.headers_mut().insert("x-call-id", http::HeaderValue::from_bytes(b"caf\xe9").unwrap());
+    assert_eq!(fixture.client.send(request).await.unwrap().status(), 400);
+    fixture.gateway.stop().await;
+}

@@ -1,9 +1,10 @@
 //! What the gateway takes on at once.
 
 use axum::body::Body;
+use faasflow_gateway::queue::{NewCall, Queue, QueueOptions};
 use http::Method;
 
-use crate::support::{Fixture, Got, Recorder, listen, start_with, until, url};
+use crate::support::{Fixture, Got, Recorder, folder, listen, start_in, start_with, until, url};
 
 fn refused(got: &Got) {
     assert_eq!(got.status, 503, "{got:?}");
@@ -139,4 +140,59 @@ async fn r2_a_command_whose_output_never_fits_beside_its_body_is_executed_once()
     );
     let runs = || std::fs::read_to_string(gateway.folder.path().join("runs")).unwrap().lines().count();
     assert_eq!(runs(), 1);
+}
+
+/// Their deliveries need room as well, and the room must not be taken by those that wait.
+#[tokio::test]
+async fn r7_callbacks_that_wait_hold_no_room() {
+    let function = listen(axum::Router::new().fallback(async || vec![7; 600 << 10])).await;
+    let receiver = Recorder::default();
+    let receiving = receiver.listen().await;
+    let gateway = with_bytes(&url("f", function.address), 1 << 20).await;
+    let callback = format!("http://{}/done", receiving.address);
+    let headers = [("x-callback-url", callback.as_str())];
+    for _ in 0..3 {
+        assert_eq!(gateway.send(Method::POST, "/async-function/f", &headers, "x").await.status, 202);
+    }
+    let seen = receiver.until(3).await;
+    assert!(seen.iter().all(|seen| seen.body.len() == 600 << 10));
+}
+
+#[tokio::test]
+async fn r7_output_that_nobody_asks_for_takes_no_room() {
+    let gateway = with_bytes("loud:\n  fprocess: sh -c 'head -c 20000000 /dev/zero; echo x >> runs'\n", 1 << 20).await;
+    for _ in 0..4 {
+        assert_eq!(gateway.post("/async-function/loud", "x").await.status, 202);
+    }
+    let runs = async || {
+        let runs = std::fs::read_to_string(gateway.folder.path().join("runs")).unwrap_or_default();
+        (runs.lines().count() == 4).then_some(())
+    };
+    until("each has run", runs).await;
+    let queue = async || (gateway.get("/system/queue").await.json()["delivered"] == 4).then_some(());
+    until("each is delivered", queue).await;
+}
+
+#[tokio::test]
+async fn r7_a_limit_that_is_no_multiple_of_what_is_counted_delivers_too() {
+    let recorder = Recorder::default();
+    let listening = recorder.listen().await;
+    let folder = folder(&url("f", listening.address));
+    std::fs::create_dir(folder.path().join(".faasflow")).unwrap();
+    // Accepted with more room than there is afterwards.
+    let queue = Queue::open(&folder.path().join(".faasflow/queue.redb"), QueueOptions::default()).unwrap();
+    let call = NewCall {
+        call_id: "c".to_owned(),
+        function: "f".to_owned(),
+        path: String::new(),
+        query: None,
+        headers: http::HeaderMap::new(),
+        body: vec![7; 100_000].into(),
+        callback_url: None,
+    };
+    queue.enqueue(call).await.unwrap();
+    queue.close().await;
+    let gateway = start_in(folder, |options| options.max_inflight_bytes = Some(50_000)).await.unwrap();
+    assert_eq!(recorder.until(1).await[0].body.len(), 100_000);
+    gateway.gateway.stop().await;
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use faasflow_core::{RequestId, duration};
 use faasflow_runtime::http::{NoRoom, Share};
+use futures_util::FutureExt as _;
 use http::HeaderValue;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
@@ -30,6 +31,8 @@ pub(super) struct Job {
     /// The process has this one request, so what it writes is of it.
     pub(super) request: Option<RequestId>,
     pub(super) content_type: Option<HeaderValue>,
+    /// How much of its output is kept. Where nobody asks for the rest, it is read and takes no room.
+    pub(super) wanted: usize,
     /// How long it may run, whatever its `exec_timeout` is.
     pub(super) timeout: Duration,
 }
@@ -70,8 +73,9 @@ pub(super) struct Ended {
     pub(super) output: Vec<u8>,
     /// The room that the output takes.
     pub(super) share: Share,
-    /// The whole of standard error, where it is always part of the answer.
+    /// The whole of standard error, where it is always part of the answer, and the room that it takes.
     pub(super) complaints: Vec<u8>,
+    pub(super) complaints_share: Share,
     pub(super) complained: Excerpt,
     pub(super) combine: Combine,
     pub(super) took: Duration,
@@ -129,13 +133,14 @@ impl Job {
 }
 
 /// Runs a command to its end, or until it is over. Dropped, it kills the process and its children.
-pub(super) async fn run(job: &Job, share: Share, stop: &CancellationToken) -> Ended {
+pub(super) async fn run(job: &Job, share: Share, complaints_share: Share, stop: &CancellationToken) -> Ended {
     let begun = Instant::now();
     let mut ended = Ended {
         how: How::Stopped,
         output: Vec::new(),
         share,
         complaints: Vec::new(),
+        complaints_share,
         complained: Excerpt::default(),
         combine: job.combine(),
         took: Duration::ZERO,
@@ -160,10 +165,12 @@ async fn attend(job: &Job, mut child: Child, stop: &CancellationToken, ended: &m
             let _ = stdin.write_all(&job.body).await;
         }
     };
-    let Ended { output, share, complaints, complained, combine, .. } = ended;
+    let Ended { output, share, complaints, complaints_share, complained, combine, .. } = ended;
     let keeps_all = *combine == Combine::Always;
+    let mut complaints_full = None;
     let collect = async {
         let room = match stdout {
+            Some(stdout) if job.wanted < OUTPUT => excerpt(stdout, output, job.wanted).await,
             Some(stdout) => collect(stdout, output, share).await,
             None => Ok(()),
         };
@@ -177,9 +184,15 @@ async fn attend(job: &Job, mut child: Child, stop: &CancellationToken, ended: &m
         if let Some(stderr) = stderr {
             let heard = InspectReader::new(stderr, |written: &[u8]| {
                 complained.push(written);
-                if keeps_all {
-                    let room = (OUTPUT + 1).saturating_sub(complaints.len());
+                if keeps_all && complaints_full.is_none() {
+                    let room = (job.wanted + 1).saturating_sub(complaints.len());
                     complaints.extend_from_slice(&written[..written.len().min(room)]);
+                    // It does not wait.
+                    let room = complaints_share.grow(complaints.capacity() as u64, 2 * OUTPUT as u64).now_or_never();
+                    complaints_full = room.and_then(Result::err);
+                    if complaints_full.is_some() {
+                        group.kill();
+                    }
                 }
             });
             job.function.logs.take(job.request.as_ref(), heard).await;
@@ -199,6 +212,9 @@ async fn attend(job: &Job, mut child: Child, stop: &CancellationToken, ended: &m
         finished = tokio::time::timeout(limit, finish) => finished.unwrap_or(over),
         () = stop.cancelled() => How::Stopped,
     };
+    if let (How::Exited(_) | How::Unknown(_), Some(full)) = (&how, complaints_full) {
+        return How::NoRoom(full);
+    }
     match how {
         How::Exited(_) if complaints.len() > OUTPUT => return How::TooLarge,
         How::Exited(_) => group.done(),
@@ -220,6 +236,16 @@ async fn collect(mut from: impl AsyncRead + Unpin, output: &mut Vec<u8>, share: 
             Ok(_) => share.grow(output.capacity() as u64, 2 * OUTPUT as u64).await?,
         }
     }
+    Ok(())
+}
+
+/// Reads until the end, and keeps the beginning.
+async fn excerpt(from: impl AsyncRead + Unpin, output: &mut Vec<u8>, kept: usize) -> Result<(), NoRoom> {
+    let mut from = InspectReader::new(from, |written: &[u8]| {
+        output.extend_from_slice(&written[..written.len().min(kept.saturating_sub(output.len()))]);
+    });
+    // What breaks off is told by how the process ends.
+    let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
     Ok(())
 }
 

@@ -150,3 +150,10 @@ fn y2_many_stars_take_no_long_time() {
     let text = substitute("${A#*a*a*a*a*a*a*a*b}", &variable).unwrap();
     assert_eq!(text, long);
 }
+
+#[test]
+fn y2_forms_nested_without_end_are_an_error() {
+    let nested = |depth: usize| "${A:-".repeat(depth) + "x" + &"}".repeat(depth);
+    assert_eq!(done(&nested(50)), Ok("x".to_owned()));
+    assert!(done(&nested(20_000)).unwrap_err().contains("nested more than 100 deep"));
+}
