@@ -14,15 +14,13 @@ use std::time::{Duration, Instant};
 pub(crate) use arguments::Arguments;
 use keys::Keys;
 use load::Load;
-use schedule::{Kill, Target};
+use schedule::Target;
 use stand::Stand;
 use tally::Tally;
 
 /// After this long without the end of a request, those that are open are lost: more than twice the time that a phase may
 /// take and the queue may wait before it delivers again.
 const STANDSTILL: Duration = Duration::from_secs(180);
-/// How long a process may take to be there again, to be killed.
-const RESTART: Duration = Duration::from_secs(60);
 
 /// Runs the load and the kills; fails if a request was lost, failed, or ended in two ways.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), String> {
@@ -48,7 +46,7 @@ async fn attack(arguments: &Arguments, tally: &Arc<Tally>, folder: &std::path::P
     let mut made = [0_usize; Target::ALL.len()];
     for kill in schedule::schedule(arguments.seed, arguments.requests, arguments.kills) {
         until_ended(tally, kill.after, &mut progress).await?;
-        strike(&mut stand, kill).await?;
+        stand.restart(kill.target, kill.pause).await?;
         made[kill.target as usize] += 1;
         progress.kills += 1;
     }
@@ -117,21 +115,6 @@ async fn until_ended(tally: &Tally, count: usize, progress: &mut Progress) -> Re
             }
             ended => (last, since) = (ended, Instant::now()),
         }
-    }
-    Ok(())
-}
-
-/// Kills one process, as soon as it is there.
-async fn strike(stand: &mut Stand, kill: Kill) -> Result<(), String> {
-    if kill.target == Target::Gateway {
-        return stand.restart_gateway(kill.pause).await;
-    }
-    let deadline = Instant::now() + RESTART;
-    while !stand.kill(kill.target)? {
-        if Instant::now() > deadline {
-            return Err(format!("the {} is not started again", kill.target.as_str()));
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     Ok(())
 }

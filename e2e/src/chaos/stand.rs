@@ -18,6 +18,8 @@ use crate::server::{Recipe, Server, free_port};
 
 pub(super) struct Stand {
     gateway: Server,
+    flow: Server,
+    function: Server,
     url: String,
     reports: String,
     folder: PathBuf,
@@ -26,23 +28,42 @@ pub(super) struct Stand {
 }
 
 impl Stand {
+    /// Starts each of the three by itself, as on a cluster: the flow and the function outlive the gateway, whose children
+    /// would end with it, and have to live with its absence.
     pub(super) async fn start(folder: &Path, tally: &Arc<Tally>) -> Result<Stand, String> {
         let (address, receiving) = receive(tally.clone()).await?;
-        // Programs of our own, in this folder alone: whoever runs one of them was started by this run.
-        let mut text = "version: 1.0\nprovider:\n  name: openfaas\n\nfunctions:\n".to_owned();
+        let text = |error: std::io::Error| error.to_string();
+        let (port, url) = (free_port()?, |port| format!("http://127.0.0.1:{port}"));
+        std::fs::create_dir(folder.join("secrets")).map_err(text)?;
+        std::fs::write(folder.join("secrets/faasflow-hmac-secret"), "of this run alone").map_err(text)?;
+        std::fs::write(folder.join("keys"), "").map_err(text)?;
+        let mut stack = "version: 1.0\nprovider:\n  name: openfaas\n\nfunctions:\n".to_owned();
+        let mut started = Vec::new();
         for role in ["flow", "function"] {
-            let program = folder.join(role);
-            std::fs::copy(beside("e2e-chaos")?, &program).map_err(|error| error.to_string())?;
-            text.push_str(&format!(
-                "  chaos-{role}:\n    fprocess: {}\n    secrets: [faasflow-hmac-secret]\n    environment:\n      mode: http\n      \
-                 E2E_ROLE: {role}\n      E2E_KEYS: {}\n      write_debug: 'false'\n",
-                program.display(),
-                folder.join("keys").display()
-            ));
+            let own = free_port()?;
+            stack.push_str(&format!("  chaos-{role}:\n    annotations:\n      faasflow.url: {}\n", url(own)));
+            let environment = [
+                ("E2E_ROLE", role.to_owned()),
+                ("E2E_KEYS", folder.join("keys").display().to_string()),
+                ("port", own.to_string()),
+                ("host", "127.0.0.1".to_owned()),
+                ("workflow_name", format!("chaos-{role}")),
+                ("gateway", url(port)),
+                ("secret_mount_path", folder.join("secrets").display().to_string()),
+                ("write_debug", "false".to_owned()),
+            ];
+            let recipe = Recipe {
+                program: beside("e2e-chaos")?,
+                arguments: Vec::new(),
+                environment: environment.map(|(name, value)| (name.to_owned(), value)).into(),
+                port: own,
+                ready: None,
+                log: folder.join(format!("{role}.log")),
+            };
+            started.push(Server::start(recipe).await?);
         }
-        std::fs::write(folder.join("stack.yml"), text).map_err(|error| error.to_string())?;
-        std::fs::write(folder.join("keys"), "").map_err(|error| error.to_string())?;
-        let port = free_port()?;
+        let [flow, function] = <[Server; 2]>::try_from(started).map_err(|_| "there are two")?;
+        std::fs::write(folder.join("stack.yml"), stack).map_err(text)?;
         let arguments = ["up", &folder.to_string_lossy(), "--no-watch", "--port", &port.to_string()].map(str::to_owned);
         let gateway = Server::start(Recipe {
             program: beside("faasflow")?,
@@ -53,12 +74,12 @@ impl Stand {
             log: folder.join("up.log"),
         })
         .await?;
-        let (client, url) = (Client::new(), format!("http://127.0.0.1:{port}"));
+        let (client, url) = (Client::new(), url(port));
         if let Err(why) = client.until_ready(&url).await {
             return Err(format!("{why}; the log of faasflow up ends: {}", gateway.tail()));
         }
         let reports = format!("http://{address}/");
-        Ok(Stand { gateway, url, reports, folder: folder.to_owned(), client, _reports: receiving })
+        Ok(Stand { gateway, flow, function, url, reports, folder: folder.to_owned(), client, _reports: receiving })
     }
 
     /// Where the flow is invoked through the queue.
@@ -75,21 +96,16 @@ impl Stand {
         self.folder.join("keys")
     }
 
-    /// Kills the gateway, and with it what it has started, and starts it again after so long on the same port and state.
-    pub(super) async fn restart_gateway(&mut self, pause: Duration) -> Result<(), String> {
-        self.gateway.kill().await?;
+    /// Kills one of the three, and starts it again after so long on the same port.
+    pub(super) async fn restart(&mut self, target: Target, pause: Duration) -> Result<(), String> {
+        let server = match target {
+            Target::Gateway => &mut self.gateway,
+            Target::Flow => &mut self.flow,
+            Target::Function => &mut self.function,
+        };
+        server.kill().await?;
         tokio::time::sleep(pause).await;
-        self.gateway.again().await
-    }
-
-    /// Kills the flow or the function; `false` if it does not run at the moment.
-    pub(super) fn kill(&self, target: Target) -> Result<bool, String> {
-        let program = self.folder.join(target.as_str());
-        let Some(id) = running(&program)? else { return Ok(false) };
-        // SAFETY: kill(2) touches no memory. The process runs a program that is in this run's folder alone.
-        #[allow(unsafe_code, reason = "the standard library sends no signals")]
-        let sent = unsafe { libc::kill(id, libc::SIGKILL) };
-        Ok(sent == 0)
+        server.again().await
     }
 
     pub(super) async fn dead_letters(&self) -> Result<u64, String> {
@@ -102,16 +118,6 @@ impl Stand {
 fn beside(program: &str) -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     Ok(own.with_file_name(program))
-}
-
-/// The number of a process that runs this program.
-fn running(program: &Path) -> Result<Option<i32>, String> {
-    let program = program.canonicalize().map_err(|error| error.to_string())?;
-    let processes = std::fs::read_dir("/proc").map_err(|error| format!("processes cannot be listed: {error}"))?;
-    let numbers = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    // Those that end meanwhile, or are others', cannot be looked at.
-    let runs = |id: &i32| std::fs::read_link(format!("/proc/{id}/exe")).is_ok_and(|found| found == program);
-    Ok(numbers.into_iter().find(runs))
 }
 
 /// Takes the reports of how requests ended.
