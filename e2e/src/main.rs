@@ -1,8 +1,11 @@
 //! Suites that need real servers: each installs what is missing, starts everything on loopback ports that it picks,
 //! and stops it. `cargo xtask e2e NAME` runs them.
 
+mod apart;
 mod chaos;
 mod client;
+mod docker;
+mod image;
 mod openfaas;
 mod photos;
 mod recorder;
@@ -17,6 +20,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::apart::Apart;
 use crate::suite::Suite;
 
 /// How long what one suite needs may take to build, with other work beside it.
@@ -28,6 +32,8 @@ fn main() -> ExitCode {
         ["openfaas"] => run("openfaas", openfaas::run),
         ["state"] => run("state", state::run),
         ["tracing"] => run("tracing", tracing::run),
+        ["image"] => run_apart("image", image::install(image::Extent::Long), image::run_long),
+        ["image", "--short"] => run_apart("image, short", image::install(image::Extent::Short), image::run_short),
         ["install"] => run("install", install),
         ["chaos", words @ ..] => match chaos::Arguments::parse(words, seed()) {
             Ok(arguments) => chaos(arguments),
@@ -37,7 +43,7 @@ fn main() -> ExitCode {
             }
         },
         _ => {
-            eprintln!("name a suite: openfaas, state, tracing; or say `install`");
+            eprintln!("name a suite: image [--short], openfaas, state, tracing; or say `install`");
             ExitCode::from(2)
         }
     }
@@ -83,24 +89,44 @@ async fn install(suite: Suite) -> Result<(), String> {
 }
 
 fn run<F: Future<Output = Result<(), String>>>(name: &'static str, suite: impl FnOnce(Suite) -> F) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("cannot start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
     let book = Suite::new(name);
+    let ran = block_on(|| suite(book.clone()));
+    book.close(ran)
+}
+
+/// Runs a suite in a network namespace of its own, after installing what it needs from outside.
+fn run_apart<F: Future<Output = Result<(), String>>>(
+    name: &'static str,
+    install: impl Future<Output = Result<(), String>>,
+    suite: impl FnOnce(Suite, Apart) -> F,
+) -> ExitCode {
+    let book = Suite::new(name);
+    if let Some(why) = apart::impossible() {
+        book.skip(&why);
+        return book.close(Ok(()));
+    }
+    let installed = block_on(|| install);
+    if let (Ok(()), Some(why)) = (&installed, apart::unsupported()) {
+        book.skip(&why);
+        return book.close(Ok(()));
+    }
+    let ran = installed.and_then(|()| Apart::enter()).and_then(|apart| block_on(|| suite(book.clone(), apart)));
+    book.close(ran)
+}
+
+/// Runs this to its end, or until a signal.
+fn block_on<F: Future<Output = Result<(), String>>>(work: impl FnOnce() -> F) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     let ran = runtime.block_on(async {
-        let suite = suite(book.clone());
         // Servers are killed when they are dropped, which a signal must not prevent.
         tokio::select! {
-            ran = suite => ran,
+            ran = work() => ran,
             () = stopped() => Err("it was told to stop".to_owned()),
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(5));
-    book.close(ran)
+    ran
 }
 
 /// SIGTERM or SIGINT.

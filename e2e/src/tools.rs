@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-/// `target/tools` of this checkout.
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools")
+/// `target/tools` of this checkout, which is created if it is not there.
+pub(crate) fn folder() -> Result<PathBuf, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools");
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| folder.canonicalize())
+        .map_err(|error| format!("{}: {error}", folder.display()))
 }
 
 /// Builds a Go program with the ordinary client, unless it is there. Returns its path.
@@ -49,7 +52,7 @@ async fn built(
     command: impl FnOnce(&Path) -> std::io::Result<Command>,
 ) -> Result<PathBuf, String> {
     let name = name_of(package);
-    let place = folder().join(format!("{name}-{version}"));
+    let place = folder()?.join(format!("{name}-{version}"));
     let program = place.join(name);
     if program.is_file() {
         return Ok(program);
@@ -76,7 +79,8 @@ pub(crate) async fn debian(package: &str, program: &str) -> Result<PathBuf, Stri
         return Ok(found);
     }
     println!("Installing the Debian package {package}.");
-    for arguments in [["-qq", "update", "-y"].as_slice(), &["-qq", "install", "-y", package]] {
+    for arguments in [["-qq", "update", "-y"].as_slice(), &["-qq", "install", "-y", "--no-install-recommends", package]]
+    {
         let output = Command::new("apt-get")
             .args(arguments)
             // Another suite may be installing something.

@@ -13,7 +13,8 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   check                        keep the invariants of ARCHITECTURE.md
-  e2e SUITE                    run a suite on real servers: openfaas, state, tracing
+  e2e SUITE                    run a suite on real servers: image, openfaas, state, tracing
+  e2e image --short            of the suite that builds and runs images in a Docker engine, what CI has time for
   e2e install                  install what the suites need, which each does by itself too
   bench [--quick] [--only NAME] [--json FILE] [--soak] [--peers]
                                print the benchmark tables; with --soak, what memory does under a long load; with
@@ -25,7 +26,7 @@ cargo xtask COMMAND
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
 
 /// The suites that need real servers.
-const SUITES: [&str; 3] = ["openfaas", "state", "tracing"];
+const SUITES: [&str; 4] = ["image", "openfaas", "state", "tracing"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         ["check"] => check::run(&root()),
-        ["e2e", suite] if SUITES.contains(suite) || *suite == "install" => e2e(suite),
+        ["e2e", suite] if SUITES.contains(suite) || *suite == "install" => e2e(&[suite]),
+        ["e2e", "image", "--short"] => e2e(&["image", "--short"]),
         ["e2e", ..] => return wrong(&format!("name one suite: {}", SUITES.join(", "))),
         ["bench", rest @ ..] if rest.contains(&"--help") || rest.contains(&"-h") => {
             println!("{}\n\nTables: {}.", bench::HELP, bench::TABLES.join(", "));
@@ -78,7 +80,7 @@ fn root() -> PathBuf {
 }
 
 /// Builds the suites, whose servers and flows are programs beside each other, and runs one.
-fn e2e(suite: &str) -> Result<(), String> {
+fn e2e(words: &[&str]) -> Result<(), String> {
     let root = root();
     command::run(Command::new("cargo").current_dir(&root).args([
         "build",
@@ -89,5 +91,5 @@ fn e2e(suite: &str) -> Result<(), String> {
         "faasflow-cli",
     ]))?;
     let program = command::target_folder(&root)?.join("debug/faasflow-e2e");
-    command::run(Command::new(program).current_dir(&root).arg(suite))
+    command::run(Command::new(program).current_dir(&root).args(words))
 }

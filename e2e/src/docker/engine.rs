@@ -1,0 +1,204 @@
+//! The engine: started, asked, and stopped.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as BlockingCommand, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::process::Command;
+
+use super::leftovers;
+use crate::apart::{Apart, PROXY};
+use crate::tools;
+
+/// The address of the machine on the engine's own bridge: what containers reach the suite's servers at.
+pub(crate) const GATEWAY: &str = "172.29.0.1";
+/// Debian's client, which is as old as the engine; another in the path need not fit it.
+const CLIENT: &str = "/usr/bin/docker";
+/// How long the engine may take until it answers, and until it has ended.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An engine that runs. Dropping it takes it down, with all its containers.
+pub(crate) struct Engine {
+    docker: Docker,
+    log: PathBuf,
+    child: Option<Child>,
+    /// Held as long as the engine runs: the data of one checkout is for one engine at a time.
+    _lock: File,
+}
+
+impl Engine {
+    /// Starts an engine in the namespace that the suite is in.
+    ///
+    /// # Errors
+    ///
+    /// If another suite of this checkout runs one, or it does not come up: with the end of its log.
+    pub(crate) async fn start(_apart: &Apart) -> Result<Engine, String> {
+        let folder = tools::folder()?.join("docker");
+        std::fs::create_dir_all(folder.join("config")).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let lock = File::create(folder.join("lock")).map_err(|error| error.to_string())?;
+        lock.try_lock().map_err(|_| format!("another suite uses {}: wait for its end", folder.display()))?;
+        let docker = Docker { folder: folder.clone() };
+        leftovers::take_down(&folder, &docker.cgroup())?;
+        let log = folder.join("dockerd.log");
+        let output = File::create(&log).map_err(|error| error.to_string())?;
+        let errors = output.try_clone().map_err(|error| error.to_string())?;
+        let place = |name: &str| folder.join(name).to_string_lossy().into_owned();
+        // If the suite is killed, the kernel tells the engine to end. Its mounts are seen by itself alone and end with it.
+        let child = BlockingCommand::new("setpriv")
+            .args(["--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "private", "dockerd"])
+            .args(["--data-root", &place("data"), "--exec-root", &place("exec"), "--pidfile", &place("pid")])
+            .args(["--host", &docker.host(), "--cgroup-parent", &docker.cgroup(), "--log-level", "warn"])
+            .args(["--bip", &format!("{GATEWAY}/16"), "--default-address-pool", "base=172.30.0.0/16,size=24"])
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .map_err(|error| format!("`setpriv` of util-linux cannot be run: {error}"))?;
+        let mut engine = Engine { docker, log, child: Some(child), _lock: lock };
+        engine.until_ready().await?;
+        Ok(engine)
+    }
+
+    async fn until_ready(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            let asked = self.docker.run(&["version", "--format", "{{.Server.Version}}"]).await;
+            match (ended, asked) {
+                (None, Ok(_)) => return Ok(()),
+                (None, Err(_)) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(100)).await,
+                (ended, asked) => {
+                    return Err(format!("dockerd does not answer ({ended:?}, {asked:?}): {}", self.tail()));
+                }
+            }
+        }
+    }
+
+    /// A client of this engine.
+    pub(crate) fn docker(&self) -> &Docker {
+        &self.docker
+    }
+
+    /// The last lines of the engine's log.
+    pub(crate) fn tail(&self) -> String {
+        let text = std::fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+
+    /// Removes all containers and their volumes, and stops the engine. Images are kept.
+    ///
+    /// # Errors
+    ///
+    /// If something of it does not end.
+    pub(crate) fn stop(mut self) -> Result<(), String> {
+        self.take_down()
+    }
+
+    fn take_down(&mut self) -> Result<(), String> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        // All of them are the suite's: the engine is.
+        let list = self.docker.blocking().args(["ps", "--all", "--quiet"]).output();
+        let ids = list.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        if !ids.trim().is_empty() {
+            let _ = self.docker.blocking().args(["rm", "--force", "--volumes"]).args(ids.split_whitespace()).output();
+        }
+        leftovers::signal(child.id(), libc::SIGTERM);
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait().map_err(|error| error.to_string())?.is_none() {
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                let _ = child.wait();
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        leftovers::take_down(&self.docker.folder, &self.docker.cgroup())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Err(why) = self.take_down() {
+            eprintln!("the Docker engine of the suite: {why}");
+        }
+    }
+}
+
+/// A client of the suite's engine. Cloning yields the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Docker {
+    folder: PathBuf,
+}
+
+impl Docker {
+    /// `DOCKER_HOST` of the engine.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// The engine's socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.join("docker.sock")
+    }
+
+    /// The cgroup that its containers are in, which is another one for each checkout.
+    fn cgroup(&self) -> String {
+        format!("/faasflow-e2e-{:016x}", stable_hash(self.folder.as_os_str().as_encoded_bytes()))
+    }
+
+    /// What a program has in its environment that runs `docker` by itself: this engine and its client come first, builds are
+    /// the classic ones, and what is built finds the way out.
+    pub(crate) fn environment(&self, path: &str) -> Vec<(&'static str, String)> {
+        let client = Path::new(CLIENT).parent().unwrap_or(Path::new("/usr/bin"));
+        let proxy = format!("http://{GATEWAY}:{PROXY}");
+        vec![
+            ("DOCKER_HOST", self.host()),
+            ("DOCKER_BUILDKIT", "0".to_owned()),
+            ("DOCKER_CONFIG", self.folder.join("config").to_string_lossy().into_owned()),
+            ("PATH", format!("{}:{path}", client.display())),
+            // faas-cli passes both to builds, where cargo reads them.
+            ("http_proxy", proxy.clone()),
+            ("https_proxy", proxy),
+            ("no_proxy", "127.0.0.1,localhost".to_owned()),
+        ]
+    }
+
+    /// `docker` with these arguments, yet to be run.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::from(self.blocking());
+        command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    fn blocking(&self) -> BlockingCommand {
+        let mut command = BlockingCommand::new(CLIENT);
+        command
+            .env("DOCKER_HOST", self.host())
+            .env("DOCKER_BUILDKIT", "0")
+            .env("DOCKER_CONFIG", self.folder.join("config"));
+        command
+    }
+
+    /// Runs `docker`, and returns what it wrote to its standard output, without the space around it.
+    ///
+    /// # Errors
+    ///
+    /// If it fails, with what it said.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self.command(arguments).output().await.map_err(|error| format!("{CLIENT}: {error}"))?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        } else {
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned();
+            Err(format!("`docker {}` ended with {}: {said}", arguments.join(" "), output.status))
+        }
+    }
+}
+
+/// FNV-1a, which stays the same from build to build.
+pub(super) fn stable_hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}

@@ -1,0 +1,60 @@
+//! Images of the names that the template's Dockerfile takes its parts from. They are stand-ins, made on this machine, since
+//! a suite pulls no images: what is built and run on them is real, what they hold is not what the registry has.
+
+mod rust;
+mod watchdog;
+
+use std::path::Path;
+use std::process::Stdio;
+
+pub(crate) use rust::rust;
+pub(crate) use watchdog::{install as install_watchdog, watchdog};
+
+use super::Docker;
+
+/// The label that says what a stand-in was made of.
+const LABEL: &str = "faasflow.stand-in";
+
+/// The default of an argument of the template's Dockerfile, such as `RUST_IMAGE`.
+///
+/// # Errors
+///
+/// If the Dockerfile has no such argument.
+pub(crate) fn default_of(argument: &str) -> Result<String, String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template/faasflow/Dockerfile");
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let prefix = format!("ARG {argument}=");
+    let found = text.lines().find_map(|line| line.strip_prefix(&prefix));
+    found.map(str::to_owned).ok_or_else(|| format!("{} has no `{prefix}`", path.display()))
+}
+
+/// Whether the engine has this image, made of this.
+async fn is_there(docker: &Docker, image: &str, made_of: &str) -> bool {
+    let format = format!("{{{{index .Config.Labels \"{LABEL}\"}}}}");
+    docker.run(&["image", "inspect", "--format", &format, image]).await.is_ok_and(|label| label == made_of)
+}
+
+/// Makes an image of a folder; each change is an instruction of a Dockerfile.
+async fn import(docker: &Docker, root: &Path, image: &str, made_of: &str, changes: &[&str]) -> Result<(), String> {
+    let label = format!("LABEL {LABEL}=\"{made_of}\"");
+    let mut arguments = vec!["import", "--change", &label];
+    for change in changes {
+        arguments.extend(["--change", change]);
+    }
+    arguments.extend(["-", image]);
+    let mut tar = std::process::Command::new("tar")
+        .args(["--create", "--numeric-owner", "--directory"])
+        .arg(root)
+        .arg(".")
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("tar: {error}"))?;
+    let stream = tar.stdout.take().ok_or("tar has no output")?;
+    let imported = docker.command(&arguments).stdin(stream).output().await.map_err(|error| error.to_string())?;
+    let packed = tar.wait().map_err(|error| error.to_string())?;
+    if imported.status.success() && packed.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&imported.stderr).trim().to_owned();
+    Err(format!("{image} cannot be made of {}: {said}", root.display()))
+}
