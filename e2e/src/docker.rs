@@ -22,6 +22,11 @@ pub(crate) use engine::{Docker, Engine, GATEWAY};
 
 use crate::tools;
 
+/// Kills a process of a container, as a power failure would.
+pub(crate) fn kill(process: u32) {
+    leftovers::signal(process, libc::SIGKILL);
+}
+
 /// Installs what an engine and its stand-ins need. It uses the network, so it runs before the suite is set apart.
 ///
 /// # Errors

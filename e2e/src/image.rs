@@ -1,19 +1,40 @@
-//! The template's image, built by faas-cli and run by a Docker engine of the suite's own.
+//! The template's image: built by faas-cli as a user builds it, and run by a Docker engine of the suite's own.
+
+use std::sync::Arc;
 
 use crate::apart::Apart;
-use crate::docker::{self, Engine, stand_ins};
-use crate::suite::{Suite, expect};
+use crate::docker::{self, Docker, Engine, stand_ins};
+use crate::openfaas;
+use crate::suite::Suite;
+
+mod builds;
+mod platforms;
+mod project;
+mod runs;
+mod source;
+mod stand;
+mod stops;
+
+use project::Project;
+use source::Source;
+use stand::Stand;
 
 /// How much of the suite is run.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Extent {
-    /// What CI has time for.
+    /// What CI has time for: the bare image, one request of each kind, and a stop under load.
     Short,
     Long,
 }
 
-pub(crate) async fn install(_extent: Extent) -> Result<(), String> {
-    docker::install().await
+pub(crate) async fn install(extent: Extent) -> Result<(), String> {
+    docker::install().await?;
+    openfaas::install_faas_cli().await?;
+    if extent == Extent::Long {
+        stand_ins::install_watchdog(processor()).await?;
+        platforms::install().await?;
+    }
+    Ok(())
 }
 
 pub(crate) async fn run_short(suite: Suite, apart: Apart) -> Result<(), String> {
@@ -24,17 +45,54 @@ pub(crate) async fn run_long(suite: Suite, apart: Apart) -> Result<(), String> {
     run(suite, apart, Extent::Long).await
 }
 
-async fn run(suite: Suite, apart: Apart, _extent: Extent) -> Result<(), String> {
+/// This machine's processor, as Docker and Go call it.
+fn processor() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}
+
+/// What the checks share.
+struct Shop {
+    docker: Docker,
+    project: Project,
+    _source: Source,
+}
+
+async fn run(suite: Suite, apart: Apart, extent: Extent) -> Result<(), String> {
     let engine = Engine::start(&apart).await?;
+    let ran = in_engine(&suite, &apart, &engine, extent).await;
+    engine.stop()?;
+    ran
+}
+
+async fn in_engine(suite: &Suite, apart: &Apart, engine: &Engine, extent: Extent) -> Result<(), String> {
     let docker = engine.docker().clone();
-    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
-    let image = stand_ins::rust(&docker, &apart, &[&target]).await?;
-    suite
-        .check("the stand-in for the image that builds has cargo, and a compiler for musl", async move {
-            let said =
-                docker.run(&["run", "--rm", &image, "sh", "-c", "apk add gcc && cargo --version && id -u"]).await?;
-            expect(said.starts_with("cargo "), || said.clone())
-        })
-        .await;
-    engine.stop()
+    let own = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    stand_ins::rust(&docker, apart, &[&own]).await?;
+    suite.not_done(
+        "the images that the template builds on",
+        "none can be pulled; stand-ins of the same names are made of Debian and of this machine's toolchain",
+    );
+    stand_ins::watchdog(&docker, processor()).await?;
+    let source = Source::serve().await?;
+    let project = Project::new(openfaas::install_faas_cli().await?, &docker).await?;
+    project.write(".cargo/config.toml", &source.cargo_config())?;
+    let shop = Arc::new(Shop { docker, project, _source: source });
+
+    suite.heading("Builds");
+    builds::run(suite, &shop).await;
+    let stand = Arc::new(Stand::start(&shop.docker).await?);
+    suite.heading("The image as it was made");
+    runs::run(suite, &stand).await;
+    stops::run(suite, &stand).await;
+    if extent == Extent::Short {
+        return Ok(());
+    }
+    suite.heading("Builds after a change, with the watchdog, with tests, with a fault");
+    builds::run_more(suite, &shop).await;
+    suite.heading("What careful operators do with it");
+    runs::run_more(suite, &stand).await;
+    stops::run_more(suite, &stand).await;
+    suite.heading("Another platform");
+    platforms::run(suite, apart, &shop, &stand).await;
+    Ok(())
 }

@@ -16,6 +16,11 @@ pub(crate) async fn install() -> Result<(), String> {
     Programs::install().await.map(drop)
 }
 
+/// Builds faas-cli, and returns its path.
+pub(crate) async fn install_faas_cli() -> Result<std::path::PathBuf, String> {
+    stand::install_faas_cli().await
+}
+
 pub(crate) async fn run(suite: Suite) -> Result<(), String> {
     let programs = Programs::install().await?;
     suite.not_done(

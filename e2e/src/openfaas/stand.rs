@@ -46,7 +46,7 @@ impl Programs {
         let prometheus = tools::debian("prometheus", "prometheus").await;
         let gateway = tools::go_module(GATEWAY.0, GATEWAY.1).await;
         let worker = tools::go_module(WORKER.0, WORKER.1).await;
-        let faas_cli = tools::go_module(FAAS_CLI.0, FAAS_CLI.1).await;
+        let faas_cli = install_faas_cli().await;
         let nats = tools::go(NATS.0, NATS.1).await;
         Ok(Programs {
             redis: redis?,
@@ -58,6 +58,10 @@ impl Programs {
             faasflow: own.with_file_name("faasflow"),
         })
     }
+}
+
+pub(super) async fn install_faas_cli() -> Result<PathBuf, String> {
+    tools::go_module(FAAS_CLI.0, FAAS_CLI.1).await
 }
 
 /// The parts that are OpenFaaS's.

@@ -15,6 +15,8 @@ const MIRROR: &str = "http://deb.debian.org/debian";
 const RELEASE: &str = "bookworm";
 /// What Alpine's image has or `apk` adds: a compiler for musl and headers, git, and certificates.
 const PACKAGES: [&str; 5] = ["ca-certificates", "gcc", "git", "libc6-dev", "musl-tools"];
+/// What compiles C for arm64, where Alpine's image gets clang.
+const CROSS: [&str; 2] = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"];
 /// The authorities that this machine trusts, which may be more than Debian's.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -44,7 +46,7 @@ pub(crate) async fn rust(docker: &Docker, apart: &Apart, targets: &[&str]) -> Re
     let image = if cross { format!("{image}-cross") } else { image };
     let sysroot = PathBuf::from(said("rustc", &["--print", "sysroot"]).await?);
     let mut packages = PACKAGES.to_vec();
-    packages.extend(cross.then_some(["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"]).into_iter().flatten());
+    packages.extend(cross.then_some(CROSS).into_iter().flatten());
     let certificates = std::fs::read(CERTIFICATES).map_err(|error| format!("{CERTIFICATES}: {error}"))?;
     let made_of = format!(
         "1; {RELEASE} with {}; {} for {}; certificates {:x}; apk {:x}",

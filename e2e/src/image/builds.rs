@@ -1,0 +1,143 @@
+//! What `faas-cli build` makes of the project, and what it says when it cannot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shop;
+use super::project::{Built, NAME, tail};
+use crate::suite::{Suite, expect};
+
+/// How long a build of everything may take on a slow machine with other work.
+pub(super) const BUILD: Duration = Duration::from_secs(1800);
+/// How long a build may take after a change of the handler.
+const REBUILD: Duration = Duration::from_secs(60);
+/// The most that the bare image may hold.
+const BARE: u64 = 10_000_000;
+
+/// The flow alone.
+pub(super) const BARE_IMAGE: &str = "my-flow:bare";
+/// The flow behind the watchdog.
+pub(super) const WATCHDOG_IMAGE: &str = "my-flow:watchdog";
+
+/// What the handler is edited to: the flow of the template, unless `E2E_FLOW` names another.
+const LIB: &str = r#"//! The flow.
+
+use faasflow::bytes::Bytes;
+use faasflow::{DefinitionError, Flow};
+
+/// The steps, in order.
+pub fn define() -> Result<Flow, DefinitionError> {
+    match std::env::var("E2E_FLOW").as_deref() {
+        Ok("pass") => Flow::builder().modify(pass).build(),
+        Ok("relay") => Flow::builder().apply("one").modify(pass).apply("two").build(),
+        _ => Flow::builder().modify(greet).build(),
+    }
+}
+
+async fn pass(payload: Bytes) -> Bytes {
+    payload
+}
+
+async fn greet(name: String) -> String {
+    format!("Hello, {}!", name.trim())
+}
+"#;
+
+/// Builds the project as it was made.
+pub(super) async fn run(suite: &Suite, shop: &Arc<Shop>) {
+    suite.check_within(BUILD, "faas-cli build of what `faas-cli new` made, bare", bare(shop.clone())).await;
+}
+
+/// The builds after it.
+pub(super) async fn run_more(suite: &Suite, shop: &Arc<Shop>) {
+    suite
+        .check_within(
+            BUILD,
+            "a change of the handler is built in under a minute, and nothing else",
+            rebuild(shop.clone()),
+        )
+        .await;
+    suite.check_within(BUILD, "the same behind the watchdog", watchdog(shop.clone())).await;
+    suite.check_within(BUILD, "a broken handler: rustc's message, and no more than needed", broken(shop.clone())).await;
+    suite
+        .check_within(BUILD, "TESTS=1: the handler's tests run, and fail the build with them", tests(shop.clone()))
+        .await;
+}
+
+/// The bytes of an image.
+pub(super) async fn size(shop: &Shop, image: &str) -> Result<u64, String> {
+    let text = shop.docker.run(&["image", "inspect", "--format", "{{.Size}}", image]).await?;
+    text.parse().map_err(|_| format!("docker says that {image} has {text} bytes"))
+}
+
+async fn say(shop: &Shop, image: &str, built: &Built) -> Result<u64, String> {
+    let size = size(shop, image).await?;
+    println!("          ({image}: {:.1} MB, built in {:.0} s)", size as f64 / 1e6, built.took.as_secs_f64());
+    Ok(size)
+}
+
+async fn bare(shop: Arc<Shop>) -> Result<(), String> {
+    let built = shop.project.build(BARE_IMAGE, &["RUNTIME=bare"]).await.map_err(|said| tail(&said))?;
+    let size = say(&shop, BARE_IMAGE, &built).await?;
+    expect(size <= BARE, || format!("the bare image has {size} bytes, more than {BARE}"))
+}
+
+/// The crates that a step compiled.
+fn compiled(step: &str) -> Vec<&str> {
+    step.lines().filter_map(|line| line.trim().strip_prefix("Compiling ")).collect()
+}
+
+async fn rebuild(shop: Arc<Shop>) -> Result<(), String> {
+    shop.project.write("src/lib.rs", LIB)?;
+    let built = shop.project.build(BARE_IMAGE, &["RUNTIME=bare"]).await.map_err(|said| tail(&said))?;
+    say(&shop, BARE_IMAGE, &built).await?;
+    let dependencies = built.step("sh build.sh dependencies")?;
+    expect(dependencies.contains("Using cache"), || format!("dependencies are built again: {dependencies}"))?;
+    let compiled = compiled(built.step("sh build.sh flow")?);
+    let only_the_flow = matches!(compiled.as_slice(), [one] if one.starts_with("flow v"));
+    expect(only_the_flow, || format!("besides the flow, this was compiled: {compiled:?}"))?;
+    expect(built.took < REBUILD, || format!("it took {:?}, not under {REBUILD:?}", built.took))
+}
+
+async fn watchdog(shop: Arc<Shop>) -> Result<(), String> {
+    let built = shop.project.build(WATCHDOG_IMAGE, &[]).await.map_err(|said| tail(&said))?;
+    let whole = say(&shop, WATCHDOG_IMAGE, &built).await?;
+    let flow = size(&shop, BARE_IMAGE).await?;
+    println!("          (of it the stand-in for the watchdog takes {:.1} MB)", (whole - flow) as f64 / 1e6);
+    // The program is the same one: nothing is compiled for the watchdog.
+    let compiled = compiled(built.step("sh build.sh flow")?);
+    expect(compiled.is_empty(), || format!("this was compiled: {compiled:?}"))
+}
+
+async fn broken(shop: Arc<Shop>) -> Result<(), String> {
+    shop.project.write("src/lib.rs", &format!("{LIB}\nfn broken() -> u32 {{\n    \"a text\"\n}}\n"))?;
+    let built = shop.project.build("my-flow:broken", &["RUNTIME=bare"]).await;
+    shop.project.write("src/lib.rs", LIB)?;
+    let Err(said) = built else { return Err("it was built".to_owned()) };
+    let (_, failed) =
+        said.split_once("sh build.sh flow").ok_or_else(|| format!("it failed before: {}", tail(&said)))?;
+    let of_rustc = failed.contains("error[E0308]: mismatched types") && failed.contains("--> src/lib.rs:");
+    expect(of_rustc, || format!("rustc's message is not there: {failed}"))?;
+    let lines = failed.lines().count();
+    println!("          (it ends with these {lines} lines)");
+    for line in failed.lines().skip(1) {
+        println!("          | {line}");
+    }
+    expect(!failed.contains("not published"), || "it speaks of crates that are there".to_owned())?;
+    expect(lines <= 30, || format!("{lines} lines are more than needed"))
+}
+
+async fn tests(shop: Arc<Shop>) -> Result<(), String> {
+    let arguments = ["RUNTIME=bare", "TESTS=1"];
+    let built = shop.project.build("my-flow:tested", &arguments).await.map_err(|said| tail(&said))?;
+    say(&shop, "my-flow:tested", &built).await?;
+    let ran = built.said.contains("test it_greets ... ok");
+    expect(ran, || format!("the test of {NAME} did not run: {}", tail(&built.said)))?;
+    shop.project.write("src/lib.rs", &LIB.replace("Hello, {}", "Bye, {}"))?;
+    let built = shop.project.build("my-flow:tested", &arguments).await;
+    shop.project.write("src/lib.rs", LIB)?;
+    match built {
+        Ok(_) => Err("a test that fails does not fail the build".to_owned()),
+        Err(said) => expect(said.contains("Bye, Ada!"), || format!("what failed is not said: {}", tail(&said))),
+    }
+}

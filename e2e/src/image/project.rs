@@ -1,0 +1,155 @@
+//! A user's project: made by faas-cli, edited, and built by faas-cli.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::process::Command;
+
+use crate::docker::Docker;
+
+/// The name of the function.
+pub(super) const NAME: &str = "my-flow";
+/// Where programs are that faas-cli calls, behind the engine's own client.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The checkout that this suite was built from.
+pub(super) fn checkout() -> Result<PathBuf, String> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().map_err(|error| error.to_string())
+}
+
+/// What a build said, and how long it took.
+pub(super) struct Built {
+    pub(super) said: String,
+    pub(super) took: Duration,
+}
+
+impl Built {
+    /// What a step of the Dockerfile said, by the text of its instruction.
+    pub(super) fn step(&self, instruction: &str) -> Result<&str, String> {
+        let (_, rest) = self
+            .said
+            .split_once(instruction)
+            .ok_or_else(|| format!("no step `{instruction}`: {}", tail(&self.said)))?;
+        Ok(rest.split("\nStep ").next().unwrap_or(rest))
+    }
+}
+
+/// Text without the colours that docker and faas-cli give it.
+fn plain(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut parts = text.split("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(part.split_once('m').map_or(part, |(_, rest)| rest));
+    }
+    plain
+}
+
+/// The end of what a build said, for a message.
+pub(super) fn tail(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+/// The project, in a folder that is removed with it.
+pub(super) struct Project {
+    home: tempfile::TempDir,
+    faas_cli: PathBuf,
+    docker: Docker,
+}
+
+impl Project {
+    /// Makes one by `faas-cli template pull` of this checkout and `faas-cli new`.
+    pub(super) async fn new(faas_cli: PathBuf, docker: &Docker) -> Result<Project, String> {
+        let home = tempfile::Builder::new().prefix("faasflow-user-").tempdir().map_err(|error| error.to_string())?;
+        let project = Project { home, faas_cli, docker: docker.clone() };
+        let checkout = checkout()?;
+        project.faas_cli(&["template", "pull", &checkout.to_string_lossy()]).await?;
+        project.faas_cli(&["new", "--lang", "faasflow", NAME]).await?;
+        Ok(project)
+    }
+
+    /// Runs faas-cli, and returns what it said on either output.
+    async fn faas_cli(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new(&self.faas_cli)
+            .args(arguments)
+            .current_dir(self.home.path())
+            .envs(self.docker.environment(PATH))
+            .env("HOME", self.home.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|error| format!("{}: {error}", self.faas_cli.display()))?;
+        let said = plain(&[output.stdout, output.stderr].concat());
+        if output.status.success() { Ok(said) } else { Err(said) }
+    }
+
+    /// Writes a file of the handler.
+    pub(super) fn write(&self, file: &str, text: &str) -> Result<(), String> {
+        let path = self.home.path().join(NAME).join(file);
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// Reads a file of the handler.
+    pub(super) fn read(&self, file: &str) -> Result<String, String> {
+        let path = self.home.path().join(NAME).join(file);
+        std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// The stack file that faas-cli wrote, with another name for the image.
+    fn stack(&self, image: &str) -> Result<PathBuf, String> {
+        let names = ["stack.yaml", "stack.yml", &format!("{NAME}.yml")].map(|name| self.home.path().join(name));
+        let made = names.iter().find(|path| path.is_file()).ok_or("faas-cli wrote no stack file")?;
+        let text = std::fs::read_to_string(made).map_err(|error| error.to_string())?;
+        let stack = self.home.path().join("build-stack.yml");
+        std::fs::write(&stack, text.replace(&format!("image: {NAME}:latest"), &format!("image: {image}")))
+            .map_err(|error| error.to_string())?;
+        Ok(stack)
+    }
+
+    /// `faas-cli build` of an image of this name. One that fails says what faas-cli said.
+    pub(super) async fn build(&self, image: &str, build_args: &[&str]) -> Result<Built, String> {
+        let stack = self.stack(image)?;
+        let stack = stack.to_string_lossy();
+        let mut arguments = vec!["build", "--yaml", &stack];
+        for argument in build_args {
+            arguments.extend(["--build-arg", argument]);
+        }
+        let begun = Instant::now();
+        let said = self.faas_cli(&arguments).await?;
+        Ok(Built { said, took: begun.elapsed() })
+    }
+
+    /// `docker build` of what `faas-cli build --shrinkwrap` makes, for what faas-cli has no option for. `buildkit` is `0` for
+    /// the classic builder, `1` for the engine's BuildKit. A script given here takes the place of the template's `build.sh`.
+    pub(super) async fn docker_build(
+        &self,
+        image: &str,
+        buildkit: &str,
+        script: Option<&str>,
+        options: &[&str],
+    ) -> Result<Built, String> {
+        let stack = self.stack(image)?;
+        self.faas_cli(&["build", "--shrinkwrap", "--yaml", &stack.to_string_lossy()]).await?;
+        let context = self.home.path().join("build").join(NAME);
+        if let Some(script) = script {
+            std::fs::write(context.join("build.sh"), script).map_err(|error| error.to_string())?;
+        }
+        let begun = Instant::now();
+        let output = self
+            .docker
+            .command(&["build", "--tag", image])
+            .args(options)
+            .args(["--build-arg=http_proxy", "--build-arg=https_proxy", "--build-arg=no_proxy"])
+            .arg(context)
+            .envs(self.docker.environment(PATH))
+            .env("DOCKER_BUILDKIT", buildkit)
+            .output()
+            .await
+            .map_err(|error| format!("docker: {error}"))?;
+        let said = plain(&[output.stdout, output.stderr].concat());
+        if output.status.success() { Ok(Built { said, took: begun.elapsed() }) } else { Err(said) }
+    }
+}

@@ -1,0 +1,108 @@
+//! Where cargo finds Faasflow's crates inside an image: they are not published, so a project names a git repository, as the
+//! guide says. Here it is a copy of this checkout as it lies there, served on the engine's bridge.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::project::checkout;
+use crate::docker::GATEWAY;
+use crate::server::{Recipe, Server};
+
+/// Git's own port. Nobody else has it: the suite is in a namespace of its own.
+const PORT: u16 = 9418;
+/// What is in the repository: what cargo reads to build the crates. Another file that changes shall not build them anew.
+const PARTS: [&str; 5] = ["Cargo.toml", "Cargo.lock", "README.md", "crates", "docs/guide"];
+
+/// A repository that is served as long as this is there.
+pub(super) struct Source {
+    /// The commit, which is the same for the same files.
+    revision: String,
+    _server: Server,
+    _folder: tempfile::TempDir,
+}
+
+impl Source {
+    pub(super) async fn serve() -> Result<Source, String> {
+        let folder = tempfile::Builder::new().prefix("faasflow-git-").tempdir().map_err(|error| error.to_string())?;
+        let repository = folder.path().join("faasflow");
+        std::fs::create_dir(&repository).map_err(|error| error.to_string())?;
+        copy_tracked(&checkout()?, &repository).await?;
+        git(&repository, &["init", "--quiet", "--initial-branch=main"]).await?;
+        git(&repository, &["add", "--all"]).await?;
+        git(&repository, &["commit", "--quiet", "--message", "The checkout"]).await?;
+        let revision = git(&repository, &["rev-parse", "HEAD"]).await?;
+        let server = Server::start(Recipe {
+            program: PathBuf::from("git"),
+            arguments: vec![
+                "daemon".to_owned(),
+                "--export-all".to_owned(),
+                "--reuseaddr".to_owned(),
+                format!("--base-path={}", folder.path().display()),
+                format!("--port={PORT}"),
+                folder.path().to_string_lossy().into_owned(),
+            ],
+            environment: Vec::new(),
+            port: PORT,
+            ready: None,
+            log: folder.path().join("log"),
+        })
+        .await?;
+        Ok(Source { revision, _server: server, _folder: folder })
+    }
+
+    /// `.cargo/config.toml` of a project, as the guide has it.
+    pub(super) fn cargo_config(&self) -> String {
+        let place = format!("{{ git = \"git://{GATEWAY}/faasflow\", rev = \"{}\" }}", self.revision);
+        format!("[patch.crates-io]\nfaasflow = {place}\nfaasflow-testkit = {place}\n")
+    }
+}
+
+/// Copies the files that git knows, as they lie there.
+async fn copy_tracked(from: &Path, to: &Path) -> Result<(), String> {
+    let listing = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"])
+        .args(PARTS)
+        .current_dir(from)
+        .output()
+        .await
+        .map_err(|error| format!("git: {error}"))?;
+    for name in String::from_utf8_lossy(&listing.stdout).split('\0').filter(|name| !name.is_empty()) {
+        let (file, copy) = (from.join(name), to.join(name));
+        // Deleted, and not committed yet.
+        if !file.exists() {
+            continue;
+        }
+        let folder = copy.parent().unwrap_or(to);
+        std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        std::fs::copy(&file, &copy).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// Runs git as nobody in particular, at no particular time, so that a commit depends on its files alone.
+async fn git(folder: &Path, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new("git")
+        .args(["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false"])
+        .args(arguments)
+        .current_dir(folder)
+        .envs([
+            ("GIT_AUTHOR_NAME", "suite"),
+            ("GIT_AUTHOR_EMAIL", "suite@localhost"),
+            ("GIT_AUTHOR_DATE", "2026-01-01T00:00:00Z"),
+            ("GIT_COMMITTER_NAME", "suite"),
+            ("GIT_COMMITTER_EMAIL", "suite@localhost"),
+            ("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z"),
+        ])
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .map_err(|error| format!("git: {error}"))?;
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        Ok(said(&output.stdout))
+    } else {
+        Err(format!("`git {}`: {}", arguments.join(" "), said(&output.stderr)))
+    }
+}
