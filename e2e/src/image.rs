@@ -8,6 +8,7 @@ use crate::openfaas;
 use crate::suite::Suite;
 
 mod builds;
+mod compose;
 mod platforms;
 mod project;
 mod runs;
@@ -33,6 +34,7 @@ pub(crate) async fn install(extent: Extent) -> Result<(), String> {
     if extent == Extent::Long {
         stand_ins::install_watchdog(processor()).await?;
         platforms::install().await?;
+        compose::install().await?;
     }
     Ok(())
 }
@@ -94,5 +96,8 @@ async fn in_engine(suite: &Suite, apart: &Apart, engine: &Engine, extent: Extent
     stops::run_more(suite, &stand).await;
     suite.heading("Another platform");
     platforms::run(suite, apart, &shop, &stand).await;
-    Ok(())
+    // Its gateway has the port of the one that comes now.
+    drop(stand);
+    suite.heading("deploy/compose.yaml, by the commands of the guide");
+    compose::run(suite, &shop.docker).await
 }

@@ -21,9 +21,14 @@ use backend::Backend;
 /// MinIO publishes no versions of its module; this is the commit of 12 February 2026.
 const MINIO: &str = "v0.0.0-20260212201848-7aac2a2c5b7c";
 
+/// Builds MinIO, and returns its path.
+pub(crate) async fn install_minio() -> Result<PathBuf, String> {
+    tools::go("github.com/minio/minio", MINIO).await
+}
+
 /// The programs of MinIO and Redis.
 async fn programs() -> Result<(PathBuf, PathBuf), String> {
-    let minio = tools::go("github.com/minio/minio", MINIO).await;
+    let minio = install_minio().await;
     let redis = tools::debian("redis-server", "redis-server").await;
     Ok((minio?, redis?))
 }

@@ -18,6 +18,11 @@ pub(crate) async fn install() -> Result<(), String> {
     jaeger::install().await.map(drop)
 }
 
+/// Builds Jaeger, and returns its path.
+pub(crate) async fn install_jaeger() -> Result<std::path::PathBuf, String> {
+    jaeger::install().await
+}
+
 pub(crate) async fn run(suite: Suite) -> Result<(), String> {
     let jaeger = jaeger::install().await?;
     let folder = tempfile::Builder::new().prefix("faasflow-e2e-").tempdir().map_err(|error| error.to_string())?;

@@ -24,11 +24,6 @@ impl Container {
         Ok(Container { docker: docker.clone(), id })
     }
 
-    /// The container's id.
-    pub(crate) fn id(&self) -> &str {
-        &self.id
-    }
-
     /// What `docker inspect` says of it.
     pub(crate) async fn inspect(&self) -> Result<Value, String> {
         let text = self.docker.run(&["inspect", &self.id]).await?;
@@ -40,17 +35,6 @@ impl Container {
     pub(crate) async fn process(&self) -> Result<u32, String> {
         let id = self.inspect().await?["State"]["Pid"].as_u64().unwrap_or(0);
         u32::try_from(id).map_err(|error| error.to_string())
-    }
-
-    /// Its address on the network of this name.
-    pub(crate) async fn address(&self, network: &str) -> Result<String, String> {
-        let inspect = self.inspect().await?;
-        let address = inspect["NetworkSettings"]["Networks"][network]["IPAddress"].as_str().unwrap_or_default();
-        if address.is_empty() {
-            Err(format!("the container has no address on {network}"))
-        } else {
-            Ok(address.to_owned())
-        }
     }
 
     /// Everything it has written.

@@ -2,12 +2,14 @@
 //! a suite pulls no images: what is built and run on them is real, what they hold is not what the registry has.
 
 mod rust;
+mod server;
 mod watchdog;
 
 use std::path::Path;
 use std::process::Stdio;
 
 pub(crate) use rust::rust;
+pub(crate) use server::server;
 pub(crate) use watchdog::{install as install_watchdog, watchdog};
 
 use super::Docker;

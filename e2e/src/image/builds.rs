@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Shop;
 use super::project::{Built, NAME, tail};
+use crate::docker::Docker;
 use crate::suite::{Suite, expect};
 
 /// How long a build of everything may take on a slow machine with other work.
@@ -65,13 +66,13 @@ pub(super) async fn run_more(suite: &Suite, shop: &Arc<Shop>) {
 }
 
 /// The bytes of an image.
-pub(super) async fn size(shop: &Shop, image: &str) -> Result<u64, String> {
-    let text = shop.docker.run(&["image", "inspect", "--format", "{{.Size}}", image]).await?;
+pub(super) async fn size(docker: &Docker, image: &str) -> Result<u64, String> {
+    let text = docker.run(&["image", "inspect", "--format", "{{.Size}}", image]).await?;
     text.parse().map_err(|_| format!("docker says that {image} has {text} bytes"))
 }
 
 async fn say(shop: &Shop, image: &str, built: &Built) -> Result<u64, String> {
-    let size = size(shop, image).await?;
+    let size = size(&shop.docker, image).await?;
     println!("          ({image}: {:.1} MB, built in {:.0} s)", size as f64 / 1e6, built.took.as_secs_f64());
     Ok(size)
 }
@@ -102,7 +103,7 @@ async fn rebuild(shop: Arc<Shop>) -> Result<(), String> {
 async fn watchdog(shop: Arc<Shop>) -> Result<(), String> {
     let built = shop.project.build(WATCHDOG_IMAGE, &[]).await.map_err(|said| tail(&said))?;
     let whole = say(&shop, WATCHDOG_IMAGE, &built).await?;
-    let flow = size(&shop, BARE_IMAGE).await?;
+    let flow = size(&shop.docker, BARE_IMAGE).await?;
     println!("          (of it the stand-in for the watchdog takes {:.1} MB)", (whole - flow) as f64 / 1e6);
     // The program is the same one: nothing is compiled for the watchdog.
     let compiled = compiled(built.step("sh build.sh flow")?);

@@ -120,7 +120,7 @@ async fn has_platform(shop: &Shop, image: &str) -> Result<(), String> {
 }
 
 async fn is_arm64(shop: &Shop, image: &str, built: &Built) -> Result<(), String> {
-    let size = builds::size(shop, image).await?;
+    let size = builds::size(&shop.docker, image).await?;
     println!("          ({image}: {:.1} MB, built in {:.0} s)", size as f64 / 1e6, built.took.as_secs_f64());
     has_platform(shop, image).await?;
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;

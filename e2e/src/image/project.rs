@@ -11,7 +11,7 @@ use crate::docker::Docker;
 /// The name of the function.
 pub(super) const NAME: &str = "my-flow";
 /// Where programs are that faas-cli calls, behind the engine's own client.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+pub(super) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The checkout that this suite was built from.
 pub(super) fn checkout() -> Result<PathBuf, String> {
@@ -36,7 +36,7 @@ impl Built {
 }
 
 /// Text without the colours that docker and faas-cli give it.
-fn plain(bytes: &[u8]) -> String {
+pub(super) fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut parts = text.split("\u{1b}[");
     let mut plain = parts.next().unwrap_or_default().to_owned();
@@ -90,12 +90,6 @@ impl Project {
     pub(super) fn write(&self, file: &str, text: &str) -> Result<(), String> {
         let path = self.home.path().join(NAME).join(file);
         std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
-    }
-
-    /// Reads a file of the handler.
-    pub(super) fn read(&self, file: &str) -> Result<String, String> {
-        let path = self.home.path().join(NAME).join(file);
-        std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
     }
 
     /// The stack file that faas-cli wrote, with another name for the image.

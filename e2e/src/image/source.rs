@@ -28,15 +28,16 @@ impl Source {
         let folder = tempfile::Builder::new().prefix("faasflow-git-").tempdir().map_err(|error| error.to_string())?;
         let repository = folder.path().join("faasflow");
         std::fs::create_dir(&repository).map_err(|error| error.to_string())?;
-        copy_tracked(&checkout()?, &repository).await?;
+        copy_tracked(&checkout()?, &repository, &PARTS).await?;
         git(&repository, &["init", "--quiet", "--initial-branch=main"]).await?;
         git(&repository, &["add", "--all"]).await?;
         git(&repository, &["commit", "--quiet", "--message", "The checkout"]).await?;
         let revision = git(&repository, &["rev-parse", "HEAD"]).await?;
+        // `git daemon` would start it as a child, which outlives it.
+        let daemon = PathBuf::from(git(&repository, &["--exec-path"]).await?).join("git-daemon");
         let server = Server::start(Recipe {
-            program: PathBuf::from("git"),
+            program: daemon,
             arguments: vec![
-                "daemon".to_owned(),
                 "--export-all".to_owned(),
                 "--reuseaddr".to_owned(),
                 format!("--base-path={}", folder.path().display()),
@@ -59,11 +60,11 @@ impl Source {
     }
 }
 
-/// Copies the files that git knows, as they lie there.
-async fn copy_tracked(from: &Path, to: &Path) -> Result<(), String> {
+/// Copies the files below these paths that git knows, as they lie there.
+pub(super) async fn copy_tracked(from: &Path, to: &Path, parts: &[&str]) -> Result<(), String> {
     let listing = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"])
-        .args(PARTS)
+        .args(parts)
         .current_dir(from)
         .output()
         .await

@@ -1,0 +1,225 @@
+//! `deploy/compose.yaml`, brought up by the commands of the guide's page in a copy of this checkout.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::Method;
+use serde_json::Value;
+use tokio::process::Command;
+
+use super::builds::{BUILD, size};
+use super::project::{PATH, checkout, plain, tail};
+use super::source::copy_tracked;
+use crate::client::Client;
+use crate::docker::{Docker, stand_ins};
+use crate::photos::{is_jpeg, photo};
+use crate::suite::{Suite, expect};
+use crate::{state, tools, tracing};
+
+/// The page that has the commands.
+const PAGE: &str = "docs/guide/compose.md";
+/// Debian's; the page has the newer plugin of the same commands.
+const COMPOSE: &str = "docker-compose";
+const GATEWAY: &str = "http://127.0.0.1:8080";
+const JAEGER: &str = "http://127.0.0.1:16686";
+/// How long a request may take to come out at its end.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+pub(super) async fn install() -> Result<(), String> {
+    tools::debian(COMPOSE, COMPOSE).await?;
+    state::install_minio().await?;
+    tracing::install_jaeger().await.map(drop)
+}
+
+/// A copy of the checkout, as `git clone` would make it.
+struct Clone {
+    docker: Docker,
+    client: Client,
+    folder: tempfile::TempDir,
+}
+
+pub(super) async fn run(suite: &Suite, docker: &Docker) -> Result<(), String> {
+    suite.not_done(
+        "the images of MinIO and Jaeger",
+        "they are stand-ins: the programs that other suites build, on Debian",
+    );
+    let base = stand_ins::default_of("RUST_IMAGE")?;
+    let folder = tempfile::Builder::new().prefix("faasflow-clone-").tempdir().map_err(|error| error.to_string())?;
+    copy_tracked(&checkout()?, folder.path(), &["."]).await?;
+    let clone = Arc::new(Clone { docker: docker.clone(), client: Client::new(), folder });
+    stand_ins::server(docker, &base, &clone.image("minio/minio")?, &state::install_minio().await?).await?;
+    let jaeger = tracing::install_jaeger().await?;
+    stand_ins::server(docker, &base, &clone.image("jaegertracing/all-in-one")?, &jaeger).await?;
+
+    suite.check_within(BUILD, "the guide's five commands, up to the small photo", commands(clone.clone())).await;
+    suite.check("all services run, confined", confined(clone.clone())).await;
+    suite.check("the asynchronous pipeline stores its photo, by way of MinIO", asynchronous(clone.clone())).await;
+    suite.check("Jaeger has one trace of its three phases", traced(clone.clone())).await;
+    suite
+        .check("the gateway's container is killed with calls accepted: all are delivered", killed(clone.clone()))
+        .await;
+    // Whatever came of it, nothing of it stays.
+    clone.compose("down --volumes --timeout 3").await.map(drop)
+}
+
+impl Clone {
+    fn deploy(&self) -> PathBuf {
+        self.folder.path().join("deploy")
+    }
+
+    /// The image of this repository that the file names, with its tag.
+    fn image(&self, repository: &str) -> Result<String, String> {
+        let path = self.deploy().join("compose.yaml");
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let names = text.lines().filter_map(|line| line.trim().strip_prefix("image: "));
+        let found = names.into_iter().find(|name| name.starts_with(&format!("{repository}:")));
+        found.map(str::to_owned).ok_or_else(|| format!("{} names no {repository}", path.display()))
+    }
+
+    /// Runs a line of shell in `deploy`; returns what it said on either output.
+    async fn shell(&self, line: &str) -> Result<String, String> {
+        let output = Command::new("bash")
+            .args(["-ceu", line])
+            .current_dir(self.deploy())
+            .envs(self.docker.environment(PATH))
+            .env("COMPOSE_DOCKER_CLI_BUILD", "0")
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|error| format!("bash: {error}"))?;
+        let said = plain(&[output.stdout, output.stderr].concat());
+        if output.status.success() {
+            Ok(said)
+        } else {
+            Err(format!("`{line}` ended with {}: {}", output.status, tail(&said)))
+        }
+    }
+
+    async fn compose(&self, words: &str) -> Result<String, String> {
+        self.shell(&format!("{COMPOSE} {words}")).await
+    }
+
+    async fn stored(&self, name: &str) -> Result<(), String> {
+        let url = format!("{GATEWAY}/function/file-storage/{name}");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.client.get(&url).await;
+            match answer {
+                Ok(answer) if answer.status.is_success() && is_jpeg(&answer.body) => return Ok(()),
+                answer if Instant::now() > deadline => {
+                    let why = answer.map_or_else(|why| why, |answer| format!("{} {}", answer.status, answer.text()));
+                    return Err(format!("{name} is not stored within {PATIENCE:?}: {why}"));
+                }
+                _ => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+
+    async fn queue(&self, name: &str) -> Result<(), String> {
+        let url = format!("{GATEWAY}/async-function/upload-pipeline-async?file={name}");
+        let headers = [("content-type", "image/jpeg")];
+        self.client.send(Method::POST, &url, &headers, photo("portrait.jpg")?).await?.expect(202).map(drop)
+    }
+}
+
+/// The lines of the page's first block.
+fn page_commands() -> Result<Vec<String>, String> {
+    let path = checkout()?.join(PAGE);
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let block = text.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
+    Ok(block.ok_or_else(|| format!("{PAGE} has no commands"))?.lines().map(str::to_owned).collect())
+}
+
+async fn commands(clone: Arc<Clone>) -> Result<(), String> {
+    let commands = page_commands()?;
+    let [clones, rest @ ..] = commands.as_slice() else { return Err(format!("{PAGE} has no commands")) };
+    let as_said = commands.len() == 5 && clones.starts_with("git clone ") && clones.ends_with("/deploy");
+    expect(as_said, || format!("the page has other commands: {commands:?}"))?;
+    for command in rest {
+        let begun = Instant::now();
+        // What is built finds the crates by the suite's way out.
+        let build = format!("{COMPOSE} build --build-arg http_proxy --build-arg https_proxy");
+        let line = command.replace("docker compose build", &build).replace("docker compose", COMPOSE);
+        clone.shell(&line).await?;
+        println!("          ({:.0} s: {command})", begun.elapsed().as_secs_f64());
+    }
+    let small = std::fs::read(clone.deploy().join("small.jpg")).map_err(|error| format!("small.jpg: {error}"))?;
+    let photo = photo("portrait.jpg")?;
+    let smaller = is_jpeg(&small) && small.len() < photo.len();
+    expect(smaller, || format!("no small photo came out, but {} bytes", small.len()))
+}
+
+async fn confined(clone: Arc<Clone>) -> Result<(), String> {
+    let listed = clone.compose("ps --quiet").await?;
+    let ids: Vec<&str> = listed.split_whitespace().collect();
+    expect(ids.len() == 9, || format!("{} containers run, not 9", ids.len()))?;
+    let deadline = Instant::now() + PATIENCE;
+    for id in ids {
+        loop {
+            let text = clone.docker.run(&["inspect", id]).await?;
+            let found: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            let (state, host) = (&found[0]["State"], &found[0]["HostConfig"]);
+            let name = found[0]["Name"].as_str().unwrap_or_default().to_owned();
+            let runs = state["Running"] == true && found[0]["RestartCount"] == 0;
+            let healthy = state["Health"].is_null() || state["Health"]["Status"] == "healthy";
+            if runs && !healthy && Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                continue;
+            }
+            expect(runs && healthy, || format!("{name}: {state}"))?;
+            let ours = found[0]["Config"]["Image"].as_str().is_some_and(|image| image.starts_with("faasflow/"));
+            let user = found[0]["Config"]["User"].as_str() == Some("1000:1000");
+            let confined = user && host["ReadonlyRootfs"] == true && host["CapDrop"][0] == "ALL";
+            expect(!ours || confined, || format!("{name} is not confined: {host}"))?;
+            if ours {
+                let image = found[0]["Config"]["Image"].as_str().unwrap_or_default();
+                println!("          ({image}: {:.1} MB)", size(&clone.docker, image).await? as f64 / 1e6);
+            }
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn asynchronous(clone: Arc<Clone>) -> Result<(), String> {
+    clone.queue("one.jpg").await?;
+    clone.stored("one.jpg").await?;
+    // What has ended leaves nothing; the bucket is the flow's own work.
+    clone.compose("exec -T minio ls -d /data/faasflow").await.map(drop)
+}
+
+async fn traced(clone: Arc<Clone>) -> Result<(), String> {
+    let url = format!("{JAEGER}/api/traces?service=upload-pipeline-async");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = clone.client.get(&url).await?.expect(200)?;
+        let found: Value = serde_json::from_slice(&answer.body).map_err(|error| error.to_string())?;
+        let traces = found["data"].as_array().cloned().unwrap_or_default();
+        let phases = traces.iter().map(|trace| {
+            let spans = trace["spans"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let names = spans.iter().filter_map(|span| span["operationName"].as_str());
+            names.filter(|name| name.starts_with("phase ")).count()
+        });
+        let phases: Vec<usize> = phases.collect();
+        if phases == [3] {
+            return Ok(());
+        }
+        expect(Instant::now() < deadline, || format!("the traces have these numbers of phases: {phases:?}"))?;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn killed(clone: Arc<Clone>) -> Result<(), String> {
+    clone.compose("stop --timeout 5 upload-pipeline-async").await?;
+    let names: Vec<String> = (0..20).map(|number| format!("killed-{number}.jpg")).collect();
+    for name in &names {
+        clone.queue(name).await?;
+    }
+    clone.compose("kill gateway").await?;
+    clone.compose("up --detach").await?;
+    for name in &names {
+        clone.stored(name).await?;
+    }
+    Ok(())
+}
