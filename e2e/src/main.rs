@@ -85,6 +85,10 @@ async fn install(suite: Suite) -> Result<(), String> {
     suite.check_within(BUILDS, "the parts of OpenFaaS, Redis and Prometheus", openfaas::install()).await;
     suite.check_within(BUILDS, "MinIO and Redis", state::install()).await;
     suite.check_within(BUILDS, "Jaeger", tracing::install()).await;
+    match apart::impossible() {
+        Some(why) => suite.not_done("the Docker engine", &why),
+        None => suite.check_within(BUILDS, "the Docker engine", image::install(image::Extent::Short)).await,
+    }
     Ok(())
 }
 

@@ -98,6 +98,12 @@ pub mod checking {}
 #[doc = include_str!("../../../docs/guide/openfaas.md")]
 pub mod openfaas {}
 
+#[doc = "[openfaas.md]: crate::guide::openfaas"]
+#[doc = "[../../deploy/compose.yaml]: https://github.com/faasflow/faasflow/blob/main/deploy/compose.yaml"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/compose.md")]
+pub mod compose {}
+
 #[doc = "[../../deploy/README.md]: https://github.com/faasflow/faasflow/blob/main/deploy/README.md"]
 #[doc = ""]
 #[doc = include_str!("../../../docs/guide/metrics.md")]

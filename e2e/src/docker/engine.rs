@@ -15,6 +15,8 @@ use crate::tools;
 pub(crate) const GATEWAY: &str = "172.29.0.1";
 /// Debian's client, which is as old as the engine; another in the path need not fit it.
 const CLIENT: &str = "/usr/bin/docker";
+/// Layers of builds are kept for the next run if they are no older.
+const KEPT: &str = "until=72h";
 /// How long the engine may take until it answers, and until it has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -57,6 +59,8 @@ impl Engine {
             .map_err(|error| format!("`setpriv` of util-linux cannot be run: {error}"))?;
         let mut engine = Engine { docker, log, child: Some(child), _lock: lock };
         engine.until_ready().await?;
+        // Layers of sources that are no more would fill the disk: the dependencies of a flow take a gigabyte.
+        engine.docker.run(&["image", "prune", "--force", "--filter", KEPT]).await?;
         Ok(engine)
     }
 

@@ -8,6 +8,8 @@ mod watchdog;
 use std::path::Path;
 use std::process::Stdio;
 
+use tokio::io::AsyncWriteExt as _;
+
 pub(crate) use rust::rust;
 pub(crate) use server::server;
 pub(crate) use watchdog::{install as install_watchdog, watchdog};
@@ -34,6 +36,33 @@ pub(crate) fn default_of(argument: &str) -> Result<String, String> {
 async fn is_there(docker: &Docker, image: &str, made_of: &str) -> bool {
     let format = format!("{{{{index .Config.Labels \"{LABEL}\"}}}}");
     docker.run(&["image", "inspect", "--format", &format, image]).await.is_ok_and(|label| label == made_of)
+}
+
+/// Builds an image by a Dockerfile of this text, with a folder to copy from.
+async fn build(
+    docker: &Docker,
+    folder: &Path,
+    image: &str,
+    made_of: &str,
+    dockerfile: &str,
+    options: &[&str],
+) -> Result<(), String> {
+    let label = format!("{LABEL}={made_of}");
+    let mut child = docker
+        .command(&["build", "--quiet", "--tag", image, "--label", &label, "--file", "-"])
+        .args(options)
+        .arg(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("docker: {error}"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(dockerfile.as_bytes()).await.map_err(|error| error.to_string())?;
+    }
+    let output = child.wait_with_output().await.map_err(|error| error.to_string())?;
+    let why = || format!("{image} is not built: {}", String::from_utf8_lossy(&output.stderr).trim());
+    if output.status.success() { Ok(()) } else { Err(why()) }
 }
 
 /// Makes an image of a folder; each change is an instruction of a Dockerfile.

@@ -64,6 +64,34 @@ fn timeouts_on_faasd_are_in_order() {
     in_order("deploy/faasd/stack.yml", gateway, of("queue-worker", "ack_wait"));
 }
 
+/// The gateway finds each function at the service of its name, each service is built from a stage that there is, and the flows
+/// take their settings.
+#[test]
+fn compose_fits_its_stack_file_and_its_dockerfile() {
+    let compose = yaml("deploy/compose.yaml");
+    let services = compose["services"].as_object().expect("services");
+    let stages = text("deploy/docker/Dockerfile");
+    for (name, service) in services.iter().filter(|(_, service)| !service["build"].is_null()) {
+        assert_eq!(service["build"]["target"], name.as_str());
+        assert!(stages.contains(&format!("FROM base AS {name}\n")), "no stage for {name}");
+    }
+    let stack = yaml("deploy/docker/stack.yml");
+    let functions = stack["functions"].as_object().expect("functions");
+    assert_eq!(functions.len(), 6);
+    for (name, function) in functions {
+        assert!(!services[name]["build"].is_null(), "{name} is no service");
+        assert_eq!(function["annotations"]["faasflow.url"], format!("http://{name}:8080"));
+    }
+    for name in ["upload-pipeline", "upload-pipeline-async"] {
+        let config = Config::load(|variable| {
+            let own = services[name]["environment"].get(variable);
+            let value = own.or_else(|| compose["x-settings"].get(variable))?.as_str().expect("text").to_owned();
+            Some(Found { value, origin: String::new() })
+        });
+        assert_eq!(config.unwrap_or_else(|error| panic!("{name}: {error}")).workflow_name, name);
+    }
+}
+
 fn defaults() -> HashMap<&'static str, String> {
     Config::settings(|_| None).into_iter().map(|setting| (setting.name, setting.value)).collect()
 }

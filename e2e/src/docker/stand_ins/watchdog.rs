@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
 
-use super::{default_of, import, is_there};
+use super::{build, default_of, is_there};
 use crate::docker::Docker;
 use crate::docker::engine::stable_hash;
 use crate::tools;
@@ -21,7 +21,7 @@ fn source() -> PathBuf {
 /// If Go is not installed, or does not build it.
 pub(crate) async fn install(processor: &str) -> Result<PathBuf, String> {
     let text = std::fs::read(source()).map_err(|error| format!("{}: {error}", source().display()))?;
-    let name = format!("watchdog-{processor}-{:x}", stable_hash(&text));
+    let name = format!("2-watchdog-{processor}-{:x}", stable_hash(&text));
     let program = tools::folder()?.join("watchdog").join(&name).join("fwatchdog");
     if program.is_file() {
         return Ok(program);
@@ -55,7 +55,9 @@ pub(crate) async fn watchdog(docker: &Docker, processor: &str) -> Result<String,
     let folder = program.parent().ok_or("the watchdog lies nowhere")?;
     let made_of = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if !is_there(docker, &image, &made_of).await {
-        import(docker, folder, &image, &made_of, &[]).await?;
+        let platform = format!("--platform=linux/{processor}");
+        let text = "FROM scratch\nCOPY fwatchdog /fwatchdog\nCMD [\"/fwatchdog\"]\n";
+        build(docker, folder, &image, &made_of, text, &[&platform]).await?;
     }
     Ok(image)
 }
