@@ -153,6 +153,23 @@ impl Docker {
         format!("/faasflow-e2e-{:016x}", stable_hash(self.folder.as_os_str().as_encoded_bytes()))
     }
 
+    /// The time that all containers so far have had of the processors, those of builds among them.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel does not tell.
+    pub(crate) fn processor_time(&self) -> Result<Duration, String> {
+        let cgroup = self.cgroup();
+        let first = format!("/sys/fs/cgroup/cpuacct{cgroup}/cpuacct.usage");
+        if let Ok(text) = std::fs::read_to_string(&first) {
+            return text.trim().parse().map(Duration::from_nanos).map_err(|_| format!("{first}: {text}"));
+        }
+        let second = format!("/sys/fs/cgroup{cgroup}/cpu.stat");
+        let text = std::fs::read_to_string(&second).map_err(|error| format!("{second}: {error}"))?;
+        let usage = text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.trim().parse().ok());
+        usage.map(Duration::from_micros).ok_or_else(|| format!("{second} has no usage"))
+    }
+
     /// What a program has in its environment that runs `docker` by itself: this engine and its client come first, builds are
     /// the classic ones, and what is built finds the way out.
     pub(crate) fn environment(&self, path: &str) -> Vec<(&'static str, String)> {

@@ -10,7 +10,8 @@ use crate::suite::{Suite, expect};
 
 /// How long a build of everything may take on a slow machine with other work.
 pub(super) const BUILD: Duration = Duration::from_secs(1800);
-/// How long a build may take after a change of the handler.
+/// How long a build may take after a change of the handler, of a processor that it has to itself: nearly all of it is one
+/// thread, which links.
 const REBUILD: Duration = Duration::from_secs(60);
 /// The most that the bare image may hold.
 const BARE: u64 = 10_000_000;
@@ -90,14 +91,17 @@ fn compiled(step: &str) -> Vec<&str> {
 
 async fn rebuild(shop: Arc<Shop>) -> Result<(), String> {
     shop.project.write("src/lib.rs", LIB)?;
+    let before = shop.docker.processor_time()?;
     let built = shop.project.build(BARE_IMAGE, &["RUNTIME=bare"]).await.map_err(|said| tail(&said))?;
+    let processor = shop.docker.processor_time()?.saturating_sub(before);
+    println!("          (it took {:.0} s of the processors)", processor.as_secs_f64());
     say(&shop, BARE_IMAGE, &built).await?;
     let dependencies = built.step("sh build.sh dependencies")?;
     expect(dependencies.contains("Using cache"), || format!("dependencies are built again: {dependencies}"))?;
     let compiled = compiled(built.step("sh build.sh flow")?);
     let only_the_flow = matches!(compiled.as_slice(), [one] if one.starts_with("flow v"));
     expect(only_the_flow, || format!("besides the flow, this was compiled: {compiled:?}"))?;
-    expect(built.took < REBUILD, || format!("it took {:?}, not under {REBUILD:?}", built.took))
+    expect(processor < REBUILD, || format!("it took {processor:?} of the processors, not under {REBUILD:?}"))
 }
 
 async fn watchdog(shop: Arc<Shop>) -> Result<(), String> {
