@@ -5,12 +5,13 @@ use serde_json::Value;
 use super::Fault;
 
 /// Every crate of the product and what it may depend on; the rest is beside it and free.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("faasflow-core", &[]),
+    ("faasflow-containers", &[]),
     ("faasflow-http", &["faasflow-core"]),
     ("faasflow-runtime", &["faasflow-core", "faasflow-http"]),
     ("faasflow-state", &["faasflow-core", "faasflow-http"]),
-    ("faasflow-gateway", &["faasflow-core", "faasflow-runtime"]),
+    ("faasflow-gateway", &["faasflow-containers", "faasflow-core", "faasflow-runtime"]),
     ("faasflow-testkit", &["faasflow-core", "faasflow-runtime"]),
     ("faasflow-cli", &["faasflow-core", "faasflow-gateway", "faasflow-runtime", "faasflow-state"]),
     ("faasflow", &["faasflow-core", "faasflow-runtime", "faasflow-state"]),

@@ -1,0 +1,316 @@
+//! A container engine, and what it is asked.
+
+use std::fmt;
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    CreateContainerOptions, CreateImageOptions, ListContainersOptions, RemoveContainerOptions, StatsOptions,
+    StopContainerOptions, WaitContainerOptions,
+};
+use bollard::{API_DEFAULT_VERSION, Docker};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use tokio::io::AsyncWrite;
+
+use crate::blueprint::{Blueprint, Reach};
+use crate::error::EngineError;
+use crate::logs;
+use crate::network::{Bridge, Own};
+use crate::place::Place;
+use crate::state::State;
+
+/// How long the engine may take until it begins to answer, in seconds. It may take so long to make a container on a busy
+/// machine.
+const ANSWERS: u64 = 60;
+/// How long it may take to say that it is there.
+const GREETS: Duration = Duration::from_secs(5);
+
+/// A container engine. Cloning yields the same.
+#[derive(Clone)]
+pub struct Engine {
+    docker: Docker,
+    place: String,
+    version: String,
+}
+
+/// An image that the engine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Image {
+    /// Whether it says how the health of its containers is checked.
+    pub has_health_check: bool,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Engine").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Connects to the engine that listens here, and settles on a version of the API that both know.
+    ///
+    /// # Errors
+    ///
+    /// If nobody answers within five seconds, or not as an engine.
+    pub fn connect(place: &Place) -> BoxFuture<'static, Result<Engine, EngineError>> {
+        let place = place.clone();
+        Box::pin(async move {
+            let name = place.to_string();
+            let fault = |error| EngineError::new(&name, error);
+            let docker = match &place {
+                Place::Socket(path) => Docker::connect_with_unix(&path.to_string_lossy(), ANSWERS, API_DEFAULT_VERSION),
+                Place::Port(address) => Docker::connect_with_http(address, ANSWERS, API_DEFAULT_VERSION),
+            };
+            let docker = docker.map_err(fault)?;
+            let greeting = async {
+                let docker = docker.negotiate_version().await?;
+                let version = docker.version().await?;
+                Ok::<_, Error>((docker, version))
+            };
+            match tokio::time::timeout(GREETS, greeting).await {
+                Ok(Ok((docker, version))) => {
+                    let version = version.version.unwrap_or_default();
+                    Ok(Engine { docker, place: name, version })
+                }
+                Ok(Err(error)) => Err(fault(error)),
+                Err(_) => Err(EngineError::Slow { place: name }),
+            }
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Its version, as it says it itself.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn fault(&self, error: Error) -> EngineError {
+        EngineError::new(&self.place, error)
+    }
+
+    /// The image of this name, if the engine has it.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot be asked, or refuses the name.
+    pub fn image<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Image>, EngineError>> {
+        Box::pin(async move {
+            match self.docker.inspect_image(name).await {
+                Ok(found) => {
+                    let check = found.config.and_then(|config| config.healthcheck?.test).unwrap_or_default();
+                    let has_health_check = check.first().is_some_and(|word| word != "NONE");
+                    Ok(Some(Image { has_health_check }))
+                }
+                Err(error) => match self.fault(error) {
+                    EngineError::Absent(_) => Ok(None),
+                    error => Err(error),
+                },
+            }
+        })
+    }
+
+    /// Gets an image from the registry that its name says, however long that takes.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot get it: the text is the engine's.
+    pub fn pull<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move {
+            let options = CreateImageOptions { from_image: Some(with_tag(name)), ..CreateImageOptions::default() };
+            let mut progress = std::pin::pin!(self.docker.create_image(Some(options), None, None));
+            while let Some(step) = progress.next().await {
+                step.map_err(|error| self.fault(error))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes a container, which does not run yet. Yields its id.
+    ///
+    /// # Errors
+    ///
+    /// If the engine refuses, or does not have the image.
+    pub fn create<'a>(&'a self, blueprint: &'a Blueprint) -> BoxFuture<'a, Result<String, EngineError>> {
+        Box::pin(async move {
+            let options =
+                CreateContainerOptions { name: Some(blueprint.name.clone()), ..CreateContainerOptions::default() };
+            let made = self.docker.create_container(Some(options), blueprint.body()).await;
+            made.map(|made| made.id).map_err(|error| self.fault(error))
+        })
+    }
+
+    /// Starts a container.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be started, for example because its program is not there.
+    pub fn start<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move { self.docker.start_container(id, None).await.map_err(|error| self.fault(error)) })
+    }
+
+    /// Looks where a container stands. `port` and `reach` are as it was made with.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot be asked, or the container is not there any more.
+    pub fn look<'a>(&'a self, id: &'a str, port: u16, reach: &'a Reach) -> BoxFuture<'a, Result<State, EngineError>> {
+        Box::pin(async move {
+            let found = self.docker.inspect_container(id, None).await.map_err(|error| self.fault(error))?;
+            Ok(State::read(found, port, reach))
+        })
+    }
+
+    /// Waits until a container does not run, or the engine gives no more answer. [`look`](Engine::look) tells which.
+    pub fn wait<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let options = WaitContainerOptions { condition: "not-running".to_owned() };
+            let mut waiting = std::pin::pin!(self.docker.wait_container(id, Some(options)));
+            waiting.next().await;
+        })
+    }
+
+    /// Copies what a container writes, from its start until it has ended. It ends as well when one of the copies is not
+    /// read any more.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot tell, for example because it hands logs to something else.
+    pub fn logs<'a>(
+        &'a self,
+        id: &'a str,
+        output: Box<dyn AsyncWrite + Unpin + Send>,
+        error: Box<dyn AsyncWrite + Unpin + Send>,
+    ) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move { logs::copy(&self.docker, id, output, error).await.map_err(|error| self.fault(error)) })
+    }
+
+    /// Asks a container to stop, and makes it after the grace. One that has ended, or is not there, is no error.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot be asked.
+    pub fn stop<'a>(&'a self, id: &'a str, grace: Duration) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move {
+            let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
+            let options = StopContainerOptions { t: Some(seconds), ..StopContainerOptions::default() };
+            match self.docker.stop_container(id, Some(options)).await {
+                Err(Error::DockerResponseServerError { status_code: 304 | 404, .. }) | Ok(()) => Ok(()),
+                Err(error) => Err(self.fault(error)),
+            }
+        })
+    }
+
+    /// Removes a container, with what it has written, whether it runs or not. One that is not there is no error.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot be asked, or cannot remove it.
+    pub fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
+        Box::pin(async move {
+            let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
+            match self.docker.remove_container(id, Some(options)).await {
+                // 409: it is being removed already.
+                Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) | Ok(()) => Ok(()),
+                Err(error) => Err(self.fault(error)),
+            }
+        })
+    }
+
+    /// The ids of all containers with this label, whether they run or not.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot be asked.
+    pub fn labelled<'a>(&'a self, label: &'a str, value: &'a str) -> BoxFuture<'a, Result<Vec<String>, EngineError>> {
+        Box::pin(async move {
+            let filters = [("label".to_owned(), vec![format!("{label}={value}")])].into();
+            let options =
+                ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
+            let found = self.docker.list_containers(Some(options)).await.map_err(|error| self.fault(error))?;
+            Ok(found.into_iter().filter_map(|container| container.id).collect())
+        })
+    }
+
+    /// What a container holds in memory, in bytes, without what the kernel could give back at once.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot be asked, or the container does not run.
+    pub fn memory<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<u64, EngineError>> {
+        Box::pin(async move {
+            let options = StatsOptions { stream: false, one_shot: true };
+            let mut stats = std::pin::pin!(self.docker.stats(id, Some(options)));
+            let told = stats.next().await.transpose().map_err(|error| self.fault(error))?;
+            let memory = told.and_then(|told| told.memory_stats).unwrap_or_default();
+            let files = memory.stats.unwrap_or_default();
+            // `docker stats` subtracts the same: the name depends on the version of control groups.
+            let files = files.get("total_inactive_file").or_else(|| files.get("inactive_file")).copied().unwrap_or(0);
+            Ok(memory.usage.unwrap_or(0).saturating_sub(files))
+        })
+    }
+
+    /// The network that containers are in by default, if the engine has one.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot be asked.
+    pub fn bridge(&self) -> BoxFuture<'_, Result<Option<Bridge>, EngineError>> {
+        Box::pin(async move {
+            // Docker's name, and Podman's.
+            for name in ["bridge", "podman"] {
+                match self.docker.inspect_network(name, None).await.map_err(|error| self.fault(error)) {
+                    Ok(found) => return Ok(Bridge::read(found)),
+                    Err(error) if error.is_absent() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// The container of this id, which is the one that this process runs in; `None` if the engine does not know it.
+    ///
+    /// # Errors
+    ///
+    /// If the engine cannot be asked.
+    pub fn own<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Own>, EngineError>> {
+        Box::pin(async move {
+            match self.docker.inspect_container(id, None).await.map_err(|error| self.fault(error)) {
+                Ok(found) => Ok(Own::read(found)),
+                Err(error) if error.is_absent() => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+    }
+}
+
+/// The name of an image with its tag. Without one, an engine would get all that there are.
+fn with_tag(name: &str) -> String {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_without_a_tag_is_the_latest() {
+        for (name, whole) in [
+            ("alpine", "alpine:latest"),
+            ("localhost:5000/f", "localhost:5000/f:latest"),
+            ("localhost:5000/f:1", "localhost:5000/f:1"),
+            ("ghcr.io/a/f@sha256:00", "ghcr.io/a/f@sha256:00"),
+        ] {
+            assert_eq!(with_tag(name), whole);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+use bollard::errors::Error;
+
+/// Why an engine did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Nobody answers at the engine's address, or the connection was lost.
+    #[error("the container engine at {place} does not answer: {why}")]
+    Away {
+        /// Where it was asked.
+        place: String,
+        /// Why not.
+        why: String,
+    },
+    /// The engine took too long.
+    #[error("the container engine at {place} did not answer in time")]
+    Slow {
+        /// Where it was asked.
+        place: String,
+    },
+    /// What was asked about is not there: a container, an image, a network.
+    #[error("{0}")]
+    Absent(String),
+    /// The engine refuses. The text is the engine's.
+    #[error("the container engine refuses: {0}")]
+    Refused(String),
+    /// The engine said something that is of no use.
+    #[error("the container engine gave an answer that cannot be used: {0}")]
+    Unusable(String),
+}
+
+impl EngineError {
+    /// Whether the engine itself could not be asked, rather than having refused.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, EngineError::Away { .. } | EngineError::Slow { .. })
+    }
+
+    /// Whether what was asked about is not there.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, EngineError::Absent(_))
+    }
+
+    pub(crate) fn new(place: &str, error: Error) -> EngineError {
+        let away = |why: String| EngineError::Away { place: place.to_owned(), why };
+        match error {
+            Error::DockerResponseServerError { status_code: 404, message } => EngineError::Absent(message),
+            Error::DockerResponseServerError { message, .. }
+            | Error::DockerStreamError { error: message }
+            | Error::DockerContainerWaitError { error: message, .. } => EngineError::Refused(message),
+            Error::RequestTimeoutError => EngineError::Slow { place: place.to_owned() },
+            Error::SocketNotFoundError(_) => away("there is no such socket".to_owned()),
+            Error::IOError { err } => away(chain(&err)),
+            Error::HyperResponseError { err } => away(chain(&err)),
+            Error::HyperLegacyError { err } => away(chain(&err)),
+            other => EngineError::Unusable(chain(&other)),
+        }
+    }
+}
+
+/// An error and its causes, without those that only repeat what was said.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !said.contains(&text) {
+            said = format!("{said}: {text}");
+        }
+        cause = error.source();
+    }
+    said
+}

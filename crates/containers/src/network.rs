@@ -1,0 +1,131 @@
+//! How containers and this process reach each other.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use bollard::models::{ContainerInspectResponse, NetworkInspect};
+
+/// The network that containers are in by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Bridge {
+    /// The address of the machine that the engine runs on, as containers see it. Where the engine runs in a virtual machine,
+    /// this is not an address of this machine.
+    pub host: Ipv4Addr,
+    /// How many of the leading bits all addresses in it have in common.
+    prefix: u32,
+}
+
+impl Bridge {
+    pub(crate) fn read(found: NetworkInspect) -> Option<Bridge> {
+        let configs = found.ipam?.config?;
+        configs.into_iter().find_map(|config| {
+            let host = config.gateway?.parse().ok()?;
+            let (_, prefix) = config.subnet.as_deref()?.split_once('/')?;
+            let prefix = prefix.parse().ok().filter(|prefix| (1..=32).contains(prefix))?;
+            Some(Bridge { host, prefix })
+        })
+    }
+
+    /// Whether an address is in the network.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = match address {
+            IpAddr::V4(address) => address,
+            IpAddr::V6(address) => match address.to_ipv4_mapped() {
+                Some(address) => address,
+                None => return false,
+            },
+        };
+        let mask = u32::MAX << (32 - self.prefix);
+        u32::from(address) & mask == u32::from(self.host) & mask
+    }
+}
+
+/// The container that this process itself runs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Own {
+    /// A network that it is in.
+    pub network: String,
+    /// Its address there.
+    pub address: IpAddr,
+    /// The folders that it shares with the machine: there, and here.
+    shared: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Own {
+    pub(crate) fn read(found: ContainerInspectResponse) -> Option<Own> {
+        let mounts = found.mounts.unwrap_or_default().into_iter();
+        let shared = mounts.filter_map(|mount| Some((mount.source?.into(), mount.destination?.into()))).collect();
+        let networks = found.network_settings?.networks?;
+        // Any will do. The first by name, so that it is the same one each time.
+        let mut networks: Vec<_> = networks
+            .into_iter()
+            .filter_map(|(name, network)| Some((name, network.ip_address?.parse::<IpAddr>().ok()?)))
+            .collect();
+        networks.sort();
+        let (network, address) = networks.into_iter().next()?;
+        Some(Own { network, address, shared })
+    }
+
+    /// Where a folder of this container is on the machine, if it is shared with it.
+    #[must_use]
+    pub fn on_machine(&self, folder: &Path) -> Option<PathBuf> {
+        let within = self.shared.iter().filter_map(|(there, here)| Some((there, folder.strip_prefix(here).ok()?)));
+        within.min_by_key(|(_, rest)| rest.components().count()).map(|(there, rest)| there.join(rest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use bollard::models::{EndpointSettings, Ipam, IpamConfig, MountPoint, NetworkSettings};
+
+    use super::*;
+
+    #[test]
+    fn a_network_knows_its_addresses() {
+        let config = |subnet: &str, gateway: &str| IpamConfig {
+            subnet: Some(subnet.to_owned()),
+            gateway: Some(gateway.to_owned()),
+            ..IpamConfig::default()
+        };
+        let configs = vec![config("fd00::/64", "fd00::1"), config("172.17.0.0/16", "172.17.0.1")];
+        let ipam = Some(Ipam { config: Some(configs), ..Ipam::default() });
+        let bridge = Bridge::read(NetworkInspect { ipam, ..NetworkInspect::default() }).unwrap();
+        assert_eq!(bridge.host, Ipv4Addr::new(172, 17, 0, 1));
+        for within in ["172.17.0.2", "172.17.255.254", "::ffff:172.17.3.4"] {
+            assert!(bridge.contains(within.parse().unwrap()), "{within}");
+        }
+        for without in ["172.18.0.2", "127.0.0.1", "192.168.0.7", "fd00::2"] {
+            assert!(!bridge.contains(without.parse().unwrap()), "{without}");
+        }
+        assert_eq!(Bridge::read(NetworkInspect::default()), None);
+    }
+
+    #[test]
+    fn a_folder_is_found_on_the_machine_by_the_nearest_mount() {
+        let mount = |source: &str, destination: &str| MountPoint {
+            source: Some(source.to_owned()),
+            destination: Some(destination.to_owned()),
+            ..MountPoint::default()
+        };
+        let endpoint = EndpointSettings { ip_address: Some("172.20.0.3".to_owned()), ..EndpointSettings::default() };
+        let own = Own::read(ContainerInspectResponse {
+            mounts: Some(vec![mount("/srv", "/data"), mount("/vol/_data", "/data/state")]),
+            network_settings: Some(NetworkSettings {
+                networks: Some(HashMap::from([("web".to_owned(), endpoint)])),
+                ..NetworkSettings::default()
+            }),
+            ..ContainerInspectResponse::default()
+        })
+        .unwrap();
+        assert_eq!((own.network.as_str(), own.address.to_string().as_str()), ("web", "172.20.0.3"));
+        let at = |folder: &str| own.on_machine(Path::new(folder));
+        assert_eq!(at("/data/state/mounts/f"), Some(PathBuf::from("/vol/_data/mounts/f")));
+        assert_eq!(at("/data/other"), Some(PathBuf::from("/srv/other")));
+        assert_eq!(at("/tmp"), None);
+    }
+}

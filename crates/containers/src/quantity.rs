@@ -1,0 +1,84 @@
+//! Amounts of memory and processor time, as Kubernetes writes them.
+
+/// Reads an amount of memory in bytes: `128Mi`, `64M`, `1.5Gi`, `1e6`, or bytes.
+///
+/// # Errors
+///
+/// If it is no such amount: the text says what to write.
+pub fn memory(text: &str) -> Result<u64, String> {
+    let fault =
+        || format!("`{}` is no amount of memory: write bytes, or such as `128Mi` or `64M`", text.escape_debug());
+    let bytes = read(text).ok_or_else(fault)?;
+    // More than this machine can have, but a number all the same.
+    if bytes < 0.0 || bytes > u64::MAX as f64 { Err(fault()) } else { Ok(bytes.ceil() as u64) }
+}
+
+/// Reads an amount of processor time, in thousandths of a processor: `100m`, `0.5`, `2`.
+///
+/// # Errors
+///
+/// If it is no such amount: the text says what to write.
+pub fn cpu(text: &str) -> Result<u64, String> {
+    let fault = || {
+        format!(
+            "`{}` is no amount of processors: write such as `0.5`, or `100m` for a tenth of one",
+            text.escape_debug()
+        )
+    };
+    let thousandths = read(text).ok_or_else(fault)? * 1000.0;
+    if thousandths < 0.0 || thousandths > 1e9 { Err(fault()) } else { Ok(thousandths.ceil() as u64) }
+}
+
+/// A number with a suffix (Kubernetes, `resource.Quantity`).
+fn read(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let is_of_number = |c: char| c.is_ascii_digit() || c == '.' || c == '+' || c == '-';
+    let end = text.find(|c| !is_of_number(c)).unwrap_or(text.len());
+    let number: f64 = text[..end].parse().ok()?;
+    let suffix = &text[end..];
+    let factor = match suffix {
+        "" => 1.0,
+        "m" => 1e-3,
+        "k" => 1e3,
+        "M" => 1e6,
+        "G" => 1e9,
+        "T" => 1e12,
+        "Ki" => 1024.0,
+        "Mi" => 1024.0 * 1024.0,
+        "Gi" => 1024.0 * 1024.0 * 1024.0,
+        "Ti" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        exponent => {
+            let power: i32 = exponent.strip_prefix(['e', 'E'])?.parse().ok()?;
+            10f64.powi(power)
+        }
+    };
+    Some(number * factor).filter(|amount| amount.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_read_as_kubernetes_writes_them() {
+        for (text, bytes) in [
+            ("128Mi", 128 << 20),
+            ("1Gi", 1 << 30),
+            ("0.5Gi", 512 << 20),
+            ("64M", 64_000_000),
+            ("6291456", 6 << 20),
+            ("1e6", 1_000_000),
+            (" 5Mi ", 5 << 20),
+            ("2Ki", 2048),
+        ] {
+            assert_eq!(memory(text), Ok(bytes), "{text}");
+        }
+        for (text, thousandths) in [("100m", 100), ("0.5", 500), ("2", 2000), ("1.25", 1250), ("1", 1000)] {
+            assert_eq!(cpu(text), Ok(thousandths), "{text}");
+        }
+        for wrong in ["", "lots", "12MB", "12 Mi", "-1", "Mi", "1.2.3", "1e", "0x10", "nan", "1e999"] {
+            assert!(memory(wrong).unwrap_err().contains("such as `128Mi`"), "{wrong}");
+            assert!(cpu(wrong).unwrap_err().contains("such as `0.5`"), "{wrong}");
+        }
+    }
+}
