@@ -3,19 +3,24 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::StatusCode;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::task::TaskTracker;
 
 use crate::disk;
-use crate::functions::deployment::{Deployment, check_namespace};
+use crate::functions::container;
+use crate::functions::deployment::{Deployment, Runs, check_namespace};
 use crate::functions::kept::{Folder, Kept};
 use crate::functions::process::{Launch, Order, supervise};
 use crate::functions::{Function, Functions, Surroundings};
 use crate::queue::now_ms;
-use crate::stack::{FunctionSpec, Kind, Stack};
+use crate::stack::{FunctionSpec, Kind, RUN_ANNOTATION, Stack, URL_ANNOTATION, wrong_wish};
 use crate::{private_file, secrets};
+
+/// How long whoever deploys a function waits for its image to be pulled, which `faas-cli` does for a minute.
+const PULL: Duration = Duration::from_secs(50);
 
 /// Adds, replaces and removes functions, on disk and in service.
 #[derive(Debug)]
@@ -50,13 +55,13 @@ impl Deployments {
         for spec in stack.functions.values() {
             self.serve(Function::of_stack(spec.clone(), &self.around));
         }
-        for Kept { created_ms, deployment, .. } in deployed {
+        for Kept { created_ms, deployment, runs, .. } in deployed {
             let name = deployment.service.clone();
             if stack.functions.contains_key(&name) {
                 tracing::warn!("`{name}` of {} is served, and not the one deployed before", stack.path.display());
                 continue;
             }
-            match deployment.spec(&self.folder) {
+            match deployment.spec(&self.folder, runs) {
                 Ok(spec) => {
                     for secret in secrets::absent(&spec, &self.around.secrets) {
                         // It was there when the function was deployed. The others run all the same.
@@ -69,10 +74,10 @@ impl Deployments {
         }
     }
 
-    /// Deploys a function; with `replace`, in place of the one of its name. Waits for the disk.
-    pub(crate) fn deploy(&self, deployment: Deployment, replace: bool) -> Result<(), Refused> {
+    /// Deploys a function that is to run so; with `replace`, in place of the one of its name. Waits for the disk.
+    pub(crate) fn deploy(&self, deployment: Deployment, runs: Runs, replace: bool) -> Result<(), Refused> {
         let invalid = |why| Refused(StatusCode::BAD_REQUEST, why);
-        let spec = deployment.spec(&self.folder).map_err(invalid)?;
+        let spec = deployment.spec(&self.folder, runs).map_err(invalid)?;
         if let Some(program) = absent_program(&spec) {
             return Err(Refused(StatusCode::BAD_REQUEST, not_here(program, &deployment.image)));
         }
@@ -88,9 +93,61 @@ impl Deployments {
         }
         self.check_secrets(&spec)?;
         let created_ms = before.as_ref().map_or_else(now_ms, |before| before.created_ms);
-        let kept = done(self.kept.write(&Kept::new(created_ms, deployment.clone())))?;
+        let kept = done(self.kept.write(&Kept::new(created_ms, deployment.clone(), runs)))?;
         self.serve(Function::deployed(spec, deployment, created_ms, &self.around, before.as_deref()));
         kept.map_err(|error| unconfirmed(&format!("`{name}` was deployed"), &error))
+    }
+
+    /// How a deployment is to run. It runs as containers of its image if the engine has that, or else can pull it. Where
+    /// there is a program to start on this machine, nothing is pulled: `--image none` is what is written beside those.
+    ///
+    /// # Errors
+    ///
+    /// If it says how it is to run, and cannot run so; or if the image cannot be had.
+    pub(crate) async fn settle(&self, deployment: &Deployment) -> Result<Runs, Refused> {
+        let invalid = |why| Refused(StatusCode::BAD_REQUEST, why);
+        let wish = deployment.annotation(RUN_ANNOTATION);
+        let must = match wish {
+            Some("container") => true,
+            Some("process") => return Ok(Runs::Here),
+            None => false,
+            Some(other) => return Err(invalid(wrong_wish(other))),
+        };
+        if deployment.image.trim().is_empty() || (deployment.annotation(URL_ANNOTATION).is_some() && !must) {
+            return if must {
+                Err(invalid(format!("`{RUN_ANNOTATION}` is `container`: name the image")))
+            } else {
+                Ok(Runs::Here)
+            };
+        }
+        // What it could be as a process, and whether that is here.
+        let process = deployment.process().and_then(|_| deployment.spec(&self.folder, Runs::Here).ok());
+        let process = process.filter(|spec| absent_program(spec).is_none());
+        let connected = match self.around.containers.connected().await {
+            Ok(connected) => connected,
+            Err(why) if must => return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, why)),
+            // It is told that it needs an engine, unless it can do without.
+            Err(_) => return Ok(Runs::Here),
+        };
+        // Before the engine is asked for whatever stands there.
+        let checked = deployment.spec(&self.folder, Runs::Container);
+        if let (Err(_), Some(_), false) = (&checked, &process, must) {
+            return Ok(Runs::Here);
+        }
+        checked.map_err(invalid)?;
+        match connected.engine.image(&deployment.image).await {
+            Ok(Some(_)) => Ok(Runs::Container),
+            Ok(None) if process.is_some() && !must => Ok(Runs::Here),
+            Ok(None) => {
+                let pulling = container::pull(&connected.engine, &deployment.image);
+                match tokio::time::timeout(PULL, pulling).await {
+                    Ok(Err(why)) => Err(invalid(why)),
+                    // What takes longer goes on, and is told by the function's state.
+                    Ok(Ok(())) | Err(_) => Ok(Runs::Container),
+                }
+            }
+            Err(error) => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+        }
     }
 
     /// Removes a function; `forget` is told its name once nobody finds it any more. Waits for the disk.
@@ -136,11 +193,18 @@ impl Deployments {
 
     fn serve(&self, function: Arc<Function>) {
         self.functions.put(&function);
-        if let Kind::Program(words) = &function.spec.kind {
-            let (order, ordered) = unbounded_channel();
-            let _ = order.send(Order::Run(Launch::of(words, &function.spec.folder)));
-            let (stop, events) = (self.around.stop.clone(), self.around.events.clone());
-            self.tasks.spawn(supervise(function, ordered, stop, events));
+        let (stop, events) = (self.around.stop.clone(), self.around.events.clone());
+        match &function.spec.kind {
+            Kind::Program(words) => {
+                let (order, ordered) = unbounded_channel();
+                let _ = order.send(Order::Run(Launch::of(words, &function.spec.folder)));
+                self.tasks.spawn(supervise(function, ordered, stop, events));
+            }
+            Kind::Image(image) => {
+                let (image, containers) = (image.clone(), self.around.containers.clone());
+                self.tasks.spawn(container::supervise(function, image, containers, stop, events));
+            }
+            _ => {}
         }
     }
 }
@@ -162,8 +226,8 @@ fn absent_program(spec: &FunctionSpec) -> Option<&str> {
 fn not_here(program: &str, image: &str) -> String {
     let image = if image.is_empty() { "an image".to_owned() } else { format!("the image `{image}`") };
     format!(
-        "`{program}` is not on this machine. This gateway starts processes, not containers, and what is in {image} is of no \
-         use to it: start `faasflow up` with the stack file, which builds flows and other cargo projects, or deploy a program \
+        "`{program}` is not on this machine. Without a container engine, this gateway starts processes, not containers, and \
+         what is in {image} is of no use to it: start Docker or Podman, start `faasflow up` with the stack file, which builds flows and other cargo projects, or deploy a program \
          that is here, by its whole path in `--fprocess` (from a stack file with `--read-template=false` besides), and with \
          `--env mode=http` if it serves HTTP"
     )
@@ -206,6 +270,7 @@ mod tests {
             gateway: String::new(),
             secrets: folder.path().to_owned(),
             memory: 1 << 30,
+            containers: container::Containers::none(),
             events: unbounded_channel().0,
             journal: Journal::new(unbounded_channel().0),
             stop: CancellationToken::new(),
@@ -226,7 +291,7 @@ mod tests {
             || deployments.functions().find("f").and_then(|function| function.deployment.clone()?.env_process);
         let on_disk = || kept.read().unwrap().pop().and_then(|kept| kept.deployment.env_process);
         for (replace, words) in [(false, "cat"), (true, "cat -n")] {
-            let why = said(private_file::faulty::during(|| deployments.deploy(command(words), replace)));
+            let why = said(private_file::faulty::during(|| deployments.deploy(command(words), Runs::Here, replace)));
             assert!(why.starts_with("`f` was deployed, but the disk has not confirmed it"), "{why}");
             assert_eq!((process().as_deref(), on_disk().as_deref()), (Some(words), Some(words)));
         }
@@ -238,7 +303,7 @@ mod tests {
 
         // A folder that is in the way of the file.
         std::fs::create_dir(folder.path().join("functions/f.json")).unwrap();
-        let why = said(deployments.deploy(command("cat"), false));
+        let why = said(deployments.deploy(command("cat"), Runs::Here, false));
         assert!(why.starts_with("nothing was changed"), "{why}");
         assert_eq!(process(), None);
     }

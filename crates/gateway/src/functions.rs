@@ -8,16 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, We
 use std::time::Duration;
 
 use faasflow_runtime::config::{MEMORY, SINGLE_PROCESS};
-use http::Uri;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::event::Events;
+use crate::functions::container::Containers;
 use crate::functions::deployment::Deployment;
 use crate::functions::limit::Limits;
 use crate::functions::logs::{Journal, Logs};
+use crate::functions::scale::Scale;
 pub(crate) use crate::namespace::NAMESPACE;
 use crate::namespace::bare_name;
 use crate::queue::now_ms;
@@ -25,6 +25,7 @@ use crate::stack::{FunctionSpec, Kind};
 
 pub(crate) mod build;
 pub(crate) mod command;
+pub(crate) mod container;
 pub(crate) mod deployment;
 pub(crate) mod follow;
 pub(crate) mod kept;
@@ -32,34 +33,11 @@ pub(crate) mod limit;
 pub(crate) mod logs;
 mod orphan;
 pub(crate) mod process;
+pub(crate) mod scale;
+pub(crate) mod upstream;
 pub(crate) mod watch_sources;
 
-/// Where a function stands.
-#[derive(Clone, Debug)]
-pub(crate) enum Upstream {
-    /// Not there yet, or not at the moment; the text says why.
-    Pending(String),
-    /// It ended again and again, and is started again after a while; the text says how.
-    Failing(String),
-    /// It takes requests here. Each holds a token until it is answered, so that a process that is replaced can
-    /// finish.
-    Http(Uri, TaskTracker),
-    /// It is a command, a process for each request.
-    Command(Vec<String>),
-    /// It will not be there until its sources change.
-    Broken(String),
-    /// It was replaced or removed.
-    Gone,
-}
-
-/// Where one request goes.
-pub(crate) enum Taken {
-    Pending(String),
-    Http(Uri, TaskTrackerToken),
-    Command(Vec<String>),
-    Broken(String),
-    Gone,
-}
+pub(crate) use upstream::{Servers, Taken, Upstream};
 
 /// A function, of the stack or deployed. It never changes: what is deployed in its place is another one.
 pub(crate) struct Function {
@@ -74,6 +52,8 @@ pub(crate) struct Function {
     pub(crate) limits: Limits,
     /// Cloned by each call in flight, so that these are counted.
     pub(crate) calls: Arc<()>,
+    /// How many containers it has; `None` for one that is no container.
+    pub(crate) scale: Option<Scale>,
     /// The environment that its processes get.
     pub(crate) environment: Vec<(String, String)>,
     /// Cancelled when it is replaced or removed, or the gateway stops.
@@ -114,6 +94,7 @@ pub(crate) struct Surroundings {
     pub(crate) secrets: PathBuf,
     /// The memory that each process may count on, in bytes.
     pub(crate) memory: u64,
+    pub(crate) containers: Containers,
     pub(crate) events: Events,
     pub(crate) journal: Journal,
     pub(crate) stop: CancellationToken,
@@ -147,14 +128,22 @@ impl Function {
             Kind::Cargo(_) => Upstream::Pending("it is being built".to_owned()),
             Kind::Program(_) => Upstream::Pending("it is being started".to_owned()),
             Kind::Command(words) => Upstream::Command(words.clone()),
-            Kind::Url(url) => Upstream::Http(url.clone(), TaskTracker::new()),
+            Kind::Url(url) => Upstream::Http(Servers::one(url.clone(), TaskTracker::new())),
+            Kind::Image(_) => Upstream::Pending("its container is being started".to_owned()),
         };
+        let is_image = matches!(spec.kind, Kind::Image(_));
         let (logs, place) = match before {
             Some(before) => (before.logs.clone(), before.place.clone()),
             None => (Arc::new(Logs::new(spec.name.clone(), around.journal.clone())), Arc::default()),
         };
         Arc::new(Function {
-            environment: environment(&spec, around),
+            environment: if is_image {
+                container::environment(&spec, around.memory)
+            } else {
+                environment(&spec, around)
+            },
+            // The labels were checked when it was read.
+            scale: if is_image { Scale::read(&spec.labels).ok() } else { None },
             limits: Limits::new(&spec.environment),
             calls: Arc::default(),
             deployment,
@@ -175,7 +164,7 @@ impl Function {
     /// one's place, or to the one before as long as that one takes none.
     pub(crate) async fn take(self: &Arc<Self>, patience: Duration) -> (Arc<Function>, Taken) {
         match self.look() {
-            (_, Taken::Pending(_)) => self.wait(patience).await,
+            (_, Taken::Pending(_) | Taken::Idle) => self.wait(patience).await,
             settled => settled,
         }
     }
@@ -186,9 +175,13 @@ impl Function {
             loop {
                 // Before the look, so that no change falls between.
                 changed.borrow_and_update();
+                // The sender is in `self`, so that there is always one.
                 match self.look() {
-                    // The sender is in `self`, so that there is always one.
                     (_, Taken::Pending(_)) => drop(changed.changed().await),
+                    (function, Taken::Idle) => {
+                        function.wake();
+                        drop(changed.changed().await);
+                    }
                     settled => return settled,
                 }
             }
@@ -215,12 +208,13 @@ impl Function {
 
     fn now(&self) -> Taken {
         // The token is taken while the value is held: whoever replaces it afterwards counts this request.
-        match &*self.upstream.borrow() {
-            Upstream::Http(url, users) => Taken::Http(url.clone(), users.token()),
-            Upstream::Command(words) => Taken::Command(words.clone()),
-            Upstream::Pending(why) | Upstream::Failing(why) => Taken::Pending(why.clone()),
-            Upstream::Broken(why) => Taken::Broken(why.clone()),
-            Upstream::Gone => Taken::Gone,
+        self.upstream.borrow().take()
+    }
+
+    /// Has its containers started again, if it is scaled to none.
+    fn wake(&self) {
+        if let Some(scale) = &self.scale {
+            scale.wake();
         }
     }
 
@@ -229,12 +223,37 @@ impl Function {
     }
 
     fn takes(&self) -> bool {
-        matches!(&*self.upstream.borrow(), Upstream::Http(..) | Upstream::Command(_))
+        self.upstream.borrow().takes()
+    }
+
+    /// How many of it there are to be.
+    pub(crate) fn replicas(&self) -> u32 {
+        self.scale.as_ref().map_or(1, Scale::wanted)
+    }
+
+    /// How many of it take requests, or of the one before as long as that one serves.
+    pub(crate) fn available(&self) -> usize {
+        let here = match &*self.upstream.borrow() {
+            Upstream::Http(servers) => servers.len(),
+            Upstream::Command(_) => 1,
+            Upstream::Pending(_) | Upstream::Failing(_) => 0,
+            _ => return 0,
+        };
+        if here > 0 { here } else { self.before().as_ref().map_or(0, |before| before.available()) }
+    }
+
+    /// The containers that serve.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        match &*self.upstream.borrow() {
+            Upstream::Http(servers) => servers.containers(),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether a request would be taken at once.
-    pub(crate) fn is_available(self: &Arc<Self>) -> bool {
-        matches!(self.look().1, Taken::Http(..) | Taken::Command(_))
+    #[cfg(test)]
+    fn is_available(&self) -> bool {
+        self.available() > 0
     }
 
     /// The process that serves, if one does.
@@ -395,6 +414,7 @@ mod tests {
             gateway: String::new(),
             secrets: PathBuf::new(),
             memory: 1 << 30,
+            containers: Containers::none(),
             events: events.clone(),
             journal: Journal::new(events),
             stop: CancellationToken::new(),
@@ -410,14 +430,14 @@ mod tests {
             env_vars: Some(variables),
             ..Deployment::default()
         };
-        let spec = deployment.spec(&PathBuf::new()).unwrap();
+        let spec = deployment.spec(&PathBuf::new(), deployment::Runs::Here).unwrap();
         let function = Function::deployed(spec, deployment, 0, around, functions.find("f").as_deref());
         functions.put(&function);
         function
     }
 
     fn serves() -> Upstream {
-        Upstream::Http(Uri::from_static("http://127.0.0.1:1/"), TaskTracker::new())
+        Upstream::Http(Servers::one(http::Uri::from_static("http://127.0.0.1:1/"), TaskTracker::new()))
     }
 
     fn pending() -> Upstream {

@@ -18,6 +18,7 @@ use crate::deploy::Deployments;
 use crate::error::GatewayError;
 use crate::event::{Event, Events};
 use crate::functions::command::Commands;
+use crate::functions::container::{Containers, EngineChoice};
 use crate::functions::kept::Folder;
 use crate::functions::logs::Journal;
 use crate::functions::process::{self, Launch, Order, supervise};
@@ -60,6 +61,8 @@ pub struct GatewayOptions {
     pub max_inflight_requests: Option<usize>,
     /// How many bytes of bodies are held, at most; by default half of the memory that the functions leave.
     pub max_inflight_bytes: Option<u64>,
+    /// Which container engine runs images.
+    pub engine: EngineChoice,
     /// The commit that the program was built from, as `/system/info` tells it.
     pub commit: String,
     /// How the queue behaves.
@@ -84,6 +87,7 @@ impl GatewayOptions {
             behind: None,
             max_inflight_requests: None,
             max_inflight_bytes: None,
+            engine: EngineChoice::Find,
             commit: "unknown".to_owned(),
             queue: QueueOptions::default(),
         }
@@ -141,19 +145,20 @@ impl GatewayOptions {
         let stop = Stop::default();
         let tasks = TaskTracker::new();
         let journal = Journal::new(events.clone());
+        let client = HttpClient::new(Duration::from_secs(5));
+        let containers = Containers::new(self.engine, &self.state_dir, address, self.behind.clone(), client.clone());
         let around = Surroundings {
             gateway: self.behind.clone().unwrap_or_else(|| reachable(address)),
             secrets: secrets.clone(),
             memory,
+            containers: containers.clone(),
             events: events.clone(),
             journal: journal.clone(),
             stop: stop.functions.clone(),
         };
         let folder = self.stack.folder().to_owned();
         let deployments = Arc::new(Deployments::new(folder, kept, around, tasks.clone()));
-        deployments.begin(&self.stack, deployed);
         let functions = deployments.functions().clone();
-        let client = HttpClient::new(Duration::from_secs(5));
         let commands = Commands::new(tasks.clone(), stop.functions.clone(), budget.clone());
         let under_way = TaskTracker::new();
         let app = App::new(Inner {
@@ -163,7 +168,8 @@ impl GatewayOptions {
             metrics: Metrics::default(),
             budget,
             journal,
-            deployments,
+            deployments: deployments.clone(),
+            containers: containers.clone(),
             secrets,
             credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
             max_async_body: self.queue.max_body,
@@ -177,6 +183,26 @@ impl GatewayOptions {
 
         // Those who listen to logs stay until the functions have ended, which is told to them.
         let options = ServerOptions { grace: 2 * self.grace + process::ENDING, ..ServerOptions::default() };
+        containers.open_by({
+            let (app, options, accepting) = (app.clone(), options.clone(), stop.accepting.clone());
+            let tasks = tasks.clone();
+            Box::new(move |listener, bridge| {
+                let router = app.router_for_containers(bridge);
+                let (options, accepting) = (options.clone(), accepting.clone());
+                tasks.spawn(async move {
+                    if let Err(error) = serve(listener, router, options, accepting.cancelled_owned()).await {
+                        tracing::error!("functions in containers cannot reach this gateway any more: {error}");
+                    }
+                });
+            })
+        });
+        deployments.begin(&self.stack, deployed);
+        tasks.spawn({
+            let stop = stop.functions.clone();
+            async move {
+                stop.run_until_cancelled(containers.sweep()).await;
+            }
+        });
         let serving = tokio::spawn({
             let (router, accepting) = (app.router(), stop.accepting.clone());
             async move { serve(listener, router, options, accepting.cancelled_owned()).await }
@@ -331,8 +357,7 @@ impl RunningGateway {
     /// Whether every function takes requests now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let takes = |upstream: &Upstream| matches!(upstream, Upstream::Http(..) | Upstream::Command(_));
-        self.functions.all().iter().all(|function| takes(&function.upstream.borrow()))
+        self.functions.all().iter().all(|function| function.upstream.borrow().takes())
     }
 
     /// Lets what is in flight finish within the grace, stops the functions, and closes the queue.

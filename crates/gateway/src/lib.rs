@@ -1,7 +1,7 @@
-//! The local gateway: the OpenFaaS experience in one process, without containers or a cluster.
+//! The local gateway: the OpenFaaS experience in one process, without a cluster.
 //!
-//! It reads the `stack.yml` that `faas-cli` deploys, runs each function as a local process, speaks OpenFaaS's API,
-//! and keeps asynchronous calls in a durable queue.
+//! It reads the `stack.yml` that `faas-cli` deploys, runs each function as a local process, or as containers of its image
+//! where there is a container engine, speaks OpenFaaS's API, and keeps asynchronous calls in a durable queue.
 
 pub mod queue;
 pub mod stack;
@@ -30,6 +30,7 @@ mod system;
 pub use error::GatewayError;
 pub use event::{Event, Events};
 pub use functions::build::build_project;
+pub use functions::container::EngineChoice;
 pub use functions::logs::KEPT_LOG;
 pub use gateway::{GatewayOptions, RunningGateway};
 pub use stack::Stack;

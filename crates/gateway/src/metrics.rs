@@ -173,13 +173,13 @@ fn standing(deployed: &[Arc<Function>], queue: &QueueStats, budget: &Budget) -> 
     let registry = Registry::new();
     let by_function = |name, help| IntGaugeVec::new(Opts::new(name, help), &["function_name"]);
     let replicas = by_function("gateway_service_count", "Current count of replicas for function")?;
-    let available = by_function("faasflow_function_available", "Whether it takes requests now.")?;
+    let available = by_function("faasflow_function_available", "How many of it take requests now.")?;
     let restarts = Opts::new("faasflow_function_restarts_total", "Processes that ended by themselves.");
     let restarts = IntCounterVec::new(restarts, &["function_name"])?;
     for function in deployed {
         let name = labelled(&function.spec.name);
-        replicas.with_label_values(&[&name]).set(1);
-        available.with_label_values(&[&name]).set(function.is_available().into());
+        replicas.with_label_values(&[&name]).set(function.replicas().into());
+        available.with_label_values(&[&name]).set(i64::try_from(function.available()).unwrap_or(i64::MAX));
         restarts.with_label_values(&[&name]).inc_by(function.restarts.load(Ordering::Relaxed));
     }
     registry.register(Box::new(replicas))?;

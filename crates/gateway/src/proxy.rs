@@ -126,6 +126,7 @@ impl Proxy {
                 return Ok(response.map(|body| Held::body(body, held)));
             }
             Taken::Pending(why) => return Err(NoAnswer::Pending(why)),
+            Taken::Idle => return Err(NoAnswer::Pending("it was scaled to none again".to_owned())),
             Taken::Broken(why) => return Err(NoAnswer::Broken(why)),
             Taken::Gone => return Err(NoAnswer::Removed),
         };

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{any, get};
+use faasflow_containers::Bridge;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{RequestId, chain, headers, parse_callback_url, without_credentials};
-use faasflow_runtime::http::{Budget, ReadBodyError, hear_out, read_body, read_body_into};
+use faasflow_runtime::http::{Budget, Peer, ReadBodyError, hear_out, read_body, read_body_into};
 use http::header::{ALLOW, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +24,7 @@ use crate::callback;
 use crate::deploy::Deployments;
 use crate::disk;
 use crate::functions::command::Cause;
+use crate::functions::container::Containers;
 use crate::functions::logs::Journal;
 use crate::functions::{Function, Functions};
 use crate::held::Held;
@@ -49,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) metrics: Metrics,
     pub(crate) journal: Journal,
     pub(crate) deployments: Arc<Deployments>,
+    pub(crate) containers: Containers,
     pub(crate) secrets: PathBuf,
     /// Who may use the routes under `/system`; `None` asks nobody.
     pub(crate) credentials: Option<Credentials>,
@@ -75,17 +79,36 @@ impl std::ops::Deref for App {
     }
 }
 
+fn invocations() -> Router<App> {
+    Router::new()
+        .route("/function/{*target}", any(synchronous))
+        .route("/async-function/{*target}", any(asynchronous))
+        .route("/healthz", get(|| async { "OK" }))
+}
+
 impl App {
     pub(crate) fn new(inner: Inner) -> App {
         App(Arc::new(inner))
     }
 
     pub(crate) fn router(&self) -> Router {
-        Router::new()
-            .route("/function/{*target}", any(synchronous))
-            .route("/async-function/{*target}", any(asynchronous))
-            .route("/healthz", get(|| async { "OK" }))
-            .merge(system::routes(self))
+        self.finish(invocations().merge(system::routes(self)))
+    }
+
+    /// What functions in containers reach. It is for them alone, and without the API, by which a function could have
+    /// programs run outside of its container.
+    pub(crate) fn router_for_containers(&self, bridge: Bridge) -> Router {
+        let for_containers = move |request: Request, next: Next| async move {
+            match request.extensions().get::<Peer>() {
+                Some(Peer(peer)) if bridge.contains(peer.ip()) => next.run(request).await,
+                _ => plain(StatusCode::FORBIDDEN, "this address is for containers of this machine".to_owned()),
+            }
+        };
+        self.finish(invocations()).layer(from_fn(for_containers))
+    }
+
+    fn finish(&self, router: Router<App>) -> Router {
+        router
             .fallback(|request: Request| async move {
                 plain(
                     StatusCode::NOT_FOUND,

@@ -11,10 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub(crate) use check::{DEPLOYMENT, LONGEST_NAME, check, is_name};
-pub(crate) use function::{Process, misplaced, there_or_process};
+pub(crate) use function::{Process, misplaced, there_or_process, wrong_wish};
 
 /// The annotation that names the address of a function that is already there.
 pub const URL_ANNOTATION: &str = "faasflow.url";
+/// The annotation that says how a function runs that could run in either way: `container` or `process`.
+pub const RUN_ANNOTATION: &str = "faasflow.run";
 
 /// The functions of a stack file.
 #[derive(Clone, Debug)]
@@ -49,12 +51,34 @@ pub struct FunctionSpec {
     pub origins: BTreeMap<String, String>,
     /// The secrets it may read.
     pub secrets: Vec<String>,
-    /// Its image, which is only reported here.
+    /// Its image. It is only reported where the function does not run as containers of it.
     pub image: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
+    /// What its containers may use.
+    pub resources: Resources,
+}
+
+/// What the containers of a function may use. A process may use what there is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// The most that each has.
+    pub limits: Amounts,
+    /// What each is to have when there is not enough for all.
+    pub requests: Amounts,
+    /// Whether their root file system is read-only.
+    pub read_only_root_filesystem: bool,
+}
+
+/// Memory and processor time, as they are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Amounts {
+    /// Such as `128Mi`.
+    pub memory: Option<String>,
+    /// Such as `100m`, a tenth of a processor.
+    pub cpu: Option<String>,
 }
 
 impl FunctionSpec {
@@ -77,6 +101,8 @@ pub enum Kind {
     Program(Vec<String>),
     /// Something that is already there.
     Url(http::Uri),
+    /// Containers of this image, which have a watchdog or something else that serves HTTP.
+    Image(String),
 }
 
 /// A stack file that cannot be used.

@@ -8,8 +8,20 @@ use serde_json::Value;
 
 use crate::functions::NAMESPACE;
 use crate::stack::{
-    DEPLOYMENT, FunctionSpec, LONGEST_NAME, Process, URL_ANNOTATION, check, is_name, misplaced, there_or_process,
+    Amounts, DEPLOYMENT, FunctionSpec, Kind, LONGEST_NAME, Process, Resources, URL_ANNOTATION, check, is_name,
+    misplaced, there_or_process,
 };
+
+/// How a deployed function runs. It is settled when it is deployed, and stays so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Runs {
+    /// As a process of this machine, or as something that is there already.
+    #[default]
+    Here,
+    /// As containers of its image.
+    Container,
+}
 
 /// What `faas-cli deploy` sends. What only containers have is kept, so that it is told as it was given.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -34,12 +46,22 @@ pub(crate) struct Deployment {
 }
 
 impl Deployment {
+    /// The command that was given, if one was.
+    pub(crate) fn process(&self) -> Option<&str> {
+        self.env_process.as_deref().filter(|command| !command.trim().is_empty())
+    }
+
+    /// An annotation, if it was given.
+    pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
     /// How it runs here; its processes run in `folder`.
     ///
     /// # Errors
     ///
     /// If it cannot run here: the text says why, and what to do.
-    pub(crate) fn spec(&self, folder: &Path) -> Result<FunctionSpec, String> {
+    pub(crate) fn spec(&self, folder: &Path, runs: Runs) -> Result<FunctionSpec, String> {
         let name = &self.service;
         if !is_name(name) {
             return Err(format!(
@@ -52,18 +74,10 @@ impl Deployment {
         check_resources("requests", self.requests.as_ref())?;
         let environment = self.env_vars.clone().unwrap_or_default();
         let annotations = self.annotations.clone().unwrap_or_default();
-        let given = self.env_process.as_deref().filter(|command| !command.trim().is_empty());
-        let process = given.map(|command| Process { name: "envProcess", command });
-        let kind = there_or_process(&annotations, process, &environment)?.ok_or_else(|| {
-            let misplaced = misplaced(&environment, "`envProcess` (`fprocess` in stack.yml)");
-            misplaced.unwrap_or_else(|| {
-                format!(
-                    "the image cannot be run: this gateway starts processes, not containers. Say what to start, by \
-                 `fprocess` in stack.yml or `--fprocess` (`envProcess`), or by the annotation `{URL_ANNOTATION}` where \
-                 it runs already"
-                )
-            })
-        })?;
+        let kind = match runs {
+            Runs::Container => Kind::Image(self.image.clone()),
+            Runs::Here => self.here(&annotations, &environment)?,
+        };
         let spec = FunctionSpec {
             name: name.clone(),
             folder: folder.to_owned(),
@@ -76,13 +90,43 @@ impl Deployment {
             image: Some(self.image.clone()).filter(|image| !image.is_empty()),
             labels: self.labels.clone().unwrap_or_default(),
             annotations,
+            resources: Resources {
+                limits: amounts(self.limits.as_ref()),
+                requests: amounts(self.requests.as_ref()),
+                read_only_root_filesystem: self.read_only_root_filesystem,
+            },
         };
         let faults = check(&spec, "envVars");
         if faults.is_empty() { Ok(spec) } else { Err(format!("function `{name}`: {}", faults.join("; "))) }
     }
+
+    fn here(
+        &self,
+        annotations: &BTreeMap<String, String>,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Kind, String> {
+        let process = self.process().map(|command| Process { name: "envProcess", command });
+        there_or_process(annotations, process, environment)?.ok_or_else(|| {
+            let misplaced = misplaced(environment, "`envProcess` (`fprocess` in stack.yml)");
+            misplaced.unwrap_or_else(|| {
+                format!(
+                    "the image cannot be run: without a container engine, this gateway starts processes, not containers. \
+                     Start Docker or Podman; or say what to start, by `fprocess` in stack.yml or `--fprocess` \
+                     (`envProcess`), or by the annotation `{URL_ANNOTATION}` where it runs already"
+                )
+            })
+        })
+    }
 }
 
-/// Whether memory and processor are given as OpenFaaS takes them. They are told as they were given, and do nothing here.
+/// Memory and processor as they were given, which [`check_resources`] has seen.
+fn amounts(given: Option<&Value>) -> Amounts {
+    let text = |key: &str| given.and_then(|given| given[key].as_str()).map(str::to_owned);
+    Amounts { memory: text("memory"), cpu: text("cpu") }
+}
+
+/// Whether memory and processor are given as OpenFaaS takes them. They are told as they were given, and limit containers
+/// alone.
 fn check_resources(key: &str, given: Option<&Value>) -> Result<(), String> {
     let fits = match given {
         None | Some(Value::Null) => true,

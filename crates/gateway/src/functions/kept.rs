@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::error::GatewayError;
-use crate::functions::deployment::Deployment;
+use crate::functions::deployment::{Deployment, Runs};
 use crate::private_file;
 
 /// The version of the files. A gateway does not read those of a newer one.
@@ -18,11 +18,14 @@ pub(crate) struct Kept {
     version: u32,
     pub(crate) created_ms: u64,
     pub(crate) deployment: Deployment,
+    /// Absent in the files of gateways that knew no containers.
+    #[serde(default)]
+    pub(crate) runs: Runs,
 }
 
 impl Kept {
-    pub(crate) fn new(created_ms: u64, deployment: Deployment) -> Kept {
-        Kept { version: VERSION, created_ms, deployment }
+    pub(crate) fn new(created_ms: u64, deployment: Deployment, runs: Runs) -> Kept {
+        Kept { version: VERSION, created_ms, deployment, runs }
     }
 }
 

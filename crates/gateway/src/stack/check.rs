@@ -6,6 +6,7 @@ use http::HeaderValue;
 use faasflow_core::duration;
 
 use super::{FunctionSpec, Kind};
+use crate::functions::container;
 use crate::functions::limit::{MAX_INFLIGHT, max_inflight};
 use crate::secrets;
 
@@ -44,6 +45,9 @@ pub(crate) fn check(spec: &FunctionSpec, environment: &str) -> Vec<String> {
         if let Err(why) = secrets::check_name(secret) {
             faults.push(format!("`secrets`: `{}`: {why}", secret.escape_debug()));
         }
+    }
+    if let Kind::Image(image) = &spec.kind {
+        faults.extend(container::check(spec, image));
     }
     for (what, map) in [("labels", &spec.labels), ("annotations", &spec.annotations)] {
         for (key, value) in map {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::yaml::{self, Entry, Fault, Node};
+use super::{Amounts, Resources};
 
 /// The keys of a stack file, as faas-cli knows them.
 const KEYS: [&str; 4] = ["configuration", "functions", "provider", "version"];
@@ -52,6 +53,7 @@ pub(super) struct Function {
     pub(super) secrets: Vec<String>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) annotations: BTreeMap<String, String>,
+    pub(super) resources: Resources,
 }
 
 /// Reads the text of a stack file. With a fault come the hints that may explain it.
@@ -153,14 +155,14 @@ fn function(entry: &Entry, hints: &mut Vec<String>) -> Result<Function, Fault> {
             "build_options" | "constraints" => {
                 items(value, &what)?;
             }
-            "readonly_root_filesystem" | "skip_build" => {
+            "skip_build" => {
                 yaml::switch(value, &what)?;
             }
-            "limits" | "requests" => {
-                let entries = yaml::mapping(value, &what)?;
-                hint(hints, &format!("{what}: "), &entries, &RESOURCE_KEYS);
-                texts(value, &what)?;
+            "readonly_root_filesystem" => {
+                function.resources.read_only_root_filesystem = yaml::switch(value, &what)?.unwrap_or(false);
             }
+            "limits" => function.resources.limits = amounts(value, &what, hints)?,
+            "requests" => function.resources.requests = amounts(value, &what, hints)?,
             "platforms" | "template" => {
                 yaml::text(value, &what)?;
             }
@@ -168,6 +170,13 @@ fn function(entry: &Entry, hints: &mut Vec<String>) -> Result<Function, Fault> {
         }
     }
     Ok(function)
+}
+
+fn amounts(node: &Node, what: &str, hints: &mut Vec<String>) -> Result<Amounts, Fault> {
+    let entries = yaml::mapping(node, what)?;
+    hint(hints, &format!("{what}: "), &entries, &RESOURCE_KEYS);
+    let mut texts = texts(node, what)?;
+    Ok(Amounts { memory: texts.remove("memory"), cpu: texts.remove("cpu") })
 }
 
 fn texts(node: &Node, what: &str) -> Result<BTreeMap<String, String>, Fault> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::file::Function;
-use super::{FunctionSpec, Kind, URL_ANNOTATION, check};
+use super::{FunctionSpec, Kind, RUN_ANNOTATION, URL_ANNOTATION, check};
 use crate::functions::deployment::check_namespace;
 
 /// Makes a function of what is written for it. Of `layers` of the environment, each named by its file, a later one goes
@@ -46,17 +46,41 @@ pub(super) fn resolve(
         image: function.image,
         labels: function.labels,
         annotations: function.annotations,
+        resources: function.resources,
     };
     faults.extend(check(&spec, "environment"));
     if faults.is_empty() { Ok(spec) } else { Err(faults) }
 }
 
 fn kind(function: &Function, environment: &BTreeMap<String, String>, folder: &Path) -> Result<Kind, String> {
+    let image = function.image.as_ref().map(|image| Kind::Image(image.clone()));
+    match (function.annotations.get(RUN_ANNOTATION).map(String::as_str), &image) {
+        (None | Some("process"), _) => {}
+        (Some("container"), Some(image)) => return Ok(image.clone()),
+        (Some("container"), None) => {
+            return Err(format!("`annotations`: `{RUN_ANNOTATION}` is `container`: add `image`"));
+        }
+        (Some(other), _) => return Err(wrong_wish(other)),
+    }
     let process = function.fprocess.as_deref().map(|command| Process { name: "fprocess", command });
     if let Some(kind) = there_or_process(&function.annotations, process, environment)? {
         return Ok(kind);
     }
-    cargo(function.handler.as_deref(), folder).map_err(|why| misplaced(environment, "`fprocess`").unwrap_or(why))
+    // What cargo does not build, faas-cli does, and a container engine runs it.
+    let is_for_cargo = |handler: &String| {
+        let project = folder.join(handler);
+        project.join("Cargo.toml").is_file() || !project.is_dir()
+    };
+    match image {
+        Some(image) if !function.handler.as_ref().is_some_and(is_for_cargo) => Ok(image),
+        _ => cargo(function.handler.as_deref(), folder)
+            .map_err(|why| misplaced(environment, "`fprocess`").unwrap_or(why)),
+    }
+}
+
+/// What to say of an annotation that asks for what there is not.
+pub(crate) fn wrong_wish(other: &str) -> String {
+    format!("`annotations`: `{RUN_ANNOTATION}` is `{}`: write `container` or `process`", other.escape_debug())
 }
 
 /// A command line, and how whoever wrote it calls it.
@@ -118,7 +142,7 @@ fn cargo(handler: Option<&str>, folder: &Path) -> Result<Kind, String> {
     let Some(handler) = handler else {
         return Err(format!(
             "it does not say how it runs: `handler` names the folder of a cargo project, `fprocess` a command, \
-             the annotation `{URL_ANNOTATION}` an address that is already there"
+             `image` an image for a container engine, the annotation `{URL_ANNOTATION}` an address that is already there"
         ));
     };
     let project = folder.join(handler);
@@ -131,8 +155,8 @@ fn cargo(handler: Option<&str>, folder: &Path) -> Result<Kind, String> {
         format!("there is no folder {}", project.display())
     };
     Err(format!(
-        "`handler` is `{handler}`, and {what}: here, functions are built by cargo; give `fprocess` a command, or the \
-         annotation `{URL_ANNOTATION}` an address"
+        "`handler` is `{handler}`, and {what}: here, functions are built by cargo; give `fprocess` a command, `image` \
+         an image for a container engine, or the annotation `{URL_ANNOTATION}` an address"
     ))
 }
 

@@ -1,11 +1,13 @@
 //! Functions are listed, deployed, replaced and removed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::future::join_all;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,6 +20,10 @@ use crate::functions::{Function, NAMESPACE};
 use crate::proxy::plain;
 use crate::rfc3339;
 use crate::routes::App;
+use crate::stack::Amounts;
+
+/// How long the container engine may take to say what containers use.
+const USAGE: Duration = Duration::from_secs(3);
 
 #[derive(Deserialize)]
 pub(super) struct Usage {
@@ -31,7 +37,7 @@ pub(super) async fn list(
     Query(namespace): Query<Namespace>,
 ) -> Json<Vec<Value>> {
     let functions = namespace.only(|| app.functions.all());
-    Json(functions.iter().map(|function| status(&app, function, asked(&usage))).collect())
+    Json(join_all(functions.iter().map(|function| status(&app, function, asked(&usage)))).await)
 }
 
 pub(super) async fn one(
@@ -44,7 +50,7 @@ pub(super) async fn one(
         return plain(StatusCode::NOT_FOUND, why);
     }
     match app.functions.find(&name) {
-        Some(function) => Json(status(&app, &function, asked(&usage))).into_response(),
+        Some(function) => Json(status(&app, &function, asked(&usage)).await).into_response(),
         None => absent(&name),
     }
 }
@@ -57,28 +63,45 @@ pub(super) async fn scale(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(namespace): Query<Namespace>,
+    body: Body,
 ) -> Response {
     if let Err(why) = namespace.check() {
         return plain(StatusCode::NOT_FOUND, why);
     }
-    match app.functions.find(&name) {
-        // One process serves all requests here.
-        Some(_) => StatusCode::ACCEPTED.into_response(),
-        None => absent(&name),
+    let Some(function) = app.functions.find(&name) else { return absent(&name) };
+    // One process serves all requests. What is asked for is not looked at, as in the versions that knew no containers.
+    let Some(scale) = &function.scale else { return StatusCode::ACCEPTED.into_response() };
+    match body::read::<Scaling>(body).await {
+        Ok(Scaling { replicas }) => match scale.set(replicas) {
+            Ok(()) => StatusCode::ACCEPTED.into_response(),
+            Err(why) => plain(StatusCode::BAD_REQUEST, format!("`{name}`: {why}")),
+        },
+        Err(response) => *response,
     }
+}
+
+/// How many of a function there are to be.
+#[derive(Deserialize)]
+struct Scaling {
+    replicas: u32,
 }
 
 pub(super) async fn deploy(State(app): State<App>, body: Body) -> Response {
-    match body::read::<Deployment>(body).await {
-        Ok(deployment) => change(&app, move |deployments| deployments.deploy(deployment, false)).await,
-        Err(response) => *response,
-    }
+    put(&app, body, false).await
 }
 
 pub(super) async fn replace(State(app): State<App>, body: Body) -> Response {
-    match body::read::<Deployment>(body).await {
-        Ok(deployment) => change(&app, move |deployments| deployments.deploy(deployment, true)).await,
-        Err(response) => *response,
+    put(&app, body, true).await
+}
+
+async fn put(app: &App, body: Body, replace: bool) -> Response {
+    let deployment = match body::read::<Deployment>(body).await {
+        Ok(deployment) => deployment,
+        Err(response) => return *response,
+    };
+    match app.deployments.settle(&deployment).await {
+        Ok(runs) => change(app, move |deployments| deployments.deploy(deployment, runs, replace)).await,
+        Err(Refused(status, why)) => plain(status, why),
     }
 }
 
@@ -115,48 +138,77 @@ pub(super) fn absent(name: &str) -> Response {
 }
 
 /// A function as OpenFaaS's providers report one.
-fn status(app: &App, function: &Arc<Function>, usage: bool) -> Value {
+async fn status(app: &App, function: &Arc<Function>, usage: bool) -> Value {
     let spec = &function.spec;
     let process = spec.process.as_deref().unwrap_or_default();
+    // As on Kubernetes, where it is how a function's pods are found.
+    let mut labels = spec.labels.clone();
+    labels.insert("faas_function".to_owned(), spec.name.clone());
     let mut status = json!({
         "name": spec.name,
         "namespace": NAMESPACE,
         "image": spec.image.clone().unwrap_or_default(),
-        "replicas": 1,
-        "availableReplicas": u8::from(function.is_available()),
+        "replicas": function.replicas(),
+        "availableReplicas": function.available(),
         "invocationCount": app.metrics.invocations(&spec.name),
         "createdAt": rfc3339::written(function.created_ms),
+        "labels": labels,
+        "annotations": spec.annotations,
     });
     // Left out where nothing was given, as by OpenFaaS's providers.
     for (key, value, is_given) in [
         ("envProcess", json!(process), !process.is_empty()),
         ("envVars", json!(spec.environment), !spec.environment.is_empty()),
-        ("labels", json!(spec.labels), !spec.labels.is_empty()),
-        ("annotations", json!(spec.annotations), !spec.annotations.is_empty()),
         ("secrets", json!(spec.secrets), !spec.secrets.is_empty()),
     ] {
         if is_given {
             status[key] = value;
         }
     }
-    if let Some(deployment) = &function.deployment {
-        for (key, value) in [
-            ("limits", json!(deployment.limits)),
-            ("requests", json!(deployment.requests)),
-            ("constraints", json!(deployment.constraints)),
-        ] {
-            if !value.is_null() {
-                status[key] = value;
-            }
+    let given = function.deployment.as_ref();
+    let told = |given: Option<&Value>, own: &Amounts| given.map_or_else(|| amounts(own), Clone::clone);
+    for (key, value) in [
+        ("limits", told(given.and_then(|given| given.limits.as_ref()), &spec.resources.limits)),
+        ("requests", told(given.and_then(|given| given.requests.as_ref()), &spec.resources.requests)),
+        ("constraints", json!(given.and_then(|given| given.constraints.as_ref()))),
+    ] {
+        if !value.is_null() {
+            status[key] = value;
         }
-        if deployment.read_only_root_filesystem {
-            status["readOnlyRootFilesystem"] = json!(true);
-        }
+    }
+    if spec.resources.read_only_root_filesystem {
+        status["readOnlyRootFilesystem"] = json!(true);
     }
     if usage {
-        status["usage"] = json!({ "totalMemoryBytes": function.process().map_or(0, memory) });
+        let bytes = match function.process() {
+            Some(process) => memory(process),
+            None => memory_of_containers(app, function).await,
+        };
+        status["usage"] = json!({ "totalMemoryBytes": bytes });
     }
     status
+}
+
+/// Amounts as an API tells them, `null` where none is given.
+fn amounts(amounts: &Amounts) -> Value {
+    let entries = [("memory", &amounts.memory), ("cpu", &amounts.cpu)];
+    let given: serde_json::Map<_, _> =
+        entries.into_iter().filter_map(|(key, amount)| Some((key.to_owned(), json!(amount.as_ref()?)))).collect();
+    if given.is_empty() { Value::Null } else { Value::Object(given) }
+}
+
+/// What the containers of a function hold in memory together, in bytes, as far as the engine tells within a moment.
+async fn memory_of_containers(app: &App, function: &Arc<Function>) -> u64 {
+    let ids = function.containers();
+    if ids.is_empty() {
+        return 0;
+    }
+    let asking = async {
+        let Ok(connected) = app.containers.connected().await else { return 0 };
+        let told = join_all(ids.iter().map(|id| connected.engine.memory(id))).await;
+        told.into_iter().filter_map(Result::ok).sum()
+    };
+    tokio::time::timeout(USAGE, asking).await.unwrap_or(0)
 }
 
 /// What a process holds in memory, in bytes, where the operating system tells: Linux, in `/proc`.

@@ -91,7 +91,17 @@ async fn write(app: &App, body: Body, write: fn(&Path, &[u8]) -> io::Result<()>)
     let checked = secret.path(&app.secrets).and_then(|path| Ok((path, secret.bytes()?)));
     let checked = checked.and_then(|(path, bytes)| secrets::check(&secret.name, &bytes).map(|()| (path, bytes)));
     match checked {
-        Ok((path, bytes)) => done(secret.name, move || write(&path, &bytes)).await,
+        Ok((path, bytes)) => {
+            let (containers, name) = (app.containers.clone(), secret.name.clone());
+            let work = move || {
+                let written = write(&path, &bytes);
+                if written.as_ref().map_or_else(private_file::is_done, |()| true) {
+                    containers.refresh(&name);
+                }
+                written
+            };
+            done(secret.name, work).await
+        }
         Err(why) => plain(StatusCode::BAD_REQUEST, why),
     }
 }

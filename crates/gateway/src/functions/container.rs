@@ -1,0 +1,17 @@
+//! Functions that are images: containers, made, watched and removed.
+//!
+//! [`Containers`] is what the rest of the gateway knows: the engine, once there is one. [`supervise`] keeps the containers of
+//! one function, each of which is looked after in `replica.rs`.
+
+mod connection;
+mod mount;
+mod plan;
+mod ready;
+mod replica;
+mod supervise;
+
+pub(crate) use connection::Containers;
+pub use connection::EngineChoice;
+pub(crate) use plan::{check, environment};
+pub(crate) use replica::pull;
+pub(crate) use supervise::supervise;

@@ -1,0 +1,349 @@
+//! The container engine, found and made ready once it is needed.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use faasflow_containers::{Bridge, Engine, EngineError, HOST_NAME, Own, Place, Reach, usual_sockets};
+use faasflow_runtime::http::HttpClient;
+use futures_util::future::join_all;
+use tokio::net::TcpListener;
+
+use super::mount::Mount;
+use crate::environment;
+use crate::private_file;
+use crate::stack::FunctionSpec;
+
+/// On every container of a gateway: which gateway that is.
+pub(super) const OWNER: &str = "faasflow.gateway";
+/// And for people, its state folder and the function.
+pub(super) const STATE_FOLDER: &str = "faasflow.state-folder";
+pub(super) const FUNCTION: &str = "faasflow.function";
+
+const NO_ENGINE: &str = "no container engine was found: start Docker or Podman, or set `DOCKER_HOST` to its socket, such as \
+     `unix:///run/user/1000/podman/podman.sock`";
+
+/// Which container engine runs images.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EngineChoice {
+    /// The one that `DOCKER_HOST` names, else the first that answers at one of the usual sockets.
+    #[default]
+    Find,
+    /// The one at this socket.
+    Socket(PathBuf),
+    /// None: images are not run.
+    None,
+}
+
+/// What opens a door for containers: it serves on this listener, for clients in this network.
+pub(crate) type Door = Box<dyn Fn(TcpListener, Bridge) + Send + Sync>;
+
+/// The containers of a gateway. Cloning yields the same.
+#[derive(Clone)]
+pub(crate) struct Containers(Arc<Shared>);
+
+struct Shared {
+    choice: EngineChoice,
+    /// The gateway's state folder.
+    state: PathBuf,
+    /// Where the gateway listens.
+    listens: SocketAddr,
+    /// The gateway that functions are told of, where it is another one.
+    behind: Option<String>,
+    door: OnceLock<Door>,
+    connected: tokio::sync::Mutex<Option<Connected>>,
+    /// The secrets that containers see.
+    mounts: Mutex<Vec<Weak<Mount>>>,
+    client: HttpClient,
+}
+
+/// An engine that answers, and how its containers and this gateway reach each other.
+#[derive(Clone, Debug)]
+pub(crate) struct Connected {
+    pub(crate) engine: Engine,
+    /// The address of the gateway, as containers reach it.
+    pub(super) gateway: String,
+    pub(super) reach: Reach,
+    /// What tells this gateway's containers from those of others.
+    pub(super) owner: String,
+    pub(super) state: PathBuf,
+    own: Option<Own>,
+}
+
+impl Connected {
+    /// Where the engine finds a folder of the state folder.
+    pub(super) fn on_machine(&self, folder: &Path) -> Result<PathBuf, String> {
+        let found = match &self.own {
+            None => folder.to_owned(),
+            Some(own) => own.on_machine(folder).ok_or_else(|| {
+                format!(
+                    "its secrets cannot be mounted: {} is inside of this container. Start the gateway with its state \
+                     folder (`--state-dir`) in a volume",
+                    folder.display()
+                )
+            })?,
+        };
+        if found.to_string_lossy().contains(':') {
+            return Err(format!("its secrets cannot be mounted: the path {} has a `:` in it", found.display()));
+        }
+        Ok(found)
+    }
+}
+
+impl fmt::Debug for Containers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Containers").field("choice", &self.0.choice).finish_non_exhaustive()
+    }
+}
+
+impl Containers {
+    pub(crate) fn new(
+        choice: EngineChoice,
+        state: &Path,
+        listens: SocketAddr,
+        behind: Option<String>,
+        client: HttpClient,
+    ) -> Containers {
+        Containers(Arc::new(Shared {
+            choice,
+            state: std::path::absolute(state).unwrap_or_else(|_| state.to_owned()),
+            listens,
+            behind,
+            door: OnceLock::new(),
+            connected: tokio::sync::Mutex::default(),
+            mounts: Mutex::default(),
+            client,
+        }))
+    }
+
+    /// Those of a gateway that runs none, for tests.
+    #[cfg(test)]
+    pub(crate) fn none() -> Containers {
+        let client = HttpClient::new(std::time::Duration::from_secs(1));
+        Containers::new(EngineChoice::None, Path::new("."), SocketAddr::from(([127, 0, 0, 1], 8080)), None, client)
+    }
+
+    /// Says how a listener for containers is served. Once.
+    pub(crate) fn open_by(&self, door: Door) {
+        let _ = self.0.door.set(door);
+    }
+
+    pub(super) fn client(&self) -> &HttpClient {
+        &self.0.client
+    }
+
+    /// The engine. Where there was none the last time, it is looked for again. The first time, what an earlier run of this
+    /// gateway has left behind is removed.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it does not answer: the text says what to do.
+    pub(crate) async fn connected(&self) -> Result<Connected, String> {
+        let mut connected = self.0.connected.lock().await;
+        if let Some(connected) = &*connected {
+            return Ok(connected.clone());
+        }
+        let engine = self.0.find().await?;
+        let made = self.0.settle(engine).await?;
+        *connected = Some(made.clone());
+        Ok(made)
+    }
+
+    /// Removes what an earlier run left behind, if there was one that had containers. Nothing happens without an engine: it
+    /// is done once there is one.
+    pub(crate) async fn sweep(&self) {
+        if self.0.state.join(IDENTITY).is_file() {
+            let _ = self.connected().await;
+        }
+    }
+
+    /// The secrets of a function as its containers are to see them; `None` if it names none.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be written.
+    pub(super) fn mount(&self, spec: &FunctionSpec) -> io::Result<Option<Arc<Mount>>> {
+        if spec.secrets.is_empty() {
+            return Ok(None);
+        }
+        let mount = Arc::new(Mount::new(&self.0.state, spec)?);
+        let mut mounts = self.0.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        mounts.retain(|mount| mount.strong_count() > 0);
+        mounts.push(Arc::downgrade(&mount));
+        Ok(Some(mount))
+    }
+
+    /// Shows a secret that was changed to the containers that see it. Waits for the disk.
+    pub(crate) fn refresh(&self, secret: &str) {
+        let mounts = self.0.mounts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for mount in mounts.iter().filter_map(Weak::upgrade) {
+            if let Err(error) = mount.refresh(secret) {
+                tracing::error!("containers still see the old secret `{secret}`: {error}");
+            }
+        }
+    }
+}
+
+/// The file that tells a gateway's containers from those of others.
+const IDENTITY: &str = "containers-id";
+
+impl Shared {
+    async fn find(&self) -> Result<Engine, String> {
+        let sockets = match &self.choice {
+            EngineChoice::None => return Err(NO_ENGINE.to_owned()),
+            EngineChoice::Socket(path) => vec![path.clone()],
+            EngineChoice::Find => {
+                if let Some(named) = environment::variable("DOCKER_HOST").filter(|named| !named.is_empty()) {
+                    let place = Place::parse(&named)?;
+                    return Engine::connect(&place).await.map_err(|error| error.to_string());
+                }
+                let folder = |name| environment::variable(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+                let usual = usual_sockets(folder("HOME").as_deref(), folder("XDG_RUNTIME_DIR").as_deref());
+                usual.into_iter().filter(|path| path.exists()).collect()
+            }
+        };
+        let mut faults = Vec::new();
+        for socket in sockets {
+            match Engine::connect(&Place::Socket(socket)).await {
+                Ok(engine) => return Ok(engine),
+                Err(error) => faults.push(error.to_string()),
+            }
+        }
+        if faults.is_empty() { Err(NO_ENGINE.to_owned()) } else { Err(faults.join("; ")) }
+    }
+
+    async fn settle(&self, engine: Engine) -> Result<Connected, String> {
+        let owner = identity(&self.state.join(IDENTITY))
+            .map_err(|error| format!("{} cannot be written: {error}", self.state.join(IDENTITY).display()))?;
+        let left = engine.labelled(OWNER, &owner).await.map_err(|error| error.to_string())?;
+        if !left.is_empty() {
+            tracing::warn!("{} containers of an earlier run are removed", left.len());
+        }
+        for removed in join_all(left.iter().map(|id| engine.remove(id))).await {
+            removed.map_err(|error| error.to_string())?;
+        }
+        Mount::sweep(&self.state);
+        let own = own(&engine).await.map_err(|error| error.to_string())?;
+        let (gateway, reach) = match &own {
+            Some(own) => {
+                (SocketAddr::new(own.address, self.listens.port()).to_string(), Reach::Network(own.network.clone()))
+            }
+            None => {
+                let bridge = engine.bridge().await.map_err(|error| error.to_string())?;
+                let port = self.open(bridge).await.unwrap_or(self.listens.port());
+                (format!("{HOST_NAME}:{port}"), Reach::Published)
+            }
+        };
+        if own.is_some() && self.listens.ip().is_loopback() {
+            tracing::warn!("functions in containers cannot reach this gateway, which is in one: use `--host 0.0.0.0`");
+        }
+        let gateway = self.behind.as_ref().map_or(gateway, |behind| as_seen_from_inside(behind));
+        tracing::info!("images are run by the container engine at {}, version {}", engine.place(), engine.version());
+        Ok(Connected { engine, gateway, reach, owner, state: self.state.clone(), own })
+    }
+
+    /// Listens where containers reach this machine, if the gateway does not already. Yields the port.
+    ///
+    /// On Linux, `127.0.0.1` is another one in each container. So there is a second listener at the address that the machine
+    /// has in their network. Where the engine runs in a virtual machine, as on macOS, that is no address of this machine, and
+    /// its `host.docker.internal` leads to `127.0.0.1` here.
+    async fn open(&self, bridge: Option<Bridge>) -> Option<u16> {
+        let (door, bridge) = (self.door.get()?, bridge?);
+        if !self.listens.ip().is_loopback() {
+            return None;
+        }
+        let at = |port| SocketAddr::from((bridge.host, port));
+        let mut bound = TcpListener::bind(at(self.listens.port())).await;
+        if bound.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
+            bound = TcpListener::bind(at(0)).await;
+        }
+        let listener = bound.ok()?;
+        let port = listener.local_addr().ok()?.port();
+        door(listener, bridge);
+        Some(port)
+    }
+}
+
+/// The container that this process runs in, if it does and the engine knows it.
+async fn own(engine: &Engine) -> Result<Option<Own>, EngineError> {
+    let inside = ["/.dockerenv", "/run/.containerenv"].iter().any(|file| Path::new(file).exists());
+    if !inside {
+        return Ok(None);
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    match id_in(&mounts) {
+        Some(id) => engine.own(id).await,
+        None => Ok(None),
+    }
+}
+
+/// The id of the container whose mounts these are: the engine mounts files of its own, such as `/etc/hostname`, out of a
+/// folder of that name.
+fn id_in(mounts: &str) -> Option<&str> {
+    let of_hostname = mounts.lines().find(|line| line.contains(" /etc/hostname "))?;
+    let is_id = |part: &&str| part.len() == 64 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    of_hostname.split(['/', ' ']).find(is_id)
+}
+
+/// What tells the containers of this gateway from others, made where there is none.
+fn identity(file: &Path) -> io::Result<String> {
+    match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        read => return read.map(|text| text.trim().to_owned()),
+    }
+    let made = format!("{:032x}", rand::random::<u128>());
+    private_file::create(file, made.as_bytes())?;
+    Ok(made)
+}
+
+/// An address that is given for processes on this machine, as a container reaches it.
+fn as_seen_from_inside(address: &str) -> String {
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "8080"));
+    let bare = host.trim_matches(['[', ']']);
+    let is_here = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if is_here { format!("{HOST_NAME}:{port}") } else { address.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_keeps_its_identity() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(IDENTITY);
+        let made = identity(&file).unwrap();
+        assert!(made.len() == 32 && identity(&file).unwrap() == made);
+        assert_ne!(identity(&folder.path().join("other")).unwrap(), made);
+    }
+
+    #[test]
+    fn a_container_knows_its_id_by_its_mounts() {
+        let id = "9f0c".repeat(16);
+        let docker = format!("1 2 254:0 /var/lib/docker/containers/{id}/hostname /etc/hostname rw - ext4 /dev/vda rw");
+        let podman =
+            format!("1 2 0:9 /containers/overlay-containers/{id}/userdata/hostname /etc/hostname rw - tmpfs x rw");
+        let layer = "ab01".repeat(16);
+        for of_hostname in [docker, podman] {
+            let mounts = format!("0 1 0:50 / / rw - overlay overlay rw,lowerdir=/{layer}\n{of_hostname}\n");
+            assert_eq!(id_in(&mounts), Some(id.as_str()));
+        }
+        assert_eq!(id_in("1 2 254:0 / / rw - ext4 /dev/vda rw\n"), None);
+    }
+
+    #[test]
+    fn loopback_is_another_one_inside() {
+        for (address, inside) in [
+            ("127.0.0.1:8080", "host.docker.internal:8080"),
+            ("localhost:31112", "host.docker.internal:31112"),
+            ("[::1]:80", "host.docker.internal:80"),
+            ("10.0.0.5:8080", "10.0.0.5:8080"),
+            ("gateway.openfaas:8080", "gateway.openfaas:8080"),
+        ] {
+            assert_eq!(as_seen_from_inside(address), inside);
+        }
+    }
+}

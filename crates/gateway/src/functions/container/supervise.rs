@@ -1,0 +1,184 @@
+//! Keeps the containers of a function, as many as are wanted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Containers;
+use super::replica::{News, Replica};
+use crate::event::Events;
+use crate::functions::upstream::Server;
+use crate::functions::{Function, Servers, Upstream};
+
+/// The containers of a function, by the order in which they were wanted.
+#[derive(Default)]
+struct Fleet(BTreeMap<u64, Member>);
+
+struct Member {
+    unwanted: CancellationToken,
+    /// Where it takes requests, if it does.
+    server: Option<Server>,
+    /// Why it does not, the last time that it was told, and whether that is more than chance.
+    down: Option<(String, bool)>,
+}
+
+/// Keeps as many containers of an image as the function is to have, until it is gone or `stop`.
+pub(crate) async fn supervise(
+    function: Arc<Function>,
+    image: String,
+    containers: Containers,
+    stop: CancellationToken,
+    events: Events,
+) {
+    let Some(scale) = &function.scale else { return };
+    let mut wanted = scale.subscribe();
+    let mount = match containers.mount(&function.spec) {
+        Ok(mount) => mount,
+        Err(error) => {
+            function.set(Upstream::Broken(format!("its secrets cannot be written for its containers: {error}")));
+            return;
+        }
+    };
+    let (news, mut told) = unbounded_channel();
+    let mut fleet = Fleet::default();
+    let mut running = JoinSet::new();
+    let mut next = 0;
+    loop {
+        let count = *wanted.borrow_and_update() as usize;
+        while fleet.0.len() < count {
+            let unwanted = CancellationToken::new();
+            let replica = Replica {
+                number: next,
+                function: function.clone(),
+                image: image.clone(),
+                containers: containers.clone(),
+                mount: mount.clone(),
+                news: news.clone(),
+                events: events.clone(),
+                unwanted: unwanted.clone(),
+                stop: stop.clone(),
+            };
+            if next == 0 {
+                replica.note();
+            }
+            running.spawn(replica.run());
+            fleet.0.insert(next, Member { unwanted, server: None, down: None });
+            next += 1;
+        }
+        let mut unwanted = Vec::new();
+        while fleet.0.len() > count {
+            unwanted.extend(fleet.drop_one());
+        }
+        // Before those that go are told: they take what they were sent, and no more.
+        function.set(fleet.upstream());
+        for member in unwanted {
+            member.cancel();
+        }
+        tokio::select! {
+            () = function.gone.cancelled() => break,
+            changed = wanted.changed() => if changed.is_err() { break },
+            Some((number, news)) = told.recv() => fleet.hear(number, news),
+            _ = running.join_next(), if !running.is_empty() => {}
+        }
+    }
+    // A stop passes: a flow that is told so leaves its phase to the queue.
+    let stopping = stop.is_cancelled();
+    function.set(if stopping { Upstream::Failing("the gateway is stopping".to_owned()) } else { Upstream::Gone });
+    for member in fleet.0.values() {
+        member.unwanted.cancel();
+    }
+    while running.join_next().await.is_some() {}
+}
+
+impl Fleet {
+    /// Takes out the one that is missed least: one that serves nobody, or else the youngest.
+    fn drop_one(&mut self) -> Option<CancellationToken> {
+        let idle = self.0.iter().rev().find(|(_, member)| member.server.is_none());
+        let number = *idle.or_else(|| self.0.iter().next_back())?.0;
+        Some(self.0.remove(&number)?.unwanted)
+    }
+
+    /// What is told of one that was taken out comes too late.
+    fn hear(&mut self, number: u64, news: News) {
+        let Some(member) = self.0.get_mut(&number) else { return };
+        match news {
+            News::Up(server) => {
+                member.server = Some(server);
+                member.down = None;
+            }
+            News::Down { why, again_and_again } => {
+                member.server = None;
+                member.down = Some((why, again_and_again));
+            }
+        }
+    }
+
+    fn upstream(&self) -> Upstream {
+        if self.0.is_empty() {
+            return Upstream::Idle;
+        }
+        let serving = self.0.values().filter_map(|member| member.server.clone()).collect();
+        if let Some(servers) = Servers::new(serving) {
+            return Upstream::Http(servers);
+        }
+        let mut down = self.0.values().filter_map(|member| member.down.clone());
+        match down.next() {
+            None => Upstream::Pending("its container is being started".to_owned()),
+            Some((why, true)) => Upstream::Failing(why),
+            Some((why, false)) => Upstream::Pending(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+
+    fn fleet(count: u64) -> Fleet {
+        let member = || Member { unwanted: CancellationToken::new(), server: None, down: None };
+        Fleet((0..count).map(|number| (number, member())).collect())
+    }
+
+    fn up() -> News {
+        let url = http::Uri::from_static("http://127.0.0.1:1/");
+        News::Up(Server { url, users: TaskTracker::new(), container: None })
+    }
+
+    fn down(again_and_again: bool) -> News {
+        News::Down { why: "it ended".to_owned(), again_and_again }
+    }
+
+    #[test]
+    fn requests_are_taken_as_long_as_one_serves() {
+        let mut fleet = fleet(2);
+        assert!(matches!(fleet.upstream(), Upstream::Pending(_)));
+        fleet.hear(0, down(false));
+        assert!(matches!(fleet.upstream(), Upstream::Pending(_)));
+        fleet.hear(0, down(true));
+        assert!(matches!(fleet.upstream(), Upstream::Failing(_)));
+        fleet.hear(1, up());
+        assert!(matches!(fleet.upstream(), Upstream::Http(servers) if servers.len() == 1));
+        fleet.hear(0, up());
+        assert!(matches!(fleet.upstream(), Upstream::Http(servers) if servers.len() == 2));
+    }
+
+    #[test]
+    fn one_that_serves_nobody_goes_first() {
+        let mut fleet = fleet(3);
+        fleet.hear(1, up());
+        fleet.hear(2, up());
+        fleet.drop_one();
+        fleet.drop_one();
+        assert_eq!(fleet.0.keys().copied().collect::<Vec<_>>(), [1]);
+        // Too late.
+        fleet.hear(2, up());
+        assert!(matches!(fleet.upstream(), Upstream::Http(servers) if servers.len() == 1));
+        fleet.drop_one();
+        assert!(matches!(fleet.upstream(), Upstream::Idle));
+    }
+}
