@@ -179,7 +179,7 @@ async fn what_is_asked_of_the_queue_is_bounded() {
 async fn certifier_what_was_not_given_is_left_out() {
     let fixture = start("bare:\n  fprocess: cat\n").await;
     let status = fixture.get("/system/function/bare").await.json();
-    for key in ["envVars", "labels", "annotations", "secrets", "limits", "requests", "constraints"] {
+    for key in ["envVars", "secrets", "limits", "requests", "constraints"] {
         assert_eq!(status.get(key), None, "{key}");
     }
     assert_eq!(fixture.get("/system/functions").await.json()[0].get("envVars"), None);

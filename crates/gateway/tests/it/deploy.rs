@@ -75,9 +75,11 @@ async fn what_was_deployed_is_told_as_it_was_given() {
     });
     accepted(&fixture, Method::POST, &deployment).await;
     let status = fixture.get("/system/function/f").await.json();
-    for key in ["image", "envProcess", "envVars", "labels", "annotations", "limits", "requests", "constraints"] {
+    for key in ["image", "envProcess", "envVars", "annotations", "limits", "requests", "constraints"] {
         assert_eq!(status[key], deployment[key], "{key}");
     }
+    // As on Kubernetes.
+    assert_eq!(status["labels"], json!({ "l": "1", "faas_function": "f" }));
     assert_eq!((&status["readOnlyRootFilesystem"], &status["secrets"]), (&json!(true), &json!(null)));
     assert_eq!((&status["name"], &status["namespace"]), (&json!("f"), &json!("openfaas-fn")));
     assert_eq!((&status["replicas"], &status["availableReplicas"]), (&json!(1), &json!(1)));
@@ -112,7 +114,7 @@ async fn what_cannot_be_deployed_is_refused_with_the_reason() {
         (with("namespace", json!("other")), "there is no namespace `other` here: the only one is `openfaas-fn`"),
         (
             with("envProcess", json!("")),
-            "this gateway starts processes, not containers. Say what to start, by `fprocess`",
+            "starts processes, not containers. Start Docker or Podman; or say what to start, by `fprocess`",
         ),
         (with("envProcess", json!("sh -c 'x")), "a quote is not closed"),
         (with("envProcess", json!("cat a\0b")), "`envProcess` has a NUL in it"),

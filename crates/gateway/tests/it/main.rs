@@ -8,6 +8,7 @@ mod commands;
 mod dead_letters;
 mod deploy;
 mod functions;
+mod images;
 mod limits;
 mod logs;
 mod metrics_port;

@@ -1,5 +1,6 @@
 //! A gateway in a temporary folder, functions to put behind it, and a client.
 
+pub(crate) mod engine;
 pub(crate) mod raw;
 pub(crate) mod server;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use faasflow_gateway::{Event, GatewayError, GatewayOptions, RunningGateway, Stack};
+use faasflow_gateway::{EngineChoice, Event, GatewayError, GatewayOptions, RunningGateway, Stack};
 use faasflow_runtime::http::{HttpClient, ServerOptions, read_body, serve};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
@@ -50,6 +51,8 @@ pub(crate) fn options(folder: &tempfile::TempDir) -> GatewayOptions {
     options.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     options.queue.initial_delay = Duration::from_millis(5);
     options.queue.max_attempts = 3;
+    // Whatever engine this machine has.
+    options.engine = EngineChoice::None;
     options
 }
 

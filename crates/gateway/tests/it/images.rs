@@ -1,0 +1,271 @@
+//! Functions that are images, with an engine that is none: what goes wrong between the two. Real containers are for
+//! `cargo xtask e2e image`.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::support::engine::FakeEngine;
+use crate::support::{Fixture, Got, Listening, Recorder, folder, start_in, until};
+use faasflow_gateway::{EngineChoice, Stack};
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// A gateway, an engine, and what all its containers are.
+struct Stand {
+    fixture: Fixture,
+    engine: FakeEngine,
+    inside: Recorder,
+    _listening: Listening,
+}
+
+async fn stand(functions: Option<&str>) -> Stand {
+    let engine = FakeEngine::start();
+    let inside = Recorder::default();
+    let listening = inside.listen().await;
+    {
+        let mut engine = engine.inside();
+        engine.port = listening.address.port();
+        engine.images.insert("f:1".to_owned(), Vec::new());
+    }
+    let fixture = gateway(folder(functions.unwrap_or("own:\n  fprocess: cat\n")), &engine.socket).await;
+    Stand { fixture, engine, inside, _listening: listening }
+}
+
+async fn gateway(folder: tempfile::TempDir, socket: &std::path::Path) -> Fixture {
+    start_in(folder, |options| options.engine = EngineChoice::Socket(socket.to_owned())).await.unwrap()
+}
+
+async fn deploy(fixture: &Fixture, method: Method, change: Value) -> Got {
+    let mut deployment = json!({ "service": "f", "image": "f:1" });
+    deployment.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    fixture.send(method, "/system/functions", &[], deployment.to_string()).await
+}
+
+async fn deployed(fixture: &Fixture, method: Method, change: Value) {
+    let got = deploy(fixture, method, change).await;
+    assert_eq!(got.status, StatusCode::ACCEPTED, "{}", got.text());
+}
+
+async fn status(fixture: &Fixture) -> Value {
+    fixture.get("/system/function/f").await.json()
+}
+
+async fn available(fixture: &Fixture, count: u64) {
+    let look = async || (status(fixture).await["availableReplicas"] == count).then_some(());
+    until(&format!("{count} available"), look).await;
+}
+
+async fn scale(fixture: &Fixture, replicas: u32) -> Got {
+    fixture.post("/system/scale-function/f", json!({ "serviceName": "f", "replicas": replicas }).to_string()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_is_made_of_what_was_deployed() {
+    let stand = stand(None).await;
+    let secret = json!({ "name": "key", "value": "v" });
+    assert_eq!(stand.fixture.post("/system/secrets", secret.to_string()).await.status, StatusCode::ACCEPTED);
+    let given = json!({
+        "envProcess": "node index.js", "envVars": { "A": "1" }, "labels": { "l": "x" }, "secrets": ["key"],
+        "limits": { "memory": "64Mi", "cpu": "500m" }, "requests": { "memory": "16Mi" }, "readOnlyRootFilesystem": true,
+    });
+    deployed(&stand.fixture, Method::POST, given.clone()).await;
+    assert_eq!(stand.fixture.post("/function/f", "body").await.text(), "answer");
+    let seen = stand.inside.seen();
+    assert!(seen.iter().any(|seen| seen.target == "/_/health") && seen.last().unwrap().body == "body");
+    let made = stand.engine.inside().containers.values().next().unwrap().0.clone();
+    let has = |list: &Value, text: &str| list.as_array().unwrap().iter().any(|found| found == text);
+    for variable in ["fprocess=node index.js", "A=1", "OPENFAAS_NAME=f"] {
+        assert!(has(&made["Env"], variable), "{variable}: {made}");
+    }
+    let host = &made["HostConfig"];
+    assert_eq!((&host["Memory"], &host["CpuQuota"]), (&json!(64 << 20), &json!(50_000)));
+    assert_eq!((&host["MemoryReservation"], &host["ReadonlyRootfs"]), (&json!(16 << 20), &json!(true)));
+    assert_eq!((&made["Labels"]["l"], &made["Labels"]["faasflow.function"]), (&json!("x"), &json!("f")));
+    let bind = host["Binds"][0].as_str().unwrap().to_owned();
+    let mount = PathBuf::from(bind.strip_suffix(":/var/openfaas/secrets:ro,z").unwrap());
+    assert_eq!(std::fs::read_to_string(mount.join("key")).unwrap(), "v");
+    // A secret that is replaced is replaced where a container reads it.
+    let secret = json!({ "name": "key", "value": "new" });
+    let put = stand.fixture.send(Method::PUT, "/system/secrets", &[], secret.to_string()).await;
+    assert_eq!(put.status, StatusCode::ACCEPTED);
+    assert_eq!(std::fs::read_to_string(mount.join("key")).unwrap(), "new");
+    let status = status(&stand.fixture).await;
+    for key in ["envProcess", "envVars", "secrets", "limits", "requests", "readOnlyRootFilesystem"] {
+        assert_eq!(status[key], given[key], "{key}");
+    }
+    assert!(stand.fixture.get("/system/logs?name=f").await.text().contains("a line"));
+    stand.fixture.gateway.stop().await;
+    assert!(stand.engine.inside().containers.is_empty() && stand.engine.inside().stopped.len() == 1);
+    assert!(!mount.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_nowhere_is_refused_with_the_engine_s_reason() {
+    let stand = stand(None).await;
+    let got = deploy(&stand.fixture, Method::POST, json!({ "image": "absent:1" })).await;
+    assert_eq!(got.status, StatusCode::BAD_REQUEST);
+    for part in ["`absent:1` is not here, and cannot be pulled", "the registry is away", "`faas-cli build`"] {
+        assert!(got.text().contains(part), "{}", got.text());
+    }
+    // What is on this machine is started, as where there is no engine. What is not is no reason to.
+    deployed(&stand.fixture, Method::POST, json!({ "image": "none", "envProcess": "tr a-z A-Z" })).await;
+    assert_eq!(stand.fixture.post("/function/f", "body").await.text(), "BODY");
+    let got =
+        deploy(&stand.fixture, Method::PUT, json!({ "image": "absent:1", "envProcess": "no-such-program" })).await;
+    assert!(got.text().contains("cannot be pulled"), "{}", got.text());
+    // The image that is here goes before the program, unless it is said otherwise.
+    deployed(&stand.fixture, Method::PUT, json!({ "envProcess": "cat" })).await;
+    until("the container", async || (stand.fixture.post("/function/f", "").await.text() == "answer").then_some(()))
+        .await;
+    let process = json!({ "envProcess": "cat", "annotations": { "faasflow.run": "process" } });
+    deployed(&stand.fixture, Method::PUT, process).await;
+    assert_eq!(stand.fixture.post("/function/f", "body").await.text(), "body");
+    until("removal", async || stand.engine.inside().containers.is_empty().then_some(())).await;
+    stand.fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_a_container_is_refused() {
+    let stand = stand(None).await;
+    for (change, reason) in [
+        (json!({ "limits": { "memory": "lots" } }), "`limits`: `memory`: `lots` is no amount of memory"),
+        (json!({ "requests": { "cpu": "fast" } }), "`requests`: `cpu`: `fast` is no amount of processors"),
+        (json!({ "limits": { "memory": "1Mi" }, "requests": { "memory": "2Mi" } }), "request less, or allow more"),
+        (json!({ "labels": { "com.openfaas.scale.min": "many" } }), "`com.openfaas.scale.min` is `many`"),
+        (json!({ "image": "../../containers/x" }), "is no name of an image"),
+        (json!({ "annotations": { "faasflow.run": "pod" } }), "write `container` or `process`"),
+        (json!({ "image": "", "annotations": { "faasflow.run": "container" } }), "name the image"),
+    ] {
+        let got = deploy(&stand.fixture, Method::POST, change.clone()).await;
+        assert_eq!(got.status, StatusCode::BAD_REQUEST, "{change}: {}", got.text());
+        assert!(got.text().contains(reason), "{change}: {}", got.text());
+    }
+    stand.fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_ends_is_started_again() {
+    let stand = stand(None).await;
+    deployed(&stand.fixture, Method::POST, json!({})).await;
+    available(&stand.fixture, 1).await;
+    let id = stand.engine.inside().containers.keys().next().unwrap().clone();
+    stand.engine.inside().containers.get_mut(&id).unwrap().1 = false;
+    until("another", async || {
+        let inside = stand.engine.inside();
+        (!inside.containers.contains_key(&id) && !inside.containers.is_empty()).then_some(())
+    })
+    .await;
+    available(&stand.fixture, 1).await;
+    assert_eq!(stand.fixture.post("/function/f", "").await.text(), "answer");
+    stand.fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reason_of_the_engine_is_told() {
+    let stand = stand(None).await;
+    stand.engine.inside().refuses = Some("driver failed programming external connectivity: port is taken".to_owned());
+    deployed(&stand.fixture, Method::POST, json!({})).await;
+    let got = stand.fixture.post("/function/f", "").await;
+    assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(got.text().contains("port is taken") && got.text().contains("started again"), "{}", got.text());
+    stand.engine.inside().refuses = None;
+    available(&stand.fixture, 1).await;
+    stand.fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_goes_and_comes_is_found_again() {
+    let mut stand = stand(None).await;
+    deployed(&stand.fixture, Method::POST, json!({})).await;
+    available(&stand.fixture, 1).await;
+    stand.engine.go();
+    available(&stand.fixture, 0).await;
+    let got = stand.fixture.post("/function/f", "").await;
+    assert!(got.text().contains("does not answer"), "{}", got.text());
+    stand.engine.come();
+    available(&stand.fixture, 1).await;
+    stand.fixture.gateway.stop().await;
+    assert!(stand.engine.inside().containers.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_does_not_answer_is_given_up() {
+    let stand = stand(None).await;
+    stand.engine.inside().slow = true;
+    let begun = Instant::now();
+    let must = json!({ "annotations": { "faasflow.run": "container" } });
+    let got = deploy(&stand.fixture, Method::POST, must).await;
+    assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(got.text().contains("did not answer in time"), "{}", got.text());
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    stand.fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_none_and_back_on_demand() {
+    let stand = stand(None).await;
+    let labels = json!({ "labels": { "com.openfaas.scale.min": "2", "com.openfaas.scale.max": "3" } });
+    deployed(&stand.fixture, Method::POST, labels).await;
+    assert_eq!(status(&stand.fixture).await["replicas"], 2, "at once");
+    available(&stand.fixture, 2).await;
+    assert_eq!(scale(&stand.fixture, 3).await.status, StatusCode::ACCEPTED);
+    available(&stand.fixture, 3).await;
+    let many = scale(&stand.fixture, 4).await;
+    assert_eq!(many.status, StatusCode::BAD_REQUEST);
+    assert!(many.text().contains("com.openfaas.scale.max"), "{}", many.text());
+    assert_eq!(scale(&stand.fixture, 0).await.status, StatusCode::ACCEPTED);
+    assert_eq!(status(&stand.fixture).await["replicas"], 0);
+    until("none", async || stand.engine.inside().containers.is_empty().then_some(())).await;
+    assert!(stand.fixture.gateway.is_ready());
+    assert_eq!(stand.fixture.post("/function/f", "").await.text(), "answer");
+    assert_eq!(status(&stand.fixture).await["replicas"], 2);
+    stand.fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_gateway_left_is_removed_and_what_others_have_is_not() {
+    let stand = stand(None).await;
+    deployed(&stand.fixture, Method::POST, json!({})).await;
+    available(&stand.fixture, 1).await;
+    let Stand { fixture, engine, inside: _, _listening } = stand;
+    let (left, other) = {
+        let mut engine = engine.inside();
+        let (left, made) = engine.containers.iter().next().map(|(id, (made, _))| (id.clone(), made.clone())).unwrap();
+        let mut other = made.clone();
+        other["Labels"]["faasflow.gateway"] = "another".into();
+        engine.containers.insert("other".to_owned(), (other, true));
+        (left, made)
+    };
+    fixture.gateway.stop().await;
+    engine.inside().containers.insert(left.clone(), (other, true));
+    // It has no function any more, and is removed all the same.
+    std::fs::remove_file(fixture.folder.path().join(".faasflow/functions/f.json")).unwrap();
+    let fixture = gateway(fixture.folder, &engine.socket).await;
+    until("removal", async || (!engine.inside().containers.contains_key(&left)).then_some(())).await;
+    assert!(engine.inside().containers.contains_key("other"));
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_file_may_name_images() {
+    let functions = "f:\n  image: f:1\n  labels:\n    com.openfaas.scale.min: 0\n  limits:\n    memory: 32Mi\n\
+                     p:\n  image: f:1\n  fprocess: cat\n";
+    let stand = stand(Some(functions)).await;
+    stand.fixture.gateway.ready().await.unwrap();
+    assert!(stand.engine.inside().containers.is_empty(), "there are to be none");
+    assert_eq!(status(&stand.fixture).await["limits"], json!({ "memory": "32Mi" }));
+    assert_eq!(stand.fixture.post("/function/p", "body").await.text(), "body");
+    assert_eq!(stand.fixture.post("/function/f", "").await.text(), "answer");
+    stand.fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_engine_a_stack_s_image_is_told_and_the_rest_runs() {
+    let functions = folder("f:\n  image: f:1\np:\n  fprocess: cat\n");
+    assert!(Stack::read(functions.path()).is_ok());
+    let fixture = start_in(functions, |options| options.engine = EngineChoice::None).await.unwrap();
+    let why = fixture.gateway.ready().await.unwrap_err().to_string();
+    assert!(why.contains("`f`") && why.contains("start Docker or Podman") && !why.contains("`p`"), "{why}");
+    assert_eq!(fixture.post("/function/p", "body").await.text(), "body");
+    fixture.gateway.stop().await;
+}

@@ -1,0 +1,153 @@
+//! A container engine that is none: it speaks the few calls of Docker's API that the gateway makes, notes them, and its
+//! containers are whatever listens where it says.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use faasflow_runtime::http::read_body;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::UnixListener;
+use tokio_util::task::AbortOnDropHandle;
+
+/// What it has, and what it was asked.
+#[derive(Default)]
+pub(crate) struct Inside {
+    /// Its images, each with the words of its health check.
+    pub(crate) images: BTreeMap<String, Vec<String>>,
+    /// Its containers by their ids: the body that each was made of, and whether it runs.
+    pub(crate) containers: BTreeMap<String, (Value, bool)>,
+    /// The port of this machine at which all containers are.
+    pub(crate) port: u16,
+    /// What it says instead of making a container.
+    pub(crate) refuses: Option<String>,
+    /// Whether it takes for ever to answer.
+    pub(crate) slow: bool,
+    pub(crate) stopped: Vec<String>,
+    made: usize,
+}
+
+pub(crate) struct FakeEngine {
+    pub(crate) socket: PathBuf,
+    inside: Arc<Mutex<Inside>>,
+    _folder: tempfile::TempDir,
+    serving: Option<AbortOnDropHandle<()>>,
+}
+
+impl FakeEngine {
+    pub(crate) fn start() -> FakeEngine {
+        let folder = tempfile::Builder::new().prefix("engine").tempdir().unwrap();
+        let socket = folder.path().join("engine.sock");
+        let mut engine = FakeEngine { socket, inside: Arc::default(), _folder: folder, serving: None };
+        engine.come();
+        engine
+    }
+
+    pub(crate) fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap()
+    }
+
+    /// Ends all connections, and its containers with them.
+    pub(crate) fn go(&mut self) {
+        self.serving = None;
+        std::fs::remove_file(&self.socket).unwrap();
+        self.inside().containers.clear();
+    }
+
+    pub(crate) fn come(&mut self) {
+        let listener = UnixListener::bind(&self.socket).unwrap();
+        let inside = self.inside.clone();
+        let app = Router::new().fallback(move |request: Request| {
+            let inside = inside.clone();
+            async move { answer(&inside, request).await }
+        });
+        let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        self.serving = Some(AbortOnDropHandle::new(serving));
+    }
+}
+
+fn fault(status: u16, message: &str) -> Response {
+    (StatusCode::from_u16(status).unwrap(), axum::Json(json!({ "message": message }))).into_response()
+}
+
+async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = read_body(body, 1 << 20, Duration::from_secs(10)).await.unwrap();
+    let path = parts.uri.path().to_owned();
+    // Without the version of the API.
+    let path = path.strip_prefix("/v").and_then(|rest| Some(rest.split_once('/')?.1)).unwrap_or(&path).to_owned();
+    let words: Vec<&str> = path.split('/').filter(|word| !word.is_empty()).collect();
+    if inside.lock().unwrap().slow {
+        return std::future::pending().await;
+    }
+    if let ["containers", id, "wait"] = words[..] {
+        let lives = |id: &str| inside.lock().unwrap().containers.get(id).is_some_and(|(_, runs)| *runs);
+        while lives(id) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        return axum::Json(json!({ "StatusCode": 3 })).into_response();
+    }
+    let inside = &mut *inside.lock().unwrap();
+    let json = |value: Value| axum::Json(value).into_response();
+    match (parts.method, &words[..]) {
+        (Method::GET, ["version"]) => json(json!({ "Version": "1", "ApiVersion": "1.41" })),
+        (Method::GET, ["networks", _]) => fault(404, "no such network"),
+        (Method::GET, ["containers", "json"]) => {
+            let ids = inside.containers.iter().filter(|(_, (made, _))| {
+                let query = parts.uri.query().unwrap_or_default();
+                let owner = made["Labels"]["faasflow.gateway"].as_str().unwrap_or_default();
+                !owner.is_empty() && query.contains(owner)
+            });
+            json(ids.map(|(id, _)| json!({ "Id": id })).collect())
+        }
+        (Method::GET, ["images", name @ .., "json"]) => match inside.images.get(&name.join("/")) {
+            Some(check) => json(json!({ "Id": "i", "Config": { "Healthcheck": { "Test": check } } })),
+            None => fault(404, "No such image"),
+        },
+        (Method::POST, ["images", "create"]) => fault(500, "the registry is away"),
+        (Method::POST, ["containers", "create"]) => {
+            if let Some(why) = &inside.refuses {
+                return fault(400, why);
+            }
+            inside.made += 1;
+            let id = format!("c{}", inside.made);
+            inside.containers.insert(id.clone(), (serde_json::from_slice(&body).unwrap(), false));
+            (StatusCode::CREATED, axum::Json(json!({ "Id": id, "Warnings": [] }))).into_response()
+        }
+        (Method::POST, ["containers", id, "start"]) => {
+            inside.containers.get_mut(*id).unwrap().1 = true;
+            StatusCode::NO_CONTENT.into_response()
+        }
+        (Method::GET, ["containers", id, "json"]) => match inside.containers.get(*id) {
+            Some((_, runs)) => {
+                let ports = json!({ "8080/tcp": [{ "HostIp": "127.0.0.1", "HostPort": inside.port.to_string() }] });
+                json(json!({ "State": { "Running": runs, "ExitCode": 3 }, "NetworkSettings": { "Ports": ports } }))
+            }
+            None => fault(404, "No such container"),
+        },
+        (Method::GET, ["containers", _, "logs"]) => {
+            // A frame of standard output: its kind, three bytes of nothing, its length, and it.
+            let line = b"a line\n";
+            let head = [1, 0, 0, 0, 0, 0, 0, u8::try_from(line.len()).unwrap()];
+            Body::from([&head[..], line].concat()).into_response()
+        }
+        (Method::POST, ["containers", id, "stop"]) => {
+            inside.stopped.push((*id).to_owned());
+            if let Some((_, runs)) = inside.containers.get_mut(*id) {
+                *runs = false;
+            }
+            StatusCode::NO_CONTENT.into_response()
+        }
+        (Method::DELETE, ["containers", id]) => {
+            inside.containers.remove(*id);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        (method, _) => fault(501, &format!("{method} {path}")),
+    }
+}

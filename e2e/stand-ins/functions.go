@@ -1,0 +1,165 @@
+// A stand-in for the images of functions that OpenFaaS's certifier deploys, which cannot be pulled here: one program, which
+// is what it is called.
+//
+// As `fwatchdog` it does what the classic watchdog does, as far as the suite asks: it listens at `port`, or else 8080, runs
+// `fprocess` for each request with the request's method, query, path and headers in its environment, and writes
+// "Forking fprocess." and "Wrote N Bytes" to its log. `/_/health` says OK once `delay` (a duration) is over.
+//
+// As `env`, `cat` and `sha512sum` it does what these do without options. As `redirector` it answers every request with a
+// redirect to `destination`. As `plain` it serves HTTP without a watchdog: it answers with what it is asked about itself.
+package main
+
+import (
+	"context"
+	"crypto/sha512"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	switch name := filepath.Base(os.Args[0]); name {
+	case "fwatchdog":
+		watchdog()
+	case "env":
+		fmt.Println(strings.Join(os.Environ(), "\n"))
+	case "cat":
+		cat(os.Args[1:])
+	case "sha512sum":
+		hash := sha512.New()
+		_, _ = io.Copy(hash, os.Stdin)
+		fmt.Printf("%x  -\n", hash.Sum(nil))
+	case "redirector":
+		serve(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, os.Getenv("destination"), http.StatusFound)
+		})
+	case "plain":
+		serve(plain)
+	default:
+		log.Fatalf("%s is none of the programs that this is", name)
+	}
+}
+
+// Serves until SIGTERM, then finishes what is in flight.
+func serve(handler http.HandlerFunc) {
+	port := os.Getenv("port")
+	if port == "" {
+		port = "8080"
+	}
+	server := &http.Server{Addr: ":" + port, Handler: handler}
+	stopped := make(chan os.Signal, 1)
+	signal.Notify(stopped, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		<-stopped
+		_ = server.Shutdown(context.Background())
+		close(done)
+	}()
+	if err := server.ListenAndServe(); err != http.ErrServerClosed {
+		log.Fatal(err)
+	}
+	<-done
+}
+
+func cat(files []string) {
+	if len(files) == 0 {
+		_, _ = io.Copy(os.Stdout, os.Stdin)
+		return
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			log.Fatal(err)
+		}
+		_, _ = os.Stdout.Write(text)
+	}
+}
+
+func watchdog() {
+	begun := time.Now()
+	delay, _ := time.ParseDuration(os.Getenv("delay"))
+	serve(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/_/health" {
+			if time.Since(begun) < delay {
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}
+			return
+		}
+		words := strings.Fields(os.Getenv("fprocess"))
+		if len(words) == 0 {
+			http.Error(w, "no fprocess", http.StatusInternalServerError)
+			return
+		}
+		log.Print("Forking fprocess.")
+		command := exec.Command(words[0], words[1:]...)
+		command.Env = append(os.Environ(), "Http_Method="+r.Method, "Http_Path="+r.URL.Path, "Http_Query="+r.URL.RawQuery)
+		for name, values := range r.Header {
+			command.Env = append(command.Env, "Http_"+strings.ReplaceAll(name, "-", "_")+"="+values[0])
+		}
+		command.Stdin = r.Body
+		command.Stderr = os.Stderr
+		output, err := command.Output()
+		if err != nil {
+			log.Printf("Error: %s", err)
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write(output)
+		log.Printf("Wrote %d Bytes - Duration: %s", len(output), time.Since(begun))
+	})
+}
+
+// A server without a watchdog: what it tells depends on the path.
+func plain(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/hostname":
+		name, _ := os.Hostname()
+		fmt.Fprint(w, name)
+	case "/write":
+		// Whether it may, below this folder.
+		err := os.WriteFile(filepath.Join(r.URL.Query().Get("folder"), "written"), []byte("x"), 0o600)
+		fmt.Fprint(w, err)
+	case "/gateway":
+		// What the gateway answers to it, at this path.
+		url := "http://" + os.Getenv("gateway") + r.URL.Query().Get("path")
+		answer, err := http.Post(url, "text/plain", r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer answer.Body.Close()
+		w.WriteHeader(answer.StatusCode)
+		_, _ = io.Copy(w, answer.Body)
+	case "/slow":
+		wait, _ := time.ParseDuration(r.URL.Query().Get("wait"))
+		time.Sleep(wait)
+		name, _ := os.Hostname()
+		fmt.Fprint(w, name)
+	case "/end":
+		log.Print("told to end")
+		os.Exit(3)
+	case "/read":
+		text, err := os.ReadFile(r.URL.Query().Get("file"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		_, _ = w.Write(text)
+	case "/cgroup":
+		for _, file := range []string{"memory/memory.limit_in_bytes", "memory.max", "cpu/cpu.cfs_quota_us", "cpu.max"} {
+			if text, err := os.ReadFile("/sys/fs/cgroup/" + file); err == nil {
+				fmt.Fprintf(w, "%s %s", file, text)
+			}
+		}
+	default:
+		w.WriteHeader(http.StatusNotFound)
+	}
+}
