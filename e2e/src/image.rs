@@ -11,6 +11,7 @@ mod builds;
 mod compose;
 mod platforms;
 mod project;
+mod provider;
 mod runs;
 mod source;
 mod stand;
@@ -23,6 +24,8 @@ use stand::Stand;
 /// How much of the suite is run.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Extent {
+    /// Functions that are images, alone.
+    Provider,
     /// What CI has time for: the bare image, one request of each kind, and a stop under load.
     Short,
     Long,
@@ -31,6 +34,9 @@ pub(crate) enum Extent {
 pub(crate) async fn install(extent: Extent) -> Result<(), String> {
     docker::install().await?;
     openfaas::install_faas_cli().await?;
+    if extent != Extent::Short {
+        stand_ins::functions::install().await?;
+    }
     if extent == Extent::Long {
         stand_ins::install_watchdog(processor()).await?;
         platforms::install().await?;
@@ -59,6 +65,10 @@ struct Shop {
     _source: Source,
 }
 
+pub(crate) async fn run_provider(suite: Suite, apart: Apart) -> Result<(), String> {
+    run(suite, apart, Extent::Provider).await
+}
+
 async fn run(suite: Suite, apart: Apart, extent: Extent) -> Result<(), String> {
     let engine = Engine::start(&apart).await?;
     let ran = in_engine(&suite, &apart, &engine, extent).await;
@@ -68,6 +78,9 @@ async fn run(suite: Suite, apart: Apart, extent: Extent) -> Result<(), String> {
 
 async fn in_engine(suite: &Suite, apart: &Apart, engine: &Engine, extent: Extent) -> Result<(), String> {
     let docker = engine.docker().clone();
+    if extent == Extent::Provider {
+        return provider::run(suite, &docker).await;
+    }
     let own = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     stand_ins::rust(&docker, apart, &[&own]).await?;
     suite.not_done(
@@ -98,6 +111,7 @@ async fn in_engine(suite: &Suite, apart: &Apart, engine: &Engine, extent: Extent
     platforms::run(suite, apart, &shop, &stand).await;
     // Its gateway has the port of the one that comes now.
     drop(stand);
+    provider::run(suite, &shop.docker).await?;
     suite.heading("deploy/compose.yaml, by the commands of the guide");
     compose::run(suite, &shop.docker).await
 }

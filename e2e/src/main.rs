@@ -34,6 +34,9 @@ fn main() -> ExitCode {
         ["tracing"] => run("tracing", tracing::run),
         ["image"] => run_apart("image", image::install(image::Extent::Long), image::run_long),
         ["image", "--short"] => run_apart("image, short", image::install(image::Extent::Short), image::run_short),
+        ["image", "--functions"] => {
+            run_apart("image, functions", image::install(image::Extent::Provider), image::run_provider)
+        }
         ["install"] => run("install", install),
         ["chaos", words @ ..] => match chaos::Arguments::parse(words, seed()) {
             Ok(arguments) => chaos(arguments),
@@ -43,7 +46,7 @@ fn main() -> ExitCode {
             }
         },
         _ => {
-            eprintln!("name a suite: image [--short], openfaas, state, tracing; or say `install`");
+            eprintln!("name a suite: image [--short | --functions], openfaas, state, tracing; or say `install`");
             ExitCode::from(2)
         }
     }

@@ -6,7 +6,8 @@
 // "Forking fprocess." and "Wrote N Bytes" to its log. `/_/health` says OK once `delay` (a duration) is over.
 //
 // As `env`, `cat` and `sha512sum` it does what these do without options. As `redirector` it answers every request with a
-// redirect to `destination`. As `plain` it serves HTTP without a watchdog: it answers with what it is asked about itself.
+// redirect to `destination`. As `plain` it serves HTTP without a watchdog: it answers with what it is asked about itself. As
+// `check` it fails once `plain` was told to, which is what a health check is for.
 package main
 
 import (
@@ -43,6 +44,10 @@ func main() {
 		})
 	case "plain":
 		serve(plain)
+	case "check":
+		if _, err := os.Stat(sick); err == nil {
+			os.Exit(1)
+		}
 	default:
 		log.Fatalf("%s is none of the programs that this is", name)
 	}
@@ -117,6 +122,9 @@ func watchdog() {
 	})
 }
 
+// The file that tells `check` to fail.
+const sick = "/sick"
+
 // A server without a watchdog: what it tells depends on the path.
 func plain(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
@@ -143,6 +151,8 @@ func plain(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(wait)
 		name, _ := os.Hostname()
 		fmt.Fprint(w, name)
+	case "/fall-sick":
+		fmt.Fprint(w, os.WriteFile(sick, nil, 0o600))
 	case "/end":
 		log.Print("told to end")
 		os.Exit(3)

@@ -15,6 +15,7 @@ cargo xtask COMMAND
   check                        keep the invariants of ARCHITECTURE.md
   e2e SUITE                    run a suite on real servers: image, openfaas, state, tracing
   e2e image --short            of the suite that builds and runs images in a Docker engine, what CI has time for
+  e2e image --functions        of the same, functions that are images under faasflow up
   e2e install                  install what the suites need, which each does by itself too
   bench [--quick] [--only NAME] [--json FILE] [--soak] [--peers]
                                print the benchmark tables; with --soak, what memory does under a long load; with
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         }
         ["check"] => check::run(&root()),
         ["e2e", suite] if SUITES.contains(suite) || *suite == "install" => e2e(&[suite]),
-        ["e2e", "image", "--short"] => e2e(&["image", "--short"]),
+        ["e2e", "image", part @ ("--short" | "--functions")] => e2e(&["image", part]),
         ["e2e", ..] => return wrong(&format!("name one suite: {}", SUITES.join(", "))),
         ["bench", rest @ ..] if rest.contains(&"--help") || rest.contains(&"-h") => {
             println!("{}\n\nTables: {}.", bench::HELP, bench::TABLES.join(", "));

@@ -78,6 +78,9 @@ pub(crate) struct Up {
     /// Do not build functions anew when their sources change
     #[arg(long)]
     pub(crate) no_watch: bool,
+    /// Run no images, though a container engine may be there
+    #[arg(long)]
+    pub(crate) no_containers: bool,
     /// Start without a stack file: functions are deployed, with faas-cli or by an OpenFaaS gateway in front
     #[arg(long)]
     pub(crate) no_stack: bool,

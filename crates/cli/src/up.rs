@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use faasflow_gateway::{Event, GatewayOptions, RunningGateway, Stack};
+use faasflow_gateway::{EngineChoice, Event, GatewayOptions, RunningGateway, Stack};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -26,6 +26,9 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     options.behind = up.behind;
     options.max_inflight_requests = up.max_inflight_requests;
     options.max_inflight_bytes = up.max_inflight_bytes;
+    if up.no_containers {
+        options.engine = EngineChoice::None;
+    }
     options.commit = env!("FAASFLOW_COMMIT").to_owned();
     options.queue.max_body = usize::try_from(up.queue_limit).unwrap_or(usize::MAX);
     options.queue.workers = up.queue_workers;

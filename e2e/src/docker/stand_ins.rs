@@ -1,6 +1,7 @@
 //! Images of the names that the template's Dockerfile takes its parts from. They are stand-ins, made on this machine, since
 //! a suite pulls no images: what is built and run on them is real, what they hold is not what the registry has.
 
+pub(crate) mod functions;
 mod rust;
 mod server;
 mod watchdog;

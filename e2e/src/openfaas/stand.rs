@@ -116,7 +116,7 @@ impl Stand {
         let provider_url = format!("http://127.0.0.1:{provider_port}");
         let url = if real { format!("http://127.0.0.1:{GATEWAY_PORT}") } else { provider_url.clone() };
         let mut arguments = vec!["up".to_owned(), stack.to_string_lossy().into_owned()];
-        arguments.extend(words(&format!("--no-watch --port {provider_port}")));
+        arguments.extend(words(&format!("--no-watch --no-containers --port {provider_port}")));
         if real {
             arguments.extend(words(&format!("--behind 127.0.0.1:{GATEWAY_PORT}")));
         }

@@ -5,17 +5,17 @@ use super::source::Source;
 
 /// Who may, and what for.
 const PLACES: [&str; 11] = [
-    "crates/cli/src/client.rs",           // asks gateways
-    "crates/gateway/src/callback.rs",     // takes answers to callback URLs
+    "crates/cli/src/client.rs",                        // asks gateways
+    "crates/gateway/src/callback.rs",                  // takes answers to callback URLs
     "crates/gateway/src/functions/container/ready.rs", // asks containers whether they are ready
-    "crates/gateway/src/proxy.rs",        // takes requests to functions
-    "crates/http/src/",                   // the client itself
-    "crates/runtime/src/caller.rs",       // reports ends
-    "crates/runtime/src/caller/send.rs",  // calls functions and callbacks
-    "crates/runtime/src/forward.rs",      // hands envelopes on
-    "crates/runtime/src/trace/client.rs", // takes spans to the trace server
-    "crates/state/src/s3/",               // talks to S3
-    "crates/testkit/src/",                // is caller and queue of a test
+    "crates/gateway/src/proxy.rs",                     // takes requests to functions
+    "crates/http/src/",                                // the client itself
+    "crates/runtime/src/caller.rs",                    // reports ends
+    "crates/runtime/src/caller/send.rs",               // calls functions and callbacks
+    "crates/runtime/src/forward.rs",                   // hands envelopes on
+    "crates/runtime/src/trace/client.rs",              // takes spans to the trace server
+    "crates/state/src/s3/",                            // talks to S3
+    "crates/testkit/src/",                             // is caller and queue of a test
 ];
 
 pub(super) fn check(source: &Source) -> Vec<Fault> {
