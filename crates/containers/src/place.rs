@@ -104,10 +104,10 @@ mod tests {
 
     #[test]
     fn the_machine_s_engine_comes_before_the_user_s() {
-        let sockets = usual_sockets(Some(Path::new("/home/ada")), Some(Path::new("/run/user/1000")));
+        let sockets = usual_sockets(Some(Path::new("/users/ada")), Some(Path::new("/run/user/1000")));
         assert_eq!(sockets[0], Path::new("/var/run/docker.sock"));
         let at = |path: &str| sockets.iter().position(|socket| socket == Path::new(path)).unwrap();
-        assert!(at("/run/user/1000/podman/podman.sock") < at("/home/ada/.colima/default/docker.sock"));
+        assert!(at("/run/user/1000/podman/podman.sock") < at("/users/ada/.colima/default/docker.sock"));
         assert_eq!(usual_sockets(None, None).len(), 2);
     }
 }

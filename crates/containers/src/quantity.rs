@@ -10,7 +10,7 @@ pub fn memory(text: &str) -> Result<u64, String> {
         || format!("`{}` is no amount of memory: write bytes, or such as `128Mi` or `64M`", text.escape_debug());
     let bytes = read(text).ok_or_else(fault)?;
     // More than this machine can have, but a number all the same.
-    if bytes < 0.0 || bytes > u64::MAX as f64 { Err(fault()) } else { Ok(bytes.ceil() as u64) }
+    if !(0.0..=u64::MAX as f64).contains(&bytes) { Err(fault()) } else { Ok(bytes.ceil() as u64) }
 }
 
 /// Reads an amount of processor time, in thousandths of a processor: `100m`, `0.5`, `2`.
@@ -26,7 +26,7 @@ pub fn cpu(text: &str) -> Result<u64, String> {
         )
     };
     let thousandths = read(text).ok_or_else(fault)? * 1000.0;
-    if thousandths < 0.0 || thousandths > 1e9 { Err(fault()) } else { Ok(thousandths.ceil() as u64) }
+    if !(0.0..=1e9).contains(&thousandths) { Err(fault()) } else { Ok(thousandths.ceil() as u64) }
 }
 
 /// A number with a suffix (Kubernetes, `resource.Quantity`).

@@ -67,7 +67,13 @@ async fn build(
 }
 
 /// Makes an image of a folder; each change is an instruction of a Dockerfile.
-async fn import(docker: &Docker, root: &Path, image: &str, made_of: &str, changes: &[&str]) -> Result<(), String> {
+pub(crate) async fn import(
+    docker: &Docker,
+    root: &Path,
+    image: &str,
+    made_of: &str,
+    changes: &[&str],
+) -> Result<(), String> {
     let label = format!("LABEL {LABEL}=\"{made_of}\"");
     let mut arguments = vec!["import", "--change", &label];
     for change in changes {

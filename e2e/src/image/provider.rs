@@ -8,6 +8,7 @@ use crate::suite::Suite;
 mod certifier;
 mod changes;
 mod contained;
+mod inside;
 mod stand;
 
 use stand::Stand;
@@ -26,5 +27,6 @@ pub(super) async fn run(suite: &Suite, docker: &Docker) -> Result<(), String> {
     contained::run(suite, &stand).await;
     suite.heading("Changes, ends and leftovers");
     changes::run(suite, &stand).await;
+    inside::run(suite, &stand).await;
     Ok(())
 }
