@@ -62,6 +62,8 @@ fn processor() -> &'static str {
 struct Shop {
     docker: Docker,
     project: Project,
+    /// Another text in each run.
+    run: String,
     _source: Source,
 }
 
@@ -91,7 +93,7 @@ async fn in_engine(suite: &Suite, apart: &Apart, engine: &Engine, extent: Extent
     let source = Source::serve().await?;
     let project = Project::new(openfaas::install_faas_cli().await?, &docker).await?;
     project.write(".cargo/config.toml", &source.cargo_config())?;
-    let shop = Arc::new(Shop { docker, project, _source: source });
+    let shop = Arc::new(Shop { docker, project, run: format!("run {}", std::process::id()), _source: source });
 
     suite.heading("Builds");
     builds::run(suite, &shop).await;
@@ -102,7 +104,7 @@ async fn in_engine(suite: &Suite, apart: &Apart, engine: &Engine, extent: Extent
     if extent == Extent::Short {
         return Ok(());
     }
-    suite.heading("Builds after a change, with the watchdog, with tests, with a fault");
+    suite.heading("Builds after a change, with the watchdog, with a fault");
     builds::run_more(suite, &shop).await;
     suite.heading("What careful operators do with it");
     runs::run_more(suite, &stand).await;
@@ -113,5 +115,8 @@ async fn in_engine(suite: &Suite, apart: &Apart, engine: &Engine, extent: Extent
     drop(stand);
     provider::run(suite, &shop.docker).await?;
     suite.heading("deploy/compose.yaml, by the commands of the guide");
-    compose::run(suite, &shop.docker).await
+    compose::run(suite, &shop.docker).await?;
+    suite.heading("A build with tests");
+    builds::run_tests(suite, &shop).await;
+    Ok(())
 }

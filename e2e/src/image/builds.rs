@@ -22,7 +22,7 @@ pub(super) const BARE_IMAGE: &str = "my-flow:bare";
 pub(super) const WATCHDOG_IMAGE: &str = "my-flow:watchdog";
 
 /// What the handler is edited to: the flow of the template, unless `E2E_FLOW` names another.
-const LIB: &str = r#"//! The flow.
+const LIB: &str = r#"//! The flow, edited in RUN.
 
 use faasflow::bytes::Bytes;
 use faasflow::{DefinitionError, Flow};
@@ -45,6 +45,11 @@ async fn greet(name: String) -> String {
 }
 "#;
 
+/// The handler of this run: the engine still has what the last one built.
+fn lib(shop: &Shop) -> String {
+    LIB.replace("RUN", &shop.run)
+}
+
 /// Builds the project as it was made.
 pub(super) async fn run(suite: &Suite, shop: &Arc<Shop>) {
     suite.check_within(BUILD, "faas-cli build of what `faas-cli new` made, bare", bare(shop.clone())).await;
@@ -61,6 +66,10 @@ pub(super) async fn run_more(suite: &Suite, shop: &Arc<Shop>) {
         .await;
     suite.check_within(BUILD, "the same behind the watchdog", watchdog(shop.clone())).await;
     suite.check_within(BUILD, "a broken handler: rustc's message, and no more than needed", broken(shop.clone())).await;
+}
+
+/// The build with tests, which compiles for the longest time.
+pub(super) async fn run_tests(suite: &Suite, shop: &Arc<Shop>) {
     suite
         .check_within(BUILD, "TESTS=1: the handler's tests run, and fail the build with them", tests(shop.clone()))
         .await;
@@ -90,7 +99,7 @@ fn compiled(step: &str) -> Vec<&str> {
 }
 
 async fn rebuild(shop: Arc<Shop>) -> Result<(), String> {
-    shop.project.write("src/lib.rs", LIB)?;
+    shop.project.write("src/lib.rs", &lib(&shop))?;
     let before = shop.docker.processor_time()?;
     let built = shop.project.build(BARE_IMAGE, &["RUNTIME=bare"]).await.map_err(|said| tail(&said))?;
     let processor = shop.docker.processor_time()?.saturating_sub(before);
@@ -115,9 +124,9 @@ async fn watchdog(shop: Arc<Shop>) -> Result<(), String> {
 }
 
 async fn broken(shop: Arc<Shop>) -> Result<(), String> {
-    shop.project.write("src/lib.rs", &format!("{LIB}\nfn broken() -> u32 {{\n    \"a text\"\n}}\n"))?;
+    shop.project.write("src/lib.rs", &format!("{}\nfn broken() -> u32 {{\n    \"a text\"\n}}\n", lib(&shop)))?;
     let built = shop.project.build("my-flow:broken", &["RUNTIME=bare"]).await;
-    shop.project.write("src/lib.rs", LIB)?;
+    shop.project.write("src/lib.rs", &lib(&shop))?;
     let Err(said) = built else { return Err("it was built".to_owned()) };
     let (_, failed) =
         said.split_once("sh build.sh flow").ok_or_else(|| format!("it failed before: {}", tail(&said)))?;
@@ -138,9 +147,9 @@ async fn tests(shop: Arc<Shop>) -> Result<(), String> {
     say(&shop, "my-flow:tested", &built).await?;
     let ran = built.said.contains("test it_greets ... ok");
     expect(ran, || format!("the test of {NAME} did not run: {}", tail(&built.said)))?;
-    shop.project.write("src/lib.rs", &LIB.replace("Hello, {}", "Bye, {}"))?;
+    shop.project.write("src/lib.rs", &lib(&shop).replace("Hello, {}", "Bye, {}"))?;
     let built = shop.project.build("my-flow:tested", &arguments).await;
-    shop.project.write("src/lib.rs", LIB)?;
+    shop.project.write("src/lib.rs", &lib(&shop))?;
     match built {
         Ok(_) => Err("a test that fails does not fail the build".to_owned()),
         Err(said) => expect(said.contains("Bye, Ada!"), || format!("what failed is not said: {}", tail(&said))),

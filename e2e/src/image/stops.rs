@@ -9,7 +9,7 @@ use http::Method;
 use tokio::task::JoinSet;
 
 use super::builds::{BARE_IMAGE, WATCHDOG_IMAGE};
-use super::stand::{ADDRESS, Setting, Stand};
+use super::stand::{ADDRESS, PATIENCE, Setting, Stand};
 use crate::docker;
 use crate::suite::{Suite, expect};
 
@@ -22,9 +22,10 @@ const QUICK: usize = 8;
 const SLOW: usize = 4;
 /// What `docker stop` allows.
 const ALLOWED: Duration = Duration::from_secs(10);
-/// How many calls are accepted while the container is killed, and how often it is.
+/// How many calls are accepted while the container is killed, how often it is, and how many calls are then under way.
 const CALLS: usize = 300;
 const KILLS: usize = 4;
+const HELD: usize = 10;
 /// How long all of them may take to come out, with the queue's pauses between attempts.
 const DELIVERED: Duration = Duration::from_secs(240);
 
@@ -163,22 +164,31 @@ async fn killed(stand: Arc<Stand>, image: &'static str, tmp: bool) -> Result<(),
         let begun = Instant::now();
         for call in 0..CALLS {
             stand.queue("my-flow", &format!("call {call}")).await?;
-            if call % (CALLS / KILLS) == CALLS / KILLS / 2 {
-                container.until("running", Duration::from_secs(60), runs).await?;
-                docker::kill(container.process().await?);
+            match call % (CALLS / KILLS) {
+                // From here on calls stay in the container, which waits for an answer.
+                0 => {
+                    container.until("running", Duration::from_secs(60), runs).await?;
+                    stand.recorder.hold("one");
+                }
+                HELD => {
+                    stand.recorder.until_sent("one", &format!("call {}", call - HELD), 1, PATIENCE).await?;
+                    docker::kill(container.process().await?);
+                    stand.recorder.release("one");
+                }
+                _ => {}
             }
         }
         for call in 0..CALLS {
             let left = DELIVERED.saturating_sub(begun.elapsed()).max(Duration::from_secs(1));
             stand.recorder.until_sent("two", &format!("call {call}"), 1, left).await?;
         }
-        let delivered = stand.recorder.seen("two").len();
+        let again = stand.recorder.seen("one").len() - CALLS;
         let restarts = container.inspect().await?["RestartCount"].as_u64().unwrap_or(0);
         println!(
-            "          ({CALLS} accepted, {CALLS} arrived, {} of them once more, {restarts} restarts, {:.0} s)",
-            delivered - CALLS,
+            "          ({CALLS} accepted, {CALLS} arrived, {again} calls made again, {restarts} restarts, {:.0} s)",
             begun.elapsed().as_secs_f64()
         );
+        expect(again > 0, || "nothing was under way when it was killed: that shows nothing".to_owned())?;
         expect(restarts == KILLS as u64, || format!("the policy restarted it {restarts} times, not {KILLS}"))
     };
     let done = done.await;
