@@ -23,9 +23,6 @@ use connection::{Connector, Usage};
 use credentials::authorize;
 use resend::Resend;
 
-/// How often a request is sent at most, if each time the connection was one that the peer was about to close.
-const ATTEMPTS: u32 = 5;
-
 /// The one HTTP client of the process: keeps connections, speaks HTTP/1.1 over TCP and TLS, follows no
 /// redirects (a function's 302 is its answer) and reads no proxy from the environment.
 ///
@@ -33,6 +30,9 @@ const ATTEMPTS: u32 = 5;
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     inner: Client<Connector<HttpsConnector<HttpConnector>>, Body>,
+    /// Makes a connection for each request. What has come to nothing on a kept connection is sent again here, where the
+    /// peer cannot have been about to close it.
+    fresh: Client<Connector<HttpsConnector<HttpConnector>>, Body>,
 }
 
 impl HttpClient {
@@ -79,7 +79,8 @@ impl HttpClient {
             false => connector.enable_http1().wrap_connector(tcp),
             true => connector.enable_http2().wrap_connector(tcp),
         };
-        let inner = Client::builder(TokioExecutor::new())
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .pool_timer(TokioTimer::new())
             // Below the idle timeouts usual for servers, so that a kept connection is seldom one that the peer is about
             // to close: Node and uvicorn do after 5 seconds, our own server after `read_timeout`, 10 unless set.
@@ -87,16 +88,17 @@ impl HttpClient {
             .http1_max_buf_size(LARGEST_HEAD)
             .http1_max_headers(MOST_HEADERS)
             .http2_max_header_list_size(LARGEST_HEAD as u32)
-            .http2_only(http2)
-            .build(Connector(connector));
-        HttpClient { inner }
+            .http2_only(http2);
+        let inner = builder.build(Connector(connector.clone()));
+        let fresh = builder.pool_max_idle_per_host(0).build(Connector(connector));
+        HttpClient { inner, fresh }
     }
 
     /// Sends a request and returns as soon as the head of the response is there. There is no timeout
     /// here: the caller knows its deadline. Credentials in the URL are sent as `Authorization`.
     ///
     /// A connection that was kept may be closed by the peer just when the request is sent. If nothing has come back then,
-    /// the request is sent once more over another connection, provided that this does no harm. That is so for the methods
+    /// the request is sent once more over a new connection, provided that this does no harm. That is so for the methods
     /// that are idempotent (RFC 9110, 9.2.2), and for requests with an `Idempotency-Key`, as long as no more than 64 KiB of
     /// their body were sent.
     ///
@@ -106,22 +108,26 @@ impl HttpClient {
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, HttpError> {
         authorize(&mut request);
         let resend = Resend::prepare(&mut request);
-        for _ in 1..ATTEMPTS {
-            let error = match self.begin(request).await {
-                Ok(response) => return understood(response),
-                Err(error) => HttpError(Fault::Exchange(error)),
-            };
-            request = match resend.as_ref().filter(|_| error.is_idle_connection_closed()).and_then(Resend::request) {
-                Some(request) => request,
-                None => return Err(error),
-            };
+        let error = match self.begin(request).await {
+            Ok(response) => return understood(response),
+            Err(error) => HttpError(Fault::Exchange(error)),
+        };
+        // Once: on a new connection, an end without an answer is the peer's death, and it may have executed the request.
+        match resend.filter(|_| error.is_idle_connection_closed()).and_then(|resend| resend.request()) {
+            Some(request) => {
+                understood(self.begin_anew(request).await.map_err(|error| HttpError(Fault::Exchange(error)))?)
+            }
+            None => Err(error),
         }
-        understood(self.begin(request).await.map_err(|error| HttpError(Fault::Exchange(error)))?)
     }
 
     /// No part of the future of `send`, which is compiled where it is awaited: hyper's client is compiled here, once.
     fn begin(&self, request: Request<Body>) -> ResponseFuture {
         self.inner.request(request)
+    }
+
+    fn begin_anew(&self, request: Request<Body>) -> ResponseFuture {
+        self.fresh.request(request)
     }
 }
 

@@ -141,3 +141,30 @@ async fn r5_idle_connections_may_be_closed_at_any_moment() {
         assert_eq!(got, Ok(Vec::new()), "{number}");
     }
 }
+
+/// Six kept connections to a server that executes what it gets and dies each time: it was executed five times.
+#[tokio::test(flavor = "multi_thread")]
+async fn r5_a_request_is_executed_twice_at_most() {
+    const KEPT: usize = 6;
+    let all = Arc::new(tokio::sync::Barrier::new(KEPT));
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let server = server(move |mut stream, executions| {
+        let (all, accepted) = (all.clone(), accepted.clone());
+        async move {
+            if accepted.fetch_add(1, Ordering::SeqCst) < KEPT {
+                let body = read_request(&mut stream).await.unwrap();
+                all.wait().await;
+                answer(&mut stream, &body).await;
+            }
+            if read_request(&mut stream).await.is_some() {
+                executions.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    })
+    .await;
+    let client = HttpClient::new(PATIENCE);
+    let keep = (0..KEPT).map(|_| send(&client, server.address, Method::GET, None, Vec::new()));
+    futures_util::future::join_all(keep).await.into_iter().for_each(|got| assert!(got.is_ok(), "{got:?}"));
+    let error = send(&client, server.address, Method::POST, Some("k"), b"body".to_vec()).await.unwrap_err();
+    assert_eq!((error.as_str(), server.requests.load(Ordering::SeqCst)), ("the connection broke off", 2));
+}
