@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use faasflow_core::headers;
-use faasflow_runtime::http::{Budget, NoRoom, ReadBodyError, Share, hear_out_up_to, read_body_into};
+use faasflow_runtime::http::{Budget, MOST_HEADERS, NoRoom, ReadBodyError, Share, hear_out_up_to, read_body_into};
 use futures_util::StreamExt as _;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
@@ -32,6 +32,19 @@ pub(crate) const EXCERPT: usize = 64 << 10;
 pub(crate) async fn refuse(request: &HeaderMap, body: Body, why: NoRoom) -> Response {
     hear_out_up_to(request, body, HEARD).await;
     answer(why)
+}
+
+/// The most headers of a caller's request. Flows and clients take [`MOST_HEADERS`], and each on the way to them adds some of
+/// its own. So what is accepted here is not too large for a function behind.
+const CALLERS_HEADERS: usize = MOST_HEADERS - 100;
+
+/// Refuses a caller's request that has too many headers. A step's are the flow's own, and were counted when it came.
+pub(crate) fn refuse_headers(request: &HeaderMap) -> Option<Response> {
+    if request.len() <= CALLERS_HEADERS || is_step(request) {
+        return None;
+    }
+    let text = format!("the head of the request has more than {CALLERS_HEADERS} headers");
+    Some(internal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text))
 }
 
 /// Counts a call of a function, until what it returns is dropped. One function may have seven eighths of all calls in flight,

@@ -145,6 +145,10 @@ async fn synchronous(State(app): State<App>, request: Request) -> Response {
 
 async fn invoke(app: App, request: Request, given: Option<&RequestId>) -> Response {
     let (mut parts, body) = request.into_parts();
+    if let Some(refusal) = room::refuse_headers(&parts.headers) {
+        hear_out(&parts.headers, body).await;
+        return refusal;
+    }
     let uri = parts.uri.clone();
     let (name, path) = split(uri.path().strip_prefix("/function/").unwrap_or_default());
     let function = match app.find(name) {
@@ -195,6 +199,10 @@ async fn asynchronous(State(app): State<App>, request: Request) -> Response {
 
 async fn queue(app: App, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
+    if let Some(refusal) = room::refuse_headers(&parts.headers) {
+        hear_out(&parts.headers, body).await;
+        return refusal;
+    }
     if let Some(why) = proxy::unsupported_upgrade(&parts.headers) {
         return plain(StatusCode::NOT_IMPLEMENTED, why);
     }

@@ -135,6 +135,27 @@ async fn r2_many_and_large_headers_pass_in_both_directions() {
     fixture.gateway.stop().await;
 }
 
+/// At 1,993 and more a call was accepted, and its request then too large for the function.
+#[tokio::test(flavor = "multi_thread")]
+async fn r2_callers_may_send_so_many_headers_that_the_next_hop_takes_them() {
+    let recorder = Recorder::default();
+    let function = recorder.listen().await;
+    let fixture = start(&url("f", function.address)).await;
+    let send = async |path: &str, count: usize| {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 1\r\n");
+        // Three are in the head already.
+        status(&fixture, &format!("{head}{}\r\nx", "a: b\r\n".repeat(count - 3))).await
+    };
+    for count in [1901, 1993, 1996, 2000] {
+        assert_eq!(send("/function/f", count).await, 431, "{count}");
+        assert_eq!(send("/async-function/f", count).await, 431, "{count}");
+    }
+    assert_eq!(send("/function/f", 1900).await, 200);
+    assert_eq!(send("/async-function/f", 1900).await, 202);
+    assert_eq!(recorder.until(2).await.len(), 2);
+    fixture.gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn r2_a_head_that_is_too_large_is_refused_with_the_limit() {
     let fixture = start(&url("f", crate::support::nowhere())).await;

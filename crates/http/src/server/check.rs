@@ -4,6 +4,8 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{Request, StatusCode, Version};
 
+use crate::MOST_HEADERS;
+
 /// Why a request is refused: the status, and the text for its sender.
 pub(super) type Fault = (StatusCode, &'static str);
 
@@ -14,8 +16,18 @@ pub(super) type Fault = (StatusCode, &'static str);
 /// `Transfer-Encoding` whose last coding is not `chunked`, and to one in HTTP/1.0. Of a length beside `chunked` it takes
 /// away the length, and it closes the connection afterwards (RFC 9112, 6.3).
 pub(super) fn check<B>(request: &Request<B>) -> Result<(), Fault> {
+    count(request)?;
     host(request)?;
     encoding(request)
+}
+
+/// hyper counts the headers of HTTP/1, and only the bytes of those of HTTP/2. There are tens of thousands in 1 MiB then, as
+/// many as a `HeaderMap` can hold: one that is added panics.
+fn count<B>(request: &Request<B>) -> Result<(), Fault> {
+    if request.headers().len() <= MOST_HEADERS {
+        return Ok(());
+    }
+    Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request has more than 2000 headers"))
 }
 
 /// RFC 9112, 3.2, and RFC 9113, 8.3.1.
