@@ -16,6 +16,7 @@ mod event;
 mod functions;
 mod gateway;
 mod held;
+mod lent;
 mod metrics;
 mod namespace;
 mod private_file;

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::chain;
 use faasflow_core::headers::{GATEWAY_ERROR, gateway_error};
-use faasflow_runtime::http::{HttpClient, HttpError, NoRoom, Peer, hear_out, read_body};
+use faasflow_runtime::http::{HttpClient, HttpError, NoRoom, Peer, end_after, hear_out, read_body};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri, request};
@@ -17,6 +17,7 @@ use crate::functions::command::{Commands, Invocation};
 use crate::functions::limit::{Busy, QUEUE_WAITS};
 use crate::functions::{Function, Taken};
 use crate::held::Held;
+use crate::lent::lend;
 use crate::room;
 use crate::stack::Kind;
 
@@ -90,7 +91,32 @@ pub(crate) enum NoAnswer {
 
 impl Proxy {
     /// Sends a request to a function. `path` is what stood behind the function's name, empty or beginning with `/`.
+    ///
+    /// A caller is heard out before it is told that there is no answer, and before an answer ends that came early: it
+    /// would see its connection reset otherwise, and nothing else.
     pub(crate) async fn invoke(
+        &self,
+        function: &Arc<Function>,
+        path: &str,
+        parts: request::Parts,
+        body: Body,
+        sender: Sender,
+    ) -> Result<Response, NoAnswer> {
+        if matches!(sender, Sender::Queue { .. }) {
+            return self.send(function, path, parts, body, sender).await;
+        }
+        let (body, mut lent) = lend(&parts.headers, body);
+        match self.send(function, path, parts, body, sender).await {
+            Ok(answer) if lent.is_over() => Ok(answer),
+            Ok(answer) => Ok(end_after(answer, lent.hear_out())),
+            Err(none) => {
+                lent.hear_out().await;
+                Err(none)
+            }
+        }
+    }
+
+    async fn send(
         &self,
         function: &Arc<Function>,
         path: &str,

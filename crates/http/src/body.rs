@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::EXPECT;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use memmap2::MmapMut;
@@ -152,8 +152,13 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Send,
 {
-    let hearing = Box::pin(async move { hear_out(&headers, body).await });
-    answer.map(|answer| axum::body::Body::new(Refusal { answer, hearing }))
+    end_after(answer, async move { hear_out(&headers, body).await })
+}
+
+/// An answer that is sent at once, and whose end waits for something, such as the rest of the request.
+pub fn end_after(mut answer: Response, hearing: impl Future<Output = ()> + Send + 'static) -> Response {
+    answer.headers_mut().remove(CONTENT_LENGTH);
+    answer.map(|answer| axum::body::Body::new(Refusal { answer, hearing: Box::pin(hearing) }))
 }
 
 /// An answer whose end waits until the request's body has been read. It declares no length, because hyper would take it as

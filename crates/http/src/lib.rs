@@ -18,8 +18,8 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, header};
 
 pub use body::{
-    Joined, ReadBodyError, body_of_parts, hear_out, hear_out_up_to, read_body, read_body_into, read_body_into_untimed,
-    read_body_untimed, refuse_and_hear_out,
+    Joined, ReadBodyError, body_of_parts, end_after, hear_out, hear_out_up_to, read_body, read_body_into,
+    read_body_into_untimed, read_body_untimed, refuse_and_hear_out,
 };
 pub use budget::{Budget, Limits, NoRoom, Place, Share};
 pub use client::{BadAuthorities, HttpClient, HttpError};

@@ -7,6 +7,7 @@ mod callbacks;
 mod commands;
 mod dead_letters;
 mod deploy;
+mod early_answers;
 mod functions;
 mod images;
 mod limits;

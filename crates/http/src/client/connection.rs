@@ -5,11 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 use tower_service::Service;
 
 use crate::read::poll_read_some;
@@ -61,16 +63,66 @@ where
         let connecting = self.0.call(to);
         Box::pin(async move {
             let stream = TokioIo::new(connecting.await?);
-            Ok(TokioIo::new(Used { stream, usage: Usage(Arc::new(AtomicU8::new(NEW))) }))
+            Ok(TokioIo::new(Used::new(stream)))
         })
     }
 }
 
+/// How long an answer may take to be read over a connection on which nothing can be written any more.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// A connection whose [`Usage`] is known.
+///
+/// A peer may answer and close the connection before it has read the whole request. Then a write fails, and hyper would
+/// give up although the answer is there. So the failure is kept back until what came has been read.
 #[derive(Debug)]
 pub(super) struct Used<S> {
     stream: S,
     usage: Usage,
+    broken: Option<Broken>,
+}
+
+/// Why nothing can be written any more, which is not told until the time is over or the peer's part has ended.
+#[derive(Debug)]
+struct Broken {
+    kind: io::ErrorKind,
+    ended: bool,
+    until: Pin<Box<Sleep>>,
+}
+
+impl<S> Used<S> {
+    fn new(stream: S) -> Used<S> {
+        Used { stream, usage: Usage(Arc::new(AtomicU8::new(NEW))), broken: None }
+    }
+
+    /// The failure of a write, if there was one, once it may be told.
+    fn poll_broken(&mut self, context: &mut Context<'_>) -> Option<Poll<io::Result<usize>>> {
+        let broken = self.broken.as_mut()?;
+        if !broken.ended {
+            if broken.until.as_mut().poll(context).is_pending() {
+                return Some(Poll::Pending);
+            }
+        }
+        Some(Poll::Ready(Err(broken.kind.into())))
+    }
+
+    fn written(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(error)) if is_closed(&error) => {
+                let until = Box::pin(tokio::time::sleep(LAST_WORDS));
+                self.broken = Some(Broken { kind: error.kind(), ended: false, until });
+                // hyper has looked for an answer before it wrote, and is to look again.
+                context.waker().wake_by_ref();
+                self.poll_broken(context).unwrap_or(Poll::Pending)
+            }
+            written => written,
+        }
+    }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
 }
 
 impl<S: Connection> Connection for Used<S> {
@@ -82,18 +134,24 @@ impl<S: Connection> Connection for Used<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Used<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
-        ready!(poll_read_some(Pin::new(&mut self.stream), context, into))?;
+        let read = ready!(poll_read_some(Pin::new(&mut self.stream), context, into));
         if into.filled().len() > before {
             self.usage.reads();
+        } else if let Some(broken) = &mut self.broken {
+            broken.ended = true;
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(read)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Used<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(broken) = self.poll_broken(context) {
+            return broken;
+        }
         self.usage.writes();
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(context, written)
     }
 
     fn poll_write_vectored(
@@ -101,8 +159,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Used<S> {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Some(broken) = self.poll_broken(context) {
+            return broken;
+        }
         self.usage.writes();
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.written(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

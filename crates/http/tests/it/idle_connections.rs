@@ -168,3 +168,22 @@ async fn r5_a_request_is_executed_twice_at_most() {
     let error = send(&client, server.address, Method::POST, Some("k"), b"body".to_vec()).await.unwrap_err();
     assert_eq!((error.as_str(), server.requests.load(Ordering::SeqCst)), ("the connection broke off", 2));
 }
+
+/// A function that refuses a large body closes the connection before it has read it: some answers were lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn r2_an_answer_is_read_though_the_body_was_not() {
+    let server = server(async |mut stream, requests| {
+        let mut some = [0; 1000];
+        stream.read_exact(&mut some).await.unwrap();
+        requests.fetch_add(1, Ordering::SeqCst);
+        stream.write_all(b"HTTP/1.1 413 Payload Too Large\r\ncontent-length: 9\r\n\r\ntoo large").await.unwrap();
+    })
+    .await;
+    let client = HttpClient::new(PATIENCE);
+    for round in 0..20 {
+        let body = vec![7; 5_000_000];
+        let got = send(&client, server.address, Method::POST, None, body).await;
+        assert_eq!(got, Ok(b"too large".to_vec()), "{round}");
+    }
+    assert_eq!(server.requests.load(Ordering::SeqCst), 20);
+}
