@@ -8,6 +8,7 @@ mod body;
 mod budget;
 mod client;
 mod decode;
+mod files;
 mod memory;
 mod read;
 mod server;
@@ -24,6 +25,7 @@ pub use body::{
 pub use budget::{Budget, Limits, NoRoom, Place, Share};
 pub use client::{BadAuthorities, HttpClient, HttpError};
 pub use decode::{Codings, DecodeError, KNOWN_CODINGS};
+pub use files::{file_limit, file_limit_before, is_out_of_files, raise_file_limit};
 pub use memory::memory_limit;
 pub use server::{App, Peer, ServerOptions, serve};
 

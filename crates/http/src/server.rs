@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
-use http::{Request, Version};
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue, RETRY_AFTER};
+use http::{Request, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -18,16 +18,28 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
+use self::answer::{Answer, Answers};
 use self::check::{Fault, check, settle_length};
 use self::explain::{Explain, Limits};
+use self::heads::{Heads, InFlight, Unread};
+use self::refuse::{Counted, TurnAway};
 use super::stall::WriteStall;
-use crate::{LARGEST_HEAD, MOST_HEADERS, hear_out};
+use crate::{LARGEST_HEAD, MOST_HEADERS, file_limit, hear_out, memory_limit};
 
+mod answer;
 mod check;
 mod explain;
+mod frames;
+mod heads;
+mod refuse;
 
 /// How long connections that are cut off may take to be gone.
 const CUTTING_OFF: Duration = Duration::from_millis(100);
+
+/// What a connection costs on which nothing happens, in bytes.
+const COST: u64 = 64 * 1024;
+/// How many connections beyond the limit are told so at a time.
+const TOLD: usize = 32;
 
 /// How a server treats its connections.
 #[derive(Clone, Debug)]
@@ -40,20 +52,39 @@ pub struct ServerOptions {
     pub grace: Duration,
     /// The most bytes of a request's head; more is answered with 431.
     pub max_head: usize,
+    /// The most connections; more are answered with 503 and closed.
+    pub max_connections: usize,
+    /// The most bytes of all heads that are being read, and of those of requests in flight. Heads up to 16 KiB do not
+    /// count; one that finds no room is answered with 503.
+    pub max_heads: u64,
     /// Whether each request is told where it comes from, as its [`Peer`].
     pub tells_peer: bool,
 }
 
-impl Default for ServerOptions {
-    /// Ten seconds for a head, a minute for a stalled answer, a minute of grace, [`LARGEST_HEAD`]; tells the peer.
-    fn default() -> ServerOptions {
+impl ServerOptions {
+    /// The defaults, with limits that fit into so many bytes of memory, and into the files that the process may have open:
+    /// a quarter of the memory is for connections, an eighth for heads, and half of the files are for connections.
+    #[must_use]
+    pub fn fitting(memory: u64) -> ServerOptions {
+        let connections = usize::try_from((memory / 4 / COST).min(file_limit() / 2)).unwrap_or(usize::MAX);
         ServerOptions {
             header_timeout: Duration::from_secs(10),
             write_stall: Duration::from_secs(60),
             grace: Duration::from_secs(60),
             max_head: LARGEST_HEAD,
+            max_connections: connections.clamp(16, 100_000),
+            // One of the largest is always taken, with what comes behind it in the same read.
+            max_heads: (memory / 8).max(2 * LARGEST_HEAD as u64),
             tells_peer: true,
         }
+    }
+}
+
+impl Default for ServerOptions {
+    /// Ten seconds for a head, a minute for a stalled answer, a minute of grace, [`LARGEST_HEAD`], limits that
+    /// [fit](ServerOptions::fitting) the memory that this process may use; tells the peer.
+    fn default() -> ServerOptions {
+        ServerOptions::fitting(memory_limit())
     }
 }
 
@@ -72,9 +103,9 @@ impl<S> App for S where
 {
 }
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 /// An [`App`] whose type is forgotten.
-type Boxed = Arc<dyn Fn(Request<Incoming>) -> Answer + Send + Sync>;
+type Boxed = Arc<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>;
 
 /// Serves `app` over HTTP/1.1 and h2c on `listener` until `stop` resolves, then stops accepting, lets
 /// what is in flight finish within the grace, and returns.
@@ -120,10 +151,13 @@ async fn accept(
 
     let limits = Limits { bytes: options.max_head, headers: MOST_HEADERS };
     let graceful = GracefulShutdown::new();
+    let heads = Heads::new(options.max_heads);
     let mut connections = JoinSet::new();
+    // As many as there are connections, and one.
+    let counted = Arc::new(());
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.accept(), if connections.len() < options.max_connections + TOLD => accepted,
             () = &mut stop => break,
             Some(_) = connections.join_next() => continue,
         };
@@ -139,39 +173,47 @@ async fn accept(
         };
         // A small response must not wait for the acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
-        let app = app.clone();
+        if Arc::strong_count(&counted) > options.max_connections {
+            tracing::debug!(%peer, "a connection is turned away");
+            let text = format!("there are {} connections, as many as may be: try again later", options.max_connections);
+            connections.spawn(TurnAway::new(stream, &text));
+            continue;
+        }
         let begun = Arc::new(AtomicBool::new(false));
-        let service = hyper::service::service_fn({
-            let begun = begun.clone();
-            move |mut request: Request<Incoming>| {
-                begun.store(true, Ordering::Relaxed);
-                if options.tells_peer {
-                    request.extensions_mut().insert(Peer(peer));
-                }
-                match check(&request) {
-                    Ok(()) => {
-                        settle_length(&mut request);
-                        app(request)
-                    }
-                    Err(fault) => Box::pin(async move { Ok(refuse(fault, request).await) }),
-                }
-            }
-        });
-        let stream = Explain::new(WriteStall::new(stream, options.write_stall), begun.clone(), limits);
-        let stream = TokioIo::new(stream);
+        let unread = Unread::new(heads.clone());
+        let answers = Answers::default();
+        let connection = Connection {
+            app: app.clone(),
+            peer: options.tells_peer.then_some(Peer(peer)),
+            begun: begun.clone(),
+            unread: unread.clone(),
+            answers: answers.clone(),
+            crowd: Crowd { counted: counted.clone(), most: options.max_connections },
+        };
+        let stream = Counted::new(WriteStall::new(stream, options.write_stall), unread.clone());
+        let stream = TokioIo::new(Explain::new(stream, begun.clone(), limits));
+        let service = hyper::service::service_fn(move |request| connection.answer(request));
         let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
         let connection = graceful.watch(connection);
+        let (header_timeout, write_stall) = (options.header_timeout, options.write_stall);
         connections.spawn(async move {
             let mut connection = std::pin::pin!(connection);
             // The timeout for heads begins only when it is known which version of HTTP they are in. A client that never
             // gets so far is cut off here.
-            let first = tokio::time::timeout(options.header_timeout, connection.as_mut()).await;
-            let ended = match first {
-                Ok(ended) => ended,
-                Err(_) if begun.load(Ordering::Relaxed) => connection.await,
-                Err(_) => {
-                    tracing::debug!(%peer, "a connection brought no request in time");
-                    return;
+            let mut ended = tokio::time::timeout(header_timeout, connection.as_mut()).await;
+            if ended.is_err() && !begun.load(Ordering::Relaxed) {
+                tracing::debug!(%peer, "a connection brought no request in time");
+                return;
+            }
+            let often = (write_stall / 4).clamp(Duration::from_millis(20), Duration::from_secs(15));
+            let ended = loop {
+                match ended {
+                    Ok(ended) => break ended,
+                    Err(_) if answers.give_up(write_stall, unread.in_flight()) => {
+                        tracing::debug!(%peer, "a connection took nothing of its answers");
+                        return;
+                    }
+                    Err(_) => ended = tokio::time::timeout(often, connection.as_mut()).await,
                 }
             };
             if let Err(error) = ended {
@@ -188,18 +230,89 @@ async fn accept(
     Ok(())
 }
 
+/// How many connections there are.
+#[derive(Clone)]
+struct Crowd {
+    counted: Arc<()>,
+    most: usize,
+}
+
+impl Crowd {
+    /// Whether there are so many connections that those that may are to be closed.
+    fn is_dense(&self) -> bool {
+        Arc::strong_count(&self.counted) > self.most - self.most / 4
+    }
+}
+
+/// What answers the requests of one connection.
+struct Connection {
+    app: Boxed,
+    peer: Option<Peer>,
+    /// Whether a request has come.
+    begun: Arc<AtomicBool>,
+    unread: Unread,
+    answers: Answers,
+    crowd: Crowd,
+}
+
+impl Connection {
+    fn answer(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Result<http::Response<Answer>, Infallible>> + Send + use<> {
+        self.begun.store(true, Ordering::Relaxed);
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
+        let is_http1 = request.version() <= Version::HTTP_11;
+        let room = self.unread.read(request.headers());
+        let answering: Answering = match check(&request) {
+            Err(fault) => Box::pin(async move { Ok(refuse(fault, request).await) }),
+            Ok(()) if room.is_none() => Box::pin(async move { Ok(turn_away(request).await) }),
+            Ok(()) => {
+                settle_length(&mut request);
+                (self.app)(request)
+            }
+        };
+        let in_flight = room.unwrap_or_else(|| InFlight::uncounted(&self.unread));
+        let closes = is_http1 && self.crowd.is_dense();
+        let answers = self.answers.clone();
+        async move {
+            let mut response = answering.await?;
+            if closes {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response.map(|body| match is_http1 {
+                true => Answer::Http1(body, Some(in_flight)),
+                false => answers.add(body, in_flight),
+            }))
+        }
+    }
+}
+
 /// Answers a request that must not reach the application, and closes the connection: the bytes that follow may have been
 /// meant differently from how they would be read.
 async fn refuse((status, text): Fault, request: Request<Incoming>) -> Response {
     let is_http1 = request.version() <= Version::HTTP_11;
-    let (parts, body) = request.into_parts();
-    hear_out(&parts.headers, body).await;
+    let (mut parts, body) = request.into_parts();
+    // The others may be many, and are not kept meanwhile.
+    let expected = parts.headers.remove(EXPECT).map(|value| (EXPECT, value));
+    drop(parts);
+    hear_out(&expected.into_iter().collect(), body).await;
     let mut response = Response::new(Body::from(format!("{text}\n")));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if is_http1 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    response
+}
+
+/// Answers a request for whose head there is no room.
+async fn turn_away(request: Request<Incoming>) -> Response {
+    let mut response = refuse((StatusCode::SERVICE_UNAVAILABLE, refuse::NO_ROOM), request).await;
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(refuse::seconds()));
+    response.headers_mut().insert(faasflow_core::headers::BUSY, HeaderValue::from_static("true"));
     response
 }
 

@@ -2,3 +2,4 @@
 
 mod idle_connections;
 mod many_headers;
+mod server_limits;

@@ -1,0 +1,160 @@
+//! The heads of requests count against what all heads may take: those that are being read, and those in flight.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::HeaderMap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::frames::Frames;
+
+/// Heads up to here are part of what a connection costs in any case, and not counted.
+const SMALL: u64 = 16 * 1024;
+/// Bytes are counted in units of so many.
+const UNIT: u64 = 1024;
+/// How HTTP/2 counts a header beside its name and its value (RFC 9113, 6.5.2).
+const BESIDE: usize = 32;
+
+/// What the heads of all connections may take.
+#[derive(Clone, Debug)]
+pub(super) struct Heads(Arc<Semaphore>);
+
+impl Heads {
+    /// Of so many bytes.
+    pub(super) fn new(bytes: u64) -> Heads {
+        let units = usize::try_from(bytes / UNIT).unwrap_or(usize::MAX);
+        Heads(Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))))
+    }
+
+    fn take(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: u64) -> bool {
+        if bytes <= SMALL {
+            return true;
+        }
+        let wanted = usize::try_from(bytes.div_ceil(UNIT)).unwrap_or(usize::MAX);
+        let more = wanted.saturating_sub(held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        if more == 0 {
+            return true;
+        }
+        let Ok(permit) = self.0.clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(u32::MAX)) else {
+            return false;
+        };
+        match held {
+            Some(held) => held.merge(permit),
+            none => *none = Some(permit),
+        }
+        true
+    }
+}
+
+/// The head that one connection is about to bring.
+#[derive(Clone, Debug)]
+pub(super) struct Unread(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    heads: Heads,
+    frames: Frames,
+    /// How many requests of the connection are in flight. With HTTP/1, no head is read meanwhile.
+    in_flight: usize,
+    bytes: u64,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Unread {
+    pub(super) fn new(heads: Heads) -> Unread {
+        let state = State { heads, frames: Frames::default(), in_flight: 0, bytes: 0, permit: None };
+        Unread(Arc::new(Mutex::new(state)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what has come over the connection; whether there is room for it.
+    pub(super) fn came(&self, bytes: &[u8]) -> bool {
+        let mut state = self.state();
+        let state = &mut *state;
+        match state.frames.came(bytes) {
+            Some(head) => {
+                state.bytes = head;
+                if head == 0 {
+                    state.permit = None;
+                }
+            }
+            None if state.in_flight > 0 => return true,
+            None => state.bytes = state.bytes.saturating_add(bytes.len() as u64),
+        }
+        state.heads.take(&mut state.permit, state.bytes)
+    }
+
+    /// The request is there whose head was read. `None` if there is no room for it.
+    pub(super) fn read(&self, headers: &HeaderMap) -> Option<InFlight> {
+        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + BESIDE).sum();
+        let mut state = self.state();
+        state.bytes = 0;
+        let mut permit = state.permit.take();
+        if size as u64 <= SMALL {
+            permit = None;
+        } else if !state.heads.take(&mut permit, size as u64) {
+            return None;
+        }
+        state.in_flight += 1;
+        Some(InFlight { of: self.clone(), _permit: permit })
+    }
+
+    /// Whether the connection speaks HTTP/2.
+    pub(super) fn is_http2(&self) -> bool {
+        matches!(self.state().frames, Frames::Http2(_))
+    }
+
+    /// How many requests are in flight.
+    pub(super) fn in_flight(&self) -> usize {
+        self.state().in_flight
+    }
+}
+
+/// A request in flight, whose head counts until this is dropped.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    of: Unread,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl InFlight {
+    /// A request for whose head there was no room.
+    pub(super) fn uncounted(of: &Unread) -> InFlight {
+        of.state().in_flight += 1;
+        InFlight { of: of.clone(), _permit: None }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let mut state = self.of.state();
+        state.in_flight -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r7_heads_count_while_they_are_read_and_in_flight() {
+        let heads = Heads::new(1 << 20);
+        let [first, second] = [Unread::new(heads.clone()), Unread::new(heads.clone())];
+        assert!((0..9).all(|_| first.came(&[b'a'; 100_000])));
+        assert!(second.came(&[b'a'; 16_000]) && !second.came(&[b'a'; 200_000]));
+        let mut headers = HeaderMap::new();
+        headers.insert("a", "1".parse().unwrap());
+        let small = first.read(&headers).unwrap();
+        assert_eq!(heads.0.available_permits(), 1024, "it was a body for the most part");
+        assert!(first.came(&[b'a'; 2 << 20]), "and so is what follows");
+        drop(small);
+        headers.insert("b", "x".repeat(1000 << 10).parse().unwrap());
+        let large = second.read(&headers).unwrap();
+        assert!(first.read(&headers).is_none());
+        assert!(!first.came(&[b'a'; 100_000]));
+        drop(large);
+        assert!(first.came(&[b'a'; 100_000]));
+    }
+}

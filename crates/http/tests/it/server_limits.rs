@@ -1,0 +1,177 @@
+//! Clients that make a server hold what they do not take, or do not finish.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::get;
+use bytes::Bytes;
+use faasflow_http::{HttpClient, ServerOptions, read_body, serve};
+use http::Request;
+use http_body_util::BodyExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::AbortOnDropHandle;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn listen(app: Router, options: ServerOptions) -> (SocketAddr, AbortOnDropHandle<()>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        serve(listener, app, options, std::future::pending()).await.unwrap();
+    });
+    (address, AbortOnDropHandle::new(serving))
+}
+
+async fn connect(to: SocketAddr, bytes: impl AsRef<[u8]>) -> TcpStream {
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    // It may be refused before all of it is sent.
+    let _ = stream.write_all(bytes.as_ref()).await;
+    stream
+}
+
+async fn to_the_end(mut stream: TcpStream) -> String {
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("it is closed");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+const HEALTH: &str = "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+fn busy(answer: &str) {
+    assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer:?}");
+    assert!(answer.contains("retry-after: ") && answer.contains("x-faasflow-busy: true"), "{answer:?}");
+    assert!(answer.contains("\r\nconnection: close\r\n") && answer.ends_with(": try again later\n"), "{answer:?}");
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), content].concat()
+}
+
+/// The beginning of a connection over HTTP/2, with one setting: the initial window of a stream, in bytes.
+fn preface(window: u32) -> Vec<u8> {
+    let setting = [&[0, 4][..], &window.to_be_bytes()].concat();
+    [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &setting)].concat()
+}
+
+/// The head of `GET / http x`, by the static table of HPACK.
+const GET: &[u8] = b"\x82\x86\x84\x41\x01x";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r7_heads_take_no_more_than_they_may() {
+    let app = Router::new().route("/health", get(async || "OK")).route("/slow", get(std::future::pending::<()>));
+    let options = ServerOptions { max_heads: 2 << 20, ..ServerOptions::default() };
+    let (address, _serving) = listen(app, options).await;
+    let large = "a".repeat(1_000_000);
+    // Unfinished ones, one of them over HTTP/2, and one whose request is in flight. Two find room.
+    let unfinished = format!("GET /slow HTTP/1.1\r\nhost: x\r\nx-a: {large}");
+    let parts = large.as_bytes().chunks(16_000);
+    let blocks = parts.enumerate().map(|(n, part)| frame(if n == 0 { 1 } else { 9 }, 0, 1, part));
+    let http2: Vec<u8> = preface(65_535).into_iter().chain(blocks.flatten()).collect();
+    for held in [vec![format!("{unfinished}\r\n\r\n").into_bytes(), http2.clone()], vec![unfinished.clone().into(); 2]]
+    {
+        let mut holding = Vec::new();
+        for bytes in held {
+            holding.push(connect(address, bytes).await);
+        }
+        // What was sent may take a moment to be read.
+        let answer = loop {
+            let stream = connect(address, format!("{unfinished}\r\n\r\n")).await;
+            match tokio::time::timeout(Duration::from_millis(500), to_the_end(stream)).await {
+                Ok(answer) => break answer,
+                Err(_) => continue,
+            }
+        };
+        busy(&answer);
+        assert!(to_the_end(connect(address, HEALTH).await).await.ends_with("OK"));
+        // It ends without a word, since other requests may be in flight over it.
+        let refused = to_the_end(connect(address, &http2).await).await;
+        assert!(!refused.contains("503"), "{refused:?}");
+        drop(holding);
+    }
+    let large = format!("GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-a: {large}\r\n\r\n");
+    loop {
+        let answer = to_the_end(connect(address, &large).await).await;
+        if answer.ends_with("OK") {
+            break;
+        }
+        busy(&answer);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r7_connections_beyond_the_limit_are_told_to_come_again() {
+    let app = Router::new().route("/health", get(async || "OK"));
+    let options = ServerOptions { max_connections: 16, ..ServerOptions::default() };
+    let (address, _serving) = listen(app, options).await;
+    let mut held: Vec<TcpStream> = Vec::new();
+    for _ in 0..16 {
+        held.push(connect(address, "GET / HTTP/1.1\r\n").await);
+    }
+    let answers = (0..100).map(async |_| to_the_end(connect(address, HEALTH).await).await);
+    for answer in futures_util::future::join_all(answers).await {
+        busy(&answer);
+    }
+    held.truncate(8);
+    loop {
+        let answer = to_the_end(connect(address, HEALTH).await).await;
+        if answer.ends_with("OK") {
+            break;
+        }
+        busy(&answer);
+    }
+    // Among many, a connection ends with its answer.
+    while held.len() < 13 {
+        held.push(connect(address, "GET / HTTP/1.1\r\n").await);
+    }
+    let answer = to_the_end(connect(address, "GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await).await;
+    assert!(answer.contains("connection: close") && answer.ends_with("OK"), "{answer}");
+}
+
+struct Held(Vec<u8>, #[expect(dead_code, reason = "it counts until it is dropped")] Arc<()>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// What an answer holds is to be free though the client allows nothing to be sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn r7_an_answer_of_which_nothing_is_taken_ends() {
+    let held = Arc::new(());
+    let answer = held.clone();
+    // All in one piece, as the output of a command.
+    let app =
+        Router::new().fallback(async move || Body::from(Bytes::from_owner(Held(vec![7; 1_000_000], answer.clone()))));
+    let short = Duration::from_millis(400);
+    let options = ServerOptions { write_stall: short, header_timeout: short, ..ServerOptions::default() };
+    let (address, _serving) = listen(app, options).await;
+    for window in [0, 1, 65_535] {
+        let before = Arc::strong_count(&held);
+        let requests = [1, 3, 5].map(|stream| frame(1, 5, stream, GET)).concat();
+        let stream = connect(address, [preface(window), requests].concat()).await;
+        let begun = tokio::time::Instant::now();
+        let answer = to_the_end(stream).await;
+        assert!(begun.elapsed() >= short && answer.len() < 300_000, "{window}: {:?}", begun.elapsed());
+        while Arc::strong_count(&held) > before {
+            assert!(begun.elapsed() < PATIENCE, "{window}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    // A client that is slow, and takes something again and again, gets it all.
+    let client = HttpClient::http2(PATIENCE, None).unwrap();
+    let request = Request::get(format!("http://{address}/")).body(Body::empty()).unwrap();
+    let mut answer = client.send(request).await.unwrap().into_body();
+    let mut length = 0;
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        length += answer.frame().await.unwrap().unwrap().into_data().unwrap().len();
+    }
+    length += read_body(answer, 1 << 30, PATIENCE).await.unwrap().len();
+    assert_eq!(length, 1_000_000);
+}
