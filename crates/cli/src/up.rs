@@ -13,6 +13,7 @@ use crate::error::Failure;
 use crate::screen::Screen;
 
 pub(crate) async fn run(up: Up) -> Result<(), Failure> {
+    faasflow_runtime::http::raise_file_limit();
     let stack = if up.no_stack { no_stack(&up.stack)? } else { Stack::read(&up.stack)? };
     // Settings that no flow would start with are said before anything is built.
     crate::config::check(&stack)?;

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faasflow_runtime::http::{Budget, HttpClient, Limits, ServerOptions, memory_limit, serve};
+use faasflow_runtime::http::{Budget, HttpClient, Limits, ServerOptions, file_limit, memory_limit, serve};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -119,7 +119,7 @@ impl GatewayOptions {
         secrets::prepare(&self.stack, &secrets)?;
         let credentials = self.basic_auth.then(|| secrets::credentials(&secrets)).transpose()?;
         let memory = self.share_of_memory();
-        let fitting = Limits::fitting(memory);
+        let fitting = Limits::fitting(memory).within_files(file_limit());
         let budget = Budget::new(Limits {
             requests: self.max_inflight_requests.unwrap_or(fitting.requests),
             bytes: self.max_inflight_bytes.unwrap_or(fitting.bytes),
@@ -182,7 +182,7 @@ impl GatewayOptions {
         });
 
         // Those who listen to logs stay until the functions have ended, which is told to them.
-        let options = ServerOptions { grace: 2 * self.grace + process::ENDING, ..ServerOptions::default() };
+        let options = ServerOptions { grace: 2 * self.grace + process::ENDING, ..ServerOptions::fitting(memory) };
         containers.open_by({
             let (app, options, accepting) = (app.clone(), options.clone(), stop.accepting.clone());
             let tasks = tasks.clone();

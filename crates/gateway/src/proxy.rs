@@ -77,6 +77,8 @@ pub(crate) enum NoAnswer {
     Busy(Busy),
     /// No connection to it could be made.
     Unreachable(String),
+    /// No connection to it could be made because the gateway has no more files.
+    NoFiles(String),
     /// The connection was lost before it had answered: it may have executed the request or not.
     Died(String),
     /// It answered what cannot be used, and would again.
@@ -229,6 +231,9 @@ impl NoAnswer {
                 gateway_error::FUNCTION_UNREACHABLE,
                 format!("Can't reach service for: {name}."),
             ),
+            NoAnswer::NoFiles(why) => {
+                room::busy(format!("the gateway has no more files (`ulimit -n`): {why}: try again later"))
+            }
             NoAnswer::Died(why) => marked(
                 StatusCode::BAD_GATEWAY,
                 gateway_error::FUNCTION_DIED,
@@ -253,6 +258,7 @@ impl NoAnswer {
             NoAnswer::Pending(why) => format!("it is not ready: {why}"),
             NoAnswer::Broken(why) => format!("it does not run: {why}"),
             NoAnswer::Unreachable(why) => format!("it could not be reached: {why}"),
+            NoAnswer::NoFiles(why) => format!("the gateway has no more files: {why}"),
             NoAnswer::Died(why) => format!("it died before it had answered: {why}"),
             NoAnswer::Unusable(why) => format!("its answer cannot be used: {why}"),
             NoAnswer::Removed => "it was removed".to_owned(),
@@ -267,7 +273,9 @@ impl NoAnswer {
 impl From<HttpError> for NoAnswer {
     fn from(error: HttpError) -> NoAnswer {
         let why = chain(&error);
-        if error.is_connect() {
+        if error.is_out_of_files() {
+            NoAnswer::NoFiles(why)
+        } else if error.is_connect() {
             NoAnswer::Unreachable(why)
         } else if error.is_request_body() {
             NoAnswer::Request(StatusCode::BAD_REQUEST, why)

@@ -81,7 +81,8 @@ pub(crate) fn answer(why: NoRoom) -> Response {
     busy(why.to_string())
 }
 
-fn busy(why: String) -> Response {
+/// The answer to a request that is to come again later: nothing was executed.
+pub(crate) fn busy(why: String) -> Response {
     let mut response = internal(StatusCode::SERVICE_UNAVAILABLE, why);
     // Not all that were refused together come again together.
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(rand::random_range(1..=5)));

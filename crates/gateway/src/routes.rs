@@ -378,7 +378,7 @@ impl Deliver for App {
                     let answer = match self.proxy.invoke(&function, path, parts, body, Sender::Queue { wanted }).await {
                         Ok(answer) => answer,
                         // It was not executed, and is to come later.
-                        Err(none @ NoAnswer::Busy(_)) => none.response(name),
+                        Err(none @ (NoAnswer::Busy(_) | NoAnswer::NoFiles(_))) => none.response(name),
                         // It would come to the same again.
                         Err(none @ (NoAnswer::Request(..) | NoAnswer::Unusable(_))) => {
                             cause = Some(none.reason());
@@ -419,7 +419,7 @@ impl Deliver for App {
                     let exchange = async {
                         let answer = match callback::send(&self.proxy.client, url, call).await {
                             Ok(answer) => answer,
-                            Err(none @ NoAnswer::Unusable(_)) => {
+                            Err(none @ (NoAnswer::Unusable(_) | NoAnswer::NoFiles(_))) => {
                                 let (parts, body) = none.response(url.host().unwrap_or_default()).into_parts();
                                 let body = read_body(body, 64 * 1024, self.proxy.timeout).await.unwrap_or_default();
                                 return Ok((parts.status, parts.headers, body, Some(none.reason())));

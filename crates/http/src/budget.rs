@@ -36,6 +36,14 @@ impl Limits {
         let requests = usize::try_from(memory / 4 / REQUEST).unwrap_or(usize::MAX);
         Limits { requests: requests.clamp(64, 100_000), bytes: (memory / 2).max(1 << 20) }
     }
+
+    /// No more requests than so many open files allow: each has a connection from its caller and one to a function, and a
+    /// third file is for everything else.
+    #[must_use]
+    pub fn within_files(self, files: u64) -> Limits {
+        let most = usize::try_from(files.saturating_sub(64) / 3).unwrap_or(usize::MAX).max(16);
+        Limits { requests: self.requests.min(most), ..self }
+    }
 }
 
 /// Counts what is in flight against its limits. Cloning yields the same budget.
@@ -301,6 +309,9 @@ mod tests {
         assert_eq!(Limits::fitting(512 * MIB), Limits { requests: 1024, bytes: 256 * MIB });
         assert_eq!(Limits::fitting(0), Limits { requests: 64, bytes: MIB });
         assert_eq!(Limits::fitting(u64::MAX).requests, 100_000);
+        assert_eq!(Limits::fitting(u64::MAX).within_files(1024).requests, 320);
+        assert_eq!(Limits::fitting(u64::MAX).within_files(10).requests, 16);
+        assert_eq!(Limits::fitting(512 * MIB).within_files(1 << 20), Limits::fitting(512 * MIB));
     }
 
     #[test]

@@ -208,6 +208,14 @@ impl HttpError {
         self.exchange().is_some_and(hyper_util::client::legacy::Error::is_connect)
     }
 
+    /// Whether no connection could be made because this process, or its system, has no more files. The peer has no part in
+    /// that.
+    #[must_use]
+    pub fn is_out_of_files(&self) -> bool {
+        let out = |error: &(dyn Error + 'static)| error.downcast_ref().is_some_and(crate::is_out_of_files);
+        self.is_connect() && self.exchange().is_some_and(|error| causes(error).any(out))
+    }
+
     /// Whether a connection that was kept was closed before anything of the answer came.
     fn is_idle_connection_closed(&self) -> bool {
         let Some(connected) = self.exchange().and_then(|error| error.connect_info()) else { return false };

@@ -10,7 +10,7 @@ use faasflow_core::signature::Keys;
 use faasflow_core::{Method, duration};
 use http::Uri;
 
-use crate::http::{Limits, memory_limit};
+use crate::http::{Limits, file_limit, memory_limit};
 use crate::log::LogFormat;
 use crate::trace::{ExportOptions, Sampling, TraceServer};
 
@@ -201,11 +201,17 @@ impl Config {
         if faults.is_empty() { Ok((host, port)) } else { Err(ConfigError { faults }) }
     }
 
-    /// The limits of what is in flight: as they are set, or as they fit into the memory that this process may use.
+    /// The memory to count on, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let available = memory_limit();
+        self.memory.map_or(available, |memory| memory.min(available))
+    }
+
+    /// The limits of what is in flight: as they are set, or as they fit into the memory that this process may use
+    /// and the files that it may have open.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        let available = memory_limit();
-        let fitting = Limits::fitting(self.memory.map_or(available, |memory| memory.min(available)));
+        let fitting = Limits::fitting(self.memory()).within_files(file_limit());
         Limits {
             requests: self.max_inflight_requests.unwrap_or(fitting.requests),
             bytes: self.max_inflight_bytes.unwrap_or(fitting.bytes),

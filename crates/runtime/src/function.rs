@@ -179,7 +179,7 @@ impl FlowFunction {
             write_stall: write_timeout,
             grace: write_timeout,
             tells_peer: false,
-            ..ServerOptions::default()
+            ..ServerOptions::fitting(self.0.config.memory())
         };
         let mut until = Instant::now();
         let stop = async {

@@ -63,6 +63,7 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
         Some(other) => return Err(StartError::Argument(other.to_owned())),
     }
     let config = Config::from_env()?;
+    crate::http::raise_file_limit();
     let logging = crate::log::start(&config, !flow.runs_code())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads(&flow)).enable_all().build();
     let runtime = runtime.map_err(StartError::System)?;

@@ -1,5 +1,6 @@
 //! A function must not outlive its gateway, however that ended.
 
+use faasflow_runtime::http::file_limit_before;
 use tokio::process::Command;
 
 /// Puts the process into a group of its own, so that its children can be stopped with it, and, on Linux, has it
@@ -9,6 +10,26 @@ pub(super) fn bind_to_us(command: &mut Command) {
     command.process_group(0).kill_on_drop(true);
     #[cfg(target_os = "linux")]
     die_with_parent(command);
+    restore_file_limit(command);
+}
+
+/// The process gets the limit of open files that was meant for it, and not the one that this process raised for itself.
+#[allow(unsafe_code, reason = "there is no safe way to set the limits of another process")]
+fn restore_file_limit(command: &mut Command) {
+    let Some(soft) = file_limit_before() else { return };
+    // SAFETY: between fork and exec only async-signal-safe functions may be called; both are bare system calls, and get a
+    // limit on the stack.
+    unsafe {
+        command.pre_exec(move || {
+            let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+                return Ok(());
+            }
+            limit.rlim_cur = limit.rlim_max.min(soft);
+            let _ = libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            Ok(())
+        });
+    }
 }
 
 #[cfg(target_os = "linux")]

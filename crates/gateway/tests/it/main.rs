@@ -8,6 +8,7 @@ mod commands;
 mod dead_letters;
 mod deploy;
 mod early_answers;
+mod few_files;
 mod functions;
 mod images;
 mod limits;

@@ -10,6 +10,7 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
 use faasflow_core::duration;
 use faasflow_core::headers::{self, gateway_error};
+use faasflow_runtime::http::is_out_of_files;
 
 use super::excerpt::Excerpt;
 use super::run::{Combine, Ended, How, Job, OUTPUT};
@@ -101,6 +102,9 @@ impl Ended {
         let mut response = plain(status, text);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            if matches!(&self.how, How::NotStarted(error) if is_out_of_files(error)) {
+                response.headers_mut().insert(headers::BUSY, HeaderValue::from_static("true"));
+            }
         }
         if status == StatusCode::BAD_GATEWAY {
             response
@@ -138,7 +142,7 @@ fn not_started(error: &io::Error) -> StatusCode {
     match error.kind() {
         ArgumentListTooLong => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         ExecutableFileBusy | Interrupted | OutOfMemory | WouldBlock => StatusCode::SERVICE_UNAVAILABLE,
-        _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => StatusCode::SERVICE_UNAVAILABLE,
+        _ if is_out_of_files(error) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
