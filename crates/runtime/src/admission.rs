@@ -7,6 +7,8 @@ use faasflow_core::{RequestId, headers};
 use http::header::{EXPECT, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{StatusCode, request};
 
+use crate::config::show;
+use crate::deadline::Deadline;
 use crate::function::Inner;
 use crate::http::{Codings, DecodeError, Place, ReadBodyError, hear_out_up_to, read_body_into, refuse_and_hear_out};
 use crate::log::RequestLog;
@@ -66,8 +68,15 @@ impl Inner {
         }
     }
 
-    /// The body of a fresh request without its `Content-Encoding`: functions are told of none.
-    pub(crate) async fn decoded(&self, headers: &HeaderMap, body: Bytes) -> Result<Bytes, Refusal> {
+    /// The body of a fresh request without its `Content-Encoding`: functions are told of none. It is decoded within the
+    /// time that steps have, since none is left for them otherwise. One that takes longer would do so again: the caller is
+    /// told so, and no queue delivers it again.
+    pub(crate) async fn decoded(
+        &self,
+        headers: &HeaderMap,
+        body: Bytes,
+        deadline: &Deadline,
+    ) -> Result<Bytes, Refusal> {
         let refuse = |error: DecodeError| {
             let status = match &error {
                 DecodeError::Unknown(_) | DecodeError::TooMany => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -76,20 +85,33 @@ impl Inner {
                 DecodeError::NoRoom(_) => StatusCode::PAYLOAD_TOO_LARGE,
                 _ => StatusCode::BAD_REQUEST,
             };
+            let setting = match &error {
+                DecodeError::TooLarge { .. } => "; the setting is `max_body`",
+                DecodeError::NoRoom(full) if full.is_temporary() => "",
+                DecodeError::NoRoom(_) => "; the setting is `max_inflight_bytes`",
+                _ => "",
+            };
             // The caller may read its own header again; the log is read by others.
             let detail = match &error {
                 DecodeError::Unknown(_) => Some("its `Content-Encoding` is not known".to_owned()),
                 _ => None,
             };
-            Refusal { detail, ..Refusal::new(status, format!("the body cannot be used: {error}")) }
+            Refusal { detail, ..Refusal::new(status, format!("the body cannot be used: {error}{setting}")) }
         };
         let codings = Codings::of(headers).map_err(refuse)?;
         if codings.is_empty() {
             return Ok(body);
         }
         let mut share = self.budget.intake();
-        let decoded = codings.decode(body, self.config.max_body, &mut share).await.map_err(refuse)?;
-        Ok(share.keep(decoded))
+        let decoding = codings.decode(body, self.config.max_body, &mut share);
+        match tokio::time::timeout_at(deadline.steps(), decoding).await {
+            Ok(decoded) => Ok(share.keep(decoded.map_err(refuse)?)),
+            Err(_) => {
+                let allowed = show(deadline.allowed());
+                let reason = format!("the body could not be decoded within {allowed}; the setting is `write_timeout`");
+                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, reason))
+            }
+        }
     }
 }
 

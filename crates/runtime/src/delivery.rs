@@ -53,7 +53,7 @@ impl Inner {
             Err(refusal) => Err(refusal),
             Ok(()) if later => resume(&self.flow, &self.name, &body),
             Ok(()) => {
-                let decoded = self.decoded(&parts.headers, body).await;
+                let decoded = self.decoded(&parts.headers, body, &deadline).await;
                 decoded.and_then(|body| start(&self.flow, &self.name, id.clone(), &parts, body, &self.config.sampling))
             }
         };

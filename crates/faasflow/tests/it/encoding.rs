@@ -1,6 +1,7 @@
 //! Bodies with a `Content-Encoding`: a payload never has one.
 
 use std::io::Write as _;
+use std::time::{Duration, Instant};
 
 use faasflow::{Call, CallResponse, Callback, Context, Flow};
 use faasflow_testkit::{Fake, Reply, TestKit};
@@ -13,8 +14,12 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
+fn answered(encoding: &str, body: Vec<u8>) -> Reply {
+    Reply::new(body).header("content-encoding", encoding).header("content-type", "application/json")
+}
+
 fn answering(encoding: &str, body: Vec<u8>) -> Fake {
-    Fake::answer(Reply::new(body).header("content-encoding", encoding).header("content-type", "application/json"))
+    Fake::answer(answered(encoding, body))
 }
 
 async fn answer(encoding: &str, body: Vec<u8>) -> faasflow_testkit::Answer {
@@ -101,4 +106,24 @@ async fn h10_the_body_of_a_fresh_request_is_decoded() {
     let kit = TestKit::new(flow()).function("f", Fake::echo()).setting("verify_request", "true").start().await;
     let signed = kit.request(gzip(b"signed")).header("content-encoding", "gzip").signed().answer().await;
     assert_eq!(signed.body, "signed");
+}
+
+/// 10 MB that come to nothing, of 20 bytes each.
+fn laborious() -> Vec<u8> {
+    gzip(b"").repeat(500_000)
+}
+
+#[tokio::test]
+async fn h10_decoding_ends_when_the_time_is_up_and_others_are_served_meanwhile() {
+    let flow = || Flow::builder().apply("f").build().unwrap();
+    let fake = Fake::answer(answered("gzip", laborious()));
+    let kit = TestKit::new(flow()).function("f", fake).setting("write_timeout", "200ms").start().await;
+    let begun = Instant::now();
+    let request = kit.request(laborious()).header("content-encoding", "gzip").answer().await;
+    assert_eq!(request.status, 408);
+    let text = String::from_utf8_lossy(&request.body).into_owned();
+    assert!(text.contains("the body could not be decoded within 200ms; the setting is `write_timeout`"), "{text}");
+    let failed = kit.request("x").answer().await;
+    assert_eq!(failed.status, 500);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }

@@ -1,0 +1,164 @@
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use http::HeaderValue;
+
+use super::*;
+use crate::budget::{Budget, Limits};
+
+const PLAIN: &[u8] = b"The quick brown fox jumps over the lazy dog. The quick brown fox jumps over the lazy dog.";
+/// The same, as Node's `brotliCompressSync` and `zstd -19` encode it.
+const BROTLI: &[u8] = &[
+    27, 88, 0, 136, 44, 14, 120, 211, 208, 149, 93, 151, 16, 187, 23, 43, 169, 202, 208, 146, 204, 140, 173, 65, 92,
+    230, 242, 54, 200, 25, 158, 158, 10, 123, 131, 13, 56, 112, 72, 32, 111, 33, 191, 65, 167, 21, 206, 28, 30, 39,
+    170, 41, 56, 194, 165, 125, 26, 99,
+];
+const ZSTD: &[u8] = &[
+    40, 181, 47, 253, 4, 104, 173, 1, 0, 212, 2, 84, 104, 101, 32, 113, 117, 105, 99, 107, 32, 98, 114, 111, 119, 110,
+    32, 102, 111, 120, 32, 106, 117, 109, 112, 115, 32, 111, 118, 101, 114, 32, 116, 104, 101, 32, 108, 97, 122, 121,
+    32, 100, 111, 103, 46, 32, 1, 0, 13, 154, 170, 12, 157, 180, 205, 108,
+];
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn codings(values: &[&'static str]) -> Result<Codings, DecodeError> {
+    let values = values.iter().map(|value| (CONTENT_ENCODING, HeaderValue::from_static(value)));
+    let mut headers = HeaderMap::new();
+    for (name, value) in values {
+        headers.append(name, value);
+    }
+    Codings::of(&headers)
+}
+
+async fn decode(values: &[&'static str], body: Vec<u8>, limit: u64) -> Result<Bytes, DecodeError> {
+    let budget = Budget::new(Limits { requests: 1, bytes: 10 << 20 });
+    codings(values)?.decode(body.into(), limit, &mut budget.intake()).await
+}
+
+#[tokio::test]
+async fn h10_a_zstd_window_over_8_mib_is_refused() {
+    // Blocks of 128 KiB, each of one byte that repeats: 96 MiB out of 3 kB.
+    let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x84];
+    for block in 0..768_u32 {
+        let header = (128 << 10 << 3) | (1 << 1) | u32::from(block == 767);
+        bomb.extend_from_slice(&header.to_le_bytes()[..3]);
+        bomb.push(b'x');
+    }
+    let headers: HeaderMap = [(CONTENT_ENCODING, HeaderValue::from_static("zstd"))].into_iter().collect();
+    let budget = Budget::new(Limits { requests: 1, bytes: 1 << 30 });
+    let decoded = Codings::of(&headers).unwrap().decode(bomb.into(), 1 << 30, &mut budget.intake()).await;
+    let error = faasflow_core::chain(&decoded.unwrap_err());
+    assert!(error.contains("window is larger than 8388608 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn h10_every_coding_is_decoded() {
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+    zlib.write_all(PLAIN).unwrap();
+    let mut raw = DeflateEncoder::new(Vec::new(), Compression::default());
+    raw.write_all(PLAIN).unwrap();
+    for (values, body) in [
+        (&["gzip"][..], gzip(PLAIN)),
+        (&["X-GZip"], gzip(PLAIN)),
+        (&["deflate"], zlib.finish().unwrap()),
+        (&["deflate"], raw.finish().unwrap()),
+        (&["gzip, gzip"], gzip(&gzip(PLAIN))),
+        (&["gzip", "identity, gzip"], gzip(&gzip(PLAIN))),
+        (&["identity"], PLAIN.to_vec()),
+        (&[""], PLAIN.to_vec()),
+        (&["gzip"], [gzip(&PLAIN[..9]), gzip(&PLAIN[9..])].concat()),
+        (&["br"], BROTLI.to_vec()),
+        (&["zstd"], ZSTD.to_vec()),
+        (&["br, gzip"], gzip(BROTLI)),
+    ] {
+        assert_eq!(decode(values, body, 1000).await.unwrap(), PLAIN, "{values:?}");
+    }
+    assert_eq!(decode(&["zstd"], ZSTD.repeat(2), 1000).await.unwrap(), PLAIN.repeat(2));
+    assert_eq!(decode(&["gzip"], Vec::new(), 1000).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn h10_what_cannot_be_decoded_says_so() {
+    let said = |outcome: Result<Bytes, DecodeError>| outcome.unwrap_err().to_string();
+    let unknown = decode(&["gzip, rot13"], gzip(PLAIN), 1000).await;
+    assert_eq!(said(unknown), "it is encoded as `rot13`; gzip, deflate, br, zstd can be decoded");
+    let many = decode(&["gzip, gzip, gzip, gzip, gzip"], Vec::new(), 1000).await;
+    assert_eq!(said(many), "it is encoded more than 4 times");
+    let whole = gzip(PLAIN);
+    for (value, body) in [
+        ("gzip", PLAIN.to_vec()),
+        ("gzip", whole[..whole.len() - 9].to_vec()),
+        ("deflate", PLAIN.to_vec()),
+        ("br", PLAIN.to_vec()),
+        ("br", BROTLI[..5].to_vec()),
+        ("zstd", PLAIN.to_vec()),
+        ("zstd", ZSTD[..9].to_vec()),
+    ] {
+        let outcome = decode(&[value], body, 1000).await;
+        assert!(matches!(outcome, Err(DecodeError::Malformed(_))), "{value}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn h10_a_bomb_is_not_decoded_further_than_the_limit() {
+    let bomb = gzip(&vec![0; 5 << 20]);
+    let length = bomb.len() as u64;
+    let outcome = decode(&["gzip"], bomb.clone(), 1 << 20).await;
+    let text = format!("its {length} bytes are encoded, and decoded they are more than 1048576");
+    assert_eq!(outcome.unwrap_err().to_string(), text);
+    assert_eq!(decode(&["gzip"], bomb.clone(), 5 << 20).await.unwrap().len(), 5 << 20);
+    let budget = Budget::new(Limits { requests: 1, bytes: 2 << 20 });
+    let outcome = codings(&["gzip"]).unwrap().decode(bomb.into(), 5 << 20, &mut budget.intake()).await;
+    assert!(matches!(outcome, Err(DecodeError::NoRoom(NoRoom::Never { .. }))), "{outcome:?}");
+}
+
+/// Decodes what comes to nothing, and counts how often others had their turn meanwhile.
+async fn turns_of_others(values: &[&'static str], body: Vec<u8>) -> usize {
+    let mut turns = 0;
+    let mut decoding = std::pin::pin!(decode(values, body, 1 << 20));
+    let decoded = std::future::poll_fn(|context| {
+        turns += 1;
+        decoding.as_mut().poll(context)
+    });
+    assert_eq!(decoded.await.unwrap(), "");
+    turns
+}
+
+#[tokio::test]
+async fn h10_others_have_their_turn_also_where_nothing_comes_out() {
+    // An empty frame of one segment: no bytes, in one block, which is the last.
+    let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0];
+    // Stored blocks of no bytes, none of which is the last.
+    let deflate = [[0, 0, 0, 0xff, 0xff].repeat(80_000), vec![1, 0, 0, 0xff, 0xff]].concat();
+    // Blocks of metadata of no bytes, in a window of 64 KiB.
+    let brotli = [vec![0x0c], vec![0x06; 400_000], vec![0x03]].concat();
+    for (value, body) in
+        [("gzip", gzip(b"").repeat(20_000)), ("deflate", deflate), ("br", brotli), ("zstd", frame.repeat(44_000))]
+    {
+        let turns = turns_of_others(&[value], body).await;
+        assert!(turns >= 5, "{value}: {turns}");
+    }
+}
+
+#[tokio::test]
+async fn h10_what_lies_between_two_codings_is_bounded_as_the_body_is() {
+    let members = gzip(b"").repeat(5000);
+    let body = gzip(&gzip(&members));
+    let length = body.len();
+    let outcome = decode(&["gzip, gzip, gzip"], body.clone(), 50_000).await;
+    let text = format!("its {length} bytes are encoded, and decoded they are more than 50000");
+    assert_eq!(outcome.unwrap_err().to_string(), text);
+    assert_eq!(decode(&["gzip, gzip, gzip"], body, 100_000).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn h10_a_brotli_window_that_http_does_not_know_is_refused() {
+    // What "large window" encoders write before the size of the window, which may be 1 GiB.
+    let outcome = decode(&["br"], vec![0x11, 0xd8], 1000).await;
+    assert!(matches!(outcome, Err(DecodeError::Malformed(_))), "{outcome:?}");
+}

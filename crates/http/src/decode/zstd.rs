@@ -1,0 +1,97 @@
+//! Zstandard (RFC 8878), with windows as HTTP allows them (RFC 9659).
+
+use std::io::{self, Read as _};
+
+use bytes::{Buf as _, Bytes};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+use super::coder::{Decoder, Step, malformed};
+
+/// The largest window of a frame in HTTP.
+const WINDOW: u64 = 8 << 20;
+/// The work of a frame beside its blocks: its tables are made anew.
+const FRAME_WORK: usize = 1024;
+
+/// The frames of a body, one after the other (RFC 8878, 3.1).
+pub(super) struct Zstd {
+    rest: Bytes,
+    frame: Option<FrameDecoder>,
+}
+
+impl Zstd {
+    pub(super) fn new(encoded: Bytes) -> Zstd {
+        Zstd { rest: encoded, frame: None }
+    }
+
+    /// Begins the next frame.
+    fn begin(&mut self) -> io::Result<Step> {
+        if self.rest.is_empty() {
+            return Ok(Step::Ended);
+        }
+        let window = window(&self.rest).unwrap_or_default();
+        if window > WINDOW {
+            return Err(malformed(format!("its zstd window is larger than {WINDOW} bytes")));
+        }
+        let mut header = &*self.rest;
+        let mut decoder = FrameDecoder::new();
+        decoder.init(&mut header).map_err(|error| malformed(error.to_string()))?;
+        self.rest.advance(self.rest.len() - header.len());
+        self.frame = Some(decoder);
+        Ok(Step::Went { out: 0, work: FRAME_WORK })
+    }
+}
+
+impl Decoder for Zstd {
+    fn step(&mut self, into: &mut [u8]) -> io::Result<Step> {
+        let Some(frame) = &mut self.frame else { return self.begin() };
+        let out = frame.read(into)?;
+        if out > 0 {
+            return Ok(Step::Went { out, work: out });
+        }
+        if !frame.is_finished() {
+            let mut rest = &*self.rest;
+            let one = BlockDecodingStrategy::UptoBlocks(1);
+            frame.decode_blocks(&mut rest, one).map_err(|error| malformed(faasflow_core::chain(&error)))?;
+            let read = self.rest.len() - rest.len();
+            self.rest.advance(read);
+            return Ok(Step::Went { out: 0, work: read });
+        }
+        self.frame = None;
+        Ok(Step::Went { out: 0, work: 0 })
+    }
+}
+
+/// How much of the past a frame may refer to, in bytes (RFC 8878, 3.1.1.1); `None` if its header is cut short.
+fn window(header: &[u8]) -> Option<u64> {
+    let (&descriptor, rest) = header.get(4..)?.split_first()?;
+    if descriptor & 0x20 == 0 {
+        let window = *rest.first()?;
+        let base = 1_u64 << (10 + (window >> 3));
+        return Some(base + base / 8 * u64::from(window & 7));
+    }
+    // A single segment is its own window, and says how long it is behind the id of its dictionary.
+    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+    let (length, least) = [(1, 0), (2, 256), (4, 0), (8, 0)][usize::from(descriptor >> 6)];
+    let mut size = [0; 8];
+    size[..length].copy_from_slice(rest.get(dictionary..dictionary + length)?);
+    Some(u64::from_le_bytes(size).saturating_add(least))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four bytes of magic, then what the frame says of itself.
+    #[test]
+    fn h10_a_zstd_window_is_known_before_anything_is_decoded() {
+        let of = |header: &[u8]| window(&[&[0x28, 0xb5, 0x2f, 0xfd], header].concat());
+        assert_eq!(of(&[0x00, 0x00]), Some(1 << 10));
+        assert_eq!(of(&[0x00, 0x58]), Some(2 << 20));
+        assert_eq!(of(&[0x00, 0x84]), Some(96 << 20));
+        assert_eq!(of(&[0x20, 200]), Some(200));
+        assert_eq!(of(&[0x60, 0, 1]), Some(512));
+        assert_eq!(of(&[0xa1, 9, 0, 0, 0, 1]), Some(1 << 24));
+        assert_eq!(of(&[0xe0, 255, 255, 255, 255, 255, 255, 255, 255]), Some(u64::MAX));
+        assert_eq!(of(&[0xa0, 1, 2]), None);
+    }
+}
