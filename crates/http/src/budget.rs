@@ -189,7 +189,8 @@ impl Share {
             None => {
                 let used = self.budget.used();
                 // The half is a share and no limit: two that look at the same time may both take it.
-                if used + more > units / 2 && used > held {
+                let own = held + usize::try_from(self.beside.div_ceil(UNIT)).unwrap_or(usize::MAX);
+                if used + more > units / 2 && used > own {
                     return Err(full());
                 }
                 bytes.clone().try_acquire_many_owned(asked).map_err(|_: TryAcquireError| full())?
@@ -371,6 +372,22 @@ mod tests {
             second.make_room(8 * MIB)
         );
         room.unwrap();
+    }
+
+    #[tokio::test]
+    async fn h10_a_body_and_what_it_is_decoded_to_are_alone_together() {
+        let budget = budget(100 * MIB);
+        let mut encoded = budget.intake();
+        encoded.make_room(MIB).await.unwrap();
+        assert_eq!(budget.intake().make_room(60 * MIB).await, Err(NoRoom::Bytes { limit: 100 * MIB }));
+        let mut decoded = budget.intake().beside(MIB);
+        decoded.make_room(60 * MIB).await.unwrap();
+        drop(decoded);
+        let mut another = budget.waiting(Duration::ZERO);
+        another.make_room(MIB).await.unwrap();
+        let beside_another = budget.intake().beside(MIB).make_room(60 * MIB).await;
+        assert_eq!(beside_another, Err(NoRoom::Bytes { limit: 100 * MIB }));
+        assert_eq!(budget.intake().beside(MIB).make_room(100 * MIB).await, Err(NoRoom::Never { limit: 100 * MIB }));
     }
 
     #[tokio::test]

@@ -64,8 +64,9 @@ impl Codings {
         self.0.is_empty()
     }
 
-    /// Decodes a body that was read whole, one coding after the other. The share makes room for what comes out, and is
-    /// still to be bound to what is returned, by [`Share::keep`].
+    /// Decodes a body that was read whole, one coding after the other. The share makes room for what comes out and for what
+    /// the decoders remember, and is still to be bound to what is returned, by [`Share::keep`]. That the encoded body is
+    /// held meanwhile is for [`Share::beside`].
     ///
     /// Other tasks have their turn each time 64 KiB have been read or have come out, so whoever bounds the time of this is
     /// heard.
@@ -80,15 +81,19 @@ impl Codings {
             return Ok(body);
         }
         let encoded = body.len() as u64;
+        // For the piece, and for whatever a decoder is made of.
+        make_room(share, 2 * PIECE as u64, 0, limit).await?;
         let mut piece = vec![0; PIECE];
         let mut work = 0;
         let (mut body, mut between) = (body, 0);
         for coding in self.0.iter().rev() {
             // What lies between two codings takes room as what comes out does.
+            let beside = between + PIECE as u64;
             let mut decoder = coding.decoder(body);
             let mut decoded = Joined::of(0);
             let mut length = 0;
             loop {
+                make_room(share, beside + decoder.memory(), length, limit).await?;
                 let Step::Went { out, work: done } = decoder.step(&mut piece).map_err(DecodeError::Malformed)? else {
                     break;
                 };
@@ -96,7 +101,7 @@ impl Codings {
                 if length > limit {
                     return Err(DecodeError::TooLarge { encoded, limit });
                 }
-                share.grow(between + length, between + limit).await?;
+                make_room(share, beside + decoder.memory(), length, limit).await?;
                 decoded.append(&piece[..out]);
                 work += done.max(1);
                 if work >= PIECE {
@@ -108,6 +113,15 @@ impl Codings {
         }
         Ok(body)
     }
+}
+
+/// Makes room for `length` bytes that came out, for more that may come, and for what it takes beside them.
+async fn make_room(share: &mut Share, beside: u64, length: u64, limit: u64) -> Result<(), DecodeError> {
+    let ample = beside + length.saturating_mul(2).min(limit).max(length);
+    share.grow(beside + length, ample).await.map_err(|full| match full {
+        NoRoom::Never { limit } if beside > length => DecodeError::Window { needed: beside, limit },
+        full => DecodeError::NoRoom(full),
+    })
 }
 
 impl Coding {
@@ -142,7 +156,15 @@ pub enum DecodeError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// Other bodies leave no room for what comes out.
+    /// What a decoder takes is more than there ever is.
+    #[error("to decode it takes {needed} bytes of memory, of {limit} that all bodies in flight may have together")]
+    Window {
+        /// How much it takes in bytes, without what comes out.
+        needed: u64,
+        /// How many bytes may be held.
+        limit: u64,
+    },
+    /// Other bodies leave no room for what comes out, or for what decodes it.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
 }

@@ -82,13 +82,13 @@ impl Inner {
                 DecodeError::Unknown(_) | DecodeError::TooMany => StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 DecodeError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 DecodeError::NoRoom(full) if full.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
-                DecodeError::NoRoom(_) => StatusCode::PAYLOAD_TOO_LARGE,
+                DecodeError::NoRoom(_) | DecodeError::Window { .. } => StatusCode::PAYLOAD_TOO_LARGE,
                 _ => StatusCode::BAD_REQUEST,
             };
             let setting = match &error {
                 DecodeError::TooLarge { .. } => "; the setting is `max_body`",
                 DecodeError::NoRoom(full) if full.is_temporary() => "",
-                DecodeError::NoRoom(_) => "; the setting is `max_inflight_bytes`",
+                DecodeError::NoRoom(_) | DecodeError::Window { .. } => "; the setting is `max_inflight_bytes`",
                 _ => "",
             };
             // The caller may read its own header again; the log is read by others.
@@ -102,7 +102,7 @@ impl Inner {
         if codings.is_empty() {
             return Ok(body);
         }
-        let mut share = self.budget.intake();
+        let mut share = self.budget.intake().beside(body.len() as u64);
         let decoding = codings.decode(body, self.config.max_body, &mut share);
         match tokio::time::timeout_at(deadline.steps(), decoding).await {
             Ok(decoded) => Ok(share.keep(decoded.map_err(refuse)?)),

@@ -43,7 +43,7 @@ impl Answers {
         if codings.is_empty() {
             return Ok(body);
         }
-        let mut share = self.budget.waiting(self.patience);
+        let mut share = self.budget.waiting(self.patience).beside(body.len() as u64);
         let decoded = codings.decode(body, self.max_body, &mut share).await.map_err(|error| failure(error.into()))?;
         headers.remove(CONTENT_ENCODING);
         headers.remove(CONTENT_LENGTH);
@@ -66,6 +66,9 @@ fn failure(error: ReadBodyError) -> Unread {
         ReadBodyError::Encoded(DecodeError::TooLarge { encoded, limit }) => FailureKind::Undecodable(format!(
             "its {encoded} bytes are encoded, and decoded they are more than the {limit} of `max_body`"
         )),
+        ReadBodyError::Encoded(error @ DecodeError::Window { .. }) => {
+            FailureKind::Undecodable(format!("{error}; the setting is `max_inflight_bytes`"))
+        }
         ReadBodyError::Encoded(error) => FailureKind::Undecodable(chain(&error)),
         ReadBodyError::NoRoom(full) if full.is_temporary() => {
             return Unread::NoRoom(format!("its answer was not read: {full}"));

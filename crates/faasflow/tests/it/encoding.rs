@@ -108,6 +108,56 @@ async fn h10_the_body_of_a_fresh_request_is_decoded() {
     assert_eq!(signed.body, "signed");
 }
 
+/// `small` with a window of 16 MiB, as Node encodes it.
+const WIDE_BROTLI: &[u8] = &[15, 2, 128, 115, 109, 97, 108, 108, 3];
+
+#[tokio::test]
+async fn h10_a_request_whose_decoder_has_no_room_is_to_come_again() {
+    let flow = Flow::builder().apply("f").build().unwrap();
+    let fake = Fake::with(|call| Reply::new(call.body.clone())).slow(Duration::from_secs(2));
+    let kit = TestKit::new(flow).function("f", fake).setting("max_inflight_bytes", "24MiB").start().await;
+    let wide = async || kit.request(WIDE_BROTLI).header("content-encoding", "br").answer().await;
+    let (first, refused) = tokio::join!(kit.request(vec![7; 1 << 20]).answer(), async {
+        kit.until_called("f", 1).await;
+        wide().await
+    });
+    assert_eq!(first.status, 200);
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.headers["x-faasflow-busy"], "true");
+    assert!(refused.headers.contains_key("retry-after"));
+    let alone = wide().await;
+    assert_eq!((alone.status.as_u16(), &alone.body[..]), (200, &b"small"[..]));
+}
+
+#[tokio::test]
+async fn h10_an_answer_whose_decoder_has_no_room_ends_nothing() {
+    let flow = Flow::builder().apply("f").build().unwrap();
+    let held = Fake::answer(answered("br", WIDE_BROTLI.to_vec())).slow(Duration::from_millis(500));
+    let kit = TestKit::new(flow).function("f", held).setting("max_inflight_bytes", "24MiB");
+    let kit = kit.setting("write_timeout", "4s").start().await;
+    // What decodes the answer takes 20 MiB. Both bodies leave less, and one leaves enough: one request may give way.
+    let answers = futures_util::future::join_all((0..2).map(|_| kit.request(vec![7; 4 << 20]).answer())).await;
+    for answer in &answers {
+        assert!([200, 503].contains(&answer.status.as_u16()), "{answer:?}");
+        assert!(answer.status == 200 || answer.headers.contains_key("retry-after"), "{answer:?}");
+    }
+    assert_eq!(kit.request("x").answer().await.body, "small");
+}
+
+#[tokio::test]
+async fn h10_a_decoder_that_never_has_room_fails_and_names_the_setting() {
+    let flow = || Flow::builder().apply("f").build().unwrap();
+    let fake = || Fake::answer(answered("br", WIDE_BROTLI.to_vec()));
+    let kit = TestKit::new(flow()).function("f", fake()).setting("max_inflight_bytes", "8MiB").start().await;
+    let request = kit.request(WIDE_BROTLI).header("content-encoding", "br").answer().await;
+    assert_eq!(request.status, 413);
+    assert!(String::from_utf8_lossy(&request.body).contains("the setting is `max_inflight_bytes`"), "{request:?}");
+    let failed = kit.request("x").answer().await;
+    assert_eq!(failed.status, 500);
+    assert!(String::from_utf8_lossy(&failed.body).contains("the setting is `max_inflight_bytes`"), "{failed:?}");
+    assert_eq!(kit.calls("f").len(), 1, "what cannot be decoded is not asked for again");
+}
+
 /// 10 MB that come to nothing, of 20 bytes each.
 fn laborious() -> Vec<u8> {
     gzip(b"").repeat(500_000)

@@ -7,8 +7,13 @@ use bytes::{Buf as _, Bytes};
 
 use super::coder::{Decoder, PIECE, Step, malformed};
 
+/// The tables of Huffman codes: 256 for each of literals, lengths and distances, with 1,080 entries of four bytes; and
+/// what else the decoder has, generously.
+const TABLES: u64 = 3 * 256 * 1080 * 4 + 256 * 1024;
+
 pub(super) struct Brotli {
     rest: Bytes,
+    window: u64,
     state: Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>,
     ended: bool,
 }
@@ -18,11 +23,26 @@ impl Brotli {
         let [own, tables, codes] = std::array::from_fn(|_| StandardAlloc::default());
         // Strict: without the large windows that RFC 7932 does not know, of up to 1 GiB.
         let state = Box::new(BrotliState::new_strict(own, tables, codes));
-        Brotli { rest: encoded, state, ended: false }
+        Brotli { window: window(encoded.first().copied().unwrap_or_default()), rest: encoded, state, ended: false }
     }
 }
 
+/// How much of the past a stream may refer to, in bytes, by its first byte (RFC 7932, 9.1).
+fn window(first: u8) -> u64 {
+    let bits = match (first & 1, first >> 1 & 7, first >> 4 & 7) {
+        (0, _, _) => 16,
+        (_, 0, 0) => 17,
+        (_, 0, low) => 8 + low,
+        (_, high, _) => 17 + high,
+    };
+    1 << bits
+}
+
 impl Decoder for Brotli {
+    fn memory(&self) -> u64 {
+        self.window + TABLES
+    }
+
     fn step(&mut self, into: &mut [u8]) -> io::Result<Step> {
         if self.ended {
             return if self.rest.is_empty() { Ok(Step::Ended) } else { Err(malformed("something follows its end")) };
@@ -42,5 +62,19 @@ impl Decoder for Brotli {
             BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => {}
         }
         Ok(Step::Went { out, work: read + out })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn h10_a_brotli_window_is_known_before_anything_is_decoded() {
+        for (first, bits) in
+            [(0x0c, 16), (0x01, 17), (0x03, 18), (0x0b, 22), (27, 22), (15, 24), (0x21, 10), (0x71, 15)]
+        {
+            assert_eq!(window(first), 1 << bits, "{first}");
+        }
     }
 }

@@ -9,6 +9,10 @@ pub(super) const PIECE: usize = 64 * 1024;
 
 /// Undoes one coding.
 pub(super) trait Decoder: Send {
+    /// How many bytes of memory it takes until the next step is done, at most, beside what is to be decoded and what
+    /// came out.
+    fn memory(&self) -> u64;
+
     /// Does a little, and says what came of it.
     ///
     /// # Errors
@@ -29,6 +33,9 @@ pub(super) enum Step {
 pub(super) fn malformed(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.into())
 }
+
+/// The memory of a decoder of deflate, which remembers 32 KiB.
+const DEFLATE: u64 = 64 * 1024;
 
 /// Decodes by one of the readers of `flate2`. They go on where they have stopped.
 pub(super) struct Deflate<R>(R);
@@ -53,6 +60,10 @@ pub(super) fn deflate(encoded: Bytes) -> Box<dyn Decoder> {
 }
 
 impl<R: Read + Send> Decoder for Deflate<R> {
+    fn memory(&self) -> u64 {
+        DEFLATE
+    }
+
     fn step(&mut self, into: &mut [u8]) -> io::Result<Step> {
         match self.0.read(into) {
             Ok(0) => Ok(Step::Ended),

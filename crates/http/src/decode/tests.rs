@@ -156,6 +156,60 @@ async fn h10_what_lies_between_two_codings_is_bounded_as_the_body_is() {
     assert_eq!(decode(&["gzip, gzip, gzip"], body, 100_000).await.unwrap(), "");
 }
 
+/// `small`, and 30 MiB of one letter, both with a window of 16 MiB, as Node encodes them.
+const WIDE_BROTLI: &[u8] = &[15, 2, 128, 115, 109, 97, 108, 108, 3];
+const LONG_BROTLI: &[u8] = &[
+    207, 255, 255, 127, 0, 36, 240, 226, 177, 64, 114, 239, 255, 243, 255, 255, 27, 128, 4, 64, 28, 22, 128, 238, 253,
+    55,
+];
+
+/// So many blocks of 128 KiB, each of one letter that repeats, in a frame with a window of 8 MiB.
+fn wide_zstd(blocks: u32) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x68];
+    for block in 1..=blocks {
+        let header = (128 << 10 << 3) | (1 << 1) | u32::from(block == blocks);
+        frame.extend_from_slice(&header.to_le_bytes()[..3]);
+        frame.push(b'x');
+    }
+    frame
+}
+
+#[tokio::test]
+async fn h10_what_a_decoder_remembers_takes_room() {
+    let outcome = async |value: &'static str, body: &[u8], bytes: u64, held: u64| {
+        let budget = Budget::new(Limits { requests: 1, bytes });
+        let mut other = budget.intake();
+        other.make_room(held).await.unwrap();
+        let mut share = budget.intake();
+        let body = Bytes::copy_from_slice(body);
+        let decoded = codings(&[value]).unwrap().decode(body, 32 << 20, &mut share).await;
+        drop(other);
+        decoded.map(|decoded| {
+            let decoded = share.keep(decoded);
+            assert_eq!(budget.bytes(), if decoded.len() > 16 << 10 { decoded.len() as u64 } else { 0 });
+            decoded.len()
+        })
+    };
+    // Without another body there is room for it, beside another there is none now, and in less there never is.
+    for (value, body, length, bytes) in [
+        ("br", WIDE_BROTLI, 5, 32 << 20),
+        ("br", LONG_BROTLI, 30 << 20, 64 << 20),
+        ("zstd", &wide_zstd(128), 16 << 20, 36 << 20),
+    ] {
+        assert_eq!(outcome(value, body, bytes, 0).await.unwrap(), length, "{value}");
+        let full = outcome(value, body, bytes, 1 << 20).await;
+        assert!(matches!(full, Err(DecodeError::NoRoom(NoRoom::Bytes { .. }))), "{value}: {full:?}");
+        let never = outcome(value, body, bytes / 2, 0).await.unwrap_err();
+        let never = matches!(never, DecodeError::Window { .. } | DecodeError::NoRoom(NoRoom::Never { .. }));
+        assert!(never, "{value}");
+    }
+    let never = outcome("br", WIDE_BROTLI, 16 << 20, 0).await.unwrap_err();
+    let text = "to decode it takes 20422656 bytes of memory, of 16777216 that all bodies in flight may have together";
+    assert_eq!(never.to_string(), text);
+    // A frame takes what it comes to, and not all that it may refer to.
+    assert_eq!(outcome("zstd", &wide_zstd(1), 8 << 20, 1 << 20).await.unwrap(), 128 << 10);
+}
+
 #[tokio::test]
 async fn h10_a_brotli_window_that_http_does_not_know_is_refused() {
     // What "large window" encoders write before the size of the window, which may be 1 GiB.

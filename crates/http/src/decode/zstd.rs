@@ -9,13 +9,26 @@ use super::coder::{Decoder, Step, malformed};
 
 /// The largest window of a frame in HTTP.
 const WINDOW: u64 = 8 << 20;
+/// The most that a block comes to.
+const BLOCK: u64 = 128 << 10;
+/// What is decoded beside the window: literals and the block of `BLOCK` bytes each, and up to 98,047 sequences of
+/// 12 bytes.
+const SCRATCH: u64 = 2 * BLOCK + (1280 << 10);
 /// The work of a frame beside its blocks: its tables are made anew.
 const FRAME_WORK: usize = 1024;
 
 /// The frames of a body, one after the other (RFC 8878, 3.1).
 pub(super) struct Zstd {
     rest: Bytes,
-    frame: Option<FrameDecoder>,
+    frame: Option<Frame>,
+}
+
+struct Frame {
+    decoder: FrameDecoder,
+    window: u64,
+    blocks: u64,
+    /// Whether it holds a whole window.
+    full: bool,
 }
 
 impl Zstd {
@@ -36,28 +49,45 @@ impl Zstd {
         let mut decoder = FrameDecoder::new();
         decoder.init(&mut header).map_err(|error| malformed(error.to_string()))?;
         self.rest.advance(self.rest.len() - header.len());
-        self.frame = Some(decoder);
+        self.frame = Some(Frame { decoder, window, blocks: 0, full: false });
         Ok(Step::Went { out: 0, work: FRAME_WORK })
     }
 }
 
 impl Decoder for Zstd {
+    fn memory(&self) -> u64 {
+        SCRATCH + self.frame.as_ref().map_or(0, Frame::memory)
+    }
+
     fn step(&mut self, into: &mut [u8]) -> io::Result<Step> {
         let Some(frame) = &mut self.frame else { return self.begin() };
-        let out = frame.read(into)?;
+        let out = frame.decoder.read(into)?;
         if out > 0 {
+            frame.full |= !frame.decoder.is_finished();
             return Ok(Step::Went { out, work: out });
         }
-        if !frame.is_finished() {
+        if !frame.decoder.is_finished() {
             let mut rest = &*self.rest;
             let one = BlockDecodingStrategy::UptoBlocks(1);
-            frame.decode_blocks(&mut rest, one).map_err(|error| malformed(faasflow_core::chain(&error)))?;
+            frame.decoder.decode_blocks(&mut rest, one).map_err(|error| malformed(faasflow_core::chain(&error)))?;
+            frame.blocks += 1;
             let read = self.rest.len() - rest.len();
             self.rest.advance(read);
             return Ok(Step::Went { out: 0, work: read });
         }
         self.frame = None;
         Ok(Step::Went { out: 0, work: 0 })
+    }
+}
+
+impl Frame {
+    /// What its ring of bytes takes when the next block is decoded. It grows with what comes, and only what is further back
+    /// than the window leaves it.
+    fn memory(&self) -> u64 {
+        let held = if self.full { self.window } else { self.window.min(self.blocks * BLOCK) };
+        // As the decoder rounds it. While it grows, what it was is there too.
+        let ring = held.next_power_of_two() + 2 * BLOCK;
+        ring + ring / 2
     }
 }
 
