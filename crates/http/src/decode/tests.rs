@@ -137,9 +137,13 @@ async fn h10_others_have_their_turn_also_where_nothing_comes_out() {
     let deflate = [[0, 0, 0, 0xff, 0xff].repeat(80_000), vec![1, 0, 0, 0xff, 0xff]].concat();
     // Blocks of metadata of no bytes, in a window of 64 KiB.
     let brotli = [vec![0x0c], vec![0x06; 400_000], vec![0x03]].concat();
-    for (value, body) in
-        [("gzip", gzip(b"").repeat(20_000)), ("deflate", deflate), ("br", brotli), ("zstd", frame.repeat(44_000))]
-    {
+    for (value, body) in [
+        ("gzip", gzip(b"").repeat(20_000)),
+        ("deflate", deflate),
+        ("br", brotli),
+        ("zstd", frame.repeat(44_000)),
+        ("zstd", [0x50, 0x2a, 0x4d, 0x18, 0, 0, 0, 0].repeat(50_000)),
+    ] {
         let turns = turns_of_others(&[value], body).await;
         assert!(turns >= 5, "{value}: {turns}");
     }
@@ -215,4 +219,52 @@ async fn h10_a_brotli_window_that_http_does_not_know_is_refused() {
     // What "large window" encoders write before the size of the window, which may be 1 GiB.
     let outcome = decode(&["br"], vec![0x11, 0xd8], 1000).await;
     assert!(matches!(outcome, Err(DecodeError::Malformed(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn h10_zstd_frames_that_carry_nothing_are_skipped() {
+    let skipped = |magic: u8| [&[magic, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"abcd"].concat();
+    for body in [
+        [skipped(0x50), ZSTD.to_vec()].concat(),
+        [ZSTD.to_vec(), skipped(0x5f)].concat(),
+        [skipped(0x51), skipped(0x52), ZSTD.to_vec(), skipped(0x53)].concat(),
+    ] {
+        assert_eq!(decode(&["zstd"], body, 1000).await.unwrap(), PLAIN);
+    }
+    assert_eq!(decode(&["zstd"], skipped(0x50), 1000).await.unwrap(), "");
+    for cut in [3, 7, 11] {
+        let outcome = decode(&["zstd"], [ZSTD.to_vec(), skipped(0x50)[..cut].to_vec()].concat(), 1000).await;
+        assert!(matches!(outcome, Err(DecodeError::Malformed(_))), "{cut}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn h10_a_wrong_zstd_checksum_is_refused() {
+    let mut body = vec![40, 181, 47, 253, 4, 88, 41, 0, 0, 104, 101, 108, 108, 111, 163, 109, 159, 136];
+    assert_eq!(decode(&["zstd"], body.repeat(2), 1000).await.unwrap(), "hellohello");
+    *body.last_mut().unwrap() ^= 1;
+    let error = faasflow_core::chain(&decode(&["zstd"], body, 1000).await.unwrap_err());
+    assert!(error.contains("its zstd checksum is not that of what came out"), "{error}");
+}
+
+/// A block may come to 128 KiB (RFC 8878, 3.1.1.2.4). This one says that it comes to a hundred times as much.
+#[tokio::test]
+async fn h10_a_zstd_block_that_comes_to_more_than_a_block_may_is_refused() {
+    // Behind eight letters, a block of one literal and sequences that repeat what came before.
+    let mut sequences = vec![(1 << 3) | 1, b'x'];
+    // 100 of them, all of one kind: no literals, an offset as before, and as long as can be.
+    sequences.extend([100, 0b01_01_01_00, 0, 0, 52]);
+    let bits = 100 * 16;
+    let mut stream = vec![0xff; bits / 8];
+    stream.push(1);
+    sequences.extend(stream);
+    let header = (sequences.len() as u32) << 3 | 2 << 1 | 1;
+    let mut body = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x68];
+    body.extend_from_slice(&((8_u32 << 3) | (1 << 1)).to_le_bytes()[..3]);
+    body.push(b'x');
+    body.extend_from_slice(&header.to_le_bytes()[..3]);
+    body.extend(sequences);
+    let budget = Budget::new(Limits { requests: 1, bytes: 64 << 20 });
+    let outcome = codings(&["zstd"]).unwrap().decode(body.into(), 64 << 20, &mut budget.intake()).await;
+    assert!(matches!(outcome, Err(DecodeError::Malformed(_))), "{:?}", outcome.map(|body| body.len()));
 }

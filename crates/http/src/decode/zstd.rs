@@ -36,10 +36,20 @@ impl Zstd {
         Zstd { rest: encoded, frame: None }
     }
 
-    /// Begins the next frame.
+    /// Begins the next frame, or skips one that carries nothing for us (RFC 8878, 3.1.2).
     fn begin(&mut self) -> io::Result<Step> {
+        let cut_short = || io::Error::new(io::ErrorKind::UnexpectedEof, "its zstd frame is cut short");
         if self.rest.is_empty() {
             return Ok(Step::Ended);
+        }
+        if let [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] = *self.rest {
+            let length = self.rest.get(4..8).and_then(|length| length.try_into().ok()).ok_or_else(cut_short)?;
+            let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX).saturating_add(8);
+            if length > self.rest.len() {
+                return Err(cut_short());
+            }
+            self.rest.advance(length);
+            return Ok(Step::Went { out: 0, work: 8 });
         }
         let window = window(&self.rest).unwrap_or_default();
         if window > WINDOW {
@@ -74,6 +84,10 @@ impl Decoder for Zstd {
             let read = self.rest.len() - rest.len();
             self.rest.advance(read);
             return Ok(Step::Went { out: 0, work: read });
+        }
+        let (given, calculated) = (frame.decoder.get_checksum_from_data(), frame.decoder.get_calculated_checksum());
+        if given.is_some() && given != calculated {
+            return Err(malformed("its zstd checksum is not that of what came out"));
         }
         self.frame = None;
         Ok(Step::Went { out: 0, work: 0 })
