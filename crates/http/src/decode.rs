@@ -4,6 +4,7 @@ mod brotli;
 mod coder;
 mod zstd;
 
+use std::collections::VecDeque;
 use std::io;
 
 use bytes::Bytes;
@@ -90,10 +91,10 @@ impl Codings {
             // What lies between two codings takes room as what comes out does.
             let beside = between + PIECE as u64;
             let mut decoder = coding.decoder(body);
-            let mut decoded = Joined::of(0);
+            let mut decoded = Parts::default();
             let mut length = 0;
             loop {
-                make_room(share, beside + decoder.memory(), length, limit).await?;
+                make_room(share, beside + decoder.memory() + spare(length), length, limit).await?;
                 let Step::Went { out, work: done } = decoder.step(&mut piece).map_err(DecodeError::Malformed)? else {
                     break;
                 };
@@ -101,7 +102,7 @@ impl Codings {
                 if length > limit {
                     return Err(DecodeError::TooLarge { encoded, limit });
                 }
-                make_room(share, beside + decoder.memory(), length, limit).await?;
+                make_room(share, beside + decoder.memory() + spare(length), length, limit).await?;
                 decoded.append(&piece[..out]);
                 work += done.max(1);
                 if work >= PIECE {
@@ -109,10 +110,64 @@ impl Codings {
                     tokio::task::yield_now().await;
                 }
             }
-            (body, between) = (decoded.into_bytes(), length);
+            drop(decoder);
+            if !decoded.full.is_empty() {
+                make_room(share, beside + length, length, limit).await?;
+            }
+            (body, between) = (decoded.join(length), length);
         }
         Ok(body)
     }
+}
+
+/// What came out, in parts: nobody knows how much it will be, and what grows in one piece is there twice or three times
+/// while it does.
+struct Parts {
+    full: VecDeque<Bytes>,
+    last: Joined,
+    in_last: usize,
+}
+
+/// How large one part is, of more than one.
+const PART: usize = 4 << 20;
+
+impl Default for Parts {
+    fn default() -> Parts {
+        Parts { full: VecDeque::new(), last: Joined::of(0), in_last: 0 }
+    }
+}
+
+impl Parts {
+    fn append(&mut self, mut piece: &[u8]) {
+        while !piece.is_empty() {
+            if self.in_last == PART {
+                self.full.push_back(std::mem::replace(&mut self.last, Joined::of(PART)).into_bytes());
+                self.in_last = 0;
+            }
+            let (fits, rest) = piece.split_at(piece.len().min(PART - self.in_last));
+            self.last.append(fits);
+            self.in_last += fits.len();
+            piece = rest;
+        }
+    }
+
+    /// All of it in one piece. Each part is given back as soon as it is copied.
+    fn join(mut self, length: u64) -> Bytes {
+        if self.full.is_empty() {
+            return self.last.into_bytes();
+        }
+        self.full.push_back(self.last.into_bytes());
+        let mut joined = Joined::of(usize::try_from(length).unwrap_or(usize::MAX));
+        while let Some(part) = self.full.pop_front() {
+            joined.append(&part);
+        }
+        joined.into_bytes()
+    }
+}
+
+/// What the last part takes beside what is in it, when so many bytes came out: it grows in one piece.
+fn spare(length: u64) -> u64 {
+    length.saturating_mul(2).min(PART as u64 + (1 << 20))
 }
 
 /// Makes room for `length` bytes that came out, for more that may come, and for what it takes beside them.

@@ -7,6 +7,10 @@ use bytes::{Buf as _, Bytes};
 /// How much is decoded before other tasks have their turn: bytes of either side.
 pub(super) const PIECE: usize = 64 * 1024;
 
+/// How much is read before that, where nothing comes out: an empty member of gzip has 20 bytes, and takes as long as some
+/// kilobytes of another.
+const RATION: usize = 8 * 1024;
+
 /// Undoes one coding.
 pub(super) trait Decoder: Send {
     /// How many bytes of memory it takes until the next step is done, at most, beside what is to be decoded and what
@@ -83,14 +87,14 @@ struct Rationed {
 
 impl Rationed {
     fn new(rest: Bytes) -> Rationed {
-        Rationed { rest, ration: PIECE }
+        Rationed { rest, ration: RATION }
     }
 }
 
 impl BufRead for Rationed {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.ration == 0 && !self.rest.is_empty() {
-            self.ration = PIECE;
+            self.ration = RATION;
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(&self.rest[..self.rest.len().min(self.ration)])

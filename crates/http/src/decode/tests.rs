@@ -36,7 +36,7 @@ fn codings(values: &[&'static str]) -> Result<Codings, DecodeError> {
 }
 
 async fn decode(values: &[&'static str], body: Vec<u8>, limit: u64) -> Result<Bytes, DecodeError> {
-    let budget = Budget::new(Limits { requests: 1, bytes: 10 << 20 });
+    let budget = Budget::new(Limits { requests: 1, bytes: 16 << 20 });
     codings(values)?.decode(body.into(), limit, &mut budget.intake()).await
 }
 
@@ -114,7 +114,7 @@ async fn h10_a_bomb_is_not_decoded_further_than_the_limit() {
     assert_eq!(decode(&["gzip"], bomb.clone(), 5 << 20).await.unwrap().len(), 5 << 20);
     let budget = Budget::new(Limits { requests: 1, bytes: 2 << 20 });
     let outcome = codings(&["gzip"]).unwrap().decode(bomb.into(), 5 << 20, &mut budget.intake()).await;
-    assert!(matches!(outcome, Err(DecodeError::NoRoom(NoRoom::Never { .. }))), "{outcome:?}");
+    assert!(matches!(outcome, Err(DecodeError::Window { .. })), "{outcome:?}");
 }
 
 /// Decodes what comes to nothing, and counts how often others had their turn meanwhile.
@@ -267,4 +267,17 @@ async fn h10_a_zstd_block_that_comes_to_more_than_a_block_may_is_refused() {
     let budget = Budget::new(Limits { requests: 1, bytes: 64 << 20 });
     let outcome = codings(&["zstd"]).unwrap().decode(body.into(), 64 << 20, &mut budget.intake()).await;
     assert!(matches!(outcome, Err(DecodeError::Malformed(_))), "{:?}", outcome.map(|body| body.len()));
+}
+
+#[tokio::test]
+async fn h10_what_comes_out_in_many_parts_is_whole_and_counted_while_it_is_joined() {
+    let plain: Vec<u8> = (0..9_500_000_u32).map(|number| (number / 977) as u8).collect();
+    let outcome = async |bytes: u64| {
+        let budget = Budget::new(Limits { requests: 1, bytes });
+        let mut share = budget.intake();
+        codings(&["gzip"]).unwrap().decode(gzip(&plain).into(), 10 << 20, &mut share).await
+    };
+    assert!(outcome(20 << 20).await.unwrap() == plain);
+    let never = outcome(18 << 20).await.unwrap_err();
+    assert!(matches!(never, DecodeError::Window { .. }), "{never:?}");
 }
