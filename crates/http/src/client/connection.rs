@@ -98,10 +98,8 @@ impl<S> Used<S> {
     /// The failure of a write, if there was one, once it may be told.
     fn poll_broken(&mut self, context: &mut Context<'_>) -> Option<Poll<io::Result<usize>>> {
         let broken = self.broken.as_mut()?;
-        if !broken.ended {
-            if broken.until.as_mut().poll(context).is_pending() {
-                return Some(Poll::Pending);
-            }
+        if !broken.ended && broken.until.as_mut().poll(context).is_pending() {
+            return Some(Poll::Pending);
         }
         Some(Poll::Ready(Err(broken.kind.into())))
     }
