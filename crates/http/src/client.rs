@@ -28,8 +28,11 @@ use resend::Resend;
 ///
 /// Cloning is cheap and shares the connections.
 #[derive(Clone, Debug)]
-pub struct HttpClient {
-    inner: Client<Connector<HttpsConnector<HttpConnector>>, Body>,
+pub struct HttpClient(Arc<Clients>);
+
+#[derive(Debug)]
+struct Clients {
+    kept: Client<Connector<HttpsConnector<HttpConnector>>, Body>,
     /// Makes a connection for each request. What has come to nothing on a kept connection is sent again here, where the
     /// peer cannot have been about to close it.
     fresh: Client<Connector<HttpsConnector<HttpConnector>>, Body>,
@@ -89,9 +92,9 @@ impl HttpClient {
             .http1_max_headers(MOST_HEADERS)
             .http2_max_header_list_size(LARGEST_HEAD as u32)
             .http2_only(http2);
-        let inner = builder.build(Connector(connector.clone()));
+        let kept = builder.build(Connector(connector.clone()));
         let fresh = builder.pool_max_idle_per_host(0).build(Connector(connector));
-        HttpClient { inner, fresh }
+        HttpClient(Arc::new(Clients { kept, fresh }))
     }
 
     /// Sends a request and returns as soon as the head of the response is there. There is no timeout
@@ -123,11 +126,11 @@ impl HttpClient {
 
     /// No part of the future of `send`, which is compiled where it is awaited: hyper's client is compiled here, once.
     fn begin(&self, request: Request<Body>) -> ResponseFuture {
-        self.inner.request(request)
+        self.0.kept.request(request)
     }
 
     fn begin_anew(&self, request: Request<Body>) -> ResponseFuture {
-        self.fresh.request(request)
+        self.0.fresh.request(request)
     }
 }
 
