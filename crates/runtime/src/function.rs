@@ -19,7 +19,8 @@ use faasflow_core::description::Description;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::signature::Keys;
 use futures_util::FutureExt as _;
-use http::{Method, StatusCode};
+use http::header::{CONNECTION, HeaderValue};
+use http::{Method, StatusCode, Version};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -154,6 +155,16 @@ impl FlowFunction {
         self.0.readiness.drain();
     }
 
+    /// While the flow drains, tells whoever keeps the connection to close it. At the end of the drain all connections are
+    /// closed, and a request that is sent on one of them just then would be lost. HTTP/2 has a frame for this, which the
+    /// server sends.
+    fn take_leave(&self, version: Version, mut response: Response) -> Response {
+        if version <= Version::HTTP_11 && self.0.readiness.is_draining() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
     /// Listens where the settings say, and reports the address, whose port was chosen if the setting is 0.
     ///
     /// # Errors
@@ -254,12 +265,16 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let (function, version) = (self.function.clone(), request.version());
         // It knows how a HEAD is answered.
         if request.uri().path().starts_with("/_/") || request.method() == Method::HEAD {
-            return Box::pin(self.router.call(request));
+            let answering = self.router.call(request);
+            return Box::pin(async move { Ok(function.take_leave(version, answering.await?)) });
         }
-        let function = self.function.clone();
-        Box::pin(async move { Ok(function.receive(request).await) })
+        Box::pin(async move {
+            let response = function.clone().receive(request).await;
+            Ok(function.take_leave(version, response))
+        })
     }
 }
 

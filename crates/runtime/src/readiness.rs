@@ -36,9 +36,14 @@ impl Readiness {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Whether [`drain`](Readiness::drain) was called.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     /// The answer of `/_/ready`: 200, or 503 with the reason.
     pub(crate) async fn answer(&self, store: Option<Arc<dyn StateManager>>) -> Response {
-        if self.draining.load(Ordering::Relaxed) {
+        if self.is_draining() {
             return (StatusCode::SERVICE_UNAVAILABLE, "it is stopping\n").into_response();
         }
         match store {

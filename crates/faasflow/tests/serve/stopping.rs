@@ -11,6 +11,7 @@ use crate::watchdog::{self, Watchdog, image_settings};
 
 tests![
     r4_a_flow_that_drains_serves_and_is_not_ready,
+    kept_connections_are_given_up_while_a_flow_drains,
     r4_a_second_signal_stops_at_once,
     r4_sigint_does_not_drain,
     r4_two_sigterms_behind_a_watchdog_are_one,
@@ -36,6 +37,47 @@ fn r4_a_flow_that_drains_serves_and_is_not_ready() {
     assert!(program.request("GET /_/health", "").0.starts_with("HTTP/1.1 200 OK"));
     assert_eq!(program.wait().code(), Some(0));
     assert!(begun.elapsed() >= Duration::from_secs(3));
+}
+
+/// They would all be closed at the end of the drain. A request that the gateway sends on one just then is lost, and in a
+/// rolling update on Kubernetes some callers got a 502.
+fn kept_connections_are_given_up_while_a_flow_drains() {
+    let mut program = Program::of("hello").with("drain_time", "3s").start();
+    let connect = || {
+        let stream = TcpStream::connect(&program.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    let ask = |mut stream: &TcpStream, head: &str| {
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with("Hello, you!") && !answer.ends_with("OK\n") {
+            let mut byte = [0];
+            assert_eq!(stream.read(&mut byte).unwrap(), 1, "it closed the connection: {answer}");
+            answer.push(byte[0].into());
+        }
+        answer.to_ascii_lowercase()
+    };
+    for head in
+        ["POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nyou", "GET /_/health HTTP/1.1\r\nhost: x\r\n\r\n"]
+    {
+        let kept = connect();
+        for _ in 0..2 {
+            let answer = ask(&kept, head);
+            assert!(!answer.contains("connection: close"), "{answer}");
+        }
+    }
+    let (kept, idle) = (connect(), connect());
+    let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nyou";
+    ask(&kept, head);
+    program.signal("TERM");
+    program.until_logged("Draining: ");
+    for stream in [kept, idle, connect()] {
+        let answer = ask(&stream, head);
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+        assert_eq!((&stream).read(&mut [0]).unwrap(), 0, "and it does");
+    }
+    assert_eq!(program.wait().code(), Some(0));
 }
 
 fn r4_a_second_signal_stops_at_once() {
