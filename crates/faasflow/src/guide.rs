@@ -104,6 +104,14 @@ pub mod openfaas {}
 #[doc = include_str!("../../../docs/guide/compose.md")]
 pub mod compose {}
 
+#[doc = "[openfaas.md]: crate::guide::openfaas"]
+#[doc = "[signing.md]: crate::guide::signing"]
+#[doc = "[../../deploy/README.md]: https://github.com/faasflow/faasflow/blob/main/deploy/README.md"]
+#[doc = "[../reference/responses.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/responses.md"]
+#[doc = ""]
+#[doc = include_str!("../../../docs/guide/kubernetes.md")]
+pub mod kubernetes {}
+
 #[doc = "[../../deploy/README.md]: https://github.com/faasflow/faasflow/blob/main/deploy/README.md"]
 #[doc = ""]
 #[doc = include_str!("../../../docs/guide/metrics.md")]

@@ -137,3 +137,63 @@ fn the_flow_yml_of_the_template_shows_defaults() {
     }
     assert!(shown >= 14, "only {shown} settings were found");
 }
+
+/// The one container of a Deployment or StatefulSet.
+fn container(workload: &Value) -> &Value {
+    let containers = workload["spec"]["template"]["spec"]["containers"].as_array().expect("containers");
+    assert_eq!(containers.len(), 1);
+    &containers[0]
+}
+
+#[test]
+fn a_flow_without_openfaas_waits_as_long_as_it_has_to() {
+    let workload = yaml("deploy/kubernetes/base/my-flow/deployment.yaml");
+    let flow = container(&workload);
+    let variables = flow["env"].as_array().expect("variables");
+    let config = Config::load(|name| {
+        let found = variables.iter().find(|variable| variable["name"] == name)?;
+        Some(Found { value: found["value"].as_str().expect("text").to_owned(), origin: String::new() })
+    });
+    let config = config.unwrap_or_else(|error| panic!("{error}"));
+    let grace = workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_u64().expect("a number");
+    let grace = Duration::from_secs(grace);
+    assert!(config.drain_time + config.write_timeout < grace, "Kubernetes would kill it before it is done");
+    // Our client keeps a connection so long: one that is not used while the flow drains is given up by the client, and the
+    // others are told to close.
+    assert!(config.drain_time > Duration::from_secs(4), "a kept connection could be closed as a request is sent");
+    let gateway = yaml("deploy/kubernetes/base/gateway/stateful-set.yaml");
+    let arguments = container(&gateway)["args"].as_array().expect("arguments");
+    let upstream = arguments.iter().find_map(|argument| argument.as_str()?.strip_prefix("--upstream-timeout="));
+    assert!(config.write_timeout < duration(&upstream.expect("a timeout").into()), "the gateway is less patient");
+    assert_eq!(gateway["spec"]["replicas"], 1, "the queue is for one process");
+
+    let ports =
+        |name: &str| flow["ports"].as_array()?.iter().find(|port| port["name"] == name)?["containerPort"].as_u64();
+    let default = |name: &str| defaults()[name].parse().ok();
+    assert_eq!((ports("http"), ports("metrics")), (default("port"), default("metrics_port")));
+    let mounts = flow["volumeMounts"].as_array().expect("mounts");
+    assert_eq!(mounts[0]["mountPath"], defaults()["secret_mount_path"].as_str());
+    let volumes = workload["spec"]["template"]["spec"]["volumes"].as_array().expect("volumes");
+    assert_eq!(volumes[0]["secret"]["secretName"], faasflow_runtime::config::HMAC_SECRET);
+    assert_eq!(config.gateway.to_string().trim_end_matches('/'), "http://gateway:8080");
+}
+
+#[test]
+fn the_stack_of_the_gateway_names_services_that_there_are() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kubernetes/base/gateway");
+    let stack = faasflow_gateway::Stack::read(&folder).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(stack.functions.keys().collect::<Vec<_>>(), ["my-flow", "shout"]);
+    for (name, function) in &stack.functions {
+        let service = yaml(&format!("deploy/kubernetes/base/{name}/service.yaml"));
+        let port = service["spec"]["ports"][0]["port"].as_u64().expect("a port");
+        let url = function.annotations.get("faasflow.url").expect("an address");
+        assert_eq!(*url, format!("http://{}:{port}", service["metadata"]["name"].as_str().expect("a name")));
+        let workload = yaml(&format!("deploy/kubernetes/base/{name}/deployment.yaml"));
+        let labels = &workload["spec"]["template"]["metadata"]["labels"];
+        for selector in [&service["spec"]["selector"], &workload["spec"]["selector"]["matchLabels"]] {
+            for (label, value) in selector.as_object().expect("labels") {
+                assert_eq!(&labels[label], value, "{name}: {label}");
+            }
+        }
+    }
+}
