@@ -6,6 +6,7 @@ mod chaos;
 mod client;
 mod docker;
 mod image;
+mod kubernetes;
 mod openfaas;
 mod photos;
 mod recorder;
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
             run_apart("image, functions", image::install(image::Extent::Provider), image::run_provider)
         }
         ["install"] => run("install", install),
+        ["kubernetes"] => kubernetes(),
+        // What the one before starts in namespaces of its own.
+        ["kubernetes", "inside", folder] => run("kubernetes", |suite| kubernetes::inside(suite, folder.into())),
         ["chaos", words @ ..] => match chaos::Arguments::parse(words, seed()) {
             Ok(arguments) => chaos(arguments),
             Err(why) => {
@@ -46,7 +50,9 @@ fn main() -> ExitCode {
             }
         },
         _ => {
-            eprintln!("name a suite: image [--short | --functions], openfaas, state, tracing; or say `install`");
+            eprintln!(
+                "name a suite: image [--short | --functions], kubernetes, openfaas, state, tracing; or say `install`"
+            );
             ExitCode::from(2)
         }
     }
@@ -81,6 +87,28 @@ fn chaos(arguments: chaos::Arguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn kubernetes() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ran = runtime.block_on(async {
+        // What it has started ends with it, and what that leaves is removed, which a signal must not prevent.
+        tokio::select! {
+            ran = kubernetes::run() => ran,
+            () = stopped() => Err("it was told to stop".to_owned()),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    ran.unwrap_or_else(|why| {
+        eprintln!("kubernetes: {why}");
+        ExitCode::FAILURE
+    })
 }
 
 /// Installs what the suites need, each tool whether or not the one before could be.

@@ -51,7 +51,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Recorder {
     pub(crate) async fn start() -> Result<Recorder, String> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
+        Recorder::start_at("127.0.0.1").await
+    }
+
+    /// The same on another address of this machine.
+    pub(crate) async fn start_at(host: &str) -> Result<Recorder, String> {
+        let listener = TcpListener::bind((host, 0)).await.map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let shared = Arc::new(Shared {
             seen: watch::Sender::new(Vec::new()),

@@ -100,7 +100,8 @@ pub(crate) async fn debian(package: &str, program: &str) -> Result<PathBuf, Stri
 }
 
 fn in_path(program: &str) -> Option<PathBuf> {
-    ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin"]
+    // The last has the plugins of containers' networks.
+    ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/usr/lib/cni"]
         .into_iter()
         .map(|folder| Path::new(folder).join(program))
         .find(|path| path.is_file())

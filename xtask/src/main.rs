@@ -13,7 +13,7 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   check                        keep the invariants of ARCHITECTURE.md
-  e2e SUITE                    run a suite on real servers: image, openfaas, state, tracing
+  e2e SUITE                    run a suite on real servers: image, kubernetes, openfaas, state, tracing
   e2e image --short            of the suite that builds and runs images in a Docker engine, what CI has time for
   e2e image --functions        of the same, functions that are images under faasflow up
   e2e install                  install what the suites need, which each does by itself too
@@ -27,7 +27,7 @@ cargo xtask COMMAND
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
 
 /// The suites that need real servers.
-const SUITES: [&str; 4] = ["image", "openfaas", "state", "tracing"];
+const SUITES: [&str; 5] = ["image", "kubernetes", "openfaas", "state", "tracing"];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
