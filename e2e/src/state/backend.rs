@@ -38,7 +38,7 @@ type Texts = Vec<(&'static str, String)>;
 /// Either state manager.
 pub(crate) enum Manager {
     S3(S3),
-    Redis(Redis),
+    Redis(Box<Redis>),
 }
 
 impl Backend {
@@ -194,7 +194,7 @@ impl Backend {
                 if let Some(pem) = authorities {
                     builder = builder.authorities(pem);
                 }
-                Manager::Redis(builder.build().expect("the address is one"))
+                Manager::Redis(Box::new(builder.build().expect("the address is one")))
             }
         }
     }
@@ -259,7 +259,7 @@ impl Manager {
     fn inner(&self) -> &dyn StateManager {
         match self {
             Manager::S3(manager) => manager,
-            Manager::Redis(manager) => manager,
+            Manager::Redis(manager) => &**manager,
         }
     }
 }
