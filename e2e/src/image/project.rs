@@ -116,21 +116,11 @@ impl Project {
         Ok(Built { said, took: begun.elapsed() })
     }
 
-    /// `docker build` of what `faas-cli build --shrinkwrap` makes, for what faas-cli has no option for. `buildkit` is `0` for
-    /// the classic builder, `1` for the engine's BuildKit. A script given here takes the place of the template's `build.sh`.
-    pub(super) async fn docker_build(
-        &self,
-        image: &str,
-        buildkit: &str,
-        script: Option<&str>,
-        options: &[&str],
-    ) -> Result<Built, String> {
+    /// `docker build` by BuildKit of what `faas-cli build --shrinkwrap` makes. This faas-cli has no option for a platform.
+    pub(super) async fn buildkit(&self, image: &str, options: &[&str]) -> Result<Built, String> {
         let stack = self.stack(image)?;
         self.faas_cli(&["build", "--shrinkwrap", "--yaml", &stack.to_string_lossy()]).await?;
         let context = self.home.path().join("build").join(NAME);
-        if let Some(script) = script {
-            std::fs::write(context.join("build.sh"), script).map_err(|error| error.to_string())?;
-        }
         let begun = Instant::now();
         let output = self
             .docker
@@ -139,7 +129,7 @@ impl Project {
             .args(["--build-arg=http_proxy", "--build-arg=https_proxy", "--build-arg=no_proxy"])
             .arg(context)
             .envs(self.docker.environment(PATH))
-            .env("DOCKER_BUILDKIT", buildkit)
+            .env("DOCKER_BUILDKIT", "1")
             .output()
             .await
             .map_err(|error| format!("docker: {error}"))?;
