@@ -50,8 +50,12 @@ async fn word_for_word(stand: Arc<Stand>) -> Result<(), String> {
     let said = stand.faas_cli("describe shout").await?;
     expect(said.contains("Ready") && said.contains("shout:latest") && said.contains("team"), || said.clone())?;
     expect(stand.text("shout", "hello").await? == "hello", || "it does not echo".to_owned())?;
-    let said = stand.faas_cli("logs shout --tail=false").await?;
-    expect(said.contains("Forking fprocess"), || said.clone())?;
+    // A line goes through the engine, which takes a moment.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !stand.faas_cli("logs shout --tail=false").await?.contains("Forking fprocess") {
+        expect(Instant::now() < deadline, || "the log has nothing of the watchdog's".to_owned())?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     // Built anew with another program, and deployed over the old one.
     template("cat /function/handler.txt")?;
     stand.faas_cli(&format!("up --skip-push -f shout.yml --gateway {gateway}")).await?;
