@@ -164,11 +164,11 @@ async fn leftovers(stand: Arc<Stand>) -> Result<(), String> {
     let mut echo = json!({ "service": "echo", "image": WATCHDOG, "envProcess": "cat" });
     echo["labels"] = json!({ "com.openfaas.scale.min": "2" });
     stand.serve(&echo).await?;
+    stand.until("echo", "whole", |status| status["availableReplicas"] == 2).await?;
     let before = [stand.until_containers("stays", 1).await?, stand.until_containers("echo", 2).await?].concat();
     stand.kill().await?;
     let left = stand.docker.run(&["ps", "--quiet"]).await?;
     expect(before.iter().all(|id| left.contains(id.as_str())), || format!("after the kill: {left}"))?;
-    // A call that was accepted is delivered by the next gateway to the next container.
     stand.again().await?;
     stand.until("echo", "back", |status| status["availableReplicas"] == 2).await?;
     stand.until("stays", "back", |status| status["availableReplicas"] == 1).await?;
