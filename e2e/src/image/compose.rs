@@ -83,7 +83,7 @@ impl Clone {
             .args(["-ceu", line])
             .current_dir(self.deploy())
             .envs(self.docker.environment(PATH))
-            .env("COMPOSE_DOCKER_CLI_BUILD", "0")
+            .env("COMPOSE_DOCKER_CLI_BUILD", "1")
             .kill_on_drop(true)
             .output()
             .await
