@@ -109,7 +109,9 @@ impl Proxy {
         }
         let (body, mut lent) = lend(&parts.headers, body);
         match self.send(function, path, parts, body, sender).await {
-            Ok(answer) if lent.is_over() => Ok(answer),
+            // A success that comes early is most often one that is made as the body is read. It keeps its length, by which
+            // whoever gets it knows how much room it needs.
+            Ok(answer) if lent.is_over() || answer.status().is_success() => Ok(answer),
             Ok(answer) => Ok(end_after(answer, lent.hear_out())),
             Err(none) => {
                 lent.hear_out().await;
