@@ -1,4 +1,4 @@
-//! A Docker engine of the suite's own, for suites that build and run containers.
+//! The suite's own Docker engine, for suites that build and run containers.
 //!
 //! It is Debian's `docker.io`, installed where it is missing, with its own data, sockets, cgroup and, by
 //! [`Apart`](crate::apart::Apart), its own network: an engine that runs already is not touched. What it has built is kept

@@ -1,4 +1,4 @@
-//! The template's image: built by faas-cli as a user builds it, and run by a Docker engine of the suite's own.
+//! The template's image: built by faas-cli as a user would build it, and run in the suite's own Docker engine.
 
 use std::sync::Arc;
 

@@ -39,11 +39,11 @@ fn main() -> ExitCode {
             run_apart("image, functions", image::install(image::Extent::Provider), image::run_provider)
         }
         ["install"] => run("install", install),
-        ["kubernetes"] => kubernetes(),
+        ["kubernetes"] => exit("kubernetes", block_on(kubernetes::run)),
         // What the one before starts in namespaces of its own.
         ["kubernetes", "inside", folder] => run("kubernetes", |suite| kubernetes::inside(suite, folder.into())),
         ["chaos", words @ ..] => match chaos::Arguments::parse(words, seed()) {
-            Ok(arguments) => chaos(arguments),
+            Ok(arguments) => exit("chaos", block_on(|| chaos::run(arguments)).map(|()| ExitCode::SUCCESS)),
             Err(why) => {
                 eprintln!("{why}");
                 ExitCode::from(2)
@@ -64,49 +64,10 @@ fn seed() -> u64 {
     u64::from(since.subsec_nanos())
 }
 
-fn chaos(arguments: chaos::Arguments) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("cannot start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let ran = runtime.block_on(async {
-        // What it has started is killed when it is dropped, which a signal must not prevent.
-        tokio::select! {
-            ran = chaos::run(arguments) => ran,
-            () = stopped() => Err("it was told to stop".to_owned()),
-        }
-    });
-    runtime.shutdown_timeout(Duration::from_secs(5));
-    match ran {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("chaos: {why}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn kubernetes() -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("cannot start: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let ran = runtime.block_on(async {
-        // What it has started ends with it, and what that leaves is removed, which a signal must not prevent.
-        tokio::select! {
-            ran = kubernetes::run() => ran,
-            () = stopped() => Err("it was told to stop".to_owned()),
-        }
-    });
-    runtime.shutdown_timeout(Duration::from_secs(5));
+/// What a command other than a suite ends with.
+fn exit(name: &str, ran: Result<ExitCode, String>) -> ExitCode {
     ran.unwrap_or_else(|why| {
-        eprintln!("kubernetes: {why}");
+        eprintln!("{name}: {why}");
         ExitCode::FAILURE
     })
 }
@@ -150,7 +111,7 @@ fn run_apart<F: Future<Output = Result<(), String>>>(
 }
 
 /// Runs this to its end, or until a signal.
-fn block_on<F: Future<Output = Result<(), String>>>(work: impl FnOnce() -> F) -> Result<(), String> {
+fn block_on<T, F: Future<Output = Result<T, String>>>(work: impl FnOnce() -> F) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     let ran = runtime.block_on(async {

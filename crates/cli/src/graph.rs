@@ -72,8 +72,7 @@ pub(crate) async fn describe(project: &Path) -> Result<Bytes, Failure> {
     let build = async move { faasflow_gateway::build_project(project, &events).await };
     let show = async move {
         let mut progress = Progress::new(false);
-        // What it answers is read by programs too. They are told nothing of the way there, and people nothing of a
-        // build that has nothing to do.
+        // Programs read the output too, so progress is shown on a terminal only, and only if something is compiled.
         let mut shown = false;
         while let Some(event) = told.recv().await {
             shown |= matches!(event, Event::Compiling { .. }) && std::io::stderr().is_terminal();
@@ -94,7 +93,7 @@ pub(crate) async fn describe(project: &Path) -> Result<Bytes, Failure> {
     if output.status.success() {
         return Ok(output.stdout.into());
     }
-    Err(Failure::Unusable(format!("{} is no flow that can describe itself", project.display())))
+    Err(Failure::Unusable(format!("{} is not a flow that can describe itself", project.display())))
 }
 
 fn label(step: &StepDescription) -> String {

@@ -4,10 +4,14 @@
 ///
 /// # Errors
 ///
-/// If it is no such amount: the text says what to write.
+/// If the text is not such an amount. The error says what to write.
 pub fn memory(text: &str) -> Result<u64, String> {
-    let fault =
-        || format!("`{}` is no amount of memory: write bytes, or such as `128Mi` or `64M`", text.escape_debug());
+    let fault = || {
+        format!(
+            "`{}` is not an amount of memory: write bytes, or a number with a unit such as `128Mi` or `64M`",
+            text.escape_debug()
+        )
+    };
     let bytes = read(text).ok_or_else(fault)?;
     // More than this machine can have, but a number all the same.
     if !(0.0..=u64::MAX as f64).contains(&bytes) { Err(fault()) } else { Ok(bytes.ceil() as u64) }
@@ -17,11 +21,11 @@ pub fn memory(text: &str) -> Result<u64, String> {
 ///
 /// # Errors
 ///
-/// If it is no such amount: the text says what to write.
+/// If the text is not such an amount. The error says what to write.
 pub fn cpu(text: &str) -> Result<u64, String> {
     let fault = || {
         format!(
-            "`{}` is no amount of processors: write such as `0.5`, or `100m` for a tenth of one",
+            "`{}` is not an amount of processors: write a number such as `0.5`, or `100m` for a tenth of one",
             text.escape_debug()
         )
     };

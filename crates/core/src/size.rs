@@ -5,7 +5,7 @@
 ///
 /// # Errors
 ///
-/// If the text is no such size, or one above [`u64::MAX`]. The error says what to write.
+/// If the text is not such a size, or is above [`u64::MAX`]. The error says what to write.
 ///
 /// ```
 /// use faasflow_core::size::parse;

@@ -42,7 +42,7 @@ pub fn parse_callback_url(url: &str) -> Result<Uri, String> {
     }
 }
 
-/// A port that is no such number would be taken for none, and what is meant for one server would be sent to another.
+/// [`Uri`] reads a port that is out of range as if there were none, and the request would go to another server.
 fn has_usable_port(authority: &Authority) -> bool {
     let text = authority.as_str();
     let host_and_port = text.rsplit_once('@').map_or(text, |(_, behind)| behind);

@@ -227,8 +227,8 @@ fn not_here(program: &str, image: &str) -> String {
     let image = if image.is_empty() { "an image".to_owned() } else { format!("the image `{image}`") };
     format!(
         "`{program}` is not on this machine. Without a container engine, this gateway starts processes, not containers, and \
-         what is in {image} is of no use to it: start Docker or Podman, start `faasflow up` with the stack file, which builds flows and other cargo projects, or deploy a program \
-         that is here, by its whole path in `--fprocess` (from a stack file with `--read-template=false` besides), and with \
+         what is in {image} is of no use to it: start Docker or Podman, start `faasflow up` with the stack file, which \
+         builds flows and other cargo projects, or deploy a program that is here, by its whole path in `--fprocess` (from a stack file with `--read-template=false` besides), and with \
          `--env mode=http` if it serves HTTP"
     )
 }

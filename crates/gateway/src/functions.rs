@@ -18,8 +18,7 @@ use crate::functions::deployment::Deployment;
 use crate::functions::limit::Limits;
 use crate::functions::logs::{Journal, Logs};
 use crate::functions::scale::Scale;
-pub(crate) use crate::namespace::NAMESPACE;
-use crate::namespace::bare_name;
+use crate::namespace::{NAMESPACE, bare_name};
 use crate::queue::now_ms;
 use crate::stack::{FunctionSpec, Kind};
 
@@ -52,7 +51,7 @@ pub(crate) struct Function {
     pub(crate) limits: Limits,
     /// Cloned by each call in flight, so that these are counted.
     pub(crate) calls: Arc<()>,
-    /// How many containers it has; `None` for one that is no container.
+    /// How many containers it has; `None` if it does not run in containers.
     pub(crate) scale: Option<Scale>,
     /// The environment that its processes get.
     pub(crate) environment: Vec<(String, String)>,

@@ -13,6 +13,7 @@ mod disk;
 mod environment;
 mod error;
 mod event;
+mod forwarding;
 mod functions;
 mod gateway;
 mod held;

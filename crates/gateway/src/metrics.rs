@@ -13,7 +13,8 @@ use prometheus::{
 
 use faasflow_runtime::http::Budget;
 
-use crate::functions::{Function, Functions, NAMESPACE};
+use crate::functions::{Function, Functions};
+use crate::namespace::NAMESPACE;
 use crate::queue::QueueStats;
 
 /// The upper bounds of the histogram's buckets, in seconds: those of OpenFaaS's gateway, and some for what is faster or

@@ -7,12 +7,13 @@ use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::chain;
 use faasflow_core::headers::{GATEWAY_ERROR, gateway_error};
-use faasflow_runtime::http::{HttpClient, HttpError, NoRoom, Peer, end_after, hear_out, read_body};
+use faasflow_runtime::http::{HttpClient, HttpError, NoRoom, end_after, hear_out, read_body};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri, request};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::forwarding::forward;
 use crate::functions::command::{Commands, Invocation};
 use crate::functions::limit::{Busy, QUEUE_WAITS};
 use crate::functions::{Function, Taken};
@@ -25,9 +26,6 @@ use crate::stack::Kind;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) const START_TIME: HeaderName = HeaderName::from_static("x-start-time");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// What some programs take for the proxy of their own requests, once it is a variable (httpoxy, CVE-2016-5385).
 const PROXY: HeaderName = HeaderName::from_static("proxy");
 /// Marks the answers of the gateway's own, as OpenFaaS's gateway and providers do.
@@ -337,34 +335,6 @@ fn prepare_for_command(parts: &mut request::Parts) {
         parts.headers.insert(header::TRANSFER_ENCODING, chunked);
     }
     forward(parts);
-}
-
-/// Says once whom the request comes from, behind the addresses that it passed before, in however many headers these are.
-/// Host and protocol are those that the first proxy saw.
-pub(crate) fn forward(parts: &mut request::Parts) {
-    let Some(Peer(peer)) = parts.extensions.remove::<Peer>() else { return };
-    let (peer, host) = (peer.ip().to_string(), host(parts));
-    let headers = &mut parts.headers;
-    let mut addresses: Vec<&str> = Vec::new();
-    addresses.extend(headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).map(str::trim));
-    addresses.retain(|address| !address.is_empty());
-    addresses.push(&peer);
-    if let Ok(value) = HeaderValue::from_str(&addresses.join(", ")) {
-        headers.insert(FORWARDED_FOR, value);
-    }
-    if let Some(host) = host {
-        headers.entry(FORWARDED_HOST).or_insert(host);
-    }
-    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
-}
-
-/// The server that a request is for: that of its target, where it names one, as in HTTP/2 and in requests to a proxy, and else
-/// that of `Host` (RFC 9112, 3.2.2).
-pub(crate) fn host(parts: &request::Parts) -> Option<HeaderValue> {
-    match parts.uri.authority() {
-        Some(target) => HeaderValue::from_str(target.as_str()).ok(),
-        None => parts.headers.get(header::HOST).cloned(),
-    }
 }
 
 /// Why a request cannot be taken that asks for another protocol instead of HTTP, if its sender would wait for it in vain. An

@@ -12,7 +12,6 @@ use futures_util::StreamExt as _;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
-use crate::functions::Function;
 use crate::proxy::internal;
 
 /// How often the queue holds a body while it is written: as it came, as the record, and as pages of the file.
@@ -47,24 +46,21 @@ pub(crate) fn refuse_headers(request: &HeaderMap) -> Option<Response> {
     Some(internal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text))
 }
 
-/// Counts a call of a function, until what it returns is dropped. One function may have seven eighths of all calls in flight,
+/// Counts a call of a function among its `calls`, until what this returns is dropped. One function may have seven eighths of all calls in flight,
 /// so that one that is slow, and whose callers all wait, leaves room for the others.
 ///
 /// # Errors
 ///
 /// Why not, if it has as many.
-pub(crate) fn share(budget: &Budget, function: &Function) -> Result<Arc<()>, String> {
+pub(crate) fn share(budget: &Budget, name: &str, calls: &Arc<()>) -> Result<Arc<()>, String> {
     let most = budget.limits().requests;
     let most = most - most / 8;
-    let counted = function.calls.clone();
+    let counted = calls.clone();
     // The function has one itself.
-    if Arc::strong_count(&function.calls) - 1 <= most {
+    if Arc::strong_count(calls) - 1 <= most {
         return Ok(counted);
     }
-    Err(format!(
-        "{most} requests to `{}` are in flight, as many as one function may have: try again later",
-        function.spec.name
-    ))
+    Err(format!("{most} requests to `{name}` are in flight, as many as one function may have: try again later"))
 }
 
 /// Refuses a request to a function that has its share, and hears its client out.

@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::callback;
 use crate::deploy::Deployments;
 use crate::disk;
+use crate::forwarding::forward;
 use crate::functions::command::Cause;
 use crate::functions::container::Containers;
 use crate::functions::logs::Journal;
@@ -157,7 +158,7 @@ async fn invoke(app: App, request: Request, given: Option<&RequestId>) -> Respon
     };
     let place = match is_step(&parts.headers) {
         true => None,
-        false => match (room::share(&app.budget, &function), app.budget.admit()) {
+        false => match (room::share(&app.budget, &function.spec.name, &function.calls), app.budget.admit()) {
             (Err(busy), _) => return room::refuse_share(&parts.headers, body, busy).await,
             (_, Err(full)) => return room::refuse(&parts.headers, body, full).await,
             (Ok(share), Ok(place)) => Some((share, place)),
@@ -289,7 +290,7 @@ async fn accept(
     let (call_id, _) = identify(&mut parts.headers);
     stamp(&mut parts.headers);
     // When it is delivered, nobody knows any more whom it came from.
-    proxy::forward(parts);
+    forward(parts);
     parts.headers.remove(http::header::HOST);
     let call = NewCall {
         call_id: String::from_utf8_lossy(call_id.as_bytes()).into_owned(),
@@ -391,8 +392,8 @@ impl Deliver for App {
                     };
                     let (mut parts, body) = answer.into_parts();
                     let body = match room::read_answer(Body::new(body), wanted, self.proxy.timeout, &mut share).await {
-                        // What becomes of it has no part in the budget: as a callback it waits in the queue, which has a
-                        // limit of its own for that, and its delivery needs room again.
+                        // It leaves the budget here. A callback waits in the queue, which limits the bodies that it keeps,
+                        // and takes room again when it is delivered.
                         Ok(body) => body,
                         Err(error @ ReadBodyError::NoRoom(full)) if full.is_temporary() => {
                             started.end(StatusCode::BAD_GATEWAY);

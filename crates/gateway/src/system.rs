@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::disk;
-use crate::functions::NAMESPACE;
+use crate::forwarding::FORWARDED_HOST;
 use crate::functions::deployment::check_namespace;
-use crate::proxy::{FORWARDED_HOST, plain};
+use crate::namespace::NAMESPACE;
+use crate::proxy::plain;
 use crate::queue::{QueueError, Selection};
 use crate::routes::App;
 

@@ -16,7 +16,7 @@ const SMALL: u64 = 16 * 1024;
 /// What a request in flight costs beside its body, in bytes: two connections and the state of its phase.
 const REQUEST: u64 = 128 * 1024;
 
-/// How often whoever waits for room looks for it.
+/// How often a share that waits for room looks for it.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// The limits of a [`Budget`].
@@ -56,7 +56,7 @@ struct Counts {
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     units: usize,
-    /// Held by whoever waits and is next. The others wait for it, in the order in which they came.
+    /// Held by the first share that waits. The others wait for this lock, in order.
     next: tokio::sync::Mutex<()>,
 }
 
@@ -159,8 +159,8 @@ impl Share {
         self
     }
 
-    /// Takes into account that whoever waits for this body has taken `bytes` bytes already, and keeps them until it has
-    /// the body: where both do not fit, there will never be room.
+    /// Says that the owner of this share already holds `bytes` bytes, and keeps them until it has this body: if both do not
+    /// fit together, there will never be room.
     #[must_use]
     pub fn beside(mut self, bytes: u64) -> Share {
         self.beside = if bytes > SMALL { bytes } else { 0 };

@@ -9,8 +9,8 @@ const UNKNOWN: u64 = 1 << 30;
 /// The memory that this process may use, in bytes: the lowest of the limits of its cgroup (version 1 or 2) and of those
 /// above it, what is left of its address space and data (`ulimit -v`, `ulimit -d`), and the memory of the machine.
 ///
-/// Allocators and threads take addresses in advance, which are no memory yet. What threads have taken is of no use to
-/// anything else, and what the allocator has taken is. So what is left counts, but no less than half of such a limit.
+/// Allocators and threads reserve addresses before they use them as memory. What the allocator has reserved can still be
+/// used, and what threads have reserved cannot. So what is left of these two limits counts, but at least half of each.
 ///
 /// Where none of these can be read, 1 GiB.
 #[must_use]

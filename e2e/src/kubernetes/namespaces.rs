@@ -118,7 +118,7 @@ pub(super) fn hierarchies() -> Vec<PathBuf> {
 ///
 /// # Errors
 ///
-/// If the programs of util-linux are not there.
+/// If util-linux is not installed.
 pub(super) async fn run(program: &Path, arguments: &[&str]) -> Result<ExitStatus, String> {
     // The first process of a namespace inherits those whose parents have ended, and has to wait for them: a shell does.
     Command::new("setpriv")

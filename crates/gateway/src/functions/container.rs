@@ -1,7 +1,7 @@
 //! Functions that are images: containers, made, watched and removed.
 //!
 //! [`Containers`] is what the rest of the gateway knows: the engine, once there is one. [`supervise`] keeps the containers of
-//! one function, each of which is looked after in `replica.rs`.
+//! one function. `replica.rs` follows each of them from its start to its removal.
 
 mod connection;
 mod mount;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::functions::NAMESPACE;
+use crate::namespace::NAMESPACE;
 use crate::stack::{
     Amounts, DEPLOYMENT, FunctionSpec, Kind, LONGEST_NAME, Process, Resources, URL_ANNOTATION, check, is_name,
     misplaced, there_or_process,

@@ -14,10 +14,9 @@ use http::uri::Authority;
 use http::{Method, StatusCode};
 use subtle::ConstantTimeEq as _;
 
+use crate::forwarding::FORWARDED_HOST;
 use crate::proxy::plain;
 use crate::routes::App;
-
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// A user and a password.
 pub(crate) struct Credentials {

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::{Namespace, body};
 use crate::disk;
-use crate::functions::NAMESPACE;
 use crate::functions::deployment::check_namespace;
+use crate::namespace::NAMESPACE;
 use crate::proxy::plain;
 use crate::routes::App;
 use crate::{private_file, secrets};

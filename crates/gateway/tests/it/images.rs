@@ -128,11 +128,11 @@ async fn an_image_that_is_nowhere_is_refused_with_the_engine_s_reason() {
 async fn what_cannot_be_a_container_is_refused() {
     let stand = stand(None).await;
     for (change, reason) in [
-        (json!({ "limits": { "memory": "lots" } }), "`limits`: `memory`: `lots` is no amount of memory"),
-        (json!({ "requests": { "cpu": "fast" } }), "`requests`: `cpu`: `fast` is no amount of processors"),
+        (json!({ "limits": { "memory": "lots" } }), "`limits`: `memory`: `lots` is not an amount of memory"),
+        (json!({ "requests": { "cpu": "fast" } }), "`requests`: `cpu`: `fast` is not an amount of processors"),
         (json!({ "limits": { "memory": "1Mi" }, "requests": { "memory": "2Mi" } }), "request less, or allow more"),
         (json!({ "labels": { "com.openfaas.scale.min": "many" } }), "`com.openfaas.scale.min` is `many`"),
-        (json!({ "image": "../../containers/x" }), "is no name of an image"),
+        (json!({ "image": "../../containers/x" }), "is not the name of an image"),
         (json!({ "annotations": { "faasflow.run": "pod" } }), "write `container` or `process`"),
         (json!({ "image": "", "annotations": { "faasflow.run": "container" } }), "name the image"),
     ] {

@@ -134,7 +134,7 @@ async fn limits(stand: Arc<Stand>) -> Result<(), String> {
     expect(log.contains("raised to 6291456"), || log.clone())?;
     let wrong = json!({ "service": "wrong", "image": PLAIN, "limits": { "memory": "a lot" } });
     let answer = stand.ask(Method::POST, "/system/functions", &wrong).await?.expect(400)?;
-    expect(answer.text().contains("`a lot` is no amount of memory"), || answer.text())?;
+    expect(answer.text().contains("`a lot` is not an amount of memory"), || answer.text())?;
     stand.remove("limited").await?;
     stand.remove("small").await
 }

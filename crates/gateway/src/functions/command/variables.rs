@@ -17,7 +17,7 @@ use http::header::{COOKIE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::request;
 use percent_encoding::percent_decode_str;
 
-use crate::proxy::host;
+use crate::forwarding::host;
 
 /// Headers that become no variable by themselves: `Proxy`, and those that stand for what the gateway tells.
 const WITHHELD: [&str; 8] =

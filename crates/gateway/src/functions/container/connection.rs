@@ -247,9 +247,9 @@ impl Shared {
 
     /// Listens where containers reach this machine, if the gateway does not already. Yields the port.
     ///
-    /// On Linux, `127.0.0.1` is another one in each container. So there is a second listener at the address that the machine
-    /// has in their network. Where the engine runs in a virtual machine, as on macOS, that is no address of this machine, and
-    /// its `host.docker.internal` leads to `127.0.0.1` here.
+    /// On Linux, each container has a `127.0.0.1` of its own, so there is a second listener, at the address that this machine
+    /// has in the containers' network. Where the engine runs in a virtual machine, as on macOS, this machine does not have that
+    /// address, and `host.docker.internal` leads to its `127.0.0.1`.
     async fn open(&self, bridge: Option<Bridge>) -> Option<u16> {
         let (door, bridge) = (self.door.get()?, bridge?);
         if !self.listens.ip().is_loopback() {

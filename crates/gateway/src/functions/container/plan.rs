@@ -6,8 +6,9 @@ use faasflow_containers::{Blueprint, LEAST_MEMORY, Resources, quantity};
 use faasflow_runtime::config::MEMORY;
 
 use super::connection::{Connected, FUNCTION, OWNER, STATE_FOLDER};
+use crate::functions::Function;
 use crate::functions::scale::Scale;
-use crate::functions::{Function, NAMESPACE};
+use crate::namespace::NAMESPACE;
 use crate::stack::{Amounts, FunctionSpec};
 
 /// Where watchdogs listen.
@@ -64,7 +65,7 @@ pub(crate) fn check(spec: &FunctionSpec, image: &str) -> Vec<String> {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
     if !image.chars().all(is_of_name) || image.contains("..") || image.starts_with(['/', '.', '-']) {
         faults.push(format!(
-            "`image`: `{}` is no name of an image, such as `ghcr.io/ada/resize:1.2`",
+            "`image`: `{}` is not the name of an image, such as `ghcr.io/ada/resize:1.2`",
             image.escape_debug()
         ));
     }
@@ -72,7 +73,7 @@ pub(crate) fn check(spec: &FunctionSpec, image: &str) -> Vec<String> {
     faults.extend(Allowed::read(spec).err());
     let path = health_path(spec);
     if !path.starts_with('/') || path.parse::<http::uri::PathAndQuery>().is_err() {
-        faults.push(format!("`annotations`: `{}` is no path, such as `/healthz`", path.escape_debug()));
+        faults.push(format!("`annotations`: `{}` is not a path, such as `/healthz`", path.escape_debug()));
     }
     faults
 }
