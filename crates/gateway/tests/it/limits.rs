@@ -145,7 +145,7 @@ async fn r2_a_command_whose_output_never_fits_beside_its_body_is_executed_once()
 /// Their deliveries need room as well, and the room must not be taken by those that wait.
 #[tokio::test]
 async fn r7_callbacks_that_wait_hold_no_room() {
-    let function = listen(axum::Router::new().fallback(async || vec![7; 600 << 10])).await;
+    let function = listen(axum::Router::new().fallback(async || vec![7; 400 << 10])).await;
     let receiver = Recorder::default();
     let receiving = receiver.listen().await;
     let gateway = with_bytes(&url("f", function.address), 1 << 20).await;
@@ -155,7 +155,7 @@ async fn r7_callbacks_that_wait_hold_no_room() {
         assert_eq!(gateway.send(Method::POST, "/async-function/f", &headers, "x").await.status, 202);
     }
     let seen = receiver.until(3).await;
-    assert!(seen.iter().all(|seen| seen.body.len() == 600 << 10));
+    assert!(seen.iter().all(|seen| seen.body.len() == 400 << 10));
 }
 
 #[tokio::test]
