@@ -4,6 +4,7 @@
 //! body is read. Answers of functions do wait, for a limited time, since their functions have done their work.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,8 @@ const SMALL: u64 = 16 * 1024;
 /// What a request in flight costs beside its body, in bytes: two connections and the state of its phase.
 const REQUEST: u64 = 128 * 1024;
 
+/// So many shares in a row wait for different times, from three quarters of their patience up.
+const TURNS: usize = 8;
 /// How often a share that waits for room looks for it.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -58,6 +61,8 @@ struct Counts {
     units: usize,
     /// Held by the first share that waits. The others wait for this lock, in order.
     next: tokio::sync::Mutex<()>,
+    /// How many shares have waited.
+    waited: AtomicUsize,
 }
 
 /// A request in flight, until it is dropped.
@@ -77,6 +82,7 @@ impl Budget {
             bytes: Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))),
             units: units.min(Semaphore::MAX_PERMITS),
             next: tokio::sync::Mutex::new(()),
+            waited: AtomicUsize::new(0),
         }))
     }
 
@@ -176,7 +182,7 @@ impl Share {
         if length <= SMALL.max(self.room) {
             return Ok(());
         }
-        let Counts { limits, units, bytes, next, .. } = &*self.budget.0;
+        let Counts { limits, units, bytes, next, waited, .. } = &*self.budget.0;
         if length.saturating_add(self.beside).div_ceil(UNIT) > *units as u64 {
             return Err(NoRoom::Never { limit: limits.bytes });
         }
@@ -207,6 +213,10 @@ impl Share {
                         }
                     }
                 };
+                // Owners that wait for each other must not give up together: what the first one lets go is room for the next.
+                // Who comes later waits for longer, so that the times do not meet again.
+                let turn = waited.fetch_add(1, Ordering::Relaxed) % TURNS;
+                let patience = patience.mul_f64(0.75 + 0.25 * turn as f64 / TURNS as f64);
                 tokio::time::timeout(patience, room).await.map_err(|_| full())?
             }
         };
@@ -399,5 +409,22 @@ mod tests {
         answer.make_room(20 * MIB).await.unwrap();
         assert_eq!(answer.make_room(30 * MIB).await, Err(NoRoom::Never { limit: 84 * MIB }));
         assert_eq!(answer.grow(21 * MIB, 64 * MIB).await, Ok(()));
+    }
+
+    /// Each holds half, and waits for as much again. With the same patience, both would give up at the same moment.
+    #[tokio::test]
+    async fn r7_of_two_that_wait_for_each_other_one_gives_way() {
+        let budget = budget(10 * MIB);
+        let mut held = [(); 2].map(|()| budget.waiting(Duration::from_secs(60)));
+        for held in &mut held {
+            held.make_room(5 * MIB).await.unwrap();
+        }
+        let [one, other] = held.map(async |held| {
+            let room = budget.waiting(Duration::from_secs(4)).make_room(5 * MIB).await;
+            drop(held);
+            room
+        });
+        let (one, other) = tokio::join!(one, other);
+        assert!(one.is_err() && other.is_ok(), "{one:?} {other:?}");
     }
 }
