@@ -421,6 +421,8 @@ mod tests {
         }
         let [one, other] = held.map(async |held| {
             let room = budget.waiting(Duration::from_secs(4)).make_room(5 * MIB).await;
+            // It takes a moment to let go.
+            tokio::time::sleep(Duration::from_millis(30)).await;
             drop(held);
             room
         });
