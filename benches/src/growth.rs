@@ -135,12 +135,15 @@ async fn in_flight(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failur
     let echo = echo()?;
     let (mut worst, mut spreads) = (None, Vec::new());
     for count in counts {
+        let most = (count + 1).to_string();
         let (mut resident, mut answered_ms) = (Vec::new(), Vec::new());
         let (mut ours, mut floors) = (Vec::new(), Vec::new());
         for turn in 0..2 * rounds {
             // Ours, the floor, the floor, ours, and so on.
             let is_ours = turn % 4 == 0 || turn % 4 == 3;
-            let process = if is_ours { sync_flow(1, &echo, &[])? } else { by_hand(1, &echo, false)? };
+            // A flow takes as many by default as a third of its files allows; here it has no other connections.
+            let takes = [("max_inflight_requests", most.as_str())];
+            let process = if is_ours { sync_flow(1, &echo, &takes)? } else { by_hand(1, &echo, false)? };
             let held = hold(&process, &echo, count).await?;
             let each = held.grown / count as f64 / 1e3;
             if is_ours {
