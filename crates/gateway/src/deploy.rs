@@ -204,13 +204,21 @@ impl Deployments {
                 let (image, containers) = (image.clone(), self.around.containers.clone());
                 self.tasks.spawn(container::supervise(function, image, containers, stop, events));
             }
-            _ => {}
+            Kind::Command(_) => {
+                if let Some(program) = absent_program(&function.spec) {
+                    let line = format!(
+                        "gateway: there is no program `{program}` here, so calls fail; install it, or correct `fprocess`"
+                    );
+                    function.logs.push(None, line);
+                }
+            }
+            Kind::Cargo(_) | Kind::Url(_) => {}
         }
     }
 }
 
-/// The program that a function would start, if it is not on this machine. What is there when it is deployed may be gone
-/// later, which is told when it is called.
+/// The program that a function would start, if it is not on this machine. A deployment that names one is refused. The
+/// function of a stack file is served all the same, since the program may be installed later.
 fn absent_program(spec: &FunctionSpec) -> Option<&str> {
     let (Kind::Command(words) | Kind::Program(words)) = &spec.kind else { return None };
     let program = words.first()?;
