@@ -100,20 +100,39 @@ async fn queue(State(app): State<App>) -> Response {
     Json(app.queue.stats()).into_response()
 }
 
+/// How many of a list are asked for: 100 if the query does not say. It is read as text, so that the error can say what to
+/// write.
 #[derive(Deserialize)]
 struct Limit {
-    limit: Option<usize>,
+    limit: Option<String>,
 }
 
-async fn calls(State(app): State<App>, Query(Limit { limit }): Query<Limit>) -> Response {
-    Json(app.queue.list(limit.unwrap_or(100))).into_response()
+impl Limit {
+    fn read(&self) -> Result<usize, String> {
+        let Some(text) = &self.limit else { return Ok(100) };
+        text.parse().map_err(|_| format!("`limit` is `{text}`: write how many to list, such as 100"))
+    }
 }
 
-async fn dead_letters(State(app): State<App>, Query(Limit { limit }): Query<Limit>) -> Response {
-    answer(app.queue.dead_letters(limit.unwrap_or(100)).await)
+async fn calls(State(app): State<App>, Query(limit): Query<Limit>) -> Response {
+    match limit.read() {
+        Ok(limit) => Json(app.queue.list(limit)).into_response(),
+        Err(why) => plain(StatusCode::BAD_REQUEST, why),
+    }
 }
 
-async fn dead_letter(State(app): State<App>, Path(id): Path<u64>) -> Response {
+async fn dead_letters(State(app): State<App>, Query(limit): Query<Limit>) -> Response {
+    match limit.read() {
+        Ok(limit) => answer(app.queue.dead_letters(limit).await),
+        Err(why) => plain(StatusCode::BAD_REQUEST, why),
+    }
+}
+
+async fn dead_letter(State(app): State<App>, Path(id): Path<String>) -> Response {
+    let Ok(id) = id.parse() else {
+        let why = format!("`{id}` is not the number of a dead letter: /system/queue/dead-letters lists them");
+        return plain(StatusCode::BAD_REQUEST, why);
+    };
     match app.queue.dead_letter(id).await {
         Ok(Some(letter)) => Json(letter).into_response(),
         Ok(None) => plain(StatusCode::NOT_FOUND, format!("there is no dead letter {id}")),

@@ -46,6 +46,14 @@ async fn what_is_given_up_is_listed_with_its_last_answer() {
     assert!(whole["headers"].as_array().unwrap().contains(&json!(["x-mine", "1"])), "{whole}");
     assert!(whole["answer_headers"].as_array().unwrap().contains(&json!(["x-own", "1"])), "{whole}");
     assert_eq!(fixture.get("/system/queue/dead-letters/999").await.status, StatusCode::NOT_FOUND);
+    for (path, why) in [
+        ("dead-letters/x", "`x` is not the number of a dead letter: /system/queue/dead-letters lists them\n"),
+        ("dead-letters?limit=-1", "`limit` is `-1`: write how many to list, such as 100\n"),
+        ("calls?limit=many", "`limit` is `many`: write how many to list, such as 100\n"),
+    ] {
+        let got = fixture.get(&format!("/system/queue/{path}")).await;
+        assert_eq!((got.status, got.text()), (StatusCode::BAD_REQUEST, why), "{path}");
+    }
     assert_eq!(fixture.get("/system/queue").await.json()["dead_letters"], json!(3));
 
     // They outlive the gateway.
