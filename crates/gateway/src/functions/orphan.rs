@@ -1,6 +1,7 @@
 //! A function must not outlive its gateway, however that ended.
 
 use faasflow_runtime::http::file_limit_before;
+use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process_group, setrlimit};
 use tokio::process::Command;
 
 /// Puts the process into a group of its own, so that its children can be stopped with it, and, on Linux, has it
@@ -14,47 +15,34 @@ pub(super) fn bind_to_us(command: &mut Command) {
 }
 
 /// The process gets the limit of open files that was meant for it, and not the one that this process raised for itself.
-#[allow(unsafe_code, reason = "there is no safe way to set the limits of another process")]
+#[allow(unsafe_code, reason = "what runs between fork and exec is the caller's to vouch for")]
 fn restore_file_limit(command: &mut Command) {
     let Some(soft) = file_limit_before() else { return };
     // SAFETY: between fork and exec only async-signal-safe functions may be called; both are bare system calls, and get a
     // limit on the stack.
     unsafe {
         command.pre_exec(move || {
-            let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-            if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
-                return Ok(());
-            }
-            limit.rlim_cur = limit.rlim_max.min(soft);
-            let _ = libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            let mut limit = getrlimit(Resource::Nofile);
+            limit.current = Some(limit.maximum.map_or(soft, |maximum| maximum.min(soft)));
+            let _ = setrlimit(Resource::Nofile, limit);
             Ok(())
         });
     }
 }
 
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code, reason = "there is no safe way to ask for a signal at the parent's death")]
+#[allow(unsafe_code, reason = "what runs between fork and exec is the caller's to vouch for")]
 fn die_with_parent(command: &mut Command) {
-    // SAFETY: between fork and exec only async-signal-safe functions may be called; prctl is a bare system call.
+    // SAFETY: between fork and exec only async-signal-safe functions may be called; this is a bare system call.
     unsafe {
-        command.pre_exec(|| {
-            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 {
-                Ok(())
-            } else {
-                Err(std::io::Error::last_os_error())
-            }
-        });
+        command.pre_exec(|| Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?));
     }
 }
 
-/// Sends a signal to a process and all in its group; gone ones are no error.
-#[allow(unsafe_code, reason = "the standard library sends no signals to groups")]
-pub(super) fn signal_group(leader: u32, signal: libc::c_int) {
-    if let Ok(group) = libc::pid_t::try_from(leader) {
-        // SAFETY: kill takes plain integers and touches no memory of ours. The group is that of a child that
-        // was waited for a moment ago at most, so its number was not given to another.
-        unsafe {
-            libc::kill(-group, signal);
-        }
+/// Sends a signal to a process and all in its group; gone ones are no error. The group is that of a child that was waited
+/// for a moment ago at most, so its number was not given to another.
+pub(super) fn signal_group(leader: u32, signal: Signal) {
+    if let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(group, signal);
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
+use rustix::process::Signal;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -308,9 +309,9 @@ fn listen_to(function: &Arc<Function>, child: &mut Child) -> TaskTracker {
 /// Asks a process to stop, and makes it after the grace. What it wrote until then has been read when this returns.
 async fn retire(mut child: Child, readers: TaskTracker) {
     let Some(leader) = child.id() else { return };
-    orphan::signal_group(leader, libc::SIGTERM);
+    orphan::signal_group(leader, Signal::TERM);
     if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
-        orphan::signal_group(leader, libc::SIGKILL);
+        orphan::signal_group(leader, Signal::KILL);
         let _ = child.wait().await;
     }
     end_group(Some(leader));
@@ -321,7 +322,7 @@ async fn retire(mut child: Child, readers: TaskTracker) {
 /// in it, and a number that was given up a moment ago is not given to anybody yet.
 fn end_group(leader: Option<u32>) {
     if let Some(leader) = leader {
-        orphan::signal_group(leader, libc::SIGKILL);
+        orphan::signal_group(leader, Signal::KILL);
     }
 }
 

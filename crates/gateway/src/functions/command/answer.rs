@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use rustix::process::Signal;
 
 use faasflow_core::duration;
 use faasflow_core::headers::{self, gateway_error};
@@ -28,7 +29,8 @@ impl Ended {
     /// Whether somebody else killed it: an operator, or the system when memory runs out. It has not failed by itself, as one
     /// has that crashes, so it may be called again.
     fn was_killed(&self) -> bool {
-        matches!(&self.how, How::Exited(status) if matches!(status.signal(), Some(libc::SIGKILL | libc::SIGTERM)))
+        let kills = [Signal::KILL, Signal::TERM].map(Signal::as_raw);
+        matches!(&self.how, How::Exited(status) if status.signal().is_some_and(|signal| kills.contains(&signal)))
     }
 
     /// How it ended, in a few words.

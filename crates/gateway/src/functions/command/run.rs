@@ -10,6 +10,7 @@ use faasflow_core::{RequestId, duration};
 use faasflow_runtime::http::{NoRoom, Share};
 use futures_util::FutureExt as _;
 use http::HeaderValue;
+use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio_util::io::InspectReader;
@@ -255,7 +256,7 @@ struct Group(Option<u32>);
 impl Group {
     fn kill(&self) {
         if let Some(leader) = self.0 {
-            orphan::signal_group(leader, libc::SIGKILL);
+            orphan::signal_group(leader, Signal::KILL);
         }
     }
 
