@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
+
 use super::Stand;
 use crate::kubernetes::cluster::until;
 use crate::kubernetes::manifests::{FOLDERS, make_secrets};
@@ -49,6 +51,15 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>, programs: &Programs) 
             ours.kubectl.apply(&ours.manifests.folder("suite"), &[]).await?;
             for what in ["deployment/shout", "deployment/my-flow", "deployment/my-phases", "statefulset/gateway"] {
                 ours.kubectl.rolled_out(what).await?;
+            }
+            for service in ["shout", "my-flow", "my-phases", "gateway"] {
+                // A pod is ready a moment before its Service leads to it.
+                until(&format!("the Service {service} leads to a pod"), || async {
+                    let url = ours.service(service).await?;
+                    let address = url.trim_start_matches("http://");
+                    TcpStream::connect(address).await.map(drop).map_err(|error| format!("{address}: {error}"))
+                })
+                .await?;
             }
             Ok(())
         })

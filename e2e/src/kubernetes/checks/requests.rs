@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::Method;
+use serde_json::json;
 
 use super::Stand;
 use super::applied::SOON;
@@ -77,22 +78,33 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
         .await;
     let ours = stand.clone();
     suite
-        .check("a drain of the node leaves one pod of each flow: the budget forbids to evict the second", async move {
-            let pods = ours.pods("my-flow", ".status.phase").await?;
-            let evict = |name: &str| {
-                format!(
-                    "{{\"apiVersion\": \"policy/v1\", \"kind\": \"Eviction\", \"metadata\": {{\"name\": \"{name}\", \
-                     \"namespace\": \"faasflow\"}}, \"deleteOptions\": {{\"dryRun\": [\"All\"]}}}}"
-                )
-            };
-            expect(pods.len() == 2, || format!("there are {pods:?}"))?;
-            let allowed = "jsonpath={.status.disruptionsAllowed}";
-            let allowed = ours.kubectl.ours(&["get", "pdb", "my-flow", "-o", allowed]).await?;
-            expect(allowed == "1", || format!("{allowed} disruptions are allowed"))?;
-            let path = format!("/api/v1/namespaces/faasflow/pods/{}/eviction", pods[0].0);
-            ours.kubectl.run_with(&["create", "--raw", &path, "-f", "-"], &evict(&pods[0].0)).await.map(drop)
-        })
+        .check(
+            "of a flow's two pods one can be evicted; the budget forbids the second until the first is replaced",
+            async move {
+                let pods = ours.pods("my-flow", ".status.phase").await?;
+                expect(pods.len() == 2, || format!("there are {pods:?}"))?;
+                evict(&ours, &pods[0].0).await?;
+                match evict(&ours, &pods[1].0).await {
+                    Ok(()) => return Err("the second was evicted too".to_owned()),
+                    Err(why) => expect(why.contains("would violate the pod's disruption budget"), || why)?,
+                }
+                let allowed =
+                    ["wait", "pdb/my-flow", "--for=jsonpath={.status.disruptionsAllowed}=1", "--timeout=120s"];
+                ours.kubectl.ours(&allowed).await.map(drop)
+            },
+        )
         .await;
+}
+
+/// What `kubectl drain` asks for each pod of a node.
+async fn evict(stand: &Stand, pod: &str) -> Result<(), String> {
+    let path = format!("/api/v1/namespaces/faasflow/pods/{pod}/eviction");
+    let eviction = json!({
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": { "name": pod, "namespace": "faasflow" },
+    });
+    stand.kubectl.run_with(&["create", "--raw", &path, "-f", "-"], &eviction.to_string()).await.map(drop)
 }
 
 fn contains(text: &[u8], what: &str) -> bool {
