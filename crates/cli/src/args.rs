@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Look into the queue of a gateway, and deal with its dead letters
     Queue(Queue),
+    /// Ask whether a gateway is up
+    Health(Gateway),
 }
 
 #[derive(Args, Debug)]

@@ -16,6 +16,7 @@ mod demo;
 mod environment;
 mod error;
 mod graph;
+mod health;
 mod invoke;
 mod logs;
 mod new;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
             Command::Config(config) => config::run(&config),
             Command::Check(check) => check::run(check).await,
             Command::Queue(queue) => queue::run(queue).await,
+            Command::Health(gateway) => health::run(gateway).await,
         }
     });
     match done {
