@@ -53,10 +53,23 @@ impl EngineError {
             Error::SocketNotFoundError(_) => away("there is no such socket".to_owned()),
             Error::IOError { err } => away(chain(&err)),
             Error::HyperResponseError { err } => away(chain(&err)),
+            Error::HyperLegacyError { err } if is_denied(&err) => away(
+                "permission denied; add yourself to the group that owns the socket, as by `sudo usermod -aG docker $USER`, \
+                 and log in again"
+                    .to_owned(),
+            ),
             Error::HyperLegacyError { err } => away(chain(&err)),
             other => EngineError::Unusable(chain(&other)),
         }
     }
+}
+
+/// Whether the system forbids to use the socket.
+fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    })
 }
 
 /// An error and its causes, without those that only repeat what was said.

@@ -79,7 +79,8 @@ impl Deployments {
         let invalid = |why| Refused(StatusCode::BAD_REQUEST, why);
         let spec = deployment.spec(&self.folder, runs).map_err(invalid)?;
         if let Some(program) = absent_program(&spec) {
-            return Err(Refused(StatusCode::BAD_REQUEST, not_here(program, &deployment.image)));
+            let engine = format!("it is to run as a process, not as a container (`{RUN_ANNOTATION}`)");
+            return Err(not_here(program, &deployment.image, &engine));
         }
         let name = spec.name.clone();
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,8 +127,14 @@ impl Deployments {
         let connected = match self.around.containers.connected().await {
             Ok(connected) => connected,
             Err(why) if must => return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, why)),
-            // It is told that it needs an engine, unless it can do without.
-            Err(_) => return Ok(Runs::Here),
+            Err(_) if process.is_some() => return Ok(Runs::Here),
+            Err(why) => {
+                let here = deployment.spec(&self.folder, Runs::Here).map_err(invalid)?;
+                return match absent_program(&here) {
+                    Some(program) => Err(not_here(program, &deployment.image, &why)),
+                    None => Ok(Runs::Here),
+                };
+            }
         };
         // Before the engine is asked for whatever stands there.
         let checked = deployment.spec(&self.folder, Runs::Container);
@@ -146,7 +153,9 @@ impl Deployments {
                     Ok(Ok(())) | Err(_) => Ok(Runs::Container),
                 }
             }
-            Err(error) => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+            Err(_) if process.is_some() && !must => Ok(Runs::Here),
+            Err(error) if error.is_away() => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+            Err(error) => Err(invalid(format!("the image `{}` cannot be used: {error}", deployment.image))),
         }
     }
 
@@ -231,14 +240,19 @@ fn absent_program(spec: &FunctionSpec) -> Option<&str> {
     (!is_there).then_some(program)
 }
 
-fn not_here(program: &str, image: &str) -> String {
-    let image = if image.is_empty() { "an image".to_owned() } else { format!("the image `{image}`") };
-    format!(
-        "`{program}` is not on this machine. Without a container engine, this gateway starts processes, not containers, and \
-         what is in {image} is of no use to it: start Docker or Podman, start `faasflow up` with the stack file, which \
-         builds flows and other cargo projects, or deploy a program that is here, by its whole path in `--fprocess` (from a stack file with `--read-template=false` besides), and with \
-         `--env mode=http` if it serves HTTP"
-    )
+/// Refuses a deployment that could run neither as a process nor as a container; `engine` says why not as a container.
+fn not_here(program: &str, image: &str, engine: &str) -> Refused {
+    let image = if image.is_empty() {
+        "no image was named".to_owned()
+    } else {
+        format!("the image `{image}` cannot be run: {engine}")
+    };
+    let why = format!(
+        "`{program}` is not on this machine, and {image}. To do without an engine, start `faasflow up` with the stack file, \
+         which builds flows and other cargo projects; or deploy a program that is here, by its whole path in `--fprocess` \
+         (from a stack file with `--read-template=false` as well), and with `--env mode=http` if it serves HTTP"
+    );
+    Refused(StatusCode::BAD_REQUEST, why)
 }
 
 fn absent(name: &str) -> Refused {

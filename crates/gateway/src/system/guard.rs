@@ -71,7 +71,7 @@ pub(super) async fn check(State(app): State<App>, request: Request, next: Next) 
         return plain(StatusCode::FORBIDDEN, text);
     }
     if app.credentials.as_ref().is_some_and(|credentials| !credentials.are_in(request.headers())) {
-        let text = "user and password, please: `faas-cli login` takes them".to_owned();
+        let text = "this gateway requires a user and a password: give them to `faas-cli login`, or write them into the URL, as in http://USER:PASSWORD@HOST:PORT".to_owned();
         refuse_body(request).await;
         let mut response = plain(StatusCode::UNAUTHORIZED, text);
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"faasflow\""));

@@ -202,6 +202,29 @@ async fn an_engine_that_does_not_answer_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_deployment_says_why_the_engine_cannot_run_it() {
+    let mut stand = stand(None).await;
+    stand.engine.go();
+    let got = deploy(&stand.fixture, Method::POST, json!({ "envProcess": "no-such-program" })).await;
+    assert_eq!(got.status, StatusCode::BAD_REQUEST);
+    assert!(got.text().contains("`no-such-program` is not on this machine"), "{}", got.text());
+    assert!(got.text().contains(&format!("{}", stand.engine.socket.display())), "{}", got.text());
+    stand.engine.come();
+    let got = deploy(&stand.fixture, Method::POST, json!({ "image": "F:1" })).await;
+    assert_eq!(got.status, StatusCode::BAD_REQUEST);
+    assert!(got.text().contains("`F:1`") && got.text().contains("must be lowercase"), "{}", got.text());
+    stand.fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_a_process_needs_no_engine_that_likes_its_image() {
+    let stand = stand(None).await;
+    deployed(&stand.fixture, Method::POST, json!({ "image": "None", "envProcess": "cat" })).await;
+    assert_eq!(stand.fixture.post("/function/f", "kept").await.text(), "kept");
+    stand.fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn several_none_and_back_on_demand() {
     let stand = stand(None).await;
     let labels = json!({ "labels": { "com.openfaas.scale.min": "2", "com.openfaas.scale.max": "3" } });

@@ -106,6 +106,9 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
             });
             json(ids.map(|(id, _)| json!({ "Id": id })).collect())
         }
+        (Method::GET, ["images", name @ .., "json"]) if name.iter().any(|part| part.contains(char::is_uppercase)) => {
+            fault(400, "invalid reference format: repository name must be lowercase")
+        }
         (Method::GET, ["images", name @ .., "json"]) => match inside.images.get(&name.join("/")) {
             Some(check) => json(json!({ "Id": "i", "Config": { "Healthcheck": { "Test": check } } })),
             None => fault(404, "No such image"),
