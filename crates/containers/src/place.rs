@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// Where engines listen that listen at a port.
+const PORT: u16 = 2375;
+
 /// Where an engine listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,8 +30,13 @@ impl Place {
             "unix" if rest.starts_with('/') => Ok(Place::Socket(PathBuf::from(rest))),
             "" if rest.starts_with('/') => Ok(Place::Socket(PathBuf::from(rest))),
             "tcp" | "http" => {
-                let address = rest.trim_end_matches('/');
-                let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+                let mut address = rest.trim_end_matches('/').to_owned();
+                // The colons of an address in brackets are its own.
+                let after = address.rfind(']').map_or(0, |bracket| bracket + 1);
+                if !address[after..].contains(':') {
+                    address = format!("{address}:{PORT}");
+                }
+                let host = address.rsplit_once(':').map_or("", |(host, _)| host);
                 let bare = host.trim_matches(['[', ']']);
                 let is_here =
                     bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -38,7 +46,7 @@ impl Place {
                          machine; name a socket of this one, such as `unix:///var/run/docker.sock`",
                     );
                 }
-                Ok(Place::Port(address.to_owned()))
+                Ok(Place::Port(address))
             }
             _ => fault("name a socket, such as `unix:///var/run/docker.sock`, or a port of this machine"),
         }
@@ -92,6 +100,9 @@ mod tests {
         assert_eq!(Place::parse("/var/run/docker.sock"), socket("/var/run/docker.sock"));
         for here in ["127.0.0.1:2375", "localhost:2375", "[::1]:2375"] {
             assert_eq!(Place::parse(&format!("tcp://{here}")), Ok(Place::Port(here.to_owned())));
+        }
+        for here in ["127.0.0.1", "localhost", "[::1]"] {
+            assert_eq!(Place::parse(&format!("tcp://{here}/")), Ok(Place::Port(format!("{here}:2375"))));
         }
         for elsewhere in ["tcp://10.0.0.7:2375", "tcp://docker.example:2376"] {
             let why = Place::parse(elsewhere).unwrap_err();

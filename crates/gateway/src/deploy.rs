@@ -105,7 +105,7 @@ impl Deployments {
     /// # Errors
     ///
     /// If it says how it is to run, and cannot run so; or if the image cannot be had.
-    pub(crate) async fn settle(&self, deployment: &Deployment) -> Result<Runs, Refused> {
+    pub(crate) async fn settle(&self, deployment: &Deployment, replace: bool) -> Result<Runs, Refused> {
         let invalid = |why| Refused(StatusCode::BAD_REQUEST, why);
         let wish = deployment.annotation(RUN_ANNOTATION);
         let must = match wish {
@@ -142,6 +142,10 @@ impl Deployments {
             return Ok(Runs::Here);
         }
         checked.map_err(invalid)?;
+        // faas-cli asks for a replacement first, whether or not there is something to replace: nothing is pulled for that.
+        if replace && self.functions.find(&deployment.service).is_none() {
+            return Err(absent(&deployment.service));
+        }
         match connected.engine.image(&deployment.image).await {
             Ok(Some(_)) => Ok(Runs::Container),
             Ok(None) if process.is_some() && !must => Ok(Runs::Here),

@@ -100,7 +100,7 @@ async fn put(app: &App, body: Body, replace: bool) -> Response {
         Ok(deployment) => deployment,
         Err(response) => return *response,
     };
-    match app.deployments.settle(&deployment).await {
+    match app.deployments.settle(&deployment, replace).await {
         Ok(runs) => change(app, move |deployments| deployments.deploy(deployment, runs, replace)).await,
         Err(Refused(status, why)) => plain(status, why),
     }

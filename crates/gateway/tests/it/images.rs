@@ -210,6 +210,8 @@ async fn a_refused_deployment_says_why_the_engine_cannot_run_it() {
     assert!(got.text().contains("`no-such-program` is not on this machine"), "{}", got.text());
     assert!(got.text().contains(&format!("{}", stand.engine.socket.display())), "{}", got.text());
     stand.engine.come();
+    let got = deploy(&stand.fixture, Method::PUT, json!({ "image": "nowhere:1" })).await;
+    assert_eq!(got.status, StatusCode::NOT_FOUND, "nothing is pulled for it: {}", got.text());
     let got = deploy(&stand.fixture, Method::POST, json!({ "image": "F:1" })).await;
     assert_eq!(got.status, StatusCode::BAD_REQUEST);
     assert!(got.text().contains("`F:1`") && got.text().contains("must be lowercase"), "{}", got.text());
