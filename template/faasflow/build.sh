@@ -4,14 +4,16 @@
 #
 # Two steps, so that a container build keeps the first, the long one, for as long as Cargo.toml, Cargo.lock and
 # .cargo are the same. `sh build.sh target` comes before them in an image: it installs what another processor needs.
+# `sh build.sh test-dependencies` and `sh build.sh test` come between them, and do nothing unless TESTS is 1.
 #
 # TARGET            what to build for (default: the processor that TARGETARCH names, or this machine's, with musl)
 # TARGETARCH        the processor as Docker names it: amd64 or arm64
 # CARGO_TARGET_DIR  where cargo builds (default: `target` beside this file)
-# TESTS=1           runs the flow's tests too, on this machine's processor, and fails with them; for both steps
+# TESTS=1           builds the flow's tests in cargo's dev profile and runs them on this machine's processor
 #
-# CARGO_PROFILE_RELEASE_LTO and CARGO_PROFILE_RELEASE_CODEGEN_UNITS are kept to: with `false` and 16, the program is there
-# sooner, and is larger.
+# LTO               `fat` or `thin` for a smaller program, which takes longer to link after each change (default: off)
+#
+# CARGO_PROFILE_RELEASE_CODEGEN_UNITS is kept to: with 16, the program is there sooner, and is larger.
 set -eu
 cd "$(dirname "$0")"
 
@@ -53,13 +55,17 @@ fi
 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
 # The steps are taken in folders of their own, and both mean the same one.
 case "$CARGO_TARGET_DIR" in /*) ;; *) CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR ;; esac
-# Small, for several times the linking. Panics must unwind: a flow answers for a step that panics.
-CARGO_PROFILE_RELEASE_LTO=${CARGO_PROFILE_RELEASE_LTO:-fat}
+# Panics must unwind: a flow answers for a step that panics.
+CARGO_PROFILE_RELEASE_LTO=${LTO:-${CARGO_PROFILE_RELEASE_LTO:-off}}
 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=${CARGO_PROFILE_RELEASE_CODEGEN_UNITS:-1}
 CARGO_PROFILE_RELEASE_STRIP=true
 CARGO_PROFILE_RELEASE_PANIC=unwind
 export CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_LTO CARGO_PROFILE_RELEASE_CODEGEN_UNITS CARGO_PROFILE_RELEASE_STRIP \
     CARGO_PROFILE_RELEASE_PANIC
+# Tests are compiled once and thrown away: what only helps a debugger, or a second build, would take longer.
+CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-0}
+CARGO_INCREMENTAL=0
+export CARGO_PROFILE_DEV_DEBUG CARGO_INCREMENTAL
 
 # A lock file of the handler is kept to. Without one, versions are chosen in the first step, and the second keeps them.
 locked=
@@ -78,6 +84,33 @@ faasflow-testkit = { git = "https://github.com/faasflow/faasflow", rev = "COMMIT
 TEXT
 }
 
+# Makes a package of the same dependencies and no code in the folder `placeholder`, and goes there. A lock file stays.
+placeholder() {
+    rm -rf placeholder/src placeholder/.cargo
+    mkdir -p placeholder/src
+    cp function/Cargo.toml placeholder/
+    if [ -n "$locked" ]; then cp function/Cargo.lock placeholder/; fi
+    if [ -d function/.cargo ]; then cp -R function/.cargo placeholder/; fi
+    : > placeholder/src/lib.rs
+    echo 'fn main() {}' > placeholder/src/main.rs
+    cd placeholder
+}
+
+# The versions that the first step has chosen, unless the handler has a lock file.
+lock() {
+    if [ -z "$locked" ] && [ -f placeholder/Cargo.lock ]; then cp placeholder/Cargo.lock function/; fi
+}
+
+# Paths, a build script, a bench: what else Cargo.toml may name is not in the placeholder, and cargo says so.
+in_one_step() {
+    echo 'build.sh: that could not be built without the sources: all is built in one step'
+}
+
+# Cargo tells packages of one name apart by no more than the times of their files: of the placeholder nothing may stay.
+forget() {
+    cargo clean --quiet --package "$(cargo pkgid)" --target "$@" 2> /dev/null
+}
+
 case "${1:-}" in
     target)
         if [ -z "$foreign" ]; then exit 0; fi
@@ -86,36 +119,36 @@ case "${1:-}" in
         if [ "$foreign" = clang ] && ! command -v clang > /dev/null; then apk add --no-cache clang; fi
         ;;
     dependencies)
-        # A package of the same dependencies and no code.
         rm -rf placeholder
-        mkdir -p placeholder/src
-        cp function/Cargo.toml placeholder/
-        if [ -n "$locked" ]; then cp function/Cargo.lock placeholder/; fi
-        if [ -d function/.cargo ]; then cp -R function/.cargo placeholder/; fi
-        : > placeholder/src/lib.rs
-        echo 'fn main() {}' > placeholder/src/main.rs
-        cd placeholder
-        # Paths, a build script, a bench: what else Cargo.toml may name is not here, and cargo says so.
-        if { [ "${TESTS:-0}" != 1 ] || cargo test --no-run --release --target "$tested" $locked; } &&
-            cargo build --release --target "$TARGET" $locked; then
-            # Cargo tells packages of one name apart by no more than the times of their files: of this one nothing may stay.
-            for target in "$TARGET" "$tested"; do
-                cargo clean --quiet --release --target "$target" --package "$(cargo pkgid)" 2> /dev/null
-            done
-        else
-            echo 'build.sh: that could not be built without the sources: all is built in one step'
-        fi
+        placeholder
+        if cargo build --release --target "$TARGET" $locked; then forget "$TARGET" --release; else in_one_step; fi
+        ;;
+    test-dependencies)
+        if [ "${TESTS:-0}" != 1 ]; then exit 0; fi
+        placeholder
+        if cargo test --no-run --target "$tested" $locked; then forget "$tested"; else in_one_step; fi
+        ;;
+    test)
+        if [ "${TESTS:-0}" != 1 ]; then exit 0; fi
+        lock
+        cd function
+        # What does not compile says so itself.
+        cargo test --no-run --target "$tested" $locked || { unpublished; exit 1; }
+        cargo test --target "$tested" $locked || {
+            echo "build.sh: the flow's tests failed, so the flow is not built. What failed is said above; \`cargo test\` in the" >&2
+            echo 'project says it too.' >&2
+            exit 1
+        }
         ;;
     flow)
-        if [ -z "$locked" ] && [ -f placeholder/Cargo.lock ]; then cp placeholder/Cargo.lock function/; fi
+        lock
         cd function
-        if [ "${TESTS:-0}" = 1 ]; then cargo test --release --target "$tested" $locked || { unpublished; exit 1; }; fi
         cargo build --release --target "$TARGET" $locked --bin flow || { unpublished; exit 1; }
         cp "$CARGO_TARGET_DIR/$TARGET/release/flow" ../flow
         echo "build.sh: the program is $(cd .. && pwd)/flow"
         ;;
     *)
-        echo 'build.sh: say `target`, `dependencies` or `flow`' >&2
+        echo 'build.sh: say `target`, `dependencies`, `test-dependencies`, `test` or `flow`' >&2
         exit 2
         ;;
 esac

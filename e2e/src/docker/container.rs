@@ -24,6 +24,11 @@ impl Container {
         Ok(Container { docker: docker.clone(), id })
     }
 
+    /// One that something else has started.
+    pub(crate) fn existing(docker: &Docker, id: &str) -> Container {
+        Container { docker: docker.clone(), id: id.to_owned() }
+    }
+
     /// What `docker inspect` says of it.
     pub(crate) async fn inspect(&self) -> Result<Value, String> {
         let text = self.docker.run(&["inspect", &self.id]).await?;

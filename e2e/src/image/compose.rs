@@ -12,7 +12,7 @@ use super::builds::{BUILD, size};
 use super::project::{PATH, checkout, plain, tail};
 use super::source::copy_tracked;
 use crate::client::Client;
-use crate::docker::{Docker, stand_ins};
+use crate::docker::{self, Container, Docker, stand_ins};
 use crate::photos::{is_jpeg, photo};
 use crate::suite::{Suite, expect};
 use crate::{state, tools, tracing};
@@ -54,11 +54,21 @@ pub(super) async fn run(suite: &Suite, docker: &Docker) -> Result<(), String> {
 
     suite.check_within(BUILD, "the guide's five commands, up to the small photo", commands(clone.clone())).await;
     suite.check("all services run, confined", confined(clone.clone())).await;
-    suite.check("the asynchronous pipeline stores its photo, by way of MinIO", asynchronous(clone.clone())).await;
+    suite.check("the asynchronous pipeline stores its photo", asynchronous(clone.clone())).await;
     suite.check("Jaeger has one trace of its three phases", traced(clone.clone())).await;
+    suite.check("without MinIO its calls wait, and are delivered afterwards", without_minio(clone.clone())).await;
+    suite.check("the guide's commands for looking at it", looking(clone.clone())).await;
     suite
-        .check("the gateway's container is killed with calls accepted: all are delivered", killed(clone.clone()))
+        .check("the gateway's process is killed with calls accepted: it is started again, all are delivered", {
+            dies(clone.clone())
+        })
         .await;
+    suite
+        .check("the gateway's container is killed with calls under way: after `up` all are delivered", {
+            killed(clone.clone())
+        })
+        .await;
+    suite.check("`down` keeps the volumes, `down --volumes` removes them", down(clone.clone())).await;
     // Whatever came of it, nothing of it stays.
     clone.compose("down --volumes --timeout 3").await.map(drop)
 }
@@ -123,16 +133,16 @@ impl Clone {
     }
 }
 
-/// The lines of the page's first block.
-fn page_commands() -> Result<Vec<String>, String> {
+/// The lines of one of the page's blocks of commands, counted from 1.
+fn page_commands(number: usize) -> Result<Vec<String>, String> {
     let path = checkout()?.join(PAGE);
     let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let block = text.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
+    let block = text.split("```text\n").nth(number).and_then(|rest| rest.split("```").next());
     Ok(block.ok_or_else(|| format!("{PAGE} has no commands"))?.lines().map(str::to_owned).collect())
 }
 
 async fn commands(clone: Arc<Clone>) -> Result<(), String> {
-    let commands = page_commands()?;
+    let commands = page_commands(1)?;
     let [clones, rest @ ..] = commands.as_slice() else { return Err(format!("{PAGE} has no commands")) };
     let as_said = commands.len() == 5 && clones.starts_with("git clone ") && clones.ends_with("/deploy");
     expect(as_said, || format!("the page has other commands: {commands:?}"))?;
@@ -184,9 +194,7 @@ async fn confined(clone: Arc<Clone>) -> Result<(), String> {
 
 async fn asynchronous(clone: Arc<Clone>) -> Result<(), String> {
     clone.queue("one.jpg").await?;
-    clone.stored("one.jpg").await?;
-    // What has ended leaves nothing; the bucket is the flow's own work.
-    clone.compose("exec -T minio ls -d /data/faasflow").await.map(drop)
+    clone.stored("one.jpg").await
 }
 
 async fn traced(clone: Arc<Clone>) -> Result<(), String> {
@@ -210,16 +218,75 @@ async fn traced(clone: Arc<Clone>) -> Result<(), String> {
     }
 }
 
-async fn killed(clone: Arc<Clone>) -> Result<(), String> {
-    clone.compose("stop --timeout 5 upload-pipeline-async").await?;
-    let names: Vec<String> = (0..20).map(|number| format!("killed-{number}.jpg")).collect();
+/// Its payloads are in MinIO between phases, so nothing comes out while that is away.
+async fn without_minio(clone: Arc<Clone>) -> Result<(), String> {
+    clone.compose("stop --timeout 3 minio").await?;
+    clone.queue("two.jpg").await?;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let early = clone.client.get(&format!("{GATEWAY}/function/file-storage/two.jpg")).await?;
+    clone.compose("start minio").await?;
+    expect(!early.status.is_success(), || "the photo came out although MinIO was away".to_owned())?;
+    clone.stored("two.jpg").await
+}
+
+async fn looking(clone: Arc<Clone>) -> Result<(), String> {
+    let commands = page_commands(2)?;
+    let [queues, fetches, logs, lists] = commands.as_slice() else {
+        return Err(format!("the page has other commands: {commands:?}"));
+    };
+    clone.shell(queues).await?;
+    // The page's reader is slower than the pipeline; the suite is not.
+    clone.stored("ada.jpg").await?;
+    clone.shell(fetches).await?;
+    let photo = std::fs::read(clone.deploy().join("ada.jpg")).map_err(|error| format!("ada.jpg: {error}"))?;
+    expect(is_jpeg(&photo), || format!("no photo came out, but {} bytes", photo.len()))?;
+    let said = clone.shell(&logs.replace("docker compose", COMPOSE)).await?;
+    expect(said.contains("Completed successfully"), || format!("`{logs}` tells of no request: {}", tail(&said)))?;
+    // There is no terminal here, which Debian's wants to be told.
+    let said = clone.shell(&lists.replace("docker compose exec", &format!("{COMPOSE} exec -T"))).await?;
+    expect(said.contains("0 dead letters"), || format!("`{lists}` says: {said}"))
+}
+
+async fn queued(clone: &Clone, prefix: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = (0..20).map(|number| format!("{prefix}-{number}.jpg")).collect();
     for name in &names {
         clone.queue(name).await?;
     }
-    clone.compose("kill gateway").await?;
-    clone.compose("up --detach").await?;
-    for name in &names {
+    Ok(names)
+}
+
+async fn all_stored(clone: &Clone, names: &[String]) -> Result<(), String> {
+    for name in names {
         clone.stored(name).await?;
     }
     Ok(())
+}
+
+async fn dies(clone: Arc<Clone>) -> Result<(), String> {
+    clone.compose("stop --timeout 5 upload-pipeline-async").await?;
+    // None of them can have been delivered.
+    let names = queued(&clone, "dies").await?;
+    let id = clone.compose("ps --quiet gateway").await?;
+    let gateway = Container::existing(&clone.docker, id.trim());
+    docker::kill(gateway.process().await?);
+    let again = |inspect: &Value| inspect["RestartCount"] == 1 && inspect["State"]["Running"] == true;
+    gateway.until("started again by its policy", PATIENCE, again).await?;
+    clone.compose("start upload-pipeline-async").await?;
+    all_stored(&clone, &names).await
+}
+
+async fn killed(clone: Arc<Clone>) -> Result<(), String> {
+    let names = queued(&clone, "killed").await?;
+    clone.compose("kill gateway").await?;
+    clone.compose("up --detach").await?;
+    all_stored(&clone, &names).await
+}
+
+async fn down(clone: Arc<Clone>) -> Result<(), String> {
+    clone.compose("down").await?;
+    clone.compose("up --detach").await?;
+    clone.stored("one.jpg").await?;
+    clone.compose("down --volumes").await?;
+    let left = clone.docker.run(&["volume", "ls", "--quiet", "--filter", "label=com.docker.compose.project"]).await?;
+    expect(left.is_empty(), || format!("these volumes are left: {left}"))
 }

@@ -193,7 +193,8 @@ async fn handler_test(user: Arc<User>) -> Result<(), String> {
     prepare(&user).await?;
     shrinkwrap(&user).await?;
     step(&user, "dependencies", true).await?;
-    let said = step(&user, "flow", true).await?;
+    step(&user, "test-dependencies", true).await?;
+    let said = step(&user, "test", true).await?;
     expect(said.contains("test result: ok. 1 passed"), || format!("no test ran: {said}"))
 }
 
