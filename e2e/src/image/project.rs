@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::process::Command;
 
+use super::source::copy_as_repository;
 use crate::docker::Docker;
 
 /// The name of the function.
@@ -60,12 +61,14 @@ pub(super) struct Project {
 }
 
 impl Project {
-    /// Makes one by `faas-cli template pull` of this checkout and `faas-cli new`.
+    /// Makes one by `faas-cli template pull` and `faas-cli new`. The template is this checkout's as it lies there, committed or
+    /// not.
     pub(super) async fn new(faas_cli: PathBuf, docker: &Docker) -> Result<Project, String> {
         let home = tempfile::Builder::new().prefix("faasflow-user-").tempdir().map_err(|error| error.to_string())?;
         let project = Project { home, faas_cli, docker: docker.clone() };
-        let checkout = checkout()?;
-        project.faas_cli(&["template", "pull", &checkout.to_string_lossy()]).await?;
+        let repository = project.home.path().join("faasflow");
+        copy_as_repository(&repository, &["template"]).await?;
+        project.faas_cli(&["template", "pull", &repository.to_string_lossy()]).await?;
         project.faas_cli(&["new", "--lang", "faasflow", NAME]).await?;
         Ok(project)
     }

@@ -27,12 +27,7 @@ impl Source {
     pub(super) async fn serve() -> Result<Source, String> {
         let folder = tempfile::Builder::new().prefix("faasflow-git-").tempdir().map_err(|error| error.to_string())?;
         let repository = folder.path().join("faasflow");
-        std::fs::create_dir(&repository).map_err(|error| error.to_string())?;
-        copy_tracked(&checkout()?, &repository, &PARTS).await?;
-        git(&repository, &["init", "--quiet", "--initial-branch=main"]).await?;
-        git(&repository, &["add", "--all"]).await?;
-        git(&repository, &["commit", "--quiet", "--message", "The checkout"]).await?;
-        let revision = git(&repository, &["rev-parse", "HEAD"]).await?;
+        let revision = copy_as_repository(&repository, &PARTS).await?;
         // `git daemon` would start it as a child, which outlives it.
         let daemon = PathBuf::from(git(&repository, &["--exec-path"]).await?).join("git-daemon");
         let server = Server::start(Recipe {
@@ -58,6 +53,16 @@ impl Source {
         let place = format!("{{ git = \"git://{GATEWAY}/faasflow\", rev = \"{}\" }}", self.revision);
         format!("[patch.crates-io]\nfaasflow = {place}\nfaasflow-testkit = {place}\n")
     }
+}
+
+/// Makes a git repository of these parts of this checkout, as they lie there. Returns its only commit.
+pub(super) async fn copy_as_repository(folder: &Path, parts: &[&str]) -> Result<String, String> {
+    std::fs::create_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    copy_tracked(&checkout()?, folder, parts).await?;
+    git(folder, &["init", "--quiet", "--initial-branch=main"]).await?;
+    git(folder, &["add", "--all"]).await?;
+    git(folder, &["commit", "--quiet", "--message", "The checkout"]).await?;
+    git(folder, &["rev-parse", "HEAD"]).await
 }
 
 /// Copies the files below these paths that git knows, as they lie there.
