@@ -49,7 +49,7 @@ pub(crate) async fn rust(docker: &Docker, apart: &Apart, targets: &[&str]) -> Re
     packages.extend(cross.then_some(CROSS).into_iter().flatten());
     let certificates = std::fs::read(CERTIFICATES).map_err(|error| format!("{CERTIFICATES}: {error}"))?;
     let made_of = format!(
-        "1; {RELEASE} with {}; {} for {}; certificates {:x}; apk {:x}",
+        "2; {RELEASE} with {}; {} for {}; certificates {:x}; apk {:x}",
         packages.join(" "),
         said("rustc", &["--version"]).await?,
         targets.join(" "),
@@ -101,16 +101,15 @@ pub(crate) async fn rust(docker: &Docker, apart: &Apart, targets: &[&str]) -> Re
     Ok(image)
 }
 
-/// Compiler, cargo and the standard library for these targets; no documentation and no sources.
+/// What rustup's minimal profile has, as Alpine's image: compiler, rustdoc, cargo, and the standard library for these targets.
 async fn copy_toolchain(sysroot: &Path, toolchain: &Path, targets: &[&str]) -> Result<(), String> {
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let libraries = toolchain.join("lib/rustlib");
     for folder in [&toolchain.join("bin"), &libraries] {
         std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
-    let mut copy = Command::new("cp");
-    copy.arg("-a").arg(sysroot.join("bin/cargo")).arg(sysroot.join("bin/rustc")).arg(toolchain.join("bin"));
-    run(&mut copy).await?;
+    let programs = ["cargo", "rustc", "rustdoc"].map(|program| sysroot.join("bin").join(program));
+    run(Command::new("cp").arg("-a").args(programs).arg(toolchain.join("bin"))).await?;
     let entries = std::fs::read_dir(sysroot.join("lib")).map_err(|error| format!("{}: {error}", sysroot.display()))?;
     let shared = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
     run(Command::new("cp").arg("-a").args(shared).arg(toolchain.join("lib"))).await?;
