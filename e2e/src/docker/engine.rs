@@ -42,6 +42,7 @@ impl Engine {
         lock.try_lock().map_err(|_| format!("another suite uses {}: wait for its end", folder.display()))?;
         let docker = Docker { folder: folder.clone() };
         leftovers::take_down(&folder, &docker.cgroup())?;
+        docker.take_share();
         let log = folder.join("dockerd.log");
         let output = File::create(&log).map_err(|error| error.to_string())?;
         let errors = output.try_clone().map_err(|error| error.to_string())?;
@@ -151,6 +152,22 @@ impl Docker {
     /// The cgroup that its containers are in, which is another one for each checkout.
     fn cgroup(&self) -> String {
         format!("/faasflow-e2e-{:016x}", stable_hash(self.folder.as_os_str().as_encoded_bytes()))
+    }
+
+    /// Lets containers have as much of the processors as the same programs would have outside. A cgroup competes as one
+    /// process would unless told otherwise, so a build in it takes several times as long beside others. Where that cannot be
+    /// told, builds are slow, and nothing else.
+    fn take_share(&self) {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let cgroup = self.cgroup();
+        let first = Path::new("/sys/fs/cgroup/cpu");
+        let (group, file, of_one) = if first.is_dir() {
+            (format!("{}{cgroup}", first.display()), "cpu.shares", 1024)
+        } else {
+            (format!("/sys/fs/cgroup{cgroup}"), "cpu.weight", 100)
+        };
+        let _ = std::fs::create_dir(&group);
+        let _ = std::fs::write(Path::new(&group).join(file), (processors * of_one).to_string());
     }
 
     /// The time that all containers so far have had of the processors, those of builds among them.
