@@ -11,7 +11,7 @@
 # CARGO_TARGET_DIR  where cargo builds (default: `target` beside this file)
 # TESTS=1           builds the flow's tests in cargo's dev profile and runs them on this machine's processor
 #
-# LTO               `fat` or `thin` for a smaller program, which takes longer to link after each change (default: off)
+# LTO               `fat` for a smaller and faster program, which takes a minute more to link after each change (default: off)
 #
 # CARGO_PROFILE_RELEASE_CODEGEN_UNITS is kept to: with 16, the program is there sooner, and is larger.
 set -eu
