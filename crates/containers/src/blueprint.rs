@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use bollard::models::{ContainerCreateBody, HostConfig, PortBinding};
+use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, PortBinding};
 
 /// The name under which a container reaches the machine that it runs on.
 pub const HOST_NAME: &str = "host.docker.internal";
@@ -81,8 +81,14 @@ impl Blueprint {
             host.tmpfs = Some(HashMap::from([("/tmp".to_owned(), "rw,exec,nosuid,nodev".to_owned())]));
         }
         if let Some(folder) = &self.secrets {
-            // `z`, so that SELinux lets the container read it.
-            host.binds = Some(vec![format!("{}:{SECRETS}:ro,z", folder.display())]);
+            // Of `binds`, Docker would make a folder that is missing, and the container would run without its secrets.
+            host.mounts = Some(vec![Mount {
+                typ: Some(MountType::BIND),
+                source: Some(folder.display().to_string()),
+                target: Some(SECRETS.to_owned()),
+                read_only: Some(true),
+                ..Mount::default()
+            }]);
         }
         match &self.reach {
             Reach::Published => {

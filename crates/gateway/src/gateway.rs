@@ -147,6 +147,7 @@ impl GatewayOptions {
         let journal = Journal::new(events.clone());
         let client = HttpClient::new(Duration::from_secs(5));
         let containers = Containers::new(self.engine, &self.state_dir, address, self.behind.clone(), client.clone());
+        containers.sweep_secrets();
         let around = Surroundings {
             gateway: self.behind.clone().unwrap_or_else(|| reachable(address)),
             secrets: secrets.clone(),

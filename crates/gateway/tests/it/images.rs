@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::support::engine::FakeEngine;
-use crate::support::{Fixture, Got, Listening, Recorder, folder, start_in, until};
+use crate::support::{Fixture, Got, Listening, Recorder, folder, start_in, until, write_stack};
 use faasflow_gateway::{EngineChoice, Stack};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -29,6 +29,20 @@ async fn stand(functions: Option<&str>) -> Stand {
     }
     let fixture = gateway(folder(functions.unwrap_or("own:\n  fprocess: cat\n")), &engine.socket).await;
     Stand { fixture, engine, inside, _listening: listening }
+}
+
+/// The folder of this machine that a container finds its secrets in.
+fn mounted(made: &Value) -> PathBuf {
+    let mount = &made["HostConfig"]["Mounts"][0];
+    assert_eq!((&mount["Type"], &mount["ReadOnly"]), (&json!("bind"), &json!(true)));
+    assert_eq!(mount["Target"], "/var/openfaas/secrets");
+    PathBuf::from(mount["Source"].as_str().unwrap())
+}
+
+async fn put_secret(fixture: &Fixture, method: Method, value: &str) {
+    let secret = json!({ "name": "key", "value": value });
+    let got = fixture.send(method, "/system/secrets", &[], secret.to_string()).await;
+    assert_eq!(got.status, StatusCode::ACCEPTED, "{}", got.text());
 }
 
 async fn gateway(folder: tempfile::TempDir, socket: &std::path::Path) -> Fixture {
@@ -62,8 +76,7 @@ async fn scale(fixture: &Fixture, replicas: u32) -> Got {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_is_made_of_what_was_deployed() {
     let stand = stand(None).await;
-    let secret = json!({ "name": "key", "value": "v" });
-    assert_eq!(stand.fixture.post("/system/secrets", secret.to_string()).await.status, StatusCode::ACCEPTED);
+    put_secret(&stand.fixture, Method::POST, "v").await;
     let given = json!({
         "envProcess": "node index.js", "envVars": { "A": "1" }, "labels": { "l": "x" }, "secrets": ["key"],
         "limits": { "memory": "64Mi", "cpu": "500m" }, "requests": { "memory": "16Mi" }, "readOnlyRootFilesystem": true,
@@ -81,13 +94,10 @@ async fn a_container_is_made_of_what_was_deployed() {
     assert_eq!((&host["Memory"], &host["CpuQuota"]), (&json!(64 << 20), &json!(50_000)));
     assert_eq!((&host["MemoryReservation"], &host["ReadonlyRootfs"]), (&json!(16 << 20), &json!(true)));
     assert_eq!((&made["Labels"]["l"], &made["Labels"]["faasflow.function"]), (&json!("x"), &json!("f")));
-    let bind = host["Binds"][0].as_str().unwrap().to_owned();
-    let mount = PathBuf::from(bind.strip_suffix(":/var/openfaas/secrets:ro,z").unwrap());
+    let mount = mounted(&made);
     assert_eq!(std::fs::read_to_string(mount.join("key")).unwrap(), "v");
     // A secret that is replaced is replaced where a container reads it.
-    let secret = json!({ "name": "key", "value": "new" });
-    let put = stand.fixture.send(Method::PUT, "/system/secrets", &[], secret.to_string()).await;
-    assert_eq!(put.status, StatusCode::ACCEPTED);
+    put_secret(&stand.fixture, Method::PUT, "new").await;
     assert_eq!(std::fs::read_to_string(mount.join("key")).unwrap(), "new");
     let status = status(&stand.fixture).await;
     for key in ["envProcess", "envVars", "secrets", "limits", "requests", "readOnlyRootFilesystem"] {
@@ -97,6 +107,30 @@ async fn a_container_is_made_of_what_was_deployed() {
     stand.fixture.gateway.stop().await;
     assert!(stand.engine.inside().containers.is_empty() && stand.engine.inside().stopped.len() == 1);
     assert!(!mount.exists());
+}
+
+/// They were removed as the leftovers of an earlier run, as soon as the engine was found.
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_there_after_the_gateway_s_start() {
+    let stand = stand(None).await;
+    put_secret(&stand.fixture, Method::POST, "one").await;
+    deployed(&stand.fixture, Method::POST, json!({ "secrets": ["key"] })).await;
+    available(&stand.fixture, 1).await;
+    let Stand { fixture, engine, inside: _, _listening } = stand;
+    fixture.gateway.stop().await;
+    let state = fixture.folder.path().join(".faasflow");
+    std::fs::create_dir_all(state.join("mounts/left")).unwrap();
+    write_stack(&fixture.folder, "g:\n  image: f:1\n  secrets: [key]\n");
+    let fixture = gateway(fixture.folder, &engine.socket).await;
+    fixture.gateway.ready().await.unwrap();
+    let mounts: Vec<_> = engine.inside().containers.values().map(|(made, _)| mounted(made)).collect();
+    assert_eq!(mounts.len(), 2, "one of the stack, and one that was deployed");
+    let all_are = |value: &str| mounts.iter().all(|mount| std::fs::read_to_string(mount.join("key")).unwrap() == value);
+    assert!(all_are("one"));
+    put_secret(&fixture, Method::PUT, "two").await;
+    assert!(all_are("two"));
+    assert!(!state.join("mounts/left").exists(), "an earlier run's are removed");
+    fixture.gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,9 +86,6 @@ impl Connected {
                 )
             })?,
         };
-        if found.to_string_lossy().contains(':') {
-            return Err(format!("its secrets cannot be mounted: the path {} has a `:` in it", found.display()));
-        }
         Ok(found)
     }
 }
@@ -124,6 +121,12 @@ impl Containers {
     pub(crate) fn none() -> Containers {
         let client = HttpClient::new(std::time::Duration::from_secs(1));
         Containers::new(EngineChoice::None, Path::new("."), SocketAddr::from(([127, 0, 0, 1], 8080)), None, client)
+    }
+
+    /// Removes the copies of secrets that an earlier run has left. Only for who has the state folder alone, and before the
+    /// first function is served: its copies would be removed with them. Waits for the disk.
+    pub(crate) fn sweep_secrets(&self) {
+        Mount::sweep(&self.0.state);
     }
 
     /// Says how a listener for containers is served. Once.
@@ -225,7 +228,6 @@ impl Shared {
         for removed in join_all(left.iter().map(|id| engine.remove(id))).await {
             removed.map_err(|error| error.to_string())?;
         }
-        Mount::sweep(&self.state);
         let own = own(&engine).await.map_err(|error| error.to_string())?;
         let (gateway, reach) = match &own {
             Some(own) => {

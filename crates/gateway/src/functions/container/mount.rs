@@ -29,6 +29,7 @@ impl Mount {
         private_file::folder(&parent)?;
         let folder = parent.join(format!("{}-{:08x}", spec.name, rand::random::<u32>()));
         fs::create_dir(&folder)?;
+        label(&folder);
         let mount = Mount { folder, kept: state.join("secrets"), secrets: spec.secrets.clone() };
         fs::set_permissions(&mount.folder, Permissions::from_mode(0o755))?;
         for secret in &mount.secrets {
@@ -62,6 +63,20 @@ impl Mount {
     pub(super) fn sweep(state: &Path) {
         let _ = fs::remove_dir_all(state.join(FOLDER));
     }
+}
+
+/// Lets containers read a folder, and what is made in it, where SELinux asks for that. An engine labels what is named in
+/// `binds` with `z`, and has no such word for mounts, which are what fails when a folder is missing.
+fn label(folder: &Path) {
+    #[cfg(target_os = "linux")]
+    if Path::new("/sys/fs/selinux/enforce").exists() {
+        let label = b"system_u:object_r:container_file_t:s0\0";
+        if let Err(error) = rustix::fs::setxattr(folder, "security.selinux", label, rustix::fs::XattrFlags::empty()) {
+            tracing::warn!("SELinux may keep containers from reading {}: {error}", folder.display());
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = folder;
 }
 
 impl Drop for Mount {

@@ -118,9 +118,17 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
             if let Some(why) = &inside.refuses {
                 return fault(400, why);
             }
+            let body: Value = serde_json::from_slice(&body).unwrap();
+            // As Docker does of mounts. Of `Binds` it makes the folder that is missing.
+            let mounts = body["HostConfig"]["Mounts"].as_array().cloned().unwrap_or_default();
+            for source in mounts.iter().filter_map(|mount| mount["Source"].as_str()) {
+                if !std::path::Path::new(source).exists() {
+                    return fault(400, &format!("bind source path does not exist: {source}"));
+                }
+            }
             inside.made += 1;
             let id = format!("c{}", inside.made);
-            inside.containers.insert(id.clone(), (serde_json::from_slice(&body).unwrap(), false));
+            inside.containers.insert(id.clone(), (body, false));
             (StatusCode::CREATED, axum::Json(json!({ "Id": id, "Warnings": [] }))).into_response()
         }
         (Method::POST, ["containers", id, "start"]) => {
