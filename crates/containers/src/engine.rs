@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bollard::errors::Error;
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::{
     CreateContainerOptions, CreateImageOptions, ListContainersOptions, RemoveContainerOptions, StatsOptions,
     StopContainerOptions, WaitContainerOptions,
@@ -40,6 +41,23 @@ pub struct Engine {
 pub struct Image {
     /// Whether it says how the health of its containers is checked.
     pub has_health_check: bool,
+}
+
+/// A container that the engine has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Found {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Found {
+    fn read(found: ContainerSummary) -> Option<Found> {
+        let name = found.names.unwrap_or_default().into_iter().next().unwrap_or_default();
+        Some(Found { id: found.id?, name: name.trim_start_matches('/').to_owned() })
+    }
 }
 
 impl fmt::Debug for Engine {
@@ -177,8 +195,8 @@ impl Engine {
         })
     }
 
-    /// Copies what a container writes, from its start until it has ended. It ends as well when one of the copies is not
-    /// read any more.
+    /// Copies what a container writes until it has ended: from its start, or from the time `since`, in seconds since 1970. It
+    /// ends as well when one of the copies is not read any more.
     ///
     /// # Errors
     ///
@@ -186,10 +204,13 @@ impl Engine {
     pub fn logs<'a>(
         &'a self,
         id: &'a str,
+        since: i32,
         output: Box<dyn AsyncWrite + Unpin + Send>,
         error: Box<dyn AsyncWrite + Unpin + Send>,
     ) -> BoxFuture<'a, Result<(), EngineError>> {
-        Box::pin(async move { logs::copy(&self.docker, id, output, error).await.map_err(|error| self.fault(error)) })
+        Box::pin(
+            async move { logs::copy(&self.docker, id, since, output, error).await.map_err(|error| self.fault(error)) },
+        )
     }
 
     /// Asks a container to stop, and makes it after the grace. One that has ended, or is not there, is no error.
@@ -224,18 +245,18 @@ impl Engine {
         })
     }
 
-    /// The ids of all containers with this label, whether they run or not.
+    /// All containers with this label, whether they run or not.
     ///
     /// # Errors
     ///
     /// If the engine cannot be asked.
-    pub fn labelled<'a>(&'a self, label: &'a str, value: &'a str) -> BoxFuture<'a, Result<Vec<String>, EngineError>> {
+    pub fn labelled<'a>(&'a self, label: &'a str, value: &'a str) -> BoxFuture<'a, Result<Vec<Found>, EngineError>> {
         Box::pin(async move {
             let filters = [("label".to_owned(), vec![format!("{label}={value}")])].into();
             let options =
                 ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
             let found = self.docker.list_containers(Some(options)).await.map_err(|error| self.fault(error))?;
-            Ok(found.into_iter().filter_map(|container| container.id).collect())
+            Ok(found.into_iter().filter_map(Found::read).collect())
         })
     }
 

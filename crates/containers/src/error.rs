@@ -36,6 +36,12 @@ impl EngineError {
         matches!(self, EngineError::Away { .. } | EngineError::Slow { .. })
     }
 
+    /// Whether the engine may have done what it was asked all the same, or may still do it.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_away() || matches!(self, EngineError::Unusable(_))
+    }
+
     /// Whether what was asked about is not there.
     #[must_use]
     pub fn is_absent(&self) -> bool {

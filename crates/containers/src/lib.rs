@@ -16,7 +16,7 @@ pub mod quantity;
 mod state;
 
 pub use blueprint::{Blueprint, HOST_NAME, LEAST_MEMORY, Reach, Resources, SECRETS};
-pub use engine::{Engine, Image};
+pub use engine::{Engine, Found, Image};
 pub use error::EngineError;
 pub use network::{Bridge, Own};
 pub use place::{Place, usual_sockets};

@@ -199,7 +199,7 @@ impl GatewayOptions {
         });
         deployments.begin(&self.stack, deployed);
         tasks.spawn({
-            let stop = stop.functions.clone();
+            let (containers, stop) = (containers.clone(), stop.functions.clone());
             async move {
                 stop.run_until_cancelled(containers.sweep()).await;
             }
@@ -223,7 +223,18 @@ impl GatewayOptions {
             let (stop, watch) = (stop.functions.clone(), self.watch);
             async move { stop.run_until_cancelled(builder.run(watch)).await }
         });
-        Ok(RunningGateway { address, functions, queue, stop, under_way, serving, delivering, tasks, grace: self.grace })
+        Ok(RunningGateway {
+            address,
+            functions,
+            containers,
+            queue,
+            stop,
+            under_way,
+            serving,
+            delivering,
+            tasks,
+            grace: self.grace,
+        })
     }
 }
 
@@ -302,6 +313,7 @@ impl Builder {
 pub struct RunningGateway {
     address: SocketAddr,
     functions: Functions,
+    containers: Containers,
     queue: Queue,
     stop: Stop,
     under_way: TaskTracker,
@@ -387,6 +399,7 @@ impl RunningGateway {
         self.stop.functions.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.containers.end().await;
         self.stop.listening.cancel();
         let mut serving = self.serving;
         if tokio::time::timeout(self.grace, &mut serving).await.is_err() {

@@ -1,9 +1,11 @@
 //! Functions that are images: containers, made, watched and removed.
 //!
 //! [`Containers`] is what the rest of the gateway knows: the engine, once there is one. [`supervise`] keeps the containers of
-//! one function. `replica.rs` follows each of them from its start to its removal.
+//! one function. `replica.rs` follows each of them from its start to its removal, and `leftovers.rs`
+//! removes those that nobody follows.
 
 mod connection;
+mod leftovers;
 mod mount;
 mod plan;
 mod ready;

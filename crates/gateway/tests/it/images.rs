@@ -1,6 +1,8 @@
 //! Functions that are images, with an engine that is none: what goes wrong between the two. Real containers are for
 //! `cargo xtask e2e image`.
 
+mod leftovers;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -208,21 +210,6 @@ async fn the_reason_of_the_engine_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_goes_and_comes_is_found_again() {
-    let mut stand = stand(None).await;
-    deployed(&stand.fixture, Method::POST, json!({})).await;
-    available(&stand.fixture, 1).await;
-    stand.engine.go();
-    available(&stand.fixture, 0).await;
-    let got = stand.fixture.post("/function/f", "").await;
-    assert!(got.text().contains("does not answer"), "{}", got.text());
-    stand.engine.come();
-    available(&stand.fixture, 1).await;
-    stand.fixture.gateway.stop().await;
-    assert!(stand.engine.inside().containers.is_empty());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_does_not_answer_is_given_up() {
     let stand = stand(None).await;
     stand.engine.inside().slow = true;
@@ -279,30 +266,6 @@ async fn several_none_and_back_on_demand() {
     assert_eq!(stand.fixture.post("/function/f", "").await.text(), "answer");
     assert_eq!(status(&stand.fixture).await["replicas"], 2);
     stand.fixture.gateway.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_gateway_left_is_removed_and_what_others_have_is_not() {
-    let stand = stand(None).await;
-    deployed(&stand.fixture, Method::POST, json!({})).await;
-    available(&stand.fixture, 1).await;
-    let Stand { fixture, engine, inside: _, _listening } = stand;
-    let (left, other) = {
-        let mut engine = engine.inside();
-        let (left, made) = engine.containers.iter().next().map(|(id, (made, _))| (id.clone(), made.clone())).unwrap();
-        let mut other = made.clone();
-        other["Labels"]["faasflow.gateway"] = "another".into();
-        engine.containers.insert("other".to_owned(), (other, true));
-        (left, made)
-    };
-    fixture.gateway.stop().await;
-    engine.inside().containers.insert(left.clone(), (other, true));
-    // It has no function any more, and is removed all the same.
-    std::fs::remove_file(fixture.folder.path().join(".faasflow/functions/f.json")).unwrap();
-    let fixture = gateway(fixture.folder, &engine.socket).await;
-    until("removal", async || (!engine.inside().containers.contains_key(&left)).then_some(())).await;
-    assert!(engine.inside().containers.contains_key("other"));
-    fixture.gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

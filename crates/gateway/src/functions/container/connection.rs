@@ -4,13 +4,14 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use faasflow_containers::{Bridge, Engine, EngineError, HOST_NAME, Own, Place, Reach, usual_sockets};
 use faasflow_runtime::http::HttpClient;
-use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
+use super::leftovers::Names;
 use super::mount::Mount;
 use crate::environment;
 use crate::private_file;
@@ -54,7 +55,12 @@ struct Shared {
     /// The gateway that functions are told of, where it is another one.
     behind: Option<String>,
     door: OnceLock<Door>,
-    connected: tokio::sync::Mutex<Option<Connected>>,
+    connected: OnceLock<Connected>,
+    /// Held by the one who looks for an engine.
+    looking: tokio::sync::Mutex<()>,
+    /// Whether the engine does not answer at the moment.
+    is_away: AtomicBool,
+    names: Arc<Names>,
     /// The secrets that containers see.
     mounts: Mutex<Vec<Weak<Mount>>>,
     client: HttpClient,
@@ -110,7 +116,10 @@ impl Containers {
             listens,
             behind,
             door: OnceLock::new(),
-            connected: tokio::sync::Mutex::default(),
+            connected: OnceLock::new(),
+            looking: tokio::sync::Mutex::default(),
+            is_away: AtomicBool::new(false),
+            names: Arc::default(),
             mounts: Mutex::default(),
             client,
         }))
@@ -138,28 +147,55 @@ impl Containers {
         &self.0.client
     }
 
-    /// The engine. Where there was none the last time, it is looked for again. The first time, what an earlier run of this
+    pub(super) fn names(&self) -> &Arc<Names> {
+        &self.0.names
+    }
+
+    /// The engine, if it was found before.
+    pub(super) fn connected_already(&self) -> Option<Connected> {
+        self.0.connected.get().cloned()
+    }
+
+    /// The engine. Where there was none the last time, it is looked for again. Once there is one, what an earlier run of this
     /// gateway has left behind is removed.
     ///
     /// # Errors
     ///
     /// If there is none, or it does not answer: the text says what to do.
     pub(crate) async fn connected(&self) -> Result<Connected, String> {
-        let mut connected = self.0.connected.lock().await;
-        if let Some(connected) = &*connected {
+        if let Some(connected) = self.0.connected.get() {
+            return Ok(connected.clone());
+        }
+        let _looking = self.0.looking.lock().await;
+        if let Some(connected) = self.0.connected.get() {
             return Ok(connected.clone());
         }
         let engine = self.0.find().await?;
         let made = self.0.settle(engine).await?;
-        *connected = Some(made.clone());
-        Ok(made)
+        self.0.names.suspect();
+        Ok(self.0.connected.get_or_init(|| made).clone())
     }
 
-    /// Removes what an earlier run left behind, if there was one that had containers. Nothing happens without an engine: it
-    /// is done once there is one.
+    /// Removes what nobody looks after: first what an earlier run left behind, if there was one that had containers, then
+    /// what could not be removed in time. Without an engine nothing happens until there is one. Never ends.
     pub(crate) async fn sweep(&self) {
         if self.0.state.join(IDENTITY).is_file() {
             let _ = self.connected().await;
+        }
+        self.remove_leftovers().await;
+    }
+
+    /// Says once that the engine does not answer.
+    pub(super) fn engine_is_away(&self, error: &EngineError) {
+        if !self.0.is_away.swap(true, Ordering::Relaxed) {
+            tracing::warn!("{error}; containers that run are kept until it answers again");
+        }
+    }
+
+    /// Says that it answers again, if it did not.
+    pub(super) fn engine_is_back(&self) {
+        if self.0.is_away.swap(false, Ordering::Relaxed) {
+            tracing::info!("the container engine answers again");
         }
     }
 
@@ -221,13 +257,6 @@ impl Shared {
     async fn settle(&self, engine: Engine) -> Result<Connected, String> {
         let owner = identity(&self.state.join(IDENTITY))
             .map_err(|error| format!("{} cannot be written: {error}", self.state.join(IDENTITY).display()))?;
-        let left = engine.labelled(OWNER, &owner).await.map_err(|error| error.to_string())?;
-        if !left.is_empty() {
-            tracing::warn!("{} containers of an earlier run are removed", left.len());
-        }
-        for removed in join_all(left.iter().map(|id| engine.remove(id))).await {
-            removed.map_err(|error| error.to_string())?;
-        }
         let own = own(&engine).await.map_err(|error| error.to_string())?;
         let (gateway, reach) = match &own {
             Some(own) => {

@@ -11,6 +11,8 @@ use crate::functions::scale::Scale;
 use crate::namespace::NAMESPACE;
 use crate::stack::{Amounts, FunctionSpec};
 
+/// What the names of containers begin with.
+const PREFIX: &str = "faasflow-";
 /// Where watchdogs listen.
 const PORT: u16 = 8080;
 /// Where watchdogs say whether they are well, and the annotations that name another path.
@@ -103,9 +105,15 @@ pub(super) fn health_path(spec: &FunctionSpec) -> &str {
     HEALTH_ANNOTATIONS.iter().find_map(|key| spec.annotations.get(*key)).map_or(HEALTH, String::as_str)
 }
 
+/// A name for a container of a function.
+pub(super) fn name(spec: &FunctionSpec) -> String {
+    format!("{PREFIX}{}-{:08x}", spec.name, rand::random::<u32>())
+}
+
 /// The container of a function. `secrets` is where the engine finds the folder of its secrets.
 pub(super) fn blueprint(
     function: &Function,
+    name: &str,
     image: &str,
     connected: &Connected,
     secrets: Option<&Path>,
@@ -121,7 +129,7 @@ pub(super) fn blueprint(
         (FUNCTION.to_owned(), spec.name.clone()),
     ]);
     Ok(Blueprint {
-        name: format!("faasflow-{}-{:08x}", spec.name, rand::random::<u32>()),
+        name: name.to_owned(),
         image: image.to_owned(),
         environment,
         labels,

@@ -50,7 +50,15 @@ impl Starting<'_> {
         let deadline = Instant::now() + START;
         let mut pause = Duration::from_millis(10);
         loop {
-            let state = self.engine.look(self.id, self.port, self.reach).await.map_err(|error| error.to_string())?;
+            let state = match self.engine.look(self.id, self.port, self.reach).await {
+                Ok(state) => state,
+                Err(error) if error.is_away() && Instant::now() < deadline => {
+                    // The container may be well.
+                    tokio::time::sleep(Duration::from_millis(250)).await;
+                    continue;
+                }
+                Err(error) => return Err(error.to_string()),
+            };
             if let Some(how) = state.ended {
                 return Err(how);
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use faasflow_containers::{Engine, Health, Reach};
 use tokio::io::{AsyncRead, AsyncWrite, duplex};
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::Containers;
+use super::leftovers::Name;
 use super::mount::Mount;
 use super::plan::{self, Allowed};
 use super::ready::Starting;
@@ -59,6 +60,7 @@ pub(super) struct Replica {
 struct Made {
     engine: Engine,
     id: String,
+    name: Name,
     port: u16,
     reach: Reach,
     has_health_check: bool,
@@ -121,7 +123,7 @@ impl Replica {
         let _ = self.events.send(Event::Ready { function: spec.name.clone() });
         let _ = self.news.send((self.number, News::Up(server)));
         tokio::select! {
-            how = ended(made) => Err(how),
+            how = ended(&self.containers, &self.function, made) => Err(how),
             () = self.unwanted.cancelled() => {
                 // Nobody finds it any more, and it finishes what it was sent.
                 users.close();
@@ -148,33 +150,43 @@ impl Replica {
             }
         };
         let secrets = self.mount.as_ref().map(|mount| connected.on_machine(mount.folder())).transpose()?;
-        let blueprint = plan::blueprint(&self.function, &self.image, &connected, secrets.as_deref())?;
-        let id = engine.create(&blueprint).await.map_err(text)?;
+        let name = self.containers.names().take(plan::name(spec));
+        let blueprint = plan::blueprint(&self.function, &name, &self.image, &connected, secrets.as_deref())?;
+        let id = match engine.create(&blueprint).await {
+            Ok(id) => id,
+            Err(error) => {
+                // It has a name from the start, so that it is found though nobody has told its id.
+                if error.is_in_doubt() {
+                    let _ = engine.remove(&name).await;
+                    name.lose();
+                }
+                return Err(error.to_string());
+            }
+        };
         if let Err(error) = engine.start(&id).await {
-            let _ = engine.remove(&id).await;
+            if engine.remove(&id).await.is_err() {
+                name.lose();
+            }
             return Err(error.to_string());
         }
         let readers = TaskTracker::new();
-        readers.spawn(read(self.function.clone(), engine.clone(), id.clone()));
+        readers.spawn(read(self.function.clone(), engine.clone(), id.clone(), 0));
         readers.close();
         let (port, reach) = (plan::port(spec), blueprint.reach);
-        Ok(Made { engine, id, port, reach, has_health_check: image.has_health_check, readers })
+        Ok(Made { engine, id, name, port, reach, has_health_check: image.has_health_check, readers })
     }
 
     /// Stops and removes a container. What it wrote until then has been read when this returns.
     async fn retire(&self, made: Made) {
         let removed = tokio::time::timeout(GRACE + REMOVES, async {
-            made.engine.stop(&made.id, GRACE).await?;
+            // One that cannot be stopped is killed by its removal.
+            let _ = made.engine.stop(&made.id, GRACE).await;
             let _ = tokio::time::timeout(LAST_LINES, made.readers.wait()).await;
             made.engine.remove(&made.id).await
         });
-        let why = match removed.await {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "the engine did not answer in time".to_owned(),
-        };
-        let (name, id) = (&self.function.spec.name, &made.id);
-        tracing::error!("the container {id} of `{name}` could not be removed, which is done at the next start: {why}");
+        if !matches!(removed.await, Ok(Ok(()))) {
+            made.name.lose();
+        }
     }
 
     /// Says that a container ended, or could not be started.
@@ -205,8 +217,11 @@ pub(crate) async fn pull(engine: &Engine, image: &str) -> Result<(), String> {
     })
 }
 
-/// Waits until a container does not serve any more, and says why.
-async fn ended(made: &Made) -> String {
+/// Waits until a container does not serve any more, and says why. Of an engine that does not answer, nothing is concluded: the
+/// container may be well.
+async fn ended(containers: &Containers, function: &Arc<Function>, made: &Made) -> String {
+    // Since when the engine does not answer, and how long to wait before it is asked again.
+    let mut away: Option<(SystemTime, Duration)> = None;
     loop {
         tokio::select! {
             () = made.engine.wait(&made.id) => {}
@@ -215,23 +230,38 @@ async fn ended(made: &Made) -> String {
         match made.engine.look(&made.id, made.port, &made.reach).await {
             Ok(state) if state.health == Some(Health::Unhealthy) => return "its health check fails".to_owned(),
             Ok(state) if state.running => {
+                containers.engine_is_back();
+                if let Some((since, _)) = away.take() {
+                    made.readers.spawn(read(function.clone(), made.engine.clone(), made.id.clone(), seconds(since)));
+                }
                 // The engine gave up waiting, or it was time to look.
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
             Ok(state) => return state.ended.unwrap_or_else(|| "it ended".to_owned()),
             Err(error) if error.is_absent() => return "it was removed by somebody else".to_owned(),
-            Err(error) => return error.to_string(),
+            Err(error) => {
+                containers.engine_is_away(&error);
+                let (since, pause) = away.unwrap_or((SystemTime::now(), Duration::from_millis(100)));
+                tokio::time::sleep(pause).await;
+                away = Some((since, (pause * 2).min(LOOKS)));
+            }
         }
     }
 }
 
-/// Reads what a container writes, until it has ended.
-async fn read(function: Arc<Function>, engine: Engine, id: String) {
+/// A time in seconds since 1970.
+fn seconds(time: SystemTime) -> i32 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i32::try_from(since.as_secs()).unwrap_or(i32::MAX)
+}
+
+/// Reads what a container writes from this time on, in seconds since 1970, until it has ended.
+async fn read(function: Arc<Function>, engine: Engine, id: String, since: i32) {
     let (output, output_read) = duplex(LINES);
     let (error, error_read) = duplex(LINES);
     let take = |lines: Box<dyn AsyncRead + Unpin + Send>| function.logs.take(None, lines);
     let writes = |writer| Box::new(writer) as Box<dyn AsyncWrite + Unpin + Send>;
-    let copied = engine.logs(&id, writes(output), writes(error));
+    let copied = engine.logs(&id, since, writes(output), writes(error));
     let (copied, (), ()) = tokio::join!(copied, take(Box::new(output_read)), take(Box::new(error_read)));
     if let Err(error) = copied {
         tracing::warn!("the log of `{}` cannot be read: {error}", function.spec.name);

@@ -1,7 +1,7 @@
 //! A container engine that is none: it speaks the few calls of Docker's API that the gateway makes, notes them, and its
 //! containers are whatever listens where it says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use faasflow_runtime::http::read_body;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::runtime::Runtime;
 
 /// What it has, and what it was asked.
 #[derive(Default)]
@@ -29,15 +29,29 @@ pub(crate) struct Inside {
     pub(crate) refuses: Option<String>,
     /// Whether it takes for ever to answer.
     pub(crate) slow: bool,
+    /// Whether it makes a container and breaks off before it has said so.
+    pub(crate) loses_answers: bool,
+    /// The containers that it cannot remove.
+    pub(crate) stuck: BTreeSet<String>,
+    /// Whether it cannot stop containers.
+    pub(crate) cannot_stop: bool,
     pub(crate) stopped: Vec<String>,
-    made: usize,
+    /// How many it has made.
+    pub(crate) made: usize,
 }
 
 pub(crate) struct FakeEngine {
     pub(crate) socket: PathBuf,
     inside: Arc<Mutex<Inside>>,
     _folder: tempfile::TempDir,
-    serving: Option<AbortOnDropHandle<()>>,
+    /// A runtime of its own, so that connections end with it.
+    serving: Option<Runtime>,
+}
+
+impl Drop for FakeEngine {
+    fn drop(&mut self) {
+        self.break_off();
+    }
 }
 
 impl FakeEngine {
@@ -53,23 +67,39 @@ impl FakeEngine {
         self.inside.lock().unwrap()
     }
 
-    /// Ends all connections, and its containers with them.
+    /// Ends all connections. Its containers go on.
     pub(crate) fn go(&mut self) {
-        self.serving = None;
+        self.break_off();
         std::fs::remove_file(&self.socket).unwrap();
-        self.inside().containers.clear();
+    }
+
+    fn break_off(&mut self) {
+        if let Some(serving) = self.serving.take() {
+            serving.shutdown_background();
+        }
     }
 
     pub(crate) fn come(&mut self) {
-        let listener = UnixListener::bind(&self.socket).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = std::os::unix::net::UnixListener::bind(&self.socket).unwrap();
+        listener.set_nonblocking(true).unwrap();
         let inside = self.inside.clone();
         let app = Router::new().fallback(move |request: Request| {
             let inside = inside.clone();
             async move { answer(&inside, request).await }
         });
-        let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        self.serving = Some(AbortOnDropHandle::new(serving));
+        runtime.spawn(async move {
+            let listener = UnixListener::from_std(listener).unwrap();
+            axum::serve(listener, app).await.unwrap();
+        });
+        self.serving = Some(runtime);
     }
+}
+
+/// What a list of containers tells of one.
+fn summary(id: &str, made: &Value) -> Value {
+    let name = format!("/{}", made["Name"].as_str().unwrap_or_default());
+    json!({ "Id": id, "Names": [name], "Labels": made["Labels"] })
 }
 
 fn fault(status: u16, message: &str) -> Response {
@@ -104,7 +134,7 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
                 let owner = made["Labels"]["faasflow.gateway"].as_str().unwrap_or_default();
                 !owner.is_empty() && query.contains(owner)
             });
-            json(ids.map(|(id, _)| json!({ "Id": id })).collect())
+            json(ids.map(|(id, (made, _))| summary(id, made)).collect())
         }
         (Method::GET, ["images", name @ .., "json"]) if name.iter().any(|part| part.contains(char::is_uppercase)) => {
             fault(400, "invalid reference format: repository name must be lowercase")
@@ -128,7 +158,14 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
             }
             inside.made += 1;
             let id = format!("c{}", inside.made);
+            let mut body = body;
+            let query = parts.uri.query().unwrap_or_default();
+            body["Name"] = query.split('&').find_map(|pair| pair.strip_prefix("name=")).unwrap_or_default().into();
             inside.containers.insert(id.clone(), (body, false));
+            if inside.loses_answers {
+                let broken = futures_util::stream::once(async { Err::<&str, _>(std::io::Error::other("broken off")) });
+                return Body::from_stream(broken).into_response();
+            }
             (StatusCode::CREATED, axum::Json(json!({ "Id": id, "Warnings": [] }))).into_response()
         }
         (Method::POST, ["containers", id, "start"]) => {
@@ -148,6 +185,9 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
             let head = [1, 0, 0, 0, 0, 0, 0, u8::try_from(line.len()).unwrap()];
             Body::from([&head[..], line].concat()).into_response()
         }
+        (Method::POST, ["containers", _, "stop"]) if inside.cannot_stop => {
+            fault(500, "tried to kill container, but did not receive an exit event")
+        }
         (Method::POST, ["containers", id, "stop"]) => {
             inside.stopped.push((*id).to_owned());
             if let Some((_, runs)) = inside.containers.get_mut(*id) {
@@ -156,8 +196,15 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
             StatusCode::NO_CONTENT.into_response()
         }
         (Method::DELETE, ["containers", id]) => {
-            inside.containers.remove(*id);
-            StatusCode::NO_CONTENT.into_response()
+            let named = inside.containers.iter().find(|(known, (made, _))| *known == id || made["Name"] == **id);
+            match named.map(|(id, _)| id.clone()) {
+                Some(id) if inside.stuck.contains(&id) => fault(500, "device or resource busy"),
+                Some(id) => {
+                    inside.containers.remove(&id);
+                    StatusCode::NO_CONTENT.into_response()
+                }
+                None => fault(404, "No such container"),
+            }
         }
         (method, _) => fault(501, &format!("{method} {path}")),
     }

@@ -1,0 +1,156 @@
+//! Engines that go away, lose answers or cannot remove: no container stays that nobody looks after, and none is taken for
+//! one of ours that is not.
+
+use super::*;
+
+async fn serving() -> Stand {
+    let stand = stand(None).await;
+    deployed(&stand.fixture, Method::POST, json!({})).await;
+    available(&stand.fixture, 1).await;
+    stand
+}
+
+fn ids(engine: &FakeEngine) -> Vec<String> {
+    engine.inside().containers.keys().cloned().collect()
+}
+
+/// Waits until the function serves from another container than this one, and that one is gone.
+async fn replaced(stand: &Stand, id: &str) {
+    until("another", async || {
+        let ids = ids(&stand.engine);
+        (ids.len() == 1 && ids[0] != id).then_some(())
+    })
+    .await;
+    available(&stand.fixture, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_outlive_a_restart_of_their_engine() {
+    let mut stand = serving().await;
+    let kept = ids(&stand.engine);
+    stand.engine.go();
+    // Long enough for a container to be given up, as it was, and for another to be asked for.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(stand.fixture.post("/function/f", "").await.text(), "answer");
+    stand.engine.come();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!((ids(&stand.engine), stand.engine.inside().made), (kept.clone(), 1));
+    // It is watched again.
+    stand.engine.inside().containers.get_mut(&kept[0]).unwrap().1 = false;
+    replaced(&stand, &kept[0]).await;
+    stand.fixture.gateway.stop().await;
+    assert!(ids(&stand.engine).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_that_ended_with_their_engine_are_replaced() {
+    for removed in [false, true] {
+        let mut stand = serving().await;
+        let id = ids(&stand.engine).remove(0);
+        stand.engine.go();
+        if removed {
+            stand.engine.inside().containers.clear();
+        } else {
+            stand.engine.inside().containers.get_mut(&id).unwrap().1 = false;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        stand.engine.come();
+        replaced(&stand, &id).await;
+        stand.fixture.gateway.stop().await;
+        assert!(ids(&stand.engine).is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_waits_for_an_engine_that_is_away() {
+    let mut stand = stand(None).await;
+    deployed(&stand.fixture, Method::POST, json!({ "labels": { "com.openfaas.scale.min": "0" } })).await;
+    stand.engine.go();
+    let got = stand.fixture.post("/function/f", "").await;
+    assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(got.text().contains("does not answer"), "{}", got.text());
+    stand.engine.come();
+    available(&stand.fixture, 1).await;
+    stand.fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_whose_making_was_not_confirmed_is_removed() {
+    let stand = stand(None).await;
+    stand.engine.inside().loses_answers = true;
+    deployed(&stand.fixture, Method::POST, json!({})).await;
+    until("some", async || (stand.engine.inside().made > 1).then_some(())).await;
+    stand.engine.inside().loses_answers = false;
+    available(&stand.fixture, 1).await;
+    until("one", async || (ids(&stand.engine).len() == 1).then_some(())).await;
+    stand.fixture.gateway.stop().await;
+    assert!(ids(&stand.engine).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_could_not_be_removed_is_removed_later() {
+    let stand = serving().await;
+    let id = ids(&stand.engine).remove(0);
+    stand.engine.inside().stuck.insert(id.clone());
+    assert_eq!(scale(&stand.fixture, 0).await.status, StatusCode::ACCEPTED);
+    until("the stop", async || stand.engine.inside().stopped.contains(&id).then_some(())).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(ids(&stand.engine), [id]);
+    stand.engine.inside().stuck.clear();
+    until("none", async || ids(&stand.engine).is_empty().then_some(())).await;
+    stand.fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_cannot_be_stopped_is_removed() {
+    let stand = serving().await;
+    stand.engine.inside().cannot_stop = true;
+    assert_eq!(scale(&stand.fixture, 0).await.status, StatusCode::ACCEPTED);
+    until("none", async || ids(&stand.engine).is_empty().then_some(())).await;
+    stand.fixture.gateway.stop().await;
+}
+
+/// What a gateway left that was killed: its container, and the gateway started anew.
+async fn killed() -> (Fixture, FakeEngine, Value, Listening) {
+    let Stand { fixture, engine, inside: _, _listening } = serving().await;
+    let made = engine.inside().containers.values().next().unwrap().0.clone();
+    fixture.gateway.stop().await;
+    let Fixture { folder, .. } = fixture;
+    // It has no function any more, and is removed all the same.
+    std::fs::remove_file(folder.path().join(".faasflow/functions/f.json")).unwrap();
+    engine.inside().containers.insert("left".to_owned(), (made.clone(), true));
+    let mut other = made.clone();
+    other["Labels"]["faasflow.gateway"] = "another".into();
+    engine.inside().containers.insert("another".to_owned(), (other, true));
+    let fixture = gateway(folder, &engine.socket).await;
+    (fixture, engine, made, _listening)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_gateway_left_is_removed_and_what_others_have_is_not() {
+    let (fixture, engine, _, _listening) = killed().await;
+    until("removal", async || (!ids(&engine).contains(&"left".to_owned())).then_some(())).await;
+    assert_eq!(ids(&engine), ["another"]);
+    fixture.gateway.stop().await;
+    assert_eq!(ids(&engine), ["another"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leftover_that_cannot_be_removed_keeps_no_function_from_running() {
+    let Stand { fixture, engine, inside: _, _listening } = serving().await;
+    let made = engine.inside().containers.values().next().unwrap().0.clone();
+    fixture.gateway.stop().await;
+    {
+        let mut inside = engine.inside();
+        inside.stuck.insert("left".to_owned());
+        inside.containers.insert("left".to_owned(), (made, true));
+    }
+    let fixture = gateway(fixture.folder, &engine.socket).await;
+    fixture.gateway.ready().await.unwrap();
+    assert_eq!(fixture.post("/function/f", "").await.text(), "answer");
+    assert_eq!(ids(&engine).len(), 2);
+    engine.inside().stuck.clear();
+    until("removal", async || (ids(&engine).len() == 1).then_some(())).await;
+    fixture.gateway.stop().await;
+    assert!(ids(&engine).is_empty());
+}
