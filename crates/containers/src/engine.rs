@@ -23,9 +23,11 @@ use crate::state::State;
 
 /// How long the engine may take until it begins to answer, in seconds. It may take so long to make a container on a busy
 /// machine.
-const ANSWERS: u64 = 60;
+pub(crate) const ANSWERS: u64 = 60;
 /// How long it may take to say that it is there.
 const GREETS: Duration = Duration::from_secs(5);
+/// How long it may take to say whether it has an image, for which callers of the gateway wait.
+const LOOKS_UP: Duration = Duration::from_secs(10);
 
 /// A container engine. Cloning yields the same.
 #[derive(Clone)]
@@ -93,7 +95,7 @@ impl Engine {
                     Ok(Engine { docker, place: name, version })
                 }
                 Ok(Err(error)) => Err(fault(error)),
-                Err(_) => Err(EngineError::Slow { place: name }),
+                Err(_) => Err(EngineError::Slow { place: name, after: GREETS }),
             }
         })
     }
@@ -121,7 +123,11 @@ impl Engine {
     /// If the engine cannot be asked, or refuses the name.
     pub fn image<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Image>, EngineError>> {
         Box::pin(async move {
-            match self.docker.inspect_image(name).await {
+            let asked = tokio::time::timeout(LOOKS_UP, self.docker.inspect_image(name));
+            let Ok(found) = asked.await else {
+                return Err(EngineError::Slow { place: self.place.clone(), after: LOOKS_UP });
+            };
+            match found {
                 Ok(found) => {
                     let check = found.config.and_then(|config| config.healthcheck?.test).unwrap_or_default();
                     let has_health_check = check.first().is_some_and(|word| word != "NONE");

@@ -1,4 +1,8 @@
+use std::time::Duration;
+
 use bollard::errors::Error;
+
+use crate::engine::ANSWERS;
 
 /// Why an engine did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,10 +17,15 @@ pub enum EngineError {
         why: String,
     },
     /// The engine took too long.
-    #[error("the container engine at {place} did not answer in time")]
+    #[error(
+        "the container engine at {place} did not answer within {after:?}; see whether it hangs, as with `docker ps`, and \
+         restart it if it does"
+    )]
     Slow {
         /// Where it was asked.
         place: String,
+        /// How long it was waited for.
+        after: Duration,
     },
     /// What was asked about is not there: a container, an image, a network.
     #[error("{0}")]
@@ -55,7 +64,9 @@ impl EngineError {
             Error::DockerResponseServerError { message, .. }
             | Error::DockerStreamError { error: message }
             | Error::DockerContainerWaitError { error: message, .. } => EngineError::Refused(message),
-            Error::RequestTimeoutError => EngineError::Slow { place: place.to_owned() },
+            Error::RequestTimeoutError => {
+                EngineError::Slow { place: place.to_owned(), after: Duration::from_secs(ANSWERS) }
+            }
             Error::SocketNotFoundError(_) => away("there is no such socket".to_owned()),
             Error::IOError { err } => away(chain(&err)),
             Error::HyperResponseError { err } => away(chain(&err)),

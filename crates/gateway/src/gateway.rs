@@ -18,7 +18,7 @@ use crate::deploy::Deployments;
 use crate::error::GatewayError;
 use crate::event::{Event, Events};
 use crate::functions::command::Commands;
-use crate::functions::container::{Containers, EngineChoice};
+use crate::functions::container::{self, Containers, EngineChoice};
 use crate::functions::kept::Folder;
 use crate::functions::logs::Journal;
 use crate::functions::process::{self, Launch, Order, supervise};
@@ -183,7 +183,10 @@ impl GatewayOptions {
         });
 
         // Those who listen to logs stay until the functions have ended, which is told to them.
-        let options = ServerOptions { grace: 2 * self.grace + process::ENDING, ..ServerOptions::fitting(memory) };
+        let options = ServerOptions {
+            grace: 2 * self.grace + process::ENDING.max(container::ENDING),
+            ..ServerOptions::fitting(memory)
+        };
         containers.open_by({
             let (app, options, accepting) = (app.clone(), options.clone(), stop.accepting.clone());
             let tasks = tasks.clone();

@@ -75,6 +75,8 @@ pub(crate) enum NoAnswer {
     Busy(Busy),
     /// No connection to it could be made.
     Unreachable(String),
+    /// No connection to its container could be made: it has ended, which is not known yet.
+    Ended(String),
     /// No connection to it could be made because the gateway has no more files.
     NoFiles(String),
     /// The connection was lost before it had answered: it may have executed the request or not.
@@ -172,7 +174,12 @@ impl Proxy {
         };
         let response = match tokio::time::timeout(timeout, sending).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(NoAnswer::from(error)),
+            Ok(Err(error)) => {
+                return Err(match (NoAnswer::from(error), &function.spec.kind) {
+                    (NoAnswer::Unreachable(why), Kind::Image(_)) => NoAnswer::Ended(why),
+                    (none, _) => none,
+                });
+            }
             Err(_) => return Err(NoAnswer::Timeout(timeout)),
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -231,6 +238,11 @@ impl NoAnswer {
                 gateway_error::FUNCTION_UNREACHABLE,
                 format!("Can't reach service for: {name}."),
             ),
+            NoAnswer::Ended(why) => marked(
+                StatusCode::BAD_GATEWAY,
+                gateway_error::FUNCTION_UNREACHABLE,
+                format!("`{name}` cannot be reached: its container has ended, or is ending: {why}"),
+            ),
             NoAnswer::NoFiles(why) => {
                 room::busy(format!("the gateway has no more files (`ulimit -n`): {why}: try again later"))
             }
@@ -257,7 +269,7 @@ impl NoAnswer {
         match self {
             NoAnswer::Pending(why) => format!("it is not ready: {why}"),
             NoAnswer::Broken(why) => format!("it does not run: {why}"),
-            NoAnswer::Unreachable(why) => format!("it could not be reached: {why}"),
+            NoAnswer::Unreachable(why) | NoAnswer::Ended(why) => format!("it could not be reached: {why}"),
             NoAnswer::NoFiles(why) => format!("the gateway has no more files: {why}"),
             NoAnswer::Died(why) => format!("it died before it had answered: {why}"),
             NoAnswer::Unusable(why) => format!("its answer cannot be used: {why}"),

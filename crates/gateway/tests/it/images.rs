@@ -1,13 +1,15 @@
 //! Functions that are images, with an engine that is none: what goes wrong between the two. Real containers are for
 //! `cargo xtask e2e image`.
 
+mod hung;
 mod leftovers;
+mod restarts;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::support::engine::FakeEngine;
-use crate::support::{Fixture, Got, Listening, Recorder, folder, start_in, until, write_stack};
+use crate::support::{Fixture, Got, Listening, Recorder, folder, nowhere, start_in, until, write_stack};
 use faasflow_gateway::{EngineChoice, Stack};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -206,19 +208,6 @@ async fn the_reason_of_the_engine_is_told() {
     assert!(got.text().contains("port is taken") && got.text().contains("started again"), "{}", got.text());
     stand.engine.inside().refuses = None;
     available(&stand.fixture, 1).await;
-    stand.fixture.gateway.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_does_not_answer_is_given_up() {
-    let stand = stand(None).await;
-    stand.engine.inside().slow = true;
-    let begun = Instant::now();
-    let must = json!({ "annotations": { "faasflow.run": "container" } });
-    let got = deploy(&stand.fixture, Method::POST, must).await;
-    assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(got.text().contains("did not answer in time"), "{}", got.text());
-    assert!(begun.elapsed() < Duration::from_secs(20));
     stand.fixture.gateway.stop().await;
 }
 

@@ -6,11 +6,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use faasflow_containers::{Bridge, Engine, EngineError, HOST_NAME, Own, Place, Reach, usual_sockets};
 use faasflow_runtime::http::HttpClient;
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 
+use super::attempt::Attempt;
 use super::leftovers::Names;
 use super::mount::Mount;
 use crate::environment;
@@ -22,6 +25,9 @@ pub(super) const OWNER: &str = "faasflow.gateway";
 /// And for people, its state folder and the function.
 pub(super) const STATE_FOLDER: &str = "faasflow.state-folder";
 pub(super) const FUNCTION: &str = "faasflow.function";
+
+/// How long an engine that was found may take to tell what is asked of it at first.
+const SETTLES: Duration = Duration::from_secs(5);
 
 const NO_ENGINE: &str = "no container engine was found: start Docker or Podman, or set `DOCKER_HOST` to its socket, such as \
      `unix:///run/user/1000/podman/podman.sock`";
@@ -56,8 +62,7 @@ struct Shared {
     behind: Option<String>,
     door: OnceLock<Door>,
     connected: OnceLock<Connected>,
-    /// Held by the one who looks for an engine.
-    looking: tokio::sync::Mutex<()>,
+    looking: Attempt,
     /// Whether the engine does not answer at the moment.
     is_away: AtomicBool,
     names: Arc<Names>,
@@ -117,7 +122,7 @@ impl Containers {
             behind,
             door: OnceLock::new(),
             connected: OnceLock::new(),
-            looking: tokio::sync::Mutex::default(),
+            looking: Attempt::default(),
             is_away: AtomicBool::new(false),
             names: Arc::default(),
             mounts: Mutex::default(),
@@ -166,14 +171,19 @@ impl Containers {
         if let Some(connected) = self.0.connected.get() {
             return Ok(connected.clone());
         }
-        let _looking = self.0.looking.lock().await;
-        if let Some(connected) = self.0.connected.get() {
-            return Ok(connected.clone());
-        }
-        let engine = self.0.find().await?;
-        let made = self.0.settle(engine).await?;
-        self.0.names.suspect();
-        Ok(self.0.connected.get_or_init(|| made).clone())
+        let looking = self.0.looking.share(async {
+            if let Some(connected) = self.0.connected.get() {
+                return Ok(connected.clone());
+            }
+            let engine = self.0.find().await?;
+            let place = engine.place().to_owned();
+            let settled = tokio::time::timeout(SETTLES, self.0.settle(engine)).await;
+            let late = |_| format!("the container engine at {place} does not tell of its networks within {SETTLES:?}");
+            let made = settled.map_err(late)??;
+            self.0.names.suspect();
+            Ok(self.0.connected.get_or_init(|| made).clone())
+        });
+        looking.await
     }
 
     /// Removes what nobody looks after: first what an earlier run left behind, if there was one that had containers, then
@@ -245,8 +255,10 @@ impl Shared {
             }
         };
         let mut faults = Vec::new();
-        for socket in sockets {
-            match Engine::connect(&Place::Socket(socket)).await {
+        // All at once, so that one that hangs does not keep the others waiting.
+        let connecting = sockets.into_iter().map(|socket| Engine::connect(&Place::Socket(socket)));
+        for connected in join_all(connecting).await {
+            match connected {
                 Ok(engine) => return Ok(engine),
                 Err(error) => faults.push(error.to_string()),
             }

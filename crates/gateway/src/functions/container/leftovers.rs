@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::ENGINE;
 use super::connection::{Connected, Containers, OWNER};
 
 /// How long after the first try leftovers are looked for again. It doubles each time.
@@ -19,8 +20,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How long the engine may go on making a container after nobody waits for it any more.
 const DOUBT: Duration = Duration::from_secs(120);
-/// How long the last look may take, when the gateway stops.
-pub(super) const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// The names of the containers that somebody looks after.
 #[derive(Debug, Default)]
@@ -120,8 +119,12 @@ impl Containers {
         let outcome = removed(&connected, names).await;
         let stay = match outcome {
             Ok(stay) => stay,
-            // Said where the engine is needed. Here it is only asked again.
-            Err(_) => {
+            Err(why) => {
+                if told.insert(why.clone()) {
+                    tracing::warn!(
+                        "containers may have been left behind, and cannot be looked for; it is tried again: {why}"
+                    );
+                }
                 names.state().suspicion = true;
                 return true;
             }
@@ -143,7 +146,7 @@ impl Containers {
     pub(crate) async fn end(&self) {
         let Some(connected) = self.connected_already() else { return };
         let names = self.names();
-        let looking = tokio::time::timeout(LAST_LOOK, removed(&connected, names));
+        let looking = tokio::time::timeout(ENGINE, removed(&connected, names));
         let why = match looking.await {
             Ok(Ok(stay)) => {
                 for (name, why) in stay {

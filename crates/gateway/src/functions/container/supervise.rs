@@ -7,6 +7,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::attempt::Attempt;
 use super::connection::Containers;
 use super::replica::{News, Replica};
 use crate::event::Events;
@@ -21,6 +22,8 @@ struct Member {
     unwanted: CancellationToken,
     /// Where it takes requests, if it does.
     server: Option<Server>,
+    /// Whether its image is being pulled.
+    pulling: bool,
     /// Why it does not, the last time that it was told, and whether that is more than chance.
     down: Option<(String, bool)>,
 }
@@ -44,6 +47,7 @@ pub(crate) async fn supervise(
     };
     let (news, mut told) = unbounded_channel();
     let mut fleet = Fleet::default();
+    let pulling = Arc::new(Attempt::default());
     let mut running = JoinSet::new();
     let mut next = 0;
     loop {
@@ -56,6 +60,7 @@ pub(crate) async fn supervise(
                 image: image.clone(),
                 containers: containers.clone(),
                 mount: mount.clone(),
+                pulling: pulling.clone(),
                 news: news.clone(),
                 events: events.clone(),
                 unwanted: unwanted.clone(),
@@ -65,7 +70,7 @@ pub(crate) async fn supervise(
                 replica.note();
             }
             running.spawn(replica.run());
-            fleet.0.insert(next, Member { unwanted, server: None, down: None });
+            fleet.0.insert(next, Member { unwanted, server: None, pulling: false, down: None });
             next += 1;
         }
         let mut unwanted = Vec::new();
@@ -107,10 +112,13 @@ impl Fleet {
         match news {
             News::Up(server) => {
                 member.server = Some(server);
+                member.pulling = false;
                 member.down = None;
             }
+            News::Pulling => member.pulling = true,
             News::Down { why, again_and_again } => {
                 member.server = None;
+                member.pulling = false;
                 member.down = Some((why, again_and_again));
             }
         }
@@ -126,6 +134,9 @@ impl Fleet {
         }
         let mut down = self.0.values().filter_map(|member| member.down.clone());
         match down.next() {
+            None if self.0.values().any(|member| member.pulling) => {
+                Upstream::Pending("its image is being pulled".to_owned())
+            }
             None => Upstream::Pending("its container is being started".to_owned()),
             Some((why, true)) => Upstream::Failing(why),
             Some((why, false)) => Upstream::Pending(why),
@@ -140,7 +151,7 @@ mod tests {
     use super::*;
 
     fn fleet(count: u64) -> Fleet {
-        let member = || Member { unwanted: CancellationToken::new(), server: None, down: None };
+        let member = || Member { unwanted: CancellationToken::new(), server: None, pulling: false, down: None };
         Fleet((0..count).map(|number| (number, member())).collect())
     }
 

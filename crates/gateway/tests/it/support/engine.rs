@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use faasflow_runtime::http::read_body;
+use http::request::Parts;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
@@ -31,8 +32,14 @@ pub(crate) struct Inside {
     pub(crate) slow: bool,
     /// Whether it makes a container and breaks off before it has said so.
     pub(crate) loses_answers: bool,
+    /// Whether it makes a container and says nothing then.
+    pub(crate) hangs_at_making: bool,
     /// The containers that it cannot remove.
     pub(crate) stuck: BTreeSet<String>,
+    /// How long it takes to remove a container.
+    pub(crate) removal: Duration,
+    /// What it answers instead of a list of containers.
+    pub(crate) lists: Option<Value>,
     /// Whether it cannot stop containers.
     pub(crate) cannot_stop: bool,
     pub(crate) stopped: Vec<String>,
@@ -97,7 +104,7 @@ impl FakeEngine {
 }
 
 /// What a list of containers tells of one.
-fn summary(id: &str, made: &Value) -> Value {
+pub(crate) fn summary(id: &str, made: &Value) -> Value {
     let name = format!("/{}", made["Name"].as_str().unwrap_or_default());
     json!({ "Id": id, "Names": [name], "Labels": made["Labels"] })
 }
@@ -123,12 +130,24 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
         }
         return axum::Json(json!({ "StatusCode": 3 })).into_response();
     }
-    let inside = &mut *inside.lock().unwrap();
+    if parts.method == Method::DELETE {
+        let removal = inside.lock().unwrap().removal;
+        tokio::time::sleep(removal).await;
+    }
+    let answer = answered(&mut inside.lock().unwrap(), &parts, &words, &body);
+    let hangs = words[..] == ["containers", "create"] && inside.lock().unwrap().hangs_at_making;
+    if hangs { std::future::pending().await } else { answer }
+}
+
+fn answered(inside: &mut Inside, parts: &Parts, words: &[&str], body: &[u8]) -> Response {
     let json = |value: Value| axum::Json(value).into_response();
-    match (parts.method, &words[..]) {
-        (Method::GET, ["version"]) => json(json!({ "Version": "1", "ApiVersion": "1.41" })),
-        (Method::GET, ["networks", _]) => fault(404, "no such network"),
-        (Method::GET, ["containers", "json"]) => {
+    match (&parts.method, words) {
+        (&Method::GET, ["version"]) => json(json!({ "Version": "1", "ApiVersion": "1.41" })),
+        (&Method::GET, ["networks", _]) => fault(404, "no such network"),
+        (&Method::GET, ["containers", "json"]) => {
+            if let Some(list) = &inside.lists {
+                return json(list.clone());
+            }
             let ids = inside.containers.iter().filter(|(_, (made, _))| {
                 let query = parts.uri.query().unwrap_or_default();
                 let owner = made["Labels"]["faasflow.gateway"].as_str().unwrap_or_default();
@@ -136,19 +155,19 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
             });
             json(ids.map(|(id, (made, _))| summary(id, made)).collect())
         }
-        (Method::GET, ["images", name @ .., "json"]) if name.iter().any(|part| part.contains(char::is_uppercase)) => {
+        (&Method::GET, ["images", name @ .., "json"]) if name.iter().any(|part| part.contains(char::is_uppercase)) => {
             fault(400, "invalid reference format: repository name must be lowercase")
         }
-        (Method::GET, ["images", name @ .., "json"]) => match inside.images.get(&name.join("/")) {
+        (&Method::GET, ["images", name @ .., "json"]) => match inside.images.get(&name.join("/")) {
             Some(check) => json(json!({ "Id": "i", "Config": { "Healthcheck": { "Test": check } } })),
             None => fault(404, "No such image"),
         },
-        (Method::POST, ["images", "create"]) => fault(500, "the registry is away"),
-        (Method::POST, ["containers", "create"]) => {
+        (&Method::POST, ["images", "create"]) => fault(500, "the registry is away"),
+        (&Method::POST, ["containers", "create"]) => {
             if let Some(why) = &inside.refuses {
                 return fault(400, why);
             }
-            let body: Value = serde_json::from_slice(&body).unwrap();
+            let body: Value = serde_json::from_slice(body).unwrap();
             // As Docker does of mounts. Of `Binds` it makes the folder that is missing.
             let mounts = body["HostConfig"]["Mounts"].as_array().cloned().unwrap_or_default();
             for source in mounts.iter().filter_map(|mount| mount["Source"].as_str()) {
@@ -168,34 +187,34 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
             }
             (StatusCode::CREATED, axum::Json(json!({ "Id": id, "Warnings": [] }))).into_response()
         }
-        (Method::POST, ["containers", id, "start"]) => {
+        (&Method::POST, ["containers", id, "start"]) => {
             inside.containers.get_mut(*id).unwrap().1 = true;
             StatusCode::NO_CONTENT.into_response()
         }
-        (Method::GET, ["containers", id, "json"]) => match inside.containers.get(*id) {
+        (&Method::GET, ["containers", id, "json"]) => match inside.containers.get(*id) {
             Some((_, runs)) => {
                 let ports = json!({ "8080/tcp": [{ "HostIp": "127.0.0.1", "HostPort": inside.port.to_string() }] });
                 json(json!({ "State": { "Running": runs, "ExitCode": 3 }, "NetworkSettings": { "Ports": ports } }))
             }
             None => fault(404, "No such container"),
         },
-        (Method::GET, ["containers", _, "logs"]) => {
+        (&Method::GET, ["containers", _, "logs"]) => {
             // A frame of standard output: its kind, three bytes of nothing, its length, and it.
             let line = b"a line\n";
             let head = [1, 0, 0, 0, 0, 0, 0, u8::try_from(line.len()).unwrap()];
             Body::from([&head[..], line].concat()).into_response()
         }
-        (Method::POST, ["containers", _, "stop"]) if inside.cannot_stop => {
+        (&Method::POST, ["containers", _, "stop"]) if inside.cannot_stop => {
             fault(500, "tried to kill container, but did not receive an exit event")
         }
-        (Method::POST, ["containers", id, "stop"]) => {
+        (&Method::POST, ["containers", id, "stop"]) => {
             inside.stopped.push((*id).to_owned());
             if let Some((_, runs)) = inside.containers.get_mut(*id) {
                 *runs = false;
             }
             StatusCode::NO_CONTENT.into_response()
         }
-        (Method::DELETE, ["containers", id]) => {
+        (&Method::DELETE, ["containers", id]) => {
             let named = inside.containers.iter().find(|(known, (made, _))| *known == id || made["Name"] == **id);
             match named.map(|(id, _)| id.clone()) {
                 Some(id) if inside.stuck.contains(&id) => fault(500, "device or resource busy"),
@@ -206,6 +225,6 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
                 None => fault(404, "No such container"),
             }
         }
-        (method, _) => fault(501, &format!("{method} {path}")),
+        (method, _) => fault(501, &format!("{method} {}", words.join("/"))),
     }
 }

@@ -1,0 +1,60 @@
+//! Engines that take requests and answer none.
+
+use super::*;
+use futures_util::future::join_all;
+
+/// How long the gateway may take to stop, as docs/reference/local-gateway.md has it.
+const STOPS: Duration = Duration::from_secs(25);
+
+async fn stops(fixture: Fixture) {
+    let begun = Instant::now();
+    fixture.gateway.stop().await;
+    assert!(begun.elapsed() < STOPS, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_does_not_answer_is_given_up() {
+    let stand = stand(None).await;
+    stand.engine.inside().slow = true;
+    let begun = Instant::now();
+    let must = json!({ "annotations": { "faasflow.run": "container" } });
+    let got = deploy(&stand.fixture, Method::POST, must).await;
+    assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(got.text().contains("did not answer within 5s"), "{}", got.text());
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    stand.fixture.gateway.stop().await;
+}
+
+/// Each waited for the ones before, and then as long for the engine.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_who_wait_for_an_engine_give_up_together() {
+    let stand = stand(None).await;
+    stand.engine.inside().slow = true;
+    let must = json!({ "annotations": { "faasflow.run": "container" } });
+    let begun = Instant::now();
+    let answers = join_all((0..6).map(|_| deploy(&stand.fixture, Method::POST, must.clone()))).await;
+    assert!(answers.iter().all(|got| got.status == StatusCode::SERVICE_UNAVAILABLE));
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    stops(stand.fixture).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_is_being_made_does_not_keep_the_gateway_from_stopping() {
+    let stand = stand(None).await;
+    stand.engine.inside().hangs_at_making = true;
+    deployed(&stand.fixture, Method::POST, json!({})).await;
+    until("a container", async || (!stand.engine.inside().containers.is_empty()).then_some(())).await;
+    let Stand { fixture, engine, inside: _, _listening } = stand;
+    stops(fixture).await;
+    assert!(engine.inside().containers.is_empty(), "it was removed by its name");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_hangs_does_not_keep_the_gateway_from_stopping() {
+    let Stand { fixture, engine, inside: _, _listening } = stand(None).await;
+    deployed(&fixture, Method::POST, json!({})).await;
+    available(&fixture, 1).await;
+    engine.inside().slow = true;
+    stops(fixture).await;
+    assert_eq!(engine.inside().containers.len(), 1);
+}

@@ -1,0 +1,44 @@
+//! Containers that end, or never begin to serve.
+
+use super::*;
+
+/// It took requests until it was removed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_ended_gets_no_more_requests() {
+    let stand = stand(None).await;
+    deployed(&stand.fixture, Method::POST, json!({ "labels": { "com.openfaas.scale.min": "2" } })).await;
+    available(&stand.fixture, 2).await;
+    stand.engine.inside().removal = Duration::from_secs(8);
+    let dead = stand.engine.inside().containers.keys().next().unwrap().clone();
+    stand.engine.inside().containers.get_mut(&dead).unwrap().1 = false;
+    let begun = Instant::now();
+    // The other one alone, then a new one besides.
+    available(&stand.fixture, 1).await;
+    available(&stand.fixture, 2).await;
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+    assert!(stand.engine.inside().containers.contains_key(&dead), "it is being removed");
+    stand.engine.inside().removal = Duration::ZERO;
+    stand.fixture.gateway.stop().await;
+    assert!(stand.engine.inside().containers.is_empty());
+}
+
+/// As docs/reference/local-gateway.md has it. It was 500.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_meets_a_container_that_is_gone_is_502() {
+    let Stand { fixture, engine, inside: _, _listening } = stand(None).await;
+    deployed(&fixture, Method::POST, json!({})).await;
+    available(&fixture, 1).await;
+    engine.inside().port = nowhere().port();
+    drop(_listening);
+    let got = until("the end of the connections", async || {
+        let got = fixture.post("/function/f", "").await;
+        (got.status != StatusCode::OK).then_some(got)
+    })
+    .await;
+    assert_eq!(got.status, StatusCode::BAD_GATEWAY, "{}", got.text());
+    let got = fixture.post("/function/f", "").await;
+    assert_eq!(got.status, StatusCode::BAD_GATEWAY, "{}", got.text());
+    assert_eq!(got.header("x-faasflow-gateway-error"), Some("function-unreachable"));
+    assert!(got.text().contains("`f`") && got.text().contains("container"), "{}", got.text());
+    fixture.gateway.stop().await;
+}
