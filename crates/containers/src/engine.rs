@@ -1,5 +1,6 @@
 //! A container engine, and what it is asked.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -53,12 +54,15 @@ pub struct Found {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
 }
 
 impl Found {
     fn read(found: ContainerSummary) -> Option<Found> {
         let name = found.names.unwrap_or_default().into_iter().next().unwrap_or_default();
-        Some(Found { id: found.id?, name: name.trim_start_matches('/').to_owned() })
+        let name = name.trim_start_matches('/').to_owned();
+        Some(Found { id: found.id?, name, labels: found.labels.unwrap_or_default() })
     }
 }
 
@@ -262,7 +266,9 @@ impl Engine {
             let options =
                 ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
             let found = self.docker.list_containers(Some(options)).await.map_err(|error| self.fault(error))?;
-            Ok(found.into_iter().filter_map(Found::read).collect())
+            let found = found.into_iter().filter_map(Found::read);
+            // An engine that does not know the filter tells of all.
+            Ok(found.filter(|found| found.labels.get(label).is_some_and(|own| own == value)).collect())
         })
     }
 

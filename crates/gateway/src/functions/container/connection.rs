@@ -331,14 +331,24 @@ fn id_in(mounts: &str) -> Option<&str> {
     of_hostname.split(['/', ' ']).find(is_id)
 }
 
-/// What tells the containers of this gateway from others, made where there is none.
+/// What tells the containers of this gateway from others, made where there is none that can be used.
 fn identity(file: &Path) -> io::Result<String> {
-    match std::fs::read_to_string(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        read => return read.map(|text| text.trim().to_owned()),
+    let kept = match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        read => Some(read?.trim().to_owned()),
+    };
+    let is_identity = |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match kept {
+        Some(kept) if is_identity(&kept) => return Ok(kept),
+        Some(_) => tracing::warn!(
+            "{} is damaged and made anew: containers that an earlier run has left are not found any more, and have to be \
+             removed by hand, as by `docker rm -f`",
+            file.display()
+        ),
+        None => {}
     }
     let made = format!("{:032x}", rand::random::<u128>());
-    private_file::create(file, made.as_bytes())?;
+    private_file::replace(file, made.as_bytes())?;
     Ok(made)
 }
 
@@ -361,6 +371,11 @@ mod tests {
         let made = identity(&file).unwrap();
         assert!(made.len() == 32 && identity(&file).unwrap() == made);
         assert_ne!(identity(&folder.path().join("other")).unwrap(), made);
+        for damaged in ["", "\n", "0123", "not of hexadecimal digits, is it?"] {
+            std::fs::write(&file, damaged).unwrap();
+            let anew = identity(&file).unwrap();
+            assert!(anew.len() == 32 && anew != made && identity(&file).unwrap() == anew, "{damaged}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::ENGINE;
 use super::connection::{Connected, Containers, OWNER};
+use super::plan;
 
 /// How long after the first try leftovers are looked for again. It doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -172,7 +173,8 @@ async fn removed(connected: &Connected, names: &Names) -> Result<Vec<(String, St
     let left: Vec<_> = {
         // After the list was made, so that whatever is in it and has somebody was taken before.
         let state = names.state();
-        found.into_iter().filter(|container| !state.taken.contains(&container.name)).collect()
+        let ours = found.into_iter().filter(|found| plan::is_name(&found.name, &found.labels));
+        ours.filter(|container| !state.taken.contains(&container.name)).collect()
     };
     let removing = left.iter().map(|container| engine.remove(&container.id));
     let (mut gone, mut stay) = (Vec::new(), Vec::new());

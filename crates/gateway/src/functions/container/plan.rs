@@ -1,5 +1,6 @@
 //! What the container of a function is made of.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use faasflow_containers::{Blueprint, LEAST_MEMORY, Resources, quantity};
@@ -108,6 +109,14 @@ pub(super) fn health_path(spec: &FunctionSpec) -> &str {
 /// A name for a container of a function.
 pub(super) fn name(spec: &FunctionSpec) -> String {
     format!("{PREFIX}{}-{:08x}", spec.name, rand::random::<u32>())
+}
+
+/// Whether a container has a name that this gives. One that was made of an image that was committed from one of ours has our
+/// labels, and a name of its own.
+pub(super) fn is_name(name: &str, labels: &HashMap<String, String>) -> bool {
+    let number = labels.get(FUNCTION).and_then(|function| name.strip_prefix(PREFIX)?.strip_prefix(&**function));
+    let digits = number.and_then(|number| number.strip_prefix('-')).unwrap_or_default();
+    digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The container of a function. `secrets` is where the engine finds the folder of its secrets.

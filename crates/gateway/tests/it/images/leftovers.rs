@@ -154,3 +154,49 @@ async fn a_leftover_that_cannot_be_removed_keeps_no_function_from_running() {
     fixture.gateway.stop().await;
     assert!(ids(&engine).is_empty());
 }
+
+/// The engine's word is not enough: what it lists has to have the label, and a name that this gateway gives.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_ours_beyond_doubt_is_removed() {
+    let Stand { fixture, engine, inside: _, _listening } = serving().await;
+    let made = engine.inside().containers.values().next().unwrap().0.clone();
+    fixture.gateway.stop().await;
+    {
+        let mut inside = engine.inside();
+        let mut add = |id: &str, name: &str, owner: Value| {
+            let mut made = made.clone();
+            made["Name"] = name.into();
+            made["Labels"]["faasflow.gateway"] = owner;
+            inside.containers.insert(id.to_owned(), (made, true));
+        };
+        let owner = &made["Labels"]["faasflow.gateway"];
+        add("left", made["Name"].as_str().unwrap(), owner.clone());
+        // One of an image that was committed from one of ours has our label.
+        add("committed", "busy_turing", owner.clone());
+        add("similar", "faasflow-f-mine", owner.clone());
+        add("another", "faasflow-f-00000001", "another".into());
+        add("bare", "faasflow-f-00000002", Value::Null);
+        let bare = &mut inside.containers.get_mut("bare").unwrap().0;
+        bare["Labels"].as_object_mut().unwrap().remove("faasflow.gateway");
+        let list = inside.containers.iter().map(|(id, (made, _))| crate::support::engine::summary(id, made)).collect();
+        inside.lists = Some(list);
+    }
+    let fixture = gateway(fixture.folder, &engine.socket).await;
+    fixture.gateway.ready().await.unwrap();
+    until("removal", async || (!ids(&engine).contains(&"left".to_owned())).then_some(())).await;
+    fixture.gateway.stop().await;
+    assert_eq!(ids(&engine), ["another", "bare", "committed", "similar"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_without_an_identity_gets_one() {
+    let Stand { fixture, engine, inside: _, _listening } = serving().await;
+    fixture.gateway.stop().await;
+    let file = fixture.folder.path().join(".faasflow/containers-id");
+    // As of a disk that was full. With no identity, any engine's containers without one would be ours.
+    std::fs::write(&file, "").unwrap();
+    let fixture = gateway(fixture.folder, &engine.socket).await;
+    fixture.gateway.ready().await.unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap().len(), 32);
+    fixture.gateway.stop().await;
+}
