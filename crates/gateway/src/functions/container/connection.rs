@@ -209,20 +209,17 @@ impl Containers {
         }
     }
 
-    /// The secrets of a function as its containers are to see them; `None` if it names none.
-    ///
-    /// # Errors
-    ///
-    /// If they cannot be written.
-    pub(super) fn mount(&self, spec: &FunctionSpec) -> io::Result<Option<Arc<Mount>>> {
+    /// The secrets of a function as its containers are to see them, which are to be [filled](Mount::fill) in; `None` if it
+    /// names none. From now on those that are replaced are copied again.
+    pub(super) fn mount(&self, spec: &FunctionSpec) -> Option<Arc<Mount>> {
         if spec.secrets.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let mount = Arc::new(Mount::new(&self.0.state, spec)?);
+        let mount = Arc::new(Mount::new(&self.0.state, spec));
         let mut mounts = self.0.mounts.lock().unwrap_or_else(PoisonError::into_inner);
         mounts.retain(|mount| mount.strong_count() > 0);
         mounts.push(Arc::downgrade(&mount));
-        Ok(Some(mount))
+        Some(mount)
     }
 
     /// Shows a secret that was changed to the containers that see it. Waits for the disk.

@@ -8,6 +8,8 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::private_file;
 use crate::stack::FunctionSpec;
@@ -20,43 +22,65 @@ pub(crate) struct Mount {
     folder: PathBuf,
     kept: PathBuf,
     secrets: Vec<String>,
+    /// Whether the folder is there. Locked while anything in it changes, so that a copy that is made later is of a secret
+    /// that was read later.
+    made: Mutex<bool>,
 }
 
 impl Mount {
-    /// Copies the secrets that a function names. One that is not there is left out.
-    pub(super) fn new(state: &Path, spec: &FunctionSpec) -> io::Result<Mount> {
-        let parent = state.join(FOLDER);
-        private_file::folder(&parent)?;
-        let folder = parent.join(format!("{}-{:08x}", spec.name, rand::random::<u32>()));
-        fs::create_dir(&folder)?;
-        label(&folder);
-        let mount = Mount { folder, kept: state.join("secrets"), secrets: spec.secrets.clone() };
-        fs::set_permissions(&mount.folder, Permissions::from_mode(0o755))?;
-        for secret in &mount.secrets {
-            match mount.copy(secret) {
+    /// The folder of the secrets that a function names, which is not there yet.
+    pub(super) fn new(state: &Path, spec: &FunctionSpec) -> Mount {
+        let folder = state.join(FOLDER).join(format!("{}-{:08x}", spec.name, rand::random::<u32>()));
+        Mount { folder, kept: state.join("secrets"), secrets: spec.secrets.clone(), made: Mutex::new(false) }
+    }
+
+    /// Makes the folder, and copies the secrets. One that is not there is left out. What failed may be tried again.
+    pub(super) fn fill(&self) -> io::Result<()> {
+        let mut made = self.made();
+        if !*made {
+            self.folder.parent().map_or(Ok(()), private_file::folder)?;
+            fs::create_dir(&self.folder)?;
+            *made = true;
+        }
+        fs::set_permissions(&self.folder, Permissions::from_mode(0o755))?;
+        label(&self.folder);
+        for secret in &self.secrets {
+            match self.copy(secret) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
-        Ok(mount)
+        Ok(())
+    }
+
+    fn made(&self) -> MutexGuard<'_, bool> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Copies a secret again, if it is one of these.
+    /// Copies a secret again, if it is one of these. Before the folder is filled there is nothing to be done.
     pub(super) fn refresh(&self, secret: &str) -> io::Result<()> {
-        if self.secrets.iter().any(|own| own == secret) { self.copy(secret) } else { Ok(()) }
+        let made = self.made();
+        if *made && self.secrets.iter().any(|own| own == secret) { self.copy(secret) } else { Ok(()) }
     }
 
     fn copy(&self, secret: &str) -> io::Result<()> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
         let bytes = fs::read(self.kept.join(secret))?;
-        // Given its name when it is whole: a function may be reading it.
-        let unfinished = self.folder.join(format!(".{secret}"));
-        fs::write(&unfinished, bytes)?;
-        fs::set_permissions(&unfinished, Permissions::from_mode(0o444))?;
-        fs::rename(&unfinished, self.folder.join(secret))
+        // Given its name when it is whole: a function may be reading it. Not made of the name, which may be as long as names
+        // can be.
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let unfinished = self.folder.join(format!(".new-{number}"));
+        let copied = fs::write(&unfinished, bytes)
+            .and_then(|()| fs::set_permissions(&unfinished, Permissions::from_mode(0o444)))
+            .and_then(|()| fs::rename(&unfinished, self.folder.join(secret)));
+        if copied.is_err() {
+            let _ = fs::remove_file(&unfinished);
+        }
+        copied
     }
 
     /// Removes the folders that an earlier run has left.
@@ -106,7 +130,10 @@ mod tests {
             ..Deployment::default()
         };
         let spec = deployment.spec(Path::new("."), Runs::Container).unwrap();
-        let mount = Mount::new(state.path(), &spec).unwrap();
+        let mount = Mount::new(state.path(), &spec);
+        mount.refresh("key").unwrap();
+        assert!(!mount.folder().exists());
+        mount.fill().unwrap();
         let copy = mount.folder().join("key");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&copy), mode(mount.folder())), (0o444, 0o755));
@@ -123,5 +150,34 @@ mod tests {
         let folder = mount.folder().to_owned();
         drop(mount);
         assert!(!folder.exists());
+    }
+    /// Two that copied at once took each other's unfinished file, or the older copy came last.
+    #[test]
+    fn the_last_copy_is_of_the_last_secret() {
+        let state = tempfile::tempdir().unwrap();
+        let kept = state.path().join("secrets/key");
+        fs::create_dir(kept.parent().unwrap()).unwrap();
+        private_file::create(&kept, b"0").unwrap();
+        let deployment = Deployment {
+            service: "f".to_owned(),
+            image: "f".to_owned(),
+            secrets: Some(vec!["key".to_owned()]),
+            ..Deployment::default()
+        };
+        let mount = Mount::new(state.path(), &deployment.spec(Path::new("."), Runs::Container).unwrap());
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let (mount, kept) = (&mount, &kept);
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        private_file::replace(kept, format!("{thread}-{round}").as_bytes()).unwrap();
+                        mount.refresh("key").unwrap();
+                    }
+                });
+            }
+            scope.spawn(|| mount.fill().unwrap());
+        });
+        assert_eq!(fs::read(mount.folder().join("key")).unwrap(), fs::read(&kept).unwrap());
+        assert_eq!(fs::read_dir(mount.folder()).unwrap().count(), 1);
     }
 }

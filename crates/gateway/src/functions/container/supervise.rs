@@ -1,14 +1,18 @@
 //! Keeps the containers of a function, as many as are wanted.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempt;
+use super::backoff::Backoff;
 use super::connection::Containers;
+use super::mount::Mount;
 use super::replica::{News, Replica};
 use crate::event::Events;
 use crate::functions::upstream::Server;
@@ -38,13 +42,13 @@ pub(crate) async fn supervise(
 ) {
     let Some(scale) = &function.scale else { return };
     let mut wanted = scale.subscribe();
-    let mount = match containers.mount(&function.spec) {
-        Ok(mount) => mount,
-        Err(error) => {
-            function.set(Upstream::Broken(format!("its secrets cannot be written for its containers: {error}")));
-            return;
-        }
-    };
+    let mount = containers.mount(&function.spec);
+    if let Some(mount) = &mount
+        && function.gone.run_until_cancelled(fill(mount, &function)).await.is_none()
+    {
+        function.set(last(&stop));
+        return;
+    }
     let (news, mut told) = unbounded_channel();
     let mut fleet = Fleet::default();
     let pulling = Arc::new(Attempt::default());
@@ -89,13 +93,33 @@ pub(crate) async fn supervise(
             _ = running.join_next(), if !running.is_empty() => {}
         }
     }
-    // A stop passes: a flow that is told so leaves its phase to the queue.
-    let stopping = stop.is_cancelled();
-    function.set(if stopping { Upstream::Failing("the gateway is stopping".to_owned()) } else { Upstream::Gone });
+    function.set(last(&stop));
     for member in fleet.0.values() {
         member.unwanted.cancel();
     }
     while running.join_next().await.is_some() {}
+}
+
+/// What a function is that has ended. A stop passes: a flow that is told so leaves its phase to the queue.
+fn last(stop: &CancellationToken) -> Upstream {
+    if stop.is_cancelled() { Upstream::Failing("the gateway is stopping".to_owned()) } else { Upstream::Gone }
+}
+
+/// Copies the secrets of a function for its containers, again and again while the disk does not take them.
+async fn fill(mount: &Arc<Mount>, function: &Function) {
+    let mut backoff = Backoff::default();
+    loop {
+        let filling = mount.clone();
+        let filled = tokio::task::spawn_blocking(move || filling.fill()).await;
+        let Err(error) = filled.unwrap_or_else(|error| Err(io::Error::other(error))) else { return };
+        let (wait, again_and_again) = backoff.next(Duration::ZERO, Duration::ZERO);
+        let why = format!("its secrets cannot be written for its containers, which is tried again: {error}");
+        if again_and_again {
+            tracing::error!("`{}`: {why}", function.spec.name);
+        }
+        function.set(if again_and_again { Upstream::Failing(why) } else { Upstream::Pending(why) });
+        tokio::time::sleep(wait).await;
+    }
 }
 
 impl Fleet {

@@ -42,3 +42,23 @@ async fn a_request_that_meets_a_container_that_is_gone_is_502() {
     assert!(got.text().contains("`f`") && got.text().contains("container"), "{}", got.text());
     fixture.gateway.stop().await;
 }
+
+/// The function was broken until it was deployed again.
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_that_the_disk_did_not_take_are_copied_later() {
+    let stand = stand(None).await;
+    put_secret(&stand.fixture, Method::POST, "one").await;
+    let mounts = stand.fixture.folder.path().join(".faasflow/mounts");
+    std::fs::write(&mounts, "in the way").unwrap();
+    deployed(&stand.fixture, Method::POST, json!({ "secrets": ["key"] })).await;
+    let got = stand.fixture.post("/function/f", "").await;
+    assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(got.text().contains("secrets cannot be written"), "{}", got.text());
+    assert!(stand.fixture.gateway.ready().await.is_err());
+    put_secret(&stand.fixture, Method::PUT, "two").await;
+    std::fs::remove_file(&mounts).unwrap();
+    available(&stand.fixture, 1).await;
+    let made = stand.engine.inside().containers.values().next().unwrap().0.clone();
+    assert_eq!(std::fs::read_to_string(mounted(&made).join("key")).unwrap(), "two");
+    stand.fixture.gateway.stop().await;
+}
