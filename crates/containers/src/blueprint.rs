@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType, PortBinding};
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding};
 
 /// The name under which a container reaches the machine that it runs on.
 pub const HOST_NAME: &str = "host.docker.internal";
@@ -16,6 +16,9 @@ pub const LEAST_MEMORY: u64 = 6 << 20;
 const PERIOD: u64 = 100_000;
 /// The shares of a whole processor, of which Kubernetes makes as many.
 const SHARES: u64 = 1024;
+
+/// How much of its log the engine keeps.
+const LOG: [(&str, &str); 2] = [("max-size", "10m"), ("max-file", "2")];
 
 /// A container that is to be made.
 #[derive(Clone, Debug)]
@@ -74,6 +77,11 @@ impl Blueprint {
             cpu_period: self.limits.cpu.map(|_| signed(PERIOD)),
             // The kernel takes no less than a hundredth of a processor.
             cpu_quota: self.limits.cpu.map(|cpu| signed((cpu * PERIOD / 1000).max(1000))),
+            // Otherwise Docker keeps all that a container writes, for as long as it is there. This one can be read.
+            log_config: Some(HostConfigLogConfig {
+                typ: Some("json-file".to_owned()),
+                config: Some(LOG.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()),
+            }),
             cpu_shares: self.requests.cpu.map(|cpu| signed((cpu * SHARES / 1000).max(2))),
             ..HostConfig::default()
         };
@@ -141,6 +149,8 @@ mod tests {
         assert_eq!((host.memory, host.memory_swap), (Some(6 << 20), Some(6 << 20)));
         assert_eq!(host.memory_reservation, Some(6 << 20), "it may not be above the limit");
         assert_eq!((host.cpu_period, host.cpu_quota, host.cpu_shares), (Some(100_000), Some(10_000), Some(512)));
+        let log = host.log_config.unwrap().config.unwrap();
+        assert_eq!((log["max-size"].as_str(), log["max-file"].as_str()), ("10m", "2"));
         let none = blueprint().body().host_config.unwrap();
         assert_eq!((none.memory, none.cpu_quota, none.cpu_shares, none.tmpfs), (None, None, None, None));
     }

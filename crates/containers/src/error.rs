@@ -34,8 +34,13 @@ pub enum EngineError {
     #[error("the container engine refuses: {0}")]
     Refused(String),
     /// The engine said something that is of no use.
-    #[error("the container engine gave an answer that cannot be used: {0}")]
-    Unusable(String),
+    #[error("what answers at {place} is not a container engine: {why}")]
+    Unusable {
+        /// Where it was asked.
+        place: String,
+        /// What is wrong with the answer.
+        why: String,
+    },
 }
 
 impl EngineError {
@@ -48,7 +53,16 @@ impl EngineError {
     /// Whether the engine may have done what it was asked all the same, or may still do it.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
-        self.is_away() || matches!(self, EngineError::Unusable(_))
+        self.is_away() || matches!(self, EngineError::Unusable { .. })
+    }
+
+    /// What the engine said itself, if it answered.
+    #[must_use]
+    pub fn told(&self) -> Option<&str> {
+        match self {
+            EngineError::Absent(told) | EngineError::Refused(told) => Some(told),
+            _ => None,
+        }
     }
 
     /// Whether what was asked about is not there.
@@ -76,7 +90,7 @@ impl EngineError {
                     .to_owned(),
             ),
             Error::HyperLegacyError { err } => away(chain(&err)),
-            other => EngineError::Unusable(chain(&other)),
+            other => EngineError::Unusable { place: place.to_owned(), why: chain(&other) },
         }
     }
 }

@@ -9,6 +9,9 @@ const MOST: &str = "com.openfaas.scale.max";
 /// The most of which OpenFaaS makes more by itself where the label does not say.
 const USUAL_MOST: u32 = 20;
 
+/// The most that a function has here, whatever its labels say: each is a container on this machine.
+const CEILING: u32 = 100;
+
 /// How many containers a function is to have: as many as its label says, until somebody asks for another number.
 #[derive(Debug)]
 pub(crate) struct Scale {
@@ -32,11 +35,16 @@ impl Scale {
             text.parse::<u32>().map(Some).map_err(|_| fault())
         };
         let least = number(LEAST)?.unwrap_or(1);
+        if least > CEILING {
+            return Err(format!("`{LEAST}` is `{least}`: a function has {CEILING} containers here at most"));
+        }
         let most = number(MOST)?.unwrap_or(USUAL_MOST.max(least));
-        if most < least.max(1) {
+        if most == 0 {
+            return Err(format!("`{MOST}` is `0`, so that the function could never run; write at least 1"));
+        }
+        if most < least {
             return Err(format!(
-                "`{MOST}` is `{most}`, which is less than `{LEAST}` or none; write at least {}",
-                least.max(1)
+                "`{MOST}` is `{most}`, and `{LEAST}` is `{least}`; the most must not be less than the least"
             ));
         }
         Ok(Scale { wanted: watch::Sender::new(least), least, most })
@@ -55,8 +63,13 @@ impl Scale {
     ///
     /// # Errors
     ///
-    /// If it is more than the label allows.
+    /// If it is more than the label allows, or than there may be of any function.
     pub(crate) fn set(&self, number: u32) -> Result<(), String> {
+        if number > CEILING {
+            return Err(format!(
+                "it may have {CEILING} containers at most, the most that this gateway starts of a function"
+            ));
+        }
         if number > self.most {
             let most = self.most;
             return Err(format!(
@@ -99,11 +112,19 @@ mod tests {
         ] {
             assert_eq!(read(labels).unwrap().wanted(), wanted, "{labels:?}");
         }
-        for labels in
-            [&[(LEAST, "-1")][..], &[(LEAST, "two")], &[(LEAST, "3"), (MOST, "2")], &[(MOST, "0"), (LEAST, "0")]]
-        {
+        for labels in [
+            &[(LEAST, "-1")][..],
+            &[(LEAST, "two")],
+            &[(LEAST, "3"), (MOST, "2")],
+            &[(MOST, "0"), (LEAST, "0")],
+            &[(LEAST, "101")],
+        ] {
             assert!(read(labels).unwrap_err().contains("com.openfaas.scale."), "{labels:?}");
         }
+        // What was written for a cluster is no mistake.
+        let large = read(&[(MOST, "5000")]).unwrap();
+        large.set(CEILING).unwrap();
+        assert!(large.set(CEILING + 1).unwrap_err().contains("100 containers at most"));
     }
 
     #[test]

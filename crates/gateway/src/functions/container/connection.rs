@@ -12,6 +12,7 @@ use faasflow_containers::{Bridge, Engine, EngineError, HOST_NAME, Own, Place, Re
 use faasflow_runtime::http::HttpClient;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::attempt::Attempt;
 use super::leftovers::Names;
@@ -26,6 +27,8 @@ pub(super) const OWNER: &str = "faasflow.gateway";
 pub(super) const STATE_FOLDER: &str = "faasflow.state-folder";
 pub(super) const FUNCTION: &str = "faasflow.function";
 
+/// How many containers are made at a time.
+const TURNS: usize = 4;
 /// How long an engine that was found may take to tell what is asked of it at first.
 const SETTLES: Duration = Duration::from_secs(5);
 
@@ -66,6 +69,8 @@ struct Shared {
     /// Whether the engine does not answer at the moment.
     is_away: AtomicBool,
     names: Arc<Names>,
+    /// Taken by those who have a container made.
+    turns: Semaphore,
     /// The secrets that containers see.
     mounts: Mutex<Vec<Weak<Mount>>>,
     client: HttpClient,
@@ -125,6 +130,7 @@ impl Containers {
             looking: Attempt::default(),
             is_away: AtomicBool::new(false),
             names: Arc::default(),
+            turns: Semaphore::new(TURNS),
             mounts: Mutex::default(),
             client,
         }))
@@ -150,6 +156,11 @@ impl Containers {
 
     pub(super) fn client(&self) -> &HttpClient {
         &self.0.client
+    }
+
+    /// Waits for the turn to have a container made: a function may have many, and they would all start at once.
+    pub(super) async fn turn(&self) -> SemaphorePermit<'_> {
+        self.0.turns.acquire().await.expect("it is never closed")
     }
 
     pub(super) fn names(&self) -> &Arc<Names> {
@@ -264,8 +275,12 @@ impl Shared {
     }
 
     async fn settle(&self, engine: Engine) -> Result<Connected, String> {
-        let owner = identity(&self.state.join(IDENTITY))
-            .map_err(|error| format!("{} cannot be written: {error}", self.state.join(IDENTITY).display()))?;
+        let file = self.state.join(IDENTITY);
+        let reading = file.clone();
+        let read = tokio::task::spawn_blocking(move || identity(&reading)).await;
+        let owner = read
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
         let own = own(&engine).await.map_err(|error| error.to_string())?;
         let (gateway, reach) = match &own {
             Some(own) => {
@@ -300,7 +315,24 @@ impl Shared {
         if bound.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
             bound = TcpListener::bind(at(0)).await;
         }
-        let listener = bound.ok()?;
+        let listener = match bound {
+            Ok(listener) => listener,
+            Err(error) => {
+                let at = at(self.listens.port());
+                if error.kind() == io::ErrorKind::AddrNotAvailable {
+                    tracing::info!(
+                        "{at} is not an address of this machine, as where the container engine runs in a virtual machine \
+                         or without root; if functions in containers cannot call others, use `--host 0.0.0.0`"
+                    );
+                } else {
+                    tracing::warn!(
+                        "functions in containers cannot reach this gateway: {at} cannot be listened on: {error}; use \
+                         `--host 0.0.0.0`"
+                    );
+                }
+                return None;
+            }
+        };
         let port = listener.local_addr().ok()?.port();
         door(listener, bridge);
         Some(port)

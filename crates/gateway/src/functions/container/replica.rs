@@ -171,6 +171,9 @@ impl Replica {
         // It has a name from the start, so that it is found though nobody has told its id.
         let name = self.containers.names().take(plan::name(spec));
         let blueprint = plan::blueprint(&self.function, &name, &self.image, &connected, secrets.as_deref())?;
+        let Some(_turn) = self.unwanted.run_until_cancelled(self.containers.turn()).await else {
+            return Err(unwanted());
+        };
         let id = match self.in_time(engine.create(&blueprint)).await {
             Some(Ok(id)) => id,
             Some(Err(error)) => {
@@ -259,6 +262,7 @@ impl Replica {
 /// Gets an image that the engine does not have.
 pub(crate) async fn pull(engine: &Engine, image: &str) -> Result<(), String> {
     engine.pull(image).await.map_err(|error| {
-        format!("the image `{image}` is not here, and cannot be pulled: {error}; build it here, as by `faas-cli build`, or push it")
+        let why = error.told().map_or_else(|| error.to_string(), |told| told.trim_end_matches(['.', '\n']).to_owned());
+        format!("cannot pull image `{image}`: {why}. Build it with `faas-cli build`, or push it to its registry")
     })
 }

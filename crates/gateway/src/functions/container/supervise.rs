@@ -98,6 +98,8 @@ pub(crate) async fn supervise(
         member.unwanted.cancel();
     }
     while running.join_next().await.is_some() {}
+    // The last one who has it removes what is on disk.
+    let _ = tokio::task::spawn_blocking(move || drop(mount)).await;
 }
 
 /// What a function is that has ended. A stop passes: a flow that is told so leaves its phase to the queue.
@@ -192,6 +194,8 @@ mod tests {
     fn requests_are_taken_as_long_as_one_serves() {
         let mut fleet = fleet(2);
         assert!(matches!(fleet.upstream(), Upstream::Pending(_)));
+        fleet.hear(1, News::Pulling);
+        assert!(matches!(fleet.upstream(), Upstream::Pending(why) if why == "its image is being pulled"));
         fleet.hear(0, down(false));
         assert!(matches!(fleet.upstream(), Upstream::Pending(_)));
         fleet.hear(0, down(true));

@@ -3,7 +3,7 @@
 use super::*;
 use futures_util::future::join_all;
 
-/// How long the gateway may take to stop, as docs/reference/local-gateway.md has it.
+/// How long the gateway may take to stop: the 21 seconds of `container::ENDING`, and a little more.
 const STOPS: Duration = Duration::from_secs(25);
 
 async fn stops(fixture: Fixture) {

@@ -62,3 +62,31 @@ async fn secrets_that_the_disk_did_not_take_are_copied_later() {
     assert_eq!(std::fs::read_to_string(mounted(&made).join("key")).unwrap(), "two");
     stand.fixture.gateway.stop().await;
 }
+
+/// Each container pulled it for itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_pulled_once_for_all_containers_of_a_function() {
+    let Stand { fixture, engine, inside: _, _listening } = stand(None).await;
+    fixture.gateway.stop().await;
+    engine.inside().pull = Some(Duration::from_millis(500));
+    write_stack(&fixture.folder, "f:\n  image: later:1\n  labels:\n    com.openfaas.scale.min: 5\n");
+    let fixture = gateway(fixture.folder, &engine.socket).await;
+    available(&fixture, 5).await;
+    assert_eq!(engine.inside().pulls, 1);
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_containers_are_made_at_a_time_and_no_more_than_there_may_be() {
+    let stand = stand(None).await;
+    let labels = |least: u32| json!({ "labels": { "com.openfaas.scale.min": least.to_string() } });
+    let got = deploy(&stand.fixture, Method::POST, labels(1000)).await;
+    assert_eq!(got.status, StatusCode::BAD_REQUEST);
+    assert!(got.text().contains("`com.openfaas.scale.min` is `1000`"), "{}", got.text());
+    deployed(&stand.fixture, Method::POST, labels(20)).await;
+    available(&stand.fixture, 20).await;
+    let (making, at_once) = stand.engine.inside().making;
+    assert!(making == 0 && (2..=4).contains(&at_once), "{at_once}");
+    stand.fixture.gateway.stop().await;
+    assert!(stand.engine.inside().containers.is_empty());
+}

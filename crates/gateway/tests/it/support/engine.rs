@@ -32,6 +32,12 @@ pub(crate) struct Inside {
     pub(crate) slow: bool,
     /// Whether it makes a container and breaks off before it has said so.
     pub(crate) loses_answers: bool,
+    /// How many it makes at the moment, and made at once at most.
+    pub(crate) making: (usize, usize),
+    /// How long it takes to pull any image; `None` if it cannot.
+    pub(crate) pull: Option<Duration>,
+    /// How many times it was asked to pull.
+    pub(crate) pulls: usize,
     /// Whether it makes a container and says nothing then.
     pub(crate) hangs_at_making: bool,
     /// The containers that it cannot remove.
@@ -134,8 +140,25 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
         let removal = inside.lock().unwrap().removal;
         tokio::time::sleep(removal).await;
     }
+    let is_create = words[..] == ["containers", "create"];
+    if is_create {
+        {
+            let making = &mut inside.lock().unwrap().making;
+            *making = (making.0 + 1, making.1.max(making.0 + 1));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        inside.lock().unwrap().making.0 -= 1;
+    }
+    if words[..] == ["images", "create"] {
+        let pull = {
+            let mut inside = inside.lock().unwrap();
+            inside.pulls += 1;
+            inside.pull
+        };
+        tokio::time::sleep(pull.unwrap_or_default()).await;
+    }
     let answer = answered(&mut inside.lock().unwrap(), &parts, &words, &body);
-    let hangs = words[..] == ["containers", "create"] && inside.lock().unwrap().hangs_at_making;
+    let hangs = is_create && inside.lock().unwrap().hangs_at_making;
     if hangs { std::future::pending().await } else { answer }
 }
 
@@ -162,6 +185,12 @@ fn answered(inside: &mut Inside, parts: &Parts, words: &[&str], body: &[u8]) -> 
             Some(check) => json(json!({ "Id": "i", "Config": { "Healthcheck": { "Test": check } } })),
             None => fault(404, "No such image"),
         },
+        (&Method::POST, ["images", "create"]) if inside.pull.is_some() => {
+            let query = parts.uri.query().unwrap_or_default();
+            let name = query.split('&').find_map(|pair| pair.strip_prefix("fromImage=")).unwrap_or_default();
+            inside.images.insert(name.replace("%3A", ":"), Vec::new());
+            Body::from("{\"status\":\"Done\"}\r\n").into_response()
+        }
         (&Method::POST, ["images", "create"]) => fault(500, "the registry is away"),
         (&Method::POST, ["containers", "create"]) => {
             if let Some(why) = &inside.refuses {
