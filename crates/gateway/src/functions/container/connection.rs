@@ -213,10 +213,11 @@ impl Containers {
         }
     }
 
-    /// Says that it answers again, if it did not.
+    /// Says that it answers again, if it did not. Then leftovers are looked for.
     pub(super) fn engine_is_back(&self) {
         if self.0.is_away.swap(false, Ordering::Relaxed) {
             tracing::info!("the container engine answers again");
+            self.0.names.suspect();
         }
     }
 

@@ -83,24 +83,17 @@ impl Replica {
             }
             while retiring.try_join_next().is_some() {}
             let Life { made, starting, served, outcome } = self.serve().await;
-            let wanted = !self.unwanted.is_cancelled();
-            if let (Err(how), true) = (outcome, wanted) {
-                let (wait, again_and_again) = backoff.next(starting, served);
-                next = Instant::now() + wait;
-                // First of all, so that it gets no more requests.
-                let why = format!("{how}; it is started again");
-                let _ = self.news.send((self.number, News::Down { why, again_and_again }));
-                let readers = made.as_ref().map(|made| made.readers.clone()).unwrap_or_default();
-                if let Some(made) = made {
-                    retiring.spawn(made.retire(self.stop.clone()));
-                }
-                self.report(&how, &readers, wait).await;
-            } else {
-                if let Some(made) = made {
-                    retiring.spawn(made.retire(self.stop.clone()));
-                }
-                break;
+            let readers = made.as_ref().map(|made| made.readers.clone()).unwrap_or_default();
+            if let Some(made) = made {
+                retiring.spawn(made.retire(self.stop.clone()));
             }
+            let (Err(how), false) = (outcome, self.unwanted.is_cancelled()) else { break };
+            let (wait, again_and_again) = backoff.next(starting, served);
+            next = Instant::now() + wait;
+            // Before anything is waited for, so that it gets no more requests.
+            let why = format!("{how}; it is started again");
+            let _ = self.news.send((self.number, News::Down { why, again_and_again }));
+            self.report(&how, &readers, wait).await;
         }
         while retiring.join_next().await.is_some() {}
     }
