@@ -44,19 +44,28 @@ pub mod gateway_error {
     pub const FUNCTION_BROKEN: &str = "function-broken";
 }
 
-/// Headers that belong to one hop or one invocation, to the body, or to the gateway, and so are not the
-/// caller's own.
-const NOT_CARRIED: [&str; 27] = [
-    // One hop's (RFC 9110, 7.6.1).
-    "connection",
-    "keep-alive",
+/// Headers that belong to one connection (RFC 9110, 7.6.1), besides what `Connection` names. Nobody passes them on.
+pub const HOP_BY_HOP: [HeaderName; 7] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Whether a header belongs to one connection: [`HOP_BY_HOP`].
+#[must_use]
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+}
+
+/// Headers that belong to one invocation, to the body, or to the gateway, and so are not the caller's own, besides those
+/// of one hop.
+const NOT_CARRIED: [&str; 20] = [
     "proxy-authenticate",
     "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
     "expect",
     "host",
     // Programs that get headers as variables may take this one for the proxy of their own requests (httpoxy,
@@ -95,8 +104,10 @@ pub fn carried(headers: &HeaderMap) -> HeaderMap {
 }
 
 fn is_carried(name: &HeaderName) -> bool {
+    let hop_by_hop = is_hop_by_hop(name);
     let name = name.as_str();
-    !(NOT_CARRIED.contains(&name)
+    !(hop_by_hop
+        || NOT_CARRIED.contains(&name)
         || name.starts_with("x-faasflow-")
         || name.starts_with("x-forwarded-")
         || name == TRACEPARENT.as_str()

@@ -5,14 +5,15 @@ use serde_json::Value;
 use super::Fault;
 
 /// Every crate of the product and what it may depend on; the rest is beside it and free.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("faasflow-core", &[]),
     ("faasflow-containers", &[]),
     ("faasflow-http", &["faasflow-core"]),
+    ("faasflow-queue", &["faasflow-core", "faasflow-http"]),
     ("faasflow-runtime", &["faasflow-core", "faasflow-http"]),
     ("faasflow-state", &["faasflow-core", "faasflow-http"]),
-    ("faasflow-gateway", &["faasflow-containers", "faasflow-core", "faasflow-runtime"]),
-    ("faasflow-testkit", &["faasflow-core", "faasflow-runtime"]),
+    ("faasflow-gateway", &["faasflow-containers", "faasflow-core", "faasflow-http", "faasflow-queue", "faasflow-runtime"]),
+    ("faasflow-testkit", &["faasflow-core", "faasflow-http", "faasflow-queue", "faasflow-runtime"]),
     ("faasflow-cli", &["faasflow-core", "faasflow-gateway", "faasflow-runtime", "faasflow-state"]),
     ("faasflow", &["faasflow-core", "faasflow-runtime", "faasflow-state"]),
 ];

@@ -1,0 +1,132 @@
+//! What a queue holds: calls of functions, and callbacks that carry an answer to a URL.
+
+use bytes::Bytes;
+use http::{HeaderMap, Uri};
+
+/// A call to be accepted.
+#[derive(Clone, Debug)]
+pub struct NewCall {
+    /// The id of the invocation. A second call of the same function with this id is a duplicate within the window.
+    pub call_id: String,
+    /// The name of the function as it was invoked.
+    pub function: String,
+    /// The path behind the name, empty or beginning with `/`.
+    pub path: String,
+    /// The query, without the `?`.
+    pub query: Option<String>,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// Where the function's answer is to be sent.
+    pub callback_url: Option<Uri>,
+}
+
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// The store has it, and it will be delivered.
+    New,
+    /// A call with this id was accepted before, so this one is dropped.
+    Duplicate,
+}
+
+/// Where a call goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Target {
+    /// To a function.
+    Function {
+        /// Its name as it was invoked.
+        name: String,
+        /// The path behind the name, empty or beginning with `/`.
+        path: String,
+        /// The query, without the `?`.
+        query: Option<String>,
+        /// Where the answer is to be sent.
+        callback_url: Option<Uri>,
+    },
+    /// To a URL, with the answer of a function.
+    Callback {
+        /// The URL.
+        url: Uri,
+        /// The function whose answer it is.
+        function: String,
+    },
+}
+
+/// An accepted call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The id of the invocation.
+    pub call_id: String,
+    /// Where it goes.
+    pub target: Target,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// When it was accepted, in milliseconds since the Unix epoch.
+    pub accepted_ms: u64,
+}
+
+impl Call {
+    pub(crate) fn new(call: NewCall) -> Call {
+        let NewCall { call_id, function, path, query, headers, body, callback_url } = call;
+        let target = Target::Function { name: function, path, query, callback_url };
+        Call { call_id, target, headers, body, accepted_ms: now_ms() }
+    }
+
+    /// The name of the function that it goes to, or whose answer it carries.
+    #[must_use]
+    pub fn function(&self) -> &str {
+        match &self.target {
+            Target::Function { name, .. } => name,
+            Target::Callback { function, .. } => function,
+        }
+    }
+
+    /// Whether it carries an answer to a callback URL.
+    #[must_use]
+    pub fn is_callback(&self) -> bool {
+        matches!(self.target, Target::Callback { .. })
+    }
+
+    /// What makes a second call a duplicate: the id of the invocation and the function. The same id may go on to another
+    /// function, as a callback to an asynchronous route does.
+    #[must_use]
+    pub fn duplicate_key(&self) -> String {
+        format!("{} {}", self.call_id, bare_name(self.function()))
+    }
+
+    /// Calls of one lane share a limit of deliveries at once, and take turns with other lanes. A function is a lane, and so
+    /// is the host of a callback URL.
+    #[must_use]
+    pub fn lane(&self) -> String {
+        match &self.target {
+            Target::Function { name, .. } => bare_name(name).to_owned(),
+            Target::Callback { url, .. } => {
+                format!("callback {}:{}", url.host().unwrap_or_default(), url.port_u16().unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// The namespace of all functions of a local gateway.
+pub const NAMESPACE: &str = "openfaas-fn";
+
+/// The name of a function without its namespace. With it or without it, it is the same function.
+#[must_use]
+pub fn bare_name(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((bare, NAMESPACE)) => bare,
+        _ => name,
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,49 @@
+use std::io;
+use std::path::PathBuf;
+
+/// A queue that cannot do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueError {
+    /// The body is larger than the queue takes.
+    #[error("the body is {size} bytes, the queue takes {limit}")]
+    TooLarge {
+        /// The size of the body in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The file cannot be used. Nothing in it was changed.
+    #[error("the queue file {} cannot be used: {what}. Nothing was deleted or changed; {remedy}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Its disk has no room.
+    #[error("the disk of the queue is full: {0}")]
+    Full(String),
+    /// It cannot be written now, or not be read.
+    #[error("the queue file cannot be written or read: {0}")]
+    Storage(String),
+    /// The queue is closed.
+    #[error("the queue is closed: the gateway is stopping")]
+    Closed,
+}
+
+impl QueueError {
+    /// Whether trying again later may help.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, QueueError::Full(_) | QueueError::Storage(_) | QueueError::Closed)
+    }
+}
+
+/// Whether an error says that there is no room: on the disk, in the user's share of it, or for a file of this size.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}

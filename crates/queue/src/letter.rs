@@ -1,0 +1,158 @@
+//! Dead letters: calls that were given up, and how they are shown.
+
+use bytes::Bytes;
+use faasflow_core::{envelope, without_credentials};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use crate::call::{Call, Target, bare_name, now_ms};
+use crate::deliver::Answer;
+
+/// How much of a last answer is kept.
+const KEPT_ANSWER: usize = 64 * 1024;
+
+/// A call that was given up, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// The call.
+    pub call: Call,
+    /// Why it was given up.
+    pub reason: String,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// When it was given up, in milliseconds since the Unix epoch.
+    pub died_ms: u64,
+    /// The last answer, if there was one. Of its body, the first 64 KiB.
+    pub answer: Option<(StatusCode, HeaderMap, Bytes)>,
+}
+
+impl Letter {
+    pub(crate) fn new(call: Call, reason: String, attempts: u32, answer: Option<Answer>) -> Letter {
+        let answer = answer.map(|answer| {
+            let kept = answer.body.len().min(KEPT_ANSWER);
+            (answer.status, answer.headers, answer.body.slice(..kept))
+        });
+        Letter { call, reason, attempts, died_ms: now_ms(), answer }
+    }
+}
+
+/// A call or callback that was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DeadLetterSummary {
+    /// Its number, by which it is redriven or discarded.
+    pub id: u64,
+    /// The id of the invocation.
+    pub call_id: String,
+    /// The function that it was for, or whose answer it carries.
+    pub function: String,
+    /// Whether it is a callback.
+    pub callback: bool,
+    /// Why it was given up.
+    pub reason: String,
+    /// The status of the last answer, if there was one.
+    pub status: Option<u16>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// When it was accepted, in milliseconds since the Unix epoch.
+    pub accepted_ms: u64,
+    /// When it was given up, in the same.
+    pub died_ms: u64,
+    /// The size of its body.
+    pub bytes: usize,
+}
+
+/// A dead letter, with what it carried and what it was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// What it is.
+    #[serde(flatten)]
+    pub summary: DeadLetterSummary,
+    /// Where it went: path and query of the function, or the callback URL.
+    pub target: String,
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+    /// Its body; what is not UTF-8 is replaced.
+    pub body: String,
+    /// The headers of the last answer.
+    pub answer_headers: Vec<(String, String)>,
+    /// The body of the last answer, up to 64 KiB; what is not UTF-8 is replaced.
+    pub answer_body: Option<String>,
+}
+
+/// Which dead letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+// A misspelt key would select all of them.
+#[serde(deny_unknown_fields)]
+pub struct Selection {
+    /// Those of these numbers; all, where absent.
+    #[serde(default)]
+    pub ids: Option<Vec<u64>>,
+    /// Those of this function; of every, where absent.
+    #[serde(default)]
+    pub function: Option<String>,
+}
+
+impl Selection {
+    /// Whether a letter is of the function that is asked for, by its name with or without the namespace.
+    pub(crate) fn is_of(&self, letter: &Letter) -> bool {
+        self.function.as_ref().is_none_or(|function| bare_name(function) == bare_name(letter.call.function()))
+    }
+}
+
+pub(crate) fn summary(id: u64, letter: &Letter) -> DeadLetterSummary {
+    DeadLetterSummary {
+        id,
+        call_id: letter.call.call_id.clone(),
+        function: letter.call.function().to_owned(),
+        callback: letter.call.is_callback(),
+        reason: letter.reason.clone(),
+        status: letter.answer.as_ref().map(|(status, ..)| status.as_u16()),
+        attempts: letter.attempts,
+        accepted_ms: letter.call.accepted_ms,
+        died_ms: letter.died_ms,
+        bytes: letter.call.body.len(),
+    }
+}
+
+pub(crate) fn whole(id: u64, letter: &Letter) -> DeadLetter {
+    let texts = |headers: &HeaderMap| {
+        let text = |name: &HeaderName, value: &HeaderValue| {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            // They may hold credentials.
+            match name.as_str().ends_with("callback-url") {
+                // It may be written without a scheme.
+                true if !text.contains("://") => without_credentials(&format!("://{text}")).split_off("://".len()),
+                true => without_credentials(&text),
+                false => text.into_owned(),
+            }
+        };
+        headers.iter().map(|(name, value)| (name.to_string(), text(name, value))).collect::<Vec<_>>()
+    };
+    let target = match &letter.call.target {
+        Target::Callback { url, .. } => without_credentials(&url.to_string()),
+        Target::Function { path, query, .. } => match query {
+            Some(query) => format!("{path}?{query}"),
+            None => path.clone(),
+        },
+    };
+    let answer = letter.answer.as_ref();
+    let body = String::from_utf8_lossy(&letter.call.body);
+    // An envelope holds the URL to which its caller wants the end reported.
+    let body = if is_envelope(&letter.call.headers) { without_credentials(&body) } else { body.into_owned() };
+    DeadLetter {
+        summary: summary(id, letter),
+        target,
+        headers: texts(&letter.call.headers),
+        body,
+        answer_headers: answer.map(|(_, headers, _)| texts(headers)).unwrap_or_default(),
+        answer_body: answer.map(|(.., body)| String::from_utf8_lossy(body).into_owned()),
+    }
+}
+
+fn is_envelope(headers: &HeaderMap) -> bool {
+    headers
+        .get(http::header::CONTENT_TYPE)
+        .is_some_and(|of| of.as_bytes().starts_with(envelope::CONTENT_TYPE.as_bytes()))
+}

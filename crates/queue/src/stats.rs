@@ -1,0 +1,86 @@
+//! How a queue stands.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::call::Call;
+
+/// What a queue has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Calls accepted.
+    pub accepted: u64,
+    /// Calls dropped because one of the same id was accepted before.
+    pub duplicates: u64,
+    /// Calls and callbacks answered with 2xx.
+    pub delivered: u64,
+    /// Attempts that were to be made again.
+    pub retried: u64,
+    /// Calls and callbacks given up.
+    pub dead: u64,
+}
+
+/// How a queue stands.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct QueueStats {
+    /// Calls and callbacks in it, in flight or waiting.
+    pub depth: usize,
+    /// The same by function.
+    pub functions: BTreeMap<String, usize>,
+    /// Deliveries under way.
+    pub in_flight: usize,
+    /// How long the oldest has been in it, in seconds.
+    pub oldest_seconds: f64,
+    /// Dead letters kept.
+    pub dead_letters: usize,
+    /// Records that this version cannot read. They stay where they are.
+    pub unreadable: usize,
+    /// What it has done since it was opened.
+    #[serde(flatten)]
+    pub totals: Totals,
+}
+
+/// A call or callback in the queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct QueuedCall {
+    /// Its number in the queue.
+    pub id: u64,
+    /// The id of the invocation.
+    pub call_id: String,
+    /// The function that it goes to, or whose answer it carries.
+    pub function: String,
+    /// Whether it is a callback.
+    pub callback: bool,
+    /// The attempt under way, or the next one, from 1.
+    pub attempt: u32,
+    /// Whether it is being delivered now.
+    pub in_flight: bool,
+    /// When it was accepted, in milliseconds since the Unix epoch.
+    pub accepted_ms: u64,
+    /// When the next attempt is due, in the same; 0 for at once.
+    pub due_ms: u64,
+    /// The size of its body.
+    pub bytes: usize,
+}
+
+impl QueuedCall {
+    /// How a call of a store is shown.
+    #[must_use]
+    pub fn new(id: u64, call: &Call, attempt: u32, due_ms: u64, in_flight: bool) -> QueuedCall {
+        QueuedCall {
+            id,
+            call_id: call.call_id.clone(),
+            function: call.function().to_owned(),
+            callback: call.is_callback(),
+            attempt,
+            in_flight,
+            accepted_ms: call.accepted_ms,
+            due_ms,
+            bytes: call.body.len(),
+        }
+    }
+}
