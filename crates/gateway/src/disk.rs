@@ -7,15 +7,10 @@ use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
 use crate::proxy::plain;
-use crate::queue::QueueError;
+use crate::queue::{QueueError, is_full};
 
 /// When to come again to a disk that took nothing, in seconds: room on it is seldom made sooner.
 const RETRY_SECONDS: &str = "5";
-
-/// Whether an error says that there is no room: on the disk, in the user's share of it, or for a file of this size.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
-}
 
 /// The status for a change that the disk did not take: 507 where it is full, 500 where somebody has to see to the folder,
 /// else 503.

@@ -129,7 +129,8 @@ impl GatewayOptions {
         let kept = (memory / 8).min(budget.capacity() / 2);
         options.kept_bodies = options.kept_bodies.min(usize::try_from(kept).unwrap_or(usize::MAX));
         options.budget = Some(budget.clone());
-        let queue = Queue::open(&self.state_dir.join("queue.redb"), options)?;
+        let queue_file = self.state_dir.join("queue.redb");
+        let queue = Queue::open(&queue_file, options)?;
         // Read once the queue is ours, and the folders with it: until then another gateway may deploy.
         let kept = Folder::open(self.state_dir.join("functions"))?;
         let deployed = kept.read()?;
@@ -137,8 +138,8 @@ impl GatewayOptions {
         let fault = |source| GatewayError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(fault)?;
         let address = listener.local_addr().map_err(fault)?;
-        for (id, fault) in queue.unreadable() {
-            tracing::error!("record {id} of {} cannot be read and stays there: {fault}", queue.path().display());
+        for (id, fault) in queue.unreadable().await? {
+            tracing::error!("record {id} of {} cannot be read and stays there: {fault}", queue_file.display());
         }
         private_file::sweep(&secrets);
         kept.sweep();

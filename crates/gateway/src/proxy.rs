@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::chain;
-use faasflow_core::headers::{GATEWAY_ERROR, gateway_error};
+use faasflow_core::headers::{self, GATEWAY_ERROR, gateway_error};
 use faasflow_runtime::http::{HttpClient, HttpError, NoRoom, end_after, hear_out, read_body};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -30,17 +30,6 @@ pub(crate) const START_TIME: HeaderName = HeaderName::from_static("x-start-time"
 const PROXY: HeaderName = HeaderName::from_static("proxy");
 /// Marks the answers of the gateway's own, as OpenFaaS's gateway and providers do.
 const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
-
-/// What belongs to one connection (RFC 9110, 7.6.1), besides what `Connection` names.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
 
 #[derive(Clone, Debug)]
 pub(crate) struct Proxy {
@@ -369,7 +358,7 @@ pub(crate) fn unsupported_upgrade(headers: &HeaderMap) -> Option<String> {
 /// says nothing of the body (RFC 9112, 6.3), and goes as well.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     // Most often there is none: a look at the names is cheaper than a search for each.
-    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+    if !headers.keys().any(headers::is_hop_by_hop) {
         return;
     }
     let named: Vec<HeaderName> = headers
@@ -385,7 +374,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in named {
         headers.remove(name);
     }
-    for name in &HOP_BY_HOP {
+    for name in &headers::HOP_BY_HOP {
         headers.remove(name);
     }
 }

@@ -13,11 +13,10 @@ use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
 use crate::proxy::internal;
+pub(crate) use crate::queue::READ_COPIES;
 
 /// How often the queue holds a body while it is written: as it came, as the record, and as pages of the file.
 pub(crate) const WRITTEN_COPIES: u64 = 3;
-/// How often it holds one while it is delivered: as pages of the file, and as the body.
-pub(crate) const READ_COPIES: u64 = 2;
 /// How long a delivery or an answer waits for room.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// How much of a refused body is heard, so that its client learns when to come again.

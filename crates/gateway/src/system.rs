@@ -97,7 +97,7 @@ impl Namespace {
 }
 
 async fn queue(State(app): State<App>) -> Response {
-    Json(app.queue.stats()).into_response()
+    answer(app.queue.stats().await)
 }
 
 /// How many of a list are asked for: 100 if the query does not say. It is read as text, so that the error can say what to
@@ -116,7 +116,7 @@ impl Limit {
 
 async fn calls(State(app): State<App>, Query(limit): Query<Limit>) -> Response {
     match limit.read() {
-        Ok(limit) => Json(app.queue.list(limit)).into_response(),
+        Ok(limit) => answer(app.queue.list(limit).await),
         Err(why) => plain(StatusCode::BAD_REQUEST, why),
     }
 }

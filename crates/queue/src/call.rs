@@ -33,7 +33,6 @@ pub enum Accepted {
 
 /// Where a call goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Target {
     /// To a function.
     Function {

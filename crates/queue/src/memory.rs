@@ -194,7 +194,10 @@ impl Store for MemoryStore {
         })
     }
 
-    fn claim<'a>(&'a self, most: &'a (dyn Fn(&str) -> usize + Send + Sync)) -> BoxFuture<'a, Result<Claim, QueueError>> {
+    fn claim<'a>(
+        &'a self,
+        most: &'a (dyn Fn(&str) -> usize + Send + Sync),
+    ) -> BoxFuture<'a, Result<Claim, QueueError>> {
         Box::pin(async move {
             loop {
                 let changed = self.shared.changed.notified();
@@ -228,7 +231,13 @@ impl Store for MemoryStore {
             let state = self.state();
             let shown = state.schedule.entries().take(limit).filter_map(|entry| {
                 let call = entry.call.as_ref()?;
-                Some(QueuedCall::new(entry.id, call, entry.attempt, entry.due_ms, state.schedule.is_in_flight(entry.id)))
+                Some(QueuedCall::new(
+                    entry.id,
+                    call,
+                    entry.attempt,
+                    entry.due_ms,
+                    state.schedule.is_in_flight(entry.id),
+                ))
             });
             Ok(shown.collect())
         })

@@ -42,7 +42,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// If the store is closed. Errors that pass are waited out.
-    fn claim<'a>(&'a self, most: &'a (dyn Fn(&str) -> usize + Send + Sync)) -> BoxFuture<'a, Result<Claim, QueueError>>;
+    fn claim<'a>(&'a self, most: &'a (dyn Fn(&str) -> usize + Send + Sync))
+    -> BoxFuture<'a, Result<Claim, QueueError>>;
 
     /// The call that was claimed; `None` if it is gone, which no program that keeps to this trait brings about.
     ///

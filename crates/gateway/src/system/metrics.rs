@@ -10,6 +10,7 @@ use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 
 use super::{Namespace, functions};
+use crate::disk;
 use crate::proxy::plain;
 use crate::routes::App;
 
@@ -18,7 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST: u64 = 16 << 20;
 
 pub(super) async fn of_gateway(State(app): State<App>) -> Response {
-    let text = app.metrics.text(&app.functions, &app.queue.stats(), &app.budget);
+    let stats = match app.queue.stats().await {
+        Ok(stats) => stats,
+        Err(error) => return disk::answer(disk::queue_status(&error), error.to_string()),
+    };
+    let text = app.metrics.text(&app.functions, &stats, &app.budget);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

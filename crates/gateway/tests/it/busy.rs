@@ -165,8 +165,9 @@ async fn h8_the_queue_delivers_all_and_no_more_than_the_limit_at_once() {
         }
     }
     permits.add_permits(1000);
-    until("all are delivered", async || (fixture.gateway.queue().stats().depth == 0).then_some(())).await;
-    let stats = fixture.gateway.queue().stats();
+    until("all are delivered", async || (fixture.gateway.queue().stats().await.unwrap().depth == 0).then_some(()))
+        .await;
+    let stats = fixture.gateway.queue().stats().await.unwrap();
     assert_eq!((stats.dead_letters, stats.totals.delivered, stats.totals.retried), (0, 120, 0), "{stats:?}");
     let ran = std::fs::read_to_string(fixture.folder.path().join("ran")).unwrap();
     assert_eq!(ran.lines().count(), 80);
@@ -181,12 +182,18 @@ async fn h8_the_queue_waits_while_a_caller_has_the_place() {
     let first = send(&fixture, "/function/f", 1);
     until("the first runs", async || (begun(&fixture) == 1).then_some(())).await;
     fixture.post("/async-function/f", "x").await;
-    until("it was put off", async || (fixture.gateway.queue().stats().totals.retried >= 2).then_some(())).await;
+    until("it was put off", async || {
+        (fixture.gateway.queue().stats().await.unwrap().totals.retried >= 2).then_some(())
+    })
+    .await;
     let queued = fixture.get("/system/queue/calls").await.json();
     assert_eq!(queued[0]["attempt"], json!(1), "{queued}");
     std::fs::write(fixture.folder.path().join("go"), "").unwrap();
-    until("it is delivered", async || (fixture.gateway.queue().stats().totals.delivered == 1).then_some(())).await;
-    assert_eq!(fixture.gateway.queue().stats().dead_letters, 0);
+    until("it is delivered", async || {
+        (fixture.gateway.queue().stats().await.unwrap().totals.delivered == 1).then_some(())
+    })
+    .await;
+    assert_eq!(fixture.gateway.queue().stats().await.unwrap().dead_letters, 0);
     for answer in first {
         assert_eq!(answer.await.unwrap(), StatusCode::OK);
     }
@@ -201,8 +208,11 @@ async fn h8_a_429_of_the_function_itself_is_later_too() {
     let fixture = start(&url("f", function.address)).await;
     fixture.post("/async-function/f", "x").await;
     recorder.until(9).await;
-    until("it is delivered", async || (fixture.gateway.queue().stats().totals.delivered == 1).then_some(())).await;
-    assert_eq!(fixture.gateway.queue().stats().dead_letters, 0);
+    until("it is delivered", async || {
+        (fixture.gateway.queue().stats().await.unwrap().totals.delivered == 1).then_some(())
+    })
+    .await;
+    assert_eq!(fixture.gateway.queue().stats().await.unwrap().dead_letters, 0);
     fixture.gateway.stop().await;
 }
 

@@ -78,8 +78,9 @@ async fn h13_a_callback_follows_redirections_with_its_payload() {
         assert_eq!((got.target.as_str(), got.header("x-function-status")), ("/there", Some("200")), "{status}");
         assert_eq!(got.header("authorization"), None, "{status}: they are for the first host");
     }
-    until("all are delivered", async || (fixture.gateway.queue().stats().depth == 0).then_some(())).await;
-    assert_eq!(fixture.gateway.queue().stats().dead_letters, 0);
+    until("all are delivered", async || (fixture.gateway.queue().stats().await.unwrap().depth == 0).then_some(()))
+        .await;
+    assert_eq!(fixture.gateway.queue().stats().await.unwrap().dead_letters, 0);
     let before = redirecting.heads().len();
     call(&fixture, &format!("http://{}/loop", redirecting.address)).await;
     let letter = dead_letter(&fixture).await;

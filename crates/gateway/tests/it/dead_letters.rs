@@ -88,8 +88,9 @@ async fn a_redrive_keeps_to_its_rate() {
     recorder.until(20).await;
     // The tenth is due 450 ms after the first; a machine under load may only be later.
     assert!(begun.elapsed() >= Duration::from_millis(450), "{:?}", begun.elapsed());
-    until("the queue is empty", async || (fixture.gateway.queue().stats().depth == 0).then_some(())).await;
-    assert_eq!(fixture.gateway.queue().stats().dead_letters, 0);
+    until("the queue is empty", async || (fixture.gateway.queue().stats().await.unwrap().depth == 0).then_some(()))
+        .await;
+    assert_eq!(fixture.gateway.queue().stats().await.unwrap().dead_letters, 0);
     fixture.gateway.stop().await;
 }
 
@@ -106,7 +107,8 @@ async fn dead_letters_are_bounded_and_the_oldest_go_first() {
     for id in 0..8 {
         fixture.send(Method::POST, "/async-function/f", &[("x-call-id", &format!("c{id}"))], "x").await;
     }
-    until("all are dead", async || (fixture.gateway.queue().stats().totals.dead == 8).then_some(())).await;
+    until("all are dead", async || (fixture.gateway.queue().stats().await.unwrap().totals.dead == 8).then_some(()))
+        .await;
     let letters = letters(&fixture, 3).await;
     let ids: Vec<_> = letters.iter().map(|letter| letter["call_id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["c7", "c6", "c5"]);

@@ -155,7 +155,7 @@ async fn what_an_asynchronous_call_is_refused_for() {
     let got = fixture.post("/async-function/f", Body::from_stream(stalled)).await;
     assert_eq!(got.status, StatusCode::REQUEST_TIMEOUT);
     assert_eq!(fixture.post("/async-function/absent", "x").await.status, StatusCode::NOT_FOUND);
-    assert_eq!(fixture.gateway.queue().stats().totals.accepted, 0);
+    assert_eq!(fixture.gateway.queue().stats().await.unwrap().totals.accepted, 0);
     fixture.gateway.stop().await;
 }
 

@@ -89,7 +89,7 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
         std::fs::write(&path, &damaged).unwrap();
         match Queue::open(&path, QueueOptions::default()) {
             Ok(queue) => {
-                let stats = queue.stats();
+                let stats = queue.stats().await.unwrap();
                 assert_eq!((stats.depth, stats.unreadable), (40, 0), "damage at {start} went unnoticed");
                 queue.close().await;
             }
@@ -103,7 +103,7 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
 
     std::fs::write(&path, &whole).unwrap();
     let queue = Queue::open(&path, QueueOptions::default()).unwrap();
-    assert_eq!(queue.stats().depth, 40, "put right, it is taken up");
+    assert_eq!(queue.stats().await.unwrap().depth, 40, "put right, it is taken up");
     queue.close().await;
 }
 
@@ -119,7 +119,7 @@ async fn a_file_that_was_never_closed_is_mended_and_whole() {
     std::fs::copy(&path, &torn).unwrap();
     queue.close().await;
     let queue = Queue::open(&torn, QueueOptions::default()).unwrap();
-    assert_eq!(queue.stats().depth, 50);
+    assert_eq!(queue.stats().await.unwrap().depth, 50);
     queue.close().await;
 
     // And torn, with damage besides: refused, and left as it was.
@@ -149,7 +149,7 @@ async fn what_stands_in_the_way_of_a_file_is_named() {
     queue.enqueue(call("d", 1)).await.unwrap();
     queue.close().await;
     let queue = Queue::open(&path, QueueOptions::default()).unwrap();
-    assert_eq!(queue.stats().depth, 2);
+    assert_eq!(queue.stats().await.unwrap().depth, 2);
     queue.close().await;
 }
 
@@ -158,40 +158,41 @@ async fn a_file_of_a_newer_version_is_left_to_it() {
     let (_folder, path) = filled().await;
     let database = redb::Database::open(&path).unwrap();
     let write = database.begin_write().unwrap();
-    write.open_table(TableDefinition::<&str, u64>::new("meta")).unwrap().insert("format", 2).unwrap();
+    write.open_table(TableDefinition::<&str, u64>::new("meta")).unwrap().insert("format", 3).unwrap();
     write.commit().unwrap();
     database.close().unwrap();
     let said = refused(&path);
-    assert!(said.contains("its format is 2, this version knows 1"), "{said}");
+    assert!(said.contains("its format is 3, this version knows 2"), "{said}");
     assert!(said.contains("use the version of faasflow that wrote it"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_cannot_be_read_stays_and_is_reported() {
-    const CALLS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("calls");
+    const CALLS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("calls-by-lane");
+    const UNREADABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("unreadable");
     let (_folder, path) = filled().await;
     let database = redb::Database::open(&path).unwrap();
     let write = database.begin_write().unwrap();
-    write.open_table(CALLS).unwrap().insert(7, b"nonsense".as_slice()).unwrap();
+    write.open_table(CALLS).unwrap().insert(("f", 7), b"nonsense".as_slice()).unwrap();
     write.commit().unwrap();
     database.close().unwrap();
 
     let queue = Queue::open(&path, QueueOptions::default()).unwrap();
-    let stats = queue.stats();
+    let stats = queue.stats().await.unwrap();
     assert_eq!((stats.depth, stats.unreadable), (39, 1));
-    assert_eq!(queue.unreadable()[0].0, 7);
+    assert_eq!(queue.unreadable().await.unwrap()[0].0, 7);
     let stop = CancellationToken::new();
     let running = tokio::spawn({
         let (queue, stop) = (queue.clone(), stop.clone());
         async move { queue.run(Arc::new(Taker), stop).await }
     });
-    until("the others are delivered", async || (queue.stats().depth == 0).then_some(())).await;
+    until("the others are delivered", async || (queue.stats().await.unwrap().depth == 0).then_some(())).await;
     stop.cancel();
     running.await.unwrap();
     queue.close().await;
     let database = redb::Database::open(&path).unwrap();
     let read = database.begin_read().unwrap();
-    let record = read.open_table(CALLS).unwrap().get(7).unwrap().map(|record| record.value().to_vec());
+    let record = read.open_table(UNREADABLE).unwrap().get(7).unwrap().map(|record| record.value().to_vec());
     assert_eq!(record.as_deref(), Some(b"nonsense".as_slice()));
 }
 
@@ -267,7 +268,7 @@ async fn a_full_disk_refuses_calls_loses_none_and_recovers() {
     let accepted = String::from_utf8_lossy(&output.stdout).matches("ACCEPTED").count();
     let queue = Queue::open(&path, QueueOptions::default()).unwrap();
     assert!(accepted > 20, "{accepted}");
-    let ids: Vec<String> = queue.list(usize::MAX).into_iter().map(|call| call.call_id).collect();
+    let ids: Vec<String> = queue.list(usize::MAX).await.unwrap().into_iter().map(|call| call.call_id).collect();
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         if let Some((_, id)) = line.split_once("ACCEPTED ") {
             assert!(ids.iter().any(|found| found == id), "{id} was accepted");

@@ -88,6 +88,7 @@ async fn what_does_not_end_within_the_grace_is_delivered_at_the_next_start() {
     crate::support::write_stack(&folder, &url("f", function.address));
     let fixture = crate::support::start_in(folder, |_| {}).await.unwrap();
     assert_eq!(recorder.until(1).await[0].body, "kept");
-    until("it is out of the queue", async || (fixture.gateway.queue().stats().depth == 0).then_some(())).await;
+    until("it is out of the queue", async || (fixture.gateway.queue().stats().await.unwrap().depth == 0).then_some(()))
+        .await;
     fixture.gateway.stop().await;
 }

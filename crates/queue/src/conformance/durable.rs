@@ -43,7 +43,8 @@ pub(super) async fn all_is_there_after_a_restart(open: &impl AsyncFn(&Path, Queu
     let mut after = store.list(99).await.expect("it can be read");
     after.iter_mut().for_each(|call| call.in_flight = false);
     let shown = |calls: &[crate::QueuedCall]| {
-        let one = |call: &crate::QueuedCall| (call.id, call.call_id.clone(), call.attempt, call.callback, call.accepted_ms);
+        let one =
+            |call: &crate::QueuedCall| (call.id, call.call_id.clone(), call.attempt, call.callback, call.accepted_ms);
         calls.iter().map(one).collect::<Vec<_>>()
     };
     assert_eq!(shown(&after), shown(&before));
@@ -60,7 +61,10 @@ pub(super) async fn all_is_there_after_a_restart(open: &impl AsyncFn(&Path, Queu
     let mut ids = delivered["f"].clone();
     ids.sort_unstable();
     assert_eq!(ids, ["dead", "dead", "plain", "put-off", "tried"]);
-    assert_eq!((delivered["g"].as_slice(), delivered["callback 127.0.0.1:1"].as_slice()), (["held".to_owned()].as_slice(), ["back".to_owned()].as_slice()));
+    assert_eq!(
+        (delivered["g"].as_slice(), delivered["callback 127.0.0.1:1"].as_slice()),
+        (["held".to_owned()].as_slice(), ["back".to_owned()].as_slice())
+    );
     store.close().await;
     let store = open(&path, QueueOptions::default()).await.expect("it is opened again");
     assert_eq!(store.stats().await.expect("it can be asked").depth, 0);
@@ -76,7 +80,8 @@ pub(super) async fn a_long_queue_is_taken_up(open: &impl AsyncFn(&Path, QueueOpt
         async move { accept(store, &format!("c{id}"), "f").await }
     });
     futures_util::future::join_all(accepting).await;
-    let order: Vec<String> = store.list(MANY).await.expect("it can be read").into_iter().map(|call| call.call_id).collect();
+    let order: Vec<String> =
+        store.list(MANY).await.expect("it can be read").into_iter().map(|call| call.call_id).collect();
     // Every tenth waits for its time, beyond the restart.
     let mut later = Vec::new();
     for at in 0..MANY / 2 {

@@ -40,7 +40,11 @@ pub(super) async fn a_callback_is_accepted_with_the_conclusion(store: &dyn Store
     assert_eq!(&*held.lane, "callback 127.0.0.1:1");
     assert_eq!(store.list(9).await.expect("it can be read").len(), 1);
     conclude(store, held, Conclusion::Dead { letter: letter(&got), callback: None }).await;
-    assert_eq!(store.accept(call("c", "f")).await.expect("it is accepted"), Accepted::Duplicate, "the call itself is not dead");
+    assert_eq!(
+        store.accept(call("c", "f")).await.expect("it is accepted"),
+        Accepted::Duplicate,
+        "the call itself is not dead"
+    );
 }
 
 pub(super) async fn a_letter_is_revived_once(store: &dyn Store) {

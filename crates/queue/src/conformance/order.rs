@@ -109,7 +109,11 @@ pub(super) async fn a_long_queue_is_delivered_once_and_in_order(store: &dyn Stor
     assert!(again > EACH / 2, "{again}");
     for lane in ["f", "g"] {
         let ids: Vec<u64> = fresh.iter().filter(|(of, _)| of == lane).map(|&(_, id)| id).collect();
-        assert!(ids.is_sorted() && ids.len() == EACH, "{} of lane {lane} came, not in the order of acceptance", ids.len());
+        assert!(
+            ids.is_sorted() && ids.len() == EACH,
+            "{} of lane {lane} came, not in the order of acceptance",
+            ids.len()
+        );
     }
     nothing_comes(store, 99).await;
     assert_eq!(store.stats().await.expect("it can be asked").depth, 0);
@@ -120,11 +124,13 @@ pub(super) async fn bodies_that_find_no_room_are_read_again(store: &dyn Store) {
         accept(store, &format!("c{id}"), "f").await;
     }
     let url = "http://127.0.0.1:1/back".parse().expect("a URL");
-    let callback = Call { target: crate::Target::Callback { url, function: "f".to_owned() }, ..Call::clone(&call("back", "f")) };
+    let callback =
+        Call { target: crate::Target::Callback { url, function: "f".to_owned() }, ..Call::clone(&call("back", "f")) };
     for id in 0..50 {
         let (claim, got) = claim(store, 99).await;
         assert_eq!(got.body, format!("body of c{id}"));
-        conclude(store, claim, Conclusion::Delivered { callback: (id == 49).then(|| Arc::new(callback.clone())) }).await;
+        conclude(store, claim, Conclusion::Delivered { callback: (id == 49).then(|| Arc::new(callback.clone())) })
+            .await;
     }
     // At once, while it may still wait to be written.
     let (claim, got) = claim(store, 99).await;

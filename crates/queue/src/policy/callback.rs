@@ -23,7 +23,9 @@ pub(crate) fn callback_of(call: &Call, answer: Option<&Answer>) -> Option<Call> 
         }
     }
     // Flows answer with the id of the request; for other functions it is the caller's.
-    if let Some(id) = call.headers.get(REQUEST_ID).filter(|id| id.to_str().is_ok_and(|id| RequestId::parse(id).is_some())) {
+    if let Some(id) =
+        call.headers.get(REQUEST_ID).filter(|id| id.to_str().is_ok_and(|id| RequestId::parse(id).is_some()))
+    {
         headers.entry(REQUEST_ID).or_insert_with(|| id.clone());
     }
     let status = answer.map_or(NO_ANSWER, |answer| answer.status);

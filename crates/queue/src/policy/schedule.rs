@@ -78,6 +78,10 @@ impl Schedule {
         self.entries.values()
     }
 
+    pub(crate) fn entry(&self, id: u64) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
     pub(crate) fn contains(&self, id: u64) -> bool {
         self.entries.contains_key(&id)
     }

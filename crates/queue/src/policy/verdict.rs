@@ -56,7 +56,11 @@ pub(crate) fn verdict(
             let busy = answer.status == StatusCode::SERVICE_UNAVAILABLE
                 && answer.headers.contains_key(faasflow_core::headers::BUSY);
             if busy || answer.status == StatusCode::TOO_MANY_REQUESTS {
-                return Verdict::Later(asked.unwrap_or_else(|| retry.delay(tries.put_off.saturating_add(1), random, None)).max(SHORTEST_WAIT));
+                return Verdict::Later(
+                    asked
+                        .unwrap_or_else(|| retry.delay(tries.put_off.saturating_add(1), random, None))
+                        .max(SHORTEST_WAIT),
+                );
             }
             let passing = retry.retries_status(answer.status) && !is_unusable(answer);
             (answered(answer), passing, asked)

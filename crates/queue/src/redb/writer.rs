@@ -1,5 +1,6 @@
 //! The one thread that writes: group commit.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -7,9 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::queue::error::QueueError;
-use crate::queue::record::{Call, Letter};
-use crate::queue::store::{Change, Store};
+use crate::error::QueueError;
+use crate::redb::change::Change;
+use crate::redb::disk::Disk;
+use crate::redb::read;
 
 /// How long acknowledgements wait for an urgent batch to join, at most.
 const COMPANY: Duration = Duration::from_millis(5);
@@ -17,22 +19,46 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 /// Past this many, acknowledgements are written without company.
 const MANY: usize = 4096;
 
-type Settle = Box<dyn FnOnce(bool) + Send>;
+/// Told the number that was given, or 0, if the changes were written.
+type Settle = Box<dyn FnOnce(Option<u64>) + Send>;
+
+/// Changes, and what takes them back, should the disk have failed after they reached it.
+pub(crate) type Changes = (Vec<Change>, Vec<Change>);
+
+/// What somebody wants to have written.
+pub(crate) enum Work {
+    Fixed(Changes),
+    /// It takes the next number. Numbers are given here, so they rise in the order in which calls reach the disk.
+    Numbered(Box<dyn FnOnce(u64) -> Changes + Send>),
+}
 
 /// Changes that somebody waits for.
 struct Waiting {
+    work: Option<Work>,
+    number: u64,
     changes: Vec<Change>,
-    /// What takes them back.
     undo: Vec<Change>,
     settle: Option<Settle>,
     done: Option<oneshot::Sender<Result<(), QueueError>>>,
 }
 
 impl Waiting {
+    /// Says what is to be written.
+    fn prepare(&mut self, next_id: &AtomicU64) {
+        match self.work.take() {
+            Some(Work::Fixed(changes)) => (self.changes, self.undo) = changes,
+            Some(Work::Numbered(make)) => {
+                self.number = next_id.fetch_add(1, Ordering::Relaxed);
+                (self.changes, self.undo) = make(self.number);
+            }
+            None => {}
+        }
+    }
+
     /// Tells what became of the changes.
     fn settle(mut self, written: &Result<(), QueueError>) {
         if let Some(settle) = self.settle.take() {
-            settle(written.is_ok());
+            settle(written.is_ok().then_some(self.number));
         }
         let outcome = written.clone();
         if let Some(done) = self.done.take() {
@@ -45,7 +71,7 @@ impl Drop for Waiting {
     /// What comes when the writer ends is not written. Whoever waits learns that from the dropped sender.
     fn drop(&mut self) {
         if let Some(settle) = self.settle.take() {
-            settle(false);
+            settle(None);
         }
     }
 }
@@ -55,14 +81,14 @@ enum Message {
     Urgent(Waiting),
     /// There are lazy changes, and the writer sleeps or has let many come together.
     Wake,
-    ReadCall(u64, oneshot::Sender<Result<Option<Call>, QueueError>>),
-    ReadLetter(u64, oneshot::Sender<Result<Option<Letter>, QueueError>>),
+    /// Somebody waits until all that was sent before is on disk.
+    Barrier(oneshot::Sender<Result<(), QueueError>>),
     Close(oneshot::Sender<()>),
 }
 
 /// Changes that nobody waits for. They lie here until the writer takes them: a message for each would wake it for
 /// nothing, since it only puts them aside.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Lazy {
     changes: Vec<Change>,
     /// The writer sleeps until there is a message, and does not look here before.
@@ -78,6 +104,7 @@ fn lock(lazy: &Mutex<Lazy>) -> MutexGuard<'_, Lazy> {
 }
 
 /// The way to the writer thread.
+#[derive(Debug)]
 pub(crate) struct Writer {
     messages: Sender<Message>,
     lazy: SharedLazy,
@@ -85,10 +112,10 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(store: Store) -> Result<Writer, QueueError> {
+    pub(crate) fn start(disk: Arc<Disk>, next_id: Arc<AtomicU64>) -> Result<Writer, QueueError> {
         let (messages, receiver) = channel();
         let shared = SharedLazy::default();
-        let writing = Loop { store, shared: shared.clone(), lazy: Vec::new(), company: COMPANY };
+        let writing = Loop { disk, next_id, shared: shared.clone(), lazy: Vec::new(), company: COMPANY };
         let thread = std::thread::Builder::new()
             .name("faasflow-queue".to_owned())
             .spawn(move || writing.run(&receiver))
@@ -96,17 +123,23 @@ impl Writer {
         Ok(Writer { messages, lazy: shared, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Writes changes and returns when they are on disk. `settle` runs on the writer thread before that, told
-    /// whether they were written, also when nobody waits any more. `undo` takes them back, should the disk have
-    /// failed after they reached it.
+    /// Writes changes and returns when they are on disk. `settle` runs on the writer thread before that, in the order of
+    /// numbers, and is told the number if they were written, also when nobody waits any more.
     pub(crate) async fn urgent(
         &self,
-        changes: Vec<Change>,
-        undo: Vec<Change>,
-        settle: impl FnOnce(bool) + Send + 'static,
+        work: Work,
+        settle: impl FnOnce(Option<u64>) + Send + 'static,
     ) -> Result<(), QueueError> {
         let (done, written) = oneshot::channel();
-        let waiting = Waiting { changes, undo, settle: Some(Box::new(settle)), done: Some(done) };
+        let settle: Settle = Box::new(settle);
+        let waiting = Waiting {
+            work: Some(work),
+            number: 0,
+            changes: Vec::new(),
+            undo: Vec::new(),
+            settle: Some(settle),
+            done: Some(done),
+        };
         // One that cannot be sent is dropped, and with it the sender that is waited for.
         let _ = self.messages.send(Message::Urgent(waiting));
         written.await.unwrap_or(Err(QueueError::Closed))
@@ -114,7 +147,9 @@ impl Writer {
 
     /// Returns when everything sent before is on disk.
     pub(crate) async fn barrier(&self) -> Result<(), QueueError> {
-        self.urgent(Vec::new(), Vec::new(), |_| {}).await
+        let (done, written) = oneshot::channel();
+        let _ = self.messages.send(Message::Barrier(done));
+        written.await.unwrap_or(Err(QueueError::Closed))
     }
 
     /// Writes changes some time soon, after all that were sent before.
@@ -132,23 +167,6 @@ impl Writer {
         }
     }
 
-    pub(crate) async fn read_call(&self, id: u64) -> Result<Option<Call>, QueueError> {
-        self.ask(|answer| Message::ReadCall(id, answer)).await
-    }
-
-    pub(crate) async fn read_letter(&self, id: u64) -> Result<Option<Letter>, QueueError> {
-        self.ask(|answer| Message::ReadLetter(id, answer)).await
-    }
-
-    async fn ask<T>(
-        &self,
-        message: impl FnOnce(oneshot::Sender<Result<T, QueueError>>) -> Message,
-    ) -> Result<T, QueueError> {
-        let (answer, answered) = oneshot::channel();
-        self.messages.send(message(answer)).map_err(|_| QueueError::Closed)?;
-        answered.await.unwrap_or(Err(QueueError::Closed))
-    }
-
     pub(crate) async fn close(&self) {
         let (closed, done) = oneshot::channel();
         if self.messages.send(Message::Close(closed)).is_ok() {
@@ -162,7 +180,8 @@ impl Writer {
 }
 
 struct Loop {
-    store: Store,
+    disk: Arc<Disk>,
+    next_id: Arc<AtomicU64>,
     shared: SharedLazy,
     /// Lazy changes that were taken, and not yet written.
     lazy: Vec<Change>,
@@ -173,6 +192,7 @@ struct Loop {
 impl Drop for Loop {
     fn drop(&mut self) {
         *lock(&self.shared) = Lazy { closed: true, ..Lazy::default() };
+        self.disk.close();
     }
 }
 
@@ -181,7 +201,7 @@ impl Loop {
         let mut idle = true;
         loop {
             let mut urgent = Vec::new();
-            let mut reads = Vec::new();
+            let mut barriers = Vec::new();
             let mut close = None;
             let first = self.next(messages, idle);
             let gone = matches!(first, Err(RecvTimeoutError::Disconnected));
@@ -192,16 +212,18 @@ impl Loop {
                     Message::Urgent(waiting) => urgent.push(waiting),
                     Message::Wake => {}
                     Message::Close(closed) => close = Some(closed),
-                    read => reads.push(read),
+                    Message::Barrier(done) => barriers.push(done),
                 }
             }
-            // Who reads is to see all that was sent before, also what waits for company.
-            let due = idle || close.is_some() || !reads.is_empty() || lock(&self.shared).changes.len() >= MANY;
+            // Also what waits for company.
+            let due = idle || close.is_some() || !barriers.is_empty() || lock(&self.shared).changes.len() >= MANY;
             if due || !urgent.is_empty() {
                 self.write(urgent);
             }
-            for read in reads {
-                self.read(read);
+            for done in barriers {
+                // Still here after a write: the disk has trouble.
+                let trouble = || QueueError::Storage("changes wait for the disk".to_owned());
+                let _ = done.send(if self.lazy.is_empty() { Ok(()) } else { Err(trouble()) });
             }
             if let Some(closed) = close {
                 // Before it is told: from then on, nothing is taken that would never be written.
@@ -231,21 +253,22 @@ impl Loop {
         messages.recv_timeout(self.company)
     }
 
-    fn write(&mut self, urgent: Vec<Waiting>) {
+    fn write(&mut self, mut urgent: Vec<Waiting>) {
+        urgent.iter_mut().for_each(|waiting| waiting.prepare(&self.next_id));
         self.lazy.append(&mut lock(&self.shared).changes);
         let nothing = self.lazy.is_empty() && urgent.iter().all(|waiting| waiting.changes.is_empty());
         let mut written = Ok(());
         if !nothing {
             let changes = || self.lazy.iter().chain(urgent.iter().flat_map(|waiting| &waiting.changes));
-            written = self.store.commit(changes());
+            written = self.disk.commit(changes());
             if let Err(error) = &written {
                 tracing::error!(%error, "the queue cannot be written");
                 // The lazy changes stay for the next time; whoever waits is told.
-                let attempted = self.store.is_open();
-                if let Err(error) = self.store.reopen() {
+                let attempted = self.disk.is_open();
+                if let Err(error) = self.disk.reopen() {
                     tracing::error!(%error, "the queue file cannot be opened again");
                 }
-                if attempted && urgent.iter().any(|waiting| self.store.may_hold(&waiting.changes)) {
+                if attempted && urgent.iter().any(|waiting| read::may_hold(&self.disk, &waiting.changes)) {
                     self.lazy.extend(urgent.iter().flat_map(|waiting| waiting.undo.clone()));
                 }
             }
@@ -258,28 +281,6 @@ impl Loop {
         }
         for waiting in urgent {
             waiting.settle(&written);
-        }
-    }
-
-    fn read(&self, read: Message) {
-        // Still here after a write: the disk has trouble, and what is absent in the file may be among it.
-        if !self.lazy.is_empty() {
-            let trouble = || QueueError::Storage("changes wait for the disk".to_owned());
-            match read {
-                Message::ReadCall(_, answer) => drop(answer.send(Err(trouble()))),
-                Message::ReadLetter(_, answer) => drop(answer.send(Err(trouble()))),
-                Message::Urgent(_) | Message::Wake | Message::Close(_) => {}
-            }
-            return;
-        }
-        match read {
-            Message::ReadCall(id, answer) => {
-                let _ = answer.send(self.store.call(id));
-            }
-            Message::ReadLetter(id, answer) => {
-                let _ = answer.send(self.store.letter(id));
-            }
-            Message::Urgent(_) | Message::Wake | Message::Close(_) => {}
         }
     }
 }
@@ -295,12 +296,12 @@ mod tests {
         let settled = Arc::new(Mutex::new(Vec::new()));
         let urgent = |name: &'static str| {
             let settled = settled.clone();
-            writer.urgent(Vec::new(), Vec::new(), move |written| settled.lock().unwrap().push((name, written)))
+            writer.urgent(Work::Fixed((Vec::new(), Vec::new())), move |id| settled.lock().unwrap().push((name, id)))
         };
         // One is sent before it is gone, and not looked at any more; one after that.
         let (before, ()) = tokio::join!(urgent("before"), async { drop(receiver) });
         let after = urgent("after").await;
         assert!(matches!((before, after), (Err(QueueError::Closed), Err(QueueError::Closed))));
-        assert_eq!(*settled.lock().unwrap(), [("before", false), ("after", false)]);
+        assert_eq!(*settled.lock().unwrap(), [("before", None), ("after", None)]);
     }
 }

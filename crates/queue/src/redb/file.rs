@@ -2,27 +2,34 @@
 //!
 //! redb writes to a file as soon as it opens it, and more so when it has to mend one. A file that turns out to be
 //! damaged, or of another version, must be left as it was found. So it is opened on trial first: what is written
-//! then goes to memory, and is forgotten.
+//! then goes to memory. It is forgotten with a file that is refused, and written with one that is adopted.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
 const PAGE: usize = 4096;
 
-/// A file whose writes reach the disk, or stay in memory.
-#[derive(Debug)]
+/// A file whose writes reach the disk, or stay in memory. Cloning yields the same one.
+#[derive(Clone, Debug)]
 pub(crate) struct QueueFile {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     file: Arc<File>,
-    trial: Option<Mutex<Overlay>>,
+    on_trial: AtomicBool,
+    overlay: Mutex<Overlay>,
 }
 
 /// What was written on trial.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Overlay {
     pages: BTreeMap<u64, Box<[u8; PAGE]>>,
     /// How long the file would be.
@@ -33,17 +40,48 @@ struct Overlay {
 
 impl QueueFile {
     pub(crate) fn real(file: Arc<File>) -> QueueFile {
-        QueueFile { file, trial: None }
+        QueueFile { inner: Arc::new(Inner { file, on_trial: AtomicBool::new(false), overlay: Mutex::default() }) }
     }
 
     pub(crate) fn on_trial(file: Arc<File>) -> io::Result<QueueFile> {
         let length = file.metadata()?.len();
-        let overlay = Overlay { pages: BTreeMap::new(), length, shown: length };
-        Ok(QueueFile { file, trial: Some(Mutex::new(overlay)) })
+        let overlay = Mutex::new(Overlay { pages: BTreeMap::new(), length, shown: length });
+        Ok(QueueFile { inner: Arc::new(Inner { file, on_trial: AtomicBool::new(true), overlay }) })
+    }
+
+    /// Ends the trial: what was written until now goes to the file, and so does what is written from now on. What redb reads
+    /// first comes last, after all else is on disk: whoever is killed in between has the file as it was.
+    pub(crate) fn adopt(&self) -> io::Result<()> {
+        let mut overlay = self.inner.overlay.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = &self.inner.file;
+        let before = file.metadata()?.len();
+        if overlay.length > before {
+            file.set_len(overlay.length)?;
+        }
+        let (first, rest) = (overlay.pages.remove(&0), std::mem::take(&mut overlay.pages));
+        let write = |number: u64, page: &[u8; PAGE]| {
+            let start = number * PAGE as u64;
+            let size = usize::try_from(overlay.length.saturating_sub(start)).unwrap_or(PAGE).min(PAGE);
+            file.write_all_at(&page[..size], start)
+        };
+        for (number, page) in rest {
+            write(number, &page)?;
+        }
+        file.sync_data()?;
+        if let Some(page) = first {
+            write(0, &page)?;
+        }
+        if overlay.length < before {
+            file.set_len(overlay.length)?;
+        }
+        file.sync_data()?;
+        self.inner.on_trial.store(false, Ordering::Release);
+        Ok(())
     }
 
     fn overlay(&self) -> Option<MutexGuard<'_, Overlay>> {
-        self.trial.as_ref().map(|trial| trial.lock().unwrap_or_else(PoisonError::into_inner))
+        let on_trial = self.inner.on_trial.load(Ordering::Acquire);
+        on_trial.then(|| self.inner.overlay.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -79,17 +117,24 @@ impl StorageBackend for QueueFile {
     fn len(&self) -> io::Result<u64> {
         match self.overlay() {
             Some(overlay) => Ok(overlay.length),
-            None => Ok(self.file.metadata()?.len()),
+            None => Ok(self.inner.file.metadata()?.len()),
         }
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let Some(overlay) = self.overlay() else { return self.file.read_exact_at(out, offset) };
+        let Some(overlay) = self.overlay() else { return self.inner.file.read_exact_at(out, offset) };
         if offset.saturating_add(out.len() as u64) > overlay.length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        let end = offset + out.len() as u64;
+        let pages = offset / PAGE as u64..end.div_ceil(PAGE as u64);
+        // Most of a file is read as it is, and once.
+        if end <= overlay.shown && overlay.pages.range(pages).next().is_none() {
+            drop(overlay);
+            return self.inner.file.read_exact_at(out, offset);
+        }
         for (number, start, piece) in Overlay::pieces(offset, out.len()) {
-            let page = overlay.page(&self.file, number)?;
+            let page = overlay.page(&self.inner.file, number)?;
             let size = piece.len();
             out[piece].copy_from_slice(&page[start..start + size]);
         }
@@ -97,7 +142,7 @@ impl StorageBackend for QueueFile {
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        let Some(mut overlay) = self.overlay() else { return self.file.set_len(length) };
+        let Some(mut overlay) = self.overlay() else { return self.inner.file.set_len(length) };
         if length < overlay.length {
             overlay.shown = overlay.shown.min(length);
             let kept = length.div_ceil(PAGE as u64);
@@ -112,18 +157,18 @@ impl StorageBackend for QueueFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        if self.trial.is_some() {
+        if self.overlay().is_some() {
             return Ok(());
         }
         #[cfg(test)]
-        faults::check(&self.file)?;
-        self.file.sync_data()
+        faults::check(&self.inner.file)?;
+        self.inner.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let Some(mut overlay) = self.overlay() else { return self.file.write_all_at(data, offset) };
+        let Some(mut overlay) = self.overlay() else { return self.inner.file.write_all_at(data, offset) };
         for (number, start, piece) in Overlay::pieces(offset, data.len()) {
-            let mut page = overlay.page(&self.file, number)?;
+            let mut page = overlay.page(&self.inner.file, number)?;
             let size = piece.len();
             page[start..start + size].copy_from_slice(&data[piece]);
             overlay.pages.insert(number, page);
@@ -186,5 +231,25 @@ mod tests {
         let mut after = vec![0; before.len()];
         file.read_exact_at(&mut after, 0).unwrap();
         assert_eq!((after, file.metadata().unwrap().len()), (before.clone(), before.len() as u64));
+    }
+
+    #[test]
+    fn what_is_adopted_is_in_the_file() {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(&[1; 3 * PAGE], 0).unwrap();
+        let file = Arc::new(file);
+        let trial = QueueFile::on_trial(file.clone()).unwrap();
+        trial.write(10, b"first").unwrap();
+        trial.set_len(5 * PAGE as u64).unwrap();
+        trial.write(4 * PAGE as u64 - 1, b"last").unwrap();
+        trial.adopt().unwrap();
+        trial.write(2 * PAGE as u64, b"after").unwrap();
+        let mut read = vec![0; 5 * PAGE];
+        file.read_exact_at(&mut read, 0).unwrap();
+        assert_eq!((&read[10..15], &read[4 * PAGE - 1..4 * PAGE + 3]), (b"first".as_slice(), b"last".as_slice()));
+        assert_eq!((&read[2 * PAGE..2 * PAGE + 5], read[PAGE], read[4 * PAGE + 3]), (b"after".as_slice(), 1, 0));
+        assert_eq!(trial.len().unwrap(), 5 * PAGE as u64);
+        trial.set_len(PAGE as u64).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), PAGE as u64);
     }
 }

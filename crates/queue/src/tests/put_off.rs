@@ -17,7 +17,7 @@ async fn h8_a_call_that_is_put_off_keeps_its_attempts() {
     let attempts: Vec<u32> = receiver.got.lock().unwrap().iter().map(|delivery| delivery.attempt).collect();
     assert_eq!(attempts, [[1; 11].as_slice(), &[2, 2, 3]].concat());
     running.stop().await;
-    assert_eq!((queue.stats().depth, queue.stats().dead_letters), (0, 0));
+    assert_eq!((queue.stats().await.unwrap().depth, queue.stats().await.unwrap().dead_letters), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

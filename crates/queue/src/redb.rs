@@ -1,0 +1,398 @@
+//! Calls in one file, for one machine: on disk before they are accepted.
+//!
+//! One writer thread commits whatever is pending in one transaction with one flush (group commit), and only
+//! then are the callers told. Conclusions wait for company, since a lost one costs a redelivery and no
+//! more. What is in memory is bounded, however many calls wait: see `window.rs`.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use faasflow_core::handler::BoxFuture;
+use tokio::sync::Notify;
+
+use crate::call::{Accepted, Call, now_ms};
+use crate::error::QueueError;
+use crate::letter::Letter;
+use crate::memory::wait;
+use crate::policy::options::QueueOptions;
+use crate::policy::schedule::{Entry, Next};
+use crate::redb::change::{Change, Place};
+use crate::redb::disk::Disk;
+use crate::redb::ids::{FORGET, Ids, hash};
+use crate::redb::window::{DUE_AT_ONCE, Wanted, Window};
+use crate::redb::writer::{Work, Writer};
+use crate::stats::{QueueStats, QueuedCall};
+use crate::store::{Claim, Conclusion, Store};
+
+mod change;
+mod conclude;
+mod disk;
+mod file;
+mod ids;
+mod migrate;
+mod read;
+mod record;
+mod window;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+/// How long is waited after the file could not be read.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
+
+/// A store in one file. It is for one process at a time, which holds a lock on it.
+#[derive(Debug)]
+pub struct RedbStore {
+    shared: Arc<Shared>,
+    writer: Writer,
+    next_id: Arc<AtomicU64>,
+    path: PathBuf,
+}
+
+/// What those who accept and deliver share with the writer.
+#[derive(Debug)]
+struct Shared {
+    options: QueueOptions,
+    disk: Arc<Disk>,
+    window: Mutex<Window>,
+    changed: Notify,
+    /// Held by who reads what is missing in memory.
+    reading: tokio::sync::Mutex<()>,
+    /// Held by who moves or removes dead letters: two who moved the same would deliver it twice.
+    letters: tokio::sync::Mutex<()>,
+}
+
+impl Shared {
+    /// Each operation leaves the window whole, so a panic elsewhere while it was held changes nothing.
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends what `accept` began.
+    fn settle(&self, id: Option<u64>, hash: u128, call: Arc<Call>) {
+        let mut window = self.window();
+        window.ids.writing.remove(&hash);
+        if let Some(id) = id {
+            window.ids.insert(id, hash);
+            window.totals.accepted += 1;
+            window.accepted(id, call);
+            drop(window);
+            self.changed.notify_one();
+        }
+    }
+}
+
+impl RedbStore {
+    /// Opens the file at `path`, creating it if it is not there. It is read from end to end, and every checksum is
+    /// compared; one of an older format is brought into the present one.
+    ///
+    /// # Errors
+    ///
+    /// If the file is damaged, of another program or of a newer version, is held by another process, or cannot be
+    /// written. Nothing is deleted or replaced in any of these cases.
+    pub fn open(path: &Path, options: QueueOptions) -> Result<RedbStore, QueueError> {
+        let disk = Arc::new(Disk::open(path)?);
+        let mut ids = Ids::new();
+        let oldest_ms = now_ms().saturating_sub(options.duplicate_window_ms());
+        let held = read::held(&disk, &mut |(id, hash, accepted_ms)| {
+            ids.are_up_to(id);
+            if accepted_ms >= oldest_ms {
+                ids.insert(id, hash);
+            }
+        })?;
+        let next_id = Arc::new(AtomicU64::new(held.next_id));
+        let window = Mutex::new(Window::new(options.kept_bodies, ids, held));
+        let writer = Writer::start(disk.clone(), next_id.clone())?;
+        let (changed, reading, letters) = (Notify::new(), tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        let shared = Arc::new(Shared { options, disk, window, changed, reading, letters });
+        let store = RedbStore { shared, writer, next_id, path: path.to_owned() };
+        store.read_first()?;
+        Ok(store)
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the first calls of every lane, and so finds out at once what cannot be read among them.
+    fn read_first(&self) -> Result<(), QueueError> {
+        loop {
+            let wanted = self.shared.window().wanted();
+            let Some(Wanted::Lane { lane, after, most }) = wanted else { return Ok(()) };
+            let read = read::of_lane(&self.shared.disk, &lane, after, most)?;
+            self.take_lane(&lane, after, read);
+        }
+    }
+
+    fn take_lane(&self, lane: &Arc<str>, after: u64, read: read::OfLane) {
+        let aside = self.shared.window().take_lane(lane, after, read);
+        self.writer.lazy(aside.into_iter().map(|id| Change::PutAside { id, lane: lane.clone() }).collect());
+    }
+
+    /// Reads from the file, where that holds up nobody.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Disk) -> Result<T, QueueError> + Send + 'static,
+    ) -> Result<T, QueueError> {
+        let disk = self.shared.disk.clone();
+        let read = tokio::task::spawn_blocking(move || read(&disk)).await;
+        read.unwrap_or_else(|error| Err(QueueError::Storage(format!("reading ended: {error}"))))
+    }
+
+    /// Reads what is wanted in memory.
+    async fn read_wanted(&self) -> Result<(), QueueError> {
+        let _alone = self.shared.reading.lock().await;
+        loop {
+            let wanted = self.shared.window().wanted();
+            match wanted {
+                None => return Ok(()),
+                Some(Wanted::Lane { lane, after, most }) => {
+                    let of = lane.clone();
+                    let read = self.read(move |disk| read::of_lane(disk, &of, after, most)).await?;
+                    self.take_lane(&lane, after, read);
+                }
+                Some(Wanted::Due { from }) => {
+                    self.shared.window().begin_due();
+                    self.writer.barrier().await?;
+                    let (read, rest) = self.read(move |disk| read::due(disk, from, DUE_AT_ONCE)).await?;
+                    let aside = self.shared.window().take_due(from, read, rest);
+                    self.writer.lazy(aside.into_iter().map(|(lane, id)| Change::PutAside { id, lane }).collect());
+                }
+            }
+        }
+    }
+
+    async fn accept_call(&self, call: Arc<Call>) -> Result<Accepted, QueueError> {
+        let hash = hash(&call.duplicate_key());
+        let oldest_ms = call.accepted_ms.saturating_sub(self.shared.options.duplicate_window_ms());
+        loop {
+            let wants = self.shared.window().ids.wants_oldest();
+            if let Some(range) = wants {
+                let read = self.read(move |disk| read::ids(disk, range, FORGET)).await?;
+                self.shared.window().ids.take_oldest(range, read);
+            }
+            let known = {
+                let mut window = self.shared.window();
+                if window.closed {
+                    return Err(QueueError::Closed);
+                }
+                let forgotten = window.ids.forget(oldest_ms);
+                if !forgotten.is_empty() {
+                    self.writer.lazy(forgotten.into_iter().map(Change::RemoveId).collect());
+                }
+                let writing = window.ids.writing.contains(&hash);
+                let known = window.ids.find(hash);
+                if !writing && known.is_none() {
+                    window.ids.writing.insert(hash);
+                    break;
+                }
+                known
+            };
+            match known {
+                // The first of this id is on its way to the disk: wait for it, then look again.
+                None => self.writer.barrier().await?,
+                Some(number) => {
+                    let whole = self.read(move |disk| read::id(disk, number)).await?;
+                    let mut window = self.shared.window();
+                    if whole.is_some_and(|(known, accepted_ms)| known == hash && accepted_ms >= oldest_ms) {
+                        window.totals.duplicates += 1;
+                        return Ok(Accepted::Duplicate);
+                    }
+                    window.ids.remove(number, hash);
+                }
+            }
+        }
+        let put = Change::put_call(0, &call);
+        let accepted_ms = call.accepted_ms;
+        let work = Work::Numbered(Box::new(move |id| numbered(put, id, hash, accepted_ms)));
+        let shared = self.shared.clone();
+        // Not done by whoever waits here: a client that goes away must not lose what it was promised.
+        self.writer.urgent(work, move |id| shared.settle(id, hash, call)).await?;
+        Ok(Accepted::New)
+    }
+
+    async fn claim_call(&self, most: &(dyn Fn(&str) -> usize + Send + Sync)) -> Result<Claim, QueueError> {
+        loop {
+            let changed = self.shared.changed.notified();
+            let wanted = {
+                let window = self.shared.window();
+                if window.closed {
+                    return Err(QueueError::Closed);
+                }
+                window.wanted().is_some()
+            };
+            if wanted && let Err(error) = self.read_wanted().await {
+                tracing::error!(%error, "the queue file cannot be read");
+                tokio::time::sleep(AFTER_ERROR).await;
+            }
+            let due_ms = match self.shared.window().next(most) {
+                Next::Deliver(entry) => return Ok((*entry).into()),
+                Next::Wait(due_ms) => due_ms,
+            };
+            wait(changed, due_ms).await;
+        }
+    }
+
+    async fn fetch_call(&self, claim: &Claim) -> Result<Option<Arc<Call>>, QueueError> {
+        if let Some(call) = &claim.call {
+            return Ok(Some(call.clone()));
+        }
+        let read = async || {
+            let (lane, id) = (claim.lane.clone(), claim.id);
+            self.read(move |disk| read::call(disk, &lane, id)).await
+        };
+        if let Some(call) = read().await? {
+            return Ok(Some(Arc::new(call)));
+        }
+        // A callback may still wait for company on its way to the file.
+        self.writer.barrier().await?;
+        Ok(read().await?.map(Arc::new))
+    }
+
+    async fn revive_letter(&self, id: u64, due_ms: u64) -> Result<bool, QueueError> {
+        let _alone = self.shared.letters.lock().await;
+        self.writer.barrier().await?;
+        let Some(letter) = self.read(move |disk| read::letter(disk, id)).await? else { return Ok(false) };
+        let undo_letter = Change::put_letter(id, &letter);
+        let call = Arc::new(letter.call);
+        let place = Place::of(&call);
+        let due = Change::PutDue { id, lane: place.lane.clone(), attempts: 0, due_ms };
+        let changes = vec![Change::RemoveLetter(id), Change::put_call(id, &call), due];
+        let undo = vec![Change::RemoveCall { id, place }, undo_letter];
+        let shared = self.shared.clone();
+        let settle = move |written: Option<u64>| {
+            if written.is_some() {
+                let mut window = shared.window();
+                window.dead.retain(|&(dead, _)| dead != id);
+                window.count(call.function());
+                window.due(Entry::new(id, call, 1, due_ms));
+                drop(window);
+                shared.changed.notify_one();
+            }
+        };
+        self.writer.urgent(Work::Fixed((changes, undo)), settle).await?;
+        Ok(true)
+    }
+
+    async fn discard_letters(&self, ids: Vec<u64>) -> Result<u64, QueueError> {
+        let _alone = self.shared.letters.lock().await;
+        let there: Vec<u64> = {
+            let window = self.shared.window();
+            window.dead.iter().map(|&(id, _)| id).filter(|id| ids.contains(id)).collect()
+        };
+        let count = there.len() as u64;
+        let changes = there.iter().map(|&id| Change::RemoveLetter(id)).collect();
+        let shared = self.shared.clone();
+        let settle = move |written: Option<u64>| {
+            if written.is_some() {
+                shared.window().dead.retain(|(id, _)| !there.contains(id));
+            }
+        };
+        self.writer.urgent(Work::Fixed((changes, Vec::new())), settle).await?;
+        Ok(count)
+    }
+
+    async fn stand(&self) -> Result<QueueStats, QueueError> {
+        let is_empty = self.shared.window().depth == 0;
+        let oldest = if is_empty { None } else { self.read(read::oldest).await.unwrap_or_default() };
+        let age = oldest.map_or(0, |oldest| now_ms().saturating_sub(oldest));
+        let window = self.shared.window();
+        Ok(QueueStats {
+            depth: window.depth,
+            functions: window.functions.clone(),
+            in_flight: window.schedule.in_flight(),
+            oldest_seconds: if window.depth == 0 { 0.0 } else { Duration::from_millis(age).as_secs_f64() },
+            dead_letters: window.dead.len(),
+            unreadable: window.unreadable.len(),
+            totals: window.totals,
+        })
+    }
+
+    async fn list_calls(&self, limit: usize) -> Result<Vec<QueuedCall>, QueueError> {
+        self.writer.barrier().await?;
+        let mut listed = self.read(move |disk| read::list(disk, limit)).await?;
+        let window = self.shared.window();
+        for call in &mut listed {
+            call.in_flight = window.schedule.is_in_flight(call.id);
+        }
+        Ok(listed)
+    }
+}
+
+/// The changes that accept a call under this number, and what takes them back.
+fn numbered(put: Change, number: u64, hash: u128, accepted_ms: u64) -> writer::Changes {
+    let mut changes = vec![put, Change::PutId { id: number, hash, accepted_ms }];
+    let mut undo = vec![Change::RemoveId(number)];
+    if let Change::PutCall { id, place, .. } = &mut changes[0] {
+        *id = number;
+        undo.push(Change::RemoveCall { id: number, place: place.clone() });
+    }
+    (changes, undo)
+}
+
+impl Store for RedbStore {
+    fn accept(&self, call: Arc<Call>) -> BoxFuture<'_, Result<Accepted, QueueError>> {
+        Box::pin(self.accept_call(call))
+    }
+
+    fn claim<'a>(
+        &'a self,
+        most: &'a (dyn Fn(&str) -> usize + Send + Sync),
+    ) -> BoxFuture<'a, Result<Claim, QueueError>> {
+        Box::pin(self.claim_call(most))
+    }
+
+    fn fetch<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<Option<Arc<Call>>, QueueError>> {
+        Box::pin(self.fetch_call(claim))
+    }
+
+    fn conclude(&self, claim: Claim, conclusion: Conclusion) -> BoxFuture<'_, Result<(), QueueError>> {
+        self.conclude_call(claim, conclusion);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn stats(&self) -> BoxFuture<'_, Result<QueueStats, QueueError>> {
+        Box::pin(self.stand())
+    }
+
+    fn list(&self, limit: usize) -> BoxFuture<'_, Result<Vec<QueuedCall>, QueueError>> {
+        Box::pin(self.list_calls(limit))
+    }
+
+    fn unreadable(&self) -> BoxFuture<'_, Result<Vec<(u64, String)>, QueueError>> {
+        Box::pin(async move { Ok(self.shared.window().unreadable.clone()) })
+    }
+
+    fn letters(&self) -> BoxFuture<'_, Result<Vec<u64>, QueueError>> {
+        Box::pin(async move { Ok(self.shared.window().dead.iter().map(|&(id, _)| id).collect()) })
+    }
+
+    fn letter(&self, id: u64) -> BoxFuture<'_, Result<Option<Letter>, QueueError>> {
+        Box::pin(async move {
+            // What died a moment ago may still be on its way to the file.
+            self.writer.barrier().await?;
+            self.read(move |disk| read::letter(disk, id)).await
+        })
+    }
+
+    fn revive(&self, id: u64, due_ms: u64) -> BoxFuture<'_, Result<bool, QueueError>> {
+        Box::pin(self.revive_letter(id, due_ms))
+    }
+
+    fn discard(&self, ids: Vec<u64>) -> BoxFuture<'_, Result<u64, QueueError>> {
+        Box::pin(self.discard_letters(ids))
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.shared.window().closed = true;
+            self.shared.changed.notify_waiters();
+            self.writer.close().await;
+        })
+    }
+}

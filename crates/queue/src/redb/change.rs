@@ -1,0 +1,174 @@
+//! The tables of the file, and what is written to them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use redb::{ReadableTable as _, TableDefinition, WriteTransaction};
+
+use crate::call::Call;
+use crate::error::QueueError;
+use crate::letter::Letter;
+use crate::redb::record;
+
+pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+/// Calls to deliver, by lane and number. Numbers rise in the order of acceptance, so a lane grows at its end, and its next
+/// calls are read without those of other lanes.
+pub(crate) const CALLS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("calls-by-lane");
+/// The attempts that a call has had, and when the next is due, in milliseconds since the Unix epoch: for those
+/// that do not come in the order of their lane. Apart from the call, so that a retry does not write its body again.
+pub(crate) const TRIED: TableDefinition<'_, u64, (u32, u64)> = TableDefinition::new("tried");
+/// The same by the time when they are due, with their lane.
+pub(crate) const DUE: TableDefinition<'_, (u64, u64), &str> = TableDefinition::new("due");
+/// How many calls there are by function.
+pub(crate) const COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("counts");
+pub(crate) const DEAD: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead-letters");
+/// When each dead letter died.
+pub(crate) const DIED: TableDefinition<'_, u64, u64> = TableDefinition::new("died");
+/// The hashes of duplicate keys and when their calls were accepted, by the number of the call: in the order of acceptance, so
+/// that they are written and forgotten at the ends.
+pub(crate) const IDS: TableDefinition<'_, u64, (u128, u64)> = TableDefinition::new("ids");
+/// Records that cannot be read, as they were found.
+pub(crate) const UNREADABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("unreadable");
+
+/// One thing to write. A batch of them is written whole or not at all.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    PutCall {
+        id: u64,
+        place: Place,
+        record: Vec<u8>,
+    },
+    RemoveCall {
+        id: u64,
+        place: Place,
+    },
+    /// When a call comes again, which has had so many attempts.
+    PutDue {
+        id: u64,
+        lane: Arc<str>,
+        attempts: u32,
+        due_ms: u64,
+    },
+    PutLetter {
+        id: u64,
+        record: Vec<u8>,
+        died_ms: u64,
+    },
+    RemoveLetter(u64),
+    PutId {
+        id: u64,
+        hash: u128,
+        accepted_ms: u64,
+    },
+    RemoveId(u64),
+    /// Puts a record aside that cannot be read.
+    PutAside {
+        id: u64,
+        lane: Arc<str>,
+    },
+}
+
+/// Where a call lies, and as what it is counted.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) lane: Arc<str>,
+    pub(crate) function: Arc<str>,
+}
+
+impl Place {
+    pub(crate) fn of(call: &Call) -> Place {
+        Place { lane: call.lane().into(), function: call.function().into() }
+    }
+}
+
+impl Change {
+    pub(crate) fn put_call(id: u64, call: &Call) -> Change {
+        Change::PutCall { id, place: Place::of(call), record: record::encode_call(call) }
+    }
+
+    pub(crate) fn put_letter(id: u64, letter: &Letter) -> Change {
+        Change::PutLetter { id, record: record::encode_letter(letter), died_ms: letter.died_ms }
+    }
+}
+
+/// Writes changes into a transaction, in their order.
+pub(crate) fn apply<'a>(write: &WriteTransaction, changes: impl Iterator<Item = &'a Change>) -> Result<(), QueueError> {
+    let mut calls = write.open_table(CALLS)?;
+    let mut tried = write.open_table(TRIED)?;
+    let mut due = write.open_table(DUE)?;
+    let mut ids = write.open_table(IDS)?;
+    let mut counted: BTreeMap<&str, i64> = BTreeMap::new();
+    for change in changes {
+        match change {
+            Change::PutCall { id, place, record } => {
+                if calls.insert((&*place.lane, *id), record.as_slice())?.is_none() {
+                    *counted.entry(&place.function).or_default() += 1;
+                }
+            }
+            Change::RemoveCall { id, place } => {
+                if calls.remove((&*place.lane, *id))?.is_some() {
+                    *counted.entry(&place.function).or_default() -= 1;
+                }
+                if let Some(was) = tried.remove(id)? {
+                    due.remove((was.value().1, *id))?;
+                }
+            }
+            Change::PutDue { id, lane, attempts, due_ms } => {
+                if let Some(was) = tried.insert(id, (*attempts, *due_ms))? {
+                    due.remove((was.value().1, *id))?;
+                }
+                due.insert((*due_ms, *id), &**lane)?;
+            }
+            Change::PutLetter { id, record, died_ms } => {
+                write.open_table(DEAD)?.insert(id, record.as_slice())?;
+                write.open_table(DIED)?.insert(id, died_ms)?;
+            }
+            Change::RemoveLetter(id) => {
+                write.open_table(DEAD)?.remove(id)?;
+                write.open_table(DIED)?.remove(id)?;
+            }
+            Change::PutId { id, hash, accepted_ms } => {
+                ids.insert(id, (*hash, *accepted_ms))?;
+            }
+            Change::RemoveId(id) => {
+                ids.remove(id)?;
+            }
+            Change::PutAside { id, lane } => {
+                let record = calls.remove((&**lane, *id))?.map(|record| record.value().to_vec());
+                if let Some(record) = record {
+                    write.open_table(UNREADABLE)?.insert(id, record.as_slice())?;
+                    *counted.entry(lane).or_default() -= 1;
+                }
+                if let Some(was) = tried.remove(id)? {
+                    due.remove((was.value().1, *id))?;
+                }
+            }
+        }
+    }
+    counted.retain(|_, difference| *difference != 0);
+    if !counted.is_empty() {
+        let mut counts = write.open_table(COUNTS)?;
+        for (function, difference) in counted {
+            let before = counts.get(function)?.map_or(0, |count| count.value());
+            match before.saturating_add_signed(difference) {
+                0 => drop(counts.remove(function)?),
+                after => drop(counts.insert(function, after)?),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes all tables, so that each can be read.
+pub(crate) fn make_tables(write: &WriteTransaction) -> Result<(), redb::Error> {
+    write.open_table(META)?.insert("format", super::disk::FORMAT)?;
+    write.open_table(CALLS)?;
+    write.open_table(TRIED)?;
+    write.open_table(DUE)?;
+    write.open_table(COUNTS)?;
+    write.open_table(DEAD)?;
+    write.open_table(DIED)?;
+    write.open_table(IDS)?;
+    write.open_table(UNREADABLE)?;
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! What becomes of a call after an attempt, in memory and in the file.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::call::{Call, now_ms};
+use crate::policy::schedule::Entry;
+use crate::redb::RedbStore;
+use crate::redb::change::{Change, Place};
+use crate::redb::ids::hash;
+use crate::redb::window::Window;
+use crate::store::{Claim, Conclusion};
+
+impl RedbStore {
+    /// Puts a conclusion down: in memory at once, and in the file with the next batch.
+    pub(super) fn conclude_call(&self, claim: Claim, conclusion: Conclusion) {
+        let mut window = self.shared.window();
+        if !window.schedule.is_in_flight(claim.id) {
+            return;
+        }
+        let Some(entry) = window.schedule.entry(claim.id).cloned() else { return };
+        let place = Place { lane: entry.lane.clone(), function: entry.function.clone() };
+        let id = claim.id;
+        let mut changes = Vec::new();
+        let mut again = None;
+        let mut added = None;
+        match conclusion {
+            Conclusion::Again { due_ms, counts } => {
+                window.totals.retried += 1;
+                let (attempt, put_off) =
+                    if counts { (claim.attempt + 1, 0) } else { (claim.attempt, claim.put_off.saturating_add(1)) };
+                again = Some(Entry { attempt, put_off, due_ms, ..entry });
+            }
+            Conclusion::Untried { due_ms } => {
+                again = Some(Entry { attempt: claim.attempt, put_off: claim.put_off, due_ms, ..entry });
+            }
+            Conclusion::Delivered { callback } => {
+                window.totals.delivered += 1;
+                window.uncount(&place.function);
+                changes.push(Change::RemoveCall { id, place });
+                added = callback;
+            }
+            Conclusion::Dead { letter, callback } => {
+                window.totals.dead += 1;
+                window.uncount(&place.function);
+                changes.push(Change::RemoveCall { id, place });
+                changes.push(Change::put_letter(id, &letter));
+                window.dead.push_back((id, letter.died_ms));
+                if !letter.call.is_callback() {
+                    // It may be sent again under its id.
+                    let hash = hash(&letter.call.duplicate_key());
+                    if let Some(number) = window.ids.find(hash) {
+                        window.ids.remove(number, hash);
+                        changes.push(Change::RemoveId(number));
+                    }
+                }
+                changes.extend(self.forget_letters(&mut window));
+                added = callback;
+            }
+            Conclusion::Gone => {
+                window.uncount(&place.function);
+                changes.push(Change::RemoveCall { id, place });
+            }
+        }
+        if let Some(again) = &again {
+            let attempts = again.attempt.saturating_sub(1);
+            changes.push(Change::PutDue { id, lane: again.lane.clone(), attempts, due_ms: again.due_ms });
+        }
+        let added = added.map(|callback| self.add_callback(&window, callback, &mut changes));
+        // Before memory knows: who reads the file for what memory leaves to it first has this written.
+        self.writer.lazy(changes);
+        window.finish(id, &claim.lane, again);
+        if let Some((entry, in_order)) = added {
+            window.count(&entry.function);
+            if in_order { window.schedule.add(entry, now_ms()) } else { window.due(entry) }
+        }
+        drop(window);
+        self.shared.changed.notify_one();
+    }
+
+    /// A callback is owed from the moment of the conclusion, so it is in one batch with it, and is delivered at once. It gets
+    /// its number here, and not in the order of the file. So where others of its lane are on disk only, it does not come in the
+    /// order of its lane, but as one that is due now.
+    fn add_callback(&self, window: &Window, callback: Arc<Call>, changes: &mut Vec<Change>) -> (Entry, bool) {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        changes.push(Change::put_call(id, &callback));
+        let mut entry = Entry::new(id, callback, 1, 0);
+        let in_order = window.has_room(&entry.lane);
+        if !in_order {
+            entry.due_ms = now_ms();
+            let (lane, due_ms) = (entry.lane.clone(), entry.due_ms);
+            changes.push(Change::PutDue { id, lane, attempts: 0, due_ms });
+        }
+        (entry, in_order)
+    }
+
+    /// Removes the dead letters that are too old or too many.
+    fn forget_letters(&self, window: &mut Window) -> Vec<Change> {
+        let oldest = now_ms().saturating_sub(self.shared.options.dead_letter_age_ms());
+        let mut changes = Vec::new();
+        while let Some(&(id, died)) = window.dead.front() {
+            if died >= oldest && window.dead.len() <= self.shared.options.dead_letter_count {
+                break;
+            }
+            window.dead.pop_front();
+            changes.push(Change::RemoveLetter(id));
+        }
+        if !changes.is_empty() {
+            tracing::warn!("{} dead letters were too old or too many, and are removed", changes.len());
+        }
+        changes
+    }
+}

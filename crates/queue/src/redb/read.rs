@@ -1,0 +1,241 @@
+//! What is read from the file.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::ops::Bound;
+
+use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
+
+use crate::call::Call;
+use crate::error::QueueError;
+use crate::letter::Letter;
+use crate::redb::change::{CALLS, COUNTS, Change, DEAD, DIED, DUE, IDS, TRIED, UNREADABLE};
+use crate::redb::disk::Disk;
+use crate::redb::ids::Known;
+use crate::redb::record;
+use crate::stats::QueuedCall;
+
+/// How many bytes of records are read at once, more or less.
+const AT_ONCE: usize = 1 << 20;
+
+/// What a file holds when it is opened.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// The last number of each lane.
+    pub(crate) lanes: Vec<(String, u64)>,
+    pub(crate) depth: usize,
+    pub(crate) functions: BTreeMap<String, usize>,
+    /// When the first of those is due that do not come in the order of their lane, and its number.
+    pub(crate) first_due: Option<(u64, u64)>,
+    /// Numbers of dead letters and when they died, oldest first.
+    pub(crate) dead: Vec<(u64, u64)>,
+    /// Records that cannot be read: number and what is wrong.
+    pub(crate) unreadable: Vec<(u64, String)>,
+    pub(crate) next_id: u64,
+}
+
+/// Reads what a queue has to know. `each` gets the ids in the order of acceptance.
+pub(crate) fn held(disk: &Disk, each: &mut dyn FnMut(Known)) -> Result<Held, QueueError> {
+    let read = disk.read()?;
+    let calls = read.open_table(CALLS)?;
+    let mut held =
+        Held { lanes: lanes(&read)?, depth: usize::try_from(calls.len()?).unwrap_or(usize::MAX), ..Held::default() };
+    for entry in read.open_table(COUNTS)?.iter()? {
+        let (function, count) = entry?;
+        held.functions.insert(function.value().to_owned(), usize::try_from(count.value()).unwrap_or(usize::MAX));
+    }
+    held.first_due = read.open_table(DUE)?.first()?.map(|(key, _)| key.value());
+    for entry in read.open_table(DIED)?.iter()? {
+        let (id, died_ms) = entry?;
+        held.dead.push((id.value(), died_ms.value()));
+    }
+    held.dead.sort_by_key(|&(_, died)| died);
+    for entry in read.open_table(UNREADABLE)?.iter()? {
+        let (id, record) = entry?;
+        let record = record.value();
+        let fault = record::decode_call(record).err().or_else(|| record::decode_letter(record).err());
+        held.unreadable.push((id.value(), fault.unwrap_or_else(|| "an older version could not read it".to_owned())));
+    }
+    let mut last = 0;
+    for entry in read.open_table(IDS)?.iter()? {
+        let (id, known) = entry?;
+        let (hash, accepted_ms) = known.value();
+        each((id.value(), hash, accepted_ms));
+        last = last.max(id.value());
+    }
+    let lasts = held.lanes.iter().map(|&(_, id)| id);
+    let dead = held.dead.iter().map(|&(id, _)| id);
+    let unreadable = held.unreadable.iter().map(|&(id, _)| id);
+    held.next_id = lasts.chain(dead).chain(unreadable).fold(last, u64::max).saturating_add(1);
+    Ok(held)
+}
+
+/// The lanes with calls, and the last number in each.
+fn lanes(read: &ReadTransaction) -> Result<Vec<(String, u64)>, QueueError> {
+    let calls = read.open_table(CALLS)?;
+    let mut lanes: Vec<(String, u64)> = Vec::new();
+    loop {
+        let after = match lanes.last() {
+            Some((lane, _)) => Bound::Excluded((lane.as_str(), u64::MAX)),
+            None => Bound::Unbounded,
+        };
+        let Some(first) = calls.range::<(&str, u64)>((after, Bound::Unbounded))?.next() else { return Ok(lanes) };
+        let lane = first?.0.value().0.to_owned();
+        let last = calls.range((lane.as_str(), 0)..=(lane.as_str(), u64::MAX))?.next_back().transpose()?;
+        let last = last.map_or(0, |(key, _)| key.value().1);
+        lanes.push((lane, last));
+    }
+}
+
+/// A record that was read, or what is wrong with it.
+pub(crate) type Read = Result<Call, String>;
+
+/// The next calls of a lane.
+#[derive(Debug)]
+pub(crate) struct OfLane {
+    pub(crate) calls: Vec<(u64, Read)>,
+    /// The last number that was looked at; `None` if there was no other.
+    pub(crate) last: Option<u64>,
+}
+
+/// The calls of a lane after a number, so many at most, without those that come when they are due.
+pub(crate) fn of_lane(disk: &Disk, lane: &str, after: u64, most: usize) -> Result<OfLane, QueueError> {
+    let read = disk.read()?;
+    let calls = read.open_table(CALLS)?;
+    let tried = read.open_table(TRIED)?;
+    let mut found = OfLane { calls: Vec::new(), last: None };
+    let mut bytes = 0;
+    let after = Bound::Excluded((lane, after));
+    for entry in calls.range::<(&str, u64)>((after, Bound::Included((lane, u64::MAX))))? {
+        let (key, record) = entry?;
+        let id = key.value().1;
+        found.last = Some(id);
+        if tried.get(id)?.is_none() {
+            bytes += record.value().len();
+            found.calls.push((id, record::decode_call(record.value())));
+        }
+        if found.calls.len() >= most || bytes >= AT_ONCE {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// A call that comes when it is due.
+#[derive(Debug)]
+pub(crate) struct DueCall {
+    pub(crate) key: (u64, u64),
+    pub(crate) lane: String,
+    pub(crate) attempts: u32,
+    pub(crate) call: Read,
+}
+
+/// The calls that are due from a time and number on, and the key of the next one.
+pub(crate) fn due(
+    disk: &Disk,
+    from: (u64, u64),
+    most: usize,
+) -> Result<(Vec<DueCall>, Option<(u64, u64)>), QueueError> {
+    let read = disk.read()?;
+    let (calls, tried) = (read.open_table(CALLS)?, read.open_table(TRIED)?);
+    let mut found = Vec::new();
+    let mut bytes = 0;
+    for entry in read.open_table(DUE)?.range(from..)? {
+        let (key, lane) = entry?;
+        let (key, lane) = (key.value(), lane.value().to_owned());
+        if found.len() >= most || bytes >= AT_ONCE {
+            return Ok((found, Some(key)));
+        }
+        let attempts = tried.get(key.1)?.map_or(0, |times| times.value().0);
+        let call = match calls.get((lane.as_str(), key.1))? {
+            Some(record) => {
+                bytes += record.value().len();
+                record::decode_call(record.value())
+            }
+            None => Err("it is not there".to_owned()),
+        };
+        found.push(DueCall { key, lane, attempts, call });
+    }
+    Ok((found, None))
+}
+
+pub(crate) fn call(disk: &Disk, lane: &str, id: u64) -> Result<Option<Call>, QueueError> {
+    let record = disk.read()?.open_table(CALLS)?.get((lane, id))?;
+    let unreadable = |fault| QueueError::Storage(format!("call {id} cannot be read: {fault}"));
+    record.map(|record| record::decode_call(record.value()).map_err(unreadable)).transpose()
+}
+
+pub(crate) fn letter(disk: &Disk, id: u64) -> Result<Option<Letter>, QueueError> {
+    let record = disk.read()?.open_table(DEAD)?.get(id)?;
+    let unreadable = |fault| QueueError::Storage(format!("dead letter {id} cannot be read: {fault}"));
+    record.map(|record| record::decode_letter(record.value()).map_err(unreadable)).transpose()
+}
+
+/// The hash under this number, and when its call was accepted.
+pub(crate) fn id(disk: &Disk, number: u64) -> Result<Option<(u128, u64)>, QueueError> {
+    Ok(disk.read()?.open_table(IDS)?.get(number)?.map(|known| known.value()))
+}
+
+/// The ids after a number and up to another, so many at most.
+pub(crate) fn ids(disk: &Disk, (after, up_to): (u64, u64), most: usize) -> Result<Vec<Known>, QueueError> {
+    let read = disk.read()?;
+    let mut found = Vec::new();
+    for entry in read.open_table(IDS)?.range((Bound::Excluded(after), Bound::Included(up_to)))?.take(most) {
+        let (id, known) = entry?;
+        let (hash, accepted_ms) = known.value();
+        found.push((id.value(), hash, accepted_ms));
+    }
+    Ok(found)
+}
+
+/// When the oldest call was accepted.
+pub(crate) fn oldest(disk: &Disk) -> Result<Option<u64>, QueueError> {
+    let read = disk.read()?;
+    let calls = read.open_table(CALLS)?;
+    let mut oldest = None;
+    for (lane, _) in lanes(&read)? {
+        // The first of a lane was accepted first, but for one that was a dead letter meanwhile.
+        let first = calls.range((lane.as_str(), 0)..=(lane.as_str(), u64::MAX))?.next().transpose()?;
+        let accepted = first.and_then(|(_, record)| Some(record::decode_call(record.value()).ok()?.accepted_ms));
+        oldest = oldest.into_iter().chain(accepted).min();
+    }
+    Ok(oldest)
+}
+
+/// The first calls of all lanes, by number, as if none was in flight.
+pub(crate) fn list(disk: &Disk, limit: usize) -> Result<Vec<QueuedCall>, QueueError> {
+    let read = disk.read()?;
+    let (calls, tried) = (read.open_table(CALLS)?, read.open_table(TRIED)?);
+    let mut ranges = Vec::new();
+    let mut heads = BinaryHeap::new();
+    for (at, (lane, _)) in lanes(&read)?.iter().enumerate() {
+        let mut range = calls.range((lane.as_str(), 0)..=(lane.as_str(), u64::MAX))?;
+        let head = range.next().transpose()?;
+        heads.extend(head.as_ref().map(|(key, _)| Reverse((key.value().1, at))));
+        ranges.push((head, range));
+    }
+    let mut listed = Vec::new();
+    while listed.len() < limit
+        && let Some(Reverse((id, at))) = heads.pop()
+    {
+        let (head, range) = &mut ranges[at];
+        let taken = std::mem::replace(head, range.next().transpose()?);
+        heads.extend(head.as_ref().map(|(key, _)| Reverse((key.value().1, at))));
+        if let Some((_, record)) = taken
+            && let Ok(call) = record::decode_call(record.value())
+        {
+            let (attempts, due_ms) = tried.get(id)?.map_or((0, 0), |times| times.value());
+            listed.push(QueuedCall::new(id, &call, attempts.saturating_add(1), due_ms, false));
+        }
+    }
+    Ok(listed)
+}
+
+/// Whether a batch with these changes may be in the file, although writing it failed: an error can come after
+/// the last byte.
+pub(crate) fn may_hold(disk: &Disk, changes: &[Change]) -> bool {
+    changes.iter().any(|change| match change {
+        Change::PutCall { id, place, .. } => !matches!(call(disk, &place.lane, *id), Ok(None)),
+        _ => false,
+    })
+}

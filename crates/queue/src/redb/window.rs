@@ -1,0 +1,253 @@
+//! What of the queue is in memory: the next calls of each lane, those that are due next, and what is in flight. The rest is
+//! on disk only, and is read when there is room for it.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use crate::call::{Call, now_ms};
+use crate::policy::schedule::{Entry, Next, Schedule};
+use crate::redb::ids::Ids;
+use crate::redb::read::{DueCall, Held, OfLane};
+use crate::stats::Totals;
+
+/// How many ready calls of a lane are in memory, at most, besides those that come back to it.
+pub(crate) const WINDOW: usize = 1024;
+/// With fewer than these, more of a lane are read.
+const LOW: usize = WINDOW / 4;
+/// How many calls that wait for their time are in memory, at most.
+const DELAYED: usize = 4096;
+/// How many of them are read at once.
+pub(crate) const DUE_AT_ONCE: usize = 1024;
+/// How long before their time they are read.
+const AHEAD_MS: u64 = 2_000;
+
+/// Where a lane stands that has more calls than are in memory.
+#[derive(Debug)]
+struct Position {
+    /// All calls up to this number are in memory, or were.
+    read_to: u64,
+    /// The last number of the lane.
+    last: u64,
+}
+
+/// What happened while calls that are due were read.
+#[derive(Debug, Default)]
+struct Reading {
+    /// The first that was left to the disk. It may have missed the reading.
+    missed: Option<(u64, u64)>,
+    finished: HashSet<u64>,
+}
+
+/// What is to be read next.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    Lane { lane: Arc<str>, after: u64, most: usize },
+    Due { from: (u64, u64) },
+}
+
+#[derive(Debug)]
+pub(crate) struct Window {
+    pub(crate) schedule: Schedule,
+    /// The lanes with calls that are on disk only. All others are in memory whole.
+    behind: HashMap<Arc<str>, Position>,
+    /// Those among them that have few in memory.
+    hungry: HashSet<Arc<str>>,
+    /// Delayed calls from this time and number on are on disk only; all before are in memory.
+    horizon: Option<(u64, u64)>,
+    reading: Option<Reading>,
+    pub(crate) ids: Ids,
+    /// Numbers of dead letters and when they died, oldest first.
+    pub(crate) dead: VecDeque<(u64, u64)>,
+    pub(crate) unreadable: Vec<(u64, String)>,
+    pub(crate) depth: usize,
+    pub(crate) functions: BTreeMap<String, usize>,
+    pub(crate) totals: Totals,
+    pub(crate) closed: bool,
+}
+
+impl Window {
+    pub(crate) fn new(kept_bodies: usize, ids: Ids, held: Held) -> Window {
+        let mut window = Window {
+            schedule: Schedule::new(kept_bodies),
+            behind: HashMap::new(),
+            hungry: HashSet::new(),
+            horizon: held.first_due,
+            reading: None,
+            ids,
+            dead: held.dead.into(),
+            unreadable: held.unreadable,
+            depth: held.depth,
+            functions: held.functions,
+            totals: Totals::default(),
+            closed: false,
+        };
+        for (lane, last) in held.lanes {
+            let lane: Arc<str> = lane.into();
+            window.hungry.insert(lane.clone());
+            window.behind.insert(lane, Position { read_to: 0, last });
+        }
+        window
+    }
+
+    pub(crate) fn count(&mut self, function: &str) {
+        self.depth += 1;
+        match self.functions.get_mut(function) {
+            Some(count) => *count += 1,
+            None => drop(self.functions.insert(function.to_owned(), 1)),
+        }
+    }
+
+    pub(crate) fn uncount(&mut self, function: &str) {
+        self.depth = self.depth.saturating_sub(1);
+        if let Some(count) = self.functions.get_mut(function) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.functions.remove(function);
+            }
+        }
+    }
+
+    /// Takes up a call that was accepted. Numbers rise within a lane.
+    pub(crate) fn accepted(&mut self, id: u64, call: Arc<Call>) {
+        self.count(call.function());
+        let entry = Entry::new(id, call, 1, 0);
+        if let Some(position) = self.behind.get_mut(&entry.lane) {
+            position.last = id;
+        } else if self.schedule.ready_in(&entry.lane) < WINDOW {
+            self.schedule.add(entry, now_ms());
+        } else {
+            self.behind.insert(entry.lane, Position { read_to: id - 1, last: id });
+        }
+    }
+
+    /// Whether another call of a lane fits into memory, in its order.
+    pub(crate) fn has_room(&self, lane: &str) -> bool {
+        !self.behind.contains_key(lane) && self.schedule.ready_in(lane) < WINDOW
+    }
+
+    /// Takes up a call that comes when it is due, and is on disk as such.
+    pub(crate) fn due(&mut self, entry: Entry) {
+        let key = (entry.due_ms, entry.id);
+        if self.horizon.is_some_and(|horizon| key >= horizon) {
+            if let Some(reading) = &mut self.reading {
+                reading.missed = reading.missed.into_iter().chain([key]).min();
+            }
+            return;
+        }
+        self.schedule.add(entry, now_ms());
+        if self.schedule.delayed().len() > DELAYED {
+            self.horizon = self.schedule.drop_last_delayed().or(self.horizon);
+        }
+    }
+
+    /// Ends a delivery. `again` is the call with its next time, if it comes again.
+    pub(crate) fn finish(&mut self, id: u64, lane: &str, again: Option<Entry>) {
+        self.schedule.finish(id, lane, None, now_ms());
+        if let Some(reading) = &mut self.reading {
+            reading.finished.insert(id);
+        }
+        if let Some(again) = again {
+            self.due(again);
+        }
+    }
+
+    /// The next call to deliver, or when there may be one.
+    pub(crate) fn next(&mut self, most: &dyn Fn(&str) -> usize) -> Next {
+        let next = self.schedule.next(now_ms(), most);
+        match next {
+            Next::Deliver(entry) => {
+                if self.behind.contains_key(&entry.lane) && self.schedule.ready_in(&entry.lane) < LOW {
+                    self.hungry.insert(entry.lane.clone());
+                }
+                Next::Deliver(entry)
+            }
+            Next::Wait(due_ms) => {
+                let read_ms = self.horizon.map(|(due_ms, _)| due_ms.saturating_sub(AHEAD_MS));
+                Next::Wait(due_ms.into_iter().chain(read_ms).min())
+            }
+        }
+    }
+
+    /// What is to be read before anything else.
+    pub(crate) fn wanted(&self) -> Option<Wanted> {
+        if let Some(lane) = self.hungry.iter().next() {
+            let after = self.behind.get(lane)?.read_to;
+            let most = WINDOW.saturating_sub(self.schedule.ready_in(lane)).max(1);
+            return Some(Wanted::Lane { lane: lane.clone(), after, most });
+        }
+        let from = self.horizon?;
+        let soon = from.0 <= now_ms().saturating_add(AHEAD_MS);
+        (soon && self.schedule.delayed().len() < DELAYED / 2).then_some(Wanted::Due { from })
+    }
+
+    /// Takes up what was read of a lane; the numbers of records that cannot be read.
+    pub(crate) fn take_lane(&mut self, lane: &Arc<str>, after: u64, read: OfLane) -> Vec<u64> {
+        let mut aside = Vec::new();
+        let Some(position) = self.behind.get_mut(lane).filter(|position| position.read_to == after) else {
+            return aside;
+        };
+        position.read_to = read.last.unwrap_or(position.last);
+        let caught_up = position.read_to >= position.last;
+        for (id, call) in read.calls {
+            match call {
+                Ok(call) => self.schedule.add(Entry::new(id, Arc::new(call), 1, 0), now_ms()),
+                Err(fault) => {
+                    self.put_aside(id, lane, fault);
+                    aside.push(id);
+                }
+            }
+        }
+        if caught_up {
+            self.behind.remove(lane);
+        }
+        if caught_up || self.schedule.ready_in(lane) >= LOW {
+            self.hungry.remove(lane);
+        }
+        aside
+    }
+
+    /// To be called before what is on disk is read: what happens until [`take_due`](Window::take_due) is noted.
+    pub(crate) fn begin_due(&mut self) {
+        self.reading = Some(Reading::default());
+    }
+
+    /// Takes up calls that are due from `from` on, and where the rest begins; the lanes and numbers of records that cannot be
+    /// read.
+    pub(crate) fn take_due(
+        &mut self,
+        from: (u64, u64),
+        read: Vec<DueCall>,
+        rest: Option<(u64, u64)>,
+    ) -> Vec<(Arc<str>, u64)> {
+        let mut aside = Vec::new();
+        let reading = self.reading.take().unwrap_or_default();
+        if self.horizon != Some(from) {
+            return aside;
+        }
+        let rest = rest.into_iter().chain(reading.missed).min();
+        self.horizon = rest;
+        for DueCall { key, lane, attempts, call } in read {
+            let beyond = rest.is_some_and(|rest| key >= rest);
+            if beyond || reading.finished.contains(&key.1) || self.schedule.contains(key.1) {
+                continue;
+            }
+            match call {
+                Ok(call) => {
+                    let entry = Entry::new(key.1, Arc::new(call), attempts.saturating_add(1), key.0);
+                    self.schedule.add(entry, now_ms());
+                }
+                Err(fault) => {
+                    self.put_aside(key.1, &lane, fault);
+                    aside.push((lane.into(), key.1));
+                }
+            }
+        }
+        aside
+    }
+
+    fn put_aside(&mut self, id: u64, lane: &str, fault: String) {
+        tracing::error!("record {id} of the queue cannot be read and is put aside in its file: {fault}");
+        self.unreadable.push((id, fault));
+        self.uncount(lane);
+    }
+}
