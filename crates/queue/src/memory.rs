@@ -39,6 +39,7 @@ struct State {
     /// In the order in which they died.
     died: VecDeque<u64>,
     totals: Totals,
+    held: bool,
     closed: bool,
 }
 
@@ -54,6 +55,7 @@ impl MemoryStore {
             letters: BTreeMap::new(),
             died: VecDeque::new(),
             totals: Totals::default(),
+            held: false,
             closed: false,
         };
         MemoryStore { shared: Arc::new(Shared { options, state: Mutex::new(state), changed: Notify::new() }) }
@@ -65,6 +67,17 @@ impl MemoryStore {
         let state = self.state();
         let waiting = state.schedule.entries().filter(|entry| !state.schedule.is_in_flight(entry.id));
         waiting.filter_map(|entry| entry.call.clone()).collect()
+    }
+
+    /// From now on it accepts calls and gives none out.
+    pub fn hold(&self) {
+        self.state().held = true;
+    }
+
+    /// Gives calls out again, also those that were held.
+    pub fn release(&self) {
+        self.state().held = false;
+        self.shared.changed.notify_one();
     }
 
     /// Each operation leaves the state whole, so a panic elsewhere while it was held changes nothing.
@@ -201,11 +214,14 @@ impl Store for MemoryStore {
         Box::pin(async move {
             loop {
                 let changed = self.shared.changed.notified();
-                let due_ms = match self.open()?.schedule.next(now_ms(), most) {
-                    Next::Deliver(entry) => return Ok((*entry).into()),
-                    Next::Wait(due_ms) => due_ms,
+                let next = {
+                    let mut state = self.open()?;
+                    if state.held { Next::Wait(None) } else { state.schedule.next(now_ms(), most) }
                 };
-                wait(changed, due_ms).await;
+                match next {
+                    Next::Deliver(entry) => return Ok((*entry).into()),
+                    Next::Wait(due_ms) => wait(changed, due_ms).await,
+                }
             }
         })
     }
@@ -276,6 +292,8 @@ impl Store for MemoryStore {
         Box::pin(async move {
             self.state().closed = true;
             self.shared.changed.notify_waiters();
+            // For whoever looked before, and waits only now.
+            self.shared.changed.notify_one();
         })
     }
 }

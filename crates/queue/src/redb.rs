@@ -156,12 +156,14 @@ impl RedbStore {
                     let read = self.read(move |disk| read::of_lane(disk, &of, after, most)).await?;
                     self.take_lane(&lane, after, read);
                 }
-                Some(Wanted::Due { from }) => {
-                    self.shared.window().begin_due();
+                Some(Wanted::Due { lane, from }) => {
+                    self.shared.window().begin_due(&lane);
                     self.writer.barrier().await?;
-                    let (read, rest) = self.read(move |disk| read::due(disk, from, DUE_AT_ONCE)).await?;
-                    let aside = self.shared.window().take_due(from, read, rest);
-                    self.writer.lazy(aside.into_iter().map(|(lane, id)| Change::PutAside { id, lane }).collect());
+                    let of = lane.clone();
+                    let read = self.read(move |disk| read::due(disk, &of, from, DUE_AT_ONCE)).await?;
+                    let aside = self.shared.window().take_due(&lane, from, read);
+                    let put_aside = |id| Change::PutAside { id, lane: lane.clone() };
+                    self.writer.lazy(aside.into_iter().map(put_aside).collect());
                 }
             }
         }
@@ -392,6 +394,8 @@ impl Store for RedbStore {
         Box::pin(async move {
             self.shared.window().closed = true;
             self.shared.changed.notify_waiters();
+            // For whoever looked before, and waits only now.
+            self.shared.changed.notify_one();
             self.writer.close().await;
         })
     }

@@ -1,9 +1,9 @@
 //! The gateway of a test: functions, callback URLs and a queue, in memory.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -11,10 +11,14 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use bytes::Bytes;
+use faasflow_core::handler::BoxFuture;
 use faasflow_core::headers;
+use faasflow_queue::{Answer, Deliver, Delivery, MemoryStore, NewCall, Queue, QueueOptions, Unreachable};
 use faasflow_runtime::http::{HttpClient, read_body};
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method, StatusCode};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::fake::{Doing, Fake};
 use crate::flow_process::FlowProcess;
@@ -22,10 +26,12 @@ use crate::flow_process::FlowProcess;
 /// The largest body in a test.
 const LARGEST: u64 = 1 << 30;
 /// How often an envelope is delivered before the test's queue gives it up.
-const ATTEMPTS: usize = 50;
-
-/// How many envelopes are on delivery at once: a thousand at once would need more sockets than many shells allow.
-const WORKERS: usize = 64;
+const ATTEMPTS: u32 = 50;
+/// How long the queue waits before it tries again: a test is not to wait for it.
+const RETRY_DELAY: Duration = Duration::from_millis(20);
+/// How many envelopes are on delivery at once, half of them of one flow: more would need more sockets than many shells
+/// allow.
+const WORKERS: usize = 128;
 
 /// A call that a fake function or a callback URL received.
 #[derive(Clone, Debug)]
@@ -55,27 +61,18 @@ impl RecordedCall {
     }
 }
 
-/// An envelope in the test's queue.
-#[derive(Clone, Debug)]
-pub(crate) struct Queued {
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-    attempts: usize,
-}
-
-#[derive(Default)]
 pub(crate) struct Gateway {
     pub(crate) functions: HashMap<String, Fake>,
     pub(crate) callbacks: HashMap<String, Fake>,
     calls: Mutex<HashMap<String, Vec<RecordedCall>>>,
     pub(crate) reports: Mutex<HashMap<String, RecordedCall>>,
     pub(crate) changed: Notify,
-    pub(crate) queue: Mutex<VecDeque<Queued>>,
-    queue_changed: Notify,
+    store: MemoryStore,
+    queue: Queue,
+    /// How many envelopes came.
+    enqueued: AtomicU64,
     /// The queue refuses what comes.
     pub(crate) stopped: AtomicBool,
-    /// The queue takes what comes and delivers nothing.
-    pub(crate) held: AtomicBool,
     /// The queue delivers everything twice.
     pub(crate) twice: AtomicBool,
     /// The statuses that deliveries were answered with.
@@ -87,6 +84,33 @@ pub(crate) struct Gateway {
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Default for Gateway {
+    fn default() -> Gateway {
+        let mut options = QueueOptions::default();
+        options.workers = WORKERS;
+        options.max_body = usize::try_from(LARGEST).unwrap_or(usize::MAX);
+        options.max_attempts = ATTEMPTS;
+        (options.initial_delay, options.max_delay) = (RETRY_DELAY, RETRY_DELAY);
+        let store = MemoryStore::new(options.clone());
+        let queue = Queue::new(Arc::new(store.clone()), options);
+        Gateway {
+            functions: HashMap::new(),
+            callbacks: HashMap::new(),
+            calls: Mutex::default(),
+            reports: Mutex::default(),
+            changed: Notify::new(),
+            store,
+            queue,
+            enqueued: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+            twice: AtomicBool::new(false),
+            deliveries: Mutex::default(),
+            crash_at: Mutex::default(),
+            flow: Mutex::default(),
+        }
+    }
 }
 
 impl Gateway {
@@ -108,54 +132,70 @@ impl Gateway {
         self.changed.notify_waiters();
     }
 
-    pub(crate) fn wake_queue(&self) {
-        self.queue_changed.notify_one();
-    }
-
     /// Delivers envelopes to the flow function, those that meet with a passing trouble again.
     pub(crate) async fn deliver(self: Arc<Gateway>, client: HttpClient) {
-        let workers = Arc::new(Semaphore::new(WORKERS));
-        loop {
-            let next = if self.held.load(Ordering::SeqCst) { None } else { lock(&self.queue).pop_front() };
-            let Some(queued) = next else {
-                self.queue_changed.notified().await;
-                continue;
-            };
-            let times = if self.twice.load(Ordering::SeqCst) && queued.attempts == 0 { 2 } else { 1 };
-            for _ in 0..times {
-                let worker = workers.clone().acquire_owned().await.expect("nobody closes it");
-                let attempt = self.clone().attempt(client.clone(), queued.clone());
-                tokio::spawn(async move {
-                    attempt.await;
-                    drop(worker);
-                });
-            }
-        }
+        let queue = self.queue.clone();
+        queue.run(Arc::new(Courier { gateway: self, client }), CancellationToken::new()).await;
     }
 
-    async fn attempt(self: Arc<Gateway>, client: HttpClient, mut queued: Queued) {
-        let Some(flow) = lock(&self.flow).clone() else { return };
-        let mut request = Request::new(Body::from(queued.body.clone()));
+    /// From now on the queue takes what comes and delivers nothing.
+    pub(crate) fn hold_queue(&self) {
+        self.store.hold();
+    }
+
+    pub(crate) fn release_queue(&self) {
+        self.store.release();
+    }
+
+    /// The envelopes that wait: headers and body.
+    pub(crate) fn queued(&self) -> Vec<(HeaderMap, Bytes)> {
+        self.store.waiting().iter().map(|call| (call.headers.clone(), call.body.clone())).collect()
+    }
+}
+
+/// Takes envelopes from the queue to the flow function, whatever function they name.
+struct Courier {
+    gateway: Arc<Gateway>,
+    client: HttpClient,
+}
+
+impl Courier {
+    async fn attempt(&self, delivery: &Delivery) -> Result<Answer, Unreachable> {
+        let begun = Instant::now();
+        let flow = lock(&self.gateway.flow).clone();
+        let Some(flow) = flow else { return Err(Unreachable { reason: "the flow does not run yet".to_owned() }) };
+        let mut request = Request::new(Body::from(delivery.call.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = flow.url().parse().expect("the flow's address is a URL");
-        *request.headers_mut() = queued.headers.clone();
-        let status = match client.send(request).await {
+        *request.headers_mut() = delivery.call.headers.clone();
+        let answer = match self.client.send(request).await {
             Ok(response) => {
-                let status = response.status();
-                let _ = read_body(response.into_body(), LARGEST, Duration::from_secs(60)).await;
-                status
+                let (mut parts, body) = response.into_parts();
+                let body = read_body(body, LARGEST, Duration::from_secs(60)).await.unwrap_or_default();
+                // A test is not to wait for it.
+                parts.headers.remove(RETRY_AFTER);
+                let (status, headers, duration) = (parts.status, parts.headers, begun.elapsed());
+                Ok(Answer { status, headers, body, duration, cause: None })
             }
-            Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Err(error) => Err(Unreachable { reason: error.to_string() }),
         };
-        lock(&self.deliveries).push(status);
-        let passing = matches!(status.as_u16(), 408 | 425 | 429 | 502 | 503 | 504);
-        queued.attempts += 1;
-        if passing && queued.attempts < ATTEMPTS {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            lock(&self.queue).push_back(queued);
-            self.queue_changed.notify_one();
-        }
-        self.changed.notify_waiters();
+        let status = answer.as_ref().map_or(StatusCode::SERVICE_UNAVAILABLE, |answer| answer.status);
+        lock(&self.gateway.deliveries).push(status);
+        self.gateway.changed.notify_waiters();
+        answer
+    }
+}
+
+impl Deliver for Courier {
+    fn deliver(&self, delivery: Delivery) -> BoxFuture<'_, Result<Answer, Unreachable>> {
+        Box::pin(async move {
+            if !self.gateway.twice.load(Ordering::SeqCst) || delivery.attempt > 1 {
+                return self.attempt(&delivery).await;
+            }
+            let (one, other) = tokio::join!(self.attempt(&delivery), self.attempt(&delivery));
+            // Both have to succeed.
+            if one.as_ref().is_ok_and(|answer| answer.status.is_success()) { other } else { one }
+        })
     }
 }
 
@@ -209,7 +249,7 @@ async fn answer(fake: &Fake, call: &RecordedCall) -> Response {
     response
 }
 
-async fn enqueue(State(gateway): State<Arc<Gateway>>, Path(_): Path<String>, request: Request) -> Response {
+async fn enqueue(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>, request: Request) -> Response {
     if gateway.stopped.load(Ordering::SeqCst) {
         return (StatusCode::INTERNAL_SERVER_ERROR, "Error queuing request: the test has stopped the queue")
             .into_response();
@@ -217,10 +257,22 @@ async fn enqueue(State(gateway): State<Arc<Gateway>>, Path(_): Path<String>, req
     let mut call = take(request).await;
     call.headers.remove(http::header::HOST);
     call.headers.remove(http::header::CONTENT_LENGTH);
-    lock(&gateway.queue).push_back(Queued { headers: call.headers, body: call.body, attempts: 0 });
-    gateway.queue_changed.notify_one();
+    let call = NewCall {
+        // The flow's own id stays in the headers. A test may see all that a flow posts, so nothing is a duplicate here.
+        call_id: gateway.enqueued.fetch_add(1, Ordering::SeqCst).to_string(),
+        function: name,
+        path: String::new(),
+        query: None,
+        headers: call.headers,
+        body: call.body,
+        callback_url: None,
+    };
+    let accepted = gateway.queue.enqueue(call).await;
     gateway.changed.notify_waiters();
-    StatusCode::ACCEPTED.into_response()
+    match accepted {
+        Ok(_) => StatusCode::ACCEPTED.into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("Error queuing request: {error}")).into_response(),
+    }
 }
 
 async fn report(State(gateway): State<Arc<Gateway>>, request: Request) -> StatusCode {

@@ -231,19 +231,18 @@ impl Running {
 
     /// From now on the queue takes what comes and delivers nothing.
     pub fn hold_queue(&self) {
-        self.gateway.held.store(true, Ordering::SeqCst);
+        self.gateway.hold_queue();
     }
 
     /// The queue delivers again, also what it has held.
     pub fn release_queue(&self) {
-        self.gateway.held.store(false, Ordering::SeqCst);
-        self.gateway.wake_queue();
+        self.gateway.release_queue();
     }
 
     /// The envelopes that wait in the queue: headers and body.
     #[must_use]
     pub fn queued(&self) -> Vec<(HeaderMap, Bytes)> {
-        lock(&self.gateway.queue).iter().map(|queued| (queued.headers.clone(), queued.body.clone())).collect()
+        self.gateway.queued()
     }
 
     /// From now on the queue delivers every envelope twice.

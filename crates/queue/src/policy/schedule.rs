@@ -78,29 +78,12 @@ impl Schedule {
         self.entries.values()
     }
 
-    pub(crate) fn entry(&self, id: u64) -> Option<&Entry> {
-        self.entries.get(&id)
-    }
-
-    pub(crate) fn contains(&self, id: u64) -> bool {
-        self.entries.contains_key(&id)
-    }
-
     pub(crate) fn is_in_flight(&self, id: u64) -> bool {
         self.in_flight.contains(&id)
     }
 
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.len()
-    }
-
-    /// How many calls of a lane are ready.
-    pub(crate) fn ready_in(&self, lane: &str) -> usize {
-        self.lanes.get(lane).map_or(0, |lane| lane.ready.len())
-    }
-
-    pub(crate) fn delayed(&self) -> &BTreeSet<(u64, u64)> {
-        &self.delayed
     }
 
     /// Adds a call at the end of its lane, or for later if it is not due.
@@ -118,13 +101,6 @@ impl Schedule {
             self.delayed.insert((entry.due_ms, entry.id));
         }
         self.entries.insert(entry.id, entry);
-    }
-
-    /// Forgets the call that is delayed for longest; its time and id.
-    pub(crate) fn drop_last_delayed(&mut self) -> Option<(u64, u64)> {
-        let last = self.delayed.pop_last()?;
-        self.forget(last.1);
-        Some(last)
     }
 
     /// Ends a delivery. `again` is the call with its next time, if it stays in memory.
@@ -188,5 +164,31 @@ impl Schedule {
             }
         }
         Next::Wait(self.delayed.first().map(|&(due, _)| due))
+    }
+}
+
+/// For stores that have only a part of their calls in memory.
+#[cfg(feature = "redb")]
+impl Schedule {
+    pub(crate) fn entry(&self, id: u64) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        self.entries.contains_key(&id)
+    }
+
+    /// How many calls of a lane are ready.
+    pub(crate) fn ready_in(&self, lane: &str) -> usize {
+        self.lanes.get(lane).map_or(0, |lane| lane.ready.len())
+    }
+
+    /// Forgets a call that is delayed until this time, by its number; `false` if there is none.
+    pub(crate) fn drop_delayed(&mut self, key: (u64, u64)) -> bool {
+        let there = self.delayed.remove(&key);
+        if there {
+            self.forget(key.1);
+        }
+        there
     }
 }

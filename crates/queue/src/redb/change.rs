@@ -17,8 +17,8 @@ pub(crate) const CALLS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinitio
 /// The attempts that a call has had, and when the next is due, in milliseconds since the Unix epoch: for those
 /// that do not come in the order of their lane. Apart from the call, so that a retry does not write its body again.
 pub(crate) const TRIED: TableDefinition<'_, u64, (u32, u64)> = TableDefinition::new("tried");
-/// The same by the time when they are due, with their lane.
-pub(crate) const DUE: TableDefinition<'_, (u64, u64), &str> = TableDefinition::new("due");
+/// The same by lane, the time when they are due, and number.
+pub(crate) const DUE: TableDefinition<'_, (&str, u64, u64), ()> = TableDefinition::new("due");
 /// How many calls there are by function.
 pub(crate) const COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("counts");
 pub(crate) const DEAD: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead-letters");
@@ -110,14 +110,14 @@ pub(crate) fn apply<'a>(write: &WriteTransaction, changes: impl Iterator<Item = 
                     *counted.entry(&place.function).or_default() -= 1;
                 }
                 if let Some(was) = tried.remove(id)? {
-                    due.remove((was.value().1, *id))?;
+                    due.remove((&*place.lane, was.value().1, *id))?;
                 }
             }
             Change::PutDue { id, lane, attempts, due_ms } => {
                 if let Some(was) = tried.insert(id, (*attempts, *due_ms))? {
-                    due.remove((was.value().1, *id))?;
+                    due.remove((&**lane, was.value().1, *id))?;
                 }
-                due.insert((*due_ms, *id), &**lane)?;
+                due.insert((&**lane, *due_ms, *id), ())?;
             }
             Change::PutLetter { id, record, died_ms } => {
                 write.open_table(DEAD)?.insert(id, record.as_slice())?;
@@ -140,7 +140,7 @@ pub(crate) fn apply<'a>(write: &WriteTransaction, changes: impl Iterator<Item = 
                     *counted.entry(lane).or_default() -= 1;
                 }
                 if let Some(was) = tried.remove(id)? {
-                    due.remove((was.value().1, *id))?;
+                    due.remove((&**lane, was.value().1, *id))?;
                 }
             }
         }

@@ -45,7 +45,7 @@ pub(crate) fn migrate(database: &Database) -> Result<(), redb::Error> {
             if let Some(times) = attempts.get(id)? {
                 let (count, due_ms) = times.value();
                 tried.insert(id, (count, due_ms))?;
-                due.insert((due_ms, id), &*lane)?;
+                due.insert((&*lane, due_ms, id), ())?;
             }
         }
         let mut counts = write.open_table(COUNTS)?;

@@ -25,8 +25,8 @@ pub(crate) struct Held {
     pub(crate) lanes: Vec<(String, u64)>,
     pub(crate) depth: usize,
     pub(crate) functions: BTreeMap<String, usize>,
-    /// When the first of those is due that do not come in the order of their lane, and its number.
-    pub(crate) first_due: Option<(u64, u64)>,
+    /// By lane, when the first of those is due that do not come in the order of the lane, and its number.
+    pub(crate) first_due: Vec<(String, (u64, u64))>,
     /// Numbers of dead letters and when they died, oldest first.
     pub(crate) dead: Vec<(u64, u64)>,
     /// Records that cannot be read: number and what is wrong.
@@ -44,7 +44,7 @@ pub(crate) fn held(disk: &Disk, each: &mut dyn FnMut(Known)) -> Result<Held, Que
         let (function, count) = entry?;
         held.functions.insert(function.value().to_owned(), usize::try_from(count.value()).unwrap_or(usize::MAX));
     }
-    held.first_due = read.open_table(DUE)?.first()?.map(|(key, _)| key.value());
+    held.first_due = first_due(&read)?;
     for entry in read.open_table(DIED)?.iter()? {
         let (id, died_ms) = entry?;
         held.dead.push((id.value(), died_ms.value()));
@@ -87,6 +87,21 @@ fn lanes(read: &ReadTransaction) -> Result<Vec<(String, u64)>, QueueError> {
     }
 }
 
+fn first_due(read: &ReadTransaction) -> Result<Vec<(String, (u64, u64))>, QueueError> {
+    let due = read.open_table(DUE)?;
+    let mut lanes: Vec<(String, (u64, u64))> = Vec::new();
+    loop {
+        let after = match lanes.last() {
+            Some((lane, _)) => Bound::Excluded((lane.as_str(), u64::MAX, u64::MAX)),
+            None => Bound::Unbounded,
+        };
+        let first = due.range::<(&str, u64, u64)>((after, Bound::Unbounded))?.next().transpose()?;
+        let Some((key, _)) = first else { return Ok(lanes) };
+        let (lane, due_ms, id) = key.value();
+        lanes.push((lane.to_owned(), (due_ms, id)));
+    }
+}
+
 /// A record that was read, or what is wrong with it.
 pub(crate) type Read = Result<Call, String>;
 
@@ -124,37 +139,35 @@ pub(crate) fn of_lane(disk: &Disk, lane: &str, after: u64, most: usize) -> Resul
 /// A call that comes when it is due.
 #[derive(Debug)]
 pub(crate) struct DueCall {
+    /// When it is due, and its number.
     pub(crate) key: (u64, u64),
-    pub(crate) lane: String,
     pub(crate) attempts: u32,
     pub(crate) call: Read,
 }
 
-/// The calls that are due from a time and number on, and the key of the next one.
-pub(crate) fn due(
-    disk: &Disk,
-    from: (u64, u64),
-    most: usize,
-) -> Result<(Vec<DueCall>, Option<(u64, u64)>), QueueError> {
+/// Calls that are due, and the key of the next one, which was not read.
+pub(crate) type Due = (Vec<DueCall>, Option<(u64, u64)>);
+
+/// The calls of a lane that are due from a time and number on.
+pub(crate) fn due(disk: &Disk, lane: &str, from: (u64, u64), most: usize) -> Result<Due, QueueError> {
     let read = disk.read()?;
     let (calls, tried) = (read.open_table(CALLS)?, read.open_table(TRIED)?);
     let mut found = Vec::new();
     let mut bytes = 0;
-    for entry in read.open_table(DUE)?.range(from..)? {
-        let (key, lane) = entry?;
-        let (key, lane) = (key.value(), lane.value().to_owned());
+    for entry in read.open_table(DUE)?.range((lane, from.0, from.1)..=(lane, u64::MAX, u64::MAX))? {
+        let (_, due_ms, id) = entry?.0.value();
         if found.len() >= most || bytes >= AT_ONCE {
-            return Ok((found, Some(key)));
+            return Ok((found, Some((due_ms, id))));
         }
-        let attempts = tried.get(key.1)?.map_or(0, |times| times.value().0);
-        let call = match calls.get((lane.as_str(), key.1))? {
+        let attempts = tried.get(id)?.map_or(0, |times| times.value().0);
+        let call = match calls.get((lane, id))? {
             Some(record) => {
                 bytes += record.value().len();
                 record::decode_call(record.value())
             }
             None => Err("it is not there".to_owned()),
         };
-        found.push(DueCall { key, lane, attempts, call });
+        found.push(DueCall { key: (due_ms, id), attempts, call });
     }
     Ok((found, None))
 }

@@ -1,23 +1,23 @@
 //! What of the queue is in memory: the next calls of each lane, those that are due next, and what is in flight. The rest is
 //! on disk only, and is read when there is room for it.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::call::{Call, now_ms};
 use crate::policy::schedule::{Entry, Next, Schedule};
 use crate::redb::ids::Ids;
-use crate::redb::read::{DueCall, Held, OfLane};
+use crate::redb::read::{Due, DueCall, Held, OfLane};
 use crate::stats::Totals;
 
 /// How many ready calls of a lane are in memory, at most, besides those that come back to it.
 pub(crate) const WINDOW: usize = 1024;
 /// With fewer than these, more of a lane are read.
 const LOW: usize = WINDOW / 4;
-/// How many calls that wait for their time are in memory, at most.
-const DELAYED: usize = 4096;
+/// How many calls of a lane that come when they are due are in memory, at most.
+const DUE: usize = 1024;
 /// How many of them are read at once.
-pub(crate) const DUE_AT_ONCE: usize = 1024;
+pub(crate) const DUE_AT_ONCE: usize = 512;
 /// How long before their time they are read.
 const AHEAD_MS: u64 = 2_000;
 
@@ -30,10 +30,20 @@ struct Position {
     last: u64,
 }
 
-/// What happened while calls that are due were read.
+/// The calls of a lane that come when they are due.
 #[derive(Debug, Default)]
+struct DueCalls {
+    /// When those in memory are due that are not in flight, and their numbers.
+    waiting: BTreeSet<(u64, u64)>,
+    /// Those from this time and number on are on disk only; all before are in memory.
+    horizon: Option<(u64, u64)>,
+}
+
+/// What happened while calls that are due were read.
+#[derive(Debug)]
 struct Reading {
-    /// The first that was left to the disk. It may have missed the reading.
+    lane: Arc<str>,
+    /// The first of them that was left to the disk. It may have missed the reading.
     missed: Option<(u64, u64)>,
     finished: HashSet<u64>,
 }
@@ -42,7 +52,7 @@ struct Reading {
 #[derive(Debug)]
 pub(crate) enum Wanted {
     Lane { lane: Arc<str>, after: u64, most: usize },
-    Due { from: (u64, u64) },
+    Due { lane: Arc<str>, from: (u64, u64) },
 }
 
 #[derive(Debug)]
@@ -52,8 +62,7 @@ pub(crate) struct Window {
     behind: HashMap<Arc<str>, Position>,
     /// Those among them that have few in memory.
     hungry: HashSet<Arc<str>>,
-    /// Delayed calls from this time and number on are on disk only; all before are in memory.
-    horizon: Option<(u64, u64)>,
+    due: HashMap<Arc<str>, DueCalls>,
     reading: Option<Reading>,
     pub(crate) ids: Ids,
     /// Numbers of dead letters and when they died, oldest first.
@@ -71,7 +80,7 @@ impl Window {
             schedule: Schedule::new(kept_bodies),
             behind: HashMap::new(),
             hungry: HashSet::new(),
-            horizon: held.first_due,
+            due: HashMap::new(),
             reading: None,
             ids,
             dead: held.dead.into(),
@@ -85,6 +94,9 @@ impl Window {
             let lane: Arc<str> = lane.into();
             window.hungry.insert(lane.clone());
             window.behind.insert(lane, Position { read_to: 0, last });
+        }
+        for (lane, first) in held.first_due {
+            window.due.entry(lane.into()).or_default().horizon = Some(first);
         }
         window
     }
@@ -128,16 +140,27 @@ impl Window {
     /// Takes up a call that comes when it is due, and is on disk as such.
     pub(crate) fn due(&mut self, entry: Entry) {
         let key = (entry.due_ms, entry.id);
-        if self.horizon.is_some_and(|horizon| key >= horizon) {
-            if let Some(reading) = &mut self.reading {
+        let due = self.due.entry(entry.lane.clone()).or_default();
+        let is_full = due.waiting.len() >= DUE;
+        if is_full && due.horizon.is_none() && due.waiting.last().is_some_and(|last| key > *last) {
+            due.horizon = Some(key);
+        }
+        if due.horizon.is_some_and(|horizon| key >= horizon) {
+            if let Some(reading) = self.reading.as_mut().filter(|reading| reading.lane == entry.lane) {
                 reading.missed = reading.missed.into_iter().chain([key]).min();
             }
             return;
         }
-        self.schedule.add(entry, now_ms());
-        if self.schedule.delayed().len() > DELAYED {
-            self.horizon = self.schedule.drop_last_delayed().or(self.horizon);
+        // The last makes room, unless it is ready already.
+        if is_full
+            && let Some(&last) = due.waiting.last()
+            && self.schedule.drop_delayed(last)
+        {
+            due.waiting.remove(&last);
+            due.horizon = Some(last);
         }
+        due.waiting.insert(key);
+        self.schedule.add(entry, now_ms());
     }
 
     /// Ends a delivery. `again` is the call with its next time, if it comes again.
@@ -156,13 +179,20 @@ impl Window {
         let next = self.schedule.next(now_ms(), most);
         match next {
             Next::Deliver(entry) => {
+                if let Some(due) = self.due.get_mut(&entry.lane) {
+                    due.waiting.remove(&(entry.due_ms, entry.id));
+                    if due.waiting.is_empty() && due.horizon.is_none() {
+                        self.due.remove(&entry.lane);
+                    }
+                }
                 if self.behind.contains_key(&entry.lane) && self.schedule.ready_in(&entry.lane) < LOW {
                     self.hungry.insert(entry.lane.clone());
                 }
                 Next::Deliver(entry)
             }
             Next::Wait(due_ms) => {
-                let read_ms = self.horizon.map(|(due_ms, _)| due_ms.saturating_sub(AHEAD_MS));
+                let horizons = self.due.values().filter(|due| due.waiting.len() < DUE / 2);
+                let read_ms = horizons.filter_map(|due| Some(due.horizon?.0.saturating_sub(AHEAD_MS)));
                 Next::Wait(due_ms.into_iter().chain(read_ms).min())
             }
         }
@@ -175,9 +205,11 @@ impl Window {
             let most = WINDOW.saturating_sub(self.schedule.ready_in(lane)).max(1);
             return Some(Wanted::Lane { lane: lane.clone(), after, most });
         }
-        let from = self.horizon?;
-        let soon = from.0 <= now_ms().saturating_add(AHEAD_MS);
-        (soon && self.schedule.delayed().len() < DELAYED / 2).then_some(Wanted::Due { from })
+        let soon = now_ms().saturating_add(AHEAD_MS);
+        self.due.iter().find_map(|(lane, due)| {
+            let from = due.horizon.filter(|horizon| horizon.0 <= soon && due.waiting.len() < DUE / 2)?;
+            Some(Wanted::Due { lane: lane.clone(), from })
+        })
     }
 
     /// Takes up what was read of a lane; the numbers of records that cannot be read.
@@ -207,42 +239,41 @@ impl Window {
     }
 
     /// To be called before what is on disk is read: what happens until [`take_due`](Window::take_due) is noted.
-    pub(crate) fn begin_due(&mut self) {
-        self.reading = Some(Reading::default());
+    pub(crate) fn begin_due(&mut self, lane: &Arc<str>) {
+        self.reading = Some(Reading { lane: lane.clone(), missed: None, finished: HashSet::new() });
     }
 
-    /// Takes up calls that are due from `from` on, and where the rest begins; the lanes and numbers of records that cannot be
-    /// read.
-    pub(crate) fn take_due(
-        &mut self,
-        from: (u64, u64),
-        read: Vec<DueCall>,
-        rest: Option<(u64, u64)>,
-    ) -> Vec<(Arc<str>, u64)> {
+    /// Takes up calls of a lane that are due from `from` on; the numbers of records that cannot be read.
+    pub(crate) fn take_due(&mut self, lane: &Arc<str>, from: (u64, u64), (read, rest): Due) -> Vec<u64> {
         let mut aside = Vec::new();
-        let reading = self.reading.take().unwrap_or_default();
-        if self.horizon != Some(from) {
-            return aside;
-        }
+        let Some(reading) = self.reading.take().filter(|reading| reading.lane == *lane) else { return Vec::new() };
+        let Some(due) = self.due.get_mut(lane).filter(|due| due.horizon == Some(from)) else { return Vec::new() };
         let rest = rest.into_iter().chain(reading.missed).min();
-        self.horizon = rest;
-        for DueCall { key, lane, attempts, call } in read {
+        due.horizon = rest;
+        for DueCall { key, attempts, call } in read {
             let beyond = rest.is_some_and(|rest| key >= rest);
             if beyond || reading.finished.contains(&key.1) || self.schedule.contains(key.1) {
                 continue;
             }
             match call {
                 Ok(call) => {
+                    due.waiting.insert(key);
                     let entry = Entry::new(key.1, Arc::new(call), attempts.saturating_add(1), key.0);
                     self.schedule.add(entry, now_ms());
                 }
-                Err(fault) => {
-                    self.put_aside(key.1, &lane, fault);
-                    aside.push((lane.into(), key.1));
-                }
+                Err(fault) => aside.push((key.1, fault)),
             }
         }
+        if due.waiting.is_empty() && rest.is_none() {
+            self.due.remove(lane);
+        }
         aside
+            .into_iter()
+            .map(|(id, fault)| {
+                self.put_aside(id, lane, fault);
+                id
+            })
+            .collect()
     }
 
     fn put_aside(&mut self, id: u64, lane: &str, fault: String) {
