@@ -12,7 +12,7 @@ enum Bound {
 use Bound::{AtLeast, AtMost};
 
 /// By their tables and the names of their rows, in that order.
-const BOUNDS: [(&str, &str, Bound); 18] = [
+const BOUNDS: [(&str, &str, Bound); 22] = [
     ("sync-chain", "sync-10-p50-ratio", AtMost(1.05)),
     ("sync-chain", "sync-10-rate-ratio", AtLeast(0.95)),
     ("gateway", "gateway-rate-over-openfaas", AtLeast(5.0)),
@@ -29,6 +29,10 @@ const BOUNDS: [(&str, &str, Bound); 18] = [
     ("growth", "in-flight-kb", AtMost(16.0)),
     ("tracing", "tracing-on-ratio", AtMost(1.05)),
     ("tracing", "tracing-dead-ratio", AtMost(1.01)),
+    ("queue-backlog", "backlog-memory-mb", AtMost(100.0)),
+    ("queue-backlog", "backlog-file-ratio", AtMost(1.6)),
+    ("queue-backlog", "backlog-first-delivery-s", AtMost(2.0)),
+    ("queue-backlog", "backlog-enqueue-ratio", AtLeast(0.9)),
     ("peers", "async-10-vs-restate", AtMost(0.5)),
     ("peers", "async-10-rate-vs-restate", AtLeast(3.0)),
     ("soak", "soak-growth", AtMost(1.05)),

@@ -24,6 +24,7 @@ mod payload;
 mod peers;
 mod pieces;
 mod process;
+mod queue_backlog;
 mod queue_store;
 mod role;
 mod rounds;
@@ -102,7 +103,7 @@ impl Scale {
 type Measure = fn(Scale) -> Result<Report, Failure>;
 
 /// In the order in which they are printed.
-const TABLES: [(&str, Measure); 11] = [
+const TABLES: [(&str, Measure); 12] = [
     ("sync-chain", sync_chain::measure),
     ("instructions", instructions::measure),
     ("gateway", gateway::measure),
@@ -114,6 +115,7 @@ const TABLES: [(&str, Measure); 11] = [
     ("state", state::measure),
     ("pieces", pieces::measure),
     ("queue-store", queue_store::measure),
+    ("queue-backlog", queue_backlog::measure),
 ];
 
 fn main() -> ExitCode {

@@ -9,7 +9,7 @@ use faasflow_benches_deployed::{CALLED, by_hand};
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
-use crate::{Failure, bare, bare_proxy, echo, local_gateway, pieces, start};
+use crate::{Failure, bare, bare_proxy, echo, local_gateway, pieces, queue_backlog, start};
 
 /// The variable that holds the role, as JSON. An argument it cannot be: a flow takes those for its own.
 pub(crate) const VARIABLE: &str = "FAASFLOW_BENCHES_ROLE";
@@ -31,6 +31,8 @@ pub(crate) enum Role {
     Pieces { quick: bool },
     /// The local gateway, with functions that are there already: their names and ports.
     Gateway { port: u16, folder: PathBuf, functions: Vec<(String, u16)> },
+    /// Fills a queue with so many calls, or takes it up again, and prints what was found.
+    Backlog { file: PathBuf, calls: u64, restarted: bool },
 }
 
 impl Role {
@@ -75,6 +77,7 @@ impl Role {
                 println!("{}", serde_json::to_string(&started.map_err(|error| error.to_string()))?);
             }
             Role::Pieces { quick } => pieces::time_all(quick)?,
+            Role::Backlog { file, calls, restarted } => queue_backlog::play(&file, calls, restarted)?,
             Role::Gateway { port, folder, functions } => {
                 runtime()?.block_on(local_gateway::serve(local(port), &folder, &functions))?;
             }

@@ -32,7 +32,7 @@ valgrind is in the path.
 Exit codes: 0 done, 1 a table could not be measured, 2 the command line is wrong.";
 
 /// The tables, as the program has them: what is wrong is to be said before it is built.
-pub(crate) const TABLES: [&str; 11] = [
+pub(crate) const TABLES: [&str; 12] = [
     "sync-chain",
     "instructions",
     "gateway",
@@ -44,6 +44,7 @@ pub(crate) const TABLES: [&str; 11] = [
     "state",
     "pieces",
     "queue-store",
+    "queue-backlog",
 ];
 
 /// What is to be measured.
