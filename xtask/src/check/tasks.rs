@@ -11,7 +11,7 @@ const SPAWNS: [(&str, &str); 14] = [
     ("crates/cli/src/up.rs", "shows progress; aborted at the end"),
     ("crates/gateway/src/functions/process.rs", "copies a pipe, which closes with its process"),
     ("crates/gateway/src/gateway.rs", "awaited by `stop`"),
-    ("crates/gateway/src/queue/writer.rs", "joined by `close`"),
+    ("crates/queue/src/redb/writer.rs", "joined by `close`"),
     ("crates/runtime/src/heartbeat.rs", "joined when dropped; its tasks do nothing"),
     (
         "crates/runtime/src/log/gathered.rs",
@@ -21,7 +21,7 @@ const SPAWNS: [(&str, &str); 14] = [
     ("crates/runtime/src/serve.rs", "watches signals; ends with the process"),
     ("crates/testkit/src/", "a test's own; ends with its runtime"),
     ("crates/http/src/server.rs", "in a set that the server awaits"),
-    ("crates/gateway/src/queue/dispatch.rs", "in a set that the queue awaits"),
+    ("crates/queue/src/queue/run.rs", "in a set that the queue awaits"),
 ];
 
 /// Where the compiler's word is not enough.

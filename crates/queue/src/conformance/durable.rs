@@ -1,6 +1,16 @@
 //! What is there after a restart, and what of a damaged file.
 
-use super::*;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::call::{Accepted, Call, NewCall, Target, now_ms};
+use crate::conformance::steps::{accept, call, claim, conclude, deliver, drain, kill, new_call};
+use crate::error::QueueError;
+use crate::policy::options::QueueOptions;
+use crate::stats::QueuedCall;
+use crate::store::{Conclusion, Store};
 
 type Opened = Result<Arc<dyn Store>, QueueError>;
 
@@ -23,7 +33,7 @@ pub(super) async fn all_is_there_after_a_restart(open: &impl AsyncFn(&Path, Queu
         conclude(&*store, claim, Conclusion::Again { due_ms, counts }).await;
     }
     let url = "http://127.0.0.1:1/back".parse().expect("a URL");
-    let target = crate::Target::Callback { url, function: "f".to_owned() };
+    let target = Target::Callback { url, function: "f".to_owned() };
     let callback = Arc::new(Call { target, ..Call::clone(&call("back", "f")) });
     accept(&*store, "asks", "h").await;
     accept(&*store, "held", "g").await;
@@ -42,9 +52,8 @@ pub(super) async fn all_is_there_after_a_restart(open: &impl AsyncFn(&Path, Queu
     let store = open(&path, QueueOptions::default()).await.expect("it is opened again");
     let mut after = store.list(99).await.expect("it can be read");
     after.iter_mut().for_each(|call| call.in_flight = false);
-    let shown = |calls: &[crate::QueuedCall]| {
-        let one =
-            |call: &crate::QueuedCall| (call.id, call.call_id.clone(), call.attempt, call.callback, call.accepted_ms);
+    let shown = |calls: &[QueuedCall]| {
+        let one = |call: &QueuedCall| (call.id, call.call_id.clone(), call.attempt, call.callback, call.accepted_ms);
         calls.iter().map(one).collect::<Vec<_>>()
     };
     assert_eq!(shown(&after), shown(&before));

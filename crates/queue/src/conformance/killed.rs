@@ -2,9 +2,16 @@
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::*;
+use crate::call::Accepted;
+use crate::conformance::steps::{accept, call, claim, deliver, drain};
+use crate::error::QueueError;
+use crate::policy::options::QueueOptions;
+use crate::store::Store;
 
 /// What a victim had been promised when it was killed.
 #[derive(Debug, Default)]

@@ -1,7 +1,13 @@
 //! Duplicates, callbacks and dead letters.
 
-use super::*;
-use crate::call::Target;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::call::{Accepted, Call, Target, now_ms};
+use crate::conformance::steps::{accept, call, claim, conclude, deliver, kill, letter, nothing_comes};
+use crate::store::{Conclusion, Store};
 
 pub(super) async fn duplicates_are_dropped(store: &dyn Store) {
     let same = || store.accept(call("same", "f"));

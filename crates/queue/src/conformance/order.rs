@@ -1,8 +1,12 @@
 //! Which call comes when.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::*;
+use crate::call::{Call, Target, now_ms};
+use crate::conformance::steps::{accept, call, claim, conclude, deliver, new_call, nothing_comes};
+use crate::store::{Conclusion, Store};
 
 pub(super) async fn calls_come_in_order_and_are_gone(store: &dyn Store) {
     for id in 0..20 {
@@ -125,7 +129,7 @@ pub(super) async fn bodies_that_find_no_room_are_read_again(store: &dyn Store) {
     }
     let url = "http://127.0.0.1:1/back".parse().expect("a URL");
     let callback =
-        Call { target: crate::Target::Callback { url, function: "f".to_owned() }, ..Call::clone(&call("back", "f")) };
+        Call { target: Target::Callback { url, function: "f".to_owned() }, ..Call::clone(&call("back", "f")) };
     for id in 0..50 {
         let (claim, got) = claim(store, 99).await;
         assert_eq!(got.body, format!("body of c{id}"));

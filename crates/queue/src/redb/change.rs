@@ -10,6 +10,9 @@ use crate::error::QueueError;
 use crate::letter::Letter;
 use crate::redb::record;
 
+/// The format of the file: these tables, with the records of `record.rs`.
+pub(crate) const FORMAT: u64 = 2;
+
 pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// Calls to deliver, by lane and number. Numbers rise in the order of acceptance, so a lane grows at its end, and its next
 /// calls are read without those of other lanes.
@@ -161,7 +164,7 @@ pub(crate) fn apply<'a>(write: &WriteTransaction, changes: impl Iterator<Item = 
 
 /// Makes all tables, so that each can be read.
 pub(crate) fn make_tables(write: &WriteTransaction) -> Result<(), redb::Error> {
-    write.open_table(META)?.insert("format", super::disk::FORMAT)?;
+    write.open_table(META)?.insert("format", FORMAT)?;
     write.open_table(CALLS)?;
     write.open_table(TRIED)?;
     write.open_table(DUE)?;

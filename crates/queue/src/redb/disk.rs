@@ -10,12 +10,9 @@ use std::time::Duration;
 use redb::{Builder, Database, Durability, ReadTransaction, ReadableDatabase as _, TableError};
 
 use crate::error::{QueueError, is_full};
-use crate::redb::change::{Change, META, apply, make_tables};
+use crate::redb::change::{Change, FORMAT, META, apply, make_tables};
 use crate::redb::file::QueueFile;
 use crate::redb::migrate::{FIRST, migrate};
-
-/// The format of the file. What it means is in `change.rs` and `record.rs`.
-pub(crate) const FORMAT: u64 = 2;
 
 /// A file that is open and locked.
 #[derive(Debug)]

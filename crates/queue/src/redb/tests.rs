@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::*;
-use crate::conformance::{self, new_call};
+use crate::conformance;
+use crate::conformance::steps::new_call;
 
 mod flush;
 mod migration;

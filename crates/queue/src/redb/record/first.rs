@@ -4,7 +4,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
 
-use super::Fault;
 use crate::call::{Call, Target};
 use crate::letter::Letter;
 
@@ -36,12 +35,12 @@ struct LetterHead {
     headers: Vec<(String, Vec<u8>)>,
 }
 
-pub(super) fn decode_call(record: &[u8]) -> Result<Call, Fault> {
+pub(super) fn decode_call(record: &[u8]) -> Result<Call, String> {
     let (head, body) = split::<CallHead>(record)?;
     head.call(Bytes::copy_from_slice(body))
 }
 
-pub(super) fn decode_letter(record: &[u8]) -> Result<Letter, Fault> {
+pub(super) fn decode_letter(record: &[u8]) -> Result<Letter, String> {
     let (head, rest) = split::<LetterHead>(record)?;
     let (body, answer) = rest.split_at_checked(head.body).ok_or("its body is cut short")?;
     let answer = match head.status {
@@ -61,7 +60,7 @@ pub(super) fn decode_letter(record: &[u8]) -> Result<Letter, Fault> {
 }
 
 impl CallHead {
-    fn call(self, body: Bytes) -> Result<Call, Fault> {
+    fn call(self, body: Bytes) -> Result<Call, String> {
         let url = self.callback_url.map(|url| url.parse().map_err(|_| "its callback URL is not valid")).transpose()?;
         let target = match (self.callback, url) {
             (true, Some(url)) => Target::Callback { url, function: self.function },
@@ -74,7 +73,7 @@ impl CallHead {
     }
 }
 
-fn header_map(pairs: &[(String, Vec<u8>)]) -> Result<HeaderMap, Fault> {
+fn header_map(pairs: &[(String, Vec<u8>)]) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::with_capacity(pairs.len());
     for (name, value) in pairs {
         let name = HeaderName::try_from(name).map_err(|error| error.to_string())?;
@@ -84,7 +83,7 @@ fn header_map(pairs: &[(String, Vec<u8>)]) -> Result<HeaderMap, Fault> {
     Ok(headers)
 }
 
-fn split<'a, T: Deserialize<'a>>(record: &'a [u8]) -> Result<(T, &'a [u8]), Fault> {
+fn split<'a, T: Deserialize<'a>>(record: &'a [u8]) -> Result<(T, &'a [u8]), String> {
     let (length, rest) = record.split_first_chunk::<4>().ok_or("it is cut short")?;
     let (head, body) = rest.split_at_checked(u32::from_be_bytes(*length) as usize).ok_or("its head is cut short")?;
     Ok((serde_json::from_slice(head).map_err(|error| error.to_string())?, body))
