@@ -21,7 +21,7 @@ use crate::policy::schedule::{Entry, Next};
 use crate::redb::change::{Change, Place};
 use crate::redb::disk::Disk;
 use crate::redb::ids::{FORGET, Ids, hash};
-use crate::redb::window::{DUE_AT_ONCE, Wanted, Window};
+use crate::redb::window::{DUE_AT_ONCE, WINDOW, Wanted, Window};
 use crate::redb::writer::{Work, Writer};
 use crate::stats::{QueueStats, QueuedCall};
 use crate::store::{Claim, Conclusion, Store};
@@ -121,12 +121,12 @@ impl RedbStore {
 
     /// Reads the first calls of every lane, and so finds out at once what cannot be read among them.
     fn read_first(&self) -> Result<(), QueueError> {
-        loop {
-            let wanted = self.shared.window().wanted();
-            let Some(Wanted::Lane { lane, after, most }) = wanted else { return Ok(()) };
-            let read = read::of_lane(&self.shared.disk, &lane, after, most)?;
-            self.take_lane(&lane, after, read);
+        let lanes = self.shared.window().hungry();
+        for lane in lanes {
+            let read = read::of_lane(&self.shared.disk, &lane, 0, WINDOW)?;
+            self.take_lane(&lane, 0, read);
         }
+        Ok(())
     }
 
     fn take_lane(&self, lane: &Arc<str>, after: u64, read: read::OfLane) {
@@ -144,29 +144,28 @@ impl RedbStore {
         read.unwrap_or_else(|error| Err(QueueError::Storage(format!("reading ended: {error}"))))
     }
 
-    /// Reads what is wanted in memory.
+    /// Reads some of what is wanted in memory.
     async fn read_wanted(&self) -> Result<(), QueueError> {
         let _alone = self.shared.reading.lock().await;
-        loop {
-            let wanted = self.shared.window().wanted();
-            match wanted {
-                None => return Ok(()),
-                Some(Wanted::Lane { lane, after, most }) => {
-                    let of = lane.clone();
-                    let read = self.read(move |disk| read::of_lane(disk, &of, after, most)).await?;
-                    self.take_lane(&lane, after, read);
-                }
-                Some(Wanted::Due { lane, from }) => {
-                    self.shared.window().begin_due(&lane);
-                    self.writer.barrier().await?;
-                    let of = lane.clone();
-                    let read = self.read(move |disk| read::due(disk, &of, from, DUE_AT_ONCE)).await?;
-                    let aside = self.shared.window().take_due(&lane, from, read);
-                    let put_aside = |id| Change::PutAside { id, lane: lane.clone() };
-                    self.writer.lazy(aside.into_iter().map(put_aside).collect());
-                }
+        let wanted = self.shared.window().wanted();
+        match wanted {
+            None => {}
+            Some(Wanted::Lane { lane, after, most }) => {
+                let of = lane.clone();
+                let read = self.read(move |disk| read::of_lane(disk, &of, after, most)).await?;
+                self.take_lane(&lane, after, read);
+            }
+            Some(Wanted::Due { lane, from }) => {
+                self.shared.window().begin_due(&lane);
+                self.writer.barrier().await?;
+                let of = lane.clone();
+                let read = self.read(move |disk| read::due(disk, &of, from, DUE_AT_ONCE)).await?;
+                let aside = self.shared.window().take_due(&lane, from, read);
+                let put_aside = |id| Change::PutAside { id, lane: lane.clone() };
+                self.writer.lazy(aside.into_iter().map(put_aside).collect());
             }
         }
+        Ok(())
     }
 
     async fn accept_call(&self, call: Arc<Call>) -> Result<Accepted, QueueError> {
@@ -232,9 +231,13 @@ impl RedbStore {
                 tracing::error!(%error, "the queue file cannot be read");
                 tokio::time::sleep(AFTER_ERROR).await;
             }
-            let due_ms = match self.shared.window().next(most) {
-                Next::Deliver(entry) => return Ok((*entry).into()),
-                Next::Wait(due_ms) => due_ms,
+            let due_ms = {
+                let mut window = self.shared.window();
+                match window.next(most) {
+                    Next::Deliver(entry) => return Ok((*entry).into()),
+                    Next::Wait(_) if window.wanted().is_some() => continue,
+                    Next::Wait(due_ms) => due_ms,
+                }
             };
             wait(changed, due_ms).await;
         }

@@ -17,6 +17,8 @@ use crate::stats::QueuedCall;
 
 /// How many bytes of records are read at once, more or less.
 const AT_ONCE: usize = 1 << 20;
+/// How many records of a lane are looked at, at once: many may have been tried before, and come when they are due.
+const LOOKS: usize = 8192;
 
 /// What a file holds when it is opened.
 #[derive(Debug, Default)]
@@ -119,7 +121,7 @@ pub(crate) fn of_lane(disk: &Disk, lane: &str, after: u64, most: usize) -> Resul
     let calls = read.open_table(CALLS)?;
     let tried = read.open_table(TRIED)?;
     let mut found = OfLane { calls: Vec::new(), last: None };
-    let mut bytes = 0;
+    let (mut bytes, mut looked) = (0, 0);
     let after = Bound::Excluded((lane, after));
     for entry in calls.range::<(&str, u64)>((after, Bound::Included((lane, u64::MAX))))? {
         let (key, record) = entry?;
@@ -129,7 +131,8 @@ pub(crate) fn of_lane(disk: &Disk, lane: &str, after: u64, most: usize) -> Resul
             bytes += record.value().len();
             found.calls.push((id, record::decode_call(record.value())));
         }
-        if found.calls.len() >= most || bytes >= AT_ONCE {
+        looked += 1;
+        if found.calls.len() >= most || bytes >= AT_ONCE || looked >= LOOKS {
             break;
         }
     }

@@ -198,6 +198,11 @@ impl Window {
         }
     }
 
+    /// The lanes that have few calls in memory and more on disk.
+    pub(crate) fn hungry(&self) -> Vec<Arc<str>> {
+        self.hungry.iter().cloned().collect()
+    }
+
     /// What is to be read before anything else.
     pub(crate) fn wanted(&self) -> Option<Wanted> {
         if let Some(lane) = self.hungry.iter().next() {
