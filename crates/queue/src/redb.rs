@@ -357,7 +357,7 @@ impl Store for RedbStore {
     }
 
     fn conclude(&self, claim: Claim, conclusion: Conclusion) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.conclude_call(claim, conclusion);
+        self.conclude_call(&claim, conclusion);
         Box::pin(std::future::ready(Ok(())))
     }
 

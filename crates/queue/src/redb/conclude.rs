@@ -13,7 +13,7 @@ use crate::store::{Claim, Conclusion};
 
 impl RedbStore {
     /// Puts a conclusion down: in memory at once, and in the file with the next batch.
-    pub(super) fn conclude_call(&self, claim: Claim, conclusion: Conclusion) {
+    pub(super) fn conclude_call(&self, claim: &Claim, conclusion: Conclusion) {
         let mut window = self.shared.window();
         if !window.schedule.is_in_flight(claim.id) {
             return;

@@ -20,6 +20,9 @@ const AT_ONCE: usize = 1 << 20;
 /// How many records of a lane are looked at, at once: many may have been tried before, and come when they are due.
 const LOOKS: usize = 8192;
 
+/// A lane, and the time and number of the first of its calls that come when they are due.
+pub(crate) type FirstDue = (String, (u64, u64));
+
 /// What a file holds when it is opened.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
@@ -28,7 +31,7 @@ pub(crate) struct Held {
     pub(crate) depth: usize,
     pub(crate) functions: BTreeMap<String, usize>,
     /// By lane, when the first of those is due that do not come in the order of the lane, and its number.
-    pub(crate) first_due: Vec<(String, (u64, u64))>,
+    pub(crate) first_due: Vec<FirstDue>,
     /// Numbers of dead letters and when they died, oldest first.
     pub(crate) dead: Vec<(u64, u64)>,
     /// Records that cannot be read: number and what is wrong.
@@ -89,9 +92,9 @@ fn lanes(read: &ReadTransaction) -> Result<Vec<(String, u64)>, QueueError> {
     }
 }
 
-fn first_due(read: &ReadTransaction) -> Result<Vec<(String, (u64, u64))>, QueueError> {
+fn first_due(read: &ReadTransaction) -> Result<Vec<FirstDue>, QueueError> {
     let due = read.open_table(DUE)?;
-    let mut lanes: Vec<(String, (u64, u64))> = Vec::new();
+    let mut lanes: Vec<FirstDue> = Vec::new();
     loop {
         let after = match lanes.last() {
             Some((lane, _)) => Bound::Excluded((lane.as_str(), u64::MAX, u64::MAX)),
