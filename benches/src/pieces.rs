@@ -197,7 +197,7 @@ fn envelope(size: usize) -> Result<Envelope, Failure> {
     request.callback_url = Some(format!("http://127.0.0.1:1/?{}", headers::REQUEST_ID).parse()?);
     Ok(Envelope {
         request: Arc::new(request),
-        position: plan.after(plan.start()).ok_or("a flow of ten phases has a second one")?,
+        place: plan.segments().nth(1).ok_or("a flow of ten phases has a second one")?.place().clone(),
         fingerprint: plan.fingerprint(),
         shape: plan.shape().to_owned(),
         sent_ms: 1_700_000_000_000,

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
+use crate::graph::Place;
 use crate::hex;
 use crate::outcome::Outcome;
 use crate::state::{EmbeddedState, Scope, StateManager, StateValue, Store, ValueKind};
@@ -107,22 +108,22 @@ impl RequestInfo {
 pub struct Context {
     request: Arc<RequestInfo>,
     store: Arc<Store>,
-    phase: usize,
+    place: Place,
     outcome: Option<Outcome>,
 }
 
 impl Context {
     /// The context of one phase of a request whose state travels in its envelope.
     #[must_use]
-    pub fn embedded(request: Arc<RequestInfo>, phase: usize, state: EmbeddedState) -> Context {
-        Context { request, store: Arc::new(Store::Embedded(state.into())), phase, outcome: None }
+    pub fn embedded(request: Arc<RequestInfo>, place: impl Into<Place>, state: EmbeddedState) -> Context {
+        Context { request, store: Arc::new(Store::Embedded(state.into())), place: place.into(), outcome: None }
     }
 
     /// The context of one phase of a request whose state a manager keeps.
     #[must_use]
-    pub fn external(request: Arc<RequestInfo>, phase: usize, manager: Arc<dyn StateManager>) -> Context {
+    pub fn external(request: Arc<RequestInfo>, place: impl Into<Place>, manager: Arc<dyn StateManager>) -> Context {
         let scope = request.scope();
-        Context { request, store: Arc::new(Store::External(manager, scope)), phase, outcome: None }
+        Context { request, store: Arc::new(Store::External(manager, scope)), place: place.into(), outcome: None }
     }
 
     /// The same context, reaching its state through this manager; where state is embedded, it stays so.
@@ -170,7 +171,13 @@ impl Context {
     /// The number of the phase, from 1.
     #[must_use]
     pub fn phase(&self) -> usize {
-        self.phase
+        self.place.phase()
+    }
+
+    /// Where the request stands in the plan of the flow.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The first value of a key in the query of the first call, decoded; `None` if the key is not there. A key
@@ -358,7 +365,7 @@ impl fmt::Debug for Context {
         f.debug_struct("Context")
             .field("request_id", &self.request.id)
             .field("flow_name", &self.request.flow)
-            .field("phase", &self.phase)
+            .field("phase", &self.phase())
             .field("outcome", &self.outcome)
             .finish_non_exhaustive()
     }

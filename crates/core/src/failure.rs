@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use crate::duration;
 use crate::error::{Error, Result};
+use crate::graph::Place;
 use crate::payload::{IntoPayload, NotText, NotTheJson, Payload};
 use crate::response::CallResponse;
 
@@ -79,7 +80,7 @@ pub enum FailureKind {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Failure {
-    phase: usize,
+    place: Place,
     step: usize,
     name: Arc<str>,
     kind: FailureKind,
@@ -87,16 +88,17 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of the step numbered `step`, called `name`, in the phase numbered `phase`, on `payload`.
+    /// A failure of the step numbered `step`, called `name`, in the phase at `place`, on `payload`. In a test, the number
+    /// of a phase will do as a place.
     #[must_use]
-    pub fn new(phase: usize, step: usize, name: Arc<str>, kind: FailureKind, payload: Payload) -> Failure {
-        Failure { phase, step, name, kind, payload }
+    pub fn new(place: impl Into<Place>, step: usize, name: Arc<str>, kind: FailureKind, payload: Payload) -> Failure {
+        Failure { place: place.into(), step, name, kind, payload }
     }
 
     /// The number of the phase, from 1.
     #[must_use]
     pub fn phase(&self) -> usize {
-        self.phase
+        self.place.phase()
     }
 
     /// The number of the step in the flow, from 1.

@@ -1,168 +1,18 @@
-//! Where a request's key-value state lives.
+//! Where a request's key-value state and its large payloads live.
 
-use std::collections::BTreeMap;
-
-use bytes::{BufMut as _, Bytes, BytesMut};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use crate::error::{Error, Result};
-use crate::mismatch::Mismatch;
-
+mod error;
+mod extension;
+mod layout;
 mod manager;
 mod raw;
+mod reference;
+mod store;
+mod value;
 
-pub use manager::{Condition, Scope, StateError, StateManager, Version};
-
-/// How a value was written, kept beside its bytes so that it comes back as what it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ValueKind {
-    /// Written as JSON by [`Context::set`](crate::Context::set).
-    Json,
-    /// Raw bytes.
-    Bytes,
-}
-
-/// A value of a request's state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateValue {
-    /// How it was written.
-    pub kind: ValueKind,
-    /// Its bytes.
-    pub bytes: Bytes,
-}
-
-impl StateValue {
-    /// A raw value.
-    #[must_use]
-    pub fn raw(bytes: Bytes) -> StateValue {
-        StateValue { kind: ValueKind::Bytes, bytes }
-    }
-
-    /// A value of any type that serde can write. A type that is bytes to serde, like [`Bytes`], is kept raw.
-    ///
-    /// # Errors
-    ///
-    /// If the value cannot be written as JSON.
-    pub(crate) fn write<T: Serialize + ?Sized>(key: &str, value: &T) -> Result<StateValue> {
-        if let Some(bytes) = raw::as_bytes(value) {
-            return Ok(StateValue::raw(bytes));
-        }
-        match serde_json::to_vec(value) {
-            Ok(json) => Ok(StateValue { kind: ValueKind::Json, bytes: json.into() }),
-            Err(error) => Err(Error::from(error).context(format!("state `{key}` cannot be written as JSON"))),
-        }
-    }
-
-    /// The value as a `T`.
-    ///
-    /// # Errors
-    ///
-    /// If it is none; the text names the key, what is there and what was asked for.
-    pub(crate) fn read<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
-        let asked = std::any::type_name::<T>();
-        match self.kind {
-            ValueKind::Bytes => raw::from_bytes(self.bytes.clone()).map_err(|_| {
-                Error::msg(format!(
-                    "state `{key}` holds {} raw bytes, not a `{asked}`: read it with `get_bytes`",
-                    self.bytes.len()
-                ))
-            }),
-            ValueKind::Json => serde_json::from_slice(&self.bytes).map_err(|error| {
-                let found = json_type(&self.bytes);
-                Error::from(Mismatch::of(&error))
-                    .context(format!("state `{key}` holds a JSON {found}, not a `{asked}`"))
-            }),
-        }
-    }
-
-    /// One byte for the kind, then the value: the form that a [`StateManager`] keeps.
-    fn tagged(&self) -> Bytes {
-        let mut tagged = BytesMut::with_capacity(self.bytes.len() + 1);
-        tagged.put_u8(match self.kind {
-            ValueKind::Json => b'j',
-            ValueKind::Bytes => b'b',
-        });
-        tagged.put_slice(&self.bytes);
-        tagged.freeze()
-    }
-
-    fn untagged(key: &str, tagged: &Bytes) -> Result<StateValue> {
-        let kind = match tagged.first() {
-            Some(b'j') => ValueKind::Json,
-            Some(b'b') => ValueKind::Bytes,
-            _ => return Err(Error::msg(format!("state `{key}` was not written by a flow: its first byte is no mark"))),
-        };
-        Ok(StateValue { kind, bytes: tagged.slice(1..) })
-    }
-}
-
-fn json_type(bytes: &[u8]) -> &'static str {
-    match bytes.first() {
-        Some(b'{') => "object",
-        Some(b'[') => "array",
-        Some(b'"') => "string",
-        Some(b't' | b'f') => "boolean",
-        Some(b'n') => "null",
-        _ => "number",
-    }
-}
-
-/// The values that travel in the envelope, by key.
-pub type EmbeddedState = BTreeMap<String, StateValue>;
-
-/// A request's state, wherever it lives.
-pub(crate) enum Store {
-    Embedded(std::sync::Mutex<EmbeddedState>),
-    External(std::sync::Arc<dyn StateManager>, Scope),
-}
-
-impl Store {
-    pub(crate) async fn get(&self, key: &str) -> Result<Option<StateValue>> {
-        match self {
-            Store::Embedded(values) => Ok(lock(values).get(key).cloned()),
-            Store::External(manager, scope) => match manager.get(scope, &state_key(key)).await? {
-                Some(tagged) => StateValue::untagged(key, &tagged).map(Some),
-                None => Ok(None),
-            },
-        }
-    }
-
-    pub(crate) async fn set(&self, key: &str, value: StateValue) -> Result<()> {
-        match self {
-            Store::Embedded(values) => {
-                lock(values).insert(key.to_owned(), value);
-            }
-            Store::External(manager, scope) => manager.set(scope, &state_key(key), value.tagged()).await?,
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn remove(&self, key: &str) -> Result<()> {
-        match self {
-            Store::Embedded(values) => {
-                lock(values).remove(key);
-            }
-            Store::External(manager, scope) => manager.remove(scope, &state_key(key)).await?,
-        }
-        Ok(())
-    }
-
-    pub(crate) fn embedded(&self) -> EmbeddedState {
-        match self {
-            Store::Embedded(values) => lock(values).clone(),
-            Store::External(..) => EmbeddedState::new(),
-        }
-    }
-}
-
-/// Values of the flow's own code and payloads of the request lie side by side in its scope.
-fn state_key(key: &str) -> String {
-    format!("state/{key}")
-}
-
-/// Each operation on the map is whole, so a panic elsewhere while it was held leaves nothing half-done.
-fn lock(values: &std::sync::Mutex<EmbeddedState>) -> std::sync::MutexGuard<'_, EmbeddedState> {
-    values.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
+pub use error::StateError;
+pub use extension::StateManagerExt;
+pub use manager::{Condition, Scope, StateManager, Version};
+pub use reference::{NotWhatWasStored, Reference};
+pub use store::EmbeddedState;
+pub(crate) use store::Store;
+pub use value::{StateValue, ValueKind};

@@ -293,7 +293,7 @@ impl Common {
         let carried = &context.request().headers;
         let mut common = Common {
             request: header_value(id.to_owned()),
-            phase: [id, "-", &context.phase().to_string(), "-"].concat(),
+            phase: context.place().idempotency_prefix(id),
             trace: trace_headers(&context.request().trace).collect(),
             to_functions: HeaderMap::new(),
         };

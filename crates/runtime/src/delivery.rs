@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::response::Response;
 use bytes::Bytes;
 use faasflow_core::failure::FailureKind;
+use faasflow_core::graph::{Segment, StepIndex};
 use faasflow_core::state::StateManager as _;
 use faasflow_core::{CallResponse, Context, Failure, Outcome, Payload, RequestId, Resolution, headers};
 use http::{StatusCode, request};
@@ -66,9 +67,9 @@ impl Inner {
         };
         let id = arrived.info.id.clone();
         let begun = Instant::now();
-        let phase = arrived.position.phase();
-        let trace = self.tracer.begin(&arrived.info, phase, arrived.sent_ms);
-        let log = RequestLog::of_phase(id.clone(), phase, trace.id()).keeping(self.config.combine_output);
+        let place = arrived.place.clone();
+        let trace = self.tracer.begin(&arrived.info, &place, arrived.sent_ms);
+        let log = RequestLog::of_phase(id.clone(), &place, trace.id()).keeping(self.config.combine_output);
         match arrived.sent_ms {
             None => self.metrics.started(),
             Some(sent) => self.metrics.queued(Duration::from_millis(now_ms().saturating_sub(sent))),
@@ -79,7 +80,7 @@ impl Inner {
         let concluding = Box::pin(self.conclude(arrived, &deadline, &log, &trace));
         let conclusion = log.of_all(concluding).await;
         if !matches!(conclusion, Conclusion::Refused(..)) {
-            self.metrics.phase(phase, begun.elapsed());
+            self.metrics.phase(place.phase(), begun.elapsed());
         }
         match &conclusion {
             Conclusion::Ended(outcome, _) => {
@@ -113,17 +114,15 @@ impl Inner {
 
     /// Executes one phase and sees to what follows from it.
     async fn conclude(&self, arrived: Arrived, deadline: &Deadline, log: &RequestLog, trace: &Trace) -> Conclusion {
-        let Arrived { info, position, payload, state, .. } = arrived;
-        let phase = position.phase();
+        let Arrived { info, place, payload, state, .. } = arrived;
         let manager = self.patient(deadline.state_in_steps());
         let context = match &manager {
-            None => Context::embedded(info.clone(), phase, state),
-            Some(manager) => Context::external(info.clone(), phase, manager.clone()),
+            None => Context::embedded(info.clone(), &place, state),
+            Some(manager) => Context::external(info.clone(), &place, manager.clone()),
         };
-        let Some(range) = self.flow.plan().steps_at(position) else {
-            return Conclusion::Refused(StatusCode::BAD_REQUEST, format!("the flow has no phase {phase}"));
+        let Some(segment) = self.flow.plan().segment(&place) else {
+            return Conclusion::Refused(StatusCode::BAD_REQUEST, format!("the flow has no phase {place}"));
         };
-        let last_step = range.end;
         let common = self.caller.common(&context, trace);
         let execution = Execution {
             caller: &self.caller,
@@ -142,33 +141,33 @@ impl Inner {
             Err(Absent::Concluded(conclusion)) => return conclusion,
             Err(Absent::Outage(outage)) => return transient(&execution, "Not executed", outage),
             Err(Absent::Failed(error)) => {
-                let name = self.flow.steps()[range.start].name().clone();
                 let kind = FailureKind::Storage(error);
-                let failed = Failure::new(phase, range.start + 1, name, kind, Payload::empty());
+                let (number, name) = self.first_step(segment);
+                let failed = Failure::new(&place, number, name, kind, Payload::empty());
                 self.metrics.failed(failed.kind());
                 trace.failed(&failed);
                 log.error(format_args!("{failed}"));
                 return self.fail(&execution, &failed).await;
             }
         };
-        log.info(format_args!("Executing phase {phase}"));
-        let executed = execution.run(self.flow.steps(), range, payload).await;
+        log.info(format_args!("Executing phase {place}"));
+        let executed = execution.run(&self.flow, segment, payload).await;
         let failed = match executed {
-            Executed::Done(payload) => match self.flow.plan().after(position) {
+            Executed::Done(payload) => match segment.next() {
                 None => return self.end(&execution, Outcome::Success, payload).await,
                 Some(next) => match Box::pin(self.forward(&execution, next, &payload)).await {
                     Ok(()) => {
-                        log.info(format_args!("Forwarded to phase {}", next.phase()));
+                        log.info(format_args!("Forwarded to phase {next}"));
                         return Conclusion::Forwarded;
                     }
                     Err(NotForwarded::Transient(outage)) => {
-                        let what = format!("Cannot forward to phase {}", next.phase());
+                        let what = format!("Cannot forward to phase {next}");
                         return transient(&execution, &what, outage);
                     }
                     Err(NotForwarded::Failed(kind)) => {
                         self.metrics.failed(&kind);
-                        let name = format!("forwarding to phase {}", next.phase()).into();
-                        Failure::new(phase, last_step, name, kind, payload)
+                        let name = format!("forwarding to phase {next}").into();
+                        Failure::new(&place, segment.steps().last().map_or(0, StepIndex::number), name, kind, payload)
                     }
                 },
             },
@@ -178,13 +177,19 @@ impl Inner {
                 return self.end(&execution, Outcome::Failure, payload).await;
             }
             Executed::Outage(outage) => {
-                return transient(&execution, &format!("Phase {phase} cannot go on"), outage);
+                return transient(&execution, &format!("Phase {place} cannot go on"), outage);
             }
             Executed::Failed(failure) => failure,
         };
         trace.failed(&failed);
         log.error(format_args!("{failed}"));
         self.fail(&execution, &failed).await
+    }
+
+    /// The step that a phase begins with: its number and its name.
+    fn first_step(&self, segment: &Segment) -> (usize, Arc<str>) {
+        let first = segment.steps().next();
+        first.map_or((0, "".into()), |step| (step.number(), self.flow.step(step).name().clone()))
     }
 
     /// Asks the flow's failure handler, and ends the request as it says.
@@ -270,8 +275,8 @@ impl Inner {
         let detail = refusal.detail.as_deref().unwrap_or(&refusal.reason);
         let log = match &refusal.of {
             None => RequestLog::new(id),
-            Some((info, phase)) => {
-                RequestLog::of_phase(info.id.clone(), *phase, self.tracer.begin(info, *phase, None).id())
+            Some((info, place)) => {
+                RequestLog::of_phase(info.id.clone(), place, self.tracer.begin(info, place, None).id())
             }
         };
         log.warn(format_args!("Refused with {}: {detail}", refusal.status));

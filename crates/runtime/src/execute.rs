@@ -2,13 +2,15 @@
 
 use std::any::Any;
 use std::fmt::Write as _;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use faasflow_core::failure::FailureKind;
+use faasflow_core::graph::Segment;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::{Action, CallResponse, Context, Error, Failure, Payload, RequestOptions, Resolution, Result, Step};
+use faasflow_core::{
+    Action, CallResponse, Context, Error, Failure, Flow, Payload, RequestOptions, Resolution, Result, Step,
+};
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
@@ -50,11 +52,11 @@ pub(crate) struct Execution<'a> {
 }
 
 impl Execution<'_> {
-    /// Executes the steps in `range`, each on the output of the one before.
-    pub(crate) async fn run(&self, steps: &[Step], range: Range<usize>, mut payload: Payload) -> Executed {
+    /// Executes the steps of a segment, each on the output of the one before.
+    pub(crate) async fn run(&self, flow: &Flow, segment: &Segment, mut payload: Payload) -> Executed {
         let mut cut_off = CutOff::at(self.deadline.steps());
-        for index in range {
-            match self.step(&steps[index], index + 1, payload, &mut cut_off).await {
+        for index in segment.steps() {
+            match self.step(flow.step(index), index.number(), payload, &mut cut_off).await {
                 Ok(output) => payload = output,
                 Err(ended) => return ended,
             }
@@ -94,7 +96,7 @@ impl Execution<'_> {
                 self.metrics.failed(&kind);
                 let name = step.name().clone();
                 let payload = kept.unwrap_or_else(Payload::empty);
-                let failure = Failure::new(self.context.phase(), number, name, kind, payload);
+                let failure = Failure::new(self.context.place(), number, name, kind, payload);
                 let resolved = self.resolve(step, failure.clone()).await;
                 span.finish(step, number, bytes_in, resolved.as_ref().ok(), Some(&failure));
                 resolved

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
+use faasflow_core::graph::Place;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::state::Scope;
 use faasflow_core::{RequestId, RequestInfo, TraceContext, envelope, headers};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request, StatusCode, Uri};
-use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::http::{HttpClient, body_of_parts, read_body, retry_after};
@@ -81,19 +81,10 @@ impl ForwardError {
     }
 }
 
-/// The id of the invocation that executes a phase of a request: a UUID (version 8) of a hash of both.
-pub(crate) fn call_id(request: &RequestInfo, phase: usize) -> Uuid {
+/// The id of the invocation that executes a request's phase at a place: a UUID (version 8) of a hash of both.
+pub(crate) fn call_id(request: &RequestInfo, place: &Place) -> Uuid {
     let Scope { flow, request } = request.scope();
-    let digest = Sha256::new()
-        .chain_update(flow.as_bytes())
-        .chain_update([0])
-        .chain_update(request.as_bytes())
-        .chain_update([0])
-        .chain_update((phase as u64).to_be_bytes())
-        .finalize();
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&digest[..16]);
-    Uuid::new_v8(bytes)
+    Uuid::new_v8(place.call_id(&flow, &request))
 }
 
 /// Posts envelopes to the gateway's `/async-function/<flow>`.

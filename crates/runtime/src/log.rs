@@ -8,6 +8,7 @@ use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use faasflow_core::RequestId;
+use faasflow_core::graph::Place;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::set_global_default;
 use tracing::{Event, Level, Subscriber};
@@ -243,8 +244,8 @@ impl RequestLog {
     }
 
     /// The same for a phase, and for the trace that it is part of.
-    pub(crate) fn of_phase(id: RequestId, phase: usize, trace: Option<TraceId>) -> RequestLog {
-        RequestLog { known: Arc::new(Known::new(id, Some(phase as u64), trace)), kept: None }
+    pub(crate) fn of_phase(id: RequestId, place: &Place, trace: Option<TraceId>) -> RequestLog {
+        RequestLog { known: Arc::new(Known::new(id, Some(place.phase() as u64), trace)), kept: None }
     }
 
     /// The same, keeping its lines if it is to.

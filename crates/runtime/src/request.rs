@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use faasflow_core::envelope::{self, Carried, Envelope, EnvelopeError};
-use faasflow_core::plan::Position;
+use faasflow_core::graph::Place;
 use faasflow_core::{Flow, Payload, RequestId, RequestInfo, headers, parse_callback_url};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode, request};
@@ -19,7 +19,7 @@ use crate::trace::{Sampling, incoming};
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) info: Arc<RequestInfo>,
-    pub(crate) position: Position,
+    pub(crate) place: Place,
     pub(crate) payload: Carried,
     pub(crate) state: EmbeddedState,
     /// When it was forwarded, in milliseconds since the Unix epoch; `None` for a fresh request.
@@ -32,8 +32,8 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) reason: String,
     pub(crate) detail: Option<String>,
-    /// The request of an envelope that is believed, and its phase.
-    pub(crate) of: Option<(Arc<RequestInfo>, usize)>,
+    /// The request of an envelope that is believed, and where it stands.
+    pub(crate) of: Option<(Arc<RequestInfo>, Place)>,
 }
 
 impl Refusal {
@@ -98,7 +98,7 @@ pub(crate) fn start(
     };
     let payload = Payload::new(body).with_content_type_header(parts.headers.get(CONTENT_TYPE).cloned());
     let (info, payload) = (Arc::new(info), Carried::Inline(payload));
-    Ok(Arrived { info, position: flow.plan().start(), payload, state: EmbeddedState::new(), sent_ms: None })
+    Ok(Arrived { info, place: flow.plan().start(), payload, state: EmbeddedState::new(), sent_ms: None })
 }
 
 /// Resumes a request from the body of an envelope that is already believed.
@@ -110,7 +110,7 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, R
         };
         Refusal { detail, ..Refusal::new(StatusCode::BAD_REQUEST, error.to_string()) }
     })?;
-    let of = (envelope.request.clone(), envelope.position.phase());
+    let of = (envelope.request.clone(), envelope.place.clone());
     let refuse =
         |status, reason: String, detail: Option<String>| Refusal { status, reason, detail, of: Some(of.clone()) };
     if &*envelope.request.flow != name {
@@ -125,23 +125,23 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, R
             "this flow is {} ({}); the envelope, at phase {}, is of {} ({})",
             plan.shape(),
             plan.fingerprint(),
-            envelope.position.phase(),
+            envelope.place,
             envelope.shape,
             envelope.fingerprint
         );
         return Err(refuse(StatusCode::CONFLICT, reason.to_owned(), Some(detail)));
     }
-    if plan.steps_at(envelope.position).is_none() {
+    if plan.segment(&envelope.place).is_none() {
         let reason = format!(
             "the envelope is malformed: it is at phase {}, the flow has {}",
-            envelope.position.phase(),
+            envelope.place,
             plan.phase_count()
         );
         return Err(refuse(StatusCode::BAD_REQUEST, reason, None));
     }
     Ok(Arrived {
         info: envelope.request,
-        position: envelope.position,
+        place: envelope.place,
         payload: envelope.payload,
         state: envelope.state,
         sent_ms: Some(envelope.sent_ms),

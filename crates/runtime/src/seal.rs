@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use faasflow_core::envelope::{Carried, Encoded, Envelope};
 use faasflow_core::failure::FailureKind;
-use faasflow_core::plan::Position;
+use faasflow_core::graph::Place;
 use faasflow_core::signature::Keys;
-use faasflow_core::state::{StateError, StateManager};
+use faasflow_core::state::{StateError, StateManager as _, StateManagerExt as _};
 use faasflow_core::{Context, Payload, RequestInfo};
 use http::StatusCode;
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ impl Inner {
     pub(crate) async fn forward(
         &self,
         execution: &Execution<'_>,
-        next: Position,
+        next: &Place,
         payload: &Payload,
     ) -> Result<(), NotForwarded> {
         let Execution { context, deadline, log, trace, .. } = *execution;
@@ -42,7 +42,7 @@ impl Inner {
             flow: self.name.to_string(),
             request: request.id.clone(),
             phase: next.phase(),
-            call_id: call_id(request, next.phase()),
+            call_id: call_id(request, next),
             signature,
             trace: trace.context(),
             body: encoded.into_parts(),
@@ -78,7 +78,7 @@ impl Inner {
             trace.event("forward failed", |event| {
                 event.attribute("exception.message", &crate::trace::cut(error.to_string()));
             });
-            log.warn(format_args!("Cannot forward to phase {} yet: {error}", next.phase()));
+            log.warn(format_args!("Cannot forward to phase {next} yet: {error}"));
             tokio::time::sleep(pause).await;
             wait = (wait * 2).min(Duration::from_secs(2));
         }
@@ -89,7 +89,7 @@ impl Inner {
     async fn seal(
         &self,
         context: &Context,
-        next: Position,
+        next: &Place,
         payload: &Payload,
         deadline: &Deadline,
         log: &RequestLog,
@@ -111,7 +111,7 @@ impl Inner {
             return Err(NotForwarded::Failed(FailureKind::Storage("there is no state manager".to_owned())));
         };
         let scope = context.request().scope();
-        let reference = payloads::store(&*manager, &scope, payload, next.phase()).await.map_err(unstored)?;
+        let reference = manager.store_payload(&scope, next, payload).await.map_err(unstored)?;
         self.metrics.payload_stored(payload.len());
         log.debug(format_args!("Stored the payload of {} bytes in `{}`", payload.len(), manager.name()));
         let encoded = encode(Carried::Stored(reference));
@@ -150,11 +150,11 @@ impl Inner {
         }
     }
 
-    fn envelope(&self, context: &Context, next: Position, payload: Carried) -> Envelope {
+    fn envelope(&self, context: &Context, next: &Place, payload: Carried) -> Envelope {
         let plan = self.flow.plan();
         Envelope {
             request: context.request().clone(),
-            position: next,
+            place: next.clone(),
             fingerprint: plan.fingerprint(),
             shape: plan.shape().to_owned(),
             sent_ms: now_ms(),

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use faasflow_core::graph::Place;
 use faasflow_core::{Failure, Flow, Outcome, RequestInfo, TraceContext};
 use http::StatusCode;
 use sha2::{Digest as _, Sha256};
@@ -56,8 +57,8 @@ impl Tracer {
     }
 
     /// Begins the trace of one delivery of a phase; `sent_ms` is when it was forwarded, if it was.
-    pub(crate) fn begin(self: &Arc<Tracer>, info: &Arc<RequestInfo>, phase: usize, sent_ms: Option<u64>) -> Trace {
-        let active = self.exporter.as_ref().map(|exporter| Active::new(self, exporter, info, phase, sent_ms));
+    pub(crate) fn begin(self: &Arc<Tracer>, info: &Arc<RequestInfo>, place: &Place, sent_ms: Option<u64>) -> Trace {
+        let active = self.exporter.as_ref().map(|exporter| Active::new(self, exporter, info, place, sent_ms));
         Trace { info: info.clone(), active }
     }
 
@@ -83,7 +84,7 @@ struct Active {
     phase: SpanContext,
     /// Whose child the request's span is: the caller's, if it said.
     caller: Option<SpanId>,
-    number: usize,
+    place: Place,
     begun: SystemTime,
     sent: Option<SystemTime>,
     /// What the spans of all its steps say.
@@ -113,7 +114,7 @@ impl Active {
         tracer: &Arc<Tracer>,
         exporter: &Exporter,
         info: &RequestInfo,
-        number: usize,
+        place: &Place,
         sent_ms: Option<u64>,
     ) -> Active {
         let came = info.trace.parent.as_deref().and_then(incoming::parse);
@@ -134,7 +135,7 @@ impl Active {
             tracer: tracer.clone(),
             phase,
             caller: came.map(|came| came.span),
-            number,
+            place: place.clone(),
             begun: SystemTime::now(),
             sent: sent_ms.map(time),
             of_steps,
@@ -274,9 +275,9 @@ impl Trace {
         let mut phase = self.span();
         phase.place(active.phase, Some(request_span), false);
         let kind = if asynchronous { Kind::Consumer } else { Kind::Server };
-        phase.name(kind, &["phase ", &active.number.to_string()]);
+        phase.name(kind, &["phase ", &active.place.to_string()]);
         phase.times(active.begun, now);
-        phase.attribute("faasflow.phase", active.number);
+        phase.attribute("faasflow.phase", active.place.phase());
         phase.attribute("faasflow.asynchronous", asynchronous);
         phase.attribute("faasflow.answer", answer.as_u16());
         if let Some(sent) = active.sent {

@@ -1,10 +1,10 @@
-//! What a state manager is: the trait that others implement, and its error.
-
-use std::fmt;
+//! What a state manager is: the trait that others implement.
 
 use bytes::Bytes;
 
-use crate::handler::BoxFuture;
+use crate::future::BoxFuture;
+
+use super::error::StateError;
 
 /// The request that a value belongs to. Two requests never share state, nor do two flows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,74 +100,4 @@ pub enum Condition {
     Absent,
     /// Only if the value there is still of this version.
     Version(Version),
-}
-
-/// A state manager that could not do what it was asked.
-#[derive(Debug)]
-pub struct StateError {
-    kind: ErrorKind,
-    message: String,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ErrorKind {
-    Temporary,
-    Permanent,
-    Unsupported,
-}
-
-impl StateError {
-    fn of(kind: ErrorKind, message: String) -> StateError {
-        StateError { kind, message, source: None }
-    }
-
-    /// It may work later: the backend is unreachable or overloaded.
-    #[must_use]
-    pub fn temporary(message: impl Into<String>) -> StateError {
-        StateError::of(ErrorKind::Temporary, message.into())
-    }
-
-    /// It will not work later either: wrong credentials, a missing bucket.
-    #[must_use]
-    pub fn permanent(message: impl Into<String>) -> StateError {
-        StateError::of(ErrorKind::Permanent, message.into())
-    }
-
-    /// The backend cannot do this at all; `what` names it.
-    #[must_use]
-    pub fn unsupported(what: impl fmt::Display) -> StateError {
-        StateError::of(ErrorKind::Unsupported, format!("this state manager does not support {what}"))
-    }
-
-    /// Names the error behind this one.
-    #[must_use]
-    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> StateError {
-        self.source = Some(Box::new(source));
-        self
-    }
-
-    /// Whether trying again later may help.
-    #[must_use]
-    pub fn is_temporary(&self) -> bool {
-        self.kind == ErrorKind::Temporary
-    }
-
-    /// Whether the backend cannot do this at all.
-    #[must_use]
-    pub fn is_unsupported(&self) -> bool {
-        self.kind == ErrorKind::Unsupported
-    }
-}
-
-impl fmt::Display for StateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for StateError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
-    }
 }

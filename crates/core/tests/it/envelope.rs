@@ -29,7 +29,7 @@ fn envelope(query: &str, headers: &[(String, Vec<u8>)], payload: &[u8], state: &
             started_ms: 1_700_000_000_000,
             invocation: None,
         }),
-        position: plan.after(plan.start()).unwrap(),
+        place: plan.segment(&plan.start()).unwrap().next().unwrap().clone(),
         fingerprint: plan.fingerprint(),
         shape: plan.shape().to_owned(),
         sent_ms: 1_700_000_000_001,
@@ -48,7 +48,7 @@ fn assert_same(one: &Envelope, two: &Envelope) {
     assert_eq!((&a.id, &a.flow, &a.query, &a.headers), (&b.id, &b.flow, &b.query, &b.headers));
     assert_eq!((&a.callback_url, &a.trace, a.started_ms), (&b.callback_url, &b.trace, b.started_ms));
     assert_eq!(a.invocation, b.invocation);
-    assert_eq!((one.position, one.fingerprint, one.sent_ms), (two.position, two.fingerprint, two.sent_ms));
+    assert_eq!((&one.place, one.fingerprint, one.sent_ms), (&two.place, two.fingerprint, two.sent_ms));
     assert_eq!((&one.payload, &one.state, &one.shape), (&two.payload, &two.state, &two.shape));
 }
 
@@ -156,8 +156,8 @@ fn defect_14_a_position_that_is_none_is_refused_or_not_of_the_plan() {
     let flow = Flow::builder().apply("f").apply("g").build().unwrap();
     for phase in [0u32, 3, 99, u32::MAX] {
         let odd = with_header(&encoded, |header| header["position"]["phase"] = serde_json::json!(phase));
-        let position = Envelope::decode(&odd).unwrap().position;
-        assert_eq!(flow.plan().steps_at(position), None, "{phase}");
+        let place = Envelope::decode(&odd).unwrap().place;
+        assert_eq!(flow.plan().segment(&place), None, "{phase}");
     }
 }
 

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::duration;
-use crate::flow::{Action, Flow};
+
+use super::call::RequestOptions;
+use super::flow::Flow;
+use super::step::{Action, Step};
 
 /// A flow as data. The JSON of it is what `<flow> describe` prints and `GET /_/flow` answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,10 +107,9 @@ impl Description {
     /// Describes a flow deployed as `name`.
     #[must_use]
     pub fn of(flow: &Flow, name: &str) -> Description {
-        let steps = flow.steps();
-        let phases = flow.plan().phases().enumerate().map(|(index, range)| PhaseDescription {
-            number: index + 1,
-            steps: range.map(|step| step_description(step + 1, &steps[step])).collect(),
+        let phases = flow.plan().segments().map(|segment| PhaseDescription {
+            number: segment.place().phase(),
+            steps: segment.steps().map(|step| step_description(step.number(), flow.step(step))).collect(),
         });
         Description {
             name: name.to_owned(),
@@ -120,7 +122,7 @@ impl Description {
     }
 }
 
-fn step_description(number: usize, step: &crate::flow::Step) -> StepDescription {
+fn step_description(number: usize, step: &Step) -> StepDescription {
     let action = match step.action() {
         Action::Modify(_) => ActionDescription::Modifier,
         Action::Call(call) => ActionDescription::Call {
@@ -136,7 +138,7 @@ fn step_description(number: usize, step: &crate::flow::Step) -> StepDescription 
     StepDescription { number, name: step.name().to_string(), action }
 }
 
-fn request_description(options: &crate::call::RequestOptions) -> RequestDescription {
+fn request_description(options: &RequestOptions) -> RequestDescription {
     RequestDescription {
         method: options.method().map(ToString::to_string),
         headers: options.headers.iter().map(|(name, _)| name.to_string()).collect(),

@@ -1,18 +1,17 @@
 //! Modifiers as plain async functions, the way axum takes its handlers.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::extract::FromContext;
 use crate::failure::{Failure, IntoResolution, Resolution};
 use crate::outcome::Outcome;
 use crate::payload::{FromPayload, IntoPayload, Payload};
 use crate::response::CallResponse;
 
-/// A future on the heap that may move between threads.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+use super::extract::FromContext;
+
+pub use crate::future::BoxFuture;
 
 /// An async function that can be a modifier: any number of extractors, then the payload, and something
 /// that becomes a payload back.

@@ -4,79 +4,29 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::call::{Call, Callback};
 use crate::context::Context;
-use crate::definition_error::{DefinitionError, Fault};
 use crate::failure::{Failure, IntoResolution};
-use crate::handler::{
-    FailureFn, FinallyFn, Handler, IntoEnd, ModifierFn, erase_failure, erase_finally, erase_modifier,
-};
+use crate::graph::{Plan, PlannedStep, StepIndex};
 use crate::outcome::Outcome;
-use crate::plan::Plan;
 use crate::state::StateManager;
-use crate::url::parse_url;
+
+use super::call::{Call, Callback};
+use super::fault::{DefinitionError, Fault};
+use super::handler::{FailureFn, FinallyFn, Handler, IntoEnd, erase_failure, erase_finally, erase_modifier};
+use super::step::{Action, Modifier, Step};
+use super::url::parse_url;
 
 /// The definition of a flow: its steps in order, failure handler, finaliser and state manager. Built once
 /// at start-up, immutable, the same for every request.
 #[derive(Clone)]
-pub struct Flow(Arc<Inner>);
+pub struct Flow(Arc<Definition>);
 
-struct Inner {
+struct Definition {
     steps: Vec<Step>,
     plan: Plan,
     on_failure: Option<FailureFn>,
     finally: Option<FinallyFn>,
     state: Option<Arc<dyn StateManager>>,
-}
-
-/// One element of a flow.
-#[derive(Clone)]
-pub struct Step {
-    name: Arc<str>,
-    action: Action,
-}
-
-/// What a step does.
-#[derive(Clone)]
-#[non_exhaustive]
-pub enum Action {
-    /// Calls a function.
-    Call(Call),
-    /// Runs inline code.
-    Modify(Modifier),
-    /// Sends the payload to a URL.
-    Callback(Callback),
-}
-
-/// Inline code as a step.
-#[derive(Clone)]
-pub struct Modifier {
-    pub(crate) run: ModifierFn,
-}
-
-impl Modifier {
-    /// Runs the code on a payload. A panic in it unwinds out of the future.
-    pub fn run(
-        &self,
-        context: Context,
-        payload: crate::payload::Payload,
-    ) -> crate::handler::BoxFuture<'static, crate::error::Result<crate::payload::Payload>> {
-        (self.run)(context, payload)
-    }
-}
-
-impl Step {
-    /// The step as messages name it, such as ``function `facedetect` ``.
-    #[must_use]
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
-    /// What it does.
-    #[must_use]
-    pub fn action(&self) -> &Action {
-        &self.action
-    }
 }
 
 impl Flow {
@@ -91,7 +41,17 @@ impl Flow {
         &self.0.steps
     }
 
-    /// The phases of the flow.
+    /// The step at an index that the flow's plan names.
+    ///
+    /// # Panics
+    ///
+    /// If the index is of the plan of a longer flow.
+    #[must_use]
+    pub fn step(&self, index: StepIndex) -> &Step {
+        &self.0.steps[index.index()]
+    }
+
+    /// The segments of the flow, and what follows each.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.0.plan
@@ -129,11 +89,11 @@ impl Flow {
     /// ```
     #[must_use]
     pub fn runs_code(&self) -> bool {
-        let Inner { steps, on_failure, finally, state, .. } = &*self.0;
+        let Definition { steps, on_failure, finally, state, .. } = &*self.0;
         on_failure.is_some()
             || finally.is_some()
             || state.is_some()
-            || steps.iter().any(|step| match &step.action {
+            || steps.iter().any(|step| match step.action() {
                 Action::Modify(_) => true,
                 Action::Call(call) => call.options().runs_code(),
                 Action::Callback(callback) => callback.options().runs_code(),
@@ -145,9 +105,15 @@ impl Flow {
     /// The same flow, whose state is kept by this manager.
     #[must_use]
     pub fn with_state_manager(self, manager: Arc<dyn StateManager>) -> Flow {
-        let Inner { steps, plan, on_failure, finally, .. } = &*self.0;
+        let Definition { steps, plan, on_failure, finally, .. } = &*self.0;
         let (on_failure, finally) = (on_failure.clone(), finally.clone());
-        Flow(Arc::new(Inner { steps: steps.clone(), plan: plan.clone(), on_failure, finally, state: Some(manager) }))
+        Flow(Arc::new(Definition {
+            steps: steps.clone(),
+            plan: plan.clone(),
+            on_failure,
+            finally,
+            state: Some(manager),
+        }))
     }
 }
 
@@ -240,8 +206,8 @@ impl FlowBuilder {
     pub fn build(mut self) -> Result<Flow, DefinitionError> {
         let mut steps = Vec::with_capacity(self.steps.len());
         for (index, (mut step, location)) in self.steps.into_iter().enumerate() {
-            for text in check(&mut step.action) {
-                self.faults.push(Fault::in_step(index + 1, &step.name, location, text));
+            for text in check(step.action_mut()) {
+                self.faults.push(Fault::in_step(index + 1, step.name(), location, text));
             }
             steps.push(step);
         }
@@ -251,12 +217,18 @@ impl FlowBuilder {
         if !self.faults.is_empty() {
             return Err(DefinitionError::new(self.faults));
         }
-        let plan = Plan::of(steps.iter().map(Step::action));
-        Ok(Flow(Arc::new(Inner { steps, plan, on_failure: self.on_failure, finally: self.finally, state: self.state })))
+        let plan = Plan::linear(steps.iter().map(|step| planned(step.action())));
+        Ok(Flow(Arc::new(Definition {
+            steps,
+            plan,
+            on_failure: self.on_failure,
+            finally: self.finally,
+            state: self.state,
+        })))
     }
 
     fn step(mut self, name: String, action: Action, location: &'static Location<'static>) -> FlowBuilder {
-        self.steps.push((Step { name: name.into(), action }, location));
+        self.steps.push((Step::new(name.into(), action), location));
         self
     }
 
@@ -266,6 +238,15 @@ impl FlowBuilder {
             location.file(),
             location.line()
         )));
+    }
+}
+
+/// What planning needs to know of a step.
+fn planned(action: &Action) -> PlannedStep<'_> {
+    match action {
+        Action::Modify(_) => PlannedStep::Modifier,
+        Action::Callback(_) => PlannedStep::Callback,
+        Action::Call(call) => PlannedStep::Call { function: call.function(), sync: call.is_sync() },
     }
 }
 

@@ -10,10 +10,11 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 
 use crate::context::Context;
 use crate::failure::{Failure, IntoResolution};
-use crate::handler::{FailureFn, ResponseFn, erase_failure, erase_response};
 use crate::payload::IntoPayload;
 use crate::response::CallResponse;
-use crate::retry::Retry;
+
+use super::handler::{FailureFn, ResponseFn, erase_failure, erase_response};
+use super::retry::Retry;
 
 /// A call of a function through the gateway.
 ///

@@ -1,44 +1,30 @@
-//! Payloads that do not travel in the envelope.
+//! Payloads that a state manager keeps.
 
 use bytes::Bytes;
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::hex;
+use crate::graph::Place;
 use crate::payload::Payload;
 
-/// A payload as an envelope carries it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Carried {
-    /// In the envelope itself.
-    Inline(Payload),
-    /// In the flow's state manager.
-    Stored(Reference),
-}
-
-impl From<Payload> for Carried {
-    fn from(payload: Payload) -> Carried {
-        Carried::Inline(payload)
-    }
-}
+use super::layout;
 
 /// Where a payload lies in the request's scope of a state manager, and what must be found there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    pub(super) key: String,
-    pub(super) bytes: u64,
-    pub(super) sha256: [u8; 32],
-    pub(super) content_type: Option<HeaderValue>,
+    pub(crate) key: String,
+    pub(crate) bytes: u64,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) content_type: Option<HeaderValue>,
 }
 
 impl Reference {
-    /// The reference to a payload for the phase numbered `phase`. The key holds the hash, so that a phase which is
-    /// delivered twice, and makes another payload the second time, does not change what the first envelope refers to.
+    /// The reference to a payload for the phase at `place`.
     #[must_use]
-    pub fn to(payload: &Payload, phase: usize) -> Reference {
+    pub fn to(payload: &Payload, place: impl Into<Place>) -> Reference {
         let sha256: [u8; 32] = Sha256::digest(payload.bytes()).into();
         Reference {
-            key: format!("payload/{phase}-{}", hex::encode(&sha256)),
+            key: layout::payload(&place.into(), &sha256),
             bytes: payload.len() as u64,
             sha256,
             content_type: payload.content_type_header().cloned(),

@@ -1,0 +1,19 @@
+//! The definition of a flow: what its author writes, checked once at start-up and the same for every request.
+
+pub mod description;
+pub mod extract;
+pub mod handler;
+
+mod call;
+mod fault;
+mod flow;
+mod retry;
+mod step;
+mod url;
+
+pub use call::{Call, Callback, IntoValue, RequestOptions};
+pub use fault::{DefinitionError, Fault};
+pub use flow::{Flow, FlowBuilder};
+pub use retry::Retry;
+pub use step::{Action, Modifier, Step};
+pub use url::{parse_callback_url, parse_url, without_credentials};

@@ -1,0 +1,17 @@
+use crate::payload::Payload;
+use crate::state::Reference;
+
+/// A payload as an envelope carries it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// In the envelope itself.
+    Inline(Payload),
+    /// In the flow's state manager.
+    Stored(Reference),
+}
+
+impl From<Payload> for Carried {
+    fn from(payload: Payload) -> Carried {
+        Carried::Inline(payload)
+    }
+}

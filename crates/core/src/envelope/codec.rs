@@ -1,0 +1,269 @@
+//! How version 1 of the envelope is written and read.
+
+use std::sync::Arc;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use serde::{Deserialize, Serialize};
+
+use crate::context::{RequestId, RequestInfo, TraceContext};
+use crate::graph::{Fingerprint, Place};
+use crate::hex;
+use crate::payload::Payload;
+use crate::state::{EmbeddedState, Reference, StateValue, ValueKind};
+
+use super::carried::Carried;
+use super::encoded::Encoded;
+use super::error::EnvelopeError;
+
+/// The version written.
+pub const VERSION: u16 = 1;
+
+/// What every envelope begins with.
+pub const MAGIC: &[u8; 8] = b"FAASFLOW";
+const PREAMBLE: usize = 14;
+/// Far above any real header, and small enough to parse without a thought.
+const MAX_HEADER: usize = 4 << 20;
+
+/// A shape is for the log only; a flow of a thousand steps must not pay for it in every envelope.
+const MAX_SHAPE: usize = 4096;
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    flow: String,
+    request: String,
+    position: Position,
+    fingerprint: Fingerprint,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    shape: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    query: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    trace: TraceContext,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    callback_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    invocation: Option<String>,
+    started: u64,
+    sent: u64,
+    payload: Section,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    state: Vec<StateSection>,
+}
+
+/// How version 1 writes a place.
+#[derive(Serialize, Deserialize)]
+struct Position {
+    phase: u32,
+}
+
+/// Where the bytes are. A variant that is not known is an error: to read on without the bytes would lose them.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Section {
+    /// In this envelope, so many of them.
+    Inline(u64),
+    /// In the state manager.
+    Stored(StoredSection),
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSection {
+    key: String,
+    bytes: u64,
+    /// 64 hexadecimal digits.
+    sha256: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateSection {
+    key: String,
+    kind: ValueKind,
+    value: Section,
+}
+
+fn is_default(trace: &TraceContext) -> bool {
+    *trace == TraceContext::default()
+}
+
+/// A partially executed request: what the next phase needs to know.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// What is fixed about the request.
+    pub request: Arc<RequestInfo>,
+    /// Where it stands: the phase to execute.
+    pub place: Place,
+    /// The definition that the place belongs to.
+    pub fingerprint: Fingerprint,
+    /// The shape of that definition, for those who must find out why it does not fit; the first 4,096 bytes of it.
+    pub shape: String,
+    /// When it was sent, in milliseconds since the Unix epoch.
+    pub sent_ms: u64,
+    /// The output of the phase before.
+    pub payload: Carried,
+    /// The request's state, where it is embedded.
+    pub state: EmbeddedState,
+}
+
+impl Envelope {
+    /// Writes the envelope, version 1.
+    ///
+    /// # Panics
+    ///
+    /// Never in practice: the header holds nothing that JSON cannot.
+    #[must_use]
+    pub fn encode(&self) -> Encoded {
+        let request = &self.request;
+        let (content_type, payload, inline) = match &self.payload {
+            Carried::Inline(payload) => {
+                (payload.content_type_header(), Section::Inline(payload.len() as u64), payload.bytes().clone())
+            }
+            Carried::Stored(reference) => {
+                let section = StoredSection {
+                    key: reference.key.clone(),
+                    bytes: reference.bytes,
+                    sha256: hex::encode(&reference.sha256),
+                };
+                (reference.content_type.as_ref(), Section::Stored(section), Bytes::new())
+            }
+        };
+        let header = Header {
+            flow: request.flow.to_string(),
+            request: request.id.to_string(),
+            position: Position { phase: self.place.number() },
+            fingerprint: self.fingerprint,
+            shape: self.shape[..self.shape.floor_char_boundary(MAX_SHAPE)].to_owned(),
+            query: request.query.clone(),
+            headers: request.headers.iter().map(|(name, value)| (name.to_string(), latin1(value))).collect(),
+            content_type: content_type.map(latin1),
+            trace: request.trace.clone(),
+            callback_url: request.callback_url.as_ref().map(Uri::to_string),
+            invocation: request.invocation.clone(),
+            started: request.started_ms,
+            sent: self.sent_ms,
+            payload,
+            state: self
+                .state
+                .iter()
+                .map(|(key, value)| StateSection {
+                    key: key.clone(),
+                    kind: value.kind,
+                    value: Section::Inline(value.bytes.len() as u64),
+                })
+                .collect(),
+        };
+        let json = serde_json::to_vec(&header).expect("the header is plain data");
+        let mut head = BytesMut::with_capacity(PREAMBLE + json.len());
+        head.put_slice(MAGIC);
+        head.put_u16(VERSION);
+        head.put_u32(u32::try_from(json.len()).expect("headers are limited far below 4 GiB"));
+        head.put_slice(&json);
+
+        let mut parts = Vec::with_capacity(2 + self.state.len());
+        parts.push(head.freeze());
+        parts.push(inline);
+        parts.extend(self.state.values().map(|value| value.bytes.clone()));
+        parts.retain(|part| !part.is_empty());
+        Encoded { parts }
+    }
+
+    /// Reads an envelope; payload and state share the memory of `body`.
+    ///
+    /// # Errors
+    ///
+    /// If it is not one, is of a version not known here, or is damaged. Nothing is reserved on the strength of
+    /// a length that the body does not have.
+    pub fn decode(body: &Bytes) -> Result<Envelope, EnvelopeError> {
+        let malformed = EnvelopeError::Malformed;
+        if body.len() < PREAMBLE || &body[..8] != MAGIC {
+            return Err(malformed("it does not start like an envelope"));
+        }
+        let version = u16::from_be_bytes([body[8], body[9]]);
+        if version != VERSION {
+            return Err(EnvelopeError::Version(version));
+        }
+        let length = u32::from_be_bytes([body[10], body[11], body[12], body[13]]) as usize;
+        if length > MAX_HEADER || length > body.len() - PREAMBLE {
+            return Err(malformed("its header is longer than the envelope"));
+        }
+        let mut rest = body.slice(PREAMBLE..);
+        let header: Header = serde_json::from_slice(&rest.split_to(length)).map_err(EnvelopeError::Header)?;
+
+        let content_type = match &header.content_type {
+            Some(text) => Some(from_latin1(text).ok_or(malformed("its content type is none"))?),
+            None => None,
+        };
+        let mut raw = |length: u64| match usize::try_from(length) {
+            Ok(length) if length <= rest.len() => Ok(rest.split_to(length)),
+            _ => Err(malformed("a section is longer than the envelope")),
+        };
+        let payload = match &header.payload {
+            Section::Inline(length) => {
+                Carried::Inline(Payload::new(raw(*length)?).with_content_type_header(content_type))
+            }
+            Section::Stored(StoredSection { key, bytes, sha256: digits }) => {
+                let mut sha256 = [0; 32];
+                hex::decode(digits, &mut sha256).ok_or(malformed("the hash of its payload is none"))?;
+                Carried::Stored(Reference { key: key.clone(), bytes: *bytes, sha256, content_type })
+            }
+        };
+        let mut state = EmbeddedState::new();
+        for entry in &header.state {
+            let Section::Inline(length) = entry.value else {
+                return Err(malformed("a state value is said to be elsewhere"));
+            };
+            let value = StateValue { kind: entry.kind, bytes: raw(length)? };
+            if state.insert(entry.key.clone(), value).is_some() {
+                return Err(malformed("a state key is there twice"));
+            }
+        }
+        if !rest.is_empty() {
+            return Err(malformed("there are bytes after its last section"));
+        }
+
+        let mut headers = HeaderMap::with_capacity(header.headers.len().min(1024));
+        for (name, value) in &header.headers {
+            let name = HeaderName::try_from(name).map_err(|_| malformed("it carries a header with a bad name"))?;
+            let value = from_latin1(value).ok_or(malformed("it carries a header with a bad value"))?;
+            headers.try_append(name, value).map_err(|_| malformed("it carries too many headers"))?;
+        }
+        let callback_url = match &header.callback_url {
+            Some(text) => Some(text.parse().map_err(|_| malformed("its callback URL is none"))?),
+            None => None,
+        };
+        let request = RequestInfo {
+            id: RequestId::parse(&header.request).ok_or(malformed("its request id is none"))?,
+            flow: header.flow.into(),
+            query: header.query,
+            headers,
+            callback_url,
+            trace: header.trace,
+            started_ms: header.started,
+            invocation: header.invocation,
+        };
+        Ok(Envelope {
+            request: Arc::new(request),
+            place: Place::numbered(header.position.phase),
+            fingerprint: header.fingerprint,
+            shape: header.shape,
+            sent_ms: header.sent,
+            payload,
+            state,
+        })
+    }
+}
+
+/// Header values are bytes; each becomes the character of its number, which loses nothing and is readable
+/// where they are ASCII.
+fn latin1(value: &HeaderValue) -> String {
+    value.as_bytes().iter().map(|&byte| char::from(byte)).collect()
+}
+
+fn from_latin1(text: &str) -> Option<HeaderValue> {
+    let bytes: Option<Vec<u8>> = text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect();
+    HeaderValue::from_bytes(&bytes?).ok()
+}
