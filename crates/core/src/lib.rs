@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod failure;
 pub mod graph;
 pub mod headers;
+pub mod machine;
 pub mod payload;
 pub mod signature;
 pub mod size;

@@ -5,4 +5,5 @@ mod definition;
 mod description;
 mod envelope;
 mod handlers;
+mod machine;
 mod plan;

@@ -1,0 +1,17 @@
+//! Decides what follows from what has happened to a request. Deciding does no I/O and knows no clock: the runtime
+//! performs the effects, tells what came of them, and asks again.
+//!
+//! ```text
+//! arrived ──▶ take ──▶ run ──┬─▶ forward ──▶ answer: forwarded
+//!                            ├─▶ report, finally, forget, answer: ended
+//!                            └─▶ ask the failure handler ──▶ report, finally, forget, answer: ended
+//! an outage, at any point ──▶ come again
+//! ```
+
+mod advance;
+mod outage;
+mod token;
+
+pub use advance::{Effect, Effects, Happened, OnOutage, advance};
+pub use outage::Outage;
+pub use token::{Caller, Token};

@@ -1,0 +1,166 @@
+use crate::failure::{Failure, Resolution};
+use crate::graph::{Place, Plan};
+use crate::outcome::Outcome;
+use crate::payload::Payload;
+
+use super::outage::Outage;
+use super::token::{Caller, Token};
+
+/// What has happened to the token of a delivery.
+#[derive(Debug)]
+pub enum Happened {
+    /// It was delivered, and is believed.
+    Arrived,
+    /// Its payload is at hand.
+    Taken(Payload),
+    /// The steps at its place succeeded, with this output.
+    Done(Payload),
+    /// A step failed and its own failure handler, if it has one, did not mend it; or the payload could not be taken or
+    /// handed on, for good.
+    Failed(Failure),
+    /// A step failed, and its own failure handler replied for the whole request.
+    Replied(Payload),
+    /// The flow's failure handler was asked.
+    Resolved {
+        /// What it decided; `None` if there is no handler, or it failed itself.
+        resolution: Option<Resolution>,
+        /// What the request ends with if it decided nothing.
+        unhandled: Payload,
+    },
+    /// The next token is in safe hands.
+    Forwarded,
+    /// What was being done cannot be done now, for a reason that passes.
+    Outage(Outage),
+}
+
+/// Something to do for a token.
+#[derive(Debug)]
+pub enum Effect {
+    /// Get hold of the token's payload, which a state manager may keep.
+    Take,
+    /// Execute the steps at the token's place on this payload.
+    Run(Payload),
+    /// Hand this token on.
+    Forward(Token),
+    /// Ask the flow's failure handler about this failure, if there is one.
+    Ask(Failure),
+    /// Report the end to whoever asked for a report.
+    Report(Outcome, Payload),
+    /// Run the finaliser, if there is one.
+    Finally(Outcome, OnOutage),
+    /// Remove the state of the request.
+    Forget,
+    /// Answer the delivery: the next phase is queued.
+    AnswerForwarded,
+    /// Answer the delivery: the request has ended.
+    AnswerEnded(Outcome, Payload),
+    /// Answer the delivery: it must come again.
+    ComeAgain(Outage),
+    /// Answer the delivery: the flow has no such place.
+    RefusePlace(Place),
+}
+
+/// What becomes of a request whose finaliser meets an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOutage {
+    /// The delivery comes again: the finaliser is owed its run, and a report is known by its key.
+    ComeAgain,
+    /// It goes on: whoever waits for the answer has a right to it.
+    GoOn,
+}
+
+/// What to do, in order. If one of them meets an outage or a failure that it cannot pass over, the rest is not done, and
+/// [`advance`] is asked what is.
+#[derive(Debug)]
+#[must_use = "effects do nothing until they are performed"]
+pub struct Effects(Pending);
+
+#[derive(Debug)]
+enum Pending {
+    One(Effect),
+    End { stage: EndStage, outcome: Outcome, payload: Payload, on_outage: OnOutage },
+    Nothing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndStage {
+    Report,
+    Finally,
+    Forget,
+    Answer,
+}
+
+impl Iterator for Effects {
+    type Item = Effect;
+
+    fn next(&mut self) -> Option<Effect> {
+        if let Pending::End { stage, outcome, payload, on_outage } = &mut self.0 {
+            let (effect, next) = match stage {
+                EndStage::Report => (Effect::Report(*outcome, payload.clone()), EndStage::Finally),
+                EndStage::Finally => (Effect::Finally(*outcome, *on_outage), EndStage::Forget),
+                EndStage::Forget => (Effect::Forget, EndStage::Answer),
+                EndStage::Answer => {
+                    let (outcome, payload) = (*outcome, std::mem::replace(payload, Payload::empty()));
+                    self.0 = Pending::Nothing;
+                    return Some(Effect::AnswerEnded(outcome, payload));
+                }
+            };
+            *stage = next;
+            return Some(effect);
+        }
+        match std::mem::replace(&mut self.0, Pending::Nothing) {
+            Pending::One(effect) => Some(effect),
+            _ => None,
+        }
+    }
+}
+
+/// Decides what to do for a token, now that this has happened to it.
+///
+/// It depends on nothing but its arguments. A redelivered token is decided about as the first was, which is what makes
+/// redelivery safe: it is forwarded to the same place, under the same call id.
+///
+/// ```
+/// use faasflow_core::graph::{Plan, PlannedStep};
+/// use faasflow_core::machine::{Effect, Happened, Token, advance};
+/// use faasflow_core::Payload;
+///
+/// let plan = Plan::linear(["facedetect", "compress"].map(|function| PlannedStep::Call { function, sync: false }));
+/// let token = Token::new(plan.start(), Payload::new("a photo"));
+///
+/// let done = Happened::Done(Payload::new("two faces"));
+/// let effects: Vec<Effect> = advance(&plan, &token, done).collect();
+/// assert!(matches!(&effects[..], [Effect::Forward(next)] if next.place().phase() == 2));
+/// ```
+pub fn advance(plan: &Plan, token: &Token, happened: Happened) -> Effects {
+    let (place, caller) = (token.place(), token.caller());
+    let effect = match happened {
+        Happened::Arrived if plan.segment(place).is_none() => Effect::RefusePlace(place.clone()),
+        Happened::Arrived => Effect::Take,
+        Happened::Taken(payload) => Effect::Run(payload),
+        Happened::Done(payload) => match plan.segment(place).and_then(|segment| segment.next()) {
+            Some(next) => Effect::Forward(Token::new(next.clone(), payload)),
+            None => return end(caller, Outcome::Success, payload),
+        },
+        Happened::Failed(failure) => Effect::Ask(failure),
+        Happened::Replied(payload) => return end(caller, Outcome::Failure, payload),
+        Happened::Resolved { resolution, unhandled } => {
+            return match resolution {
+                Some(Resolution::Recovered(payload)) => end(caller, Outcome::Recovered, payload),
+                Some(Resolution::Replied(payload)) => end(caller, Outcome::Failure, payload),
+                Some(Resolution::Declined | Resolution::Failed(_)) | None => end(caller, Outcome::Failure, unhandled),
+            };
+        }
+        Happened::Forwarded => Effect::AnswerForwarded,
+        Happened::Outage(outage) => Effect::ComeAgain(outage),
+    };
+    Effects(Pending::One(effect))
+}
+
+fn end(caller: Caller, outcome: Outcome, payload: Payload) -> Effects {
+    let on_outage = match caller {
+        Caller::Waits => OnOutage::GoOn,
+        Caller::Left => OnOutage::ComeAgain,
+    };
+    Effects(Pending::End { stage: EndStage::Report, outcome, payload, on_outage })
+}
