@@ -62,6 +62,28 @@ pub enum FailureKind {
     },
 }
 
+impl FailureKind {
+    /// The kind in a word, for metrics and traces, such as `timeout`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            FailureKind::Handler(_) => "handler",
+            FailureKind::Panic(_) => "panic",
+            FailureKind::Unreachable(_) => "unreachable",
+            FailureKind::Interrupted(_) => "interrupted",
+            FailureKind::Unusable(_) => "unusable",
+            FailureKind::Timeout(_) => "timeout",
+            FailureKind::Response(_) => "response",
+            FailureKind::AnswerTooLarge(_) => "answer_too_large",
+            FailureKind::Undecodable(_) => "undecodable",
+            FailureKind::Deadline(_) => "deadline",
+            FailureKind::Forward(_) => "forward",
+            FailureKind::Storage(_) => "storage",
+            FailureKind::EnvelopeTooLarge { .. } => "envelope_too_large",
+        }
+    }
+}
+
 /// A step that failed: which one, why, and with what input.
 ///
 /// ```

@@ -12,6 +12,6 @@ mod advance;
 mod outage;
 mod token;
 
-pub use advance::{Effect, Effects, Happened, OnOutage, advance};
+pub use advance::{Effect, Effects, Happened, OnOutage, Unfit, advance};
 pub use outage::Outage;
 pub use token::{Caller, Token};

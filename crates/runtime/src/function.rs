@@ -17,7 +17,6 @@ use bytes::Bytes;
 use faasflow_core::Flow;
 use faasflow_core::description::Description;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::signature::Keys;
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Method, StatusCode, Version};
@@ -26,19 +25,19 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
-use crate::answers::Answers;
-use crate::caller::Caller;
+use crate::conclusion::{Conclusion, Delivery};
 use crate::config::Config;
 use crate::deadline::Deadline;
+use crate::delivery::{identify, respond};
 use crate::detach::Detaching;
 use crate::error::StartError;
 use crate::forward::{Forwarder, GatewayForwarder};
 use crate::heartbeat::Heartbeat;
 use crate::http::{Budget, HttpClient, ServerOptions};
+use crate::instance::Instance;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::request::identify;
-use crate::respond::{Conclusion, respond};
+use crate::step::{Answers, Caller};
 use crate::trace::{Exporter, Tracer};
 
 /// How long the stop waits for the trace server at most.
@@ -46,22 +45,7 @@ const FLUSH: Duration = Duration::from_secs(3);
 
 /// A flow as a function: executes one phase per invocation. Cloning is cheap.
 #[derive(Clone)]
-pub struct FlowFunction(Arc<Inner>);
-
-pub(crate) struct Inner {
-    pub(crate) flow: Flow,
-    pub(crate) name: Arc<str>,
-    pub(crate) config: Config,
-    pub(crate) keys: Option<Keys>,
-    pub(crate) caller: Caller,
-    pub(crate) forwarder: Arc<dyn Forwarder>,
-    tasks: TaskTracker,
-    readiness: Readiness,
-    pub(crate) heartbeat: Heartbeat,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) tracer: Arc<Tracer>,
-    pub(crate) budget: Budget,
-}
+pub struct FlowFunction(Arc<Instance>);
 
 impl FlowFunction {
     /// Prepares a flow to be served.
@@ -114,15 +98,27 @@ impl FlowFunction {
         };
         let budget = Budget::new(config.limits());
         let metrics = Arc::new(Metrics::new(&flow, &config.workflow_name, budget.clone()));
-        let tracer = Arc::new(tracer(&flow, &config, &metrics)?);
+        let tracer = tracer(&flow, &config, &metrics)?;
         let Config { gateway, default_method, max_body, write_timeout, .. } = config.clone();
         let answers = Answers::new(max_body, budget.clone(), write_timeout);
-        let caller = Caller::new(client, gateway, default_method, answers, metrics.clone(), &flow);
+        let caller = Caller::new(client, gateway, default_method, answers, &flow);
         let name = config.workflow_name.as_str().into();
         let tasks = TaskTracker::new();
         let (readiness, heartbeat) = (Readiness::default(), Heartbeat::default());
-        let inner =
-            Inner { flow, name, config, keys, caller, forwarder, tasks, readiness, heartbeat, metrics, tracer, budget };
+        let inner = Instance {
+            flow,
+            name,
+            config,
+            keys,
+            caller,
+            forwarder,
+            tasks,
+            readiness,
+            heartbeat,
+            metrics,
+            tracer,
+            budget,
+        };
         Ok(FlowFunction(Arc::new(inner)))
     }
 
@@ -239,7 +235,7 @@ impl FlowFunction {
         let delivering = AssertUnwindSafe(delivering).catch_unwind();
         Detaching::new(delivering).await.unwrap_or_else(|_| {
             let reason = "the flow function itself failed; its log says more".to_owned();
-            respond(Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, reason), &id, false, None)
+            respond(Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, reason), &id, Delivery::Fresh, None)
         })
     }
 }

@@ -3,26 +3,24 @@
 pub mod config;
 pub mod log;
 
-mod admission;
-mod answers;
-mod caller;
+mod conclusion;
 mod deadline;
 mod delivery;
 mod detach;
 mod error;
-mod execute;
+mod error_text;
 mod forward;
 mod function;
+mod gateway;
 mod heartbeat;
+mod instance;
 mod metrics;
-mod outage;
+mod now;
+mod observers;
 mod patient;
-mod payloads;
 mod readiness;
-mod request;
-mod respond;
-mod seal;
 mod serve;
+mod step;
 mod trace;
 
 pub use config::Config;

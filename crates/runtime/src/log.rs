@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
 use std::panic::PanicHookInfo;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use faasflow_core::RequestId;
 use faasflow_core::graph::Place;
@@ -214,11 +214,10 @@ fn push(level: Level, write: impl FnOnce(&mut String)) {
     let _ = LINE.try_with(|kept| kept.set(line));
 }
 
-/// Writes the log lines of one request, and keeps them where the output is to begin with them.
+/// Writes the log lines of one request.
 #[derive(Debug)]
 pub(crate) struct RequestLog {
     known: Arc<Known>,
-    kept: Option<Mutex<String>>,
 }
 
 /// Writes a line where the log is ours, and has whoever subscribes to events else know it, with its request in fields.
@@ -240,17 +239,12 @@ macro_rules! write_line {
 
 impl RequestLog {
     pub(crate) fn new(id: RequestId) -> RequestLog {
-        RequestLog { known: Arc::new(Known::new(id, None, None)), kept: None }
+        RequestLog { known: Arc::new(Known::new(id, None, None)) }
     }
 
     /// The same for a phase, and for the trace that it is part of.
     pub(crate) fn of_phase(id: RequestId, place: &Place, trace: Option<TraceId>) -> RequestLog {
-        RequestLog { known: Arc::new(Known::new(id, Some(place.phase() as u64), trace)), kept: None }
-    }
-
-    /// The same, keeping its lines if it is to.
-    pub(crate) fn keeping(self, keep: bool) -> RequestLog {
-        RequestLog { kept: keep.then(Mutex::default), ..self }
+        RequestLog { known: Arc::new(Known::new(id, Some(place.phase() as u64), trace)) }
     }
 
     /// Whatever is logged in this belongs to the request too: the lines of the flow's own code, and of the libraries that
@@ -260,47 +254,31 @@ impl RequestLog {
         REQUEST.scope(self.known.clone(), work).await
     }
 
-    pub(crate) fn id(&self) -> &RequestId {
-        &self.known.request
-    }
-
-    pub(crate) fn info(&self, text: fmt::Arguments<'_>) {
-        write_line!(info, INFO, self, text);
-        self.keep(text);
-    }
-
-    pub(crate) fn warn(&self, text: fmt::Arguments<'_>) {
-        write_line!(warn, WARN, self, text);
-        self.keep(text);
-    }
-
-    pub(crate) fn error(&self, text: fmt::Arguments<'_>) {
-        write_line!(error, ERROR, self, text);
-        self.keep(text);
-    }
-
-    /// For those who develop the flow; not kept, since it is no part of the classic output.
-    pub(crate) fn debug(&self, text: fmt::Arguments<'_>) {
-        write_line!(debug, DEBUG, self, text);
-    }
-
-    fn keep(&self, text: fmt::Arguments<'_>) {
-        if let Some(kept) = &self.kept {
-            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.push_str(self.known.before());
-            let end = kept.len() + LONGEST_LINE - NOTE - self.known.before().len();
-            let mut line = Bounded::new(&mut kept, end);
-            line.show(text);
-            line.finish();
-            kept.push('\n');
+    /// Writes a line.
+    pub(crate) fn write(&self, level: Level, text: fmt::Arguments<'_>) {
+        match level {
+            Level::ERROR => write_line!(error, ERROR, self, text),
+            Level::WARN => write_line!(warn, WARN, self, text),
+            Level::INFO => write_line!(info, INFO, self, text),
+            Level::DEBUG => write_line!(debug, DEBUG, self, text),
+            Level::TRACE => write_line!(trace, TRACE, self, text),
         }
     }
 
-    /// The lines so far, where they are kept.
-    pub(crate) fn kept(&self) -> Option<String> {
-        let kept = self.kept.as_ref()?;
-        Some(kept.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    /// What the lines of the request begin with.
+    pub(crate) fn before(&self) -> &str {
+        self.known.before()
     }
+}
+
+/// Appends a line to others, as long as one of the log may be.
+pub(crate) fn append(before: &str, text: fmt::Arguments<'_>, lines: &mut String) {
+    lines.push_str(before);
+    let end = lines.len() + LONGEST_LINE - NOTE - before.len();
+    let mut line = Bounded::new(lines, end);
+    line.show(text);
+    line.finish();
+    lines.push('\n');
 }
 
 /// What is known of a line's request.

@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use faasflow_core::failure::FailureKind;
-use faasflow_core::{Action, CallResponse, Flow, Outcome};
+use faasflow_core::graph::StepIndex;
+use faasflow_core::{Action, CallResponse, Flow, Outcome, Step};
 use http::StatusCode;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
+use crate::conclusion::Delivery;
 use crate::http::Budget;
+use crate::observers::CallKind;
 
 mod labels;
 mod register;
@@ -20,17 +23,11 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use labels::{CallKind, DroppedSpan, ForwardResult, failure_reason, short_name};
+pub(crate) use labels::{DroppedSpan, ForwardResult, short_name};
 pub(crate) use server::{MetricsListener, router};
 
-use labels::{FAILURE_REASONS, attempt_code, status_code, step_kind};
+use labels::{FAILURE_REASONS, LISTED, OTHER, attempt_code, call_kind, status_code, step_kind};
 use register::{Register, SECONDS_OF_REQUESTS, SECONDS_OF_STEPS, SIZES};
-
-/// How many phases, steps and functions have series of their own; those that come after share one.
-const LISTED: usize = 100;
-
-/// The value of a label for what is not listed.
-const OTHER: &str = "other";
 
 /// The statuses that this crate refuses with.
 const REFUSALS: [&str; 8] = ["400", "401", "408", "409", "410", "413", "415", "503"];
@@ -54,6 +51,8 @@ pub(crate) struct Metrics {
     phases: Vec<Histogram>,
     steps: Vec<Histogram>,
     calls: IntCounterVec,
+    /// Of each step: its attempts that were answered with 200. That is what nearly all come to, so without a search.
+    steps_answered: Vec<Option<IntCounter>>,
     retries: IntCounterVec,
     queued: Histogram,
     forwards: IntCounterVec,
@@ -121,8 +120,8 @@ impl Metrics {
         let functions = functions(flow);
         for (kind, function) in called(flow).chain([(CallKind::Report, "")]) {
             let function = listed(&functions, kind, function);
-            calls.with_label_values(&[function, kind.as_str(), "200"]);
-            retries.with_label_values(&[function, kind.as_str()]);
+            calls.with_label_values(&[function, call_kind(kind), "200"]);
+            retries.with_label_values(&[function, call_kind(kind)]);
         }
         let forwards = register.counters(
             "faasflow_forwards_total",
@@ -154,6 +153,10 @@ impl Metrics {
             "Spans that were not exported, by what kept them.",
             &["reason"],
         );
+        let answered_well = |step: &Step| {
+            let (kind, function) = called_by(step)?;
+            Some(calls.with_label_values(&[listed(&functions, kind, function), call_kind(kind), "200"]))
+        };
         Metrics {
             started: register.counter(
                 "faasflow_requests_started_total",
@@ -183,6 +186,7 @@ impl Metrics {
                 .enumerate()
                 .map(|(index, step)| steps.with_label_values(&[&*labels::step(index + 1, step), step_kind(step)]))
                 .collect(),
+            steps_answered: flow.steps().iter().map(answered_well).collect(),
             calls,
             retries,
             queued: register.histogram(
@@ -229,11 +233,12 @@ impl Metrics {
     }
 
     /// An invocation was answered.
-    pub(crate) fn delivered(&self, envelope: bool, status: StatusCode) {
-        if !envelope && status == StatusCode::OK {
-            return self.requests_answered.inc();
-        }
-        let kind = if envelope { "envelope" } else { "request" };
+    pub(crate) fn delivered(&self, delivery: Delivery, status: StatusCode) {
+        let kind = match delivery {
+            Delivery::Fresh if status == StatusCode::OK => return self.requests_answered.inc(),
+            Delivery::Fresh => "request",
+            Delivery::Envelope => "envelope",
+        };
         self.deliveries.with_label_values(&[kind, status_code(status).as_ref()]).inc();
     }
 
@@ -257,19 +262,20 @@ impl Metrics {
     /// report it is not used, since its URL comes with the request.
     pub(crate) fn attempt(&self, kind: CallKind, function: &str, answer: &Result<CallResponse, FailureKind>) {
         let function = listed(&self.functions, kind, function);
-        self.calls.with_label_values(&[function, kind.as_str(), attempt_code(answer).as_ref()]).inc();
+        self.calls.with_label_values(&[function, call_kind(kind), attempt_code(answer).as_ref()]).inc();
     }
 
-    /// Counts attempts that are answered with 200. Of a step that is what nearly all of its attempts come to, so it has this
-    /// at hand and searches nothing.
-    pub(crate) fn answered_well(&self, kind: CallKind, function: &str) -> IntCounter {
-        self.calls.with_label_values(&[listed(&self.functions, kind, function), kind.as_str(), "200"])
+    /// One attempt of a step was answered with 200.
+    pub(crate) fn answered_well(&self, step: StepIndex) {
+        if let Some(Some(counter)) = self.steps_answered.get(step.index()) {
+            counter.inc();
+        }
     }
 
     /// One more attempt of a call, a callback or a report is to be made.
     pub(crate) fn retried(&self, kind: CallKind, function: &str) {
         let function = listed(&self.functions, kind, function);
-        self.retries.with_label_values(&[function, kind.as_str()]).inc();
+        self.retries.with_label_values(&[function, call_kind(kind)]).inc();
     }
 
     /// A request was received this long after it was forwarded.
@@ -295,7 +301,7 @@ impl Metrics {
 
     /// A step has failed.
     pub(crate) fn failed(&self, kind: &FailureKind) {
-        self.failures.with_label_values(&[failure_reason(kind)]).inc();
+        self.failures.with_label_values(&[kind.as_str()]).inc();
     }
 
     /// A delivery was refused.
@@ -354,11 +360,16 @@ impl SpanCounts {
 
 /// What the definition sends requests to, in its order, with repetitions.
 fn called(flow: &Flow) -> impl Iterator<Item = (CallKind, &str)> {
-    flow.steps().iter().filter_map(|step| match step.action() {
+    flow.steps().iter().filter_map(called_by)
+}
+
+/// What a step sends requests to, if it sends any.
+fn called_by(step: &Step) -> Option<(CallKind, &str)> {
+    match step.action() {
         Action::Call(call) => Some((CallKind::Call, call.function())),
         Action::Callback(_) => Some((CallKind::Callback, short_name(step.name()))),
         _ => None,
-    })
+    }
 }
 
 /// The first of what the definition sends requests to.

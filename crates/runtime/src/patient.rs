@@ -8,6 +8,7 @@ use faasflow_core::handler::BoxFuture;
 use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version};
 use faasflow_core::{RequestId, chain, duration};
 use tokio::time::Instant;
+use tracing::Level;
 
 use crate::log::RequestLog;
 
@@ -56,7 +57,8 @@ impl Patient {
             let name = self.manager.name();
             if let Some(id) = RequestId::parse(&scope.request) {
                 let log = RequestLog::new(id);
-                log.warn(format_args!("State manager `{name}` cannot {what} yet: {}", chain(&error)));
+                let error = chain(&error);
+                log.write(Level::WARN, format_args!("State manager `{name}` cannot {what} yet: {error}"));
             }
             tokio::time::sleep(pause).await;
             wait = (wait * 2).min(Duration::from_secs(2));

@@ -1,5 +1,6 @@
 //! One element of a flow.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::context::Context;
@@ -39,6 +40,12 @@ impl Modifier {
     /// Runs the code on a payload. A panic in it unwinds out of the future.
     pub fn run(&self, context: Context, payload: Payload) -> BoxFuture<'static, Result<Payload>> {
         (self.run)(context, payload)
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Step({})", self.name)
     }
 }
 

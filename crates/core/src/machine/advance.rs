@@ -11,6 +11,8 @@ use super::token::{Caller, Token};
 pub enum Happened {
     /// It was delivered, and is believed.
     Arrived,
+    /// Nothing can be done with it, now or later.
+    Unfit(Unfit),
     /// Its payload is at hand.
     Taken(Payload),
     /// The steps at its place succeeded, with this output.
@@ -56,8 +58,19 @@ pub enum Effect {
     AnswerEnded(Outcome, Payload),
     /// Answer the delivery: it must come again.
     ComeAgain(Outage),
-    /// Answer the delivery: the flow has no such place.
-    RefusePlace(Place),
+    /// Answer the delivery: nothing is executed, now or later.
+    Refuse(Unfit),
+}
+
+/// Why nothing can be done with a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// The flow has no such place.
+    NoSuchPlace(Place),
+    /// Its payload is not where it was stored: the request has ended, or what it stored has expired.
+    PayloadGone,
+    /// A state manager keeps its payload, and the flow has none.
+    NoStateManager,
 }
 
 /// What becomes of a request whose finaliser meets an outage.
@@ -135,8 +148,9 @@ impl Iterator for Effects {
 pub fn advance(plan: &Plan, token: &Token, happened: Happened) -> Effects {
     let (place, caller) = (token.place(), token.caller());
     let effect = match happened {
-        Happened::Arrived if plan.segment(place).is_none() => Effect::RefusePlace(place.clone()),
+        Happened::Arrived if plan.segment(place).is_none() => Effect::Refuse(Unfit::NoSuchPlace(place.clone())),
         Happened::Arrived => Effect::Take,
+        Happened::Unfit(unfit) => Effect::Refuse(unfit),
         Happened::Taken(payload) => Effect::Run(payload),
         Happened::Done(payload) => match plan.segment(place).and_then(|segment| segment.next()) {
             Some(next) => Effect::Forward(Token::new(next.clone(), payload)),

@@ -46,6 +46,15 @@ impl Token {
     pub fn take_payload(&mut self) -> Carried {
         std::mem::replace(&mut self.payload, Carried::Inline(Payload::empty()))
     }
+
+    /// The same, if it is here and not in a state manager.
+    #[must_use]
+    pub fn take_inline(&mut self) -> Option<Payload> {
+        match self.take_payload() {
+            Carried::Inline(payload) => Some(payload),
+            Carried::Stored(_) => None,
+        }
+    }
 }
 
 /// Who learns how the request ends.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use faasflow_core::envelope::Carried;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{Place, Plan, PlannedStep};
-use faasflow_core::machine::{Caller, Effect, Happened, OnOutage, Outage, Token, advance};
+use faasflow_core::machine::{Caller, Effect, Happened, OnOutage, Outage, Token, Unfit, advance};
 use faasflow_core::{Failure, Outcome, Payload, Resolution};
 use proptest::prelude::*;
 
@@ -155,7 +155,7 @@ impl World<'_> {
                     return Answer::Settled;
                 }
                 Effect::ComeAgain(_) => return Answer::Again,
-                Effect::RefusePlace(place) => panic!("the plan has no {place:?}"),
+                Effect::Refuse(unfit) => panic!("{unfit:?}"),
             };
             effects = advance(self.plan, &token, happened);
         }
@@ -313,6 +313,6 @@ proptest! {
     fn a_place_that_the_plan_does_not_have_is_refused(phases in 1..6usize, beyond in 1..6usize) {
         let token = Token::new(Place::from(phases + beyond), Payload::empty());
         let effects: Vec<Effect> = advance(&linear(phases), &token, Happened::Arrived).collect();
-        prop_assert!(matches!(&effects[..], [Effect::RefusePlace(_)]), "{:?}", effects);
+        prop_assert!(matches!(&effects[..], [Effect::Refuse(Unfit::NoSuchPlace(_))]), "{:?}", effects);
     }
 }

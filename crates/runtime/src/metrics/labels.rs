@@ -6,26 +6,20 @@ use faasflow_core::failure::FailureKind;
 use faasflow_core::{Action, CallResponse, Step};
 use http::StatusCode;
 
-use super::{LISTED, OTHER};
+use crate::observers::CallKind;
 
-/// What a request is sent for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CallKind {
-    /// A call of a function.
-    Call,
-    /// A callback of the definition.
-    Callback,
-    /// The report that the caller of the flow asked for.
-    Report,
-}
+/// How many phases, steps and functions have series of their own; those that come after share one.
+pub(super) const LISTED: usize = 100;
 
-impl CallKind {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            CallKind::Call => "call",
-            CallKind::Callback => "callback",
-            CallKind::Report => "report",
-        }
+/// The value of a label for what is not listed.
+pub(super) const OTHER: &str = "other";
+
+/// What a request is sent for, as a label.
+pub(super) fn call_kind(kind: CallKind) -> &'static str {
+    match kind {
+        CallKind::Call => "call",
+        CallKind::Callback => "callback",
+        CallKind::Report => "report",
     }
 }
 
@@ -75,7 +69,7 @@ impl DroppedSpan {
     }
 }
 
-/// Everything that [`failure_reason`] says.
+/// Every [`FailureKind::as_str`] whose series is there from the beginning.
 pub(super) const FAILURE_REASONS: [&str; 12] = [
     "handler",
     "panic",
@@ -90,26 +84,6 @@ pub(super) const FAILURE_REASONS: [&str; 12] = [
     "storage",
     "envelope_too_large",
 ];
-
-/// A failure's kind in a word, for metrics and traces.
-pub(crate) fn failure_reason(kind: &FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Handler(_) => "handler",
-        FailureKind::Panic(_) => "panic",
-        FailureKind::Unreachable(_) => "unreachable",
-        FailureKind::Interrupted(_) => "interrupted",
-        FailureKind::Unusable(_) => "unusable",
-        FailureKind::Timeout(_) => "timeout",
-        FailureKind::Response(_) => "response",
-        FailureKind::AnswerTooLarge(_) => "answer_too_large",
-        FailureKind::Undecodable(_) => "undecodable",
-        FailureKind::Deadline(_) => "deadline",
-        FailureKind::Forward(_) => "forward",
-        FailureKind::Storage(_) => "storage",
-        FailureKind::EnvelopeTooLarge { .. } => "envelope_too_large",
-        _ => OTHER,
-    }
-}
 
 /// What an attempt came to: a status, or why there was none.
 pub(super) fn attempt_code(answer: &Result<CallResponse, FailureKind>) -> Cow<'static, str> {

@@ -59,8 +59,8 @@ fn requests_are_counted_by_outcome() {
 #[test]
 fn deliveries_are_counted_by_kind_and_status() {
     let metrics = metrics();
-    metrics.delivered(false, StatusCode::ACCEPTED);
-    metrics.delivered(true, StatusCode::OK);
+    metrics.delivered(Delivery::Fresh, StatusCode::ACCEPTED);
+    metrics.delivered(Delivery::Envelope, StatusCode::OK);
     metrics.refused(StatusCode::UNAUTHORIZED);
     assert_eq!(value(&metrics, "faasflow_deliveries_total{code=\"202\",kind=\"request\",flow=\"photos\"}"), 1.0);
     assert_eq!(value(&metrics, "faasflow_deliveries_total{code=\"200\",kind=\"envelope\",flow=\"photos\"}"), 1.0);
@@ -162,7 +162,7 @@ fn every_kind_of_failure_has_a_reason() {
         FailureKind::Storage(String::new()),
         FailureKind::EnvelopeTooLarge { size: 2, payload: 1, state: 0, limit: 1 },
     ];
-    assert_eq!(kinds.each_ref().map(failure_reason), FAILURE_REASONS);
+    assert_eq!(kinds.each_ref().map(FailureKind::as_str), FAILURE_REASONS);
     for kind in kinds {
         metrics.failed(&kind);
     }
@@ -211,7 +211,7 @@ fn statuses_that_nobody_has_defined_share_their_class() {
     let metrics = metrics();
     for status in 100..1000 {
         metrics.attempt(CallKind::Call, "resize", &answered(status));
-        metrics.delivered(false, StatusCode::from_u16(status).unwrap());
+        metrics.delivered(Delivery::Fresh, StatusCode::from_u16(status).unwrap());
     }
     let text = metrics.text();
     let series = text.lines().filter(|line| line.starts_with("faasflow_calls_total") && line.contains("resize"));

@@ -9,9 +9,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use http_body_util::{BodyExt as _, Limited};
 
 use super::answer::Refused;
-use super::cut;
 use super::options::unescaped;
 use super::server::TraceServer;
+use super::text::cut;
 use crate::http::{BadAuthorities, HttpClient, HttpError, body_of_parts};
 use crate::log::escaped;
 
@@ -149,8 +149,8 @@ fn verdict(headers: &HeaderMap) -> Result<(), SendError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::LONGEST_TEXT;
     use super::*;
+    use crate::trace::text::LONGEST_TEXT;
 
     #[test]
     fn what_a_server_says_is_shown_as_one_line_of_bounded_length() {

@@ -3,8 +3,8 @@
 use faasflow_core::{TraceContext, headers};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Sampling;
 use super::id::{SpanContext, SpanId, TraceId, is_hexadecimal};
+use super::sampling::Sampling;
 
 /// B3 in one header (Zipkin).
 const B3: HeaderName = HeaderName::from_static("b3");

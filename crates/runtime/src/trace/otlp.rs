@@ -6,6 +6,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::id::{SpanContext, SpanId};
+use super::text::cut;
 
 /// How much a span is likely to take; one that needs more gets more.
 const USUAL: usize = 512;
@@ -242,6 +243,14 @@ pub(super) struct Events {
 }
 
 impl Events {
+    /// Notes an error as OpenTelemetry records it. The text is the log's.
+    pub(super) fn exception(&mut self, kind: &'static str, text: String) {
+        self.push("exception", |event| {
+            event.attribute("exception.type", kind);
+            event.attribute("exception.message", &cut(text));
+        });
+    }
+
     /// Adds what happens now.
     pub(super) fn push(&mut self, name: &str, describe: impl FnOnce(&mut Event<'_>)) {
         if self.count < EVENTS {

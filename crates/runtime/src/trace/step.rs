@@ -4,14 +4,16 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use faasflow_core::failure::FailureKind;
+use faasflow_core::graph::StepIndex;
+use faasflow_core::machine::Outage;
 use faasflow_core::{Action, CallResponse, Failure, Method, Payload, Step};
 use http::{HeaderMap, Uri};
 
+use super::delivery::{Recording, Trace};
 use super::id::{SpanContext, SpanId};
+use super::incoming;
 use super::otlp::{Events, Kind, Span};
-use super::{Recording, Trace, cut, exception, incoming};
-use crate::metrics::failure_reason;
-use crate::outage::Outage;
+use super::text::cut;
 
 /// The span of a step that runs. What is noted of it costs nothing where nobody will see it.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ struct Noted {
 }
 
 impl<'a> StepSpan<'a> {
-    pub(super) fn begin(trace: &'a Trace) -> StepSpan<'a> {
+    pub(crate) fn begin(trace: &'a Trace) -> StepSpan<'a> {
         let context = trace.active.as_ref().map(|active| active.context(SpanId::random()));
         let recorded = trace.active.as_ref().is_some_and(|active| matches!(active.recording, Recording::Yes(_)));
         let noted = recorded.then(|| Noted {
@@ -70,7 +72,7 @@ impl<'a> StepSpan<'a> {
             event.attribute("faasflow.attempt", noted.attempts);
             match answer {
                 Ok(response) => event.attribute("http.response.status_code", response.status().as_u16()),
-                Err(kind) => event.attribute("error.type", failure_reason(kind)),
+                Err(kind) => event.attribute("error.type", kind.as_str()),
             }
         });
     }
@@ -97,7 +99,7 @@ impl<'a> StepSpan<'a> {
     pub(crate) fn finish(
         self,
         step: &Step,
-        number: usize,
+        index: StepIndex,
         bytes_in: usize,
         output: Option<&Payload>,
         failure: Option<&Failure>,
@@ -110,7 +112,7 @@ impl<'a> StepSpan<'a> {
             return;
         };
         span.append(&active.of_steps);
-        span.append(&active.tracer.steps[number - 1]);
+        span.append(&active.tracing.steps[index.index()]);
         span.id(context.span);
         span.times(begun, SystemTime::now());
         if !matches!(step.action(), Action::Call(_) | Action::Callback(_)) {
@@ -120,9 +122,9 @@ impl<'a> StepSpan<'a> {
             }
         }
         if let Some(failure) = failure {
-            let kind = failure_reason(failure.kind());
+            let kind = failure.kind().as_str();
             span.attribute("error.type", kind);
-            exception(&mut events, kind, failure.to_string());
+            events.exception(kind, failure.to_string());
             match output {
                 // Its own handler has mended it.
                 Some(_) => span.attribute("faasflow.recovered", true),

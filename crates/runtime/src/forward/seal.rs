@@ -5,37 +5,39 @@ use std::time::Duration;
 use faasflow_core::envelope::{Carried, Encoded, Envelope};
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::Place;
+use faasflow_core::machine::{Outage, Token, Unfit};
 use faasflow_core::signature::Keys;
-use faasflow_core::state::{StateError, StateManager as _, StateManagerExt as _};
+use faasflow_core::state::{Scope, StateError, StateManager as _, StateManagerExt as _};
 use faasflow_core::{Context, Payload, RequestInfo};
-use http::StatusCode;
 use tokio::time::Instant;
+use uuid::Uuid;
 
+use super::forwarder::{Forward, ForwardError};
+use super::payloads;
 use crate::deadline::Deadline;
-use crate::execute::Execution;
-use crate::forward::{Forward, ForwardError, call_id};
-use crate::function::Inner;
-use crate::log::RequestLog;
-use crate::metrics::ForwardResult;
-use crate::outage::Outage;
+use crate::instance::Instance;
+use crate::now::now_ms;
+use crate::observers::{Event, Kept, Observers};
 use crate::patient::Patient;
-use crate::payloads;
-use crate::request::now_ms;
-use crate::respond::Conclusion;
 
-impl Inner {
-    /// Sends the request on to its next phase, trying again while there is time.
+impl Instance {
+    /// Sends a token on, trying again while there is time.
+    ///
+    /// # Errors
+    ///
+    /// If nobody took it.
     pub(crate) async fn forward(
         &self,
-        execution: &Execution<'_>,
-        next: &Place,
-        payload: &Payload,
+        context: &Context,
+        token: &Token,
+        deadline: &Deadline,
+        observers: &Observers<'_>,
     ) -> Result<(), NotForwarded> {
-        let Execution { context, deadline, log, trace, .. } = *execution;
+        let next = token.place();
         let request = context.request();
-        let (encoded, stored) = self.seal(context, next, payload, deadline, log).await?;
-        let size = encoded.len();
-        self.metrics.envelope(size);
+        let (encoded, kept) = self.seal(context, token, deadline, observers).await?;
+        let bytes = encoded.len();
+        observers.tell(&Event::Sealed { bytes });
         let sign = |keys: &Keys| keys.sign(encoded.parts().iter().map(|part| &**part));
         let signature = self.keys.as_ref().map(sign);
         let forward = Forward {
@@ -44,7 +46,7 @@ impl Inner {
             phase: next.phase(),
             call_id: call_id(request, next),
             signature,
-            trace: trace.context(),
+            trace: observers.trace_context(),
             body: encoded.into_parts(),
         };
         let until = deadline.ending();
@@ -52,55 +54,50 @@ impl Inner {
         loop {
             let error = match tokio::time::timeout_at(until, self.forwarder.forward(forward.clone())).await {
                 Ok(Ok(())) => {
-                    self.metrics.forward(ForwardResult::Accepted);
-                    trace.event("forwarded", |event| {
-                        event.attribute("faasflow.phase", next.phase());
-                        event.attribute("faasflow.envelope.bytes", size);
-                        event.attribute("faasflow.payload.stored", stored);
-                    });
+                    observers.tell(&Event::Forwarded { next, bytes, payload: kept });
                     return Ok(());
                 }
                 Ok(Err(error)) => error,
                 Err(_) => ForwardError::temporary("the gateway did not answer in time", None),
             };
             if !error.is_temporary() {
-                self.metrics.forward(ForwardResult::Failed);
+                observers.tell(&Event::ForwardFailed);
                 return Err(NotForwarded::Failed(FailureKind::Forward(error.to_string())));
             }
             let pause = wait.mul_f64(0.5 + rand::random::<f64>() / 2.0).max(error.retry_after().unwrap_or_default());
             let in_time = Instant::now().checked_add(pause).is_some_and(|then| then < until);
             if !in_time {
-                self.metrics.forward(ForwardResult::Failed);
+                observers.tell(&Event::ForwardFailed);
                 let outage = Outage::new("the next phase cannot be queued now", error.to_string());
                 return Err(NotForwarded::Transient(Outage { retry_after: error.retry_after(), ..outage }));
             }
-            self.metrics.forward(ForwardResult::Retried);
-            trace.event("forward failed", |event| {
-                event.attribute("exception.message", &crate::trace::cut(error.to_string()));
-            });
-            log.warn(format_args!("Cannot forward to phase {next} yet: {error}"));
+            observers.tell(&Event::ForwardRetried { next, error: format_args!("{error}") });
             tokio::time::sleep(pause).await;
             wait = (wait * 2).min(Duration::from_secs(2));
         }
     }
 
     /// The envelope, with the payload in it, or in the state manager if it would be too large or the settings say so;
-    /// and whether it is there.
+    /// and where the payload is.
     async fn seal(
         &self,
         context: &Context,
-        next: &Place,
-        payload: &Payload,
+        token: &Token,
         deadline: &Deadline,
-        log: &RequestLog,
-    ) -> Result<(Encoded, bool), NotForwarded> {
+        observers: &Observers<'_>,
+    ) -> Result<(Encoded, Kept), NotForwarded> {
         let limit = self.config.envelope_limit;
         let manager = self.patient(deadline.state_in_ending());
-        let encode = |payload: Carried| self.envelope(context, next, payload).encode();
+        let encode = |payload: Carried| self.envelope(context, token.place(), payload).encode();
+        let payload = match token.payload() {
+            Carried::Inline(payload) => payload,
+            // It is where it belongs already.
+            stored @ Carried::Stored(_) => return Ok((encode(stored.clone()), Kept::InStateManager)),
+        };
         if !self.config.intermediate_storage {
             let encoded = encode(Carried::Inline(payload.clone()));
             if encoded.len() as u64 <= limit {
-                return Ok((encoded, false));
+                return Ok((encoded, Kept::InEnvelope));
             }
             if manager.is_none() {
                 return Err(too_large(&encoded, payload.len(), context, limit));
@@ -111,11 +108,14 @@ impl Inner {
             return Err(NotForwarded::Failed(FailureKind::Storage("there is no state manager".to_owned())));
         };
         let scope = context.request().scope();
-        let reference = manager.store_payload(&scope, next, payload).await.map_err(unstored)?;
-        self.metrics.payload_stored(payload.len());
-        log.debug(format_args!("Stored the payload of {} bytes in `{}`", payload.len(), manager.name()));
+        let reference = manager.store_payload(&scope, token.place(), payload).await.map_err(unstored)?;
+        observers.tell(&Event::PayloadStored { bytes: payload.len(), manager: manager.name() });
         let encoded = encode(Carried::Stored(reference));
-        if encoded.len() as u64 <= limit { Ok((encoded, true)) } else { Err(too_large(&encoded, 0, context, limit)) }
+        if encoded.len() as u64 <= limit {
+            Ok((encoded, Kept::InStateManager))
+        } else {
+            Err(too_large(&encoded, 0, context, limit))
+        }
     }
 
     /// The payload that a phase begins with.
@@ -124,23 +124,18 @@ impl Inner {
         payload: Carried,
         info: &RequestInfo,
         manager: Option<&Patient>,
-        log: &RequestLog,
+        observers: &Observers<'_>,
     ) -> Result<Payload, Absent> {
         let (reference, manager) = match (payload, manager) {
             (Carried::Inline(payload), _) => return Ok(payload),
             (Carried::Stored(reference), Some(manager)) => (reference, manager),
-            (Carried::Stored(_), None) => {
-                let reason = "the payload is kept by a state manager, and this flow has none";
-                return Err(Absent::Concluded(Conclusion::Refused(StatusCode::CONFLICT, reason.to_owned())));
-            }
+            (Carried::Stored(_), None) => return Err(Absent::Unfit(Unfit::NoStateManager)),
         };
         match payloads::fetch(manager, &info.scope(), &reference).await {
             Ok(Some(payload)) => Ok(payload),
             Ok(None) => {
-                let reason = "the payload is in the state manager no more: the request has ended, and this delivery \
-                              is one too many, or what it stored has expired";
-                log.error(format_args!("Not executed: {reason}"));
-                Err(Absent::Concluded(Conclusion::Refused(StatusCode::GONE, reason.to_owned())))
+                observers.tell(&Event::PayloadGone { reason: PAYLOAD_GONE });
+                Err(Absent::Unfit(Unfit::PayloadGone))
             }
             Err(error) if error.is_temporary() => {
                 let detail = format!("the payload cannot be fetched: {}", faasflow_core::Error::from(error));
@@ -150,11 +145,11 @@ impl Inner {
         }
     }
 
-    fn envelope(&self, context: &Context, next: &Place, payload: Carried) -> Envelope {
+    fn envelope(&self, context: &Context, place: &Place, payload: Carried) -> Envelope {
         let plan = self.flow.plan();
         Envelope {
             request: context.request().clone(),
-            place: next.clone(),
+            place: place.clone(),
             fingerprint: plan.fingerprint(),
             shape: plan.shape().to_owned(),
             sent_ms: now_ms(),
@@ -164,10 +159,14 @@ impl Inner {
     }
 }
 
+/// What a delivery is told whose payload is not there any more.
+pub(crate) const PAYLOAD_GONE: &str = "the payload is in the state manager no more: the request has ended, and this \
+                                       delivery is one too many, or what it stored has expired";
+
 /// Why a phase has no payload to begin with.
 pub(crate) enum Absent {
     /// There is nothing to execute.
-    Concluded(Conclusion),
+    Unfit(Unfit),
     /// The state manager is away.
     Outage(Outage),
     /// The request has failed; the text is for the log.
@@ -196,4 +195,10 @@ fn unstored(error: StateError) -> NotForwarded {
     } else {
         NotForwarded::Failed(FailureKind::Storage(text))
     }
+}
+
+/// The id of the invocation that executes a request's phase at a place: a UUID (version 8) of a hash of both.
+fn call_id(request: &RequestInfo, place: &Place) -> Uuid {
+    let Scope { flow, request } = request.scope();
+    Uuid::new_v8(place.call_id(&flow, &request))
 }

@@ -7,15 +7,16 @@ use faasflow_core::{RequestId, headers};
 use http::header::{EXPECT, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{StatusCode, request};
 
+use super::request::{Refusal, delivery};
+use super::respond::respond;
+use crate::conclusion::Conclusion;
 use crate::config::show;
 use crate::deadline::Deadline;
-use crate::function::Inner;
 use crate::http::{Codings, DecodeError, Place, ReadBodyError, hear_out_up_to, read_body_into, refuse_and_hear_out};
-use crate::log::RequestLog;
-use crate::request::{Refusal, is_envelope};
-use crate::respond::{Conclusion, respond};
+use crate::instance::Instance;
+use crate::observers::{Event, Observers};
 
-impl Inner {
+impl Instance {
     /// Takes a place for a request and reads its body.
     pub(crate) async fn admit<B>(&self, body: &mut B) -> Result<(Place, Bytes), ReadBodyError>
     where
@@ -46,10 +47,11 @@ impl Inner {
             _ => (StatusCode::BAD_REQUEST, ""),
         };
         let reason = format!("{error}{setting}");
-        RequestLog::new(id.clone()).warn(format_args!("Refused with {status}: {reason}"));
-        self.metrics.refused(status);
-        self.metrics.delivered(is_envelope(&parts.headers), status);
-        let mut response = respond(Conclusion::Refused(status, reason), id, false, None);
+        let observers = Observers::of_request(id.clone(), &self.metrics);
+        let delivery = delivery(&parts.headers);
+        observers.tell(&Event::Refused { status, detail: &reason });
+        observers.tell(&Event::Closed { delivery, status });
+        let mut response = respond(Conclusion::Refused(status, reason), id, delivery, None);
         match status {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 let mut headers = parts.headers.clone();

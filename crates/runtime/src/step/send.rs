@@ -4,17 +4,16 @@ use std::pin::pin;
 use std::time::Duration;
 
 use faasflow_core::failure::FailureKind;
-use faasflow_core::{CallResponse, Payload, chain};
-use http::StatusCode;
+use faasflow_core::{CallResponse, Payload, Retry, chain};
 use tokio::time::Instant;
 
-use super::{Caller, Outgoing, Time};
-use crate::answers::Unread;
-use crate::config::show;
+use super::answers::Unread;
+use super::caller::Caller;
+use super::outage::met;
+use super::outgoing::{Outgoing, Time};
+use super::unanswered::Unanswered;
 use crate::http::retry_after;
-use crate::log::RequestLog;
-use crate::outage::Outage;
-use crate::trace::StepSpan;
+use crate::observers::{Event, Peer, Scope};
 
 /// How long a phase waits for a function that the local gateway says is away: about as long as one takes to start. The
 /// gateway's queue delivers the phase again, and has better uses for its places meanwhile.
@@ -25,21 +24,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// answer breaks off then, the queue has to deliver the phase again; a smaller payload is sent once more from here.
 const LARGE: usize = 64 * 1024;
 
-/// Why a request has no answer.
-#[derive(Debug)]
-pub(crate) enum Unanswered {
-    /// For good.
-    Failed(FailureKind),
-    /// For a reason that has not passed in time.
-    Outage(Outage),
-}
-
-impl From<FailureKind> for Unanswered {
-    fn from(kind: FailureKind) -> Unanswered {
-        Unanswered::Failed(kind)
-    }
-}
-
 impl Caller {
     /// Sends a request as often as its retries say, and until an outage is over.
     ///
@@ -49,35 +33,26 @@ impl Caller {
     pub(crate) async fn send(
         &self,
         outgoing: &mut Outgoing<'_>,
-        mut span: Option<&mut StepSpan<'_>>,
+        scope: &mut Scope<'_>,
         mut time: Time<'_>,
-        log: &RequestLog,
     ) -> Result<CallResponse, Unanswered> {
-        let Outgoing { retry, kind, function, peer, .. } = *outgoing;
-        if let Some(span) = &mut span {
-            span.sends(outgoing.method, &outgoing.target, kind == super::CallKind::Call, outgoing.size());
-        }
+        let Outgoing { retry, to, .. } = *outgoing;
+        let (method, target, bytes) = (outgoing.method, &*outgoing.target, outgoing.size());
+        scope.tell(&Event::Sending { method, target, to, bytes });
         // Attempts that met with an outage do not count as attempts of the author's policy.
         let (mut attempt, mut outages, mut patience) = (1, 0, None);
         loop {
             let last = attempt >= retry.max_attempts();
-            let answer = self.attempt(outgoing, last, span.as_deref(), &mut time).await;
-            match (&answer, outgoing.answered_well) {
-                (Ok(response), Some(counter)) if response.status() == StatusCode::OK => counter.inc(),
-                _ => self.metrics.attempt(kind, function, &answer),
-            }
-            if let Some(span) = &mut span {
-                span.attempted(&answer);
-            }
-            let mut outage = match Outage::of(&answer, kind, retry, peer) {
+            let answer = self.attempt(outgoing, last, scope, &mut time).await;
+            scope.tell(&Event::Attempted { to, answer: &answer });
+            let mut outage = match met(&answer, to.kind, retry, to.name) {
                 None => match (answer, time.outage.get()) {
                     // Without the outage there would have been time.
                     (Err(FailureKind::Deadline(_)), Some(outage)) => return Err(Unanswered::Outage(outage.clone())),
                     (answer, _) => {
-                        let Some(wait) = self.wait_for_another(&answer, outgoing, attempt, &time, log) else {
+                        let Some(wait) = wait_for_another(&answer, retry, to, attempt, &time, scope) else {
                             return answer.map_err(Unanswered::Failed);
                         };
-                        self.metrics.retried(kind, function);
                         tokio::time::sleep(wait).await;
                         attempt += 1;
                         continue;
@@ -100,51 +75,16 @@ impl Caller {
             if Instant::now().checked_add(pause).is_none_or(|then| then >= until) {
                 return Err(Unanswered::Outage(outage));
             }
-            log.warn(format_args!("{}; trying again in {}: {}", outage.reason, show(millis(pause)), outage.detail));
-            self.metrics.retried(kind, function);
+            scope.tell(&Event::WaitingOut { to, outage: &outage, wait: pause });
             tokio::time::sleep(pause).await;
         }
-    }
-
-    /// How long to wait until the next attempt that the author's policy asks for; `None` if the answer stands.
-    fn wait_for_another(
-        &self,
-        answer: &Result<CallResponse, FailureKind>,
-        outgoing: &Outgoing<'_>,
-        attempt: u32,
-        time: &Time<'_>,
-        log: &RequestLog,
-    ) -> Option<Duration> {
-        let retry = outgoing.retry;
-        if attempt >= retry.max_attempts() {
-            return None;
-        }
-        let why = match answer {
-            Ok(response) if retry.retries_status(response.status()) => format!("it answered {}", response.status()),
-            Err(FailureKind::Timeout(after)) if retry.retries_timeout() => format!("no answer within {}", show(*after)),
-            _ => return None,
-        };
-        let asked = answer.as_ref().ok().and_then(|response| retry_after(response.headers()));
-        let wait = retry.delay(attempt, rand::random(), asked);
-        if Instant::now().checked_add(wait).is_none_or(|then| then >= time.deadline.steps()) {
-            log.warn(format_args!("No time is left to try {} again", outgoing.peer));
-            return None;
-        }
-        log.info(format_args!(
-            "Trying {} again in {} ({why}), attempt {} of {}",
-            outgoing.peer,
-            show(millis(wait)),
-            attempt + 1,
-            retry.max_attempts()
-        ));
-        Some(wait)
     }
 
     async fn attempt(
         &self,
         outgoing: &mut Outgoing<'_>,
         last: bool,
-        span: Option<&StepSpan<'_>>,
+        scope: &Scope<'_>,
         time: &mut Time<'_>,
     ) -> Result<CallResponse, FailureKind> {
         let Time { deadline, cut_off, .. } = time;
@@ -152,7 +92,7 @@ impl Caller {
             let until = Instant::now().checked_add(timeout).filter(|&until| until < deadline.steps())?;
             Some((until, timeout))
         });
-        let exchange = pin!(self.exchange(outgoing, last, span));
+        let exchange = pin!(self.exchange(outgoing, last, scope));
         match own {
             Some((until, timeout)) => match tokio::time::timeout_at(until, exchange).await {
                 Ok(answer) => answer,
@@ -169,9 +109,9 @@ impl Caller {
         &self,
         outgoing: &mut Outgoing<'_>,
         last: bool,
-        span: Option<&StepSpan<'_>>,
+        scope: &Scope<'_>,
     ) -> Result<CallResponse, FailureKind> {
-        let response = self.client.send(outgoing.request(span)).await.map_err(|error| {
+        let response = self.client.send(outgoing.request(scope)).await.map_err(|error| {
             let text = chain(&error);
             if error.is_connect() {
                 FailureKind::Unreachable(text)
@@ -199,14 +139,40 @@ impl Caller {
     }
 }
 
+/// How long to wait until the next attempt that the author's policy asks for; `None` if the answer stands.
+fn wait_for_another(
+    answer: &Result<CallResponse, FailureKind>,
+    retry: &Retry,
+    to: Peer<'_>,
+    attempt: u32,
+    time: &Time<'_>,
+    scope: &mut Scope<'_>,
+) -> Option<Duration> {
+    if attempt >= retry.max_attempts() {
+        return None;
+    }
+    let retries = match answer {
+        Ok(response) => retry.retries_status(response.status()),
+        Err(FailureKind::Timeout(_)) => retry.retries_timeout(),
+        Err(_) => false,
+    };
+    if !retries {
+        return None;
+    }
+    let asked = answer.as_ref().ok().and_then(|response| retry_after(response.headers()));
+    let wait = retry.delay(attempt, rand::random(), asked);
+    if Instant::now().checked_add(wait).is_none_or(|then| then >= time.deadline.steps()) {
+        scope.tell(&Event::NoTimeToRetry { to });
+        return None;
+    }
+    scope.tell(&Event::Retrying { to, answer, wait, attempt: attempt + 1, of: retry.max_attempts() });
+    Some(wait)
+}
+
 /// How long to wait after so many attempts that met with an outage, where `random` is a number in [0, 1).
 fn pause(outages: u32, random: f64) -> Duration {
     let full = Duration::from_millis(50).saturating_mul(1 << outages.min(10)).min(LONGEST_PAUSE);
     full.mul_f64(0.5 + random / 2.0)
-}
-
-fn millis(duration: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

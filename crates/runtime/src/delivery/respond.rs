@@ -2,30 +2,16 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use faasflow_core::{Failure, Outcome, Payload, RequestId, headers};
+use faasflow_core::{Failure, Payload, RequestId, headers};
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
 use serde::Serialize;
 
-use crate::caller::OCTETS;
-use crate::log::RequestLog;
-use crate::outage::Outage;
+use crate::conclusion::{Conclusion, Delivery};
+use crate::gateway::OCTETS;
 
 /// What `Retry-After` says when whoever is away has not said when to come again.
 const RETRY_SECONDS: u64 = 5;
-
-/// What one delivery came to.
-#[derive(Debug)]
-pub(crate) enum Conclusion {
-    /// The phase is done and the next one is queued.
-    Forwarded,
-    /// The request has ended.
-    Ended(Outcome, Payload),
-    /// It cannot go on now, for a reason that passes.
-    Transient(Outage),
-    /// It was not believed, or not understood.
-    Refused(StatusCode, String),
-}
 
 /// The body of an answer that is not the flow's own.
 #[derive(Serialize)]
@@ -50,26 +36,18 @@ fn problem(problem: &Problem<'_>) -> Payload {
     Payload::new(json).with_content_type("application/json")
 }
 
-/// The status of the answer.
-pub(crate) fn status(conclusion: &Conclusion, later: bool) -> StatusCode {
-    match conclusion {
-        Conclusion::Forwarded if later => StatusCode::OK,
-        Conclusion::Forwarded => StatusCode::ACCEPTED,
-        Conclusion::Ended(Outcome::Failure, _) if !later => StatusCode::INTERNAL_SERVER_ERROR,
-        Conclusion::Ended(..) => StatusCode::OK,
-        Conclusion::Transient(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Conclusion::Refused(status, _) => *status,
-    }
-}
-
-/// The answer to one delivery. `later` tells a phase that a queue delivered, which must not be delivered
-/// again once it has been dealt with, from the first.
-pub(crate) fn respond(conclusion: Conclusion, id: &RequestId, later: bool, log: Option<&RequestLog>) -> Response {
-    let status = status(&conclusion, later);
+/// The answer to one delivery, whose output begins with these lines, if there are any.
+pub(crate) fn respond(
+    conclusion: Conclusion,
+    id: &RequestId,
+    delivery: Delivery,
+    lines_before: Option<String>,
+) -> Response {
+    let status = conclusion.status(delivery);
     let mut response = match conclusion {
         Conclusion::Forwarded => empty(status),
         Conclusion::Ended(outcome, payload) => {
-            let mut response = with_payload(status, payload, log.and_then(RequestLog::kept));
+            let mut response = with_payload(status, payload, lines_before);
             let value = HeaderValue::from_static(outcome.as_str());
             response.headers_mut().insert(headers::OUTCOME, value);
             response

@@ -6,21 +6,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use faasflow_core::failure::FailureKind;
-use faasflow_core::graph::Segment;
+use faasflow_core::graph::{Segment, StepIndex};
 use faasflow_core::handler::BoxFuture;
+use faasflow_core::machine::Outage;
 use faasflow_core::{
     Action, CallResponse, Context, Error, Failure, Flow, Payload, RequestOptions, Resolution, Result, Step,
 };
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
-use crate::caller::{Caller, Common, Outgoing, StepRef, Time, Unanswered};
+use super::caller::{Caller, StepRef};
+use super::outgoing::{Outgoing, PhaseHeaders, Time};
+use super::report::Reporting;
+use super::unanswered::Unanswered;
 use crate::deadline::{CutOff, Deadline};
 use crate::heartbeat::Heartbeat;
-use crate::log::RequestLog;
-use crate::metrics::{Metrics, failure_reason};
-use crate::outage::Outage;
-use crate::trace::{StepSpan, Trace};
+use crate::observers::{Event, Observers, Scope, StepHandler, StepRun};
 
 /// How the steps of a phase ended.
 #[derive(Debug)]
@@ -39,12 +40,10 @@ pub(crate) enum Executed {
 pub(crate) struct Execution<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) context: &'a Context,
-    pub(crate) common: &'a Common,
+    pub(crate) phase: &'a PhaseHeaders,
     pub(crate) deadline: &'a Deadline,
-    pub(crate) log: &'a RequestLog,
+    pub(crate) observers: &'a Observers<'a>,
     pub(crate) heartbeat: &'a Heartbeat,
-    pub(crate) trace: &'a Trace,
-    pub(crate) metrics: &'a Metrics,
     /// Whether the flow has a failure handler, which may ask what a failed step was given.
     pub(crate) failures_handled: bool,
     /// The first outage that the phase has met.
@@ -56,7 +55,7 @@ impl Execution<'_> {
     pub(crate) async fn run(&self, flow: &Flow, segment: &Segment, mut payload: Payload) -> Executed {
         let mut cut_off = CutOff::at(self.deadline.steps());
         for index in segment.steps() {
-            match self.step(flow.step(index), index.number(), payload, &mut cut_off).await {
+            match self.step(flow.step(index), index, payload, &mut cut_off).await {
                 Ok(output) => payload = output,
                 Err(ended) => return ended,
             }
@@ -67,38 +66,34 @@ impl Execution<'_> {
     async fn step(
         &self,
         step: &Step,
-        number: usize,
+        index: StepIndex,
         payload: Payload,
         cut_off: &mut CutOff,
     ) -> Result<Payload, Executed> {
-        self.log.info(format_args!("Executing {}", step.name()));
+        let mut scope = self.observers.step(step);
         let begun = Instant::now();
-        let mut span = self.trace.step();
         let bytes_in = payload.len();
+        let handler = if has_failure_handler(step) { StepHandler::Asked } else { StepHandler::None };
         // What nobody will ask for is freed when it is sent, and not when the answer is there as well.
-        let kept = (self.failures_handled || has_failure_handler(step)).then(|| payload.clone());
-        let output = self.output(step, number, payload, &mut span, cut_off).await;
-        let took = begun.elapsed();
-        self.metrics.step(number, took);
+        let kept = (self.failures_handled || handler == StepHandler::Asked).then(|| payload.clone());
+        let output = self.output(step, index, payload, &mut scope, cut_off).await;
+        let at = StepRun { step, index, took: begun.elapsed(), bytes_in };
         match output {
             Ok(output) => {
-                let bytes = output.len();
-                self.log.debug(format_args!("Executed {} in {took:.1?}: {bytes} bytes", step.name()));
-                span.finish(step, number, bytes_in, Some(&output), None);
+                scope.tell(&Event::StepDone { at, output: &output });
                 Ok(output)
             }
             Err(Unanswered::Outage(outage)) => {
-                span.away(&outage);
-                span.finish(step, number, bytes_in, None, None);
+                scope.tell(&Event::StepInterrupted { at, outage: &outage });
                 Err(Executed::Outage(outage))
             }
             Err(Unanswered::Failed(kind)) => {
-                self.metrics.failed(&kind);
                 let name = step.name().clone();
                 let payload = kept.unwrap_or_else(Payload::empty);
-                let failure = Failure::new(self.context.place(), number, name, kind, payload);
+                let failure = Failure::new(self.context.place(), index.number(), name, kind, payload);
+                scope.tell(&Event::StepFailed { at, failure: &failure, handler });
                 let resolved = self.resolve(step, failure.clone()).await;
-                span.finish(step, number, bytes_in, resolved.as_ref().ok(), Some(&failure));
+                scope.tell(&Event::StepResolved { at, failure: &failure, output: resolved.as_ref().ok() });
                 resolved
             }
         }
@@ -108,9 +103,9 @@ impl Execution<'_> {
     async fn output(
         &self,
         step: &Step,
-        number: usize,
+        index: StepIndex,
         payload: Payload,
-        span: &mut StepSpan<'_>,
+        scope: &mut Scope<'_>,
         cut_off: &mut CutOff,
     ) -> Result<Payload, Unanswered> {
         match step.action() {
@@ -119,15 +114,15 @@ impl Execution<'_> {
                 self.handled(self.deadline.steps(), running).await.map_err(|kind| self.weigh(kind))
             }
             Action::Call(call) => {
-                let made = caught_at_once(|| self.caller.call(call, &self.reference(step, number), payload));
-                let answer = self.send(made, span, cut_off).await;
+                let made = caught_at_once(|| self.caller.call(call, &self.reference(step, index), payload));
+                let answer = self.send(made, scope, cut_off).await;
                 self.answer(answer, call.options()).await
             }
             Action::Callback(callback) => {
                 // It goes on, unless the answer takes its place.
                 let goes_on = callback.options().on_response().is_none().then(|| payload.clone());
-                let made = caught_at_once(|| self.caller.callback(callback, &self.reference(step, number), payload));
-                let answer = self.send(made, span, cut_off).await;
+                let made = caught_at_once(|| self.caller.callback(callback, &self.reference(step, index), payload));
+                let answer = self.send(made, scope, cut_off).await;
                 let answer = self.answer(answer, callback.options()).await;
                 match goes_on {
                     Some(payload) => answer.map(|_| payload),
@@ -141,25 +136,25 @@ impl Execution<'_> {
         }
     }
 
-    fn reference<'a>(&'a self, step: &'a Step, number: usize) -> StepRef<'a> {
-        StepRef { context: self.context, common: self.common, index: number - 1, name: step.name() }
+    fn reference<'a>(&'a self, step: &'a Step, index: StepIndex) -> StepRef<'a> {
+        StepRef { context: self.context, phase: self.phase, index, name: step.name() }
     }
 
     /// Sends the request of a step, if it could be made.
     async fn send(
         &self,
         made: Result<Outgoing<'_>, FailureKind>,
-        span: &mut StepSpan<'_>,
+        scope: &mut Scope<'_>,
         cut_off: &mut CutOff,
     ) -> Result<CallResponse, Unanswered> {
         let answer = match made {
             Ok(mut outgoing) => {
                 let time = Time { deadline: self.deadline, cut_off, outage: &self.outage };
-                self.caller.send(&mut outgoing, Some(&mut *span), time, self.log).await
+                self.caller.send(&mut outgoing, scope, time).await
             }
             Err(kind) => Err(Unanswered::Failed(kind)),
         };
-        span.answered(answer.as_ref().ok());
+        scope.tell(&Event::Answered { answer: answer.as_ref().ok() });
         answer
     }
 
@@ -185,15 +180,17 @@ impl Execution<'_> {
         let Some(handler) = options(step).and_then(RequestOptions::on_failure) else {
             return Err(Executed::Failed(failure));
         };
-        self.log.warn(format_args!("{failure}; asking its own failure handler"));
         match self.ask(handler(self.context.clone(), failure.clone())).await.map_err(Executed::Outage)? {
-            Some(Resolution::Recovered(payload)) => {
-                self.log.info(format_args!("The failure handler of {} recovered", step.name()));
-                Ok(payload)
-            }
+            Some(Resolution::Recovered(payload)) => Ok(payload),
             Some(Resolution::Replied(payload)) => Err(Executed::Replied(failure, payload)),
             _ => Err(Executed::Failed(failure)),
         }
+    }
+
+    /// What a report at the end of the phase needs of it.
+    pub(crate) fn reporting(&self) -> Reporting<'_> {
+        let Execution { context, phase, deadline, observers, ref outage, .. } = *self;
+        Reporting { context, phase, deadline, observers, outage }
     }
 
     /// Tells a failure of user code from an outage that it has met, or that has left it too little time.
@@ -223,10 +220,7 @@ impl Execution<'_> {
                 Unanswered::Failed(kind) => kind,
             },
         };
-        self.metrics.failed(&kind);
-        let text = format!("The failure handler failed itself: {}", internal(&kind));
-        self.trace.exception(failure_reason(&kind), text.clone());
-        self.log.error(format_args!("{text}"));
+        self.observers.tell(&Event::HandlerFailed { kind: &kind });
         Ok(None)
     }
 
@@ -283,14 +277,4 @@ fn caught_at_once<T>(run: impl FnOnce() -> Result<T, FailureKind>) -> Result<T, 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)").to_owned()
-}
-
-/// The whole of a failure's cause, for the log.
-pub(crate) fn internal(kind: &FailureKind) -> String {
-    match kind {
-        FailureKind::Handler(error) => error.to_string(),
-        FailureKind::Panic(text) => format!("it panicked: {text}"),
-        FailureKind::Deadline(_) => "it took too long".to_owned(),
-        kind => format!("{kind:?}"),
-    }
 }

@@ -1,68 +1,42 @@
 //! What keeps a phase from going on and passes by itself.
 //!
-//! An outage is no failure: no handler is asked, the request has not ended, and nothing is reported. The phase waits for the
-//! outage to pass while it has time. When its time is up, the delivery is answered with 503, and the queue delivers it again.
-
-use std::time::Duration;
+//! The phase waits for an outage to pass while it has time. When its time is up, the delivery is answered with 503, and the
+//! queue delivers it again.
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::headers::{self, gateway_error};
+use faasflow_core::machine::Outage;
 use faasflow_core::{CallResponse, Retry};
 use http::{HeaderName, StatusCode};
 
 use crate::http::retry_after;
-use crate::metrics::CallKind;
+use crate::observers::CallKind;
 
 /// OpenFaaS's gateway and providers mark the answers that are their own with this header, and the queue worker of its
 /// commercial edition calls again when it sees one.
 const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 
-/// Something that passes, and that the phase cannot go on without.
-#[derive(Clone, Debug)]
-pub(crate) struct Outage {
-    /// What is away, in words that are fit for the caller.
-    pub(crate) reason: String,
-    /// The whole of it, for the log.
-    pub(crate) detail: String,
-    /// How long whoever is away asked to be left alone.
-    pub(crate) retry_after: Option<Duration>,
-    /// Whether the local gateway said so, whose queue delivers again: then there is no need to wait here for long.
-    pub(crate) marked: bool,
-}
-
-impl Outage {
-    /// An outage of something that says nothing about itself.
-    pub(crate) fn new(reason: impl Into<String>, detail: impl Into<String>) -> Outage {
-        Outage { reason: reason.into(), detail: detail.into(), retry_after: None, marked: false }
-    }
-
-    /// The outage that an attempt to send a request has met, if it has met one. `peer` is the receiver as log lines name it.
-    ///
-    /// What counts is that calling again is safe or is what a redelivered phase would do anyway: no connection was made,
-    /// the connection broke off before the answer was complete, or whoever answered asked to be called again.
-    pub(crate) fn of(
-        answer: &Result<CallResponse, FailureKind>,
-        kind: CallKind,
-        retry: &Retry,
-        peer: &str,
-    ) -> Option<Outage> {
-        match answer {
-            // An author can prefer not to know over calling twice, and a quick failure over waiting.
-            _ if !retry.retries_unreachable() => None,
-            Err(FailureKind::Unreachable(text)) => {
-                Some(Outage::new(format!("{} cannot be reached", away(kind, peer)), text.clone()))
-            }
-            Err(FailureKind::Interrupted(text)) => {
-                Some(Outage::new(format!("{} broke off before it had answered", away(kind, peer)), text.clone()))
-            }
-            Err(_) => None,
-            Ok(response) => answered(response, kind, retry, peer),
+/// The outage that an attempt to send a request has met, if it has met one. `peer` is the receiver as log lines name it.
+///
+/// What counts is that calling again is safe or is what a redelivered phase would do anyway: no connection was made,
+/// the connection broke off before the answer was complete, or whoever answered asked to be called again.
+pub(super) fn met(
+    answer: &Result<CallResponse, FailureKind>,
+    kind: CallKind,
+    retry: &Retry,
+    peer: &str,
+) -> Option<Outage> {
+    match answer {
+        // An author can prefer not to know over calling twice, and a quick failure over waiting.
+        _ if !retry.retries_unreachable() => None,
+        Err(FailureKind::Unreachable(text)) => {
+            Some(Outage::new(format!("{} cannot be reached", away(kind, peer)), text.clone()))
         }
-    }
-
-    /// That the state manager cannot be reached; the text is its own.
-    pub(crate) fn of_state(detail: impl Into<String>) -> Outage {
-        Outage::new("the state manager cannot be reached", detail)
+        Err(FailureKind::Interrupted(text)) => {
+            Some(Outage::new(format!("{} broke off before it had answered", away(kind, peer)), text.clone()))
+        }
+        Err(_) => None,
+        Ok(response) => answered(response, kind, retry, peer),
     }
 }
 
@@ -113,6 +87,8 @@ fn answered(response: &CallResponse, kind: CallKind, retry: &Retry, peer: &str) 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bytes::Bytes;
     use http::HeaderMap;
 
@@ -125,7 +101,7 @@ mod tests {
     }
 
     fn is_outage(answer: &Result<CallResponse, FailureKind>, kind: CallKind) -> bool {
-        Outage::of(answer, kind, &Retry::never(), "function `f`").is_some()
+        met(answer, kind, &Retry::never(), "function `f`").is_some()
     }
 
     /// The table of the reference: what counts as an outage unless the author says otherwise.
@@ -180,17 +156,17 @@ mod tests {
         let later = response(503, &[("retry-after", "1")]);
         let died = response(502, &[("x-faasflow-gateway-error", "function-died")]);
         let own = Retry::attempts(3);
-        assert!(Outage::of(&later, CallKind::Call, &own, "f").is_none());
-        assert!(Outage::of(&died, CallKind::Call, &own, "f").is_some());
+        assert!(met(&later, CallKind::Call, &own, "f").is_none());
+        assert!(met(&died, CallKind::Call, &own, "f").is_some());
         let careful = Retry::never().on_unreachable(false);
-        assert!(Outage::of(&died, CallKind::Call, &careful, "f").is_none());
-        assert!(Outage::of(&Err(FailureKind::Unreachable(String::new())), CallKind::Call, &careful, "f").is_none());
+        assert!(met(&died, CallKind::Call, &careful, "f").is_none());
+        assert!(met(&Err(FailureKind::Unreachable(String::new())), CallKind::Call, &careful, "f").is_none());
     }
 
     #[test]
     fn an_outage_says_who_is_away_and_keeps_the_rest_for_the_log() {
         let refused = Err(FailureKind::Unreachable("could not connect: refused".to_owned()));
-        let of = |answer, kind, peer| Outage::of(answer, kind, &Retry::never(), peer).unwrap();
+        let of = |answer, kind, peer| met(answer, kind, &Retry::never(), peer).unwrap();
         assert_eq!(of(&refused, CallKind::Call, "function `f`").reason, "the gateway cannot be reached");
         let callback = of(&refused, CallKind::Callback, "callback to `storage.io`");
         assert_eq!(callback.reason, "callback to `storage.io` cannot be reached");

@@ -1,26 +1,26 @@
 //! Starts a fresh request, or resumes one from its envelope.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use faasflow_core::envelope::{self, Carried, Envelope, EnvelopeError};
+use faasflow_core::envelope::{self, Envelope, EnvelopeError};
 use faasflow_core::graph::Place;
+use faasflow_core::machine::{Caller, Token};
+use faasflow_core::state::EmbeddedState;
 use faasflow_core::{Flow, Payload, RequestId, RequestInfo, headers, parse_callback_url};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode, request};
 use uuid::Uuid;
 
-use faasflow_core::state::EmbeddedState;
-
+use crate::conclusion::Delivery;
+use crate::now::now_ms;
 use crate::trace::{Sampling, incoming};
 
 /// A request at the start of one of its phases.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) info: Arc<RequestInfo>,
-    pub(crate) place: Place,
-    pub(crate) payload: Carried,
+    pub(crate) token: Token,
     pub(crate) state: EmbeddedState,
     /// When it was forwarded, in milliseconds since the Unix epoch; `None` for a fresh request.
     pub(crate) sent_ms: Option<u64>,
@@ -42,10 +42,17 @@ impl Refusal {
     }
 }
 
-/// Whether a request says that its body is an envelope. The body is never guessed at.
-pub(crate) fn is_envelope(headers: &HeaderMap) -> bool {
-    let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else { return false };
-    value.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(envelope::CONTENT_TYPE)
+/// What a request says that its body is. The body is never guessed at.
+pub(crate) fn delivery(headers: &HeaderMap) -> Delivery {
+    let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else { return Delivery::Fresh };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(envelope::CONTENT_TYPE) { Delivery::Envelope } else { Delivery::Fresh }
+}
+
+/// Who learns how a request ends that is delivered at this place.
+fn caller(flow: &Flow, info: &RequestInfo, place: &Place) -> Caller {
+    let is_fresh = *place == flow.plan().start();
+    if is_fresh && info.callback_url.is_none() { Caller::Waits } else { Caller::Left }
 }
 
 /// The id of a fresh request: the caller's own, else the gateway's for the invocation, else a new UUIDv7.
@@ -97,8 +104,10 @@ pub(crate) fn start(
         invocation: invocation(&parts.headers),
     };
     let payload = Payload::new(body).with_content_type_header(parts.headers.get(CONTENT_TYPE).cloned());
-    let (info, payload) = (Arc::new(info), Carried::Inline(payload));
-    Ok(Arrived { info, place: flow.plan().start(), payload, state: EmbeddedState::new(), sent_ms: None })
+    let start = flow.plan().start();
+    let caller = caller(flow, &info, &start);
+    let token = Token::new(start, payload).of(caller);
+    Ok(Arrived { info: Arc::new(info), token, state: EmbeddedState::new(), sent_ms: None })
 }
 
 /// Resumes a request from the body of an envelope that is already believed.
@@ -139,17 +148,11 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, R
         );
         return Err(refuse(StatusCode::BAD_REQUEST, reason, None));
     }
+    let caller = caller(flow, &envelope.request, &envelope.place);
     Ok(Arrived {
         info: envelope.request,
-        place: envelope.place,
-        payload: envelope.payload,
+        token: Token::new(envelope.place, envelope.payload).of(caller),
         state: envelope.state,
         sent_ms: Some(envelope.sent_ms),
     })
-}
-
-/// Milliseconds since the Unix epoch.
-pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,0 +1,41 @@
+//! What one delivery came to.
+
+use faasflow_core::machine::Outage;
+use faasflow_core::{Outcome, Payload};
+use http::StatusCode;
+
+/// How a delivery reached the flow function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// A caller sent a fresh request.
+    Fresh,
+    /// A queue delivered the envelope of a later phase, which it must not deliver again once it has been dealt with.
+    Envelope,
+}
+
+/// What one delivery came to.
+#[derive(Debug)]
+pub(crate) enum Conclusion {
+    /// The phase is done and the next one is queued.
+    Forwarded,
+    /// The request has ended.
+    Ended(Outcome, Payload),
+    /// It cannot go on now, for a reason that passes.
+    Transient(Outage),
+    /// It was not believed, or not understood.
+    Refused(StatusCode, String),
+}
+
+impl Conclusion {
+    /// The status of the answer.
+    pub(crate) fn status(&self, delivery: Delivery) -> StatusCode {
+        match (self, delivery) {
+            (Conclusion::Forwarded, Delivery::Envelope) => StatusCode::OK,
+            (Conclusion::Forwarded, Delivery::Fresh) => StatusCode::ACCEPTED,
+            (Conclusion::Ended(Outcome::Failure, _), Delivery::Fresh) => StatusCode::INTERNAL_SERVER_ERROR,
+            (Conclusion::Ended(..), _) => StatusCode::OK,
+            (Conclusion::Transient(_), _) => StatusCode::SERVICE_UNAVAILABLE,
+            (Conclusion::Refused(status, _), _) => *status,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Performs what the machine decides, and tells it what came of that. Nothing else does.
+
+use std::sync::OnceLock;
+
+use faasflow_core::failure::FailureKind;
+use faasflow_core::graph::{Place, Segment, StepIndex};
+use faasflow_core::machine::{Effect, Happened, Outage, Unfit, advance};
+use faasflow_core::{Context, Failure, Payload, Resolution};
+use http::StatusCode;
+
+use super::request::Arrived;
+use super::respond::failure_payload;
+use crate::conclusion::Conclusion;
+use crate::deadline::Deadline;
+use crate::forward::{Absent, NotForwarded};
+use crate::instance::Instance;
+use crate::observers::{Doing, Event, Observers, Origin};
+use crate::step::{Executed, Execution};
+
+impl Instance {
+    /// Executes one phase and sees to what follows from it.
+    pub(super) async fn drive(&self, arrived: Arrived, deadline: &Deadline, observers: &Observers<'_>) -> Conclusion {
+        let Arrived { info, mut token, state, .. } = arrived;
+        let plan = self.flow.plan();
+        let manager = self.patient(deadline.state_in_steps());
+        let context = match &manager {
+            None => Context::embedded(info.clone(), token.place(), state),
+            Some(manager) => Context::external(info.clone(), token.place(), manager.clone()),
+        };
+        let phase = self.caller.phase_headers(&context, observers);
+        let execution = Execution {
+            caller: &self.caller,
+            context: &context,
+            phase: &phase,
+            deadline,
+            observers,
+            heartbeat: &self.heartbeat,
+            failures_handled: self.flow.failure_handler().is_some(),
+            outage: OnceLock::new(),
+        };
+        let interrupted = |doing: Doing<'_>, outage: Outage| {
+            observers.tell(&Event::Interrupted { doing, outage: &outage });
+            Happened::Outage(outage)
+        };
+        let failed = |failure: Failure, origin: Origin| {
+            observers.tell(&Event::Failed { failure: &failure, origin });
+            Happened::Failed(failure)
+        };
+        let mut effects = advance(plan, &token, Happened::Arrived);
+        loop {
+            let happened = match effects.next().expect("effects end with an answer") {
+                Effect::Take => match self.take(token.take_payload(), &info, manager.as_deref(), observers).await {
+                    Ok(payload) => Happened::Taken(payload),
+                    Err(Absent::Unfit(unfit)) => Happened::Unfit(unfit),
+                    Err(Absent::Outage(outage)) => interrupted(Doing::Taking, outage),
+                    Err(Absent::Failed(error)) => failed(self.not_taken(token.place(), error), Origin::Envelope),
+                },
+                Effect::Run(payload) => {
+                    let segment = self.segment(token.place());
+                    observers.tell(&Event::PhaseBegun { place: token.place() });
+                    match execution.run(&self.flow, segment, payload).await {
+                        Executed::Done(payload) => Happened::Done(payload),
+                        Executed::Failed(failure) => failed(failure, Origin::Step),
+                        Executed::Replied(failure, payload) => {
+                            observers.tell(&Event::Failed { failure: &failure, origin: Origin::Reply });
+                            Happened::Replied(payload)
+                        }
+                        Executed::Outage(outage) => interrupted(Doing::Executing(token.place()), outage),
+                    }
+                }
+                Effect::Forward(mut next) => match Box::pin(self.forward(&context, &next, deadline, observers)).await {
+                    Ok(()) => Happened::Forwarded,
+                    Err(NotForwarded::Transient(outage)) => interrupted(Doing::Forwarding(next.place()), outage),
+                    Err(NotForwarded::Failed(kind)) => {
+                        let payload = next.take_inline().unwrap_or_else(Payload::empty);
+                        let failure = self.not_forwarded(token.place(), next.place(), kind, payload);
+                        failed(failure, Origin::Envelope)
+                    }
+                },
+                Effect::Ask(failure) => match self.ask(&execution, &failure).await {
+                    Ok(resolution) => {
+                        let unhandled = failure_payload(&info.id, &failure);
+                        Happened::Resolved { resolution, unhandled }
+                    }
+                    Err(outage) => interrupted(Doing::Handling, outage),
+                },
+                Effect::Report(outcome, payload) => match self.report(&execution, outcome, &payload).await {
+                    Ok(()) => continue,
+                    Err(outage) => interrupted(Doing::Reporting(outcome), outage),
+                },
+                Effect::Finally(outcome, on_outage) => match self.finally(&execution, outcome, on_outage).await {
+                    Ok(()) => continue,
+                    Err(outage) => interrupted(Doing::Finalising, outage),
+                },
+                Effect::Forget => {
+                    self.forget(&execution).await;
+                    continue;
+                }
+                Effect::AnswerForwarded => return Conclusion::Forwarded,
+                Effect::AnswerEnded(outcome, payload) => {
+                    observers.tell(&Event::Ended { outcome });
+                    return Conclusion::Ended(outcome, payload);
+                }
+                Effect::ComeAgain(outage) => return Conclusion::Transient(outage),
+                Effect::Refuse(unfit) => return refuse(unfit),
+            };
+            effects = advance(plan, &token, happened);
+        }
+    }
+
+    /// The steps at a place that the machine has found in the plan.
+    fn segment(&self, place: &Place) -> &Segment {
+        self.flow.plan().segment(place).expect("a token is executed at a place of its plan")
+    }
+
+    /// The failure of a phase whose payload a state manager does not give back. It is the first step's.
+    fn not_taken(&self, place: &Place, error: String) -> Failure {
+        let first = self.segment(place).steps().next();
+        let (number, name) = match first {
+            Some(step) => (step.number(), self.flow.step(step).name().clone()),
+            None => (0, "".into()),
+        };
+        Failure::new(place, number, name, FailureKind::Storage(error), Payload::empty())
+    }
+
+    /// The failure of a phase whose output cannot be handed on. It stands behind the last step.
+    fn not_forwarded(&self, place: &Place, next: &Place, kind: FailureKind, payload: Payload) -> Failure {
+        let last = self.segment(place).steps().last().map_or(0, StepIndex::number);
+        Failure::new(place, last, format!("forwarding to phase {next}").into(), kind, payload)
+    }
+
+    /// Asks the flow's failure handler, if there is one.
+    async fn ask(&self, execution: &Execution<'_>, failure: &Failure) -> Result<Option<Resolution>, Outage> {
+        let Some(handler) = self.flow.failure_handler() else { return Ok(None) };
+        execution.observers.tell(&Event::HandlerAsked);
+        let context = self.at_the_end(execution);
+        let resolution = execution.ask(handler(context, failure.clone())).await?;
+        execution.observers.tell(&Event::HandlerResolved { resolution: resolution.as_ref() });
+        Ok(resolution)
+    }
+
+    /// The context of a phase for what follows its steps, which has time of its own.
+    pub(super) fn at_the_end(&self, execution: &Execution<'_>) -> Context {
+        let context = execution.context.clone();
+        match self.patient(execution.deadline.state_in_ending()) {
+            Some(manager) => context.through(manager),
+            None => context,
+        }
+    }
+}
+
+/// The answer to a token that nothing can be done with.
+fn refuse(unfit: Unfit) -> Conclusion {
+    let (status, reason) = match unfit {
+        Unfit::NoSuchPlace(place) => (StatusCode::BAD_REQUEST, format!("the flow has no phase {place}")),
+        Unfit::PayloadGone => (StatusCode::GONE, crate::forward::PAYLOAD_GONE.to_owned()),
+        Unfit::NoStateManager => {
+            let reason = "the payload is kept by a state manager, and this flow has none";
+            (StatusCode::CONFLICT, reason.to_owned())
+        }
+    };
+    Conclusion::Refused(status, reason)
+}

@@ -1,0 +1,114 @@
+//! What a request is owed at its end: the report that its caller asked for, `finally`, the removal of its state.
+
+use std::sync::Arc;
+
+use faasflow_core::failure::FailureKind;
+use faasflow_core::machine::{OnOutage, Outage};
+use faasflow_core::state::StateManager as _;
+use faasflow_core::{CallResponse, Error, Outcome, Payload, Retry};
+
+use crate::config::show;
+use crate::error_text::internal;
+use crate::instance::Instance;
+use crate::observers::{Event, Report};
+use crate::step::{Execution, Unanswered};
+
+impl Instance {
+    /// Reports the end of a request, if its caller asked for that.
+    ///
+    /// # Errors
+    ///
+    /// If the report was not taken, and may be later.
+    pub(super) async fn report(
+        &self,
+        execution: &Execution<'_>,
+        outcome: Outcome,
+        payload: &Payload,
+    ) -> Result<(), Outage> {
+        let Some(url) = &execution.context.request().callback_url else { return Ok(()) };
+        let answer = Box::pin(self.caller.report(url, execution.reporting(), outcome, payload)).await;
+        let tell = |report: Report<'_>| execution.observers.tell(&Event::Reported { outcome, report });
+        if let Ok(response) = &answer
+            && response.status().is_success()
+        {
+            tell(Report::Taken(response.status()));
+            return Ok(());
+        }
+        let what = shown(&answer);
+        match unreported(answer) {
+            Some(outage) => {
+                tell(Report::Postponed(&what));
+                Err(outage)
+            }
+            None => {
+                tell(Report::GivenUp(&what));
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs the finaliser, if there is one. Its failure changes nothing about the end.
+    ///
+    /// # Errors
+    ///
+    /// If it met an outage for which the delivery is to come again.
+    pub(super) async fn finally(
+        &self,
+        execution: &Execution<'_>,
+        outcome: Outcome,
+        on_outage: OnOutage,
+    ) -> Result<(), Outage> {
+        let Some(finaliser) = self.flow.finaliser() else { return Ok(()) };
+        execution.observers.tell(&Event::FinallyBegun);
+        let context = self.at_the_end(execution).with_outcome(outcome);
+        let ran = execution.handled(execution.deadline.ending(), finaliser(context, outcome)).await;
+        execution.observers.tell(&Event::FinallyRan { succeeded: ran.is_ok() });
+        let Err(kind) = ran else { return Ok(()) };
+        let kind = match (execution.weigh(kind), on_outage) {
+            (Unanswered::Outage(outage), OnOutage::ComeAgain) => return Err(outage),
+            (Unanswered::Outage(outage), OnOutage::GoOn) => FailureKind::Handler(Arc::new(Error::msg(outage.detail))),
+            (Unanswered::Failed(kind), _) => kind,
+        };
+        execution.observers.tell(&Event::FinallyFailed { kind: &kind });
+        Ok(())
+    }
+
+    /// Removes the state of the request, unless the settings say to keep it. What cannot be removed is left.
+    pub(super) async fn forget(&self, execution: &Execution<'_>) {
+        let deadline = execution.deadline;
+        let Some(manager) = self.patient(deadline.state_in_ending()).filter(|_| !self.config.keep_state) else {
+            return;
+        };
+        let scope = execution.context.request().scope();
+        let removing = async { Ok(manager.remove_request(&scope).await?) };
+        if let Err(kind) = execution.handled(deadline.ending(), removing).await {
+            execution.observers.tell(&Event::StateNotRemoved { kind: &kind });
+        }
+    }
+}
+
+/// The outage that a report has met, if it may be taken later.
+fn unreported(answer: Result<CallResponse, Unanswered>) -> Option<Outage> {
+    let what = "the end of the request cannot be reported now";
+    match answer {
+        Err(Unanswered::Outage(outage)) => Some(Outage { reason: format!("{what}: {}", outage.reason), ..outage }),
+        Err(Unanswered::Failed(FailureKind::Deadline(after) | FailureKind::Timeout(after))) => {
+            Some(Outage::new(what, format!("no answer within {}", show(after))))
+        }
+        Ok(response) if Retry::attempts(2).retries_status(response.status()) => {
+            Some(Outage::new(what, format!("it answered {}", response.status())))
+        }
+        _ => None,
+    }
+}
+
+fn shown(answer: &Result<CallResponse, Unanswered>) -> String {
+    match answer {
+        Ok(response) => format!("it answered {}", response.status()),
+        Err(Unanswered::Outage(outage)) => outage.detail.clone(),
+        Err(Unanswered::Failed(FailureKind::Deadline(after) | FailureKind::Timeout(after))) => {
+            format!("no answer within {}", show(*after))
+        }
+        Err(Unanswered::Failed(kind)) => internal(kind),
+    }
+}

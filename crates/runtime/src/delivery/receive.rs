@@ -1,0 +1,109 @@
+//! Believes a delivery, or refuses it, and answers it in the end.
+
+use std::time::Duration;
+
+use axum::response::Response;
+use bytes::Bytes;
+use faasflow_core::{RequestId, headers};
+use http::{StatusCode, request};
+use tokio::time::Instant;
+
+use super::admission::come_again;
+use super::request::{Refusal, delivery, resume, start};
+use super::respond::respond;
+use crate::conclusion::{Conclusion, Delivery};
+use crate::deadline::Deadline;
+use crate::instance::Instance;
+use crate::log::RequestLog;
+use crate::now::now_ms;
+use crate::observers::{Event, Observers};
+
+impl Instance {
+    /// Works on one delivery whose body has been read.
+    pub(crate) async fn deliver(
+        &self,
+        id: RequestId,
+        parts: request::Parts,
+        body: Bytes,
+        deadline: Deadline,
+    ) -> Response {
+        let delivery = delivery(&parts.headers);
+        let _in_flight = self.metrics.in_flight();
+        let arrived = match (self.verify(&parts, &body, delivery), delivery) {
+            (Err(refusal), _) => Err(refusal),
+            (Ok(()), Delivery::Envelope) => resume(&self.flow, &self.name, &body),
+            (Ok(()), Delivery::Fresh) => {
+                let decoded = self.decoded(&parts.headers, body, &deadline).await;
+                decoded.and_then(|body| start(&self.flow, &self.name, id.clone(), &parts, body, &self.config.sampling))
+            }
+        };
+        let arrived = match arrived {
+            Ok(arrived) => arrived,
+            Err(refusal) => return self.refuse(refusal, id, delivery),
+        };
+        let id = arrived.info.id.clone();
+        let begun = Instant::now();
+        let place = arrived.token.place().clone();
+        let trace = self.tracer.begin(&arrived.info, &place, arrived.sent_ms);
+        let lines = RequestLog::of_phase(id.clone(), &place, trace.id());
+        let mut observers = Observers::of_phase(lines, trace, &self.metrics);
+        if self.config.combine_output {
+            observers = observers.combining();
+        }
+        let waited = arrived.sent_ms.map(since).unwrap_or_default();
+        observers.tell(&Event::Begun { delivery, waited });
+        let started_ms = arrived.info.started_ms;
+        // In a box, since what is handed from one to the other is copied, and has room in each.
+        let driving = Box::pin(self.drive(arrived, &deadline, &observers));
+        let conclusion = observers.within(driving).await;
+        let status = conclusion.status(delivery);
+        let (took, since_start) = (begun.elapsed(), since(started_ms));
+        observers.tell(&Event::Concluded { place: &place, conclusion: &conclusion, status, took, since_start });
+        let response = respond(conclusion, &id, delivery, observers.kept_lines());
+        observers.tell(&Event::Closed { delivery, status });
+        response
+    }
+
+    /// No byte of an envelope is interpreted before this has passed.
+    fn verify(&self, parts: &request::Parts, body: &Bytes, delivery: Delivery) -> Result<(), Refusal> {
+        let needed = self.config.enable_hmac && (delivery == Delivery::Envelope || self.config.verify_request);
+        if !needed {
+            return Ok(());
+        }
+        // Signed for what it is, it must not pass for what it is not.
+        if delivery == Delivery::Fresh && body.starts_with(faasflow_core::envelope::MAGIC) {
+            let reason = "the body is an envelope, and its content type says otherwise";
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
+        }
+        let Some(keys) = &self.keys else {
+            let reason = "this flow has no key, so it takes no envelopes";
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, reason));
+        };
+        let header = parts.headers.get(headers::SIGNATURE).map(http::HeaderValue::as_bytes);
+        keys.verify(header, body).map_err(|error| Refusal::new(StatusCode::UNAUTHORIZED, error.to_string()))
+    }
+
+    fn refuse(&self, refusal: Refusal, id: RequestId, delivery: Delivery) -> Response {
+        let Refusal { status, reason, detail, of } = refusal;
+        let (id, observers) = match of {
+            None => (id.clone(), Observers::of_request(id, &self.metrics)),
+            Some((info, place)) => {
+                let trace = self.tracer.begin(&info, &place, None);
+                let lines = RequestLog::of_phase(info.id.clone(), &place, trace.id());
+                (info.id.clone(), Observers::of_phase(lines, trace, &self.metrics))
+            }
+        };
+        observers.tell(&Event::Refused { status, detail: detail.as_deref().unwrap_or(&reason) });
+        let mut response = respond(Conclusion::Refused(status, reason), &id, delivery, None);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            come_again(response.headers_mut());
+        }
+        observers.tell(&Event::Closed { delivery, status });
+        response
+    }
+}
+
+/// How long ago a time was that is given in milliseconds since the Unix epoch.
+fn since(ms: u64) -> Duration {
+    Duration::from_millis(now_ms().saturating_sub(ms))
+}

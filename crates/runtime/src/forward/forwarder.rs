@@ -1,0 +1,74 @@
+//! An envelope on its way, and where it goes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use faasflow_core::handler::BoxFuture;
+use faasflow_core::{RequestId, TraceContext};
+use uuid::Uuid;
+
+/// An envelope on its way to the next phase.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Forward {
+    /// The name of the flow, which is the function to send to.
+    pub flow: String,
+    /// The request.
+    pub request: RequestId,
+    /// The number of the phase that is to receive it, from 1.
+    pub phase: usize,
+    /// The same whenever the same phase of the same request is forwarded, so that a queue can drop what it
+    /// already has: a phase that is delivered twice does not multiply the rest of its flow.
+    pub call_id: Uuid,
+    /// The envelope's signature, where signing is on.
+    pub signature: Option<String>,
+    /// The trace context of the request.
+    pub trace: TraceContext,
+    /// The envelope, in parts.
+    pub body: Vec<Bytes>,
+}
+
+/// Where envelopes go: by default the gateway's asynchronous route.
+pub trait Forwarder: Send + Sync + 'static {
+    /// Delivers one envelope into safe hands, in one attempt.
+    ///
+    /// # Errors
+    ///
+    /// If it was not accepted, and whether trying again may help.
+    fn forward(&self, forward: Forward) -> BoxFuture<'_, Result<(), ForwardError>>;
+}
+
+/// An envelope that was not accepted.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct ForwardError {
+    message: String,
+    temporary: bool,
+    retry_after: Option<Duration>,
+}
+
+impl ForwardError {
+    /// Trying again may help.
+    #[must_use]
+    pub fn temporary(message: impl Into<String>, retry_after: Option<Duration>) -> ForwardError {
+        ForwardError { message: message.into(), temporary: true, retry_after }
+    }
+
+    /// Trying again will not help.
+    #[must_use]
+    pub fn permanent(message: impl Into<String>) -> ForwardError {
+        ForwardError { message: message.into(), temporary: false, retry_after: None }
+    }
+
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        self.temporary
+    }
+
+    /// How long to wait at least, if the peer said.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}

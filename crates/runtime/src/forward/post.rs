@@ -1,0 +1,130 @@
+//! Posts envelopes to the gateway.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use faasflow_core::handler::BoxFuture;
+use faasflow_core::{envelope, headers};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, StatusCode, Uri};
+use tracing::Level;
+
+use super::forwarder::{Forward, ForwardError, Forwarder};
+use crate::gateway::{gateway_url, trace_headers};
+use crate::http::{HttpClient, body_of_parts, read_body, retry_after};
+use crate::log::RequestLog;
+
+/// Posts envelopes to the gateway's `/async-function/<flow>`.
+#[derive(Debug)]
+pub(crate) struct GatewayForwarder {
+    client: HttpClient,
+    gateway: Uri,
+    attempt_timeout: Duration,
+}
+
+impl GatewayForwarder {
+    pub(crate) fn new(client: HttpClient, gateway: Uri, attempt_timeout: Duration) -> GatewayForwarder {
+        GatewayForwarder { client, gateway, attempt_timeout }
+    }
+
+    async fn post(&self, forward: Forward) -> Result<(), ForwardError> {
+        let target = gateway_url(&self.gateway, "async-function", &forward.flow, None)
+            .map_err(|error| ForwardError::permanent(format!("the gateway's address is of no use: {error}")))?;
+        let mut request = Request::post(target)
+            .header(CONTENT_TYPE, envelope::CONTENT_TYPE)
+            .header(headers::REQUEST_ID, forward.request.as_str())
+            .header(headers::CALL_ID, forward.call_id.to_string());
+        if let Some(signature) = &forward.signature {
+            request = request.header(headers::SIGNATURE, signature);
+        }
+        for (name, value) in trace_headers(&forward.trace) {
+            request = request.header(name, value);
+        }
+        let request = request
+            .body(body_of_parts(forward.body))
+            .map_err(|error| ForwardError::permanent(format!("the envelope cannot be sent: {error}")))?;
+        match tokio::time::timeout(self.attempt_timeout, self.exchange(request)).await {
+            Ok(Ok(taken)) => {
+                if taken == Taken::Before {
+                    // A phase that is delivered twice does this, and no harm is done. So does a second request
+                    // under an id that was used a moment ago, and that one ends here.
+                    RequestLog::new(forward.request.clone()).write(Level::WARN, format_args!(
+                        "The queue has phase {} already: a phase was delivered twice, or a request id was used twice",
+                        forward.phase
+                    ));
+                }
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ForwardError::temporary("the gateway did not answer in time", None)),
+        }
+    }
+
+    async fn exchange(&self, request: Request<Body>) -> Result<Taken, ForwardError> {
+        let response = self.client.send(request).await.map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+            ForwardError::temporary(format!("the gateway cannot be reached: {error}{cause}"), None)
+        })?;
+        let (parts, body) = response.into_parts();
+        // Read to its end, so that the connection can be used again.
+        let text = read_body(body, 4096, Duration::from_secs(5)).await.unwrap_or_default();
+        judge(parts.status, &parts.headers, &text)
+    }
+}
+
+impl Forwarder for GatewayForwarder {
+    fn forward(&self, forward: Forward) -> BoxFuture<'_, Result<(), ForwardError>> {
+        Box::pin(self.post(forward))
+    }
+}
+
+/// Whether the queue has taken an envelope now, or says that it had it already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    Now,
+    Before,
+}
+
+/// What the gateway's answer to an envelope means.
+fn judge(status: StatusCode, head: &HeaderMap, text: &[u8]) -> Result<Taken, ForwardError> {
+    if status.is_success() {
+        let duplicate = head.get(headers::DUPLICATE).is_some_and(|value| value == "true");
+        return Ok(if duplicate { Taken::Before } else { Taken::Now });
+    }
+    let text = String::from_utf8_lossy(text);
+    let message = format!("the gateway answered {status}: {}", text.trim());
+    let passing = status.is_server_error()
+        || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+    Err(if passing { ForwardError::temporary(message, retry_after(head)) } else { ForwardError::permanent(message) })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+
+    use super::*;
+
+    fn judged(status: u16, head: &[(HeaderName, &'static str)]) -> Result<Taken, ForwardError> {
+        let head = head.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
+        judge(StatusCode::from_u16(status).unwrap(), &head, b" the queue is full\n")
+    }
+
+    #[test]
+    fn what_the_gateway_took_is_taken_once() {
+        assert_eq!(judged(202, &[]).unwrap(), Taken::Now);
+        assert_eq!(judged(200, &[(headers::DUPLICATE, "true")]).unwrap(), Taken::Before);
+        assert_eq!(judged(202, &[(headers::DUPLICATE, "false")]).unwrap(), Taken::Now);
+    }
+
+    #[test]
+    fn only_what_passes_is_tried_again() {
+        for (status, temporary) in
+            [(500, true), (503, true), (408, true), (425, true), (429, true), (400, false), (404, false), (413, false)]
+        {
+            let error = judged(status, &[(RETRY_AFTER, "7")]).unwrap_err();
+            assert_eq!(error.is_temporary(), temporary, "{status}");
+            assert_eq!(error.retry_after(), temporary.then_some(Duration::from_secs(7)), "{status}");
+            assert!(error.to_string().ends_with(": the queue is full"), "{error}");
+        }
+    }
+}

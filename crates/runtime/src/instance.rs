@@ -1,0 +1,41 @@
+//! What a flow function is made of, the same for all of its deliveries.
+
+use std::sync::Arc;
+
+use faasflow_core::Flow;
+use faasflow_core::signature::Keys;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::forward::Forwarder;
+use crate::heartbeat::Heartbeat;
+use crate::http::Budget;
+use crate::metrics::Metrics;
+use crate::patient::Patient;
+use crate::readiness::Readiness;
+use crate::step::Caller;
+use crate::trace::Tracer;
+
+/// A flow function: the flow, its settings, and what it works with.
+pub(crate) struct Instance {
+    pub(crate) flow: Flow,
+    pub(crate) name: Arc<str>,
+    pub(crate) config: Config,
+    pub(crate) keys: Option<Keys>,
+    pub(crate) caller: Caller,
+    pub(crate) forwarder: Arc<dyn Forwarder>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) readiness: Readiness,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tracer: Tracer,
+    pub(crate) budget: Budget,
+}
+
+impl Instance {
+    /// The flow's state manager, which does its best until then.
+    pub(crate) fn patient(&self, until: Instant) -> Option<Arc<Patient>> {
+        self.flow.state_manager().map(|manager| Arc::new(Patient::new(manager.clone(), until)))
+    }
+}

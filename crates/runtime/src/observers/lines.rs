@@ -1,0 +1,12 @@
+//! Log lines: one for most events.
+
+use super::event::Event;
+use super::observer::Observer;
+use super::say::say;
+use crate::log::RequestLog;
+
+impl Observer for RequestLog {
+    fn observe(&self, event: &Event<'_>) {
+        say(event, |level, text| self.write(level, text));
+    }
+}

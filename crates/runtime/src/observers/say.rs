@@ -1,0 +1,96 @@
+//! What a log line says of an event.
+
+use std::fmt;
+use std::time::Duration;
+
+use faasflow_core::Outcome;
+use faasflow_core::failure::FailureKind;
+use tracing::Level;
+
+use super::event::{Event, Origin, Report, StepHandler, finally_failed, handler_failed};
+use crate::conclusion::Delivery;
+use crate::config::show;
+use crate::error_text::internal;
+
+/// Hands the line that tells of an event to `write`, if one does.
+#[inline]
+pub(super) fn say(event: &Event<'_>, write: impl Fn(Level, fmt::Arguments<'_>)) {
+    let info = |text: fmt::Arguments<'_>| write(Level::INFO, text);
+    let warn = |text: fmt::Arguments<'_>| write(Level::WARN, text);
+    let error = |text: fmt::Arguments<'_>| write(Level::ERROR, text);
+    match event {
+        Event::Begun { delivery: Delivery::Fresh, .. } => info(format_args!("Created")),
+        Event::Begun { delivery: Delivery::Envelope, .. } => info(format_args!("Received")),
+        Event::PayloadGone { reason } => error(format_args!("Not executed: {reason}")),
+        Event::PhaseBegun { place } => info(format_args!("Executing phase {place}")),
+        Event::StepBegun { step } => info(format_args!("Executing {}", step.name())),
+        Event::Retrying { to, answer, wait, attempt, of } => {
+            let again = |why: fmt::Arguments<'_>| {
+                let wait = show(millis(*wait));
+                info(format_args!("Trying {} again in {wait} ({why}), attempt {attempt} of {of}", to.name));
+            };
+            match answer {
+                Ok(response) => again(format_args!("it answered {}", response.status())),
+                Err(FailureKind::Timeout(after)) => again(format_args!("no answer within {}", show(*after))),
+                Err(kind) => again(format_args!("{}", internal(kind))),
+            }
+        }
+        Event::NoTimeToRetry { to } => warn(format_args!("No time is left to try {} again", to.name)),
+        Event::WaitingOut { outage, wait, .. } => {
+            let wait = show(millis(*wait));
+            warn(format_args!("{}; trying again in {wait}: {}", outage.reason, outage.detail));
+        }
+        Event::StepDone { at, output } => {
+            let (name, took, bytes) = (at.step.name(), at.took, output.len());
+            write(Level::DEBUG, format_args!("Executed {name} in {took:.1?}: {bytes} bytes"));
+        }
+        Event::StepFailed { failure, handler: StepHandler::Asked, .. } => {
+            warn(format_args!("{failure}; asking its own failure handler"));
+        }
+        Event::StepResolved { at, output: Some(_), .. } => {
+            info(format_args!("The failure handler of {} recovered", at.step.name()));
+        }
+        Event::HandlerFailed { kind } => error(format_args!("{}", handler_failed(kind))),
+        Event::Failed { failure, origin: Origin::Reply } => {
+            error(format_args!("{failure}; its failure handler replied"));
+        }
+        Event::Failed { failure, .. } => error(format_args!("{failure}")),
+        Event::HandlerAsked => info(format_args!("Executing the failure handler")),
+        Event::Interrupted { doing, outage } => error(format_args!("{doing}: {}: {}", outage.reason, outage.detail)),
+        Event::PayloadStored { bytes, manager } => {
+            write(Level::DEBUG, format_args!("Stored the payload of {bytes} bytes in `{manager}`"));
+        }
+        Event::ForwardRetried { next, error } => warn(format_args!("Cannot forward to phase {next} yet: {error}")),
+        Event::Forwarded { next, .. } => info(format_args!("Forwarded to phase {next}")),
+        Event::Reported { outcome, report: Report::Taken(_) } => info(format_args!("Reported the {outcome}")),
+        Event::Reported { outcome, report: Report::GivenUp(why) } => {
+            error(format_args!("Cannot report the {outcome}, and gives up: {why}"));
+        }
+        Event::FinallyBegun => info(format_args!("Executing finally")),
+        Event::FinallyFailed { kind } => error(format_args!("{}", finally_failed(kind))),
+        Event::StateNotRemoved { kind } => {
+            error(format_args!("The state of the request was not removed: {}", internal(kind)));
+        }
+        Event::Ended { outcome: Outcome::Success } => info(format_args!("Completed successfully")),
+        Event::Ended { outcome: Outcome::Recovered } => info(format_args!("Completed: recovered")),
+        Event::Ended { outcome: Outcome::Failure } => info(format_args!("Completed: failure")),
+        Event::Refused { status, detail } => warn(format_args!("Refused with {status}: {detail}")),
+        Event::Sending { .. }
+        | Event::Attempted { .. }
+        | Event::Answered { .. }
+        | Event::StepInterrupted { .. }
+        | Event::StepFailed { handler: StepHandler::None, .. }
+        | Event::StepResolved { output: None, .. }
+        | Event::HandlerResolved { .. }
+        | Event::Sealed { .. }
+        | Event::ForwardFailed
+        | Event::Reported { report: Report::Postponed(_), .. }
+        | Event::FinallyRan { .. }
+        | Event::Concluded { .. }
+        | Event::Closed { .. } => {}
+    }
+}
+
+fn millis(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,15 @@
+//! The steps of a phase: inline code, and requests to functions and callback URLs.
+
+mod answers;
+mod caller;
+mod execute;
+mod outage;
+mod outgoing;
+mod report;
+mod send;
+mod unanswered;
+
+pub(crate) use answers::Answers;
+pub(crate) use caller::Caller;
+pub(crate) use execute::{Executed, Execution};
+pub(crate) use unanswered::Unanswered;

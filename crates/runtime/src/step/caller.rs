@@ -1,0 +1,177 @@
+//! Makes the requests of calls and callbacks; `send.rs` sends them.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use faasflow_core::failure::FailureKind;
+use faasflow_core::graph::StepIndex;
+use faasflow_core::{Action, Call, Callback, Context, Error, Flow, Method, Payload, RequestOptions, Step};
+use http::Uri;
+use http::header::HeaderValue;
+use http::uri::Scheme;
+
+use super::answers::Answers;
+use super::outgoing::{Outgoing, PhaseHeaders};
+use crate::gateway::gateway_url;
+use crate::http::HttpClient;
+use crate::metrics::short_name;
+use crate::observers::{CallKind, Observers, Peer};
+
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(super) client: HttpClient,
+    gateway: Uri,
+    /// What requests to the gateway have as their `Host`.
+    gateway_host: Option<HeaderValue>,
+    default_method: Method,
+    pub(super) answers: Answers,
+    /// Of each step in its order.
+    prepared: Vec<Prepared>,
+}
+
+/// What is the same each time that a step sends a request.
+#[derive(Debug)]
+struct Prepared {
+    /// Where a call goes that has no query of its own.
+    target: Option<Uri>,
+    /// The number of the step, from 1, as text.
+    number: String,
+}
+
+impl Caller {
+    pub(crate) fn new(
+        client: HttpClient,
+        gateway: Uri,
+        default_method: Method,
+        answers: Answers,
+        flow: &Flow,
+    ) -> Caller {
+        let prepare = |(index, step): (usize, &Step)| {
+            let target = match step.action() {
+                // One that cannot be made is the failure of the step, as one with a query is.
+                Action::Call(call) if !call.options().has_query() => {
+                    gateway_url(&gateway, "function", call.function(), None).ok()
+                }
+                _ => None,
+            };
+            Prepared { target, number: (index + 1).to_string() }
+        };
+        let prepared = flow.steps().iter().enumerate().map(prepare).collect();
+        let gateway_host = host(&gateway);
+        Caller { client, gateway, gateway_host, default_method, answers, prepared }
+    }
+
+    /// What the requests of a phase have in common.
+    pub(crate) fn phase_headers(&self, context: &Context, observers: &Observers<'_>) -> PhaseHeaders {
+        PhaseHeaders::new(context, observers, self.gateway_host.as_ref())
+    }
+
+    /// The request that calls a function through the gateway. What the flow's own code says of it is asked now.
+    pub(crate) fn call<'a>(
+        &'a self,
+        call: &'a Call,
+        step: &StepRef<'a>,
+        payload: Payload,
+    ) -> Result<Outgoing<'a>, FailureKind> {
+        let options = call.options();
+        let target = match &self.prepared[step.index.index()].target {
+            Some(target) => Cow::Borrowed(target),
+            None => {
+                let query = options.query(None, step.context);
+                let target = gateway_url(&self.gateway, "function", call.function(), query.as_deref());
+                Cow::Owned(target.map_err(unsendable)?)
+            }
+        };
+        self.outgoing(CallKind::Call, call.function(), target, options, step, payload)
+    }
+
+    /// The same for a callback.
+    pub(crate) fn callback<'a>(
+        &'a self,
+        callback: &'a Callback,
+        step: &StepRef<'a>,
+        payload: Payload,
+    ) -> Result<Outgoing<'a>, FailureKind> {
+        let options = callback.options();
+        let target = Cow::Owned(with_query(callback.url(), options, step.context).map_err(unsendable)?);
+        self.outgoing(CallKind::Callback, short_name(step.name), target, options, step, payload)
+    }
+
+    fn outgoing<'a>(
+        &'a self,
+        kind: CallKind,
+        function: &'a str,
+        target: Cow<'a, Uri>,
+        options: &'a RequestOptions,
+        step: &StepRef<'a>,
+        payload: Payload,
+    ) -> Result<Outgoing<'a>, FailureKind> {
+        let own = options.headers(step.context).map_err(|name| {
+            let text = format!("header `{name}` was given a value with control characters");
+            FailureKind::Handler(Arc::new(Error::msg(text)))
+        })?;
+        let prepared = &self.prepared[step.index.index()];
+        Ok(Outgoing {
+            to: Peer { kind, name: step.name, function, step: Some(step.index) },
+            method: options.method().unwrap_or(&self.default_method),
+            target,
+            phase: step.phase,
+            idempotency_key: [&step.phase.keys, &prepared.number],
+            own,
+            payload,
+            timeout: options.timeout(),
+            retry: options.retry(),
+            given_up: false,
+        })
+    }
+}
+
+/// The step that a request is sent for.
+#[derive(Debug)]
+pub(crate) struct StepRef<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) phase: &'a PhaseHeaders,
+    pub(crate) index: StepIndex,
+    pub(crate) name: &'a str,
+}
+
+/// A server as its clients name it (RFC 9110, 7.2): without the port, if that is the usual one.
+fn host(url: &Uri) -> Option<HeaderValue> {
+    let host = url.host()?;
+    let usual = if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+    match url.port_u16().filter(|&port| port != usual) {
+        Some(port) => HeaderValue::try_from(format!("{host}:{port}")).ok(),
+        None => HeaderValue::from_str(host).ok(),
+    }
+}
+
+fn with_query(url: &Uri, options: &RequestOptions, context: &Context) -> Result<Uri, http::Error> {
+    let Some(query) = options.query(url.query(), context) else { return Ok(url.clone()) };
+    let mut parts = url.clone().into_parts();
+    parts.path_and_query = Some(format!("{}?{query}", url.path()).parse()?);
+    Ok(Uri::from_parts(parts)?)
+}
+
+fn unsendable(error: http::Error) -> FailureKind {
+    FailureKind::Handler(Arc::new(Error::from(error).context("the request cannot be sent")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_has_the_name_that_clients_give_it() {
+        for (url, name) in [
+            ("http://gateway:8080", "gateway:8080"),
+            ("http://gateway:80", "gateway"),
+            ("http://gateway:443", "gateway:443"),
+            ("https://gateway:443/x", "gateway"),
+            ("https://gateway:80", "gateway:80"),
+            ("http://u:s3cret@gateway", "gateway"),
+            ("http://[::1]:8080/", "[::1]:8080"),
+        ] {
+            assert_eq!(host(&url.parse().unwrap()).unwrap(), name, "{url}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Reports the end of a request.
+
+use std::borrow::Cow;
+use std::sync::OnceLock;
+
+use faasflow_core::machine::Outage;
+use faasflow_core::{CallResponse, Context, Method, Outcome, Payload, Retry, headers};
+use http::Uri;
+use http::header::HeaderValue;
+
+use super::caller::Caller;
+use super::outgoing::{Outgoing, PhaseHeaders, Time};
+use super::unanswered::Unanswered;
+use crate::deadline::{CutOff, Deadline};
+use crate::gateway::trace_headers;
+use crate::observers::{CallKind, Observers, Peer};
+
+/// The phase at whose end a report is sent.
+pub(crate) struct Reporting<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) phase: &'a PhaseHeaders,
+    pub(crate) deadline: &'a Deadline,
+    pub(crate) observers: &'a Observers<'a>,
+    /// The first outage that the phase has met.
+    pub(crate) outage: &'a OnceLock<Outage>,
+}
+
+impl Caller {
+    /// Reports the end of a request to the URL that its caller asked for.
+    pub(crate) async fn report(
+        &self,
+        url: &Uri,
+        from: Reporting<'_>,
+        outcome: Outcome,
+        payload: &Payload,
+    ) -> Result<CallResponse, Unanswered> {
+        let Reporting { context, phase, deadline, observers, outage } = from;
+        let mut own = vec![(headers::OUTCOME, HeaderValue::from_static(outcome.as_str()))];
+        own.extend(trace_headers(&observers.trace_context()));
+        let mut outgoing = Outgoing {
+            to: Peer { kind: CallKind::Report, name: "the caller's callback URL", function: "", step: None },
+            method: &Method::POST,
+            target: Cow::Borrowed(url),
+            phase,
+            idempotency_key: [context.request_id(), "-end"],
+            own,
+            payload: payload.clone(),
+            timeout: None,
+            retry: &Retry::attempts(5),
+            given_up: false,
+        };
+        let deadline = deadline.for_ending();
+        let mut cut_off = CutOff::at(deadline.steps());
+        let time = Time { deadline: &deadline, cut_off: &mut cut_off, outage };
+        self.send(&mut outgoing, &mut observers.no_step(), time).await
+    }
+}

@@ -1,0 +1,286 @@
+//! What is traced of one delivery.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use faasflow_core::graph::Place;
+use faasflow_core::{Failure, Outcome, RequestInfo, TraceContext};
+use http::StatusCode;
+use sha2::{Digest as _, Sha256};
+
+use super::exporter::Exporter;
+use super::id::{SpanContext, SpanId, TraceId};
+use super::otlp::{Event, Events, Kind, Span};
+use super::sampling::Sampling;
+use super::text::cut;
+use super::{incoming, sampling};
+use crate::conclusion::Conclusion;
+
+/// What all the traces of a flow function have in common.
+#[derive(Debug)]
+pub(super) struct Tracing {
+    pub(super) exporter: Option<Exporter>,
+    pub(super) sampling: Sampling,
+    pub(super) phases: usize,
+    /// What the spans of each step always say.
+    pub(super) steps: Vec<Span>,
+}
+
+/// What is traced of one delivery.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    pub(super) info: Arc<RequestInfo>,
+    pub(super) active: Option<Active>,
+}
+
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) tracing: Arc<Tracing>,
+    /// The span of the phase.
+    phase: SpanContext,
+    /// Whose child the request's span is: the caller's, if it said.
+    caller: Option<SpanId>,
+    place: Place,
+    begun: SystemTime,
+    sent: Option<SystemTime>,
+    /// What the spans of all its steps say.
+    pub(super) of_steps: Span,
+    pub(super) recording: Recording,
+}
+
+/// What becomes of the spans of a delivery.
+#[derive(Debug)]
+pub(super) enum Recording {
+    /// The request is not sampled.
+    No,
+    /// There is no place where they could wait; how many steps were left out so far.
+    LeftOut(AtomicUsize),
+    Yes(Mutex<Recorded>),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    pub(super) steps: Vec<Span>,
+    events: Events,
+    failure: Option<(&'static str, String)>,
+}
+
+impl Active {
+    pub(super) fn new(
+        tracing: &Arc<Tracing>,
+        exporter: &Exporter,
+        info: &RequestInfo,
+        place: &Place,
+        sent_ms: Option<u64>,
+    ) -> Active {
+        let came = info.trace.parent.as_deref().and_then(incoming::parse);
+        let trace = came.map_or_else(|| sampling::trace_id(info), |came| came.trace);
+        let sampled = tracing.sampling.decide(came.as_ref(), trace);
+        let recording = match sampled {
+            false => Recording::No,
+            true if exporter.is_full() => Recording::LeftOut(AtomicUsize::new(0)),
+            true => Recording::Yes(Mutex::default()),
+        };
+        let phase = SpanContext { trace, span: SpanId::random(), sampled };
+        let mut of_steps = Span::empty();
+        if let Recording::Yes(_) = recording {
+            of_steps.within(phase, Some(phase.span), false);
+            of_steps.attribute("faasflow.request.id", info.id.as_str());
+        }
+        Active {
+            tracing: tracing.clone(),
+            phase,
+            caller: came.map(|came| came.span),
+            place: place.clone(),
+            begun: SystemTime::now(),
+            sent: sent_ms.map(time),
+            of_steps,
+            recording,
+        }
+    }
+
+    pub(super) fn recorded(&self) -> Option<MutexGuard<'_, Recorded>> {
+        match &self.recording {
+            Recording::Yes(recorded) => Some(recorded.lock().unwrap_or_else(PoisonError::into_inner)),
+            _ => None,
+        }
+    }
+
+    /// A span of this trace.
+    pub(super) fn context(&self, span: SpanId) -> SpanContext {
+        SpanContext { span, ..self.phase }
+    }
+
+    /// How the delivery ended, after this failure, if there was one.
+    fn ending(&self, conclusion: &Conclusion, failure: Option<(&'static str, String)>) -> Ending {
+        let (outcome, fault) = match conclusion {
+            Conclusion::Forwarded => (None, None),
+            Conclusion::Ended(outcome, _) => {
+                let failed = *outcome == Outcome::Failure;
+                (Some(outcome.as_str()), failed.then(|| failure.unwrap_or(("failure", "it failed".to_owned()))))
+            }
+            Conclusion::Transient(outage) => {
+                (None, Some((failure.map_or("outage", |(kind, _)| kind), outage.reason.clone())))
+            }
+            Conclusion::Refused(_, reason) => (None, Some(("refused", reason.clone()))),
+        };
+        // Whoever called is told that it cannot go on, and that is the end for it, unless a queue delivers it again.
+        let over = outcome.is_some() || (fault.is_some() && self.sent.is_none());
+        Ending { outcome, fault: fault.map(|(kind, reason)| (kind, cut(reason))), over }
+    }
+}
+
+/// How a delivery ended.
+struct Ending {
+    /// How the request ended, if it did.
+    outcome: Option<&'static str>,
+    /// What failed, and why.
+    fault: Option<(&'static str, String)>,
+    /// Whether the request's own span is due.
+    over: bool,
+}
+
+impl Ending {
+    fn describe(&self, span: &mut Span) {
+        if let Some(outcome) = self.outcome {
+            span.attribute("faasflow.outcome", outcome);
+        }
+        if let Some((kind, reason)) = &self.fault {
+            span.attribute("error.type", *kind);
+            span.failed(reason);
+        }
+    }
+}
+
+impl Trace {
+    /// The trace's id, for the log: also where nothing is exported, if the request came with one.
+    pub(crate) fn id(&self) -> Option<TraceId> {
+        match &self.active {
+            Some(active) => Some(active.phase.trace),
+            None => self.info.trace.parent.as_deref().and_then(incoming::parse).map(|came| came.trace),
+        }
+    }
+
+    /// The trace context of what this phase sends besides its steps.
+    pub(crate) fn context(&self) -> TraceContext {
+        match &self.active {
+            None => self.info.trace.clone(),
+            Some(active) => {
+                TraceContext { parent: Some(active.phase.traceparent()), state: self.info.trace.state.clone() }
+            }
+        }
+    }
+
+    /// Whether it is passed on as one of ours, so that each step has a span, whether that is recorded or not.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// Notes what happened in the phase, besides its steps.
+    pub(crate) fn event(&self, name: &'static str, describe: impl FnOnce(&mut Event<'_>)) {
+        if let Some(mut recorded) = self.active.as_ref().and_then(Active::recorded) {
+            recorded.events.push(name, describe);
+        }
+    }
+
+    /// Notes what made the request fail, which a handler may still mend.
+    pub(crate) fn failed(&self, failure: &Failure) {
+        if let Some(mut recorded) = self.active.as_ref().and_then(Active::recorded) {
+            let kind = failure.kind().as_str();
+            recorded.events.exception(kind, failure.to_string());
+            recorded.failure = Some((kind, failure.reason()));
+        }
+    }
+
+    /// Notes an error that is not what the request fails with.
+    pub(crate) fn exception(&self, kind: &'static str, text: impl FnOnce() -> String) {
+        if let Some(mut recorded) = self.active.as_ref().and_then(Active::recorded) {
+            recorded.events.exception(kind, text());
+        }
+    }
+
+    /// Hands over what was traced.
+    pub(crate) fn finish(&self, conclusion: &Conclusion, answer: StatusCode) {
+        let Some(active) = &self.active else { return };
+        let Some(exporter) = &active.tracing.exporter else { return };
+        match &active.recording {
+            Recording::No => {}
+            Recording::LeftOut(steps) => {
+                let over = active.ending(conclusion, None).over;
+                exporter.left_out(steps.load(Ordering::Relaxed) + 1 + usize::from(over));
+            }
+            Recording::Yes(recorded) => {
+                let recorded = std::mem::take(&mut *recorded.lock().unwrap_or_else(PoisonError::into_inner));
+                exporter.send(self.spans(active, recorded, conclusion, answer));
+            }
+        }
+    }
+
+    fn spans(&self, active: &Active, recorded: Recorded, conclusion: &Conclusion, answer: StatusCode) -> Vec<Span> {
+        let Recorded { steps, events, failure } = recorded;
+        let now = SystemTime::now();
+        let ending = active.ending(conclusion, failure);
+        let asynchronous = active.sent.is_some();
+        let request_span = request_span(&self.info, active.phase.trace);
+
+        let mut phase = self.span();
+        phase.place(active.phase, Some(request_span), false);
+        let kind = if asynchronous { Kind::Consumer } else { Kind::Server };
+        phase.name(kind, &["phase ", &active.place.to_string()]);
+        phase.times(active.begun, now);
+        phase.attribute("faasflow.phase", active.place.phase());
+        phase.attribute("faasflow.asynchronous", asynchronous);
+        phase.attribute("faasflow.answer", answer.as_u16());
+        if let Some(sent) = active.sent {
+            let waited = active.begun.duration_since(sent).unwrap_or_default();
+            phase.attribute("faasflow.queue.seconds", waited.as_secs_f64());
+        }
+        ending.describe(&mut phase);
+        phase.events(&events);
+
+        // Parents first: where not all fit, these are worth the most.
+        let mut spans = Vec::with_capacity(steps.len() + 2);
+        spans.push(phase);
+        if ending.over {
+            let mut request = self.span();
+            request.place(active.context(request_span), active.caller, active.caller.is_some());
+            request.name(Kind::Server, &[&self.info.flow]);
+            request.times(time(self.info.started_ms), now);
+            request.attribute("faasflow.phases", active.tracing.phases);
+            ending.describe(&mut request);
+            spans.push(request);
+        }
+        spans.extend(steps);
+        spans
+    }
+
+    /// A span with what the request's and those of its phases have in common.
+    fn span(&self) -> Span {
+        let mut span = Span::new();
+        span.attribute("faasflow.flow", &*self.info.flow);
+        span.attribute("faasflow.request.id", self.info.id.as_str());
+        span
+    }
+}
+
+/// The id of the request's span: the same in each phase, and another for each request, also where a flow is called twice
+/// in a trace under one request id.
+fn request_span(info: &RequestInfo, trace: TraceId) -> SpanId {
+    let scope = info.scope();
+    let digest = Sha256::new()
+        .chain_update(scope.flow)
+        .chain_update([0])
+        .chain_update(scope.request)
+        .chain_update([0])
+        .chain_update(trace.0)
+        .chain_update(info.trace.parent.as_deref().unwrap_or_default())
+        .finalize();
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&digest[..8]);
+    SpanId(bytes)
+}
+
+fn time(ms: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_millis(ms)).unwrap_or(UNIX_EPOCH)
+}
