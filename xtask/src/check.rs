@@ -1,6 +1,7 @@
 //! Keeps the invariants of ARCHITECTURE.md. Each rule is a module, with a test that shows it find something.
 
 mod arrows;
+mod circles;
 mod decisions;
 mod environment;
 mod files;
@@ -43,6 +44,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let sources: Vec<Source> = source::read(root, &files)?;
     let mut faults = Vec::new();
     faults.extend(arrows::check(&metadata));
+    faults.extend(circles::check(&sources));
     for source in &sources {
         faults.extend(pure_core::check(source));
         faults.extend(http::check(source));

@@ -10,9 +10,9 @@ const PLACES: [&str; 11] = [
     "crates/gateway/src/functions/container/ready.rs", // asks containers whether they are ready
     "crates/gateway/src/proxy.rs",                     // takes requests to functions
     "crates/http/src/",                                // the client itself
-    "crates/runtime/src/caller.rs",                    // reports ends
-    "crates/runtime/src/caller/send.rs",               // calls functions and callbacks
-    "crates/runtime/src/forward.rs",                   // hands envelopes on
+    "crates/runtime/src/step/send.rs",                 // calls functions and callbacks
+    "crates/runtime/src/step/report.rs",               // reports ends
+    "crates/runtime/src/forward/post.rs",              // hands envelopes on
     "crates/runtime/src/trace/client.rs",              // takes spans to the trace server
     "crates/state/src/s3/",                            // talks to S3
     "crates/testkit/src/",                             // is caller and queue of a test
@@ -49,12 +49,12 @@ mod tests {
     #[test]
     fn a_request_sent_elsewhere_is_found() {
         let text = "use crate::http::HttpClient;\nasync fn f(c: HttpClient) { c.send(r).await; }";
-        assert_eq!(check(&Source::parse("crates/runtime/src/execute.rs", text).unwrap()).len(), 1);
-        assert!(check(&Source::parse("crates/runtime/src/caller/send.rs", text).unwrap()).is_empty());
+        assert_eq!(check(&Source::parse("crates/runtime/src/step/execute.rs", text).unwrap()).len(), 1);
+        assert!(check(&Source::parse("crates/runtime/src/step/send.rs", text).unwrap()).is_empty());
         let handed = "async fn f(&self) { timeout(limit, self.client.send(r)).await; }";
         let handed = format!("impl X {{ {handed} }}");
-        assert_eq!(check(&Source::parse("crates/runtime/src/execute.rs", &handed).unwrap()).len(), 1);
+        assert_eq!(check(&Source::parse("crates/runtime/src/step/execute.rs", &handed).unwrap()).len(), 1);
         let channel = "fn f(s: Sender) { s.send(1); }";
-        assert!(check(&Source::parse("crates/runtime/src/execute.rs", channel).unwrap()).is_empty());
+        assert!(check(&Source::parse("crates/runtime/src/step/execute.rs", channel).unwrap()).is_empty());
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Source {
     pub(super) uses: Vec<Use>,
     /// Its items, outside of its tests: what they are, their names, and whether they are public.
     pub(super) items: Vec<Item>,
+    /// What it passes on by `pub use`: the names, and the paths behind them.
+    passed_on: HashMap<String, String>,
 }
 
 /// A path that is used, in full as far as the imports of the file tell.
@@ -23,6 +25,14 @@ pub(super) struct Source {
 pub(super) struct Use {
     pub(super) path: String,
     pub(super) line: usize,
+    /// Whether it is only passed on, by a `pub use`.
+    pub(super) passed_on: bool,
+}
+
+impl Use {
+    fn new(path: String, line: usize) -> Use {
+        Use { path, line, passed_on: false }
+    }
 }
 
 /// A named item.
@@ -50,7 +60,12 @@ impl Source {
         imports.visit_file(&file);
         let mut walk = Walk { imports: imports.names, uses: imports.uses, items: Vec::new(), in_public_trait: false };
         walk.visit_file(&file);
-        Ok(Source { path: path.to_owned(), uses: walk.uses, items: walk.items })
+        Ok(Source { path: path.to_owned(), uses: walk.uses, items: walk.items, passed_on: imports.passed_on })
+    }
+
+    /// The path of a name that it passes on by `pub use`, as it is written there.
+    pub(super) fn passed_on(&self, name: &str) -> Option<&str> {
+        self.passed_on.get(name).map(String::as_str)
     }
 
     /// Whether it lies in one of these folders or is one of these files.
@@ -101,6 +116,9 @@ fn is_test(attributes: &[syn::Attribute]) -> bool {
 struct Imports {
     names: HashMap<String, String>,
     uses: Vec<Use>,
+    passed_on: HashMap<String, String>,
+    /// Whether the `use` that is looked at is public.
+    passes_on: bool,
 }
 
 impl Imports {
@@ -111,7 +129,10 @@ impl Imports {
         };
         let mut leaf = |path: String, name: String, line: usize| {
             let path = path.trim_end_matches("::self").to_owned();
-            self.uses.push(Use { path: path.clone(), line });
+            self.uses.push(Use { path: path.clone(), line, passed_on: self.passes_on });
+            if self.passes_on {
+                self.passed_on.insert(name.clone(), path.clone());
+            }
             self.names.insert(name, path);
         };
         match tree {
@@ -143,6 +164,7 @@ impl<'ast> Visit<'ast> for Imports {
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.passes_on = !matches!(item.vis, syn::Visibility::Inherited);
         self.tree("", &item.tree);
     }
 }
@@ -185,7 +207,7 @@ impl Walk {
             if let Some(full) = self.imports.get(&names[0]) {
                 names[0].clone_from(full);
             }
-            self.uses.push(Use { path: names.join("::") + called, line });
+            self.uses.push(Use::new(names.join("::") + called, line));
             // `self.client.send(…)`: the last member before the call is its receiver.
             let mut receiver = names.pop().unwrap_or_default();
             let mut dot = at;
@@ -193,7 +215,7 @@ impl Walk {
                 let Some(TokenTree::Ident(member)) = tokens.get(dot + 1) else { break };
                 if matches!(tokens.get(dot + 2), Some(TokenTree::Group(_))) {
                     let line = member.span().start().line;
-                    self.uses.push(Use { path: format!("{receiver}.{member}()"), line });
+                    self.uses.push(Use::new(format!("{receiver}.{member}()"), line));
                     break;
                 }
                 receiver = member.to_string();
@@ -257,21 +279,21 @@ impl<'ast> Visit<'ast> for Walk {
         if let syn::Meta::List(list) = &attribute.meta
             && list.tokens.to_string().contains("unsafe_code")
         {
-            self.uses.push(Use { path: "allow(unsafe_code)".to_owned(), line: attribute.span().start().line });
+            self.uses.push(Use::new("allow(unsafe_code)".to_owned(), attribute.span().start().line));
         }
     }
 
     fn visit_expr_await(&mut self, awaited: &'ast syn::ExprAwait) {
         if let syn::Expr::MethodCall(call) = &*awaited.base {
             let line = call.method.span().start().line;
-            self.uses.push(Use { path: format!(".{}().await", call.method), line });
+            self.uses.push(Use::new(format!(".{}().await", call.method), line));
         }
         visit::visit_expr_await(self, awaited);
     }
 
     fn visit_macro(&mut self, item: &'ast syn::Macro) {
         let path = item.path.segments.iter().map(|segment| segment.ident.to_string()).collect::<Vec<_>>().join("::");
-        self.uses.push(Use { path: format!("{path}!"), line: item.path.span().start().line });
+        self.uses.push(Use::new(format!("{path}!"), item.path.span().start().line));
         self.tokens(item.tokens.clone());
         visit::visit_macro(self, item);
     }
@@ -287,7 +309,7 @@ impl<'ast> Visit<'ast> for Walk {
         };
         if let Some(receiver) = receiver {
             let line = call.method.span().start().line;
-            self.uses.push(Use { path: format!("{receiver}.{}()", call.method), line });
+            self.uses.push(Use::new(format!("{receiver}.{}()", call.method), line));
         }
         visit::visit_expr_method_call(self, call);
     }
@@ -307,7 +329,7 @@ impl<'ast> Visit<'ast> for Walk {
         if let Some(full) = names.first().and_then(|first| self.imports.get(first)) {
             names[0].clone_from(full);
         }
-        self.uses.push(Use { path: names.join("::"), line: path.span().start().line });
+        self.uses.push(Use::new(names.join("::"), path.span().start().line));
         visit::visit_path(self, path);
     }
 }

@@ -59,14 +59,14 @@ mod tests {
     #[test]
     fn a_task_left_alone_is_found() {
         let text = "fn f() { tokio::spawn(async {}); }";
-        assert_eq!(check(&Source::parse("crates/runtime/src/execute.rs", text).unwrap()).len(), 1);
+        assert_eq!(check(&Source::parse("crates/runtime/src/step/execute.rs", text).unwrap()).len(), 1);
         assert!(check(&Source::parse("crates/testkit/src/kit.rs", text).unwrap()).is_empty());
     }
 
     #[test]
     fn a_task_spawned_within_a_macro_is_found() {
         let text = "async fn f() { tokio::select! { _ = a => { tokio::spawn(async {}); } } }";
-        assert_eq!(check(&Source::parse("crates/runtime/src/execute.rs", text).unwrap()).len(), 1);
+        assert_eq!(check(&Source::parse("crates/runtime/src/step/execute.rs", text).unwrap()).len(), 1);
     }
 
     #[test]

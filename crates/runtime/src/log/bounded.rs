@@ -1,9 +1,10 @@
 //! Text of bounded length. Whoever reads a log line by line may give up at a line that is too long: of-watchdog ends its
 //! reader at 64 KiB, and from then on nobody reads what the flow logs.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
-use super::{is_plain, steers};
+use super::text::{is_plain, steers};
 
 /// The most bytes of a line, with its end.
 pub(super) const LONGEST_LINE: usize = 16 * 1024;
@@ -82,6 +83,18 @@ pub(super) fn note(text: &mut String, left_out: usize) {
     if left_out > 0 {
         let _ = write!(text, "… ({left_out} bytes left out)");
     }
+}
+
+/// A text that is to be one line of a log: what is over 16 KiB is left out, and the text says how much.
+#[must_use]
+pub fn cut(text: &str) -> Cow<'_, str> {
+    if text.len() < LONGEST_LINE {
+        return text.into();
+    }
+    let kept = text.floor_char_boundary(LONGEST_LINE - NOTE - 1);
+    let mut shown = text[..kept].to_owned();
+    note(&mut shown, text.len() - kept);
+    shown.into()
 }
 
 #[cfg(test)]

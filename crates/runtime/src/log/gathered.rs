@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::format::dropped_lines;
 use super::sink::Sink;
 
 /// How long a line waits for others at most. Too short to be noticed by a person who follows the log, and long enough for
@@ -126,12 +127,12 @@ pub(super) fn push(line: &str, urgent: bool) {
 }
 
 /// How many lines this process has dropped because standard error did not take them.
-pub(super) fn dropped() -> u64 {
+pub(crate) fn dropped() -> u64 {
     LINES.dropped.load(Ordering::Relaxed)
 }
 
 /// Writes what waits, before the process exits.
-pub(super) fn flush() {
+pub(crate) fn flush() {
     LINES.flush(LAST_LINES);
 }
 
@@ -191,7 +192,7 @@ impl Gathered {
         let mut waiting = self.waiting();
         if waiting.dropped > 0 {
             // What was written last made room.
-            let line = super::dropped_lines(std::mem::take(&mut waiting.dropped));
+            let line = dropped_lines(std::mem::take(&mut waiting.dropped));
             waiting.lines.extend_from_slice(line.as_bytes());
         }
         std::mem::swap(&mut writing.lines, &mut waiting.lines);

@@ -6,8 +6,8 @@ use std::fmt::{self, Write as _};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-use super::Known;
 use super::bounded::{Bounded, LONGEST_LINE, NOTE};
+use super::known::Known;
 
 pub(super) fn write(event: &Event<'_>, line: &mut String) {
     let known = Known::here();

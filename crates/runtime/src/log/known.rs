@@ -1,0 +1,53 @@
+//! What is known of the request of a line.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use faasflow_core::RequestId;
+
+use crate::trace::TraceId;
+
+/// What is known of a line's request.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) request: RequestId,
+    pub(super) phase: Option<u64>,
+    pub(super) trace: Option<TraceId>,
+    /// What stands before the text of a line for people, and what behind it: the same for all lines of the request.
+    around: String,
+    /// Where the second part begins.
+    behind: usize,
+}
+
+tokio::task_local! {
+    /// The request that a task works on.
+    pub(super) static REQUEST: Arc<Known>;
+}
+
+impl Known {
+    pub(super) fn new(request: RequestId, phase: Option<u64>, trace: Option<TraceId>) -> Known {
+        let mut around = String::with_capacity(128);
+        around.extend(["[Request `", request.as_str(), "`] "]);
+        let behind = around.len();
+        if let Some(phase) = phase {
+            around.extend([" phase=", &phase.to_string()]);
+        }
+        if let Some(trace) = trace {
+            let _ = write!(around, " trace_id={trace}");
+        }
+        Known { request, phase, trace, around, behind }
+    }
+
+    pub(super) fn before(&self) -> &str {
+        &self.around[..self.behind]
+    }
+
+    pub(super) fn behind(&self) -> &str {
+        &self.around[self.behind..]
+    }
+
+    /// Of the request that is worked on here, if any.
+    pub(super) fn here() -> Option<Arc<Known>> {
+        REQUEST.try_with(Arc::clone).ok()
+    }
+}

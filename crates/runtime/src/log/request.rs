@@ -1,0 +1,82 @@
+//! The log lines of one request.
+
+use std::fmt;
+use std::sync::Arc;
+
+use faasflow_core::RequestId;
+use faasflow_core::graph::Place;
+use tracing::Level;
+
+use super::bounded::{Bounded, LONGEST_LINE, NOTE};
+use super::filter::TARGET;
+use super::gathered::Working;
+use super::known::{Known, REQUEST};
+use super::own::OwnLines;
+use crate::trace::TraceId;
+
+/// Writes the log lines of one request.
+#[derive(Debug)]
+pub(crate) struct RequestLog {
+    known: Arc<Known>,
+}
+
+/// Writes a line where the log is ours, and has whoever subscribes to events else know it, with its request in fields.
+macro_rules! write_line {
+    ($event:ident, $level:ident, $log:expr, $text:expr) => {
+        match OwnLines::installed() {
+            Some(lines) => lines.write(Level::$level, &$log.known, $text),
+            None => tracing::$event!(
+                target: TARGET,
+                request = %$log.known.request,
+                phase = $log.known.phase,
+                trace_id = $log.known.trace.map(tracing::field::display),
+                "{}",
+                $text
+            ),
+        }
+    };
+}
+
+impl RequestLog {
+    pub(crate) fn new(id: RequestId) -> RequestLog {
+        RequestLog { known: Arc::new(Known::new(id, None, None)) }
+    }
+
+    /// The same for a phase, and for the trace that it is part of.
+    pub(crate) fn of_phase(id: RequestId, place: &Place, trace: Option<TraceId>) -> RequestLog {
+        RequestLog { known: Arc::new(Known::new(id, Some(place.phase() as u64), trace)) }
+    }
+
+    /// Whatever is logged in this belongs to the request too: the lines of the flow's own code, and of the libraries that
+    /// it uses. It is not a span of `tracing`, which the filter might take out.
+    pub(crate) async fn of_all<T>(&self, work: impl Future<Output = T>) -> T {
+        let _working = Working::begin();
+        REQUEST.scope(self.known.clone(), work).await
+    }
+
+    /// Writes a line.
+    pub(crate) fn write(&self, level: Level, text: fmt::Arguments<'_>) {
+        match level {
+            Level::ERROR => write_line!(error, ERROR, self, text),
+            Level::WARN => write_line!(warn, WARN, self, text),
+            Level::INFO => write_line!(info, INFO, self, text),
+            Level::DEBUG => write_line!(debug, DEBUG, self, text),
+            Level::TRACE => write_line!(trace, TRACE, self, text),
+        }
+    }
+
+    /// What the lines of the request begin with.
+    pub(crate) fn before(&self) -> &str {
+        self.known.before()
+    }
+}
+
+/// Appends a line to others, as long as one of the log may be.
+pub(crate) fn append(before: &str, text: fmt::Arguments<'_>, lines: &mut String) {
+    lines.push_str(before);
+    let end = lines.len() + LONGEST_LINE - NOTE - before.len();
+    let mut line = Bounded::new(lines, end);
+    line.show(text);
+    line.finish();
+    lines.push('\n');
+}

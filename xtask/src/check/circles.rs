@@ -1,0 +1,294 @@
+//! Within a crate, no circle of files: of two files that know of each other, neither can be understood first.
+//!
+//! A file knows of another where a path in it leads to something that the other defines. What a module only re-exports is
+//! its maker's: a `mod.rs`-like file that declares modules and passes names on is in no circle by that.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Fault;
+use super::source::{Source, Use};
+
+/// Circles that are still there, as the files that are in them. No file may be added; one that is in no circle any more
+/// must be struck off.
+const KNOWN: &[&str] = &[
+    "crates/cli/src/check.rs",
+    "crates/cli/src/check/gather.rs",
+    "crates/cli/src/check/report.rs",
+    "crates/cli/src/check/rules.rs",
+    "crates/cli/src/check/rules/envelopes.rs",
+    "crates/cli/src/check/rules/functions.rs",
+    "crates/cli/src/check/rules/queue.rs",
+    "crates/cli/src/check/rules/secrets.rs",
+    "crates/cli/src/check/rules/timeouts.rs",
+    "crates/gateway/src/disk.rs",
+    "crates/gateway/src/error.rs",
+    "crates/gateway/src/functions.rs",
+    "crates/gateway/src/functions/command.rs",
+    "crates/gateway/src/functions/command/run.rs",
+    "crates/gateway/src/functions/container/connection.rs",
+    "crates/gateway/src/functions/container/mount.rs",
+    "crates/gateway/src/functions/container/plan.rs",
+    "crates/gateway/src/functions/deployment.rs",
+    "crates/gateway/src/functions/limit.rs",
+    "crates/gateway/src/functions/logs.rs",
+    "crates/gateway/src/proxy.rs",
+    "crates/gateway/src/queue.rs",
+    "crates/gateway/src/queue/admin.rs",
+    "crates/gateway/src/queue/dispatch.rs",
+    "crates/gateway/src/queue/error.rs",
+    "crates/gateway/src/queue/record.rs",
+    "crates/gateway/src/queue/schedule.rs",
+    "crates/gateway/src/queue/store.rs",
+    "crates/gateway/src/queue/verdict.rs",
+    "crates/gateway/src/queue/writer.rs",
+    "crates/gateway/src/room.rs",
+    "crates/gateway/src/routes.rs",
+    "crates/gateway/src/secrets.rs",
+    "crates/gateway/src/stack.rs",
+    "crates/gateway/src/stack/check.rs",
+    "crates/gateway/src/stack/file.rs",
+    "crates/gateway/src/stack/function.rs",
+    "crates/gateway/src/stack/locate.rs",
+    "crates/gateway/src/stack/yaml.rs",
+    "crates/gateway/src/stack/yaml/fault.rs",
+    "crates/gateway/src/stack/yaml/read.rs",
+    "crates/gateway/src/system.rs",
+    "crates/gateway/src/system/functions.rs",
+    "crates/gateway/src/system/guard.rs",
+    "crates/gateway/src/system/logs.rs",
+    "crates/gateway/src/system/metrics.rs",
+    "crates/gateway/src/system/secrets.rs",
+    "crates/http/src/body.rs",
+    "crates/http/src/decode.rs",
+    "crates/state/src/redis.rs",
+    "crates/state/src/redis/builder.rs",
+    "crates/state/src/redis/parts.rs",
+    "crates/state/src/s3.rs",
+    "crates/state/src/s3/builder.rs",
+    "crates/state/src/settings.rs",
+    "crates/testkit/src/conformance.rs",
+    "crates/testkit/src/conformance/conditions.rs",
+    "crates/testkit/src/conformance/values.rs",
+    "crates/testkit/src/fake.rs",
+    "crates/testkit/src/flow_process.rs",
+    "crates/testkit/src/gateway.rs",
+    "crates/testkit/src/kit.rs",
+    "crates/testkit/src/request.rs",
+];
+
+/// Which file knows of which, and by which path it first does.
+type Arrows<'a> = BTreeMap<&'a str, BTreeMap<&'a str, &'a Use>>;
+
+pub(super) fn check(sources: &[Source]) -> Vec<Fault> {
+    of(sources, KNOWN)
+}
+
+fn of(sources: &[Source], known: &[&str]) -> Vec<Fault> {
+    let (mut faults, mut seen) = (Vec::new(), BTreeSet::new());
+    for (_, files) in crates(sources) {
+        let arrows = arrows(&files);
+        for circle in circles(&arrows) {
+            let fresh: Vec<&&str> = circle.iter().filter(|file| !known.contains(*file)).collect();
+            seen.extend(circle.iter().copied());
+            let Some(first) = fresh.first() else { continue };
+            let way = around(&arrows, &circle, first);
+            let steps = way.windows(2).map(|step| {
+                let used = arrows[step[0]][step[1]];
+                format!("{}:{} uses `{}`", step[0], used.line, used.path)
+            });
+            let shown = format!("{}, of {} files in circles", steps.collect::<Vec<_>>().join(", "), circle.len());
+            faults.push(Fault { rule: "no circle of files", place: (**first).to_owned(), what: shown });
+        }
+    }
+    for file in known.iter().filter(|file| !seen.contains(*file)) {
+        let what = "it is in no circle any more: strike it off in xtask/src/check/circles.rs".to_owned();
+        faults.push(Fault { rule: "no circle of files", place: (*file).to_owned(), what });
+    }
+    faults
+}
+
+/// The files of each crate by their module paths, such as `crate::trace::step`.
+fn crates(sources: &[Source]) -> BTreeMap<&str, HashMap<String, &Source>> {
+    let mut crates: BTreeMap<&str, HashMap<String, &Source>> = BTreeMap::new();
+    for source in sources.iter().filter(|source| !source.is_beside_the_product()) {
+        let Some((root, inner)) = source.path.split_once("/src/") else { continue };
+        if root.starts_with("crates/") {
+            crates.entry(root).or_default().insert(module(inner), source);
+        }
+    }
+    crates
+}
+
+/// The module that a file is, by its path in `src`.
+fn module(inner: &str) -> String {
+    let names = inner.trim_end_matches(".rs").split('/').filter(|name| !["lib", "main", "mod"].contains(name));
+    ["crate"].into_iter().chain(names).collect::<Vec<_>>().join("::")
+}
+
+/// Which file knows of which.
+fn arrows<'a>(files: &HashMap<String, &'a Source>) -> Arrows<'a> {
+    let mut arrows: Arrows<'_> = BTreeMap::new();
+    for (here, source) in files {
+        let to = arrows.entry(&source.path).or_default();
+        // A lone `super` is that of `pub(super)`.
+        let is_path = |used: &&Use| used.path.contains("::") && !used.passed_on;
+        for used in source.uses.iter().filter(is_path) {
+            if let Some(file) = definer(files, here, &used.path, 0)
+                && file.path != source.path
+            {
+                to.entry(&file.path).or_insert(used);
+            }
+        }
+    }
+    arrows
+}
+
+/// The file that defines what a path in the module `here` leads to, if it is of this crate.
+fn definer<'a>(files: &HashMap<String, &'a Source>, here: &str, path: &str, depth: usize) -> Option<&'a Source> {
+    let full = absolute(files, here, path)?;
+    let (mut module, mut rest) = ("crate".to_owned(), full.split("::").skip(1).peekable());
+    while let Some(name) = rest.peek() {
+        let inner = format!("{module}::{name}");
+        if !files.contains_key(&inner) {
+            break;
+        }
+        module = inner;
+        rest.next();
+    }
+    let file = *files.get(&module)?;
+    let Some(name) = rest.next().filter(|_| depth < 8) else { return Some(file) };
+    // Passed on from another file, or defined here.
+    match file.passed_on(name) {
+        Some(from) if from != full => definer(files, &module, from, depth + 1).or(Some(file)),
+        _ => Some(file),
+    }
+}
+
+/// A path from `crate` on, if it is of this crate.
+fn absolute(files: &HashMap<String, &Source>, here: &str, path: &str) -> Option<String> {
+    let (first, rest) = path.split_once("::").unwrap_or((path, ""));
+    let join = |module: &str| if rest.is_empty() { module.to_owned() } else { format!("{module}::{rest}") };
+    match first {
+        "crate" => Some(path.to_owned()),
+        "self" => Some(join(here)),
+        "super" => {
+            let parent = here.rsplit_once("::").map_or("crate", |(parent, _)| parent);
+            if rest.starts_with("super") { absolute(files, parent, rest) } else { Some(join(parent)) }
+        }
+        // A module of this one.
+        name if files.contains_key(&format!("{here}::{name}")) => Some(format!("{here}::{path}")),
+        _ => None,
+    }
+}
+
+/// The circles: sets of files of which each leads to each.
+fn circles<'a>(arrows: &Arrows<'a>) -> Vec<BTreeSet<&'a str>> {
+    let reached: BTreeMap<&str, BTreeSet<&str>> = arrows.keys().map(|file| (*file, reachable(arrows, file))).collect();
+    let mut circles: Vec<BTreeSet<&str>> = Vec::new();
+    for (file, to) in &reached {
+        if !to.contains(file) || circles.iter().any(|circle| circle.contains(file)) {
+            continue;
+        }
+        circles.push(to.iter().copied().filter(|other| reached[other].contains(file)).collect());
+    }
+    circles
+}
+
+fn reachable<'a>(arrows: &Arrows<'a>, from: &str) -> BTreeSet<&'a str> {
+    let (mut reached, mut ahead) = (BTreeSet::new(), vec![from]);
+    while let Some(file) = ahead.pop() {
+        for &to in arrows.get(file).into_iter().flat_map(BTreeMap::keys) {
+            if reached.insert(to) {
+                ahead.push(to);
+            }
+        }
+    }
+    reached
+}
+
+/// A shortest way from a file back to itself.
+fn around<'a>(arrows: &Arrows<'a>, circle: &BTreeSet<&'a str>, file: &'a str) -> Vec<&'a str> {
+    let mut ways = std::collections::VecDeque::from([vec![file]]);
+    let mut seen = BTreeSet::new();
+    while let Some(way) = ways.pop_front() {
+        for &to in arrows[way[way.len() - 1]].keys().filter(|to| circle.contains(*to)) {
+            let mut longer = way.clone();
+            longer.push(to);
+            if to == file {
+                return longer;
+            }
+            if seen.insert(to) {
+                ways.push_back(longer);
+            }
+        }
+    }
+    vec![file]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(files: &[(&str, &str)]) -> Vec<String> {
+        let parse = |(path, text): &(&str, &str)| Source::parse(&format!("crates/x/src/{path}"), text).unwrap();
+        let sources: Vec<Source> = files.iter().map(parse).collect();
+        of(&sources, &[]).into_iter().map(|fault| fault.what.replace("crates/x/src/", "")).collect()
+    }
+
+    #[test]
+    fn files_that_know_of_each_other_are_found() {
+        let circle = [
+            ("lib.rs", "mod a; mod b;"),
+            ("a.rs", "use crate::b::B; struct A;"),
+            ("b.rs", "use super::a::A; struct B;"),
+        ];
+        assert_eq!(found(&circle), ["a.rs:1 uses `crate::b::B`, b.rs:1 uses `super::a::A`, of 2 files in circles"]);
+        let long = [
+            ("a.rs", "fn f() { crate::b::f(); }"),
+            ("b.rs", "pub fn f() { println!(\"{}\", crate::c::C); }"),
+            ("c.rs", "use crate::{a, d}; pub const C: u8 = 1;"),
+            ("d.rs", ""),
+        ];
+        let shown =
+            "a.rs:1 uses `crate::b::f`, b.rs:1 uses `crate::c::C`, c.rs:1 uses `crate::a`, of 3 files in circles";
+        assert_eq!(found(&long), [shown]);
+    }
+
+    #[test]
+    fn a_child_that_uses_what_its_parent_defines_and_uses_is_in_a_circle() {
+        let circle = [("a.rs", "mod b; use b::B; struct A(B);"), ("a/b.rs", "use super::A; struct B;")];
+        assert_eq!(found(&circle), ["a.rs:1 uses `b::B`, a/b.rs:1 uses `super::A`, of 2 files in circles"]);
+    }
+
+    #[test]
+    fn a_parent_that_only_passes_names_on_is_in_none() {
+        let files = [
+            ("lib.rs", "mod a; pub use a::{B, C};"),
+            ("a.rs", "mod b; mod c; pub use b::B; pub use c::C;"),
+            ("a/b.rs", "use super::C; use crate::a; pub struct B(a::C);"),
+            ("a/c.rs", "pub struct C;"),
+        ];
+        assert_eq!(found(&files), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_circle_that_is_known_is_let_pass_until_it_is_mended() {
+        let parse = |path, text| Source::parse(path, text).unwrap();
+        let a = parse("crates/x/src/a.rs", "use crate::b::B; struct A;");
+        let b = parse("crates/x/src/b.rs", "use crate::a::A; struct B;");
+        let known = ["crates/x/src/a.rs", "crates/x/src/b.rs"];
+        let both = [a, b];
+        assert!(of(&both, &known).is_empty());
+        assert_eq!(of(&both, &known[..1]).len(), 1);
+        assert_eq!(of(&both[..1], &known).len(), 2);
+    }
+
+    #[test]
+    fn tests_and_other_crates_are_no_part_of_it() {
+        let files = [
+            ("a.rs", "use crate::b::B; use std::b; struct A;"),
+            ("b.rs", "pub(super) struct B; #[cfg(test)] mod tests { use crate::a::A; }"),
+        ];
+        assert_eq!(found(&files), Vec::<String>::new());
+    }
+}
