@@ -7,5 +7,8 @@ mod receive;
 mod request;
 mod respond;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use request::identify;
 pub(crate) use respond::respond;

@@ -5,6 +5,9 @@ mod payloads;
 mod post;
 mod seal;
 
+#[cfg(test)]
+mod tests;
+
 pub use forwarder::{Forward, ForwardError, Forwarder};
 pub(crate) use post::GatewayForwarder;
 pub(crate) use seal::{Absent, NotForwarded, PAYLOAD_GONE};

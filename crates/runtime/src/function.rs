@@ -45,7 +45,7 @@ const FLUSH: Duration = Duration::from_secs(3);
 
 /// A flow as a function: executes one phase per invocation. Cloning is cheap.
 #[derive(Clone)]
-pub struct FlowFunction(Arc<Instance>);
+pub struct FlowFunction(pub(crate) Arc<Instance>);
 
 impl FlowFunction {
     /// Prepares a flow to be served.

@@ -21,6 +21,8 @@ mod patient;
 mod readiness;
 mod serve;
 mod step;
+#[cfg(test)]
+mod testing;
 mod trace;
 
 pub use config::Config;

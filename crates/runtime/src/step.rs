@@ -9,6 +9,9 @@ mod report;
 mod send;
 mod unanswered;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use answers::Answers;
 pub(crate) use caller::Caller;
 pub(crate) use execute::{Executed, Execution};

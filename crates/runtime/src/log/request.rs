@@ -55,6 +55,7 @@ impl RequestLog {
     }
 
     /// Writes a line.
+    #[inline]
     pub(crate) fn write(&self, level: Level, text: fmt::Arguments<'_>) {
         match level {
             Level::ERROR => write_line!(error, ERROR, self, text),

@@ -8,6 +8,7 @@ use crate::conclusion::{Conclusion, Delivery};
 use crate::metrics::{ForwardResult, Metrics};
 
 impl Observer for Metrics {
+    #[inline(always)]
     fn observe(&self, event: &Event<'_>) {
         match event {
             Event::Begun { delivery: Delivery::Fresh, .. } => self.started(),

@@ -6,6 +6,7 @@ use super::say::say;
 use crate::log::RequestLog;
 
 impl Observer for RequestLog {
+    #[inline(always)]
     fn observe(&self, event: &Event<'_>) {
         say(event, |level, text| self.write(level, text));
     }

@@ -13,7 +13,7 @@ use crate::config::show;
 use crate::error_text::internal;
 
 /// Hands the line that tells of an event to `write`, if one does.
-#[inline]
+#[inline(always)]
 pub(super) fn say(event: &Event<'_>, write: impl Fn(Level, fmt::Arguments<'_>)) {
     let info = |text: fmt::Arguments<'_>| write(Level::INFO, text);
     let warn = |text: fmt::Arguments<'_>| write(Level::WARN, text);

@@ -7,6 +7,7 @@ use super::observer::Observer;
 use crate::trace::{StepSpan, Trace, cut};
 
 impl Observer for Trace {
+    #[inline(always)]
     fn observe(&self, event: &Event<'_>) {
         match event {
             Event::Failed { failure, .. } => self.failed(failure),
@@ -40,6 +41,7 @@ impl Observer for Trace {
 }
 
 /// What the span of a step notes of an event.
+#[inline(always)]
 pub(super) fn observe_step(span: &mut Option<StepSpan<'_>>, event: &Event<'_>) {
     match event {
         Event::Sending { method, target, to, bytes } => {

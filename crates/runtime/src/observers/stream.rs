@@ -38,7 +38,9 @@ impl<'a> Observers<'a> {
         Observers { output: Some(Output::new(&self.lines)), ..self }
     }
 
-    /// Tells what happened.
+    /// Tells what happened. It is inlined where an event is made, as the observers are into it: what is left of the event
+    /// there is what they have a use for.
+    #[inline(always)]
     pub(crate) fn tell(&self, event: &Event<'_>) {
         self.lines.observe(event);
         if let Some(output) = &self.output {
@@ -91,6 +93,7 @@ pub(crate) struct Scope<'a> {
 
 impl Scope<'_> {
     /// Tells what happened in the step.
+    #[inline(always)]
     pub(crate) fn tell(&mut self, event: &Event<'_>) {
         self.observers.tell(event);
         spans::observe_step(&mut self.span, event);

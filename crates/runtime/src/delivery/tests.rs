@@ -1,0 +1,195 @@
+//! Whole deliveries, without HTTP: the flow is of modifiers, and the queue is here.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::response::Response;
+use bytes::Bytes;
+use faasflow_core::{Call, Context, Error, Failure, Flow, FlowBuilder, Outcome, RequestId, envelope, headers};
+use http::header::CONTENT_TYPE;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+
+use crate::deadline::Deadline;
+use crate::forward::ForwardError;
+use crate::instance::Instance;
+use crate::testing::{Queue, Shelf, instance, series};
+
+struct Answer {
+    status: StatusCode,
+    outcome: Option<String>,
+    retry_after: bool,
+    text: String,
+}
+
+async fn answer(response: Response) -> Answer {
+    let (parts, body) = response.into_parts();
+    let text = body.collect().await.unwrap().to_bytes();
+    Answer {
+        status: parts.status,
+        outcome: parts.headers.get(headers::OUTCOME).map(|value| value.to_str().unwrap().to_owned()),
+        retry_after: parts.headers.contains_key("retry-after"),
+        text: String::from_utf8(text.to_vec()).unwrap(),
+    }
+}
+
+async fn deliver(instance: &Instance, content_type: &str, body: Bytes) -> Answer {
+    let request = Request::post("/").header(CONTENT_TYPE, content_type).body(()).unwrap();
+    let deadline = Deadline::starting_now(instance.config.write_timeout);
+    let id = RequestId::parse("r").unwrap();
+    answer(instance.deliver(id, request.into_parts().0, body, deadline).await).await
+}
+
+async fn fresh(instance: &Instance) -> Answer {
+    deliver(instance, "text/plain", "in".into()).await
+}
+
+/// Delivers the last envelope that the queue has taken.
+async fn later(instance: &Instance, queue: &Queue) -> Answer {
+    let body: Vec<u8> = queue.taken().last().unwrap().body.concat();
+    deliver(instance, envelope::CONTENT_TYPE, body.into()).await
+}
+
+async fn exclaim(text: String) -> String {
+    text + "!"
+}
+
+async fn fails(_: String) -> Result<String, Error> {
+    Err(Error::msg("disk full"))
+}
+
+/// A call whose failure handler makes its output without that anything is sent.
+fn unsent(name: &str) -> Call {
+    Call::new(name)
+        .header_with("x-bad", |_: &Context| "a\nb".to_owned())
+        .on_failure(async |_: Context, failure: Failure| failure.recover(failure.payload().clone()))
+}
+
+/// Two phases, each of which adds a mark.
+fn two_phases() -> FlowBuilder {
+    Flow::builder().apply(unsent("one")).modify(exclaim).apply(unsent("two")).modify(exclaim)
+}
+
+#[tokio::test]
+async fn a_request_of_one_phase_is_answered_with_its_output() {
+    let queue = Arc::new(Queue::default());
+    let instance = instance(Flow::builder().modify(exclaim).build().unwrap(), &[], &queue);
+    let answer = fresh(&instance).await;
+    assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, "in!"));
+    assert_eq!(answer.outcome.as_deref(), Some("success"));
+    assert!(queue.given().is_empty());
+    assert_eq!(series(&instance, r#"faasflow_requests_ended_total{outcome="success",flow="flow"}"#), "1");
+    assert_eq!(series(&instance, r#"faasflow_deliveries_total{code="200",kind="request",flow="flow"}"#), "1");
+    assert_eq!(series(&instance, r#"faasflow_deliveries_in_flight{flow="flow"}"#), "0");
+}
+
+#[tokio::test]
+async fn a_request_of_two_phases_ends_when_its_envelope_is_delivered() {
+    let (queue, ends) = (Arc::new(Queue::default()), Arc::new(Mutex::new(Vec::new())));
+    let noted = ends.clone();
+    let flow = two_phases().finally(move |_: Context, outcome: Outcome| {
+        let noted = noted.clone();
+        async move { noted.lock().unwrap().push(outcome) }
+    });
+    let instance = instance(flow.build().unwrap(), &[], &queue);
+    assert_eq!(fresh(&instance).await.status, StatusCode::ACCEPTED);
+    assert!(ends.lock().unwrap().is_empty(), "the request has not ended");
+    let answer = later(&instance, &queue).await;
+    assert_eq!((answer.status, answer.text.as_str()), (StatusCode::OK, "in!!"));
+    assert_eq!(*ends.lock().unwrap(), [Outcome::Success]);
+    assert_eq!(series(&instance, r#"faasflow_requests_started_total{flow="flow"}"#), "1");
+    assert_eq!(series(&instance, r#"faasflow_deliveries_total{code="200",kind="envelope",flow="flow"}"#), "1");
+}
+
+#[tokio::test]
+async fn the_lines_of_a_request_begin_its_output_where_that_is_asked_for() {
+    let flow = Flow::builder().modify(exclaim).build().unwrap();
+    let instance = instance(flow, &[("combine_output", "true")], &Arc::new(Queue::default()));
+    let lines = ["Created", "Executing phase 1", "Executing modifier `exclaim`", "Completed successfully"];
+    let lines: String = lines.iter().map(|line| format!("[Request `r`] {line}\n")).collect();
+    assert_eq!(fresh(&instance).await.text, lines + "in!");
+}
+
+#[tokio::test]
+async fn a_failure_is_asked_about_once_and_ends_the_request_as_the_handler_says() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let flow = Flow::builder().modify(fails).on_failure(move |_: Context, failure: Failure| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move { failure.recover("mended") }
+    });
+    let instance = instance(flow.build().unwrap(), &[], &Arc::new(Queue::default()));
+    let answer = fresh(&instance).await;
+    assert_eq!((answer.status, answer.outcome.as_deref()), (StatusCode::OK, Some("recovered")));
+    assert_eq!(answer.text, "mended");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    assert_eq!(series(&instance, r#"faasflow_failures_total{reason="handler",flow="flow"}"#), "1");
+}
+
+#[tokio::test]
+async fn a_failure_that_nobody_handles_keeps_its_cause_to_itself() {
+    let flow = Flow::builder().modify(fails).build().unwrap();
+    let answer = fresh(&instance(flow, &[], &Arc::new(Queue::default()))).await;
+    assert_eq!((answer.status, answer.outcome.as_deref()), (StatusCode::INTERNAL_SERVER_ERROR, Some("failure")));
+    assert!(answer.text.contains(r#""step":"modifier `fails`""#), "{}", answer.text);
+    assert!(!answer.text.contains("disk"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_queue_that_refuses_for_good_fails_the_request() {
+    let queue = Arc::new(Queue::default());
+    let instance = instance(two_phases().build().unwrap(), &[], &queue);
+    queue.refuses(ForwardError::permanent("no such function"));
+    let answer = fresh(&instance).await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(answer.text.contains("forwarding to phase 2"), "{}", answer.text);
+    assert_eq!(series(&instance, r#"faasflow_failures_total{reason="forward",flow="flow"}"#), "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_is_away_has_the_delivery_come_again_and_asks_nobody() {
+    let queue = Arc::new(Queue::default());
+    let flow = two_phases()
+        .on_failure(async |_: Context, failure: Failure| failure.recover("mended"))
+        .finally(async |_: Context, _: Outcome| -> () { panic!("the request has not ended") });
+    let instance = instance(flow.build().unwrap(), &[], &queue);
+    queue.refuses(ForwardError::temporary("busy", Some(Duration::from_secs(3600))));
+    let answer = fresh(&instance).await;
+    assert_eq!((answer.status, answer.retry_after), (StatusCode::SERVICE_UNAVAILABLE, true));
+    assert_eq!(answer.outcome, None);
+    assert_eq!(series(&instance, r#"faasflow_requests_ended_total{outcome="failure",flow="flow"}"#), "0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finaliser_that_meets_an_outage_holds_up_only_who_does_not_wait() {
+    async fn finaliser(context: Context, _: Outcome) -> Result<(), Error> {
+        context.set("done", true).await
+    }
+    let (queue, shelf) = (Arc::new(Queue::default()), Shelf::default());
+    let flow = two_phases().state(shelf.clone()).finally(finaliser).build().unwrap();
+    let instance = instance(flow, &[], &queue);
+    assert_eq!(fresh(&instance).await.status, StatusCode::ACCEPTED);
+    shelf.is_away(true);
+    assert_eq!(later(&instance, &queue).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    shelf.is_away(false);
+    assert_eq!(later(&instance, &queue).await.status, StatusCode::OK);
+
+    let flow = Flow::builder().modify(exclaim).state(shelf.clone()).finally(finaliser).build().unwrap();
+    shelf.is_away(true);
+    let instance = crate::testing::instance(flow, &[], &queue);
+    assert_eq!(fresh(&instance).await.status, StatusCode::OK, "who waits for the answer has a right to it");
+}
+
+#[tokio::test]
+async fn an_envelope_of_another_definition_is_refused_and_nothing_is_executed() {
+    let queue = Arc::new(Queue::default());
+    assert_eq!(fresh(&instance(two_phases().build().unwrap(), &[], &queue)).await.status, StatusCode::ACCEPTED);
+    let other = two_phases().modify(|_: String| async { panic!("it is executed") as String }).build().unwrap();
+    let other = instance(other, &[], &queue);
+    assert_eq!(later(&other, &queue).await.status, StatusCode::CONFLICT);
+    let damaged = deliver(&other, envelope::CONTENT_TYPE, Bytes::from_static(b"FAASFLOW?")).await;
+    assert_eq!(damaged.status, StatusCode::BAD_REQUEST);
+    assert_eq!(series(&other, r#"faasflow_refusals_total{code="409",flow="flow"}"#), "1");
+    assert_eq!(series(&other, r#"faasflow_refusals_total{code="400",flow="flow"}"#), "1");
+}

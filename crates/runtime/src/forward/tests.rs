@@ -1,0 +1,128 @@
+//! Envelopes are sealed, sent and opened without HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use faasflow_core::envelope::{Carried, Envelope};
+use faasflow_core::failure::FailureKind;
+use faasflow_core::machine::{Token, Unfit};
+use faasflow_core::{Flow, FlowBuilder, Payload};
+
+use super::forwarder::ForwardError;
+use super::seal::{Absent, NotForwarded};
+use crate::deadline::Deadline;
+use crate::testing::{Queue, Shelf, context, instance, lines, observers, request, series};
+
+fn two_phases() -> FlowBuilder {
+    Flow::builder().apply("first").apply("second")
+}
+
+fn deadline() -> Deadline {
+    Deadline::starting_now(Duration::from_secs(10))
+}
+
+fn token(payload: &'static [u8]) -> Token {
+    Token::new(2.into(), Payload::new(payload))
+}
+
+fn opened(parts: Vec<Bytes>) -> Envelope {
+    Envelope::decode(&parts.concat().into()).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_is_sent_as_an_envelope_that_says_the_same() {
+    let queue = Arc::new(Queue::default());
+    let instance = instance(two_phases().build().unwrap(), &[], &queue);
+    let observers = observers(&instance);
+    let sent = instance.forward(&context(1), &token(b"photo"), &deadline(), &observers).await;
+    assert!(sent.is_ok());
+    let [forward] = &queue.taken()[..] else { panic!("one envelope is queued") };
+    assert_eq!((forward.flow.as_str(), forward.request.as_str(), forward.phase), ("flow", "r", 2));
+    let envelope = opened(forward.body.clone());
+    assert_eq!(envelope.place.phase(), 2);
+    assert_eq!(envelope.payload, Carried::Inline(Payload::new("photo").with_content_type_header(None)));
+    assert_eq!(lines(&observers), ["Forwarded to phase 2"]);
+    assert_eq!(series(&instance, r#"faasflow_forwards_total{result="accepted",flow="flow"}"#), "1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passes_is_sent_again_under_the_same_call_id() {
+    let queue = Arc::new(Queue::default());
+    let instance = instance(two_phases().build().unwrap(), &[], &queue);
+    queue.refuses(ForwardError::temporary("busy", None));
+    queue.refuses(ForwardError::temporary("busy", Some(Duration::from_secs(2))));
+    let begun = tokio::time::Instant::now();
+    let observers = observers(&instance);
+    assert!(instance.forward(&context(1), &token(b""), &deadline(), &observers).await.is_ok());
+    assert!(begun.elapsed() >= Duration::from_secs(2), "it was asked to wait");
+    let given = queue.given();
+    assert_eq!(given.len(), 3);
+    assert!(given.iter().all(|forward| forward.call_id == given[0].call_id));
+    let yet = "Cannot forward to phase 2 yet: busy";
+    assert_eq!(lines(&observers), [yet, yet, "Forwarded to phase 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_pass_in_time_is_transient_and_what_never_passes_is_a_failure() {
+    let queue = Arc::new(Queue::default());
+    let instance = instance(two_phases().build().unwrap(), &[], &queue);
+    queue.refuses(ForwardError::temporary("busy", Some(Duration::from_secs(60))));
+    let observers = observers(&instance);
+    match instance.forward(&context(1), &token(b""), &deadline(), &observers).await {
+        Err(NotForwarded::Transient(outage)) => assert_eq!(outage.retry_after, Some(Duration::from_secs(60))),
+        _ => panic!("it may be taken later"),
+    }
+    queue.refuses(ForwardError::permanent("no such function"));
+    match instance.forward(&context(1), &token(b""), &deadline(), &observers).await {
+        Err(NotForwarded::Failed(FailureKind::Forward(text))) => assert_eq!(text, "no such function"),
+        _ => panic!("it will not be taken later"),
+    }
+    assert_eq!(queue.given().len(), 2);
+    assert_eq!(series(&instance, r#"faasflow_forwards_total{result="failed",flow="flow"}"#), "2");
+}
+
+#[tokio::test]
+async fn an_envelope_over_the_limit_is_refused_without_a_state_manager() {
+    let queue = Arc::new(Queue::default());
+    let instance = instance(two_phases().build().unwrap(), &[("envelope_limit", "1000")], &queue);
+    match instance.forward(&context(1), &token(&[7; 2000]), &deadline(), &observers(&instance)).await {
+        Err(NotForwarded::Failed(FailureKind::EnvelopeTooLarge { size, payload, limit, .. })) => {
+            assert_eq!((payload, limit), (2000, 1000));
+            assert!(size > 2000);
+        }
+        _ => panic!("it is too large"),
+    }
+    assert!(queue.given().is_empty());
+}
+
+#[tokio::test]
+async fn a_payload_over_the_limit_is_kept_and_taken_out_again() {
+    let (queue, shelf) = (Arc::new(Queue::default()), Shelf::default());
+    let flow = two_phases().state(shelf.clone()).build().unwrap();
+    let instance = instance(flow, &[("envelope_limit", "1000")], &queue);
+    let observers = observers(&instance);
+    assert!(instance.forward(&context(1), &token(&[7; 2000]), &deadline(), &observers).await.is_ok());
+    assert!(shelf.keys()[0].starts_with("payload/2-"), "{:?}", shelf.keys());
+    let envelope = opened(queue.taken()[0].body.clone());
+    assert!(matches!(envelope.payload, Carried::Stored(_)));
+
+    let manager = instance.patient(deadline().state_in_steps());
+    let take = |carried: Carried| instance.take(carried, &envelope.request, manager.as_deref(), &observers);
+    assert_eq!(take(envelope.payload.clone()).await.ok().unwrap().len(), 2000);
+    shelf.lose();
+    assert!(matches!(take(envelope.payload.clone()).await, Err(Absent::Unfit(Unfit::PayloadGone))));
+    let without = instance.take(envelope.payload.clone(), &request(), None, &observers).await;
+    assert!(matches!(without, Err(Absent::Unfit(Unfit::NoStateManager))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_manager_that_is_away_is_no_failure() {
+    let (queue, shelf) = (Arc::new(Queue::default()), Shelf::default());
+    let flow = two_phases().state(shelf.clone()).build().unwrap();
+    let instance = instance(flow, &[("intermediate_storage", "true")], &queue);
+    shelf.is_away(true);
+    let sent = instance.forward(&context(1), &token(b"photo"), &deadline(), &observers(&instance)).await;
+    assert!(matches!(sent, Err(NotForwarded::Transient(_))));
+    assert!(queue.given().is_empty());
+}

@@ -1,0 +1,125 @@
+//! Steps are executed without HTTP.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use faasflow_core::failure::FailureKind;
+use faasflow_core::{Call, Context, Error, Failure, Flow, FlowBuilder, Payload};
+
+use super::execute::{Executed, Execution};
+use crate::deadline::Deadline;
+use crate::testing::{Queue, Shelf, context, instance, lines, observers};
+
+/// Executes the first phase of a flow on `in`; what came of it, and the log lines.
+async fn executed(flow: FlowBuilder, settings: &[(&str, &str)]) -> (Executed, Vec<String>) {
+    let instance = instance(flow.build().unwrap(), settings, &Arc::new(Queue::default()));
+    let (context, observers) = (context(1), observers(&instance));
+    let phase = instance.caller.phase_headers(&context, &observers);
+    let deadline = Deadline::starting_now(Duration::from_secs(10));
+    let execution = Execution {
+        caller: &instance.caller,
+        context: &context,
+        phase: &phase,
+        deadline: &deadline,
+        observers: &observers,
+        heartbeat: &instance.heartbeat,
+        failures_handled: true,
+        outage: OnceLock::new(),
+    };
+    let segment = instance.flow.plan().segments().next().unwrap();
+    let executed = execution.run(&instance.flow, segment, Payload::new("in")).await;
+    (executed, lines(&observers))
+}
+
+async fn exclaim(text: String) -> String {
+    text + "!"
+}
+
+async fn panics(_: String) -> String {
+    panic!("oh dear")
+}
+
+fn failure(executed: Executed) -> Failure {
+    match executed {
+        Executed::Failed(failure) => failure,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn each_step_gets_the_output_of_the_one_before() {
+    let (executed, lines) = executed(Flow::builder().modify(exclaim).modify(exclaim), &[]).await;
+    match executed {
+        Executed::Done(payload) => assert_eq!(payload.bytes(), "in!!"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(lines, ["Executing modifier `exclaim`", "Executing modifier `exclaim`"]);
+}
+
+#[tokio::test]
+async fn a_step_that_panics_has_failed_and_says_with_which_input() {
+    let (executed, lines) = executed(Flow::builder().modify(panics), &[]).await;
+    let failure = failure(executed);
+    assert!(matches!(failure.kind(), FailureKind::Panic(text) if text == "oh dear"), "{failure}");
+    assert_eq!((failure.phase(), failure.step_number(), failure.payload().bytes().as_ref()), (1, 1, &b"in"[..]));
+    // The flow's own handler is asked by whoever drives the delivery, who also says that the request has failed.
+    assert_eq!(lines, ["Executing modifier `panics`"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_takes_too_long_is_cut_off() {
+    async fn dawdle(text: String) -> String {
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        text
+    }
+    let begun = tokio::time::Instant::now();
+    let (executed, _) = executed(Flow::builder().modify(dawdle), &[]).await;
+    assert!(matches!(failure(executed).kind(), FailureKind::Deadline(after) if *after == Duration::from_secs(10)));
+    // A tenth is left for what follows.
+    assert_eq!(begun.elapsed().as_secs(), 9);
+}
+
+#[tokio::test]
+async fn what_the_state_manager_cannot_do_now_is_an_outage() {
+    async fn remember(_: Context, _: String) -> Result<String, Error> {
+        Err(Error::from(faasflow_core::state::StateError::temporary("it is away")))
+    }
+    let flow = Flow::builder().state(Shelf::default()).modify(remember);
+    match executed(flow, &[]).await.0 {
+        Executed::Outage(outage) => assert_eq!(outage.reason, "the state manager cannot be reached"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A header that cannot be sent fails the call before anything is sent, so its handler can be tried here.
+fn unsendable() -> Call {
+    Call::new("resize").header_with("x-bad", |_: &Context| "a\nb".to_owned())
+}
+
+#[tokio::test]
+async fn the_handler_of_a_step_is_asked_before_the_flow_s() {
+    let mended = unsendable().on_failure(async |_: Context, failure: Failure| failure.recover("mended"));
+    let (done, lines) = executed(Flow::builder().apply(mended), &[]).await;
+    match done {
+        Executed::Done(payload) => assert_eq!(payload.bytes(), "mended"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[1].ends_with("; asking its own failure handler"), "{lines:?}");
+    assert_eq!(lines[2], "The failure handler of function `resize` recovered");
+
+    let replied = unsendable().on_failure(async |_: Context, failure: Failure| failure.reply("sorry"));
+    assert!(matches!(executed(Flow::builder().apply(replied), &[]).await.0, Executed::Replied(_, _)));
+
+    let declined = unsendable().on_failure(async |_: Context, failure: Failure| failure.decline());
+    assert!(matches!(executed(Flow::builder().apply(declined), &[]).await.0, Executed::Failed(_)));
+}
+
+#[tokio::test]
+async fn a_handler_that_fails_itself_decides_nothing() {
+    let broken =
+        unsendable().on_failure(async |_: Context, _: Failure| -> faasflow_core::Resolution { panic!("again") });
+    let (ended, lines) = executed(Flow::builder().apply(broken), &[]).await;
+    assert!(matches!(ended, Executed::Failed(_)));
+    assert_eq!(lines.last().unwrap(), "The failure handler failed itself: it panicked: again");
+}

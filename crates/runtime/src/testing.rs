@@ -1,0 +1,178 @@
+//! What the tests of deliveries, steps and forwarding work with: a flow function whose queue and state manager are here, so
+//! that none of them needs HTTP.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use faasflow_core::handler::BoxFuture;
+use faasflow_core::state::{EmbeddedState, Scope, StateError, StateManager};
+use faasflow_core::{Context, Flow, RequestId, RequestInfo, TraceContext};
+use http::HeaderMap;
+
+use crate::config::{Config, Found};
+use crate::forward::{Forward, ForwardError, Forwarder};
+use crate::function::FlowFunction;
+use crate::http::HttpClient;
+use crate::instance::Instance;
+use crate::observers::Observers;
+
+/// A flow function of this flow, named `flow`, unsigned unless the settings say otherwise.
+pub(crate) fn instance(flow: Flow, settings: &[(&str, &str)], queue: &Arc<Queue>) -> Arc<Instance> {
+    let look_up = |name: &str| {
+        let said = settings.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let value = said.or(match name {
+            "workflow_name" => Some("flow"),
+            "enable_hmac" => Some("false"),
+            _ => None,
+        });
+        Some(Found { value: value?.to_owned(), origin: String::new() })
+    };
+    let config = Config::load(look_up).unwrap();
+    let client = HttpClient::new(Duration::from_secs(1));
+    FlowFunction::with_forwarder(flow, config, client, queue.clone()).unwrap().0
+}
+
+/// Takes envelopes, unless it is told to answer otherwise.
+#[derive(Default)]
+pub(crate) struct Queue {
+    answers: Mutex<VecDeque<ForwardError>>,
+    taken: Mutex<Vec<Forward>>,
+    asked: Mutex<Vec<Forward>>,
+}
+
+impl Queue {
+    /// Refuses the next envelope like this.
+    pub(crate) fn refuses(&self, error: ForwardError) {
+        self.answers.lock().unwrap().push_back(error);
+    }
+
+    /// What it has taken.
+    pub(crate) fn taken(&self) -> Vec<Forward> {
+        self.taken.lock().unwrap().clone()
+    }
+
+    /// What it was given, also what it refused.
+    pub(crate) fn given(&self) -> Vec<Forward> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Forwarder for Queue {
+    fn forward(&self, forward: Forward) -> BoxFuture<'_, Result<(), ForwardError>> {
+        self.asked.lock().unwrap().push(forward.clone());
+        let refused = self.answers.lock().unwrap().pop_front();
+        Box::pin(async move {
+            match refused {
+                Some(error) => Err(error),
+                None => {
+                    self.taken.lock().unwrap().push(forward);
+                    Ok(())
+                }
+            }
+        })
+    }
+}
+
+/// A state manager in memory, which can be away.
+#[derive(Clone, Default)]
+pub(crate) struct Shelf(Arc<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    values: Mutex<BTreeMap<(Scope, String), Bytes>>,
+    away: AtomicBool,
+}
+
+impl Shelf {
+    /// Whether it can be reached from now on.
+    pub(crate) fn is_away(&self, away: bool) {
+        self.0.away.store(away, Ordering::SeqCst);
+    }
+
+    /// The keys of all that it keeps.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.0.values.lock().unwrap().keys().map(|(_, key)| key.clone()).collect()
+    }
+
+    /// Loses all that it keeps.
+    pub(crate) fn lose(&self) {
+        self.0.values.lock().unwrap().clear();
+    }
+
+    fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut BTreeMap<(Scope, String), Bytes>) -> T,
+    ) -> BoxFuture<'static, Result<T, StateError>> {
+        let done = match self.0.away.load(Ordering::SeqCst) {
+            true => Err(StateError::temporary("it is away")),
+            false => Ok(work(&mut self.0.values.lock().unwrap())),
+        };
+        Box::pin(async { done })
+    }
+}
+
+impl StateManager for Shelf {
+    fn name(&self) -> &str {
+        "shelf"
+    }
+
+    fn get<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>> {
+        self.with(|values| values.get(&(scope.clone(), key.to_owned())).cloned())
+    }
+
+    fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
+        self.with(|values| {
+            values.insert((scope.clone(), key.to_owned()), value);
+        })
+    }
+
+    fn remove<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
+        self.with(|values| {
+            values.remove(&(scope.clone(), key.to_owned()));
+        })
+    }
+
+    fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
+        self.with(|values| values.retain(|(of, _), _| of != scope))
+    }
+}
+
+/// What is fixed about the request `r`.
+pub(crate) fn request() -> Arc<RequestInfo> {
+    Arc::new(RequestInfo {
+        id: RequestId::parse("r").unwrap(),
+        flow: "flow".into(),
+        query: String::new(),
+        headers: HeaderMap::new(),
+        callback_url: None,
+        trace: TraceContext::default(),
+        started_ms: 0,
+        invocation: None,
+    })
+}
+
+/// The context of a phase of that request.
+pub(crate) fn context(phase: usize) -> Context {
+    Context::embedded(request(), phase, EmbeddedState::new())
+}
+
+/// Observers of that request, with the lines kept.
+pub(crate) fn observers(instance: &Instance) -> Observers<'_> {
+    Observers::of_request(RequestId::parse("r").unwrap(), &instance.metrics).combining()
+}
+
+/// The lines so far, without what they begin with.
+pub(crate) fn lines(observers: &Observers<'_>) -> Vec<String> {
+    let lines = observers.kept_lines().unwrap();
+    lines.lines().map(|line| line.trim_start_matches("[Request `r`] ").to_owned()).collect()
+}
+
+/// The value of a series of the metrics, as it is written there.
+pub(crate) fn series(instance: &Instance, series: &str) -> String {
+    let text = instance.metrics.text();
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {series} in\n{text}")).to_owned()
+}
