@@ -11,14 +11,8 @@ mod rules;
 use faasflow_gateway::Stack;
 
 use crate::args::{Check, CheckFormat};
-use crate::check::finding::{Finding, Severity};
+use crate::check::finding::{Checked, Severity};
 use crate::error::Failure;
-
-/// A flow and what was found.
-struct Checked {
-    flow: String,
-    findings: Vec<Finding>,
-}
 
 pub(crate) async fn run(check: Check) -> Result<(), Failure> {
     let stack = Stack::read(&check.stack)?;

@@ -83,3 +83,9 @@ impl Finding {
         Finding { step: Some((step.number, step.name.clone())), ..self }
     }
 }
+
+/// A flow and what was found.
+pub(super) struct Checked {
+    pub(super) flow: String,
+    pub(super) findings: Vec<Finding>,
+}

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::Checked;
-use super::finding::{Finding, Severity};
+use super::finding::{Checked, Finding, Severity};
 
 /// A line for each finding, under the name of the flow.
 pub(super) fn text(checked: &[Checked]) -> String {

@@ -1,5 +1,6 @@
 //! The planning rule, as a table and as properties.
 
+use faasflow_core::graph::StepIndex;
 use faasflow_core::{Call, Flow};
 use proptest::prelude::*;
 
@@ -60,7 +61,7 @@ proptest! {
         let mut count = 0;
         while let Some(at) = place {
             let segment = plan.segment(&at).unwrap();
-            walked.extend(segment.steps().map(|step| step.index()));
+            walked.extend(segment.steps().map(StepIndex::index));
             count += 1;
             prop_assert_eq!(segment.place(), &at);
             prop_assert_eq!(at.phase(), count);

@@ -26,7 +26,7 @@ fn token(payload: &'static [u8]) -> Token {
     Token::new(2.into(), Payload::new(payload))
 }
 
-fn opened(parts: Vec<Bytes>) -> Envelope {
+fn opened(parts: &[Bytes]) -> Envelope {
     Envelope::decode(&parts.concat().into()).unwrap()
 }
 
@@ -39,7 +39,7 @@ async fn a_token_is_sent_as_an_envelope_that_says_the_same() {
     assert!(sent.is_ok());
     let [forward] = &queue.taken()[..] else { panic!("one envelope is queued") };
     assert_eq!((forward.flow.as_str(), forward.request.as_str(), forward.phase), ("flow", "r", 2));
-    let envelope = opened(forward.body.clone());
+    let envelope = opened(&forward.body);
     assert_eq!(envelope.place.phase(), 2);
     assert_eq!(envelope.payload, Carried::Inline(Payload::new("photo").with_content_type_header(None)));
     assert_eq!(lines(&observers), ["Forwarded to phase 2"]);
@@ -104,7 +104,7 @@ async fn a_payload_over_the_limit_is_kept_and_taken_out_again() {
     let observers = observers(&instance);
     assert!(instance.forward(&context(1), &token(&[7; 2000]), &deadline(), &observers).await.is_ok());
     assert!(shelf.keys()[0].starts_with("payload/2-"), "{:?}", shelf.keys());
-    let envelope = opened(queue.taken()[0].body.clone());
+    let envelope = opened(&queue.taken()[0].body);
     assert!(matches!(envelope.payload, Carried::Stored(_)));
 
     let manager = instance.patient(deadline().state_in_steps());

@@ -4,7 +4,8 @@ use faasflow_runtime::config::EMBEDDED;
 
 use super::super::facts::{FlowFacts, GatewayFacts};
 use super::super::finding::Finding;
-use super::{origin, severity, state};
+use super::state;
+use super::wording::{origin, severity};
 
 const ABOUT: &str = "envelopes";
 const OPTION: &str = "--queue-limit";

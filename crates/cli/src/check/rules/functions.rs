@@ -4,7 +4,7 @@ use faasflow_core::description::{ActionDescription, StepDescription};
 
 use super::super::facts::{Answered, Deployed, FlowFacts, GatewayFacts};
 use super::super::finding::Finding;
-use super::{Unknown, unknown};
+use super::wording::{Unknown, unknown};
 
 const ABOUT: &str = "functions";
 /// The namespace that functions are in by default, which `faas-cli invoke` writes out.

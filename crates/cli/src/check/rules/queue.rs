@@ -4,7 +4,7 @@ use faasflow_core::duration;
 
 use super::super::facts::{Answered, FlowFacts, GatewayFacts};
 use super::super::finding::Finding;
-use super::{origin, unclear};
+use super::wording::{origin, unclear};
 
 const ABOUT: &str = "queue";
 const OPTION: &str = "--ack-wait";

@@ -6,7 +6,7 @@ use faasflow_runtime::config::{HMAC_SECRET, SECRETS};
 use super::super::facts::{Answered, FlowFacts, GatewayFacts};
 use super::super::finding::{Finding, Severity};
 use super::functions::names;
-use super::unknown;
+use super::wording::unknown;
 
 const ABOUT: &str = "secrets";
 

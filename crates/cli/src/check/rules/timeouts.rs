@@ -19,7 +19,7 @@ use faasflow_core::duration;
 use super::super::facts::{Answered, Deployed, FlowFacts, GatewayFacts, Limit};
 use super::super::finding::{Finding, Severity};
 use super::functions::{self, split};
-use super::{origin, severity};
+use super::wording::{origin, severity};
 
 const ABOUT: &str = "timeouts";
 const OPTION: &str = "--gateway-timeout";
