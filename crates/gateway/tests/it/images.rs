@@ -199,6 +199,28 @@ async fn a_container_that_ends_is_started_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_somebody_restarts_is_replaced() {
+    let stand = stand(None).await;
+    deployed(&stand.fixture, Method::POST, json!({})).await;
+    available(&stand.fixture, 1).await;
+    let id = stand.engine.inside().containers.keys().next().unwrap().clone();
+    let moved = Recorder::default();
+    let listening = moved.listen().await;
+    // The engine gives it another port, and the old one to whoever comes next.
+    stand.engine.inside().port = listening.address.port();
+    until("another", async || {
+        let inside = stand.engine.inside();
+        (!inside.containers.contains_key(&id) && !inside.containers.is_empty()).then_some(())
+    })
+    .await;
+    available(&stand.fixture, 1).await;
+    assert_eq!(stand.fixture.post("/function/f", "").await.status, StatusCode::OK);
+    let calls = moved.seen().into_iter().filter(|seen| seen.method == Method::POST).count();
+    assert_eq!(calls, 1, "the one at the old port is asked nothing more");
+    stand.fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_reason_of_the_engine_is_told() {
     let stand = stand(None).await;
     stand.engine.inside().refuses = Some("driver failed programming external connectivity: port is taken".to_owned());

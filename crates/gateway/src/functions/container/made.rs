@@ -1,5 +1,6 @@
 //! A container, once it is made: how it ends, what it writes, and its removal.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -32,9 +33,14 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Waits until it does not serve any more, and says why. Of an engine that does not answer, nothing is concluded: the
-    /// container may be well.
-    pub(super) async fn ended(&self, containers: &Containers, function: &Arc<Function>) -> String {
+    /// Waits until it does not serve at this address any more, and says why. Of an engine that does not answer, nothing is
+    /// concluded: the container may be well.
+    pub(super) async fn ended(
+        &self,
+        address: SocketAddr,
+        containers: &Containers,
+        function: &Arc<Function>,
+    ) -> String {
         // Since when the engine does not answer, and how long to wait before it is asked again.
         let mut away: Option<(SystemTime, Duration)> = None;
         loop {
@@ -44,6 +50,10 @@ impl Made {
             }
             match self.engine.look(&self.id, self.port, &self.reach).await {
                 Ok(state) if state.health == Some(Health::Unhealthy) => return "its health check fails".to_owned(),
+                // Its port is another one after that, and the old one may be given to somebody else's container.
+                Ok(state) if state.running && state.address.is_some_and(|now| now != address) => {
+                    return "it was restarted by somebody else".to_owned();
+                }
                 Ok(state) if state.running => {
                     containers.engine_is_back();
                     if let Some((since, _)) = away.take() {

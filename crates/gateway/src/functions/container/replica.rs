@@ -138,7 +138,7 @@ impl Replica {
         let _ = self.events.send(Event::Ready { function: spec.name.clone() });
         let _ = self.news.send((self.number, News::Up(server)));
         tokio::select! {
-            how = made.ended(&self.containers, &self.function) => Err(how),
+            how = made.ended(address, &self.containers, &self.function) => Err(how),
             () = self.unwanted.cancelled() => {
                 // Nobody finds it any more, and it finishes what it was sent.
                 users.close();

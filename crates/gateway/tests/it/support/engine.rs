@@ -130,7 +130,12 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
         return std::future::pending().await;
     }
     if let ["containers", id, "wait"] = words[..] {
-        let lives = |id: &str| inside.lock().unwrap().containers.get(id).is_some_and(|(_, runs)| *runs);
+        // One that is at another port was restarted, so it has ended in between.
+        let port = inside.lock().unwrap().port;
+        let lives = |id: &str| {
+            let inside = inside.lock().unwrap();
+            inside.port == port && inside.containers.get(id).is_some_and(|(_, runs)| *runs)
+        };
         while lives(id) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
