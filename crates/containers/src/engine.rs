@@ -16,15 +16,12 @@ use futures_util::future::BoxFuture;
 use tokio::io::AsyncWrite;
 
 use crate::blueprint::{Blueprint, Reach};
-use crate::error::EngineError;
+use crate::error::{ANSWERS, EngineError};
 use crate::logs;
 use crate::network::{Bridge, Own};
 use crate::place::Place;
 use crate::state::State;
 
-/// How long the engine may take until it begins to answer, in seconds. It may take so long to make a container on a busy
-/// machine.
-pub(crate) const ANSWERS: u64 = 60;
 /// How long it may take to say that it is there.
 const GREETS: Duration = Duration::from_secs(5);
 /// How long it may take to say whether it has an image, for which callers of the gateway wait.

@@ -2,7 +2,9 @@ use std::time::Duration;
 
 use bollard::errors::Error;
 
-use crate::engine::ANSWERS;
+/// How long the engine may take until it begins to answer, in seconds. It may take so long to make a container on a busy
+/// machine.
+pub(crate) const ANSWERS: u64 = 60;
 
 /// Why an engine did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

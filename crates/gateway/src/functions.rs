@@ -26,6 +26,7 @@ pub(crate) mod build;
 pub(crate) mod command;
 pub(crate) mod container;
 pub(crate) mod deployment;
+pub(crate) mod endings;
 pub(crate) mod follow;
 pub(crate) mod kept;
 pub(crate) mod limit;

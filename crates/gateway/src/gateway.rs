@@ -18,10 +18,11 @@ use crate::deploy::Deployments;
 use crate::error::GatewayError;
 use crate::event::{Event, Events};
 use crate::functions::command::Commands;
-use crate::functions::container::{self, Containers, EngineChoice};
+use crate::functions::container::{Containers, EngineChoice};
+use crate::functions::endings::{CONTAINERS_ENDING, PROCESS_ENDING};
 use crate::functions::kept::Folder;
 use crate::functions::logs::Journal;
-use crate::functions::process::{self, Launch, Order, supervise};
+use crate::functions::process::{Launch, Order, supervise};
 use crate::functions::watch_sources::Sources;
 use crate::functions::{Functions, Surroundings, Upstream, build};
 use crate::metrics::Metrics;
@@ -185,7 +186,7 @@ impl GatewayOptions {
 
         // Those who listen to logs stay until the functions have ended, which is told to them.
         let options = ServerOptions {
-            grace: 2 * self.grace + process::ENDING.max(container::ENDING),
+            grace: 2 * self.grace + PROCESS_ENDING.max(CONTAINERS_ENDING),
             ..ServerOptions::fitting(memory)
         };
         containers.open_by({

@@ -17,22 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::event::{Event, Events};
+use crate::functions::endings::{GRACE, LAST_LINES, REPLACED, WELL};
 use crate::functions::{Function, Servers, Upstream, orphan};
 
 /// How long a process may take until it accepts connections.
 const START: Duration = Duration::from_secs(30);
-/// How long a process that is told to stop may finish what it has in flight.
-pub(crate) const GRACE: Duration = Duration::from_secs(10);
-/// How long what a process wrote may take to be read when it is gone. A process that has left its group may hold the pipe
-/// for as long as it likes.
-pub(super) const LAST_LINES: Duration = Duration::from_secs(1);
-
-/// How long it may take in all until a function has ended and its lines are read, and a little more.
-pub(crate) const ENDING: Duration = Duration::from_secs(GRACE.as_secs() + LAST_LINES.as_secs() + 1);
-/// How long a process that was replaced may go on with what it was sent.
-pub(super) const REPLACED: Duration = Duration::from_secs(60);
-/// A process that ran this long was well: the next restart comes at once again.
-pub(super) const WELL: Duration = Duration::from_secs(10);
 
 /// What a supervisor is told.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::functions::process::WELL;
+use crate::functions::endings::WELL;
 
 const LEAST: Duration = Duration::from_millis(200);
 const MOST: Duration = Duration::from_secs(30);

@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::attempt::Attempt;
-use super::leftovers::Names;
 use super::mount::Mount;
+use super::names::Names;
 use crate::environment;
 use crate::private_file;
 use crate::stack::FunctionSpec;

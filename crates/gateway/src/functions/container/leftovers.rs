@@ -4,88 +4,19 @@
 //! that cannot remove one at the moment.
 
 use std::collections::BTreeSet;
-use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::ENGINE;
 use super::connection::{Connected, Containers, OWNER};
+use super::names::Names;
 use super::plan;
+use crate::functions::endings::ENGINE;
 
 /// How long after the first try leftovers are looked for again. It doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How long the engine may go on making a container after nobody waits for it any more.
-const DOUBT: Duration = Duration::from_secs(120);
-
-/// The names of the containers that somebody looks after.
-#[derive(Debug, Default)]
-pub(super) struct Names {
-    state: Mutex<State>,
-    suspected: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    taken: BTreeSet<String>,
-    /// Whether there may be leftovers.
-    suspicion: bool,
-    /// Until when one may appear that was not there yet.
-    until: Option<Instant>,
-}
-
-/// A container's name. From before the container is made until it is removed.
-#[derive(Debug)]
-pub(super) struct Name {
-    names: Arc<Names>,
-    name: String,
-}
-
-impl Names {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a name, which no leftover has from now on.
-    pub(super) fn take(self: &Arc<Self>, name: String) -> Name {
-        self.state().taken.insert(name.clone());
-        Name { names: self.clone(), name }
-    }
-
-    /// Has leftovers looked for.
-    pub(super) fn suspect(&self) {
-        self.state().suspicion = true;
-        self.suspected.notify_one();
-    }
-}
-
-impl Name {
-    /// The container may be there, or may appear: it is removed once it can be.
-    pub(super) fn lose(self) {
-        self.names.state().until = Some(Instant::now() + DOUBT);
-        let names = self.names.clone();
-        drop(self);
-        names.suspect();
-    }
-}
-
-impl Drop for Name {
-    fn drop(&mut self) {
-        self.names.state().taken.remove(&self.name);
-    }
-}
-
-impl Deref for Name {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.name
-    }
-}
 
 impl Containers {
     /// Removes leftovers whenever there may be some, and tries again while it cannot be done. Never ends.

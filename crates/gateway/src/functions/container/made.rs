@@ -9,11 +9,10 @@ use tokio::io::{AsyncRead, AsyncWrite, duplex};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::REMOVAL;
 use super::connection::Containers;
-use super::leftovers::Name;
+use super::names::Name;
 use crate::functions::Function;
-use crate::functions::process::{GRACE, LAST_LINES};
+use crate::functions::endings::{GRACE, LAST_LINES, REMOVAL};
 
 /// How often a container with a health check is looked at.
 const LOOKS: Duration = Duration::from_secs(2);
@@ -35,12 +34,7 @@ pub(super) struct Made {
 impl Made {
     /// Waits until it does not serve at this address any more, and says why. Of an engine that does not answer, nothing is
     /// concluded: the container may be well.
-    pub(super) async fn ended(
-        &self,
-        address: SocketAddr,
-        containers: &Containers,
-        function: &Arc<Function>,
-    ) -> String {
+    pub(super) async fn ended(&self, address: SocketAddr, containers: &Containers, function: &Arc<Function>) -> String {
         // Since when the engine does not answer, and how long to wait before it is asked again.
         let mut away: Option<(SystemTime, Duration)> = None;
         loop {

@@ -11,18 +11,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::ENGINE;
 use super::attempt::Attempt;
 use super::backoff::Backoff;
 use super::connection::Containers;
-use super::leftovers::Name;
 use super::made::{Made, read};
 use super::mount::Mount;
+use super::names::Name;
 use super::plan::{self, Allowed};
 use super::ready::Starting;
 use crate::event::{Event, Events};
 use crate::functions::Function;
-use crate::functions::process::{LAST_LINES, REPLACED};
+use crate::functions::endings::{ENGINE, LAST_LINES, REPLACED};
 use crate::functions::upstream::Server;
 
 /// What happened to a container.
