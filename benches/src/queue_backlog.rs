@@ -57,7 +57,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     let folder = Folder::new()?;
     let file = folder.path().join("queue.redb");
     let role = |restarted| Role::Backlog { file: file.clone(), calls, restarted };
-    let mut filled: Filled = serde_json::from_str(&printed(&role(false))?)?;
+    let filled: Filled = serde_json::from_str(&printed(&role(false))?)?;
     let metadata = std::fs::metadata(&file)?;
     let on_disk = metadata.blocks() * 512;
     let restarted: Restarted = serde_json::from_str(&printed(&role(true))?)?;
