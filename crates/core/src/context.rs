@@ -12,7 +12,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
 use crate::graph::Place;
-use crate::hex;
 use crate::outcome::Outcome;
 use crate::state::{EmbeddedState, Scope, StateManager, StateValue, Store, ValueKind};
 

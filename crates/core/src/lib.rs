@@ -18,7 +18,6 @@ pub mod state;
 mod context;
 mod error;
 mod future;
-mod hex;
 mod mismatch;
 mod outcome;
 mod response;

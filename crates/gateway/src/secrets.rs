@@ -144,7 +144,7 @@ fn kept_or(path: &Path, make: impl FnOnce() -> String) -> Result<Vec<u8>, Gatewa
 /// 32 random bytes in hexadecimal.
 fn random() -> String {
     let random: [u8; 32] = rand::random();
-    random.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(random)
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::{RequestId, RequestInfo, TraceContext};
 use crate::graph::{Fingerprint, Place};
-use crate::hex;
 use crate::payload::Payload;
 use crate::state::{EmbeddedState, Reference, StateValue, ValueKind};
 
@@ -126,7 +125,7 @@ impl Envelope {
                 let section = StoredSection {
                     key: reference.key.clone(),
                     bytes: reference.bytes,
-                    sha256: hex::encode(&reference.sha256),
+                    sha256: hex::encode(reference.sha256),
                 };
                 (reference.content_type.as_ref(), Section::Stored(section), Bytes::new())
             }
@@ -207,7 +206,7 @@ impl Envelope {
             }
             Section::Stored(StoredSection { key, bytes, sha256: digits }) => {
                 let mut sha256 = [0; 32];
-                hex::decode(digits, &mut sha256).ok_or(malformed("the hash of its payload is none"))?;
+                hex::decode_to_slice(digits, &mut sha256).map_err(|_| malformed("the hash of its payload is none"))?;
                 Carried::Stored(Reference { key: key.clone(), bytes: *bytes, sha256, content_type })
             }
         };

@@ -40,7 +40,7 @@ impl TryFrom<String> for Fingerprint {
 
     fn try_from(text: String) -> Result<Fingerprint, &'static str> {
         let mut bytes = [0; 16];
-        crate::hex::decode(&text, &mut bytes).ok_or("a fingerprint is 32 hexadecimal digits")?;
+        hex::decode_to_slice(&text, &mut bytes).map_err(|_| "a fingerprint is 32 hexadecimal digits")?;
         Ok(Fingerprint(bytes))
     }
 }

@@ -104,7 +104,7 @@ mod tests {
     /// Queues have calls under these ids: for the same place they may never change.
     #[test]
     fn the_call_id_of_a_place_is_the_same_in_every_version() {
-        let id = |phase: usize| crate::hex::encode(&Place::from(phase).call_id("photos", "request-1"));
+        let id = |phase: usize| hex::encode(Place::from(phase).call_id("photos", "request-1"));
         assert_eq!(id(2), "c7d09e110fdf882003cd590e55dfb9b9");
         assert_ne!(id(2), id(3));
     }

@@ -9,7 +9,6 @@
 //! All of them lie in the scope of the request, and are removed with it at its end.
 
 use crate::graph::Place;
-use crate::hex;
 
 /// The key of a value that the flow's own code calls `key`.
 pub(crate) fn value(key: &str) -> String {
