@@ -228,7 +228,7 @@ async fn steps(id: &str, lines: &Lines) -> Vec<String> {
 fn invite(gateway: &RunningGateway, example: &Path) -> Result<(), Failure> {
     let (url, photos) = (gateway.url(), example.join("photos"));
     say!("\nThe gateway stays at {url} until you press Ctrl-C. Try:");
-    say!("  curl -i {url}/function/upload-pipeline --data-binary @{}/portrait.jpg -o small.jpg", photos.display());
+    say!("  curl {url}/function/upload-pipeline --data-binary @{}/portrait.jpg -o small.jpg", photos.display());
     say!("  curl -i {url}/function/upload-pipeline --data-binary @{}/two-faces.jpg", photos.display());
     say!(
         "  curl -i '{url}/async-function/upload-pipeline-async?file=mine.jpg' --data-binary @{}/portrait.jpg",
