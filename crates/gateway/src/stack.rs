@@ -85,9 +85,12 @@ impl FunctionSpec {
     /// Whether it is a flow, which needs the key for signing.
     #[must_use]
     pub fn is_flow(&self) -> bool {
-        self.lang.as_deref() == Some("faasflow")
+        self.lang.as_deref() == Some(FLOW)
     }
 }
+
+/// The `lang` of flows: the name of their template.
+const FLOW: &str = "faasflow";
 
 /// How a function runs.
 #[derive(Clone, Debug, PartialEq, Eq)]

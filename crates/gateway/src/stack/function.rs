@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::file::Function;
-use super::{FunctionSpec, Kind, RUN_ANNOTATION, URL_ANNOTATION, check};
+use super::{FLOW, FunctionSpec, Kind, RUN_ANNOTATION, URL_ANNOTATION, check};
 use crate::functions::deployment::check_namespace;
 
 /// Makes a function of what is written for it. Of `layers` of the environment, each named by its file, a later one goes
@@ -67,13 +67,14 @@ fn kind(function: &Function, environment: &BTreeMap<String, String>, folder: &Pa
         return Ok(kind);
     }
     // What cargo does not build, faas-cli does, and a container engine runs it.
+    let is_flow = function.lang.as_deref() == Some(FLOW);
     let is_for_cargo = |handler: &String| {
         let project = folder.join(handler);
-        project.join("Cargo.toml").is_file() || !project.is_dir()
+        is_flow || project.join("Cargo.toml").is_file() || !project.is_dir()
     };
     match image {
         Some(image) if !function.handler.as_ref().is_some_and(is_for_cargo) => Ok(image),
-        _ => cargo(function.handler.as_deref(), folder)
+        _ => cargo(function.handler.as_deref(), folder, is_flow)
             .map_err(|why| misplaced(environment, "`fprocess`").unwrap_or(why)),
     }
 }
@@ -138,7 +139,7 @@ pub(crate) fn misplaced(environment: &BTreeMap<String, String>, key: &str) -> Op
     })
 }
 
-fn cargo(handler: Option<&str>, folder: &Path) -> Result<Kind, String> {
+fn cargo(handler: Option<&str>, folder: &Path, is_flow: bool) -> Result<Kind, String> {
     let Some(handler) = handler else {
         return Err(format!(
             "it does not say how it runs: `handler` names the folder of a cargo project, `fprocess` a command, \
@@ -154,6 +155,11 @@ fn cargo(handler: Option<&str>, folder: &Path) -> Result<Kind, String> {
     } else {
         format!("there is no folder {}", project.display())
     };
+    if is_flow {
+        return Err(format!(
+            "`handler` is `{handler}`, and {what}: write the folder of the flow's cargo project, such as `./my-flow`"
+        ));
+    }
     Err(format!(
         "`handler` is `{handler}`, and {what}: here, functions are built by cargo; give `fprocess` a command, `image` \
          an image for a container engine, or the annotation `{URL_ANNOTATION}` an address"

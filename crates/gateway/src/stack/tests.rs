@@ -265,6 +265,10 @@ fn y4_values_that_cannot_be_used_are_told_with_the_remedy() {
              `fprocess` of the function itself, beside its environment",
         ),
         (
+            "functions:\n  f: {lang: faasflow, handler: ., image: f}\n",
+            "holds no Cargo.toml: write the folder of the flow's cargo project, such as `./my-flow`",
+        ),
+        (
             "functions:\n  f:\n    handler: ./absent\n    environment: {function_process: cat}\n",
             "its environment has `function_process`, as `cat`",
         ),
