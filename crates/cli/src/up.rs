@@ -88,11 +88,18 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
             }
         }
     }
-    screen.line("Stopping: finishing what is in flight");
+    screen.line("Stopping: finishing what is in flight. Ctrl-C again stops at once");
     let mut stopping = std::pin::pin!(gateway.stop());
     loop {
         tokio::select! {
             () = &mut stopping => break,
+            () = stopped.wait() => {
+                written.wait(&screen).await;
+                return Err(Failure::Failed(
+                    "stopped at once: requests in flight are cut off; queued calls are delivered after the next start"
+                        .to_owned(),
+                ));
+            }
             Some(event) = happened.recv() => screen.event(event),
         }
     }

@@ -15,6 +15,25 @@ fn done(output: &Output) -> &[u8] {
     &output.stdout
 }
 
+/// The folder of the queue is whole afterwards: the next start finds the call that was cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_ctrl_c_stops_at_once() {
+    let folder = stack("slow:\n  fprocess: sh -c 'echo begun >&2; sleep 100'\n");
+    let state = folder.path().join("state");
+    let up = Up::start(folder.path(), &state);
+    done(&up.run(&["invoke", "--async", "slow"], b""));
+    until("it is called", async || up.said().iter().any(|line| line.contains("begun")).then_some(())).await;
+    let begun = std::time::Instant::now();
+    let (code, said) = up.stop_at_once("Ctrl-C again stops at once");
+    assert_eq!(code, Some(1), "{said}");
+    // Far less than the ten seconds that the first one gives what is in flight.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(8), "{:?}\n{said}", begun.elapsed());
+    assert!(said.contains("queued calls are delivered after the next start"), "{said}");
+    let up = Up::start(folder.path(), &state);
+    until("it is called again", async || up.said().iter().any(|line| line.contains("begun")).then_some(())).await;
+    up.kill();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn invocations() {
     let folder = stack("cat:\n  fprocess: cat\nenv:\n  fprocess: env\nfails:\n  fprocess: sh -c 'exit 3'\n");

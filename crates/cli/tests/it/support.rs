@@ -85,6 +85,19 @@ impl Up {
         self.child.wait().unwrap().code()
     }
 
+    /// As Ctrl-C does a second time, once it has said this; returns the exit code.
+    pub(crate) fn stop_at_once(mut self, said: &str) -> (Option<i32>, String) {
+        signal("-INT", self.child.id());
+        let deadline = Instant::now() + PATIENCE;
+        while !self.said().iter().any(|line| line.contains(said)) {
+            assert!(Instant::now() < deadline, "{}", self.said().join("\n"));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        signal("-INT", self.child.id());
+        let code = self.child.wait().unwrap().code();
+        (code, self.said().join("\n"))
+    }
+
     /// The process that it started from the program of this name.
     pub(crate) fn process(&self, program: &str) -> u32 {
         let own = self.child.id().to_string();
