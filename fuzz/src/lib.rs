@@ -30,10 +30,7 @@ pub fn envelope(input: &[u8]) {
     assert_eq!((&a.id, &a.flow, &a.query, &a.headers), (&b.id, &b.flow, &b.query, &b.headers));
     assert_eq!((&a.callback_url, &a.trace, a.started_ms), (&b.callback_url, &b.trace, b.started_ms));
     assert_eq!(a.invocation, b.invocation);
-    assert_eq!(
-        (&first.place, first.fingerprint, first.sent_ms),
-        (&second.place, second.fingerprint, second.sent_ms)
-    );
+    assert_eq!((&first.place, first.fingerprint, first.sent_ms), (&second.place, second.fingerprint, second.sent_ms));
     assert_eq!((&first.payload, &first.state), (&second.payload, &second.state));
     let kept = first.shape.floor_char_boundary(SHAPE_KEPT);
     assert_eq!(first.shape[..kept], second.shape);
