@@ -18,8 +18,13 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check("scaled up and down under a load without a failed request", scaled(stand.clone())).await;
     suite.check("requests are spread over several containers", spread(stand.clone())).await;
     suite.check("one that ends is started again, after ever longer", ends(stand.clone())).await;
-    suite.check("kill -9 of a container, and its removal by somebody else", killed(stand.clone())).await;
-    suite.check("a killed gateway's containers are removed, another gateway's are not", leftovers(stand.clone())).await;
+    suite.check("kill -9 of a container, and its removal or restart by somebody else", killed(stand.clone())).await;
+    suite
+        .check(
+            "a killed gateway's containers are removed, another gateway's are not, and secrets are there again",
+            leftovers(stand.clone()),
+        )
+        .await;
     suite.check("nothing is left after the stop", stopped(stand.clone())).await;
 }
 
@@ -139,7 +144,7 @@ async fn ends(stand: Arc<Stand>) -> Result<(), String> {
 
 async fn killed(stand: Arc<Stand>) -> Result<(), String> {
     stand.serve(&plain("killed")).await?;
-    for by in [&["kill", "--signal", "KILL"][..], &["rm", "--force"]] {
+    for by in [&["kill", "--signal", "KILL"][..], &["rm", "--force"], &["restart", "--time", "1"]] {
         let before = stand.until_containers("killed", 1).await?.remove(0);
         stand.docker.run(&[by, &[&before]].concat()).await?;
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -161,6 +166,11 @@ async fn leftovers(stand: Arc<Stand>) -> Result<(), String> {
     other.serve(&plain("theirs")).await?;
     let theirs = other.until_containers("theirs", 1).await?;
     stand.serve(&plain("stays")).await?;
+    let secret = json!({ "name": "kept", "value": "still there" });
+    stand.ask(Method::POST, "/system/secrets", &secret).await?.expect(202)?;
+    let mut reads = json!({ "service": "reads", "image": WATCHDOG, "envProcess": "cat /var/openfaas/secrets/kept" });
+    reads["secrets"] = json!(["kept"]);
+    stand.serve(&reads).await?;
     let mut echo = json!({ "service": "echo", "image": WATCHDOG, "envProcess": "cat" });
     echo["labels"] = json!({ "com.openfaas.scale.min": "2" });
     stand.serve(&echo).await?;
@@ -174,6 +184,10 @@ async fn leftovers(stand: Arc<Stand>) -> Result<(), String> {
     stand.until("stays", "back", |status| status["availableReplicas"] == 1).await?;
     let now = stand.docker.run(&["ps", "--all", "--quiet"]).await?;
     expect(!before.iter().any(|id| now.contains(id.as_str())), || format!("{before:?} of {now}"))?;
+    stand.until("reads", "back", |status| status["availableReplicas"] == 1).await?;
+    let read = stand.text("reads", "").await?;
+    expect(read == "still there", || format!("after the restart, the secret is {read:?}"))?;
+    stand.remove("reads").await?;
     expect(other.containers("theirs").await? == theirs, || "another gateway's container was removed".to_owned())?;
     other.text("theirs/hostname", "").await?;
     other.stop().await?;

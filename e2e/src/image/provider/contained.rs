@@ -187,7 +187,7 @@ async fn faults(stand: Arc<Stand>) -> Result<(), String> {
     // It would be pulled, and cannot be here.
     let absent = plain("absent", "faasflow-e2e/absent:1");
     let answer = stand.ask(Method::POST, "/system/functions", &absent).await?.expect(400)?;
-    expect(answer.text().contains("`faasflow-e2e/absent:1` is not here, and cannot be pulled"), || answer.text())?;
+    expect(answer.text().contains("cannot pull image `faasflow-e2e/absent:1`"), || answer.text())?;
     stand.deploy(&plain("broken", BROKEN)).await?;
     let answer = stand.invoke("broken", "").await?.expect(503)?;
     expect(answer.text().contains("/bin/absent"), || answer.text())?;
