@@ -68,7 +68,7 @@ impl Blueprint {
         let port = format!("{}/tcp", self.port);
         let mut host = HostConfig {
             readonly_rootfs: Some(self.read_only_root),
-            // As nothing that Kubernetes starts for OpenFaaS may.
+            // OpenFaaS sets `allowPrivilegeEscalation: false`.
             security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
             memory: self.limits.memory.map(|bytes| signed(bytes.max(LEAST_MEMORY))),
             // No more by swapping.
@@ -82,7 +82,8 @@ impl Blueprint {
                 typ: Some("json-file".to_owned()),
                 config: Some(LOG.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()),
             }),
-            cpu_shares: self.requests.cpu.map(|cpu| signed((cpu * SHARES / 1000).max(2))),
+            // The kernel takes from 2 to 262,144.
+            cpu_shares: self.requests.cpu.map(|cpu| signed((cpu * SHARES / 1000).clamp(2, 1 << 18))),
             ..HostConfig::default()
         };
         if self.read_only_root {

@@ -77,6 +77,9 @@ impl EngineError {
         let away = |why: String| EngineError::Away { place: place.to_owned(), why };
         match error {
             Error::DockerResponseServerError { status_code: 404, message } => EngineError::Absent(message),
+            Error::DockerResponseServerError { status_code, message } if message.trim().is_empty() => {
+                EngineError::Refused(format!("it answered {status_code} without a reason"))
+            }
             Error::DockerResponseServerError { message, .. }
             | Error::DockerStreamError { error: message }
             | Error::DockerContainerWaitError { error: message, .. } => EngineError::Refused(message),

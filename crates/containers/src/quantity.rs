@@ -13,6 +13,9 @@ pub fn memory(text: &str) -> Result<u64, String> {
         )
     };
     let bytes = read(text).ok_or_else(fault)?;
+    if bytes == 0.0 {
+        return Err(format!("`{}` is no memory at all: leave it out for no limit, or write more", text.escape_debug()));
+    }
     // More than this machine can have, but a number all the same.
     if !(0.0..=u64::MAX as f64).contains(&bytes) { Err(fault()) } else { Ok(bytes.ceil() as u64) }
 }
@@ -42,15 +45,21 @@ fn read(text: &str) -> Option<f64> {
     let suffix = &text[end..];
     let factor = match suffix {
         "" => 1.0,
+        "n" => 1e-9,
+        "u" => 1e-6,
         "m" => 1e-3,
         "k" => 1e3,
         "M" => 1e6,
         "G" => 1e9,
         "T" => 1e12,
+        "P" => 1e15,
+        "E" => 1e18,
         "Ki" => 1024.0,
-        "Mi" => 1024.0 * 1024.0,
-        "Gi" => 1024.0 * 1024.0 * 1024.0,
-        "Ti" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        "Mi" => 1024f64.powi(2),
+        "Gi" => 1024f64.powi(3),
+        "Ti" => 1024f64.powi(4),
+        "Pi" => 1024f64.powi(5),
+        "Ei" => 1024f64.powi(6),
         exponent => {
             let power: i32 = exponent.strip_prefix(['e', 'E'])?.parse().ok()?;
             10f64.powi(power)
@@ -74,12 +83,20 @@ mod tests {
             ("1e6", 1_000_000),
             (" 5Mi ", 5 << 20),
             ("2Ki", 2048),
+            ("1P", 1_000_000_000_000_000),
+            ("1E", 1_000_000_000_000_000_000),
+            ("1Pi", 1 << 50),
+            ("1Ei", 1 << 60),
+            ("6000000u", 6),
         ] {
             assert_eq!(memory(text), Ok(bytes), "{text}");
         }
-        for (text, thousandths) in [("100m", 100), ("0.5", 500), ("2", 2000), ("1.25", 1250), ("1", 1000)] {
+        for (text, thousandths) in
+            [("100m", 100), ("0.5", 500), ("2", 2000), ("1.25", 1250), ("1", 1000), ("500000u", 500)]
+        {
             assert_eq!(cpu(text), Ok(thousandths), "{text}");
         }
+        assert!(memory("0").unwrap_err().contains("leave it out for no limit"));
         for wrong in ["", "lots", "12MB", "12 Mi", "-1", "Mi", "1.2.3", "1e", "0x10", "nan", "1e999"] {
             assert!(memory(wrong).unwrap_err().contains("such as `128Mi`"), "{wrong}");
             assert!(cpu(wrong).unwrap_err().contains("such as `0.5`"), "{wrong}");

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, We
 use std::time::Duration;
 
 use faasflow_runtime::config::{MEMORY, SINGLE_PROCESS};
+use http::Uri;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -240,6 +241,13 @@ impl Function {
             _ => return 0,
         };
         if here > 0 { here } else { self.before().as_ref().map_or(0, |before| before.available()) }
+    }
+
+    /// Notes that the server at this address refused a connection.
+    pub(crate) fn refused(&self, url: &Uri) {
+        if let Upstream::Http(servers) = &*self.upstream.borrow() {
+            servers.refused(url);
+        }
     }
 
     /// The containers that serve.

@@ -165,7 +165,10 @@ impl Proxy {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 return Err(match (NoAnswer::from(error), &function.spec.kind) {
-                    (NoAnswer::Unreachable(why), Kind::Image(_)) => NoAnswer::Ended(why),
+                    (NoAnswer::Unreachable(why), Kind::Image(_)) => {
+                        function.refused(&base);
+                        NoAnswer::Ended(why)
+                    }
                     (none, _) => none,
                 });
             }

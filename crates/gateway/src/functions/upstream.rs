@@ -1,11 +1,17 @@
 //! Where the requests of a function go.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use http::Uri;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// How long a server that refused a connection is left alone while there are others. One that has ended has been noticed by
+/// then; otherwise it would be the least busy one, and attract every request.
+const REFUSED: Duration = Duration::from_secs(2);
 
 /// Where a function stands.
 #[derive(Clone, Debug)]
@@ -55,6 +61,19 @@ pub(crate) struct Server {
     pub(crate) users: TaskTracker,
     /// The container that it is, where it is one.
     pub(crate) container: Option<String>,
+    /// When it last refused a connection.
+    refused: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Server {
+    pub(crate) fn new(url: Uri, users: TaskTracker, container: Option<String>) -> Server {
+        Server { url, users, container, refused: Arc::default() }
+    }
+
+    fn has_refused(&self) -> bool {
+        let refused = *self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.is_some_and(|refused| refused.elapsed() < REFUSED)
+    }
 }
 
 impl Servers {
@@ -64,17 +83,29 @@ impl Servers {
     }
 
     pub(crate) fn one(url: Uri, users: TaskTracker) -> Servers {
-        let server = Server { url, users, container: None };
+        let server = Server::new(url, users, None);
         Servers(Arc::new(Spread { servers: vec![server], next: AtomicUsize::new(0) }))
     }
 
-    /// Gives a request to the server that has the fewest in flight.
+    /// Gives a request to the server that has the fewest in flight, of those that have not refused a connection just now
+    /// if there are such.
     fn take(&self) -> (Uri, TaskTrackerToken) {
         let Spread { servers, next } = &*self.0;
-        let from = if servers.len() == 1 { 0 } else { next.fetch_add(1, Ordering::Relaxed) };
-        let in_turn = (0..servers.len()).map(|at| &servers[from.wrapping_add(at) % servers.len()]);
-        let server = in_turn.min_by_key(|server| server.users.len()).expect("there is at least one");
+        let server = if let [one] = &servers[..] {
+            one
+        } else {
+            let from = next.fetch_add(1, Ordering::Relaxed);
+            let in_turn = (0..servers.len()).map(|at| &servers[from.wrapping_add(at) % servers.len()]);
+            in_turn.min_by_key(|server| (server.has_refused(), server.users.len())).expect("there is at least one")
+        };
         (server.url.clone(), server.users.token())
+    }
+
+    /// Notes that the server at this address refused a connection.
+    pub(crate) fn refused(&self, url: &Uri) {
+        for server in self.0.servers.iter().filter(|server| server.url == *url) {
+            *server.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -113,14 +144,28 @@ impl Upstream {
 mod tests {
     use super::*;
 
+    fn server(port: u16) -> Server {
+        let url = format!("http://127.0.0.1:{port}/").parse().unwrap();
+        Server::new(url, TaskTracker::new(), Some(port.to_string()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_refused_is_left_alone_for_a_while_if_there_are_others() {
+        let servers = Servers::new([1, 2].map(server).into()).unwrap();
+        let asked = || servers.take().0.port_u16().unwrap();
+        servers.refused(&server(1).url);
+        assert_eq!([asked(), asked(), asked()], [2, 2, 2]);
+        servers.refused(&server(2).url);
+        let both = [asked(), asked()];
+        assert!(both.contains(&1) && both.contains(&2), "{both:?}");
+        tokio::time::advance(REFUSED).await;
+        let both = [asked(), asked()];
+        assert!(both.contains(&1) && both.contains(&2), "{both:?}");
+    }
+
     #[test]
     fn requests_go_to_the_least_busy_and_equals_take_turns() {
-        let server = |port: u16| Server {
-            url: format!("http://127.0.0.1:{port}/").parse().unwrap(),
-            users: TaskTracker::new(),
-            container: Some(port.to_string()),
-        };
-        let servers = Servers::new(vec![server(1), server(2), server(3)]).unwrap();
+        let servers = Servers::new([1, 2, 3].map(server).into()).unwrap();
         let mut held: Vec<_> = (0..3).map(|_| servers.take()).collect();
         let mut ports: Vec<_> = held.iter().map(|(url, _)| url.port_u16().unwrap()).collect();
         ports.sort_unstable();

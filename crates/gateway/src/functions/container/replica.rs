@@ -132,7 +132,7 @@ impl Replica {
         };
         let users = TaskTracker::new();
         let url = format!("http://{address}/").parse().expect("an address is a URL");
-        let server = Server { url, users: users.clone(), container: Some(made.id.clone()) };
+        let server = Server::new(url, users.clone(), Some(made.id.clone()));
         *up = Some(Instant::now());
         let _ = self.events.send(Event::Ready { function: spec.name.clone() });
         let _ = self.news.send((self.number, News::Up(server)));

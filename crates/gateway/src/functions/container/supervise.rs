@@ -183,7 +183,7 @@ mod tests {
 
     fn up() -> News {
         let url = http::Uri::from_static("http://127.0.0.1:1/");
-        News::Up(Server { url, users: TaskTracker::new(), container: None })
+        News::Up(Server::new(url, TaskTracker::new(), None))
     }
 
     fn down(again_and_again: bool) -> News {
