@@ -78,7 +78,17 @@ pub(super) async fn remove(State(app): State<App>, body: Body) -> Response {
         Err(response) => return *response,
     };
     match secret.path(&app.secrets) {
-        Ok(path) => done(secret.name, move || private_file::remove(&path)).await,
+        Ok(path) => {
+            let (containers, name) = (app.containers.clone(), secret.name.clone());
+            let work = move || {
+                let removed = private_file::remove(&path);
+                if removed.as_ref().map_or_else(private_file::is_done, |()| true) {
+                    containers.refresh(&name);
+                }
+                removed
+            };
+            done(secret.name, work).await
+        }
         Err(why) => plain(StatusCode::BAD_REQUEST, why),
     }
 }

@@ -362,14 +362,26 @@ fn id_in(mounts: &str) -> Option<&str> {
 }
 
 /// What tells the containers of this gateway from others, made where there is none that can be used.
+///
+/// The file also says where it is. One that says otherwise was moved with its folder, or copied: if the first is still there,
+/// two gateways would remove each other's containers.
 fn identity(file: &Path) -> io::Result<String> {
     let kept = match std::fs::read_to_string(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        read => Some(read?.trim().to_owned()),
+        read => Some(read?),
     };
+    let place = std::fs::canonicalize(file.parent().unwrap_or(Path::new("."))).unwrap_or_default().join(IDENTITY);
+    let write = |identity: &str| private_file::replace(file, format!("{identity}\n{}\n", place.display()).as_bytes());
     let is_identity = |text: &str| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match kept {
-        Some(kept) if is_identity(&kept) => return Ok(kept),
+    match kept.as_deref().map(|kept| kept.trim().split_once('\n').unwrap_or((kept.trim(), ""))) {
+        Some((kept, there)) if is_identity(kept) && Path::new(there) == place => return Ok(kept.to_owned()),
+        Some((kept, there)) if is_identity(kept) => {
+            let first = std::fs::read_to_string(there).unwrap_or_default();
+            if there.is_empty() || !first.starts_with(kept) {
+                write(kept)?;
+                return Ok(kept.to_owned());
+            }
+        }
         Some(_) => tracing::warn!(
             "{} is damaged and made anew: containers that an earlier run has left are not found any more, and have to be \
              removed by hand, as by `docker rm -f`",
@@ -378,7 +390,7 @@ fn identity(file: &Path) -> io::Result<String> {
         None => {}
     }
     let made = format!("{:032x}", rand::random::<u128>());
-    private_file::replace(file, made.as_bytes())?;
+    write(&made)?;
     Ok(made)
 }
 
@@ -401,6 +413,17 @@ mod tests {
         let made = identity(&file).unwrap();
         assert!(made.len() == 32 && identity(&file).unwrap() == made);
         assert_ne!(identity(&folder.path().join("other")).unwrap(), made);
+        // Moved with its folder, or written before it said where it is.
+        std::fs::write(&file, format!("{made}\n/no/such/folder/{IDENTITY}\n")).unwrap();
+        assert_eq!(identity(&file).unwrap(), made);
+        std::fs::write(&file, &made).unwrap();
+        assert_eq!(identity(&file).unwrap(), made);
+        // Copied: the first is still there.
+        let copy = tempfile::tempdir().unwrap();
+        std::fs::copy(&file, copy.path().join(IDENTITY)).unwrap();
+        let other = identity(&copy.path().join(IDENTITY)).unwrap();
+        assert!(other != made && identity(&copy.path().join(IDENTITY)).unwrap() == other);
+        assert_eq!(identity(&file).unwrap(), made);
         for damaged in ["", "\n", "0123", "not of hexadecimal digits, is it?"] {
             std::fs::write(&file, damaged).unwrap();
             let anew = identity(&file).unwrap();

@@ -44,13 +44,7 @@ impl Mount {
         }
         fs::set_permissions(&self.folder, Permissions::from_mode(0o755))?;
         label(&self.folder);
-        for secret in &self.secrets {
-            match self.copy(secret) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
+        self.secrets.iter().try_for_each(|secret| self.copy(secret))
     }
 
     fn made(&self) -> MutexGuard<'_, bool> {
@@ -61,7 +55,7 @@ impl Mount {
         &self.folder
     }
 
-    /// Copies a secret again, if it is one of these. Before the folder is filled there is nothing to be done.
+    /// Copies a secret again, if it is one of these, or removes the copy of one that is gone. Before the folder is filled there is nothing to be done.
     pub(super) fn refresh(&self, secret: &str) -> io::Result<()> {
         let made = self.made();
         if *made && self.secrets.iter().any(|own| own == secret) { self.copy(secret) } else { Ok(()) }
@@ -69,7 +63,15 @@ impl Mount {
 
     fn copy(&self, secret: &str) -> io::Result<()> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let bytes = fs::read(self.kept.join(secret))?;
+        let bytes = match fs::read(self.kept.join(secret)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return match fs::remove_file(self.folder.join(secret)) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                    _ => Ok(()),
+                };
+            }
+            read => read?,
+        };
         // Given its name when it is whole: a function may be reading it. Not made of the name, which may be as long as names
         // can be.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -147,10 +149,14 @@ mod tests {
         assert_eq!(fs::read(&copy).unwrap(), b"two");
         let names: Vec<_> = fs::read_dir(mount.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["key"]);
+        private_file::remove(&secrets.join("key")).unwrap();
+        mount.refresh("key").unwrap();
+        assert!(!copy.exists());
         let folder = mount.folder().to_owned();
         drop(mount);
         assert!(!folder.exists());
     }
+
     /// Two that copied at once took each other's unfinished file, or the older copy came last.
     #[test]
     fn the_last_copy_is_of_the_last_secret() {

@@ -197,6 +197,6 @@ async fn a_gateway_without_an_identity_gets_one() {
     std::fs::write(&file, "").unwrap();
     let fixture = gateway(fixture.folder, &engine.socket).await;
     fixture.gateway.ready().await.unwrap();
-    assert_eq!(std::fs::read_to_string(&file).unwrap().len(), 32);
+    assert_eq!(std::fs::read_to_string(&file).unwrap().lines().next().unwrap().len(), 32);
     fixture.gateway.stop().await;
 }
