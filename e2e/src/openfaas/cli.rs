@@ -281,7 +281,7 @@ async fn deploy(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
     // Word for word, it is the program of the image that is deployed. There is no image here, and that is said.
     let plain = user.faas_cli(&format!("deploy -f {}", stack.display())).await;
     let said = plain.as_ref().map_or_else(String::as_str, String::as_str);
-    expect(said.contains("processes, not containers"), || format!("a deployment of the image: {plain:?}"))?;
+    expect(said.contains("`./flow` is not on this machine"), || format!("a deployment of the image: {plain:?}"))?;
     let deploy = user.deploy(&stack);
     let said = user.faas_cli(&deploy).await?;
     expect(said.contains("202"), || format!("deploy said: {said}"))?;
