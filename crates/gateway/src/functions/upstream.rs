@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// How long a server that refused a connection is left alone while there are others. One that has ended has been noticed by
-/// then; otherwise it would be the least busy one, and attract every request.
+/// How long a server that refused a connection is left alone while there are others. Without this, one that has ended would
+/// be the least busy one and attract every request until the engine reports its end.
 const REFUSED: Duration = Duration::from_secs(2);
 
 /// Where a function stands.
@@ -87,8 +87,8 @@ impl Servers {
         Servers(Arc::new(Spread { servers: vec![server], next: AtomicUsize::new(0) }))
     }
 
-    /// Gives a request to the server that has the fewest in flight, of those that have not refused a connection just now
-    /// if there are such.
+    /// Gives a request to the server that has the fewest in flight. One that has just refused a connection is asked only
+    /// if all have.
     fn take(&self) -> (Uri, TaskTrackerToken) {
         let Spread { servers, next } = &*self.0;
         let server = if let [one] = &servers[..] {

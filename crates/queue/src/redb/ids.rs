@@ -72,8 +72,8 @@ impl Ids {
         }
     }
 
-    /// The numbers after which, and up to which, the oldest have to be read from disk before any can be forgotten;
-    /// `None` if there is no need.
+    /// The range that must be read from disk before the oldest ids can be forgotten: after the first number, up to the
+    /// second. `None` if nothing has to be read.
     pub(crate) fn wants_oldest(&self) -> Option<(u64, u64)> {
         (self.oldest.is_empty() && self.read_to < self.last).then_some((self.read_to, self.last))
     }
