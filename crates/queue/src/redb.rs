@@ -248,8 +248,8 @@ impl RedbStore {
             return Ok(Some(call.clone()));
         }
         let read = async || {
-            let (lane, id) = (claim.lane.clone(), claim.id);
-            self.read(move |disk| read::call(disk, &lane, id)).await
+            let id = claim.id;
+            self.read(move |disk| read::call(disk, id)).await
         };
         if let Some(call) = read().await? {
             return Ok(Some(Arc::new(call)));

@@ -12,7 +12,7 @@ use redb::{Builder, Database, Durability, ReadTransaction, ReadableDatabase as _
 use crate::error::{QueueError, is_full};
 use crate::redb::change::{Change, FORMAT, META, apply, make_tables};
 use crate::redb::file::QueueFile;
-use crate::redb::migrate::{FIRST, migrate};
+use crate::redb::migrate::{OLDER, migrate};
 
 /// A file that is open and locked.
 #[derive(Debug)]
@@ -210,7 +210,7 @@ fn initialise(database: &Database) -> Result<(), redb::Error> {
 }
 
 /// Reads the file from end to end, every checksum compared, without a change to it. Then it is adopted, and migrated if it
-/// is of the first format.
+/// is of an older format.
 fn check(file: &Arc<File>) -> Result<Database, Fault> {
     let trial = QueueFile::on_trial(file.clone()).map_err(|error| (error.to_string(), ACCESS))?;
     let database = Builder::new()
@@ -222,14 +222,15 @@ fn check(file: &Arc<File>) -> Result<Database, Fault> {
         let read = database.begin_read().map_err(|error| explain(error.into()))?;
         format(&read).map_err(explain)?
     };
-    if format != Some(FORMAT) && format != Some(FIRST) {
+    let older = format.filter(|format| OLDER.contains(format));
+    if format != Some(FORMAT) && older.is_none() {
         let found = format.map_or("not given".to_owned(), |format| format.to_string());
         return Err((format!("its format is {found}, this version knows {FORMAT}"), OTHER_VERSION));
     }
     trial.adopt().map_err(|error| (error.to_string(), ACCESS))?;
-    if format == Some(FIRST) {
+    if let Some(format) = older {
         tracing::info!("the queue file is of an older version, and is brought into the present format");
-        migrate(&database).map_err(explain)?;
+        migrate(&database, format).map_err(explain)?;
     }
     Ok(database)
 }

@@ -1,52 +1,85 @@
-//! Brings a file of the first format into the present one.
+//! Brings a file of an older format into the present one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::{Database, Durability, ReadableTable as _, TableDefinition};
+use redb::{Database, Durability, ReadableTable as _, TableDefinition, WriteTransaction};
 
-use crate::redb::change::{CALLS, COUNTS, DEAD, DIED, DUE, IDS, Place, TRIED, UNREADABLE, make_tables};
+use crate::redb::change::{CALLS, COUNTS, DEAD, DIED, DUE, IDS, LANES, Place, TRIED, UNREADABLE, make_tables};
 use crate::redb::ids::hash;
 use crate::redb::record;
 
-const OLD_CALLS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("calls");
-const OLD_ATTEMPTS: TableDefinition<'_, u64, (u32, u64)> = TableDefinition::new("attempts");
-const OLD_SEEN: TableDefinition<'_, &str, u64> = TableDefinition::new("seen");
+const ATTEMPTS_1: TableDefinition<'_, u64, (u32, u64)> = TableDefinition::new("attempts");
+const SEEN_1: TableDefinition<'_, &str, u64> = TableDefinition::new("seen");
+const CALLS_2: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("calls-by-lane");
 
-/// The format that is migrated.
-pub(crate) const FIRST: u64 = 1;
+/// The formats that are migrated.
+pub(crate) const OLDER: [u64; 2] = [1, 2];
 
 /// Moves everything in one transaction: whoever is killed meanwhile finds the file as it was. Records stay as they are,
 /// since they are read in either form; those that cannot be read are put aside, byte for byte.
-pub(crate) fn migrate(database: &Database) -> Result<(), redb::Error> {
+pub(crate) fn migrate(database: &Database, format: u64) -> Result<(), redb::Error> {
     let mut write = database.begin_write()?;
     write.set_durability(Durability::Immediate)?;
     make_tables(&write)?;
+    if format == 1 {
+        from_first(&write)?
+    } else {
+        from_second(&write)?
+    }
+    write.commit()?;
+    Ok(())
+}
+
+/// The second format had the calls themselves by lane.
+fn from_second(write: &WriteTransaction) -> Result<(), redb::Error> {
+    {
+        let old = write.open_table(CALLS_2)?;
+        let mut calls = write.open_table(CALLS)?;
+        let mut lanes = write.open_table(LANES)?;
+        for entry in old.iter()? {
+            let (key, record) = entry?;
+            let (lane, id) = key.value();
+            lanes.insert((lane, id), ())?;
+            calls.insert(id, record.value())?;
+        }
+    }
+    write.delete_table(CALLS_2)?;
+    Ok(())
+}
+
+/// The first format had no lanes, and whole ids.
+fn from_first(write: &WriteTransaction) -> Result<(), redb::Error> {
     let mut next = 1;
     {
-        let old = write.open_table(OLD_CALLS)?;
-        let attempts = write.open_table(OLD_ATTEMPTS)?;
+        let attempts = write.open_table(ATTEMPTS_1)?;
         let mut calls = write.open_table(CALLS)?;
+        let mut lanes = write.open_table(LANES)?;
         let mut tried = write.open_table(TRIED)?;
         let mut due = write.open_table(DUE)?;
         let mut unreadable = write.open_table(UNREADABLE)?;
+        let mut aside = Vec::new();
         let mut counted: BTreeMap<Arc<str>, u64> = BTreeMap::new();
-        for entry in old.iter()? {
+        for entry in calls.iter()? {
             let (key, record) = entry?;
             let id = key.value();
             next = next.max(id.saturating_add(1));
             let Ok(call) = record::decode_call(record.value()) else {
                 unreadable.insert(id, record.value())?;
+                aside.push(id);
                 continue;
             };
             let Place { lane, function } = Place::of(&call);
-            calls.insert((&*lane, id), record.value())?;
+            lanes.insert((&*lane, id), ())?;
             *counted.entry(function).or_default() += 1;
             if let Some(times) = attempts.get(id)? {
                 let (count, due_ms) = times.value();
                 tried.insert(id, (count, due_ms))?;
                 due.insert((&*lane, due_ms, id), ())?;
             }
+        }
+        for id in aside {
+            calls.remove(id)?;
         }
         let mut counts = write.open_table(COUNTS)?;
         for (function, count) in counted {
@@ -74,7 +107,7 @@ pub(crate) fn migrate(database: &Database) -> Result<(), redb::Error> {
         }
     }
     {
-        let old = write.open_table(OLD_SEEN)?;
+        let old = write.open_table(SEEN_1)?;
         let mut seen: Vec<(u64, u128)> = Vec::new();
         for entry in old.iter()? {
             let (key, accepted) = entry?;
@@ -87,9 +120,7 @@ pub(crate) fn migrate(database: &Database) -> Result<(), redb::Error> {
             ids.insert(number, (hash, accepted_ms))?;
         }
     }
-    write.delete_table(OLD_CALLS)?;
-    write.delete_table(OLD_ATTEMPTS)?;
-    write.delete_table(OLD_SEEN)?;
-    write.commit()?;
+    write.delete_table(ATTEMPTS_1)?;
+    write.delete_table(SEEN_1)?;
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! What is read from the file.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
@@ -9,7 +8,7 @@ use redb::{ReadTransaction, ReadableTable as _, ReadableTableMetadata as _};
 use crate::call::Call;
 use crate::error::QueueError;
 use crate::letter::Letter;
-use crate::redb::change::{CALLS, COUNTS, Change, DEAD, DIED, DUE, IDS, TRIED, UNREADABLE};
+use crate::redb::change::{CALLS, COUNTS, Change, DEAD, DIED, DUE, IDS, LANES, TRIED, UNREADABLE};
 use crate::redb::disk::Disk;
 use crate::redb::ids::Known;
 use crate::redb::record;
@@ -77,16 +76,16 @@ pub(crate) fn held(disk: &Disk, each: &mut dyn FnMut(Known)) -> Result<Held, Que
 
 /// The lanes with calls, and the last number in each.
 fn lanes(read: &ReadTransaction) -> Result<Vec<(String, u64)>, QueueError> {
-    let calls = read.open_table(CALLS)?;
+    let numbers = read.open_table(LANES)?;
     let mut lanes: Vec<(String, u64)> = Vec::new();
     loop {
         let after = match lanes.last() {
             Some((lane, _)) => Bound::Excluded((lane.as_str(), u64::MAX)),
             None => Bound::Unbounded,
         };
-        let Some(first) = calls.range::<(&str, u64)>((after, Bound::Unbounded))?.next() else { return Ok(lanes) };
+        let Some(first) = numbers.range::<(&str, u64)>((after, Bound::Unbounded))?.next() else { return Ok(lanes) };
         let lane = first?.0.value().0.to_owned();
-        let last = calls.range((lane.as_str(), 0)..=(lane.as_str(), u64::MAX))?.next_back().transpose()?;
+        let last = numbers.range((lane.as_str(), 0)..=(lane.as_str(), u64::MAX))?.next_back().transpose()?;
         let last = last.map_or(0, |(key, _)| key.value().1);
         lanes.push((lane, last));
     }
@@ -121,18 +120,18 @@ pub(crate) struct OfLane {
 /// The calls of a lane after a number, so many at most, without those that come when they are due.
 pub(crate) fn of_lane(disk: &Disk, lane: &str, after: u64, most: usize) -> Result<OfLane, QueueError> {
     let read = disk.read()?;
-    let calls = read.open_table(CALLS)?;
+    let (numbers, calls) = (read.open_table(LANES)?, read.open_table(CALLS)?);
     let tried = read.open_table(TRIED)?;
     let mut found = OfLane { calls: Vec::new(), last: None };
     let (mut bytes, mut looked) = (0, 0);
     let after = Bound::Excluded((lane, after));
-    for entry in calls.range::<(&str, u64)>((after, Bound::Included((lane, u64::MAX))))? {
-        let (key, record) = entry?;
-        let id = key.value().1;
+    for entry in numbers.range::<(&str, u64)>((after, Bound::Included((lane, u64::MAX))))? {
+        let id = entry?.0.value().1;
         found.last = Some(id);
         if tried.get(id)?.is_none() {
-            bytes += record.value().len();
-            found.calls.push((id, record::decode_call(record.value())));
+            let record = calls.get(id)?;
+            bytes += record.as_ref().map_or(0, |record| record.value().len());
+            found.calls.push((id, decode(record.as_ref().map(|record| record.value()))));
         }
         looked += 1;
         if found.calls.len() >= most || bytes >= AT_ONCE || looked >= LOOKS {
@@ -140,6 +139,11 @@ pub(crate) fn of_lane(disk: &Disk, lane: &str, after: u64, most: usize) -> Resul
         }
     }
     Ok(found)
+}
+
+/// A call by its record. One that a lane names is there, unless the file is wrong in a way that no checksum tells.
+fn decode(record: Option<&[u8]>) -> Read {
+    record.map_or_else(|| Err("it is not there".to_owned()), record::decode_call)
 }
 
 /// A call that comes when it is due.
@@ -166,20 +170,16 @@ pub(crate) fn due(disk: &Disk, lane: &str, from: (u64, u64), most: usize) -> Res
             return Ok((found, Some((due_ms, id))));
         }
         let attempts = tried.get(id)?.map_or(0, |times| times.value().0);
-        let call = match calls.get((lane, id))? {
-            Some(record) => {
-                bytes += record.value().len();
-                record::decode_call(record.value())
-            }
-            None => Err("it is not there".to_owned()),
-        };
+        let record = calls.get(id)?;
+        bytes += record.as_ref().map_or(0, |record| record.value().len());
+        let call = decode(record.as_ref().map(|record| record.value()));
         found.push(DueCall { key: (due_ms, id), attempts, call });
     }
     Ok((found, None))
 }
 
-pub(crate) fn call(disk: &Disk, lane: &str, id: u64) -> Result<Option<Call>, QueueError> {
-    let record = disk.read()?.open_table(CALLS)?.get((lane, id))?;
+pub(crate) fn call(disk: &Disk, id: u64) -> Result<Option<Call>, QueueError> {
+    let record = disk.read()?.open_table(CALLS)?.get(id)?;
     let unreadable = |fault| QueueError::Storage(format!("call {id} cannot be read: {fault}"));
     record.map(|record| record::decode_call(record.value()).map_err(unreadable)).transpose()
 }
@@ -210,41 +210,25 @@ pub(crate) fn ids(disk: &Disk, (after, up_to): (u64, u64), most: usize) -> Resul
 /// When the oldest call was accepted.
 pub(crate) fn oldest(disk: &Disk) -> Result<Option<u64>, QueueError> {
     let read = disk.read()?;
+    // The first was accepted first, but for one that was a dead letter meanwhile.
     let calls = read.open_table(CALLS)?;
-    let mut oldest = None;
-    for (lane, _) in lanes(&read)? {
-        // The first of a lane was accepted first, but for one that was a dead letter meanwhile.
-        let first = calls.range((lane.as_str(), 0)..=(lane.as_str(), u64::MAX))?.next().transpose()?;
-        let accepted = first.and_then(|(_, record)| Some(record::decode_call(record.value()).ok()?.accepted_ms));
-        oldest = oldest.into_iter().chain(accepted).min();
-    }
-    Ok(oldest)
+    let first = calls.first()?;
+    Ok(first.and_then(|(_, record)| Some(record::decode_call(record.value()).ok()?.accepted_ms)))
 }
 
 /// The first calls of all lanes, by number, as if none was in flight.
 pub(crate) fn list(disk: &Disk, limit: usize) -> Result<Vec<QueuedCall>, QueueError> {
     let read = disk.read()?;
     let (calls, tried) = (read.open_table(CALLS)?, read.open_table(TRIED)?);
-    let mut ranges = Vec::new();
-    let mut heads = BinaryHeap::new();
-    for (at, (lane, _)) in lanes(&read)?.iter().enumerate() {
-        let mut range = calls.range((lane.as_str(), 0)..=(lane.as_str(), u64::MAX))?;
-        let head = range.next().transpose()?;
-        heads.extend(head.as_ref().map(|(key, _)| Reverse((key.value().1, at))));
-        ranges.push((head, range));
-    }
     let mut listed = Vec::new();
-    while listed.len() < limit
-        && let Some(Reverse((id, at))) = heads.pop()
-    {
-        let (head, range) = &mut ranges[at];
-        let taken = std::mem::replace(head, range.next().transpose()?);
-        heads.extend(head.as_ref().map(|(key, _)| Reverse((key.value().1, at))));
-        if let Some((_, record)) = taken
-            && let Ok(call) = record::decode_call(record.value())
-        {
-            let (attempts, due_ms) = tried.get(id)?.map_or((0, 0), |times| times.value());
-            listed.push(QueuedCall::new(id, &call, attempts.saturating_add(1), due_ms, false));
+    for entry in calls.iter()? {
+        if listed.len() >= limit {
+            break;
+        }
+        let (id, record) = entry?;
+        if let Ok(call) = record::decode_call(record.value()) {
+            let (attempts, due_ms) = tried.get(id.value())?.map_or((0, 0), |times| times.value());
+            listed.push(QueuedCall::new(id.value(), &call, attempts.saturating_add(1), due_ms, false));
         }
     }
     Ok(listed)
@@ -254,7 +238,7 @@ pub(crate) fn list(disk: &Disk, limit: usize) -> Result<Vec<QueuedCall>, QueueEr
 /// the last byte.
 pub(crate) fn may_hold(disk: &Disk, changes: &[Change]) -> bool {
     changes.iter().any(|change| match change {
-        Change::PutCall { id, place, .. } => !matches!(call(disk, &place.lane, *id), Ok(None)),
+        Change::PutCall { id, .. } => !matches!(call(disk, *id), Ok(None)),
         _ => false,
     })
 }

@@ -39,7 +39,7 @@ async fn what_waits_for_company_is_written_without_it() {
         let id = 1000 + id;
         store.writer.lazy(vec![Change::put_call(id, &call("c", "f"))]);
         let written = async {
-            while read::call(&store.shared.disk, "f", id).unwrap().is_none() {
+            while read::call(&store.shared.disk, id).unwrap().is_none() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };

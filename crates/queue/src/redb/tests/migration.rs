@@ -1,26 +1,35 @@
-//! A file that the first version wrote: 22 calls, one of which was tried once and one of which wants a callback, one dead
-//! letter, and the ids of all.
+//! A file that older versions wrote: 22 calls, one of which was tried once and one of which wants a callback, one dead
+//! letter, and the ids of all. That of the second format was the first one's, as the second version brought it into its own.
 
 use super::*;
 
-const FIRST: &[u8] = include_bytes!("../format-1.redb.gz");
+const OLDER: [&[u8]; 2] = [include_bytes!("../format-1.redb.gz"), include_bytes!("../format-2.redb.gz")];
 
 /// A queue that remembers ids and letters of any age.
 fn patient() -> QueueOptions {
     QueueOptions { duplicate_window: Duration::MAX, dead_letter_age: Duration::MAX, ..QueueOptions::default() }
 }
 
-fn first() -> (tempfile::TempDir, PathBuf) {
+fn older(compressed: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let (folder, path) = file();
     let mut bytes = Vec::new();
-    flate2::read::GzDecoder::new(FIRST).read_to_end(&mut bytes).unwrap();
+    flate2::read::GzDecoder::new(compressed).read_to_end(&mut bytes).unwrap();
     std::fs::write(&path, bytes).unwrap();
     (folder, path)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_the_first_version_is_taken_up_whole() {
-    let (_folder, path) = first();
+    is_taken_up_whole(OLDER[0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_the_second_version_is_taken_up_whole() {
+    is_taken_up_whole(OLDER[1]).await;
+}
+
+async fn is_taken_up_whole(compressed: &[u8]) {
+    let (_folder, path) = older(compressed);
     for opened in 1..=2 {
         let store = RedbStore::open(&path, patient()).unwrap();
         let stats = store.stats().await.unwrap();
@@ -78,12 +87,17 @@ async fn a_file_of_the_first_version_is_taken_up_whole() {
 
 /// A file that could be migrated is not touched if it is damaged.
 #[test]
-fn a_damaged_file_of_the_first_version_is_left_as_it_is() {
-    let (_folder, path) = first();
-    let mut bytes = std::fs::read(&path).unwrap();
-    let body = bytes.windows(10).position(|part| part == b"body of c7").unwrap();
-    bytes[body] ^= 1;
-    std::fs::write(&path, &bytes).unwrap();
-    assert!(matches!(RedbStore::open(&path, patient()), Err(QueueError::Unusable { .. })));
-    assert!(std::fs::read(&path).unwrap() == bytes);
+fn a_damaged_file_of_an_older_version_is_left_as_it_is() {
+    for compressed in OLDER {
+        let (_folder, path) = older(compressed);
+        let mut bytes = std::fs::read(&path).unwrap();
+        // Pages that are free may hold it too.
+        let bodies = bytes.windows(10).enumerate().filter(|(_, part)| *part == b"body of c7").map(|(at, _)| at);
+        for body in bodies.collect::<Vec<_>>() {
+            bytes[body] ^= 1;
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(matches!(RedbStore::open(&path, patient()), Err(QueueError::Unusable { .. })));
+        assert!(std::fs::read(&path).unwrap() == bytes);
+    }
 }
