@@ -9,7 +9,7 @@ use iri_string::format::ToDedicatedString as _;
 use iri_string::types::{UriAbsoluteStr, UriReferenceStr};
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 
-use crate::proxy::NoAnswer;
+use crate::functions::NoAnswer;
 use crate::queue::Call;
 
 /// How many times a callback is redirected, as in Go's `net/http`.

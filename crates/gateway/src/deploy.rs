@@ -11,10 +11,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::disk;
 use crate::functions::container;
-use crate::functions::deployment::{Deployment, Runs, check_namespace};
+use crate::functions::deployment::{Deployment, Runs};
 use crate::functions::kept::{Folder, Kept};
 use crate::functions::process::{Launch, Order, supervise};
 use crate::functions::{Function, Functions, Surroundings};
+use crate::namespace::check_namespace;
 use crate::queue::now_ms;
 use crate::stack::{FunctionSpec, Kind, RUN_ANNOTATION, Stack, URL_ANNOTATION, wrong_wish};
 use crate::{private_file, secrets};

@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
-use crate::proxy::plain;
+use crate::answer::plain;
 use crate::queue::{QueueError, is_full};
 
 /// When to come again to a disk that took nothing, in seconds: room on it is seldom made sooner.

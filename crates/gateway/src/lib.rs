@@ -7,6 +7,7 @@ pub mod queue;
 pub mod stack;
 mod unpublished;
 
+mod answer;
 mod callback;
 mod deploy;
 mod disk;

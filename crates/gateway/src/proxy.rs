@@ -6,20 +6,20 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::chain;
-use faasflow_core::headers::{self, GATEWAY_ERROR, gateway_error};
-use faasflow_runtime::http::{HttpClient, HttpError, NoRoom, end_after, hear_out, read_body};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use faasflow_core::headers::{self, GATEWAY_ERROR};
+use faasflow_runtime::http::{HttpClient, end_after, hear_out, read_body};
+use http::header::{self, HeaderMap, HeaderName};
 use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri, request};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::answer::INTERNAL;
 use crate::forwarding::forward;
 use crate::functions::command::{Commands, Invocation};
-use crate::functions::limit::{Busy, QUEUE_WAITS};
-use crate::functions::{Function, Taken};
+use crate::functions::limit::QUEUE_WAITS;
+use crate::functions::{Function, NoAnswer, Taken};
 use crate::held::Held;
 use crate::lent::lend;
-use crate::room;
 use crate::stack::Kind;
 
 /// How long a request waits for a function that is being started.
@@ -28,8 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const START_TIME: HeaderName = HeaderName::from_static("x-start-time");
 /// What some programs take for the proxy of their own requests, once it is a variable (httpoxy, CVE-2016-5385).
 const PROXY: HeaderName = HeaderName::from_static("proxy");
-/// Marks the answers of the gateway's own, as OpenFaaS's gateway and providers do.
-const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 
 #[derive(Clone, Debug)]
 pub(crate) struct Proxy {
@@ -49,35 +47,6 @@ pub(crate) enum Sender {
         /// Whether somebody waits for the whole answer. Else its beginning is enough, for a dead letter.
         wanted: bool,
     },
-}
-
-/// Why a function gave no answer.
-#[derive(Debug)]
-pub(crate) enum NoAnswer {
-    /// It is not there yet.
-    Pending(String),
-    /// It will not be there.
-    Broken(String),
-    /// It was removed after it was found.
-    Removed,
-    /// It has as many requests as it may have, and was not given this one.
-    Busy(Busy),
-    /// No connection to it could be made.
-    Unreachable(String),
-    /// No connection to its container could be made: it has ended, which is not known yet.
-    Ended(String),
-    /// No connection to it could be made because the gateway has no more files.
-    NoFiles(String),
-    /// The connection was lost before it had answered: it may have executed the request or not.
-    Died(String),
-    /// It answered what cannot be used, and would again.
-    Unusable(String),
-    /// It did not begin to answer in time.
-    Timeout(Duration),
-    /// There is no room for the request, or for what its function answers.
-    NoRoom(NoRoom),
-    /// The request could not be sent on.
-    Request(StatusCode, String),
 }
 
 impl Proxy {
@@ -204,113 +173,6 @@ impl Proxy {
         let late = |_| format!("it took longer than {patience:?}");
         tokio::time::timeout(patience, exchange).await.map_err(late)?
     }
-}
-
-impl NoAnswer {
-    /// The answer that the caller gets, as OpenFaaS's gateway words it.
-    pub(crate) fn response(&self, name: &str) -> Response {
-        match self {
-            NoAnswer::Pending(why) => {
-                let text = format!("`{name}` is not ready: {why}");
-                let mut response = marked(StatusCode::SERVICE_UNAVAILABLE, gateway_error::FUNCTION_UNREACHABLE, text);
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-                response
-            }
-            NoAnswer::Broken(why) => marked(
-                StatusCode::SERVICE_UNAVAILABLE,
-                gateway_error::FUNCTION_BROKEN,
-                format!("`{name}` does not run: {why}"),
-            ),
-            NoAnswer::Removed => {
-                internal(StatusCode::NOT_FOUND, format!("there is no function `{name}` here: it was removed"))
-            }
-            NoAnswer::Busy(busy) => busy.answer(name),
-            NoAnswer::Unreachable(_) => marked(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                gateway_error::FUNCTION_UNREACHABLE,
-                format!("Can't reach service for: {name}."),
-            ),
-            NoAnswer::Ended(why) => marked(
-                StatusCode::BAD_GATEWAY,
-                gateway_error::FUNCTION_UNREACHABLE,
-                format!("`{name}` cannot be reached: its container has ended, or is ending: {why}"),
-            ),
-            NoAnswer::NoFiles(why) => {
-                room::busy(format!("the gateway has no more files (`ulimit -n`): {why}: try again later"))
-            }
-            NoAnswer::Died(why) => marked(
-                StatusCode::BAD_GATEWAY,
-                gateway_error::FUNCTION_DIED,
-                format!("`{name}` died before it had answered: {why}"),
-            ),
-            NoAnswer::Unusable(why) => marked(
-                StatusCode::BAD_GATEWAY,
-                gateway_error::UNUSABLE_ANSWER,
-                format!("`{name}` gave an answer that cannot be used: {why}"),
-            ),
-            NoAnswer::Timeout(after) => {
-                internal(StatusCode::BAD_GATEWAY, format!("`{name}` did not begin to answer within {after:?}"))
-            }
-            NoAnswer::NoRoom(full) => room::answer(*full),
-            NoAnswer::Request(status, why) => internal(*status, why.clone()),
-        }
-    }
-
-    /// The reason, for the log and the dead letter.
-    pub(crate) fn reason(&self) -> String {
-        match self {
-            NoAnswer::Pending(why) => format!("it is not ready: {why}"),
-            NoAnswer::Broken(why) => format!("it does not run: {why}"),
-            NoAnswer::Unreachable(why) | NoAnswer::Ended(why) => format!("it could not be reached: {why}"),
-            NoAnswer::NoFiles(why) => format!("the gateway has no more files: {why}"),
-            NoAnswer::Died(why) => format!("it died before it had answered: {why}"),
-            NoAnswer::Unusable(why) => format!("its answer cannot be used: {why}"),
-            NoAnswer::Removed => "it was removed".to_owned(),
-            NoAnswer::Busy(busy) => busy.reason(),
-            NoAnswer::Timeout(after) => format!("it did not begin to answer within {after:?}"),
-            NoAnswer::NoRoom(full) => full.to_string(),
-            NoAnswer::Request(_, why) => why.clone(),
-        }
-    }
-}
-
-impl From<HttpError> for NoAnswer {
-    fn from(error: HttpError) -> NoAnswer {
-        let why = chain(&error);
-        if error.is_out_of_files() {
-            NoAnswer::NoFiles(why)
-        } else if error.is_connect() {
-            NoAnswer::Unreachable(why)
-        } else if error.is_request_body() {
-            NoAnswer::Request(StatusCode::BAD_REQUEST, why)
-        } else if error.is_unusable_answer() {
-            NoAnswer::Unusable(why)
-        } else {
-            NoAnswer::Died(why)
-        }
-    }
-}
-
-/// The same as [`internal`], which also tells flows why there is no answer: a constant of [`gateway_error`].
-fn marked(status: StatusCode, why: &'static str, text: String) -> Response {
-    let mut response = internal(status, text);
-    response.headers_mut().insert(GATEWAY_ERROR, HeaderValue::from_static(why));
-    response
-}
-
-/// A short text of the gateway's own, marked as OpenFaaS marks it.
-pub(crate) fn internal(status: StatusCode, text: String) -> Response {
-    let mut response = plain(status, text);
-    response.headers_mut().insert(INTERNAL, HeaderValue::from_static("proxy"));
-    response
-}
-
-/// A short text as an answer.
-pub(crate) fn plain(status: StatusCode, text: String) -> Response {
-    let mut response = Response::new(Body::from(text + "\n"));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
 }
 
 fn target(base: &Uri, path: &str, query: Option<&str>) -> Result<Uri, http::Error> {

@@ -10,9 +10,9 @@ use faasflow_core::headers;
 use faasflow_runtime::http::{Budget, MOST_HEADERS, NoRoom, ReadBodyError, Share, hear_out_up_to, read_body_into};
 use futures_util::StreamExt as _;
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use http::header::{HeaderMap, HeaderValue};
 
-use crate::proxy::internal;
+use crate::answer::{busy, internal, no_room};
 pub(crate) use crate::queue::READ_COPIES;
 
 /// How often the queue holds a body while it is written: as it came, as the record, and as pages of the file.
@@ -29,7 +29,7 @@ pub(crate) const EXCERPT: usize = 64 << 10;
 /// Refuses a request, and hears its client out.
 pub(crate) async fn refuse(request: &HeaderMap, body: Body, why: NoRoom) -> Response {
     hear_out_up_to(request, body, HEARD).await;
-    answer(why)
+    no_room(why)
 }
 
 /// The most headers of a caller's request. Flows and clients take [`MOST_HEADERS`], and each on the way to them adds some of
@@ -66,23 +66,6 @@ pub(crate) fn share(budget: &Budget, name: &str, calls: &Arc<()>) -> Result<Arc<
 pub(crate) async fn refuse_share(request: &HeaderMap, body: Body, why: String) -> Response {
     hear_out_up_to(request, body, HEARD).await;
     busy(why)
-}
-
-/// The answer to a request for which there is no room: nothing was executed.
-pub(crate) fn answer(why: NoRoom) -> Response {
-    if !why.is_temporary() {
-        return internal(StatusCode::PAYLOAD_TOO_LARGE, format!("{why}; `--max-inflight-bytes` allows more"));
-    }
-    busy(why.to_string())
-}
-
-/// The answer to a request that is to come again later: nothing was executed.
-pub(crate) fn busy(why: String) -> Response {
-    let mut response = internal(StatusCode::SERVICE_UNAVAILABLE, why);
-    // Not all that were refused together come again together.
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(rand::random_range(1..=5)));
-    response.headers_mut().insert(headers::BUSY, HeaderValue::from_static("true"));
-    response
 }
 
 /// Whether a request is a call of a flow, as part of a request that has its place already. It needs none of its own:

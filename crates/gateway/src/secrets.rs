@@ -8,13 +8,11 @@ use faasflow_runtime::config::HMAC_SECRET;
 
 use crate::error::GatewayError;
 use crate::private_file;
-use crate::stack::{FunctionSpec, Stack};
+use crate::stack::{FunctionSpec, Stack, check_secret_name};
 
 /// The user of the gateway's own API, and the password. They are no function's.
 pub(crate) const USER: &str = "basic-auth-user";
 pub(crate) const PASSWORD: &str = "basic-auth-password";
-/// The longest name, as Kubernetes has it.
-const LONGEST_NAME: usize = 253;
 
 /// Sees to it that every secret that a function of the stack names is there. The key for signing is generated where
 /// a flow needs one and there is none.
@@ -50,7 +48,8 @@ pub(crate) fn absent<'a>(spec: &'a FunctionSpec, folder: &Path) -> Vec<&'a str> 
 
 /// The first secret that a function names and that is there, but that neither the gateway nor the function can read.
 pub(crate) fn unreadable(spec: &FunctionSpec, folder: &Path) -> Option<(PathBuf, io::Error)> {
-    let paths = spec.secrets.iter().filter(|secret| check_name(secret).is_ok()).map(|secret| folder.join(secret));
+    let paths =
+        spec.secrets.iter().filter(|secret| check_secret_name(secret).is_ok()).map(|secret| folder.join(secret));
     paths.into_iter().find_map(|path| match fs::File::open(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Some((path, error)),
         _ => None,
@@ -84,30 +83,13 @@ fn is_own(name: &str) -> bool {
     [USER, PASSWORD].contains(&name)
 }
 
-/// Whether a secret may have this name, by its letters.
-///
-/// # Errors
-///
-/// If none may have it: the text says what they may be.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let whole = name.bytes().enumerate().all(|(at, byte)| letter(byte) || (at > 0 && b".-".contains(&byte)));
-    if name.is_empty() || name.len() > LONGEST_NAME || !whole {
-        return Err(format!(
-            "a secret's name has lower-case letters, digits, `-` and `.`, begins with a letter or digit, and is at \
-             most {LONGEST_NAME} long"
-        ));
-    }
-    Ok(())
-}
-
 /// Where a secret of this name is kept.
 ///
 /// # Errors
 ///
 /// If no secret may have this name: the text says what they may be.
 pub(crate) fn path(folder: &Path, name: &str) -> Result<PathBuf, String> {
-    check_name(name)?;
+    check_secret_name(name)?;
     if is_own(name) {
         return Err(format!("`{name}` is of the gateway itself: its owner changes it in the folder of the secrets"));
     }
@@ -150,6 +132,8 @@ fn random() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LONGEST_NAME: usize = 253;
 
     #[test]
     fn names_that_lead_elsewhere_are_none() {

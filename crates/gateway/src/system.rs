@@ -14,11 +14,10 @@ use http::header::HeaderMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::answer::plain;
 use crate::disk;
 use crate::forwarding::FORWARDED_HOST;
-use crate::functions::deployment::check_namespace;
-use crate::namespace::NAMESPACE;
-use crate::proxy::plain;
+use crate::namespace::{NAMESPACE, check_namespace};
 use crate::queue::{QueueError, Selection};
 use crate::routes::App;
 

@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::functions::Function;
+use crate::functions::NoAnswer;
 use crate::functions::command::run::{Job, run};
 use crate::functions::command::variables::Variables;
-use crate::proxy::NoAnswer;
 use crate::{request_id, room};
 
 mod answer;

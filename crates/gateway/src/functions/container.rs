@@ -18,6 +18,5 @@ mod supervise;
 
 pub(crate) use connection::Containers;
 pub use connection::EngineChoice;
-pub(crate) use plan::{check, environment};
 pub(crate) use replica::pull;
 pub(crate) use supervise::supervise;

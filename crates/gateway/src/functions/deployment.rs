@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::namespace::NAMESPACE;
+use crate::namespace::check_namespace;
 use crate::stack::{
     Amounts, DEPLOYMENT, FunctionSpec, Kind, LONGEST_NAME, Process, Resources, URL_ANNOTATION, check, is_name,
     misplaced, there_or_process,
@@ -137,13 +137,5 @@ fn check_resources(key: &str, given: Option<&Value>) -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("`{key}` must be an object of texts, such as `{{\"memory\": \"128Mi\", \"cpu\": \"100m\"}}`"))
-    }
-}
-
-/// Whether a namespace is the one that there is, or none is named.
-pub(crate) fn check_namespace(namespace: Option<&str>) -> Result<(), String> {
-    match namespace {
-        None | Some("" | NAMESPACE) => Ok(()),
-        Some(other) => Err(format!("there is no namespace `{other}` here: the only one is `{NAMESPACE}`")),
     }
 }

@@ -5,40 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faasflow_core::duration;
-use http::StatusCode;
-use http::header::{HeaderValue, RETRY_AFTER};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use axum::response::Response;
+use crate::stack::{MAX_INFLIGHT, max_inflight};
 
-/// The variable of a function that sets how many requests it has at once, as both watchdogs of OpenFaaS read it.
-pub(crate) const MAX_INFLIGHT: &str = "max_inflight";
 /// How many processes of one command run at once where `max_inflight` does not say.
 const PROCESSES: usize = 64;
 /// How long the queue waits for a place. It never waits with more calls at once than there are places, and whoever has
 /// waited here goes before callers who do not wait. So a call gets its turn as soon as a place is free.
 pub(crate) const QUEUE_WAITS: Duration = Duration::from_secs(1);
-
-/// Reads `max_inflight` from the environment of a function. As in of-watchdog, 0 and less mean no limit.
-///
-/// # Errors
-///
-/// If it is not a number: the text names variable, value and remedy.
-pub(crate) fn max_inflight(environment: &BTreeMap<String, String>) -> Result<Option<usize>, String> {
-    let Some(text) = environment.get(MAX_INFLIGHT).map(|text| text.trim()).filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!(
-            "`{MAX_INFLIGHT}` is `{}`: set it to the number of requests that the function takes at once, such as 4, \
-             or to 0 for no limit",
-            text.escape_debug()
-        ));
-    }
-    // A number that does not fit is as good as no limit.
-    Ok(text.parse::<usize>().ok().filter(|&most| (1..=Semaphore::MAX_PERMITS).contains(&most)))
-}
 
 /// The limits of one function.
 #[derive(Debug)]
@@ -108,6 +83,7 @@ impl Limits {
 
 impl Places {
     fn new(most: usize) -> Places {
+        let most = most.min(Semaphore::MAX_PERMITS);
         Places { most, free: Arc::new(Semaphore::new(most)) }
     }
 
@@ -131,41 +107,11 @@ impl Busy {
             ),
         }
     }
-
-    /// The answer: 429, with the time after which to try again.
-    pub(crate) fn answer(&self, name: &str) -> Response {
-        let text = format!("`{name}` is busy: {}. Try again later.", self.reason());
-        let mut response = crate::proxy::internal(StatusCode::TOO_MANY_REQUESTS, text);
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        response
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn limit(text: &str) -> Result<Option<usize>, String> {
-        max_inflight(&[("max_inflight".to_owned(), text.to_owned())].into())
-    }
-
-    #[test]
-    fn h8_the_limit_is_a_number_or_an_error() {
-        assert_eq!(max_inflight(&BTreeMap::new()), Ok(None));
-        for (text, read) in [("1", Some(1)), (" 25 ", Some(25)), ("007", Some(7))] {
-            assert_eq!(limit(text), Ok(read), "{text}");
-        }
-        for unlimited in ["0", "-1", "", " ", "99999999999999999999999999"] {
-            assert_eq!(limit(unlimited), Ok(None), "{unlimited}");
-        }
-        for wrong in ["abc", "1.5", "4k", "-", "1 2", "0x10", "true"] {
-            let fault = limit(wrong).unwrap_err();
-            assert!(
-                fault.contains("`max_inflight`") && fault.contains(wrong) && fault.contains("such as 4"),
-                "{fault}"
-            );
-        }
-    }
 
     #[tokio::test(start_paused = true)]
     async fn h8_who_waits_goes_before_who_does_not() {

@@ -5,13 +5,10 @@ use http::HeaderValue;
 
 use faasflow_core::duration;
 
-use super::{FunctionSpec, Kind};
-use crate::functions::container;
-use crate::functions::limit::{MAX_INFLIGHT, max_inflight};
-use crate::secrets;
-
-/// The longest name of a function: that of a host, which it becomes on Kubernetes.
-pub(crate) const LONGEST_NAME: usize = 63;
+use super::image;
+use super::inflight::{MAX_INFLIGHT, max_inflight};
+use super::names::{LONGEST_NAME, check_secret_name, is_name};
+use super::spec::{FunctionSpec, Kind};
 
 /// Where the variables of a deployed function come from.
 pub(crate) const DEPLOYMENT: &str = "its deployment";
@@ -19,13 +16,6 @@ pub(crate) const DEPLOYMENT: &str = "its deployment";
 /// Durations of both watchdogs. An image may have either, and takes its default for one that it cannot read.
 const DURATIONS: [&str; 5] = ["exec_timeout", "hard_timeout", "healthcheck_interval", "read_timeout", "write_timeout"];
 const PORTS: [&str; 2] = ["metrics_port", "port"];
-
-/// Whether a function may have this name.
-pub(crate) fn is_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= LONGEST_NAME
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-}
 
 /// Everything of a function that cannot be used, each with its key, its value and the remedy. `environment` is how the
 /// variables are called where they were written.
@@ -42,12 +32,12 @@ pub(crate) fn check(spec: &FunctionSpec, environment: &str) -> Vec<String> {
         }
     }
     for secret in &spec.secrets {
-        if let Err(why) = secrets::check_name(secret) {
+        if let Err(why) = check_secret_name(secret) {
             faults.push(format!("`secrets`: `{}`: {why}", secret.escape_debug()));
         }
     }
     if let Kind::Image(image) = &spec.kind {
-        faults.extend(container::check(spec, image));
+        faults.extend(image::check(spec, image));
     }
     for (what, map) in [("labels", &spec.labels), ("annotations", &spec.annotations)] {
         for (key, value) in map {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::spec::{Amounts, Resources};
 use super::yaml::{self, Entry, Fault, Node};
-use super::{Amounts, Resources};
 
 /// The keys of a stack file, as faas-cli knows them.
 const KEYS: [&str; 4] = ["configuration", "functions", "provider", "version"];

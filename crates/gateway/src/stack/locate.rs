@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use faasflow_core::why_unreadable;
 
-use super::StackError;
+use super::error::StackError;
 use super::substitute::{self, Unusable};
 use super::yaml::{At, Fault};
 use crate::environment;

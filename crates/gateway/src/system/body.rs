@@ -9,7 +9,7 @@ use faasflow_runtime::http::{ReadBodyError, hear_out, read_body};
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
-use crate::proxy::plain;
+use crate::answer::plain;
 
 /// The largest body, in bytes: what Kubernetes allows a secret.
 const LARGEST: u64 = 1 << 20;

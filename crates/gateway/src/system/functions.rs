@@ -13,12 +13,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Namespace, body};
+use crate::answer::plain;
 use crate::deploy::{Deployments, Refused};
 use crate::disk;
 use crate::functions::Function;
 use crate::functions::deployment::Deployment;
 use crate::namespace::NAMESPACE;
-use crate::proxy::plain;
 use crate::rfc3339;
 use crate::routes::App;
 use crate::stack::Amounts;

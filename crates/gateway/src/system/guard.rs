@@ -14,8 +14,8 @@ use http::uri::Authority;
 use http::{Method, StatusCode};
 use subtle::ConstantTimeEq as _;
 
+use crate::answer::plain;
 use crate::forwarding::FORWARDED_HOST;
-use crate::proxy::plain;
 use crate::routes::App;
 
 /// A user and a password.

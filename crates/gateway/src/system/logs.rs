@@ -15,11 +15,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Namespace, functions};
+use crate::answer::plain;
 use crate::functions::Function;
 use crate::functions::follow::Follower;
 use crate::functions::logs::{Asked, LogLine, Past};
 use crate::namespace::NAMESPACE;
-use crate::proxy::plain;
 use crate::rfc3339;
 use crate::routes::App;
 

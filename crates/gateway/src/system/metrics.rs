@@ -10,8 +10,8 @@ use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 
 use super::{Namespace, functions};
+use crate::answer::plain;
 use crate::disk;
-use crate::proxy::plain;
 use crate::routes::App;
 
 /// How long a function may take to tell its metrics, and how many bytes of them are taken on.

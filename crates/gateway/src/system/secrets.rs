@@ -14,10 +14,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Namespace, body};
+use crate::answer::plain;
 use crate::disk;
-use crate::functions::deployment::check_namespace;
-use crate::namespace::NAMESPACE;
-use crate::proxy::plain;
+use crate::namespace::{NAMESPACE, check_namespace};
 use crate::routes::App;
 use crate::{private_file, secrets};
 

@@ -15,7 +15,8 @@ use faasflow_runtime::http::is_out_of_files;
 
 use super::excerpt::Excerpt;
 use super::run::{Combine, Ended, How, Job, OUTPUT};
-use crate::proxy::{NoAnswer, plain};
+use crate::answer::plain;
+use crate::functions::NoAnswer;
 
 /// Why a command failed, in one line: an extension of its answer, for the dead letter.
 #[derive(Clone, Debug)]

@@ -17,12 +17,13 @@ use super::connection::Containers;
 use super::made::{Made, read};
 use super::mount::Mount;
 use super::names::Name;
-use super::plan::{self, Allowed};
+use super::plan;
 use super::ready::Starting;
 use crate::event::{Event, Events};
 use crate::functions::Function;
 use crate::functions::endings::{ENGINE, LAST_LINES, REPLACED};
 use crate::functions::upstream::Server;
+use crate::stack::{Allowed, health_path, port};
 
 /// What happened to a container.
 #[derive(Debug)]
@@ -123,7 +124,7 @@ impl Replica {
             id: &made.id,
             port: made.port,
             reach: &made.reach,
-            path: plan::health_path(spec),
+            path: health_path(spec),
             has_health_check: made.has_health_check,
         };
         let address = tokio::select! {
@@ -187,7 +188,7 @@ impl Replica {
         let readers = TaskTracker::new();
         readers.spawn(read(self.function.clone(), engine.clone(), id.clone(), 0));
         readers.close();
-        let (port, reach) = (plan::port(spec), blueprint.reach);
+        let (port, reach) = (port(spec), blueprint.reach);
         Ok(Made { engine, id, name, port, reach, has_health_check: image.has_health_check, readers })
     }
 

@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{At, Fault, Node, Value};
+use super::fault::{At, Fault};
+use super::node::{Node, Value};
 
 /// The most entries that merges (`<<`) may bring: enough for any file, and an end to those that grow by powers.
 const MOST_MERGED: usize = 10_000;

@@ -1,0 +1,34 @@
+//! A tree of texts, lists and mappings.
+
+use std::rc::Rc;
+
+use super::fault::At;
+
+/// A value and its place. Cloning is cheap, so that an alias costs nothing however often it is used.
+#[derive(Clone, Debug)]
+pub(in crate::stack) struct Node {
+    pub(in crate::stack) at: At,
+    pub(in crate::stack) value: Value,
+}
+
+#[derive(Clone, Debug)]
+pub(in crate::stack) enum Value {
+    /// The text, without its quotes and escapes; `plain` if it had no quotes and is no block.
+    Scalar {
+        text: Rc<str>,
+        plain: bool,
+        tag: Option<Rc<str>>,
+    },
+    List(Rc<Vec<Node>>),
+    Mapping(Rc<Vec<(Node, Node)>>),
+}
+
+impl Node {
+    /// Whether nothing is written here, or `~` or `null`.
+    pub(in crate::stack) fn is_null(&self) -> bool {
+        match &self.value {
+            Value::Scalar { text, plain: true, tag: None } => matches!(&**text, "" | "~" | "null" | "Null" | "NULL"),
+            _ => false,
+        }
+    }
+}
