@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod command;
 pub(crate) mod container;
+pub(crate) mod deploy;
 pub(crate) mod deployment;
 pub(crate) mod endings;
 mod environment;

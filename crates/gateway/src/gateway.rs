@@ -14,23 +14,29 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::deploy::Deployments;
+use crate::delivery::Deliveries;
 use crate::error::GatewayError;
 use crate::event::{Event, Events};
 use crate::functions::command::Commands;
 use crate::functions::container::{Containers, EngineChoice};
+use crate::functions::deploy::Deployments;
 use crate::functions::endings::{CONTAINERS_ENDING, PROCESS_ENDING};
 use crate::functions::kept::Folder;
 use crate::functions::logs::Journal;
 use crate::functions::process::{Launch, Order, supervise};
 use crate::functions::watch_sources::Sources;
 use crate::functions::{Functions, Surroundings, Upstream, build};
+use crate::http::system::functions::Reports;
+use crate::http::system::guard::{Credentials, Guard};
+use crate::http::system::info::About;
+use crate::http::system::logs::LogSources;
+use crate::http::system::metrics::Gauges;
+use crate::http::system::secrets::SecretFiles;
+use crate::http::{AppState, Intake, Invocations, States, router, router_for_containers};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::queue::{Queue, QueueOptions};
-use crate::routes::{App, Inner};
 use crate::stack::Stack;
-use crate::system::guard::Credentials;
 use crate::{private_file, secrets};
 
 /// How a gateway runs a stack.
@@ -164,24 +170,48 @@ impl GatewayOptions {
         let functions = deployments.functions().clone();
         let commands = Commands::new(tasks.clone(), stop.functions.clone(), budget.clone());
         let under_way = TaskTracker::new();
-        let app = App::new(Inner {
+        let metrics = Arc::new(Metrics::default());
+        let proxy = Proxy { client, commands, timeout: self.upstream_timeout };
+        let deliveries = Deliveries {
             functions: functions.clone(),
-            proxy: Proxy { client, commands, timeout: self.upstream_timeout },
-            queue: queue.clone(),
-            metrics: Metrics::default(),
-            budget,
-            journal,
+            proxy: proxy.clone(),
+            budget: budget.clone(),
+            metrics: metrics.clone(),
+        };
+        let state = AppState::new(States {
+            invocations: Arc::new(Invocations {
+                functions: functions.clone(),
+                proxy: proxy.clone(),
+                budget: budget.clone(),
+                metrics: metrics.clone(),
+                behind: self.behind.is_some(),
+                under_way: under_way.clone(),
+            }),
+            intake: Arc::new(Intake {
+                functions: functions.clone(),
+                queue: queue.clone(),
+                budget: budget.clone(),
+                max_body: self.queue.max_body,
+                read_timeout: self.read_timeout,
+            }),
+            functions: functions.clone(),
             deployments: deployments.clone(),
-            containers: containers.clone(),
-            secrets,
-            credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
-            max_async_body: self.queue.max_body,
-            local: address.ip().is_loopback(),
-            behind: self.behind.is_some(),
-            commit: self.commit,
-            read_timeout: self.read_timeout,
-            under_way: under_way.clone(),
-            silent: stop.listening.clone(),
+            reports: Arc::new(Reports { metrics: metrics.clone(), containers: containers.clone() }),
+            guard: Arc::new(Guard {
+                credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
+                local: address.ip().is_loopback(),
+                behind: self.behind.is_some(),
+            }),
+            about: Arc::new(About {
+                commit: self.commit,
+                max_async_body: self.queue.max_body,
+                upstream_timeout: self.upstream_timeout,
+            }),
+            secrets: Arc::new(SecretFiles { folder: secrets, containers: containers.clone() }),
+            logs: Arc::new(LogSources { functions: functions.clone(), journal, silent: stop.listening.clone() }),
+            gauges: Arc::new(Gauges { functions: functions.clone(), queue: queue.clone(), metrics, budget }),
+            queue: queue.clone(),
+            proxy,
         });
 
         // Those who listen to logs stay until the functions have ended, which is told to them.
@@ -190,10 +220,10 @@ impl GatewayOptions {
             ..ServerOptions::fitting(memory)
         };
         containers.open_by({
-            let (app, options, accepting) = (app.clone(), options.clone(), stop.accepting.clone());
+            let (state, options, accepting) = (state.clone(), options.clone(), stop.accepting.clone());
             let tasks = tasks.clone();
             Box::new(move |listener, bridge| {
-                let router = app.router_for_containers(bridge);
+                let router = router_for_containers(&state, bridge);
                 let (options, accepting) = (options.clone(), accepting.clone());
                 tasks.spawn(async move {
                     if let Err(error) = serve(listener, router, options, accepting.cancelled_owned()).await {
@@ -210,12 +240,12 @@ impl GatewayOptions {
             }
         });
         let serving = tokio::spawn({
-            let (router, accepting) = (app.router(), stop.accepting.clone());
+            let (router, accepting) = (router(&state), stop.accepting.clone());
             async move { serve(listener, router, options, accepting.cancelled_owned()).await }
         });
         let delivering = tokio::spawn({
-            let (queue, app, stop) = (queue.clone(), Arc::new(app), stop.delivering.clone());
-            async move { queue.run(app, stop).await }
+            let (queue, deliveries, stop) = (queue.clone(), Arc::new(deliveries), stop.delivering.clone());
+            async move { queue.run(deliveries, stop).await }
         });
         let mut orders = HashMap::new();
         for (function, _) in functions.cargo_projects() {

@@ -1,5 +1,7 @@
 //! Takes a request to its function and the answer back, both as streams.
 
+mod lent;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +21,8 @@ use crate::functions::command::{Commands, Invocation};
 use crate::functions::limit::QUEUE_WAITS;
 use crate::functions::{Function, NoAnswer, Taken};
 use crate::held::Held;
-use crate::lent::lend;
 use crate::stack::Kind;
+use lent::lend;
 
 /// How long a request waits for a function that is being started.
 const PATIENCE: Duration = Duration::from_secs(10);

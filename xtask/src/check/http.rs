@@ -6,7 +6,7 @@ use super::source::Source;
 /// Who may, and what for.
 const PLACES: [&str; 11] = [
     "crates/cli/src/client.rs",                        // asks gateways
-    "crates/gateway/src/callback.rs",                  // takes answers to callback URLs
+    "crates/gateway/src/delivery/callback.rs",         // takes answers to callback URLs
     "crates/gateway/src/functions/container/ready.rs", // asks containers whether they are ready
     "crates/gateway/src/proxy.rs",                     // takes requests to functions
     "crates/http/src/",                                // the client itself

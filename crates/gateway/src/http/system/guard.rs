@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -16,7 +17,16 @@ use subtle::ConstantTimeEq as _;
 
 use crate::answer::plain;
 use crate::forwarding::FORWARDED_HOST;
-use crate::routes::App;
+
+/// Whom the gateway lets in.
+pub(crate) struct Guard {
+    /// Who may use the routes under `/system`; `None` asks nobody.
+    pub(crate) credentials: Option<Credentials>,
+    /// Whether only this machine reaches the gateway.
+    pub(crate) local: bool,
+    /// Whether another gateway is in front.
+    pub(crate) behind: bool,
+}
 
 /// A user and a password.
 pub(crate) struct Credentials {
@@ -55,22 +65,22 @@ fn named(headers: &HeaderMap) -> Option<(String, String)> {
 }
 
 /// Lets through who may ask.
-pub(super) async fn check(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     // A page in a browser on this machine can send requests here, whoever wrote it, and to deploy a function is to
     // run a program. Browsers say so on every request that could change something; faas-cli does not.
     let changes = ![Method::GET, Method::HEAD].contains(request.method());
-    if changes && request.headers().contains_key(ORIGIN) && !(app.behind && is_of_the_gateway(request.headers())) {
+    if changes && request.headers().contains_key(ORIGIN) && !(guard.behind && is_of_the_gateway(request.headers())) {
         let text = "web pages may change nothing here: use faas-cli, or leave out `Origin`".to_owned();
         refuse_body(request).await;
         return plain(StatusCode::FORBIDDEN, text);
     }
     // Nor may one read what is here, under a name of its own that it lets lead to this machine.
-    if app.local && app.credentials.is_none() && !app.behind && !is_local(&request) {
+    if guard.local && guard.credentials.is_none() && !guard.behind && !is_local(&request) {
         let text = "this gateway is asked by the address of this machine or as `localhost`".to_owned();
         refuse_body(request).await;
         return plain(StatusCode::FORBIDDEN, text);
     }
-    if app.credentials.as_ref().is_some_and(|credentials| !credentials.are_in(request.headers())) {
+    if guard.credentials.as_ref().is_some_and(|credentials| !credentials.are_in(request.headers())) {
         let text = "this gateway requires a user and a password: give them to `faas-cli login`, or write them into the URL, as in http://USER:PASSWORD@HOST:PORT".to_owned();
         refuse_body(request).await;
         let mut response = plain(StatusCode::UNAUTHORIZED, text);

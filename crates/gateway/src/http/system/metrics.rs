@@ -1,29 +1,43 @@
 //! The gateway's own metrics, and those of flows, which serve them on ports that the gateway has chosen.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
+use faasflow_runtime::http::Budget;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 
-use super::{Namespace, functions};
+use super::absent::absent;
+use super::namespace::Namespace;
 use crate::answer::plain;
 use crate::disk;
-use crate::routes::App;
+use crate::functions::Functions;
+use crate::metrics::Metrics;
+use crate::proxy::Proxy;
+use crate::queue::Queue;
 
 /// How long a function may take to tell its metrics, and how many bytes of them are taken on.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST: u64 = 16 << 20;
 
-pub(super) async fn of_gateway(State(app): State<App>) -> Response {
-    let stats = match app.queue.stats().await {
+/// What the gateway's own metrics are taken from.
+pub(crate) struct Gauges {
+    pub(crate) functions: Functions,
+    pub(crate) queue: Queue,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) budget: Budget,
+}
+
+pub(super) async fn of_gateway(State(gauges): State<Arc<Gauges>>) -> Response {
+    let stats = match gauges.queue.stats().await {
         Ok(stats) => stats,
         Err(error) => return disk::answer(disk::queue_status(&error), error.to_string()),
     };
-    let text = app.metrics.text(&app.functions, &stats, &app.budget);
+    let text = gauges.metrics.text(&gauges.functions, &stats, &gauges.budget);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
@@ -35,7 +49,8 @@ pub(super) struct Which {
 
 /// What a function serves on its `metrics_port`.
 pub(super) async fn of_function(
-    State(app): State<App>,
+    State(functions): State<Functions>,
+    State(proxy): State<Proxy>,
     Query(Which { name }): Query<Which>,
     Query(namespace): Query<Namespace>,
 ) -> Response {
@@ -45,7 +60,7 @@ pub(super) async fn of_function(
     if let Err(why) = namespace.check() {
         return plain(StatusCode::NOT_FOUND, why);
     }
-    let Some(function) = app.functions.find(&name) else { return functions::absent(&name) };
+    let Some(function) = functions.find(&name) else { return absent(&name) };
     // One that is replaced goes on until the next takes requests.
     let (function, taken) = function.take(Duration::ZERO).await;
     let port = function.metrics_port.load(Ordering::Relaxed);
@@ -54,7 +69,7 @@ pub(super) async fn of_function(
         return plain(StatusCode::NOT_FOUND, why);
     }
     let url = format!("http://127.0.0.1:{port}/metrics");
-    let told = app.proxy.ask(&url, LARGEST, PATIENCE).await;
+    let told = proxy.ask(&url, LARGEST, PATIENCE).await;
     // Until then its process is not replaced.
     drop(taken);
     match told {

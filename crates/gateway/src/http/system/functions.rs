@@ -12,19 +12,29 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Namespace, body};
+use super::absent::absent;
+use super::body;
+use super::namespace::Namespace;
 use crate::answer::plain;
-use crate::deploy::{Deployments, Refused};
 use crate::disk;
 use crate::functions::Function;
+use crate::functions::Functions;
+use crate::functions::container::Containers;
+use crate::functions::deploy::{Deployments, Refused};
 use crate::functions::deployment::Deployment;
+use crate::metrics::Metrics;
 use crate::namespace::NAMESPACE;
 use crate::rfc3339;
-use crate::routes::App;
 use crate::stack::Amounts;
 
 /// How long the container engine may take to say what containers use.
 const USAGE: Duration = Duration::from_secs(3);
+
+/// What there is to tell of functions besides what they are.
+pub(crate) struct Reports {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) containers: Containers,
+}
 
 #[derive(Deserialize)]
 pub(super) struct Usage {
@@ -33,16 +43,18 @@ pub(super) struct Usage {
 }
 
 pub(super) async fn list(
-    State(app): State<App>,
+    State(functions): State<Functions>,
+    State(reports): State<Arc<Reports>>,
     Query(Usage { usage }): Query<Usage>,
     Query(namespace): Query<Namespace>,
 ) -> Json<Vec<Value>> {
-    let functions = namespace.only(|| app.functions.all());
-    Json(join_all(functions.iter().map(|function| status(&app, function, asked(&usage)))).await)
+    let functions = namespace.only(|| functions.all());
+    Json(join_all(functions.iter().map(|function| status(&reports, function, asked(&usage)))).await)
 }
 
 pub(super) async fn one(
-    State(app): State<App>,
+    State(functions): State<Functions>,
+    State(reports): State<Arc<Reports>>,
     Path(name): Path<String>,
     Query(Usage { usage }): Query<Usage>,
     Query(namespace): Query<Namespace>,
@@ -50,8 +62,8 @@ pub(super) async fn one(
     if let Err(why) = namespace.check() {
         return plain(StatusCode::NOT_FOUND, why);
     }
-    match app.functions.find(&name) {
-        Some(function) => Json(status(&app, &function, asked(&usage)).await).into_response(),
+    match functions.find(&name) {
+        Some(function) => Json(status(&reports, &function, asked(&usage)).await).into_response(),
         None => absent(&name),
     }
 }
@@ -61,7 +73,7 @@ fn asked(usage: &str) -> bool {
 }
 
 pub(super) async fn scale(
-    State(app): State<App>,
+    State(functions): State<Functions>,
     Path(name): Path<String>,
     Query(namespace): Query<Namespace>,
     body: Body,
@@ -69,7 +81,7 @@ pub(super) async fn scale(
     if let Err(why) = namespace.check() {
         return plain(StatusCode::NOT_FOUND, why);
     }
-    let Some(function) = app.functions.find(&name) else { return absent(&name) };
+    let Some(function) = functions.find(&name) else { return absent(&name) };
     // One process serves all requests. What is asked for is not looked at, as in the versions that knew no containers.
     let Some(scale) = &function.scale else { return StatusCode::ACCEPTED.into_response() };
     match body::read::<Scaling>(body).await {
@@ -87,21 +99,21 @@ struct Scaling {
     replicas: u32,
 }
 
-pub(super) async fn deploy(State(app): State<App>, body: Body) -> Response {
-    put(&app, body, false).await
+pub(super) async fn deploy(State(deployments): State<Arc<Deployments>>, body: Body) -> Response {
+    put(deployments, body, false).await
 }
 
-pub(super) async fn replace(State(app): State<App>, body: Body) -> Response {
-    put(&app, body, true).await
+pub(super) async fn replace(State(deployments): State<Arc<Deployments>>, body: Body) -> Response {
+    put(deployments, body, true).await
 }
 
-async fn put(app: &App, body: Body, replace: bool) -> Response {
+async fn put(deployments: Arc<Deployments>, body: Body, replace: bool) -> Response {
     let deployment = match body::read::<Deployment>(body).await {
         Ok(deployment) => deployment,
         Err(response) => return *response,
     };
-    match app.deployments.settle(&deployment, replace).await {
-        Ok(runs) => change(app, move |deployments| deployments.deploy(deployment, runs, replace)).await,
+    match deployments.settle(&deployment, replace).await {
+        Ok(runs) => change(deployments, move |deployments| deployments.deploy(deployment, runs, replace)).await,
         Err(Refused(status, why)) => plain(status, why),
     }
 }
@@ -114,19 +126,24 @@ struct Removal {
     namespace: Option<String>,
 }
 
-pub(super) async fn remove(State(app): State<App>, body: Body) -> Response {
+pub(super) async fn remove(
+    State(deployments): State<Arc<Deployments>>,
+    State(reports): State<Arc<Reports>>,
+    body: Body,
+) -> Response {
     let Removal { function_name: name, namespace } = match body::read(body).await {
         Ok(removal) => removal,
         Err(response) => return *response,
     };
-    let counting = app.clone();
-    let forget = move |name: &str| counting.metrics.forget(name);
-    change(&app, move |deployments| deployments.remove(&name, namespace.as_deref(), forget)).await
+    let forget = move |name: &str| reports.metrics.forget(name);
+    change(deployments, move |deployments| deployments.remove(&name, namespace.as_deref(), forget)).await
 }
 
 /// Does what waits for the disk. It is done also if whoever asked goes away.
-async fn change(app: &App, work: impl FnOnce(&Deployments) -> Result<(), Refused> + Send + 'static) -> Response {
-    let deployments = app.deployments.clone();
+async fn change(
+    deployments: Arc<Deployments>,
+    work: impl FnOnce(&Deployments) -> Result<(), Refused> + Send + 'static,
+) -> Response {
     match tokio::task::spawn_blocking(move || work(&deployments)).await {
         Ok(Ok(())) => StatusCode::ACCEPTED.into_response(),
         Ok(Err(Refused(status, why))) => disk::answer(status, why),
@@ -134,12 +151,8 @@ async fn change(app: &App, work: impl FnOnce(&Deployments) -> Result<(), Refused
     }
 }
 
-pub(super) fn absent(name: &str) -> Response {
-    plain(StatusCode::NOT_FOUND, format!("there is no function `{name}` here"))
-}
-
 /// A function as OpenFaaS's providers report one.
-async fn status(app: &App, function: &Arc<Function>, usage: bool) -> Value {
+async fn status(reports: &Reports, function: &Arc<Function>, usage: bool) -> Value {
     let spec = &function.spec;
     let process = spec.process.as_deref().unwrap_or_default();
     // As on Kubernetes, where it is how a function's pods are found.
@@ -151,7 +164,7 @@ async fn status(app: &App, function: &Arc<Function>, usage: bool) -> Value {
         "image": spec.image.clone().unwrap_or_default(),
         "replicas": function.replicas(),
         "availableReplicas": function.available(),
-        "invocationCount": app.metrics.invocations(&spec.name),
+        "invocationCount": reports.metrics.invocations(&spec.name),
         "createdAt": rfc3339::written(function.created_ms),
         "labels": labels,
         "annotations": spec.annotations,
@@ -183,7 +196,7 @@ async fn status(app: &App, function: &Arc<Function>, usage: bool) -> Value {
     if usage {
         let bytes = match function.process() {
             Some(process) => memory(process),
-            None => memory_of_containers(app, function).await,
+            None => memory_of_containers(&reports.containers, function).await,
         };
         status["usage"] = json!({ "totalMemoryBytes": bytes });
     }
@@ -199,13 +212,13 @@ fn amounts(amounts: &Amounts) -> Value {
 }
 
 /// What the containers of a function hold in memory together, in bytes, as far as the engine tells within a moment.
-async fn memory_of_containers(app: &App, function: &Arc<Function>) -> u64 {
+async fn memory_of_containers(containers: &Containers, function: &Arc<Function>) -> u64 {
     let ids = function.containers();
     if ids.is_empty() {
         return 0;
     }
     let asking = async {
-        let Ok(connected) = app.containers.connected().await else { return 0 };
+        let Ok(connected) = containers.connected().await else { return 0 };
         let told = join_all(ids.iter().map(|id| connected.engine.memory(id))).await;
         told.into_iter().filter_map(Result::ok).sum()
     };

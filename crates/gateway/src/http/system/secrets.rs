@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
@@ -13,12 +14,19 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Namespace, body};
+use super::body;
+use super::namespace::Namespace;
 use crate::answer::plain;
 use crate::disk;
+use crate::functions::container::Containers;
 use crate::namespace::{NAMESPACE, check_namespace};
-use crate::routes::App;
 use crate::{private_file, secrets};
+
+/// Where secrets are, and who sees them.
+pub(crate) struct SecretFiles {
+    pub(crate) folder: PathBuf,
+    pub(crate) containers: Containers,
+}
 
 /// A secret as `faas-cli secret` sends it.
 #[derive(Default, Deserialize)]
@@ -47,8 +55,8 @@ impl Secret {
     }
 }
 
-pub(super) async fn list(State(app): State<App>, Query(namespace): Query<Namespace>) -> Response {
-    match secrets::names(&app.secrets) {
+pub(super) async fn list(State(files): State<Arc<SecretFiles>>, Query(namespace): Query<Namespace>) -> Response {
+    match secrets::names(&files.folder) {
         Ok(names) => {
             let names = namespace.only(|| names);
             let names: Vec<Value> =
@@ -59,26 +67,26 @@ pub(super) async fn list(State(app): State<App>, Query(namespace): Query<Namespa
     }
 }
 
-pub(super) async fn create(State(app): State<App>, body: Body) -> Response {
-    write(&app, body, private_file::create).await
+pub(super) async fn create(State(files): State<Arc<SecretFiles>>, body: Body) -> Response {
+    write(&files, body, private_file::create).await
 }
 
-pub(super) async fn replace(State(app): State<App>, body: Body) -> Response {
+pub(super) async fn replace(State(files): State<Arc<SecretFiles>>, body: Body) -> Response {
     let replace = |path: &Path, bytes: &[u8]| {
         // Whoever removes it at the same time sees it come back: the last word counts.
         if path.is_file() { private_file::replace(path, bytes) } else { Err(io::ErrorKind::NotFound.into()) }
     };
-    write(&app, body, replace).await
+    write(&files, body, replace).await
 }
 
-pub(super) async fn remove(State(app): State<App>, body: Body) -> Response {
+pub(super) async fn remove(State(files): State<Arc<SecretFiles>>, body: Body) -> Response {
     let secret: Secret = match body::read_secret(body).await {
         Ok(secret) => secret,
         Err(response) => return *response,
     };
-    match secret.path(&app.secrets) {
+    match secret.path(&files.folder) {
         Ok(path) => {
-            let (containers, name) = (app.containers.clone(), secret.name.clone());
+            let (containers, name) = (files.containers.clone(), secret.name.clone());
             let work = move || {
                 let removed = private_file::remove(&path);
                 if removed.as_ref().map_or_else(private_file::is_done, |()| true) {
@@ -92,16 +100,16 @@ pub(super) async fn remove(State(app): State<App>, body: Body) -> Response {
     }
 }
 
-async fn write(app: &App, body: Body, write: fn(&Path, &[u8]) -> io::Result<()>) -> Response {
+async fn write(files: &SecretFiles, body: Body, write: fn(&Path, &[u8]) -> io::Result<()>) -> Response {
     let secret: Secret = match body::read_secret(body).await {
         Ok(secret) => secret,
         Err(response) => return *response,
     };
-    let checked = secret.path(&app.secrets).and_then(|path| Ok((path, secret.bytes()?)));
+    let checked = secret.path(&files.folder).and_then(|path| Ok((path, secret.bytes()?)));
     let checked = checked.and_then(|(path, bytes)| secrets::check(&secret.name, &bytes).map(|()| (path, bytes)));
     match checked {
         Ok((path, bytes)) => {
-            let (containers, name) = (app.containers.clone(), secret.name.clone());
+            let (containers, name) = (files.containers.clone(), secret.name.clone());
             let work = move || {
                 let written = write(&path, &bytes);
                 if written.as_ref().map_or_else(private_file::is_done, |()| true) {

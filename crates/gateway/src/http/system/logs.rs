@@ -13,19 +13,28 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
-use super::{Namespace, functions};
+use super::absent::absent;
+use super::namespace::Namespace;
 use crate::answer::plain;
-use crate::functions::Function;
 use crate::functions::follow::Follower;
-use crate::functions::logs::{Asked, LogLine, Past};
+use crate::functions::logs::{Asked, Journal, LogLine, Past};
+use crate::functions::{Function, Functions};
 use crate::namespace::NAMESPACE;
 use crate::rfc3339;
-use crate::routes::App;
 
 /// On the lines that were asked for: the functions of which earlier ones are not kept any more, with commas between. Of a
 /// request only those whose lines may have been among them.
 pub const LOG_DROPPED: HeaderName = HeaderName::from_static("x-faasflow-log-dropped");
+
+/// Where lines come from.
+pub(crate) struct LogSources {
+    pub(crate) functions: Functions,
+    pub(crate) journal: Journal,
+    /// Cancelled when the functions have ended at the stop, and write nothing more.
+    pub(crate) silent: CancellationToken,
+}
 
 /// As text, so that what cannot be read is answered in our words.
 #[derive(Default, Deserialize)]
@@ -81,7 +90,7 @@ struct Told {
 }
 
 pub(super) async fn logs(
-    State(app): State<App>,
+    State(sources): State<Arc<LogSources>>,
     Query(query): Query<LogQuery>,
     Query(namespace): Query<Namespace>,
 ) -> Response {
@@ -94,15 +103,15 @@ pub(super) async fn logs(
     }
     let all = query.name.is_empty();
     let told = if all {
-        told(&app, &app.functions.all(), &asked)
+        told(&sources.journal, &sources.functions.all(), &asked)
     } else {
-        let Some(function) = app.functions.find(&query.name) else { return functions::absent(&query.name) };
-        told(&app, &[function], &asked)
+        let Some(function) = sources.functions.find(&query.name) else { return absent(&query.name) };
+        told(&sources.journal, &[function], &asked)
     };
     let dropped = HeaderValue::from_str(&told.dropped.join(",")).unwrap_or(HeaderValue::from_static(""));
     let past = stream::iter(told.past.into_iter().map(|line| Ok::<_, Infallible>(ndjson(&line))));
     let body = if query.follows() {
-        let live = Live { follower: told.follower, app: app.clone(), asked, all, until: u64::MAX };
+        let live = Live { follower: told.follower, sources, asked, all, until: u64::MAX };
         let live = stream::unfold(live, Live::next).flat_map(stream::iter);
         Body::from_stream(past.chain(live.map(|line| Ok(ndjson(&line)))))
     } else {
@@ -114,8 +123,8 @@ pub(super) async fn logs(
 }
 
 /// The lines of these functions, in the order in which they came.
-fn told(app: &App, functions: &[Arc<Function>], asked: &Asked) -> Told {
-    let mut told = Told { past: Vec::new(), follower: Follower::new(&app.journal), dropped: Vec::new() };
+fn told(journal: &Journal, functions: &[Arc<Function>], asked: &Asked) -> Told {
+    let mut told = Told { past: Vec::new(), follower: Follower::new(journal), dropped: Vec::new() };
     let mut dropped = Vec::new();
     for function in functions {
         let Past { lines, read, kept_from } = function.logs.past(asked);
@@ -135,7 +144,7 @@ fn told(app: &App, functions: &[Arc<Function>], asked: &Asked) -> Told {
 /// Lines as they come, to the last ones that the functions write when the gateway stops.
 struct Live {
     follower: Follower,
-    app: App,
+    sources: Arc<LogSources>,
     asked: Asked,
     /// Whether functions that come later are listened to.
     all: bool,
@@ -146,13 +155,13 @@ struct Live {
 impl Live {
     async fn next(mut self) -> Option<(Vec<Arc<LogLine>>, Live)> {
         loop {
-            let silent = self.app.silent.is_cancelled();
+            let silent = self.sources.silent.is_cancelled();
             if silent && self.until == u64::MAX {
-                self.until = self.app.journal.last();
+                self.until = self.sources.journal.last();
             }
             self.follower.look();
             if self.all {
-                for function in self.app.functions.all() {
+                for function in self.sources.functions.all() {
                     self.follower.add(&function.logs, 0);
                 }
             }
@@ -163,7 +172,7 @@ impl Live {
                 None if silent || !(self.all || self.follower.has_sources()) => return None,
                 None => tokio::select! {
                     () = self.follower.written() => {}
-                    () = self.app.silent.cancelled() => {}
+                    () = self.sources.silent.cancelled() => {}
                 },
             }
         }

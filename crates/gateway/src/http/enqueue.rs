@@ -1,0 +1,164 @@
+//! `/async-function/NAME`: a call that is put into the queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use faasflow_core::{headers, parse_callback_url, without_credentials};
+use faasflow_runtime::http::{Budget, ReadBodyError, hear_out, read_body_into};
+use http::header::{ALLOW, HeaderName, HeaderValue};
+use http::{Method, StatusCode, request};
+
+use super::name::{find, split};
+use super::stamp::{identify, stamp};
+use crate::answer::plain;
+use crate::forwarding::forward;
+use crate::functions::Functions;
+use crate::queue::{Accepted, NewCall, Queue, QueueError};
+use crate::{disk, proxy, request_id, room};
+
+const CALLBACK_URL: HeaderName = HeaderName::from_static("x-callback-url");
+
+/// What calls go through on their way into the queue.
+pub(crate) struct Intake {
+    pub(crate) functions: Functions,
+    pub(crate) queue: Queue,
+    /// What may be in flight.
+    pub(crate) budget: Budget,
+    /// The largest body, in bytes.
+    pub(crate) max_body: usize,
+    /// How long a body may take to arrive.
+    pub(crate) read_timeout: Duration,
+}
+
+/// Puts a call into the queue, and answers under the id that its request came with.
+pub(super) async fn asynchronous(State(intake): State<Arc<Intake>>, request: Request) -> Response {
+    let id = request_id::given(request.headers());
+    let mut response = queue(&intake, request).await;
+    request_id::put(id.as_ref(), response.headers_mut());
+    response
+}
+
+async fn queue(intake: &Intake, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    if let Some(refusal) = room::refuse_headers(&parts.headers) {
+        hear_out(&parts.headers, body).await;
+        return refusal;
+    }
+    if let Some(why) = proxy::unsupported_upgrade(&parts.headers) {
+        return plain(StatusCode::NOT_IMPLEMENTED, why);
+    }
+    if parts.method != Method::POST {
+        let text = "an asynchronous invocation is a POST".to_owned();
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    let target = parts.uri.path().strip_prefix("/async-function/").unwrap_or_default().to_owned();
+    let (name, path) = split(&target);
+    if let Err(response) = find(&intake.functions, name) {
+        return *response;
+    }
+    if let Some(id) = parts.headers.get(headers::CALL_ID)
+        && id.to_str().is_err()
+    {
+        let text = "`X-Call-Id` has bytes that are not visible ASCII, by which calls cannot be told apart".to_owned();
+        return plain(StatusCode::BAD_REQUEST, text);
+    }
+    let place = match intake.budget.admit() {
+        Ok(place) => place,
+        Err(full) => return room::refuse(&parts.headers, body, full).await,
+    };
+    let accepted = accept(intake, name, path, &mut parts, body).await;
+    drop(place);
+    match accepted {
+        Ok((call_id, accepted)) => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::ACCEPTED;
+            response.headers_mut().insert(headers::CALL_ID, call_id);
+            if accepted == Accepted::Duplicate {
+                // Most often a repetition, which is what the window is for. But a caller that gives two calls one
+                // id by mistake would never learn that the second one goes nowhere.
+                response.headers_mut().insert(headers::DUPLICATE, HeaderValue::from_static("true"));
+            }
+            stamp(response.headers_mut());
+            response
+        }
+        Err(response) => *response,
+    }
+}
+
+/// Puts an invocation into the queue; it is on disk when this returns its id, and whether it was there before.
+async fn accept(
+    intake: &Intake,
+    name: &str,
+    path: &str,
+    parts: &mut request::Parts,
+    body: Body,
+) -> Result<(HeaderValue, Accepted), Box<Response>> {
+    let refuse = |status, text: String| Box::new(plain(status, text));
+    let callback_url =
+        match parts.headers.get(CALLBACK_URL) {
+            None => None,
+            Some(value) => {
+                let url = value.to_str().map_err(|_| "it is not text".to_owned()).and_then(parse_callback_url);
+                Some(url.map_err(|fault| {
+                    refuse(StatusCode::BAD_REQUEST, format!("`X-Callback-Url` is of no use: {fault}"))
+                })?)
+            }
+        };
+    if let Some(url) = &callback_url
+        && let Ok(shown) = HeaderValue::try_from(without_credentials(&url.to_string()))
+    {
+        // The function is told of it, and whoever looks into the queue sees its headers.
+        parts.headers.insert(CALLBACK_URL, shown);
+    }
+    let limit = intake.max_body;
+    let mut body = body;
+    // The share is held until the call is on disk.
+    let mut share = intake.budget.intake().copied(room::WRITTEN_COPIES);
+    let read = read_body_into(&mut body, limit as u64, intake.read_timeout, &mut share).await;
+    match &read {
+        Err(ReadBodyError::TooLarge { .. }) => hear_out(&parts.headers, body).await,
+        Err(ReadBodyError::NoRoom(full)) => return Err(Box::new(room::refuse(&parts.headers, body, *full).await)),
+        _ => {}
+    }
+    let body = read.map_err(|error| match error {
+        ReadBodyError::TooLarge { .. } => refuse(StatusCode::PAYLOAD_TOO_LARGE, too_large(limit)),
+        ReadBodyError::TooSlow(_) => refuse(StatusCode::REQUEST_TIMEOUT, error.to_string()),
+        _ => refuse(StatusCode::BAD_REQUEST, error.to_string()),
+    })?;
+    let (call_id, _) = identify(&mut parts.headers);
+    stamp(&mut parts.headers);
+    // When it is delivered, nobody knows any more whom it came from.
+    forward(parts);
+    parts.headers.remove(http::header::HOST);
+    let call = NewCall {
+        call_id: String::from_utf8_lossy(call_id.as_bytes()).into_owned(),
+        function: name.to_owned(),
+        path: path.to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        headers: std::mem::take(&mut parts.headers),
+        body,
+        callback_url,
+    };
+    let accepted = intake.queue.enqueue(call).await;
+    drop(share);
+    match accepted {
+        Ok(accepted) => Ok((call_id, accepted)),
+        Err(QueueError::TooLarge { limit, .. }) => Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, too_large(limit))),
+        Err(error) => {
+            tracing::error!(%error, "a call was not accepted");
+            Err(Box::new(disk::answer(disk::queue_status(&error), format!("Error queuing request: {error}"))))
+        }
+    }
+}
+
+fn too_large(limit: usize) -> String {
+    format!(
+        "the queue takes bodies up to {limit} bytes, as OpenFaaS's community edition does by default: send less, or \
+         raise it here with `--queue-limit`"
+    )
+}

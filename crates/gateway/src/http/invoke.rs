@@ -1,0 +1,85 @@
+//! `/function/NAME`: a call whose caller waits for the answer.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use faasflow_core::{RequestId, headers};
+use faasflow_runtime::http::{Budget, hear_out};
+use tokio_util::task::TaskTracker;
+
+use super::name::{find, split};
+use super::stamp::{identify, stamp};
+use crate::functions::Functions;
+use crate::held::Held;
+use crate::metrics::Metrics;
+use crate::proxy::{Proxy, Sender};
+use crate::request_id;
+use crate::room::{self, is_step};
+
+/// What calls go through whose callers wait.
+pub(crate) struct Invocations {
+    pub(crate) functions: Functions,
+    pub(crate) proxy: Proxy,
+    /// What may be in flight.
+    pub(crate) budget: Budget,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Whether another gateway is in front.
+    pub(crate) behind: bool,
+    /// The calls under way.
+    pub(crate) under_way: TaskTracker,
+}
+
+/// Answers an invocation, under the id that its request came with where what answers says none: only flows do.
+pub(super) async fn synchronous(State(way): State<Arc<Invocations>>, request: Request) -> Response {
+    let id = request_id::given(request.headers());
+    let mut response = invoke(&way, request, id.as_ref()).await;
+    request_id::put(id.as_ref(), response.headers_mut());
+    response
+}
+
+async fn invoke(way: &Invocations, request: Request, given: Option<&RequestId>) -> Response {
+    let (mut parts, body) = request.into_parts();
+    if let Some(refusal) = room::refuse_headers(&parts.headers) {
+        hear_out(&parts.headers, body).await;
+        return refusal;
+    }
+    let uri = parts.uri.clone();
+    let (name, path) = split(uri.path().strip_prefix("/function/").unwrap_or_default());
+    let function = match find(&way.functions, name) {
+        Ok(function) => function,
+        Err(response) => return *response,
+    };
+    let place = match is_step(&parts.headers) {
+        true => None,
+        false => match (room::share(&way.budget, &function.spec.name, &function.calls), way.budget.admit()) {
+            (Err(busy), _) => return room::refuse_share(&parts.headers, body, busy).await,
+            (_, Err(full)) => return room::refuse(&parts.headers, body, full).await,
+            (Ok(share), Ok(place)) => Some((share, place)),
+        },
+    };
+    let token = way.under_way.token();
+    let (call_id, made) = identify(&mut parts.headers);
+    // Behind another gateway, that is the one whose start counts; its stamps go on as they are.
+    if !way.behind {
+        stamp(&mut parts.headers);
+    }
+    let started = way.metrics.start(&function.spec.name);
+    let answer = way.proxy.invoke(&function, path, parts, body, Sender::Caller(token.clone())).await;
+    let mut response = answer.unwrap_or_else(|none| {
+        let of_call = || request_id::parse(&call_id);
+        let id = given.cloned().or_else(of_call);
+        function.logs.push(id.as_ref(), format!("gateway: no answer: {}", none.reason()));
+        none.response(name).map(|body| Held::body(body, token))
+    });
+    started.end(response.status());
+    // It is over when its answer is through.
+    if let Some(place) = place {
+        response = response.map(|body| Held::body(body, place));
+    }
+    if made {
+        response.headers_mut().insert(headers::CALL_ID, call_id);
+    }
+    stamp(response.headers_mut());
+    response
+}

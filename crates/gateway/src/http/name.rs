@@ -1,0 +1,36 @@
+//! The function that a path names.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::StatusCode;
+
+use crate::answer::{internal, plain};
+use crate::functions::{Function, Functions};
+
+/// The name of a function and what stands behind it.
+pub(super) fn split(target: &str) -> (&str, &str) {
+    match target.find('/') {
+        Some(slash) if &target[slash..] == "/" => (&target[..slash], ""),
+        Some(slash) => target.split_at(slash),
+        None => (target, ""),
+    }
+}
+
+/// The function of this name.
+///
+/// # Errors
+///
+/// The answer that the caller gets: 400 if no function may have this name, 404 if none has.
+pub(super) fn find(functions: &Functions, name: &str) -> Result<Arc<Function>, Box<Response>> {
+    let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if !valid {
+        let text = format!("`{name}` is no function's name: letters, digits, `-`, `_` and `.` only");
+        return Err(Box::new(plain(StatusCode::BAD_REQUEST, text)));
+    }
+    functions.find(name).ok_or_else(|| {
+        let known = functions.names().join(", ");
+        let known = if known.is_empty() { "none is deployed".to_owned() } else { format!("deployed are: {known}") };
+        Box::new(internal(StatusCode::NOT_FOUND, format!("there is no function `{name}` here; {known}")))
+    })
+}

@@ -1,0 +1,70 @@
+//! What handlers have at hand. Each takes only the part that it needs.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+
+use super::enqueue::Intake;
+use super::invoke::Invocations;
+use super::system::functions::Reports;
+use super::system::guard::Guard;
+use super::system::info::About;
+use super::system::logs::LogSources;
+use super::system::metrics::Gauges;
+use super::system::secrets::SecretFiles;
+use crate::functions::Functions;
+use crate::functions::deploy::Deployments;
+use crate::proxy::Proxy;
+use crate::queue::Queue;
+
+/// The state of the router. It is cloned for each request, so it is one pointer, and a part is cloned when a handler asks
+/// for it.
+#[derive(Clone)]
+pub(crate) struct AppState(Arc<States>);
+
+pub(crate) struct States {
+    pub(crate) invocations: Arc<Invocations>,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) functions: Functions,
+    pub(crate) deployments: Arc<Deployments>,
+    pub(crate) reports: Arc<Reports>,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) about: Arc<About>,
+    pub(crate) secrets: Arc<SecretFiles>,
+    pub(crate) logs: Arc<LogSources>,
+    pub(crate) gauges: Arc<Gauges>,
+    pub(crate) queue: Queue,
+    pub(crate) proxy: Proxy,
+}
+
+impl AppState {
+    pub(crate) fn new(states: States) -> AppState {
+        AppState(Arc::new(states))
+    }
+}
+
+/// Lets handlers extract a part of the state.
+macro_rules! parts {
+    ($($part:ident: $type:ty),* $(,)?) => {
+        $(impl FromRef<AppState> for $type {
+            fn from_ref(AppState(states): &AppState) -> $type {
+                states.$part.clone()
+            }
+        })*
+    };
+}
+
+parts! {
+    invocations: Arc<Invocations>,
+    intake: Arc<Intake>,
+    functions: Functions,
+    deployments: Arc<Deployments>,
+    reports: Arc<Reports>,
+    guard: Arc<Guard>,
+    about: Arc<About>,
+    secrets: Arc<SecretFiles>,
+    logs: Arc<LogSources>,
+    gauges: Arc<Gauges>,
+    queue: Queue,
+    proxy: Proxy,
+}
