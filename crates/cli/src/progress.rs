@@ -7,7 +7,8 @@ use faasflow_core::duration;
 use faasflow_gateway::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use faasflow_runtime::log::{cut, escaped};
+use faasflow_core::line::cut;
+use faasflow_runtime::log::escaped;
 
 /// Shows events on standard error.
 pub(crate) struct Progress {

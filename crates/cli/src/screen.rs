@@ -7,8 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use faasflow_core::line::cut;
 use faasflow_gateway::Event;
-use faasflow_runtime::log::cut;
 use tokio::sync::oneshot;
 
 use crate::progress::Progress;

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::headers;
-use faasflow_runtime::http::NoRoom;
+use faasflow_http::NoRoom;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{chain, headers};
-use faasflow_runtime::http::{Budget, ReadBodyError, read_body};
+use faasflow_http::{Budget, ReadBodyError, read_body};
 use http::{Method, Request, StatusCode, Uri};
 
 use crate::functions::command::Cause;

@@ -1,6 +1,6 @@
 //! What a function is told of where its request came from.
 
-use faasflow_runtime::http::Peer;
+use faasflow_http::Peer;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request;
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faasflow_runtime::http::{Budget, HttpClient, Limits, ServerOptions, file_limit, memory_limit, serve};
+use faasflow_http::{Budget, HttpClient, Limits, ServerOptions, file_limit, memory_limit, serve};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;

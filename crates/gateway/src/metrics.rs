@@ -11,7 +11,7 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use faasflow_runtime::http::Budget;
+use faasflow_http::Budget;
 
 use crate::functions::{Function, Functions};
 use crate::namespace::NAMESPACE;
@@ -222,7 +222,7 @@ fn standing(deployed: &[Arc<Function>], queue: &QueueStats, budget: &Budget) -> 
 
 #[cfg(test)]
 mod tests {
-    use faasflow_runtime::http::Limits;
+    use faasflow_http::Limits;
 
     use super::*;
 

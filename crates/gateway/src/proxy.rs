@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::chain;
 use faasflow_core::headers::{self, GATEWAY_ERROR};
-use faasflow_runtime::http::{HttpClient, end_after, hear_out, read_body};
+use faasflow_http::{HttpClient, end_after, hear_out, read_body};
 use http::header::{self, HeaderMap, HeaderName};
 use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri, request};

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use faasflow_core::headers;
-use faasflow_runtime::http::{Budget, MOST_HEADERS, NoRoom, ReadBodyError, Share, hear_out_up_to, read_body_into};
+use faasflow_http::{Budget, MOST_HEADERS, NoRoom, ReadBodyError, Share, hear_out_up_to, read_body_into};
 use futures_util::StreamExt as _;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue};

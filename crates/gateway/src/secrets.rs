@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use faasflow_runtime::config::HMAC_SECRET;
+use faasflow_core::names::HMAC_SECRET;
 
 use crate::error::GatewayError;
 use crate::private_file;

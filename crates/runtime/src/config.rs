@@ -12,6 +12,8 @@ use http::Uri;
 
 use crate::http::{Limits, file_limit, memory_limit};
 use crate::log::LogFormat;
+pub use faasflow_core::names::{HMAC_SECRET, MEMORY, SINGLE_PROCESS};
+
 use crate::trace::{ExportOptions, Sampling, TraceServer};
 
 mod parse;
@@ -20,8 +22,6 @@ mod tests;
 
 /// Where secrets are mounted, unless `secret_mount_path` says otherwise.
 pub const SECRETS: &str = "/var/openfaas/secrets";
-/// The secret that holds the keys for signing, one per line.
-pub const HMAC_SECRET: &str = "faasflow-hmac-secret";
 
 /// The setting of `state_manager` that keeps state in the envelope.
 pub const EMBEDDED: &str = "envelope";
@@ -34,11 +34,6 @@ const DRAIN_TIME: Duration = Duration::from_secs(2);
 const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long what the watchdog took last may be on its way.
 const WATCHDOG_LAST: Duration = Duration::from_secs(1);
-
-/// What `faasflow up` tells the flows that it runs; not a setting for users.
-pub const SINGLE_PROCESS: &str = "faasflow_single_process";
-/// The part of the machine's memory, in bytes, that `faasflow up` leaves to each flow; not a setting for users.
-pub const MEMORY: &str = "faasflow_memory";
 
 /// The settings of a flow function.
 #[derive(Clone, Debug)]

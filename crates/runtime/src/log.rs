@@ -13,7 +13,6 @@ mod sink;
 mod start;
 mod text;
 
-pub use bounded::cut;
 pub use filter::FilterError;
 pub(crate) use filter::targets;
 pub use format::LogFormat;

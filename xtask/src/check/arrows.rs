@@ -12,10 +12,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("faasflow-queue", &["faasflow-core", "faasflow-http"]),
     ("faasflow-runtime", &["faasflow-core", "faasflow-http"]),
     ("faasflow-state", &["faasflow-core", "faasflow-http"]),
-    (
-        "faasflow-gateway",
-        &["faasflow-containers", "faasflow-core", "faasflow-http", "faasflow-queue", "faasflow-runtime"],
-    ),
+    ("faasflow-gateway", &["faasflow-containers", "faasflow-core", "faasflow-http", "faasflow-queue"]),
     ("faasflow-testkit", &["faasflow-core", "faasflow-http", "faasflow-queue", "faasflow-runtime"]),
     ("faasflow-cli", &["faasflow-core", "faasflow-gateway", "faasflow-runtime", "faasflow-state"]),
     ("faasflow", &["faasflow-core", "faasflow-runtime", "faasflow-state"]),

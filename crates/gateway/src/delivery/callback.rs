@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use faasflow_runtime::http::HttpClient;
+use faasflow_http::HttpClient;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LOCATION};
 use http::{Method, Request, StatusCode, Uri};
 use iri_string::format::ToDedicatedString as _;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use faasflow_runtime::http::{Budget, ReadBodyError, hear_out, hear_out_up_to, read_body, read_body_into};
+use faasflow_http::{Budget, ReadBodyError, hear_out, hear_out_up_to, read_body, read_body_into};
 use http::header::CONTENT_TYPE;
 use http::{StatusCode, request};
 use tokio::sync::oneshot;

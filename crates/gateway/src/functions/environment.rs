@@ -1,6 +1,6 @@
 //! The variables that a function's processes and containers see.
 
-use faasflow_runtime::config::{MEMORY, SINGLE_PROCESS};
+use faasflow_core::names::{MEMORY, SINGLE_PROCESS};
 
 use super::surroundings::Surroundings;
 use crate::namespace::NAMESPACE;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::response::Response;
 use faasflow_core::chain;
 use faasflow_core::headers::{GATEWAY_ERROR, gateway_error};
-use faasflow_runtime::http::{HttpError, NoRoom};
+use faasflow_http::{HttpError, NoRoom};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 

@@ -1,6 +1,6 @@
 //! A function must not outlive its gateway, however that ended.
 
-use faasflow_runtime::http::file_limit_before;
+use faasflow_http::file_limit_before;
 use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process_group, setrlimit};
 use tokio::process::Command;
 

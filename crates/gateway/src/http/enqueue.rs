@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use faasflow_core::{headers, parse_callback_url, without_credentials};
-use faasflow_runtime::http::{Budget, ReadBodyError, hear_out, read_body_into};
+use faasflow_http::{Budget, ReadBodyError, hear_out, read_body_into};
 use http::header::{ALLOW, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use faasflow_core::{RequestId, headers};
-use faasflow_runtime::http::{Budget, hear_out};
+use faasflow_http::{Budget, hear_out};
 use tokio_util::task::TaskTracker;
 
 use super::name::{find, split};

@@ -5,7 +5,7 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::routing::{any, get};
 use faasflow_containers::Bridge;
-use faasflow_runtime::http::Peer;
+use faasflow_http::Peer;
 use http::StatusCode;
 
 use super::state::AppState;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use faasflow_runtime::http::hear_out_up_to;
+use faasflow_http::hear_out_up_to;
 use http::HeaderMap;
 use http::header::EXPECT;
 use hyper::body::{Frame, SizeHint};

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
 use faasflow_gateway::Stack;
-use faasflow_runtime::http::read_body;
+use faasflow_http::read_body;
 use http::{Method, StatusCode};
 use serde_json::json;
 use tokio::sync::Semaphore;

@@ -101,7 +101,7 @@ async fn r7_limits_that_are_not_set_fit_the_memory() {
         line.unwrap().parse().unwrap()
     };
     // Half of the gateway's part, with one function beside it.
-    let memory = faasflow_runtime::http::memory_limit() as f64;
+    let memory = faasflow_http::memory_limit() as f64;
     assert!((limit("faasflow_gateway_inflight_bytes_limit") - memory / 4.0).abs() < 2.0);
     assert!(limit("faasflow_gateway_inflight_requests_limit") >= 64.0);
 }

@@ -36,8 +36,7 @@ async fn logs_are_told_by_the_line_and_followed() {
 
     let request = fixture.request(Method::GET, "/system/logs?name=talk&tail=1&follow=true", &[], Body::empty());
     let following = fixture.open(request).await;
-    let reading =
-        tokio::spawn(faasflow_runtime::http::read_body(following.into_body(), 1 << 20, crate::support::PATIENCE));
+    let reading = tokio::spawn(faasflow_http::read_body(following.into_body(), 1 << 20, crate::support::PATIENCE));
     fixture.post("/function/talk", "four\n").await;
     until("the line", async || (logs("").await.len() == 4).then_some(())).await;
     // A follower does not keep a gateway from stopping, and is told all until then.
@@ -64,7 +63,7 @@ async fn what_functions_say_when_they_are_stopped_is_followed_to_the_end() {
         let path = format!("/system/logs?{query}&follow=true");
         let following = fixture.open(fixture.request(Method::GET, &path, &[], Body::empty())).await;
         let body = following.into_body();
-        readings.push(tokio::spawn(faasflow_runtime::http::read_body(body, 1 << 20, crate::support::PATIENCE)));
+        readings.push(tokio::spawn(faasflow_http::read_body(body, 1 << 20, crate::support::PATIENCE)));
     }
     let stopping = std::time::Instant::now();
     fixture.gateway.stop().await;
@@ -125,8 +124,7 @@ async fn the_lines_of_a_request_are_gathered_from_all_functions() {
 
     let request = fixture.request(Method::GET, "/system/logs?request=a-1&tail=1&follow=true", &[], Body::empty());
     let following = fixture.open(request).await;
-    let reading =
-        tokio::spawn(faasflow_runtime::http::read_body(following.into_body(), 1 << 20, crate::support::PATIENCE));
+    let reading = tokio::spawn(faasflow_http::read_body(following.into_body(), 1 << 20, crate::support::PATIENCE));
     // Also from functions that come later.
     let later = r#"{"service": "later", "envProcess": "sh -c 'cat >&2'"}"#;
     assert_eq!(fixture.post("/system/functions", later).await.status, StatusCode::ACCEPTED);
@@ -151,7 +149,7 @@ async fn a_follower_is_told_all_of_a_burst() {
         let path = format!("/system/logs?{query}&follow=true");
         let following = fixture.open(fixture.request(Method::GET, &path, &[], Body::empty())).await;
         let body = following.into_body();
-        reading.push(tokio::spawn(faasflow_runtime::http::read_body(body, 16 << 20, crate::support::PATIENCE)));
+        reading.push(tokio::spawn(faasflow_http::read_body(body, 16 << 20, crate::support::PATIENCE)));
     }
     fixture.send(Method::POST, "/function/burst", &[("x-faasflow-request-id", "a-1")], "").await;
     fixture.gateway.stop().await;

@@ -258,7 +258,7 @@ async fn h4_forwarding_headers_are_added_to_and_not_replaced() {
     assert_eq!(status(&fixture, absolute).await, 200);
     assert_eq!(recorder.seen().pop().unwrap().header("x-forwarded-host"), Some("named.example"));
     // In HTTP/2 there is no other.
-    let client = faasflow_runtime::http::HttpClient::http2(std::time::Duration::from_secs(5), None).unwrap();
+    let client = faasflow_http::HttpClient::http2(std::time::Duration::from_secs(5), None).unwrap();
     let request = fixture.request(Method::POST, "/function/f", &[], axum::body::Body::empty());
     assert_eq!(client.send(request).await.unwrap().status(), 200);
     assert_eq!(recorder.seen().pop().unwrap().header("x-forwarded-host"), Some(own.as_str()));

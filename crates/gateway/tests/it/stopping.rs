@@ -7,7 +7,7 @@ use crate::support::{PATIENCE, Recorder, listen, start, start_with, until, url};
 use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
-use faasflow_runtime::http::{HttpClient, read_body};
+use faasflow_http::{HttpClient, read_body};
 use http::{Method, Request, StatusCode};
 use tokio::sync::Notify;
 

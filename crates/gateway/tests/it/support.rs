@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use faasflow_gateway::{EngineChoice, Event, GatewayError, GatewayOptions, RunningGateway, Stack};
-use faasflow_runtime::http::{HttpClient, ServerOptions, read_body, serve};
+use faasflow_http::{HttpClient, ServerOptions, read_body, serve};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::unbounded_channel;

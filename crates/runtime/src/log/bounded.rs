@@ -1,16 +1,10 @@
-//! Text of bounded length. Whoever reads a log line by line may give up at a line that is too long: of-watchdog ends its
-//! reader at 64 KiB, and from then on nobody reads what the flow logs.
+//! Text of bounded length.
 
-use std::borrow::Cow;
 use std::fmt::{self, Write};
 
+use faasflow_core::line::note;
+
 use super::text::{is_plain, steers};
-
-/// The most bytes of a line, with its end.
-pub(super) const LONGEST_LINE: usize = 16 * 1024;
-
-/// Room for the note that says how much was left out.
-pub(super) const NOTE: usize = 48;
 
 /// Adds to a text up to a length, and counts the bytes for which there is no room.
 pub(super) struct Bounded<'a> {
@@ -78,25 +72,6 @@ impl Write for Bounded<'_> {
     }
 }
 
-/// Says how many bytes were left out at the end of a text.
-pub(super) fn note(text: &mut String, left_out: usize) {
-    if left_out > 0 {
-        let _ = write!(text, "… ({left_out} bytes left out)");
-    }
-}
-
-/// A text that is to be one line of a log: what is over 16 KiB is left out, and the text says how much.
-#[must_use]
-pub fn cut(text: &str) -> Cow<'_, str> {
-    if text.len() < LONGEST_LINE {
-        return text.into();
-    }
-    let kept = text.floor_char_boundary(LONGEST_LINE - NOTE - 1);
-    let mut shown = text[..kept].to_owned();
-    note(&mut shown, text.len() - kept);
-    shown.into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,12 +99,5 @@ mod tests {
         ] {
             assert_eq!(bounded(end, values), expected, "{values:?}");
         }
-    }
-
-    #[test]
-    fn r3_the_note_has_room_for_any_count() {
-        let mut text = String::new();
-        note(&mut text, usize::MAX);
-        assert!(text.len() <= NOTE, "{text}");
     }
 }

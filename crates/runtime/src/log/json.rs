@@ -13,10 +13,10 @@ use tracing::{Event, Level};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
-use super::bounded::{LONGEST_LINE, note};
 use super::filter::TARGET;
 use super::known::Known;
 use super::text::{is_plain, steers};
+use faasflow_core::line::{LONGEST as LONGEST_LINE, note};
 
 /// Room for all of a line but its texts: names of members and fields, numbers, notes of what was left out.
 const AROUND: usize = 4 * 1024;

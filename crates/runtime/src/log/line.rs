@@ -6,8 +6,9 @@ use std::fmt::{self, Write as _};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-use super::bounded::{Bounded, LONGEST_LINE, NOTE};
+use super::bounded::Bounded;
 use super::known::Known;
+use faasflow_core::line::{LONGEST as LONGEST_LINE, NOTE};
 
 pub(super) fn write(event: &Event<'_>, line: &mut String) {
     let known = Known::here();

@@ -7,12 +7,13 @@ use faasflow_core::RequestId;
 use faasflow_core::graph::Place;
 use tracing::Level;
 
-use super::bounded::{Bounded, LONGEST_LINE, NOTE};
+use super::bounded::Bounded;
 use super::filter::TARGET;
 use super::gathered::Working;
 use super::known::{Known, REQUEST};
 use super::own::OwnLines;
 use crate::trace::TraceId;
+use faasflow_core::line::{LONGEST as LONGEST_LINE, NOTE};
 
 /// Writes the log lines of one request.
 #[derive(Debug)]

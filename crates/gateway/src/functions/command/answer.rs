@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use faasflow_core::duration;
 use faasflow_core::headers::{self, gateway_error};
-use faasflow_runtime::http::is_out_of_files;
+use faasflow_http::is_out_of_files;
 
 use super::excerpt::Excerpt;
 use super::run::{Combine, Ended, How, Job, OUTPUT};

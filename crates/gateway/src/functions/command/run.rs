@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use faasflow_core::{RequestId, duration};
-use faasflow_runtime::http::{NoRoom, Share};
+use faasflow_http::{NoRoom, Share};
 use futures_util::FutureExt as _;
 use http::HeaderValue;
 use rustix::process::Signal;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use faasflow_containers::{Bridge, Engine, EngineError, HOST_NAME, Own, Place, Reach, usual_sockets};
-use faasflow_runtime::http::HttpClient;
+use faasflow_http::HttpClient;
 use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, SemaphorePermit};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use faasflow_containers::{Engine, Health, Reach};
-use faasflow_runtime::http::HttpClient;
+use faasflow_http::HttpClient;
 use http::{Request, StatusCode};
 use tokio::time::Instant;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use faasflow_runtime::http::{ReadBodyError, hear_out, read_body};
+use faasflow_http::{ReadBodyError, hear_out, read_body};
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 

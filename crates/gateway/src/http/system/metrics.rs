@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
-use faasflow_runtime::http::Budget;
+use faasflow_http::Budget;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;

@@ -151,7 +151,7 @@ async fn done(name: String, work: impl FnOnce() -> io::Result<()> + Send + 'stat
 
 #[cfg(test)]
 mod tests {
-    use faasflow_runtime::http::read_body;
+    use faasflow_http::read_body;
 
     use super::*;
 

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
-use faasflow_runtime::http::read_body;
+use faasflow_http::read_body;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
