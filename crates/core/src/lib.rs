@@ -27,7 +27,7 @@ mod unreadable;
 
 pub use context::{Context, RequestId, RequestInfo, TraceContext};
 pub use definition::extract::{FromContext, Query, State};
-pub use definition::handler::Handler;
+pub use definition::handler::{Handler, HandlerOf};
 pub use definition::{
     Action, Call, Callback, DefinitionError, Fault, Flow, FlowBuilder, IntoValue, Modifier, RequestOptions, Retry,
     Step, description, extract, handler, parse_callback_url, parse_url, without_credentials,

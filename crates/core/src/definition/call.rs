@@ -13,7 +13,7 @@ use crate::failure::{Failure, IntoResolution};
 use crate::payload::IntoPayload;
 use crate::response::CallResponse;
 
-use super::handler::{FailureFn, ResponseFn, erase_failure, erase_response};
+use super::handler::{FailureFn, HandlerOf, ResponseFn, erase, erase_response};
 use super::retry::Retry;
 
 /// A call of a function through the gateway.
@@ -435,13 +435,12 @@ macro_rules! request_options {
             #[doc = concat!("let step = ", stringify!($step), "::new(\"compress\").on_failure(async |_: Context, failure: Failure| failure.decline());")]
             /// assert!(step.options().on_failure().is_some());
             /// ```
-            pub fn on_failure<F, Fut>(mut self, handler: F) -> $step
+            pub fn on_failure<M: 'static, H>(mut self, handler: H) -> $step
             where
-                F: Fn(Context, Failure) -> Fut + Send + Sync + 'static,
-                Fut: Future + Send + 'static,
-                Fut::Output: IntoResolution,
+                H: HandlerOf<Failure, M>,
+                H::Output: IntoResolution,
             {
-                self.request.on_failure = Some(erase_failure(handler));
+                self.request.on_failure = Some(erase(handler, IntoResolution::into_resolution));
                 self
             }
 
@@ -456,11 +455,10 @@ macro_rules! request_options {
             #[doc = concat!("let step = ", stringify!($step), "::new(\"compress\").on_response(async |_: Context, answer: CallResponse| answer.status().to_string());")]
             /// assert!(step.options().on_response().is_some());
             /// ```
-            pub fn on_response<F, Fut>(mut self, handler: F) -> $step
+            pub fn on_response<M: 'static, H>(mut self, handler: H) -> $step
             where
-                F: Fn(Context, CallResponse) -> Fut + Send + Sync + 'static,
-                Fut: Future + Send + 'static,
-                Fut::Output: IntoPayload,
+                H: HandlerOf<CallResponse, M>,
+                H::Output: IntoPayload,
             {
                 self.request.on_response = Some(erase_response(handler));
                 self

@@ -4,7 +4,6 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-use crate::context::Context;
 use crate::failure::{Failure, IntoResolution};
 use crate::graph::{Plan, PlannedStep, StepIndex};
 use crate::outcome::Outcome;
@@ -12,7 +11,7 @@ use crate::state::StateManager;
 
 use super::call::{Call, Callback};
 use super::fault::{DefinitionError, Fault};
-use super::handler::{FailureFn, FinallyFn, Handler, IntoEnd, erase_failure, erase_finally, erase_modifier};
+use super::handler::{FailureFn, FinallyFn, Handler, HandlerOf, IntoEnd, erase, erase_modifier};
 use super::step::{Action, Modifier, Step};
 use super::url::parse_url;
 
@@ -158,33 +157,44 @@ impl FlowBuilder {
         self.step(callback_name(&callback.url), Action::Callback(callback), Location::caller())
     }
 
-    /// Decides about a request in which a step has failed: see [`Failure`].
+    /// Decides about a request in which a step has failed: see [`Failure`]. The handler takes any number of extractors and,
+    /// last, the failure. Where an extractor cannot be made, or the handler returns an error, nothing is decided: the log
+    /// says so, and the failure stands.
     #[track_caller]
-    pub fn on_failure<F, Fut>(mut self, handler: F) -> FlowBuilder
+    pub fn on_failure<M: 'static, H>(mut self, handler: H) -> FlowBuilder
     where
-        F: Fn(Context, Failure) -> Fut + Send + Sync + 'static,
-        Fut: Future + Send + 'static,
-        Fut::Output: IntoResolution,
+        H: HandlerOf<Failure, M>,
+        H::Output: IntoResolution,
     {
         if self.on_failure.is_some() {
             self.once("on_failure", Location::caller());
         }
-        self.on_failure = Some(erase_failure(handler));
+        self.on_failure = Some(erase(handler, IntoResolution::into_resolution));
         self
     }
 
-    /// Runs at the end of a request, however it ended, once per delivery that ends it.
+    /// Runs at the end of a request, however it ended, once per delivery that ends it. The handler takes any number of
+    /// extractors and, last, the [`Outcome`].
+    ///
+    /// ```
+    /// use faasflow_core::{Context, Flow, Outcome};
+    ///
+    /// let flow = Flow::builder()
+    ///     .apply("compress")
+    ///     .finally(async |context: Context, outcome: Outcome| println!("{}: {outcome}", context.request_id()))
+    ///     .build();
+    /// # assert!(flow.is_ok());
+    /// ```
     #[track_caller]
-    pub fn finally<F, Fut>(mut self, handler: F) -> FlowBuilder
+    pub fn finally<M: 'static, H>(mut self, handler: H) -> FlowBuilder
     where
-        F: Fn(Context, Outcome) -> Fut + Send + Sync + 'static,
-        Fut: Future + Send + 'static,
-        Fut::Output: IntoEnd,
+        H: HandlerOf<Outcome, M>,
+        H::Output: IntoEnd,
     {
         if self.finally.is_some() {
             self.once("finally", Location::caller());
         }
-        self.finally = Some(erase_finally(handler));
+        self.finally = Some(erase(handler, IntoEnd::into_end));
         self
     }
 

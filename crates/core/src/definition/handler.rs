@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::failure::{Failure, IntoResolution, Resolution};
+use crate::failure::{Failure, Resolution};
 use crate::outcome::Outcome;
 use crate::payload::{FromPayload, IntoPayload, Payload};
 use crate::response::CallResponse;
@@ -52,6 +52,48 @@ pub trait Handler<M>: Send + Sync + 'static {
     fn call(&self, context: Context, payload: Payload) -> BoxFuture<'static, Result<Payload>>;
 }
 
+/// An async function that handles an `S`: any number of extractors, then the `S`, which is its subject.
+///
+/// What the subject is depends on the handler: a [`Failure`] for `on_failure`, an [`Outcome`] for `finally`, a
+/// [`CallResponse`] for `on_response`. What the function may return is up to the method that takes it.
+///
+/// An extractor that cannot be made is an error of the handler, and the function is not run.
+///
+/// It is implemented for functions and closures; there is no need to implement it by hand. The parameters of a closure need
+/// their types, as those of a modifier do, since it is by them that the extractors are found.
+///
+/// ```
+/// use faasflow_core::{Context, Failure, Flow, Outcome, Query, Resolution};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Options { #[serde(default)] strict: bool }
+///
+/// async fn decide(Query(options): Query<Options>, failure: Failure) -> Resolution {
+///     if options.strict { failure.decline() } else { failure.recover(failure.payload().clone()) }
+/// }
+///
+/// let flow = Flow::builder()
+///     .apply("translate")
+///     .on_failure(decide)
+///     .finally(async |context: Context, outcome: Outcome| println!("{}: {outcome}", context.request_id()))
+///     .build();
+/// # assert!(flow.is_ok());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a handler of `{S}`",
+    label = "not a handler of `{S}`",
+    note = "a handler is an async function or closure of extractors (`Context`, `Query<T>`, `State<T>`) and, last, `{S}`",
+    note = "its future must be `Send`: hold no `Rc` or lock guard across an `.await`"
+)]
+pub trait HandlerOf<S, M>: Send + Sync + 'static {
+    /// What it returns.
+    type Output;
+
+    /// Takes the extractors from the context, and runs the function on the subject.
+    fn call(&self, context: &Context, subject: S) -> impl Future<Output = Result<Self::Output>> + Send;
+}
+
+/// Implements the traits for functions of these extractors.
 macro_rules! handler {
     ($($extractor:ident),*) => {
         #[allow(non_snake_case, unused_variables, reason = "one macro for every number of extractors")]
@@ -74,6 +116,22 @@ macro_rules! handler {
                 })
             }
         }
+
+        #[allow(non_snake_case, unused_variables, reason = "one macro for every number of extractors")]
+        impl<F, Fut, S, R, $($extractor,)*> HandlerOf<S, (R, $($extractor,)*)> for F
+        where
+            F: Fn($($extractor,)* S) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = R> + Send + 'static,
+            S: Send + 'static,
+            $($extractor: FromContext + Send + 'static,)*
+        {
+            type Output = R;
+
+            async fn call(&self, context: &Context, subject: S) -> Result<R> {
+                $(let $extractor = $extractor::from_context(context).await?;)*
+                Ok(self($($extractor,)* subject).await)
+            }
+        }
     };
 }
 
@@ -86,57 +144,47 @@ handler!(E1, E2, E3, E4, E5);
 handler!(E1, E2, E3, E4, E5, E6);
 handler!(E1, E2, E3, E4, E5, E6, E7);
 
-pub(crate) type ModifierFn = Arc<dyn Fn(Context, Payload) -> BoxFuture<'static, Result<Payload>> + Send + Sync>;
-pub(crate) type FailureFn = Arc<dyn Fn(Context, Failure) -> BoxFuture<'static, Result<Resolution>> + Send + Sync>;
-pub(crate) type ResponseFn = Arc<dyn Fn(Context, CallResponse) -> BoxFuture<'static, Result<Payload>> + Send + Sync>;
-pub(crate) type FinallyFn = Arc<dyn Fn(Context, Outcome) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+/// A handler of an `S` that makes a `T`, whatever its extractors are.
+pub(crate) type HandlerFn<S, T> = Arc<dyn Fn(Context, S) -> BoxFuture<'static, Result<T>> + Send + Sync>;
+
+pub(crate) type ModifierFn = HandlerFn<Payload, Payload>;
+pub(crate) type FailureFn = HandlerFn<Failure, Resolution>;
+pub(crate) type ResponseFn = HandlerFn<CallResponse, Payload>;
+pub(crate) type FinallyFn = HandlerFn<Outcome, ()>;
 
 pub(crate) fn erase_modifier<M, H: Handler<M>>(handler: H) -> ModifierFn {
     Arc::new(move |context, payload| handler.call(context, payload))
 }
 
-// A handler that is a plain function may panic before it returns its future. All of it runs when the future does, so
-// that whoever runs the future catches that too.
-
-pub(crate) fn erase_failure<F, Fut>(handler: F) -> FailureFn
+/// The handler without its extractors, and with what it returns turned into what is needed.
+///
+/// A handler that is a plain function may panic before it returns its future. All of it runs when the future does, so that
+/// whoever runs the future catches that too.
+pub(crate) fn erase<S, T, M: 'static, H>(handler: H, into: fn(H::Output) -> Result<T>) -> HandlerFn<S, T>
 where
-    F: Fn(Context, Failure) -> Fut + Send + Sync + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: IntoResolution,
+    S: Send + 'static,
+    H: HandlerOf<S, M>,
+    T: 'static,
 {
     let handler = Arc::new(handler);
-    Arc::new(move |context, failure| {
+    Arc::new(move |context, subject| {
         let handler = handler.clone();
-        Box::pin(async move { handler(context, failure).await.into_resolution() })
+        Box::pin(async move { into(handler.call(&context, subject).await?) })
     })
 }
 
-pub(crate) fn erase_response<F, Fut>(handler: F) -> ResponseFn
+pub(crate) fn erase_response<M: 'static, H>(handler: H) -> ResponseFn
 where
-    F: Fn(Context, CallResponse) -> Fut + Send + Sync + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: IntoPayload,
+    H: HandlerOf<CallResponse, M>,
+    H::Output: IntoPayload,
 {
     let handler = Arc::new(handler);
     Arc::new(move |context, response| {
         let handler = handler.clone();
         Box::pin(async move {
             let given = response.payload().clone();
-            Ok(given.hand_on(handler(context, response).await.into_payload()?))
+            Ok(given.hand_on(handler.call(&context, response).await?.into_payload()?))
         })
-    })
-}
-
-pub(crate) fn erase_finally<F, Fut>(handler: F) -> FinallyFn
-where
-    F: Fn(Context, Outcome) -> Fut + Send + Sync + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: IntoEnd,
-{
-    let handler = Arc::new(handler);
-    Arc::new(move |context, outcome| {
-        let handler = handler.clone();
-        Box::pin(async move { handler(context, outcome).await.into_end() })
     })
 }
 

@@ -66,8 +66,8 @@ fn every_fault_of_a_definition_is_said_at_once() {
         .callback("ftp://example.com")
         .callback("http://user:secret@example.com/x")
         .apply(Call::new("f").header("bad name", "x").header("x-a", "line\nbreak").timeout(Duration::ZERO))
-        .finally(async |_, _| ())
-        .finally(async |_, _| ())
+        .finally(async |_: Context, _: Outcome| ())
+        .finally(async |_: Context, _: Outcome| ())
         .build()
         .unwrap_err();
     let steps: Vec<_> = error.faults().iter().map(faasflow_core::Fault::step).collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use faasflow_core::description::Description;
-use faasflow_core::{Call, CallResponse, Callback, Failure, Flow, Method, Retry};
+use faasflow_core::{Call, CallResponse, Callback, Context, Failure, Flow, Method, Outcome, Retry};
 
 #[test]
 fn the_description_has_all_of_a_definition_but_the_values_of_headers_and_queries() {
@@ -18,16 +18,16 @@ fn the_description_has_all_of_a_definition_but_the_values_of_headers_and_queries
         .query_with("file", |context| context.query("file"))
         .timeout(Duration::from_millis(1500))
         .retry(Retry::attempts(3))
-        .on_failure(async |_, failure: Failure| failure.decline())
-        .on_response(async |_, response: CallResponse| response.into_payload());
+        .on_failure(async |_: Context, failure: Failure| failure.decline())
+        .on_response(async |_: Context, response: CallResponse| response.into_payload());
     let flow = Flow::builder()
         .modify(check)
         .apply("facedetect")
         .apply(compress)
         .apply("colorify")
         .callback(Callback::new("storage.io/bucket?token=secret").header("x-key", "secret"))
-        .on_failure(async |_, failure: Failure| failure.decline())
-        .finally(async |_, _| ())
+        .on_failure(async |_: Context, failure: Failure| failure.decline())
+        .finally(async |_: Context, _: Outcome| ())
         .build()
         .unwrap();
     let description = Description::of(&flow, "photos");

@@ -1,9 +1,14 @@
 //! What modifiers can take and return, and what state and errors do for them.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use bytes::Bytes;
 use faasflow_core::{
-    Action, Context, Error, Flow, FromContext, Handler, Json, Payload, Query, Result, State, failure::FailureKind,
+    Action, Call, CallResponse, Callback, Context, Error, Failure, Flow, FromContext, Handler, Json, Outcome, Payload,
+    Query, Resolution, Result, State, StatusCode, failure::FailureKind,
 };
+use http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 
 async fn run<M, H: Handler<M>>(handler: H, context: &Context, payload: Payload) -> Result<Payload> {
@@ -52,6 +57,67 @@ async fn extractors_come_before_the_payload() {
     assert!(refused.is_refusal() && refused.to_string().contains("quality"), "{refused}");
     let refused = run(handler, &Context::for_test(""), Payload::new("in")).await.unwrap_err();
     assert_eq!(refused.public_reason(), Some("who are you?"));
+}
+
+fn failure() -> Failure {
+    Failure::new(1, 2, "function `f`".into(), FailureKind::Timeout(Duration::from_secs(1)), Payload::new("in"))
+}
+
+#[tokio::test]
+async fn extractors_come_before_a_failure() {
+    async fn decide(
+        Tenant(tenant): Tenant,
+        Query(size): Query<Size>,
+        context: Context,
+        failure: Failure,
+    ) -> Resolution {
+        failure.recover(format!("{tenant} {} {} {}", size.quality, context.phase(), failure.step()))
+    }
+    let flow = Flow::builder().apply(Call::new("f").on_failure(decide)).on_failure(decide).build().unwrap();
+    let Action::Call(call) = flow.steps()[0].action() else { panic!("it is a call") };
+    for handler in [flow.failure_handler().unwrap(), call.options().on_failure().unwrap()] {
+        let resolution = handler(Context::for_test("tenant=t&quality=80"), failure()).await.unwrap();
+        assert!(matches!(resolution, Resolution::Recovered(made) if made.bytes() == "t 80 1 function `f`"));
+        let refused = handler(Context::for_test("quality=80"), failure()).await.unwrap_err();
+        assert_eq!(refused.public_reason(), Some("who are you?"), "the handler is not run");
+    }
+}
+
+#[tokio::test]
+async fn extractors_come_before_an_outcome_and_are_not_needed() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let (both, one) = (told.clone(), told.clone());
+    // Neither closure can be cloned, nor is it async itself.
+    let (guard, other) = (Mutex::new(()), Mutex::new(()));
+    let tells = Flow::builder().apply("f").finally(move |Tenant(tenant): Tenant, outcome: Outcome| {
+        drop(guard.lock());
+        both.lock().unwrap().push(format!("{tenant} {outcome}"));
+        std::future::ready(())
+    });
+    let tells_less = Flow::builder().apply("f").finally(move |outcome: Outcome| {
+        drop(other.lock());
+        one.lock().unwrap().push(outcome.to_string());
+        std::future::ready(Ok::<(), Error>(()))
+    });
+    for flow in [tells, tells_less] {
+        let flow = flow.build().unwrap();
+        flow.finaliser().unwrap()(Context::for_test("tenant=t"), Outcome::Success).await.unwrap();
+    }
+    assert_eq!(*told.lock().unwrap(), ["t success", "success"]);
+}
+
+#[tokio::test]
+async fn extractors_come_before_an_answer_whose_content_type_is_kept() {
+    async fn read(Query(size): Query<Size>, answer: CallResponse) -> Bytes {
+        assert_eq!(size.quality, 80);
+        answer.into_payload().bytes().clone()
+    }
+    let flow = Flow::builder().callback(Callback::new("storage.io").on_response(read)).build().unwrap();
+    let Action::Callback(callback) = flow.steps()[0].action() else { panic!("it is a callback") };
+    let head = [(CONTENT_TYPE, "image/jpeg".parse().unwrap())].into_iter().collect();
+    let answer = CallResponse::new(StatusCode::OK, head, Bytes::from_static(b"photo"));
+    let made = callback.options().on_response().unwrap()(Context::for_test("quality=80"), answer).await.unwrap();
+    assert_eq!((made.content_type(), &**made.bytes()), (Some("image/jpeg"), b"photo".as_slice()));
 }
 
 #[derive(Debug, PartialEq, Deserialize, Serialize)]

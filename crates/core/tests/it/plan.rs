@@ -1,7 +1,7 @@
 //! The planning rule, as a table and as properties.
 
 use faasflow_core::graph::StepIndex;
-use faasflow_core::{Call, Flow};
+use faasflow_core::{Call, Context, Flow, Outcome};
 use proptest::prelude::*;
 
 /// `m` a modifier, `c` a callback, `s` a synchronous call, `a` an asynchronous one.
@@ -93,7 +93,7 @@ fn options_urls_and_the_names_of_modifiers_are_no_part_of_the_shape() {
         .modify(other)
         .apply(Call::new("f").query("q", "1"))
         .callback("https://b.example/x?y")
-        .finally(async |_, _| ())
+        .finally(async |_: Context, _: Outcome| ())
         .build()
         .unwrap();
     assert_eq!(one.plan().fingerprint(), two.plan().fingerprint());

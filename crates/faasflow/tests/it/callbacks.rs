@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use faasflow::{Call, CallResponse, Callback, Failure, Flow, FlowBuilder, Method, Outcome, Retry};
+use faasflow::{Call, CallResponse, Callback, Context, Failure, Flow, FlowBuilder, Method, Outcome, Retry};
 use faasflow_testkit::{Fake, Reply, Running, TestKit};
 
 fn kit(define: impl FnOnce(&str) -> FlowBuilder) -> TestKit {
@@ -43,7 +43,7 @@ async fn the_payload_goes_on_unchanged_whatever_a_callback_answers() {
 
 #[tokio::test]
 async fn a_callback_with_a_reading_of_its_own_makes_the_payload() {
-    let read = async |_, response: CallResponse| response.into_payload();
+    let read = async |_: Context, response: CallResponse| response.into_payload();
     let kit = kit(|url| Flow::builder().callback(storage(url).on_response(read)));
     let kit = kit.callback("storage", Fake::answer("stored under 7")).start().await;
     assert_eq!(kit.request("photo").send().await.text(), "stored under 7");
@@ -64,7 +64,7 @@ async fn a_callback_that_is_refused_fails_its_step_and_names_no_more_than_the_ho
 #[tokio::test]
 async fn a_callback_is_tried_again_and_can_recover() {
     let retry = Retry::attempts(3).initial_delay(Duration::from_millis(2));
-    let recover = async |_, failure: Failure| failure.recover(failure.payload().clone());
+    let recover = async |_: Context, failure: Failure| failure.recover(failure.payload().clone());
     let callback = |url: &str| storage(url).retry(retry).timeout(Duration::from_secs(20)).on_failure(recover);
     let kit = kit(|url| Flow::builder().callback(callback(url)).apply("f"));
     let kit = kit.callback("storage", Fake::failing(503)).start().await;
@@ -103,8 +103,10 @@ async fn the_failure_is_reported_to_the_callers_url() {
 
 #[tokio::test]
 async fn a_recovery_in_the_first_of_several_phases_is_reported_too() {
-    let flow =
-        Flow::builder().apply("broken").apply("f").on_failure(async |_, failure: Failure| failure.recover("new"));
+    let flow = Flow::builder()
+        .apply("broken")
+        .apply("f")
+        .on_failure(async |_: Context, failure: Failure| failure.recover("new"));
     let kit = kit(|_| flow).function("broken", Fake::failing(500)).start().await;
     let url = kit.callback_url("end");
     assert_eq!(
@@ -117,7 +119,7 @@ async fn a_recovery_in_the_first_of_several_phases_is_reported_too() {
 
 #[tokio::test]
 async fn a_report_is_tried_again_and_when_that_does_not_help_the_queue_delivers_again() {
-    let finally = async |_, _| ();
+    let finally = async |_: Context, _: Outcome| ();
     let flow = Flow::builder().apply("f").apply(Call::new("f")).finally(finally);
     let kit = kit(|_| flow).setting("write_timeout", "1s");
     // More often than one delivery tries.

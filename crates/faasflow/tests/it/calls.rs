@@ -185,16 +185,16 @@ async fn a_calls_failure_handler_recovers_replies_or_leaves_it_to_the_flows() {
         Flow::builder()
             .apply(call)
             .modify(async |text: String| format!("then {text}"))
-            .on_failure(async |_, failure: Failure| failure.reply(format!("the flow's: {}", failure.step())))
+            .on_failure(async |_: Context, failure: Failure| failure.reply(format!("the flow's: {}", failure.step())))
             .build()
             .unwrap()
     };
     let f = || Call::new("f");
     for (call, status, text) in [
-        (f().on_failure(async |_, failure: Failure| failure.recover("recovered")), 200, "then recovered"),
-        (f().on_failure(async |_, failure: Failure| failure.reply("replied")), 500, "replied"),
-        (f().on_failure(async |_, failure: Failure| failure.decline()), 500, "the flow's: function `f`"),
-        (f().on_failure(async |_, _| Err(Error::msg("itself"))), 500, "the flow's: function `f`"),
+        (f().on_failure(async |_: Context, failure: Failure| failure.recover("recovered")), 200, "then recovered"),
+        (f().on_failure(async |_: Context, failure: Failure| failure.reply("replied")), 500, "replied"),
+        (f().on_failure(async |_: Context, failure: Failure| failure.decline()), 500, "the flow's: function `f`"),
+        (f().on_failure(async |_: Context, _: Failure| Err(Error::msg("itself"))), 500, "the flow's: function `f`"),
         (f(), 500, "the flow's: function `f`"),
     ] {
         let kit = TestKit::new(flow(call)).function("f", Fake::failing(500)).start().await;
@@ -260,7 +260,7 @@ async fn what_a_call_was_given_is_held_while_its_answer_is_read_only_where_it_ma
     async fn freed(call: Call, handled: bool) -> String {
         let freed = Arc::new(AtomicBool::new(false));
         let watched = freed.clone();
-        let call = call.on_response(move |_, response: CallResponse| {
+        let call = call.on_response(move |_: Context, response: CallResponse| {
             assert_eq!(response.payload().bytes(), "payload");
             std::future::ready(freed.load(Ordering::SeqCst).to_string())
         });
@@ -275,13 +275,13 @@ async fn what_a_call_was_given_is_held_while_its_answer_is_read_only_where_it_ma
     let f = || Call::new("f");
     assert_eq!(freed(f(), false).await, "true");
     assert_eq!(freed(f(), true).await, "false");
-    assert_eq!(freed(f().on_failure(async |_, failure: Failure| failure.decline()), false).await, "false");
+    assert_eq!(freed(f().on_failure(async |_: Context, failure: Failure| failure.decline()), false).await, "false");
 }
 
 #[tokio::test]
 async fn on_response_reads_any_answer_and_its_error_is_the_steps_failure() {
     let read = || {
-        Call::new("f").retry(quickly(2)).on_response(async |_, response: CallResponse| {
+        Call::new("f").retry(quickly(2)).on_response(async |_: Context, response: CallResponse| {
             match response.status().as_u16() {
                 404 => Ok("nothing there".to_owned()),
                 200 => Err(Error::refused("it said yes")),

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use faasflow::bytes::Bytes;
 use faasflow::{
-    BoxFuture, Call, Context, Error, Failure, Flow, FlowBuilder, FromContext, Json, Memory, Outcome, Resolution,
-    Result, Scope, StateError, StateManager, StatusCode,
+    BoxFuture, Call, CallResponse, Context, Error, Failure, Flow, FlowBuilder, FromContext, Json, Memory, Outcome,
+    Resolution, Result, Scope, StateError, StateManager, StatusCode,
 };
 use faasflow_testkit::{Fake, Running, TestKit};
 use http_body_util::Full;
@@ -74,12 +74,18 @@ async fn finally_is_told_how_the_request_ended() {
     for (flow, outcome) in [
         (Flow::builder().apply("a"), Outcome::Success),
         (broken(), Outcome::Failure),
-        (broken().on_failure(async |_, failure: Failure| failure.decline()), Outcome::Failure),
-        (broken().on_failure(async |_, failure: Failure| failure.reply("")), Outcome::Failure),
-        (broken().on_failure(async |_, failure: Failure| failure.recover("")), Outcome::Recovered),
-        (broken().on_failure(async |_, _| Err(Error::msg("the handler itself"))), Outcome::Failure),
-        (Flow::builder().apply(Call::new("broken").on_failure(async |_, f: Failure| f.reply(""))), Outcome::Failure),
-        (Flow::builder().apply(Call::new("broken").on_failure(async |_, f: Failure| f.recover(""))), Outcome::Success),
+        (broken().on_failure(async |_: Context, failure: Failure| failure.decline()), Outcome::Failure),
+        (broken().on_failure(async |_: Context, failure: Failure| failure.reply("")), Outcome::Failure),
+        (broken().on_failure(async |_: Context, failure: Failure| failure.recover("")), Outcome::Recovered),
+        (broken().on_failure(async |_: Context, _: Failure| Err(Error::msg("the handler itself"))), Outcome::Failure),
+        (
+            Flow::builder().apply(Call::new("broken").on_failure(async |_: Context, f: Failure| f.reply(""))),
+            Outcome::Failure,
+        ),
+        (
+            Flow::builder().apply(Call::new("broken").on_failure(async |_: Context, f: Failure| f.recover(""))),
+            Outcome::Success,
+        ),
     ] {
         let ends = Ends::default();
         let kit = kit(ends.of(flow)).start().await;
@@ -124,14 +130,19 @@ async fn a_panic_in_user_code_is_a_failure_of_its_step_and_finally_runs() {
         flow().modify(async |_: ()| Json(Unwritable)),
         flow().apply(answered.clone().header_with("x", |_| -> String { panic!("secret text") })),
         flow().apply(answered.clone().query_with("x", |_| -> String { panic!("secret text") })),
-        flow().apply(answered.clone().on_response(|_, _| -> Ready<Bytes> { panic!("secret text") })),
-        flow().apply(broken.clone().on_failure(|_, _| -> Ready<Resolution> { panic!("secret text") })),
-        flow().apply(broken.clone().on_failure(async |_, failure: Failure| {
+        flow().apply(
+            answered.clone().on_response(|_: Context, _: CallResponse| -> Ready<Bytes> { panic!("secret text") }),
+        ),
+        flow()
+            .apply(broken.clone().on_failure(|_: Context, _: Failure| -> Ready<Resolution> { panic!("secret text") })),
+        flow().apply(broken.clone().on_failure(async |_: Context, failure: Failure| {
             assert!(failure.is_timeout(), "secret text");
             failure.decline()
         })),
-        flow().apply(broken.clone()).on_failure(|_, _| -> Ready<Resolution> { panic!("secret text") }),
-        flow().apply(broken).on_failure(async |_, failure: Failure| failure.recover(Json(Unwritable))),
+        flow()
+            .apply(broken.clone())
+            .on_failure(|_: Context, _: Failure| -> Ready<Resolution> { panic!("secret text") }),
+        flow().apply(broken).on_failure(async |_: Context, failure: Failure| failure.recover(Json(Unwritable))),
     ];
     for (index, flow) in flows.into_iter().enumerate() {
         let ends = Ends::default();
@@ -150,9 +161,9 @@ async fn a_panic_in_user_code_is_a_failure_of_its_step_and_finally_runs() {
 #[tokio::test]
 async fn a_finaliser_that_fails_or_panics_takes_nothing_from_the_answer() {
     for flow in [
-        Flow::builder().apply("a").finally(async |_, _| Err(Error::msg("itself"))),
-        Flow::builder().apply("a").finally(|_, _| -> Ready<()> { panic!("itself") }),
-        Flow::builder().apply("a").finally(async |_, outcome| assert_eq!(outcome, Outcome::Failure)),
+        Flow::builder().apply("a").finally(async |_: Context, _: Outcome| Err(Error::msg("itself"))),
+        Flow::builder().apply("a").finally(|_: Context, _: Outcome| -> Ready<()> { panic!("itself") }),
+        Flow::builder().apply("a").finally(async |_: Context, outcome: Outcome| assert_eq!(outcome, Outcome::Failure)),
     ] {
         let kit = kit(flow).start().await;
         for _ in 0..2 {
@@ -246,7 +257,7 @@ async fn a_store_that_is_down_for_a_while_only_delays_the_end() {
             let kept: Option<String> = context.get("kept").await?;
             kept.ok_or_else(|| Error::msg("it is gone"))
         })
-        .on_failure(async |_, failure: Failure| failure.recover("the handler is not asked"));
+        .on_failure(async |_: Context, failure: Failure| failure.recover("the handler is not asked"));
     let kit = kit(ends.of(flow)).start().await;
     assert_eq!(kit.request("payload").send().await.text(), "payload");
     assert_eq!(kit.until_delivered(1).await, [200], "it is asked again within the delivery");

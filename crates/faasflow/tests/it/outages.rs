@@ -22,11 +22,11 @@ impl Seen {
     /// The flow with a handler and a finaliser that are counted. The handler recovers.
     fn of(&self, flow: FlowBuilder) -> FlowBuilder {
         let (asked, ended) = (self.0.clone(), self.0.clone());
-        flow.on_failure(move |_, failure: Failure| {
+        flow.on_failure(move |_: Context, failure: Failure| {
             asked.0.fetch_add(1, SeqCst);
             std::future::ready(failure.recover("recovered"))
         })
-        .finally(move |_, _: Outcome| {
+        .finally(move |_: Context, _: Outcome| {
             ended.1.fetch_add(1, SeqCst);
             std::future::ready(())
         })
@@ -293,7 +293,7 @@ async fn r1_a_store_that_is_away_decides_nothing() {
     for (index, flow) in flows.into_iter().enumerate() {
         let ended = Arc::new(AtomicUsize::new(0));
         let count = ended.clone();
-        let flow = flow.finally(move |_, _| {
+        let flow = flow.finally(move |_: Context, _: Outcome| {
             count.fetch_add(1, SeqCst);
             std::future::ready(())
         });
@@ -356,10 +356,11 @@ async fn a_step_that_does_not_wait_for_the_unreachable_fails_at_once() {
     for (gateway, unreachable) in
         [(nobody(), "it could not be reached"), (address, "it broke off before it had answered")]
     {
-        let flow = Flow::builder().apply(Call::new("f").retry(at_once())).on_failure(async |_, failure: Failure| {
-            assert!(failure.is_unreachable());
-            failure.reply(failure.reason())
-        });
+        let flow =
+            Flow::builder().apply(Call::new("f").retry(at_once())).on_failure(async |_: Context, failure: Failure| {
+                assert!(failure.is_unreachable());
+                failure.reply(failure.reason())
+            });
         let kit = kit(flow).setting("gateway", gateway.to_string()).start().await;
         let answer = kit.request("").answer().await;
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (500, unreachable));

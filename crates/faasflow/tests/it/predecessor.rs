@@ -141,7 +141,7 @@ async fn defect_07_a_recovered_failure_ends_the_request_with_the_handlers_payloa
             .apply("a")
             .apply(call)
             .apply("c")
-            .on_failure(async |_, failure: Failure| failure.recover("recovered"))
+            .on_failure(async |_: Context, failure: Failure| failure.recover("recovered"))
     };
     let kit = kit(flow("broken")).function("broken", Fake::failing(500)).start().await;
     let end = kit.request("").header("x-faasflow-request-id", "defect-7").send().await;
@@ -271,10 +271,10 @@ async fn defect_16_a_calls_failure_handler_decides_the_data_and_never_loses_it_s
     let flow = |call: Call| Flow::builder().apply(call).modify(async |text: String| format!("then {text}"));
     let broken = || Fake::answer(Reply::new("the error's body").status(500));
     let recovers =
-        Call::new("broken").on_failure(async |_, failure: Failure| failure.recover(failure.payload().clone()));
+        Call::new("broken").on_failure(async |_: Context, failure: Failure| failure.recover(failure.payload().clone()));
     let recovered = kit(flow(recovers)).function("broken", broken()).start().await;
     assert_eq!(recovered.request("data").answer().await.text(), "then data");
-    let declines = Call::new("broken").on_failure(async |_, failure: Failure| failure.decline());
+    let declines = Call::new("broken").on_failure(async |_: Context, failure: Failure| failure.decline());
     let declined = kit(flow(declines)).function("broken", broken()).start().await.request("data").answer().await;
     assert_eq!(declined.status, 500);
     assert!(!declined.text().contains("the error's body"), "{}", declined.text());

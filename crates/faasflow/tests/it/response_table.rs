@@ -80,7 +80,7 @@ async fn a_failure_that_the_handler_recovered_answers_200_with_its_payload_and_n
     let kit = kit(Flow::builder()
         .apply("broken")
         .apply("second")
-        .on_failure(async |_, failure: Failure| failure.recover("as good as new")))
+        .on_failure(async |_: Context, failure: Failure| failure.recover("as good as new")))
     .function("broken", Fake::failing(500))
     .start()
     .await;
@@ -142,8 +142,8 @@ async fn a_later_phase_that_failed_and_was_handled_answers_200_to_the_queue_with
     let flow = || Flow::builder().apply("first").apply("broken");
     for (flow, outcome) in [
         (flow(), Outcome::Failure),
-        (flow().on_failure(async |_, failure: Failure| failure.reply("no")), Outcome::Failure),
-        (flow().on_failure(async |_, failure: Failure| failure.recover("yes")), Outcome::Recovered),
+        (flow().on_failure(async |_: Context, failure: Failure| failure.reply("no")), Outcome::Failure),
+        (flow().on_failure(async |_: Context, failure: Failure| failure.recover("yes")), Outcome::Recovered),
     ] {
         let kit = kit(flow).function("first", Fake::echo()).function("broken", Fake::failing(500)).start().await;
         let (headers, body) = held_envelope(&kit, "").await;
@@ -189,7 +189,7 @@ fn gateway_that_answers(status: &'static str, text: &'static str) -> String {
 #[tokio::test]
 async fn a_queue_that_refuses_for_good_is_a_failure_whose_details_are_for_the_log() {
     let gateway = gateway_that_answers("403 Forbidden", "nats://user:secret@queue.internal");
-    let first = Call::new("first").on_failure(async |_, failure: Failure| failure.recover("first"));
+    let first = Call::new("first").on_failure(async |_: Context, failure: Failure| failure.recover("first"));
     let kit = kit(Flow::builder().apply(first).apply("second")).setting("gateway", gateway).start().await;
     let answer = kit.request("").header("x-faasflow-request-id", "r-4").answer().await;
     assert_eq!((answer.status.as_u16(), answer.outcome()), (500, Some(Outcome::Failure)));
@@ -236,7 +236,7 @@ async fn a_store_that_cannot_be_reached_answers_503_and_a_permanent_trouble_500(
         }
         Ok(())
     });
-    let kit = kit(flow.on_failure(async |_, failure: Failure| failure.reply("handled")));
+    let kit = kit(flow.on_failure(async |_: Context, failure: Failure| failure.reply("handled")));
     let kit = kit.setting("write_timeout", "2s").start().await;
     let passing = kit.request("read").answer().await;
     assert_eq!((passing.status.as_u16(), passing.header("retry-after")), (503, Some("5")));
@@ -297,7 +297,7 @@ async fn an_envelope_of_another_flow_answers_400() {
 async fn an_envelope_of_another_definition_answers_409_executes_nothing_and_logs_both_shapes() {
     let old = two_phases(&[]).await;
     let (headers, body) = held_envelope(&old, "payload").await;
-    let new = kit(Flow::builder().apply("first").apply("third").finally(async |_, _| ()));
+    let new = kit(Flow::builder().apply("first").apply("third").finally(async |_: Context, _: Outcome| ()));
     let new = new.function("third", Fake::echo()).start().await;
     let refused = new.request(body).headers(headers.clone()).answer().await;
     assert_eq!(refused.status, 409);

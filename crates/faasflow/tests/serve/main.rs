@@ -6,7 +6,7 @@
 use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
-use faasflow::{Call, Context, DefinitionError, Error, Flow, Json, Query};
+use faasflow::{Call, Context, DefinitionError, Error, Flow, Json, Outcome, Query};
 
 mod child;
 mod limited;
@@ -38,15 +38,15 @@ fn with_512_mb(name: &str) -> faasflow::Result<()> {
 fn define(flow: &str) -> Result<Flow, DefinitionError> {
     let flow = match flow {
         "hello" => Flow::builder().modify(async |name: String| format!("Hello, {name}!")),
-        "photo" => Flow::builder().modify(keep).apply("facedetect").finally(async |_, _| ()),
+        "photo" => Flow::builder().modify(keep).apply("facedetect").finally(async |_: Context, _: Outcome| ()),
         "talkative" => Flow::builder().modify(async |text: String| {
             tracing::warn!(at = 2, of = text, request = "another\n", "looked twice");
             text
         }),
         "panicking" => Flow::builder().modify(async |_: String| -> String { panic!("two\nlines") }),
-        "unspeakable" => {
-            Flow::builder().modify(async |_: ()| Err::<(), _>(Unspeakable.into())).finally(async |_, _| ())
-        }
+        "unspeakable" => Flow::builder()
+            .modify(async |_: ()| Err::<(), _>(Unspeakable.into()))
+            .finally(async |_: Context, _: Outcome| ()),
         "loud" => Flow::builder().modify(async |text: String| tracing::info!("{text}")),
         "loud-error" => Flow::builder().modify(async |text: String| Err::<(), _>(Error::msg(text))),
         "loud-panic" => Flow::builder().modify(async |text: String| -> String { panic!("{text}") }),
