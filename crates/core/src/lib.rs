@@ -26,7 +26,9 @@ mod response;
 mod unreadable;
 
 pub use context::{Context, RequestId, RequestInfo, TraceContext};
-pub use definition::extract::{FromContext, Query, State};
+#[allow(deprecated, reason = "it works until it is removed")]
+pub use definition::extract::State;
+pub use definition::extract::{FromContext, Query, RequestState};
 pub use definition::handler::{Handler, HandlerOf};
 pub use definition::{
     Action, Call, Callback, DefinitionError, Fault, Flow, FlowBuilder, IntoValue, Modifier, RequestOptions, Retry,

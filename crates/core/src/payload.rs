@@ -145,7 +145,7 @@ pub struct Json<T>(pub T);
     message = "a handler cannot take its payload as `{Self}`",
     label = "not a payload",
     note = "the last parameter of a handler is its payload: `Bytes`, `String`, `Json<T>`, `Payload`, or `()` to ignore it",
-    note = "`Context`, `Query<T>` and `State<T>` come before it"
+    note = "`Context`, `Query<T>` and `RequestState<T>` come before it"
 )]
 pub trait FromPayload: Sized {
     /// Reads the payload.

@@ -4,10 +4,12 @@
 pub mod guide;
 
 pub use bytes;
+#[allow(deprecated, reason = "it works until it is removed")]
+pub use faasflow_core::State;
 pub use faasflow_core::{
     Call, CallResponse, Callback, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, FromContext,
-    FromPayload, HeaderMap, IntoPayload, Json, Method, Outcome, Payload, Query, Resolution, Result, Retry, State,
-    StatusCode,
+    FromPayload, HeaderMap, IntoPayload, Json, Method, Outcome, Payload, Query, RequestState, Resolution, Result,
+    Retry, StatusCode,
     failure::FailureKind,
     handler::BoxFuture,
     state::{self, Scope, StateError, StateManager},

@@ -25,7 +25,7 @@ mod fields;
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}` from its context",
     label = "not an extractor",
-    note = "before the payload, a handler takes `Context`, `Query<T>`, `State<T>` or a type that implements `FromContext`"
+    note = "before the payload, a handler takes `Context`, `Query<T>`, `RequestState<T>` or a type that implements `FromContext`"
 )]
 pub trait FromContext: Sized {
     /// Takes the value.
@@ -62,25 +62,28 @@ impl<T: DeserializeOwned + Send> FromContext for Query<T> {
 /// Several values of the request's state at once: each field of the struct `T` is a key, read as by
 /// [`Context::get`]. An absent key is an error that names it, unless the field is an `Option` or has a default.
 ///
+/// This is what earlier steps of the same request have kept with [`Context::set`]. It is not what axum calls `State`, which
+/// is shared by all requests: for that, let the handler's closure capture it.
+///
 /// ```
-/// use faasflow_core::{Flow, State};
+/// use faasflow_core::{Flow, RequestState};
 ///
 /// #[derive(serde::Deserialize)]
 /// struct Progress { seen: u32, note: Option<String> }
 ///
 /// let flow = Flow::builder()
-///     .modify(async |State(progress): State<Progress>, _: ()| format!("{} seen", progress.seen))
+///     .modify(async |RequestState(progress): RequestState<Progress>, _: ()| format!("{} seen", progress.seen))
 ///     .build();
 /// # assert!(flow.is_ok());
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct State<T>(pub T);
+pub struct RequestState<T>(pub T);
 
-impl<T: DeserializeOwned + Send> FromContext for State<T> {
-    async fn from_context(context: &Context) -> Result<State<T>> {
+impl<T: DeserializeOwned + Send> FromContext for RequestState<T> {
+    async fn from_context(context: &Context) -> Result<RequestState<T>> {
         let Some(names) = fields::of::<T>() else {
             return Err(Error::msg(format!(
-                "`State<{}>` needs a struct with named fields: each field is a key",
+                "`RequestState<{}>` needs a struct with named fields: each field is a key",
                 std::any::type_name::<T>()
             )));
         };
@@ -91,7 +94,20 @@ impl<T: DeserializeOwned + Send> FromContext for State<T> {
             }
         }
         T::deserialize(serde_json::Value::Object(object))
-            .map(State)
+            .map(RequestState)
             .map_err(|error| Error::from(error).context("the request's state is not as the handler needs it"))
+    }
+}
+
+/// The former name of [`RequestState`].
+#[deprecated(note = "axum's `State` is something else: write `RequestState`")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct State<T>(pub T);
+
+#[allow(deprecated, reason = "it works until it is removed")]
+impl<T: DeserializeOwned + Send> FromContext for State<T> {
+    async fn from_context(context: &Context) -> Result<State<T>> {
+        let RequestState(state) = RequestState::from_context(context).await?;
+        Ok(State(state))
     }
 }

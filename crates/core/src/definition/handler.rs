@@ -42,7 +42,7 @@ pub use crate::future::BoxFuture;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a modifier",
     label = "not a modifier",
-    note = "a modifier is an async function or closure of extractors (`Context`, `Query<T>`, `State<T>`) and, last, \
+    note = "a modifier is an async function or closure of extractors (`Context`, `Query<T>`, `RequestState<T>`) and, last, \
             the payload (`Bytes`, `String`, `Json<T>`, `Payload`, `()`)",
     note = "it returns `Bytes`, `Vec<u8>`, `String`, `Json<T>`, `Payload` or `()`, or a `Result` of one with `faasflow::Error`",
     note = "its future must be `Send`: hold no `Rc` or lock guard across an `.await`"
@@ -82,7 +82,7 @@ pub trait Handler<M>: Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a handler of `{S}`",
     label = "not a handler of `{S}`",
-    note = "a handler is an async function or closure of extractors (`Context`, `Query<T>`, `State<T>`) and, last, `{S}`",
+    note = "a handler is an async function or closure of extractors (`Context`, `Query<T>`, `RequestState<T>`) and, last, `{S}`",
     note = "its future must be `Send`: hold no `Rc` or lock guard across an `.await`"
 )]
 pub trait HandlerOf<S, M>: Send + Sync + 'static {

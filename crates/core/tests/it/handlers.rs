@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use faasflow_core::{
     Action, Call, CallResponse, Callback, Context, Error, Failure, Flow, FromContext, Handler, Json, Outcome, Payload,
-    Query, Resolution, Result, State, StatusCode, failure::FailureKind,
+    Query, RequestState, Resolution, Result, StatusCode, failure::FailureKind,
 };
 use http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
@@ -148,10 +148,10 @@ async fn state_comes_back_as_the_type_asked_for() {
     let wrong = context.get::<u64>("raw").await.unwrap_err().to_string();
     assert_eq!(wrong, "state `raw` holds 2 raw bytes, not a `u64`: read it with `get_bytes`");
 
-    let State(progress) = State::<Progress>::from_context(&context).await.unwrap();
+    let RequestState(progress) = RequestState::<Progress>::from_context(&context).await.unwrap();
     assert_eq!(progress, Progress { seen: u64::MAX, note: None });
     context.remove("seen").await.unwrap();
-    let missing = State::<Progress>::from_context(&context).await.unwrap_err().to_string();
+    let missing = RequestState::<Progress>::from_context(&context).await.unwrap_err().to_string();
     assert!(missing.contains("missing field `seen`"), "{missing}");
 }
 
@@ -188,4 +188,13 @@ fn queries_are_encoded_and_appended() {
     let own = "a+b=1%262%3D3%2F%C3%A4&a+b=again&token=t%26&number=1";
     assert_eq!(call.options().query(None, &context).as_deref(), Some(own));
     assert_eq!(call.options().query(Some("id=3"), &context).unwrap(), format!("id=3&{own}"));
+}
+
+#[tokio::test]
+#[allow(deprecated, reason = "the former name is to work until it is removed")]
+async fn state_can_be_taken_by_its_former_name() {
+    let context = Context::for_test("");
+    context.set("seen", 3).await.unwrap();
+    let handler = async |faasflow_core::State(progress): faasflow_core::State<Progress>, _: ()| Json(progress.seen);
+    assert_eq!(run(handler, &context, Payload::empty()).await.unwrap().bytes(), "3");
 }

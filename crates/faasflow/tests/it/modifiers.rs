@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use faasflow::bytes::Bytes;
-use faasflow::{Context, Error, Flow, FlowBuilder, FromContext, Json, Payload, Query, Result, State};
+use faasflow::{Context, Error, Flow, FlowBuilder, FromContext, Json, Payload, Query, RequestState, Result};
 use faasflow_testkit::{Fake, Running, TestKit};
 use serde::{Deserialize, Serialize};
 
@@ -111,7 +111,7 @@ async fn state_of_any_type_comes_back_in_a_later_phase() {
         .apply("a")
         .modify(async |context: Context, _: ()| context.remove("removed").await)
         .apply("b")
-        .modify(async |State(progress): State<Progress>, context: Context, _: ()| {
+        .modify(async |RequestState(progress): RequestState<Progress>, context: Context, _: ()| {
             let Progress { seen, first, note } = progress;
             let raw = context.get_bytes("raw").await?;
             let removed: Option<String> = context.get("removed").await?;
