@@ -28,7 +28,7 @@ mod unreadable;
 pub use context::{Context, RequestId, RequestInfo, TraceContext};
 #[allow(deprecated, reason = "it works until it is removed")]
 pub use definition::extract::State;
-pub use definition::extract::{FromContext, Query, RequestState};
+pub use definition::extract::{FromContext, OptionalFromContext, Query, RequestState};
 pub use definition::handler::{Handler, HandlerOf};
 pub use definition::{
     Action, Call, Callback, DefinitionError, Fault, Flow, FlowBuilder, IntoValue, Modifier, RequestOptions, Retry,

@@ -8,8 +8,8 @@ pub use bytes;
 pub use faasflow_core::State;
 pub use faasflow_core::{
     Call, CallResponse, Callback, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, FromContext,
-    FromPayload, HeaderMap, IntoPayload, Json, Method, Outcome, Payload, Query, RequestState, Resolution, Result,
-    Retry, StatusCode,
+    FromPayload, HeaderMap, IntoPayload, Json, Method, OptionalFromContext, Outcome, Payload, Query, RequestState,
+    Resolution, Result, Retry, StatusCode,
     failure::FailureKind,
     handler::BoxFuture,
     state::{self, Scope, StateError, StateManager},

@@ -42,6 +42,55 @@ impl FromContext for Context {
     }
 }
 
+/// An extractor of what may be absent, which a handler then takes as an `Option`.
+///
+/// `Option<E>` is `None` where there is nothing, and still an error where something is there that is not as it should be. To
+/// go on in that case too, take a `Result<E>`, which any extractor can be.
+///
+/// ```
+/// use faasflow_core::{Flow, Query, RequestState, Result};
+/// # #[derive(serde::Deserialize)] struct Size { width: u32 }
+/// # #[derive(serde::Deserialize)] struct Progress { seen: u32 }
+///
+/// let flow = Flow::builder()
+///     .modify(async |size: Option<Query<Size>>, _: ()| match size {
+///         Some(Query(size)) => format!("{} wide", size.width),
+///         None => "as it is".to_owned(),
+///     })
+///     .modify(async |progress: Result<RequestState<Progress>>, text: String| match progress {
+///         Ok(RequestState(progress)) => format!("{text}, after {}", progress.seen),
+///         Err(error) => format!("{text}: {error}"),
+///     })
+///     .build();
+/// # assert!(flow.is_ok());
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take an `Option<{Self}>` from its context",
+    note = "`Query<T>`, `RequestState<T>` and types that implement `OptionalFromContext` may be absent",
+    note = "take a `Result<{Self}>` to go on whatever is wrong"
+)]
+pub trait OptionalFromContext: Sized {
+    /// Takes the value, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If it is there and not as it should be.
+    fn from_context_if_there(context: &Context) -> impl Future<Output = Result<Option<Self>>> + Send;
+}
+
+impl<E: OptionalFromContext> FromContext for Option<E> {
+    async fn from_context(context: &Context) -> Result<Option<E>> {
+        E::from_context_if_there(context).await
+    }
+}
+
+/// An error of the extractor is one that the handler may go on with.
+impl<E: FromContext> FromContext for Result<E> {
+    async fn from_context(context: &Context) -> Result<Result<E>> {
+        Ok(E::from_context(context).await)
+    }
+}
+
 /// The query of the first call as a `T`, refused with the reason if it is none.
 ///
 /// A key that may be repeated is a `Vec`.
@@ -56,6 +105,16 @@ impl<T: DeserializeOwned + Send> FromContext for Query<T> {
             let key = error.path().iter().next().map(|_| format!("{}: ", error.path())).unwrap_or_default();
             Error::refused(format!("the query is not as needed: {key}{why}"))
         })
+    }
+}
+
+/// `None` if there is no query.
+impl<T: DeserializeOwned + Send> OptionalFromContext for Query<T> {
+    async fn from_context_if_there(context: &Context) -> Result<Option<Query<T>>> {
+        if context.request().query.is_empty() {
+            return Ok(None);
+        }
+        Query::from_context(context).await.map(Some)
     }
 }
 
@@ -81,22 +140,39 @@ pub struct RequestState<T>(pub T);
 
 impl<T: DeserializeOwned + Send> FromContext for RequestState<T> {
     async fn from_context(context: &Context) -> Result<RequestState<T>> {
-        let Some(names) = fields::of::<T>() else {
-            return Err(Error::msg(format!(
-                "`RequestState<{}>` needs a struct with named fields: each field is a key",
-                std::any::type_name::<T>()
-            )));
-        };
-        let mut object = serde_json::Map::new();
-        for &name in names {
-            if let Some(value) = context.get::<serde_json::Value>(name).await? {
-                object.insert(name.to_owned(), value);
-            }
-        }
-        T::deserialize(serde_json::Value::Object(object))
-            .map(RequestState)
-            .map_err(|error| Error::from(error).context("the request's state is not as the handler needs it"))
+        read(kept::<T>(context).await?)
     }
+}
+
+/// `None` if none of the keys is there.
+impl<T: DeserializeOwned + Send> OptionalFromContext for RequestState<T> {
+    async fn from_context_if_there(context: &Context) -> Result<Option<RequestState<T>>> {
+        let kept = kept::<T>(context).await?;
+        if kept.is_empty() { Ok(None) } else { read(kept).map(Some) }
+    }
+}
+
+/// What the request has kept under the names of the fields of `T`.
+async fn kept<T: DeserializeOwned>(context: &Context) -> Result<serde_json::Map<String, serde_json::Value>> {
+    let Some(names) = fields::of::<T>() else {
+        return Err(Error::msg(format!(
+            "`RequestState<{}>` needs a struct with named fields: each field is a key",
+            std::any::type_name::<T>()
+        )));
+    };
+    let mut kept = serde_json::Map::new();
+    for &name in names {
+        if let Some(value) = context.get::<serde_json::Value>(name).await? {
+            kept.insert(name.to_owned(), value);
+        }
+    }
+    Ok(kept)
+}
+
+fn read<T: DeserializeOwned>(kept: serde_json::Map<String, serde_json::Value>) -> Result<RequestState<T>> {
+    T::deserialize(serde_json::Value::Object(kept))
+        .map(RequestState)
+        .map_err(|error| Error::from(error).context("the request's state is not as the handler needs it"))
 }
 
 /// The former name of [`RequestState`].

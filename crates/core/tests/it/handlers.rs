@@ -198,3 +198,32 @@ async fn state_can_be_taken_by_its_former_name() {
     let handler = async |faasflow_core::State(progress): faasflow_core::State<Progress>, _: ()| Json(progress.seen);
     assert_eq!(run(handler, &context, Payload::empty()).await.unwrap().bytes(), "3");
 }
+
+#[tokio::test]
+async fn what_may_be_absent_is_an_option_and_what_may_be_wrong_a_result() {
+    async fn handler(
+        size: Option<Query<Size>>,
+        progress: Option<RequestState<Progress>>,
+        tenant: Result<Tenant>,
+        _: (),
+    ) -> String {
+        let quality = size.map(|Query(size)| size.quality);
+        let seen = progress.map(|RequestState(progress)| progress.seen);
+        format!("{quality:?} {seen:?} {:?}", tenant.map(|Tenant(tenant)| tenant).map_err(|error| error.to_string()))
+    }
+    let context = Context::for_test("");
+    let made = run(handler, &context, Payload::empty()).await.unwrap();
+    assert_eq!(made.bytes(), r#"None None Err("who are you?")"#);
+
+    let context = Context::for_test("tenant=t&quality=80");
+    context.set("seen", 3).await.unwrap();
+    let made = run(handler, &context, Payload::empty()).await.unwrap();
+    assert_eq!(made.bytes(), r#"Some(80) Some(3) Ok("t")"#);
+
+    let wrong = run(handler, &Context::for_test("quality=900"), Payload::empty()).await.unwrap_err();
+    assert!(wrong.is_refusal(), "what is there and wrong is no absence: {wrong}");
+    context.remove("seen").await.unwrap();
+    context.set("note", "half of it").await.unwrap();
+    let wrong = run(handler, &context, Payload::empty()).await.unwrap_err().to_string();
+    assert!(wrong.contains("missing field `seen`"), "{wrong}");
+}
