@@ -5,15 +5,21 @@ pub mod extract;
 pub mod handler;
 
 mod call;
+mod callback;
 mod fault;
 mod flow;
+mod options;
 mod retry;
 mod step;
 mod url;
+mod value;
 
-pub use call::{Call, Callback, IntoValue, RequestOptions};
+pub use call::Call;
+pub use callback::Callback;
 pub use fault::{DefinitionError, Fault};
 pub use flow::{Flow, FlowBuilder};
+pub use options::RequestOptions;
 pub use retry::Retry;
 pub use step::{Action, Modifier, Step};
 pub use url::{parse_callback_url, parse_url, without_credentials};
+pub use value::IntoValue;

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::duration;
 
-use super::call::RequestOptions;
 use super::flow::Flow;
+use super::options::RequestOptions;
 use super::step::{Action, Step};
 
 /// A flow as data. The JSON of it is what `<flow> describe` prints and `GET /_/flow` answers.

@@ -9,7 +9,8 @@ use crate::graph::{Plan, PlannedStep, StepIndex};
 use crate::outcome::Outcome;
 use crate::state::StateManager;
 
-use super::call::{Call, Callback};
+use super::call::Call;
+use super::callback::Callback;
 use super::fault::{DefinitionError, Fault};
 use super::handler::{FailureFn, FinallyFn, Handler, HandlerOf, IntoEnd, erase, erase_modifier};
 use super::step::{Action, Modifier, Step};

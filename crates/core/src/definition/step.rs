@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::future::BoxFuture;
 use crate::payload::Payload;
 
-use super::call::{Call, Callback};
+use super::call::Call;
+use super::callback::Callback;
 use super::handler::ModifierFn;
 
 /// One element of a flow.

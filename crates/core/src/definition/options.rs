@@ -1,0 +1,162 @@
+//! What calls and callbacks have in common: the request that they send, and how they treat its answer.
+
+mod option_header;
+
+use std::fmt;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::context::Context;
+
+use super::handler::{FailureFn, ResponseFn};
+use super::retry::Retry;
+use super::value::Value;
+
+/// What a [`Call`](crate::Call) or a [`Callback`](crate::Callback) sends, and how it treats the answer. Their methods set it.
+#[derive(Clone, Default)]
+pub struct RequestOptions {
+    pub(crate) method: Option<Method>,
+    pub(crate) headers: Vec<(HeaderName, Value)>,
+    pub(crate) query: Vec<(String, Value)>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) retry: Retry,
+    pub(crate) on_failure: Option<FailureFn>,
+    pub(crate) on_response: Option<ResponseFn>,
+    /// What was wrong with the arguments given; `build` reports it.
+    pub(crate) faults: Vec<String>,
+}
+
+impl RequestOptions {
+    /// The method, if one was given.
+    #[must_use]
+    pub fn method(&self) -> Option<&Method> {
+        self.method.as_ref()
+    }
+
+    /// The headers for this request, in the order given. A value that a closure made and that no header may
+    /// hold is an error: the name of the header.
+    ///
+    /// # Errors
+    ///
+    /// The name of the first header whose value cannot be sent.
+    pub fn headers(&self, context: &Context) -> Result<Vec<(HeaderName, HeaderValue)>, HeaderName> {
+        let mut headers = Vec::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
+            if let Some(text) = value.for_request(context) {
+                let value = HeaderValue::from_str(&text).map_err(|_| name.clone())?;
+                headers.push((name.clone(), value));
+            }
+        }
+        Ok(headers)
+    }
+
+    /// The query for this request, encoded, after what `url_query` already holds; `None` if there is none.
+    #[must_use]
+    pub fn query(&self, url_query: Option<&str>, context: &Context) -> Option<String> {
+        if self.query.is_empty() {
+            return url_query.map(str::to_owned);
+        }
+        let mut encoder = form_urlencoded::Serializer::new(String::new());
+        for (key, value) in &self.query {
+            if let Some(value) = value.for_request(context) {
+                encoder.append_pair(key, &value);
+            }
+        }
+        let own = encoder.finish();
+        match url_query {
+            Some(before) if own.is_empty() => Some(before.to_owned()),
+            Some(before) if !before.is_empty() => Some(format!("{before}&{own}")),
+            _ => (!own.is_empty()).then_some(own),
+        }
+    }
+
+    /// How long one attempt may take, if that is limited.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// When it is tried again.
+    pub fn retry(&self) -> &Retry {
+        &self.retry
+    }
+
+    /// Asks the step's own failure handler, if there is one.
+    pub fn on_failure(&self) -> Option<&FailureFn> {
+        self.on_failure.as_ref()
+    }
+
+    /// The step's own reading of the answer, if there is one.
+    pub fn on_response(&self) -> Option<&ResponseFn> {
+        self.on_response.as_ref()
+    }
+
+    /// Whether there is a query of its own, fixed or made for each request.
+    #[must_use]
+    pub fn has_query(&self) -> bool {
+        !self.query.is_empty()
+    }
+
+    /// Whether code runs for it: a closure that makes a value, a handler of failures or of answers.
+    pub(crate) fn runs_code(&self) -> bool {
+        let made = |value: &Value| !matches!(value, Value::Fixed(_));
+        self.headers.iter().any(|(_, value)| made(value))
+            || self.query.iter().any(|(_, value)| made(value))
+            || self.on_failure.is_some()
+            || self.on_response.is_some()
+    }
+
+    /// Adds a header whose value is fixed.
+    pub(super) fn add_header(&mut self, name: &str, value: String) {
+        let Some(name) = self.header_name(name, Some(&value)) else { return };
+        if HeaderValue::from_str(&value).is_err() {
+            self.faults.push(format!("header `{name}` has a value with control characters"));
+        } else {
+            self.headers.push((name, Value::Fixed(value)));
+        }
+    }
+
+    /// Adds a header whose value is made for each request.
+    pub(super) fn make_header(&mut self, name: &str, value: Value) {
+        if let Some(name) = self.header_name(name, None) {
+            self.headers.push((name, value));
+        }
+    }
+
+    /// Limits the time of an attempt.
+    pub(super) fn limit(&mut self, timeout: Duration) {
+        if timeout.is_zero() {
+            self.faults.push("a timeout of 0 would fail every call".to_owned());
+        }
+        self.timeout = Some(timeout);
+    }
+
+    /// The name of a header, with its value where that is fixed. One that cannot be sent, or is an option, is a fault.
+    fn header_name(&mut self, name: &str, value: Option<&str>) -> Option<HeaderName> {
+        if let Some(instead) = option_header::instead(name, value) {
+            self.faults.push(format!("`{name}` is an option of the step and not a header: write `{instead}`"));
+            return None;
+        }
+        match HeaderName::try_from(name) {
+            Ok(name) => Some(name),
+            Err(_) => {
+                self.faults.push(format!("`{name}` is not a header name: letters, digits and `-`, such as `x-token`"));
+                None
+            }
+        }
+    }
+}
+
+impl fmt::Debug for RequestOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values are left out: they may be secrets.
+        f.debug_struct("RequestOptions")
+            .field("method", &self.method)
+            .field("headers", &self.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())
+            .field("query", &self.query.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>())
+            .field("timeout", &self.timeout)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
