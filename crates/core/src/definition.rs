@@ -22,4 +22,4 @@ pub use options::RequestOptions;
 pub use retry::Retry;
 pub use step::{Action, Modifier, Step};
 pub use url::{parse_callback_url, parse_url, without_credentials};
-pub use value::IntoValue;
+pub use value::{IntoValue, ValueFrom};

@@ -32,7 +32,7 @@ pub use definition::extract::{FromContext, OptionalFromContext, Query, RequestSt
 pub use definition::handler::{Handler, HandlerOf};
 pub use definition::{
     Action, Call, Callback, DefinitionError, Fault, Flow, FlowBuilder, IntoValue, Modifier, RequestOptions, Retry,
-    Step, description, extract, handler, parse_callback_url, parse_url, without_credentials,
+    Step, ValueFrom, description, extract, handler, parse_callback_url, parse_url, without_credentials,
 };
 pub use error::{Error, Result, chain};
 pub use failure::{Failure, Resolution};

@@ -10,6 +10,8 @@ pub mod hello_world {}
 
 #[doc = "[phases.md]: crate::guide::phases"]
 #[doc = "[failures.md]: crate::guide::failures"]
+#[doc = "[context.md]: crate::guide::context"]
+#[doc = "[modifiers.md]: crate::guide::modifiers"]
 #[doc = ""]
 #[doc = include_str!("../../../docs/guide/calling-functions.md")]
 pub mod calling_functions {}
@@ -36,6 +38,7 @@ pub mod phases {}
 pub mod callbacks {}
 
 #[doc = "[responses.md]: crate::guide::responses"]
+#[doc = "[modifiers.md]: crate::guide::modifiers"]
 #[doc = ""]
 #[doc = include_str!("../../../docs/guide/failures.md")]
 pub mod failures {}

@@ -12,7 +12,7 @@ use crate::response::CallResponse;
 use super::handler::{HandlerOf, erase, erase_response};
 use super::options::RequestOptions;
 use super::retry::Retry;
-use super::value::{IntoValue, Value};
+use super::value::{IntoValue, Value, ValueFrom};
 
 /// A call of a function through the gateway.
 ///
@@ -112,7 +112,7 @@ impl Call {
     }
 
     /// Sends a header whose value is made for each request. It is left out where the closure yields `None`. A value with
-    /// control characters fails the step.
+    /// control characters fails the step. [`header_from`](Call::header_from) takes extractors instead of the context.
     ///
     /// ```
     /// use faasflow_core::{Call, Context};
@@ -131,6 +131,29 @@ impl Call {
         self
     }
 
+    /// Sends a header whose value is made for each request from any number of extractors, as handlers take them. It is left
+    /// out where the closure yields `None`. The step fails where an extractor cannot be made, or the value has control
+    /// characters.
+    ///
+    /// ```
+    /// use faasflow_core::{Call, RequestState};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Login { token: String } // what an earlier step has kept as `token`
+    ///
+    /// let call = Call::new("compress")
+    ///     .header_from("x-token", |RequestState(login): RequestState<Login>| login.token);
+    /// assert!(call.options().extracts());
+    /// ```
+    pub fn header_from<M: 'static, F>(mut self, name: impl AsRef<str>, value: F) -> Call
+    where
+        F: ValueFrom<M>,
+        F::Output: IntoValue,
+    {
+        self.request.make_header(name.as_ref(), Value::extracted(value));
+        self
+    }
+
     /// Adds a key to the query, encoded. Given twice for the same key, both are sent.
     ///
     /// ```
@@ -146,6 +169,7 @@ impl Call {
     }
 
     /// Adds a key to the query whose value is made for each request. It is left out where the closure yields `None`.
+    /// [`query_from`](Call::query_from) takes extractors instead of the context.
     ///
     /// ```
     /// use faasflow_core::{Call, Context};
@@ -160,6 +184,31 @@ impl Call {
         V: IntoValue,
     {
         self.request.query.push((key.into(), Value::per_request(value)));
+        self
+    }
+
+    /// Adds a key to the query whose value is made for each request from any number of extractors, as handlers take them. It
+    /// is left out where the closure yields `None`. The step fails where an extractor cannot be made.
+    ///
+    /// ```
+    /// use faasflow_core::{Call, Context, Query};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Size { width: u32 }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> faasflow_core::Result<()> {
+    /// let call = Call::new("compress").query_from("half", |Query(size): Query<Size>| size.width / 2);
+    /// let context = Context::for_test("width=80");
+    /// let options = call.options().extracted(&context).await?.unwrap();
+    /// assert_eq!(options.query(None, &context).as_deref(), Some("half=40"));
+    /// # Ok(()) }
+    /// ```
+    pub fn query_from<M: 'static, F>(mut self, key: impl Into<String>, value: F) -> Call
+    where
+        F: ValueFrom<M>,
+        F::Output: IntoValue,
+    {
+        self.request.query.push((key.into(), Value::extracted(value)));
         self
     }
 

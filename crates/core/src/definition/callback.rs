@@ -12,7 +12,7 @@ use crate::response::CallResponse;
 use super::handler::{HandlerOf, erase, erase_response};
 use super::options::RequestOptions;
 use super::retry::Retry;
-use super::value::{IntoValue, Value};
+use super::value::{IntoValue, Value, ValueFrom};
 
 /// A request to a URL outside the gateway, with the payload as its body.
 ///
@@ -92,7 +92,7 @@ impl Callback {
     }
 
     /// Sends a header whose value is made for each request. It is left out where the closure yields `None`. A value with
-    /// control characters fails the step.
+    /// control characters fails the step. [`header_from`](Callback::header_from) takes extractors instead of the context.
     ///
     /// ```
     /// use faasflow_core::{Callback, Context};
@@ -111,6 +111,29 @@ impl Callback {
         self
     }
 
+    /// Sends a header whose value is made for each request from any number of extractors, as handlers take them. It is left
+    /// out where the closure yields `None`. The step fails where an extractor cannot be made, or the value has control
+    /// characters.
+    ///
+    /// ```
+    /// use faasflow_core::{Callback, RequestState};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Login { token: String } // what an earlier step has kept as `token`
+    ///
+    /// let callback = Callback::new("storage.io/bucket")
+    ///     .header_from("x-token", |RequestState(login): RequestState<Login>| login.token);
+    /// assert!(callback.options().extracts());
+    /// ```
+    pub fn header_from<M: 'static, F>(mut self, name: impl AsRef<str>, value: F) -> Callback
+    where
+        F: ValueFrom<M>,
+        F::Output: IntoValue,
+    {
+        self.request.make_header(name.as_ref(), Value::extracted(value));
+        self
+    }
+
     /// Adds a key to the query, encoded. Given twice for the same key, both are sent.
     ///
     /// ```
@@ -126,6 +149,7 @@ impl Callback {
     }
 
     /// Adds a key to the query whose value is made for each request. It is left out where the closure yields `None`.
+    /// [`query_from`](Callback::query_from) takes extractors instead of the context.
     ///
     /// ```
     /// use faasflow_core::{Callback, Context};
@@ -140,6 +164,31 @@ impl Callback {
         V: IntoValue,
     {
         self.request.query.push((key.into(), Value::per_request(value)));
+        self
+    }
+
+    /// Adds a key to the query whose value is made for each request from any number of extractors, as handlers take them. It
+    /// is left out where the closure yields `None`. The step fails where an extractor cannot be made.
+    ///
+    /// ```
+    /// use faasflow_core::{Callback, Context, Query};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Size { width: u32 }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> faasflow_core::Result<()> {
+    /// let callback = Callback::new("storage.io/bucket").query_from("half", |Query(size): Query<Size>| size.width / 2);
+    /// let context = Context::for_test("width=80");
+    /// let options = callback.options().extracted(&context).await?.unwrap();
+    /// assert_eq!(options.query(None, &context).as_deref(), Some("half=40"));
+    /// # Ok(()) }
+    /// ```
+    pub fn query_from<M: 'static, F>(mut self, key: impl Into<String>, value: F) -> Callback
+    where
+        F: ValueFrom<M>,
+        F::Output: IntoValue,
+    {
+        self.request.query.push((key.into(), Value::extracted(value)));
         self
     }
 

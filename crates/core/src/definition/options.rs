@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::context::Context;
+use crate::error::Result;
 
 use super::handler::{FailureFn, ResponseFn};
 use super::retry::Retry;
@@ -34,13 +35,41 @@ impl RequestOptions {
         self.method.as_ref()
     }
 
+    /// The same options for one request, with the values that extractors make; `None` if there are no such values.
+    ///
+    /// [`headers`](RequestOptions::headers) and [`query`](RequestOptions::query) leave these values out until then.
+    ///
+    /// # Errors
+    ///
+    /// The error of an extractor.
+    pub async fn extracted(&self, context: &Context) -> Result<Option<Box<RequestOptions>>> {
+        if !self.extracts() {
+            return Ok(None);
+        }
+        let mut options = RequestOptions { headers: Vec::new(), query: Vec::new(), ..self.clone() };
+        for (name, value) in &self.headers {
+            options.headers.extend(value.extract(context).await?.map(|value| (name.clone(), value)));
+        }
+        for (key, value) in &self.query {
+            options.query.extend(value.extract(context).await?.map(|value| (key.clone(), value)));
+        }
+        Ok(Some(Box::new(options)))
+    }
+
+    /// Whether extractors make a value of a header or of the query.
+    #[must_use]
+    pub fn extracts(&self) -> bool {
+        let extracted = |value: &Value| matches!(value, Value::Extracted(_));
+        self.headers.iter().any(|(_, value)| extracted(value)) || self.query.iter().any(|(_, value)| extracted(value))
+    }
+
     /// The headers for this request, in the order given. A value that a closure made and that no header may
     /// hold is an error: the name of the header.
     ///
     /// # Errors
     ///
     /// The name of the first header whose value cannot be sent.
-    pub fn headers(&self, context: &Context) -> Result<Vec<(HeaderName, HeaderValue)>, HeaderName> {
+    pub fn headers(&self, context: &Context) -> std::result::Result<Vec<(HeaderName, HeaderValue)>, HeaderName> {
         let mut headers = Vec::with_capacity(self.headers.len());
         for (name, value) in &self.headers {
             if let Some(text) = value.for_request(context) {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use faasflow::bytes::Bytes;
 use faasflow::{
-    Call, CallResponse, Context, Error, Failure, FailureKind, Flow, Json, Method, Outcome, Retry, StatusCode,
+    Call, CallResponse, Context, Error, Failure, FailureKind, Flow, Json, Method, Outcome, Query, RequestState, Retry,
+    StatusCode,
 };
 use faasflow_testkit::{Fake, Reply, Running, TestKit};
 
@@ -52,6 +53,35 @@ async fn method_headers_and_query_are_sent_as_said() {
     assert_eq!(call.headers.get_all("x-twice").iter().collect::<Vec<_>>(), ["1", "2"]);
     let gateway = kit.gateway_url();
     assert_eq!(call.headers.get_all("host").iter().collect::<Vec<_>>(), [gateway.strip_prefix("http://").unwrap()]);
+}
+
+#[tokio::test]
+async fn headers_and_queries_are_made_from_extractors() {
+    #[derive(serde::Deserialize)]
+    struct Size {
+        width: u32,
+    }
+    #[derive(serde::Deserialize)]
+    struct Login {
+        token: Option<String>,
+    }
+    let call = Call::new("f")
+        .query("first", "1")
+        .query_from("half", |Query(size): Query<Size>, _: Context| size.width / 2)
+        .query_from("absent", |context: Context| context.query("absent"))
+        .query_with("last", |context| context.query("width"))
+        .header_from("x-token", |RequestState(login): RequestState<Login>| login.token);
+    let keep = async |context: Context, photo: Bytes| context.set("token", "t").await.map(|()| photo);
+    let flow = Flow::builder().modify(keep).apply("g").apply(call).build().unwrap();
+    let kit = TestKit::new(flow).function("f", Fake::echo()).function("g", Fake::echo()).start().await;
+    kit.request("photo").query("width", "80").send().await;
+    let call = kit.calls("f").remove(0);
+    assert_eq!(call.query.as_deref(), Some("first=1&half=40&last=80"));
+    assert_eq!((call.header("x-token"), call.text().as_str()), (Some("t"), "photo"));
+
+    let answer = kit.request("photo").query("width", "wide").send().await;
+    assert_eq!((answer.outcome(), kit.calls("f").len()), (Some(Outcome::Failure), 1));
+    assert!(reason(&answer.text()).starts_with("the query is not as needed: width"), "{}", answer.text());
 }
 
 #[tokio::test]

@@ -66,14 +66,15 @@ impl Caller {
         PhaseHeaders::new(context, observers, self.gateway_host.as_ref())
     }
 
-    /// The request that calls a function through the gateway. What the flow's own code says of it is asked now.
+    /// The request that calls a function through the gateway. `options` are the call's, with the values that extractors have
+    /// made. What else the flow's own code says of it is asked now.
     pub(crate) fn call<'a>(
         &'a self,
         call: &'a Call,
+        options: &'a RequestOptions,
         step: &StepRef<'a>,
         payload: Payload,
     ) -> Result<Outgoing<'a>, FailureKind> {
-        let options = call.options();
         let target = match &self.prepared[step.index.index()].target {
             Some(target) => Cow::Borrowed(target),
             None => {
@@ -89,10 +90,10 @@ impl Caller {
     pub(crate) fn callback<'a>(
         &'a self,
         callback: &'a Callback,
+        options: &'a RequestOptions,
         step: &StepRef<'a>,
         payload: Payload,
     ) -> Result<Outgoing<'a>, FailureKind> {
-        let options = callback.options();
         let target = Cow::Owned(with_query(callback.url(), options, step.context).map_err(unsendable)?);
         self.outgoing(CallKind::Callback, short_name(step.name), target, options, step, payload)
     }

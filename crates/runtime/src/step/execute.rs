@@ -114,14 +114,19 @@ impl Execution<'_> {
                 self.handled(self.deadline.steps(), running).await.map_err(|kind| self.weigh(kind))
             }
             Action::Call(call) => {
-                let made = caught_at_once(|| self.caller.call(call, &self.reference(step, index), payload));
+                let extracted = self.extracted(call.options(), scope).await?;
+                let options = extracted.as_deref().unwrap_or(call.options());
+                let made = caught_at_once(|| self.caller.call(call, options, &self.reference(step, index), payload));
                 let answer = self.send(made, scope, cut_off).await;
                 self.answer(answer, call.options()).await
             }
             Action::Callback(callback) => {
                 // It goes on, unless the answer takes its place.
                 let goes_on = callback.options().on_response().is_none().then(|| payload.clone());
-                let made = caught_at_once(|| self.caller.callback(callback, &self.reference(step, index), payload));
+                let extracted = self.extracted(callback.options(), scope).await?;
+                let options = extracted.as_deref().unwrap_or(callback.options());
+                let made =
+                    caught_at_once(|| self.caller.callback(callback, options, &self.reference(step, index), payload));
                 let answer = self.send(made, scope, cut_off).await;
                 let answer = self.answer(answer, callback.options()).await;
                 match goes_on {
@@ -138,6 +143,23 @@ impl Execution<'_> {
 
     fn reference<'a>(&'a self, step: &'a Step, index: StepIndex) -> StepRef<'a> {
         StepRef { context: self.context, phase: self.phase, index, name: step.name() }
+    }
+
+    /// The options of a step with the values that their extractors make, if there are any.
+    async fn extracted(
+        &self,
+        options: &RequestOptions,
+        scope: &mut Scope<'_>,
+    ) -> Result<Option<Box<RequestOptions>>, Unanswered> {
+        if !options.extracts() {
+            return Ok(None);
+        }
+        let extracting = Box::pin(options.extracted(self.context));
+        let extracted = self.handled(self.deadline.steps(), extracting).await;
+        extracted.map_err(|kind| {
+            scope.tell(&Event::Answered { answer: None });
+            self.weigh(kind)
+        })
     }
 
     /// Sends the request of a step, if it could be made.

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use faasflow_core::failure::FailureKind;
-use faasflow_core::{Call, Context, Error, Failure, Flow, FlowBuilder, Payload};
+use faasflow_core::{Call, Callback, Context, Error, Failure, Flow, FlowBuilder, FromContext, Payload, RequestState};
 
 use super::execute::{Executed, Execution};
 use crate::deadline::Deadline;
@@ -122,4 +122,33 @@ async fn a_handler_that_fails_itself_decides_nothing() {
     let (ended, lines) = executed(Flow::builder().apply(broken), &[]).await;
     assert!(matches!(ended, Executed::Failed(_)));
     assert_eq!(lines.last().unwrap(), "The failure handler failed itself: it panicked: again");
+}
+
+#[tokio::test]
+async fn a_value_that_cannot_be_extracted_fails_the_step_and_an_outage_does_not() {
+    #[derive(serde::Deserialize)]
+    struct Login {
+        token: String,
+    }
+    let call = Call::new("resize").header_from("x-token", |RequestState(login): RequestState<Login>| login.token);
+    let (ended, lines) = executed(Flow::builder().apply(call), &[]).await;
+    let error = failure(ended).error().unwrap().to_string();
+    assert!(error.ends_with("missing field `token`"), "{error}");
+    assert_eq!(lines[0], "Executing function `resize`");
+
+    struct Away;
+    impl FromContext for Away {
+        async fn from_context(_: &Context) -> Result<Away, Error> {
+            Err(Error::from(faasflow_core::state::StateError::temporary("it is away")))
+        }
+    }
+    let callback = Callback::new("storage.io").query_from("q", |_: Away| "never");
+    match executed(Flow::builder().callback(callback), &[]).await.0 {
+        Executed::Outage(outage) => assert_eq!(outage.reason, "the state manager cannot be reached"),
+        other => panic!("{other:?}"),
+    }
+
+    let panics = Call::new("resize").query_from("q", |_: Context| -> String { panic!("oh dear") });
+    let failure = failure(executed(Flow::builder().apply(panics), &[]).await.0);
+    assert!(matches!(failure.kind(), FailureKind::Panic(text) if text == "oh dear"), "{failure}");
 }
