@@ -10,6 +10,8 @@ use faasflow_runtime::http::{HttpClient, read_body};
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::args::Gateway;
 use crate::error::Failure;
@@ -101,24 +103,37 @@ impl Client {
     }
 
     /// Asks for JSON of the gateway's own.
-    pub(crate) async fn json(
+    pub(crate) async fn json<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, Failure> {
+        self.answer(method, path, HeaderMap::new(), Bytes::new()).await
+    }
+
+    /// The same, with what is asked for as the body.
+    pub(crate) async fn json_for<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
-        body: Option<&serde_json::Value>,
-    ) -> Result<serde_json::Value, Failure> {
-        let mut headers = HeaderMap::new();
-        let body = match body {
-            None => Bytes::new(),
-            Some(value) => {
-                headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-                Bytes::from(value.to_string())
-            }
-        };
+        asked: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let json = HeaderValue::from_static("application/json");
+        let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, json)]);
+        let body = serde_json::to_vec(asked).map_err(|error| Failure::Failed(error.to_string()))?;
+        self.answer(method, path, headers, body.into()).await
+    }
+
+    async fn answer<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<T, Failure> {
         let answer = self.send(method, path, headers, body).await?;
         let text = String::from_utf8_lossy(&answer.body);
         self.check(answer.status, &text)?;
-        serde_json::from_str(&text).map_err(|error| Failure::Failed(format!("the gateway answered no JSON: {error}")))
+        serde_json::from_str(&text).map_err(|error| {
+            let what = if error.is_data() { "something else than was asked for" } else { "no JSON" };
+            Failure::Failed(format!("the gateway answered {what}: {error}"))
+        })
     }
 
     /// Whether the gateway did what it was asked for; `text` is what it answered.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use faasflow_admin::{LOG_DROPPED, LogLine, paths};
 use faasflow_core::RequestId;
-use faasflow_gateway::{KEPT_LOG, LOG_DROPPED};
+use faasflow_gateway::KEPT_LOG;
 use faasflow_runtime::http::read_body;
 use http::{HeaderMap, Method, Response};
 use http_body_util::BodyExt as _;
@@ -48,7 +49,7 @@ pub(crate) async fn run(logs: Logs) -> Result<(), Failure> {
     let mut lines = Lines { body, read: Vec::new(), client: &client };
     while let Some(line) = lines.next().await? {
         // A gateway that knows of no requests may tell of any.
-        if logs.request.as_ref().is_none_or(|request| is_ours || is_of(&line, request)) {
+        if logs.request.as_ref().is_none_or(|request| is_ours || is_of(&line.line, request)) {
             found = true;
             show(&logs, &line)?;
         }
@@ -70,7 +71,7 @@ async fn ask(client: &Client, path: &str, patience: Duration) -> Result<Response
 }
 
 fn path(logs: &Logs) -> String {
-    let mut query = form_urlencoded::Serializer::new("/system/logs?".to_owned());
+    let mut query = form_urlencoded::Serializer::new(format!("{}?", paths::LOGS));
     query.extend_pairs(logs.request.as_ref().map(|request| ("request", request.as_str())));
     query.extend_pairs(logs.function.as_ref().map(|function| ("name", function)));
     query.extend_pairs(logs.tail.map(|tail| ("tail", tail.to_string())));
@@ -78,19 +79,18 @@ fn path(logs: &Logs) -> String {
     query.finish()
 }
 
-fn is_of(line: &Value, request: &RequestId) -> bool {
-    let text = |field: &str| line[field].as_str().unwrap_or_default();
-    text("request_id") == request.as_str() || text("text").contains(request.as_str())
+fn is_of(line: &LogLine, request: &RequestId) -> bool {
+    line.request_id.as_deref() == Some(request.as_str()) || line.text.contains(request.as_str())
 }
 
-fn show(logs: &Logs, line: &Value) -> Result<(), Failure> {
-    let text = |field: &str| escaped(line[field].as_str().unwrap_or_default().trim_end());
+fn show(logs: &Logs, Line { line, whole }: &Line) -> Result<(), Failure> {
+    let shown = |text: &str| escaped(text.trim_end()).into_owned();
     if logs.json {
-        say!("{line}");
+        say!("{whole}");
     } else if logs.timestamps {
-        say!("{} {} | {}", text("timestamp"), text("name"), text("text"));
+        say!("{} {} | {}", shown(&line.timestamp), shown(&line.name), shown(&line.text));
     } else {
-        say!("{} | {}", text("name"), text("text"));
+        say!("{} | {}", shown(&line.name), shown(&line.text));
     }
     Ok(())
 }
@@ -108,6 +108,18 @@ fn not_ours(client: &Client, answered: &str) -> Failure {
     ))
 }
 
+/// A line, and all that a gateway tells of it.
+struct Line {
+    line: LogLine,
+    whole: Value,
+}
+
+impl Line {
+    fn read(text: &[u8]) -> serde_json::Result<Line> {
+        Ok(Line { line: serde_json::from_slice(text)?, whole: serde_json::from_slice(text)? })
+    }
+}
+
 /// The lines of an answer, as they come.
 struct Lines<'a> {
     body: Incoming,
@@ -116,12 +128,12 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    async fn next(&mut self) -> Result<Option<Value>, Failure> {
+    async fn next(&mut self) -> Result<Option<Line>, Failure> {
         let mut searched = 0;
         loop {
             if let Some(end) = self.read[searched..].iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = self.read.drain(..=searched + end).collect();
-                let parsed = serde_json::from_slice(&line);
+                let parsed = Line::read(&line);
                 return parsed.map(Some).map_err(|error| {
                     Failure::Failed(format!("the gateway at {} answered no JSON: {error}", self.client.base()))
                 });

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use faasflow_admin::{DeadLetterSummary, Discarded, QueueStats, QueuedCall, Redrive, Redriven, Selection, paths};
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::args::{Queue, QueueCommand, Which};
 use crate::client::Client;
@@ -12,82 +13,86 @@ use crate::error::Failure;
 pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
     let client = Client::new(&queue.gateway)?;
     match queue.command {
-        QueueCommand::List { limit } => {
-            let stats = client.json(Method::GET, "/system/queue", None).await?;
-            let calls = client.json(Method::GET, &format!("/system/queue/calls?limit={limit}"), None).await?;
-            let rows = calls.as_array().into_iter().flatten().map(|call| {
-                let state = if call["in_flight"] == true { "in flight" } else { "waiting" };
-                vec![
-                    shown(&call["id"]),
-                    shown(&call["function"]),
-                    state.to_owned(),
-                    shown(&call["attempt"]),
-                    shown(&call["bytes"]),
-                    shown(&call["call_id"]),
-                ]
-            });
-            table(&["ID", "FUNCTION", "STATE", "ATTEMPT", "BYTES", "CALL ID"], &rows.collect::<Vec<_>>())?;
-            eprintln!(
-                "{} in the queue, {} in flight, {} dead letters",
-                stats["depth"], stats["in_flight"], stats["dead_letters"]
-            );
-        }
+        QueueCommand::List { limit } => list(&client, limit).await,
         QueueCommand::DeadLetters { id: Some(id), .. } => {
-            let letter = client.json(Method::GET, &format!("/system/queue/dead-letters/{id}"), None).await?;
+            // Whole, with what a newer gateway tells besides.
+            let letter: Value = client.json(Method::GET, &paths::dead_letter(id)).await?;
             say!("{letter:#}");
+            Ok(())
         }
-        QueueCommand::DeadLetters { id: None, limit } => {
-            let letters = client.json(Method::GET, &format!("/system/queue/dead-letters?limit={limit}"), None).await?;
-            let letters: Vec<&Value> = letters.as_array().into_iter().flatten().collect();
-            let rows = letters.iter().map(|letter| {
-                let kind = if letter["callback"] == true { "callback" } else { "call" };
-                vec![
-                    shown(&letter["id"]),
-                    shown(&letter["function"]),
-                    kind.to_owned(),
-                    shown(&letter["attempts"]),
-                    shown(&letter["call_id"]),
-                    shown(&letter["reason"]),
-                ]
-            });
-            table(&["ID", "FUNCTION", "KIND", "ATTEMPTS", "CALL ID", "REASON"], &rows.collect::<Vec<_>>())?;
-            eprintln!(
-                "{}",
-                match letters.is_empty() {
-                    true => {
-                        "There are none. A flow that failed is none: it has ended, and `faasflow logs REQUEST-ID` shows why."
-                    }
-                    false => {
-                        "`faasflow queue dead-letters ID` shows one whole, `faasflow queue redrive ID` puts it back."
-                    }
-                }
-            );
-        }
+        QueueCommand::DeadLetters { id: None, limit } => dead_letters(&client, limit).await,
         QueueCommand::Redrive { which, rate } => {
-            let mut asked = selection(&which);
-            asked["per_second"] = json!(rate);
-            let done = client.json(Method::POST, "/system/queue/redrive", Some(&asked)).await?;
-            say!("{} put back into the queue", done["redriven"]);
-            all_were_there(&which, &done["redriven"])?;
+            let Selection { ids, function } = selection(&which);
+            let asked = Redrive { ids, function, per_second: rate };
+            let Redriven { redriven } = client.json_for(Method::POST, paths::REDRIVE, &asked).await?;
+            say!("{redriven} put back into the queue");
+            all_were_there(&which, redriven)
         }
         QueueCommand::Discard { which } => {
-            let done = client.json(Method::DELETE, "/system/queue/dead-letters", Some(&selection(&which))).await?;
-            say!("{} removed", done["discarded"]);
-            all_were_there(&which, &done["discarded"])?;
+            let asked = selection(&which);
+            let Discarded { discarded } = client.json_for(Method::DELETE, paths::DEAD_LETTERS, &asked).await?;
+            say!("{discarded} removed");
+            all_were_there(&which, discarded)
         }
     }
+}
+
+async fn list(client: &Client, limit: usize) -> Result<(), Failure> {
+    let stats: QueueStats = client.json(Method::GET, paths::QUEUE).await?;
+    let calls: Vec<QueuedCall> = client.json(Method::GET, &format!("{}?limit={limit}", paths::CALLS)).await?;
+    let rows = calls.into_iter().map(|call| {
+        let state = if call.in_flight { "in flight" } else { "waiting" };
+        vec![
+            call.id.to_string(),
+            call.function,
+            state.to_owned(),
+            call.attempt.to_string(),
+            call.bytes.to_string(),
+            call.call_id,
+        ]
+    });
+    table(&["ID", "FUNCTION", "STATE", "ATTEMPT", "BYTES", "CALL ID"], &rows.collect::<Vec<_>>())?;
+    let QueueStats { depth, in_flight, dead_letters, .. } = stats;
+    eprintln!("{depth} in the queue, {in_flight} in flight, {dead_letters} dead letters");
     Ok(())
 }
 
-fn selection(which: &Which) -> Value {
-    let ids = (!which.ids.is_empty()).then_some(&which.ids);
-    json!({ "ids": ids, "function": which.function })
+async fn dead_letters(client: &Client, limit: usize) -> Result<(), Failure> {
+    let path = format!("{}?limit={limit}", paths::DEAD_LETTERS);
+    let letters: Vec<DeadLetterSummary> = client.json(Method::GET, &path).await?;
+    let is_empty = letters.is_empty();
+    let rows = letters.into_iter().map(|letter| {
+        let kind = if letter.callback { "callback" } else { "call" };
+        vec![
+            letter.id.to_string(),
+            letter.function,
+            kind.to_owned(),
+            letter.attempts.to_string(),
+            letter.call_id,
+            letter.reason,
+        ]
+    });
+    table(&["ID", "FUNCTION", "KIND", "ATTEMPTS", "CALL ID", "REASON"], &rows.collect::<Vec<_>>())?;
+    eprintln!(
+        "{}",
+        match is_empty {
+            true => {
+                "There are none. A flow that failed is none: it has ended, and `faasflow logs REQUEST-ID` shows why."
+            }
+            false => "`faasflow queue dead-letters ID` shows one whole, `faasflow queue redrive ID` puts it back.",
+        }
+    );
+    Ok(())
+}
+
+fn selection(which: &Which) -> Selection {
+    let ids = (!which.ids.is_empty()).then(|| which.ids.clone());
+    Selection { ids, function: which.function.clone() }
 }
 
 /// Whoever names dead letters wants to know of one that is not there.
-fn all_were_there(which: &Which, done: &Value) -> Result<(), Failure> {
+fn all_were_there(which: &Which, done: u64) -> Result<(), Failure> {
     let asked = which.ids.iter().collect::<BTreeSet<_>>().len() as u64;
-    let done = done.as_u64().ok_or_else(|| Failure::Failed("the gateway does not say how many".to_owned()))?;
     match asked.checked_sub(done) {
         None | Some(0) => Ok(()),
         Some(absent) => {
@@ -96,13 +101,6 @@ fn all_were_there(which: &Which, done: &Value) -> Result<(), Failure> {
                 "{absent} of {asked} dead letters are not there{or}; `faasflow queue dead-letters` lists those that are"
             )))
         }
-    }
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 

@@ -33,6 +33,4 @@ pub use functions::build::build_project;
 pub use functions::container::EngineChoice;
 pub use functions::logs::KEPT_LOG;
 pub use gateway::{GatewayOptions, RunningGateway};
-pub use http::system::Redrive;
-pub use http::system::logs::LOG_DROPPED;
 pub use stack::Stack;

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use faasflow_core::{envelope, without_credentials};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde::{Deserialize, Serialize};
 
 use crate::call::{Call, Target, bare_name, now_ms};
 use crate::deliver::Answer;
@@ -37,7 +36,7 @@ impl Letter {
 }
 
 /// A call or callback that was given up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetterSummary {
     /// Its number, by which it is redriven or discarded.
@@ -63,11 +62,10 @@ pub struct DeadLetterSummary {
 }
 
 /// A dead letter, with what it carried and what it was answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
     /// What it is.
-    #[serde(flatten)]
     pub summary: DeadLetterSummary,
     /// Where it went: path and query of the function, or the callback URL.
     pub target: String,
@@ -82,15 +80,11 @@ pub struct DeadLetter {
 }
 
 /// Which dead letters.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-// A misspelt key would select all of them.
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// Those of these numbers; all, where absent.
-    #[serde(default)]
     pub ids: Option<Vec<u64>>,
     /// Those of this function; of every, where absent.
-    #[serde(default)]
     pub function: Option<String>,
 }
 

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
 use crate::call::Call;
 
 /// What a queue has done since it was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
     /// Calls accepted.
@@ -23,7 +21,7 @@ pub struct Totals {
 }
 
 /// How a queue stands.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct QueueStats {
     /// Calls and callbacks in it, in flight or waiting.
@@ -39,12 +37,11 @@ pub struct QueueStats {
     /// Records that this version cannot read. They stay where they are.
     pub unreadable: usize,
     /// What it has done since it was opened.
-    #[serde(flatten)]
     pub totals: Totals,
 }
 
 /// A call or callback in the queue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueuedCall {
     /// Its number in the queue.

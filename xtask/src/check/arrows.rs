@@ -5,16 +5,20 @@ use serde_json::Value;
 use super::Fault;
 
 /// Every crate of the product and what it may depend on; the rest is beside it and free.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
+    ("faasflow-admin", &[]),
     ("faasflow-core", &[]),
     ("faasflow-containers", &[]),
     ("faasflow-http", &["faasflow-core"]),
     ("faasflow-queue", &["faasflow-core", "faasflow-http"]),
     ("faasflow-runtime", &["faasflow-core", "faasflow-http"]),
     ("faasflow-state", &["faasflow-core", "faasflow-http"]),
-    ("faasflow-gateway", &["faasflow-containers", "faasflow-core", "faasflow-http", "faasflow-queue"]),
+    (
+        "faasflow-gateway",
+        &["faasflow-admin", "faasflow-containers", "faasflow-core", "faasflow-http", "faasflow-queue"],
+    ),
     ("faasflow-testkit", &["faasflow-core", "faasflow-http", "faasflow-queue", "faasflow-runtime"]),
-    ("faasflow-cli", &["faasflow-core", "faasflow-gateway", "faasflow-runtime", "faasflow-state"]),
+    ("faasflow-cli", &["faasflow-admin", "faasflow-core", "faasflow-gateway", "faasflow-runtime", "faasflow-state"]),
     ("faasflow", &["faasflow-core", "faasflow-runtime", "faasflow-state"]),
 ];
 
@@ -74,7 +78,7 @@ mod tests {
         };
         let mut packages: Vec<Value> = ARROWS.iter().map(|(name, _)| package(name, &[])).collect();
         assert_eq!(check(&json!({ "packages": packages })), []);
-        packages[0] = package("faasflow-core", &[("faasflow-runtime", ""), ("tokio", ""), ("faasflow-testkit", "dev")]);
+        packages[1] = package("faasflow-core", &[("faasflow-runtime", ""), ("tokio", ""), ("faasflow-testkit", "dev")]);
         let found = check(&json!({ "packages": packages }));
         assert_eq!(found.len(), 2, "{found:?}");
     }

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use faasflow_admin::{FunctionStatus, Info, SecretName, paths};
 use faasflow_core::description::{ActionDescription, Description};
 use faasflow_core::duration;
 use faasflow_gateway::Stack;
 use faasflow_gateway::stack::{FunctionSpec, Kind};
 use faasflow_runtime::Config;
 use http::{HeaderMap, Method, StatusCode};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
 use super::facts::{Answered, Deployed, FlowFacts, GatewayFacts, Limit, Origin, Running};
 use super::rules::functions::split;
@@ -35,7 +36,7 @@ pub(super) async fn gather(check: &Check, stack: &Stack) -> Result<(GatewayFacts
     let specs = config::flows(stack, check.flow.as_deref())?;
     let asking = Asking::new(check)?;
     // A gateway that is not there is said before anything is built.
-    let info = asking.json("/system/info").await?;
+    let info = asking.json::<Info>(paths::INFO).await?;
     let mut flows = Vec::new();
     for spec in specs {
         flows.push(flow(spec, stack).await?);
@@ -53,21 +54,21 @@ pub(super) async fn gather(check: &Check, stack: &Stack) -> Result<(GatewayFacts
         }
         flow.deployed = asking.deployed(&flow.name, &functions).await;
     }
-    let said = match &info {
+    let said = match info {
         Answered::Known(info) => info,
-        _ => &Value::Null,
+        _ => Info::default(),
     };
-    let limits = &said["limits"];
-    let timeout = limits["upstreamTimeout"].as_str().and_then(|text| duration::parse(text).ok());
+    let limits = said.limits.unwrap_or_default();
+    let timeout = limits.upstream_timeout.and_then(|text| duration::parse(&text).ok());
     let gateway = GatewayFacts {
         url: asking.client.base().to_owned(),
         credentials: asking.client.has_credentials(),
-        local: said["provider"]["provider"] == "faasflow",
+        local: said.provider.provider == "faasflow",
         functions,
         elsewhere,
         secrets: asking.secrets().await?,
         timeout: limit(check.gateway_timeout, timeout, TIMEOUT),
-        queue_limit: limit(check.queue_limit, limits["asyncBody"].as_u64(), QUEUE_LIMIT),
+        queue_limit: limit(check.queue_limit, limits.async_body, QUEUE_LIMIT),
         ack_wait: limit(check.ack_wait, None, ACK_WAIT),
     };
     Ok((gateway, flows))
@@ -136,12 +137,15 @@ impl Asking {
         })
     }
 
-    async fn json(&self, path: &str) -> Result<Answered<Value>, Failure> {
+    async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<Answered<T>, Failure> {
         let answer = self.ask(path).await?;
         Ok(match answer.status {
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Answered::Forbidden(status),
             status if status.is_success() => match serde_json::from_slice(&answer.body) {
                 Ok(value) => Answered::Known(value),
+                Err(error) if error.is_data() => {
+                    Answered::Unclear(format!("GET {path} answered something else: {error}"))
+                }
                 Err(_) => Answered::Unclear(format!("GET {path} answered no JSON")),
             },
             _ => unclear(path, &answer),
@@ -150,28 +154,25 @@ impl Asking {
 
     async fn functions(&self, namespace: Option<&str>) -> Result<Answered<Vec<Deployed>>, Failure> {
         let query = namespace.map(|namespace| format!("?namespace={namespace}")).unwrap_or_default();
-        let deployed = |function: &Value| {
+        let deployed = |function: FunctionStatus| {
             // Some providers know of one namespace, and list it whichever is asked for.
-            let other = |of: &&str| namespace.is_some_and(|asked| !of.is_empty() && *of != asked);
-            if function["namespace"].as_str().filter(other).is_some() {
+            let of = function.namespace.as_deref().unwrap_or_default();
+            if function.name.is_empty() || namespace.is_some_and(|asked| !of.is_empty() && of != asked) {
                 return None;
             }
-            let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
-            Some(Deployed {
-                name: function["name"].as_str()?.to_owned(),
-                available: function["availableReplicas"].as_u64(),
-                environment: function["envVars"].as_object().into_iter().flatten().filter_map(text).collect(),
-            })
+            let environment = function.env_vars.unwrap_or_default();
+            Some(Deployed { name: function.name, available: function.available_replicas, environment })
         };
         // Go writes an empty list as null.
-        let listed = |list: Value| list.as_array().into_iter().flatten().filter_map(deployed).collect();
-        Ok(self.json(&format!("/system/functions{query}")).await?.map(listed))
+        let listed = |list: Option<Vec<FunctionStatus>>| list.into_iter().flatten().filter_map(deployed).collect();
+        Ok(self.json(&format!("{}{query}", paths::FUNCTIONS)).await?.map(listed))
     }
 
     async fn secrets(&self) -> Result<Answered<Vec<String>>, Failure> {
-        let name = |secret: &Value| Some(secret["name"].as_str()?.to_owned());
-        let listed = |list: Value| list.as_array().into_iter().flatten().filter_map(name).collect();
-        Ok(self.json("/system/secrets").await?.map(listed))
+        let listed = |list: Option<Vec<SecretName>>| {
+            list.into_iter().flatten().map(|secret| secret.name).filter(|name| !name.is_empty()).collect()
+        };
+        Ok(self.json(paths::SECRETS).await?.map(listed))
     }
 
     /// Whether the gateway has the route of the queue. It is for POST, so a GET invokes nothing and queues nothing:

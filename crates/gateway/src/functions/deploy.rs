@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use faasflow_admin::Deployment;
 use http::StatusCode;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::task::TaskTracker;
 
 use crate::disk;
 use crate::functions::container;
-use crate::functions::deployment::{Deployment, Runs};
+use crate::functions::deployment::{Runs, spec};
 use crate::functions::kept::{Folder, Kept};
 use crate::functions::process::{Launch, Order, supervise};
 use crate::functions::{Function, Functions, Surroundings};
@@ -62,7 +63,7 @@ impl Deployments {
                 tracing::warn!("`{name}` of {} is served, and not the one deployed before", stack.path.display());
                 continue;
             }
-            match deployment.spec(&self.folder, runs) {
+            match spec(&deployment, &self.folder, runs) {
                 Ok(spec) => {
                     for secret in secrets::absent(&spec, &self.around.secrets) {
                         // It was there when the function was deployed. The others run all the same.
@@ -78,7 +79,7 @@ impl Deployments {
     /// Deploys a function that is to run so; with `replace`, in place of the one of its name. Waits for the disk.
     pub(crate) fn deploy(&self, deployment: Deployment, runs: Runs, replace: bool) -> Result<(), Refused> {
         let invalid = |why| Refused(StatusCode::BAD_REQUEST, why);
-        let spec = deployment.spec(&self.folder, runs).map_err(invalid)?;
+        let spec = spec(&deployment, &self.folder, runs).map_err(invalid)?;
         if let Some(program) = absent_program(&spec) {
             let engine = format!("it is to run as a process, not as a container (`{RUN_ANNOTATION}`)");
             return Err(not_here(program, &deployment.image, &engine));
@@ -123,14 +124,14 @@ impl Deployments {
             };
         }
         // What it could be as a process, and whether that is here.
-        let process = deployment.process().and_then(|_| deployment.spec(&self.folder, Runs::Here).ok());
+        let process = deployment.process().and_then(|_| spec(deployment, &self.folder, Runs::Here).ok());
         let process = process.filter(|spec| absent_program(spec).is_none());
         let connected = match self.around.containers.connected().await {
             Ok(connected) => connected,
             Err(why) if must => return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, why)),
             Err(_) if process.is_some() => return Ok(Runs::Here),
             Err(why) => {
-                let here = deployment.spec(&self.folder, Runs::Here).map_err(invalid)?;
+                let here = spec(deployment, &self.folder, Runs::Here).map_err(invalid)?;
                 return match absent_program(&here) {
                     Some(program) => Err(not_here(program, &deployment.image, &why)),
                     None => Ok(Runs::Here),
@@ -138,7 +139,7 @@ impl Deployments {
             }
         };
         // Before the engine is asked for whatever stands there.
-        let checked = deployment.spec(&self.folder, Runs::Container);
+        let checked = spec(deployment, &self.folder, Runs::Container);
         if let (Err(_), Some(_), false) = (&checked, &process, must) {
             return Ok(Runs::Here);
         }

@@ -1,8 +1,9 @@
-//! A function as it is deployed through the API.
+//! How a function runs that is deployed through the API.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use faasflow_admin::Deployment;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,100 +24,66 @@ pub(crate) enum Runs {
     Container,
 }
 
-/// What `faas-cli deploy` sends. What only containers have is kept, so that it is told as it was given.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(
-    rename_all = "camelCase",
-    default,
-    expecting = "an object, such as `{\"service\": \"f\", \"envProcess\": \"cat\"}`"
-)]
-pub(crate) struct Deployment {
-    pub(crate) service: String,
-    pub(crate) image: String,
-    pub(crate) namespace: Option<String>,
-    pub(crate) env_process: Option<String>,
-    pub(crate) env_vars: Option<BTreeMap<String, String>>,
-    pub(crate) secrets: Option<Vec<String>>,
-    pub(crate) labels: Option<BTreeMap<String, String>>,
-    pub(crate) annotations: Option<BTreeMap<String, String>>,
-    pub(crate) limits: Option<Value>,
-    pub(crate) requests: Option<Value>,
-    pub(crate) constraints: Option<Vec<String>>,
-    pub(crate) read_only_root_filesystem: bool,
+/// How a function runs here that is deployed so; its processes run in `folder`.
+///
+/// # Errors
+///
+/// If it cannot run here: the text says why, and what to do.
+pub(crate) fn spec(deployment: &Deployment, folder: &Path, runs: Runs) -> Result<FunctionSpec, String> {
+    let name = &deployment.service;
+    if !is_name(name) {
+        return Err(format!(
+            "`service` is `{}`; write the function's name, of letters, digits, `-` and `_`, and at most {LONGEST_NAME} of them",
+            name.escape_debug()
+        ));
+    }
+    check_namespace(deployment.namespace.as_deref())?;
+    check_resources("limits", deployment.limits.as_ref())?;
+    check_resources("requests", deployment.requests.as_ref())?;
+    let environment = deployment.env_vars.clone().unwrap_or_default();
+    let annotations = deployment.annotations.clone().unwrap_or_default();
+    let kind = match runs {
+        Runs::Container => Kind::Image(deployment.image.clone()),
+        Runs::Here => here(deployment, &annotations, &environment)?,
+    };
+    let spec = FunctionSpec {
+        name: name.clone(),
+        folder: folder.to_owned(),
+        lang: None,
+        kind,
+        process: deployment.env_process.clone(),
+        origins: environment.keys().map(|key| (key.clone(), DEPLOYMENT.to_owned())).collect(),
+        environment,
+        secrets: deployment.secrets.clone().unwrap_or_default(),
+        image: Some(deployment.image.clone()).filter(|image| !image.is_empty()),
+        labels: deployment.labels.clone().unwrap_or_default(),
+        annotations,
+        resources: Resources {
+            limits: amounts(deployment.limits.as_ref()),
+            requests: amounts(deployment.requests.as_ref()),
+            read_only_root_filesystem: deployment.read_only_root_filesystem,
+        },
+    };
+    let faults = check(&spec, "envVars");
+    if faults.is_empty() { Ok(spec) } else { Err(format!("function `{name}`: {}", faults.join("; "))) }
 }
 
-impl Deployment {
-    /// The command that was given, if one was.
-    pub(crate) fn process(&self) -> Option<&str> {
-        self.env_process.as_deref().filter(|command| !command.trim().is_empty())
-    }
-
-    /// An annotation, if it was given.
-    pub(crate) fn annotation(&self, key: &str) -> Option<&str> {
-        self.annotations.as_ref()?.get(key).map(String::as_str)
-    }
-
-    /// How it runs here; its processes run in `folder`.
-    ///
-    /// # Errors
-    ///
-    /// If it cannot run here: the text says why, and what to do.
-    pub(crate) fn spec(&self, folder: &Path, runs: Runs) -> Result<FunctionSpec, String> {
-        let name = &self.service;
-        if !is_name(name) {
-            return Err(format!(
-                "`service` is `{}`; write the function's name, of letters, digits, `-` and `_`, and at most {LONGEST_NAME} of them",
-                name.escape_debug()
-            ));
-        }
-        check_namespace(self.namespace.as_deref())?;
-        check_resources("limits", self.limits.as_ref())?;
-        check_resources("requests", self.requests.as_ref())?;
-        let environment = self.env_vars.clone().unwrap_or_default();
-        let annotations = self.annotations.clone().unwrap_or_default();
-        let kind = match runs {
-            Runs::Container => Kind::Image(self.image.clone()),
-            Runs::Here => self.here(&annotations, &environment)?,
-        };
-        let spec = FunctionSpec {
-            name: name.clone(),
-            folder: folder.to_owned(),
-            lang: None,
-            kind,
-            process: self.env_process.clone(),
-            origins: environment.keys().map(|key| (key.clone(), DEPLOYMENT.to_owned())).collect(),
-            environment,
-            secrets: self.secrets.clone().unwrap_or_default(),
-            image: Some(self.image.clone()).filter(|image| !image.is_empty()),
-            labels: self.labels.clone().unwrap_or_default(),
-            annotations,
-            resources: Resources {
-                limits: amounts(self.limits.as_ref()),
-                requests: amounts(self.requests.as_ref()),
-                read_only_root_filesystem: self.read_only_root_filesystem,
-            },
-        };
-        let faults = check(&spec, "envVars");
-        if faults.is_empty() { Ok(spec) } else { Err(format!("function `{name}`: {}", faults.join("; "))) }
-    }
-
-    fn here(
-        &self,
-        annotations: &BTreeMap<String, String>,
-        environment: &BTreeMap<String, String>,
-    ) -> Result<Kind, String> {
-        let process = self.process().map(|command| Process { name: "envProcess", command });
-        there_or_process(annotations, process, environment)?.ok_or_else(|| {
-            let misplaced = misplaced(environment, "`envProcess` (`fprocess` in stack.yml)");
-            misplaced.unwrap_or_else(|| {
-                format!(
-                    "the image cannot be run: without a container engine, this gateway starts processes, not containers. \
-                     Start Docker or Podman; or say what to start, by `fprocess` in stack.yml or `--fprocess` \
-                     (`envProcess`), or by the annotation `{URL_ANNOTATION}` where it runs already"
-                )
-            })
+fn here(
+    deployment: &Deployment,
+    annotations: &BTreeMap<String, String>,
+    environment: &BTreeMap<String, String>,
+) -> Result<Kind, String> {
+    let process = deployment.process().map(|command| Process { name: "envProcess", command });
+    there_or_process(annotations, process, environment)?.ok_or_else(|| {
+        let misplaced = misplaced(environment, "`envProcess` (`fprocess` in stack.yml)");
+        misplaced.unwrap_or_else(|| {
+            format!(
+                "the image cannot be run: without a container engine, this gateway starts processes, not containers. \
+                 Start Docker or Podman; or say what to start, by `fprocess` in stack.yml or `--fprocess` \
+                 (`envProcess`), or by the annotation `{URL_ANNOTATION}` where it runs already"
+            )
         })
-    }
+    })
 }
 
 /// Memory and processor as they were given, which [`check_resources`] has seen.

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use faasflow_admin::Deployment;
 use http::Uri;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::deployment::Deployment;
 use super::environment;
 use super::limit::Limits;
 use super::logs::Logs;

@@ -3,10 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use faasflow_admin::Deployment;
 use serde::{Deserialize, Serialize};
 
 use crate::error::GatewayError;
-use crate::functions::deployment::{Deployment, Runs};
+use crate::functions::deployment::Runs;
 use crate::private_file;
 
 /// The version of the files. A gateway does not read those of a newer one.

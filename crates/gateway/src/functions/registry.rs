@@ -67,9 +67,11 @@ mod tests {
     use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
 
+    use faasflow_admin::Deployment;
+
     use super::*;
     use crate::functions::container::Containers;
-    use crate::functions::deployment::{Deployment, Runs};
+    use crate::functions::deployment::{Runs, spec};
     use crate::functions::logs::Journal;
     use crate::functions::{Servers, Surroundings, Taken, Upstream};
 
@@ -95,7 +97,7 @@ mod tests {
             env_vars: Some(variables),
             ..Deployment::default()
         };
-        let spec = deployment.spec(&PathBuf::new(), Runs::Here).unwrap();
+        let spec = spec(&deployment, &PathBuf::new(), Runs::Here).unwrap();
         let function = Function::deployed(spec, deployment, 0, around, functions.find("f").as_deref());
         functions.put(&function);
         function

@@ -3,6 +3,7 @@
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use faasflow_admin::paths;
 
 use super::state::AppState;
 use crate::namespace::NAMESPACE;
@@ -18,29 +19,24 @@ mod namespace;
 mod queue;
 pub(crate) mod secrets;
 
-pub use queue::Redrive;
-
 pub(crate) fn routes(state: &AppState) -> Router<AppState> {
     Router::new()
         .route(
-            "/system/functions",
+            paths::FUNCTIONS,
             get(functions::list).post(functions::deploy).put(functions::replace).delete(functions::remove),
         )
-        .route("/system/function/{name}", get(functions::one))
-        .route("/system/scale-function/{name}", post(functions::scale))
-        .route("/system/info", get(info::info))
-        .route("/system/namespaces", get(|| async { Json([NAMESPACE]) }))
-        .route(
-            "/system/secrets",
-            get(secrets::list).post(secrets::create).put(secrets::replace).delete(secrets::remove),
-        )
-        .route("/system/logs", get(logs::logs))
-        .route("/system/metrics", get(metrics::of_function))
-        .route("/system/queue", get(queue::stats))
-        .route("/system/queue/calls", get(queue::calls))
-        .route("/system/queue/dead-letters", get(queue::dead_letters).delete(queue::discard))
-        .route("/system/queue/dead-letters/{id}", get(queue::dead_letter))
-        .route("/system/queue/redrive", post(queue::redrive))
+        .route(paths::FUNCTION, get(functions::one))
+        .route(paths::SCALE, post(functions::scale))
+        .route(paths::INFO, get(info::info))
+        .route(paths::NAMESPACES, get(|| async { Json([NAMESPACE]) }))
+        .route(paths::SECRETS, get(secrets::list).post(secrets::create).put(secrets::replace).delete(secrets::remove))
+        .route(paths::LOGS, get(logs::logs))
+        .route(paths::FUNCTION_METRICS, get(metrics::of_function))
+        .route(paths::QUEUE, get(queue::stats))
+        .route(paths::CALLS, get(queue::calls))
+        .route(paths::DEAD_LETTERS, get(queue::dead_letters).delete(queue::discard))
+        .route(paths::DEAD_LETTER, get(queue::dead_letter))
+        .route(paths::REDRIVE, post(queue::redrive))
         .route_layer(from_fn_with_state(state.clone(), guard::check))
-        .route("/metrics", get(metrics::of_gateway))
+        .route(paths::METRICS, get(metrics::of_gateway))
 }

@@ -115,8 +115,10 @@ impl Drop for Mount {
 mod tests {
     use std::collections::BTreeMap;
 
+    use faasflow_admin::Deployment;
+
     use super::*;
-    use crate::functions::deployment::{Deployment, Runs};
+    use crate::functions::deployment::{Runs, spec};
 
     #[test]
     fn others_may_read_the_copies_and_nobody_else_finds_them() {
@@ -131,7 +133,7 @@ mod tests {
             labels: Some(BTreeMap::new()),
             ..Deployment::default()
         };
-        let spec = deployment.spec(Path::new("."), Runs::Container).unwrap();
+        let spec = spec(&deployment, Path::new("."), Runs::Container).unwrap();
         let mount = Mount::new(state.path(), &spec);
         mount.refresh("key").unwrap();
         assert!(!mount.folder().exists());
@@ -170,7 +172,7 @@ mod tests {
             secrets: Some(vec!["key".to_owned()]),
             ..Deployment::default()
         };
-        let mount = Mount::new(state.path(), &deployment.spec(Path::new("."), Runs::Container).unwrap());
+        let mount = Mount::new(state.path(), &spec(&deployment, Path::new("."), Runs::Container).unwrap());
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let (mount, kept) = (&mount, &kept);

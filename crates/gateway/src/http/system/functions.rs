@@ -1,5 +1,6 @@
 //! Functions are listed, deployed, replaced and removed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,11 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
+use faasflow_admin::{Deployment, FunctionStatus, Removal, Scaling, Usage};
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::absent::absent;
 use super::body;
@@ -21,7 +23,6 @@ use crate::functions::Function;
 use crate::functions::Functions;
 use crate::functions::container::Containers;
 use crate::functions::deploy::{Deployments, Refused};
-use crate::functions::deployment::Deployment;
 use crate::metrics::Metrics;
 use crate::namespace::NAMESPACE;
 use crate::rfc3339;
@@ -36,40 +37,43 @@ pub(crate) struct Reports {
     pub(crate) containers: Containers,
 }
 
+/// Whether to tell what functions use.
 #[derive(Deserialize)]
-pub(super) struct Usage {
+pub(super) struct Asked {
     #[serde(default)]
     usage: String,
+}
+
+impl Asked {
+    fn usage(&self) -> bool {
+        ["1", "true"].contains(&self.usage.as_str())
+    }
 }
 
 pub(super) async fn list(
     State(functions): State<Functions>,
     State(reports): State<Arc<Reports>>,
-    Query(Usage { usage }): Query<Usage>,
+    Query(asked): Query<Asked>,
     Query(namespace): Query<Namespace>,
-) -> Json<Vec<Value>> {
+) -> Json<Vec<FunctionStatus>> {
     let functions = namespace.only(|| functions.all());
-    Json(join_all(functions.iter().map(|function| status(&reports, function, asked(&usage)))).await)
+    Json(join_all(functions.iter().map(|function| status(&reports, function, asked.usage()))).await)
 }
 
 pub(super) async fn one(
     State(functions): State<Functions>,
     State(reports): State<Arc<Reports>>,
     Path(name): Path<String>,
-    Query(Usage { usage }): Query<Usage>,
+    Query(asked): Query<Asked>,
     Query(namespace): Query<Namespace>,
 ) -> Response {
     if let Err(why) = namespace.check() {
         return plain(StatusCode::NOT_FOUND, why);
     }
     match functions.find(&name) {
-        Some(function) => Json(status(&reports, &function, asked(&usage)).await).into_response(),
+        Some(function) => Json(status(&reports, &function, asked.usage()).await).into_response(),
         None => absent(&name),
     }
-}
-
-fn asked(usage: &str) -> bool {
-    ["1", "true"].contains(&usage)
 }
 
 pub(super) async fn scale(
@@ -93,12 +97,6 @@ pub(super) async fn scale(
     }
 }
 
-/// How many of a function there are to be.
-#[derive(Deserialize)]
-struct Scaling {
-    replicas: u32,
-}
-
 pub(super) async fn deploy(State(deployments): State<Arc<Deployments>>, body: Body) -> Response {
     put(deployments, body, false).await
 }
@@ -116,14 +114,6 @@ async fn put(deployments: Arc<Deployments>, body: Body, replace: bool) -> Respon
         Ok(runs) => change(deployments, move |deployments| deployments.deploy(deployment, runs, replace)).await,
         Err(Refused(status, why)) => plain(status, why),
     }
-}
-
-/// What is to be removed.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Removal {
-    function_name: String,
-    namespace: Option<String>,
 }
 
 pub(super) async fn remove(
@@ -151,64 +141,49 @@ async fn change(
     }
 }
 
-/// A function as OpenFaaS's providers report one.
-async fn status(reports: &Reports, function: &Arc<Function>, usage: bool) -> Value {
+/// A function as OpenFaaS's providers report one. What was not given is left out, as by them.
+async fn status(reports: &Reports, function: &Arc<Function>, usage: bool) -> FunctionStatus {
     let spec = &function.spec;
-    let process = spec.process.as_deref().unwrap_or_default();
     // As on Kubernetes, where it is how a function's pods are found.
     let mut labels = spec.labels.clone();
     labels.insert("faas_function".to_owned(), spec.name.clone());
-    let mut status = json!({
-        "name": spec.name,
-        "namespace": NAMESPACE,
-        "image": spec.image.clone().unwrap_or_default(),
-        "replicas": function.replicas(),
-        "availableReplicas": function.available(),
-        "invocationCount": reports.metrics.invocations(&spec.name),
-        "createdAt": rfc3339::written(function.created_ms),
-        "labels": labels,
-        "annotations": spec.annotations,
-    });
-    // Left out where nothing was given, as by OpenFaaS's providers.
-    for (key, value, is_given) in [
-        ("envProcess", json!(process), !process.is_empty()),
-        ("envVars", json!(spec.environment), !spec.environment.is_empty()),
-        ("secrets", json!(spec.secrets), !spec.secrets.is_empty()),
-    ] {
-        if is_given {
-            status[key] = value;
-        }
-    }
     let given = function.deployment.as_ref();
-    let told = |given: Option<&Value>, own: &Amounts| given.map_or_else(|| amounts(own), Clone::clone);
-    for (key, value) in [
-        ("limits", told(given.and_then(|given| given.limits.as_ref()), &spec.resources.limits)),
-        ("requests", told(given.and_then(|given| given.requests.as_ref()), &spec.resources.requests)),
-        ("constraints", json!(given.and_then(|given| given.constraints.as_ref()))),
-    ] {
-        if !value.is_null() {
-            status[key] = value;
-        }
+    let usage = match (usage, function.process()) {
+        (false, _) => None,
+        (true, Some(process)) => Some(memory(process)),
+        (true, None) => Some(memory_of_containers(&reports.containers, function).await),
+    };
+    FunctionStatus {
+        annotations: Some(spec.annotations.clone()),
+        available_replicas: Some(function.available() as u64),
+        constraints: given.and_then(|given| given.constraints.clone()),
+        created_at: Some(rfc3339::written(function.created_ms)),
+        env_process: spec.process.clone().filter(|process| !process.is_empty()),
+        env_vars: Some(spec.environment.clone()).filter(|variables| !variables.is_empty()),
+        image: Some(spec.image.clone().unwrap_or_default()),
+        invocation_count: Some(reports.metrics.invocations(&spec.name)),
+        labels: Some(labels),
+        limits: told(given.and_then(|given| given.limits.as_ref()), &spec.resources.limits),
+        name: spec.name.clone(),
+        namespace: Some(NAMESPACE.to_owned()),
+        read_only_root_filesystem: Some(true).filter(|_| spec.resources.read_only_root_filesystem),
+        replicas: Some(function.replicas().into()),
+        requests: told(given.and_then(|given| given.requests.as_ref()), &spec.resources.requests),
+        secrets: Some(spec.secrets.clone()).filter(|secrets| !secrets.is_empty()),
+        usage: usage.map(|total_memory_bytes| Usage { total_memory_bytes }),
     }
-    if spec.resources.read_only_root_filesystem {
-        status["readOnlyRootFilesystem"] = json!(true);
-    }
-    if usage {
-        let bytes = match function.process() {
-            Some(process) => memory(process),
-            None => memory_of_containers(&reports.containers, function).await,
-        };
-        status["usage"] = json!({ "totalMemoryBytes": bytes });
-    }
-    status
 }
 
-/// Amounts as an API tells them, `null` where none is given.
-fn amounts(amounts: &Amounts) -> Value {
-    let entries = [("memory", &amounts.memory), ("cpu", &amounts.cpu)];
-    let given: serde_json::Map<_, _> =
-        entries.into_iter().filter_map(|(key, amount)| Some((key.to_owned(), json!(amount.as_ref()?)))).collect();
-    if given.is_empty() { Value::Null } else { Value::Object(given) }
+/// Memory and processor as a deployment gave them, or else those of the stack; `None` where neither did.
+fn told(given: Option<&Value>, own: &Amounts) -> Option<BTreeMap<String, Option<String>>> {
+    if let Some(given) = given {
+        // It was checked when it was deployed.
+        return Deserialize::deserialize(given).ok()?;
+    }
+    let entries = [("memory", &own.memory), ("cpu", &own.cpu)];
+    let given = entries.into_iter().filter(|(_, amount)| amount.is_some());
+    let given: BTreeMap<_, _> = given.map(|(key, amount)| (key.to_owned(), amount.clone())).collect();
+    (!given.is_empty()).then_some(given)
 }
 
 /// What the containers of a function hold in memory together, in bytes, as far as the engine tells within a moment.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use faasflow_admin::{Info, Limits, Provider, ProviderInfo, Version};
 use faasflow_core::duration;
 use http::header::HeaderMap;
-use serde_json::{Value, json};
 
 use crate::forwarding::FORWARDED_HOST;
 
@@ -23,20 +24,20 @@ pub(crate) struct About {
 
 /// What this is, and what it takes. OpenFaaS's gateway tells of its provider under `provider`; a provider is asked by
 /// that gateway, which says so by `X-Forwarded-Host`, and tells of itself.
-pub(super) async fn info(State(about): State<Arc<About>>, headers: HeaderMap) -> Json<Value> {
-    let (name, orchestration) = ("faasflow", "processes");
-    let version = json!({ "release": env!("CARGO_PKG_VERSION"), "sha": about.commit, "commit_message": "" });
-    let limits = json!({ "asyncBody": about.max_async_body, "upstreamTimeout": seconds(about.upstream_timeout) });
-    Json(if headers.contains_key(FORWARDED_HOST) {
-        json!({ "provider": name, "orchestration": orchestration, "version": version, "limits": limits })
+pub(super) async fn info(State(about): State<Arc<About>>, headers: HeaderMap) -> Response {
+    let (provider, orchestration) = ("faasflow".to_owned(), "processes".to_owned());
+    let release = env!("CARGO_PKG_VERSION").to_owned();
+    let version = Version { commit_message: String::new(), release, sha: about.commit.clone() };
+    let limits = Some(Limits {
+        async_body: Some(about.max_async_body as u64),
+        upstream_timeout: Some(seconds(about.upstream_timeout)),
+    });
+    if headers.contains_key(FORWARDED_HOST) {
+        Json(ProviderInfo { limits, orchestration, provider, version }).into_response()
     } else {
-        json!({
-            "arch": std::env::consts::ARCH,
-            "provider": { "provider": name, "orchestration": orchestration, "version": version },
-            "version": version,
-            "limits": limits,
-        })
-    })
+        let provider = Provider { orchestration, provider, version: version.clone() };
+        Json(Info { arch: std::env::consts::ARCH.to_owned(), limits, provider, version }).into_response()
+    }
 }
 
 /// Whole seconds as such, which is how timeouts of OpenFaaS are written.

@@ -7,12 +7,12 @@ use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use faasflow_admin::{self as admin, LOG_DROPPED};
 use faasflow_core::RequestId;
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::absent::absent;
@@ -23,10 +23,6 @@ use crate::functions::logs::{Asked, Journal, LogLine, Past};
 use crate::functions::{Function, Functions};
 use crate::namespace::NAMESPACE;
 use crate::rfc3339;
-
-/// On the lines that were asked for: the functions of which earlier ones are not kept any more, with commas between. Of a
-/// request only those whose lines may have been among them.
-pub const LOG_DROPPED: HeaderName = HeaderName::from_static("x-faasflow-log-dropped");
 
 /// Where lines come from.
 pub(crate) struct LogSources {
@@ -179,17 +175,17 @@ impl Live {
     }
 }
 
-/// A line as OpenFaaS's log providers write one; the last field is ours.
+/// A line as OpenFaaS's log providers write one, and whose request it is of.
 fn ndjson(line: &LogLine) -> Bytes {
-    let mut record = json!({
-        "name": line.function,
-        "namespace": NAMESPACE,
-        "instance": line.function,
-        "timestamp": rfc3339::written(line.timestamp_ms),
-        "text": line.text,
-    });
-    if let Some(request) = &line.request {
-        record["request_id"] = json!(request.as_str());
-    }
-    Bytes::from(format!("{record}\n"))
+    let told = admin::LogLine {
+        instance: line.function.clone(),
+        name: line.function.clone(),
+        namespace: NAMESPACE.to_owned(),
+        request_id: line.request.as_ref().map(|request| request.as_str().to_owned()),
+        text: line.text.clone(),
+        timestamp: rfc3339::written(line.timestamp_ms),
+    };
+    let mut line = serde_json::to_vec(&told).expect("texts can be written");
+    line.push(b'\n');
+    Bytes::from(line)
 }

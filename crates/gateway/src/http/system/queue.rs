@@ -4,17 +4,17 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
+use faasflow_admin::{self as admin, Discarded, Redrive, Redriven};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::body;
 use crate::answer::plain;
 use crate::disk;
-use crate::queue::{Queue, QueueError, Selection};
+use crate::queue::{DeadLetter, DeadLetterSummary, Queue, QueueError, QueueStats, QueuedCall, Selection};
 
 pub(super) async fn stats(State(queue): State<Queue>) -> Response {
-    answer(queue.stats().await)
+    answer(queue.stats().await.map(stats_told))
 }
 
 /// How many of a list are asked for: 100 if the query does not say. It is read as text, so that the error can say what to
@@ -33,14 +33,16 @@ impl Limit {
 
 pub(super) async fn calls(State(queue): State<Queue>, Query(limit): Query<Limit>) -> Response {
     match limit.read() {
-        Ok(limit) => answer(queue.list(limit).await),
+        Ok(limit) => answer(queue.list(limit).await.map(|calls| calls.into_iter().map(call_told).collect::<Vec<_>>())),
         Err(why) => plain(StatusCode::BAD_REQUEST, why),
     }
 }
 
 pub(super) async fn dead_letters(State(queue): State<Queue>, Query(limit): Query<Limit>) -> Response {
     match limit.read() {
-        Ok(limit) => answer(queue.dead_letters(limit).await),
+        Ok(limit) => answer(
+            queue.dead_letters(limit).await.map(|letters| letters.into_iter().map(summary_told).collect::<Vec<_>>()),
+        ),
         Err(why) => plain(StatusCode::BAD_REQUEST, why),
     }
 }
@@ -51,25 +53,10 @@ pub(super) async fn dead_letter(State(queue): State<Queue>, Path(id): Path<Strin
         return plain(StatusCode::BAD_REQUEST, why);
     };
     match queue.dead_letter(id).await {
-        Ok(Some(letter)) => Json(letter).into_response(),
+        Ok(Some(letter)) => Json(letter_told(letter)).into_response(),
         Ok(None) => plain(StatusCode::NOT_FOUND, format!("there is no dead letter {id}")),
         Err(error) => answer::<()>(Err(error)),
     }
-}
-
-/// What is asked of a redrive.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Redrive {
-    /// Those of these numbers; all, where absent.
-    #[serde(default)]
-    pub ids: Option<Vec<u64>>,
-    /// Those of this function; of every, where absent.
-    #[serde(default)]
-    pub function: Option<String>,
-    /// How many each second; all at once, where absent.
-    #[serde(default)]
-    pub per_second: Option<u32>,
 }
 
 pub(super) async fn redrive(State(queue): State<Queue>, body: Body) -> Response {
@@ -79,20 +66,77 @@ pub(super) async fn redrive(State(queue): State<Queue>, body: Body) -> Response 
     };
     let Redrive { ids, function, per_second } = redrive;
     let count = queue.redrive(&Selection { ids, function }, per_second).await;
-    answer(count.map(|count| json!({ "redriven": count })))
+    answer(count.map(|redriven| Redriven { redriven }))
 }
 
 pub(super) async fn discard(State(queue): State<Queue>, body: Body) -> Response {
-    let which: Selection = match body::read(body).await {
-        Ok(which) => which,
+    let which = match body::read(body).await {
+        Ok(admin::Selection { ids, function }) => Selection { ids, function },
         Err(response) => return *response,
     };
-    answer(queue.discard(&which).await.map(|count| json!({ "discarded": count })))
+    answer(queue.discard(&which).await.map(|discarded| Discarded { discarded }))
 }
 
 fn answer<T: Serialize>(outcome: Result<T, QueueError>) -> Response {
     match outcome {
         Ok(value) => Json(value).into_response(),
         Err(error) => disk::answer(disk::queue_status(&error), error.to_string()),
+    }
+}
+
+/// The queue's own types may change with it; those of the API are what programs read.
+fn stats_told(stats: QueueStats) -> admin::QueueStats {
+    admin::QueueStats {
+        depth: stats.depth as u64,
+        functions: stats.functions.into_iter().map(|(name, depth)| (name, depth as u64)).collect(),
+        in_flight: stats.in_flight as u64,
+        oldest_seconds: stats.oldest_seconds,
+        dead_letters: stats.dead_letters as u64,
+        unreadable: stats.unreadable as u64,
+        accepted: stats.totals.accepted,
+        duplicates: stats.totals.duplicates,
+        delivered: stats.totals.delivered,
+        retried: stats.totals.retried,
+        dead: stats.totals.dead,
+    }
+}
+
+fn call_told(call: QueuedCall) -> admin::QueuedCall {
+    admin::QueuedCall {
+        id: call.id,
+        call_id: call.call_id,
+        function: call.function,
+        callback: call.callback,
+        attempt: call.attempt,
+        in_flight: call.in_flight,
+        accepted_ms: call.accepted_ms,
+        due_ms: call.due_ms,
+        bytes: call.bytes as u64,
+    }
+}
+
+fn summary_told(letter: DeadLetterSummary) -> admin::DeadLetterSummary {
+    admin::DeadLetterSummary {
+        id: letter.id,
+        call_id: letter.call_id,
+        function: letter.function,
+        callback: letter.callback,
+        reason: letter.reason,
+        status: letter.status,
+        attempts: letter.attempts,
+        accepted_ms: letter.accepted_ms,
+        died_ms: letter.died_ms,
+        bytes: letter.bytes as u64,
+    }
+}
+
+fn letter_told(letter: DeadLetter) -> admin::DeadLetter {
+    admin::DeadLetter {
+        summary: summary_told(letter.summary),
+        target: letter.target,
+        headers: letter.headers,
+        body: letter.body,
+        answer_headers: letter.answer_headers,
+        answer_body: letter.answer_body,
     }
 }

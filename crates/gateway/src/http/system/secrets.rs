@@ -10,9 +10,8 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use faasflow_admin::{Secret, SecretName};
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::body;
 use super::namespace::Namespace;
@@ -28,30 +27,18 @@ pub(crate) struct SecretFiles {
     pub(crate) containers: Containers,
 }
 
-/// A secret as `faas-cli secret` sends it.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Secret {
-    name: String,
-    namespace: Option<String>,
-    value: Option<String>,
-    /// Base64.
-    raw_value: Option<String>,
+/// Where a secret is kept, if there may be one of its name here.
+fn path(secret: &Secret, folder: &Path) -> Result<PathBuf, String> {
+    check_namespace(secret.namespace.as_deref())?;
+    secrets::path(folder, &secret.name)
 }
 
-impl Secret {
-    fn path(&self, folder: &Path) -> Result<PathBuf, String> {
-        check_namespace(self.namespace.as_deref())?;
-        secrets::path(folder, &self.name)
-    }
-
-    /// The bytes that were given; those in `rawValue` go first, as at OpenFaaS.
-    fn bytes(&self) -> Result<Vec<u8>, String> {
-        match (self.raw_value.as_deref().filter(|raw| !raw.is_empty()), &self.value) {
-            (Some(raw), _) => STANDARD.decode(raw).map_err(|_| "`rawValue` is no base64".to_owned()),
-            (None, Some(value)) => Ok(value.clone().into_bytes()),
-            (None, None) => Err("it has no `value` and no `rawValue`".to_owned()),
-        }
+/// The bytes that were given; those in `rawValue` go first, as at OpenFaaS.
+fn bytes(secret: &Secret) -> Result<Vec<u8>, String> {
+    match (secret.raw_value.as_deref().filter(|raw| !raw.is_empty()), &secret.value) {
+        (Some(raw), _) => STANDARD.decode(raw).map_err(|_| "`rawValue` is no base64".to_owned()),
+        (None, Some(value)) => Ok(value.clone().into_bytes()),
+        (None, None) => Err("it has no `value` and no `rawValue`".to_owned()),
     }
 }
 
@@ -59,8 +46,8 @@ pub(super) async fn list(State(files): State<Arc<SecretFiles>>, Query(namespace)
     match secrets::names(&files.folder) {
         Ok(names) => {
             let names = namespace.only(|| names);
-            let names: Vec<Value> =
-                names.into_iter().map(|name| json!({ "name": name, "namespace": NAMESPACE })).collect();
+            let told = |name| SecretName { name, namespace: NAMESPACE.to_owned() };
+            let names: Vec<_> = names.into_iter().map(told).collect();
             Json(names).into_response()
         }
         Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("the secrets cannot be listed: {error}")),
@@ -84,7 +71,7 @@ pub(super) async fn remove(State(files): State<Arc<SecretFiles>>, body: Body) ->
         Ok(secret) => secret,
         Err(response) => return *response,
     };
-    match secret.path(&files.folder) {
+    match path(&secret, &files.folder) {
         Ok(path) => {
             let (containers, name) = (files.containers.clone(), secret.name.clone());
             let work = move || {
@@ -105,7 +92,7 @@ async fn write(files: &SecretFiles, body: Body, write: fn(&Path, &[u8]) -> io::R
         Ok(secret) => secret,
         Err(response) => return *response,
     };
-    let checked = secret.path(&files.folder).and_then(|path| Ok((path, secret.bytes()?)));
+    let checked = path(&secret, &files.folder).and_then(|path| Ok((path, bytes(&secret)?)));
     let checked = checked.and_then(|(path, bytes)| secrets::check(&secret.name, &bytes).map(|()| (path, bytes)));
     match checked {
         Ok((path, bytes)) => {

@@ -1,0 +1,42 @@
+use crate::paths;
+
+/// A route of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Route {
+    /// The method, in capitals.
+    pub method: &'static str,
+    /// The path, a constant of [`paths`].
+    pub path: &'static str,
+    /// The parameters that its query may have. None must be there, unless the reference says so.
+    pub query: &'static [&'static str],
+}
+
+const fn route(method: &'static str, path: &'static str, query: &'static [&'static str]) -> Route {
+    Route { method, path, query }
+}
+
+/// Every route.
+pub const ROUTES: &[Route] = &[
+    route("GET", paths::FUNCTIONS, &["namespace", "usage"]),
+    route("POST", paths::FUNCTIONS, &[]),
+    route("PUT", paths::FUNCTIONS, &[]),
+    route("DELETE", paths::FUNCTIONS, &[]),
+    route("GET", paths::FUNCTION, &["namespace", "usage"]),
+    route("POST", paths::SCALE, &["namespace"]),
+    route("GET", paths::INFO, &[]),
+    route("GET", paths::NAMESPACES, &[]),
+    route("GET", paths::SECRETS, &["namespace"]),
+    route("POST", paths::SECRETS, &[]),
+    route("PUT", paths::SECRETS, &[]),
+    route("DELETE", paths::SECRETS, &[]),
+    route("GET", paths::LOGS, &["name", "request", "tail", "since", "follow", "namespace"]),
+    route("GET", paths::FUNCTION_METRICS, &["name", "namespace"]),
+    route("GET", paths::QUEUE, &[]),
+    route("GET", paths::CALLS, &["limit"]),
+    route("GET", paths::DEAD_LETTERS, &["limit"]),
+    route("GET", paths::DEAD_LETTER, &[]),
+    route("POST", paths::REDRIVE, &[]),
+    route("DELETE", paths::DEAD_LETTERS, &[]),
+    route("GET", paths::METRICS, &[]),
+];
