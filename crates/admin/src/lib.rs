@@ -35,3 +35,6 @@ pub use logs::{LOG_DROPPED, LogLine};
 pub use queue::{DeadLetter, DeadLetterSummary, Discarded, QueueStats, QueuedCall, Redrive, Redriven, Selection};
 pub use routes::{ROUTES, Route};
 pub use secrets::{Secret, SecretName};
+
+#[cfg(test)]
+mod tests;

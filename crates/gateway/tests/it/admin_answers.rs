@@ -1,9 +1,10 @@
 //! The bytes of each answer of the admin API, as programs read them that this repository does not know of.
 
-use http::Method;
+use faasflow_admin::{ROUTES, paths};
+use http::{Method, StatusCode};
 use serde_json::json;
 
-use crate::support::{Fixture, Got, folder, nowhere, start_in, until, url};
+use crate::support::{Fixture, Got, folder, nowhere, start_in, start_with, until, url};
 
 /// A command that fails, one that is described in full, and a function that cannot be reached.
 const STACK: &str = "fails:
@@ -156,4 +157,21 @@ async fn answers_about_the_queue_have_these_bytes() {
     }
     insta::assert_snapshot!("queue", answers);
     fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_of_the_list_is_served_and_asks_for_the_password() {
+    let open = fixture().await;
+    let guarded = start_with("f:\n  fprocess: cat\n", |options| options.basic_auth = true).await;
+    for route in ROUTES {
+        let method: Method = route.method.parse().unwrap();
+        let path = route.path.replace("{name}", "full").replace("{id}", "1");
+        let got = open.send(method.clone(), &path, &[], "").await;
+        assert_ne!(got.status, StatusCode::METHOD_NOT_ALLOWED, "{route:?}");
+        assert!(!got.text().starts_with("nothing is served at"), "{route:?}: {}", got.text());
+        let expected = if route.path == paths::METRICS { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
+        assert_eq!(guarded.send(method, &path, &[], "").await.status, expected, "{route:?}");
+    }
+    open.gateway.stop().await;
+    guarded.gateway.stop().await;
 }

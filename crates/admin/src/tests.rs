@@ -1,0 +1,271 @@
+//! The page of the reference has every route, every parameter and every field, and no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::*;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/admin-api.md");
+
+/// The sections of the page under headings of this kind, by heading. A section ends at the next heading of any kind.
+fn sections(kind: &str) -> BTreeMap<String, String> {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let mut sections = BTreeMap::new();
+    let mut heading = None;
+    for line in page.lines() {
+        if line.starts_with('#') {
+            heading = line.strip_prefix(kind).and_then(|rest| rest.strip_prefix(' ')).map(str::to_owned);
+            if let Some(heading) = &heading {
+                let before = sections.insert(heading.clone(), String::new());
+                assert!(before.is_none(), "`{heading}` is there twice");
+            }
+        } else if let Some(heading) = &heading {
+            let section = sections.get_mut(heading).unwrap();
+            section.push_str(line);
+            section.push('\n');
+        }
+    }
+    sections
+}
+
+/// What the first column of the section's table names, in backticks.
+fn rows(section: &str) -> BTreeSet<String> {
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" |"));
+    let names = rows.flat_map(|(first, _)| first.split(", ").collect::<Vec<_>>());
+    names.map(|name| name.trim_matches(['`', '*']).to_owned()).collect()
+}
+
+/// A value of each type in which every field is there. Without a field, it would not compile.
+fn samples() -> BTreeMap<&'static str, Value> {
+    let text = || "text".to_owned();
+    let map = || BTreeMap::from([(text(), text())]);
+    let amounts = || BTreeMap::from([("memory".to_owned(), Some("128Mi".to_owned()))]);
+    let version = || Version { commit_message: text(), release: text(), sha: text() };
+    let limits = || Limits { async_body: Some(1), upstream_timeout: Some("60s".to_owned()) };
+    let provider = || Provider { orchestration: text(), provider: text(), version: version() };
+    let summary = || DeadLetterSummary {
+        id: 1,
+        call_id: text(),
+        function: text(),
+        callback: false,
+        reason: text(),
+        status: Some(500),
+        attempts: 1,
+        accepted_ms: 1,
+        died_ms: 1,
+        bytes: 1,
+    };
+    fn value(of: &impl Serialize) -> Value {
+        serde_json::to_value(of).unwrap()
+    }
+    BTreeMap::from([
+        (
+            "FunctionStatus",
+            value(&FunctionStatus {
+                annotations: Some(map()),
+                available_replicas: Some(1),
+                constraints: Some(vec![text()]),
+                created_at: Some(text()),
+                env_process: Some(text()),
+                env_vars: Some(map()),
+                image: Some(text()),
+                invocation_count: Some(1),
+                labels: Some(map()),
+                limits: Some(amounts()),
+                name: text(),
+                namespace: Some(text()),
+                read_only_root_filesystem: Some(true),
+                replicas: Some(1),
+                requests: Some(amounts()),
+                secrets: Some(vec![text()]),
+                usage: Some(Usage { total_memory_bytes: 1 }),
+            }),
+        ),
+        ("Usage", value(&Usage { total_memory_bytes: 1 })),
+        (
+            "Deployment",
+            value(&Deployment {
+                service: text(),
+                image: text(),
+                namespace: Some(text()),
+                env_process: Some(text()),
+                env_vars: Some(map()),
+                secrets: Some(vec![text()]),
+                labels: Some(map()),
+                annotations: Some(map()),
+                limits: Some(json!({ "memory": "128Mi" })),
+                requests: Some(json!({ "cpu": "100m" })),
+                constraints: Some(vec![text()]),
+                read_only_root_filesystem: true,
+            }),
+        ),
+        ("Removal", value(&Removal { function_name: text(), namespace: Some(text()) })),
+        ("Scaling", value(&Scaling { replicas: 1 })),
+        ("Info", value(&Info { arch: text(), limits: Some(limits()), provider: provider(), version: version() })),
+        (
+            "ProviderInfo",
+            value(&ProviderInfo {
+                limits: Some(limits()),
+                orchestration: text(),
+                provider: text(),
+                version: version(),
+            }),
+        ),
+        ("Provider", value(&provider())),
+        ("Version", value(&version())),
+        ("Limits", value(&limits())),
+        (
+            "Secret",
+            value(&Secret { name: text(), namespace: Some(text()), value: Some(text()), raw_value: Some(text()) }),
+        ),
+        ("SecretName", value(&SecretName { name: text(), namespace: text() })),
+        (
+            "LogLine",
+            value(&LogLine {
+                instance: text(),
+                name: text(),
+                namespace: text(),
+                request_id: Some(text()),
+                text: text(),
+                timestamp: text(),
+            }),
+        ),
+        (
+            "QueueStats",
+            value(&QueueStats {
+                depth: 1,
+                functions: BTreeMap::from([(text(), 1)]),
+                in_flight: 1,
+                oldest_seconds: 0.5,
+                dead_letters: 1,
+                unreadable: 1,
+                accepted: 1,
+                duplicates: 1,
+                delivered: 1,
+                retried: 1,
+                dead: 1,
+            }),
+        ),
+        (
+            "QueuedCall",
+            value(&QueuedCall {
+                id: 1,
+                call_id: text(),
+                function: text(),
+                callback: true,
+                attempt: 1,
+                in_flight: true,
+                accepted_ms: 1,
+                due_ms: 1,
+                bytes: 1,
+            }),
+        ),
+        ("DeadLetterSummary", value(&summary())),
+        (
+            "DeadLetter",
+            value(&DeadLetter {
+                summary: summary(),
+                target: text(),
+                headers: vec![(text(), text())],
+                body: text(),
+                answer_headers: vec![(text(), text())],
+                answer_body: Some(text()),
+            }),
+        ),
+        ("Selection", value(&Selection { ids: Some(vec![1]), function: Some(text()) })),
+        ("Redrive", value(&Redrive { ids: Some(vec![1]), function: Some(text()), per_second: Some(1) })),
+        ("Redriven", value(&Redriven { redriven: 1 })),
+        ("Discarded", value(&Discarded { discarded: 1 })),
+    ])
+}
+
+#[test]
+fn the_page_has_every_route_with_its_parameters() {
+    let sections = sections("###");
+    let mut expected = BTreeSet::new();
+    for Route { method, path, query } in ROUTES {
+        let heading = format!("{method} {path}");
+        let section = sections.get(&heading).unwrap_or_else(|| panic!("`### {heading}` is missing on {PAGE}"));
+        let query = query.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(rows(section), query, "the parameters of {heading}");
+        assert!(section.contains("Answer: "), "what {heading} answers");
+        assert!(expected.insert(heading), "{method} {path} is listed twice");
+    }
+    assert_eq!(sections.into_keys().collect::<BTreeSet<_>>(), expected);
+}
+
+#[test]
+fn the_page_has_every_type_with_its_fields() {
+    let (sections, samples) = (sections("####"), samples());
+    let names = |of: &BTreeMap<&str, Value>| of.keys().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(sections.keys().cloned().collect::<BTreeSet<_>>(), names(&samples));
+    for (name, sample) in &samples {
+        let fields = sample.as_object().unwrap().keys().cloned().collect();
+        assert_eq!(rows(&sections[*name]), fields, "the fields of {name}");
+    }
+}
+
+/// A type that is public and has no sample would be on no page.
+#[test]
+fn every_type_has_a_sample() {
+    let modules = [
+        include_str!("functions.rs"),
+        include_str!("info.rs"),
+        include_str!("logs.rs"),
+        include_str!("queue.rs"),
+        include_str!("secrets.rs"),
+    ];
+    let defined = modules.iter().flat_map(|text| text.lines()).filter_map(|line| line.strip_prefix("pub struct "));
+    let defined: BTreeSet<&str> = defined.map(|rest| rest.trim_end_matches(" {")).collect();
+    assert_eq!(defined, samples().keys().copied().collect());
+}
+
+#[test]
+fn every_answer_is_read_as_it_is_written_and_skips_what_it_does_not_know() {
+    let again = |name: &str, mut value: Value| -> Value {
+        value["of a later version"] = json!(1);
+        let again = match name {
+            "FunctionStatus" => serde_json::to_value(serde_json::from_value::<FunctionStatus>(value).unwrap()),
+            "Info" => serde_json::to_value(serde_json::from_value::<Info>(value).unwrap()),
+            "LogLine" => serde_json::to_value(serde_json::from_value::<LogLine>(value).unwrap()),
+            "QueueStats" => serde_json::to_value(serde_json::from_value::<QueueStats>(value).unwrap()),
+            "QueuedCall" => serde_json::to_value(serde_json::from_value::<QueuedCall>(value).unwrap()),
+            "DeadLetter" => serde_json::to_value(serde_json::from_value::<DeadLetter>(value).unwrap()),
+            _ => return Value::Null,
+        };
+        again.unwrap()
+    };
+    for (name, sample) in samples() {
+        let read = again(name, sample.clone());
+        assert!(read.is_null() || read == sample, "{name}: {read}");
+    }
+}
+
+#[test]
+fn gateways_of_openfaas_are_read_which_leave_much_out() {
+    let info: Info = serde_json::from_value(json!({
+        "provider": { "provider": "faas-netes", "orchestration": "kubernetes", "version": null },
+        "version": null,
+        "arch": "x86_64",
+    }))
+    .unwrap();
+    assert_eq!((info.provider.provider.as_str(), info.limits), ("faas-netes", None));
+    let function: FunctionStatus =
+        serde_json::from_value(json!({ "name": "f", "labels": null, "usage": null, "envVars": { "a": "1", "n": 1 } }))
+            .unwrap();
+    assert_eq!((function.name.as_str(), function.available_replicas, function.labels), ("f", None, None));
+    assert_eq!(function.env_vars, Some(BTreeMap::from([("a".to_owned(), "1".to_owned())])));
+}
+
+#[test]
+fn what_is_secret_is_not_shown() {
+    let text = || Some("hidden".to_owned());
+    let secret = Secret { name: "key".to_owned(), value: text(), raw_value: text(), ..Secret::default() };
+    let variables = Some(BTreeMap::from([("KEY".to_owned(), "hidden".to_owned())]));
+    let deployment = Deployment { env_vars: variables.clone(), env_process: text(), ..Deployment::default() };
+    let status = FunctionStatus { env_vars: variables, env_process: text(), ..FunctionStatus::default() };
+    let shown = format!("{secret:?} {deployment:?} {status:?}");
+    assert!(shown.contains("key") && !shown.contains("hidden"), "{shown}");
+}
