@@ -39,6 +39,7 @@ pub mod callbacks {}
 
 #[doc = "[responses.md]: crate::guide::responses"]
 #[doc = "[modifiers.md]: crate::guide::modifiers"]
+#[doc = "[../reference/responses.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/responses.md"]
 #[doc = ""]
 #[doc = include_str!("../../../docs/guide/failures.md")]
 pub mod failures {}
