@@ -54,20 +54,9 @@ impl FlowFunction {
     ///
     /// If signing is on and there is no key for a flow that needs one, or a setting asks for what is not there.
     pub fn new(flow: Flow, config: Config) -> Result<FlowFunction, StartError> {
-        let connect_timeout = Duration::from_secs(5).min(config.write_timeout);
-        let client = match &config.authorities {
-            None => HttpClient::new(connect_timeout),
-            Some(path) => {
-                let fault = |source: Box<dyn std::error::Error + Send + Sync>| StartError::Authorities {
-                    path: path.clone(),
-                    source,
-                };
-                let pem = std::fs::read(path).map_err(|error| unreadable(path, error))?;
-                HttpClient::with_authorities(connect_timeout, &pem).map_err(|error| fault(error.into()))?
-            }
-        };
+        let client = client(&config)?;
         let forwarder = GatewayForwarder::new(client.clone(), config.gateway.clone(), Duration::from_secs(10));
-        FlowFunction::with_forwarder(flow, config, client, Arc::new(forwarder))
+        FlowFunction::prepare(flow, config, client, Arc::new(forwarder))
     }
 
     /// The same, with envelopes going another way than through the gateway's queue.
@@ -76,6 +65,15 @@ impl FlowFunction {
     ///
     /// As for [`new`](FlowFunction::new).
     pub fn with_forwarder(
+        flow: Flow,
+        config: Config,
+        forwarder: Arc<dyn Forwarder>,
+    ) -> Result<FlowFunction, StartError> {
+        let client = client(&config)?;
+        FlowFunction::prepare(flow, config, client, forwarder)
+    }
+
+    fn prepare(
         flow: Flow,
         config: Config,
         client: HttpClient,
@@ -272,6 +270,15 @@ where
             Ok(function.take_leave(version, response))
         })
     }
+}
+
+/// What requests of the flow are sent with.
+fn client(config: &Config) -> Result<HttpClient, StartError> {
+    let connect_timeout = Duration::from_secs(5).min(config.write_timeout);
+    let Some(path) = &config.authorities else { return Ok(HttpClient::new(connect_timeout)) };
+    let pem = std::fs::read(path).map_err(|error| unreadable(path, error))?;
+    HttpClient::with_authorities(connect_timeout, &pem)
+        .map_err(|error| StartError::Authorities { path: path.clone(), source: error.into() })
 }
 
 fn unreadable(path: &Path, error: std::io::Error) -> StartError {

@@ -30,5 +30,6 @@ pub use error::StartError;
 pub use faasflow_http as http;
 pub use forward::{Forward, ForwardError, Forwarder};
 pub use function::FlowFunction;
-pub use serve::{OpenState, serve};
+pub use serve::{OpenState, serve, serve_with_forwarder};
 pub use trace::{ExportOptions, Sampling, TraceServer};
+pub use uuid::Uuid;

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::config::{Config, EMBEDDED, environment};
 use crate::error::StartError;
+use crate::forward::Forwarder;
 use crate::function::FlowFunction;
 use crate::metrics::MetricsListener;
 
@@ -51,10 +52,24 @@ const HEALTH: Duration = Duration::from_secs(2);
 /// If it cannot start: a setting that cannot be used, no key for signing, a port that is taken, a state manager that
 /// will not work. With `health`, if none is found well.
 pub fn serve(flow: Flow, open_state: OpenState) -> faasflow_core::Result<()> {
-    Ok(run(flow, open_state)?)
+    Ok(run(flow, open_state, FlowFunction::new)?)
 }
 
-fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
+/// The same, with envelopes going another way than through the gateway's queue.
+///
+/// # Errors
+///
+/// As for [`serve`].
+pub fn serve_with_forwarder(flow: Flow, open_state: OpenState, forwarder: impl Forwarder) -> faasflow_core::Result<()> {
+    Ok(run(flow, open_state, |flow, config| FlowFunction::with_forwarder(flow, config, Arc::new(forwarder)))?)
+}
+
+/// Runs the program with the flow function that `make` makes.
+fn run(
+    flow: Flow,
+    open_state: OpenState,
+    make: impl FnOnce(Flow, Config) -> Result<FlowFunction, StartError>,
+) -> Result<(), StartError> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         None => {}
@@ -74,7 +89,7 @@ fn run(flow: Flow, open_state: OpenState) -> Result<(), StartError> {
             probe(&**manager).await?;
         }
         let signing = config.enable_hmac;
-        let function = FlowFunction::new(flow, config.clone())?;
+        let function = make(flow, config.clone())?;
         let (listener, address) = function.bind().await?;
         // After the flow's own: if both are to have the same port, it is the flow that gets it.
         let metrics = MetricsListener::bind(&config).await;

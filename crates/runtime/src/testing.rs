@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
@@ -15,7 +14,6 @@ use http::HeaderMap;
 use crate::config::{Config, Found};
 use crate::forward::{Forward, ForwardError, Forwarder};
 use crate::function::FlowFunction;
-use crate::http::HttpClient;
 use crate::instance::Instance;
 use crate::observers::Observers;
 
@@ -31,8 +29,7 @@ pub(crate) fn instance(flow: Flow, settings: &[(&str, &str)], queue: &Arc<Queue>
         Some(Found { value: value?.to_owned(), origin: String::new() })
     };
     let config = Config::load(look_up).unwrap();
-    let client = HttpClient::new(Duration::from_secs(1));
-    FlowFunction::with_forwarder(flow, config, client, queue.clone()).unwrap().0
+    FlowFunction::with_forwarder(flow, config, queue.clone()).unwrap().0
 }
 
 /// Takes envelopes, unless it is told to answer otherwise.

@@ -9,9 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use faasflow_core::signature::Keys;
 use faasflow_core::{Flow, headers};
-use faasflow_runtime::Config;
 use faasflow_runtime::config::{Found, HMAC_SECRET, SINGLE_PROCESS};
 use faasflow_runtime::http::{HttpClient, ServerOptions, serve};
+use faasflow_runtime::{Config, Forwarder};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
@@ -32,6 +32,7 @@ pub struct TestKit {
     flow: Flow,
     gateway: Gateway,
     settings: HashMap<String, String>,
+    forwarder: Option<Arc<dyn Forwarder>>,
     listener: std::net::TcpListener,
 }
 
@@ -56,7 +57,7 @@ impl TestKit {
         listener.set_nonblocking(true).expect("a socket that does not block");
         let address = listener.local_addr().expect("an address");
         let flow = define(&format!("http://{address}"));
-        TestKit { flow, gateway: Gateway::default(), settings: HashMap::new(), listener }
+        TestKit { flow, gateway: Gateway::default(), settings: HashMap::new(), forwarder: None, listener }
     }
 
     /// Surrounds it with a function of this name.
@@ -77,13 +78,20 @@ impl TestKit {
         self
     }
 
+    /// Forwards envelopes by this forwarder, and not through the kit's queue. Whoever takes them posts them to
+    /// [`flow_url`](Running::flow_url).
+    pub fn forwarder(mut self, forwarder: impl Forwarder) -> TestKit {
+        self.forwarder = Some(Arc::new(forwarder));
+        self
+    }
+
     /// Starts gateway, queue and flow function.
     ///
     /// # Panics
     ///
     /// If a setting is wrong, or the operating system has no port.
     pub async fn start(self) -> Running {
-        let TestKit { flow, gateway, settings, listener } = self;
+        let TestKit { flow, gateway, settings, forwarder, listener } = self;
         let gateway = Arc::new(gateway);
         let listener = TcpListener::from_std(listener).expect("a listener");
         let address = listener.local_addr().expect("an address");
@@ -107,8 +115,8 @@ impl TestKit {
             Some(Found { value, origin: "the test".to_owned() })
         });
         let config = config.unwrap_or_else(|error| panic!("{error}"));
-        let flow =
-            tokio::task::spawn_blocking(move || FlowProcess::start(flow, config)).await.expect("the flow starts");
+        let starting = tokio::task::spawn_blocking(move || FlowProcess::start(flow, config, forwarder));
+        let flow = starting.await.expect("the flow starts");
         let flow = Arc::new(flow);
         *lock(&gateway.flow) = Some(flow.clone());
         let client = HttpClient::new(Duration::from_secs(5));

@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::{RequestId, TraceContext};
+use faasflow_core::{RequestId, TraceContext, envelope, headers};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 use uuid::Uuid;
+
+use crate::gateway::trace_headers;
 
 /// An envelope on its way to the next phase.
 #[derive(Clone, Debug)]
@@ -28,7 +32,32 @@ pub struct Forward {
     pub body: Vec<Bytes>,
 }
 
+impl Forward {
+    /// The headers that the flow function is to receive with the body: content type, ids, signature and trace context.
+    ///
+    /// # Panics
+    ///
+    /// If the signature was replaced by one that no header may hold.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        let value = |text: &str| HeaderValue::from_str(text).expect("ids and signatures are header values");
+        let mut map = HeaderMap::with_capacity(6);
+        map.insert(CONTENT_TYPE, HeaderValue::from_static(envelope::CONTENT_TYPE));
+        map.insert(headers::REQUEST_ID, value(self.request.as_str()));
+        map.insert(headers::CALL_ID, value(&self.call_id.to_string()));
+        if let Some(signature) = &self.signature {
+            map.insert(headers::SIGNATURE, value(signature));
+        }
+        map.extend(trace_headers(&self.trace));
+        map
+    }
+}
+
 /// Where envelopes go: by default the gateway's asynchronous route.
+///
+/// Whoever takes an envelope has to keep it until it is delivered: a POST to the flow function with
+/// [`headers`](Forward::headers) and [`body`](Forward::body), unchanged. It is to be delivered again, after a pause, for as
+/// long as no answer comes, or one of 408, 425, 429, 502, 503 and 504. It may be delivered more than once, and in any order.
 pub trait Forwarder: Send + Sync + 'static {
     /// Delivers one envelope into safe hands, in one attempt.
     ///

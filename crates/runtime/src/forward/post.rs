@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::{envelope, headers};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, StatusCode, Uri};
+use faasflow_core::headers;
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use tracing::Level;
 
 use super::forwarder::{Forward, ForwardError, Forwarder};
-use crate::gateway::{gateway_url, trace_headers};
+use crate::gateway::gateway_url;
 use crate::http::{HttpClient, body_of_parts, read_body, retry_after};
 use crate::log::RequestLog;
 
@@ -30,19 +29,9 @@ impl GatewayForwarder {
     async fn post(&self, forward: Forward) -> Result<(), ForwardError> {
         let target = gateway_url(&self.gateway, "async-function", &forward.flow, None)
             .map_err(|error| ForwardError::permanent(format!("the gateway's address is of no use: {error}")))?;
-        let mut request = Request::post(target)
-            .header(CONTENT_TYPE, envelope::CONTENT_TYPE)
-            .header(headers::REQUEST_ID, forward.request.as_str())
-            .header(headers::CALL_ID, forward.call_id.to_string());
-        if let Some(signature) = &forward.signature {
-            request = request.header(headers::SIGNATURE, signature);
-        }
-        for (name, value) in trace_headers(&forward.trace) {
-            request = request.header(name, value);
-        }
-        let request = request
-            .body(body_of_parts(forward.body))
-            .map_err(|error| ForwardError::permanent(format!("the envelope cannot be sent: {error}")))?;
+        let head = forward.headers();
+        let mut request = Request::new(body_of_parts(forward.body));
+        (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (Method::POST, target, head);
         match tokio::time::timeout(self.attempt_timeout, self.exchange(request)).await {
             Ok(Ok(taken)) => {
                 if taken == Taken::Before {
