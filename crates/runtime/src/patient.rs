@@ -6,11 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version};
-use faasflow_core::{RequestId, chain, duration};
+use faasflow_core::{RequestId, Retry, chain, duration};
 use tokio::time::Instant;
 use tracing::Level;
 
 use crate::log::RequestLog;
+
+/// How an operation is tried again that failed for a passing reason.
+const AGAIN: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
 
 /// A state manager that tries again what failed for a passing reason, and never waits past a deadline.
 #[derive(Clone)]
@@ -43,14 +46,15 @@ impl Patient {
         what: &str,
         attempt: impl Fn() -> BoxFuture<'a, Result<T, StateError>>,
     ) -> Result<T, StateError> {
-        let mut wait = Duration::from_millis(50);
+        let mut tried = 0_u32;
         loop {
+            tried = tried.saturating_add(1);
             let error = match self.try_once(attempt()).await {
                 Ok(value) => return Ok(value),
                 Err(error) if !error.is_temporary() => return Err(error),
                 Err(error) => error,
             };
-            let pause = wait.mul_f64(0.5 + rand::random::<f64>() / 2.0);
+            let pause = AGAIN.delay(tried, rand::random(), None);
             if Instant::now() + pause >= self.until {
                 return Err(error);
             }
@@ -61,7 +65,6 @@ impl Patient {
                 log.write(Level::WARN, format_args!("State manager `{name}` cannot {what} yet: {error}"));
             }
             tokio::time::sleep(pause).await;
-            wait = (wait * 2).min(Duration::from_secs(2));
         }
     }
 }

@@ -1,6 +1,10 @@
+mod statuses;
+
 use std::time::Duration;
 
 use http::StatusCode;
+
+use statuses::Statuses;
 
 /// When and how often a call is tried again.
 ///
@@ -20,14 +24,24 @@ pub struct Retry {
     attempts: u32,
     initial_delay: Duration,
     max_delay: Duration,
-    statuses: Vec<StatusCode>,
+    statuses: Statuses,
     unreachable: bool,
     timeouts: bool,
 }
 
+/// The statuses that pass by themselves: too early, too much to do, or somebody away.
+const PASSING: Statuses = Statuses::of(&[
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::TOO_EARLY,
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::BAD_GATEWAY,
+    StatusCode::SERVICE_UNAVAILABLE,
+    StatusCode::GATEWAY_TIMEOUT,
+]);
+
 impl Retry {
     /// One attempt only. The default of a call.
-    pub fn never() -> Retry {
+    pub const fn never() -> Retry {
         Retry::attempts(1)
     }
 
@@ -36,25 +50,36 @@ impl Retry {
     ///
     /// Attempts that find the gateway, the function or the callback URL away do not count: see
     /// [`on_unreachable`](Retry::on_unreachable).
-    pub fn attempts(attempts: u32) -> Retry {
+    pub const fn attempts(attempts: u32) -> Retry {
         Retry {
-            attempts: attempts.max(1),
+            attempts: if attempts == 0 { 1 } else { attempts },
             initial_delay: Duration::from_millis(100),
             max_delay: Duration::from_secs(10),
-            statuses: [408, 425, 429, 502, 503, 504].into_iter().filter_map(|s| StatusCode::from_u16(s).ok()).collect(),
+            statuses: PASSING,
             unreachable: true,
             timeouts: true,
         }
     }
 
+    /// As [`attempts`](Retry::attempts), as often as there is time.
+    ///
+    /// ```
+    /// use faasflow_core::Retry;
+    ///
+    /// assert_eq!(Retry::unlimited().max_attempts(), u32::MAX);
+    /// ```
+    pub const fn unlimited() -> Retry {
+        Retry::attempts(u32::MAX)
+    }
+
     /// About how long to wait before the second attempt; it doubles from there.
-    pub fn initial_delay(mut self, delay: Duration) -> Retry {
+    pub const fn initial_delay(mut self, delay: Duration) -> Retry {
         self.initial_delay = delay;
         self
     }
 
     /// The longest wait between two attempts.
-    pub fn max_delay(mut self, delay: Duration) -> Retry {
+    pub const fn max_delay(mut self, delay: Duration) -> Retry {
         self.max_delay = delay;
         self
     }
@@ -70,6 +95,33 @@ impl Retry {
     /// ```
     pub fn on_statuses(mut self, statuses: impl IntoIterator<Item = StatusCode>) -> Retry {
         self.statuses = statuses.into_iter().collect();
+        self
+    }
+
+    /// As [`on_statuses`](Retry::on_statuses), for a policy that is a constant.
+    ///
+    /// ```
+    /// use faasflow_core::{Retry, StatusCode};
+    ///
+    /// const LOCKED: Retry = Retry::attempts(3).on_only(&[StatusCode::LOCKED]);
+    /// assert!(LOCKED.retries_status(StatusCode::LOCKED));
+    /// ```
+    pub const fn on_only(mut self, statuses: &[StatusCode]) -> Retry {
+        self.statuses = Statuses::of(statuses);
+        self
+    }
+
+    /// Tries again on every status from 500 to 599 too.
+    ///
+    /// ```
+    /// use faasflow_core::{Retry, StatusCode};
+    ///
+    /// let retry = Retry::attempts(3).on_server_errors();
+    /// assert!(retry.retries_status(StatusCode::INTERNAL_SERVER_ERROR));
+    /// assert!(retry.retries_status(StatusCode::TOO_MANY_REQUESTS));
+    /// ```
+    pub const fn on_server_errors(mut self) -> Retry {
+        self.statuses = self.statuses.and_server_errors();
         self
     }
 
@@ -105,8 +157,8 @@ impl Retry {
 
     /// Whether this status is one to try again on.
     #[must_use]
-    pub fn retries_status(&self, status: StatusCode) -> bool {
-        self.statuses.contains(&status)
+    pub const fn retries_status(&self, status: StatusCode) -> bool {
+        self.statuses.contains(status)
     }
 
     /// Whether the step goes on trying while the function cannot be reached.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::headers;
+use faasflow_core::{Retry, headers};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use tracing::Level;
 
@@ -12,6 +12,9 @@ use super::forwarder::{Forward, ForwardError, Forwarder};
 use crate::gateway::gateway_url;
 use crate::http::{HttpClient, body_of_parts, read_body, retry_after};
 use crate::log::RequestLog;
+
+/// The answers to an envelope that pass: a gateway whose queue is away answers 500 too.
+const PASSING: Retry = Retry::unlimited().on_server_errors();
 
 /// Posts envelopes to the gateway's `/async-function/<flow>`.
 #[derive(Debug)]
@@ -82,9 +85,11 @@ fn judge(status: StatusCode, head: &HeaderMap, text: &[u8]) -> Result<Taken, For
     }
     let text = String::from_utf8_lossy(text);
     let message = format!("the gateway answered {status}: {}", text.trim());
-    let passing = status.is_server_error()
-        || [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS].contains(&status);
-    Err(if passing { ForwardError::temporary(message, retry_after(head)) } else { ForwardError::permanent(message) })
+    Err(if PASSING.retries_status(status) {
+        ForwardError::temporary(message, retry_after(head))
+    } else {
+        ForwardError::permanent(message)
+    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use faasflow_core::graph::Place;
 use faasflow_core::machine::{Outage, Token, Unfit};
 use faasflow_core::signature::Keys;
 use faasflow_core::state::{Scope, StateError, StateManager as _, StateManagerExt as _};
-use faasflow_core::{Context, Payload, RequestInfo};
+use faasflow_core::{Context, Payload, RequestInfo, Retry};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -19,6 +19,9 @@ use crate::instance::Instance;
 use crate::now::now_ms;
 use crate::observers::{Event, Kept, Observers};
 use crate::patient::Patient;
+
+/// How an envelope is tried again that was not accepted for a passing reason.
+const AGAIN: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
 
 impl Instance {
     /// Sends a token on, trying again while there is time.
@@ -50,8 +53,9 @@ impl Instance {
             body: encoded.into_parts(),
         };
         let until = deadline.ending();
-        let mut wait = Duration::from_millis(50);
+        let mut attempt = 0_u32;
         loop {
+            attempt = attempt.saturating_add(1);
             let error = match tokio::time::timeout_at(until, self.forwarder.forward(forward.clone())).await {
                 Ok(Ok(())) => {
                     observers.tell(&Event::Forwarded { next, bytes, payload: kept });
@@ -64,7 +68,7 @@ impl Instance {
                 observers.tell(&Event::ForwardFailed);
                 return Err(NotForwarded::Failed(FailureKind::Forward(error.to_string())));
             }
-            let pause = wait.mul_f64(0.5 + rand::random::<f64>() / 2.0).max(error.retry_after().unwrap_or_default());
+            let pause = AGAIN.delay(attempt, rand::random(), error.retry_after());
             let in_time = Instant::now().checked_add(pause).is_some_and(|then| then < until);
             if !in_time {
                 observers.tell(&Event::ForwardFailed);
@@ -73,7 +77,6 @@ impl Instance {
             }
             observers.tell(&Event::ForwardRetried { next, error: format_args!("{error}") });
             tokio::time::sleep(pause).await;
-            wait = (wait * 2).min(Duration::from_secs(2));
         }
     }
 

@@ -16,6 +16,25 @@ use crate::observers::CallKind;
 /// commercial edition calls again when it sees one.
 const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 
+/// Answers of the gateway itself that pass: "Can't reach service for", no endpoint, and too many calls at once. A 502 or 504
+/// means that the function took too long, and it would again.
+const OF_THE_GATEWAY: Retry = Retry::unlimited().on_only(&[
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::INTERNAL_SERVER_ERROR,
+    StatusCode::SERVICE_UNAVAILABLE,
+]);
+
+/// What a proxy in front of a server says when the server is away.
+const OF_A_PROXY: Retry = Retry::unlimited().on_only(&[
+    StatusCode::TOO_MANY_REQUESTS,
+    StatusCode::BAD_GATEWAY,
+    StatusCode::SERVICE_UNAVAILABLE,
+    StatusCode::GATEWAY_TIMEOUT,
+]);
+
+/// Asks to be called again if it says when (RFC 9110, 10.2.3), as a flow does that cannot go on.
+const ASKING: Retry = Retry::unlimited().on_only(&[StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE]);
+
 /// The outage that an attempt to send a request has met, if it has met one. `peer` is the receiver as log lines name it.
 ///
 /// What counts is that calling again is safe or is what a redelivered phase would do anyway: no connection was made,
@@ -57,20 +76,18 @@ fn answered(response: &CallResponse, kind: CallKind, retry: &Retry, peer: &str) 
         Some(gateway_error::FUNCTION_DIED) => (format!("{peer} died before it had answered"), true),
         Some(gateway_error::FUNCTION_UNREACHABLE) => (format!("{peer} cannot be reached"), true),
         Some(_) => return None,
-        None if kind == CallKind::Call && response.header(INTERNAL.as_str()).is_some() => match status.as_u16() {
-            // "Can't reach service for", no endpoint, and too many calls at once. A 502 or 504 means that the function took
-            // too long, and it would again.
-            429 | 500 | 503 => (format!("{peer} cannot be reached: the gateway answered {status}"), false),
-            _ => return None,
-        },
+        None if kind == CallKind::Call && response.header(INTERNAL.as_str()).is_some() => {
+            if !OF_THE_GATEWAY.retries_status(status) {
+                return None;
+            }
+            (format!("{peer} cannot be reached: the gateway answered {status}"), false)
+        }
         // From here on the author's own policy of retries comes first, if there is one.
         None if *retry != Retry::never() && kind != CallKind::Report => return None,
-        // What a proxy in front of a server says when the server is away.
-        None if kind != CallKind::Call && matches!(status.as_u16(), 429 | 502 | 503 | 504) => {
+        None if kind != CallKind::Call && OF_A_PROXY.retries_status(status) => {
             (format!("{peer} answered {status}"), false)
         }
-        // Asks to be called again (RFC 9110, 10.2.3), as a flow does that cannot go on.
-        None if matches!(status.as_u16(), 429 | 503) && response.header("retry-after").is_some() => {
+        None if ASKING.retries_status(status) && response.header("retry-after").is_some() => {
             (format!("{peer} answered {status} and asks to be called again"), false)
         }
         None => return None,

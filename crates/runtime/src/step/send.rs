@@ -18,8 +18,8 @@ use crate::observers::{Event, Peer, Scope};
 /// How long a phase waits for a function that the local gateway says is away: about as long as one takes to start. The
 /// gateway's queue delivers the phase again, and has better uses for its places meanwhile.
 const FUNCTION_RESTART: Duration = Duration::from_secs(10);
-/// The longest wait between two attempts during an outage.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How a step waits out an outage.
+const OUTAGE: Retry = Retry::unlimited().initial_delay(Duration::from_millis(100)).max_delay(Duration::from_secs(2));
 /// A payload of this many bytes is given up when an answer to it begins, so that it is not held beside the answer. If the
 /// answer breaks off then, the queue has to deliver the phase again; a smaller payload is sent once more from here.
 const LARGE: usize = 64 * 1024;
@@ -66,7 +66,7 @@ impl Caller {
                 let all = time.deadline.steps();
                 if outage.marked { all.min(Instant::now() + FUNCTION_RESTART) } else { all }
             });
-            let pause = pause(outages, rand::random()).max(outage.retry_after.unwrap_or_default());
+            let pause = OUTAGE.delay(outages, rand::random(), outage.retry_after);
             if outgoing.given_up {
                 outage.reason += ", and the payload was given up to make room";
                 return Err(Unanswered::Outage(outage));
@@ -169,20 +169,14 @@ fn wait_for_another(
     Some(wait)
 }
 
-/// How long to wait after so many attempts that met with an outage, where `random` is a number in [0, 1).
-fn pause(outages: u32, random: f64) -> Duration {
-    let full = Duration::from_millis(50).saturating_mul(1 << outages.min(10)).min(LONGEST_PAUSE);
-    full.mul_f64(0.5 + random / 2.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_the_longest() {
-        assert_eq!(pause(1, 1.0), Duration::from_millis(100));
-        assert_eq!(pause(2, 0.0), Duration::from_millis(100));
-        assert_eq!(pause(u32::MAX, 1.0), LONGEST_PAUSE);
+    fn pauses_of_an_outage_grow_to_the_longest() {
+        assert_eq!(OUTAGE.delay(1, 1.0, None), Duration::from_millis(100));
+        assert_eq!(OUTAGE.delay(2, 0.0, None), Duration::from_millis(100));
+        assert_eq!(OUTAGE.delay(u32::MAX, 1.0, None), Duration::from_secs(2));
     }
 }
