@@ -2,25 +2,23 @@
 
 mod brotli;
 mod coder;
+mod error;
 mod zstd;
 
 use std::collections::VecDeque;
-use std::io;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
-use crate::body::{Joined, ReadBodyError};
 use crate::budget::{NoRoom, Share};
+use crate::joined::Joined;
 use brotli::Brotli;
 use coder::{Decoder, PIECE, Step};
+use error::MOST;
 use zstd::Zstd;
 
-/// How many codings one body may have. More than one is rare, and each takes memory of its own.
-const MOST: usize = 4;
-/// The codings that are known, as `Accept-Encoding` would list them.
-pub const KNOWN_CODINGS: &str = "gzip, deflate, br, zstd";
+pub use error::{DecodeError, KNOWN_CODINGS};
 
 /// One coding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,49 +184,6 @@ impl Coding {
             Coding::Deflate => coder::deflate(encoded),
             Coding::Brotli => Box::new(Brotli::new(encoded)),
             Coding::Zstd => Box::new(Zstd::new(encoded)),
-        }
-    }
-}
-
-/// Why a body was not decoded.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// It has a coding that is not known.
-    #[error("it is encoded as `{0}`; {KNOWN_CODINGS} can be decoded")]
-    Unknown(String),
-    /// It has too many codings.
-    #[error("it is encoded more than {MOST} times")]
-    TooMany,
-    /// It is not what its codings say, or is cut short.
-    #[error("it cannot be decoded as its `Content-Encoding` says")]
-    Malformed(#[source] io::Error),
-    /// More comes out than is allowed.
-    #[error("its {encoded} bytes are encoded, and decoded they are more than {limit}")]
-    TooLarge {
-        /// The size of the encoded body in bytes.
-        encoded: u64,
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// What a decoder takes is more than there ever is.
-    #[error("to decode it takes {needed} bytes of memory, of {limit} that all bodies in flight may have together")]
-    Window {
-        /// How much it takes in bytes, without what comes out.
-        needed: u64,
-        /// How many bytes may be held.
-        limit: u64,
-    },
-    /// Other bodies leave no room for what comes out, or for what decodes it.
-    #[error(transparent)]
-    NoRoom(#[from] NoRoom),
-}
-
-impl From<DecodeError> for ReadBodyError {
-    fn from(error: DecodeError) -> ReadBodyError {
-        match error {
-            DecodeError::NoRoom(full) => ReadBodyError::NoRoom(full),
-            error => ReadBodyError::Encoded(error),
         }
     }
 }

@@ -9,6 +9,7 @@ mod budget;
 mod client;
 mod decode;
 mod files;
+mod joined;
 mod memory;
 mod read;
 mod server;
@@ -19,13 +20,14 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, header};
 
 pub use body::{
-    Joined, ReadBodyError, body_of_parts, end_after, hear_out, hear_out_up_to, read_body, read_body_into,
+    ReadBodyError, body_of_parts, end_after, hear_out, hear_out_up_to, read_body, read_body_into,
     read_body_into_untimed, read_body_untimed, refuse_and_hear_out,
 };
 pub use budget::{Budget, Limits, NoRoom, Place, Share};
 pub use client::{BadAuthorities, HttpClient, HttpError};
 pub use decode::{Codings, DecodeError, KNOWN_CODINGS};
 pub use files::{file_limit, file_limit_before, is_out_of_files, raise_file_limit};
+pub use joined::Joined;
 pub use memory::memory_limit;
 pub use server::{App, Peer, ServerOptions, serve};
 

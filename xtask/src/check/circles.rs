@@ -11,8 +11,6 @@ use super::source::{Source, Use};
 /// Circles that are still there, as the files that are in them. No file may be added; one that is in no circle any more
 /// must be struck off.
 const KNOWN: &[&str] = &[
-    "crates/http/src/body.rs",
-    "crates/http/src/decode.rs",
     "crates/state/src/redis.rs",
     "crates/state/src/redis/builder.rs",
     "crates/state/src/redis/parts.rs",
