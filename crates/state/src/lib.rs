@@ -4,6 +4,7 @@
 //! settings and secrets as OpenFaaS gives them: see [`SETTINGS`].
 
 mod memory;
+mod open;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "s3")]
@@ -11,8 +12,9 @@ mod s3;
 mod settings;
 
 pub use memory::Memory;
+pub use open::open;
 #[cfg(feature = "redis")]
 pub use redis::{Redis, RedisBuilder};
 #[cfg(feature = "s3")]
 pub use s3::{S3, S3Builder};
-pub use settings::{SETTINGS, open};
+pub use settings::SETTINGS;

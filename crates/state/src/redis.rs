@@ -12,29 +12,19 @@
 //!
 //! A value is there when `d` or `p` is, which are written in one transaction.
 
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, FromRedisValue, Pipeline, RedisError};
 
 mod builder;
 mod fault;
 mod parts;
+mod server;
 
 pub use builder::RedisBuilder;
 
-use fault::state_error;
-use parts::Pointer;
-
-/// The largest value that is written as one field. What is larger goes up and down in parts of this size, so that
-/// neither side holds it twice and no other request waits for it.
-const PART: usize = 1 << 20;
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(5);
+use parts::{PART, Pointer};
+use server::Server;
 
 /// Writes `d` or `p` if the condition holds, and yields the version; nothing if it does not. Arguments: key, `absent` or
 /// the version, `d` or `p`, the value or pointer, the time to live in milliseconds.
@@ -60,9 +50,7 @@ return tostring(redis.call('HINCRBY', KEYS[1], 'v' .. ARGV[1], 1))
 /// Cloning is cheap and yields the same.
 #[derive(Clone)]
 pub struct Redis {
-    client: Client,
-    connection: Arc<OnceLock<ConnectionManager>>,
-    time_to_live: Duration,
+    server: Server,
 }
 
 /// A value as its hash has it.
@@ -72,51 +60,12 @@ enum Stored {
 }
 
 impl Redis {
-    /// Takes settings (`redis_url`, `redis_ttl`) and the secret `redis-url` as OpenFaaS gives them.
-    ///
-    /// # Errors
-    ///
-    /// If a setting cannot be used: the text names it and what is accepted. Whether the server is there is not asked.
-    pub fn from_env() -> Result<Redis, StateError> {
-        crate::settings::Settings::of_process(Redis::from_settings)
-    }
-
-    /// Starts with the address of a server, such as `redis://:password@redis:6379/0`, or `rediss://…` with TLS; the
-    /// rest is optional.
-    pub fn builder(url: impl Into<String>) -> RedisBuilder {
-        RedisBuilder::new(url.into())
-    }
-
-    fn connection(&self) -> Result<ConnectionManager, StateError> {
-        if let Some(connection) = self.connection.get() {
-            return Ok(connection.clone());
-        }
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            // Whoever waits decides how long, and how often: the flow function tries again within its deadline.
-            .set_response_timeout(None)
-            .set_number_of_retries(1);
-        let connection = ConnectionManager::new_lazy_with_config(self.client.clone(), config)
-            .map_err(|error| state_error("cannot connect", error))?;
-        Ok(self.connection.get_or_init(|| connection).clone())
-    }
-
-    async fn ask<T: FromRedisValue>(&self, what: &str, commands: &Pipeline) -> Result<T, StateError> {
-        let mut connection = self.connection()?;
-        let fault = |error: RedisError| state_error(what, error);
-        commands.query_async(&mut connection).await.map_err(fault)
-    }
-
-    fn millis(&self) -> u64 {
-        u64::try_from(self.time_to_live.as_millis()).unwrap_or(u64::MAX).max(1)
-    }
-
     /// What `d` or `p` of a key holds, and its version.
     async fn look(&self, hash: &str, key: &str) -> Result<Option<(Stored, u64)>, StateError> {
         let mut commands = redis::pipe();
         commands.cmd("HMGET").arg(hash).arg(format!("d{key}")).arg(format!("p{key}")).arg(format!("v{key}"));
         type Fields = (Option<Vec<u8>>, Option<String>, Option<u64>);
-        let ((whole, pointer, version),): (Fields,) = self.ask("a value cannot be read", &commands).await?;
+        let ((whole, pointer, version),): (Fields,) = self.server.ask("a value cannot be read", &commands).await?;
         let stored = match (whole, pointer) {
             (Some(whole), _) => Stored::Whole(whole),
             (None, Some(pointer)) => Stored::InParts(Pointer::parse(&pointer)?),
@@ -129,7 +78,7 @@ impl Redis {
     async fn old_parts(&self, hash: &str, key: &str) -> Result<Option<Pointer>, StateError> {
         let mut commands = redis::pipe();
         commands.cmd("HGET").arg(hash).arg(format!("p{key}"));
-        let (pointer,): (Option<String>,) = self.ask("a value cannot be read", &commands).await?;
+        let (pointer,): (Option<String>,) = self.server.ask("a value cannot be read", &commands).await?;
         pointer.map(|text| Pointer::parse(&text)).transpose()
     }
 }
@@ -148,7 +97,7 @@ impl StateManager for Redis {
         Box::pin(async {
             let mut commands = redis::pipe();
             commands.cmd("PING").ignore();
-            self.ask("the server does not answer as it must", &commands).await
+            self.server.ask("the server does not answer as it must", &commands).await
         })
     }
 
@@ -166,14 +115,14 @@ impl StateManager for Redis {
                 commands.cmd("HSET").arg(&hash).arg(format!("d{key}")).arg(&value[..]).ignore();
                 commands.cmd("HDEL").arg(&hash).arg(format!("p{key}")).ignore();
             } else {
-                let pointer = self.put_parts(&hash, &value).await?;
+                let pointer = self.server.put_parts(&hash, &value).await?;
                 commands.cmd("HSET").arg(&hash).arg(format!("p{key}")).arg(pointer.to_string()).ignore();
                 commands.cmd("HDEL").arg(&hash).arg(format!("d{key}")).ignore();
             }
             commands.cmd("HINCRBY").arg(&hash).arg(format!("v{key}")).arg(1).ignore();
-            commands.cmd("PEXPIRE").arg(&hash).arg(self.millis()).ignore();
-            self.ask::<()>("a value cannot be written", &commands).await?;
-            self.drop_parts(&hash, old).await
+            commands.cmd("PEXPIRE").arg(&hash).arg(self.server.millis()).ignore();
+            self.server.ask::<()>("a value cannot be written", &commands).await?;
+            self.server.drop_parts(&hash, old).await
         })
     }
 
@@ -183,8 +132,8 @@ impl StateManager for Redis {
             let old = self.old_parts(&hash, key).await?;
             let mut commands = redis::pipe();
             commands.cmd("HDEL").arg(&hash).arg(format!("d{key}")).arg(format!("p{key}")).ignore();
-            self.ask::<()>("a value cannot be removed", &commands).await?;
-            self.drop_parts(&hash, old).await
+            self.server.ask::<()>("a value cannot be removed", &commands).await?;
+            self.server.drop_parts(&hash, old).await
         })
     }
 
@@ -192,7 +141,7 @@ impl StateManager for Redis {
         Box::pin(async move {
             let mut commands = redis::pipe();
             commands.cmd("UNLINK").arg(hash(scope)).ignore();
-            self.ask("what a request stored cannot be removed", &commands).await
+            self.server.ask("what a request stored cannot be removed", &commands).await
         })
     }
 
@@ -207,7 +156,7 @@ impl StateManager for Redis {
                 let Some((stored, version)) = self.look(&hash, key).await? else { return Ok(None) };
                 let value = match stored {
                     Stored::Whole(value) => Some(Bytes::from(value)),
-                    Stored::InParts(pointer) => self.take_parts(&hash, &pointer).await?,
+                    Stored::InParts(pointer) => self.server.take_parts(&hash, &pointer).await?,
                 };
                 // Parts that are gone were those of a value that has been replaced meanwhile.
                 if let Some(value) = value {
@@ -237,14 +186,14 @@ impl StateManager for Redis {
             if value.len() <= PART {
                 command.arg("d").arg(&value[..]);
             } else {
-                let pointer = self.put_parts(&hash, &value).await?;
+                let pointer = self.server.put_parts(&hash, &value).await?;
                 command.arg("p").arg(pointer.to_string());
                 new = Some(pointer);
             }
-            command.arg(self.millis());
-            let (version,): (Option<String>,) = self.ask("a value cannot be written", &commands).await?;
+            command.arg(self.server.millis());
+            let (version,): (Option<String>,) = self.server.ask("a value cannot be written", &commands).await?;
             let useless = if version.is_some() { old } else { new };
-            self.drop_parts(&hash, useless).await?;
+            self.server.drop_parts(&hash, useless).await?;
             Ok(version.map(Version::new))
         })
     }
@@ -253,6 +202,6 @@ impl StateManager for Redis {
 impl std::fmt::Debug for Redis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The address may hold a password.
-        f.debug_struct("Redis").field("time_to_live", &self.time_to_live).finish_non_exhaustive()
+        f.debug_struct("Redis").field("time_to_live", &self.server.time_to_live()).finish_non_exhaustive()
     }
 }

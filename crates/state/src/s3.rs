@@ -14,6 +14,7 @@ use object_store::aws::AmazonS3;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, UpdateVersion};
 
+mod bucket;
 mod builder;
 mod fault;
 mod http;
@@ -49,21 +50,6 @@ pub struct S3 {
 }
 
 impl S3 {
-    /// Takes settings (`s3_url`, `s3_bucket` …) and secrets (`s3-access-key`, `s3-secret-key`) as OpenFaaS gives them,
-    /// and what is not set from the usual AWS variables.
-    ///
-    /// # Errors
-    ///
-    /// If a setting cannot be used: the text names it and what is accepted. Whether the server is there is not asked.
-    pub fn from_env() -> Result<S3, StateError> {
-        crate::settings::Settings::of_process(S3::from_settings)
-    }
-
-    /// Starts with a bucket; the rest is optional.
-    pub fn builder(bucket: impl Into<String>) -> S3Builder {
-        S3Builder::new(bucket.into())
-    }
-
     async fn put_large(&self, path: &Path, value: &Bytes) -> object_store::Result<()> {
         let mut upload = self.store.put_multipart(path).await?;
         let parts: Vec<Bytes> =
@@ -92,7 +78,7 @@ impl StateManager for S3 {
                 Ok(_) => Ok(()),
                 Err(error) => match state_error("the bucket cannot be listed", &self.bucket, &error) {
                     fault if fault.is_missing_bucket() && self.create_bucket => {
-                        builder::create_bucket(&self.store, &self.http, &self.bucket, &self.region).await
+                        bucket::create(&self.store, &self.http, &self.bucket, &self.region).await
                     }
                     fault => Err(fault.into()),
                 },

@@ -1,6 +1,5 @@
 //! Where a Redis server is.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use faasflow_core::duration;
@@ -10,6 +9,7 @@ use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, Tls
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Redis;
+use super::server::Server;
 use crate::settings::{REDIS_URL, Settings};
 
 /// How long what a request has stored is kept after its last write, unless said otherwise.
@@ -29,7 +29,7 @@ pub struct RedisBuilder {
 }
 
 impl RedisBuilder {
-    pub(super) fn new(url: String) -> RedisBuilder {
+    fn new(url: String) -> RedisBuilder {
         RedisBuilder { url: url.into(), time_to_live: TIME_TO_LIVE, authorities: None }
     }
 
@@ -69,7 +69,7 @@ impl RedisBuilder {
             _ => Client::open(info),
         };
         let client = client.map_err(fault)?;
-        Ok(Redis { client, connection: Arc::default(), time_to_live: self.time_to_live })
+        Ok(Redis { server: Server::new(client, self.time_to_live) })
     }
 }
 
@@ -82,6 +82,21 @@ fn with_tcp(info: ConnectionInfo) -> ConnectionInfo {
 }
 
 impl Redis {
+    /// Takes settings (`redis_url`, `redis_ttl`) and the secret `redis-url` as OpenFaaS gives them.
+    ///
+    /// # Errors
+    ///
+    /// If a setting cannot be used: the text names it and what is accepted. Whether the server is there is not asked.
+    pub fn from_env() -> Result<Redis, StateError> {
+        Settings::of_process(Redis::from_settings)
+    }
+
+    /// Starts with the address of a server, such as `redis://:password@redis:6379/0`, or `rediss://…` with TLS; the
+    /// rest is optional.
+    pub fn builder(url: impl Into<String>) -> RedisBuilder {
+        RedisBuilder::new(url.into())
+    }
+
     pub(crate) fn from_settings(settings: &Settings<'_>) -> Result<Redis, StateError> {
         let url = match settings.secret(REDIS_URL)? {
             Some(secret) => secret.expose_secret().to_owned(),

@@ -2,9 +2,15 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+use faasflow_core::state::StateError;
 use faasflow_http::Joined;
 
-use super::{Bytes, PART, Redis, StateError};
+use super::server::Server;
+
+/// The largest value that is written as one field. What is larger goes up and down in parts of this size, so that
+/// neither side holds it twice and no other request waits for it.
+pub(super) const PART: usize = 1 << 20;
 
 /// Where the parts of a value are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +42,7 @@ impl fmt::Display for Pointer {
     }
 }
 
-impl Redis {
+impl Server {
     /// Writes the parts of a value, which nobody sees before their pointer is written.
     pub(super) async fn put_parts(&self, hash: &str, value: &Bytes) -> Result<Pointer, StateError> {
         let id = format!("{:032x}", rand::random::<u128>());

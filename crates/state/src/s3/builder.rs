@@ -1,23 +1,16 @@
 //! Where an S3 bucket is, and who asks.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use faasflow_core::state::StateError;
-use http::{Method, StatusCode};
 use object_store::RetryConfig;
-use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
-use object_store::client::{HttpRequest, HttpRequestBody, HttpService as _};
-use object_store::path::Path;
-use object_store::signer::Signer as _;
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::S3;
+use super::bucket::REGION;
 use super::http::Http;
 use crate::settings::{S3_ACCESS_KEY, S3_SECRET_KEY, Settings};
-
-/// The region, unless said otherwise.
-const REGION: &str = "us-east-1";
 
 /// Says where a bucket is, and who asks.
 #[derive(Debug)]
@@ -33,7 +26,7 @@ pub struct S3Builder {
 }
 
 impl S3Builder {
-    pub(super) fn new(bucket: String) -> S3Builder {
+    fn new(bucket: String) -> S3Builder {
         S3Builder {
             aws: AmazonS3Builder::new(),
             bucket,
@@ -114,6 +107,21 @@ impl S3Builder {
 }
 
 impl S3 {
+    /// Takes settings (`s3_url`, `s3_bucket` …) and secrets (`s3-access-key`, `s3-secret-key`) as OpenFaaS gives them,
+    /// and what is not set from the usual AWS variables.
+    ///
+    /// # Errors
+    ///
+    /// If a setting cannot be used: the text names it and what is accepted. Whether the server is there is not asked.
+    pub fn from_env() -> Result<S3, StateError> {
+        Settings::of_process(S3::from_settings)
+    }
+
+    /// Starts with a bucket; the rest is optional.
+    pub fn builder(bucket: impl Into<String>) -> S3Builder {
+        S3Builder::new(bucket.into())
+    }
+
     pub(crate) fn from_settings(settings: &Settings<'_>) -> Result<S3, StateError> {
         let mut builder = S3::builder(settings.text("s3_bucket").unwrap_or_else(|| "faasflow".to_owned()));
         // Credentials, roles and region as every AWS client takes them; what is said below goes before.
@@ -157,38 +165,4 @@ impl S3 {
         }
         builder.build()
     }
-}
-
-/// Creates the bucket; one that somebody else of ours has created meanwhile is as good.
-pub(super) async fn create_bucket(store: &AmazonS3, http: &Http, bucket: &str, region: &str) -> Result<(), StateError> {
-    let what = format!("the bucket `{bucket}` cannot be created");
-    let url = store
-        .signed_url(Method::PUT, &Path::default(), Duration::from_secs(60))
-        .await
-        .map_err(|error| StateError::permanent(what.clone()).with_source(error))?;
-    // Amazon wants the region said, except for the one that it takes for granted.
-    let body = if region == REGION {
-        HttpRequestBody::empty()
-    } else {
-        HttpRequestBody::from(format!(
-            "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">\
-             <LocationConstraint>{region}</LocationConstraint></CreateBucketConfiguration>"
-        ))
-    };
-    let request = http::Request::put(url.as_str())
-        .body(body)
-        .map_err(|error| StateError::permanent(what.clone()).with_source(error))?;
-    let request: HttpRequest = request;
-    let response = http.call(request).await.map_err(|error| StateError::temporary(what.clone()).with_source(error))?;
-    let status = response.status();
-    if status.is_success() {
-        return Ok(());
-    }
-    let text = response.into_body().bytes().await.unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    if status == StatusCode::CONFLICT && text.contains("BucketAlreadyOwnedByYou") {
-        return Ok(());
-    }
-    let text = format!("{what}: the server answered {status}: {}", text.trim());
-    Err(if status.is_server_error() { StateError::temporary(text) } else { StateError::permanent(text) })
 }

@@ -1,0 +1,45 @@
+//! The state manager that a setting names.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use faasflow_core::state::{StateError, StateManager};
+
+use crate::memory::Memory;
+#[cfg(any(feature = "s3", feature = "redis"))]
+use crate::settings::Settings;
+
+/// Opens the state manager of this name (`memory`, `s3` or `redis`) with the settings that `lookup` finds and the
+/// secrets in a folder. Nothing is connected to yet.
+///
+/// # Errors
+///
+/// If there is none of this name here, or a setting or secret cannot be used: the text names it, its value and what
+/// is accepted.
+#[cfg_attr(
+    not(any(feature = "s3", feature = "redis")),
+    expect(unused_variables, reason = "memory alone has neither settings nor secrets")
+)]
+pub fn open(
+    name: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    secrets: &Path,
+) -> Result<Arc<dyn StateManager>, StateError> {
+    #[cfg(any(feature = "s3", feature = "redis"))]
+    let settings = Settings { lookup, secrets: secrets.to_owned() };
+    match name {
+        "memory" => Ok(Arc::new(Memory::new())),
+        #[cfg(feature = "s3")]
+        "s3" => Ok(Arc::new(crate::S3::from_settings(&settings)?)),
+        #[cfg(feature = "redis")]
+        "redis" => Ok(Arc::new(crate::Redis::from_settings(&settings)?)),
+        #[allow(unreachable_patterns, reason = "which of them are left depends on the features")]
+        "s3" | "redis" => Err(StateError::permanent(format!(
+            "`state_manager` is `{name}`, and this program was built without it: add the feature `{name}` to its \
+             dependency on `faasflow`"
+        ))),
+        _ => Err(StateError::permanent(format!(
+            "`state_manager` is `{name}`: write `envelope`, `s3`, `redis` or, for tests, `memory`"
+        ))),
+    }
+}

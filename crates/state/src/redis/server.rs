@@ -1,0 +1,57 @@
+//! A Redis server: connected to when it is first asked, and asked.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use faasflow_core::state::StateError;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, FromRedisValue, Pipeline, RedisError};
+
+use super::fault::state_error;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+pub(super) struct Server {
+    client: Client,
+    connection: Arc<OnceLock<ConnectionManager>>,
+    time_to_live: Duration,
+}
+
+impl Server {
+    pub(super) fn new(client: Client, time_to_live: Duration) -> Server {
+        Server { client, connection: Arc::default(), time_to_live }
+    }
+
+    /// How long what a request has stored is kept after its last write.
+    pub(super) fn time_to_live(&self) -> Duration {
+        self.time_to_live
+    }
+
+    fn connection(&self) -> Result<ConnectionManager, StateError> {
+        if let Some(connection) = self.connection.get() {
+            return Ok(connection.clone());
+        }
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            // Whoever waits decides how long, and how often: the flow function tries again within its deadline.
+            .set_response_timeout(None)
+            .set_number_of_retries(1);
+        let connection = ConnectionManager::new_lazy_with_config(self.client.clone(), config)
+            .map_err(|error| state_error("cannot connect", error))?;
+        Ok(self.connection.get_or_init(|| connection).clone())
+    }
+
+    /// Sends commands, and takes their answers.
+    pub(super) async fn ask<T: FromRedisValue>(&self, what: &str, commands: &Pipeline) -> Result<T, StateError> {
+        let mut connection = self.connection()?;
+        let fault = |error: RedisError| state_error(what, error);
+        commands.query_async(&mut connection).await.map_err(fault)
+    }
+
+    /// The time to live in milliseconds.
+    pub(super) fn millis(&self) -> u64 {
+        u64::try_from(self.time_to_live.as_millis()).unwrap_or(u64::MAX).max(1)
+    }
+}
