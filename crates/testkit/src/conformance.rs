@@ -39,11 +39,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::state::{Scope, StateManager};
+use faasflow_core::state::StateManager;
 use tokio_util::task::AbortOnDropHandle;
 
 mod conditions;
+mod subject;
 mod values;
+
+use subject::Subject;
 
 /// How long one check may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -100,24 +103,6 @@ impl fmt::Display for Report {
     }
 }
 
-/// What a check works with: a manager, and scopes that nothing else uses.
-#[derive(Clone)]
-struct Subject {
-    manager: Arc<dyn StateManager>,
-    run: String,
-}
-
-impl Subject {
-    fn scope(&self, flow: &str, request: &str) -> Scope {
-        Scope { flow: format!("conformance-{flow}"), request: format!("{}-{request}", self.run) }
-    }
-
-    /// The scope of most checks, which is their own.
-    fn own(&self, check: &str) -> Scope {
-        self.scope("flow", check)
-    }
-}
-
 type Check = (&'static str, fn(Subject) -> BoxFuture<'static, Result<(), String>>);
 
 /// Makes a check of an async function.
@@ -140,7 +125,7 @@ pub async fn check(manager: impl StateManager) -> Report {
         "{:x}",
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos()
     );
-    let subject = Subject { manager, run };
+    let subject = Subject::new(manager, run);
     let basic: [Check; 9] = checks![
         "a value comes back as it was set" => values::set_and_get,
         "an absent key is none, and can be removed" => values::absent,
@@ -179,13 +164,4 @@ async fn run_one((_, check): Check, subject: &Subject) -> Result<(), String> {
         Ok(Err(panic)) => Err(panic.to_string()),
         Err(_) => Err(format!("it took longer than {PATIENCE:?}")),
     }
-}
-
-/// An error of the manager with its cause, as the reason why a check failed.
-fn said(error: faasflow_core::state::StateError) -> String {
-    faasflow_core::Error::from(error).to_string()
-}
-
-fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(otherwise()) }
 }

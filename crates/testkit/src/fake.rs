@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::gateway::RecordedCall;
+use crate::recorded::RecordedCall;
 
 /// What a fake function does with a call.
 #[derive(Clone)]

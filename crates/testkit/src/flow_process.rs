@@ -9,7 +9,7 @@ use faasflow_runtime::{Config, FlowFunction, Forwarder};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
-use crate::gateway::lock;
+use crate::lock::lock;
 
 pub(crate) struct FlowProcess {
     flow: Flow,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::fake::{Doing, Fake};
 use crate::flow_process::FlowProcess;
+use crate::lock::lock;
+use crate::recorded::RecordedCall;
 
 /// The largest body in a test.
 const LARGEST: u64 = 1 << 30;
@@ -32,34 +34,6 @@ const RETRY_DELAY: Duration = Duration::from_millis(20);
 /// How many envelopes are on delivery at once, half of them of one flow: more would need more sockets than many shells
 /// allow.
 const WORKERS: usize = 128;
-
-/// A call that a fake function or a callback URL received.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct RecordedCall {
-    /// The method.
-    pub method: Method,
-    /// The query, without the `?`.
-    pub query: Option<String>,
-    /// The headers.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Bytes,
-}
-
-impl RecordedCall {
-    /// The body as text; what is not UTF-8 is replaced.
-    #[must_use]
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    /// A header as text.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-}
 
 pub(crate) struct Gateway {
     pub(crate) functions: HashMap<String, Fake>,
@@ -80,10 +54,6 @@ pub(crate) struct Gateway {
     /// The function at whose next call the flow function crashes.
     pub(crate) crash_at: Mutex<Option<String>>,
     pub(crate) flow: Mutex<Option<Arc<FlowProcess>>>,
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Default for Gateway {

@@ -28,9 +28,13 @@ mod fake;
 mod flow_process;
 mod gateway;
 mod kit;
+mod lock;
+mod recorded;
 mod request;
+mod running;
 
 pub use fake::{Fake, Reply};
-pub use gateway::RecordedCall;
-pub use kit::{Running, TestKit};
+pub use kit::TestKit;
+pub use recorded::RecordedCall;
 pub use request::{Answer, End, Request};
+pub use running::Running;

@@ -7,8 +7,8 @@ use faasflow_runtime::http::read_body;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::de::DeserializeOwned;
 
-use crate::gateway::lock;
-use crate::kit::{PATIENCE, Running};
+use crate::lock::lock;
+use crate::running::{PATIENCE, Running};
 
 /// A request to the flow.
 #[must_use = "a request does nothing until it is sent"]
@@ -21,8 +21,15 @@ pub struct Request<'a> {
     body: Bytes,
 }
 
+impl Running {
+    /// A fresh request to the flow, with this body.
+    pub fn request(&self, body: impl Into<Bytes>) -> Request<'_> {
+        Request::new(self, body.into())
+    }
+}
+
 impl<'a> Request<'a> {
-    pub(crate) fn new(kit: &'a Running, body: Bytes) -> Request<'a> {
+    fn new(kit: &'a Running, body: Bytes) -> Request<'a> {
         let (query, headers) = (Vec::new(), HeaderMap::new());
         Request { kit, method: Method::POST, path: "/".to_owned(), query, headers, body }
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use faasflow_core::state::{Condition, Version};
 use tokio::task::JoinSet;
 
-use super::{Subject, ensure, said};
+use super::subject::{Subject, ensure, said};
 
 pub(super) async fn supported(subject: &Subject) -> bool {
     let scope = subject.own("supported");

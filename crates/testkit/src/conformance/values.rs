@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::{Subject, ensure, said};
+use super::subject::{Subject, ensure, said};
 
 const LARGEST: usize = 64 << 20;
 

@@ -1,0 +1,34 @@
+use std::sync::Arc;
+
+use faasflow_core::state::{Scope, StateError, StateManager};
+
+/// What a check works with: a manager, and scopes that nothing else uses.
+#[derive(Clone)]
+pub(super) struct Subject {
+    pub(super) manager: Arc<dyn StateManager>,
+    pub(super) run: String,
+}
+
+impl Subject {
+    pub(super) fn new(manager: Arc<dyn StateManager>, run: String) -> Subject {
+        Subject { manager, run }
+    }
+
+    pub(super) fn scope(&self, flow: &str, request: &str) -> Scope {
+        Scope { flow: format!("conformance-{flow}"), request: format!("{}-{request}", self.run) }
+    }
+
+    /// The scope of most checks, which is their own.
+    pub(super) fn own(&self, check: &str) -> Scope {
+        self.scope("flow", check)
+    }
+}
+
+/// An error of the manager with its cause, as the reason why a check failed.
+pub(super) fn said(error: StateError) -> String {
+    faasflow_core::Error::from(error).to_string()
+}
+
+pub(super) fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
