@@ -7,6 +7,7 @@
 mod body;
 mod budget;
 mod client;
+mod clock;
 mod decode;
 mod files;
 mod joined;
@@ -25,6 +26,7 @@ pub use body::{
 };
 pub use budget::{Budget, Limits, NoRoom, Place, Share};
 pub use client::{BadAuthorities, HttpClient, HttpError};
+pub use clock::now_ms;
 pub use decode::{Codings, DecodeError, KNOWN_CODINGS};
 pub use files::{file_limit, file_limit_before, is_out_of_files, raise_file_limit};
 pub use joined::Joined;

@@ -1,6 +1,7 @@
 //! What a queue holds: calls of functions, and callbacks that carry an answer to a URL.
 
 use bytes::Bytes;
+use faasflow_http::now_ms;
 use http::{HeaderMap, Uri};
 
 /// A call to be accepted.
@@ -121,11 +122,4 @@ pub fn bare_name(name: &str) -> &str {
         Some((bare, NAMESPACE)) => bare,
         _ => name,
     }
-}
-
-/// Milliseconds since the Unix epoch.
-#[must_use]
-pub fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use faasflow_core::{envelope, without_credentials};
+use faasflow_http::now_ms;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::call::{Call, Target, bare_name, now_ms};
+use crate::call::{Call, Target, bare_name};
 use crate::deliver::Answer;
 
 /// How much of a last answer is kept.

@@ -22,9 +22,10 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use call::{Accepted, Call, NAMESPACE, NewCall, Target, bare_name, now_ms};
+pub use call::{Accepted, Call, NAMESPACE, NewCall, Target, bare_name};
 pub use deliver::{Answer, Deliver, Delivery, Unreachable};
 pub use error::{QueueError, is_full};
+pub use faasflow_http::now_ms;
 pub use letter::{DeadLetter, DeadLetterSummary, Letter, Selection};
 pub use memory::MemoryStore;
 pub use policy::options::QueueOptions;

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use faasflow_core::handler::BoxFuture;
+use faasflow_http::now_ms;
 use tokio::sync::Notify;
 
-use crate::call::{Accepted, Call, now_ms};
+use crate::call::{Accepted, Call};
 use crate::error::QueueError;
 use crate::letter::Letter;
 use crate::policy::options::QueueOptions;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::call::{Accepted, Call, NewCall, now_ms};
+use faasflow_http::now_ms;
+
+use crate::call::{Accepted, Call, NewCall};
 use crate::error::QueueError;
 use crate::letter::{self, DeadLetter, DeadLetterSummary, Selection};
 use crate::policy::options::QueueOptions;

@@ -15,7 +15,6 @@ mod gateway;
 mod heartbeat;
 mod instance;
 mod metrics;
-mod now;
 mod observers;
 mod patient;
 mod readiness;

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use faasflow_http::now_ms;
 
-use crate::call::{Accepted, Call, NewCall, Target, now_ms};
+use crate::call::{Accepted, Call, NewCall, Target};
 use crate::conformance::steps::{accept, call, claim, conclude, deliver, drain, kill, new_call};
 use crate::error::QueueError;
 use crate::policy::options::QueueOptions;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use faasflow_http::now_ms;
 
-use crate::call::{Accepted, Call, Target, now_ms};
+use crate::call::{Accepted, Call, Target};
 use crate::conformance::steps::{accept, call, claim, conclude, deliver, kill, letter, nothing_comes};
 use crate::store::{Conclusion, Store};
 

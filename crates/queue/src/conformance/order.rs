@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::call::{Call, Target, now_ms};
+use faasflow_http::now_ms;
+
+use crate::call::{Call, Target};
 use crate::conformance::steps::{accept, call, claim, conclude, deliver, new_call, nothing_comes};
 use crate::store::{Conclusion, Store};
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use faasflow_http::now_ms;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::call::{Accepted, Call, NewCall, now_ms};
+use crate::call::{Accepted, Call, NewCall};
 use crate::letter::Letter;
 use crate::store::{Claim, Conclusion, Store};
 

@@ -2,10 +2,11 @@
 
 use faasflow_core::RequestId;
 use faasflow_core::headers::{REQUEST_ID, is_hop_by_hop};
+use faasflow_http::now_ms;
 use http::header::{CONTENT_LENGTH, DATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::call::{Call, Target, now_ms};
+use crate::call::{Call, Target};
 use crate::deliver::Answer;
 
 /// The status that a callback reports for a function that gave no answer, as the OpenFaaS worker does.

@@ -4,12 +4,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faasflow_http::now_ms;
 use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::{Call, now_ms};
+use crate::call::Call;
 use crate::deliver::{Answer, Deliver, Delivery, Unreachable};
 use crate::error::QueueError;
 use crate::letter::Letter;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::call::{Call, now_ms};
+use faasflow_http::now_ms;
+
+use crate::call::Call;
 use crate::policy::schedule::Entry;
 use crate::redb::RedbStore;
 use crate::redb::change::{Change, Place};

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use crate::call::{Call, now_ms};
+use faasflow_http::now_ms;
+
+use crate::call::Call;
 use crate::policy::schedule::{Entry, Next, Schedule};
 use crate::redb::ids::Ids;
 use crate::redb::read::{Due, DueCall, Held, OfLane};

@@ -13,9 +13,9 @@ use super::request::{Refusal, delivery, resume, start};
 use super::respond::respond;
 use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
+use crate::http::now_ms;
 use crate::instance::Instance;
 use crate::log::RequestLog;
-use crate::now::now_ms;
 use crate::observers::{Event, Observers};
 
 impl Instance {

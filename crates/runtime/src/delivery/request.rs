@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, StatusCode, request};
 use uuid::Uuid;
 
 use crate::conclusion::Delivery;
-use crate::now::now_ms;
+use crate::http::now_ms;
 use crate::trace::{Sampling, incoming};
 
 /// A request at the start of one of its phases.

@@ -15,8 +15,8 @@ use uuid::Uuid;
 use super::forwarder::{Forward, ForwardError};
 use super::payloads;
 use crate::deadline::Deadline;
+use crate::http::now_ms;
 use crate::instance::Instance;
-use crate::now::now_ms;
 use crate::observers::{Event, Kept, Observers};
 use crate::patient::Patient;
 
