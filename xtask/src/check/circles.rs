@@ -8,25 +8,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Fault;
 use super::source::{Source, Use};
 
-/// Circles that are still there, as the files that are in them. No file may be added; one that is in no circle any more
-/// must be struck off.
-const KNOWN: &[&str] = &[];
-
 /// Which file knows of which, and by which path it first does.
 type Arrows<'a> = BTreeMap<&'a str, BTreeMap<&'a str, &'a Use>>;
 
 pub(super) fn check(sources: &[Source]) -> Vec<Fault> {
-    of(sources, KNOWN)
-}
-
-fn of(sources: &[Source], known: &[&str]) -> Vec<Fault> {
-    let (mut faults, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut faults = Vec::new();
     for (_, files) in crates(sources) {
         let arrows = arrows(&files);
         for circle in circles(&arrows) {
-            let fresh: Vec<&&str> = circle.iter().filter(|file| !known.contains(*file)).collect();
-            seen.extend(circle.iter().copied());
-            let Some(first) = fresh.first() else { continue };
+            let Some(first) = circle.first() else { continue };
             let way = around(&arrows, &circle, first);
             let steps = way.windows(2).map(|step| {
                 let used = arrows[step[0]][step[1]];
@@ -35,10 +25,6 @@ fn of(sources: &[Source], known: &[&str]) -> Vec<Fault> {
             let shown = format!("{}, of {} files in circles", steps.collect::<Vec<_>>().join(", "), circle.len());
             faults.push(Fault { rule: "no circle of files", place: (**first).to_owned(), what: shown });
         }
-    }
-    for file in known.iter().filter(|file| !seen.contains(*file)) {
-        let what = "it is in no circle any more: strike it off in xtask/src/check/circles.rs".to_owned();
-        faults.push(Fault { rule: "no circle of files", place: (*file).to_owned(), what });
     }
     faults
 }
@@ -168,7 +154,7 @@ mod tests {
     fn found(files: &[(&str, &str)]) -> Vec<String> {
         let parse = |(path, text): &(&str, &str)| Source::parse(&format!("crates/x/src/{path}"), text).unwrap();
         let sources: Vec<Source> = files.iter().map(parse).collect();
-        of(&sources, &[]).into_iter().map(|fault| fault.what.replace("crates/x/src/", "")).collect()
+        check(&sources).into_iter().map(|fault| fault.what.replace("crates/x/src/", "")).collect()
     }
 
     #[test]
@@ -205,18 +191,6 @@ mod tests {
             ("a/c.rs", "pub struct C;"),
         ];
         assert_eq!(found(&files), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_circle_that_is_known_is_let_pass_until_it_is_mended() {
-        let parse = |path, text| Source::parse(path, text).unwrap();
-        let a = parse("crates/x/src/a.rs", "use crate::b::B; struct A;");
-        let b = parse("crates/x/src/b.rs", "use crate::a::A; struct B;");
-        let known = ["crates/x/src/a.rs", "crates/x/src/b.rs"];
-        let both = [a, b];
-        assert!(of(&both, &known).is_empty());
-        assert_eq!(of(&both, &known[..1]).len(), 1);
-        assert_eq!(of(&both[..1], &known).len(), 2);
     }
 
     #[test]
