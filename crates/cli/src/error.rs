@@ -1,5 +1,9 @@
 use std::process::ExitCode;
 
+use faasflow_core::chain;
+use faasflow_gateway::GatewayError;
+use faasflow_gateway::stack::StackError;
+
 /// Why a command failed. Each kind has an exit code of its own, which `faasflow --help` lists.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -41,14 +45,47 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-impl From<faasflow_gateway::GatewayError> for Failure {
-    fn from(error: faasflow_gateway::GatewayError) -> Failure {
-        Failure::Unusable(error.to_string())
+impl From<GatewayError> for Failure {
+    fn from(error: GatewayError) -> Failure {
+        let why = chain(&error);
+        Failure::Unusable(match hint(&error) {
+            Some(hint) => format!("{why}; {hint}"),
+            None => why,
+        })
     }
 }
 
-impl From<faasflow_gateway::stack::StackError> for Failure {
-    fn from(error: faasflow_gateway::stack::StackError) -> Failure {
-        Failure::Unusable(error.to_string())
+/// The flag that helps. The gateway, which other programs may run too, knows of none.
+fn hint(error: &GatewayError) -> Option<&'static str> {
+    match error {
+        GatewayError::Listen { .. } => Some("choose another port with `--port`, or `--port 0` for any that is free"),
+        GatewayError::StateFolder { .. } => Some("choose another folder with `--state-dir`"),
+        _ => None,
+    }
+}
+
+impl From<StackError> for Failure {
+    fn from(error: StackError) -> Failure {
+        Failure::Unusable(chain(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_that_cannot_start_says_why_and_which_flag_helps() {
+        let address = ([127, 0, 0, 1], 8080).into();
+        let source = || std::io::Error::from(std::io::ErrorKind::AddrInUse);
+        let listen = GatewayError::Listen { address, source: source() };
+        assert_eq!(
+            Failure::from(listen).to_string(),
+            "cannot listen on 127.0.0.1:8080: address in use; choose another port with `--port`, or `--port 0` for any \
+             that is free"
+        );
+        let folder = GatewayError::StateFolder { path: "/state".into(), source: source() };
+        let says = "cannot write /state: address in use; choose another folder with `--state-dir`";
+        assert_eq!(Failure::from(folder).to_string(), says);
     }
 }

@@ -1,10 +1,14 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::queue::QueueError;
 use crate::stack::StackError;
+use crate::unreadable::Unreadable;
 
-/// A gateway that cannot start, or a function that it cannot run.
+/// A gateway that cannot start, or a function that it cannot run. The causes are not part of the text: whoever shows it shows
+/// its sources as well, as `faasflow_core::chain` does.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GatewayError {
@@ -15,9 +19,7 @@ pub enum GatewayError {
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// The address cannot be listened on.
-    #[error(
-        "cannot listen on {address}: {source}; choose another port with `--port`, or `--port 0` for any that is free"
-    )]
+    #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -25,7 +27,7 @@ pub enum GatewayError {
         source: std::io::Error,
     },
     /// A folder or file of the gateway's own cannot be written.
-    #[error("cannot write {}: {source}; choose another folder with `--state-dir`", path.display())]
+    #[error("cannot write {}", path.display())]
     StateFolder {
         /// The folder or file.
         path: PathBuf,
@@ -33,18 +35,18 @@ pub enum GatewayError {
         source: std::io::Error,
     },
     /// A file that the gateway or a function needs cannot be read.
-    #[error("{} cannot be read: {}", path.display(), faasflow_core::why_unreadable(error))]
+    #[error("{} cannot be read", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not. The message tells it.
-        error: std::io::Error,
+        /// Why not.
+        source: Unreadable,
     },
     /// Functions name secrets that are not there.
-    #[error("secrets are missing: {missing}; write each into a file of its name in {}", folder.display())]
+    #[error("secrets are missing: {}; write each into a file of its name in {}", listed(missing), folder.display())]
     Secrets {
-        /// Their names, and the functions that want them.
-        missing: String,
+        /// Which, in the order of the functions that want them.
+        missing: Vec<MissingSecret>,
         /// Where they are looked for.
         folder: PathBuf,
     },
@@ -68,14 +70,14 @@ pub enum GatewayError {
     },
     /// A function that was deployed was kept in a file that is of no use.
     #[error(
-        "the deployed function in {} cannot be read: {what}; mend the file, or remove it and deploy the function again",
+        "the deployed function in {} cannot be used; mend the file, or remove it and deploy the function again",
         path.display()
     )]
     Deployed {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        what: String,
+        source: DeployedError,
     },
     /// Cargo could not build functions; the text is cargo's.
     #[error("cargo could not build {what}:\n{output}")]
@@ -86,6 +88,51 @@ pub enum GatewayError {
         output: String,
     },
     /// Functions do not run.
-    #[error("not all functions run:{0}")]
-    Functions(String),
+    #[error("not all functions run:{}", lines(reasons))]
+    Functions {
+        /// Why each does not, by its name.
+        reasons: BTreeMap<String, String>,
+    },
+}
+
+/// A secret that is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MissingSecret {
+    /// Its name.
+    pub secret: String,
+    /// The function that names it.
+    pub function: String,
+}
+
+/// What is wrong with the file of a deployed function.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeployedError {
+    /// It is not JSON of the known form.
+    #[error(transparent)]
+    Format(#[from] serde_json::Error),
+    /// A newer program wrote it.
+    #[error("it is of version {version}, and this program knows {known}")]
+    Version {
+        /// Its version.
+        version: u32,
+        /// The newest that this program reads.
+        known: u32,
+    },
+    /// It is of another function than its name says.
+    #[error("it holds `{0}`")]
+    OtherFunction(String),
+}
+
+fn listed(missing: &[MissingSecret]) -> String {
+    let shown = missing.iter().map(|MissingSecret { secret, function }| format!("`{secret}` (for `{function}`)"));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+fn lines(reasons: &BTreeMap<String, String>) -> String {
+    reasons.iter().fold(String::new(), |mut lines, (function, why)| {
+        let _ = write!(lines, "\n  - `{function}`: {why}");
+        lines
+    })
 }

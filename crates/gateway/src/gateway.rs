@@ -1,12 +1,13 @@
 //! Starts everything, and stops it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faasflow_core::chain;
 use faasflow_http::{Budget, HttpClient, Limits, ServerOptions, file_limit, memory_limit, serve};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -332,7 +333,7 @@ impl Builder {
         });
         let built = built.await;
         if !built.faults.is_empty() {
-            let said: Vec<String> = built.faults.iter().map(ToString::to_string).collect();
+            let said: Vec<String> = built.faults.iter().map(|fault| chain(fault)).collect();
             let _ = self.events.send(Event::BuildFailed { output: said.join("\n") });
         }
         for (name, folder) in projects {
@@ -389,17 +390,17 @@ impl RunningGateway {
     ///
     /// If one will not, for example because it could not be built: the text names each with the reason.
     pub async fn ready(&self) -> Result<(), GatewayError> {
-        let mut faults = String::new();
+        let mut reasons = BTreeMap::new();
         for function in self.functions.all() {
             let mut watching = function.upstream.subscribe();
             let settled = watching.wait_for(|upstream| !matches!(upstream, Upstream::Pending(_))).await;
             if let Ok(upstream) = settled
                 && let Upstream::Broken(why) | Upstream::Failing(why) = &*upstream
             {
-                faults.push_str(&format!("\n  - `{}`: {why}", function.spec.name));
+                reasons.insert(function.spec.name.clone(), why.clone());
             }
         }
-        if faults.is_empty() { Ok(()) } else { Err(GatewayError::Functions(faults)) }
+        if reasons.is_empty() { Ok(()) } else { Err(GatewayError::Functions { reasons }) }
     }
 
     /// Whether every function takes requests now.

@@ -6,6 +6,7 @@
 pub mod queue;
 pub mod stack;
 mod unpublished;
+mod unreadable;
 
 mod answer;
 mod delivery;
@@ -27,10 +28,11 @@ mod rfc3339;
 mod room;
 mod secrets;
 
-pub use error::GatewayError;
+pub use error::{DeployedError, GatewayError, MissingSecret};
 pub use event::{Event, Events};
 pub use functions::build::build_project;
 pub use functions::container::EngineChoice;
 pub use functions::logs::KEPT_LOG;
 pub use gateway::{GatewayOptions, RunningGateway};
 pub use stack::Stack;
+pub use unreadable::Unreadable;

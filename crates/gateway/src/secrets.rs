@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use faasflow_core::names::HMAC_SECRET;
 
-use crate::error::GatewayError;
+use crate::error::{GatewayError, MissingSecret};
 use crate::private_file;
 use crate::stack::{FunctionSpec, Stack, check_secret_name};
 
@@ -29,15 +29,13 @@ pub(crate) fn prepare(stack: &Stack, folder: &Path) -> Result<(), GatewayError> 
             }
         }
         if let Some((path, error)) = unreadable(spec, folder) {
-            return Err(GatewayError::Unreadable { path, error });
+            return Err(GatewayError::Unreadable { path, source: error.into() });
         }
-        missing.extend(absent(spec, folder).into_iter().map(|secret| format!("`{secret}` (for `{}`)", spec.name)));
+        let function = &spec.name;
+        let of_function = |secret: &str| MissingSecret { secret: secret.to_owned(), function: function.clone() };
+        missing.extend(absent(spec, folder).into_iter().map(of_function));
     }
-    if missing.is_empty() {
-        Ok(())
-    } else {
-        Err(GatewayError::Secrets { missing: missing.join(", "), folder: folder.to_owned() })
-    }
+    if missing.is_empty() { Ok(()) } else { Err(GatewayError::Secrets { missing, folder: folder.to_owned() }) }
 }
 
 /// The secrets that a function names and that are not there.
@@ -110,7 +108,7 @@ pub(crate) fn check(name: &str, bytes: &[u8]) -> Result<(), String> {
 
 /// What is in a file. One that is not there is made; where another gateway was first, its content is the one.
 fn kept_or(path: &Path, make: impl FnOnce() -> String) -> Result<Vec<u8>, GatewayError> {
-    let unreadable = |error| GatewayError::Unreadable { path: path.to_owned(), error };
+    let unreadable = |error: io::Error| GatewayError::Unreadable { path: path.to_owned(), source: error.into() };
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         read => return read.map_err(unreadable),

@@ -16,7 +16,7 @@ mod substitute;
 mod yaml;
 
 pub(crate) use check::{DEPLOYMENT, check};
-pub use error::StackError;
+pub use error::{StackError, StackErrorKind};
 pub(crate) use image::{Allowed, health_path, port};
 pub(crate) use inflight::{MAX_INFLIGHT, max_inflight};
 pub(crate) use names::{LONGEST_NAME, check_secret_name, is_name};

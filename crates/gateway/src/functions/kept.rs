@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use faasflow_admin::Deployment;
 use serde::{Deserialize, Serialize};
 
-use crate::error::GatewayError;
+use crate::error::{DeployedError, GatewayError};
 use crate::functions::deployment::Runs;
 use crate::private_file;
 
@@ -74,26 +74,26 @@ impl Folder {
         let files = names.iter().filter_map(|file| Some((file.strip_suffix(".json")?, self.0.join(file))));
         files
             .map(|(name, path)| {
-                let bytes =
-                    std::fs::read(&path).map_err(|error| GatewayError::Unreadable { path: path.clone(), error })?;
-                parse(name, &bytes).map_err(|what| GatewayError::Deployed { path, what })
+                let bytes = std::fs::read(&path)
+                    .map_err(|error| GatewayError::Unreadable { path: path.clone(), source: error.into() })?;
+                parse(name, &bytes).map_err(|source| GatewayError::Deployed { path, source })
             })
             .collect()
     }
 }
 
-fn parse(name: &str, bytes: &[u8]) -> Result<Kept, String> {
+fn parse(name: &str, bytes: &[u8]) -> Result<Kept, DeployedError> {
     #[derive(Deserialize)]
     struct Head {
         version: u32,
     }
-    let head: Head = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let head: Head = serde_json::from_slice(bytes)?;
     if head.version > VERSION {
-        return Err(format!("it is of version {}, and this program knows {VERSION}", head.version));
+        return Err(DeployedError::Version { version: head.version, known: VERSION });
     }
-    let kept: Kept = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let kept: Kept = serde_json::from_slice(bytes)?;
     if kept.deployment.service != name {
-        return Err(format!("it holds `{}`", kept.deployment.service));
+        return Err(DeployedError::OtherFunction(kept.deployment.service));
     }
     Ok(kept)
 }

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use faasflow_core::why_unreadable;
-
 use super::error::StackError;
 use super::substitute::{self, Unusable};
 use super::yaml::{At, Fault};
@@ -18,7 +16,7 @@ pub(super) fn locate(path: &Path) -> Result<PathBuf, StackError> {
     let found = ["stack.yml", "stack.yaml"].map(|name| whole.join(name)).into_iter().find(|path| path.is_file());
     found.ok_or_else(|| {
         let what = if whole.is_dir() { no_stack_in(&whole) } else { "there is no such file or folder".to_owned() };
-        StackError::new(&whole, what)
+        StackError::missing(&whole, what)
     })
 }
 
@@ -45,18 +43,17 @@ fn no_stack_in(folder: &Path) -> String {
 
 /// The text of a file of a stack.
 pub(super) fn read(path: &Path) -> Result<String, StackError> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| StackError::new(path, format!("it cannot be read: {}", why_unreadable(&error))))?;
+    let bytes = std::fs::read(path).map_err(|error| StackError::unreadable(path, error))?;
     // UTF-16 begins like this, or has a NUL in every other byte.
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return Err(StackError::new(path, "it is saved as UTF-16; save it as UTF-8"));
+        return Err(StackError::invalid(path, "it is saved as UTF-16; save it as UTF-8"));
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.utf8_error().valid_up_to();
         let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
         let byte = error.as_bytes()[valid];
         let what = format!("the byte 0x{byte:02x} is not UTF-8; save the file as UTF-8");
-        StackError::new(path, Fault::new(place(&before, before.len()), what).to_string())
+        StackError::invalid(path, Fault::new(place(&before, before.len()), what).to_string())
     })
 }
 
@@ -64,7 +61,7 @@ pub(super) fn read(path: &Path) -> Result<String, StackError> {
 pub(super) fn substituted(path: &Path) -> Result<String, StackError> {
     let text = read(path)?;
     substitute::substitute(&text, &environment::text)
-        .map_err(|Unusable { at, what }| StackError::new(path, Fault::new(place(&text, at), what).to_string()))
+        .map_err(|Unusable { at, what }| StackError::invalid(path, Fault::new(place(&text, at), what).to_string()))
 }
 
 /// The place of a byte.

@@ -33,7 +33,7 @@ impl Stack {
         let text = locate::substituted(&path)?;
         // Nothing is read of what a key that is not known would have said, which may be the reason of a fault.
         let hinted = |what: String, hints: &[String]| {
-            StackError::new(&path, hints.iter().fold(what, |what, hint| format!("{what}\n{hint}")))
+            StackError::invalid(&path, hints.iter().fold(what, |what, hint| format!("{what}\n{hint}")))
         };
         let file = file::stack(&text).map_err(|(fault, hints)| hinted(fault.to_string(), &hints))?;
         let mut stack = Stack { path: path.clone(), hints: file.hints, ..Stack::empty(&path) };
@@ -75,7 +75,7 @@ impl Stack {
 /// The variables of an environment file, which are taken as they are written there, and its hints.
 fn environment_file(path: &Path) -> Result<(BTreeMap<String, String>, Vec<String>), StackError> {
     let text = locate::read(path)?;
-    file::environment(&text).map_err(|fault| StackError::new(path, fault.to_string()))
+    file::environment(&text).map_err(|fault| StackError::invalid(path, fault.to_string()))
 }
 
 fn file_name(path: &Path) -> String {

@@ -314,7 +314,7 @@ fn i6_an_environment_file_that_cannot_be_read_has_the_one_reason() {
         std::fs::create_dir(folder.path().join("folder")).unwrap();
         let text = format!("functions:\n  f:\n    fprocess: cat\n    environment_file: [{file}]\n");
         std::fs::write(folder.path().join("stack.yml"), text).unwrap();
-        Stack::read(folder.path()).unwrap_err().to_string()
+        faasflow_core::chain(&Stack::read(folder.path()).unwrap_err())
     };
     for (file, why) in [
         ("absent.yml", "absent.yml: it cannot be read: there is no such file"),

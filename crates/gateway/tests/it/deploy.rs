@@ -432,7 +432,8 @@ async fn what_is_deployed_outlives_the_gateway() {
         std::fs::write(path.join("bad.json"), text).unwrap();
         let mut options = crate::support::options(&folder);
         options.watch = false;
-        let refused = options.start(tokio::sync::mpsc::unbounded_channel().0).await.unwrap_err().to_string();
+        let refused = options.start(tokio::sync::mpsc::unbounded_channel().0).await.unwrap_err();
+        let refused = faasflow_core::chain(&refused);
         let file = path.join("bad.json").display().to_string();
         assert!(refused.contains(&file) && refused.contains(reason) && refused.contains("mend"), "{refused}");
     }

@@ -425,7 +425,7 @@ async fn i6_a_secret_or_key_that_cannot_be_read_has_the_one_reason() {
         // Root may read a file of any mode, but cannot follow a link to itself.
         std::fs::create_dir_all(&secrets).unwrap();
         std::os::unix::fs::symlink(secrets.join(secret), secrets.join(secret)).unwrap();
-        let error = start_in(folder, |_| {}).await.err().unwrap().to_string();
+        let error = faasflow_core::chain(&start_in(folder, |_| {}).await.err().unwrap());
         let begin = format!("{} cannot be read: ", secrets.join(secret).display());
         assert!(error.starts_with(&begin), "{error}");
         assert!(!error.contains("missing") && !error.contains("state-dir") && !error.contains("Create"), "{error}");
