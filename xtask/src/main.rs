@@ -5,6 +5,7 @@ mod chaos;
 mod check;
 mod command;
 mod fuzz;
+mod package;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -22,6 +23,7 @@ cargo xtask COMMAND
                                --peers, the same chain on Restate and goflow, installed with npm and Go into target/tools
   chaos [--requests N] [--kills K] [--seed S] [--release]
                                kill gateway, flow and function at random under a load, and tell what became of the requests
+  package                      package the crates that are published, and build a new project against the packages
   fuzz [--seconds N]           fuzz what reads bytes from outside; N for each target, 30 unless said
 
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         ["chaos", rest @ ..] => return chaos::run(&root(), rest),
+        ["package"] => package::run(&root()),
         ["fuzz"] => fuzz::run(&root(), 30),
         ["fuzz", "--seconds", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run(&root(), seconds),

@@ -15,13 +15,13 @@ const RESERVED: [&str; 2] = ["build", "template"];
 
 /// The handler of the template, so that a project is the same from `faas-cli new` and from here.
 const HANDLER: [(&str, &str); 7] = [
-    (".gitignore", include_str!("../../../template/faasflow/function/.gitignore")),
-    ("Cargo.toml", include_str!("../../../template/faasflow/function/Cargo.toml")),
-    (CARGO_CONFIG, include_str!("../../../template/faasflow/function/.cargo/config.toml")),
-    ("flow.yml", include_str!("../../../template/faasflow/function/flow.yml")),
-    ("src/lib.rs", include_str!("../../../template/faasflow/function/src/lib.rs")),
-    ("src/main.rs", include_str!("../../../template/faasflow/function/src/main.rs")),
-    ("tests/flow.rs", include_str!("../../../template/faasflow/function/tests/flow.rs")),
+    (".gitignore", include_str!("../template/gitignore")),
+    ("Cargo.toml", include_str!("../template/Cargo.toml.in")),
+    (CARGO_CONFIG, include_str!("../template/cargo-config.toml")),
+    ("flow.yml", include_str!("../template/flow.yml")),
+    ("src/lib.rs", include_str!("../template/lib.rs")),
+    ("src/main.rs", include_str!("../template/main.rs")),
+    ("tests/flow.rs", include_str!("../template/flow_test.rs")),
 ];
 /// The one file to which something is added.
 const CARGO_CONFIG: &str = ".cargo/config.toml";

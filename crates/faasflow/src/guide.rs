@@ -5,7 +5,7 @@
 
 #[doc = "[openfaas.md]: crate::guide::openfaas"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/hello-world.md")]
+#[doc = include_str!("../guide/hello-world.md")]
 pub mod hello_world {}
 
 #[doc = "[phases.md]: crate::guide::phases"]
@@ -13,80 +13,80 @@ pub mod hello_world {}
 #[doc = "[context.md]: crate::guide::context"]
 #[doc = "[modifiers.md]: crate::guide::modifiers"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/calling-functions.md")]
+#[doc = include_str!("../guide/calling-functions.md")]
 pub mod calling_functions {}
 
 #[doc = "[context.md]: crate::guide::context"]
 #[doc = "[state.md]: crate::guide::state"]
 #[doc = "[failures.md]: crate::guide::failures"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/modifiers.md")]
+#[doc = include_str!("../guide/modifiers.md")]
 pub mod modifiers {}
 
 #[doc = "[phases.md]: crate::guide::phases"]
 #[doc = "[../reference/responses.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/responses.md"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/responses.md")]
+#[doc = include_str!("../guide/responses.md")]
 pub mod responses {}
 
-#[doc = include_str!("../../../docs/guide/phases.md")]
+#[doc = include_str!("../guide/phases.md")]
 pub mod phases {}
 
 #[doc = "[calling-functions.md]: crate::guide::calling_functions"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/callbacks.md")]
+#[doc = include_str!("../guide/callbacks.md")]
 pub mod callbacks {}
 
 #[doc = "[responses.md]: crate::guide::responses"]
 #[doc = "[modifiers.md]: crate::guide::modifiers"]
 #[doc = "[../reference/responses.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/responses.md"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/failures.md")]
+#[doc = include_str!("../guide/failures.md")]
 pub mod failures {}
 
 #[doc = "[state.md]: crate::guide::state"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/context.md")]
+#[doc = include_str!("../guide/context.md")]
 pub mod context {}
 
 #[doc = "[state-managers.md]: crate::guide::state_managers"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/state.md")]
+#[doc = include_str!("../guide/state.md")]
 pub mod state {}
 
 #[doc = "[large-payloads.md]: crate::guide::large_payloads"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/state-managers.md")]
+#[doc = include_str!("../guide/state-managers.md")]
 pub mod state_managers {}
 
 #[doc = "[state-managers.md]: crate::guide::state_managers"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/large-payloads.md")]
+#[doc = include_str!("../guide/large-payloads.md")]
 pub mod large_payloads {}
 
-#[doc = include_str!("../../../docs/guide/your-own-state-manager.md")]
+#[doc = include_str!("../guide/your-own-state-manager.md")]
 pub mod your_own_state_manager {}
 
 #[doc = "[../../SECURITY.md]: https://github.com/faasflow/faasflow/blob/main/SECURITY.md"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/signing.md")]
+#[doc = include_str!("../guide/signing.md")]
 pub mod signing {}
 
-#[doc = include_str!("../../../docs/guide/testing.md")]
+#[doc = include_str!("../guide/testing.md")]
 pub mod testing {}
 
 #[doc = "[../reference/local-gateway.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/local-gateway.md"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/local-gateway.md")]
+#[doc = include_str!("../guide/local-gateway.md")]
 pub mod local_gateway {}
 
-#[doc = include_str!("../../../docs/guide/queue.md")]
+#[doc = include_str!("../guide/queue.md")]
 pub mod queue {}
 
 #[doc = "[checking.md]: crate::guide::checking"]
 #[doc = "[../reference/configuration.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/configuration.md"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/configuration.md")]
+#[doc = include_str!("../guide/configuration.md")]
 pub mod configuration {}
 
 #[doc = "[configuration.md]: crate::guide::configuration"]
@@ -94,18 +94,18 @@ pub mod configuration {}
 #[doc = "[signing.md]: crate::guide::signing"]
 #[doc = "[../reference/exit-codes.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/exit-codes.md"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/checking.md")]
+#[doc = include_str!("../guide/checking.md")]
 pub mod checking {}
 
 #[doc = "[../reference/openfaas.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/openfaas.md"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/openfaas.md")]
+#[doc = include_str!("../guide/openfaas.md")]
 pub mod openfaas {}
 
 #[doc = "[openfaas.md]: crate::guide::openfaas"]
 #[doc = "[../../deploy/compose.yaml]: https://github.com/faasflow/faasflow/blob/main/deploy/compose.yaml"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/compose.md")]
+#[doc = include_str!("../guide/compose.md")]
 pub mod compose {}
 
 #[doc = "[openfaas.md]: crate::guide::openfaas"]
@@ -113,12 +113,12 @@ pub mod compose {}
 #[doc = "[../../deploy/README.md]: https://github.com/faasflow/faasflow/blob/main/deploy/README.md"]
 #[doc = "[../reference/responses.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/responses.md"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/kubernetes.md")]
+#[doc = include_str!("../guide/kubernetes.md")]
 pub mod kubernetes {}
 
 #[doc = "[../../deploy/README.md]: https://github.com/faasflow/faasflow/blob/main/deploy/README.md"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/metrics.md")]
+#[doc = include_str!("../guide/metrics.md")]
 pub mod metrics {}
 
 #[doc = "[metrics.md]: crate::guide::metrics"]
@@ -126,11 +126,11 @@ pub mod metrics {}
 #[doc = "[../benchmarks.md]: https://github.com/faasflow/faasflow/blob/main/docs/benchmarks.md"]
 #[doc = "[../../examples/upload-pipeline/README.md]: https://github.com/faasflow/faasflow/blob/main/examples/upload-pipeline/README.md"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/tracing.md")]
+#[doc = include_str!("../guide/tracing.md")]
 pub mod tracing {}
 
 #[doc = "[tracing.md]: crate::guide::tracing"]
 #[doc = "[../reference/log.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/log.md"]
 #[doc = ""]
-#[doc = include_str!("../../../docs/guide/logs.md")]
+#[doc = include_str!("../guide/logs.md")]
 pub mod logs {}

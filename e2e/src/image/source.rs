@@ -13,7 +13,7 @@ use crate::server::{Recipe, Server};
 /// Git's own port. Nobody else has it: the suite is in a namespace of its own.
 const PORT: u16 = 9418;
 /// What is in the repository: what cargo reads to build the crates. Another file that changes shall not build them anew.
-const PARTS: [&str; 5] = ["Cargo.toml", "Cargo.lock", "README.md", "crates", "docs/guide"];
+const PARTS: [&str; 6] = ["Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "crates", "docs/guide"];
 
 /// A repository that is served as long as this is there.
 pub(super) struct Source {

@@ -85,11 +85,15 @@ impl Source {
     }
 }
 
-/// The files that version control has, without those that are gone.
+/// The files that version control has, without those that are gone, and without links to others of them.
 pub(super) fn tracked(root: &Path) -> Result<Vec<String>, String> {
     let listing = ["ls-files", "--cached", "--others", "--exclude-standard"];
     let text = crate::command::output(Command::new("git").current_dir(root).args(listing))?;
-    Ok(text.lines().filter(|path| root.join(path).is_file()).map(str::to_owned).collect())
+    Ok(text.lines().filter(|path| is_file(&root.join(path))).map(str::to_owned).collect())
+}
+
+fn is_file(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
 pub(super) fn read(root: &Path, files: &[String]) -> Result<Vec<Source>, String> {

@@ -1,0 +1,1 @@
+../../../template/faasflow/function/src/main.rs
