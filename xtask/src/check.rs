@@ -8,6 +8,7 @@ mod files;
 mod http;
 mod links;
 mod names;
+mod prose;
 mod pure_core;
 mod source;
 mod tasks;
@@ -54,10 +55,14 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     }
     faults.extend(files::check(root, &files));
     faults.extend(links::check(root, &files));
+    faults.extend(prose::check(root, &files));
     faults.extend(decisions::check(root, &files));
     faults.extend(untested::check(&metadata, root, &files));
     for fault in &faults {
         println!("{fault}");
+    }
+    for sentence in prose::long_sentences(root, &files) {
+        println!("{sentence}; it might be two");
     }
     println!("{} sources and {} files checked, {} faults", sources.len(), files.len(), faults.len());
     if faults.is_empty() {

@@ -1,4 +1,4 @@
-//! Pages: every one can be reached from another, and no link leads nowhere.
+//! Pages: every one can be reached from another, and no link or anchor leads nowhere.
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
@@ -12,12 +12,20 @@ pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
     for page in &pages {
         let Ok(text) = std::fs::read_to_string(root.join(page)) else { continue };
         for (line, target) in links(&text) {
-            let target = target.split('#').next().unwrap_or_default();
-            if target.is_empty() || target.contains("://") || target.starts_with("mailto:") {
+            if target.contains("://") || target.starts_with("mailto:") {
                 continue;
             }
+            let (target, anchor) = target.split_once('#').unwrap_or((&target, ""));
             let from = Path::new(page).parent().unwrap_or(Path::new(""));
-            let path = normal(&from.join(target));
+            let path = if target.is_empty() { PathBuf::from(page) } else { normal(&from.join(target)) };
+            if !anchor.is_empty()
+                && path.extension().is_some_and(|extension| extension == "md")
+                && let Ok(there) = std::fs::read_to_string(root.join(&path))
+                && !anchors(&there).contains(anchor)
+            {
+                let what = format!("{} has no heading for #{anchor}", path.display());
+                faults.push(Fault { rule: "links lead somewhere", place: format!("{page}:{line}"), what });
+            }
             if path == Path::new(page.as_str()) {
                 // Its own link makes no page reachable.
             } else if root.join(&path).exists() {
@@ -65,6 +73,33 @@ fn links(text: &str) -> Vec<(usize, String)> {
     found
 }
 
+/// The anchors of a page's headings, as GitHub makes them.
+fn anchors(text: &str) -> HashSet<String> {
+    let mut found: HashSet<String> = HashSet::new();
+    let mut in_code = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            in_code = !in_code;
+        }
+        let heading = line.trim_start_matches('#');
+        if in_code || heading.len() == line.len() || !heading.starts_with(' ') {
+            continue;
+        }
+        let anchor: String = heading
+            .trim()
+            .to_lowercase()
+            .chars()
+            .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | ' '))
+            .map(|c| if c == ' ' { '-' } else { c })
+            .collect();
+        // The second of a name gets a number.
+        let numbered = (1..).map(|number| format!("{anchor}-{number}"));
+        let free = std::iter::once(anchor.clone()).chain(numbered).find(|anchor| !found.contains(anchor));
+        found.extend(free);
+    }
+    found
+}
+
 fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for part in path.components() {
@@ -92,15 +127,23 @@ mod tests {
     }
 
     #[test]
+    fn anchors_are_those_of_headings() {
+        let text = "# The `up` command\n## 4a. Why, and how?\n## Twice\n## Twice\n```console\n# no heading\n```\n#no\n";
+        let expected = ["the-up-command", "4a-why-and-how", "twice", "twice-1"].map(str::to_owned);
+        assert_eq!(anchors(text), expected.into());
+    }
+
+    #[test]
     fn a_page_that_nobody_links_to_is_found() {
         let folder = std::env::temp_dir().join(format!("xtask-links-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("docs")).unwrap();
-        std::fs::write(folder.join("README.md"), "[a](docs/a.md) [gone](docs/gone.md)").unwrap();
-        std::fs::write(folder.join("docs/a.md"), "").unwrap();
+        std::fs::write(folder.join("README.md"), "[a](docs/a.md#here) [gone](docs/gone.md) [lost](docs/a.md#lost)")
+            .unwrap();
+        std::fs::write(folder.join("docs/a.md"), "# Here").unwrap();
         std::fs::write(folder.join("docs/b.md"), "[b](b.md)").unwrap();
         let files = ["README.md", "docs/a.md", "docs/b.md"].map(str::to_owned);
         let found = check(&folder, &files);
         std::fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found.len(), 3, "{found:?}");
     }
 }

@@ -1,0 +1,150 @@
+//! What a machine can tell about prose: phrases that must not come back, blocks that do not say their language, and sentences
+//! that are too long to be read once.
+
+use std::path::Path;
+
+use super::Fault;
+
+/// Phrases that pages must not use, and what to write instead. Text in code is not looked at.
+const PHRASES: &[(&str, &str)] = &[
+    ("is said", "\"is set\", \"is given\", or who says it"),
+    ("are said", "\"are set\", \"are given\", or who says it"),
+    ("was said", "\"was set\", \"was given\", or who said it"),
+    ("comes of it", "what happens"),
+    ("came of it", "what happened"),
+    ("goes before", "\"takes precedence over\""),
+    ("is weighed", "\"is compared\""),
+    ("is no command", "\"is not a command\""),
+    ("the blink of an eye", "how long it is"),
+    ("such as do", "\"those that\""),
+    ("there are that", "\"there are\""),
+];
+
+/// The most words that a sentence should have. Longer ones are listed, and fail nothing: a list may be one sentence.
+const LONG: usize = 40;
+
+/// What is wrong with the pages.
+pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
+    pages(root, files).flat_map(|(page, text)| [blocks(page, &text), phrases(page, &text)].concat()).collect()
+}
+
+/// The sentences that should be shorter, for whoever looks for something to improve.
+pub(super) fn long_sentences(root: &Path, files: &[String]) -> Vec<String> {
+    pages(root, files)
+        .flat_map(|(page, text)| {
+            let found = sentences(&text).into_iter().filter(|(_, words)| *words > LONG);
+            found.map(|(line, words)| format!("{page}:{line}: a sentence of {words} words")).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn pages<'a>(root: &'a Path, files: &'a [String]) -> impl Iterator<Item = (&'a str, String)> {
+    let pages = files.iter().filter(|path| path.ends_with(".md"));
+    pages.filter_map(|page| Some((page.as_str(), std::fs::read_to_string(root.join(page)).ok()?)))
+}
+
+/// The lines outside of fenced blocks, with their numbers from 1; with each fence that opens a block, if `fences`.
+fn outside(text: &str, fences: bool) -> impl Iterator<Item = (usize, &str)> {
+    let mut in_block = false;
+    text.lines().enumerate().filter_map(move |(number, line)| {
+        if line.trim_start().starts_with("```") {
+            in_block = !in_block;
+            return (fences && in_block).then_some((number + 1, line.trim()));
+        }
+        (!fences && !in_block).then_some((number + 1, line))
+    })
+}
+
+fn blocks(page: &str, text: &str) -> Vec<Fault> {
+    let nameless = outside(text, true).filter(|(_, fence)| fence.trim_start_matches('`').is_empty());
+    let fault = |(line, _)| Fault {
+        rule: "blocks say their language",
+        place: format!("{page}:{line}"),
+        what: "this block does not say what it is: `text`, if it is a drawing".to_owned(),
+    };
+    nameless.map(fault).collect()
+}
+
+fn phrases(page: &str, text: &str) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (number, line) in outside(text, false) {
+        let line = without_code(line).to_lowercase();
+        for (phrase, instead) in PHRASES.iter().filter(|(phrase, _)| has_words(&line, phrase)) {
+            let what = format!("\"{phrase}\": write {instead}");
+            faults.push(Fault { rule: "plain English", place: format!("{page}:{number}"), what });
+        }
+    }
+    faults
+}
+
+/// A line without what stands in backticks.
+fn without_code(line: &str) -> String {
+    line.split('`').step_by(2).collect::<Vec<_>>().join("`")
+}
+
+/// Whether a text has these words, and not only letters of them.
+fn has_words(text: &str, words: &str) -> bool {
+    text.match_indices(words).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + words.len()..].chars().next();
+        ![before, after].into_iter().flatten().any(char::is_alphanumeric)
+    })
+}
+
+/// Where each sentence begins, and how many words it has. Tables, headings and lists end one.
+fn sentences(text: &str) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let (mut begun, mut words) = (0, 0);
+    let mut end = |begun: &mut usize, words: &mut usize| {
+        if *words > 0 {
+            found.push((*begun, std::mem::take(words)));
+        }
+    };
+    for (number, line) in outside(text, false) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with(['|', '#', '<', '-', '*']) {
+            end(&mut begun, &mut words);
+        }
+        if line.starts_with(['|', '#', '<']) {
+            continue;
+        }
+        for word in line.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)) {
+            if words == 0 {
+                begun = number;
+            }
+            words += 1;
+            if word.trim_end_matches([')', '"', '*', '_']).ends_with(['.', '?', '!', ':', ';']) {
+                end(&mut begun, &mut words);
+            }
+        }
+    }
+    end(&mut begun, &mut words);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phrase_is_found_outside_of_code() {
+        let text =
+            "A call is asynchronous unless `sync` is said.\n`is said` this said is saidit\n```text\nis said\n```\n";
+        let found = phrases("a.md", text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].place, "a.md:1");
+    }
+
+    #[test]
+    fn a_block_without_a_language_is_found() {
+        let found = blocks("a.md", "```\nx\n```\n```text\ny\n```\n");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].place, "a.md:1");
+    }
+
+    #[test]
+    fn sentences_are_counted_over_lines() {
+        let text = "# A heading\n\nOne two\nthree. Four (five).\n\n- six\n- seven eight\n\n| a | table |\n";
+        assert_eq!(sentences(text), [(3, 3), (4, 2), (6, 1), (7, 2)]);
+    }
+}
