@@ -38,9 +38,11 @@ pub(crate) struct Answer {
 impl Client {
     pub(crate) fn new(gateway: &Gateway) -> Result<Client, Failure> {
         let (url, credentials) = split(gateway.gateway.trim());
-        let unusable = |fault: String| Failure::Unusable(format!("the gateway is said to be `{url}`: {fault}"));
-        let parsed = faasflow_core::parse_url(&url).map_err(unusable)?;
-        let authorization = credentials.map(|credentials| basic(credentials).map_err(unusable)).transpose()?;
+        let unusable =
+            |fault: &dyn std::fmt::Display| Failure::Unusable(format!("the gateway is said to be `{url}`: {fault}"));
+        let parsed = faasflow_core::parse_url(&url).map_err(|error| unusable(&error))?;
+        let authorization =
+            credentials.map(|credentials| basic(credentials).map_err(|fault| unusable(&fault))).transpose()?;
         let base = parsed.to_string().trim_end_matches('/').to_owned();
         Ok(Client { base, authorization, http: HttpClient::new(Duration::from_secs(5)) })
     }

@@ -15,6 +15,7 @@ mod config;
 mod demo;
 mod environment;
 mod error;
+mod explain;
 mod graph;
 mod health;
 mod invoke;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
             Command::Check(check) => check::run(check).await,
             Command::Queue(queue) => queue::run(queue).await,
             Command::Health(gateway) => health::run(gateway).await,
+            Command::Explain(explain) => explain::run(&explain),
         }
     });
     match done {

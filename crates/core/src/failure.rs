@@ -295,7 +295,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "step {} ({}) failed: ", self.step, self.name)?;
         match &self.kind {
-            FailureKind::Handler(error) => write!(f, "{error}"),
+            FailureKind::Handler(error) => write!(f, "{error:#}"),
             FailureKind::Panic(text) => write!(f, "it panicked: {text}"),
             FailureKind::Unreachable(text) => write!(f, "it could not be reached: {text}"),
             FailureKind::Interrupted(text) | FailureKind::Unusable(text) => write!(f, "{}: {text}", self.reason()),

@@ -141,7 +141,7 @@ async fn probe(manager: &dyn StateManager) -> Result<(), StartError> {
         Ok(Ok(())) => tracing::info!("State is kept by `{name}`"),
         Ok(Err(error)) if !error.is_temporary() => return Err(StartError::StateManager(error)),
         Ok(Err(error)) => {
-            tracing::warn!("State manager `{name}` cannot be reached yet: {}", faasflow_core::Error::from(error));
+            tracing::warn!("State manager `{name}` cannot be reached yet: {}", faasflow_core::chain(&error));
         }
         Err(_) => tracing::warn!("State manager `{name}` has not answered within {PROBE:?}"),
     }

@@ -183,7 +183,7 @@ async fn run_one((_, check): Check, subject: &Subject) -> Result<(), String> {
 
 /// An error of the manager with its cause, as the reason why a check failed.
 fn said(error: faasflow_core::state::StateError) -> String {
-    faasflow_core::Error::from(error).to_string()
+    faasflow_core::chain(&error)
 }
 
 fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::code::{self, Code};
+
 /// A state manager that could not do what it was asked.
 #[derive(Debug)]
 pub struct StateError {
@@ -43,6 +45,16 @@ impl StateError {
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> StateError {
         self.source = Some(Box::new(source));
         self
+    }
+
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self.kind {
+            ErrorKind::Temporary => code::STATE_UNREACHABLE,
+            ErrorKind::Permanent => code::STATE_REFUSED,
+            ErrorKind::Unsupported => code::STATE_UNSUPPORTED,
+        }
     }
 
     /// Whether trying again later may help.

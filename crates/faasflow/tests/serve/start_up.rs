@@ -145,8 +145,12 @@ fn an_unknown_argument_is_refused_with_those_there_are() {
 fn a_flow_that_cannot_be_built_does_not_start() {
     let said = refused(&Program::of("empty"));
     insta::assert_snapshot!(said, @r#"
-    Error: the flow cannot be built:
-      - it has no step: add one with `apply`, `modify` or `callback`
+    Error: the flow cannot be built
+
+    error[FF0101]: the flow has no step
+      help: add one with `apply`, `modify` or `callback`
+
+    For more about this error, run `faasflow explain FF0101`.
     "#);
 }
 

@@ -8,7 +8,7 @@ use faasflow_core::graph::Place;
 use faasflow_core::machine::{Outage, Token, Unfit};
 use faasflow_core::signature::Keys;
 use faasflow_core::state::{Scope, StateError, StateManager as _, StateManagerExt as _};
-use faasflow_core::{Context, Payload, RequestInfo};
+use faasflow_core::{Context, Payload, RequestInfo, chain};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -138,10 +138,10 @@ impl Instance {
                 Err(Absent::Unfit(Unfit::PayloadGone))
             }
             Err(error) if error.is_temporary() => {
-                let detail = format!("the payload cannot be fetched: {}", faasflow_core::Error::from(error));
+                let detail = format!("the payload cannot be fetched: {}", chain(&error));
                 Err(Absent::Outage(Outage::of_state(detail)))
             }
-            Err(error) => Err(Absent::Failed(faasflow_core::Error::from(error).to_string())),
+            Err(error) => Err(Absent::Failed(chain(&error))),
         }
     }
 
@@ -189,7 +189,7 @@ fn too_large(encoded: &Encoded, payload: usize, context: &Context, limit: u64) -
 
 fn unstored(error: StateError) -> NotForwarded {
     let temporary = error.is_temporary();
-    let text = format!("the payload cannot be stored: {}", faasflow_core::Error::from(error));
+    let text = format!("the payload cannot be stored: {}", chain(&error));
     if temporary {
         NotForwarded::Transient(Outage::of_state(text))
     } else {
