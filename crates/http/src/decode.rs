@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use bytes::Bytes;
+use faasflow_core::code::{self, Code};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
@@ -222,6 +223,20 @@ pub enum DecodeError {
     /// Other bodies leave no room for what comes out, or for what decodes it.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
+}
+
+impl DecodeError {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            DecodeError::Unknown(_) | DecodeError::TooMany => code::UNKNOWN_CODING,
+            DecodeError::Malformed(_) => code::UNDECODABLE_BODY,
+            DecodeError::TooLarge { .. } => code::BODY_TOO_LARGE,
+            DecodeError::Window { .. } => code::NEVER_ROOM,
+            DecodeError::NoRoom(full) => full.code(),
+        }
+    }
 }
 
 impl From<DecodeError> for ReadBodyError {

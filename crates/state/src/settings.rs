@@ -58,13 +58,12 @@ pub fn open(
         #[cfg(feature = "redis")]
         "redis" => Ok(Arc::new(crate::Redis::from_settings(&settings)?)),
         #[allow(unreachable_patterns, reason = "which of them are left depends on the features")]
-        "s3" | "redis" => Err(StateError::permanent(format!(
-            "`state_manager` is `{name}`, and this program was built without it: add the feature `{name}` to its \
-             dependency on `faasflow`"
-        ))),
-        _ => Err(StateError::permanent(format!(
-            "`state_manager` is `{name}`: write `envelope`, `s3`, `redis` or, for tests, `memory`"
-        ))),
+        "s3" | "redis" => Err(StateError::misconfigured(format!(
+            "`state_manager` is `{name}`, and this program was built without it"
+        ))
+        .with_help(format!("add the feature `{name}` to the dependency on `faasflow`"))),
+        _ => Err(StateError::misconfigured(format!("`state_manager` is `{name}`, which is not a state manager"))
+            .with_help("write `envelope`, `s3`, `redis` or, for tests, `memory`")),
     }
 }
 
@@ -95,7 +94,10 @@ impl Settings<'_> {
             None => Ok(None),
             Some("true" | "1" | "t" | "yes" | "on") => Ok(Some(true)),
             Some("false" | "0" | "f" | "no" | "off") => Ok(Some(false)),
-            Some(other) => Err(StateError::permanent(format!("`{name}` is `{other}`: write `true` or `false`"))),
+            Some(other) => {
+                let what = format!("`{name}` is `{other}`, which is neither `true` nor `false`");
+                Err(StateError::misconfigured(what).with_help("write `true` or `false`"))
+            }
         }
     }
 
@@ -104,7 +106,7 @@ impl Settings<'_> {
         let Some(path) = self.text("SSL_CERT_FILE") else { return Ok(None) };
         let fault = |error: std::io::Error| {
             let why = faasflow_core::why_unreadable(&error);
-            StateError::permanent(format!("`SSL_CERT_FILE` is `{path}`, which cannot be read: {why}"))
+            StateError::misconfigured(format!("`SSL_CERT_FILE` is `{path}`, which cannot be read: {why}"))
         };
         std::fs::read(&path).map(Some).map_err(fault)
     }
@@ -117,7 +119,7 @@ impl Settings<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
                 let why = faasflow_core::why_unreadable(&error);
-                Err(StateError::permanent(format!("the secret {} cannot be read: {why}", path.display())))
+                Err(StateError::misconfigured(format!("the secret {} cannot be read: {why}", path.display())))
             }
         }
     }

@@ -95,7 +95,7 @@ impl FaultKind {
             FaultKind::HeaderValue(_) => "remove line breaks and other control characters from it".to_owned(),
             FaultKind::OptionAsHeader { instead, .. } => format!("write `{instead}`"),
             FaultKind::ZeroTimeout => "leave the timeout out, or give it a longer time".to_owned(),
-            FaultKind::StateManager(_) => return None,
+            FaultKind::StateManager(error) => return error.help().map(str::to_owned),
         })
     }
 }

@@ -7,6 +7,7 @@ use crate::code::{self, Code};
 pub struct StateError {
     kind: ErrorKind,
     message: String,
+    help: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -14,12 +15,13 @@ pub struct StateError {
 enum ErrorKind {
     Temporary,
     Permanent,
+    Misconfigured,
     Unsupported,
 }
 
 impl StateError {
     fn of(kind: ErrorKind, message: String) -> StateError {
-        StateError { kind, message, source: None }
+        StateError { kind, message, help: None, source: None }
     }
 
     /// It may work later: the backend is unreachable or overloaded.
@@ -32,6 +34,12 @@ impl StateError {
     #[must_use]
     pub fn permanent(message: impl Into<String>) -> StateError {
         StateError::of(ErrorKind::Permanent, message.into())
+    }
+
+    /// A setting or a secret of the state manager cannot be used, so that it cannot even be made.
+    #[must_use]
+    pub fn misconfigured(message: impl Into<String>) -> StateError {
+        StateError::of(ErrorKind::Misconfigured, message.into())
     }
 
     /// The backend cannot do this at all; `what` names it.
@@ -53,8 +61,22 @@ impl StateError {
         match self.kind {
             ErrorKind::Temporary => code::STATE_UNREACHABLE,
             ErrorKind::Permanent => code::STATE_REFUSED,
+            ErrorKind::Misconfigured => code::BAD_STATE_SETTING,
             ErrorKind::Unsupported => code::STATE_UNSUPPORTED,
         }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> StateError {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// What to do about it, if that is known.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
     }
 
     /// Whether trying again later may help.
