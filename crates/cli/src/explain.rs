@@ -1,6 +1,6 @@
 //! `faasflow explain`: what the reference says of an error.
 
-use faasflow_core::code::Code;
+use faasflow_core::code::{self, Code};
 
 use crate::args::Explain;
 use crate::error::Failure;
@@ -16,7 +16,8 @@ pub(crate) fn run(explain: &Explain) -> Result<(), Failure> {
         return Ok(());
     };
     let code = Code::find(text).ok_or_else(|| {
-        Failure::Unusable(format!("`{text}` is not the code of an error; `faasflow explain` alone lists all codes"))
+        Failure::unusable(code::NO_SUCH_CODE, format!("`{text}` is not the code of an error"))
+            .help("`faasflow explain` without a code lists all of them")
     })?;
     say!("{}", section(code).trim_end());
     Ok(())

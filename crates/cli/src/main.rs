@@ -16,6 +16,7 @@ mod demo;
 mod environment;
 mod error;
 mod explain;
+mod gateway_error;
 mod graph;
 mod health;
 mod invoke;

@@ -1,6 +1,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use faasflow_core::code::{self, Code};
+
 /// A queue that cannot do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -35,6 +37,18 @@ pub enum QueueError {
 }
 
 impl QueueError {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            QueueError::TooLarge { .. } => code::CALL_TOO_LARGE,
+            QueueError::Unusable { .. } => code::QUEUE_UNUSABLE,
+            QueueError::Full(_) => code::QUEUE_FULL,
+            QueueError::Storage(_) => code::QUEUE_STORAGE,
+            QueueError::Closed => code::QUEUE_CLOSED,
+        }
+    }
+
     /// Whether trying again later may help.
     #[must_use]
     pub fn is_temporary(&self) -> bool {

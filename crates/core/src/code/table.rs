@@ -107,4 +107,54 @@ codes! {
     STATE_REFUSED = "FF0502", "the state manager refuses a request";
     STATE_UNSUPPORTED = "FF0503", "the state manager cannot do what is asked";
     BAD_STATE_SETTING = "FF0504", "a setting of the state manager cannot be used";
+
+    // 06: the queue.
+    CALL_TOO_LARGE = "FF0601", "a call is too large for the queue";
+    QUEUE_UNUSABLE = "FF0602", "the file of the queue cannot be used";
+    QUEUE_FULL = "FF0603", "the disk of the queue is full";
+    QUEUE_STORAGE = "FF0604", "the file of the queue cannot be written or read";
+    QUEUE_CLOSED = "FF0605", "the queue is closed";
+
+    // 07: the local gateway and its functions.
+    GATEWAY_CANNOT_LISTEN = "FF0701", "the gateway cannot listen on its address";
+    STATE_FOLDER = "FF0702", "the gateway cannot write its own folder";
+    GATEWAY_FILE_UNREADABLE = "FF0703", "a file that the gateway needs cannot be read";
+    SECRETS_MISSING = "FF0704", "functions name secrets that do not exist";
+    SIGNING_KEY_EMPTY = "FF0705", "the gateway's key for signing is empty";
+    CREDENTIAL_EMPTY = "FF0706", "the user or the password of the gateway is empty";
+    USER_WITH_COLON = "FF0707", "the user of the gateway has a colon in its name";
+    DEPLOYED_FUNCTION_UNREADABLE = "FF0708", "a deployed function cannot be read back";
+    BUILD_FAILED = "FF0709", "cargo cannot build a function";
+    FUNCTIONS_DO_NOT_RUN = "FF0710", "not all functions run";
+
+    // 08: stack files.
+    BAD_STACK_FILE = "FF0801", "the stack file cannot be used";
+
+    // 09: the command line.
+    NO_GATEWAY = "FF0901", "no gateway can be reached";
+    GATEWAY_REFUSES = "FF0902", "the gateway answered with an error";
+    ACCESS_DENIED = "FF0903", "the gateway asks for another user and password";
+    UNEXPECTED_ANSWER = "FF0904", "the gateway gave an unexpected answer";
+    BAD_GATEWAY_OPTION = "FF0905", "the address of the gateway cannot be used";
+    BAD_PATH = "FF0906", "the path of a request cannot be used";
+    BAD_OPTION_HEADER = "FF0907", "a header of the command line cannot be sent";
+    SIGNING_KEY_UNUSABLE = "FF0908", "the key of the command line cannot be used";
+    FUNCTION_FAILED = "FF0909", "a function answered with an error";
+    CHECK_FAILED = "FF0910", "a check found an error";
+    DEMO_FAILED = "FF0911", "the demo did not end as it must";
+    STOPPED = "FF0912", "the command was stopped before its end";
+    NO_CHECKOUT = "FF0913", "there is no checkout of faasflow to work with";
+    BAD_REPORT_URL = "FF0914", "the demo has no usable callback URL";
+    BAD_NEW_NAME = "FF0915", "a new flow cannot have this name";
+    EXISTS = "FF0916", "what is to be made exists already";
+    NOT_WRITTEN = "FF0917", "a file cannot be written";
+    NOT_APPENDED = "FF0918", "the flow cannot be added to the stack file";
+    NO_PROJECT = "FF0919", "there is no flow to draw";
+    NO_DESCRIPTION = "FF0920", "there is no description of a flow";
+    NO_SUCH_FUNCTION = "FF0921", "the stack file does not name the function";
+    NO_LINES = "FF0922", "the gateway has no log lines of the request";
+    NO_DEAD_LETTER = "FF0923", "a dead letter does not exist";
+    NO_FOLDER = "FF0924", "a folder was expected";
+    INPUT_OUTPUT = "FF0925", "the system refused to read or write";
+    NO_SUCH_CODE = "FF0926", "there is no error of this code";
 }
