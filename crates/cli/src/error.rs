@@ -163,7 +163,7 @@ impl From<faasflow_gateway::GatewayError> for Failure {
 
 impl From<faasflow_gateway::stack::StackError> for Failure {
     fn from(error: faasflow_gateway::stack::StackError) -> Failure {
-        Failure::unusable(code::BAD_STACK_FILE, error)
+        Failure::unusable(error.code(), &error)
     }
 }
 

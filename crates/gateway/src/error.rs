@@ -1,6 +1,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use faasflow_core::code::{self, Code};
+
 use crate::queue::QueueError;
 use crate::stack::StackError;
 
@@ -15,9 +17,7 @@ pub enum GatewayError {
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// The address cannot be listened on.
-    #[error(
-        "cannot listen on {address}: {source}; choose another port with `--port`, or `--port 0` for any that is free"
-    )]
+    #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -25,7 +25,7 @@ pub enum GatewayError {
         source: std::io::Error,
     },
     /// A folder or file of the gateway's own cannot be written.
-    #[error("cannot write {}: {source}; choose another folder with `--state-dir`", path.display())]
+    #[error("cannot write {}", path.display())]
     StateFolder {
         /// The folder or file.
         path: PathBuf,
@@ -33,12 +33,12 @@ pub enum GatewayError {
         source: std::io::Error,
     },
     /// A file that the gateway or a function needs cannot be read.
-    #[error("{} cannot be read: {}", path.display(), faasflow_core::why_unreadable(error))]
+    #[error("{} cannot be read", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why not. The message tells it.
-        error: std::io::Error,
+        /// Why not.
+        source: std::io::Error,
     },
     /// Functions name secrets that are not there.
     #[error("secrets are missing: {missing}; write each into a file of its name in {}", folder.display())]
@@ -88,4 +88,25 @@ pub enum GatewayError {
     /// Functions do not run.
     #[error("not all functions run:{0}")]
     Functions(String),
+}
+
+impl GatewayError {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            GatewayError::Stack(error) => error.code(),
+            GatewayError::Queue(error) => error.code(),
+            GatewayError::Listen { .. } => code::GATEWAY_CANNOT_LISTEN,
+            GatewayError::StateFolder { .. } => code::STATE_FOLDER,
+            GatewayError::Unreadable { .. } => code::GATEWAY_FILE_UNREADABLE,
+            GatewayError::Secrets { .. } => code::SECRETS_MISSING,
+            GatewayError::EmptyKey { .. } => code::SIGNING_KEY_EMPTY,
+            GatewayError::EmptyCredential { .. } => code::CREDENTIAL_EMPTY,
+            GatewayError::UserWithColon { .. } => code::USER_WITH_COLON,
+            GatewayError::Deployed { .. } => code::DEPLOYED_FUNCTION_UNREADABLE,
+            GatewayError::Build { .. } => code::BUILD_FAILED,
+            GatewayError::Functions(_) => code::FUNCTIONS_DO_NOT_RUN,
+        }
+    }
 }

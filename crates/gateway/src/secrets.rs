@@ -29,7 +29,7 @@ pub(crate) fn prepare(stack: &Stack, folder: &Path) -> Result<(), GatewayError> 
             }
         }
         if let Some((path, error)) = unreadable(spec, folder) {
-            return Err(GatewayError::Unreadable { path, error });
+            return Err(GatewayError::Unreadable { path, source: error });
         }
         missing.extend(absent(spec, folder).into_iter().map(|secret| format!("`{secret}` (for `{}`)", spec.name)));
     }
@@ -110,7 +110,7 @@ pub(crate) fn check(name: &str, bytes: &[u8]) -> Result<(), String> {
 
 /// What is in a file. One that is not there is made; where another gateway was first, its content is the one.
 fn kept_or(path: &Path, make: impl FnOnce() -> String) -> Result<Vec<u8>, GatewayError> {
-    let unreadable = |error| GatewayError::Unreadable { path: path.to_owned(), error };
+    let unreadable = |source| GatewayError::Unreadable { path: path.to_owned(), source };
     match fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         read => return read.map_err(unreadable),

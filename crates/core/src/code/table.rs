@@ -126,6 +126,9 @@ codes! {
     DEPLOYED_FUNCTION_UNREADABLE = "FF0708", "a deployed function cannot be read back";
     BUILD_FAILED = "FF0709", "cargo cannot build a function";
     FUNCTIONS_DO_NOT_RUN = "FF0710", "not all functions run";
+    FUNCTION_BROKEN = "FF0711", "a function does not run until it is changed";
+    UNKNOWN_FUNCTION = "FF0712", "the gateway has no function of this name";
+    FUNCTION_BUSY = "FF0713", "a function has as many requests as it may have";
 
     // 08: stack files.
     BAD_STACK_FILE = "FF0801", "the stack file cannot be used";

@@ -338,7 +338,7 @@ fn what_is_set_wrongly_for_traces_is_named() {
     assert!(!said.contains("s3cret"), "{said}");
     let headers = Program::of("hello").with("enable_tracing", "true").with("OTEL_EXPORTER_OTLP_HEADERS", "s3cret");
     let said = refused(&headers);
-    assert!(said.contains("- `OTEL_EXPORTER_OTLP_HEADERS` cannot be read: write `"), "{said}");
+    assert!(said.contains("error[FF0214]: `OTEL_EXPORTER_OTLP_HEADERS` cannot be read\n  help: write `"), "{said}");
     assert!(!said.contains("s3cret"), "{said}");
     // What OpenTelemetry says to all programs of a cluster is no business of a flow that does not trace.
     Program::of("hello").with("OTEL_TRACES_SAMPLER", "parentbased_jaeger_remote").start();

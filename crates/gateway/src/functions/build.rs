@@ -128,7 +128,7 @@ pub(crate) async fn build(
 /// If cargo cannot be run, if the folder is no package with one program, or if it does not compile.
 pub async fn build_project(folder: &Path, events: &Events) -> Result<PathBuf, GatewayError> {
     let folder =
-        std::path::absolute(folder).map_err(|error| GatewayError::Unreadable { path: folder.to_owned(), error })?;
+        std::path::absolute(folder).map_err(|source| GatewayError::Unreadable { path: folder.to_owned(), source })?;
     let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
     let projects = [(name, folder.clone())];
     let Built { mut programs, faults } = build(&projects, &projects, false, events, |_| {}).await;

@@ -75,7 +75,7 @@ impl Folder {
         files
             .map(|(name, path)| {
                 let bytes =
-                    std::fs::read(&path).map_err(|error| GatewayError::Unreadable { path: path.clone(), error })?;
+                    std::fs::read(&path).map_err(|source| GatewayError::Unreadable { path: path.clone(), source })?;
                 parse(name, &bytes).map_err(|what| GatewayError::Deployed { path, what })
             })
             .collect()

@@ -16,9 +16,7 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     let mut findings: Vec<Finding> = typos.collect();
     match &flow.settings {
         Err(faults) => findings.extend(
-            faults
-                .iter()
-                .map(|fault| Finding::error(ABOUT, format!("{fault} ({})", fault.code()), fault.help()).of_itself()),
+            faults.iter().map(|fault| Finding::error(ABOUT, format!("{fault} ({})", fault.code()), fault.help())),
         ),
         Ok(config) if config.workflow_name != flow.name => findings.push(Finding::error(
             ABOUT,
