@@ -13,7 +13,7 @@ use crate::http::{Limits, file_limit, memory_limit};
 use crate::log::LogFormat;
 pub use faasflow_core::names::{HMAC_SECRET, MEMORY, SINGLE_PROCESS};
 
-use crate::trace::{ExportOptions, Sampling, TraceServer};
+use crate::trace::{BadSampler, ExportOptions, Sampling, TraceServer};
 
 mod fault;
 mod parse;
@@ -434,7 +434,8 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
         let name = self.text("OTEL_TRACES_SAMPLER").unwrap_or_else(|| SAMPLER.to_owned());
         let argument = self.text("OTEL_TRACES_SAMPLER_ARG");
         Sampling::parse(&name, argument.as_deref()).unwrap_or_else(|fault| {
-            self.faults.push(fault);
+            let BadSampler { variable, value, help } = fault;
+            self.faults.push(SettingFault::new(Kind::Sampler, variable, Some(value), help));
             Sampling::default()
         })
     }

@@ -31,4 +31,4 @@ pub use faasflow_http as http;
 pub use forward::{Forward, ForwardError, Forwarder};
 pub use function::FlowFunction;
 pub use serve::{OpenState, serve};
-pub use trace::{ExportOptions, Sampling, TraceServer};
+pub use trace::{BadSampler, ExportOptions, Sampling, TraceServer};

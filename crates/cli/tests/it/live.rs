@@ -28,7 +28,7 @@ async fn a_second_ctrl_c_stops_at_once() {
     assert_eq!(code, Some(1), "{said}");
     // Far less than the ten seconds that the first one gives what is in flight.
     assert!(begun.elapsed() < std::time::Duration::from_secs(8), "{:?}\n{said}", begun.elapsed());
-    assert!(said.contains("queued calls are delivered after the next start"), "{said}");
+    assert!(said.contains("start the gateway again to have queued calls delivered"), "{said}");
     let up = Up::start(folder.path(), &state);
     until("it is called again", async || up.said().iter().any(|line| line.contains("begun")).then_some(())).await;
     up.kill();

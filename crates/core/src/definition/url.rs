@@ -6,7 +6,6 @@ use http::Uri;
 use http::uri::{Authority, InvalidUri};
 
 use crate::code::{self, Code};
-use crate::error::chain;
 
 /// A URL that cannot be used. Its text does not repeat credentials.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -69,7 +68,10 @@ pub fn parse_url(url: &str) -> Result<Uri, UrlError> {
 ///
 /// What is wrong with it, as a text that does not repeat credentials.
 pub fn parse_callback_url(url: &str) -> Result<Uri, String> {
-    read(url).map_err(|error| chain(&error))
+    read(url).map_err(|error| match &error {
+        UrlError::Unreadable(why) => format!("{error}: {why}"),
+        _ => error.to_string(),
+    })
 }
 
 fn read(url: &str) -> Result<Uri, UrlError> {

@@ -263,7 +263,7 @@ impl Loop {
             let changes = || self.lazy.iter().chain(urgent.iter().flat_map(|waiting| &waiting.changes));
             written = self.disk.commit(changes());
             if let Err(error) = &written {
-                tracing::error!(error = %chain(&error), code = %error.code(), "the queue cannot be written");
+                tracing::error!(error = %chain(error), code = %error.code(), "the queue cannot be written");
                 // The lazy changes stay for the next time; whoever waits is told.
                 let attempted = self.disk.is_open();
                 if let Err(error) = self.disk.reopen() {

@@ -5,9 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use faasflow_core::code::{self, Code};
+use faasflow_core::names::HMAC_SECRET;
 use faasflow_core::{Problem, Report, why_unreadable};
-
-use super::HMAC_SECRET;
 
 /// Settings that cannot be used: everything that is wrong, each with the variable, its value and the remedy.
 #[derive(Clone, PartialEq, Eq)]

@@ -4,7 +4,6 @@ use faasflow_core::RequestInfo;
 use sha2::{Digest as _, Sha256};
 
 use super::id::{SpanContext, TraceId};
-use crate::config::{SettingFault, SettingFaultKind};
 
 /// `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,7 +27,7 @@ impl Sampling {
     /// # Errors
     ///
     /// Which of the two cannot be used, its value, and what is accepted.
-    pub fn parse(name: &str, argument: Option<&str>) -> Result<Sampling, SettingFault> {
+    pub fn parse(name: &str, argument: Option<&str>) -> Result<Sampling, BadSampler> {
         let lower = name.to_ascii_lowercase();
         let (parent_based, kind) = match lower.strip_prefix("parentbased_") {
             Some(kind) => (true, kind),
@@ -91,8 +90,21 @@ pub(super) fn trace_id(info: &RequestInfo) -> TraceId {
     }
 }
 
-fn fault(variable: &'static str, value: &str, help: &'static str) -> SettingFault {
-    SettingFault::new(SettingFaultKind::Sampler, variable, Some(value.to_owned()), help)
+fn fault(variable: &'static str, value: &str, help: &'static str) -> BadSampler {
+    BadSampler { variable, value: value.to_owned(), help }
+}
+
+/// A variable that says nothing that can be used about which requests are traced.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{variable}` is `{value}`, which is not a way to choose requests")]
+#[non_exhaustive]
+pub struct BadSampler {
+    /// Its name.
+    pub variable: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What is accepted.
+    pub help: &'static str,
 }
 
 #[cfg(test)]
@@ -116,7 +128,7 @@ mod tests {
         ] {
             let fault = Sampling::parse(name, argument).unwrap_err();
             assert!(
-                fault.to_string().starts_with(says) && fault.help().starts_with("write "),
+                fault.to_string().starts_with(says) && fault.help.starts_with("write "),
                 "{name} {argument:?}: {fault}"
             );
         }
