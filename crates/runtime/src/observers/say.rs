@@ -38,7 +38,7 @@ pub(super) fn say(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Ar
             }
         }
         Event::NoTimeToRetry { to } => {
-            write(Level::WARN, None, format_args!("No time is left to try {} again", to.name))
+            write(Level::WARN, None, format_args!("No time is left to try {} again", to.name));
         }
         Event::WaitingOut { outage, wait, .. } => {
             let wait = show(millis(*wait));
