@@ -23,9 +23,9 @@ pub(crate) fn migrate(database: &Database, format: u64) -> Result<(), redb::Erro
     write.set_durability(Durability::Immediate)?;
     make_tables(&write)?;
     if format == 1 {
-        from_first(&write)?
+        from_first(&write)?;
     } else {
-        from_second(&write)?
+        from_second(&write)?;
     }
     write.commit()?;
     Ok(())

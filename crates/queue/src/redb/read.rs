@@ -131,7 +131,7 @@ pub(crate) fn of_lane(disk: &Disk, lane: &str, after: u64, most: usize) -> Resul
         if tried.get(id)?.is_none() {
             let record = calls.get(id)?;
             bytes += record.as_ref().map_or(0, |record| record.value().len());
-            found.calls.push((id, decode(record.as_ref().map(|record| record.value()))));
+            found.calls.push((id, decode(record.as_ref().map(redb::AccessGuard::value))));
         }
         looked += 1;
         if found.calls.len() >= most || bytes >= AT_ONCE || looked >= LOOKS {
@@ -172,7 +172,7 @@ pub(crate) fn due(disk: &Disk, lane: &str, from: (u64, u64), most: usize) -> Res
         let attempts = tried.get(id)?.map_or(0, |times| times.value().0);
         let record = calls.get(id)?;
         bytes += record.as_ref().map_or(0, |record| record.value().len());
-        let call = decode(record.as_ref().map(|record| record.value()));
+        let call = decode(record.as_ref().map(redb::AccessGuard::value));
         found.push(DueCall { key: (due_ms, id), attempts, call });
     }
     Ok((found, None))
