@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Queue(Queue),
     /// Ask whether a gateway is up
     Health(Gateway),
+    /// Explain an error by its code, such as FF0102
+    Explain(Explain),
 }
 
 #[derive(Args, Debug)]
@@ -61,6 +63,12 @@ pub(crate) struct Demo {
     /// The port of the gateway; 0 takes any that is free
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// The code that the error was printed with; without it, all codes are listed
+    pub(crate) code: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -127,7 +135,7 @@ fn limit(text: &str) -> Result<u64, String> {
     }
 }
 
-fn address(text: &str) -> Result<String, String> {
+fn address(text: &str) -> Result<String, faasflow_core::UrlError> {
     faasflow_core::parse_url(text).map(|_| text.to_owned())
 }
 

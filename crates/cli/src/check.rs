@@ -8,6 +8,7 @@ mod gather;
 mod report;
 mod rules;
 
+use faasflow_core::code;
 use faasflow_gateway::Stack;
 
 use crate::args::{Check, CheckFormat};
@@ -27,7 +28,8 @@ pub(crate) async fn run(check: Check) -> Result<(), Failure> {
     std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes())?;
     let sum = report::sum(&checked);
     if report::count(&checked, Severity::Error) > 0 {
-        return Err(Failure::Failed(format!("{sum}: what is deployed like this does not work at {}", gateway.url)));
+        let what = format!("{sum}: what is deployed like this does not work at {}", gateway.url);
+        return Err(Failure::failed(code::CHECK_FAILED, what));
     }
     eprintln!("{sum}");
     Ok(())

@@ -6,6 +6,7 @@ use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use faasflow_core::code;
 use faasflow_runtime::http::{HttpClient, read_body};
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -38,9 +39,12 @@ pub(crate) struct Answer {
 impl Client {
     pub(crate) fn new(gateway: &Gateway) -> Result<Client, Failure> {
         let (url, credentials) = split(gateway.gateway.trim());
-        let unusable = |fault: String| Failure::Unusable(format!("the gateway is said to be `{url}`: {fault}"));
-        let parsed = faasflow_core::parse_url(&url).map_err(unusable)?;
-        let authorization = credentials.map(|credentials| basic(credentials).map_err(unusable)).transpose()?;
+        let unusable =
+            || Failure::unusable(code::BAD_GATEWAY_OPTION, format!("`{url}` is not the address of a gateway"));
+        let parsed = faasflow_core::parse_url(&url).map_err(|error| unusable().because(&error).help(error.help()))?;
+        let authorization = credentials
+            .map(|credentials| basic(credentials).map_err(|fault| unusable().because_text(fault)))
+            .transpose()?;
         let base = parsed.to_string().trim_end_matches('/').to_owned();
         Ok(Client { base, authorization, http: HttpClient::new(Duration::from_secs(5)) })
     }
@@ -80,7 +84,7 @@ impl Client {
         *request.method_mut() = method;
         *request.uri_mut() = format!("{}{path}", self.base)
             .parse()
-            .map_err(|error| Failure::Unusable(format!("`{path}` is no path: {error}")))?;
+            .map_err(|error| Failure::unusable(code::BAD_PATH, format!("`{path}` is not a path")).because(&error))?;
         *request.headers_mut() = headers;
         if let Some(authorization) = self.authorization.as_ref().filter(|_| path.starts_with("/system/")) {
             request.headers_mut().entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
@@ -96,10 +100,15 @@ impl Client {
     }
 
     pub(crate) fn unreachable(&self, why: &str) -> Failure {
-        Failure::Unreachable(format!(
-            "the gateway at {} cannot be reached: {why}; start one with `faasflow up`, or name another with `--gateway` or OPENFAAS_URL",
-            self.base
-        ))
+        Failure::unreachable(code::NO_GATEWAY, format!("the gateway at {} cannot be reached", self.base))
+            .because_text(why)
+            .help("start one with `faasflow up`, or name another with `--gateway` or OPENFAAS_URL")
+    }
+
+    pub(crate) fn not_json(&self, error: &serde_json::Error) -> Failure {
+        let instead = if error.is_data() { "not what was asked for" } else { "not JSON" };
+        let what = format!("the answer of the gateway at {} is {instead}", self.base);
+        Failure::failed(code::UNEXPECTED_ANSWER, what).because(error)
     }
 
     /// Asks for JSON of the gateway's own.
@@ -116,7 +125,7 @@ impl Client {
     ) -> Result<T, Failure> {
         let json = HeaderValue::from_static("application/json");
         let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, json)]);
-        let body = serde_json::to_vec(asked).map_err(|error| Failure::Failed(error.to_string()))?;
+        let body = serde_json::to_vec(asked).expect("what is asked is plain data");
         self.answer(method, path, headers, body.into()).await
     }
 
@@ -130,31 +139,31 @@ impl Client {
         let answer = self.send(method, path, headers, body).await?;
         let text = String::from_utf8_lossy(&answer.body);
         self.check(answer.status, &text)?;
-        serde_json::from_str(&text).map_err(|error| {
-            let what = if error.is_data() { "something else than was asked for" } else { "no JSON" };
-            Failure::Failed(format!("the gateway answered {what}: {error}"))
-        })
+        serde_json::from_str(&text).map_err(|error| self.not_json(&error))
     }
 
     /// Whether the gateway did what it was asked for; `text` is what it answered.
     pub(crate) fn check(&self, status: StatusCode, text: &str) -> Result<(), Failure> {
         if status == StatusCode::UNAUTHORIZED {
             let what = if self.authorization.is_some() {
-                "does not take this user and password"
+                "does not accept this user and password"
             } else {
                 "asks for user and password"
             };
-            return Err(Failure::Failed(format!(
-                "the gateway at {} {what}: give them in its address, http://USER:PASSWORD@HOST:PORT, with `--gateway` \
-                 or OPENFAAS_URL",
-                self.base
-            )));
+            return Err(Failure::failed(code::ACCESS_DENIED, format!("the gateway at {} {what}", self.base))
+                .help("give them in its address, http://USER:PASSWORD@HOST:PORT, with `--gateway` or OPENFAAS_URL"));
         }
         if !status.is_success() {
-            return Err(Failure::Failed(format!("the gateway answered {status}: {}", text.trim())));
+            return Err(refused(status, text));
         }
         Ok(())
     }
+}
+
+/// What the gateway did not do, by its answer.
+pub(crate) fn refused(status: StatusCode, text: &str) -> Failure {
+    let failure = Failure::failed(code::GATEWAY_REFUSES, format!("the gateway answered {status}"));
+    if text.trim().is_empty() { failure } else { failure.because_text(text.trim()) }
 }
 
 /// Takes `USER:PASSWORD@` out of an address, so that what is left can be shown.

@@ -1,18 +1,19 @@
 //! `faasflow config`
 
+use faasflow_core::{Problem, code};
 use faasflow_gateway::Stack;
 use faasflow_gateway::stack::FunctionSpec;
 use faasflow_runtime::Config as Settings;
-use faasflow_runtime::config::{Found, Setting};
+use faasflow_runtime::config::{ConfigError, Found, Setting};
 
 use crate::args::Config;
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 
 pub(crate) fn run(config: &Config) -> Result<(), Failure> {
     let stack = Stack::read(&config.stack)?;
     show_hints(&stack);
     let flows = flows(&stack, config.flow.as_deref())?;
-    let mut faults = String::new();
+    let mut faults = Vec::new();
     for spec in flows {
         warn_of_typos(spec);
         let lookup = |name: &str| lookup(spec, name);
@@ -26,10 +27,10 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
             say!("  {:name$}  {:value$}  {:origin$}  {}", setting.name, setting.value, setting.origin, setting.about);
         }
         if let Err(error) = Settings::load(lookup) {
-            faults.push_str(&format!("\n`{}`: {error}", spec.name));
+            faults.extend(of(spec, &error));
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(Failure::Unusable(faults.trim_start().to_owned())) }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::of(Exit::Unusable, faults)) }
 }
 
 /// The flows of a stack, or the one of this name.
@@ -41,7 +42,8 @@ pub(crate) fn flows<'a>(stack: &'a Stack, flow: Option<&str>) -> Result<Vec<&'a 
     let flows: Vec<&FunctionSpec> = stack.functions.values().filter(wanted).collect();
     if flows.is_empty() {
         let what = flow.map_or("flow (lang: faasflow)".to_owned(), |name| format!("function `{name}`"));
-        return Err(Failure::Unusable(format!("{} names no {what}", stack.path.display())));
+        let what = format!("{} names no {what}", stack.path.display());
+        return Err(Failure::unusable(code::NO_SUCH_FUNCTION, what));
     }
     Ok(flows)
 }
@@ -76,13 +78,22 @@ pub(crate) fn typos(spec: &FunctionSpec) -> Vec<String> {
 pub(crate) fn check(stack: &Stack) -> Result<(), Failure> {
     show_hints(stack);
     let flows = stack.functions.values().filter(|spec| spec.is_flow());
-    let faults = flows.filter_map(|spec| {
+    let mut faults = Vec::new();
+    for spec in flows {
         warn_of_typos(spec);
-        let error = Settings::load(|name| lookup(spec, name)).err()?;
-        Some(format!("`{}`: {error}", spec.name))
-    });
-    let faults: Vec<String> = faults.collect();
-    if faults.is_empty() { Ok(()) } else { Err(Failure::Unusable(faults.join("\n"))) }
+        if let Err(error) = Settings::load(|name| lookup(spec, name)) {
+            faults.extend(of(spec, &error));
+        }
+    }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::of(Exit::Unusable, faults)) }
+}
+
+/// The faults of a flow's settings, each with the flow's name.
+fn of(spec: &FunctionSpec, error: &ConfigError) -> impl Iterator<Item = Problem> {
+    error
+        .faults()
+        .iter()
+        .map(|fault| Problem::new(fault.code(), format!("function `{}`: {fault}", spec.name)).help(fault.help()))
 }
 
 /// The settings of the state managers, in the same form.

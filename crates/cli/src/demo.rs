@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use faasflow_core::code;
 use faasflow_core::{duration, headers};
 use faasflow_gateway::{GatewayOptions, RunningGateway, Stack};
 use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::args::{Demo, Gateway};
-use crate::client::Client;
+use crate::client::{Client, refused};
 use crate::error::Failure;
 use crate::progress::Progress;
 use crate::up::{StopSignal, log_line};
@@ -68,7 +69,7 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
         }
     });
     let shown = tokio::select! {
-        () = stop.wait() => Err(Failure::Failed("stopped before the end".to_owned())),
+        () = stop.wait() => Err(Failure::failed(code::STOPPED, "the demo was stopped before its end")),
         shown = show(&gateway, &example, &output, &lines) => shown,
     };
     if demo.keep && shown.is_ok() {
@@ -84,11 +85,9 @@ fn example(demo: &Demo) -> Result<PathBuf, Failure> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/upload-pipeline");
     let example = demo.example.clone().unwrap_or_else(|| PathBuf::from(beside));
     example.canonicalize().ok().filter(|found| found.join("stack.yml").is_file()).ok_or_else(|| {
-        Failure::Unusable(format!(
-            "the photo pipeline is not in {}: run the demo in a checkout of faasflow, or name its folder \
-             examples/upload-pipeline with `--example`",
-            example.display()
-        ))
+        Failure::unusable(code::NO_CHECKOUT, format!("the photo pipeline is not in {}", example.display())).help(
+            "run the demo in a checkout of faasflow, or name its folder examples/upload-pipeline with `--example`",
+        )
     })
 }
 
@@ -127,7 +126,7 @@ async fn show(gateway: &RunningGateway, example: &Path, output: &Path, lines: &L
         say!("All eight requests came out as they must.");
         Ok(())
     } else {
-        Err(Failure::Failed(format!("{wrong} of eight requests did not come out as they must")))
+        Err(Failure::failed(code::DEMO_FAILED, format!("{wrong} of eight requests did not end as they must")))
     }
 }
 
@@ -153,16 +152,19 @@ async fn at_once(client: &Client, flow: &str, photo: Bytes) -> Result<End, Failu
 
 async fn in_phases(client: &Client, reports: &Reports, flow: &str, photo: &str, body: Bytes) -> Result<End, Failure> {
     let mut sent = jpeg();
-    let url = HeaderValue::from_str(&reports.url()).map_err(|error| Failure::Failed(error.to_string()))?;
+    let url = HeaderValue::from_str(&reports.url()).map_err(|error| {
+        Failure::failed(code::BAD_REPORT_URL, "the demo has no usable callback URL").because(&error)
+    })?;
     sent.insert(headers::CALLBACK_URL, url);
     let answer = client.send(Method::POST, &format!("/async-function/{flow}?file={photo}"), sent, body).await?;
     let id = answer.headers.get(headers::CALL_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if answer.status != http::StatusCode::ACCEPTED {
         let text = String::from_utf8_lossy(&answer.body);
-        return Err(Failure::Failed(format!("the gateway answered {}: {}", answer.status, text.trim())));
+        return Err(refused(answer.status, &text));
     }
     let Some((outcome, body)) = reports.of(id, PATIENCE).await else {
-        return Err(Failure::Failed(format!("request {id} has not ended within {PATIENCE:?}")));
+        let what = format!("request {id} has not ended within {PATIENCE:?}");
+        return Err(Failure::failed(code::DEMO_FAILED, what));
     };
     let mut end = End { id: id.to_owned(), reason: reason(&body), outcome, picture: None };
     if end.outcome == "success" {

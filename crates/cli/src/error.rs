@@ -1,72 +1,169 @@
+//! Why a command failed, and how that is printed.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{ErrorKind, IsTerminal as _};
 use std::process::ExitCode;
 
-use faasflow_core::chain;
-use faasflow_gateway::GatewayError;
-use faasflow_gateway::stack::StackError;
+use console::{Term, style};
+use faasflow_core::code::{self, Code};
+use faasflow_core::{Problem, Report};
 
-/// Why a command failed. Each kind has an exit code of its own, which `faasflow --help` lists.
-#[derive(Debug, thiserror::Error)]
+use crate::gateway_error;
+
+/// Why a command failed.
+#[derive(Debug)]
 pub(crate) enum Failure {
-    /// Exit code 1: what was asked for was done, and failed.
-    #[error("{0}")]
-    Failed(String),
-    /// Exit code 0: whoever reads the output has seen enough.
-    #[error("standard output is closed")]
+    /// Whoever reads the output has seen enough, which is no error.
     Closed,
-    /// Exit code 3: the gateway cannot be reached.
-    #[error("{0}")]
-    Unreachable(String),
-    /// Exit code 4: a file, a setting or a definition cannot be used.
-    #[error("{0}")]
-    Unusable(String),
+    /// Something that a person is told.
+    Told {
+        exit: Exit,
+        /// At least one.
+        problems: Vec<Problem>,
+    },
+}
+
+/// What the command ends with, which `faasflow --help` lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// What was asked for was done, and failed.
+    Failed = 1,
+    /// The gateway cannot be reached.
+    Unreachable = 3,
+    /// A file, a setting or a definition cannot be used.
+    Unusable = 4,
 }
 
 impl Failure {
+    pub(crate) fn failed(code: Code, what: impl fmt::Display) -> Failure {
+        Failure::of(Exit::Failed, [Problem::new(code, what)])
+    }
+
+    pub(crate) fn unreachable(code: Code, what: impl fmt::Display) -> Failure {
+        Failure::of(Exit::Unreachable, [Problem::new(code, what)])
+    }
+
+    pub(crate) fn unusable(code: Code, what: impl fmt::Display) -> Failure {
+        Failure::of(Exit::Unusable, [Problem::new(code, what)])
+    }
+
+    pub(crate) fn of(exit: Exit, problems: impl IntoIterator<Item = Problem>) -> Failure {
+        Failure::Told { exit, problems: problems.into_iter().collect() }
+    }
+
+    /// Adds the error that caused it.
+    pub(crate) fn because(self, cause: &dyn Error) -> Failure {
+        self.map(|problem| problem.because(cause))
+    }
+
+    /// Adds a cause that is a text, such as what a server answered.
+    pub(crate) fn because_text(self, cause: impl Into<String>) -> Failure {
+        self.map(|problem| problem.because_text(cause))
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn help(self, help: impl Into<String>) -> Failure {
+        self.map(|problem| problem.help(help))
+    }
+
+    fn map(self, change: impl FnOnce(Problem) -> Problem) -> Failure {
+        match self {
+            Failure::Closed => Failure::Closed,
+            Failure::Told { exit, mut problems } => {
+                let last = problems.pop().map(change);
+                problems.extend(last);
+                Failure::Told { exit, problems }
+            }
+        }
+    }
+
     /// Says what went wrong on standard error, and yields the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        if !matches!(self, Failure::Closed) {
-            eprintln!("faasflow: {self}");
+        let Failure::Told { exit, problems } = self else { return ExitCode::SUCCESS };
+        let is_terminal = std::io::stderr().is_terminal();
+        let width = is_terminal.then(|| usize::from(Term::stderr().size().1).max(40));
+        for (index, problem) in problems.iter().enumerate() {
+            if index > 0 {
+                eprintln!();
+            }
+            eprintln!("{}", shown(problem, width));
         }
-        ExitCode::from(match self {
-            Failure::Closed => 0,
-            Failure::Failed(_) => 1,
-            Failure::Unreachable(_) => 3,
-            Failure::Unusable(_) => 4,
-        })
+        // For a person; programs have the code.
+        if let Some(advice) = Report::of_all(problems.iter().cloned()).advice().filter(|_| is_terminal) {
+            eprintln!("\n{advice}");
+        }
+        ExitCode::from(*exit as u8)
+    }
+}
+
+/// A problem as it is printed: in colours where the terminal has them, and no wider than it.
+fn shown(problem: &Problem, width: Option<usize>) -> String {
+    let mut lines = Vec::new();
+    let text = problem.to_string();
+    for line in text.lines() {
+        let indent = match line.trim_start() {
+            rest if rest.starts_with("cause: ") || rest.starts_with("help: ") => "    ".to_owned(),
+            rest => " ".repeat(line.len() - rest.len()),
+        };
+        match width {
+            Some(width) => {
+                let options = textwrap::Options::new(width).subsequent_indent(&indent).break_words(false);
+                lines.extend(textwrap::wrap(line, options).into_iter().map(String::from));
+            }
+            None => lines.push(line.to_owned()),
+        }
+    }
+    for line in &mut lines {
+        for (mark, coloured) in [
+            (
+                format!("error[{}]", problem.code()),
+                style(format!("error[{}]", problem.code())).for_stderr().red().bold(),
+            ),
+            ("  cause:".to_owned(), style("  cause:".to_owned()).for_stderr().bold()),
+            ("  help:".to_owned(), style("  help:".to_owned()).for_stderr().cyan().bold()),
+        ] {
+            if let Some(rest) = line.strip_prefix(&mark) {
+                *line = format!("{coloured}{rest}");
+                break;
+            }
+        }
+    }
+    lines.join("\n")
+}
+
+/// What went wrong and why, on one line.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Failure::Told { problems, .. } = self else { return f.write_str("standard output is closed") };
+        for (index, problem) in problems.iter().enumerate() {
+            let parts = std::iter::once(problem.what()).chain(problem.causes().iter().map(String::as_str));
+            write!(f, "{}{}", if index > 0 { "; " } else { "" }, parts.collect::<Vec<_>>().join(": "))?;
+        }
+        Ok(())
     }
 }
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
         match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Failure::Closed,
-            _ => Failure::Failed(error.to_string()),
+            ErrorKind::BrokenPipe => Failure::Closed,
+            _ => {
+                Failure::failed(code::INPUT_OUTPUT, "a file, a stream or the system could not be used").because(&error)
+            }
         }
     }
 }
 
-impl From<GatewayError> for Failure {
-    fn from(error: GatewayError) -> Failure {
-        let why = chain(&error);
-        Failure::Unusable(match hint(&error) {
-            Some(hint) => format!("{why}; {hint}"),
-            None => why,
-        })
+impl From<faasflow_gateway::GatewayError> for Failure {
+    fn from(error: faasflow_gateway::GatewayError) -> Failure {
+        Failure::of(Exit::Unusable, [gateway_error::problem(&error)])
     }
 }
 
-/// The flag that helps. The gateway, which other programs may run too, knows of none.
-fn hint(error: &GatewayError) -> Option<&'static str> {
-    match error {
-        GatewayError::Listen { .. } => Some("choose another port with `--port`, or `--port 0` for any that is free"),
-        GatewayError::StateFolder { .. } => Some("choose another folder with `--state-dir`"),
-        _ => None,
-    }
-}
-
-impl From<StackError> for Failure {
-    fn from(error: StackError) -> Failure {
-        Failure::Unusable(chain(&error))
+impl From<faasflow_gateway::stack::StackError> for Failure {
+    fn from(error: faasflow_gateway::stack::StackError) -> Failure {
+        Failure::unusable(error.code(), &error)
     }
 }
 
@@ -75,17 +172,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gateway_that_cannot_start_says_why_and_which_flag_helps() {
-        let address = ([127, 0, 0, 1], 8080).into();
-        let source = || std::io::Error::from(std::io::ErrorKind::AddrInUse);
-        let listen = GatewayError::Listen { address, source: source() };
-        assert_eq!(
-            Failure::from(listen).to_string(),
-            "cannot listen on 127.0.0.1:8080: address in use; choose another port with `--port`, or `--port 0` for any \
-             that is free"
-        );
-        let folder = GatewayError::StateFolder { path: "/state".into(), source: source() };
-        let says = "cannot write /state: address in use; choose another folder with `--state-dir`";
-        assert_eq!(Failure::from(folder).to_string(), says);
+    fn long_errors_are_wrapped_at_the_width_of_the_terminal() {
+        let problem = Problem::new(code::NO_GATEWAY, "the gateway at http://127.0.0.1:8080 cannot be reached")
+            .because_text("Connection refused (os error 111)")
+            .help("start one with `faasflow up`, or name another with `--gateway`");
+        assert_eq!(shown(&problem, None), problem.to_string());
+        let wrapped = "\
+error[FF0901]: the gateway at
+http://127.0.0.1:8080 cannot be reached
+  cause: Connection refused (os error
+    111)
+  help: start one with `faasflow up`, or
+    name another with `--gateway`";
+        assert_eq!(shown(&problem, Some(40)), wrapped);
     }
 }

@@ -5,6 +5,7 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use bytes::Bytes;
+use faasflow_core::code;
 use faasflow_core::description::{ActionDescription, Description, StepDescription};
 use faasflow_gateway::Event;
 use http::{HeaderMap, Method};
@@ -19,7 +20,7 @@ pub(crate) async fn run(graph: Graph) -> Result<(), Failure> {
     let json = find(&graph).await?;
     let description: Description = serde_json::from_slice(&json).map_err(|error| {
         let what = if graph.flow == "-" { "standard input" } else { &graph.flow };
-        Failure::Unusable(format!("{what} gives no description of a flow: {error}"))
+        Failure::unusable(code::NO_DESCRIPTION, format!("{what} is not the description of a flow")).because(&error)
     })?;
     let drawn = match graph.format {
         Format::Text => text(&description),
@@ -45,16 +46,15 @@ async fn find(graph: &Graph) -> Result<Bytes, Failure> {
         return Ok(std::fs::read(path)?.into());
     }
     if graph.flow == "." {
-        return Err(Failure::Unusable(
-            "this folder is no flow project: name the folder of one, or a flow at the gateway".to_owned(),
-        ));
+        return Err(Failure::unusable(code::NO_PROJECT, "this folder is not the project of a flow")
+            .help("name the folder of a flow, or a flow at the gateway"));
     }
     // No function has such a name: a file is meant.
     if graph.flow.contains('/') || graph.flow.ends_with(".json") {
-        return Err(Failure::Unusable(format!(
-            "{} is neither a file nor a flow project with a Cargo.toml",
-            path.display()
-        )));
+        let what = format!("{} is neither a file nor the project of a flow", path.display());
+        return Err(
+            Failure::unusable(code::NO_PROJECT, what).help("name a folder with a Cargo.toml, or a file in JSON")
+        );
     }
     let client = Client::new(&graph.gateway)?;
     let path = format!("/function/{}/_/flow", graph.flow);
@@ -63,7 +63,8 @@ async fn find(graph: &Graph) -> Result<Bytes, Failure> {
         return Ok(answer.body);
     }
     let text = String::from_utf8_lossy(&answer.body);
-    Err(Failure::Failed(format!("`{}` answered {}: {}", graph.flow, answer.status, text.trim())))
+    let what = format!("`{}` answered {}", graph.flow, answer.status);
+    Err(Failure::failed(code::FUNCTION_FAILED, what).because_text(text.trim()))
 }
 
 /// Builds the project and asks it.
@@ -82,18 +83,18 @@ pub(crate) async fn describe(project: &Path) -> Result<Bytes, Failure> {
         }
     };
     let (program, ()) = tokio::join!(build, show);
-    let program = program.map_err(|error| Failure::Unusable(error.to_string()))?;
-    let output = Command::new(&program)
-        .arg("describe")
-        .current_dir(project)
-        .output()
-        .await
-        .map_err(|error| Failure::Unusable(format!("{} cannot be run: {error}", program.display())))?;
+    let program = program?;
+    let output = Command::new(&program).arg("describe").current_dir(project).output().await.map_err(|error| {
+        Failure::unusable(code::NO_DESCRIPTION, format!("{} cannot be run", program.display())).because(&error)
+    })?;
     std::io::Write::write_all(&mut std::io::stderr(), &output.stderr)?;
     if output.status.success() {
         return Ok(output.stdout.into());
     }
-    Err(Failure::Unusable(format!("{} is not a flow that can describe itself", project.display())))
+    Err(Failure::unusable(
+        code::NO_DESCRIPTION,
+        format!("the program of {} does not describe a flow", project.display()),
+    ))
 }
 
 fn label(step: &StepDescription) -> String {

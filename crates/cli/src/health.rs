@@ -1,6 +1,7 @@
 //! `faasflow health`: whether a gateway answers.
 
 use bytes::Bytes;
+use faasflow_core::code;
 use http::{HeaderMap, Method};
 
 use crate::args::Gateway;
@@ -12,7 +13,8 @@ pub(crate) async fn run(gateway: Gateway) -> Result<(), Failure> {
     let client = Client::new(&gateway)?;
     let answer = client.send(Method::GET, "/healthz", HeaderMap::new(), Bytes::new()).await?;
     if !answer.status.is_success() {
-        return Err(Failure::Failed(format!("the gateway at {} answered {}", client.base(), answer.status)));
+        let what = format!("the gateway at {} answered {}", client.base(), answer.status);
+        return Err(Failure::failed(code::GATEWAY_REFUSES, what));
     }
     say!("the gateway at {} is up", client.base());
     Ok(())

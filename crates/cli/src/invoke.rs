@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 
+use faasflow_core::code::{self, Code};
 use faasflow_core::headers;
 use faasflow_core::signature::Keys;
 use faasflow_core::why_unreadable;
@@ -47,9 +48,11 @@ pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
     let logs = id.map(|id| format!("`faasflow logs {id}` shows what functions logged of it."));
     if !answer.status.is_success() {
         let body = String::from_utf8_lossy(&answer.body);
-        let hint = logs.map(|logs| format!("\n{logs}")).unwrap_or_default();
-        let said = body.trim_end();
-        return Err(Failure::Failed(format!("`{}` answered {}: {said}{hint}", invoke.name, answer.status)));
+        // The function's own code says more than ours.
+        let code = Code::find(text(headers::ERROR_CODE)).unwrap_or(code::FUNCTION_FAILED);
+        let failure = Failure::failed(code, format!("`{}` answered {}", invoke.name, answer.status));
+        let failure = if body.trim().is_empty() { failure } else { failure.because_text(body.trim_end()) };
+        return Err(logs.into_iter().fold(failure, Failure::help));
     }
     let mut stdout = std::io::stdout().lock();
     if invoke.asynchronous {
@@ -85,16 +88,25 @@ fn keys(key: &str) -> Result<Keys, Failure> {
     let text = match key.strip_prefix('@') {
         None => key.to_owned(),
         Some(path) => std::fs::read_to_string(path).map_err(|error| {
-            Failure::Unusable(format!("the key cannot be read from {path}: {}", why_unreadable(&error)))
+            let failure = Failure::unusable(code::SIGNING_KEY_UNUSABLE, format!("the key cannot be read from {path}"));
+            failure.because_text(why_unreadable(&error))
         })?,
     };
-    Keys::parse(&text).map_err(|error| Failure::Unusable(format!("the key is of no use: {error}")))
+    Keys::parse(&text).map_err(|_| {
+        Failure::unusable(code::SIGNING_KEY_UNUSABLE, "there is no key in what `--key` gives")
+            .help("write one key per line")
+    })
 }
 
 fn header_name(name: &str) -> Result<HeaderName, Failure> {
-    name.parse().map_err(|_| Failure::Unusable(format!("`{name}` is no header name: letters, digits and `-`")))
+    name.parse().map_err(|_| {
+        Failure::unusable(code::BAD_OPTION_HEADER, format!("`{name}` is not the name of a header"))
+            .help("use letters, digits and `-`, as in `x-token`")
+    })
 }
 
 fn header_value(name: &str, value: &str) -> Result<HeaderValue, Failure> {
-    value.parse().map_err(|_| Failure::Unusable(format!("the value for header `{name}` has control characters")))
+    value.parse().map_err(|_| {
+        Failure::unusable(code::BAD_OPTION_HEADER, format!("the value of header `{name}` has control characters"))
+    })
 }

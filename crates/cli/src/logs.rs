@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use faasflow_admin::{LOG_DROPPED, LogLine, paths};
 use faasflow_core::RequestId;
+use faasflow_core::code;
 use faasflow_gateway::KEPT_LOG;
 use faasflow_runtime::http::read_body;
 use http::{HeaderMap, Method, Response};
@@ -58,7 +59,8 @@ pub(crate) async fn run(logs: Logs) -> Result<(), Failure> {
         Some(_) if !found && !is_ours => Err(not_ours(&client, "no line of it")),
         Some(request) if !found => {
             let at = client.base();
-            Err(Failure::Failed(format!("the gateway at {at} has no line of the request `{request}`: {}", kept())))
+            let what = format!("the gateway at {at} has no line of the request `{request}`");
+            Err(Failure::failed(code::NO_LINES, what).because_text(kept()))
         }
         _ => Ok(()),
     }
@@ -100,12 +102,11 @@ fn kept() -> String {
 }
 
 fn not_ours(client: &Client, answered: &str) -> Failure {
-    Failure::Failed(format!(
-        "the gateway at {} does not gather the lines of a request, as one of `faasflow up` does; it answered: {}. \
-         `faasflow logs --function NAME` shows those of a function; on a cluster, ask the store of its logs for the id",
-        client.base(),
-        answered.trim()
-    ))
+    let what =
+        format!("the gateway at {} does not gather the lines of a request, as `faasflow up` does", client.base());
+    Failure::failed(code::NO_LINES, what).because_text(format!("it answered: {}", answered.trim())).help(
+        "`faasflow logs --function NAME` shows the lines of a function; on a cluster, search the store of its logs for the id",
+    )
 }
 
 /// A line, and all that a gateway tells of it.
@@ -133,10 +134,7 @@ impl Lines<'_> {
         loop {
             if let Some(end) = self.read[searched..].iter().position(|&byte| byte == b'\n') {
                 let line: Vec<u8> = self.read.drain(..=searched + end).collect();
-                let parsed = Line::read(&line);
-                return parsed.map(Some).map_err(|error| {
-                    Failure::Failed(format!("the gateway at {} answered no JSON: {error}", self.client.base()))
-                });
+                return Line::read(&line).map(Some).map_err(|error| self.client.not_json(&error));
             }
             searched = self.read.len();
             match self.body.frame().await {
@@ -159,8 +157,8 @@ mod tests {
         let url = format!("http://{}", silent.local_addr().unwrap());
         let client = Client::new(&Gateway { gateway: url.clone() }).ok().unwrap();
         let failure = ask(&client, "/system/logs?request=a-1", Duration::from_millis(50)).await.err().unwrap();
-        assert!(matches!(failure, Failure::Unreachable(_)));
-        let says = format!("the gateway at {url} cannot be reached: it did not begin to answer within 50ms; ");
-        assert!(failure.to_string().starts_with(&says), "{failure}");
+        assert!(matches!(failure, Failure::Told { exit: crate::error::Exit::Unreachable, .. }));
+        let says = format!("the gateway at {url} cannot be reached: it did not begin to answer within 50ms");
+        assert_eq!(failure.to_string(), says);
     }
 }

@@ -15,6 +15,8 @@ mod config;
 mod demo;
 mod environment;
 mod error;
+mod explain;
+mod gateway_error;
 mod graph;
 mod health;
 mod invoke;
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
             Command::Check(check) => check::run(check).await,
             Command::Queue(queue) => queue::run(queue).await,
             Command::Health(gateway) => health::run(gateway).await,
+            Command::Explain(explain) => explain::run(&explain),
         }
     });
     match done {

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use faasflow_core::code;
 use faasflow_gateway::Stack;
 
 use crate::args::New;
@@ -36,30 +37,23 @@ pub(crate) fn run(new: &New) -> Result<(), Failure> {
     let base = stack.parent().unwrap_or(Path::new("")).to_owned();
     let folder = base.join(name);
     if folder.exists() {
-        return Err(Failure::Unusable(format!(
-            "{} is there already: choose another name, or remove it",
-            folder.display()
-        )));
+        return Err(Failure::unusable(code::EXISTS, format!("{} exists already", folder.display()))
+            .help("choose another name, or remove the folder"));
     }
     let before = match &new.append {
-        Some(file) => Some(
-            std::fs::read_to_string(file)
-                .map_err(|error| Failure::Unusable(format!("{} cannot be added to: {error}", file.display())))?,
-        ),
+        Some(file) => Some(std::fs::read_to_string(file).map_err(|error| cannot_append(file).because(&error))?),
         None => {
             let there = ["stack.yml", "stack.yaml"].into_iter().find(|file| Path::new(file).exists());
             if let Some(file) = there {
-                return Err(Failure::Unusable(format!(
-                    "{file} is there already: add the flow to it with `--append {file}`, or go to another folder"
-                )));
+                return Err(Failure::unusable(code::EXISTS, format!("{file} exists already"))
+                    .help(format!("add the flow to it with `--append {file}`, or go to another folder")));
             }
             None
         }
     };
     let after = match &before {
         None => stack_file::with_one_flow(name),
-        Some(text) => stack_file::append(text, name)
-            .map_err(|why| Failure::Unusable(format!("{} cannot be added to: {why}", stack.display())))?,
+        Some(text) => stack_file::append(text, name).map_err(|why| cannot_append(&stack).because_text(why))?,
     };
     let checkout = checkout(new)?;
     if let Err(failure) = make(&folder, &checkout).and_then(|()| put(&stack, before.as_deref(), &after)) {
@@ -115,7 +109,7 @@ fn put(stack: &Path, before: Option<&str>, after: &str) -> Result<(), Failure> {
     new.write_all(after.as_bytes()).map_err(|error| fault(&error))?;
     let read = Stack::read(new.path()).map_err(|error| {
         let said = error.to_string().replace(&new.path().display().to_string(), &stack.display().to_string());
-        Failure::Unusable(format!("with the flow in it, {said}"))
+        cannot_append(stack).because_text(format!("with the flow in it, {said}"))
     })?;
     if before.is_some()
         && let Ok(was) = Stack::read(stack)
@@ -126,10 +120,8 @@ fn put(stack: &Path, before: Option<&str>, after: &str) -> Result<(), Failure> {
             })
         })
     {
-        return Err(Failure::Unusable(format!(
-            "{} cannot be added to: `{name}` would be changed by it; add the flow by hand",
-            stack.display()
-        )));
+        let why = format!("that would change the function `{name}`");
+        return Err(cannot_append(stack).because_text(why).help("add the flow by hand"));
     }
     if let Ok(metadata) = std::fs::metadata(&target) {
         new.as_file().set_permissions(metadata.permissions()).map_err(|error| fault(&error))?;
@@ -145,7 +137,11 @@ fn put(stack: &Path, before: Option<&str>, after: &str) -> Result<(), Failure> {
 }
 
 fn not_written(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::Failed(format!("{} cannot be written: {error}", path.display()))
+    Failure::failed(code::NOT_WRITTEN, format!("{} cannot be written", path.display())).because(error)
+}
+
+fn cannot_append(stack: &Path) -> Failure {
+    Failure::unusable(code::NOT_APPENDED, format!("the flow cannot be added to {}", stack.display()))
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
@@ -153,14 +149,13 @@ fn check_name(name: &str) -> Result<(), Failure> {
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && !name.ends_with('-');
     if !valid {
-        return Err(Failure::Unusable(format!(
-            "`{name}` cannot be the name of a flow: small letters, digits and `-`, a letter first, such as `my-flow`"
-        )));
+        return Err(Failure::unusable(code::BAD_NEW_NAME, format!("`{name}` cannot be the name of a flow"))
+            .help("use small letters, digits and `-`, and begin with a letter, as in `my-flow`"));
     }
     if RESERVED.contains(&name) {
-        return Err(Failure::Unusable(format!(
-            "`{name}` cannot be the name of a flow: faas-cli has a folder of that name; choose another, such as `my-{name}`"
-        )));
+        return Err(Failure::unusable(code::BAD_NEW_NAME, format!("`{name}` cannot be the name of a flow"))
+            .because_text("faas-cli has a folder of that name")
+            .help(format!("choose another name, such as `my-{name}`")));
     }
     Ok(())
 }
@@ -171,10 +166,8 @@ fn checkout(new: &New) -> Result<PathBuf, Failure> {
     let checkout = new.checkout.clone().unwrap_or_else(|| PathBuf::from(built_from));
     let found = checkout.canonicalize().ok().filter(|found| found.join("crates/faasflow/Cargo.toml").is_file());
     found.ok_or_else(|| {
-        Failure::Unusable(format!(
-            "{} is no checkout of faasflow to build against: name one with `--checkout`",
-            checkout.display()
-        ))
+        Failure::unusable(code::NO_CHECKOUT, format!("{} is not a checkout of faasflow", checkout.display()))
+            .help("name one with `--checkout`: the new project is built against it")
     })
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use faasflow_admin::{DeadLetterSummary, Discarded, QueueStats, QueuedCall, Redrive, Redriven, Selection, paths};
+use faasflow_core::code;
 use http::Method;
 use serde_json::Value;
 
@@ -97,9 +98,8 @@ fn all_were_there(which: &Which, done: u64) -> Result<(), Failure> {
         None | Some(0) => Ok(()),
         Some(absent) => {
             let or = which.function.as_ref().map(|name| format!(", or not of `{name}`")).unwrap_or_default();
-            Err(Failure::Failed(format!(
-                "{absent} of {asked} dead letters are not there{or}; `faasflow queue dead-letters` lists those that are"
-            )))
+            Err(Failure::failed(code::NO_DEAD_LETTER, format!("{absent} of {asked} dead letters are not there{or}"))
+                .help("`faasflow queue dead-letters` lists those that are"))
         }
     }
 }

@@ -4,12 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use faasflow_core::code;
 use faasflow_gateway::{EngineChoice, Event, GatewayOptions, RunningGateway, Stack};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::args::Up;
 use crate::error::Failure;
+use crate::gateway_error;
 use crate::screen::Screen;
 
 pub(crate) async fn run(up: Up) -> Result<(), Failure> {
@@ -71,7 +73,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
                         greeted = true;
                     }
                     // Sources may be mended while it runs.
-                    Err(error) => screen.line(error.to_string()),
+                    Err(error) => screen.line(gateway_error::problem(&error).to_string()),
                 }
             }
             _ = look.tick() => {
@@ -95,10 +97,8 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
             () = &mut stopping => break,
             () = stopped.wait() => {
                 written.wait(&screen).await;
-                return Err(Failure::Failed(
-                    "stopped at once: requests in flight are cut off; queued calls are delivered after the next start"
-                        .to_owned(),
-                ));
+                return Err(Failure::failed(code::STOPPED, "stopped at once: requests in flight were cut off")
+                    .help("start the gateway again to have queued calls delivered"));
             }
             Some(event) = happened.recv() => screen.event(event),
         }
@@ -147,10 +147,8 @@ fn no_stack(folder: &Path) -> Result<Stack, Failure> {
     if folder.is_dir() {
         return Ok(Stack::empty(folder));
     }
-    Err(Failure::Unusable(format!(
-        "{} is no folder, which `--no-stack` takes in place of a stack file",
-        folder.display()
-    )))
+    Err(Failure::unusable(code::NO_FOLDER, format!("{} is not a folder", folder.display()))
+        .help("with `--no-stack`, name a folder in place of a stack file"))
 }
 
 fn say_how_to_log_in(screen: &Screen, gateway: &RunningGateway, secrets: &Path) {

@@ -16,10 +16,10 @@ mod value;
 
 pub use call::Call;
 pub use callback::Callback;
-pub use fault::{DefinitionError, Fault};
+pub use fault::{DefinitionError, Fault, FaultKind};
 pub use flow::{Flow, FlowBuilder};
 pub use options::RequestOptions;
 pub use retry::Retry;
 pub use step::{Action, Modifier, Step};
-pub use url::{parse_callback_url, parse_url, without_credentials};
+pub use url::{UrlError, parse_callback_url, parse_url, without_credentials};
 pub use value::{IntoValue, ValueFrom};

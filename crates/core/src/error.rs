@@ -3,6 +3,9 @@
 use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
 
+use crate::code::Code;
+use crate::definition::DefinitionError;
+use crate::report::Report;
 use crate::state::StateError;
 
 /// What a handler returns when it cannot go on.
@@ -39,6 +42,8 @@ enum Inner {
     Source(Box<dyn StdError + Send + Sync>),
     /// A text put before another error.
     Wrapped(String, Error),
+    /// An error with all that a person is to read of it.
+    Reported(Box<dyn StdError + Send + Sync>, Report),
 }
 
 /// A result whose error is a [`struct@Error`] unless said otherwise.
@@ -63,6 +68,35 @@ impl Error {
         Error(Box::new(Inner::Wrapped(text.into(), self)))
     }
 
+    /// An error that ends the program, with what is printed of it then: `main` prints the report.
+    #[must_use]
+    pub fn reported(error: impl StdError + Send + Sync + 'static, report: Report) -> Error {
+        Error(Box::new(Inner::Reported(Box::new(error), report)))
+    }
+
+    /// The code, if the error is one of Faasflow's: of a definition, of a start, or of a state manager.
+    #[must_use]
+    pub fn code(&self) -> Option<Code> {
+        match &*self.0 {
+            Inner::Reported(_, report) => report.problems().first().map(crate::report::Problem::code),
+            Inner::Wrapped(_, inner) => inner.code(),
+            Inner::Source(source) => {
+                let of_definition = source.downcast_ref().map(DefinitionError::code);
+                of_definition.or_else(|| source.downcast_ref().map(StateError::code))
+            }
+            Inner::Refused(_) | Inner::Message(_) => None,
+        }
+    }
+
+    /// What is printed of the error when it ends the program, if it is one with a code.
+    fn report(&self) -> Option<Report> {
+        match &*self.0 {
+            Inner::Reported(_, report) => Some(report.clone()),
+            Inner::Source(source) => source.downcast_ref().map(DefinitionError::report),
+            Inner::Refused(_) | Inner::Message(_) | Inner::Wrapped(..) => None,
+        }
+    }
+
     /// Whether the error was made by [`Error::refused`].
     #[must_use]
     pub fn is_refusal(&self) -> bool {
@@ -75,7 +109,7 @@ impl Error {
         match &*self.0 {
             Inner::Refused(reason) => Some(reason),
             Inner::Wrapped(_, inner) => inner.public_reason(),
-            Inner::Message(_) | Inner::Source(_) => None,
+            Inner::Message(_) | Inner::Source(_) | Inner::Reported(..) => None,
         }
     }
 
@@ -86,7 +120,7 @@ impl Error {
         match &*self.0 {
             Inner::Source(source) => source.downcast_ref::<StateError>().is_some_and(StateError::is_temporary),
             Inner::Wrapped(_, inner) => inner.is_temporary(),
-            Inner::Refused(_) | Inner::Message(_) => false,
+            Inner::Refused(_) | Inner::Message(_) | Inner::Reported(..) => false,
         }
     }
 
@@ -94,7 +128,7 @@ impl Error {
     #[must_use]
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
         match &*self.0 {
-            Inner::Source(source) => source.downcast_ref(),
+            Inner::Source(source) | Inner::Reported(source, _) => source.downcast_ref(),
             Inner::Wrapped(_, inner) => inner.downcast_ref(),
             Inner::Refused(_) | Inner::Message(_) => None,
         }
@@ -107,25 +141,31 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     }
 }
 
-/// The whole chain on one line, for the log.
+/// What went wrong, without its causes; the alternate form, `{error:#}`, has all of them on one line, for a log.
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Inner::Refused(text) | Inner::Message(text) => f.write_str(text),
-            Inner::Wrapped(text, inner) => write!(f, "{text}: {inner}"),
-            Inner::Source(source) => f.write_str(&chain(&**source)),
+            Inner::Wrapped(text, inner) if f.alternate() => write!(f, "{text}: {inner:#}"),
+            Inner::Wrapped(text, _) => f.write_str(text),
+            Inner::Source(source) | Inner::Reported(source, _) if f.alternate() => f.write_str(&chain(&**source)),
+            Inner::Source(source) | Inner::Reported(source, _) => fmt::Display::fmt(source, f),
         }
     }
 }
 
-/// The same as [`Display`](fmt::Display): it is what a `main` that returns an error prints.
+/// What a `main` that returns an error prints: the report of an error with a code, else the error and its causes on one line.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        match self.report() {
+            Some(report) => fmt::Display::fmt(&report, f),
+            None => write!(f, "{self:#}"),
+        }
     }
 }
 
-/// An error and all its causes on one line, for a log: each after a colon.
+/// An error and all its causes on one line, for a log: each after a colon. A cause that was said already is left out, since
+/// many errors repeat the text of their source.
 ///
 /// ```
 /// let error = std::io::Error::other("disk full");
@@ -138,7 +178,11 @@ pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let _ = write!(text, "{error}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         cause = error.source();
     }
     text

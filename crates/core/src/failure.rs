@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::code::{self, Code};
 use crate::duration;
 use crate::error::{Error, Result};
 use crate::graph::Place;
@@ -21,18 +22,18 @@ pub enum FailureKind {
     /// A handler panicked; the text is the panic's, for the log only.
     Panic(String),
     /// The function or callback could not be reached, and the step says by [`Retry::on_unreachable`] not to wait for it. The
-    /// text is for the log only.
+    /// error is for the log only.
     ///
     /// [`Retry::on_unreachable`]: crate::Retry::on_unreachable
-    Unreachable(String),
+    Unreachable(Arc<Error>),
     /// The connection was lost before the answer was complete, so nobody knows what the function or callback has done, and
-    /// the step says by [`Retry::on_unreachable`] not to call again. The text is for the log only.
+    /// the step says by [`Retry::on_unreachable`] not to call again. The error is for the log only.
     ///
     /// [`Retry::on_unreachable`]: crate::Retry::on_unreachable
-    Interrupted(String),
+    Interrupted(Arc<Error>),
     /// The function or callback answered, and the answer is not HTTP that can be understood. Calling again would end the
-    /// same way. The text is for the log only.
-    Unusable(String),
+    /// same way. The error is for the log only.
+    Unusable(Arc<Error>),
     /// The function or callback did not answer in this time.
     Timeout(Duration),
     /// The function or callback answered with something else than success.
@@ -40,15 +41,15 @@ pub enum FailureKind {
     /// The answer was larger than this many bytes.
     AnswerTooLarge(u64),
     /// The answer has a `Content-Encoding`, and cannot be decoded: the encoding is not known, the answer is not what it says,
-    /// or it is larger than `max_body` when it is decoded. The text says which.
-    Undecodable(String),
+    /// or it is larger than `max_body` when it is decoded. The error says which.
+    Undecodable(Arc<Error>),
     /// The invocation may take no longer: `write_timeout` is over.
     Deadline(Duration),
-    /// The next phase cannot be queued, for good; the text is for the log only.
-    Forward(String),
+    /// The next phase cannot be queued, for good; the error is for the log only.
+    Forward(Arc<Error>),
     /// The state manager does not take the payload for the next phase, or does not give it to this one, for good; the
-    /// text is for the log only.
-    Storage(String),
+    /// error is for the log only.
+    Storage(Arc<Error>),
     /// The next phase cannot be queued, since its envelope would be over the limit. Sizes in bytes.
     EnvelopeTooLarge {
         /// How large it would be.
@@ -80,6 +81,49 @@ impl FailureKind {
             FailureKind::Forward(_) => "forward",
             FailureKind::Storage(_) => "storage",
             FailureKind::EnvelopeTooLarge { .. } => "envelope_too_large",
+        }
+    }
+
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            FailureKind::Handler(error) if error.is_refusal() => code::REFUSED_BY_FLOW,
+            FailureKind::Handler(error) if error.downcast_ref::<NotTheJson>().is_some() => code::NOT_JSON,
+            FailureKind::Handler(error) if error.downcast_ref::<NotText>().is_some() => code::NOT_TEXT,
+            FailureKind::Handler(error) => error.code().unwrap_or(code::HANDLER_FAILED),
+            FailureKind::Panic(_) => code::PANICKED,
+            FailureKind::Unreachable(_) => code::UNREACHABLE,
+            FailureKind::Interrupted(_) => code::INTERRUPTED,
+            FailureKind::Unusable(_) => code::UNUSABLE_ANSWER,
+            FailureKind::Timeout(_) => code::TIMEOUT,
+            FailureKind::Response(_) => code::ERROR_ANSWER,
+            FailureKind::AnswerTooLarge(_) => code::ANSWER_TOO_LARGE,
+            FailureKind::Undecodable(_) => code::UNDECODABLE_ANSWER,
+            FailureKind::Deadline(_) => code::DEADLINE,
+            FailureKind::Forward(_) => code::NOT_QUEUED,
+            FailureKind::Storage(_) => code::PAYLOAD_NOT_KEPT,
+            FailureKind::EnvelopeTooLarge { .. } => code::ENVELOPE_TOO_LARGE,
+        }
+    }
+
+    /// The error behind the failure, for the log only; `None` if the kind says it all.
+    #[must_use]
+    pub fn cause(&self) -> Option<&Error> {
+        match self {
+            FailureKind::Handler(error)
+            | FailureKind::Unreachable(error)
+            | FailureKind::Interrupted(error)
+            | FailureKind::Unusable(error)
+            | FailureKind::Undecodable(error)
+            | FailureKind::Forward(error)
+            | FailureKind::Storage(error) => Some(error),
+            FailureKind::Panic(_)
+            | FailureKind::Timeout(_)
+            | FailureKind::Response(_)
+            | FailureKind::AnswerTooLarge(_)
+            | FailureKind::Deadline(_)
+            | FailureKind::EnvelopeTooLarge { .. } => None,
         }
     }
 }
@@ -139,6 +183,12 @@ impl Failure {
     #[must_use]
     pub fn kind(&self) -> &FailureKind {
         &self.kind
+    }
+
+    /// The code of the error, such as `FF0309`. The answer has it too, so it may be told to the caller.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.kind.code()
     }
 
     /// The payload that the step was given.
@@ -227,7 +277,7 @@ impl Failure {
             FailureKind::Timeout(after) => format!("no answer within {}", duration::format(*after)),
             FailureKind::Response(response) => format!("it answered {}", response.status()),
             FailureKind::AnswerTooLarge(limit) => format!("its answer is larger than {limit} bytes"),
-            FailureKind::Undecodable(why) => format!("its answer cannot be used: {why}"),
+            FailureKind::Undecodable(why) => format!("its answer cannot be used: {why:#}"),
             FailureKind::Deadline(after) => format!("the invocation took longer than {}", duration::format(*after)),
             FailureKind::Forward(_) => "the queue refuses the next phase".to_owned(),
             FailureKind::Storage(_) => "the state manager does not keep its payload".to_owned(),
@@ -290,22 +340,24 @@ impl Failure {
     }
 }
 
-/// The failure for the log: with the internals that [`Failure::reason`] leaves out.
+/// The failure for the log, on one line: with the internals that [`Failure::reason`] leaves out.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "step {} ({}) failed: ", self.step, self.name)?;
         match &self.kind {
-            FailureKind::Handler(error) => write!(f, "{error}"),
+            FailureKind::Handler(error) => write!(f, "{error:#}"),
             FailureKind::Panic(text) => write!(f, "it panicked: {text}"),
-            FailureKind::Unreachable(text) => write!(f, "it could not be reached: {text}"),
-            FailureKind::Interrupted(text) | FailureKind::Unusable(text) => write!(f, "{}: {text}", self.reason()),
+            FailureKind::Unreachable(error)
+            | FailureKind::Interrupted(error)
+            | FailureKind::Unusable(error)
+            | FailureKind::Forward(error)
+            | FailureKind::Storage(error) => write!(f, "{}: {error:#}", self.reason()),
             // What the gateway says of itself is no payload of anybody's.
             FailureKind::Response(response) if response.header("x-openfaas-internal").is_some() => {
                 let text = String::from_utf8_lossy(response.payload().bytes());
                 let text: String = text.trim().chars().take(300).collect();
                 write!(f, "{}: {text}", self.reason())
             }
-            FailureKind::Forward(text) | FailureKind::Storage(text) => write!(f, "{}: {text}", self.reason()),
             _ => f.write_str(&self.reason()),
         }
     }

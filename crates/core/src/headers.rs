@@ -19,6 +19,8 @@ pub const GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-faasflow-gatewa
 /// `true` on an answer of a flow or of the local gateway that refuses a request for want of room: nothing was executed, and
 /// the request is welcome after the time that `Retry-After` says.
 pub const BUSY: HeaderName = HeaderName::from_static("x-faasflow-busy");
+/// On an answer that is an error of Faasflow's: its [code](crate::code), such as `FF0407`.
+pub const ERROR_CODE: HeaderName = HeaderName::from_static("x-faasflow-error-code");
 /// The HMAC over a body: `sha256=<hex>` (the form of WebSub, as `faas-cli invoke --sign` sends it).
 pub const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature");
 /// The same on every attempt of one step, so that a function can recognise a repetition

@@ -3,6 +3,7 @@
 //! This crate does no I/O and reads no clock: what it needs to know of the world it is told. Users depend
 //! on the crate `faasflow`, which re-exports what a definition needs.
 
+pub mod code;
 pub mod definition;
 pub mod duration;
 pub mod envelope;
@@ -22,17 +23,20 @@ mod error;
 mod future;
 mod mismatch;
 mod outcome;
+mod report;
 mod response;
 mod unreadable;
 
+pub use code::Code;
 pub use context::{Context, RequestId, RequestInfo, TraceContext};
 #[allow(deprecated, reason = "it works until it is removed")]
 pub use definition::extract::State;
 pub use definition::extract::{FromContext, OptionalFromContext, Query, RequestState};
 pub use definition::handler::{Handler, HandlerOf};
 pub use definition::{
-    Action, Call, Callback, DefinitionError, Fault, Flow, FlowBuilder, IntoValue, Modifier, RequestOptions, Retry,
-    Step, ValueFrom, description, extract, handler, parse_callback_url, parse_url, without_credentials,
+    Action, Call, Callback, DefinitionError, Fault, FaultKind, Flow, FlowBuilder, IntoValue, Modifier, RequestOptions,
+    Retry, Step, UrlError, ValueFrom, description, extract, handler, parse_callback_url, parse_url,
+    without_credentials,
 };
 pub use error::{Error, Result, chain};
 pub use failure::{Failure, Resolution};
@@ -40,5 +44,6 @@ pub use graph::Plan;
 pub use http::{HeaderMap, Method, StatusCode};
 pub use outcome::{Outcome, UnknownOutcome};
 pub use payload::{FromPayload, IntoPayload, Json, Payload};
+pub use report::{Problem, Report};
 pub use response::CallResponse;
 pub use unreadable::why_unreadable;

@@ -4,6 +4,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretSlice};
 use sha2::Sha256;
 
+use crate::code::{self, Code};
+
 /// The keys that sign and verify. The first signs, all verify, so that a key can be replaced without a stop:
 /// add the new one below, deploy, move it to the top, deploy, remove the old one.
 pub struct Keys {
@@ -88,6 +90,26 @@ pub enum SignatureError {
     /// A signature by another key, or of another body.
     #[error("the signature does not fit the body and any of this flow's keys")]
     Wrong,
+}
+
+impl SignatureError {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(self) -> Code {
+        match self {
+            SignatureError::Missing => code::SIGNATURE_MISSING,
+            SignatureError::Malformed => code::SIGNATURE_MALFORMED,
+            SignatureError::Wrong => code::SIGNATURE_WRONG,
+        }
+    }
+}
+
+impl NoKey {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(self) -> Code {
+        code::KEY_EMPTY
+    }
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 use std::io;
 
 use axum::response::Response;
+use faasflow_core::chain;
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
-use crate::answer::plain;
+use crate::answer::{coded, plain};
 use crate::queue::{QueueError, is_full};
 
 /// When to come again to a disk that took nothing, in seconds: room on it is seldom made sooner.
@@ -33,6 +34,11 @@ pub(crate) fn queue_status(error: &QueueError) -> StatusCode {
         QueueError::Storage(_) | QueueError::Closed => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// The answer about something that the queue did not do.
+pub(crate) fn queue_answer(error: &QueueError, before: &str) -> Response {
+    coded(answer(queue_status(error), format!("{before}{}", chain(error))), error.code())
 }
 
 /// A short text as an answer, with the time to come again where the status is one that passes.

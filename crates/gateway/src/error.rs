@@ -3,6 +3,8 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use faasflow_core::code::{self, Code};
+
 use crate::queue::QueueError;
 use crate::stack::StackError;
 use crate::unreadable::Unreadable;
@@ -135,4 +137,25 @@ fn lines(reasons: &BTreeMap<String, String>) -> String {
         let _ = write!(lines, "\n  - `{function}`: {why}");
         lines
     })
+}
+
+impl GatewayError {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            GatewayError::Stack(error) => error.code(),
+            GatewayError::Queue(error) => error.code(),
+            GatewayError::Listen { .. } => code::GATEWAY_CANNOT_LISTEN,
+            GatewayError::StateFolder { .. } => code::STATE_FOLDER,
+            GatewayError::Unreadable { .. } => code::GATEWAY_FILE_UNREADABLE,
+            GatewayError::Secrets { .. } => code::SECRETS_MISSING,
+            GatewayError::EmptyKey { .. } => code::SIGNING_KEY_EMPTY,
+            GatewayError::EmptyCredential { .. } => code::CREDENTIAL_EMPTY,
+            GatewayError::UserWithColon { .. } => code::USER_WITH_COLON,
+            GatewayError::Deployed { .. } => code::DEPLOYED_FUNCTION_UNREADABLE,
+            GatewayError::Build { .. } => code::BUILD_FAILED,
+            GatewayError::Functions { .. } => code::FUNCTIONS_DO_NOT_RUN,
+        }
+    }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use faasflow_core::headers;
+use faasflow_core::{code, headers};
 use faasflow_http::{Budget, MOST_HEADERS, NoRoom, ReadBodyError, Share, hear_out_up_to, read_body_into};
 use futures_util::StreamExt as _;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue};
 
-use crate::answer::{busy, internal, no_room};
+use crate::answer::{busy, coded, internal, no_room};
 pub(crate) use crate::queue::READ_COPIES;
 
 /// How often the queue holds a body while it is written: as it came, as the record, and as pages of the file.
@@ -42,7 +42,7 @@ pub(crate) fn refuse_headers(request: &HeaderMap) -> Option<Response> {
         return None;
     }
     let text = format!("the head of the request has more than {CALLERS_HEADERS} headers");
-    Some(internal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text))
+    Some(coded(internal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text), code::HEAD_TOO_LARGE))
 }
 
 /// Counts a call of a function among its `calls`, until what this returns is dropped. One function may have seven eighths of all calls in flight,

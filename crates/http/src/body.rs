@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use bytes::Bytes;
+use faasflow_core::code::{self, Code};
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::{Body, Frame, SizeHint};
@@ -49,6 +50,18 @@ impl From<DecodeError> for ReadBodyError {
 }
 
 impl ReadBodyError {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            ReadBodyError::TooLarge { .. } => code::BODY_TOO_LARGE,
+            ReadBodyError::TooSlow(_) => code::BODY_TOO_SLOW,
+            ReadBodyError::Broken(_) => code::BODY_INTERRUPTED,
+            ReadBodyError::Encoded(error) => error.code(),
+            ReadBodyError::NoRoom(full) => full.code(),
+        }
+    }
+
     /// Whether what the peer sent cannot be understood, and not that it broke off: it would send the same again.
     #[must_use]
     pub fn is_unusable(&self) -> bool {

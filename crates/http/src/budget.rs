@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use faasflow_core::code::{self, Code};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 /// Bytes are counted in units of so many.
@@ -298,6 +299,12 @@ pub enum NoRoom {
 }
 
 impl NoRoom {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(self) -> Code {
+        if self.is_temporary() { code::NO_ROOM } else { code::NEVER_ROOM }
+    }
+
     /// Whether trying again later may help.
     #[must_use]
     pub fn is_temporary(&self) -> bool {

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use faasflow_core::code::{self, Code};
 use http::header::TRANSFER_ENCODING;
 use http::{Extensions, Request, Response};
 use hyper::body::Incoming;
@@ -167,12 +168,12 @@ fn public_authorities_and(pem: &[u8]) -> Result<RootCertStore, BadAuthorities> {
     let mut authorities = public_authorities();
     let mut count = 0;
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| BadAuthorities(error.to_string()))?;
-        authorities.add(certificate).map_err(|error| BadAuthorities(error.to_string()))?;
+        let certificate = certificate.map_err(BadAuthorities::Unreadable)?;
+        authorities.add(certificate).map_err(BadAuthorities::Refused)?;
         count += 1;
     }
     if count == 0 {
-        return Err(BadAuthorities("there is no certificate in it".to_owned()));
+        return Err(BadAuthorities::None);
     }
     Ok(authorities)
 }
@@ -182,9 +183,27 @@ fn public_authorities() -> RootCertStore {
 }
 
 /// Certificates of authorities that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the certificates cannot be used: {0}")]
-pub struct BadAuthorities(String);
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadAuthorities {
+    /// A block that is no certificate in PEM.
+    #[error("a certificate cannot be read")]
+    Unreadable(#[source] rustls::pki_types::pem::Error),
+    /// A certificate that no authority can have.
+    #[error("a certificate is not that of an authority")]
+    Refused(#[source] rustls::Error),
+    /// No certificate at all.
+    #[error("there is no certificate in it")]
+    None,
+}
+
+impl BadAuthorities {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        code::AUTHORITIES_UNUSABLE
+    }
+}
 
 /// A request that got no response. Its text names no URL, so no secret in one.
 #[derive(Debug)]
@@ -198,6 +217,18 @@ enum Fault {
 }
 
 impl HttpError {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        if self.is_connect() {
+            code::UNREACHABLE
+        } else if self.is_unusable_answer() {
+            code::UNUSABLE_ANSWER
+        } else {
+            code::INTERRUPTED
+        }
+    }
+
     fn exchange(&self) -> Option<&hyper_util::client::legacy::Error> {
         match &self.0 {
             Fault::Exchange(error) => Some(error),

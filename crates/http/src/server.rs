@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use faasflow_core::{code, headers};
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode, Version};
 use hyper::body::Incoming;
@@ -292,7 +293,7 @@ impl Connection {
 
 /// Answers a request that must not reach the application, and closes the connection: the bytes that follow may have been
 /// meant differently from how they would be read.
-async fn refuse((status, text): Fault, request: Request<Incoming>) -> Response {
+async fn refuse((status, code, text): Fault, request: Request<Incoming>) -> Response {
     let is_http1 = request.version() <= Version::HTTP_11;
     let (mut parts, body) = request.into_parts();
     // The others may be many, and are not kept meanwhile.
@@ -301,6 +302,7 @@ async fn refuse((status, text): Fault, request: Request<Incoming>) -> Response {
     hear_out(&expected.into_iter().collect(), body).await;
     let mut response = Response::new(Body::from(format!("{text}\n")));
     *response.status_mut() = status;
+    response.headers_mut().insert(headers::ERROR_CODE, HeaderValue::from_static(code.as_str()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if is_http1 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -310,9 +312,9 @@ async fn refuse((status, text): Fault, request: Request<Incoming>) -> Response {
 
 /// Answers a request for whose head there is no room.
 async fn turn_away(request: Request<Incoming>) -> Response {
-    let mut response = refuse((StatusCode::SERVICE_UNAVAILABLE, refuse::NO_ROOM), request).await;
+    let mut response = refuse((StatusCode::SERVICE_UNAVAILABLE, code::NO_ROOM, refuse::NO_ROOM), request).await;
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(refuse::seconds()));
-    response.headers_mut().insert(faasflow_core::headers::BUSY, HeaderValue::from_static("true"));
+    response.headers_mut().insert(headers::BUSY, HeaderValue::from_static("true"));
     response
 }
 

@@ -142,7 +142,7 @@ impl RedbStore {
     ) -> Result<T, QueueError> {
         let disk = self.shared.disk.clone();
         let read = tokio::task::spawn_blocking(move || read(&disk)).await;
-        read.unwrap_or_else(|error| Err(QueueError::Storage(format!("reading ended: {error}"))))
+        read.unwrap_or_else(|error| Err(QueueError::storage(format!("reading ended: {error}"))))
     }
 
     /// Reads some of what is wanted in memory.

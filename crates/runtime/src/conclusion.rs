@@ -1,5 +1,6 @@
 //! What one delivery came to.
 
+use faasflow_core::code::Code;
 use faasflow_core::machine::Outage;
 use faasflow_core::{Outcome, Payload};
 use http::StatusCode;
@@ -18,12 +19,12 @@ pub(crate) enum Delivery {
 pub(crate) enum Conclusion {
     /// The phase is done and the next one is queued.
     Forwarded,
-    /// The request has ended.
-    Ended(Outcome, Payload),
+    /// The request has ended; with the code of its failure, if it has failed.
+    Ended(Outcome, Payload, Option<Code>),
     /// It cannot go on now, for a reason that passes.
     Transient(Outage),
     /// It was not believed, or not understood.
-    Refused(StatusCode, String),
+    Refused(StatusCode, Code, String),
 }
 
 impl Conclusion {
@@ -32,10 +33,20 @@ impl Conclusion {
         match (self, delivery) {
             (Conclusion::Forwarded, Delivery::Envelope) => StatusCode::OK,
             (Conclusion::Forwarded, Delivery::Fresh) => StatusCode::ACCEPTED,
-            (Conclusion::Ended(Outcome::Failure, _), Delivery::Fresh) => StatusCode::INTERNAL_SERVER_ERROR,
+            (Conclusion::Ended(Outcome::Failure, ..), Delivery::Fresh) => StatusCode::INTERNAL_SERVER_ERROR,
             (Conclusion::Ended(..), _) => StatusCode::OK,
             (Conclusion::Transient(_), _) => StatusCode::SERVICE_UNAVAILABLE,
-            (Conclusion::Refused(status, _), _) => *status,
+            (Conclusion::Refused(status, ..), _) => *status,
+        }
+    }
+
+    /// The code of the error, if the answer tells of one.
+    pub(crate) fn code(&self) -> Option<Code> {
+        match self {
+            Conclusion::Forwarded => None,
+            Conclusion::Ended(_, _, code) => *code,
+            Conclusion::Transient(outage) => Some(outage.code),
+            Conclusion::Refused(_, code, _) => Some(*code),
         }
     }
 }

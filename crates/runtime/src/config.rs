@@ -2,8 +2,7 @@
 //!
 //! This module and nothing else in the crate reads the environment.
 
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use faasflow_core::signature::Keys;
@@ -14,11 +13,16 @@ use crate::http::{Limits, file_limit, memory_limit};
 use crate::log::LogFormat;
 pub use faasflow_core::names::{HMAC_SECRET, MEMORY, SINGLE_PROCESS};
 
-use crate::trace::{ExportOptions, Sampling, TraceServer};
+use crate::trace::{BadSampler, ExportOptions, Sampling, TraceServer};
 
+mod fault;
 mod parse;
 #[cfg(test)]
 mod tests;
+
+pub use fault::{ConfigError, KeyError, SettingFault, SettingFaultKind};
+
+use SettingFaultKind as Kind;
 
 /// Where secrets are mounted, unless `secret_mount_path` says otherwise.
 pub const SECRETS: &str = "/var/openfaas/secrets";
@@ -193,7 +197,7 @@ impl Config {
         let mut read = Reader { lookup: &environment, faults: &mut faults };
         let (host, port) = (read.host(), read.port());
         let port = read.flow_port().unwrap_or(port);
-        if faults.is_empty() { Ok((host, port)) } else { Err(ConfigError { faults }) }
+        if faults.is_empty() { Ok((host, port)) } else { Err(ConfigError::new(faults)) }
     }
 
     /// The memory to count on, in bytes.
@@ -245,63 +249,58 @@ impl Config {
         let workflow_name = read.text("workflow_name").or_else(|| read.text("OPENFAAS_NAME"));
         let config = Config {
             workflow_name: workflow_name.unwrap_or_default(),
-            gateway: read.parsed("gateway", "gateway:8080", parse::base_url).unwrap_or_default(),
-            enable_hmac: read.parsed("enable_hmac", "true", parse::boolean).unwrap_or(true),
-            verify_request: read.parsed("verify_request", "false", parse::boolean).unwrap_or(false),
+            gateway: read.parsed(Kind::Gateway, "gateway", "gateway:8080", parse::base_url).unwrap_or_default(),
+            enable_hmac: read.parsed(Kind::Switch, "enable_hmac", "true", parse::boolean).unwrap_or(true),
+            verify_request: read.parsed(Kind::Switch, "verify_request", "false", parse::boolean).unwrap_or(false),
             enable_tracing,
             trace_server: read.trace_server(),
             trace_options: if enable_tracing { read.trace_options() } else { ExportOptions::default() },
             sampling: if enable_tracing { read.sampling() } else { Sampling::default() },
-            intermediate_storage: read.parsed("intermediate_storage", "false", parse::boolean).unwrap_or(false),
+            intermediate_storage: read
+                .parsed(Kind::Switch, "intermediate_storage", "false", parse::boolean)
+                .unwrap_or(false),
             state_manager: read.text("state_manager").unwrap_or_else(|| EMBEDDED.to_owned()),
-            keep_state: read.parsed("keep_state", "false", parse::boolean).unwrap_or(false),
-            read_timeout: read.parsed("read_timeout", "10s", parse::timeout).unwrap_or_default(),
-            write_timeout: read.parsed("write_timeout", "60s", parse::timeout).unwrap_or_default(),
+            keep_state: read.parsed(Kind::Switch, "keep_state", "false", parse::boolean).unwrap_or(false),
+            read_timeout: read.parsed(Kind::Duration, "read_timeout", "10s", parse::timeout).unwrap_or_default(),
+            write_timeout: read.parsed(Kind::Duration, "write_timeout", "60s", parse::timeout).unwrap_or_default(),
             drain_time: read.drain_time(),
             behind_watchdog: read.behind_watchdog(),
-            write_debug: read.parsed("write_debug", "false", parse::boolean).unwrap_or(false),
-            combine_output: read.parsed("combine_output", "false", parse::boolean).unwrap_or(false),
-            default_method: read.parsed("default_method", "POST", parse::method).unwrap_or(Method::POST),
-            envelope_limit: read.parsed("envelope_limit", "256000", parse::bytes).unwrap_or_default(),
-            max_body: read.parsed("max_body", "64MiB", parse::bytes).unwrap_or_default(),
-            max_inflight_requests: read.optional("max_inflight_requests", parse::count),
-            max_inflight_bytes: read.optional("max_inflight_bytes", parse::bytes),
+            write_debug: read.parsed(Kind::Switch, "write_debug", "false", parse::boolean).unwrap_or(false),
+            combine_output: read.parsed(Kind::Switch, "combine_output", "false", parse::boolean).unwrap_or(false),
+            default_method: read.parsed(Kind::Method, "default_method", "POST", parse::method).unwrap_or(Method::POST),
+            envelope_limit: read.parsed(Kind::Size, "envelope_limit", "256000", parse::bytes).unwrap_or_default(),
+            max_body: read.parsed(Kind::Size, "max_body", "64MiB", parse::bytes).unwrap_or_default(),
+            max_inflight_requests: read.optional(Kind::Count, "max_inflight_requests", parse::count),
+            max_inflight_bytes: read.optional(Kind::Size, "max_inflight_bytes", parse::bytes),
             host: read.host(),
             port: read.port(),
             flow_port: read.flow_port(),
-            metrics_port: read.parsed("metrics_port", "8081", parse::port).unwrap_or_default(),
-            flow_metrics_port: read.optional("flow_metrics_port", parse::port),
+            metrics_port: read.parsed(Kind::Port, "metrics_port", "8081", parse::port).unwrap_or_default(),
+            flow_metrics_port: read.optional(Kind::Port, "flow_metrics_port", parse::port),
             metrics_host: read.text("metrics_host"),
             secret_mount_path: read.text("secret_mount_path").unwrap_or_else(|| SECRETS.to_owned()).into(),
             authorities: read.text("SSL_CERT_FILE").map(PathBuf::from),
-            log_filter: read.parsed("RUST_LOG", "", parse::log_filter).unwrap_or_default(),
-            log_format: read.parsed("log_format", "line", parse::log_format).unwrap_or_default(),
+            log_filter: read.parsed(Kind::LogFilter, "RUST_LOG", "", parse::log_filter).unwrap_or_default(),
+            log_format: read.parsed(Kind::LogFormat, "log_format", "line", parse::log_format).unwrap_or_default(),
             single_process: read.single_process(),
-            memory: read.optional(MEMORY, parse::bytes),
+            memory: read.optional(Kind::Size, MEMORY, parse::bytes),
         };
         config.check(&mut faults);
-        if faults.is_empty() { Ok(config) } else { Err(ConfigError { faults }) }
+        if faults.is_empty() { Ok(config) } else { Err(ConfigError::new(faults)) }
     }
 
-    fn check(&self, faults: &mut Vec<String>) {
-        if self.workflow_name.is_empty() {
-            faults.push(
-                "the flow's own name is not known: set `workflow_name` to the name that it is deployed under, \
-                 such as `workflow_name=my-flow`"
-                    .to_owned(),
-            );
-        } else if !self.workflow_name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
-            faults.push(format!(
-                "`workflow_name` is `{}`: a function's name has letters, digits, `-`, `_` and `.` only",
-                self.workflow_name
-            ));
+    fn check(&self, faults: &mut Vec<SettingFault>) {
+        let name = &self.workflow_name;
+        if name.is_empty() {
+            let help = "set `workflow_name` to the name that it is deployed under, such as `workflow_name=my-flow`";
+            faults.push(SettingFault::new(Kind::NoName, "workflow_name", None, help));
+        } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+            let help = "use letters, digits, `-`, `_` and `.` only";
+            faults.push(SettingFault::new(Kind::BadName, "workflow_name", Some(name.clone()), help));
         }
         if self.verify_request && !self.enable_hmac {
-            faults.push(
-                "`verify_request` is `true` while `enable_hmac` is `false`: nothing could be verified; \
-                 set `enable_hmac=true`"
-                    .to_owned(),
-            );
+            let help = "set `enable_hmac=true`, or leave `verify_request` out";
+            faults.push(SettingFault::new(Kind::VerifyWithoutSigning, "verify_request", None, help));
         }
     }
 
@@ -331,8 +330,11 @@ impl Config {
     /// If the secret is absent, unreadable or holds no key; the text says how to create one.
     pub fn keys(&self) -> Result<Keys, KeyError> {
         let path = self.secret_mount_path.join(HMAC_SECRET);
-        let text = std::fs::read_to_string(&path).map_err(|source| KeyError::unreadable(&path, &source))?;
-        Keys::parse(&text).map_err(|error| KeyError(format!("the secret {} is of no use: {error}", path.display())))
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(source) => return Err(KeyError::Unreadable { path, source }),
+        };
+        Keys::parse(&text).map_err(|_| KeyError::Empty(path))
     }
 }
 
@@ -346,7 +348,7 @@ pub(crate) fn environment(name: &str) -> Option<Found> {
 
 struct Reader<'a, L> {
     lookup: &'a L,
-    faults: &'a mut Vec<String>,
+    faults: &'a mut Vec<SettingFault>,
 }
 
 impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
@@ -359,11 +361,11 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
     }
 
     fn port(&mut self) -> u16 {
-        self.parsed("port", "8080", parse::port).unwrap_or_default()
+        self.parsed(Kind::Port, "port", "8080", parse::port).unwrap_or_default()
     }
 
     fn flow_port(&mut self) -> Option<u16> {
-        self.optional("flow_port", parse::port)
+        self.optional(Kind::Port, "flow_port", parse::port)
     }
 
     /// Told from what only a watchdog reads, which a process that it starts sees too.
@@ -373,12 +375,12 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
     }
 
     fn single_process(&mut self) -> bool {
-        self.parsed(SINGLE_PROCESS, "false", parse::boolean).unwrap_or(false)
+        self.parsed(Kind::Switch, SINGLE_PROCESS, "false", parse::boolean).unwrap_or(false)
     }
 
     fn drain_time(&mut self) -> Duration {
         if self.text("drain_time").is_some() {
-            return self.parsed("drain_time", "", parse::drain_time).unwrap_or_default();
+            return self.parsed(Kind::Duration, "drain_time", "", parse::drain_time).unwrap_or_default();
         }
         if self.behind_watchdog() {
             // For so long it forwards new requests. As of-watchdog reads it: what cannot be read counts as `write_timeout`.
@@ -393,9 +395,9 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
         }
     }
 
-    fn optional<T>(&mut self, name: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+    fn optional<T>(&mut self, kind: Kind, name: &'static str, parse: Parse<T>) -> Option<T> {
         self.text(name)?;
-        self.parsed(name, "", parse)
+        self.parsed(kind, name, "", parse)
     }
 
     fn trace_server(&mut self) -> TraceServer {
@@ -403,8 +405,8 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
         // What has a place for a password or a key is refused, and not shown.
         let may_be_secret = self.text("trace_server").is_some_and(|text| text.contains(['@', '?']));
         let parsed = match may_be_secret {
-            true => self.secret("trace_server", TraceServer::parse),
-            false => self.parsed("trace_server", TRACE_SERVER, TraceServer::parse),
+            true => self.secret(Kind::TraceServer, "trace_server", TraceServer::parse),
+            false => self.parsed(Kind::TraceServer, "trace_server", TRACE_SERVER, TraceServer::parse),
         };
         parsed.unwrap_or(default)
     }
@@ -413,15 +415,17 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
         ExportOptions {
             service: self.text("OTEL_SERVICE_NAME"),
             attributes: self
-                .parsed("OTEL_RESOURCE_ATTRIBUTES", "", ExportOptions::parse_attributes)
+                .parsed(Kind::TraceOption, "OTEL_RESOURCE_ATTRIBUTES", "", ExportOptions::parse_attributes)
                 .unwrap_or_default(),
-            headers: self.secret("OTEL_EXPORTER_OTLP_HEADERS", ExportOptions::parse_headers).unwrap_or_default(),
+            headers: self
+                .secret(Kind::TraceOption, "OTEL_EXPORTER_OTLP_HEADERS", ExportOptions::parse_headers)
+                .unwrap_or_default(),
         }
     }
 
     /// Whether traces are exported. OpenTelemetry's own switches turn it off, and cannot turn it on.
     fn tracing(&mut self) -> bool {
-        let enabled = self.parsed("enable_tracing", "false", parse::boolean).unwrap_or(false);
+        let enabled = self.parsed(Kind::Switch, "enable_tracing", "false", parse::boolean).unwrap_or(false);
         let is = |text: Option<String>, value: &str| text.is_some_and(|text| text.eq_ignore_ascii_case(value));
         enabled && !is(self.text("OTEL_SDK_DISABLED"), "true") && !is(self.text("OTEL_TRACES_EXPORTER"), "none")
     }
@@ -430,81 +434,32 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
         let name = self.text("OTEL_TRACES_SAMPLER").unwrap_or_else(|| SAMPLER.to_owned());
         let argument = self.text("OTEL_TRACES_SAMPLER_ARG");
         Sampling::parse(&name, argument.as_deref()).unwrap_or_else(|fault| {
-            self.faults.push(fault);
+            let BadSampler { variable, value, help } = fault;
+            self.faults.push(SettingFault::new(Kind::Sampler, variable, Some(value), help));
             Sampling::default()
         })
     }
 
     /// A value that no message may repeat.
-    fn secret<T>(&mut self, name: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+    fn secret<T>(&mut self, kind: Kind, name: &'static str, parse: Parse<T>) -> Option<T> {
         let parsed = parse(&self.text(name)?);
-        parsed.map_err(|accepted| self.faults.push(format!("`{name}` cannot be read: {accepted}"))).ok()
+        parsed.map_err(|accepted| self.faults.push(SettingFault::new(kind, name, None, accepted))).ok()
     }
 
-    fn parsed<T>(&mut self, name: &str, default: &str, parse: fn(&str) -> Result<T, String>) -> Option<T> {
+    fn parsed<T>(&mut self, kind: Kind, name: &'static str, default: &str, parse: Parse<T>) -> Option<T> {
         let value = self.text(name).unwrap_or_else(|| default.to_owned());
         match parse(&value) {
             Ok(parsed) => Some(parsed),
             Err(accepted) => {
-                self.faults.push(format!("`{name}` is `{value}`: {accepted}"));
+                self.faults.push(SettingFault::new(kind, name, Some(value), accepted));
                 None
             }
         }
     }
 }
 
-/// Settings that cannot be used: everything that is wrong, each with the variable, its value and the remedy.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    faults: Vec<String>,
-}
-
-impl ConfigError {
-    /// Everything that is wrong.
-    #[must_use]
-    pub fn faults(&self) -> &[String] {
-        &self.faults
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the configuration cannot be used:")?;
-        self.faults.iter().try_for_each(|fault| write!(f, "\n  - {fault}"))
-    }
-}
-
-impl fmt::Debug for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
-/// Keys that cannot be read; the text says how to create one.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct KeyError(String);
-
-impl KeyError {
-    fn unreadable(path: &Path, source: &std::io::Error) -> KeyError {
-        let why = faasflow_core::why_unreadable(source);
-        let what = format!("signing is on, and its key cannot be read from {}: {why}", path.display());
-        // To create a key is no help where there is one.
-        if source.kind() != std::io::ErrorKind::NotFound {
-            return KeyError(what);
-        }
-        KeyError(format!(
-            "{what}\n\
-             There is no default key. Create one and name the secret in stack.yml:\n  \
-             openssl rand -hex 32 | faas-cli secret create {HMAC_SECRET}\n\
-             or, without a gateway: mkdir -p secrets && openssl rand -hex 32 > secrets/{HMAC_SECRET}, \
-             and set secret_mount_path=secrets.\n\
-             (Setting enable_hmac=false lets anyone who reaches the flow forge its envelopes.)"
-        ))
-    }
-}
+/// Reads a value; the error says what is accepted.
+type Parse<T> = fn(&str) -> Result<T, String>;
 
 /// A duration for messages.
 pub(crate) fn show(duration: Duration) -> String {

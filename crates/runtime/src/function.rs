@@ -15,6 +15,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
 use faasflow_core::Flow;
+use faasflow_core::code;
 use faasflow_core::description::Description;
 use faasflow_core::handler::BoxFuture;
 use futures_util::FutureExt as _;
@@ -233,7 +234,12 @@ impl FlowFunction {
         let delivering = AssertUnwindSafe(delivering).catch_unwind();
         Detaching::new(delivering).await.unwrap_or_else(|_| {
             let reason = "the flow function itself failed; its log says more".to_owned();
-            respond(Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, reason), &id, Delivery::Fresh, None)
+            respond(
+                Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, reason),
+                &id,
+                Delivery::Fresh,
+                None,
+            )
         })
     }
 }
@@ -281,8 +287,8 @@ fn client(config: &Config) -> Result<HttpClient, StartError> {
         .map_err(|error| StartError::Authorities { path: path.clone(), source: error.into() })
 }
 
-fn unreadable(path: &Path, error: std::io::Error) -> StartError {
-    StartError::UnreadableAuthorities { path: path.to_owned(), error }
+fn unreadable(path: &Path, source: std::io::Error) -> StartError {
+    StartError::UnreadableAuthorities { path: path.to_owned(), source }
 }
 
 /// What traces the deliveries of a flow.

@@ -30,5 +30,5 @@ pub use faasflow_http as http;
 pub use forward::{Forward, ForwardError, Forwarder};
 pub use function::FlowFunction;
 pub use serve::{OpenState, serve, serve_with_forwarder};
-pub use trace::{ExportOptions, Sampling, TraceServer};
+pub use trace::{BadSampler, ExportOptions, Sampling, TraceServer};
 pub use uuid::Uuid;

@@ -61,8 +61,8 @@ impl Patient {
             let name = self.manager.name();
             if let Some(id) = RequestId::parse(&scope.request) {
                 let log = RequestLog::new(id);
-                let error = chain(&error);
-                log.write(Level::WARN, format_args!("State manager `{name}` cannot {what} yet: {error}"));
+                let (code, error) = (error.code(), chain(&error));
+                log.write(Level::WARN, Some(code), format_args!("State manager `{name}` cannot {what} yet: {error}"));
             }
             tokio::time::sleep(pause).await;
         }

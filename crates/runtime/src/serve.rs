@@ -52,7 +52,7 @@ const HEALTH: Duration = Duration::from_secs(2);
 /// If it cannot start: a setting that cannot be used, no key for signing, a port that is taken, a state manager that
 /// will not work. With `health`, if none is found well.
 pub fn serve(flow: Flow, open_state: OpenState) -> faasflow_core::Result<()> {
-    Ok(run(flow, open_state, FlowFunction::new)?)
+    reported(run(flow, open_state, FlowFunction::new))
 }
 
 /// The same, with envelopes going another way than through the gateway's queue.
@@ -61,7 +61,16 @@ pub fn serve(flow: Flow, open_state: OpenState) -> faasflow_core::Result<()> {
 ///
 /// As for [`serve`].
 pub fn serve_with_forwarder(flow: Flow, open_state: OpenState, forwarder: impl Forwarder) -> faasflow_core::Result<()> {
-    Ok(run(flow, open_state, |flow, config| FlowFunction::with_forwarder(flow, config, Arc::new(forwarder)))?)
+    let make = |flow, config| FlowFunction::with_forwarder(flow, config, Arc::new(forwarder));
+    reported(run(flow, open_state, make))
+}
+
+/// An error as `main` prints it.
+fn reported(ended: Result<(), StartError>) -> faasflow_core::Result<()> {
+    ended.map_err(|error| {
+        let report = error.report();
+        faasflow_core::Error::reported(error, report)
+    })
 }
 
 /// Runs the program with the flow function that `make` makes.
@@ -138,9 +147,7 @@ fn with_state(flow: Flow, config: &Config, open: OpenState) -> Result<Flow, Star
     match flow.state_manager().map(|manager| manager.name()) {
         _ if named == EMBEDDED => Ok(flow),
         Some(own) if own == named => Ok(flow),
-        Some(own) => Err(StartError::StateManager(StateError::permanent(format!(
-            "the definition says `{own}`, and the setting `state_manager` says `{named}`: say it in one place"
-        )))),
+        Some(own) => Err(StartError::TwoStateManagers { definition: own.to_owned(), setting: named.to_owned() }),
         None => {
             let lookup = |name: &str| environment(name).map(|found| found.value);
             let manager = open(named, &lookup, &config.secret_mount_path).map_err(StartError::StateManager)?;
@@ -156,7 +163,7 @@ async fn probe(manager: &dyn StateManager) -> Result<(), StartError> {
         Ok(Ok(())) => tracing::info!("State is kept by `{name}`"),
         Ok(Err(error)) if !error.is_temporary() => return Err(StartError::StateManager(error)),
         Ok(Err(error)) => {
-            tracing::warn!("State manager `{name}` cannot be reached yet: {}", faasflow_core::Error::from(error));
+            tracing::warn!("State manager `{name}` cannot be reached yet: {}", faasflow_core::chain(&error));
         }
         Err(_) => tracing::warn!("State manager `{name}` has not answered within {PROBE:?}"),
     }
@@ -173,14 +180,14 @@ fn describe(flow: &Flow) -> Result<(), StartError> {
 /// `health` needs no more of the environment than the address.
 fn health() -> Result<(), StartError> {
     let (host, port) = Config::address_from_env()?;
-    let unhealthy = |reason: String| StartError::Unhealthy { address: format!("{host}:{port}"), reason };
-    let addresses = (host.as_str(), port).to_socket_addrs().map_err(|error| unhealthy(error.to_string()))?;
-    let mut reason = "it has no address".to_owned();
+    let unhealthy = |source| StartError::Unhealthy { address: format!("{host}:{port}"), source };
+    let addresses = (host.as_str(), port).to_socket_addrs().map_err(|error| unhealthy(error.into()))?;
+    let mut reason: Box<dyn std::error::Error + Send + Sync> = "its name has no address".into();
     for address in addresses.map(reachable) {
         match ask_health(address) {
             Ok(status) if status.split(' ').nth(1) == Some("200") => return Ok(()),
-            Ok(status) => reason = format!("it answered `{status}`"),
-            Err(error) => reason = error.to_string(),
+            Ok(status) => reason = format!("it answered `{status}`").into(),
+            Err(error) => reason = error.into(),
         }
     }
     Err(unhealthy(reason))

@@ -25,7 +25,7 @@ pub(crate) use exporter::Exporter;
 pub(crate) use id::TraceId;
 pub(crate) use incoming::incoming;
 pub use options::ExportOptions;
-pub use sampling::Sampling;
+pub use sampling::{BadSampler, Sampling};
 pub use server::TraceServer;
 pub(crate) use step::StepSpan;
 pub(crate) use text::cut;

@@ -34,12 +34,11 @@ pub fn open(
         #[cfg(feature = "redis")]
         "redis" => Ok(Arc::new(crate::Redis::from_settings(&settings)?)),
         #[allow(unreachable_patterns, reason = "which of them are left depends on the features")]
-        "s3" | "redis" => Err(StateError::permanent(format!(
-            "`state_manager` is `{name}`, and this program was built without it: add the feature `{name}` to its \
-             dependency on `faasflow`"
-        ))),
-        _ => Err(StateError::permanent(format!(
-            "`state_manager` is `{name}`: write `envelope`, `s3`, `redis` or, for tests, `memory`"
-        ))),
+        "s3" | "redis" => Err(StateError::misconfigured(format!(
+            "`state_manager` is `{name}`, and this program was built without it"
+        ))
+        .with_help(format!("add the feature `{name}` to the dependency on `faasflow`"))),
+        _ => Err(StateError::misconfigured(format!("`state_manager` is `{name}`, which is not a state manager"))
+            .with_help("write `envelope`, `s3`, `redis` or, for tests, `memory`")),
     }
 }

@@ -56,7 +56,10 @@ impl Settings<'_> {
             None => Ok(None),
             Some("true" | "1" | "t" | "yes" | "on") => Ok(Some(true)),
             Some("false" | "0" | "f" | "no" | "off") => Ok(Some(false)),
-            Some(other) => Err(StateError::permanent(format!("`{name}` is `{other}`: write `true` or `false`"))),
+            Some(other) => {
+                let what = format!("`{name}` is `{other}`, which is neither `true` nor `false`");
+                Err(StateError::misconfigured(what).with_help("write `true` or `false`"))
+            }
         }
     }
 
@@ -65,7 +68,7 @@ impl Settings<'_> {
         let Some(path) = self.text("SSL_CERT_FILE") else { return Ok(None) };
         let fault = |error: std::io::Error| {
             let why = faasflow_core::why_unreadable(&error);
-            StateError::permanent(format!("`SSL_CERT_FILE` is `{path}`, which cannot be read: {why}"))
+            StateError::misconfigured(format!("`SSL_CERT_FILE` is `{path}`, which cannot be read: {why}"))
         };
         std::fs::read(&path).map(Some).map_err(fault)
     }
@@ -78,7 +81,7 @@ impl Settings<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
                 let why = faasflow_core::why_unreadable(&error);
-                Err(StateError::permanent(format!("the secret {} cannot be read: {why}", path.display())))
+                Err(StateError::misconfigured(format!("the secret {} cannot be read: {why}", path.display())))
             }
         }
     }

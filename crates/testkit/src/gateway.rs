@@ -241,7 +241,10 @@ async fn enqueue(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>, 
     gateway.changed.notify_waiters();
     match accepted {
         Ok(_) => StatusCode::ACCEPTED.into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("Error queuing request: {error}")).into_response(),
+        Err(error) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, format!("Error queuing request: {}", faasflow_core::chain(&error)))
+                .into_response()
+        }
     }
 }
 

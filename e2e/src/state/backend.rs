@@ -136,7 +136,7 @@ impl Backend {
         for _ in 0..600 {
             match self.manager().probe().await {
                 Ok(()) => return Ok(()),
-                Err(error) => last = faasflow::Error::from(error).to_string(),
+                Err(error) => last = format!("{:#}", faasflow::Error::from(error)),
             }
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }

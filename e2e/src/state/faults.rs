@@ -28,7 +28,7 @@ pub(super) async fn run(suite: &Suite, backend: &Arc<Backend>) {
 }
 
 fn said(error: faasflow::state::StateError) -> String {
-    Error::from(error).to_string()
+    format!("{:#}", Error::from(error))
 }
 
 fn expect(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {

@@ -68,7 +68,7 @@ async fn left(backend: &Backend, request: &str, references: &[Reference]) -> Res
     let keys = ["state/length", "state/original"].map(str::to_owned).into_iter();
     let mut left = Vec::new();
     for key in keys.chain(references.iter().map(|reference| reference.key().to_owned())) {
-        let found = backend.manager().get(&scope, &key).await.map_err(|error| Error::from(error).to_string())?;
+        let found = backend.manager().get(&scope, &key).await.map_err(|error| format!("{:#}", Error::from(error)))?;
         if found.is_some() {
             left.push(key);
         }
@@ -143,7 +143,7 @@ async fn kept(backend: Arc<Backend>) -> Result<(), String> {
     let left = left(&backend, end.request_id(), &[]).await?;
     expect(left == ["state/original"], || format!("still there: {left:?}"))?;
     let scope = Scope { flow: "flow".to_owned(), request: end.request_id().to_owned() };
-    backend.manager().remove_request(&scope).await.map_err(|error| Error::from(error).to_string())
+    backend.manager().remove_request(&scope).await.map_err(|error| format!("{:#}", Error::from(error)))
 }
 
 async fn tampered(backend: Arc<Backend>) -> Result<(), String> {
@@ -156,7 +156,7 @@ async fn tampered(backend: Arc<Backend>) -> Result<(), String> {
         let id = Envelope::decode(&kit.queued()[0].1).map_err(|error| error.to_string())?.request.id.to_string();
         let scope = Scope { flow: "flow".to_owned(), request: id };
         let written = backend.manager().set(&scope, reference.key(), payload(4999, 5)).await;
-        written.map_err(|error| Error::from(error).to_string())?;
+        written.map_err(|error| format!("{:#}", Error::from(error)))?;
         kit.release_queue();
         Ok::<_, String>(())
     });

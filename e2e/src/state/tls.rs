@@ -68,7 +68,7 @@ async fn trusted(backend: Backend) -> Result<(), String> {
     match refused.await.map_err(|_| "a manager that does not trust it hangs")? {
         Ok(()) => Err("a certificate of an unknown authority was believed".to_owned()),
         Err(error) => {
-            let text = Error::from(error).to_string().to_lowercase();
+            let text = format!("{:#}", Error::from(error)).to_lowercase();
             if text.contains("certificate") { Ok(()) } else { Err(format!("the error does not say why: {text}")) }
         }
     }?;

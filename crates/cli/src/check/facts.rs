@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use faasflow_core::description::Description;
 use faasflow_runtime::Config;
+use faasflow_runtime::config::SettingFault;
 use http::StatusCode;
 
 /// What the gateway answered to one question.
@@ -84,7 +85,7 @@ pub(super) struct FlowFacts {
     /// All names in the stack.
     pub(super) stack: Vec<String>,
     /// The settings that it would start with, or everything that is wrong with them.
-    pub(super) settings: Result<Config, Vec<String>>,
+    pub(super) settings: Result<Config, Vec<SettingFault>>,
     /// Variables that look like settings misspelt, as messages.
     pub(super) typos: Vec<String>,
     /// Whether its image is made by the template of this project, which sets what the watchdog reads.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faasflow_admin::{FunctionStatus, Info, SecretName, paths};
+use faasflow_core::code;
 use faasflow_core::description::{ActionDescription, Description};
 use faasflow_core::duration;
 use faasflow_gateway::Stack;
@@ -85,15 +86,14 @@ fn limit<T>(given: Option<T>, said: Option<T>, assumed: T) -> Limit<T> {
 
 async fn flow(spec: &FunctionSpec, stack: &Stack) -> Result<FlowFacts, Failure> {
     let Kind::Cargo(project) = &spec.kind else {
-        return Err(Failure::Unusable(format!(
-            "`{}` is not built by cargo here, so its definition cannot be read: give it a `handler` that is a cargo \
-             project, or name another flow with `--flow`",
-            spec.name
-        )));
+        let what = format!("`{}` is not built by cargo here, so its definition cannot be read", spec.name);
+        return Err(Failure::unusable(code::NO_DESCRIPTION, what)
+            .help("give it a `handler` that is a cargo project, or name another flow with `--flow`"));
     };
     let json = graph::describe(project).await?;
     let description: Description = serde_json::from_slice(&json).map_err(|error| {
-        Failure::Unusable(format!("`{}` gives no description of a flow: {error}; is it one?", spec.name))
+        let what = format!("the program of `{}` does not describe a flow", spec.name);
+        Failure::unusable(code::NO_DESCRIPTION, what).because(&error)
     })?;
     Ok(FlowFacts {
         name: spec.name.clone(),
@@ -131,9 +131,8 @@ impl Asking {
     async fn ask(&self, path: &str) -> Result<Answer, Failure> {
         let answer = self.client.send(Method::GET, path, HeaderMap::new(), Bytes::new());
         tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
-            Err(Failure::Unreachable(format!(
-                "the gateway has not answered GET {path} within {PATIENCE:?}: is it one, and is it well?"
-            )))
+            let what = format!("the gateway has not answered GET {path} within {PATIENCE:?}");
+            Err(Failure::unreachable(code::NO_GATEWAY, what).help("check that the address is that of a gateway"))
         })
     }
 

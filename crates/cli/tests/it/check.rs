@@ -58,7 +58,7 @@ fn what_runs_here_and_what_would_not() {
     line(&output, &["error", "settings", "`workflow_name` is `other`", "make it `makeuserid`"]);
     line(&output, &["error", "secrets", "`token` does not exist", "secrets/token"]);
     line(&output, &["timeouts", "a phase may take 10m", "--upstream-timeout"]);
-    assert!(text(&output.stderr).starts_with("faasflow: "), "{output:?}");
+    assert!(text(&output.stderr).starts_with("error[FF0910]: "), "{output:?}");
     assert_eq!(up.stop(), Some(0));
 }
 

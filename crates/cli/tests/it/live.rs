@@ -28,7 +28,7 @@ async fn a_second_ctrl_c_stops_at_once() {
     assert_eq!(code, Some(1), "{said}");
     // Far less than the ten seconds that the first one gives what is in flight.
     assert!(begun.elapsed() < std::time::Duration::from_secs(8), "{:?}\n{said}", begun.elapsed());
-    assert!(said.contains("queued calls are delivered after the next start"), "{said}");
+    assert!(said.contains("start the gateway again to have queued calls delivered"), "{said}");
     let up = Up::start(folder.path(), &state);
     until("it is called again", async || up.said().iter().any(|line| line.contains("begun")).then_some(())).await;
     up.kill();
@@ -87,8 +87,9 @@ async fn invocations() {
     let output = up.run(&["invoke", "fails"], b"");
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
     let said = text(&output.stderr);
-    let hint =
-        said.strip_prefix("faasflow: `fails` answered 500 Internal Server Error: exit status 3\n`faasflow logs ");
+    let hint = said.strip_prefix(
+        "error[FF0909]: `fails` answered 500 Internal Server Error\n  cause: exit status 3\n  help: `faasflow logs ",
+    );
     assert!(hint.is_some_and(|hint| hint.ends_with("` shows what functions logged of it.\n")), "{said}");
     let output = up.run(&["invoke", "absent"], b"");
     assert_eq!(output.status.code(), Some(1));
@@ -166,7 +167,10 @@ async fn the_lines_of_a_request() {
     };
     invoke("talk", "a-1", "one\n");
     let failed = invoke("fails", "a-1", "");
-    assert!(text(&failed.stderr).ends_with("\n`faasflow logs a-1` shows what functions logged of it.\n"), "{failed:?}");
+    assert!(
+        text(&failed.stderr).ends_with("\n  help: `faasflow logs a-1` shows what functions logged of it.\n"),
+        "{failed:?}"
+    );
     invoke("talk", "a-10", "ten\n");
     let output = up.run(&["logs", "a-1"], b"");
     assert_eq!(
@@ -185,14 +189,14 @@ async fn the_lines_of_a_request() {
     let absent = up.run(&["logs", "a-2"], b"");
     assert_eq!((absent.status.code(), text(&absent.stdout)), (Some(1), ""));
     let says = format!(
-        "faasflow: the gateway at {} has no line of the request `a-2`: it keeps the last 4 MiB of what each function \
-         writes, from its own start on\n",
+        "error[FF0922]: the gateway at {} has no line of the request `a-2`\n  cause: it keeps the last 4 MiB of what each \
+         function writes, from its own start on\n",
         up.url
     );
     assert_eq!(text(&absent.stderr), says);
     let absent = up.run(&["logs", "--function", "absent"], b"");
     assert_eq!(absent.status.code(), Some(1));
-    let says = "faasflow: the gateway answered 404 Not Found: there is no function `absent` here\n";
+    let says = "error[FF0902]: the gateway answered 404 Not Found\n  cause: there is no function `absent` here\n";
     assert_eq!(text(&absent.stderr), says);
 
     let mut command = faasflow();
@@ -255,7 +259,7 @@ async fn a_gateway_that_knows_no_requests_is_said_to_be_one() {
         let output = run(command, b"");
         let said = text(&output.stderr);
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""), "{said}");
-        let says = format!("faasflow: the gateway at http://{address} does not gather the lines of a request");
+        let says = format!("error[FF0922]: the gateway at http://{address} does not gather the lines of a request");
         assert!(said.starts_with(&says) && said.contains("`faasflow logs --function NAME`"), "{said}");
     }
 }

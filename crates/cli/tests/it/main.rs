@@ -4,6 +4,7 @@ mod check;
 mod commands;
 mod deploy;
 mod deployed;
+mod errors;
 mod examples;
 mod flow_killed;
 mod full_disk;

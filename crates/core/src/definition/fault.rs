@@ -1,29 +1,113 @@
 use std::fmt;
 use std::panic::Location;
+use std::sync::Arc;
 
+use crate::code::{self, Code};
+use crate::report::{Problem, Report};
 use crate::state::StateError;
 
+use super::url::UrlError;
+
 /// A definition that cannot be built: everything that is wrong with it, each fault naming its step.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct DefinitionError {
     faults: Vec<Fault>,
 }
 
 /// One thing wrong with a definition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Fault {
     step: Option<usize>,
-    text: String,
+    /// The step as messages name it.
+    place: Option<String>,
+    kind: FaultKind,
+}
+
+/// What can be wrong with a definition.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// The flow has no step.
+    #[error("the flow has no step")]
+    NoStep,
+    /// A handler or the state manager is set a second time, at `file` and `line`.
+    #[error("`{what}` is set twice (again at {file}:{line})")]
+    SetTwice {
+        /// The method of the builder.
+        what: &'static str,
+        /// The source file of the second time.
+        file: &'static str,
+        /// The line in that file.
+        line: u32,
+    },
+    /// No function can have this name.
+    #[error("{}", if .0.is_empty() { "the function's name is empty".to_owned() } else { format!("`{}` is not a function's name", .0) })]
+    FunctionName(String),
+    /// A URL cannot be used.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// No header can have this name.
+    #[error("`{0}` is not the name of a header")]
+    HeaderName(String),
+    /// The header of this name has a value that cannot be sent.
+    #[error("the value of header `{0}` has control characters")]
+    HeaderValue(String),
+    /// A header is named like an option of the step.
+    #[error("`{name}` is an option of the step and not a header")]
+    OptionAsHeader {
+        /// The name that was given.
+        name: String,
+        /// The code to write instead.
+        instead: String,
+    },
+    /// A timeout of zero.
+    #[error("a timeout of 0 would fail every call")]
+    ZeroTimeout,
+    /// The state manager cannot be made.
+    #[error("the state manager cannot be used")]
+    StateManager(#[source] Arc<StateError>),
+}
+
+impl FaultKind {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            FaultKind::NoStep => code::NO_STEP,
+            FaultKind::SetTwice { .. } => code::SET_TWICE,
+            FaultKind::FunctionName(_) => code::BAD_FUNCTION_NAME,
+            FaultKind::Url(error) => error.code(),
+            FaultKind::HeaderName(_) => code::BAD_HEADER_NAME,
+            FaultKind::HeaderValue(_) => code::BAD_HEADER_VALUE,
+            FaultKind::OptionAsHeader { .. } => code::OPTION_AS_HEADER,
+            FaultKind::ZeroTimeout => code::ZERO_TIMEOUT,
+            FaultKind::StateManager(error) => error.code(),
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        Some(match self {
+            FaultKind::NoStep => "add one with `apply`, `modify` or `callback`".to_owned(),
+            FaultKind::SetTwice { what, .. } => format!("keep one call of `{what}`"),
+            FaultKind::FunctionName(_) => "use letters, digits, `-`, `_` and `.` only".to_owned(),
+            FaultKind::Url(error) => error.help().to_owned(),
+            FaultKind::HeaderName(_) => "use letters, digits and `-`, as in `x-token`".to_owned(),
+            FaultKind::HeaderValue(_) => "remove line breaks and other control characters from it".to_owned(),
+            FaultKind::OptionAsHeader { instead, .. } => format!("write `{instead}`"),
+            FaultKind::ZeroTimeout => "leave the timeout out, or give it a longer time".to_owned(),
+            FaultKind::StateManager(error) => return error.help().map(str::to_owned),
+        })
+    }
 }
 
 impl Fault {
-    pub(crate) fn of_flow(text: impl Into<String>) -> Fault {
-        Fault { step: None, text: text.into() }
+    pub(crate) fn of_flow(kind: FaultKind) -> Fault {
+        Fault { step: None, place: None, kind }
     }
 
-    pub(crate) fn in_step(step: usize, name: &str, location: &Location<'_>, text: impl fmt::Display) -> Fault {
-        let place = format!("{}:{}", location.file(), location.line());
-        Fault { step: Some(step), text: format!("step {step} ({name}, {place}): {text}") }
+    pub(crate) fn in_step(step: usize, name: &str, location: &Location<'_>, kind: FaultKind) -> Fault {
+        let place = format!("step {step} ({name}, {}:{})", location.file(), location.line());
+        Fault { step: Some(step), place: Some(place), kind }
     }
 
     /// The number of the step, from 1; `None` if the fault is the flow's own.
@@ -31,15 +115,42 @@ impl Fault {
     pub fn step(&self) -> Option<usize> {
         self.step
     }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn kind(&self) -> &FaultKind {
+        &self.kind
+    }
+
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.kind.code()
+    }
+
+    fn problem(&self) -> Problem {
+        let problem = Problem::from_error(self.code(), self);
+        self.kind.help().into_iter().fold(problem, Problem::help)
+    }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        match &self.place {
+            Some(place) => write!(f, "{place}: {}", self.kind),
+            None => write!(f, "{}", self.kind),
+        }
+    }
+}
+
+impl std::error::Error for Fault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.kind)
     }
 }
 
 impl DefinitionError {
+    /// There is at least one fault.
     pub(crate) fn new(faults: Vec<Fault>) -> DefinitionError {
         DefinitionError { faults }
     }
@@ -49,22 +160,32 @@ impl DefinitionError {
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
-}
 
-impl fmt::Display for DefinitionError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the flow cannot be built:")?;
-        for fault in &self.faults {
-            write!(f, "\n  - {fault}")?;
-        }
-        Ok(())
+    /// The code of the first fault.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.faults[0].code()
+    }
+
+    /// All faults as a person reads them.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        Report::of_all(self.faults.iter().map(Fault::problem)).summary("the flow cannot be built")
     }
 }
 
-/// The same as [`Display`](fmt::Display): it is what a `main` that returns the error prints.
+/// A line for each fault.
+impl fmt::Display for DefinitionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the flow cannot be built:")?;
+        self.faults.iter().try_for_each(|fault| write!(f, "\n  - {fault}"))
+    }
+}
+
+/// The [`report`](DefinitionError::report): it is what a `main` that returns the error prints.
 impl fmt::Debug for DefinitionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        fmt::Display::fmt(&self.report(), f)
     }
 }
 
@@ -73,7 +194,6 @@ impl std::error::Error for DefinitionError {}
 /// For `.state(S3::from_env()?)` within a definition.
 impl From<StateError> for DefinitionError {
     fn from(error: StateError) -> DefinitionError {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        DefinitionError::new(vec![Fault::of_flow(format!("its state manager cannot be used: {error}{cause}"))])
+        DefinitionError::new(vec![Fault::of_flow(FaultKind::StateManager(Arc::new(error)))])
     }
 }

@@ -11,7 +11,7 @@ use crate::state::StateManager;
 
 use super::call::Call;
 use super::callback::Callback;
-use super::fault::{DefinitionError, Fault};
+use super::fault::{DefinitionError, Fault, FaultKind};
 use super::handler::{FailureFn, FinallyFn, Handler, HandlerOf, IntoEnd, erase, erase_modifier};
 use super::step::{Action, Modifier, Step};
 use super::url::parse_url;
@@ -217,13 +217,13 @@ impl FlowBuilder {
     pub fn build(mut self) -> Result<Flow, DefinitionError> {
         let mut steps = Vec::with_capacity(self.steps.len());
         for (index, (mut step, location)) in self.steps.into_iter().enumerate() {
-            for text in check(step.action_mut()) {
-                self.faults.push(Fault::in_step(index + 1, step.name(), location, text));
+            for kind in check(step.action_mut()) {
+                self.faults.push(Fault::in_step(index + 1, step.name(), location, kind));
             }
             steps.push(step);
         }
         if steps.is_empty() {
-            self.faults.insert(0, Fault::of_flow("it has no step: add one with `apply`, `modify` or `callback`"));
+            self.faults.insert(0, Fault::of_flow(FaultKind::NoStep));
         }
         if !self.faults.is_empty() {
             return Err(DefinitionError::new(self.faults));
@@ -243,12 +243,9 @@ impl FlowBuilder {
         self
     }
 
-    fn once(&mut self, what: &str, location: &Location<'_>) {
-        self.faults.push(Fault::of_flow(format!(
-            "`{what}` is said twice, again at {}:{}: a flow has one",
-            location.file(),
-            location.line()
-        )));
+    fn once(&mut self, what: &'static str, location: &'static Location<'static>) {
+        let (file, line) = (location.file(), location.line());
+        self.faults.push(Fault::of_flow(FaultKind::SetTwice { what, file, line }));
     }
 }
 
@@ -280,13 +277,13 @@ fn callback_name(url: &str) -> String {
     format!("callback to `{host}`")
 }
 
-fn check(action: &mut Action) -> Vec<String> {
+fn check(action: &mut Action) -> Vec<FaultKind> {
     match action {
         Action::Modify(_) => Vec::new(),
         Action::Call(call) => {
             let mut faults = std::mem::take(&mut call.request.faults);
-            if let Err(text) = check_function_name(&call.function) {
-                faults.insert(0, text);
+            if !is_function_name(&call.function) {
+                faults.insert(0, FaultKind::FunctionName(call.function.clone()));
             }
             faults
         }
@@ -294,21 +291,14 @@ fn check(action: &mut Action) -> Vec<String> {
             let mut faults = std::mem::take(&mut callback.request.faults);
             match parse_url(&callback.url) {
                 Ok(target) => callback.target = target,
-                Err(text) => faults.insert(0, text),
+                Err(error) => faults.insert(0, error.into()),
             }
             faults
         }
     }
 }
 
-/// A name that OpenFaaS routes: `[-a-zA-Z_0-9.]+`.
-fn check_function_name(name: &str) -> Result<(), String> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    if name.is_empty() {
-        Err("the function's name is empty".to_owned())
-    } else if name.bytes().all(allowed) {
-        Ok(())
-    } else {
-        Err(format!("`{name}` is not a function's name: letters, digits, `-`, `_` and `.` only"))
-    }
+/// Whether OpenFaaS routes this name: `[-a-zA-Z_0-9.]+`.
+fn is_function_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }

@@ -10,6 +10,7 @@ use http::{HeaderName, HeaderValue, Method};
 use crate::context::Context;
 use crate::error::Result;
 
+use super::fault::FaultKind;
 use super::handler::{FailureFn, ResponseFn};
 use super::retry::Retry;
 use super::value::Value;
@@ -25,7 +26,7 @@ pub struct RequestOptions {
     pub(crate) on_failure: Option<FailureFn>,
     pub(crate) on_response: Option<ResponseFn>,
     /// What was wrong with the arguments given; `build` reports it.
-    pub(crate) faults: Vec<String>,
+    pub(crate) faults: Vec<FaultKind>,
 }
 
 impl RequestOptions {
@@ -140,7 +141,7 @@ impl RequestOptions {
     pub(super) fn add_header(&mut self, name: &str, value: String) {
         let Some(name) = self.header_name(name, Some(&value)) else { return };
         if HeaderValue::from_str(&value).is_err() {
-            self.faults.push(format!("header `{name}` has a value with control characters"));
+            self.faults.push(FaultKind::HeaderValue(name.to_string()));
         } else {
             self.headers.push((name, Value::Fixed(value)));
         }
@@ -156,7 +157,7 @@ impl RequestOptions {
     /// Limits the time of an attempt.
     pub(super) fn limit(&mut self, timeout: Duration) {
         if timeout.is_zero() {
-            self.faults.push("a timeout of 0 would fail every call".to_owned());
+            self.faults.push(FaultKind::ZeroTimeout);
         }
         self.timeout = Some(timeout);
     }
@@ -164,13 +165,13 @@ impl RequestOptions {
     /// The name of a header, with its value where that is fixed. One that cannot be sent, or is an option, is a fault.
     fn header_name(&mut self, name: &str, value: Option<&str>) -> Option<HeaderName> {
         if let Some(instead) = option_header::instead(name, value) {
-            self.faults.push(format!("`{name}` is an option of the step and not a header: write `{instead}`"));
+            self.faults.push(FaultKind::OptionAsHeader { name: name.to_owned(), instead });
             return None;
         }
         match HeaderName::try_from(name) {
             Ok(name) => Some(name),
             Err(_) => {
-                self.faults.push(format!("`{name}` is not a header name: letters, digits and `-`, such as `x-token`"));
+                self.faults.push(FaultKind::HeaderName(name.to_owned()));
                 None
             }
         }

@@ -1,21 +1,64 @@
 //! URLs that others say.
 
+use std::sync::Arc;
+
 use http::Uri;
-use http::uri::Authority;
+use http::uri::{Authority, InvalidUri};
+
+use crate::code::{self, Code};
+
+/// A URL that cannot be used. Its text does not repeat credentials.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// It is not a URL.
+    #[error("its URL cannot be read")]
+    Unreadable(#[source] Arc<InvalidUri>),
+    /// It is of another scheme than HTTP's.
+    #[error("its URL has the scheme `{0}`, and only `http` and `https` can be used")]
+    Scheme(String),
+    /// It has no host.
+    #[error("its URL names no host")]
+    NoHost,
+    /// Its port is no port.
+    #[error("its URL has a port that is not a number from 1 to 65535")]
+    Port,
+    /// It has a user or a password.
+    #[error("its URL holds credentials, which would end up in logs")]
+    Credentials,
+}
+
+impl UrlError {
+    /// The code of the error, where the URL is part of a definition.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            UrlError::Credentials => code::CREDENTIALS_IN_URL,
+            _ => code::BAD_URL,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            UrlError::Unreadable(_) => "write a URL such as `https://example.com/path`",
+            UrlError::Scheme(_) => "begin the URL with `http://` or `https://`",
+            UrlError::NoHost => "write the host after the scheme, as in `https://example.com/path`",
+            UrlError::Port => "write the number of the port after the host, as in `https://example.com:8443/path`",
+            UrlError::Credentials => "leave them out of the URL, and send them in a header",
+        }
+    }
+}
 
 /// Reads an absolute `http` or `https` URL; without a scheme it is `http`.
 ///
 /// # Errors
 ///
-/// What is wrong with it, as a text that does not repeat credentials.
-pub fn parse_url(url: &str) -> Result<Uri, String> {
-    let uri = parse_callback_url(url)?;
-    if uri.authority().is_some_and(has_credentials) {
-        return Err(
-            "its URL holds credentials, which end up in logs: leave them out, and send them in a header".to_owned()
-        );
-    }
-    Ok(uri)
+/// What is wrong with it.
+pub fn parse_url(url: &str) -> Result<Uri, UrlError> {
+    let uri = read(url)?;
+    if uri.authority().is_some_and(has_credentials) { Err(UrlError::Credentials) } else { Ok(uri) }
 }
 
 /// The same for the URL of a callback that comes with a request, which may hold credentials (`http://user:password@host/`).
@@ -25,20 +68,25 @@ pub fn parse_url(url: &str) -> Result<Uri, String> {
 ///
 /// What is wrong with it, as a text that does not repeat credentials.
 pub fn parse_callback_url(url: &str) -> Result<Uri, String> {
+    read(url).map_err(|error| match &error {
+        UrlError::Unreadable(why) => format!("{error}: {why}"),
+        _ => error.to_string(),
+    })
+}
+
+fn read(url: &str) -> Result<Uri, UrlError> {
     let url = url.trim();
     let absolute = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    let uri: Uri = absolute.parse().map_err(|error| format!("its URL cannot be read: {error}"))?;
+    let uri: Uri = absolute.parse().map_err(|error: InvalidUri| UrlError::Unreadable(Arc::new(error)))?;
     match uri.scheme_str() {
         Some("http" | "https") => {}
-        scheme => return Err(format!("its URL has the scheme `{}`: only http and https", scheme.unwrap_or_default())),
+        scheme => return Err(UrlError::Scheme(scheme.unwrap_or_default().to_owned())),
     }
     match uri.authority() {
-        Some(authority) if authority.host().is_empty() => Err("its URL names no host".to_owned()),
-        Some(authority) if !has_usable_port(authority) => {
-            Err("its URL has a port that is not a number from 1 to 65535".to_owned())
-        }
+        Some(authority) if authority.host().is_empty() => Err(UrlError::NoHost),
+        Some(authority) if !has_usable_port(authority) => Err(UrlError::Port),
         Some(_) => Ok(uri),
-        None => Err("its URL names no host".to_owned()),
+        None => Err(UrlError::NoHost),
     }
 }
 
@@ -96,7 +144,7 @@ mod tests {
     fn h12_credentials_are_taken_for_callbacks_and_hidden() {
         for url in ["http://u:p@host/", "https://u:p%40ss@host:8080/a?b=c", "u:p@host", "http://u@[::1]/"] {
             assert!(parse_callback_url(url).is_ok(), "{url}");
-            let refused = parse_url(url).unwrap_err();
+            let refused = parse_url(url).unwrap_err().to_string();
             assert!(refused.contains("credentials") && !refused.contains("p@"), "{refused}");
         }
         for (text, shown) in [

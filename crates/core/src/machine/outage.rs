@@ -1,11 +1,15 @@
 use std::time::Duration;
 
+use crate::code::{self, Code};
+
 /// Something that passes by itself, and that a phase cannot go on without.
 ///
 /// An outage is not a failure: no handler is asked, the request has not ended, and nothing is reported. The delivery is
 /// answered with 503, and the queue delivers it again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
+    /// The code of the error.
+    pub code: Code,
     /// What is away, in words that are fit for the caller.
     pub reason: String,
     /// The whole of it, for the log.
@@ -19,13 +23,13 @@ pub struct Outage {
 impl Outage {
     /// An outage of something that says nothing about itself.
     #[must_use]
-    pub fn new(reason: impl Into<String>, detail: impl Into<String>) -> Outage {
-        Outage { reason: reason.into(), detail: detail.into(), retry_after: None, marked: false }
+    pub fn new(code: Code, reason: impl Into<String>, detail: impl Into<String>) -> Outage {
+        Outage { code, reason: reason.into(), detail: detail.into(), retry_after: None, marked: false }
     }
 
     /// The state manager cannot be reached; the text is its own.
     #[must_use]
     pub fn of_state(detail: impl Into<String>) -> Outage {
-        Outage::new("the state manager cannot be reached", detail)
+        Outage::new(code::STATE_UNREACHABLE, "the state manager cannot be reached", detail)
     }
 }

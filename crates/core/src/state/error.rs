@@ -1,10 +1,13 @@
 use std::fmt;
 
+use crate::code::{self, Code};
+
 /// A state manager that could not do what it was asked.
 #[derive(Debug)]
 pub struct StateError {
     kind: ErrorKind,
     message: String,
+    help: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -12,12 +15,13 @@ pub struct StateError {
 enum ErrorKind {
     Temporary,
     Permanent,
+    Misconfigured,
     Unsupported,
 }
 
 impl StateError {
     fn of(kind: ErrorKind, message: String) -> StateError {
-        StateError { kind, message, source: None }
+        StateError { kind, message, help: None, source: None }
     }
 
     /// It may work later: the backend is unreachable or overloaded.
@@ -32,6 +36,12 @@ impl StateError {
         StateError::of(ErrorKind::Permanent, message.into())
     }
 
+    /// A setting or a secret of the state manager cannot be used, so that it cannot even be made.
+    #[must_use]
+    pub fn misconfigured(message: impl Into<String>) -> StateError {
+        StateError::of(ErrorKind::Misconfigured, message.into())
+    }
+
     /// The backend cannot do this at all; `what` names it.
     #[must_use]
     pub fn unsupported(what: impl fmt::Display) -> StateError {
@@ -43,6 +53,30 @@ impl StateError {
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> StateError {
         self.source = Some(Box::new(source));
         self
+    }
+
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self.kind {
+            ErrorKind::Temporary => code::STATE_UNREACHABLE,
+            ErrorKind::Permanent => code::STATE_REFUSED,
+            ErrorKind::Misconfigured => code::BAD_STATE_SETTING,
+            ErrorKind::Unsupported => code::STATE_UNSUPPORTED,
+        }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> StateError {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// What to do about it, if that is known.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
     }
 
     /// Whether trying again later may help.

@@ -72,15 +72,17 @@ fn every_fault_of_a_definition_is_said_at_once() {
         .unwrap_err();
     let steps: Vec<_> = error.faults().iter().map(faasflow_core::Fault::step).collect();
     assert_eq!(steps, [None, Some(1), Some(3), Some(4), Some(5), Some(5), Some(5)]);
-    let text = error.to_string();
+    let codes: Vec<_> = error.faults().iter().map(|fault| fault.code().as_str()).collect();
+    assert_eq!(codes, ["FF0103", "FF0102", "FF0104", "FF0105", "FF0106", "FF0107", "FF0109"]);
+    let text = format!("{error:?}");
     for part in [
-        "`finally` is said twice, again at",
+        "error[FF0103]: `finally` is set twice (again at ",
         "step 1 (function `face detect`, crates/core/tests/it/definition.rs:",
-        "`face detect` is not a function's name: letters, digits, `-`, `_` and `.` only",
-        "its URL has the scheme `ftp`: only http and https",
-        "its URL holds credentials, which end up in logs: leave them out, and send them in a header",
-        "`bad name` is not a header name",
-        "header `x-a` has a value with control characters",
+        "`face detect` is not a function's name\n  help: use letters, digits, `-`, `_` and `.` only",
+        "its URL has the scheme `ftp`, and only `http` and `https` can be used",
+        "its URL holds credentials, which would end up in logs\n  help: leave them out of the URL, and send them in a header",
+        "`bad name` is not the name of a header",
+        "the value of header `x-a` has control characters",
         "a timeout of 0 would fail every call",
     ] {
         assert!(text.contains(part), "{part} is missing in:\n{text}");
@@ -110,8 +112,8 @@ fn i3_an_option_that_is_written_as_a_header_is_refused() {
             .build()
             .unwrap_err();
         assert_eq!(error.faults().len(), 2, "{error}");
-        let said = format!("`{name}` is an option of the step and not a header: write `{instead}`");
-        assert!(error.faults()[0].to_string().ends_with(&said), "{error}");
+        let said = format!("`{name}` is an option of the step and not a header\n  help: write `{instead}`");
+        assert!(error.report().problems()[0].to_string().ends_with(&said), "{error:?}");
         assert!(error.faults()[1].to_string().contains("is an option of the step and not a header"), "{error}");
     }
     // Headers that functions have reason to expect.
@@ -124,6 +126,15 @@ fn i3_an_option_that_is_written_as_a_header_is_refused() {
 #[test]
 fn defect_14_an_empty_flow_is_refused() {
     let error = Flow::builder().build().unwrap_err();
-    let expected = "the flow cannot be built:\n  - it has no step: add one with `apply`, `modify` or `callback`";
-    assert_eq!(error.to_string(), expected);
+    assert_eq!(error.to_string(), "the flow cannot be built:\n  - the flow has no step");
+    assert_eq!(
+        format!("{:?}", Error::from(error)),
+        "\
+the flow cannot be built
+
+error[FF0101]: the flow has no step
+  help: add one with `apply`, `modify` or `callback`
+
+For more about this error, run `faasflow explain FF0101`."
+    );
 }

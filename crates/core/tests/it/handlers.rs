@@ -151,7 +151,7 @@ async fn state_comes_back_as_the_type_asked_for() {
     let RequestState(progress) = RequestState::<Progress>::from_context(&context).await.unwrap();
     assert_eq!(progress, Progress { seen: u64::MAX, note: None });
     context.remove("seen").await.unwrap();
-    let missing = RequestState::<Progress>::from_context(&context).await.unwrap_err().to_string();
+    let missing = format!("{:#}", RequestState::<Progress>::from_context(&context).await.unwrap_err());
     assert!(missing.contains("missing field `seen`"), "{missing}");
 }
 

@@ -101,7 +101,7 @@ impl World<'_> {
             if fate.dies_after == Some(count) {
                 return Answer::Again;
             }
-            let outage = || Happened::Outage(Outage::new("away", "away"));
+            let outage = || Happened::Outage(Outage::new(faasflow_core::code::UNREACHABLE, "away", "away"));
             let away = fate.outage_at == Some(count);
             count += 1;
             assert!(count < 20, "a delivery comes to an end");
@@ -304,7 +304,7 @@ proptest! {
     #[test]
     fn an_outage_is_answered_and_that_is_all(phases in 1..6usize, at in 1..6usize) {
         let token = Token::new(Place::from(at), Payload::empty());
-        let outage = Outage::new("away", "away");
+        let outage = Outage::new(faasflow_core::code::UNREACHABLE, "away", "away");
         let effects: Vec<Effect> = advance(&linear(phases), &token, Happened::Outage(outage)).collect();
         prop_assert!(matches!(&effects[..], [Effect::ComeAgain(_)]), "{:?}", effects);
     }

@@ -1,5 +1,6 @@
 //! One test program for the crate, since linking a second takes as long as linking the first.
 
+mod codes;
 mod compile_errors;
 mod definition;
 mod description;

@@ -35,6 +35,8 @@ fn problem(answer: &Answer) -> serde_json::Value {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let problem: serde_json::Value = answer.json();
     assert_eq!(problem["request_id"], answer.request_id());
+    // Of every row: whoever reads the header needs no JSON.
+    assert_eq!(problem["code"].as_str(), answer.header("x-faasflow-error-code"), "{problem}");
     problem
 }
 
@@ -118,7 +120,7 @@ async fn a_failure_without_a_handler_answers_500_with_id_phase_step_and_reason_a
     let problem = problem(&answer);
     assert_eq!((&problem["phase"], &problem["reason"]), (&1.into(), &"it returned an error".into()));
     assert!(problem["step"].as_str().unwrap().starts_with("modifier at response_table.rs:"), "{problem}");
-    assert_eq!(problem.as_object().unwrap().len(), 4, "{problem}");
+    assert_eq!(problem.as_object().unwrap().len(), 5, "{problem}");
     assert!(logs::hold("r-2", "ERROR", "at db.internal: password=hunter2"), "the log gets all of it");
 }
 
@@ -126,7 +128,7 @@ async fn a_failure_without_a_handler_answers_500_with_id_phase_step_and_reason_a
 async fn the_failure_of_a_function_tells_its_status_and_not_its_body() {
     let kit = kit(Flow::builder().apply("broken")).function("broken", Fake::failing(503)).start().await;
     let answer = kit.request("").header("x-faasflow-request-id", "r-3").answer().await;
-    insta::assert_snapshot!(answer.text(), @r#"{"request_id":"r-3","phase":1,"step":"function `broken`","reason":"it answered 503 Service Unavailable"}"#);
+    insta::assert_snapshot!(answer.text(), @r#"{"request_id":"r-3","phase":1,"step":"function `broken`","reason":"it answered 503 Service Unavailable","code":"FF0310"}"#);
     assert_eq!(answer.status, 500);
 }
 
@@ -254,6 +256,7 @@ async fn a_bad_signature_answers_401_and_nothing_is_executed() {
     let refused = kit.request(changed).headers(headers.clone()).answer().await;
     assert_eq!(refused.status, 401);
     assert!(problem(&refused)["reason"].as_str().unwrap().starts_with("the signature does not fit"));
+    assert_eq!(problem(&refused)["code"], "FF0409");
     headers.remove("x-hub-signature");
     let refused = kit.request(body).headers(headers).answer().await;
     assert_eq!(refused.status, 401);

@@ -77,7 +77,7 @@ fn start_error(flow: Flow, settings: &[(&str, &str)]) -> String {
     };
     let config = Config::load(lookup).unwrap();
     let error: StartError = FlowFunction::new(flow, config).err().expect("it does not start");
-    error.to_string()
+    error.report().to_string()
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn memory_is_refused_where_other_instances_would_not_see_it() {
     assert!(error.contains("`memory`") && error.contains("`state_manager`"), "{error}");
     let one_phase = Flow::builder().state(Memory::new()).apply("one").build().unwrap();
     let error = start_error(one_phase, &[("enable_hmac", "true"), ("verify_request", "true")]);
-    assert!(error.contains("There is no default key"), "it gets as far as the key: {error}");
+    assert!(error.contains("there is no default key"), "it gets as far as the key: {error}");
 }
 
 #[test]

@@ -170,10 +170,10 @@ fn a_resumed_request_is_received_and_not_created() {
                 "[Request `id`] Received phase=2",
                 "[Request `id`] Executing phase 2 phase=2",
                 "[Request `id`] Executing function `compress` phase=2",
-                "ERROR [Request `id`] step 3 (function `compress`) failed: it answered 500 Internal Server Error phase=2",
+                "ERROR [Request `id`] step 3 (function `compress`) failed: it answered 500 Internal Server Error phase=2 code=FF0310",
                 "[Request `id`] Completed: failure phase=2",
                 "WARN [Request `id`] Refused with 401 Unauthorized: the signature is missing: send it as \
-                 `X-Hub-Signature: sha256=<hex HMAC-SHA256 of the body>`",
+                 `X-Hub-Signature: sha256=<hex HMAC-SHA256 of the body>` code=FF0407",
             ]
         );
     });
@@ -186,7 +186,8 @@ fn an_error_of_several_lines_is_one_line_in_the_log_and_in_combined_output() {
     let lines = program.stop();
     assert_eq!(lines.len(), 5, "{lines:#?}");
     assert!(
-        lines[3].starts_with("ERROR [Request `id`] step 1 (") && lines[3].ends_with(&format!("{error} phase=1")),
+        lines[3].starts_with("ERROR [Request `id`] step 1 (")
+            && lines[3].ends_with(&format!("{error} phase=1 code=FF0301")),
         "{lines:#?}"
     );
     let combined: Vec<_> = output.lines().collect();

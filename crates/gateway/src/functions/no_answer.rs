@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use faasflow_core::chain;
 use faasflow_core::headers::{GATEWAY_ERROR, gateway_error};
+use faasflow_core::{chain, code};
 use faasflow_http::{HttpError, NoRoom};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
 use super::limit::Busy;
-use crate::answer::{busy, internal, no_room};
+use crate::answer::{busy, coded, internal, no_room};
 
 /// Why a function gave no answer.
 #[derive(Debug)]
@@ -57,7 +57,8 @@ impl NoAnswer {
                 format!("`{name}` does not run: {why}"),
             ),
             NoAnswer::Removed => {
-                internal(StatusCode::NOT_FOUND, format!("there is no function `{name}` here: it was removed"))
+                let text = format!("there is no function `{name}` here: it was removed");
+                coded(internal(StatusCode::NOT_FOUND, text), code::UNKNOWN_FUNCTION)
             }
             NoAnswer::Busy(limit) => too_many(name, limit),
             NoAnswer::Unreachable(_) => marked(
@@ -84,7 +85,8 @@ impl NoAnswer {
                 format!("`{name}` gave an answer that cannot be used: {why}"),
             ),
             NoAnswer::Timeout(after) => {
-                internal(StatusCode::BAD_GATEWAY, format!("`{name}` did not begin to answer within {after:?}"))
+                let text = format!("`{name}` did not begin to answer within {after:?}");
+                coded(internal(StatusCode::BAD_GATEWAY, text), code::TIMEOUT)
             }
             NoAnswer::NoRoom(full) => no_room(*full),
             NoAnswer::Request(status, why) => internal(*status, why.clone()),
@@ -129,14 +131,20 @@ impl From<HttpError> for NoAnswer {
 /// The answer where a function has as many requests as it may have: 429, with the time after which to try again.
 fn too_many(name: &str, limit: &Busy) -> Response {
     let text = format!("`{name}` is busy: {}. Try again later.", limit.reason());
-    let mut response = internal(StatusCode::TOO_MANY_REQUESTS, text);
+    let mut response = coded(internal(StatusCode::TOO_MANY_REQUESTS, text), code::FUNCTION_BUSY);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 
 /// The same as [`internal`], which also tells flows why there is no answer: a constant of [`gateway_error`].
 fn marked(status: StatusCode, why: &'static str, text: String) -> Response {
-    let mut response = internal(status, text);
+    let code = match why {
+        gateway_error::FUNCTION_DIED => code::INTERRUPTED,
+        gateway_error::FUNCTION_UNREACHABLE => code::UNREACHABLE,
+        gateway_error::UNUSABLE_ANSWER => code::UNUSABLE_ANSWER,
+        _ => code::FUNCTION_BROKEN,
+    };
+    let mut response = coded(internal(status, text), code);
     response.headers_mut().insert(GATEWAY_ERROR, HeaderValue::from_static(why));
     response
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use faasflow_core::{headers, parse_callback_url, without_credentials};
+use faasflow_core::{chain, code, headers, parse_callback_url, without_credentials};
 use faasflow_http::{Budget, ReadBodyError, hear_out, read_body_into};
 use http::header::{ALLOW, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
 
 use super::name::{find, split};
 use super::stamp::{identify, stamp};
-use crate::answer::plain;
+use crate::answer::{coded, plain};
 use crate::forwarding::forward;
 use crate::functions::Functions;
 use crate::queue::{Accepted, NewCall, Queue, QueueError};
@@ -98,17 +98,20 @@ async fn accept(
     parts: &mut request::Parts,
     body: Body,
 ) -> Result<(HeaderValue, Accepted), Box<Response>> {
-    let refuse = |status, text: String| Box::new(plain(status, text));
-    let callback_url =
-        match parts.headers.get(CALLBACK_URL) {
-            None => None,
-            Some(value) => {
-                let url = value.to_str().map_err(|_| "it is not text".to_owned()).and_then(parse_callback_url);
-                Some(url.map_err(|fault| {
-                    refuse(StatusCode::BAD_REQUEST, format!("`X-Callback-Url` is of no use: {fault}"))
-                })?)
-            }
-        };
+    let refuse = |status, code, text: String| Box::new(coded(plain(status, text), code));
+    let callback_url = match parts.headers.get(CALLBACK_URL) {
+        None => None,
+        Some(value) => {
+            let url = value.to_str().map_err(|_| "it is not text".to_owned()).and_then(parse_callback_url);
+            Some(url.map_err(|fault| {
+                refuse(
+                    StatusCode::BAD_REQUEST,
+                    code::BAD_CALLBACK_URL,
+                    format!("`X-Callback-Url` is of no use: {fault}"),
+                )
+            })?)
+        }
+    };
     if let Some(url) = &callback_url
         && let Ok(shown) = HeaderValue::try_from(without_credentials(&url.to_string()))
     {
@@ -126,9 +129,9 @@ async fn accept(
         _ => {}
     }
     let body = read.map_err(|error| match error {
-        ReadBodyError::TooLarge { .. } => refuse(StatusCode::PAYLOAD_TOO_LARGE, too_large(limit)),
-        ReadBodyError::TooSlow(_) => refuse(StatusCode::REQUEST_TIMEOUT, error.to_string()),
-        _ => refuse(StatusCode::BAD_REQUEST, error.to_string()),
+        ReadBodyError::TooLarge { .. } => refuse(StatusCode::PAYLOAD_TOO_LARGE, code::CALL_TOO_LARGE, too_large(limit)),
+        ReadBodyError::TooSlow(_) => refuse(StatusCode::REQUEST_TIMEOUT, error.code(), error.to_string()),
+        _ => refuse(StatusCode::BAD_REQUEST, error.code(), error.to_string()),
     })?;
     let (call_id, _) = identify(&mut parts.headers);
     stamp(&mut parts.headers);
@@ -148,10 +151,12 @@ async fn accept(
     drop(share);
     match accepted {
         Ok(accepted) => Ok((call_id, accepted)),
-        Err(QueueError::TooLarge { limit, .. }) => Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, too_large(limit))),
+        Err(QueueError::TooLarge { limit, .. }) => {
+            Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, code::CALL_TOO_LARGE, too_large(limit)))
+        }
         Err(error) => {
-            tracing::error!(%error, "a call was not accepted");
-            Err(Box::new(disk::answer(disk::queue_status(&error), format!("Error queuing request: {error}"))))
+            tracing::error!(error = chain(&error), code = %error.code(), "a call was not accepted");
+            Err(Box::new(disk::queue_answer(&error, "Error queuing request: ")))
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::response::Response;
+use faasflow_core::code;
 use http::StatusCode;
 
-use crate::answer::{internal, plain};
+use crate::answer::{coded, internal, plain};
 use crate::functions::{Function, Functions};
 
 /// The name of a function and what stands behind it.
@@ -26,11 +27,12 @@ pub(super) fn find(functions: &Functions, name: &str) -> Result<Arc<Function>, B
     let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if !valid {
         let text = format!("`{name}` is no function's name: letters, digits, `-`, `_` and `.` only");
-        return Err(Box::new(plain(StatusCode::BAD_REQUEST, text)));
+        return Err(Box::new(coded(plain(StatusCode::BAD_REQUEST, text), code::UNKNOWN_FUNCTION)));
     }
     functions.find(name).ok_or_else(|| {
         let known = functions.names().join(", ");
         let known = if known.is_empty() { "none is deployed".to_owned() } else { format!("deployed are: {known}") };
-        Box::new(internal(StatusCode::NOT_FOUND, format!("there is no function `{name}` here; {known}")))
+        let text = format!("there is no function `{name}` here; {known}");
+        Box::new(coded(internal(StatusCode::NOT_FOUND, text), code::UNKNOWN_FUNCTION))
     })
 }

@@ -1,5 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use faasflow_core::code::{self, Code};
+
 use crate::unreadable::Unreadable;
 
 /// A stack file that cannot be used, or an environment file that it names.
@@ -25,6 +27,12 @@ pub enum StackErrorKind {
 }
 
 impl StackError {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        code::BAD_STACK_FILE
+    }
+
     pub(super) fn missing(path: &Path, what: impl Into<String>) -> StackError {
         StackError { path: path.to_owned(), kind: StackErrorKind::Missing, what: what.into(), source: None }
     }

@@ -47,7 +47,8 @@ fn refused(path: &Path) -> String {
     let before = std::fs::read(path).ok();
     let listed = listing(path);
     let refused = Queue::open(path, QueueOptions::default()).err();
-    let text = refused.unwrap_or_else(|| panic!("{} was opened", path.display())).to_string();
+    let error = refused.unwrap_or_else(|| panic!("{} was opened", path.display()));
+    let text = format!("{error}; {}", error.help().expect("there is something to do"));
     assert!(std::fs::read(path).ok() == before, "the file was changed: {text}");
     assert_eq!(listing(path), listed, "{text}");
     assert!(text.starts_with(&format!("the queue file {} cannot be used: ", path.display())), "{text}");
@@ -140,7 +141,7 @@ async fn what_stands_in_the_way_of_a_file_is_named() {
     std::fs::remove_dir(&path).unwrap();
     std::fs::write(folder.path().join("file"), "").unwrap();
     let said = refused(&folder.path().join("file/queue.redb"));
-    assert!(said.contains("choose another with `--state-dir`"), "{said}");
+    assert!(said.contains("or choose another"), "{said}");
 
     let queue = Queue::open(&path, QueueOptions::default()).unwrap();
     queue.enqueue(call("c", 1)).await.unwrap();

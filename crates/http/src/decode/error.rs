@@ -1,5 +1,7 @@
 use std::io;
 
+use faasflow_core::code::{self, Code};
+
 use crate::budget::NoRoom;
 
 /// How many codings one body may have. More than one is rare, and each takes memory of its own.
@@ -39,4 +41,18 @@ pub enum DecodeError {
     /// Other bodies leave no room for what comes out, or for what decodes it.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
+}
+
+impl DecodeError {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            DecodeError::Unknown(_) | DecodeError::TooMany => code::UNKNOWN_CODING,
+            DecodeError::Malformed(_) => code::UNDECODABLE_BODY,
+            DecodeError::TooLarge { .. } => code::BODY_TOO_LARGE,
+            DecodeError::Window { .. } => code::NEVER_ROOM,
+            DecodeError::NoRoom(full) => full.code(),
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! What a request must not be, whoever it is for.
 
+use faasflow_core::code::{self, Code};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{Request, StatusCode, Version};
 
 use crate::MOST_HEADERS;
 
-/// Why a request is refused: the status, and the text for its sender.
-pub(super) type Fault = (StatusCode, &'static str);
+/// Why a request is refused: the status, the code, and the text for its sender.
+pub(super) type Fault = (StatusCode, Code, &'static str);
 
 /// Looks for what a server must refuse, and hyper does not.
 ///
@@ -27,23 +28,27 @@ fn count<B>(request: &Request<B>) -> Result<(), Fault> {
     if request.headers().len() <= MOST_HEADERS {
         return Ok(());
     }
-    Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head of the request has more than 2000 headers"))
+    Err((
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        code::HEAD_TOO_LARGE,
+        "the head of the request has more than 2000 headers",
+    ))
 }
 
 /// RFC 9112, 3.2, and RFC 9113, 8.3.1.
 fn host<B>(request: &Request<B>) -> Result<(), Fault> {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (_, Some(_)) => Err((StatusCode::BAD_REQUEST, "the request has more than one `Host`")),
+        (_, Some(_)) => Err((StatusCode::BAD_REQUEST, code::BAD_HEAD, "the request has more than one `Host`")),
         (None, _) if request.version() == Version::HTTP_11 => {
-            Err((StatusCode::BAD_REQUEST, "the request has no `Host`, which HTTP/1.1 requires"))
+            Err((StatusCode::BAD_REQUEST, code::BAD_HEAD, "the request has no `Host`, which HTTP/1.1 requires"))
         }
         // It may be empty where the target has no name of a server.
         (Some(host), _) if host.is_empty() => Ok(()),
         (Some(host), _) => match host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) {
             // A port that is not empty is a number below 65536.
             Some(host) if !host.as_str().contains('@') && has_usable_port(&host) => Ok(()),
-            _ => Err((StatusCode::BAD_REQUEST, "`Host` is not the name or the address of a server")),
+            _ => Err((StatusCode::BAD_REQUEST, code::BAD_HEAD, "`Host` is not the name or the address of a server")),
         },
         (None, _) => Ok(()),
     }
@@ -59,7 +64,11 @@ fn encoding<B>(request: &Request<B>) -> Result<(), Fault> {
     match (encodings.next(), encodings.next()) {
         (None, _) => Ok(()),
         (Some(only), None) if only.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        _ => Err((StatusCode::NOT_IMPLEMENTED, "of `Transfer-Encoding` only `chunked`, once, is understood")),
+        _ => Err((
+            StatusCode::NOT_IMPLEMENTED,
+            code::BAD_HEAD,
+            "of `Transfer-Encoding` only `chunked`, once, is understood",
+        )),
     }
 }
 
@@ -79,7 +88,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        check(&request.body(()).unwrap()).map_or_else(|(status, _)| status.as_u16(), |()| 200)
+        check(&request.body(()).unwrap()).map_or_else(|(status, ..)| status.as_u16(), |()| 200)
     }
 
     #[test]

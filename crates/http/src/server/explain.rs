@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use faasflow_core::code::{self, Code};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
@@ -40,17 +41,19 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    fn reason(self, status: &[u8]) -> Option<(&'static str, String)> {
+    fn reason(self, status: &[u8]) -> Option<(&'static str, Code, String)> {
         match status {
             b"400" => Some((
                 "Bad Request",
+                code::BAD_HEAD,
                 "the head of the request cannot be read: its URL has a character that is to be escaped, such as `<`, \
                  `>` or `\"`, a header is malformed, or its headers contradict each other about the length of the body"
                     .to_owned(),
             )),
-            b"414" => Some(("URI Too Long", "the URL is longer than 65534 bytes".to_owned())),
+            b"414" => Some(("URI Too Long", code::HEAD_TOO_LARGE, "the URL is longer than 65534 bytes".to_owned())),
             b"431" => Some((
                 "Request Header Fields Too Large",
+                code::HEAD_TOO_LARGE,
                 format!(
                     "the head of the request has more than {} bytes, or more than {} headers",
                     self.bytes, self.headers
@@ -75,11 +78,11 @@ impl<S> Explain<S> {
             return None;
         }
         let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
-        let (phrase, text) = self.limits.reason(status)?;
+        let (phrase, code, text) = self.limits.reason(status)?;
         let status = String::from_utf8_lossy(status);
         Some(Bytes::from(format!(
-            "HTTP/1.1 {status} {phrase}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\
-             connection: close\r\n\r\n{text}\n",
+            "HTTP/1.1 {status} {phrase}\r\nx-faasflow-error-code: {code}\r\ncontent-type: text/plain; charset=utf-8\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n{text}\n",
             text.len() + 1
         )))
     }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use faasflow_core::code;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
@@ -30,7 +31,8 @@ fn busy(text: &str) -> Bytes {
     let seconds = seconds();
     Bytes::from(format!(
         "HTTP/1.1 503 Service Unavailable\r\nretry-after: {seconds}\r\nx-faasflow-busy: true\r\n\
-         content-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}\n",
+         x-faasflow-error-code: {}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}\n",
+        code::NO_ROOM,
         text.len() + 1
     ))
 }

@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use faasflow_core::chain;
 use faasflow_http::now_ms;
 use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
@@ -57,7 +58,7 @@ impl Queue {
                 Ok(claim) => claim,
                 Err(QueueError::Closed) => break,
                 Err(error) => {
-                    tracing::error!(%error, "the queue cannot tell what is next");
+                    tracing::error!(error = %chain(&error), code = %error.code(), "the queue cannot tell what is next");
                     tokio::select! {
                         () = stop.cancelled() => break,
                         () = tokio::time::sleep(REST) => continue,
@@ -85,7 +86,7 @@ impl Queue {
         };
         let id = claim.id;
         if let Err(error) = self.store.conclude(claim, conclusion).await {
-            tracing::warn!(%error, id, "what became of a call cannot be put down; it is delivered again");
+            tracing::warn!(error = %chain(&error), id, code = %error.code(), "what became of a call cannot be put down; it is delivered again");
         }
     }
 
@@ -95,7 +96,7 @@ impl Queue {
         loop {
             tokio::time::sleep(lease / 3).await;
             if let Err(error) = self.store.extend(claim).await {
-                tracing::warn!(%error, id = claim.id, "the claim of a call cannot be extended");
+                tracing::warn!(error = %chain(&error), id = claim.id, code = %error.code(), "the claim of a call cannot be extended");
             }
         }
     }
@@ -117,7 +118,7 @@ impl Queue {
                 return Conclusion::Gone;
             }
             Err(error) => {
-                tracing::error!(%error, id = claim.id, "a queued call cannot be read; it stays in the queue");
+                tracing::error!(error = %chain(&error), id = claim.id, code = %error.code(), "a queued call cannot be read; it stays in the queue");
                 return Conclusion::Untried { due_ms: now_ms() + UNREADABLE_MS };
             }
         };

@@ -87,9 +87,9 @@ impl Disk {
         match for_real(&file) {
             Ok(database) => opened.database = Some(database),
             Err(error) => {
-                let fault = match &error {
-                    redb::Error::Io(source) if is_full(source) => QueueError::Full(source.to_string()),
-                    _ => QueueError::Storage(explain(error).0),
+                let fault = match error {
+                    redb::Error::Io(source) if is_full(&source) => QueueError::full(source),
+                    error => QueueError::storage(explain(error).0),
                 };
                 opened.fault = Some(fault.clone());
                 return Err(fault);
@@ -104,7 +104,7 @@ impl Opened {
         if self.file.is_none() {
             return Err(QueueError::Closed);
         }
-        let unopened = || QueueError::Storage("the file could not be opened again".to_owned());
+        let unopened = || QueueError::storage("the file could not be opened again".to_owned());
         self.database.as_ref().ok_or_else(|| self.fault.clone().unwrap_or_else(unopened))
     }
 }
@@ -113,7 +113,7 @@ impl Opened {
 type Fault = (String, &'static str);
 
 const ASIDE: &str = "move the file aside to start with an empty queue, and keep it: what it holds was accepted";
-const ACCESS: &str = "see that the folder exists, has space and may be written, or choose another with `--state-dir`";
+const ACCESS: &str = "see that the folder exists, has space and may be written, or choose another";
 const OTHER_VERSION: &str =
     "use the version of faasflow that wrote it, or move the file aside to start with an empty queue";
 
@@ -265,9 +265,9 @@ fn explain(error: redb::Error) -> Fault {
 
 impl From<redb::Error> for QueueError {
     fn from(error: redb::Error) -> QueueError {
-        match &error {
-            redb::Error::Io(source) if is_full(source) => QueueError::Full(source.to_string()),
-            _ => QueueError::Storage(error.to_string()),
+        match error {
+            redb::Error::Io(source) if is_full(&source) => QueueError::full(source),
+            error => QueueError::storage(error),
         }
     }
 }

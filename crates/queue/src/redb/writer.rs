@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use faasflow_core::chain;
 use tokio::sync::oneshot;
 
 use crate::error::QueueError;
@@ -119,7 +120,7 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("faasflow-queue".to_owned())
             .spawn(move || writing.run(&receiver))
-            .map_err(|error| QueueError::Storage(format!("the writer thread cannot be started: {error}")))?;
+            .map_err(|error| QueueError::storage(format!("the writer thread cannot be started: {error}")))?;
         Ok(Writer { messages, lazy: shared, thread: Mutex::new(Some(thread)) })
     }
 
@@ -222,7 +223,7 @@ impl Loop {
             }
             for done in barriers {
                 // Still here after a write: the disk has trouble.
-                let trouble = || QueueError::Storage("changes wait for the disk".to_owned());
+                let trouble = || QueueError::storage("changes wait for the disk".to_owned());
                 let _ = done.send(if self.lazy.is_empty() { Ok(()) } else { Err(trouble()) });
             }
             if let Some(closed) = close {
@@ -262,11 +263,11 @@ impl Loop {
             let changes = || self.lazy.iter().chain(urgent.iter().flat_map(|waiting| &waiting.changes));
             written = self.disk.commit(changes());
             if let Err(error) = &written {
-                tracing::error!(%error, "the queue cannot be written");
+                tracing::error!(error = %chain(error), code = %error.code(), "the queue cannot be written");
                 // The lazy changes stay for the next time; whoever waits is told.
                 let attempted = self.disk.is_open();
                 if let Err(error) = self.disk.reopen() {
-                    tracing::error!(%error, "the queue file cannot be opened again");
+                    tracing::error!(error = %chain(&error), code = %error.code(), "the queue file cannot be opened again");
                 }
                 if attempted && urgent.iter().any(|waiting| read::may_hold(&self.disk, &waiting.changes)) {
                     self.lazy.extend(urgent.iter().flat_map(|waiting| waiting.undo.clone()));

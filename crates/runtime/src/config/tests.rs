@@ -36,5 +36,8 @@ fn r4_the_drain_time_follows_the_watchdogs_healthcheck_interval() {
 #[test]
 fn r4_a_drain_time_that_cannot_be_read_is_named() {
     let fault = load(&[("drain_time", "soon")]).unwrap_err();
-    assert!(fault.faults()[0].starts_with("`drain_time` is `soon`: write a duration "), "{fault}");
+    let [fault] = fault.faults() else { panic!("{fault}") };
+    assert_eq!(fault.to_string(), "`drain_time` is `soon`, which is not a time that can be used");
+    assert!(fault.help().starts_with("write a duration "), "{fault:?}");
+    assert_eq!(fault.code().as_str(), "FF0205");
 }

@@ -3,7 +3,7 @@
 use axum::body::HttpBody;
 use axum::response::Response;
 use bytes::Bytes;
-use faasflow_core::{RequestId, headers};
+use faasflow_core::{RequestId, code, headers};
 use http::header::{EXPECT, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{StatusCode, request};
 
@@ -49,9 +49,10 @@ impl Instance {
         let reason = format!("{error}{setting}");
         let observers = Observers::of_request(id.clone(), &self.metrics);
         let delivery = delivery(&parts.headers);
-        observers.tell(&Event::Refused { status, detail: &reason });
+        let code = error.code();
+        observers.tell(&Event::Refused { status, code, detail: &reason });
         observers.tell(&Event::Closed { delivery, status });
-        let mut response = respond(Conclusion::Refused(status, reason), id, delivery, None);
+        let mut response = respond(Conclusion::Refused(status, code, reason), id, delivery, None);
         match status {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 let mut headers = parts.headers.clone();
@@ -98,7 +99,10 @@ impl Instance {
                 DecodeError::Unknown(_) => Some("its `Content-Encoding` is not known".to_owned()),
                 _ => None,
             };
-            Refusal { detail, ..Refusal::new(status, format!("the body cannot be used: {error}{setting}")) }
+            Refusal {
+                detail,
+                ..Refusal::new(status, error.code(), format!("the body cannot be used: {error}{setting}"))
+            }
         };
         let codings = Codings::of(headers).map_err(refuse)?;
         if codings.is_empty() {
@@ -111,7 +115,7 @@ impl Instance {
             Err(_) => {
                 let allowed = show(deadline.allowed());
                 let reason = format!("the body could not be decoded within {allowed}; the setting is `write_timeout`");
-                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, reason))
+                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, code::DECODING_TOO_SLOW, reason))
             }
         }
     }

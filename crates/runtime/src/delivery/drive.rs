@@ -1,11 +1,11 @@
 //! Performs what the machine decides, and tells it what came of that. Nothing else does.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{Place, Segment, StepIndex};
 use faasflow_core::machine::{Effect, Happened, Outage, Unfit, advance};
-use faasflow_core::{Context, Failure, Payload, Resolution};
+use faasflow_core::{Context, Error, Failure, Outcome, Payload, Resolution, code};
 use http::StatusCode;
 
 use super::request::Arrived;
@@ -42,8 +42,10 @@ impl Instance {
             observers.tell(&Event::Interrupted { doing, outage: &outage });
             Happened::Outage(outage)
         };
+        let failed_with = OnceLock::new();
         let failed = |failure: Failure, origin: Origin| {
             observers.tell(&Event::Failed { failure: &failure, origin });
+            let _ = failed_with.set(failure.code());
             Happened::Failed(failure)
         };
         let mut effects = advance(plan, &token, Happened::Arrived);
@@ -63,6 +65,7 @@ impl Instance {
                         Executed::Failed(failure) => failed(failure, Origin::Step),
                         Executed::Replied(failure, payload) => {
                             observers.tell(&Event::Failed { failure: &failure, origin: Origin::Reply });
+                            let _ = failed_with.set(failure.code());
                             Happened::Replied(payload)
                         }
                         Executed::Outage(outage) => interrupted(Doing::Executing(token.place()), outage),
@@ -99,7 +102,8 @@ impl Instance {
                 Effect::AnswerForwarded => return Conclusion::Forwarded,
                 Effect::AnswerEnded(outcome, payload) => {
                     observers.tell(&Event::Ended { outcome });
-                    return Conclusion::Ended(outcome, payload);
+                    let code = failed_with.get().copied().filter(|_| outcome == Outcome::Failure);
+                    return Conclusion::Ended(outcome, payload, code);
                 }
                 Effect::ComeAgain(outage) => return Conclusion::Transient(outage),
                 Effect::Refuse(unfit) => return refuse(unfit),
@@ -114,13 +118,13 @@ impl Instance {
     }
 
     /// The failure of a phase whose payload a state manager does not give back. It is the first step's.
-    fn not_taken(&self, place: &Place, error: String) -> Failure {
+    fn not_taken(&self, place: &Place, error: Error) -> Failure {
         let first = self.segment(place).steps().next();
         let (number, name) = match first {
             Some(step) => (step.number(), self.flow.step(step).name().clone()),
             None => (0, "".into()),
         };
-        Failure::new(place, number, name, FailureKind::Storage(error), Payload::empty())
+        Failure::new(place, number, name, FailureKind::Storage(Arc::new(error)), Payload::empty())
     }
 
     /// The failure of a phase whose output cannot be handed on. It stands behind the last step.
@@ -151,13 +155,15 @@ impl Instance {
 
 /// The answer to a token that nothing can be done with.
 fn refuse(unfit: Unfit) -> Conclusion {
-    let (status, reason) = match unfit {
-        Unfit::NoSuchPlace(place) => (StatusCode::BAD_REQUEST, format!("the flow has no phase {place}")),
-        Unfit::PayloadGone => (StatusCode::GONE, crate::forward::PAYLOAD_GONE.to_owned()),
+    let (status, code, reason) = match unfit {
+        Unfit::NoSuchPlace(place) => {
+            (StatusCode::BAD_REQUEST, code::NO_SUCH_PHASE, format!("the flow has no phase {place}"))
+        }
+        Unfit::PayloadGone => (StatusCode::GONE, code::PAYLOAD_GONE, crate::forward::PAYLOAD_GONE.to_owned()),
         Unfit::NoStateManager => {
             let reason = "the payload is kept by a state manager, and this flow has none";
-            (StatusCode::CONFLICT, reason.to_owned())
+            (StatusCode::CONFLICT, code::NO_STATE_MANAGER, reason.to_owned())
         }
     };
-    Conclusion::Refused(status, reason)
+    Conclusion::Refused(status, code, reason)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::machine::{OnOutage, Outage};
 use faasflow_core::state::StateManager as _;
-use faasflow_core::{CallResponse, Error, Outcome, Payload, Retry};
+use faasflow_core::{CallResponse, Error, Outcome, Payload, Retry, code};
 
 use crate::config::show;
 use crate::error_text::internal;
@@ -93,10 +93,10 @@ fn unreported(answer: Result<CallResponse, Unanswered>) -> Option<Outage> {
     match answer {
         Err(Unanswered::Outage(outage)) => Some(Outage { reason: format!("{what}: {}", outage.reason), ..outage }),
         Err(Unanswered::Failed(FailureKind::Deadline(after) | FailureKind::Timeout(after))) => {
-            Some(Outage::new(what, format!("no answer within {}", show(after))))
+            Some(Outage::new(code::TIMEOUT, what, format!("no answer within {}", show(after))))
         }
         Ok(response) if Retry::attempts(2).retries_status(response.status()) => {
-            Some(Outage::new(what, format!("it answered {}", response.status())))
+            Some(Outage::new(code::ASKED_TO_WAIT, what, format!("it answered {}", response.status())))
         }
         _ => None,
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use bytes::Bytes;
-use faasflow_core::{RequestId, headers};
+use faasflow_core::{RequestId, code, headers};
 use http::{StatusCode, request};
 use tokio::time::Instant;
 
@@ -73,18 +73,19 @@ impl Instance {
         // Signed for what it is, it must not pass for what it is not.
         if delivery == Delivery::Fresh && body.starts_with(faasflow_core::envelope::MAGIC) {
             let reason = "the body is an envelope, and its content type says otherwise";
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, reason));
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, code::DISGUISED_ENVELOPE, reason));
         }
         let Some(keys) = &self.keys else {
             let reason = "this flow has no key, so it takes no envelopes";
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, reason));
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, code::NO_KEY, reason));
         };
         let header = parts.headers.get(headers::SIGNATURE).map(http::HeaderValue::as_bytes);
-        keys.verify(header, body).map_err(|error| Refusal::new(StatusCode::UNAUTHORIZED, error.to_string()))
+        let verified = keys.verify(header, body);
+        verified.map_err(|error| Refusal::new(StatusCode::UNAUTHORIZED, error.code(), error.to_string()))
     }
 
     fn refuse(&self, refusal: Refusal, id: RequestId, delivery: Delivery) -> Response {
-        let Refusal { status, reason, detail, of } = refusal;
+        let Refusal { status, code, reason, detail, of } = refusal;
         let (id, observers) = match of {
             None => (id.clone(), Observers::of_request(id, &self.metrics)),
             Some((info, place)) => {
@@ -93,8 +94,8 @@ impl Instance {
                 (info.id.clone(), Observers::of_phase(lines, trace, &self.metrics))
             }
         };
-        observers.tell(&Event::Refused { status, detail: detail.as_deref().unwrap_or(&reason) });
-        let mut response = respond(Conclusion::Refused(status, reason), &id, delivery, None);
+        observers.tell(&Event::Refused { status, code, detail: detail.as_deref().unwrap_or(&reason) });
+        let mut response = respond(Conclusion::Refused(status, code, reason), &id, delivery, None);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             come_again(response.headers_mut());
         }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faasflow_core::envelope::{self, Envelope, EnvelopeError};
+use faasflow_core::code::{self, Code};
+use faasflow_core::envelope::{self, Envelope};
 use faasflow_core::graph::Place;
 use faasflow_core::machine::{Caller, Token};
 use faasflow_core::state::EmbeddedState;
-use faasflow_core::{Flow, Payload, RequestId, RequestInfo, headers, parse_callback_url};
+use faasflow_core::{Flow, Payload, RequestId, RequestInfo, chain, headers, parse_callback_url};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode, request};
 use uuid::Uuid;
@@ -26,10 +27,11 @@ pub(crate) struct Arrived {
     pub(crate) sent_ms: Option<u64>,
 }
 
-/// Why nothing was started: the status, what the caller is told, and what the log is told.
+/// Why nothing was started: status and code, what the caller is told, and what the log is told.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
+    pub(crate) code: Code,
     pub(crate) reason: String,
     pub(crate) detail: Option<String>,
     /// The request of an envelope that is believed, and where it stands.
@@ -37,8 +39,8 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn new(status: StatusCode, reason: impl Into<String>) -> Refusal {
-        Refusal { status, reason: reason.into(), detail: None, of: None }
+    pub(crate) fn new(status: StatusCode, code: Code, reason: impl Into<String>) -> Refusal {
+        Refusal { status, code, reason: reason.into(), detail: None, of: None }
     }
 }
 
@@ -88,7 +90,8 @@ pub(crate) fn start(
         Some(value) => {
             let url = value.to_str().map_err(|_| "it is not text".to_owned()).and_then(parse_callback_url);
             let url = url.map_err(|fault| {
-                Refusal::new(StatusCode::BAD_REQUEST, format!("`X-Faasflow-Callback-Url` is of no use: {fault}"))
+                let reason = format!("`X-Faasflow-Callback-Url` is of no use: {fault}");
+                Refusal::new(StatusCode::BAD_REQUEST, code::BAD_CALLBACK_URL, reason)
             })?;
             Some(url)
         }
@@ -112,19 +115,15 @@ pub(crate) fn start(
 
 /// Resumes a request from the body of an envelope that is already believed.
 pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, Refusal> {
-    let envelope = Envelope::decode(body).map_err(|error| {
-        let detail = match &error {
-            EnvelopeError::Header(source) => Some(format!("{error}: {source}")),
-            _ => None,
-        };
-        Refusal { detail, ..Refusal::new(StatusCode::BAD_REQUEST, error.to_string()) }
+    let envelope = Envelope::decode(body).map_err(|error| Refusal {
+        detail: Some(chain(&error)),
+        ..Refusal::new(StatusCode::BAD_REQUEST, error.code(), error.to_string())
     })?;
     let of = (envelope.request.clone(), envelope.place.clone());
-    let refuse =
-        |status, reason: String, detail: Option<String>| Refusal { status, reason, detail, of: Some(of.clone()) };
+    let refuse = |status, code, reason: String, detail| Refusal { status, code, reason, detail, of: Some(of.clone()) };
     if &*envelope.request.flow != name {
         let reason = format!("the envelope is of the flow `{}`, this is `{name}`", envelope.request.flow);
-        return Err(refuse(StatusCode::BAD_REQUEST, reason, None));
+        return Err(refuse(StatusCode::BAD_REQUEST, code::OTHER_FLOW, reason, None));
     }
     let plan = flow.plan();
     if envelope.fingerprint != plan.fingerprint() {
@@ -138,7 +137,7 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, R
             envelope.shape,
             envelope.fingerprint
         );
-        return Err(refuse(StatusCode::CONFLICT, reason.to_owned(), Some(detail)));
+        return Err(refuse(StatusCode::CONFLICT, code::OTHER_DEFINITION, reason.to_owned(), Some(detail)));
     }
     if plan.segment(&envelope.place).is_none() {
         let reason = format!(
@@ -146,7 +145,7 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, R
             envelope.place,
             plan.phase_count()
         );
-        return Err(refuse(StatusCode::BAD_REQUEST, reason, None));
+        return Err(refuse(StatusCode::BAD_REQUEST, code::NO_SUCH_PHASE, reason, None));
     }
     let caller = caller(flow, &envelope.request, &envelope.place);
     Ok(Arrived {

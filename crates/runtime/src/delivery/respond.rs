@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use faasflow_core::code::Code;
 use faasflow_core::{Failure, Payload, RequestId, headers};
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
@@ -22,13 +23,20 @@ struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<&'a str>,
     reason: &'a str,
+    code: &'static str,
 }
 
 /// The payload of a failure that nobody handled.
 pub(crate) fn failure_payload(id: &RequestId, failure: &Failure) -> Payload {
     let reason = failure.reason();
     let phase = Some(failure.phase());
-    problem(&Problem { request_id: id.as_str(), phase, step: Some(failure.step()), reason: &reason })
+    problem(&Problem {
+        request_id: id.as_str(),
+        phase,
+        step: Some(failure.step()),
+        reason: &reason,
+        code: failure.code().as_str(),
+    })
 }
 
 fn problem(problem: &Problem<'_>) -> Payload {
@@ -43,29 +51,33 @@ pub(crate) fn respond(
     delivery: Delivery,
     lines_before: Option<String>,
 ) -> Response {
-    let status = conclusion.status(delivery);
+    let (status, code) = (conclusion.status(delivery), conclusion.code());
     let mut response = match conclusion {
         Conclusion::Forwarded => empty(status),
-        Conclusion::Ended(outcome, payload) => {
+        Conclusion::Ended(outcome, payload, _) => {
             let mut response = with_payload(status, payload, lines_before);
             let value = HeaderValue::from_static(outcome.as_str());
             response.headers_mut().insert(headers::OUTCOME, value);
             response
         }
         Conclusion::Transient(outage) => {
-            let mut response = refusal(status, id, &outage.reason);
+            let mut response = refusal(status, id, outage.code, &outage.reason);
             let seconds = outage.retry_after.map_or(RETRY_SECONDS, |asked| asked.as_secs().max(1));
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             response
         }
-        Conclusion::Refused(_, reason) => refusal(status, id, &reason),
+        Conclusion::Refused(_, code, reason) => refusal(status, id, code, &reason),
     };
     header(&mut response, headers::REQUEST_ID, id.as_str());
+    if let Some(code) = code {
+        response.headers_mut().insert(headers::ERROR_CODE, HeaderValue::from_static(code.as_str()));
+    }
     response
 }
 
-fn refusal(status: StatusCode, id: &RequestId, reason: &str) -> Response {
-    with_payload(status, problem(&Problem { request_id: id.as_str(), phase: None, step: None, reason }), None)
+fn refusal(status: StatusCode, id: &RequestId, code: Code, reason: &str) -> Response {
+    let code = code.as_str();
+    with_payload(status, problem(&Problem { request_id: id.as_str(), phase: None, step: None, reason, code }), None)
 }
 
 fn with_payload(status: StatusCode, payload: Payload, lines_before: Option<String>) -> Response {

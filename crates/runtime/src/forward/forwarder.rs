@@ -1,8 +1,10 @@
 //! An envelope on its way, and where it goes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use faasflow_core::code::{self, Code};
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{RequestId, TraceContext, envelope, headers};
 use http::header::CONTENT_TYPE;
@@ -68,25 +70,38 @@ pub trait Forwarder: Send + Sync + 'static {
 }
 
 /// An envelope that was not accepted.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{message}")]
+#[derive(Clone, Debug)]
 pub struct ForwardError {
     message: String,
     temporary: bool,
     retry_after: Option<Duration>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl ForwardError {
     /// Trying again may help.
     #[must_use]
     pub fn temporary(message: impl Into<String>, retry_after: Option<Duration>) -> ForwardError {
-        ForwardError { message: message.into(), temporary: true, retry_after }
+        ForwardError { message: message.into(), temporary: true, retry_after, source: None }
     }
 
     /// Trying again will not help.
     #[must_use]
     pub fn permanent(message: impl Into<String>) -> ForwardError {
-        ForwardError { message: message.into(), temporary: false, retry_after: None }
+        ForwardError { message: message.into(), temporary: false, retry_after: None, source: None }
+    }
+
+    /// Names the error behind this one.
+    #[must_use]
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> ForwardError {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        if self.temporary { code::NOT_QUEUED_YET } else { code::NOT_QUEUED }
     }
 
     /// Whether trying again may help.
@@ -99,5 +114,17 @@ impl ForwardError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
+    }
+}
+
+impl std::fmt::Display for ForwardError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ForwardError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
     }
 }

@@ -31,7 +31,7 @@ impl GatewayForwarder {
 
     async fn post(&self, forward: Forward) -> Result<(), ForwardError> {
         let target = gateway_url(&self.gateway, "async-function", &forward.flow, None)
-            .map_err(|error| ForwardError::permanent(format!("the gateway's address is of no use: {error}")))?;
+            .map_err(|error| ForwardError::permanent("the address of the gateway cannot be used").with_source(error))?;
         let head = forward.headers();
         let mut request = Request::new(body_of_parts(forward.body));
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (Method::POST, target, head);
@@ -40,7 +40,7 @@ impl GatewayForwarder {
                 if taken == Taken::Before {
                     // A phase that is delivered twice does this, and no harm is done. So does a second request
                     // under an id that was used a moment ago, and that one ends here.
-                    RequestLog::new(forward.request.clone()).write(Level::WARN, format_args!(
+                    RequestLog::new(forward.request.clone()).write(Level::WARN, None, format_args!(
                         "The queue has phase {} already: a phase was delivered twice, or a request id was used twice",
                         forward.phase
                     ));
@@ -53,10 +53,9 @@ impl GatewayForwarder {
     }
 
     async fn exchange(&self, request: Request<Body>) -> Result<Taken, ForwardError> {
-        let response = self.client.send(request).await.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-            ForwardError::temporary(format!("the gateway cannot be reached: {error}{cause}"), None)
-        })?;
+        let response = self.client.send(request).await;
+        let response = response
+            .map_err(|error| ForwardError::temporary("the gateway cannot be reached", None).with_source(error))?;
         let (parts, body) = response.into_parts();
         // Read to its end, so that the connection can be used again.
         let text = read_body(body, 4096, Duration::from_secs(5)).await.unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Seals what is left of a request into a signed envelope, and hands it on; takes the payload out again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use faasflow_core::envelope::{Carried, Encoded, Envelope};
@@ -8,7 +9,7 @@ use faasflow_core::graph::Place;
 use faasflow_core::machine::{Outage, Token, Unfit};
 use faasflow_core::signature::Keys;
 use faasflow_core::state::{Scope, StateError, StateManager as _, StateManagerExt as _};
-use faasflow_core::{Context, Payload, RequestInfo, Retry};
+use faasflow_core::{Context, Error, Payload, RequestInfo, Retry, chain};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -66,16 +67,16 @@ impl Instance {
             };
             if !error.is_temporary() {
                 observers.tell(&Event::ForwardFailed);
-                return Err(NotForwarded::Failed(FailureKind::Forward(error.to_string())));
+                return Err(NotForwarded::Failed(FailureKind::Forward(Arc::new(error.into()))));
             }
             let pause = AGAIN.delay(attempt, rand::random(), error.retry_after());
             let in_time = Instant::now().checked_add(pause).is_some_and(|then| then < until);
             if !in_time {
                 observers.tell(&Event::ForwardFailed);
-                let outage = Outage::new("the next phase cannot be queued now", error.to_string());
+                let outage = Outage::new(error.code(), "the next phase cannot be queued now", chain(&error));
                 return Err(NotForwarded::Transient(Outage { retry_after: error.retry_after(), ..outage }));
             }
-            observers.tell(&Event::ForwardRetried { next, error: format_args!("{error}") });
+            observers.tell(&Event::ForwardRetried { next, error: &error });
             tokio::time::sleep(pause).await;
         }
     }
@@ -108,7 +109,7 @@ impl Instance {
         }
         let Some(manager) = manager else {
             // Refused at the start already.
-            return Err(NotForwarded::Failed(FailureKind::Storage("there is no state manager".to_owned())));
+            return Err(NotForwarded::Failed(FailureKind::Storage(Arc::new(Error::msg("there is no state manager")))));
         };
         let scope = context.request().scope();
         let reference = manager.store_payload(&scope, token.place(), payload).await.map_err(unstored)?;
@@ -141,10 +142,10 @@ impl Instance {
                 Err(Absent::Unfit(Unfit::PayloadGone))
             }
             Err(error) if error.is_temporary() => {
-                let detail = format!("the payload cannot be fetched: {}", faasflow_core::Error::from(error));
+                let detail = format!("the payload cannot be fetched: {}", chain(&error));
                 Err(Absent::Outage(Outage::of_state(detail)))
             }
-            Err(error) => Err(Absent::Failed(faasflow_core::Error::from(error).to_string())),
+            Err(error) => Err(Absent::Failed(error.into())),
         }
     }
 
@@ -172,8 +173,8 @@ pub(crate) enum Absent {
     Unfit(Unfit),
     /// The state manager is away.
     Outage(Outage),
-    /// The request has failed; the text is for the log.
-    Failed(String),
+    /// The request has failed; the error is for the log.
+    Failed(Error),
 }
 
 /// Why a request was not handed on to its next phase.
@@ -191,12 +192,11 @@ fn too_large(encoded: &Encoded, payload: usize, context: &Context, limit: u64) -
 }
 
 fn unstored(error: StateError) -> NotForwarded {
-    let temporary = error.is_temporary();
-    let text = format!("the payload cannot be stored: {}", faasflow_core::Error::from(error));
-    if temporary {
-        NotForwarded::Transient(Outage::of_state(text))
+    let what = "the payload cannot be stored";
+    if error.is_temporary() {
+        NotForwarded::Transient(Outage::of_state(format!("{what}: {}", chain(&error))))
     } else {
-        NotForwarded::Failed(FailureKind::Storage(text))
+        NotForwarded::Failed(FailureKind::Storage(Arc::new(Error::from(error).context(what))))
     }
 }
 

@@ -75,7 +75,7 @@ async fn what_does_not_pass_in_time_is_transient_and_what_never_passes_is_a_fail
     }
     queue.refuses(ForwardError::permanent("no such function"));
     match instance.forward(&context(1), &token(b""), &deadline(), &observers).await {
-        Err(NotForwarded::Failed(FailureKind::Forward(text))) => assert_eq!(text, "no such function"),
+        Err(NotForwarded::Failed(FailureKind::Forward(error))) => assert_eq!(error.to_string(), "no such function"),
         _ => panic!("it will not be taken later"),
     }
     assert_eq!(queue.given().len(), 2);

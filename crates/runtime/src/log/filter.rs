@@ -1,5 +1,6 @@
 //! Which lines are written.
 
+use faasflow_core::code::{self, Code};
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -58,10 +59,25 @@ const LEVELS: &str = "`off`, `error`, `warn`, `info`, `debug` and `trace`";
 
 /// A `RUST_LOG` that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`RUST_LOG` is `{filter}`: {reason}")]
+#[error("`RUST_LOG` is `{filter}`, which is not a filter of log lines")]
 pub struct FilterError {
     pub(super) filter: String,
+    /// What is wrong with it, and what is accepted.
     pub(super) reason: String,
+}
+
+impl FilterError {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        code::BAD_LOG_FILTER
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &str {
+        &self.reason
+    }
 }
 
 #[cfg(test)]

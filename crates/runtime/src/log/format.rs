@@ -29,8 +29,8 @@ pub(super) fn dropped_lines(count: u64) -> String {
     let text = format_args!("{count} log lines are missing here: standard error was not read, and they were dropped");
     let mut line = String::new();
     match format {
-        LogFormat::Line => line::write_own(Level::WARN, None, text, &mut line),
-        LogFormat::Json => json::write_own(Level::WARN, None, text, &mut line),
+        LogFormat::Line => line::write_own(Level::WARN, None, None, text, &mut line),
+        LogFormat::Json => json::write_own(Level::WARN, None, None, text, &mut line),
     }
     line
 }

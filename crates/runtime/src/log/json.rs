@@ -1,10 +1,12 @@
 //! An object a line: `timestamp`, `level`, `message`, `target`; `request_id`, `phase` and `trace_id` of a request's
-//! lines; and the event's own fields in `fields`.
+//! lines; the event's own fields in `fields`; and the `code` of an
+//! error of ours.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::io;
 
+use faasflow_core::code::Code;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::ser::{Formatter, Serializer};
@@ -29,9 +31,16 @@ pub(super) fn write(event: &Event<'_>, line: &mut String) {
 }
 
 /// The same for a line of ours.
-pub(super) fn write_own(level: Level, known: Option<&Known>, text: fmt::Arguments<'_>, line: &mut String) {
+pub(super) fn write_own(
+    level: Level,
+    known: Option<&Known>,
+    code: Option<Code>,
+    text: fmt::Arguments<'_>,
+    line: &mut String,
+) {
     let mut fields = Fields::default();
     fields.message = fields.room.show(text);
+    fields.code = code;
     write_object(level, TARGET, known, fields, line);
 }
 
@@ -58,6 +67,7 @@ fn write_whole(level: Level, target: &str, known: Option<&Known>, fields: &Field
         phase: known.and_then(|known| known.phase),
         trace_id: known.and_then(|known| known.trace).map(|trace| trace.to_string()),
         fields: &fields.others,
+        code: fields.code.map(Code::as_str),
     };
     let mut bytes = std::mem::take(line).into_bytes();
     let written = object.serialize(&mut Serializer::with_formatter(&mut bytes, Unsteered));
@@ -157,6 +167,8 @@ struct Object<'a> {
     target: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     fields: &'a BTreeMap<&'static str, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
 }
 
 #[derive(Default)]
@@ -164,6 +176,7 @@ struct Fields {
     room: Room,
     message: String,
     others: BTreeMap<&'static str, Value>,
+    code: Option<Code>,
 }
 
 impl Fields {
@@ -222,7 +235,7 @@ mod tests {
         for character in ['x', '"', '\\', '\u{1b}', '\u{202e}', '🦀', '\u{0}', '\u{8}', 'é'] {
             let text = String::from_iter(std::iter::repeat_n(character, 100_000));
             let mut line = String::new();
-            write_own(Level::INFO, None, format_args!("{text}"), &mut line);
+            write_own(Level::INFO, None, None, format_args!("{text}"), &mut line);
             assert!(line.len() <= LONGEST_LINE, "{character:?}: {}", line.len());
             let read: Value = serde_json::from_str(&line).unwrap();
             let (kept, left_out) = read["message"].as_str().unwrap().split_once("… (").unwrap();

@@ -1,8 +1,9 @@
-//! ``[Request `<id>`] text phase=<n> trace_id=<id>`` for a request's lines, the bare text for the others; levels other
+//! ``[Request `<id>`] text phase=<n> trace_id=<id> code=<code>`` for a request's lines, the bare text for the others; levels other
 //! than information in front.
 
 use std::fmt::{self, Write as _};
 
+use faasflow_core::code::Code;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
@@ -16,16 +17,25 @@ pub(super) fn write(event: &Event<'_>, line: &mut String) {
     event.record(&mut Message(&mut text));
     event.record(&mut Others(&mut text));
     text.finish();
-    end(known.as_deref(), line);
+    end(known.as_deref(), None, line);
 }
 
 /// The same for a line of ours.
-pub(super) fn write_own(level: Level, known: Option<&Known>, text: fmt::Arguments<'_>, line: &mut String) {
+pub(super) fn write_own(
+    level: Level,
+    known: Option<&Known>,
+    code: Option<Code>,
+    text: fmt::Arguments<'_>,
+    line: &mut String,
+) {
     let mut shown = begin(level, known, line);
     shown.show(text);
     shown.finish();
-    end(known, line);
+    end(known, code, line);
 }
+
+/// Room for the code at the end, such as ` code=FF0309`.
+const CODE: usize = 12;
 
 /// Begins the line; what is added to it leaves room for its end.
 fn begin<'a>(level: Level, known: Option<&Known>, line: &'a mut String) -> Bounded<'a> {
@@ -34,11 +44,14 @@ fn begin<'a>(level: Level, known: Option<&Known>, line: &'a mut String) -> Bound
         line.push(' ');
     }
     line.push_str(known.map_or("", Known::before));
-    Bounded::new(line, LONGEST_LINE - NOTE - known.map_or("", Known::behind).len() - 1)
+    Bounded::new(line, LONGEST_LINE - NOTE - known.map_or("", Known::behind).len() - CODE - 1)
 }
 
-fn end(known: Option<&Known>, line: &mut String) {
+fn end(known: Option<&Known>, code: Option<Code>, line: &mut String) {
     line.push_str(known.map_or("", Known::behind));
+    if let Some(code) = code {
+        line.extend([" code=", code.as_str()]);
+    }
     line.push('\n');
 }
 

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::sync::OnceLock;
 
+use faasflow_core::code::Code;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 
@@ -31,11 +32,11 @@ impl OwnLines {
         OWN_LINES.get()
     }
 
-    pub(super) fn write(&self, level: Level, known: &Known, text: fmt::Arguments<'_>) {
+    pub(super) fn write(&self, level: Level, known: &Known, code: Option<Code>, text: fmt::Arguments<'_>) {
         if level <= self.level {
             push(level, |line| match self.format {
-                LogFormat::Line => line::write_own(level, Some(known), text, line),
-                LogFormat::Json => json::write_own(level, Some(known), text, line),
+                LogFormat::Line => line::write_own(level, Some(known), code, text, line),
+                LogFormat::Json => json::write_own(level, Some(known), code, text, line),
             });
         }
     }

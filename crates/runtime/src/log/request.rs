@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use faasflow_core::RequestId;
+use faasflow_core::code::Code;
 use faasflow_core::graph::Place;
 use tracing::Level;
 
@@ -23,14 +24,15 @@ pub(crate) struct RequestLog {
 
 /// Writes a line where the log is ours, and has whoever subscribes to events else know it, with its request in fields.
 macro_rules! write_line {
-    ($event:ident, $level:ident, $log:expr, $text:expr) => {
+    ($event:ident, $level:ident, $log:expr, $code:expr, $text:expr) => {
         match OwnLines::installed() {
-            Some(lines) => lines.write(Level::$level, &$log.known, $text),
+            Some(lines) => lines.write(Level::$level, &$log.known, $code, $text),
             None => tracing::$event!(
                 target: TARGET,
                 request = %$log.known.request,
                 phase = $log.known.phase,
                 trace_id = $log.known.trace.map(tracing::field::display),
+                code = $code.map(tracing::field::display),
                 "{}",
                 $text
             ),
@@ -55,15 +57,15 @@ impl RequestLog {
         REQUEST.scope(self.known.clone(), work).await
     }
 
-    /// Writes a line.
+    /// Writes a line, with the code of the error that it tells of, if it does.
     #[inline]
-    pub(crate) fn write(&self, level: Level, text: fmt::Arguments<'_>) {
+    pub(crate) fn write(&self, level: Level, code: Option<Code>, text: fmt::Arguments<'_>) {
         match level {
-            Level::ERROR => write_line!(error, ERROR, self, text),
-            Level::WARN => write_line!(warn, WARN, self, text),
-            Level::INFO => write_line!(info, INFO, self, text),
-            Level::DEBUG => write_line!(debug, DEBUG, self, text),
-            Level::TRACE => write_line!(trace, TRACE, self, text),
+            Level::ERROR => write_line!(error, ERROR, self, code, text),
+            Level::WARN => write_line!(warn, WARN, self, code, text),
+            Level::INFO => write_line!(info, INFO, self, code, text),
+            Level::DEBUG => write_line!(debug, DEBUG, self, code, text),
+            Level::TRACE => write_line!(trace, TRACE, self, code, text),
         }
     }
 

@@ -107,7 +107,7 @@ fn attempts_are_counted_by_function_and_status() {
     metrics.attempt(CallKind::Call, "resize", &answered(503));
     metrics.retried(CallKind::Call, "resize");
     metrics.attempt(CallKind::Call, "resize", &answered(200));
-    metrics.attempt(CallKind::Callback, "storage.io", &Err(FailureKind::Unreachable(String::new())));
+    metrics.attempt(CallKind::Callback, "storage.io", &Err(FailureKind::Unreachable(Arc::new(Error::msg("")))));
     metrics.attempt(CallKind::Report, "a secret of the caller", &Err(FailureKind::Deadline(Duration::ZERO)));
     let of = |function: &str, kind: &str, code: &str| {
         let series =
@@ -151,15 +151,15 @@ fn every_kind_of_failure_has_a_reason() {
     let kinds = [
         FailureKind::Handler(Arc::new(Error::msg("internal"))),
         FailureKind::Panic(String::new()),
-        FailureKind::Unreachable(String::new()),
-        FailureKind::Interrupted(String::new()),
+        FailureKind::Unreachable(Arc::new(Error::msg(""))),
+        FailureKind::Interrupted(Arc::new(Error::msg(""))),
         FailureKind::Timeout(Duration::ZERO),
         FailureKind::Response(Box::new(answered(500).unwrap())),
         FailureKind::AnswerTooLarge(1),
-        FailureKind::Undecodable(String::new()),
+        FailureKind::Undecodable(Arc::new(Error::msg(""))),
         FailureKind::Deadline(Duration::ZERO),
-        FailureKind::Forward(String::new()),
-        FailureKind::Storage(String::new()),
+        FailureKind::Forward(Arc::new(Error::msg(""))),
+        FailureKind::Storage(Arc::new(Error::msg(""))),
         FailureKind::EnvelopeTooLarge { size: 2, payload: 1, state: 0, limit: 1 },
     ];
     assert_eq!(kinds.each_ref().map(FailureKind::as_str), FAILURE_REASONS);

@@ -33,8 +33,8 @@ impl Observer for Metrics {
             Event::Refused { status, .. } => self.refused(*status),
             Event::Concluded { place, conclusion, took, since_start, .. } => {
                 match conclusion {
-                    Conclusion::Ended(outcome, _) => self.ended(*outcome, *since_start),
-                    Conclusion::Refused(status, _) => return self.refused(*status),
+                    Conclusion::Ended(outcome, ..) => self.ended(*outcome, *since_start),
+                    Conclusion::Refused(status, ..) => return self.refused(*status),
                     Conclusion::Forwarded | Conclusion::Transient(_) => {}
                 }
                 self.phase(place.phase(), *took);

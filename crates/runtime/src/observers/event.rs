@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use faasflow_core::code::Code;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{Place, StepIndex};
 use faasflow_core::machine::Outage;
@@ -11,6 +12,7 @@ use http::{StatusCode, Uri};
 
 use crate::conclusion::{Conclusion, Delivery};
 use crate::error_text::internal;
+use crate::forward::ForwardError;
 
 /// Something that has happened to a request. It borrows what it tells of, so that telling it costs nothing where nobody
 /// listens.
@@ -59,7 +61,7 @@ pub(crate) enum Event<'a> {
     /// The envelope of the next phase was made.
     Sealed { bytes: usize },
     /// The envelope of the next phase was not taken, and is sent again.
-    ForwardRetried { next: &'a Place, error: fmt::Arguments<'a> },
+    ForwardRetried { next: &'a Place, error: &'a ForwardError },
     /// The envelope of the next phase was not taken, and that was the last attempt.
     ForwardFailed,
     /// The next phase is queued.
@@ -77,7 +79,7 @@ pub(crate) enum Event<'a> {
     /// The request has ended.
     Ended { outcome: Outcome },
     /// Nothing was executed. The detail is for the log.
-    Refused { status: StatusCode, detail: &'a str },
+    Refused { status: StatusCode, code: Code, detail: &'a str },
     /// The delivery is over. `since_start` is how long ago the request began.
     Concluded {
         place: &'a Place,

@@ -8,6 +8,6 @@ use crate::log::RequestLog;
 impl Observer for RequestLog {
     #[inline(always)]
     fn observe(&self, event: &Event<'_>) {
-        say(event, |level, text| self.write(level, text));
+        say(event, |level, code, text| self.write(level, code, text));
     }
 }

@@ -31,7 +31,7 @@ impl Output {
 
 impl Observer for Output {
     fn observe(&self, event: &Event<'_>) {
-        say(event, |level, text| {
+        say(event, |level, _, text| {
             // Lines for those who develop the flow are no part of the classic output.
             if level != Level::DEBUG {
                 let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);

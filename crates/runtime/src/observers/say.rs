@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use faasflow_core::Outcome;
+use faasflow_core::code::{self, Code};
 use faasflow_core::failure::FailureKind;
+use faasflow_core::{Outcome, chain};
 use tracing::Level;
 
 use super::event::{Event, Origin, Report, StepHandler, finally_failed, handler_failed};
@@ -12,16 +13,17 @@ use crate::conclusion::Delivery;
 use crate::config::show;
 use crate::error_text::internal;
 
-/// Hands the line that tells of an event to `write`, if one does.
+/// Hands the line that tells of an event to `write`, with the code of the error that it tells of, if one does.
 #[inline(always)]
-pub(super) fn say(event: &Event<'_>, write: impl Fn(Level, fmt::Arguments<'_>)) {
-    let info = |text: fmt::Arguments<'_>| write(Level::INFO, text);
-    let warn = |text: fmt::Arguments<'_>| write(Level::WARN, text);
-    let error = |text: fmt::Arguments<'_>| write(Level::ERROR, text);
+pub(super) fn say(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Arguments<'_>)) {
+    let debug = |text: fmt::Arguments<'_>| write(Level::DEBUG, None, text);
+    let info = |text: fmt::Arguments<'_>| write(Level::INFO, None, text);
+    let warn = |code: Code, text: fmt::Arguments<'_>| write(Level::WARN, Some(code), text);
+    let error = |code: Code, text: fmt::Arguments<'_>| write(Level::ERROR, Some(code), text);
     match event {
         Event::Begun { delivery: Delivery::Fresh, .. } => info(format_args!("Created")),
         Event::Begun { delivery: Delivery::Envelope, .. } => info(format_args!("Received")),
-        Event::PayloadGone { reason } => error(format_args!("Not executed: {reason}")),
+        Event::PayloadGone { reason } => error(code::PAYLOAD_GONE, format_args!("Not executed: {reason}")),
         Event::PhaseBegun { place } => info(format_args!("Executing phase {place}")),
         Event::StepBegun { step } => info(format_args!("Executing {}", step.name())),
         Event::Retrying { to, answer, wait, attempt, of } => {
@@ -35,46 +37,52 @@ pub(super) fn say(event: &Event<'_>, write: impl Fn(Level, fmt::Arguments<'_>)) 
                 Err(kind) => again(format_args!("{}", internal(kind))),
             }
         }
-        Event::NoTimeToRetry { to } => warn(format_args!("No time is left to try {} again", to.name)),
+        Event::NoTimeToRetry { to } => {
+            write(Level::WARN, None, format_args!("No time is left to try {} again", to.name));
+        }
         Event::WaitingOut { outage, wait, .. } => {
             let wait = show(millis(*wait));
-            warn(format_args!("{}; trying again in {wait}: {}", outage.reason, outage.detail));
+            warn(outage.code, format_args!("{}; trying again in {wait}: {}", outage.reason, outage.detail));
         }
         Event::StepDone { at, output } => {
             let (name, took, bytes) = (at.step.name(), at.took, output.len());
-            write(Level::DEBUG, format_args!("Executed {name} in {took:.1?}: {bytes} bytes"));
+            debug(format_args!("Executed {name} in {took:.1?}: {bytes} bytes"));
         }
         Event::StepFailed { failure, handler: StepHandler::Asked, .. } => {
-            warn(format_args!("{failure}; asking its own failure handler"));
+            warn(failure.code(), format_args!("{failure}; asking its own failure handler"));
         }
         Event::StepResolved { at, output: Some(_), .. } => {
             info(format_args!("The failure handler of {} recovered", at.step.name()));
         }
-        Event::HandlerFailed { kind } => error(format_args!("{}", handler_failed(kind))),
+        Event::HandlerFailed { kind } => error(kind.code(), format_args!("{}", handler_failed(kind))),
         Event::Failed { failure, origin: Origin::Reply } => {
-            error(format_args!("{failure}; its failure handler replied"));
+            error(failure.code(), format_args!("{failure}; its failure handler replied"));
         }
-        Event::Failed { failure, .. } => error(format_args!("{failure}")),
+        Event::Failed { failure, .. } => error(failure.code(), format_args!("{failure}")),
         Event::HandlerAsked => info(format_args!("Executing the failure handler")),
-        Event::Interrupted { doing, outage } => error(format_args!("{doing}: {}: {}", outage.reason, outage.detail)),
-        Event::PayloadStored { bytes, manager } => {
-            write(Level::DEBUG, format_args!("Stored the payload of {bytes} bytes in `{manager}`"));
+        Event::Interrupted { doing, outage } => {
+            error(outage.code, format_args!("{doing}: {}: {}", outage.reason, outage.detail));
         }
-        Event::ForwardRetried { next, error } => warn(format_args!("Cannot forward to phase {next} yet: {error}")),
+        Event::PayloadStored { bytes, manager } => {
+            debug(format_args!("Stored the payload of {bytes} bytes in `{manager}`"));
+        }
+        Event::ForwardRetried { next, error } => {
+            warn(error.code(), format_args!("Cannot forward to phase {next} yet: {}", chain(*error)));
+        }
         Event::Forwarded { next, .. } => info(format_args!("Forwarded to phase {next}")),
         Event::Reported { outcome, report: Report::Taken(_) } => info(format_args!("Reported the {outcome}")),
         Event::Reported { outcome, report: Report::GivenUp(why) } => {
-            error(format_args!("Cannot report the {outcome}, and gives up: {why}"));
+            error(code::NOT_REPORTED, format_args!("Cannot report the {outcome}, and gives up: {why}"));
         }
         Event::FinallyBegun => info(format_args!("Executing finally")),
-        Event::FinallyFailed { kind } => error(format_args!("{}", finally_failed(kind))),
+        Event::FinallyFailed { kind } => error(kind.code(), format_args!("{}", finally_failed(kind))),
         Event::StateNotRemoved { kind } => {
-            error(format_args!("The state of the request was not removed: {}", internal(kind)));
+            error(kind.code(), format_args!("The state of the request was not removed: {}", internal(kind)));
         }
         Event::Ended { outcome: Outcome::Success } => info(format_args!("Completed successfully")),
         Event::Ended { outcome: Outcome::Recovered } => info(format_args!("Completed: recovered")),
         Event::Ended { outcome: Outcome::Failure } => info(format_args!("Completed: failure")),
-        Event::Refused { status, detail } => warn(format_args!("Refused with {status}: {detail}")),
+        Event::Refused { status, code, detail } => warn(*code, format_args!("Refused with {status}: {detail}")),
         Event::Sending { .. }
         | Event::Attempted { .. }
         | Event::Answered { .. }

@@ -1,6 +1,6 @@
 //! Traces: a span for the delivery and one for each step, with what happened as their events.
 
-use faasflow_core::Resolution;
+use faasflow_core::{Resolution, chain};
 
 use super::event::{CallKind, Event, Kept, Report, finally_failed, handler_failed};
 use super::observer::Observer;
@@ -19,7 +19,7 @@ impl Observer for Trace {
                 self.exception("outage", || format!("{doing}: {}", outage.detail));
             }
             Event::ForwardRetried { error, .. } => self.event("forward failed", |event| {
-                event.attribute("exception.message", &cut(error.to_string()));
+                event.attribute("exception.message", &cut(chain(*error)));
             }),
             Event::Forwarded { next, bytes, payload } => self.event("forwarded", |event| {
                 event.attribute("faasflow.phase", next.phase());

@@ -1,10 +1,11 @@
 //! Reads the answers of functions and callbacks: within limits, and without their `Content-Encoding`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::HttpBody;
 use bytes::Bytes;
-use faasflow_core::chain;
+use faasflow_core::Error;
 use faasflow_core::failure::FailureKind;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
 
@@ -35,7 +36,7 @@ impl Answers {
     where
         B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
-        let unknown = |error: DecodeError| Unread::Failed(FailureKind::Undecodable(error.to_string()));
+        let unknown = |error: DecodeError| Unread::Failed(FailureKind::Undecodable(Arc::new(error.into())));
         let codings = Codings::of(headers).map_err(unknown)?;
         let mut share = self.budget.waiting(self.patience);
         let read = read_body_into_untimed(body, self.max_body, &mut share).await.map_err(failure)?;
@@ -63,18 +64,22 @@ pub(crate) enum Unread {
 fn failure(error: ReadBodyError) -> Unread {
     Unread::Failed(match error {
         ReadBodyError::TooLarge { limit } => FailureKind::AnswerTooLarge(limit),
-        ReadBodyError::Encoded(DecodeError::TooLarge { encoded, limit }) => FailureKind::Undecodable(format!(
+        ReadBodyError::Encoded(DecodeError::TooLarge { encoded, limit }) => undecodable(format!(
             "its {encoded} bytes are encoded, and decoded they are more than the {limit} of `max_body`"
         )),
         ReadBodyError::Encoded(error @ DecodeError::Window { .. }) => {
-            FailureKind::Undecodable(format!("{error}; the setting is `max_inflight_bytes`"))
+            undecodable(format!("{error}; the setting is `max_inflight_bytes`"))
         }
-        ReadBodyError::Encoded(error) => FailureKind::Undecodable(chain(&error)),
+        ReadBodyError::Encoded(error) => FailureKind::Undecodable(Arc::new(error.into())),
         ReadBodyError::NoRoom(full) if full.is_temporary() => {
             return Unread::NoRoom(format!("its answer was not read: {full}"));
         }
-        ReadBodyError::NoRoom(full) => FailureKind::Undecodable(format!("{full}; the setting is `max_inflight_bytes`")),
-        error if error.is_unusable() => FailureKind::Unusable(chain(&error)),
-        error => FailureKind::Interrupted(chain(&error)),
+        ReadBodyError::NoRoom(full) => undecodable(format!("{full}; the setting is `max_inflight_bytes`")),
+        error if error.is_unusable() => FailureKind::Unusable(Arc::new(error.into())),
+        error => FailureKind::Interrupted(Arc::new(error.into())),
     })
+}
+
+fn undecodable(why: String) -> FailureKind {
+    FailureKind::Undecodable(Arc::new(Error::msg(why)))
 }

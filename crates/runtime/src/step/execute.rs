@@ -219,7 +219,7 @@ impl Execution<'_> {
     pub(crate) fn weigh(&self, kind: FailureKind) -> Unanswered {
         match (&kind, self.outage.get()) {
             (FailureKind::Handler(error), _) if error.is_temporary() => {
-                Unanswered::Outage(Outage::of_state(error.to_string()))
+                Unanswered::Outage(Outage::of_state(format!("{error:#}")))
             }
             (FailureKind::Deadline(_), Some(outage)) => Unanswered::Outage(outage.clone()),
             _ => Unanswered::Failed(kind),
@@ -256,7 +256,7 @@ impl Execution<'_> {
         let running = async {
             running.await.map_err(|error| {
                 // Its text is the flow's own code too. One that panics is to do so here, where it is caught.
-                let _ = write!(String::new(), "{error}");
+                let _ = write!(String::new(), "{error:#}");
                 FailureKind::Handler(Arc::new(error))
             })
         };

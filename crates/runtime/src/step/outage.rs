@@ -6,7 +6,7 @@
 use faasflow_core::failure::FailureKind;
 use faasflow_core::headers::{self, gateway_error};
 use faasflow_core::machine::Outage;
-use faasflow_core::{CallResponse, Retry};
+use faasflow_core::{CallResponse, Retry, code};
 use http::{HeaderName, StatusCode};
 
 use crate::http::retry_after;
@@ -48,11 +48,13 @@ pub(super) fn met(
     match answer {
         // An author can prefer not to know over calling twice, and a quick failure over waiting.
         _ if !retry.retries_unreachable() => None,
-        Err(FailureKind::Unreachable(text)) => {
-            Some(Outage::new(format!("{} cannot be reached", away(kind, peer)), text.clone()))
+        Err(FailureKind::Unreachable(error)) => {
+            let reason = format!("{} cannot be reached", away(kind, peer));
+            Some(Outage::new(code::UNREACHABLE, reason, format!("{error:#}")))
         }
-        Err(FailureKind::Interrupted(text)) => {
-            Some(Outage::new(format!("{} broke off before it had answered", away(kind, peer)), text.clone()))
+        Err(FailureKind::Interrupted(error)) => {
+            let reason = format!("{} broke off before it had answered", away(kind, peer));
+            Some(Outage::new(code::INTERRUPTED, reason, format!("{error:#}")))
         }
         Err(_) => None,
         Ok(response) => answered(response, kind, retry, peer),
@@ -72,29 +74,33 @@ fn answered(response: &CallResponse, kind: CallKind, retry: &Retry, peer: &str) 
     if status.is_success() || !(status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS) {
         return None;
     }
-    let (reason, marked) = match response.header(headers::GATEWAY_ERROR.as_str()).filter(|_| kind == CallKind::Call) {
-        Some(gateway_error::FUNCTION_DIED) => (format!("{peer} died before it had answered"), true),
-        Some(gateway_error::FUNCTION_UNREACHABLE) => (format!("{peer} cannot be reached"), true),
+    let (code, reason, marked) = match response
+        .header(headers::GATEWAY_ERROR.as_str())
+        .filter(|_| kind == CallKind::Call)
+    {
+        Some(gateway_error::FUNCTION_DIED) => (code::INTERRUPTED, format!("{peer} died before it had answered"), true),
+        Some(gateway_error::FUNCTION_UNREACHABLE) => (code::UNREACHABLE, format!("{peer} cannot be reached"), true),
         Some(_) => return None,
         None if kind == CallKind::Call && response.header(INTERNAL.as_str()).is_some() => {
             if !OF_THE_GATEWAY.retries_status(status) {
                 return None;
             }
-            (format!("{peer} cannot be reached: the gateway answered {status}"), false)
+            (code::UNREACHABLE, format!("{peer} cannot be reached: the gateway answered {status}"), false)
         }
         // From here on the author's own policy of retries comes first, if there is one.
         None if *retry != Retry::never() && kind != CallKind::Report => return None,
         None if kind != CallKind::Call && OF_A_PROXY.retries_status(status) => {
-            (format!("{peer} answered {status}"), false)
+            (code::ASKED_TO_WAIT, format!("{peer} answered {status}"), false)
         }
         None if ASKING.retries_status(status) && response.header("retry-after").is_some() => {
-            (format!("{peer} answered {status} and asks to be called again"), false)
+            (code::ASKED_TO_WAIT, format!("{peer} answered {status} and asks to be called again"), false)
         }
         None => return None,
     };
     let text = String::from_utf8_lossy(response.payload().bytes());
     let text: String = text.trim().chars().take(300).collect();
     Some(Outage {
+        code,
         detail: format!("it answered {status}: {text}"),
         reason,
         retry_after: retry_after(response.headers()),
@@ -104,9 +110,11 @@ fn answered(response: &CallResponse, kind: CallKind, retry: &Retry, peer: &str) 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use bytes::Bytes;
+    use faasflow_core::Error;
     use http::HeaderMap;
 
     use super::*;
@@ -115,6 +123,10 @@ mod tests {
         let headers: HeaderMap =
             headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
         Ok(CallResponse::new(StatusCode::from_u16(status).unwrap(), headers, Bytes::from_static(b"text\n")))
+    }
+
+    fn because(text: &str) -> Arc<Error> {
+        Arc::new(Error::msg(text))
     }
 
     fn is_outage(answer: &Result<CallResponse, FailureKind>, kind: CallKind) -> bool {
@@ -160,11 +172,11 @@ mod tests {
             assert_eq!(is_outage(&response(status, headers), kind), expected, "{status} {headers:?} {kind:?}");
         }
         for kind in [Call, Callback, Report] {
-            assert!(is_outage(&Err(FailureKind::Unreachable(String::new())), kind));
-            assert!(is_outage(&Err(FailureKind::Interrupted(String::new())), kind));
+            assert!(is_outage(&Err(FailureKind::Unreachable(because(""))), kind));
+            assert!(is_outage(&Err(FailureKind::Interrupted(because(""))), kind));
             assert!(!is_outage(&Err(FailureKind::Timeout(Duration::ZERO)), kind));
             assert!(!is_outage(&Err(FailureKind::AnswerTooLarge(1)), kind));
-            assert!(!is_outage(&Err(FailureKind::Unusable(String::new())), kind));
+            assert!(!is_outage(&Err(FailureKind::Unusable(because(""))), kind));
         }
     }
 
@@ -177,12 +189,12 @@ mod tests {
         assert!(met(&died, CallKind::Call, &own, "f").is_some());
         let careful = Retry::never().on_unreachable(false);
         assert!(met(&died, CallKind::Call, &careful, "f").is_none());
-        assert!(met(&Err(FailureKind::Unreachable(String::new())), CallKind::Call, &careful, "f").is_none());
+        assert!(met(&Err(FailureKind::Unreachable(because(""))), CallKind::Call, &careful, "f").is_none());
     }
 
     #[test]
     fn an_outage_says_who_is_away_and_keeps_the_rest_for_the_log() {
-        let refused = Err(FailureKind::Unreachable("could not connect: refused".to_owned()));
+        let refused = Err(FailureKind::Unreachable(because("could not connect: refused")));
         let of = |answer, kind, peer| met(answer, kind, &Retry::never(), peer).unwrap();
         assert_eq!(of(&refused, CallKind::Call, "function `f`").reason, "the gateway cannot be reached");
         let callback = of(&refused, CallKind::Callback, "callback to `storage.io`");

@@ -1,10 +1,11 @@
 //! Sends a request until it is answered, and tells what failed from what passes.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use faasflow_core::failure::FailureKind;
-use faasflow_core::{CallResponse, Payload, Retry, chain};
+use faasflow_core::{CallResponse, Error, Payload, Retry};
 use tokio::time::Instant;
 
 use super::answers::Unread;
@@ -112,14 +113,12 @@ impl Caller {
         scope: &Scope<'_>,
     ) -> Result<CallResponse, FailureKind> {
         let response = self.client.send(outgoing.request(scope)).await.map_err(|error| {
-            let text = chain(&error);
-            if error.is_connect() {
-                FailureKind::Unreachable(text)
-            } else if error.is_unusable_answer() {
-                FailureKind::Unusable(text)
-            } else {
-                FailureKind::Interrupted(text)
-            }
+            let kind = match &error {
+                error if error.is_connect() => FailureKind::Unreachable,
+                error if error.is_unusable_answer() => FailureKind::Unusable,
+                _ => FailureKind::Interrupted,
+            };
+            kind(Arc::new(error.into()))
         })?;
         let (mut parts, body) = response.into_parts();
         if last && parts.status.is_success() && outgoing.payload.len() >= LARGE {
@@ -133,7 +132,7 @@ impl Caller {
             Err(Unread::NoRoom(text)) => {
                 outgoing.payload = Payload::empty();
                 outgoing.given_up = true;
-                Err(FailureKind::Interrupted(text))
+                Err(FailureKind::Interrupted(Arc::new(Error::msg(text))))
             }
         }
     }

@@ -116,14 +116,14 @@ impl Active {
     fn ending(&self, conclusion: &Conclusion, failure: Option<(&'static str, String)>) -> Ending {
         let (outcome, fault) = match conclusion {
             Conclusion::Forwarded => (None, None),
-            Conclusion::Ended(outcome, _) => {
+            Conclusion::Ended(outcome, ..) => {
                 let failed = *outcome == Outcome::Failure;
                 (Some(outcome.as_str()), failed.then(|| failure.unwrap_or(("failure", "it failed".to_owned()))))
             }
             Conclusion::Transient(outage) => {
                 (None, Some((failure.map_or("outage", |(kind, _)| kind), outage.reason.clone())))
             }
-            Conclusion::Refused(_, reason) => (None, Some(("refused", reason.clone()))),
+            Conclusion::Refused(_, _, reason) => (None, Some(("refused", reason.clone()))),
         };
         // Whoever called is told that it cannot go on, and that is the end for it, unless a queue delivers it again.
         let over = outcome.is_some() || (fault.is_some() && self.sent.is_none());

@@ -27,7 +27,7 @@ impl Sampling {
     /// # Errors
     ///
     /// Which of the two cannot be used, its value, and what is accepted.
-    pub fn parse(name: &str, argument: Option<&str>) -> Result<Sampling, String> {
+    pub fn parse(name: &str, argument: Option<&str>) -> Result<Sampling, BadSampler> {
         let lower = name.to_ascii_lowercase();
         let (parent_based, kind) = match lower.strip_prefix("parentbased_") {
             Some(kind) => (true, kind),
@@ -39,13 +39,13 @@ impl Sampling {
             ("traceidratio", Some(text)) => match text.parse() {
                 Ok(ratio) if (0.0..=1.0).contains(&ratio) => ratio,
                 _ => {
-                    let accepted = "write the part of requests to be traced, from `0.0` to `1.0`, such as `0.1`";
-                    return Err(format!("`OTEL_TRACES_SAMPLER_ARG` is `{text}`: {accepted}"));
+                    let help = "write the part of requests to be traced, from `0.0` to `1.0`, such as `0.1`";
+                    return Err(fault("OTEL_TRACES_SAMPLER_ARG", text, help));
                 }
             },
             _ => {
-                let accepted = "write `always_on`, `always_off` or `traceidratio`, or one of them after `parentbased_`";
-                return Err(format!("`OTEL_TRACES_SAMPLER` is `{name}`: {accepted}"));
+                let help = "write `always_on`, `always_off` or `traceidratio`, or one of them after `parentbased_`";
+                return Err(fault("OTEL_TRACES_SAMPLER", name, help));
             }
         };
         Ok(Sampling { parent_based, ratio })
@@ -90,6 +90,23 @@ pub(super) fn trace_id(info: &RequestInfo) -> TraceId {
     }
 }
 
+fn fault(variable: &'static str, value: &str, help: &'static str) -> BadSampler {
+    BadSampler { variable, value: value.to_owned(), help }
+}
+
+/// A variable that says nothing that can be used about which requests are traced.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{variable}` is `{value}`, which is not a way to choose requests")]
+#[non_exhaustive]
+pub struct BadSampler {
+    /// Its name.
+    pub variable: &'static str,
+    /// Its value.
+    pub value: String,
+    /// What is accepted.
+    pub help: &'static str,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,13 +121,16 @@ mod tests {
         assert_eq!(Sampling::parse("traceidratio", Some("0.25")), sampling(false, 0.25));
         assert_eq!(Sampling::parse("parentbased_traceidratio", None), sampling(true, 1.0));
         for (name, argument, says) in [
-            ("Jaeger_Remote", Some("0.1"), "`OTEL_TRACES_SAMPLER` is `Jaeger_Remote`: write `always_on`, "),
-            ("", None, "`OTEL_TRACES_SAMPLER` is ``: "),
-            ("traceidratio", Some("2"), "`OTEL_TRACES_SAMPLER_ARG` is `2`: write the part "),
-            ("parentbased_traceidratio", Some("x"), "`OTEL_TRACES_SAMPLER_ARG` is `x`: "),
+            ("Jaeger_Remote", Some("0.1"), "`OTEL_TRACES_SAMPLER` is `Jaeger_Remote`, which"),
+            ("", None, "`OTEL_TRACES_SAMPLER` is ``, "),
+            ("traceidratio", Some("2"), "`OTEL_TRACES_SAMPLER_ARG` is `2`, "),
+            ("parentbased_traceidratio", Some("x"), "`OTEL_TRACES_SAMPLER_ARG` is `x`, "),
         ] {
             let fault = Sampling::parse(name, argument).unwrap_err();
-            assert!(fault.starts_with(says), "{name} {argument:?}: {fault}");
+            assert!(
+                fault.to_string().starts_with(says) && fault.help.starts_with("write "),
+                "{name} {argument:?}: {fault}"
+            );
         }
     }
 

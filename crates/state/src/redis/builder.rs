@@ -54,11 +54,12 @@ impl RedisBuilder {
     /// If the address is none, or the time to live is zero.
     pub fn build(self) -> Result<Redis, StateError> {
         if self.time_to_live.is_zero() {
-            return Err(StateError::permanent("a time to live of 0 would lose every value"));
+            return Err(StateError::misconfigured("a time to live of 0 would lose every value"));
         }
         let fault = |error: redis::RedisError| {
-            let text = "the Redis server's address is of no use: write `redis://HOST:PORT` or `rediss://HOST:PORT`";
-            StateError::permanent(text).with_source(error)
+            StateError::misconfigured("the address of the Redis server cannot be used")
+                .with_source(error)
+                .with_help("write `redis://HOST:PORT`, or `rediss://HOST:PORT` for TLS")
         };
         let info = self.url.expose_secret().into_connection_info().map_err(fault)?;
         let info = with_tcp(info);
@@ -109,8 +110,8 @@ impl Redis {
         }
         if let Some(text) = settings.text("redis_ttl") {
             let time_to_live = duration::parse(&text).map_err(|_| {
-                let accepted = "write a duration such as `168h` or `30m`, or seconds alone";
-                StateError::permanent(format!("`redis_ttl` is `{text}`: {accepted}"))
+                StateError::misconfigured(format!("`redis_ttl` is `{text}`, which is not a time that can be used"))
+                    .with_help("write a duration such as `168h` or `30m`, or seconds alone")
             })?;
             builder = builder.time_to_live(time_to_live);
         }

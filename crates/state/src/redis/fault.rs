@@ -11,21 +11,21 @@ pub(super) fn state_error(what: &str, error: RedisError) -> StateError {
         // As during a failover: the connection finds the new server when it is made again.
         Some("READONLY") => (true, "the server is a read-only replica"),
         Some("LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN") => (true, "the server is not ready"),
-        Some("NOAUTH" | "WRONGPASS" | "NOPERM") => {
-            (false, "access is denied: see that the secret `redis-url` has the right user and password")
-        }
+        Some("NOAUTH" | "WRONGPASS" | "NOPERM") => (false, "access is denied"),
         _ => match error.kind() {
-            ErrorKind::AuthenticationFailed => {
-                (false, "access is denied: see that the secret `redis-url` has the right user and password")
-            }
+            ErrorKind::AuthenticationFailed => (false, "access is denied"),
             ErrorKind::Io => (true, "the server cannot be reached, or broke off"),
-            ErrorKind::InvalidClientConfig => (false, "the address is of no use"),
+            ErrorKind::InvalidClientConfig => (false, "the address cannot be used"),
             _ => (false, "the server answered with an error"),
         },
     };
     let text = format!("{what}: {why}");
     let state_error = if temporary { StateError::temporary(text) } else { StateError::permanent(text) };
-    state_error.with_source(error)
+    match why {
+        "access is denied" => state_error.with_help("check user and password in the secret `redis-url`"),
+        _ => state_error,
+    }
+    .with_source(error)
 }
 
 /// The server's word for the error; of a pipeline or a transaction, that of the first command that was refused.

@@ -93,14 +93,15 @@ impl S3Builder {
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .with_http_connector(http.clone());
         if let Some(endpoint) = endpoint {
-            let uri = faasflow_core::parse_url(&endpoint)
-                .map_err(|fault| StateError::permanent(format!("the S3 server's address is of no use: {fault}")))?;
+            let uri = faasflow_core::parse_url(&endpoint).map_err(|error| {
+                StateError::misconfigured("the address of the S3 server cannot be used").with_source(error)
+            })?;
             let (scheme, authority) = (uri.scheme_str().unwrap_or("http"), uri.authority().map_or("", |a| a.as_str()));
             let host = if path_style { authority.to_owned() } else { format!("{bucket}.{authority}") };
             aws = aws.with_endpoint(format!("{scheme}://{host}")).with_allow_http(scheme == "http");
         }
         let store = aws.build().map_err(|error| {
-            StateError::permanent("the S3 bucket's description does not fit together").with_source(error)
+            StateError::misconfigured("the settings of the S3 bucket do not fit together").with_source(error)
         })?;
         Ok(S3 { store: Arc::new(store), http, bucket: bucket.into(), region: region.into(), create_bucket })
     }
@@ -136,9 +137,8 @@ impl S3 {
                 (None, Some(true)) => "https://",
                 (None, _) => "http://",
                 (Some("https"), Some(false)) | (Some("http"), Some(true)) => {
-                    return Err(StateError::permanent(format!(
-                        "`s3_url` is `{url}`, and `s3_tls` says otherwise: leave `s3_tls` out, or the scheme"
-                    )));
+                    let what = format!("`s3_url` is `{url}`, and `s3_tls` says otherwise");
+                    return Err(StateError::misconfigured(what).with_help("leave out `s3_tls` or the scheme"));
                 }
                 (Some(_), _) => "",
             };
@@ -158,9 +158,8 @@ impl S3 {
             }
             (None, None) => {}
             _ => {
-                return Err(StateError::permanent(format!(
-                    "only one of the secrets `{S3_ACCESS_KEY}` and `{S3_SECRET_KEY}` is there: both are needed, or none"
-                )));
+                let what = format!("only one of the secrets `{S3_ACCESS_KEY}` and `{S3_SECRET_KEY}` is there");
+                return Err(StateError::misconfigured(what).with_help("create both of them, or neither"));
             }
         }
         builder.build()

@@ -35,15 +35,20 @@ fn names_no_bucket(error: &object_store::Error) -> bool {
 
 pub(super) fn state_error(what: &str, bucket: &str, error: &object_store::Error) -> Fault {
     let missing_bucket = names_no_bucket(error);
-    let denied = "access is denied: see that the secrets `s3-access-key` and `s3-secret-key` are right, and that the key \
-                  may read, write, list and delete in the bucket";
+    let denied = "check the secrets `s3-access-key` and `s3-secret-key`, and that the key may read, write, list and delete in \
+                  the bucket";
+    let mut help = None;
     let (temporary, why) = if missing_bucket {
-        (false, format!("there is no bucket `{bucket}`: create it, or set `s3_create_bucket=true`"))
+        help = Some("create the bucket, or set `s3_create_bucket=true`");
+        (false, format!("there is no bucket `{bucket}`"))
     } else if is_transport(error) {
         (true, "the server cannot be reached, or broke off".to_owned())
     } else {
         match status(error) {
-            Some(401 | 403) => (false, denied.to_owned()),
+            Some(401 | 403) => {
+                help = Some(denied);
+                (false, "access is denied".to_owned())
+            }
             Some(507) => (true, "the server has no space left".to_owned()),
             Some(status) => {
                 (status >= 500 || [408, 425, 429].contains(&status), format!("the server answered {status}"))
@@ -52,7 +57,10 @@ pub(super) fn state_error(what: &str, bucket: &str, error: &object_store::Error)
         }
     };
     let text = format!("{what}: {why}");
-    let state_error = if temporary { StateError::temporary(text) } else { StateError::permanent(text) };
+    let mut state_error = if temporary { StateError::temporary(text) } else { StateError::permanent(text) };
+    if let Some(help) = help {
+        state_error = state_error.with_help(help);
+    }
     Fault { error: state_error.with_source(Cause(innermost(error))), missing_bucket }
 }
 

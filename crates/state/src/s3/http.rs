@@ -23,8 +23,9 @@ impl Http {
     pub(super) fn new(authorities: Option<&[u8]>) -> Result<Http, StateError> {
         let client = match authorities {
             None => HttpClient::new(CONNECT),
-            Some(pem) => HttpClient::with_authorities(CONNECT, pem)
-                .map_err(|error| StateError::permanent("the S3 server's authorities").with_source(error))?,
+            Some(pem) => HttpClient::with_authorities(CONNECT, pem).map_err(|error| {
+                StateError::misconfigured("the certificates for the S3 server cannot be used").with_source(error)
+            })?,
         };
         Ok(Http(client))
     }

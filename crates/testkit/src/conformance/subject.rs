@@ -26,7 +26,7 @@ impl Subject {
 
 /// An error of the manager with its cause, as the reason why a check failed.
 pub(super) fn said(error: StateError) -> String {
-    faasflow_core::Error::from(error).to_string()
+    faasflow_core::chain(&error)
 }
 
 pub(super) fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {

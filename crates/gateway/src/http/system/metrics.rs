@@ -35,7 +35,7 @@ pub(crate) struct Gauges {
 pub(super) async fn of_gateway(State(gauges): State<Arc<Gauges>>) -> Response {
     let stats = match gauges.queue.stats().await {
         Ok(stats) => stats,
-        Err(error) => return disk::answer(disk::queue_status(&error), error.to_string()),
+        Err(error) => return disk::queue_answer(&error, ""),
     };
     let text = gauges.metrics.text(&gauges.functions, &stats, &gauges.budget);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()

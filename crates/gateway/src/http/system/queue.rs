@@ -80,7 +80,7 @@ pub(super) async fn discard(State(queue): State<Queue>, body: Body) -> Response 
 fn answer<T: Serialize>(outcome: Result<T, QueueError>) -> Response {
     match outcome {
         Ok(value) => Json(value).into_response(),
-        Err(error) => disk::answer(disk::queue_status(&error), error.to_string()),
+        Err(error) => disk::queue_answer(&error, ""),
     }
 }
 

@@ -1,0 +1,253 @@
+//! The codes of errors, such as `FF0102`.
+//!
+//! Every error that a user can meet has a code. It stays the same when the wording changes, so it can be searched for, and
+//! `docs/reference/errors.md` has a section about each. `faasflow explain FF0102` prints that section.
+//!
+//! The first two digits are the area and the last two count within it. A code is never given to another error, and an error
+//! never gets another code; a golden file of the tests keeps that.
+
+use std::fmt;
+
+/// The code of an error.
+///
+/// ```
+/// use faasflow_core::{Flow, code};
+///
+/// let error = Flow::builder().build().unwrap_err();
+/// assert_eq!(error.code(), code::NO_STEP);
+/// assert_eq!(error.code().as_str(), "FF0101");
+/// ```
+#[derive(Clone, Copy)]
+pub struct Code(&'static Entry);
+
+struct Entry {
+    id: &'static str,
+    name: &'static str,
+    title: &'static str,
+}
+
+impl Code {
+    /// The code as it is printed, such as `FF0102`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.0.id
+    }
+
+    /// The name of its constant in this module, such as `BAD_FUNCTION_NAME`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// What is wrong, in general, as a fragment: the heading of its section in the reference.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        self.0.title
+    }
+
+    /// All codes, in order.
+    #[must_use]
+    pub fn all() -> &'static [Code] {
+        ALL
+    }
+
+    /// Finds a code by its text. Case does not matter, and the letters may be left out.
+    ///
+    /// ```
+    /// use faasflow_core::code::{self, Code};
+    ///
+    /// assert_eq!(Code::find("ff0101"), Some(code::NO_STEP));
+    /// assert_eq!(Code::find("0101"), Some(code::NO_STEP));
+    /// assert_eq!(Code::find("FF0000"), None);
+    /// ```
+    #[must_use]
+    pub fn find(text: &str) -> Option<Code> {
+        let digits = match text.trim() {
+            text if text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("ff")) => &text[2..],
+            text => text,
+        };
+        Code::all().iter().copied().find(|code| code.as_str()[2..] == *digits)
+    }
+}
+
+impl PartialEq for Code {
+    fn eq(&self, other: &Code) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Code {}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+// All codes. A new one goes to the end of its area, with a section in `docs/reference/errors.md` and a line in
+// `tests/golden/codes.txt`.
+
+macro_rules! codes {
+    ($($name:ident = $id:literal, $title:literal;)+) => {
+        $(
+            #[doc = concat!("`", $id, "`: ", $title, ".")]
+            pub const $name: Code = Code(&Entry { id: $id, name: stringify!($name), title: $title });
+        )+
+
+        const ALL: &[Code] = &[$($name),+];
+    };
+}
+
+codes! {
+    // 01: the definition of a flow.
+    NO_STEP = "FF0101", "the flow has no step";
+    BAD_FUNCTION_NAME = "FF0102", "a step names a function that cannot exist";
+    SET_TWICE = "FF0103", "a handler or the state manager is set twice";
+    BAD_URL = "FF0104", "a callback's URL cannot be used";
+    CREDENTIALS_IN_URL = "FF0105", "a callback's URL holds credentials";
+    BAD_HEADER_NAME = "FF0106", "a step sends a header whose name is not valid";
+    BAD_HEADER_VALUE = "FF0107", "a step sends a header whose value is not valid";
+    OPTION_AS_HEADER = "FF0108", "an option of a step is written as a header";
+    ZERO_TIMEOUT = "FF0109", "a step has a timeout of zero";
+
+    // 02: settings, and the start of a flow.
+    NO_NAME = "FF0201", "the flow does not know its own name";
+    BAD_NAME = "FF0202", "the flow has a name that no function can have";
+    BAD_GATEWAY = "FF0203", "the address of the gateway cannot be read";
+    BAD_SWITCH = "FF0204", "a setting is neither true nor false";
+    BAD_DURATION = "FF0205", "a setting is not a time that can be used";
+    BAD_SIZE = "FF0206", "a setting is not a size that can be used";
+    BAD_COUNT = "FF0207", "a setting is not a number that can be used";
+    BAD_PORT = "FF0208", "a setting is not a port";
+    BAD_METHOD = "FF0209", "a setting is not a method of HTTP";
+    BAD_LOG_FORMAT = "FF0210", "the format of the log is not known";
+    BAD_LOG_FILTER = "FF0211", "the filter of log lines cannot be read";
+    BAD_TRACE_SERVER = "FF0212", "the address of the trace server cannot be read";
+    BAD_SAMPLER = "FF0213", "the choice of requests to trace cannot be read";
+    BAD_TRACE_OPTION = "FF0214", "a variable of OpenTelemetry cannot be read";
+    VERIFY_WITHOUT_SIGNING = "FF0215", "requests are to be verified while signing is off";
+    KEY_UNREADABLE = "FF0216", "the key for signing cannot be read";
+    KEY_EMPTY = "FF0217", "the secret for signing holds no key";
+    CANNOT_LISTEN = "FF0218", "the flow cannot listen on its address";
+    NOWHERE_TO_STORE = "FF0219", "payloads are to be stored, and there is no state manager";
+    STATE_NOT_SHARED = "FF0220", "the state manager is not shared between instances";
+    TWO_STATE_MANAGERS = "FF0221", "definition and settings name different state managers";
+    AUTHORITIES_UNREADABLE = "FF0222", "the file of certificates cannot be read";
+    AUTHORITIES_UNUSABLE = "FF0223", "the certificates cannot be used";
+    NO_TRACES = "FF0224", "traces cannot be exported";
+    UNKNOWN_ARGUMENT = "FF0225", "a flow function was given an unknown argument";
+    UNHEALTHY = "FF0226", "no healthy flow function answers";
+    NO_SERVER = "FF0227", "the operating system refuses what the server needs";
+
+    // 03: steps and requests.
+    HANDLER_FAILED = "FF0301", "the flow's own code returned an error";
+    REFUSED_BY_FLOW = "FF0302", "the flow's own code refused the request";
+    NOT_JSON = "FF0303", "the input of a step is not the JSON that it expects";
+    NOT_TEXT = "FF0304", "the input of a step is not text";
+    PANICKED = "FF0305", "the flow's own code panicked";
+    UNREACHABLE = "FF0306", "a function or a callback URL cannot be reached";
+    INTERRUPTED = "FF0307", "a connection was lost before the answer was complete";
+    UNUSABLE_ANSWER = "FF0308", "an answer cannot be understood";
+    TIMEOUT = "FF0309", "a function or a callback URL did not answer in time";
+    ERROR_ANSWER = "FF0310", "a function or a callback URL answered with an error";
+    ANSWER_TOO_LARGE = "FF0311", "an answer is too large";
+    UNDECODABLE_ANSWER = "FF0312", "an answer cannot be decoded";
+    DEADLINE = "FF0313", "an invocation took too long";
+    NOT_QUEUED = "FF0314", "the queue refuses the next phase";
+    NOT_QUEUED_YET = "FF0315", "the next phase cannot be queued now";
+    PAYLOAD_NOT_KEPT = "FF0316", "the state manager does not keep a payload";
+    ASKED_TO_WAIT = "FF0317", "a function or a callback URL asks to be called again";
+    BODY_TOO_LARGE = "FF0318", "the body of a request is too large";
+    BODY_TOO_SLOW = "FF0319", "the body of a request did not arrive in time";
+    BODY_INTERRUPTED = "FF0320", "the body of a request broke off";
+    NO_ROOM = "FF0321", "there is no room for a request now";
+    NEVER_ROOM = "FF0322", "a body needs more memory than there is for all";
+    UNKNOWN_CODING = "FF0323", "the encoding of a body is not known";
+    UNDECODABLE_BODY = "FF0324", "a body is not what its encoding says";
+    DECODING_TOO_SLOW = "FF0325", "a body could not be decoded in time";
+    BAD_CALLBACK_URL = "FF0326", "the callback URL of a request cannot be used";
+    NOT_REPORTED = "FF0327", "the end of a request cannot be reported";
+    INTERNAL = "FF0328", "the flow function itself failed";
+    BAD_HEAD = "FF0329", "the head of a request is malformed";
+    HEAD_TOO_LARGE = "FF0330", "the head of a request is too large";
+
+    // 04: envelopes and signatures.
+    ENVELOPE_MALFORMED = "FF0401", "an envelope is malformed";
+    ENVELOPE_VERSION = "FF0402", "an envelope is of an unknown version";
+    OTHER_FLOW = "FF0403", "an envelope is of another flow";
+    OTHER_DEFINITION = "FF0404", "an envelope is of another definition of the flow";
+    NO_SUCH_PHASE = "FF0405", "an envelope is at a phase that does not exist";
+    ENVELOPE_TOO_LARGE = "FF0406", "an envelope would be too large for the queue";
+    SIGNATURE_MISSING = "FF0407", "the signature is missing";
+    SIGNATURE_MALFORMED = "FF0408", "the signature has the wrong form";
+    SIGNATURE_WRONG = "FF0409", "the signature does not fit";
+    NO_KEY = "FF0410", "the flow has no key to verify with";
+    DISGUISED_ENVELOPE = "FF0411", "an envelope was sent as an ordinary body";
+    PAYLOAD_GONE = "FF0412", "the payload of a phase is gone";
+    NO_STATE_MANAGER = "FF0413", "the payload of a phase is in a state manager that the flow does not have";
+
+    // 05: state.
+    STATE_UNREACHABLE = "FF0501", "the state manager cannot be reached";
+    STATE_REFUSED = "FF0502", "the state manager refuses a request";
+    STATE_UNSUPPORTED = "FF0503", "the state manager cannot do what is asked";
+    BAD_STATE_SETTING = "FF0504", "a setting of the state manager cannot be used";
+
+    // 06: the queue.
+    CALL_TOO_LARGE = "FF0601", "a call is too large for the queue";
+    QUEUE_UNUSABLE = "FF0602", "the file of the queue cannot be used";
+    QUEUE_FULL = "FF0603", "the disk of the queue is full";
+    QUEUE_STORAGE = "FF0604", "the file of the queue cannot be written or read";
+    QUEUE_CLOSED = "FF0605", "the queue is closed";
+
+    // 07: the local gateway and its functions.
+    GATEWAY_CANNOT_LISTEN = "FF0701", "the gateway cannot listen on its address";
+    STATE_FOLDER = "FF0702", "the gateway cannot write its own folder";
+    GATEWAY_FILE_UNREADABLE = "FF0703", "a file that the gateway needs cannot be read";
+    SECRETS_MISSING = "FF0704", "functions name secrets that do not exist";
+    SIGNING_KEY_EMPTY = "FF0705", "the gateway's key for signing is empty";
+    CREDENTIAL_EMPTY = "FF0706", "the user or the password of the gateway is empty";
+    USER_WITH_COLON = "FF0707", "the user of the gateway has a colon in its name";
+    DEPLOYED_FUNCTION_UNREADABLE = "FF0708", "a deployed function cannot be read back";
+    BUILD_FAILED = "FF0709", "cargo cannot build a function";
+    FUNCTIONS_DO_NOT_RUN = "FF0710", "not all functions run";
+    FUNCTION_BROKEN = "FF0711", "a function does not run until it is changed";
+    UNKNOWN_FUNCTION = "FF0712", "the gateway has no function of this name";
+    FUNCTION_BUSY = "FF0713", "a function has as many requests as it may have";
+
+    // 08: stack files.
+    BAD_STACK_FILE = "FF0801", "the stack file cannot be used";
+
+    // 09: the command line.
+    NO_GATEWAY = "FF0901", "no gateway can be reached";
+    GATEWAY_REFUSES = "FF0902", "the gateway answered with an error";
+    ACCESS_DENIED = "FF0903", "the gateway asks for another user and password";
+    UNEXPECTED_ANSWER = "FF0904", "the gateway gave an unexpected answer";
+    BAD_GATEWAY_OPTION = "FF0905", "the address of the gateway cannot be used";
+    BAD_PATH = "FF0906", "the path of a request cannot be used";
+    BAD_OPTION_HEADER = "FF0907", "a header of the command line cannot be sent";
+    SIGNING_KEY_UNUSABLE = "FF0908", "the key of the command line cannot be used";
+    FUNCTION_FAILED = "FF0909", "a function answered with an error";
+    CHECK_FAILED = "FF0910", "a check found an error";
+    DEMO_FAILED = "FF0911", "the demo did not end as it must";
+    STOPPED = "FF0912", "the command was stopped before its end";
+    NO_CHECKOUT = "FF0913", "there is no checkout of faasflow to work with";
+    BAD_REPORT_URL = "FF0914", "the demo has no usable callback URL";
+    BAD_NEW_NAME = "FF0915", "a new flow cannot have this name";
+    EXISTS = "FF0916", "what is to be made exists already";
+    NOT_WRITTEN = "FF0917", "a file cannot be written";
+    NOT_APPENDED = "FF0918", "the flow cannot be added to the stack file";
+    NO_PROJECT = "FF0919", "there is no flow to draw";
+    NO_DESCRIPTION = "FF0920", "there is no description of a flow";
+    NO_SUCH_FUNCTION = "FF0921", "the stack file does not name the function";
+    NO_LINES = "FF0922", "the gateway has no log lines of the request";
+    NO_DEAD_LETTER = "FF0923", "a dead letter does not exist";
+    NO_FOLDER = "FF0924", "a folder was expected";
+    INPUT_OUTPUT = "FF0925", "the system refused to read or write";
+    NO_SUCH_CODE = "FF0926", "there is no error of this code";
+}

@@ -1,0 +1,258 @@
+//! Settings that cannot be used.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+
+use faasflow_core::code::{self, Code};
+use faasflow_core::names::HMAC_SECRET;
+use faasflow_core::{Problem, Report, why_unreadable};
+
+/// Settings that cannot be used: everything that is wrong, each with the variable, its value and the remedy.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    faults: Vec<SettingFault>,
+}
+
+/// One setting that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingFault {
+    setting: Cow<'static, str>,
+    /// Nothing where it may be secret.
+    value: Option<String>,
+    kind: SettingFaultKind,
+    help: Cow<'static, str>,
+}
+
+/// What can be wrong with a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SettingFaultKind {
+    /// Nothing says what the flow is called.
+    NoName,
+    /// The flow's name is one that no function can have.
+    BadName,
+    /// Requests are to be verified, and signing is off.
+    VerifyWithoutSigning,
+    /// The gateway's address cannot be read.
+    Gateway,
+    /// It is neither `true` nor `false`.
+    Switch,
+    /// It is not a duration, or one that makes no sense.
+    Duration,
+    /// It is not a size in bytes, or is 0.
+    Size,
+    /// It is not a number of things, or is 0.
+    Count,
+    /// It is not a port.
+    Port,
+    /// It is not a method of HTTP.
+    Method,
+    /// It is not a format of log lines.
+    LogFormat,
+    /// It is not a filter of log lines.
+    LogFilter,
+    /// Traces cannot be sent there.
+    TraceServer,
+    /// It is not a way to choose requests for tracing.
+    Sampler,
+    /// Another variable of OpenTelemetry cannot be read.
+    TraceOption,
+}
+
+impl SettingFaultKind {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(self) -> Code {
+        match self {
+            SettingFaultKind::NoName => code::NO_NAME,
+            SettingFaultKind::BadName => code::BAD_NAME,
+            SettingFaultKind::VerifyWithoutSigning => code::VERIFY_WITHOUT_SIGNING,
+            SettingFaultKind::Gateway => code::BAD_GATEWAY,
+            SettingFaultKind::Switch => code::BAD_SWITCH,
+            SettingFaultKind::Duration => code::BAD_DURATION,
+            SettingFaultKind::Size => code::BAD_SIZE,
+            SettingFaultKind::Count => code::BAD_COUNT,
+            SettingFaultKind::Port => code::BAD_PORT,
+            SettingFaultKind::Method => code::BAD_METHOD,
+            SettingFaultKind::LogFormat => code::BAD_LOG_FORMAT,
+            SettingFaultKind::LogFilter => code::BAD_LOG_FILTER,
+            SettingFaultKind::TraceServer => code::BAD_TRACE_SERVER,
+            SettingFaultKind::Sampler => code::BAD_SAMPLER,
+            SettingFaultKind::TraceOption => code::BAD_TRACE_OPTION,
+        }
+    }
+
+    /// What the value is not, as the rest of a sentence.
+    fn unlike(self) -> &'static str {
+        match self {
+            SettingFaultKind::NoName | SettingFaultKind::VerifyWithoutSigning => "cannot be used",
+            SettingFaultKind::BadName => "is not the name of a function",
+            SettingFaultKind::Gateway => "is not the address of a gateway",
+            SettingFaultKind::Switch => "is neither `true` nor `false`",
+            SettingFaultKind::Duration => "is not a time that can be used",
+            SettingFaultKind::Size => "is not a size that can be used",
+            SettingFaultKind::Count => "is not a number that can be used",
+            SettingFaultKind::Port => "is not a port",
+            SettingFaultKind::Method => "is not a method of HTTP",
+            SettingFaultKind::LogFormat => "is not a format of the log",
+            SettingFaultKind::LogFilter => "is not a filter of log lines",
+            SettingFaultKind::TraceServer => "is not the address of a trace server",
+            SettingFaultKind::Sampler => "is not a way to choose requests",
+            SettingFaultKind::TraceOption => "cannot be read",
+        }
+    }
+}
+
+impl SettingFault {
+    pub(crate) fn new(
+        kind: SettingFaultKind,
+        setting: impl Into<Cow<'static, str>>,
+        value: Option<String>,
+        help: impl Into<Cow<'static, str>>,
+    ) -> SettingFault {
+        SettingFault { setting: setting.into(), value, kind, help: help.into() }
+    }
+
+    /// The name of the variable.
+    #[must_use]
+    pub fn setting(&self) -> &str {
+        &self.setting
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn kind(&self) -> SettingFaultKind {
+        self.kind
+    }
+
+    /// What to do about it, such as which values are accepted.
+    #[must_use]
+    pub fn help(&self) -> &str {
+        &self.help
+    }
+
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.kind.code()
+    }
+
+    fn problem(&self) -> Problem {
+        Problem::new(self.code(), self).help(self.help())
+    }
+}
+
+impl fmt::Display for SettingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.kind, &self.value) {
+            (SettingFaultKind::NoName, _) => f.write_str("the flow does not know its own name"),
+            (SettingFaultKind::VerifyWithoutSigning, _) => {
+                f.write_str("`verify_request` is `true` while `enable_hmac` is `false`, so nothing could be verified")
+            }
+            (kind, Some(value)) => write!(f, "`{}` is `{value}`, which {}", self.setting, kind.unlike()),
+            (kind, None) => write!(f, "`{}` {}", self.setting, kind.unlike()),
+        }
+    }
+}
+
+impl std::error::Error for SettingFault {}
+
+impl ConfigError {
+    /// There is at least one fault.
+    pub(super) fn new(faults: Vec<SettingFault>) -> ConfigError {
+        ConfigError { faults }
+    }
+
+    /// Everything that is wrong.
+    #[must_use]
+    pub fn faults(&self) -> &[SettingFault] {
+        &self.faults
+    }
+
+    /// The code of the first fault.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.faults[0].code()
+    }
+
+    /// Each fault as a person reads it.
+    pub fn problems(&self) -> impl Iterator<Item = Problem> {
+        self.faults.iter().map(SettingFault::problem)
+    }
+
+    /// All faults as a person reads them.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        Report::of_all(self.problems()).summary("the settings cannot be used")
+    }
+}
+
+/// A line for each fault.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the settings cannot be used:")?;
+        self.faults.iter().try_for_each(|fault| write!(f, "\n  - {fault}"))
+    }
+}
+
+/// The [`report`](ConfigError::report).
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.report(), f)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Keys for signing that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The secret is absent or cannot be read.
+    #[error("signing is on, and its key cannot be read from {}", path.display())]
+    Unreadable {
+        /// The file of the secret.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The secret holds no key.
+    #[error("signing is on, and there is no key in {}", .0.display())]
+    Empty(PathBuf),
+}
+
+impl KeyError {
+    /// The code of the error.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            KeyError::Unreadable { .. } => code::KEY_UNREADABLE,
+            KeyError::Empty(_) => code::KEY_EMPTY,
+        }
+    }
+
+    /// The error as a person reads it.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let problem = Problem::new(self.code(), self);
+        match self {
+            KeyError::Unreadable { source, .. } => {
+                let problem = problem.because_text(why_unreadable(source));
+                // To create a key is no help where there is one.
+                if source.kind() == std::io::ErrorKind::NotFound { problem.help(create_a_key()) } else { problem }
+            }
+            KeyError::Empty(_) => problem.help("write the keys into it, one per line"),
+        }
+    }
+}
+
+fn create_a_key() -> String {
+    format!(
+        "there is no default key. Create one and name the secret in stack.yml:\n\
+         openssl rand -hex 32 | faas-cli secret create {HMAC_SECRET}\n\
+         or, without a gateway: mkdir -p secrets && openssl rand -hex 32 > secrets/{HMAC_SECRET}, \
+         and set secret_mount_path=secrets.\n\
+         (Setting enable_hmac=false lets anyone who reaches the flow forge its envelopes.)"
+    )
+}
