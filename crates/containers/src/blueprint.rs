@@ -1,12 +1,15 @@
 //! What a container is made of.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding};
 
 /// The name under which a container reaches the machine that it runs on.
 pub const HOST_NAME: &str = "host.docker.internal";
+/// The name that Podman has for it, in each container.
+pub const PODMAN_HOST_NAME: &str = "host.containers.internal";
 /// Where a container finds its secrets, a file for each.
 pub const SECRETS: &str = "/var/openfaas/secrets";
 /// The least memory that Docker lets a container have, in bytes. Less is raised to it.
@@ -43,6 +46,19 @@ pub struct Blueprint {
     pub requests: Resources,
     /// How it is reached.
     pub reach: Reach,
+    /// Where [`HOST_NAME`] leads in it, if it is reached at a published port.
+    pub host: Host,
+}
+
+/// Where [`HOST_NAME`] leads in a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// To the machine, by the address that the engine finds. Podman does not know how before version 4.8.
+    ByEngine,
+    /// To this address.
+    At(Ipv4Addr),
+    /// Where the engine sets it to lead, if it does.
+    Unset,
 }
 
 /// Memory and processor time.
@@ -103,7 +119,11 @@ impl Blueprint {
             Reach::Published => {
                 let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(String::new()) };
                 host.port_bindings = Some(HashMap::from([(port.clone(), Some(vec![binding]))]));
-                host.extra_hosts = Some(vec![format!("{HOST_NAME}:host-gateway")]);
+                host.extra_hosts = match self.host {
+                    Host::ByEngine => Some(vec![format!("{HOST_NAME}:host-gateway")]),
+                    Host::At(address) => Some(vec![format!("{HOST_NAME}:{address}")]),
+                    Host::Unset => None,
+                };
             }
             Reach::Network(network) => host.network_mode = Some(network.clone()),
         }
@@ -139,6 +159,7 @@ mod tests {
             limits: Resources::default(),
             requests: Resources::default(),
             reach: Reach::Published,
+            host: Host::ByEngine,
         }
     }
 
@@ -162,6 +183,10 @@ mod tests {
         let binding = host.port_bindings.unwrap()["8080/tcp"].clone().unwrap();
         assert_eq!(binding[0].host_ip.as_deref(), Some("127.0.0.1"));
         assert_eq!(host.extra_hosts.unwrap(), ["host.docker.internal:host-gateway"]);
+        let podman =
+            Blueprint { host: Host::At(Ipv4Addr::new(10, 88, 0, 1)), ..blueprint() }.body().host_config.unwrap();
+        assert_eq!(podman.extra_hosts.unwrap(), ["host.docker.internal:10.88.0.1"]);
+        assert_eq!(Blueprint { host: Host::Unset, ..blueprint() }.body().host_config.unwrap().extra_hosts, None);
         let inside = Blueprint { reach: Reach::Network("web".to_owned()), ..blueprint() };
         let host = inside.body().host_config.unwrap();
         assert_eq!((host.network_mode.as_deref(), host.port_bindings), (Some("web"), None));

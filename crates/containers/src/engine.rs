@@ -4,43 +4,62 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
+use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::ContainerSummary;
 use bollard::query_parameters::{
-    CreateContainerOptions, CreateImageOptions, ListContainersOptions, RemoveContainerOptions, StatsOptions,
-    StopContainerOptions, WaitContainerOptions,
+    CreateContainerOptions, RemoveContainerOptions, StatsOptions, StopContainerOptions, WaitContainerOptions,
 };
-use bollard::{API_DEFAULT_VERSION, Docker};
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
+use http::Method;
 use tokio::io::AsyncWrite;
 
 use crate::blueprint::{Blueprint, Reach};
-use crate::error::{ANSWERS, EngineError};
-use crate::logs;
+use crate::error::EngineError;
 use crate::network::{Bridge, Own};
 use crate::place::Place;
 use crate::state::State;
+use crate::told;
+use crate::wire::Wire;
+use crate::{logs, pull};
 
 /// How long it may take to say that it is there.
 const GREETS: Duration = Duration::from_secs(5);
 /// How long it may take to say whether it has an image, for which callers of the gateway wait.
 const LOOKS_UP: Duration = Duration::from_secs(10);
 
+/// How often an engine checks health where the image does not say.
+const CHECKS: Duration = Duration::from_secs(30);
+
 /// A container engine. Cloning yields the same.
 #[derive(Clone)]
 pub struct Engine {
     docker: Docker,
+    wire: Wire,
     place: String,
     version: String,
+    kind: Kind,
+}
+
+/// Which engine it is, as far as that makes a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Docker, or one that does as Docker does.
+    Docker,
+    /// Podman.
+    Podman {
+        /// Whether it runs without root, so that its networks are not this machine's.
+        rootless: bool,
+    },
 }
 
 /// An image that the engine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Image {
-    /// Whether it says how the health of its containers is checked.
-    pub has_health_check: bool,
+    /// How often the health of its containers is checked, if it says how.
+    pub health_check: Option<Duration>,
 }
 
 /// A container that the engine has.
@@ -56,7 +75,7 @@ pub struct Found {
 }
 
 impl Found {
-    fn read(found: ContainerSummary) -> Option<Found> {
+    fn read(found: told::Listed) -> Option<Found> {
         let name = found.names.unwrap_or_default().into_iter().next().unwrap_or_default();
         let name = name.trim_start_matches('/').to_owned();
         Some(Found { id: found.id?, name, labels: found.labels.unwrap_or_default() })
@@ -79,23 +98,28 @@ impl Engine {
         let place = place.clone();
         Box::pin(async move {
             let name = place.to_string();
-            let fault = |error| EngineError::new(&name, error);
-            let docker = match &place {
-                Place::Socket(path) => Docker::connect_with_unix(&path.to_string_lossy(), ANSWERS, API_DEFAULT_VERSION),
-                Place::Port(address) => Docker::connect_with_http(address, ANSWERS, API_DEFAULT_VERSION),
-            };
-            let docker = docker.map_err(fault)?;
+            if let Place::Socket(path) = &place
+                && !path.exists()
+            {
+                return Err(EngineError::Away { place: name, why: "there is no such socket".to_owned() });
+            }
+            let wire = Wire::new(&place);
             let greeting = async {
-                let docker = docker.negotiate_version().await?;
+                let docker = wire.docker()?.negotiate_version().await?;
                 let version = docker.version().await?;
-                Ok::<_, Error>((docker, version))
+                let mut parts = version.components.into_iter().flatten();
+                let is_podman = parts.any(|part| part.name.to_lowercase().contains("podman"));
+                let kind = if is_podman {
+                    let info: told::Info = wire.get(&docker, "/info", &[]).await?;
+                    Kind::Podman { rootless: info.is_rootless() }
+                } else {
+                    Kind::Docker
+                };
+                Ok::<_, Error>((docker, version.version.unwrap_or_default(), kind))
             };
             match tokio::time::timeout(GREETS, greeting).await {
-                Ok(Ok((docker, version))) => {
-                    let version = version.version.unwrap_or_default();
-                    Ok(Engine { docker, place: name, version })
-                }
-                Ok(Err(error)) => Err(fault(error)),
+                Ok(Ok((docker, version, kind))) => Ok(Engine { docker, wire, place: name, version, kind }),
+                Ok(Err(error)) => Err(EngineError::new(&name, error)),
                 Err(_) => Err(EngineError::Slow { place: name, after: GREETS }),
             }
         })
@@ -111,6 +135,20 @@ impl Engine {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Which engine it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether it answers at all within this time.
+    pub fn answers(&self, within: Duration) -> BoxFuture<'_, bool> {
+        Box::pin(async move {
+            let asked = tokio::time::timeout(within, self.docker.ping()).await;
+            asked.is_ok_and(|answer| !answer.is_err_and(|error| self.fault(error).is_away()))
+        })
     }
 
     fn fault(&self, error: Error) -> EngineError {
@@ -130,9 +168,16 @@ impl Engine {
             };
             match found {
                 Ok(found) => {
-                    let check = found.config.and_then(|config| config.healthcheck?.test).unwrap_or_default();
-                    let has_health_check = check.first().is_some_and(|word| word != "NONE");
-                    Ok(Some(Image { has_health_check }))
+                    let check = found.config.and_then(|config| config.healthcheck);
+                    let check = check.filter(|check| {
+                        let words = check.test.as_deref().unwrap_or_default();
+                        words.first().is_some_and(|word| word != "NONE")
+                    });
+                    let interval = |nanoseconds: Option<i64>| match u64::try_from(nanoseconds.unwrap_or(0)) {
+                        Ok(0) | Err(_) => CHECKS,
+                        Ok(nanoseconds) => Duration::from_nanos(nanoseconds),
+                    };
+                    Ok(Some(Image { health_check: check.map(|check| interval(check.interval)) }))
                 }
                 Err(error) => match self.fault(error) {
                     EngineError::Absent(_) => Ok(None),
@@ -149,12 +194,10 @@ impl Engine {
     /// If the engine cannot get it: the text is the engine's.
     pub fn pull<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
         Box::pin(async move {
-            let options = CreateImageOptions { from_image: Some(with_tag(name)), ..CreateImageOptions::default() };
-            let mut progress = std::pin::pin!(self.docker.create_image(Some(options), None, None));
-            while let Some(step) = progress.next().await {
-                step.map_err(|error| self.fault(error))?;
-            }
-            Ok(())
+            let (name, query) = (with_tag(name), "fromImage");
+            let answer = self.wire.stream(&self.docker, Method::POST, "/images/create", &[(query, &name)]).await;
+            let pulled = async { pull::finish(answer?).await }.await;
+            pulled.map_err(|error| self.fault(error))
         })
     }
 
@@ -188,9 +231,13 @@ impl Engine {
     /// If the engine cannot be asked, or the container is not there any more.
     pub fn look<'a>(&'a self, id: &'a str, port: u16, reach: &'a Reach) -> BoxFuture<'a, Result<State, EngineError>> {
         Box::pin(async move {
-            let found = self.docker.inspect_container(id, None).await.map_err(|error| self.fault(error))?;
+            let found = self.inspect(id).await.map_err(|error| self.fault(error))?;
             Ok(State::read(found, port, reach))
         })
+    }
+
+    async fn inspect(&self, id: &str) -> Result<told::Container, Error> {
+        self.wire.get(&self.docker, &format!("/containers/{id}/json"), &[]).await
     }
 
     /// Waits until a container does not run, or the engine gives no more answer. [`look`](Engine::look) tells which.
@@ -215,9 +262,13 @@ impl Engine {
         output: Box<dyn AsyncWrite + Unpin + Send>,
         error: Box<dyn AsyncWrite + Unpin + Send>,
     ) -> BoxFuture<'a, Result<(), EngineError>> {
-        Box::pin(
-            async move { logs::copy(&self.docker, id, since, output, error).await.map_err(|error| self.fault(error)) },
-        )
+        Box::pin(async move {
+            let (path, since) = (format!("/containers/{id}/logs"), since.to_string());
+            let query = [("follow", "true"), ("stdout", "true"), ("stderr", "true"), ("since", &since)];
+            let answer = self.wire.stream(&self.docker, Method::GET, &path, &query).await;
+            let copied = async { logs::copy(answer?, output, error).await }.await;
+            copied.map_err(|error| self.fault(error))
+        })
     }
 
     /// Asks a container to stop, and makes it after the grace. One that has ended, or is not there, is no error.
@@ -259,11 +310,10 @@ impl Engine {
     /// If the engine cannot be asked.
     pub fn labelled<'a>(&'a self, label: &'a str, value: &'a str) -> BoxFuture<'a, Result<Vec<Found>, EngineError>> {
         Box::pin(async move {
-            let filters = [("label".to_owned(), vec![format!("{label}={value}")])].into();
-            let options =
-                ListContainersOptions { all: true, filters: Some(filters), ..ListContainersOptions::default() };
-            let found = self.docker.list_containers(Some(options)).await.map_err(|error| self.fault(error))?;
-            let found = found.into_iter().filter_map(Found::read);
+            let filters = serde_json::json!({ "label": [format!("{label}={value}")] }).to_string();
+            let query = [("all", "true"), ("filters", &filters)];
+            let found: Result<Vec<told::Listed>, _> = self.wire.get(&self.docker, "/containers/json", &query).await;
+            let found = found.map_err(|error| self.fault(error))?.into_iter().filter_map(Found::read);
             // An engine that does not know the filter tells of all.
             Ok(found.filter(|found| found.labels.get(label).is_some_and(|own| own == value)).collect())
         })
@@ -313,7 +363,7 @@ impl Engine {
     /// If the engine cannot be asked.
     pub fn own<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Own>, EngineError>> {
         Box::pin(async move {
-            match self.docker.inspect_container(id, None).await.map_err(|error| self.fault(error)) {
+            match self.inspect(id).await.map_err(|error| self.fault(error)) {
                 Ok(found) => Ok(Own::read(found)),
                 Err(error) if error.is_absent() => Ok(None),
                 Err(error) => Err(error),

@@ -6,6 +6,14 @@ use bollard::errors::Error;
 /// machine.
 pub(crate) const ANSWERS: u64 = 60;
 
+/// How long an answer may be that is read whole, in bytes. A list of thousands of containers is shorter.
+pub(crate) const LONGEST: usize = 16 << 20;
+
+/// An answer that has more bytes than [`LONGEST`].
+#[derive(Debug, thiserror::Error)]
+#[error("its answer has more than {} MiB", LONGEST >> 20)]
+pub(crate) struct TooLong;
+
 /// Why an engine did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -75,6 +83,9 @@ impl EngineError {
 
     pub(crate) fn new(place: &str, error: Error) -> EngineError {
         let away = |why: String| EngineError::Away { place: place.to_owned(), why };
+        if is_too_long(&error) {
+            return EngineError::Unusable { place: place.to_owned(), why: TooLong.to_string() };
+        }
         match error {
             Error::DockerResponseServerError { status_code: 404, message } => EngineError::Absent(message),
             Error::DockerResponseServerError { status_code, message } if message.trim().is_empty() => {
@@ -105,6 +116,14 @@ fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     causes.any(|cause| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+    })
+}
+
+fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        let within = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        within.and_then(|within| within.downcast_ref::<TooLong>()).is_some()
     })
 }
 

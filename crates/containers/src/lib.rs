@@ -12,11 +12,14 @@ mod error;
 mod logs;
 mod network;
 mod place;
+mod pull;
 pub mod quantity;
 mod state;
+mod told;
+mod wire;
 
-pub use blueprint::{Blueprint, HOST_NAME, LEAST_MEMORY, Reach, Resources, SECRETS};
-pub use engine::{Engine, Found, Image};
+pub use blueprint::{Blueprint, HOST_NAME, Host, LEAST_MEMORY, PODMAN_HOST_NAME, Reach, Resources, SECRETS};
+pub use engine::{Engine, Found, Image, Kind};
 pub use error::EngineError;
 pub use network::{Bridge, Own};
 pub use place::{Place, usual_sockets};

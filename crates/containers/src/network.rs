@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use bollard::models::{ContainerInspectResponse, NetworkInspect};
+use bollard::models::NetworkInspect;
+
+use crate::told;
 
 /// The network that containers are in by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +57,7 @@ pub struct Own {
 }
 
 impl Own {
-    pub(crate) fn read(found: ContainerInspectResponse) -> Option<Own> {
+    pub(crate) fn read(found: told::Container) -> Option<Own> {
         let mounts = found.mounts.unwrap_or_default().into_iter();
         let shared = mounts.filter_map(|mount| Some((mount.source?.into(), mount.destination?.into()))).collect();
         let networks = found.network_settings?.networks?;
@@ -79,9 +81,7 @@ impl Own {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
-    use bollard::models::{EndpointSettings, Ipam, IpamConfig, MountPoint, NetworkSettings};
+    use bollard::models::{Ipam, IpamConfig};
 
     use super::*;
 
@@ -107,21 +107,13 @@ mod tests {
 
     #[test]
     fn a_folder_is_found_on_the_machine_by_the_nearest_mount() {
-        let mount = |source: &str, destination: &str| MountPoint {
-            source: Some(source.to_owned()),
-            destination: Some(destination.to_owned()),
-            ..MountPoint::default()
-        };
-        let endpoint = EndpointSettings { ip_address: Some("172.20.0.3".to_owned()), ..EndpointSettings::default() };
-        let own = Own::read(ContainerInspectResponse {
-            mounts: Some(vec![mount("/srv", "/data"), mount("/vol/_data", "/data/state")]),
-            network_settings: Some(NetworkSettings {
-                networks: Some(HashMap::from([("web".to_owned(), endpoint)])),
-                ..NetworkSettings::default()
-            }),
-            ..ContainerInspectResponse::default()
-        })
-        .unwrap();
+        let told = serde_json::json!({
+            "Mounts": [
+                { "Source": "/srv", "Destination": "/data" }, { "Source": "/vol/_data", "Destination": "/data/state" },
+            ],
+            "NetworkSettings": { "Networks": { "web": { "IPAddress": "172.20.0.3" } } },
+        });
+        let own = Own::read(serde_json::from_value(told).unwrap()).unwrap();
         assert_eq!((own.network.as_str(), own.address.to_string().as_str()), ("web", "172.20.0.3"));
         let at = |folder: &str| own.on_machine(Path::new(folder));
         assert_eq!(at("/data/state/mounts/f"), Some(PathBuf::from("/vol/_data/mounts/f")));

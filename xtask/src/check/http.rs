@@ -4,11 +4,12 @@ use super::Fault;
 use super::source::Source;
 
 /// Who may, and what for.
-const PLACES: [&str; 11] = [
+const PLACES: [&str; 12] = [
     "crates/cli/src/client.rs",                        // asks gateways
     "crates/gateway/src/delivery/callback.rs",         // takes answers to callback URLs
     "crates/gateway/src/functions/container/ready.rs", // asks containers whether they are ready
     "crates/gateway/src/proxy.rs",                     // takes requests to functions
+    "crates/containers/src/wire.rs",                   // asks a container engine
     "crates/http/src/",                                // the client itself
     "crates/runtime/src/step/send.rs",                 // calls functions and callbacks
     "crates/runtime/src/step/report.rs",               // reports ends

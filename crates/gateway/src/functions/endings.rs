@@ -17,9 +17,12 @@ pub(crate) const WELL: Duration = Duration::from_secs(10);
 
 /// How long the engine may take for one thing when the gateway stops, beyond what it is asked to wait.
 pub(crate) const ENGINE: Duration = Duration::from_secs(3);
-/// How long it may take then to stop and remove a container.
-pub(crate) const REMOVAL: Duration = Duration::from_secs(GRACE.as_secs() + LAST_LINES.as_secs() + 2 * ENGINE.as_secs());
+/// How long it may take then to stop and remove a container. All of them are stopped at once.
+pub(crate) const REMOVAL: Duration = Duration::from_secs(GRACE.as_secs() + ENGINE.as_secs());
+/// How long the last look for containers that were left behind may take.
+pub(crate) const LAST_LOOK: Duration = Duration::from_secs(2);
 
 /// How long it may take in all until a function's containers have ended: those that run, or those that are being made, and
-/// the last look for others. An engine that answers takes [`PROCESS_ENDING`].
-pub(crate) const CONTAINERS_ENDING: Duration = Duration::from_secs(REMOVAL.as_secs() + ENGINE.as_secs() + 1);
+/// the last look for others. An engine that answers takes [`PROCESS_ENDING`]. One that answers nothing is given up after
+/// [`ENGINE`] and [`LAST_LOOK`].
+pub(crate) const CONTAINERS_ENDING: Duration = Duration::from_secs(REMOVAL.as_secs() + LAST_LOOK.as_secs() + 1);

@@ -3,6 +3,9 @@
 
 mod hung;
 mod leftovers;
+mod logs;
+mod paused;
+mod podman;
 mod restarts;
 
 use std::path::PathBuf;
@@ -10,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::engine::FakeEngine;
 use crate::support::{Fixture, Got, Listening, Recorder, folder, nowhere, start_in, until, write_stack};
-use faasflow_gateway::{EngineChoice, Stack};
+use faasflow_gateway::{EngineChoice, Event, Stack};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 

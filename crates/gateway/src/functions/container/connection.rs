@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use faasflow_containers::{Bridge, Engine, EngineError, HOST_NAME, Own, Place, Reach, usual_sockets};
+use faasflow_containers::{
+    Bridge, Engine, EngineError, HOST_NAME, Host, Kind, Own, PODMAN_HOST_NAME, Place, Reach, usual_sockets,
+};
 use faasflow_http::HttpClient;
 use futures_util::future::join_all;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::attempt::Attempt;
@@ -83,6 +85,7 @@ pub(crate) struct Connected {
     /// The address of the gateway, as containers reach it.
     pub(super) gateway: String,
     pub(super) reach: Reach,
+    pub(super) host: Host,
     /// What tells this gateway's containers from those of others.
     pub(super) owner: String,
     pub(super) state: PathBuf,
@@ -283,22 +286,26 @@ impl Shared {
             .unwrap_or_else(|error| Err(io::Error::other(error)))
             .map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
         let own = own(&engine).await.map_err(|error| error.to_string())?;
+        let bridge = match &own {
+            Some(_) => None,
+            None => engine.bridge().await.map_err(|error| error.to_string())?,
+        };
+        let (host_name, host) = names_of_machine(engine.kind(), bridge);
         let (gateway, reach) = match &own {
             Some(own) => {
                 (SocketAddr::new(own.address, self.listens.port()).to_string(), Reach::Network(own.network.clone()))
             }
             None => {
-                let bridge = engine.bridge().await.map_err(|error| error.to_string())?;
-                let port = self.open(bridge).await.unwrap_or(self.listens.port());
-                (format!("{HOST_NAME}:{port}"), Reach::Published)
+                let port = self.open(bridge, host).unwrap_or(self.listens.port());
+                (format!("{host_name}:{port}"), Reach::Published)
             }
         };
         if own.is_some() && self.listens.ip().is_loopback() {
             tracing::warn!("functions in containers cannot reach this gateway, which is in one: use `--host 0.0.0.0`");
         }
-        let gateway = self.behind.as_ref().map_or(gateway, |behind| as_seen_from_inside(behind));
+        let gateway = self.behind.as_ref().map_or(gateway, |behind| as_seen_from_inside(behind, host_name));
         tracing::info!("images are run by the container engine at {}, version {}", engine.place(), engine.version());
-        Ok(Connected { engine, gateway, reach, owner, state: self.state.clone(), own })
+        Ok(Connected { engine, gateway, reach, host, owner, state: self.state.clone(), own })
     }
 
     /// Listens where containers reach this machine, if the gateway does not already. Yields the port.
@@ -306,15 +313,17 @@ impl Shared {
     /// On Linux, each container has a `127.0.0.1` of its own, so there is a second listener, at the address that this machine
     /// has in the containers' network. Where the engine runs in a virtual machine, as on macOS, this machine does not have that
     /// address, and `host.docker.internal` leads to its `127.0.0.1`.
-    async fn open(&self, bridge: Option<Bridge>) -> Option<u16> {
+    fn open(&self, bridge: Option<Bridge>, host: Host) -> Option<u16> {
         let (door, bridge) = (self.door.get()?, bridge?);
         if !self.listens.ip().is_loopback() {
             return None;
         }
         let at = |port| SocketAddr::from((bridge.host, port));
-        let mut bound = TcpListener::bind(at(self.listens.port())).await;
+        // Podman makes its bridge with the first container, which is told of the port before.
+        let is_to_come = matches!(host, Host::At(_));
+        let mut bound = listen(at(self.listens.port()), is_to_come);
         if bound.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse) {
-            bound = TcpListener::bind(at(0)).await;
+            bound = listen(at(0), is_to_come);
         }
         let listener = match bound {
             Ok(listener) => listener,
@@ -337,6 +346,34 @@ impl Shared {
         let port = listener.local_addr().ok()?.port();
         door(listener, bridge);
         Some(port)
+    }
+}
+
+/// Listens at an address of this machine, or at one that it will only have later.
+fn listen(address: SocketAddr, is_to_come: bool) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    #[cfg(target_os = "linux")]
+    if is_to_come {
+        rustix::net::sockopt::set_ip_freebind(&socket, true)?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = is_to_come;
+    socket.bind(address)?;
+    socket.listen(1024)
+}
+
+/// The name under which containers reach this machine, and how it is made to lead there.
+///
+/// Podman's own name works however it runs. But the machine's address is known where it runs with root on Linux, so that the
+/// name that Docker has leads there as well.
+fn names_of_machine(kind: Kind, bridge: Option<Bridge>) -> (&'static str, Host) {
+    match (kind, bridge) {
+        (Kind::Podman { rootless: false }, Some(bridge)) if cfg!(target_os = "linux") => {
+            (HOST_NAME, Host::At(bridge.host))
+        }
+        (Kind::Podman { .. }, _) => (PODMAN_HOST_NAME, Host::Unset),
+        _ => (HOST_NAME, Host::ByEngine),
     }
 }
 
@@ -395,11 +432,11 @@ fn identity(file: &Path) -> io::Result<String> {
 }
 
 /// An address that is given for processes on this machine, as a container reaches it.
-fn as_seen_from_inside(address: &str) -> String {
+fn as_seen_from_inside(address: &str, host_name: &str) -> String {
     let (host, port) = address.rsplit_once(':').unwrap_or((address, "8080"));
     let bare = host.trim_matches(['[', ']']);
     let is_here = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if is_here { format!("{HOST_NAME}:{port}") } else { address.to_owned() }
+    if is_here { format!("{host_name}:{port}") } else { address.to_owned() }
 }
 
 #[cfg(test)]
@@ -454,7 +491,7 @@ mod tests {
             ("10.0.0.5:8080", "10.0.0.5:8080"),
             ("gateway.openfaas:8080", "gateway.openfaas:8080"),
         ] {
-            assert_eq!(as_seen_from_inside(address), inside);
+            assert_eq!(as_seen_from_inside(address, HOST_NAME), inside);
         }
     }
 }

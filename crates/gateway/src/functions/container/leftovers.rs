@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::connection::{Connected, Containers, OWNER};
 use super::names::Names;
 use super::plan;
-use crate::functions::endings::ENGINE;
+use crate::functions::endings::LAST_LOOK;
 
 /// How long after the first try leftovers are looked for again. It doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -78,7 +78,7 @@ impl Containers {
     pub(crate) async fn end(&self) {
         let Some(connected) = self.connected_already() else { return };
         let names = self.names();
-        let looking = tokio::time::timeout(ENGINE, removed(&connected, names));
+        let looking = tokio::time::timeout(LAST_LOOK, removed(&connected, names));
         let why = match looking.await {
             Ok(Ok(stay)) => {
                 for (name, why) in stay {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use faasflow_containers::{Engine, Health, Reach};
+use faasflow_containers::{Engine, Health, Image, Reach};
 use tokio::io::{AsyncRead, AsyncWrite, duplex};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,9 +12,9 @@ use tokio_util::task::TaskTracker;
 use super::connection::Containers;
 use super::names::Name;
 use crate::functions::Function;
-use crate::functions::endings::{GRACE, LAST_LINES, REMOVAL};
+use crate::functions::endings::{ENGINE, GRACE, LAST_LINES, REMOVAL};
 
-/// How often a container with a health check is looked at.
+/// How often a container is looked at: nothing else tells that it is paused, or that its health check fails.
 const LOOKS: Duration = Duration::from_secs(2);
 /// How many bytes of a container's lines wait to be read.
 const LINES: usize = 64 * 1024;
@@ -26,27 +26,46 @@ pub(super) struct Made {
     pub(super) name: Name,
     pub(super) port: u16,
     pub(super) reach: Reach,
-    pub(super) has_health_check: bool,
+    pub(super) image: Image,
     /// Those who read what it writes.
     pub(super) readers: TaskTracker,
 }
 
+/// What became of a container that served.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Somebody paused it: it takes connections and answers nothing.
+    Paused,
+    /// It goes on.
+    Resumed,
+    /// It does not serve any more, for this reason.
+    Ended(String),
+}
+
 impl Made {
-    /// Waits until it does not serve at this address any more, and says why. Of an engine that does not answer, nothing is
-    /// concluded: the container may be well.
-    pub(super) async fn ended(&self, address: SocketAddr, containers: &Containers, function: &Arc<Function>) -> String {
+    /// Waits until it does not serve at this address any more, or is `paused` where it was not, or the other way round. Of an
+    /// engine that does not answer, nothing is concluded: the container may be well.
+    pub(super) async fn change(
+        &self,
+        address: SocketAddr,
+        paused: bool,
+        containers: &Containers,
+        function: &Arc<Function>,
+    ) -> Change {
         // Since when the engine does not answer, and how long to wait before it is asked again.
         let mut away: Option<(SystemTime, Duration)> = None;
+        let mut waiting = self.engine.wait(&self.id);
+        let ended = |how: &str| Change::Ended(how.to_owned());
         loop {
-            tokio::select! {
-                () = self.engine.wait(&self.id) => {}
-                () = tokio::time::sleep(LOOKS), if self.has_health_check => {}
-            }
+            let woken = tokio::select! {
+                () = &mut waiting => true,
+                () = tokio::time::sleep(LOOKS) => false,
+            };
             match self.engine.look(&self.id, self.port, &self.reach).await {
-                Ok(state) if state.health == Some(Health::Unhealthy) => return "its health check fails".to_owned(),
+                Ok(state) if state.health == Some(Health::Unhealthy) => return ended("its health check fails"),
                 // Its port is another one after that, and the old one may be given to somebody else's container.
                 Ok(state) if state.running && state.address.is_some_and(|now| now != address) => {
-                    return "it was restarted by somebody else".to_owned();
+                    return ended("it was restarted by somebody else");
                 }
                 Ok(state) if state.running => {
                     containers.engine_is_back();
@@ -54,11 +73,16 @@ impl Made {
                         let reading = read(function.clone(), self.engine.clone(), self.id.clone(), seconds(since));
                         self.readers.spawn(reading);
                     }
-                    // The engine gave up waiting, or it was time to look.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    if state.paused != paused {
+                        return if paused { Change::Resumed } else { Change::Paused };
+                    }
+                    if woken {
+                        // The engine gave up waiting.
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
                 }
-                Ok(state) => return state.ended.unwrap_or_else(|| "it ended".to_owned()),
-                Err(error) if error.is_absent() => return "it was removed by somebody else".to_owned(),
+                Ok(state) => return Change::Ended(state.ended.unwrap_or_else(|| "it ended".to_owned())),
+                Err(error) if error.is_absent() => return ended("it was removed by somebody else"),
                 Err(error) => {
                     containers.engine_is_away(&error);
                     let (since, pause) = away.unwrap_or((SystemTime::now(), Duration::from_millis(100)));
@@ -66,11 +90,14 @@ impl Made {
                     away = Some((since, (pause * 2).min(LOOKS)));
                 }
             }
+            if woken {
+                waiting = self.engine.wait(&self.id);
+            }
         }
     }
 
     /// Stops and removes it. What it wrote until then has been read when this returns. Once the gateway stops, it may take
-    /// [`REMOVAL`].
+    /// [`REMOVAL`], and less of an engine that answers nothing at all.
     pub(super) async fn retire(self, stop: CancellationToken) {
         let removed = async {
             // One that cannot be stopped is killed by its removal.
@@ -80,7 +107,9 @@ impl Made {
         };
         let late = async {
             stop.cancelled().await;
-            tokio::time::sleep(REMOVAL).await;
+            if self.engine.answers(ENGINE).await {
+                tokio::time::sleep(REMOVAL - ENGINE).await;
+            }
             false
         };
         let is_removed = tokio::select! {

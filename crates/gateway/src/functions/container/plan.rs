@@ -54,5 +54,6 @@ pub(super) fn blueprint(
         limits,
         requests,
         reach: connected.reach.clone(),
+        host: connected.host,
     })
 }

@@ -11,6 +11,10 @@ use tokio::time::Instant;
 
 /// How long a container may take until it takes requests.
 const START: Duration = Duration::from_secs(60);
+/// After how long it is told that it does not yet.
+const TOLD: Duration = Duration::from_secs(5);
+/// How long a health check may take, about.
+const CHECK: Duration = Duration::from_secs(10);
 /// How long the answer to a probe may take.
 const PROBE: Duration = Duration::from_secs(1);
 
@@ -23,8 +27,10 @@ pub(super) struct Starting<'a> {
     pub(super) reach: &'a Reach,
     /// Where it says whether it is well.
     pub(super) path: &'a str,
-    /// Whether its image has a health check.
-    pub(super) has_health_check: bool,
+    /// How often its health is checked, if its image says how.
+    pub(super) health_check: Option<Duration>,
+    /// Is told once, after a few seconds, why it does not take requests yet.
+    pub(super) waits: &'a (dyn Fn(String) + Send + Sync),
 }
 
 /// What a probe came to.
@@ -41,13 +47,16 @@ enum Probed {
 impl Starting<'_> {
     /// Waits until the container takes requests. Yields its address.
     ///
-    /// A watchdog says so at `/_/health`. Of something else, the image's health check does, or else any answer.
+    /// A watchdog says so at `/_/health`. Of something else, the image's health check does, or else any answer. An answer is
+    /// enough as well where the engine should have checked by now and has not: Podman does so by systemd alone.
     ///
     /// # Errors
     ///
     /// If it ends, or does not take requests within a minute.
     pub(super) async fn ready(&self) -> Result<SocketAddr, String> {
-        let deadline = Instant::now() + START;
+        let begun = Instant::now();
+        let deadline = begun + START;
+        let mut told = false;
         let mut pause = Duration::from_millis(10);
         loop {
             let state = match self.engine.look(self.id, self.port, self.reach).await {
@@ -68,12 +77,22 @@ impl Starting<'_> {
             if let Some(address) = state.address {
                 let is_ready = match self.probe(address).await {
                     Probed::Well => true,
-                    Probed::Speaks => !self.has_health_check || state.health == Some(Health::Healthy),
+                    Probed::Speaks => match (self.health_check, state.health) {
+                        (None, _) | (_, Some(Health::Healthy)) => true,
+                        (Some(interval), Some(Health::Unknown) | None) => {
+                            begun.elapsed() > (interval.saturating_add(CHECK)).min(START - CHECK)
+                        }
+                        _ => false,
+                    },
                     Probed::NotYet => false,
                 };
                 if is_ready {
                     return Ok(address);
                 }
+            }
+            if !told && begun.elapsed() > TOLD {
+                told = true;
+                (self.waits)(self.why(state.paused));
             }
             if Instant::now() > deadline {
                 let port = self.port;
@@ -84,6 +103,20 @@ impl Starting<'_> {
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(250));
+        }
+    }
+
+    fn why(&self, paused: bool) -> String {
+        let port = self.port;
+        match (paused, self.health_check) {
+            (true, _) => "its container is paused, and has to be unpaused".to_owned(),
+            (_, Some(interval)) => format!(
+                "its container has run for {TOLD:?}, and is not well yet: it has to take requests on port {port}, and its \
+                 health check, which is made every {interval:?}, to succeed"
+            ),
+            (_, None) => {
+                format!("its container has run for {TOLD:?}, and does not take requests on port {port} yet")
+            }
         }
     }
 

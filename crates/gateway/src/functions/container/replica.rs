@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::attempt::Attempt;
 use super::backoff::Backoff;
 use super::connection::Containers;
-use super::made::{Made, read};
+use super::made::{Change, Made, read};
 use super::mount::Mount;
 use super::names::Name;
 use super::plan;
@@ -32,6 +32,8 @@ pub(super) enum News {
     Up(Server),
     /// It does not yet: its image is being pulled.
     Pulling,
+    /// It does not yet, and has had some time, for this reason.
+    Waiting(String),
     /// It does not, for this reason, and is started again.
     Down {
         why: String,
@@ -118,6 +120,13 @@ impl Replica {
     /// `up` becomes the time from which it took requests.
     async fn serve_by(&self, made: &Made, up: &mut Option<Instant>) -> Result<(), String> {
         let spec = &self.function.spec;
+        let waits = |why: String| {
+            let last = self.function.logs.tail(1).pop();
+            let said = last.map_or("it has written nothing".to_owned(), |line| format!("its last line: {}", line.text));
+            let why = format!("{why}; {said}");
+            self.function.logs.push(None, format!("gateway: {why}"));
+            let _ = self.news.send((self.number, News::Waiting(why)));
+        };
         let starting = Starting {
             engine: &made.engine,
             client: self.containers.client(),
@@ -125,7 +134,8 @@ impl Replica {
             port: made.port,
             reach: &made.reach,
             path: health_path(spec),
-            has_health_check: made.has_health_check,
+            health_check: made.image.health_check,
+            waits: &waits,
         };
         let address = tokio::select! {
             () = self.unwanted.cancelled() => return Ok(()),
@@ -136,9 +146,27 @@ impl Replica {
         let server = Server::new(url, users.clone(), Some(made.id.clone()));
         *up = Some(Instant::now());
         let _ = self.events.send(Event::Ready { function: spec.name.clone() });
-        let _ = self.news.send((self.number, News::Up(server)));
+        let _ = self.news.send((self.number, News::Up(server.clone())));
+        let changes = async {
+            let mut paused = false;
+            loop {
+                let (log, news) = match made.change(address, paused, &self.containers, &self.function).await {
+                    Change::Ended(how) => return how,
+                    Change::Paused => {
+                        let why = format!("its container `{}` is paused, and has to be unpaused", &*made.name);
+                        (why.clone(), News::Down { why, again_and_again: true })
+                    }
+                    Change::Resumed => {
+                        (format!("its container `{}` is not paused any more", &*made.name), News::Up(server.clone()))
+                    }
+                };
+                paused = !paused;
+                self.function.logs.push(None, format!("gateway: {log}"));
+                let _ = self.news.send((self.number, news));
+            }
+        };
         tokio::select! {
-            how = made.ended(address, &self.containers, &self.function) => Err(how),
+            how = changes => Err(how),
             () = self.unwanted.cancelled() => {
                 // Nobody finds it any more, and it finishes what it was sent.
                 users.close();
@@ -189,7 +217,7 @@ impl Replica {
         readers.spawn(read(self.function.clone(), engine.clone(), id.clone(), 0));
         readers.close();
         let (port, reach) = (port(spec), blueprint.reach);
-        Ok(Made { engine, id, name, port, reach, has_health_check: image.has_health_check, readers })
+        Ok(Made { engine, id, name, port, reach, image, readers })
     }
 
     /// The image, pulled where the engine does not have it.

@@ -26,8 +26,8 @@ struct Member {
     unwanted: CancellationToken,
     /// Where it takes requests, if it does.
     server: Option<Server>,
-    /// Whether its image is being pulled.
-    pulling: bool,
+    /// What it waits for, if that has been told.
+    waiting: Option<String>,
     /// Why it does not, the last time that it was told, and whether that is more than chance.
     down: Option<(String, bool)>,
 }
@@ -74,7 +74,7 @@ pub(crate) async fn supervise(
                 replica.note();
             }
             running.spawn(replica.run());
-            fleet.0.insert(next, Member { unwanted, server: None, pulling: false, down: None });
+            fleet.0.insert(next, Member { unwanted, server: None, waiting: None, down: None });
             next += 1;
         }
         let mut unwanted = Vec::new();
@@ -138,13 +138,14 @@ impl Fleet {
         match news {
             News::Up(server) => {
                 member.server = Some(server);
-                member.pulling = false;
+                member.waiting = None;
                 member.down = None;
             }
-            News::Pulling => member.pulling = true,
+            News::Pulling => member.waiting = Some("its image is being pulled".to_owned()),
+            News::Waiting(why) => member.waiting = Some(why),
             News::Down { why, again_and_again } => {
                 member.server = None;
-                member.pulling = false;
+                member.waiting = None;
                 member.down = Some((why, again_and_again));
             }
         }
@@ -160,10 +161,10 @@ impl Fleet {
         }
         let mut down = self.0.values().filter_map(|member| member.down.clone());
         match down.next() {
-            None if self.0.values().any(|member| member.pulling) => {
-                Upstream::Pending("its image is being pulled".to_owned())
+            None => {
+                let waiting = self.0.values().find_map(|member| member.waiting.clone());
+                Upstream::Pending(waiting.unwrap_or_else(|| "its container is being started".to_owned()))
             }
-            None => Upstream::Pending("its container is being started".to_owned()),
             Some((why, true)) => Upstream::Failing(why),
             Some((why, false)) => Upstream::Pending(why),
         }
@@ -177,7 +178,7 @@ mod tests {
     use super::*;
 
     fn fleet(count: u64) -> Fleet {
-        let member = || Member { unwanted: CancellationToken::new(), server: None, pulling: false, down: None };
+        let member = || Member { unwanted: CancellationToken::new(), server: None, waiting: None, down: None };
         Fleet((0..count).map(|number| (number, member())).collect())
     }
 

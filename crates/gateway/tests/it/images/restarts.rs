@@ -25,10 +25,9 @@ async fn a_container_that_ended_gets_no_more_requests() {
 /// As docs/reference/local-gateway.md has it. It was 500.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_meets_a_container_that_is_gone_is_502() {
-    let Stand { fixture, engine, inside: _, _listening } = stand(None).await;
+    let Stand { fixture, engine: _engine, inside: _, _listening } = stand(None).await;
     deployed(&fixture, Method::POST, json!({})).await;
     available(&fixture, 1).await;
-    engine.inside().port = nowhere().port();
     drop(_listening);
     let got = until("the end of the connections", async || {
         let got = fixture.post("/function/f", "").await;

@@ -11,11 +11,15 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use faasflow_http::read_body;
+use futures_util::StreamExt as _;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
+
+/// The address of this machine in the network of a [`podman`](Inside::podman), which no machine has (RFC 5737).
+pub(crate) const PODMAN_BRIDGE: &str = "198.51.100.1";
 
 /// What it has, and what it was asked.
 #[derive(Default)]
@@ -48,6 +52,17 @@ pub(crate) struct Inside {
     pub(crate) lists: Option<Value>,
     /// Whether it cannot stop containers.
     pub(crate) cannot_stop: bool,
+    /// Whether it is Podman: other words, and another way to the machine.
+    pub(crate) podman: bool,
+    /// The containers that somebody has paused.
+    pub(crate) paused: BTreeSet<String>,
+    /// What it says of the health of each container.
+    pub(crate) health: Option<Value>,
+    /// The log of each container, as the API has it, and whether there may be more of it.
+    pub(crate) log: Option<(Vec<u8>, bool)>,
+    /// Whether an answer about a container has no end, and how many bytes of such there have been.
+    pub(crate) endless: bool,
+    pub(crate) sent: usize,
     pub(crate) stopped: Vec<String>,
     /// How many it has made.
     pub(crate) made: usize,
@@ -112,14 +127,40 @@ impl FakeEngine {
 /// What a list of containers tells of one.
 pub(crate) fn summary(id: &str, made: &Value) -> Value {
     let name = format!("/{}", made["Name"].as_str().unwrap_or_default());
-    json!({ "Id": id, "Names": [name], "Labels": made["Labels"] })
+    // Podman's word for a container that has just ended.
+    json!({ "Id": id, "Names": [name], "Labels": made["Labels"], "State": "stopped" })
 }
 
 fn fault(status: u16, message: &str) -> Response {
     (StatusCode::from_u16(status).unwrap(), axum::Json(json!({ "message": message }))).into_response()
 }
 
-async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
+/// The bytes of an answer without end that are sent at most, so that a test ends where nobody breaks it off.
+const ENDLESS: usize = 128 << 20;
+
+/// The beginning of an answer, which goes on.
+fn endless(inside: &Arc<Mutex<Inside>>) -> Response {
+    let inside = inside.clone();
+    let parts = futures_util::stream::unfold(0, move |sent| {
+        let inside = inside.clone();
+        async move {
+            let part = if sent == 0 { b"{\"State\":{\"Running\":true},\"x\":\"".to_vec() } else { vec![b'x'; 1 << 16] };
+            inside.lock().unwrap().sent += part.len();
+            let sent = sent + part.len();
+            (sent < ENDLESS).then_some((Ok::<_, std::io::Error>(part), sent))
+        }
+    });
+    Body::from_stream(parts).into_response()
+}
+
+/// A frame of a log: the output that it is of, three bytes of nothing, its length, and it.
+pub(crate) fn frame(output: u8, text: &str) -> Vec<u8> {
+    let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+    [&[output, 0, 0, 0][..], &length, text.as_bytes()].concat()
+}
+
+async fn answer(shared: &Arc<Mutex<Inside>>, request: Request) -> Response {
+    let inside = &**shared;
     let (parts, body) = request.into_parts();
     let body = read_body(body, 1 << 20, Duration::from_secs(10)).await.unwrap();
     let path = parts.uri.path().to_owned();
@@ -128,6 +169,9 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
     let words: Vec<&str> = path.split('/').filter(|word| !word.is_empty()).collect();
     if inside.lock().unwrap().slow {
         return std::future::pending().await;
+    }
+    if inside.lock().unwrap().endless && matches!(words[..], ["containers", _, "json"]) {
+        return endless(shared);
     }
     if let ["containers", id, "wait"] = words[..] {
         // One that is at another port was restarted, so it has ended in between.
@@ -170,7 +214,17 @@ async fn answer(inside: &Mutex<Inside>, request: Request) -> Response {
 fn answered(inside: &mut Inside, parts: &Parts, words: &[&str], body: &[u8]) -> Response {
     let json = |value: Value| axum::Json(value).into_response();
     match (&parts.method, words) {
-        (&Method::GET, ["version"]) => json(json!({ "Version": "1", "ApiVersion": "1.41" })),
+        (&Method::GET, ["_ping"]) => Body::from("OK").into_response(),
+        (&Method::GET, ["version"]) => {
+            let name = if inside.podman { "Podman Engine" } else { "Engine" };
+            let part = json!({ "Name": name, "Version": "1" });
+            json(json!({ "Version": "1", "ApiVersion": "1.41", "Components": [part] }))
+        }
+        (&Method::GET, ["info"]) => json(json!({ "SecurityOptions": ["name=seccomp,profile=default"] })),
+        (&Method::GET, ["networks", "bridge"]) if inside.podman => {
+            let config = json!([{ "Subnet": format!("{PODMAN_BRIDGE}/16"), "Gateway": PODMAN_BRIDGE }]);
+            json(json!({ "Name": "bridge", "IPAM": { "Config": config } }))
+        }
         (&Method::GET, ["networks", _]) => fault(404, "no such network"),
         (&Method::GET, ["containers", "json"]) => {
             if let Some(list) = &inside.lists {
@@ -187,7 +241,9 @@ fn answered(inside: &mut Inside, parts: &Parts, words: &[&str], body: &[u8]) -> 
             fault(400, "invalid reference format: repository name must be lowercase")
         }
         (&Method::GET, ["images", name @ .., "json"]) => match inside.images.get(&name.join("/")) {
-            Some(check) => json(json!({ "Id": "i", "Config": { "Healthcheck": { "Test": check } } })),
+            Some(check) => {
+                json(json!({ "Id": "i", "Config": { "Healthcheck": { "Test": check, "Interval": 1_000_000_000 } } }))
+            }
             None => fault(404, "No such image"),
         },
         (&Method::POST, ["images", "create"]) if inside.pull.is_some() => {
@@ -228,15 +284,30 @@ fn answered(inside: &mut Inside, parts: &Parts, words: &[&str], body: &[u8]) -> 
         (&Method::GET, ["containers", id, "json"]) => match inside.containers.get(*id) {
             Some((_, runs)) => {
                 let ports = json!({ "8080/tcp": [{ "HostIp": "127.0.0.1", "HostPort": inside.port.to_string() }] });
-                json(json!({ "State": { "Running": runs, "ExitCode": 3 }, "NetworkSettings": { "Ports": ports } }))
+                let paused = inside.paused.contains(*id);
+                let status = match (inside.podman, runs, paused) {
+                    (true, false, _) => "stopped",
+                    (false, false, _) => "exited",
+                    (_, true, true) => "paused",
+                    (_, true, false) => "running",
+                };
+                // Podman's do not run while they are paused.
+                let running = *runs && !(paused && inside.podman);
+                let state = json!({
+                    "Status": status, "Running": running, "Paused": paused, "ExitCode": 3, "Health": inside.health,
+                });
+                json(json!({ "State": state, "NetworkSettings": { "Ports": ports } }))
             }
             None => fault(404, "No such container"),
         },
         (&Method::GET, ["containers", _, "logs"]) => {
-            // A frame of standard output: its kind, three bytes of nothing, its length, and it.
-            let line = b"a line\n";
-            let head = [1, 0, 0, 0, 0, 0, 0, u8::try_from(line.len()).unwrap()];
-            Body::from([&head[..], line].concat()).into_response()
+            let Some((log, more)) = inside.log.clone() else { return Body::from(frame(1, "a line\n")).into_response() };
+            let begins = futures_util::stream::once(async move { Ok::<_, std::io::Error>(log) });
+            if more {
+                Body::from_stream(begins.chain(futures_util::stream::pending())).into_response()
+            } else {
+                Body::from_stream(begins).into_response()
+            }
         }
         (&Method::POST, ["containers", _, "stop"]) if inside.cannot_stop => {
             fault(500, "tried to kill container, but did not receive an exit event")

@@ -1,0 +1,212 @@
+//! The connections to an engine, and what is read from them.
+//!
+//! bollard reads most answers whole, however long they are, and gives up on those with a word that Docker does not use.
+//! So the connections here break off an answer that is too long, and the answers in which Podman has words of its own are
+//! read here.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bollard::errors::Error;
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Method, Request, Response, Uri};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tower_service::Service;
+
+use crate::error::{ANSWERS, LONGEST, TooLong};
+use crate::place::Place;
+
+/// How long the reason of a refusal may be.
+const LONGEST_REASON: usize = 64 << 10;
+
+type Body = <BollardRequest as Parts>::Body;
+
+/// Names the type of bollard's bodies, which it keeps to itself.
+trait Parts {
+    type Body;
+}
+
+impl<B> Parts for Request<B> {
+    type Body = B;
+}
+
+/// A way to ask an engine. Cloning yields the same.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    /// For answers that are read whole.
+    whole: Client<Connector, Body>,
+    /// For those that are read as they come.
+    streams: Client<Connector, Body>,
+    /// What the engine is called in a request.
+    host: String,
+}
+
+impl Wire {
+    pub(crate) fn new(place: &Place) -> Wire {
+        let client = |most| {
+            let connector = Connector { place: place.clone(), most };
+            Client::builder(TokioExecutor::new()).build(connector)
+        };
+        let host = match place {
+            Place::Socket(_) => "localhost".to_owned(),
+            Place::Port(address) => address.clone(),
+        };
+        Wire { whole: client(LONGEST), streams: client(usize::MAX), host }
+    }
+
+    /// bollard, over these connections.
+    pub(crate) fn docker(&self) -> Result<Docker, Error> {
+        let client = self.whole.clone();
+        let transport = move |request: BollardRequest| {
+            let answer = client.request(request);
+            async move { answer.await.map_err(Error::from) }
+        };
+        let address = format!("http://{}", self.host);
+        Docker::connect_with_custom_transport(transport, Some(address), ANSWERS, API_DEFAULT_VERSION)
+    }
+
+    /// Asks for something and reads the answer whole. `docker` knows the version of the API.
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        docker: &Docker,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<T, Error> {
+        let asked = self.ask(&self.whole, docker, Method::GET, path, query).await?;
+        let read = asked.into_body().collect().await?.to_bytes();
+        Ok(serde_json::from_slice(&read)?)
+    }
+
+    /// Asks for an answer that is read as it comes, and may have no end.
+    pub(crate) async fn stream(
+        &self,
+        docker: &Docker,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Incoming, Error> {
+        Ok(self.ask(&self.streams, docker, method, path, query).await?.into_body())
+    }
+
+    async fn ask(
+        &self,
+        client: &Client<Connector, Body>,
+        docker: &Docker,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Response<Incoming>, Error> {
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let version = docker.client_version();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}/v{version}{path}?{query}", self.host))
+            .body(bollard::body_full(Bytes::new()))?;
+        let answer = tokio::time::timeout(Duration::from_secs(ANSWERS), client.request(request)).await;
+        let answer = answer.map_err(|_| Error::RequestTimeoutError)??;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let read = Limited::new(answer.into_body(), LONGEST_REASON).collect().await;
+        let read = read.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let message = reason(&read).unwrap_or_else(|| String::from_utf8_lossy(&read).trim().to_owned());
+        Err(Error::DockerResponseServerError { status_code: status.as_u16(), message })
+    }
+}
+
+/// What an engine says of why it does not do something.
+#[derive(Deserialize)]
+struct Reason {
+    message: String,
+}
+
+/// The reason in an engine's refusal, if it is one.
+pub(crate) fn reason(text: &[u8]) -> Option<String> {
+    serde_json::from_slice(text).ok().map(|Reason { message }| message)
+}
+
+/// Connects to an engine.
+#[derive(Clone)]
+struct Connector {
+    place: Place,
+    most: usize,
+}
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Bounded>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<TokioIo<Bounded>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let Connector { place, most } = self.clone();
+        Box::pin(async move {
+            let stream: Box<dyn Duplex> = match place {
+                Place::Socket(path) => Box::new(UnixStream::connect(path).await?),
+                Place::Port(address) => Box::new(TcpStream::connect(address).await?),
+            };
+            Ok(TokioIo::new(Bounded { stream, most, read: 0 }))
+        })
+    }
+}
+
+trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
+
+/// A connection that fails where more is read of it than an answer may have. An answer begins where a request ends, since
+/// one connection has one request at a time.
+struct Bounded {
+    stream: Box<dyn Duplex>,
+    most: usize,
+    read: usize,
+}
+
+impl Connection for Bounded {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for Bounded {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.read = self.read.saturating_add(buffer.filled().len() - before);
+        if self.read > self.most {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, TooLong)));
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Bounded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.read = 0;
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,46 @@
+//! Containers that somebody pauses: they take connections, and answer nothing.
+
+use super::*;
+
+async fn two() -> (Stand, Vec<String>) {
+    let stand = stand(None).await;
+    deployed(&stand.fixture, Method::POST, json!({ "labels": { "com.openfaas.scale.min": "2" } })).await;
+    available(&stand.fixture, 2).await;
+    let ids = stand.engine.inside().containers.keys().cloned().collect();
+    (stand, ids)
+}
+
+/// Each second request hung.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_container_gets_no_requests_until_it_goes_on() {
+    for podman in [false, true] {
+        let (stand, ids) = two().await;
+        stand.engine.inside().podman = podman;
+        stand.engine.inside().paused.insert(ids[0].clone());
+        available(&stand.fixture, 1).await;
+        assert_eq!(stand.fixture.post("/function/f", "").await.text(), "answer");
+        stand.engine.inside().paused.clear();
+        available(&stand.fixture, 2).await;
+        assert_eq!(stand.engine.inside().containers.keys().cloned().collect::<Vec<_>>(), ids, "none was replaced");
+        stand.fixture.gateway.stop().await;
+        assert!(stand.engine.inside().containers.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_all_are_paused_is_told() {
+    let (stand, ids) = two().await;
+    stand.engine.inside().paused.extend(ids);
+    available(&stand.fixture, 0).await;
+    let got = stand.fixture.post("/function/f", "").await;
+    assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(got.text().contains("is paused, and has to be unpaused"), "{}", got.text());
+    assert!(stand.fixture.get("/system/logs?name=f").await.text().contains("gateway: its container `faasflow-f-"));
+    // One that ends while it is paused is replaced.
+    let ended = stand.engine.inside().containers.keys().next().unwrap().clone();
+    stand.engine.inside().paused.remove(&ended);
+    stand.engine.inside().containers.get_mut(&ended).unwrap().1 = false;
+    available(&stand.fixture, 1).await;
+    assert!(!stand.engine.inside().containers.contains_key(&ended));
+    stand.fixture.gateway.stop().await;
+}
