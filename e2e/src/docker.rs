@@ -27,6 +27,11 @@ pub(crate) fn kill(process: u32) {
     leftovers::signal(process, libc::SIGKILL);
 }
 
+/// Asks a process of the suite's own to end.
+pub(crate) fn terminate(process: u32) {
+    leftovers::signal(process, libc::SIGTERM);
+}
+
 /// Installs what an engine and its stand-ins need. It uses the network, so it runs before the suite is set apart.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use crate::suite::Suite;
 mod builds;
 mod compose;
 mod platforms;
+mod podman;
 mod project;
 mod provider;
 mod runs;
@@ -26,6 +27,8 @@ use stand::Stand;
 pub(crate) enum Extent {
     /// Functions that are images, alone.
     Provider,
+    /// Of these, what runs with Podman.
+    Podman,
     /// What CI has time for: the bare image, one request of each kind, and a stop under load.
     Short,
     Long,
@@ -33,9 +36,12 @@ pub(crate) enum Extent {
 
 pub(crate) async fn install(extent: Extent) -> Result<(), String> {
     docker::install().await?;
-    openfaas::install_faas_cli().await?;
+    if extent != Extent::Podman {
+        openfaas::install_faas_cli().await?;
+    }
     if extent != Extent::Short {
         stand_ins::functions::install().await?;
+        podman::install().await?;
     }
     if extent == Extent::Long {
         stand_ins::install_watchdog(processor()).await?;
@@ -71,6 +77,11 @@ pub(crate) async fn run_provider(suite: Suite, apart: Apart) -> Result<(), Strin
     run(suite, apart, Extent::Provider).await
 }
 
+/// Runs without the suite's Docker engine, whose client it uses.
+pub(crate) async fn run_podman(suite: Suite, _apart: Apart) -> Result<(), String> {
+    provider::podman::run(&suite).await
+}
+
 async fn run(suite: Suite, apart: Apart, extent: Extent) -> Result<(), String> {
     let engine = Engine::start(&apart).await?;
     let ran = in_engine(&suite, &apart, &engine, extent).await;
@@ -81,7 +92,8 @@ async fn run(suite: Suite, apart: Apart, extent: Extent) -> Result<(), String> {
 async fn in_engine(suite: &Suite, apart: &Apart, engine: &Engine, extent: Extent) -> Result<(), String> {
     let docker = engine.docker().clone();
     if extent == Extent::Provider {
-        return provider::run(suite, &docker).await;
+        provider::run(suite, &docker).await?;
+        return provider::podman::run(suite).await;
     }
     let own = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     stand_ins::rust(&docker, apart, &[&own]).await?;
@@ -114,6 +126,7 @@ async fn in_engine(suite: &Suite, apart: &Apart, engine: &Engine, extent: Extent
     // Its gateway has the port of the one that comes now.
     drop(stand);
     provider::run(suite, &shop.docker).await?;
+    provider::podman::run(suite).await?;
     suite.heading("deploy/compose.yaml, by the commands of the guide");
     compose::run(suite, &shop.docker).await
 }

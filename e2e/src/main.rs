@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         ["image", "--functions"] => {
             run_apart("image, functions", image::install(image::Extent::Provider), image::run_provider)
         }
+        ["image", "--podman"] => run_apart("image, Podman", image::install(image::Extent::Podman), image::run_podman),
         ["install"] => run("install", install),
         ["kubernetes"] => exit("kubernetes", block_on(kubernetes::run)),
         // What the one before starts in namespaces of its own.
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
         },
         _ => {
             eprintln!(
-                "name a suite: image [--short | --functions], kubernetes, openfaas, state, tracing; or say `install`"
+                "name a suite: image [--short | --functions | --podman], kubernetes, openfaas, state, tracing; or say `install`"
             );
             ExitCode::from(2)
         }

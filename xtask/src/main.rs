@@ -17,6 +17,7 @@ cargo xtask COMMAND
   e2e SUITE                    run a suite on real servers: image, kubernetes, openfaas, state, tracing
   e2e image --short            of the suite that builds and runs images in a Docker engine, what CI has time for
   e2e image --functions        of the same, functions that are images under faasflow up
+  e2e image --podman           of these, the part that runs with Podman
   e2e install                  install what the suites need, which each does by itself too
   bench [--quick] [--only NAME] [--json FILE] [--soak] [--peers]
                                print the benchmark tables; with --soak, what memory does under a long load; with
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
         }
         ["check"] => check::run(&root()),
         ["e2e", suite] if SUITES.contains(suite) || *suite == "install" => e2e(&[suite]),
-        ["e2e", "image", part @ ("--short" | "--functions")] => e2e(&["image", part]),
+        ["e2e", "image", part @ ("--short" | "--functions" | "--podman")] => e2e(&["image", part]),
         ["e2e", ..] => return wrong(&format!("name one suite: {}", SUITES.join(", "))),
         ["bench", rest @ ..] if rest.contains(&"--help") || rest.contains(&"-h") => {
             println!("{}\n\nTables: {}.", bench::HELP, bench::TABLES.join(", "));

@@ -40,7 +40,7 @@ impl Engine {
         std::fs::create_dir_all(folder.join("config")).map_err(|error| format!("{}: {error}", folder.display()))?;
         let lock = File::create(folder.join("lock")).map_err(|error| error.to_string())?;
         lock.try_lock().map_err(|_| format!("another suite uses {}: wait for its end", folder.display()))?;
-        let docker = Docker { folder: folder.clone() };
+        let docker = Docker::new(folder.clone());
         leftovers::take_down(&folder, &docker.cgroup())?;
         docker.take_share();
         let log = folder.join("dockerd.log");
@@ -139,6 +139,11 @@ pub(crate) struct Docker {
 }
 
 impl Docker {
+    /// A client of the engine whose socket is `docker.sock` in this folder.
+    pub(crate) fn new(folder: PathBuf) -> Docker {
+        Docker { folder }
+    }
+
     /// `DOCKER_HOST` of the engine.
     pub(crate) fn host(&self) -> String {
         format!("unix://{}", self.socket().display())

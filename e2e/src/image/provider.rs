@@ -9,6 +9,7 @@ mod certifier;
 mod changes;
 mod contained;
 mod inside;
+pub(super) mod podman;
 mod stand;
 
 use stand::Stand;
