@@ -24,7 +24,8 @@ cargo xtask COMMAND
                                --peers, the same chain on Restate and goflow, installed with npm and Go into target/tools
   chaos [--requests N] [--kills K] [--seed S] [--release]
                                kill gateway, flow and function at random under a load, and tell what became of the requests
-  package                      package the crates that are published, and build a new project against the packages
+  package [--quick]            package the published crates, build each from its package, and test a new project against
+                               them; with --quick, build only what that project needs
   fuzz [--seconds N]           fuzz what reads bytes from outside; N for each target, 30 unless said
 
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
@@ -57,7 +58,8 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         ["chaos", rest @ ..] => return chaos::run(&root(), rest),
-        ["package"] => package::run(&root()),
+        ["package"] => package::run(&root(), false),
+        ["package", "--quick"] => package::run(&root(), true),
         ["fuzz"] => fuzz::run(&root(), 30),
         ["fuzz", "--seconds", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run(&root(), seconds),

@@ -14,22 +14,33 @@ struct Package {
 }
 
 /// Packages every crate that is published, as if those that it needs were on the registry already. Cargo builds each from
-/// its package. Then a project made by `faasflow new` is built and tested against the packages.
+/// its package, unless this is to be quick. Then a project made by `faasflow new` is built and tested against the packages.
 ///
 /// # Errors
 ///
 /// If one cannot be packaged, or does not build from its package; or if the project does not.
-pub(crate) fn run(root: &Path) -> Result<(), String> {
+pub(crate) fn run(root: &Path, quick: bool) -> Result<(), String> {
     let target = command::target_folder(root)?;
     let packages = packages(root, &target)?;
     let mut package = Command::new("cargo");
     package.current_dir(root).args(["package", "--locked", "--allow-dirty"]);
+    if quick {
+        package.arg("--no-verify");
+    }
     for Package { name, .. } in &packages {
         package.args(["--package", name]);
     }
     command::run(&mut package)?;
+    if quick {
+        // Cargo unpacks only what it builds.
+        for Package { unpacked, .. } in &packages {
+            unpack(unpacked)?;
+        }
+    }
     project(root, &target, &packages)?;
-    println!("{} crates can be published, and a new project builds against them", packages.len());
+    let built =
+        if quick { "Not built from their packages: those that only the command line needs" } else { "All were built" };
+    println!("{} crates are packaged, and a new project builds against them. {built}.", packages.len());
     Ok(())
 }
 
@@ -45,6 +56,16 @@ fn packages(root: &Path, target: &Path) -> Result<Vec<Package>, String> {
     };
     let packages: Vec<Package> = published.filter_map(package).collect();
     if packages.is_empty() { Err("no crate of the workspace is published".to_owned()) } else { Ok(packages) }
+}
+
+/// Unpacks a package to where cargo would.
+fn unpack(folder: &Path) -> Result<(), String> {
+    let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else { return Ok(()) };
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
+    let archive = parent.join(format!("{}.crate", name.to_string_lossy()));
+    command::run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(parent))
 }
 
 /// Builds and tests a project against the packages.
