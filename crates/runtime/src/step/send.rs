@@ -46,6 +46,10 @@ impl Caller {
             let last = attempt >= retry.max_attempts();
             let answer = self.attempt(outgoing, last, scope, &mut time).await;
             scope.tell(&Event::Attempted { to, answer: &answer });
+            // Most attempts end here, and an answer is large to move about.
+            if last && answer.as_ref().is_ok_and(|response| response.status().is_success()) {
+                return answer.map_err(Unanswered::Failed);
+            }
             let mut outage = match met(&answer, to.kind, retry, to.name) {
                 None => match (answer, time.outage.get()) {
                     // Without the outage there would have been time.

@@ -132,7 +132,7 @@ async fn a_value_that_cannot_be_extracted_fails_the_step_and_an_outage_does_not(
     }
     let call = Call::new("resize").header_from("x-token", |RequestState(login): RequestState<Login>| login.token);
     let (ended, lines) = executed(Flow::builder().apply(call), &[]).await;
-    let error = failure(ended).error().unwrap().to_string();
+    let error = format!("{:#}", failure(ended).error().unwrap());
     assert!(error.ends_with("missing field `token`"), "{error}");
     assert_eq!(lines[0], "Executing function `resize`");
 
