@@ -52,7 +52,7 @@ async fn what_was_deployed_behind_a_password_is_there_after_a_kill() {
     let (code, said) = faasflow(&["queue", "list"], &up.url);
     assert!(code == Some(1) && said.contains("asks for user and password"), "{said}");
     let (code, said) = faasflow(&["queue", "list"], &with(&up.url, "a%20guess"));
-    assert!(code == Some(1) && said.contains("does not take this user and password"), "{said}");
+    assert!(code == Some(1) && said.contains("does not accept this user and password"), "{said}");
     assert!(!said.contains("guess"), "{said}");
     let (code, help) = faasflow(&["queue", "--help"], &url);
     assert!(code == Some(0) && !help.contains(&password), "{help}");

@@ -61,7 +61,8 @@ fn every_rust_block_is_a_doc_test() {
     let facade = source("crates/faasflow/src/lib.rs") + &source("crates/faasflow/src/guide.rs");
     for page in pages() {
         for block in page.blocks.iter().filter(|block| block.language == "rust") {
-            let included = format!("/{}\")", page.name);
+            // The facade reads the guide through a link in its own folder.
+            let included = format!("/{}\")", page.name.strip_prefix("docs/").unwrap_or(&page.name));
             assert!(facade.contains(&included), "{}: the facade does not include this page", block.place);
             let tested = block.attributes.iter().all(|attribute| ["no_run", "should_panic"].contains(&&**attribute));
             assert!(tested, "{}: only `no_run` and `should_panic` are tests", block.place);

@@ -224,6 +224,6 @@ async fn what_may_be_absent_is_an_option_and_what_may_be_wrong_a_result() {
     assert!(wrong.is_refusal(), "what is there and wrong is no absence: {wrong}");
     context.remove("seen").await.unwrap();
     context.set("note", "half of it").await.unwrap();
-    let wrong = run(handler, &context, Payload::empty()).await.unwrap_err().to_string();
+    let wrong = format!("{:#}", run(handler, &context, Payload::empty()).await.unwrap_err());
     assert!(wrong.contains("missing field `seen`"), "{wrong}");
 }
