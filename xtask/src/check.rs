@@ -6,6 +6,7 @@ mod decisions;
 mod environment;
 mod files;
 mod http;
+mod includes;
 mod links;
 mod names;
 mod prose;
@@ -54,6 +55,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         faults.extend(names::check(source));
     }
     faults.extend(files::check(root, &files));
+    faults.extend(includes::check(root, &files));
     faults.extend(links::check(root, &files));
     faults.extend(prose::check(root, &files));
     faults.extend(decisions::check(root, &files));

@@ -6,7 +6,7 @@ use crate::args::Explain;
 use crate::error::Failure;
 
 /// The same page that people read, so that there is one text to keep right.
-const PAGE: &str = include_str!("../../../docs/reference/errors.md");
+const PAGE: &str = include_str!("../errors.md");
 
 pub(crate) fn run(explain: &Explain) -> Result<(), Failure> {
     let Some(text) = &explain.code else {

@@ -1,0 +1,47 @@
+//! What a crate includes is in its folder, since a package holds nothing else. What lies elsewhere is a link there.
+
+use std::path::Path;
+
+use super::Fault;
+
+pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
+    let sources = files.iter().filter(|path| path.starts_with("crates/") && path.ends_with(".rs"));
+    let read = sources.filter_map(|path| Some((path, std::fs::read_to_string(root.join(path)).ok()?)));
+    read.flat_map(|(path, text)| of(path, &text)).collect()
+}
+
+fn of(path: &str, text: &str) -> Vec<Fault> {
+    let Some((_, inner)) = path.split_once("/src/") else { return Vec::new() };
+    // How many folders it is to that of the crate.
+    let depth = inner.matches('/').count() + 1;
+    let mut faults = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let included = ["include_str!(\"", "include_bytes!(\""].iter().filter_map(|open| line.split_once(open));
+        for (_, target) in included {
+            let target = target.split('"').next().unwrap_or_default();
+            if target.split('/').take_while(|part| *part == "..").count() > depth {
+                let what = format!(
+                    "{target} is outside of the crate, and not in its package: link to it from the crate's folder"
+                );
+                faults.push(Fault { rule: "packages are whole", place: format!("{path}:{}", number + 1), what });
+            }
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_outside_of_the_crate_is_found() {
+        let text =
+            "include_str!(\"../README.md\"); include_bytes!(\"../../README.md\")\nlet x = include_str!(\"a.txt\");\n";
+        let found = of("crates/core/src/lib.rs", text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].place, "crates/core/src/lib.rs:1");
+        assert!(of("crates/core/src/a/b.rs", text).is_empty());
+        assert!(of("crates/core/tests/a.rs", text).is_empty());
+    }
+}
