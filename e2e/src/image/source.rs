@@ -77,12 +77,15 @@ pub(super) async fn copy_tracked(from: &Path, to: &Path, parts: &[&str]) -> Resu
     for name in String::from_utf8_lossy(&listing.stdout).split('\0').filter(|name| !name.is_empty()) {
         let (file, copy) = (from.join(name), to.join(name));
         // Deleted, and not committed yet.
-        if !file.exists() {
-            continue;
-        }
+        let Ok(metadata) = file.symlink_metadata() else { continue };
         let folder = copy.parent().unwrap_or(to);
         std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        std::fs::copy(&file, &copy).map_err(|error| format!("{}: {error}", file.display()))?;
+        let copied = if metadata.is_symlink() {
+            std::fs::read_link(&file).and_then(|target| std::os::unix::fs::symlink(target, &copy))
+        } else {
+            std::fs::copy(&file, &copy).map(|_| ())
+        };
+        copied.map_err(|error| format!("{}: {error}", file.display()))?;
     }
     Ok(())
 }
