@@ -31,11 +31,8 @@ pub(crate) fn run(root: &Path, quick: bool) -> Result<(), String> {
         package.args(["--package", name]);
     }
     command::run(&mut package)?;
-    if quick {
-        // Cargo unpacks only what it builds.
-        for Package { unpacked, .. } in &packages {
-            unpack(unpacked)?;
-        }
+    for Package { unpacked, .. } in &packages {
+        unpack(unpacked)?;
     }
     project(root, &target, &packages)?;
     let built =
@@ -58,14 +55,15 @@ fn packages(root: &Path, target: &Path) -> Result<Vec<Package>, String> {
     if packages.is_empty() { Err("no crate of the workspace is published".to_owned()) } else { Ok(packages) }
 }
 
-/// Unpacks a package to where cargo would.
+/// Unpacks a package to where cargo would. Cargo does so with those that it builds, but with the times of the archive, which
+/// are the same for every archive: what was built from an earlier one would count as fresh.
 fn unpack(folder: &Path) -> Result<(), String> {
     let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else { return Ok(()) };
     if folder.exists() {
         std::fs::remove_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     let archive = parent.join(format!("{}.crate", name.to_string_lossy()));
-    command::run(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(parent))
+    command::run(Command::new("tar").arg("-xmzf").arg(archive).arg("-C").arg(parent))
 }
 
 /// Builds and tests a project against the packages.
