@@ -14,12 +14,12 @@ pub struct FunctionStatus {
     /// Its annotations.
     #[serde(deserialize_with = "texts")]
     pub annotations: Option<BTreeMap<String, String>>,
-    /// How many of it take requests.
+    /// Replicas that accept requests now.
     pub available_replicas: Option<u64>,
     /// The constraints that it was deployed with, which do nothing at Faasflow. Absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub constraints: Option<Vec<String>>,
-    /// When it was there first, as in RFC 3339.
+    /// When it was first deployed, in RFC 3339.
     pub created_at: Option<String>,
     /// The command that it runs, as it was written. Absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,7 +44,7 @@ pub struct FunctionStatus {
     /// Whether the root file system of its containers is read-only. Absent if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_only_root_filesystem: Option<bool>,
-    /// How many of it there are to be.
+    /// Replicas that it should have.
     pub replicas: Option<u64>,
     /// The memory and processor that each of its containers is to have, as they were given. Absent if nothing was.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +111,7 @@ pub struct Deployment {
     pub limits: Option<Value>,
     /// What each is to have when there is not enough for all; the same.
     pub requests: Option<Value>,
-    /// Where it may run. Told as it was given, and nothing else, at Faasflow.
+    /// Where it may run. Faasflow reports this back and otherwise ignores it.
     pub constraints: Option<Vec<String>>,
     /// Whether the root file system of its containers is read-only.
     pub read_only_root_filesystem: bool,

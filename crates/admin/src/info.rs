@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct Info {
     /// The processor that it was built for, such as `x86_64`.
     pub arch: String,
-    /// What it takes; `None` at gateways of OpenFaaS, which do not tell.
+    /// Its limits; `None` if the gateway is OpenFaaS's, which does not report them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
     /// What runs its functions.

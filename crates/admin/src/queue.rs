@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct QueueStats {
     /// Calls and callbacks in it, in flight or waiting.
     pub depth: u64,
-    /// The same by function.
+    /// Calls and callbacks in the queue, by function.
     pub functions: BTreeMap<String, u64>,
     /// Deliveries under way.
     pub in_flight: u64,

@@ -42,7 +42,7 @@ impl<B> Parts for Request<B> {
     type Body = B;
 }
 
-/// A way to ask an engine. Cloning yields the same.
+/// A client of an engine. Clones share its connections.
 #[derive(Clone)]
 pub(crate) struct Wire {
     /// For answers that are read whole.

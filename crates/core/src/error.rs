@@ -1,8 +1,9 @@
-//! The error of user code, and the two questions a flow asks of it: may the caller see it, and is it passing.
+//! The error of user code, and the two questions a flow asks of it: may the caller see it, and may it pass.
 
 use std::error::Error as StdError;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
+use crate::chain;
 use crate::code::Code;
 use crate::definition::DefinitionError;
 use crate::report::Report;
@@ -92,8 +93,12 @@ impl Error {
     fn report(&self) -> Option<Report> {
         match &*self.0 {
             Inner::Reported(_, report) => Some(report.clone()),
-            Inner::Source(source) => source.downcast_ref().map(DefinitionError::report),
-            Inner::Refused(_) | Inner::Message(_) | Inner::Wrapped(..) => None,
+            Inner::Source(source) => {
+                let of_definition = source.downcast_ref().map(DefinitionError::report);
+                of_definition.or_else(|| source.downcast_ref().map(|error: &StateError| Report::of(error.problem())))
+            }
+            Inner::Wrapped(text, inner) => inner.report().map(|report| report.summary(text)),
+            Inner::Refused(_) | Inner::Message(_) => None,
         }
     }
 
@@ -162,28 +167,4 @@ impl fmt::Debug for Error {
             None => write!(f, "{self:#}"),
         }
     }
-}
-
-/// An error and all its causes on one line, for a log: each after a colon. A cause that was said already is left out, since
-/// many errors repeat the text of their source.
-///
-/// ```
-/// let error = std::io::Error::other("disk full");
-/// assert_eq!(faasflow_core::chain(&error), "disk full");
-/// ```
-#[must_use]
-pub fn chain(error: &(dyn StdError + 'static)) -> String {
-    // One that cannot show itself is shown as far as it does.
-    let mut text = String::new();
-    let _ = write!(text, "{error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -18,6 +18,7 @@ pub mod signature;
 pub mod size;
 pub mod state;
 
+mod chain;
 mod context;
 mod error;
 mod future;
@@ -27,10 +28,9 @@ mod report;
 mod response;
 mod unreadable;
 
+pub use chain::chain;
 pub use code::Code;
 pub use context::{Context, RequestId, RequestInfo, TraceContext};
-#[allow(deprecated, reason = "it works until it is removed")]
-pub use definition::extract::State;
 pub use definition::extract::{FromContext, OptionalFromContext, Query, RequestState};
 pub use definition::handler::{Handler, HandlerOf};
 pub use definition::{
@@ -38,7 +38,7 @@ pub use definition::{
     Retry, Step, UrlError, ValueFrom, description, extract, handler, parse_callback_url, parse_url,
     without_credentials,
 };
-pub use error::{Error, Result, chain};
+pub use error::{Error, Result};
 pub use failure::{Failure, Resolution};
 pub use graph::Plan;
 pub use http::{HeaderMap, Method, StatusCode};

@@ -1,4 +1,4 @@
-//! Names by which flows and the gateway that runs them know the same thing.
+//! Names that flows and the local gateway must agree on.
 
 /// The secret that holds the keys for signing, one per line.
 pub const HMAC_SECRET: &str = "faasflow-hmac-secret";

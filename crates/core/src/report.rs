@@ -34,13 +34,13 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem without a cause that could be told.
+    /// A problem whose cause is not known.
     #[must_use]
     pub fn new(code: Code, what: impl fmt::Display) -> Problem {
         Problem { code, what: what.to_string(), causes: Vec::new(), help: Vec::new() }
     }
 
-    /// The same for an error, with everything that caused it.
+    /// Makes a problem of an error and all its sources.
     #[must_use]
     pub fn from_error(code: Code, error: &dyn StdError) -> Problem {
         Problem::new(code, error).because_of_all(error.source())
@@ -52,7 +52,7 @@ impl Problem {
         self.because_text(cause.to_string()).because_of_all(cause.source())
     }
 
-    /// Adds a cause that is no error, such as what a server answered.
+    /// Adds a cause that is only text, such as what a server answered.
     #[must_use]
     pub fn because_text(mut self, cause: impl Into<String>) -> Problem {
         let cause = cause.into();

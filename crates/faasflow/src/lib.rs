@@ -4,12 +4,10 @@
 pub mod guide;
 
 pub use bytes;
-#[allow(deprecated, reason = "it works until it is removed")]
-pub use faasflow_core::State;
 pub use faasflow_core::{
-    Call, CallResponse, Callback, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, FromContext,
+    Call, CallResponse, Callback, Code, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, FromContext,
     FromPayload, HeaderMap, IntoPayload, Json, Method, OptionalFromContext, Outcome, Payload, Query, RequestId,
-    RequestState, Resolution, Result, Retry, StatusCode, TraceContext,
+    RequestState, Resolution, Result, Retry, StatusCode, TraceContext, code,
     failure::FailureKind,
     handler::BoxFuture,
     state::{self, Scope, StateError, StateManager},

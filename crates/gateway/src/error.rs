@@ -9,8 +9,8 @@ use crate::queue::QueueError;
 use crate::stack::StackError;
 use crate::unreadable::Unreadable;
 
-/// A gateway that cannot start, or a function that it cannot run. The causes are not part of the text: whoever shows it shows
-/// its sources as well, as `faasflow_core::chain` does.
+/// A gateway that cannot start, or a function that it cannot run. The causes are not part of the text: print it with
+/// `faasflow_core::chain` to show them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GatewayError {

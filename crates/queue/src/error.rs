@@ -39,12 +39,12 @@ pub enum QueueError {
 }
 
 impl QueueError {
-    /// There is no room for it, as `error` says.
+    /// The disk is full; `error` is the source.
     pub fn full(error: impl Into<Box<dyn Error + Send + Sync>>) -> QueueError {
         QueueError::Full(Arc::from(error.into()))
     }
 
-    /// The file cannot be written now, or not be read, as `error` says.
+    /// The file cannot be written or read now; `error` is the source.
     pub fn storage(error: impl Into<Box<dyn Error + Send + Sync>>) -> QueueError {
         QueueError::Storage(Arc::from(error.into()))
     }

@@ -77,7 +77,7 @@ pub enum StartError {
     Unhealthy {
         /// Where it was asked for.
         address: String,
-        /// What came of it.
+        /// Why it is not healthy.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The operating system refused something every server needs.

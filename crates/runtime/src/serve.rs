@@ -55,7 +55,7 @@ pub fn serve(flow: Flow, open_state: OpenState) -> faasflow_core::Result<()> {
     reported(run(flow, open_state, FlowFunction::new))
 }
 
-/// The same, with envelopes going another way than through the gateway's queue.
+/// Like [`serve`], but sends envelopes through `forwarder` instead of the gateway's queue.
 ///
 /// # Errors
 ///

@@ -51,7 +51,7 @@ impl FlowProcess {
             Some(forwarder) => FlowFunction::with_forwarder(flow, config, forwarder.clone()),
             None => FlowFunction::new(flow, config),
         };
-        let function = function.unwrap_or_else(|error| panic!("{error}"));
+        let function = function.unwrap_or_else(|error| panic!("{}", error.report()));
         let listener = self.listener.try_clone().expect("a listener can be shared");
         let serving = runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("the listener does not block");

@@ -105,7 +105,7 @@ impl TestKit {
             let value = settings.get(name).or_else(|| fixed.get(name))?.clone();
             Some(Found { value, origin: "the test".to_owned() })
         });
-        let config = config.unwrap_or_else(|error| panic!("{error}"));
+        let config = config.unwrap_or_else(|error| panic!("{}", error.report()));
         let starting = tokio::task::spawn_blocking(move || FlowProcess::start(flow, config, forwarder));
         let flow = starting.await.expect("the flow starts");
         let flow = Arc::new(flow);

@@ -174,16 +174,3 @@ fn read<T: DeserializeOwned>(kept: serde_json::Map<String, serde_json::Value>) -
         .map(RequestState)
         .map_err(|error| Error::from(error).context("the request's state is not as the handler needs it"))
 }
-
-/// The former name of [`RequestState`].
-#[deprecated(note = "axum's `State` is something else: write `RequestState`")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct State<T>(pub T);
-
-#[allow(deprecated, reason = "it works until it is removed")]
-impl<T: DeserializeOwned + Send> FromContext for State<T> {
-    async fn from_context(context: &Context) -> Result<State<T>> {
-        let RequestState(state) = RequestState::from_context(context).await?;
-        Ok(State(state))
-    }
-}

@@ -2,6 +2,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
+use crate::chain;
 use crate::code::{self, Code};
 use crate::report::{Problem, Report};
 use crate::state::StateError;
@@ -174,11 +175,11 @@ impl DefinitionError {
     }
 }
 
-/// A line for each fault.
+/// A line for each fault, with its causes.
 impl fmt::Display for DefinitionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the flow cannot be built:")?;
-        self.faults.iter().try_for_each(|fault| write!(f, "\n  - {fault}"))
+        self.faults.iter().try_for_each(|fault| write!(f, "\n  - {}", chain(fault)))
     }
 }
 

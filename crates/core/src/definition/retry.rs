@@ -138,13 +138,13 @@ impl Retry {
     /// let careful = Retry::attempts(3).on_unreachable(false).on_timeout(false);
     /// assert!(!careful.retries_unreachable());
     /// ```
-    pub fn on_unreachable(mut self, retry: bool) -> Retry {
+    pub const fn on_unreachable(mut self, retry: bool) -> Retry {
         self.unreachable = retry;
         self
     }
 
     /// Whether to try again when the function did not answer in time.
-    pub fn on_timeout(mut self, retry: bool) -> Retry {
+    pub const fn on_timeout(mut self, retry: bool) -> Retry {
         self.timeouts = retry;
         self
     }

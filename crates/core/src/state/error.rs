@@ -1,6 +1,7 @@
 use std::fmt;
 
 use crate::code::{self, Code};
+use crate::report::Problem;
 
 /// A state manager that could not do what it was asked.
 #[derive(Debug)]
@@ -77,6 +78,16 @@ impl StateError {
     #[must_use]
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
+    }
+
+    /// The error as a person reads it: with its causes, and what to do.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let problem = Problem::from_error(self.code(), self);
+        match self.help() {
+            Some(help) => problem.help(help),
+            None => problem,
+        }
     }
 
     /// Whether trying again later may help.

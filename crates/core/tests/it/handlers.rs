@@ -191,15 +191,6 @@ fn queries_are_encoded_and_appended() {
 }
 
 #[tokio::test]
-#[allow(deprecated, reason = "the former name is to work until it is removed")]
-async fn state_can_be_taken_by_its_former_name() {
-    let context = Context::for_test("");
-    context.set("seen", 3).await.unwrap();
-    let handler = async |faasflow_core::State(progress): faasflow_core::State<Progress>, _: ()| Json(progress.seen);
-    assert_eq!(run(handler, &context, Payload::empty()).await.unwrap().bytes(), "3");
-}
-
-#[tokio::test]
 async fn what_may_be_absent_is_an_option_and_what_may_be_wrong_a_result() {
     async fn handler(
         size: Option<Query<Size>>,

@@ -5,6 +5,7 @@ mod compile_errors;
 mod definition;
 mod description;
 mod envelope;
+mod errors_of_main;
 mod handlers;
 mod machine;
 mod plan;

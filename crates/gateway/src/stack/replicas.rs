@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 const LEAST: &str = "com.openfaas.scale.min";
 const MOST: &str = "com.openfaas.scale.max";
-/// The most of which OpenFaaS makes more by itself where the label does not say.
+/// OpenFaaS's default maximum when the label is absent.
 const USUAL_MOST: u32 = 20;
 
 /// The most that a function has here, whatever its labels say: each is a container on this machine.

@@ -158,7 +158,7 @@ fn open_file(path: &Path) -> Result<File, Fault> {
             return Err((
                 "another process has it open".to_owned(),
                 "stop the other gateway, which is most likely another `faasflow up` for the same stack file, or give this one \
-                 another folder with `--state-dir`",
+                 another folder",
             ));
         }
         Err(TryLockError::Error(error)) => return Err(fault(error)),

@@ -22,7 +22,7 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     let parsed = duration::parse(text)
         .map_err(|_| "write a duration such as `10s`, `1m30s` or `250ms`, or seconds alone".to_owned())?;
     if parsed.is_zero() {
-        Err("write a time above 0, which would fail every request".to_owned())
+        Err("write a time above 0: with 0, every request would fail".to_owned())
     } else if parsed > LONGEST {
         Err("write a time of a year at most".to_owned())
     } else {
@@ -46,14 +46,14 @@ pub(super) fn method(text: &str) -> Result<Method, String> {
 
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     match size::parse(text)? {
-        0 => Err("write a size above 0, which would refuse every body".to_owned()),
+        0 => Err("write a size above 0: with 0, every body would be refused".to_owned()),
         size => Ok(size),
     }
 }
 
 pub(super) fn count(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) => Err("write a number above 0, which would refuse every request".to_owned()),
+        Ok(0) => Err("write a number above 0: with 0, every request would be refused".to_owned()),
         Ok(count) => Ok(count),
         Err(_) => Err("write a number such as `1000`".to_owned()),
     }
