@@ -85,7 +85,7 @@ impl Wire {
         query: &[(&str, &str)],
     ) -> Result<T, Error> {
         let asked = self.ask(&self.whole, docker, Method::GET, path, query).await?;
-        let read = asked.into_body().collect().await?.to_bytes();
+        let read = in_time(asked.into_body().collect()).await??.to_bytes();
         Ok(serde_json::from_slice(&read)?)
     }
 
@@ -114,17 +114,21 @@ impl Wire {
             .method(method)
             .uri(format!("http://{}/v{version}{path}?{query}", self.host))
             .body(bollard::body_full(Bytes::new()))?;
-        let answer = tokio::time::timeout(Duration::from_secs(ANSWERS), client.request(request)).await;
-        let answer = answer.map_err(|_| Error::RequestTimeoutError)??;
+        let answer = in_time(client.request(request)).await??;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);
         }
-        let read = Limited::new(answer.into_body(), LONGEST_REASON).collect().await;
-        let read = read.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let read = in_time(Limited::new(answer.into_body(), LONGEST_REASON).collect()).await;
+        let read = read.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let message = reason(&read).unwrap_or_else(|| String::from_utf8_lossy(&read).trim().to_owned());
         Err(Error::DockerResponseServerError { status_code: status.as_u16(), message })
     }
+}
+
+/// What an engine may take its time for, and no longer: to begin an answer, and to end one that is read whole.
+async fn in_time<T>(work: impl Future<Output = T>) -> Result<T, Error> {
+    tokio::time::timeout(Duration::from_secs(ANSWERS), work).await.map_err(|_| Error::RequestTimeoutError)
 }
 
 /// What an engine says of why it does not do something.
