@@ -51,18 +51,21 @@ impl Code {
         ALL
     }
 
-    /// Finds a code by its text. Case does not matter, and the letters may be left out.
+    /// Finds a code by its text, also as it is printed, such as `error[FF0101]:`. Case does not matter, and the letters may be
+    /// left out.
     ///
     /// ```
     /// use faasflow_core::code::{self, Code};
     ///
     /// assert_eq!(Code::find("ff0101"), Some(code::NO_STEP));
     /// assert_eq!(Code::find("0101"), Some(code::NO_STEP));
+    /// assert_eq!(Code::find("error[FF0101]:"), Some(code::NO_STEP));
     /// assert_eq!(Code::find("FF0000"), None);
     /// ```
     #[must_use]
     pub fn find(text: &str) -> Option<Code> {
-        let digits = match text.trim() {
+        let text = text.trim().trim_start_matches("error").trim_matches(['[', ']', ':']);
+        let digits = match text {
             text if text.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("ff")) => &text[2..],
             text => text,
         };

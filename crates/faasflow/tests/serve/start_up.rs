@@ -188,7 +188,7 @@ fn every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepte
       help: write a duration such as `10s`, `1m30s` or `250ms`, or seconds alone
 
     error[FF0205]: `write_timeout` is `0s`, which is not a time that can be used
-      help: write a time above 0, which would fail every request
+      help: write a time above 0: with 0, every request would fail
 
     error[FF0209]: `default_method` is `FETCH`, which is not a method of HTTP
       help: write an HTTP method such as `POST` or `PUT`
@@ -197,7 +197,7 @@ fn every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepte
       help: write a size in bytes such as `256000`, or with a unit such as `64MiB` or `1MB`
 
     error[FF0206]: `max_body` is `0`, which is not a size that can be used
-      help: write a size above 0, which would refuse every body
+      help: write a size above 0: with 0, every body would be refused
 
     error[FF0208]: `port` is `http`, which is not a port
       help: write a port number from 0 to 65535; 0 takes any that is free

@@ -69,8 +69,8 @@ async fn secrets_that_are_none_are_refused() {
         (json!({ "name": "a" }), "it has no `value`"),
         (json!({ "name": "a", "rawValue": "hidden?" }), "`rawValue` is no base64"),
         (json!({ "name": "a", "value": "v", "namespace": "other" }), "the only one is `openfaas-fn`"),
-        (json!({ "name": "a", "value": ["hidden"] }), "the body is of no use: see line 1"),
-        (json!("hidden"), "the body is of no use: see line 1"),
+        (json!({ "name": "a", "value": ["hidden"] }), "the body cannot be used: see line 1"),
+        (json!("hidden"), "the body cannot be used: see line 1"),
     ] {
         let got = secret(&fixture, Method::POST, &body).await;
         assert_eq!(got.status, StatusCode::BAD_REQUEST, "{body}");

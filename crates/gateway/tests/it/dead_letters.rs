@@ -150,3 +150,27 @@ async fn an_empty_call_id_is_none_and_one_that_is_no_text_is_refused() {
     assert_eq!(fixture.client.send(request).await.unwrap().status(), 400);
     fixture.gateway.stop().await;
 }
+
+/// serde fills a struct from a list too, and an empty list would select all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_selects_nothing() {
+    let fixture = start_with(&url("gone", nowhere()), |options| options.queue.max_attempts = 1).await;
+    fixture.send(Method::POST, "/async-function/gone", &[], "").await;
+    letters(&fixture, 1).await;
+    for (method, path, body) in [
+        (Method::DELETE, "/system/queue/dead-letters", "[]"),
+        (Method::DELETE, "/system/queue/dead-letters", " [[1]]"),
+        (Method::POST, "/system/queue/redrive", "[]"),
+        (Method::POST, "/system/functions", r#"["a","","","cat"]"#),
+        (Method::DELETE, "/system/functions", r#"["gone",""]"#),
+        (Method::POST, "/system/secrets", r#"["a",null,"v"]"#),
+    ] {
+        let got = fixture.send(method.clone(), path, &[], body).await;
+        assert_eq!(got.status, StatusCode::BAD_REQUEST, "{method} {path} {body}: {}", got.text());
+        assert!(got.text().contains("it is a list, and must be a JSON object"), "{}", got.text());
+    }
+    let got = fixture.send(Method::POST, "/system/queue/redrive", &[], r#"{"per_second":0}"#).await;
+    assert_eq!(got.status, StatusCode::BAD_REQUEST);
+    assert!(got.text().contains("write a number above 0"), "{}", got.text());
+    letters(&fixture, 1).await;
+}

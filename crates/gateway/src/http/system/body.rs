@@ -18,7 +18,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 /// Reads JSON.
 pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
-    let body = bytes(body).await?;
+    let body = object(body).await?;
     let mut reader = serde_json::Deserializer::from_slice(&body);
     let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -36,11 +36,24 @@ pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Respo
 
 /// Reads JSON that holds a secret: no word of it is in the answer.
 pub(super) async fn read_secret<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
-    let body = bytes(body).await?;
+    let body = object(body).await?;
     serde_json::from_slice(&body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        refuse(StatusCode::BAD_REQUEST, format!("the body is of no use: see line {line}, column {column}"))
+        refuse(StatusCode::BAD_REQUEST, format!("the body cannot be used: see line {line}, column {column}"))
     })
+}
+
+/// The bytes of a body that is an object, as far as its first character tells. serde would fill a struct from an array too, by
+/// the order of its fields, and an empty array would select every dead letter.
+async fn object(body: Body) -> Result<Bytes, Box<Response>> {
+    let bytes = bytes(body).await?;
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'[') => {
+            let why = "the body cannot be used: it is a list, and must be a JSON object, such as `{\"name\": …}`";
+            Err(refuse(StatusCode::BAD_REQUEST, why.to_owned()))
+        }
+        _ => Ok(bytes),
+    }
 }
 
 async fn bytes(mut body: Body) -> Result<Bytes, Box<Response>> {

@@ -65,6 +65,10 @@ pub(super) async fn redrive(State(queue): State<Queue>, body: Body) -> Response 
         Err(response) => return *response,
     };
     let Redrive { ids, function, per_second } = redrive;
+    if per_second == Some(0) {
+        let why = "`per_second` is 0, at which nothing would ever be put back: write a number above 0, or leave it out";
+        return plain(StatusCode::BAD_REQUEST, why.to_owned());
+    }
     let count = queue.redrive(&Selection { ids, function }, per_second).await;
     answer(count.map(|redriven| Redriven { redriven }))
 }
