@@ -163,13 +163,25 @@ impl From<faasflow_gateway::GatewayError> for Failure {
 
 impl From<faasflow_gateway::stack::StackError> for Failure {
     fn from(error: faasflow_gateway::stack::StackError) -> Failure {
-        Failure::unusable(error.code(), &error)
+        Failure::of(Exit::Unusable, [Problem::from_error(error.code(), &error)])
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stack_file_that_cannot_be_read_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("stack.yml");
+        let function = "  f:\n    environment:\n      fprocess: cat\n    environment_file: [gone.env]\n";
+        std::fs::write(&file, format!("version: 1.0\nprovider:\n  name: openfaas\nfunctions:\n{function}")).unwrap();
+        let error = faasflow_gateway::Stack::read(&file).unwrap_err();
+        let Failure::Told { problems, .. } = Failure::from(error) else { panic!("it is an error") };
+        let text = problems[0].to_string();
+        assert!(text.contains("gone.env: it cannot be read\n  cause: there is no such file"), "{text}");
+    }
 
     #[test]
     fn long_errors_are_wrapped_at_the_width_of_the_terminal() {
