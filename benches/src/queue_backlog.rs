@@ -92,7 +92,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     let notes = vec![
         format!("{}: {calls} calls of {BODY} bytes with the headers of the gateway, from {CALLERS} callers.", scale.name()),
         "Memory: resident, more than when the queue was empty. At the end: the last tenth of the calls, beside the first.".to_owned(),
-        format!("File: the blocks that it takes on the disk. Its length is {:.0} MB, since redb grows it by doubling, with holes.", metadata.len() as f64 / 1e6),
+        format!("File: the blocks that it takes on the disk. Its length is {:.0} MB.", metadata.len() as f64 / 1e6),
         "First delivery: from the start of the process, after one that was killed. The file is in the system's cache.".to_owned(),
     ];
     let row = |name: &str, value, unit, floor| Row { name: format!("backlog-{name}"), value, unit, floor, samples: 1 };

@@ -20,6 +20,9 @@ pub(crate) mod stand_ins;
 pub(crate) use container::Container;
 pub(crate) use engine::{Docker, Engine, GATEWAY};
 
+use std::process::Child;
+use std::time::{Duration, Instant};
+
 use crate::tools;
 
 /// Kills a process of a container, as a power failure would.
@@ -27,9 +30,23 @@ pub(crate) fn kill(process: u32) {
     leftovers::signal(process, libc::SIGKILL);
 }
 
-/// Asks a process of the suite's own to end.
-pub(crate) fn terminate(process: u32) {
-    leftovers::signal(process, libc::SIGTERM);
+/// Asks a process that the suite has started to end, and kills it if it does not do so in time.
+///
+/// # Errors
+///
+/// If the process cannot be waited for.
+pub(crate) fn end(child: &mut Child, patience: Duration) -> Result<(), String> {
+    leftovers::signal(child.id(), libc::SIGTERM);
+    let deadline = Instant::now() + patience;
+    while child.try_wait().map_err(|error| error.to_string())?.is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Installs what an engine and its stand-ins need. It uses the network, so it runs before the suite is set apart.

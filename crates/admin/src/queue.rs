@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How the queue stands: the answer of [`QUEUE`](crate::paths::QUEUE).
+/// The state of the queue: the answer of [`QUEUE`](crate::paths::QUEUE).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct QueueStats {
     /// Calls and callbacks in it, in flight or waiting.

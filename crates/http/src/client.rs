@@ -3,7 +3,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use faasflow_core::code::{self, Code};
 use http::header::TRANSFER_ENCODING;
 use http::{Extensions, Request, Response};
 use hyper::body::Incoming;
@@ -197,14 +196,6 @@ pub enum BadAuthorities {
     None,
 }
 
-impl BadAuthorities {
-    /// The code of the error.
-    #[must_use]
-    pub fn code(&self) -> Code {
-        code::AUTHORITIES_UNUSABLE
-    }
-}
-
 /// A request that got no response. Its text names no URL, so no secret in one.
 #[derive(Debug)]
 pub struct HttpError(Fault);
@@ -217,18 +208,6 @@ enum Fault {
 }
 
 impl HttpError {
-    /// The code of the error.
-    #[must_use]
-    pub fn code(&self) -> Code {
-        if self.is_connect() {
-            code::UNREACHABLE
-        } else if self.is_unusable_answer() {
-            code::UNUSABLE_ANSWER
-        } else {
-            code::INTERRUPTED
-        }
-    }
-
     fn exchange(&self) -> Option<&hyper_util::client::legacy::Error> {
         match &self.0 {
             Fault::Exchange(error) => Some(error),

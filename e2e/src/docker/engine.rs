@@ -110,16 +110,7 @@ impl Engine {
         if !ids.trim().is_empty() {
             let _ = self.docker.blocking().args(["rm", "--force", "--volumes"]).args(ids.split_whitespace()).output();
         }
-        leftovers::signal(child.id(), libc::SIGTERM);
-        let deadline = Instant::now() + PATIENCE;
-        while child.try_wait().map_err(|error| error.to_string())?.is_none() {
-            if Instant::now() > deadline {
-                let _ = child.kill();
-                let _ = child.wait();
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        super::end(&mut child, PATIENCE)?;
         leftovers::take_down(&self.docker.folder, &self.docker.cgroup())
     }
 }

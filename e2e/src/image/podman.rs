@@ -88,17 +88,7 @@ impl Podman {
 
     fn end(&mut self) -> Result<(), String> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
-        crate::docker::terminate(child.id());
-        let deadline = Instant::now() + PATIENCE;
-        while child.try_wait().map_err(|error| error.to_string())?.is_none() {
-            if Instant::now() > deadline {
-                let _ = child.kill();
-                let _ = child.wait();
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        crate::docker::end(&mut child, PATIENCE)
     }
 
     async fn import(&self) -> Result<(), String> {

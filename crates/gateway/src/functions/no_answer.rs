@@ -69,7 +69,7 @@ impl NoAnswer {
             NoAnswer::Ended(why) => marked(
                 StatusCode::BAD_GATEWAY,
                 gateway_error::FUNCTION_UNREACHABLE,
-                format!("`{name}` cannot be reached: its container has ended, or is ending: {why}"),
+                format!("`{name}` cannot be reached: its container has stopped or is stopping: {why}"),
             ),
             NoAnswer::NoFiles(why) => {
                 busy(format!("the gateway has no more files (`ulimit -n`): {why}: try again later"))
