@@ -9,6 +9,7 @@ use bytes::Bytes;
 use faasflow_core::code;
 use faasflow_core::{duration, headers};
 use faasflow_gateway::{GatewayOptions, RunningGateway, Stack};
+use faasflow_runtime::StopSignals;
 use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -16,7 +17,7 @@ use crate::args::{Demo, Gateway};
 use crate::client::{Client, refused};
 use crate::error::Failure;
 use crate::progress::Progress;
-use crate::up::{StopSignal, log_line};
+use crate::up::log_line;
 
 mod reports;
 
@@ -36,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 type Lines = Arc<Mutex<Vec<String>>>;
 
 pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
-    let mut stop = StopSignal::new()?;
+    let mut stop = StopSignals::new()?;
     let example = example(&demo)?;
     let output = demo.output.clone().unwrap_or_else(|| example.join("../../target/demo"));
     std::fs::create_dir_all(output.join("pictures"))?;
@@ -69,12 +70,12 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
         }
     });
     let shown = tokio::select! {
-        () = stop.wait() => Err(Failure::failed(code::STOPPED, "the demo was stopped before its end")),
+        _ = stop.recv() => Err(Failure::failed(code::STOPPED, "the demo was stopped before its end")),
         shown = show(&gateway, &example, &output, &lines) => shown,
     };
     if demo.keep && shown.is_ok() {
         invite(&gateway, &example)?;
-        stop.wait().await;
+        stop.recv().await;
     }
     gateway.stop().await;
     showing.abort();

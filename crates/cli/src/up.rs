@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use faasflow_core::code;
 use faasflow_gateway::{EngineChoice, Event, GatewayOptions, RunningGateway, Stack};
-use tokio::signal::unix::{SignalKind, signal};
+use faasflow_runtime::StopSignals;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::args::Up;
@@ -42,7 +42,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     }
     let secrets = options.state_dir.join("secrets");
     // In place before anything is started, so that a stop is never missed.
-    let mut stopped = StopSignal::new()?;
+    let mut stopped = StopSignals::new()?;
     let (events, mut happened) = unbounded_channel();
     let gateway = options.start(events).await?;
     let (screen, written) = Screen::start()?;
@@ -59,7 +59,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     let (mut told, mut greeted) = (false, false);
     loop {
         tokio::select! {
-            () = stopped.wait() => break,
+            _ = stopped.recv() => break,
             Some(event) = happened.recv() => screen.event(event),
             ready = gateway.ready(), if !told => {
                 // What led to it was said before.
@@ -95,7 +95,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     loop {
         tokio::select! {
             () = &mut stopping => break,
-            () = stopped.wait() => {
+            _ = stopped.recv() => {
                 written.wait(&screen).await;
                 return Err(Failure::failed(code::STOPPED, "stopped at once: requests in flight were cut off")
                     .help("start the gateway again to have queued calls delivered"));
@@ -174,25 +174,6 @@ fn greet(screen: &Screen, gateway: &RunningGateway) {
         let option =
             if gateway.address().port() == 8080 { String::new() } else { format!(" --gateway {}", gateway.url()) };
         screen.line(format!("  faasflow invoke{option} {name}"));
-    }
-}
-
-/// SIGTERM or SIGINT.
-pub(crate) struct StopSignal {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl StopSignal {
-    pub(crate) fn new() -> std::io::Result<StopSignal> {
-        Ok(StopSignal { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    pub(crate) async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }
 

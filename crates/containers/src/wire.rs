@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::error::{ANSWERS, LONGEST, TooLong};
@@ -162,7 +162,10 @@ impl Service<Uri> for Connector {
         let Connector { place, most } = self.clone();
         Box::pin(async move {
             let stream: Box<dyn Duplex> = match place {
-                Place::Socket(path) => Box::new(UnixStream::connect(path).await?),
+                #[cfg(unix)]
+                Place::Socket(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
+                #[cfg(not(unix))]
+                Place::Socket(_) => return Err(io::ErrorKind::Unsupported.into()),
                 Place::Port(address) => Box::new(TcpStream::connect(address).await?),
             };
             Ok(TokioIo::new(Bounded { stream, most, read: 0 }))

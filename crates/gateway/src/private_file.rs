@@ -41,8 +41,8 @@ struct Unconfirmed(io::Error);
 
 /// Changes what is in the folder of this path, and sees to it that it stays so.
 fn change(path: &Path, change: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    // Opened before, so that as little as can be fails after the change.
-    let folder = path.parent().map(fs::File::open).transpose()?;
+    // Opened before, so that as little as possible fails after the change. Windows does not open folders as files.
+    let folder = path.parent().filter(|_| cfg!(unix)).map(fs::File::open).transpose()?;
     change()?;
     // The kind of the error is not passed on: it says nothing of the file.
     folder.as_ref().map_or(Ok(()), sync).map_err(|error| io::Error::other(Unconfirmed(error)))

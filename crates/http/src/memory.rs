@@ -15,13 +15,25 @@ const UNKNOWN: u64 = 1 << 30;
 /// Where none of these can be read, 1 GiB.
 #[must_use]
 pub fn memory_limit() -> u64 {
+    process_limits().into_iter().chain(below(Path::new("/"))).min().unwrap_or(UNKNOWN)
+}
+
+/// What is left of the limits that were set for this process.
+#[cfg(unix)]
+fn process_limits() -> Vec<u64> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let limits = [(rlimit::Resource::AS, "VmSize:"), (rlimit::Resource::DATA, "VmData:")];
     let limits = limits.into_iter().filter_map(|(resource, taken)| {
         let limit = resource.get_soft().ok().filter(|&limit| limit != rlimit::INFINITY)?;
         Some(limit.saturating_sub(kilobytes(&status, taken).unwrap_or_default()).max(limit / 2))
     });
-    limits.chain(below(Path::new("/"))).min().unwrap_or(UNKNOWN)
+    limits.collect()
+}
+
+/// Only Unix has such limits.
+#[cfg(not(unix))]
+fn process_limits() -> Vec<u64> {
+    Vec::new()
 }
 
 /// What the files of the system under `root` say.

@@ -19,6 +19,7 @@ mod observers;
 mod patient;
 mod readiness;
 mod serve;
+mod signal;
 mod step;
 #[cfg(test)]
 mod testing;
@@ -30,5 +31,6 @@ pub use faasflow_http as http;
 pub use forward::{Forward, ForwardError, Forwarder};
 pub use function::FlowFunction;
 pub use serve::{OpenState, serve, serve_with_forwarder};
+pub use signal::{StopSignal, StopSignals};
 pub use trace::{BadSampler, ExportOptions, Sampling, TraceServer};
 pub use uuid::Uuid;

@@ -9,6 +9,7 @@ mod known;
 mod line;
 mod own;
 mod request;
+#[cfg_attr(not(unix), path = "log/blocking_sink.rs")]
 mod sink;
 mod start;
 mod text;

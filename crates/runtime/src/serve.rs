@@ -16,6 +16,7 @@ use crate::error::StartError;
 use crate::forward::Forwarder;
 use crate::function::FlowFunction;
 use crate::metrics::MetricsListener;
+use crate::signal::{StopSignal, StopSignals};
 
 /// Opens the state manager that the settings name. It is given the name, a way to look settings up, and the folder of
 /// secrets.
@@ -241,21 +242,19 @@ struct Stopping {
 /// A thread of its own sees to all of it. Code of the flow that blocks may hold all threads of the runtime, and with them
 /// what would see a signal and what would see time run out.
 fn stop_signal(config: &Config) -> std::io::Result<(Stopping, oneshot::Sender<()>)> {
-    use tokio::signal::unix::{SignalKind, signal};
-
     let (drain_time, grace, behind_watchdog) = (config.drain_time, config.write_timeout, config.behind_watchdog);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut terminate, mut interrupt) = {
+    let mut signals = {
         let _entered = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        StopSignals::new()?
     };
     let (begin, draining) = oneshot::channel();
     let (end, stop) = oneshot::channel();
     let (running, ended) = oneshot::channel::<()>();
     let watching = async move {
-        let drain_time = tokio::select! {
-            _ = terminate.recv() => drain_time,
-            _ = interrupt.recv() => Duration::ZERO,
+        let drain_time = match signals.recv().await {
+            StopSignal::Terminate => drain_time,
+            StopSignal::Interrupt => Duration::ZERO,
         };
         let first = Instant::now();
         let _ = begin.send(());
@@ -271,11 +270,9 @@ fn stop_signal(config: &Config) -> std::io::Result<(Stopping, oneshot::Sender<()
         };
         let second = async {
             loop {
-                let terminated = tokio::select! {
-                    _ = terminate.recv() => true,
-                    _ = interrupt.recv() => false,
-                };
-                if !(terminated && behind_watchdog && first.elapsed() < SAME_SIGNAL) {
+                let signal = signals.recv().await;
+                let is_repeated = behind_watchdog && first.elapsed() < SAME_SIGNAL;
+                if !(signal == StopSignal::Terminate && is_repeated) {
                     return;
                 }
             }

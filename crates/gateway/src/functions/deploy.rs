@@ -1,7 +1,7 @@
 //! Functions come and go while the gateway runs.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -237,13 +237,20 @@ impl Deployments {
 fn absent_program(spec: &FunctionSpec) -> Option<&str> {
     let (Kind::Command(words) | Kind::Program(words)) = &spec.kind else { return None };
     let program = words.first()?;
-    let is_there = if program.contains('/') {
-        spec.folder.join(program).is_file()
+    let is_there = if program.contains(std::path::is_separator) {
+        is_program(&spec.folder.join(program))
     } else {
         let path = spec.environment.get("PATH").cloned().or_else(|| crate::environment::variable("PATH"));
-        std::env::split_paths(&path.unwrap_or_default()).any(|folder| folder.join(program).is_file())
+        std::env::split_paths(&path.unwrap_or_default()).any(|folder| is_program(&folder.join(program)))
     };
     (!is_there).then_some(program)
+}
+
+/// Whether there is a program of this name. On Windows, `.exe` may be left out.
+fn is_program(path: &Path) -> bool {
+    let mut whole = path.as_os_str().to_owned();
+    whole.push(std::env::consts::EXE_SUFFIX);
+    path.is_file() || Path::new(&whole).is_file()
 }
 
 /// Refuses a deployment that could run neither as a process nor as a container; `engine` says why not as a container.

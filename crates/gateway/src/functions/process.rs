@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use rustix::process::Signal;
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -18,7 +17,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::event::{Event, Events};
 use crate::functions::endings::{GRACE, LAST_LINES, REPLACED, WELL};
-use crate::functions::{Function, Servers, Upstream, orphan};
+use crate::functions::group::{self, Child, Group};
+use crate::functions::{Function, Servers, Upstream};
 
 /// How long a process may take until it accepts connections.
 const START: Duration = Duration::from_secs(30);
@@ -47,7 +47,8 @@ impl Launch {
     /// The words of a command line, of which there is at least one. A program that is named by a path is found from
     /// the folder, one that is named alone in `PATH`.
     pub(crate) fn of(words: &[String], folder: &Path) -> Launch {
-        let program = if words[0].contains('/') { folder.join(&words[0]) } else { PathBuf::from(&words[0]) };
+        let program =
+            if words[0].contains(std::path::is_separator) { folder.join(&words[0]) } else { PathBuf::from(&words[0]) };
         Launch { program, arguments: words[1..].to_vec() }
     }
 }
@@ -62,8 +63,7 @@ fn stamp(program: &Path) -> Stamp {
 
 struct Running {
     child: Child,
-    /// The number of the process, and of the group that it leads.
-    leader: Option<u32>,
+    group: Group,
     address: SocketAddr,
     since: Instant,
     program: Stamp,
@@ -121,7 +121,8 @@ pub(crate) async fn supervise(
             _ = retiring.join_next(), if !retiring.is_empty() => {}
             status = exited(&mut running) => {
                 if let Some(ended) = running.take() {
-                    end_group(ended.leader);
+                    // What it has left behind.
+                    ended.group.kill();
                     if ended.since.elapsed() > WELL {
                         wait = Duration::ZERO;
                     }
@@ -167,7 +168,7 @@ pub(crate) async fn supervise(
     function.set(if stopping { Upstream::Failing("the gateway is stopping".to_owned()) } else { Upstream::Gone });
     match running {
         Some(last) if stopping => {
-            retiring.spawn(retire(last.child, last.readers));
+            retiring.spawn(retire(last.child, last.group, last.readers));
         }
         // Nobody finds it any more, and it finishes what it was sent.
         Some(last) => {
@@ -187,7 +188,7 @@ fn at(running: &Running) -> Upstream {
 async fn replaced(old: Running, stop: CancellationToken) {
     old.users.close();
     let _ = stop.run_until_cancelled(tokio::time::timeout(REPLACED, old.users.wait())).await;
-    retire(old.child, old.readers).await;
+    retire(old.child, old.group, old.readers).await;
 }
 
 async fn exited(running: &mut Option<Running>) -> std::io::Result<ExitStatus> {
@@ -240,10 +241,10 @@ async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Re
         // of-watchdog's name for the same; what it says is of a container.
         command.env("upstream_url", format!("http://{address}"));
     }
-    orphan::bind_to_us(&mut command);
     let stamp = stamp(&launch.program);
-    let spawned = command.spawn();
-    let mut child = spawned.map_err(|error| format!("{} cannot be started: {error}", launch.program.display()))?;
+    let spawned = group::spawn(command);
+    let (mut child, group) =
+        spawned.map_err(|error| format!("{} cannot be started: {error}", launch.program.display()))?;
     let leader = child.id();
     let readers = listen_to(function, &mut child);
     let deadline = Instant::now() + START;
@@ -253,7 +254,7 @@ async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Re
             function.metrics_port.store(metrics_port, Ordering::Relaxed);
             return Ok(Running {
                 child,
-                leader,
+                group,
                 address,
                 since: Instant::now(),
                 program: stamp,
@@ -264,17 +265,17 @@ async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Re
         let pause = tokio::time::sleep(Duration::from_millis(5));
         tokio::select! {
             () = function.gone.cancelled() => {
-                retire(child, readers).await;
+                retire(child, group, readers).await;
                 return Err("it is not wanted any more".to_owned());
             }
             status = child.wait() => {
-                end_group(leader);
+                group.kill();
                 return Err(how_it_ended(status));
             }
             () = pause => {}
         }
         if Instant::now() > deadline {
-            retire(child, readers).await;
+            retire(child, group, readers).await;
             return Err(format!("it did not listen on port {port} (variable `port`) within {START:?}"));
         }
     }
@@ -296,23 +297,18 @@ fn listen_to(function: &Arc<Function>, child: &mut Child) -> TaskTracker {
 }
 
 /// Asks a process to stop, and makes it after the grace. What it wrote until then has been read when this returns.
-async fn retire(mut child: Child, readers: TaskTracker) {
-    let Some(leader) = child.id() else { return };
-    orphan::signal_group(leader, Signal::TERM);
+async fn retire(mut child: Child, group: Group, readers: TaskTracker) {
+    if child.id().is_none() {
+        return;
+    }
+    group.terminate();
     if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
-        orphan::signal_group(leader, Signal::KILL);
+        group.kill();
         let _ = child.wait().await;
     }
-    end_group(Some(leader));
+    // What it has left behind.
+    group.kill();
     let _ = tokio::time::timeout(LAST_LINES, readers.wait()).await;
-}
-
-/// Ends what a process that is gone has left behind. Its group keeps its number from others as long as anybody is
-/// in it, and a number that was given up a moment ago is not given to anybody yet.
-fn end_group(leader: Option<u32>) {
-    if let Some(leader) = leader {
-        orphan::signal_group(leader, Signal::KILL);
-    }
 }
 
 /// Whether somebody listens there.

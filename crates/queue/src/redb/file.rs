@@ -7,11 +7,15 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+#[cfg(unix)]
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
+
+#[cfg(windows)]
+use super::positioned::Positioned as _;
 
 const PAGE: usize = 4096;
 /// How much of the real file is read at once during a trial, in bytes. redb reads page by page, and a system call for

@@ -1,13 +1,11 @@
 //! What becomes of a process that has ended: an answer, lines of the log, and a cause for the dead letter.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
 
 use axum::body::Body;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use rustix::process::Signal;
 
 use faasflow_core::duration;
 use faasflow_core::headers::{self, gateway_error};
@@ -16,7 +14,7 @@ use faasflow_http::is_out_of_files;
 use super::excerpt::Excerpt;
 use super::run::{Combine, Ended, How, Job, OUTPUT};
 use crate::answer::plain;
-use crate::functions::NoAnswer;
+use crate::functions::{NoAnswer, group};
 
 /// Why a command failed, in one line: an extension of its answer, for the dead letter.
 #[derive(Clone, Debug)]
@@ -30,8 +28,7 @@ impl Ended {
     /// Whether somebody else killed it: an operator, or the system when memory runs out. It has not failed by itself, as one
     /// has that crashes, so it may be called again.
     fn was_killed(&self) -> bool {
-        let kills = [Signal::KILL, Signal::TERM].map(Signal::as_raw);
-        matches!(&self.how, How::Exited(status) if status.signal().is_some_and(|signal| kills.contains(&signal)))
+        matches!(self.how, How::Exited(status) if group::was_killed(status))
     }
 
     /// How it ended, in a few words.

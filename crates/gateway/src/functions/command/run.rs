@@ -10,15 +10,15 @@ use faasflow_core::{RequestId, duration};
 use faasflow_http::{NoRoom, Share};
 use futures_util::FutureExt as _;
 use http::HeaderValue;
-use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio_util::io::InspectReader;
 use tokio_util::sync::CancellationToken;
 
 use super::excerpt::Excerpt;
 use super::variables::Variables;
-use crate::functions::{Function, orphan};
+use crate::functions::Function;
+use crate::functions::group::{self, Child, Group};
 
 /// The most bytes that a command may answer.
 pub(super) const OUTPUT: usize = 64 << 20;
@@ -111,7 +111,6 @@ impl Job {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        orphan::bind_to_us(&mut command);
         command
     }
 
@@ -147,8 +146,8 @@ pub(super) async fn run(job: &Job, share: Share, complaints_share: Share, stop: 
         took: Duration::ZERO,
     };
     if !stop.is_cancelled() {
-        ended.how = match job.command().spawn() {
-            Ok(child) => attend(job, child, stop, &mut ended).await,
+        ended.how = match group::spawn(job.command()) {
+            Ok((child, group)) => attend(job, child, group, stop, &mut ended).await,
             Err(error) => How::NotStarted(error),
         };
     }
@@ -157,8 +156,8 @@ pub(super) async fn run(job: &Job, share: Share, complaints_share: Share, stop: 
 }
 
 /// Feeds a process and takes what it writes, so much of it as it has written when it ends or is killed.
-async fn attend(job: &Job, mut child: Child, stop: &CancellationToken, ended: &mut Ended) -> How {
-    let group = Group(child.id());
+async fn attend(job: &Job, mut child: Child, group: Group, stop: &CancellationToken, ended: &mut Ended) -> How {
+    let group = KillOnDrop(Some(group));
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feed = async {
         if let Some(mut stdin) = stdin {
@@ -251,12 +250,12 @@ async fn excerpt(from: impl AsyncRead + Unpin, output: &mut Vec<u8>, kept: usize
 }
 
 /// Kills the whole group of a process unless told that it is done.
-struct Group(Option<u32>);
+struct KillOnDrop(Option<Group>);
 
-impl Group {
+impl KillOnDrop {
     fn kill(&self) {
-        if let Some(leader) = self.0 {
-            orphan::signal_group(leader, Signal::KILL);
+        if let Some(group) = &self.0 {
+            group.kill();
         }
     }
 
@@ -265,7 +264,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         self.kill();
     }

@@ -11,7 +11,6 @@
 //! Nor does a header replace a variable that the author of the function set.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
 
 use http::header::{COOKIE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::request;
@@ -47,7 +46,7 @@ impl Variables {
         if path.contains(&0) {
             return Err(NulInPath);
         }
-        let fact = |name: &str, value: Vec<u8>| (OsString::from(name), OsString::from_vec(value));
+        let fact = |name: &str, value: Vec<u8>| (OsString::from(name), value_of(value));
         let length = length.to_string().into_bytes();
         let mut facts = vec![
             fact("Http_Method", parts.method.as_str().into()),
@@ -83,9 +82,21 @@ fn of_headers(headers: &HeaderMap) -> Vec<Variable> {
         } else {
             headers.get(name).map(|value| value.as_bytes().to_vec()).unwrap_or_default()
         };
-        variables.push((format!("Http_{}", train_case(text)).into(), OsString::from_vec(value)));
+        variables.push((format!("Http_{}", train_case(text)).into(), value_of(value)));
     }
     variables
+}
+
+/// The value of a variable. On Unix, it has the bytes of the request, whatever they are.
+#[cfg(unix)]
+fn value_of(bytes: Vec<u8>) -> OsString {
+    std::os::unix::ffi::OsStringExt::from_vec(bytes)
+}
+
+/// The value of a variable. It is a text on Windows: bytes that are not UTF-8 become U+FFFD.
+#[cfg(not(unix))]
+fn value_of(bytes: Vec<u8>) -> OsString {
+    String::from_utf8_lossy(&bytes).into_owned().into()
 }
 
 /// `x-call-id` as `X_Call_Id`.
@@ -100,6 +111,8 @@ fn train_case(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    #[cfg(unix)]
+    use std::os::unix::ffi::OsStringExt as _;
 
     use http::{HeaderName, Request};
 

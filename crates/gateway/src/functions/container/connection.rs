@@ -34,6 +34,10 @@ const TURNS: usize = 4;
 /// How long an engine that was found may take to tell what is asked of it at first.
 const SETTLES: Duration = Duration::from_secs(5);
 
+#[cfg(not(unix))]
+const NO_ENGINE: &str = "images are not run on Windows: deploy a program that is on this machine, or run the gateway on Linux or \
+     macOS, or in WSL";
+#[cfg(unix)]
 const NO_ENGINE: &str = "no container engine was found: start Docker or Podman, or set `DOCKER_HOST` to its socket, such as \
      `unix:///run/user/1000/podman/podman.sock`";
 
@@ -253,6 +257,9 @@ const IDENTITY: &str = "containers-id";
 
 impl Shared {
     async fn find(&self) -> Result<Engine, String> {
+        if cfg!(not(unix)) {
+            return Err(NO_ENGINE.to_owned());
+        }
         let sockets = match &self.choice {
             EngineChoice::None => return Err(NO_ENGINE.to_owned()),
             EngineChoice::Socket(path) => vec![path.clone()],

@@ -4,9 +4,8 @@
 //! So there is a folder of copies for each function, in a folder that only the gateway's user can enter. A container sees
 //! the inner one, so that a secret that is replaced is replaced in containers that run, as on Kubernetes.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,7 +41,7 @@ impl Mount {
             fs::create_dir(&self.folder)?;
             *made = true;
         }
-        fs::set_permissions(&self.folder, Permissions::from_mode(0o755))?;
+        set_mode(&self.folder, 0o755)?;
         label(&self.folder);
         self.secrets.iter().try_for_each(|secret| self.copy(secret))
     }
@@ -77,7 +76,7 @@ impl Mount {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let unfinished = self.folder.join(format!(".new-{number}"));
         let copied = fs::write(&unfinished, bytes)
-            .and_then(|()| fs::set_permissions(&unfinished, Permissions::from_mode(0o444)))
+            .and_then(|()| set_mode(&unfinished, 0o444))
             .and_then(|()| fs::rename(&unfinished, self.folder.join(secret)));
         if copied.is_err() {
             let _ = fs::remove_file(&unfinished);
@@ -89,6 +88,18 @@ impl Mount {
     pub(super) fn sweep(state: &Path) {
         let _ = fs::remove_dir_all(state.join(FOLDER));
     }
+}
+
+/// Sets who may read a file or folder.
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+}
+
+/// On other systems, nobody reads it: the gateway runs no containers there.
+#[cfg(not(unix))]
+fn set_mode(_path: &Path, _mode: u32) -> io::Result<()> {
+    Ok(())
 }
 
 /// Lets containers read a folder, and what is made in it, where SELinux asks for that. An engine labels what is named in
@@ -114,6 +125,8 @@ impl Drop for Mount {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    #[cfg(unix)]
+    use std::os::unix::fs::PermissionsExt as _;
 
     use faasflow_admin::Deployment;
 

@@ -1,0 +1,20 @@
+//! The processes of a function: the one that the gateway starts, and those that it starts in turn. They are a group, which
+//! the gateway stops and kills as a whole, and which does not outlive the gateway, however that ends.
+//!
+//! On Unix, this is a process group. On Windows, it is a job object. Both modules have the same items:
+//!
+//! - `spawn` starts a program as the leader of a new group.
+//! - `Child` is the leader. It has the pipes, and `wait` waits for the leader alone.
+//! - `Group` is everything that the leader has started. `terminate` asks it to stop, and `kill` does not ask. Both do nothing
+//!   to processes that are gone.
+//! - `was_killed` says whether the leader's status shows that somebody killed it.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub(super) use unix::{Child, Group, spawn, was_killed};
+#[cfg(windows)]
+pub(super) use windows::{Child, Group, spawn, was_killed};
