@@ -49,3 +49,41 @@ pub(crate) fn target_folder(root: &Path) -> Result<PathBuf, String> {
     let metadata = metadata(root)?;
     metadata["target_directory"].as_str().map(PathBuf::from).ok_or_else(|| "cargo names no target folder".to_owned())
 }
+
+/// Whether a program can be run.
+pub(crate) fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
+/// Sees to it that a program is there, from its Debian package if need be.
+///
+/// # Errors
+///
+/// If it is not there and cannot be installed.
+pub(crate) fn debian(package: &str, program: &str) -> Result<(), String> {
+    if is_installed(program) {
+        return Ok(());
+    }
+    println!("Installing the Debian package {package}, for {program}.");
+    for arguments in [["-qq", "update"].as_slice(), &["-qq", "install", "-y", "--no-install-recommends", package]] {
+        let mut apt = Command::new("apt-get");
+        // Something else may be installing a package at this moment.
+        apt.args(arguments).args(["-o", "DPkg::Lock::Timeout=300"]).env("DEBIAN_FRONTEND", "noninteractive");
+        output(&mut apt)?;
+    }
+    if is_installed(program) { Ok(()) } else { Err(format!("the package {package} has no {program}")) }
+}
+
+/// Sees to it that rustup has the standard library for a target.
+///
+/// # Errors
+///
+/// If rustup is not there, or cannot download it.
+pub(crate) fn rust_target(root: &Path, target: &str) -> Result<(), String> {
+    let installed = output(Command::new("rustup").current_dir(root).args(["target", "list", "--installed"]))?;
+    if installed.lines().any(|line| line == target) {
+        return Ok(());
+    }
+    println!("Installing Rust's standard library for {target}.");
+    output(Command::new("rustup").current_dir(root).args(["target", "add", target])).map(drop)
+}

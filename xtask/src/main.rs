@@ -6,6 +6,7 @@ mod check;
 mod command;
 mod fuzz;
 mod package;
+mod platforms;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -26,6 +27,7 @@ cargo xtask COMMAND
                                kill gateway, flow and function at random under a load, and tell what became of the requests
   package [--quick]            package the published crates, build each from its package, and test a new project against
                                them; with --quick, build only what that project needs
+  platforms                    type-check the library and the command line for macOS and Windows
   fuzz [--seconds N]           fuzz what reads bytes from outside; N for each target, 30 unless said
 
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         ["chaos", rest @ ..] => return chaos::run(&root(), rest),
         ["package"] => package::run(&root(), false),
         ["package", "--quick"] => package::run(&root(), true),
+        ["platforms"] => platforms::run(&root()),
         ["fuzz"] => fuzz::run(&root(), 30),
         ["fuzz", "--seconds", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run(&root(), seconds),
