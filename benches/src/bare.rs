@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use faasflow_benches_deployed::by_hand::{CALL_TIMEOUT, MAX_BODY, OCTETS, READ_TIMEOUT, REQUEST_ID, new_id};
-use faasflow_runtime::http::read_body;
+use faasflow_http::read_body;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::Full;

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use bytes::Bytes;
-use faasflow_runtime::http::{HttpClient, read_body};
+use faasflow_http::{HttpClient, read_body};
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use tokio::net::TcpListener;

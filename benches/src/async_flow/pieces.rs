@@ -10,7 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use faasflow_benches_deployed::CALLED;
 use faasflow_gateway::queue::{Answer, Deliver, Delivery, NewCall, Queue, QueueOptions, Unreachable};
-use faasflow_runtime::http::{HttpClient, read_body};
+use faasflow_http::{HttpClient, read_body};
 use futures_util::future::{BoxFuture, join_all};
 use http::{HeaderMap, Request, StatusCode};
 use tempfile::TempDir;

@@ -4,7 +4,7 @@ use faasflow_core::{Problem, code};
 use faasflow_gateway::Stack;
 use faasflow_gateway::stack::FunctionSpec;
 use faasflow_runtime::Config as Settings;
-use faasflow_runtime::config::{ConfigError, Found, Setting};
+use faasflow_runtime::config::{ConfigError, Setting, SettingValue};
 
 use crate::args::Config;
 use crate::error::{Exit, Failure};
@@ -97,19 +97,20 @@ fn of(spec: &FunctionSpec, error: &ConfigError) -> impl Iterator<Item = Problem>
 }
 
 /// The settings of the state managers, in the same form.
-fn of_state_managers(lookup: impl Fn(&str) -> Option<Found>) -> impl Iterator<Item = Setting> {
+fn of_state_managers(lookup: impl Fn(&str) -> Option<SettingValue>) -> impl Iterator<Item = Setting> {
     faasflow_state::SETTINGS.into_iter().map(move |(name, default, about)| {
         let found = lookup(name).filter(|found| !found.value.trim().is_empty());
-        let found = found.unwrap_or(Found { value: default.to_owned(), origin: "default".to_owned() });
+        let found = found.unwrap_or(SettingValue { value: default.to_owned(), origin: "default".to_owned() });
         Setting { name, value: found.value, origin: found.origin, about }
     })
 }
 
 /// What the flow will find in its environment when it is deployed.
-pub(crate) fn lookup(spec: &FunctionSpec, name: &str) -> Option<Found> {
+pub(crate) fn lookup(spec: &FunctionSpec, name: &str) -> Option<SettingValue> {
     if let Some(value) = spec.environment.get(name) {
         let origin = spec.origins.get(name).cloned().unwrap_or_default();
-        return Some(Found { value: value.clone(), origin });
+        return Some(SettingValue { value: value.clone(), origin });
     }
-    (name == "OPENFAAS_NAME").then(|| Found { value: spec.name.clone(), origin: "the name in the stack".to_owned() })
+    (name == "OPENFAAS_NAME")
+        .then(|| SettingValue { value: spec.name.clone(), origin: "the name in the stack".to_owned() })
 }

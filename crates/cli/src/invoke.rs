@@ -2,10 +2,10 @@
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 
+use faasflow_core::Unreadable;
 use faasflow_core::code::{self, Code};
 use faasflow_core::headers;
 use faasflow_core::signature::Keys;
-use faasflow_core::why_unreadable;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::args::Invoke;
@@ -89,7 +89,7 @@ fn keys(key: &str) -> Result<Keys, Failure> {
         None => key.to_owned(),
         Some(path) => std::fs::read_to_string(path).map_err(|error| {
             let failure = Failure::unusable(code::SIGNING_KEY_UNUSABLE, format!("the key cannot be read from {path}"));
-            failure.because_text(why_unreadable(&error))
+            failure.because(&Unreadable::from(error))
         })?,
     };
     Keys::parse(&text).map_err(|_| {

@@ -7,7 +7,7 @@ use faasflow_admin::{LOG_DROPPED, LogLine, paths};
 use faasflow_core::RequestId;
 use faasflow_core::code;
 use faasflow_gateway::KEPT_LOG;
-use faasflow_runtime::http::read_body;
+use faasflow_http::read_body;
 use http::{HeaderMap, Method, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;

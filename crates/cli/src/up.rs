@@ -15,7 +15,7 @@ use crate::gateway_error;
 use crate::screen::Screen;
 
 pub(crate) async fn run(up: Up) -> Result<(), Failure> {
-    faasflow_runtime::http::raise_file_limit();
+    faasflow_http::raise_file_limit();
     let stack = if up.no_stack { no_stack(&up.stack)? } else { Stack::read(&up.stack)? };
     // Settings that no flow would start with are said before anything is built.
     crate::config::check(&stack)?;

@@ -3,11 +3,11 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use faasflow_core::Unreadable;
 use faasflow_core::code::{self, Code};
 
 use crate::queue::QueueError;
 use crate::stack::StackError;
-use crate::unreadable::Unreadable;
 
 /// A gateway that cannot start, or a function that it cannot run. The causes are not part of the text: print it with
 /// `faasflow_core::chain` to show them.

@@ -127,7 +127,7 @@ impl GatewayOptions {
         secrets::prepare(&self.stack, &secrets)?;
         let credentials = self.basic_auth.then(|| secrets::credentials(&secrets)).transpose()?;
         let memory = self.share_of_memory();
-        let fitting = Limits::fitting(memory).within_files(file_limit());
+        let fitting = Limits::for_memory(memory).within_files(file_limit());
         let budget = Budget::new(Limits {
             requests: self.max_inflight_requests.unwrap_or(fitting.requests),
             bytes: self.max_inflight_bytes.unwrap_or(fitting.bytes),
@@ -218,7 +218,7 @@ impl GatewayOptions {
         // Those who listen to logs stay until the functions have ended, which is told to them.
         let options = ServerOptions {
             grace: 2 * self.grace + PROCESS_ENDING.max(CONTAINERS_ENDING),
-            ..ServerOptions::fitting(memory)
+            ..ServerOptions::for_memory(memory)
         };
         containers.open_by({
             let (state, options, accepting) = (state.clone(), options.clone(), stop.accepting.clone());

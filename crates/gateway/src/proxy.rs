@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::chain;
 use faasflow_core::headers::{self, GATEWAY_ERROR};
-use faasflow_http::{HttpClient, end_after, hear_out, read_body};
+use faasflow_http::{HttpClient, drain, end_after, read_body};
 use http::header::{self, HeaderMap, HeaderName};
 use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri, request};
@@ -72,9 +72,9 @@ impl Proxy {
             // A success that comes early is most often one that is made as the body is read. It keeps its length, by which
             // whoever gets it knows how much room it needs.
             Ok(answer) if lent.is_over() || answer.status().is_success() => Ok(answer),
-            Ok(answer) => Ok(end_after(answer, lent.hear_out())),
+            Ok(answer) => Ok(end_after(answer, lent.drain())),
             Err(none) => {
-                lent.hear_out().await;
+                lent.drain().await;
                 Err(none)
             }
         }
@@ -100,7 +100,7 @@ impl Proxy {
         let place = match function.limits.request(patience).await {
             Ok(place) => place,
             Err(busy) => {
-                hear_out(&parts.headers, body).await;
+                drain(&parts.headers, body).await;
                 return Err(NoAnswer::Busy(busy));
             }
         };

@@ -12,9 +12,9 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
+use crate::body_buffer::BodyBuffer;
 use crate::budget::{NoRoom, Share};
 use crate::decode::DecodeError;
-use crate::joined::Joined;
 
 /// Why a body was not read to its end.
 #[derive(Debug, thiserror::Error)]
@@ -127,23 +127,23 @@ where
 /// Reads the rest of a refused request's body, up to 16 MiB and 30 seconds, and gives up when nothing has come for a
 /// second. If the connection were closed while the client still sends, it would be reset, and many clients then report
 /// the reset instead of the answer. A client that asks before it sends (`Expect`) gets the answer at once.
-pub async fn hear_out<B>(headers: &HeaderMap, body: B)
+pub async fn drain<B>(headers: &HeaderMap, body: B)
 where
     B: Body<Data = Bytes>,
 {
-    drain(headers, body, 16 << 20, Duration::from_secs(1)).await;
+    discard(headers, body, 16 << 20, Duration::from_secs(1)).await;
 }
 
-/// The same as [`hear_out`] for a body that would be accepted at another time: up to `length` bytes are read, and a pause
+/// The same as [`drain`] for a body that would be accepted at another time: up to `length` bytes are read, and a pause
 /// may take five seconds, because many large bodies arrive at once then. So the client learns when to come again.
-pub async fn hear_out_up_to<B>(headers: &HeaderMap, body: B, length: u64)
+pub async fn drain_up_to<B>(headers: &HeaderMap, body: B, length: u64)
 where
     B: Body<Data = Bytes>,
 {
-    drain(headers, body, length, Duration::from_secs(5)).await;
+    discard(headers, body, length, Duration::from_secs(5)).await;
 }
 
-async fn drain<B>(headers: &HeaderMap, body: B, length: u64, silence: Duration)
+async fn discard<B>(headers: &HeaderMap, body: B, length: u64, silence: Duration)
 where
     B: Body<Data = Bytes>,
 {
@@ -166,15 +166,15 @@ where
     let _ = tokio::time::timeout(WITHIN, reading).await;
 }
 
-/// Sends a refusal at once and reads the rest of the request's body meanwhile, as [`hear_out`] does. A proxy that is
+/// Sends a refusal at once and reads the rest of the request's body meanwhile, as [`drain`] does. A proxy that is
 /// still forwarding the body then passes the refusal on. If the connection were closed instead, of-watchdog, for one,
 /// would answer with an empty 500. The answer ends when the reading does.
-pub fn refuse_and_hear_out<B>(answer: Response, headers: HeaderMap, body: B) -> Response
+pub fn refuse_and_drain<B>(answer: Response, headers: HeaderMap, body: B) -> Response
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Send,
 {
-    end_after(answer, async move { hear_out(&headers, body).await })
+    end_after(answer, async move { drain(&headers, body).await })
 }
 
 /// An answer that is sent at once, and whose end waits for something, such as the rest of the request.
@@ -232,7 +232,7 @@ where
     let declared = body.size_hint().exact().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
     let mut body = std::pin::pin!(body);
     let mut first = Bytes::new();
-    let mut joined = Joined::of(declared);
+    let mut joined = BodyBuffer::new(declared);
     let mut length = 0u64;
     loop {
         let frame = body.frame().await.map(|frame| frame.map_err(|source| ReadBodyError::Broken(source.into())));

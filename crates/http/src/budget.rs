@@ -36,7 +36,7 @@ impl Limits {
     /// Limits that fit into so many bytes of memory: half of it is for bodies, a quarter for requests, the rest for
     /// everything else.
     #[must_use]
-    pub fn fitting(memory: u64) -> Limits {
+    pub fn for_memory(memory: u64) -> Limits {
         let requests = usize::try_from(memory / 4 / REQUEST).unwrap_or(usize::MAX);
         Limits { requests: requests.clamp(64, 100_000), bytes: (memory / 2).max(1 << 20) }
     }
@@ -69,7 +69,7 @@ struct Counts {
 /// A request in flight, until it is dropped.
 #[derive(Debug)]
 #[must_use = "the request is over when this is dropped"]
-pub struct Place(#[expect(dead_code, reason = "it counts until it is dropped")] OwnedSemaphorePermit);
+pub struct Admission(#[expect(dead_code, reason = "it counts until it is dropped")] OwnedSemaphorePermit);
 
 impl Budget {
     /// A budget of which nothing is used.
@@ -121,21 +121,21 @@ impl Budget {
     /// # Errors
     ///
     /// If all are taken.
-    pub fn admit(&self) -> Result<Place, NoRoom> {
+    pub fn admit(&self) -> Result<Admission, NoRoom> {
         let place = self.0.requests.clone().try_acquire_owned();
-        place.map(Place).map_err(|_| NoRoom::Requests { limit: self.0.limits.requests })
+        place.map(Admission).map_err(|_| NoRoom::Requests { limit: self.0.limits.requests })
     }
 
     /// The share of a request's body, which is refused where there is no room. Such bodies take half of the budget, and
     /// leave the rest to the answers that they will have; only one that is alone may take more.
     #[must_use]
-    pub fn intake(&self) -> Share {
+    pub fn request_share(&self) -> Share {
         self.share(None)
     }
 
     /// The share of something that waits for room, as an answer does, for `patience` at most.
     #[must_use]
-    pub fn waiting(&self, patience: Duration) -> Share {
+    pub fn answer_share(&self, patience: Duration) -> Share {
         self.share(Some(patience))
     }
 
@@ -259,16 +259,16 @@ impl Share {
         }
         let needed = usize::try_from(length.saturating_mul(self.copies).div_ceil(UNIT)).unwrap_or(usize::MAX);
         drop(permit.num_permits().checked_sub(needed).and_then(|spare| permit.split(spare)));
-        Bytes::from_owner(Counted { body, _permit: permit })
+        Bytes::from_owner(CountedBody { body, _permit: permit })
     }
 }
 
-struct Counted {
+struct CountedBody {
     body: Bytes,
     _permit: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Counted {
+impl AsRef<[u8]> for CountedBody {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
@@ -324,12 +324,12 @@ mod tests {
 
     #[test]
     fn r7_limits_fit_the_memory() {
-        assert_eq!(Limits::fitting(512 * MIB), Limits { requests: 1024, bytes: 256 * MIB });
-        assert_eq!(Limits::fitting(0), Limits { requests: 64, bytes: MIB });
-        assert_eq!(Limits::fitting(u64::MAX).requests, 100_000);
-        assert_eq!(Limits::fitting(u64::MAX).within_files(1024).requests, 320);
-        assert_eq!(Limits::fitting(u64::MAX).within_files(10).requests, 16);
-        assert_eq!(Limits::fitting(512 * MIB).within_files(1 << 20), Limits::fitting(512 * MIB));
+        assert_eq!(Limits::for_memory(512 * MIB), Limits { requests: 1024, bytes: 256 * MIB });
+        assert_eq!(Limits::for_memory(0), Limits { requests: 64, bytes: MIB });
+        assert_eq!(Limits::for_memory(u64::MAX).requests, 100_000);
+        assert_eq!(Limits::for_memory(u64::MAX).within_files(1024).requests, 320);
+        assert_eq!(Limits::for_memory(u64::MAX).within_files(10).requests, 16);
+        assert_eq!(Limits::for_memory(512 * MIB).within_files(1 << 20), Limits::for_memory(512 * MIB));
     }
 
     #[test]
@@ -345,24 +345,24 @@ mod tests {
     #[tokio::test]
     async fn r7_requests_leave_half_to_answers_unless_alone() {
         let budget = budget(100 * MIB);
-        let mut first = budget.intake();
+        let mut first = budget.request_share();
         first.make_room(60 * MIB).await.unwrap();
-        let mut second = budget.intake();
+        let mut second = budget.request_share();
         assert_eq!(second.make_room(MIB).await, Err(NoRoom::Bytes { limit: 100 * MIB }));
         second.make_room(SMALL).await.unwrap();
-        budget.waiting(Duration::ZERO).make_room(40 * MIB).await.unwrap();
+        budget.answer_share(Duration::ZERO).make_room(40 * MIB).await.unwrap();
         drop(first);
         assert_eq!(budget.bytes(), 0);
         second.make_room(30 * MIB).await.unwrap();
-        budget.intake().make_room(20 * MIB).await.unwrap();
-        assert_eq!(budget.intake().make_room(21 * MIB).await, Err(NoRoom::Bytes { limit: 100 * MIB }));
-        assert_eq!(budget.intake().make_room(101 * MIB).await, Err(NoRoom::Never { limit: 100 * MIB }));
+        budget.request_share().make_room(20 * MIB).await.unwrap();
+        assert_eq!(budget.request_share().make_room(21 * MIB).await, Err(NoRoom::Bytes { limit: 100 * MIB }));
+        assert_eq!(budget.request_share().make_room(101 * MIB).await, Err(NoRoom::Never { limit: 100 * MIB }));
     }
 
     #[tokio::test]
     async fn r7_a_kept_body_counts_until_it_is_dropped_and_no_more_than_it_is_large() {
         let budget = budget(100 * MIB);
-        let mut share = budget.intake().copied(3);
+        let mut share = budget.request_share().copied(3);
         share.grow(5 * MIB, 20 * MIB).await.unwrap();
         assert_eq!(budget.bytes(), 30 * MIB);
         let body = share.keep(Bytes::from(vec![7; 5 << 20]));
@@ -377,9 +377,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn r7_an_answer_waits_for_room_and_not_for_ever() {
         let budget = budget(10 * MIB);
-        let mut first = budget.waiting(Duration::from_secs(1));
+        let mut first = budget.answer_share(Duration::from_secs(1));
         first.make_room(8 * MIB).await.unwrap();
-        let mut second = budget.waiting(Duration::from_secs(1));
+        let mut second = budget.answer_share(Duration::from_secs(1));
         assert_eq!(second.make_room(8 * MIB).await, Err(NoRoom::Bytes { limit: 10 * MIB }));
         let (_, room) = tokio::join!(
             async {
@@ -394,25 +394,28 @@ mod tests {
     #[tokio::test]
     async fn h10_a_body_and_what_it_is_decoded_to_are_alone_together() {
         let budget = budget(100 * MIB);
-        let mut encoded = budget.intake();
+        let mut encoded = budget.request_share();
         encoded.make_room(MIB).await.unwrap();
-        assert_eq!(budget.intake().make_room(60 * MIB).await, Err(NoRoom::Bytes { limit: 100 * MIB }));
-        let mut decoded = budget.intake().beside(MIB);
+        assert_eq!(budget.request_share().make_room(60 * MIB).await, Err(NoRoom::Bytes { limit: 100 * MIB }));
+        let mut decoded = budget.request_share().beside(MIB);
         decoded.make_room(60 * MIB).await.unwrap();
         drop(decoded);
-        let mut another = budget.waiting(Duration::ZERO);
+        let mut another = budget.answer_share(Duration::ZERO);
         another.make_room(MIB).await.unwrap();
-        let beside_another = budget.intake().beside(MIB).make_room(60 * MIB).await;
+        let beside_another = budget.request_share().beside(MIB).make_room(60 * MIB).await;
         assert_eq!(beside_another, Err(NoRoom::Bytes { limit: 100 * MIB }));
-        assert_eq!(budget.intake().beside(MIB).make_room(100 * MIB).await, Err(NoRoom::Never { limit: 100 * MIB }));
+        assert_eq!(
+            budget.request_share().beside(MIB).make_room(100 * MIB).await,
+            Err(NoRoom::Never { limit: 100 * MIB })
+        );
     }
 
     #[tokio::test]
     async fn r2_an_answer_that_does_not_fit_beside_its_request_never_will() {
         let budget = budget(84 * MIB);
-        let mut request = budget.intake();
+        let mut request = budget.request_share();
         request.make_room(60 * MIB).await.unwrap();
-        let mut answer = budget.waiting(Duration::from_secs(60)).beside(60 * MIB);
+        let mut answer = budget.answer_share(Duration::from_secs(60)).beside(60 * MIB);
         answer.make_room(20 * MIB).await.unwrap();
         assert_eq!(answer.make_room(30 * MIB).await, Err(NoRoom::Never { limit: 84 * MIB }));
         assert_eq!(answer.grow(21 * MIB, 64 * MIB).await, Ok(()));
@@ -422,12 +425,12 @@ mod tests {
     #[tokio::test]
     async fn r7_of_two_that_wait_for_each_other_one_gives_way() {
         let budget = budget(10 * MIB);
-        let mut held = [(); 2].map(|()| budget.waiting(Duration::from_secs(60)));
+        let mut held = [(); 2].map(|()| budget.answer_share(Duration::from_secs(60)));
         for held in &mut held {
             held.make_room(5 * MIB).await.unwrap();
         }
         let [one, other] = held.map(async |held| {
-            let room = budget.waiting(Duration::from_secs(4)).make_room(5 * MIB).await;
+            let room = budget.answer_share(Duration::from_secs(4)).make_room(5 * MIB).await;
             // It takes a moment to let go.
             tokio::time::sleep(Duration::from_millis(30)).await;
             drop(held);

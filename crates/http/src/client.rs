@@ -43,7 +43,7 @@ impl HttpClient {
     /// certificate authorities that browsers do.
     #[must_use]
     pub fn new(connect_timeout: Duration) -> HttpClient {
-        HttpClient::of(connect_timeout, public_authorities(), false)
+        HttpClient::build(connect_timeout, public_authorities(), false)
     }
 
     /// The same, which trusts more authorities: their certificates, one after the other in PEM.
@@ -52,7 +52,7 @@ impl HttpClient {
     ///
     /// If there is none in the text, or one cannot be read.
     pub fn with_authorities(connect_timeout: Duration, pem: &[u8]) -> Result<HttpClient, BadAuthorities> {
-        Ok(HttpClient::of(connect_timeout, public_authorities_and(pem)?, false))
+        Ok(HttpClient::build(connect_timeout, public_authorities_and(pem)?, false))
     }
 
     /// The same, which speaks HTTP/2 and nothing else, also over bare TCP, as gRPC does. It trusts the authorities in
@@ -63,10 +63,10 @@ impl HttpClient {
     /// If there is none in that text, or one cannot be read.
     pub fn http2(connect_timeout: Duration, pem: Option<&[u8]>) -> Result<HttpClient, BadAuthorities> {
         let authorities = pem.map_or_else(|| Ok(public_authorities()), public_authorities_and)?;
-        Ok(HttpClient::of(connect_timeout, authorities, true))
+        Ok(HttpClient::build(connect_timeout, authorities, true))
     }
 
-    fn of(connect_timeout: Duration, authorities: RootCertStore, http2: bool) -> HttpClient {
+    fn build(connect_timeout: Duration, authorities: RootCertStore, http2: bool) -> HttpClient {
         let mut tcp = HttpConnector::new();
         // Small requests must not wait for the acknowledgement of the one before.
         tcp.set_nodelay(true);
@@ -113,12 +113,12 @@ impl HttpClient {
         let resend = Resend::prepare(&mut request);
         let error = match self.begin(request).await {
             Ok(response) => return understood(response),
-            Err(error) => HttpError(Fault::Exchange(error)),
+            Err(error) => HttpError(ErrorKind::Exchange(error)),
         };
         // Once: on a new connection, an end without an answer is the peer's death, and it may have executed the request.
         match resend.filter(|_| error.is_idle_connection_closed()).and_then(|resend| resend.request()) {
             Some(request) => {
-                understood(self.begin_anew(request).await.map_err(|error| HttpError(Fault::Exchange(error)))?)
+                understood(self.begin_anew(request).await.map_err(|error| HttpError(ErrorKind::Exchange(error)))?)
             }
             None => Err(error),
         }
@@ -140,7 +140,7 @@ fn understood(response: Response<Incoming>) -> Result<Response<Incoming>, HttpEr
     match (codings.next(), codings.next()) {
         (None, _) => Ok(response),
         (Some(only), None) if only.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(response),
-        _ => Err(HttpError(Fault::TransferEncoding)),
+        _ => Err(HttpError(ErrorKind::TransferEncoding)),
     }
 }
 
@@ -198,10 +198,10 @@ pub enum BadAuthorities {
 
 /// A request that got no response. Its text names no URL, so no secret in one.
 #[derive(Debug)]
-pub struct HttpError(Fault);
+pub struct HttpError(ErrorKind);
 
 #[derive(Debug)]
-enum Fault {
+enum ErrorKind {
     Exchange(hyper_util::client::legacy::Error),
     /// The answer is in a transfer coding that is not `chunked`.
     TransferEncoding,
@@ -210,8 +210,8 @@ enum Fault {
 impl HttpError {
     fn exchange(&self) -> Option<&hyper_util::client::legacy::Error> {
         match &self.0 {
-            Fault::Exchange(error) => Some(error),
-            Fault::TransferEncoding => None,
+            ErrorKind::Exchange(error) => Some(error),
+            ErrorKind::TransferEncoding => None,
         }
     }
 

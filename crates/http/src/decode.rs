@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
+use crate::body_buffer::BodyBuffer;
 use crate::budget::{NoRoom, Share};
-use crate::joined::Joined;
 use brotli::Brotli;
 use coder::{Decoder, PIECE, Step};
 use error::MOST;
@@ -39,7 +39,7 @@ impl Codings {
     /// # Errors
     ///
     /// If one is not known, or there are more than four.
-    pub fn of(headers: &HeaderMap) -> Result<Codings, DecodeError> {
+    pub fn from_headers(headers: &HeaderMap) -> Result<Codings, DecodeError> {
         let mut codings = Vec::new();
         for value in headers.get_all(CONTENT_ENCODING) {
             let text = String::from_utf8_lossy(value.as_bytes());
@@ -93,7 +93,8 @@ impl Codings {
             let mut length = 0;
             loop {
                 make_room(share, beside + decoder.memory() + spare(length), length, limit).await?;
-                let Step::Went { out, work: done } = decoder.step(&mut piece).map_err(DecodeError::Malformed)? else {
+                let Step::Progress { out, work: done } = decoder.step(&mut piece).map_err(DecodeError::Malformed)?
+                else {
                     break;
                 };
                 length += out as u64;
@@ -122,7 +123,7 @@ impl Codings {
 /// while it does.
 struct Parts {
     full: VecDeque<Bytes>,
-    last: Joined,
+    last: BodyBuffer,
     in_last: usize,
 }
 
@@ -131,7 +132,7 @@ const PART: usize = 4 << 20;
 
 impl Default for Parts {
     fn default() -> Parts {
-        Parts { full: VecDeque::new(), last: Joined::of(0), in_last: 0 }
+        Parts { full: VecDeque::new(), last: BodyBuffer::new(0), in_last: 0 }
     }
 }
 
@@ -139,7 +140,7 @@ impl Parts {
     fn append(&mut self, mut piece: &[u8]) {
         while !piece.is_empty() {
             if self.in_last == PART {
-                self.full.push_back(std::mem::replace(&mut self.last, Joined::of(PART)).into_bytes());
+                self.full.push_back(std::mem::replace(&mut self.last, BodyBuffer::new(PART)).into_bytes());
                 self.in_last = 0;
             }
             let (fits, rest) = piece.split_at(piece.len().min(PART - self.in_last));
@@ -155,7 +156,7 @@ impl Parts {
             return self.last.into_bytes();
         }
         self.full.push_back(self.last.into_bytes());
-        let mut joined = Joined::of(usize::try_from(length).unwrap_or(usize::MAX));
+        let mut joined = BodyBuffer::new(usize::try_from(length).unwrap_or(usize::MAX));
         while let Some(part) = self.full.pop_front() {
             joined.append(&part);
         }

@@ -5,12 +5,12 @@
 //! limits and the graceful stop are decided once.
 
 mod body;
+mod body_buffer;
 mod budget;
 mod client;
 mod clock;
 mod decode;
 mod files;
-mod joined;
 mod memory;
 mod read;
 mod server;
@@ -21,15 +21,15 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, header};
 
 pub use body::{
-    ReadBodyError, body_of_parts, end_after, hear_out, hear_out_up_to, read_body, read_body_into,
-    read_body_into_untimed, read_body_untimed, refuse_and_hear_out,
+    ReadBodyError, body_of_parts, drain, drain_up_to, end_after, read_body, read_body_into, read_body_into_untimed,
+    read_body_untimed, refuse_and_drain,
 };
-pub use budget::{Budget, Limits, NoRoom, Place, Share};
+pub use body_buffer::BodyBuffer;
+pub use budget::{Admission, Budget, Limits, NoRoom, Share};
 pub use client::{BadAuthorities, HttpClient, HttpError};
 pub use clock::now_ms;
 pub use decode::{Codings, DecodeError, KNOWN_CODINGS};
 pub use files::{file_limit, file_limit_before, is_out_of_files, raise_file_limit};
-pub use joined::Joined;
 pub use memory::memory_limit;
 pub use server::{App, Peer, ServerOptions, serve};
 

@@ -20,12 +20,12 @@ use tokio::task::JoinSet;
 use tower_service::Service;
 
 use self::answer::{Answer, Answers};
-use self::check::{Fault, check, settle_length};
+use self::check::{Refusal, check, settle_length};
 use self::explain::{Explain, Limits};
-use self::heads::{Heads, InFlight, Unread};
-use self::refuse::{Counted, TurnAway};
+use self::heads::{Heads, InFlight, PendingHead};
+use self::refuse::{CountedStream, TurnAway};
 use super::stall::WriteStall;
-use crate::{LARGEST_HEAD, MOST_HEADERS, file_limit, hear_out, memory_limit};
+use crate::{LARGEST_HEAD, MOST_HEADERS, drain, file_limit, memory_limit};
 
 mod answer;
 mod check;
@@ -59,14 +59,14 @@ pub struct ServerOptions {
     /// count; one that finds no room is answered with 503.
     pub max_heads: u64,
     /// Whether each request is told where it comes from, as its [`Peer`].
-    pub tells_peer: bool,
+    pub insert_peer: bool,
 }
 
 impl ServerOptions {
     /// The defaults, with limits that fit into so many bytes of memory, and into the files that the process may have open:
     /// a quarter of the memory is for connections, an eighth for heads, and half of the files are for connections.
     #[must_use]
-    pub fn fitting(memory: u64) -> ServerOptions {
+    pub fn for_memory(memory: u64) -> ServerOptions {
         let connections = usize::try_from((memory / 4 / COST).min(file_limit() / 2)).unwrap_or(usize::MAX);
         ServerOptions {
             header_timeout: Duration::from_secs(10),
@@ -76,7 +76,7 @@ impl ServerOptions {
             max_connections: connections.clamp(16, 100_000),
             // One of the largest is always taken, with what comes behind it in the same read.
             max_heads: (memory / 8).max(2 * LARGEST_HEAD as u64),
-            tells_peer: true,
+            insert_peer: true,
         }
     }
 }
@@ -85,7 +85,7 @@ impl Default for ServerOptions {
     /// Ten seconds for a head, a minute for a stalled answer, a minute of grace, [`LARGEST_HEAD`], limits that
     /// [fit](ServerOptions::fitting) the memory that this process may use; tells the peer.
     fn default() -> ServerOptions {
-        ServerOptions::fitting(memory_limit())
+        ServerOptions::for_memory(memory_limit())
     }
 }
 
@@ -106,7 +106,7 @@ impl<S> App for S where
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 /// An [`App`] whose type is forgotten.
-type Boxed = Arc<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>;
+type BoxedApp = Arc<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>;
 
 /// Serves `app` over HTTP/1.1 and h2c on `listener` until `stop` resolves, then stops accepting, lets
 /// what is in flight finish within the grace, and returns.
@@ -120,7 +120,7 @@ pub async fn serve(
     options: ServerOptions,
     stop: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let app: Boxed = Arc::new(move |request| Box::pin(app.clone().call(request)));
+    let app: BoxedApp = Arc::new(move |request| Box::pin(app.clone().call(request)));
     serve_boxed(listener, app, options, std::pin::pin!(stop)).await
 }
 
@@ -128,7 +128,7 @@ pub async fn serve(
 /// That would take longer than the rest of such a crate.
 fn serve_boxed<'a>(
     listener: TcpListener,
-    app: Boxed,
+    app: BoxedApp,
     options: ServerOptions,
     stop: Pin<&'a mut (dyn Future<Output = ()> + Send + 'a)>,
 ) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
@@ -137,7 +137,7 @@ fn serve_boxed<'a>(
 
 async fn accept(
     listener: TcpListener,
-    app: Boxed,
+    app: BoxedApp,
     options: ServerOptions,
     mut stop: Pin<&mut (dyn Future<Output = ()> + Send)>,
 ) -> io::Result<()> {
@@ -181,17 +181,17 @@ async fn accept(
             continue;
         }
         let begun = Arc::new(AtomicBool::new(false));
-        let unread = Unread::new(heads.clone());
+        let unread = PendingHead::new(heads.clone());
         let answers = Answers::default();
         let connection = Connection {
             app: app.clone(),
-            peer: options.tells_peer.then_some(Peer(peer)),
+            peer: options.insert_peer.then_some(Peer(peer)),
             begun: begun.clone(),
             unread: unread.clone(),
             answers: answers.clone(),
-            crowd: Crowd { counted: counted.clone(), most: options.max_connections },
+            crowd: ConnectionCount { counted: counted.clone(), most: options.max_connections },
         };
-        let stream = Counted::new(WriteStall::new(stream, options.write_stall), unread.clone());
+        let stream = CountedStream::new(WriteStall::new(stream, options.write_stall), unread.clone());
         let stream = TokioIo::new(Explain::new(stream, begun.clone(), limits));
         let service = hyper::service::service_fn(move |request| connection.answer(request));
         let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
@@ -233,12 +233,12 @@ async fn accept(
 
 /// How many connections there are.
 #[derive(Clone)]
-struct Crowd {
+struct ConnectionCount {
     counted: Arc<()>,
     most: usize,
 }
 
-impl Crowd {
+impl ConnectionCount {
     /// Whether there are so many connections that those that may are to be closed.
     fn is_dense(&self) -> bool {
         Arc::strong_count(&self.counted) > self.most - self.most / 4
@@ -247,13 +247,13 @@ impl Crowd {
 
 /// What answers the requests of one connection.
 struct Connection {
-    app: Boxed,
+    app: BoxedApp,
     peer: Option<Peer>,
     /// Whether a request has come.
     begun: Arc<AtomicBool>,
-    unread: Unread,
+    unread: PendingHead,
     answers: Answers,
-    crowd: Crowd,
+    crowd: ConnectionCount,
 }
 
 impl Connection {
@@ -293,13 +293,13 @@ impl Connection {
 
 /// Answers a request that must not reach the application, and closes the connection: the bytes that follow may have been
 /// meant differently from how they would be read.
-async fn refuse((status, code, text): Fault, request: Request<Incoming>) -> Response {
+async fn refuse((status, code, text): Refusal, request: Request<Incoming>) -> Response {
     let is_http1 = request.version() <= Version::HTTP_11;
     let (mut parts, body) = request.into_parts();
     // The others may be many, and are not kept meanwhile.
     let expected = parts.headers.remove(EXPECT).map(|value| (EXPECT, value));
     drop(parts);
-    hear_out(&expected.into_iter().collect(), body).await;
+    drain(&expected.into_iter().collect(), body).await;
     let mut response = Response::new(Body::from(format!("{text}\n")));
     *response.status_mut() = status;
     response.headers_mut().insert(headers::ERROR_CODE, HeaderValue::from_static(code.as_str()));

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use faasflow_core::signature::Keys;
 use faasflow_core::{Method, duration};
+use faasflow_http::{Limits, file_limit, memory_limit};
 use http::Uri;
 
-use crate::http::{Limits, file_limit, memory_limit};
 use crate::log::LogFormat;
 pub use faasflow_core::names::{HMAC_SECRET, MEMORY, SINGLE_PROCESS};
 
@@ -128,7 +128,7 @@ pub struct Setting {
 
 /// A value that a lookup found, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct SettingValue {
     /// The value as text.
     pub value: String,
     /// Where it was found, such as `environment` or `flow.yml`.
@@ -210,7 +210,7 @@ impl Config {
     /// and the files that it may have open.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        let fitting = Limits::fitting(self.memory()).within_files(file_limit());
+        let fitting = Limits::for_memory(self.memory()).within_files(file_limit());
         Limits {
             requests: self.max_inflight_requests.unwrap_or(fitting.requests),
             bytes: self.max_inflight_bytes.unwrap_or(fitting.bytes),
@@ -241,7 +241,7 @@ impl Config {
     /// # Errors
     ///
     /// Everything that is wrong, at once: each variable, its value and what is accepted.
-    pub fn load(lookup: impl Fn(&str) -> Option<Found>) -> Result<Config, ConfigError> {
+    pub fn load(lookup: impl Fn(&str) -> Option<SettingValue>) -> Result<Config, ConfigError> {
         let mut faults = Vec::new();
         let mut read = Reader { lookup: &lookup, faults: &mut faults };
 
@@ -306,18 +306,18 @@ impl Config {
 
     /// Every setting with its value and where it came from, in the order of the reference. A value that
     /// cannot be read is shown as it is.
-    pub fn settings(lookup: impl Fn(&str) -> Option<Found>) -> Vec<Setting> {
+    pub fn settings(lookup: impl Fn(&str) -> Option<SettingValue>) -> Vec<Setting> {
         let find = |name: &str| lookup(name).filter(|found| !found.value.trim().is_empty());
         SETTINGS
             .into_iter()
             .map(|(name, default, about)| {
                 let fallback = || match name {
                     "workflow_name" => find("OPENFAAS_NAME")
-                        .map(|found| Found { origin: format!("OPENFAAS_NAME, {}", found.origin), ..found }),
+                        .map(|found| SettingValue { origin: format!("OPENFAAS_NAME, {}", found.origin), ..found }),
                     _ => None,
                 };
                 let found = find(name).or_else(fallback);
-                let found = found.unwrap_or(Found { value: default.to_owned(), origin: "default".to_owned() });
+                let found = found.unwrap_or(SettingValue { value: default.to_owned(), origin: "default".to_owned() });
                 Setting { name, value: found.value, origin: found.origin, about }
             })
             .collect()
@@ -332,18 +332,18 @@ impl Config {
         let path = self.secret_mount_path.join(HMAC_SECRET);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(source) => return Err(KeyError::Unreadable { path, source }),
+            Err(error) => return Err(KeyError::Unreadable { path, source: error.into() }),
         };
         Keys::parse(&text).map_err(|_| KeyError::Empty(path))
     }
 }
 
 /// Looks a setting up in the environment of the process.
-pub(crate) fn environment(name: &str) -> Option<Found> {
+pub(crate) fn environment(name: &str) -> Option<SettingValue> {
     #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
     let value = std::env::var_os(name)?;
     let value = value.to_string_lossy().into_owned();
-    Some(Found { value, origin: "environment".to_owned() })
+    Some(SettingValue { value, origin: "environment".to_owned() })
 }
 
 struct Reader<'a, L> {
@@ -351,7 +351,7 @@ struct Reader<'a, L> {
     faults: &'a mut Vec<SettingFault>,
 }
 
-impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
+impl<L: Fn(&str) -> Option<SettingValue>> Reader<'_, L> {
     fn text(&mut self, name: &str) -> Option<String> {
         (self.lookup)(name).map(|found| found.value.trim().to_owned()).filter(|value| !value.is_empty())
     }

@@ -7,19 +7,19 @@ use tokio::runtime::Handle;
 
 /// Work that goes on when nobody waits for it any more: as a task of its own from then on. While somebody waits, it is part
 /// of the waiting task, and costs none of what a task does. Who has to wait for the task counts the work itself.
-pub(crate) struct Detaching<F: Future<Output: Send> + Send + 'static> {
+pub(crate) struct Detachable<F: Future<Output: Send> + Send + 'static> {
     /// In a box, so that it stays where it is when it becomes a task. None while it runs, when it is done, and when it
     /// has panicked.
     work: Option<Pin<Box<F>>>,
 }
 
-impl<F: Future<Output: Send> + Send + 'static> Detaching<F> {
-    pub(crate) fn new(work: F) -> Detaching<F> {
-        Detaching { work: Some(Box::pin(work)) }
+impl<F: Future<Output: Send> + Send + 'static> Detachable<F> {
+    pub(crate) fn new(work: F) -> Detachable<F> {
+        Detachable { work: Some(Box::pin(work)) }
     }
 }
 
-impl<F: Future<Output: Send> + Send + 'static> Future for Detaching<F> {
+impl<F: Future<Output: Send> + Send + 'static> Future for Detachable<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
@@ -32,7 +32,7 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Detaching<F> {
     }
 }
 
-impl<F: Future<Output: Send> + Send + 'static> Drop for Detaching<F> {
+impl<F: Future<Output: Send> + Send + 'static> Drop for Detachable<F> {
     fn drop(&mut self) {
         // Without a runtime, all work ends with who does it.
         if let (Some(work), Ok(runtime)) = (self.work.take(), Handle::try_current()) {
@@ -60,7 +60,7 @@ mod tests {
         };
         tokio::select! {
             biased;
-            () = Detaching::new(work) => panic!("it has something to wait for"),
+            () = Detachable::new(work) => panic!("it has something to wait for"),
             () = ready(()) => {}
         }
         go.send(()).unwrap();
@@ -71,14 +71,14 @@ mod tests {
     async fn work_that_is_done_or_has_panicked_is_no_task() {
         let tasks = || Handle::current().metrics().num_alive_tasks();
         let before = tasks();
-        assert_eq!(Detaching::new(async { 7 }).await, 7);
-        let panics = Detaching::new(async { panic!("on purpose") });
+        assert_eq!(Detachable::new(async { 7 }).await, 7);
+        let panics = Detachable::new(async { panic!("on purpose") });
         assert!(std::panic::AssertUnwindSafe(panics).catch_unwind().await.is_err());
         assert_eq!(tasks(), before);
     }
 
     #[test]
     fn without_a_runtime_it_ends() {
-        drop(Detaching::new(pending::<()>()));
+        drop(Detachable::new(pending::<()>()));
     }
 }

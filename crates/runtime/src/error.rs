@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use faasflow_core::code::{self, Code};
 use faasflow_core::state::StateError;
-use faasflow_core::{Problem, Report, why_unreadable};
+use faasflow_core::{Problem, Report, Unreadable};
 
 use crate::config::{ConfigError, KeyError};
 use crate::log::FilterError;
@@ -59,7 +59,7 @@ pub enum StartError {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        source: Unreadable,
     },
     /// Traces cannot be exported to the server that is set.
     #[error("traces cannot be exported to {server}")]
@@ -113,9 +113,6 @@ impl StartError {
         let problem = match self {
             StartError::Config(error) => return error.report(),
             StartError::Key(error) => error.problem(),
-            StartError::UnreadableAuthorities { source, .. } => {
-                Problem::new(self.code(), self).because_text(why_unreadable(source))
-            }
             _ => Problem::from_error(self.code(), self),
         };
         let summary = match self {

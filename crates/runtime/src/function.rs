@@ -18,6 +18,7 @@ use faasflow_core::Flow;
 use faasflow_core::code;
 use faasflow_core::description::Description;
 use faasflow_core::handler::BoxFuture;
+use faasflow_http::{Budget, HttpClient, ServerOptions};
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Method, StatusCode, Version};
@@ -30,11 +31,10 @@ use crate::conclusion::{Conclusion, Delivery};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::delivery::{identify, respond};
-use crate::detach::Detaching;
+use crate::detach::Detachable;
 use crate::error::StartError;
 use crate::forward::{Forwarder, GatewayForwarder};
 use crate::heartbeat::Heartbeat;
-use crate::http::{Budget, HttpClient, ServerOptions};
 use crate::instance::Instance;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
@@ -153,7 +153,7 @@ impl FlowFunction {
     /// While the flow drains, tells whoever keeps the connection to close it. At the end of the drain all connections are
     /// closed, and a request that is sent on one of them just then would be lost. HTTP/2 has a frame for this, which the
     /// server sends.
-    fn take_leave(&self, version: Version, mut response: Response) -> Response {
+    fn close_while_draining(&self, version: Version, mut response: Response) -> Response {
         if version <= Version::HTTP_11 && self.0.readiness.is_draining() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -184,8 +184,8 @@ impl FlowFunction {
             header_timeout: read_timeout,
             write_stall: write_timeout,
             grace: write_timeout,
-            tells_peer: false,
-            ..ServerOptions::fitting(self.0.config.memory())
+            insert_peer: false,
+            ..ServerOptions::for_memory(self.0.config.memory())
         };
         let mut until = Instant::now();
         let stop = async {
@@ -194,7 +194,7 @@ impl FlowFunction {
         };
         let _beating = self.0.heartbeat.start()?;
         let front = Front { function: self.clone(), router: self.router() };
-        crate::http::serve(listener, front, options, stop).await?;
+        faasflow_http::serve(listener, front, options, stop).await?;
         // Deliveries whose client went away are still worked on, within the same time.
         self.0.tasks.close();
         let _ = tokio::time::timeout_at(until, self.0.tasks.wait()).await;
@@ -232,7 +232,7 @@ impl FlowFunction {
         };
         // What a panic leaves half-done is the delivery's own, and goes with it.
         let delivering = AssertUnwindSafe(delivering).catch_unwind();
-        Detaching::new(delivering).await.unwrap_or_else(|_| {
+        Detachable::new(delivering).await.unwrap_or_else(|_| {
             let reason = "the flow function itself failed; its log says more".to_owned();
             respond(
                 Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, reason),
@@ -269,11 +269,11 @@ where
         // It knows how a HEAD is answered.
         if request.uri().path().starts_with("/_/") || request.method() == Method::HEAD {
             let answering = self.router.call(request);
-            return Box::pin(async move { Ok(function.take_leave(version, answering.await?)) });
+            return Box::pin(async move { Ok(function.close_while_draining(version, answering.await?)) });
         }
         Box::pin(async move {
             let response = function.clone().receive(request).await;
-            Ok(function.take_leave(version, response))
+            Ok(function.close_while_draining(version, response))
         })
     }
 }
@@ -288,7 +288,7 @@ fn client(config: &Config) -> Result<HttpClient, StartError> {
 }
 
 fn unreadable(path: &Path, source: std::io::Error) -> StartError {
-    StartError::UnreadableAuthorities { path: path.to_owned(), source }
+    StartError::UnreadableAuthorities { path: path.to_owned(), source: source.into() }
 }
 
 /// What traces the deliveries of a flow.

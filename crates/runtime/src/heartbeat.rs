@@ -29,12 +29,12 @@ struct Shared {
 
 impl Heartbeat {
     /// Code of the flow runs from here on until this is dropped.
-    pub(crate) fn enter(&self) -> Running<'_> {
+    pub(crate) fn enter(&self) -> UserCode<'_> {
         self.0.running.fetch_add(1, Ordering::SeqCst);
         if self.0.asleep.swap(false, Ordering::SeqCst) {
             self.wake();
         }
-        Running(&self.0)
+        UserCode(&self.0)
     }
 
     fn wake(&self) {
@@ -48,16 +48,16 @@ impl Heartbeat {
     /// # Errors
     ///
     /// If the operating system has no thread.
-    pub(crate) fn start(&self) -> std::io::Result<Beating> {
+    pub(crate) fn start(&self) -> std::io::Result<HeartbeatThread> {
         // One is enough for all who serve the same flow function.
         if self.0.thread.get().is_some() {
-            return Ok(Beating { heartbeat: self.clone(), thread: None });
+            return Ok(HeartbeatThread { heartbeat: self.clone(), thread: None });
         }
         let (heartbeat, runtime) = (self.clone(), Handle::current());
         let thread =
             std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || heartbeat.beat(&runtime))?;
         let _ = self.0.thread.set(thread.thread().clone());
-        Ok(Beating { heartbeat: self.clone(), thread: Some(thread) })
+        Ok(HeartbeatThread { heartbeat: self.clone(), thread: Some(thread) })
     }
 
     fn beat(&self, runtime: &Handle) {
@@ -78,21 +78,21 @@ impl Heartbeat {
 }
 
 /// Code of the flow that runs.
-pub(crate) struct Running<'a>(&'a Shared);
+pub(crate) struct UserCode<'a>(&'a Shared);
 
-impl Drop for Running<'_> {
+impl Drop for UserCode<'_> {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 /// The thread, which ends with this.
-pub(crate) struct Beating {
+pub(crate) struct HeartbeatThread {
     heartbeat: Heartbeat,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Drop for Beating {
+impl Drop for HeartbeatThread {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
             self.heartbeat.0.stopped.store(true, Ordering::SeqCst);

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use faasflow_core::Flow;
 use faasflow_core::signature::Keys;
+use faasflow_http::Budget;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::forward::Forwarder;
 use crate::heartbeat::Heartbeat;
-use crate::http::Budget;
 use crate::metrics::Metrics;
-use crate::patient::Patient;
 use crate::readiness::Readiness;
+use crate::retrying_state_manager::RetryingStateManager;
 use crate::step::Caller;
 use crate::trace::Tracer;
 
@@ -35,7 +35,7 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// The flow's state manager, which does its best until then.
-    pub(crate) fn patient(&self, until: Instant) -> Option<Arc<Patient>> {
-        self.flow.state_manager().map(|manager| Arc::new(Patient::new(manager.clone(), until)))
+    pub(crate) fn retrying_state_manager(&self, until: Instant) -> Option<Arc<RetryingStateManager>> {
+        self.flow.state_manager().map(|manager| Arc::new(RetryingStateManager::new(manager.clone(), until)))
     }
 }

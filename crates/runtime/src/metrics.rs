@@ -10,11 +10,11 @@ use std::time::Duration;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::StepIndex;
 use faasflow_core::{Action, CallResponse, Flow, Outcome, Step};
+use faasflow_http::Budget;
 use http::StatusCode;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
 use crate::conclusion::Delivery;
-use crate::http::Budget;
 use crate::observers::CallKind;
 
 mod labels;

@@ -5,11 +5,11 @@
 mod counts;
 mod event;
 mod lines;
+mod log_line;
 mod observer;
 mod output;
-mod say;
 mod spans;
 mod stream;
 
-pub(crate) use event::{CallKind, Doing, Event, Kept, Origin, Peer, Report, StepHandler, StepRun};
+pub(crate) use event::{Activity, CallKind, Event, Origin, PayloadLocation, Peer, Report, StepHandler, StepRun};
 pub(crate) use stream::{Observers, Scope};

@@ -21,11 +21,11 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Readiness {
     draining: AtomicBool,
-    store: Mutex<Option<Probed>>,
+    store: Mutex<Option<ProbeResult>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Probed {
+struct ProbeResult {
     at: Instant,
     answered: bool,
 }
@@ -74,7 +74,7 @@ impl Readiness {
             Ok(()) if !was_well => tracing::info!("Ready again: state manager `{name}` answers"),
             _ => {}
         }
-        *before = Some(Probed { at: Instant::now(), answered: answer.is_ok() });
+        *before = Some(ProbeResult { at: Instant::now(), answered: answer.is_ok() });
         answer.is_ok()
     }
 }

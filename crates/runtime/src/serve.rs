@@ -15,6 +15,7 @@ use crate::config::{Config, EMBEDDED, environment};
 use crate::error::StartError;
 use crate::forward::Forwarder;
 use crate::function::FlowFunction;
+use crate::log::Buffering;
 use crate::metrics::MetricsListener;
 use crate::signal::{StopSignal, StopSignals};
 
@@ -88,8 +89,10 @@ fn run(
         Some(other) => return Err(StartError::Argument(other.to_owned())),
     }
     let config = Config::from_env()?;
-    crate::http::raise_file_limit();
-    let logging = crate::log::start(&config, !flow.runs_code())?;
+    faasflow_http::raise_file_limit();
+    // Code of the flow may end the process at any time, and must not lose lines that were still buffered.
+    let buffering = if flow.runs_code() { Buffering::None } else { Buffering::Batched };
+    let logging = crate::log::start(&config, buffering)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads(&flow)).enable_all().build();
     let runtime = runtime.map_err(StartError::System)?;
     let (stopping, _running) = stop_signal(&config).map_err(StartError::System)?;

@@ -14,5 +14,5 @@ mod tests;
 
 pub(crate) use answers::Answers;
 pub(crate) use caller::Caller;
-pub(crate) use execute::{Executed, Execution};
+pub(crate) use execute::{Execution, SegmentResult};
 pub(crate) use unanswered::Unanswered;

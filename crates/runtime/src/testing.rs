@@ -11,7 +11,7 @@ use faasflow_core::state::{EmbeddedState, Scope, StateError, StateManager};
 use faasflow_core::{Context, Flow, RequestId, RequestInfo, TraceContext};
 use http::HeaderMap;
 
-use crate::config::{Config, Found};
+use crate::config::{Config, SettingValue};
 use crate::forward::{Forward, ForwardError, Forwarder};
 use crate::function::FlowFunction;
 use crate::instance::Instance;
@@ -26,7 +26,7 @@ pub(crate) fn instance(flow: Flow, settings: &[(&str, &str)], queue: &Arc<Queue>
             "enable_hmac" => Some("false"),
             _ => None,
         });
-        Some(Found { value: value?.to_owned(), origin: String::new() })
+        Some(SettingValue { value: value?.to_owned(), origin: String::new() })
     };
     let config = Config::load(look_up).unwrap();
     FlowFunction::with_forwarder(flow, config, queue.clone()).unwrap().0
@@ -75,10 +75,10 @@ impl Forwarder for Queue {
 
 /// A state manager in memory, which can be away.
 #[derive(Clone, Default)]
-pub(crate) struct Shelf(Arc<Kept>);
+pub(crate) struct Shelf(Arc<ShelfContents>);
 
 #[derive(Default)]
-struct Kept {
+struct ShelfContents {
     values: Mutex<BTreeMap<(Scope, String), Bytes>>,
     away: AtomicBool,
 }
@@ -158,7 +158,7 @@ pub(crate) fn context(phase: usize) -> Context {
 
 /// Observers of that request, with the lines kept.
 pub(crate) fn observers(instance: &Instance) -> Observers<'_> {
-    Observers::of_request(RequestId::parse("r").unwrap(), &instance.metrics).combining()
+    Observers::for_request(RequestId::parse("r").unwrap(), &instance.metrics).keeping_lines()
 }
 
 /// The lines so far, without what they begin with.

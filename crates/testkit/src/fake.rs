@@ -12,10 +12,10 @@ use crate::recorded::RecordedCall;
 
 /// What a fake function does with a call.
 #[derive(Clone)]
-pub struct Fake(Arc<dyn Fn(&RecordedCall) -> Doing + Send + Sync>);
+pub struct Fake(Arc<dyn Fn(&RecordedCall) -> Action + Send + Sync>);
 
 /// What becomes of one call.
-pub(crate) enum Doing {
+pub(crate) enum Action {
     Reply(Reply),
     After(Duration, Reply),
     Hang,
@@ -86,7 +86,7 @@ impl From<Vec<u8>> for Reply {
 impl Fake {
     /// Answers whatever a closure makes of the call.
     pub fn with<R: Into<Reply>>(answer: impl Fn(&RecordedCall) -> R + Send + Sync + 'static) -> Fake {
-        Fake(Arc::new(move |call| Doing::Reply(answer(call).into())))
+        Fake(Arc::new(move |call| Action::Reply(answer(call).into())))
     }
 
     /// Answers the same to every call.
@@ -139,7 +139,7 @@ impl Fake {
     #[must_use]
     pub fn slow(self, delay: Duration) -> Fake {
         Fake(Arc::new(move |call| match (self.0)(call) {
-            Doing::Reply(reply) => Doing::After(delay, reply),
+            Action::Reply(reply) => Action::After(delay, reply),
             other => other,
         }))
     }
@@ -147,10 +147,10 @@ impl Fake {
     /// Never answers.
     #[must_use]
     pub fn hanging() -> Fake {
-        Fake(Arc::new(|_| Doing::Hang))
+        Fake(Arc::new(|_| Action::Hang))
     }
 
-    pub(crate) fn call(&self, call: &RecordedCall) -> Doing {
+    pub(crate) fn call(&self, call: &RecordedCall) -> Action {
         (self.0)(call)
     }
 }

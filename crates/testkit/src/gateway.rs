@@ -13,14 +13,14 @@ use axum::routing::any;
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::headers;
+use faasflow_http::{HttpClient, read_body};
 use faasflow_queue::{Answer, Deliver, Delivery, MemoryStore, NewCall, Queue, QueueOptions, Unreachable};
-use faasflow_runtime::http::{HttpClient, read_body};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::fake::{Doing, Fake};
+use crate::fake::{Action, Fake};
 use crate::flow_process::FlowProcess;
 use crate::lock::lock;
 use crate::recorded::RecordedCall;
@@ -206,12 +206,12 @@ async fn callback(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>,
 
 async fn answer(fake: &Fake, call: &RecordedCall) -> Response {
     let reply = match fake.call(call) {
-        Doing::Reply(reply) => reply,
-        Doing::After(delay, reply) => {
+        Action::Reply(reply) => reply,
+        Action::After(delay, reply) => {
             tokio::time::sleep(delay).await;
             reply
         }
-        Doing::Hang => std::future::pending().await,
+        Action::Hang => std::future::pending().await,
     };
     let mut response = Response::new(Body::from(reply.body));
     *response.status_mut() = reply.status;

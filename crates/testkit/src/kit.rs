@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faasflow_core::Flow;
-use faasflow_runtime::config::{Found, HMAC_SECRET, SINGLE_PROCESS};
-use faasflow_runtime::http::{HttpClient, ServerOptions, serve};
+use faasflow_http::{HttpClient, ServerOptions, serve};
+use faasflow_runtime::config::{HMAC_SECRET, SINGLE_PROCESS, SettingValue};
 use faasflow_runtime::{Config, Forwarder};
 use tokio::net::TcpListener;
 
@@ -103,7 +103,7 @@ impl TestKit {
         ]);
         let config = Config::load(|name| {
             let value = settings.get(name).or_else(|| fixed.get(name))?.clone();
-            Some(Found { value, origin: "the test".to_owned() })
+            Some(SettingValue { value, origin: "the test".to_owned() })
         });
         let config = config.unwrap_or_else(|error| panic!("{}", error.report()));
         let starting = tokio::task::spawn_blocking(move || FlowProcess::start(flow, config, forwarder));

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use bytes::Bytes;
 use faasflow_core::{Outcome, headers};
-use faasflow_runtime::http::read_body;
+use faasflow_http::read_body;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde::de::DeserializeOwned;
 

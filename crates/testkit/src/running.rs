@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use faasflow_core::headers;
 use faasflow_core::signature::Keys;
-use faasflow_runtime::http::HttpClient;
+use faasflow_http::HttpClient;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;

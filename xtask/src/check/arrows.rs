@@ -18,7 +18,10 @@ const ARROWS: [(&str, &[&str]); 11] = [
         &["faasflow-admin", "faasflow-containers", "faasflow-core", "faasflow-http", "faasflow-queue"],
     ),
     ("faasflow-testkit", &["faasflow-core", "faasflow-http", "faasflow-queue", "faasflow-runtime"]),
-    ("faasflow-cli", &["faasflow-admin", "faasflow-core", "faasflow-gateway", "faasflow-runtime", "faasflow-state"]),
+    (
+        "faasflow-cli",
+        &["faasflow-admin", "faasflow-core", "faasflow-gateway", "faasflow-http", "faasflow-runtime", "faasflow-state"],
+    ),
     ("faasflow", &["faasflow-core", "faasflow-runtime", "faasflow-state"]),
 ];
 

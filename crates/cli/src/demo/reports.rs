@@ -34,8 +34,8 @@ impl Reports {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let serving = tokio::spawn(async move {
-            let options = faasflow_runtime::http::ServerOptions::default();
-            let _ = faasflow_runtime::http::serve(listener, app, options, std::future::pending()).await;
+            let options = faasflow_http::ServerOptions::default();
+            let _ = faasflow_http::serve(listener, app, options, std::future::pending()).await;
         });
         Ok(Reports { address, heard, _serving: AbortOnDropHandle::new(serving) })
     }

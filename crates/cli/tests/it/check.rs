@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::support::{Up, faasflow, makeuserid, run, stack};
 use axum::Router;
 use axum::body::Body;
-use faasflow_runtime::http::{ServerOptions, serve};
+use faasflow_http::{ServerOptions, serve};
 use http::{Request, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;

@@ -4,7 +4,7 @@ use crate::support::{PATIENCE, Up, faasflow, run};
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use faasflow_runtime::http::HttpClient;
+use faasflow_http::HttpClient;
 use http::{Request, StatusCode};
 
 #[tokio::test(flavor = "multi_thread")]

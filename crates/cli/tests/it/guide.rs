@@ -147,7 +147,7 @@ fn read_yaml(block: &Block) {
                 "workflow_name" => "f".to_owned(),
                 name => spec.environment.get(name)?.clone(),
             };
-            Some(faasflow_runtime::config::Found { value, origin: String::new() })
+            Some(faasflow_runtime::config::SettingValue { value, origin: String::new() })
         });
         assert!(settings.is_ok(), "{}: {}", block.place, settings.unwrap_err());
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
-use faasflow_runtime::http::{HttpClient, ServerOptions, read_body, serve};
+use faasflow_http::{HttpClient, ServerOptions, read_body, serve};
 use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;

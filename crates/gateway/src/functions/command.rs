@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use faasflow_http::{Budget, ReadBodyError, hear_out, hear_out_up_to, read_body, read_body_into};
+use faasflow_http::{Budget, ReadBodyError, drain, drain_up_to, read_body, read_body_into};
 use http::header::CONTENT_TYPE;
 use http::{StatusCode, request};
 use tokio::sync::oneshot;
@@ -77,14 +77,14 @@ impl Commands {
         let read = if has_room {
             read_body(&mut body, BODY, timeout).await
         } else {
-            let mut share = self.budget.intake();
+            let mut share = self.budget.request_share();
             let read = read_body_into(&mut body, BODY, timeout, &mut share).await;
             read.map(|body| share.keep(body))
         };
         match &read {
-            Err(ReadBodyError::TooLarge { .. }) => hear_out(&parts.headers, body).await,
+            Err(ReadBodyError::TooLarge { .. }) => drain(&parts.headers, body).await,
             Err(ReadBodyError::NoRoom(full)) => {
-                hear_out_up_to(&parts.headers, body, BODY).await;
+                drain_up_to(&parts.headers, body, BODY).await;
                 return Err(NoAnswer::NoRoom(*full));
             }
             _ => {}
@@ -115,9 +115,9 @@ impl Commands {
         let request = job.request.clone();
         let (tell, told) = oneshot::channel();
         let stop = self.stop.clone();
-        let share = self.budget.waiting(room::PATIENCE).beside(job.body.len() as u64);
+        let share = self.budget.answer_share(room::PATIENCE).beside(job.body.len() as u64);
         // Standard error is read in any case, so it does not wait for room.
-        let complaints = self.budget.intake();
+        let complaints = self.budget.request_share();
         self.tasks.spawn(async move {
             let ended = run(&job, share, complaints, &stop).await;
             // Before the answer: whoever has it may send the next request at once.

@@ -192,7 +192,7 @@ impl Deployments {
 
     fn check_secrets(&self, spec: &FunctionSpec) -> Result<(), Refused> {
         if let Some((path, error)) = secrets::unreadable(spec, &self.around.secrets) {
-            let why = faasflow_core::why_unreadable(&error);
+            let why = faasflow_core::Unreadable::from(error);
             let secret = path.file_name().unwrap_or_default().display();
             return Err(Refused(StatusCode::BAD_REQUEST, format!("the secret `{secret}` cannot be read: {why}")));
         }

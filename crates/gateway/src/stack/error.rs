@@ -1,8 +1,7 @@
 use std::path::{Path, PathBuf};
 
+use faasflow_core::Unreadable;
 use faasflow_core::code::{self, Code};
-
-use crate::unreadable::Unreadable;
 
 /// A stack file that cannot be used, or an environment file that it names.
 #[derive(Clone, Debug, thiserror::Error)]

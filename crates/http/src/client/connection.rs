@@ -51,7 +51,7 @@ impl<C> Service<Uri> for Connector<C>
 where
     C: Service<Uri, Future: Send + 'static>,
 {
-    type Response = TokioIo<Used<TokioIo<C::Response>>>;
+    type Response = TokioIo<TrackedStream<TokioIo<C::Response>>>;
     type Error = C::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, C::Error>> + Send>>;
 
@@ -63,7 +63,7 @@ where
         let connecting = self.0.call(to);
         Box::pin(async move {
             let stream = TokioIo::new(connecting.await?);
-            Ok(TokioIo::new(Used::new(stream)))
+            Ok(TokioIo::new(TrackedStream::new(stream)))
         })
     }
 }
@@ -76,23 +76,23 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// A peer may answer and close the connection before it has read the whole request. Then a write fails, and hyper would
 /// give up although the answer is there. So the failure is kept back until what came has been read.
 #[derive(Debug)]
-pub(super) struct Used<S> {
+pub(super) struct TrackedStream<S> {
     stream: S,
     usage: Usage,
-    broken: Option<Broken>,
+    broken: Option<WriteFailure>,
 }
 
 /// Why nothing can be written any more, which is not told until the time is over or the peer's part has ended.
 #[derive(Debug)]
-struct Broken {
+struct WriteFailure {
     kind: io::ErrorKind,
     ended: bool,
     until: Pin<Box<Sleep>>,
 }
 
-impl<S> Used<S> {
-    fn new(stream: S) -> Used<S> {
-        Used { stream, usage: Usage(Arc::new(AtomicU8::new(NEW))), broken: None }
+impl<S> TrackedStream<S> {
+    fn new(stream: S) -> TrackedStream<S> {
+        TrackedStream { stream, usage: Usage(Arc::new(AtomicU8::new(NEW))), broken: None }
     }
 
     /// The failure of a write, if there was one, once it may be told.
@@ -108,7 +108,7 @@ impl<S> Used<S> {
         match written {
             Poll::Ready(Err(error)) if is_closed(&error) => {
                 let until = Box::pin(tokio::time::sleep(LAST_WORDS));
-                self.broken = Some(Broken { kind: error.kind(), ended: false, until });
+                self.broken = Some(WriteFailure { kind: error.kind(), ended: false, until });
                 // hyper has looked for an answer before it wrote, and is to look again.
                 context.waker().wake_by_ref();
                 self.poll_broken(context).unwrap_or(Poll::Pending)
@@ -123,13 +123,13 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
 }
 
-impl<S: Connection> Connection for Used<S> {
+impl<S: Connection> Connection for TrackedStream<S> {
     fn connected(&self) -> Connected {
         self.stream.connected().extra(self.usage.clone())
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Used<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TrackedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let read = ready!(poll_read_some(Pin::new(&mut self.stream), context, into));
@@ -142,7 +142,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Used<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Used<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Some(broken) = self.poll_broken(context) {
             return broken;

@@ -19,7 +19,7 @@ const KEPT: usize = 64 << 10;
 pub(super) struct Resend {
     head: request::Parts,
     /// `None` if the request has none.
-    body: Option<Arc<Mutex<Kept>>>,
+    body: Option<Arc<Mutex<BodyCopy>>>,
 }
 
 impl Resend {
@@ -33,9 +33,9 @@ impl Resend {
         let body = (!request.body().is_end_stream()).then(|| {
             let length = request.body().size_hint().exact();
             let rest = std::mem::take(request.body_mut());
-            let kept = Kept { rest, length, parts: Vec::new(), size: 0, given_up: false };
+            let kept = BodyCopy { rest, length, parts: Vec::new(), size: 0, given_up: false };
             let kept = Arc::new(Mutex::new(kept));
-            *request.body_mut() = Body::new(Repeated { kept: kept.clone(), left: length, next: 0 });
+            *request.body_mut() = Body::new(RepeatedBody { kept: kept.clone(), left: length, next: 0 });
             kept
         });
         let mut head = Request::new(()).into_parts().0;
@@ -56,7 +56,7 @@ impl Resend {
                 if state.given_up {
                     return None;
                 }
-                Body::new(Repeated { kept: kept.clone(), left: state.length, next: 0 })
+                Body::new(RepeatedBody { kept: kept.clone(), left: state.length, next: 0 })
             }
         };
         Some(Request::from_parts(self.head.clone(), body))
@@ -65,7 +65,7 @@ impl Resend {
 
 /// A body, and what was read of it.
 #[derive(Debug)]
-struct Kept {
+struct BodyCopy {
     rest: Body,
     /// Of the whole, if that is known.
     length: Option<u64>,
@@ -76,20 +76,20 @@ struct Kept {
     given_up: bool,
 }
 
-fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+fn lock(kept: &Mutex<BodyCopy>) -> MutexGuard<'_, BodyCopy> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A body from its beginning: what was read of it before, then the rest.
-struct Repeated {
-    kept: Arc<Mutex<Kept>>,
+struct RepeatedBody {
+    kept: Arc<Mutex<BodyCopy>>,
     /// How many bytes are to come, if that is known.
     left: Option<u64>,
     /// Which of the parts comes next.
     next: usize,
 }
 
-impl http_body::Body for Repeated {
+impl http_body::Body for RepeatedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -45,7 +45,7 @@ impl Decoder for Brotli {
 
     fn step(&mut self, into: &mut [u8]) -> io::Result<Step> {
         if self.ended {
-            return if self.rest.is_empty() { Ok(Step::Ended) } else { Err(malformed("something follows its end")) };
+            return if self.rest.is_empty() { Ok(Step::Done) } else { Err(malformed("something follows its end")) };
         }
         let given = self.rest.len().min(PIECE);
         let (mut left, mut read, mut room, mut out, mut total) = (given, 0, into.len(), 0, 0);
@@ -61,7 +61,7 @@ impl Decoder for Brotli {
             BrotliResult::ResultSuccess => self.ended = true,
             BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => {}
         }
-        Ok(Step::Went { out, work: read + out })
+        Ok(Step::Progress { out, work: read + out })
     }
 }
 

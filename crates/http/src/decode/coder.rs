@@ -29,9 +29,9 @@ pub(super) trait Decoder: Send {
 #[derive(Debug)]
 pub(super) enum Step {
     /// So many bytes came out, for so much work, in bytes of either side.
-    Went { out: usize, work: usize },
+    Progress { out: usize, work: usize },
     /// That was all.
-    Ended,
+    Done,
 }
 
 pub(super) fn malformed(text: impl Into<String>) -> io::Error {
@@ -46,7 +46,7 @@ pub(super) struct Deflate<R>(R);
 
 pub(super) fn gzip(encoded: Bytes) -> Box<dyn Decoder> {
     // It may have several members (RFC 1952, 2.2).
-    Box::new(Deflate(flate2::bufread::MultiGzDecoder::new(Rationed::new(encoded))))
+    Box::new(Deflate(flate2::bufread::MultiGzDecoder::new(PausingReader::new(encoded))))
 }
 
 /// `deflate` is the zlib format (RFC 9110, 8.4.1.2). Some servers send it without, which the first bytes tell: those of
@@ -56,7 +56,7 @@ pub(super) fn deflate(encoded: Bytes) -> Box<dyn Decoder> {
         [first, second, ..] => first & 15 == 8 && u16::from_be_bytes([first, second]).is_multiple_of(31),
         _ => true,
     };
-    let encoded = Rationed::new(encoded);
+    let encoded = PausingReader::new(encoded);
     match zlib {
         true => Box::new(Deflate(flate2::bufread::ZlibDecoder::new(encoded))),
         false => Box::new(Deflate(flate2::bufread::DeflateDecoder::new(encoded))),
@@ -70,9 +70,9 @@ impl<R: Read + Send> Decoder for Deflate<R> {
 
     fn step(&mut self, into: &mut [u8]) -> io::Result<Step> {
         match self.0.read(into) {
-            Ok(0) => Ok(Step::Ended),
-            Ok(out) => Ok(Step::Went { out, work: out }),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::Went { out: 0, work: PIECE }),
+            Ok(0) => Ok(Step::Done),
+            Ok(out) => Ok(Step::Progress { out, work: out }),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Step::Progress { out: 0, work: PIECE }),
             Err(error) => Err(error),
         }
     }
@@ -80,18 +80,18 @@ impl<R: Read + Send> Decoder for Deflate<R> {
 
 /// Bytes that say after each piece of them that no more have come yet, so that whoever reads them stops for a moment also
 /// where nothing comes out.
-struct Rationed {
+struct PausingReader {
     rest: Bytes,
     ration: usize,
 }
 
-impl Rationed {
-    fn new(rest: Bytes) -> Rationed {
-        Rationed { rest, ration: RATION }
+impl PausingReader {
+    fn new(rest: Bytes) -> PausingReader {
+        PausingReader { rest, ration: RATION }
     }
 }
 
-impl BufRead for Rationed {
+impl BufRead for PausingReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.ration == 0 && !self.rest.is_empty() {
             self.ration = RATION;
@@ -106,7 +106,7 @@ impl BufRead for Rationed {
     }
 }
 
-impl Read for Rationed {
+impl Read for PausingReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let next = self.fill_buf()?;
         let read = next.len().min(into.len());

@@ -32,12 +32,12 @@ fn codings(values: &[&'static str]) -> Result<Codings, DecodeError> {
     for (name, value) in values {
         headers.append(name, value);
     }
-    Codings::of(&headers)
+    Codings::from_headers(&headers)
 }
 
 async fn decode(values: &[&'static str], body: Vec<u8>, limit: u64) -> Result<Bytes, DecodeError> {
     let budget = Budget::new(Limits { requests: 1, bytes: 16 << 20 });
-    codings(values)?.decode(body.into(), limit, &mut budget.intake()).await
+    codings(values)?.decode(body.into(), limit, &mut budget.request_share()).await
 }
 
 #[tokio::test]
@@ -51,7 +51,8 @@ async fn h10_a_zstd_window_over_8_mib_is_refused() {
     }
     let headers: HeaderMap = [(CONTENT_ENCODING, HeaderValue::from_static("zstd"))].into_iter().collect();
     let budget = Budget::new(Limits { requests: 1, bytes: 1 << 30 });
-    let decoded = Codings::of(&headers).unwrap().decode(bomb.into(), 1 << 30, &mut budget.intake()).await;
+    let decoded =
+        Codings::from_headers(&headers).unwrap().decode(bomb.into(), 1 << 30, &mut budget.request_share()).await;
     let error = faasflow_core::chain(&decoded.unwrap_err());
     assert!(error.contains("window is larger than 8388608 bytes"), "{error}");
 }
@@ -113,7 +114,7 @@ async fn h10_a_bomb_is_not_decoded_further_than_the_limit() {
     assert_eq!(outcome.unwrap_err().to_string(), text);
     assert_eq!(decode(&["gzip"], bomb.clone(), 5 << 20).await.unwrap().len(), 5 << 20);
     let budget = Budget::new(Limits { requests: 1, bytes: 2 << 20 });
-    let outcome = codings(&["gzip"]).unwrap().decode(bomb.into(), 5 << 20, &mut budget.intake()).await;
+    let outcome = codings(&["gzip"]).unwrap().decode(bomb.into(), 5 << 20, &mut budget.request_share()).await;
     assert!(matches!(outcome, Err(DecodeError::Window { .. })), "{outcome:?}");
 }
 
@@ -182,9 +183,9 @@ fn wide_zstd(blocks: u32) -> Vec<u8> {
 async fn h10_what_a_decoder_remembers_takes_room() {
     let outcome = async |value: &'static str, body: &[u8], bytes: u64, held: u64| {
         let budget = Budget::new(Limits { requests: 1, bytes });
-        let mut other = budget.intake();
+        let mut other = budget.request_share();
         other.make_room(held).await.unwrap();
-        let mut share = budget.intake();
+        let mut share = budget.request_share();
         let body = Bytes::copy_from_slice(body);
         let decoded = codings(&[value]).unwrap().decode(body, 32 << 20, &mut share).await;
         drop(other);
@@ -265,7 +266,7 @@ async fn h10_a_zstd_block_that_comes_to_more_than_a_block_may_is_refused() {
     body.extend_from_slice(&header.to_le_bytes()[..3]);
     body.extend(sequences);
     let budget = Budget::new(Limits { requests: 1, bytes: 64 << 20 });
-    let outcome = codings(&["zstd"]).unwrap().decode(body.into(), 64 << 20, &mut budget.intake()).await;
+    let outcome = codings(&["zstd"]).unwrap().decode(body.into(), 64 << 20, &mut budget.request_share()).await;
     assert!(matches!(outcome, Err(DecodeError::Malformed(_))), "{:?}", outcome.map(|body| body.len()));
 }
 
@@ -274,7 +275,7 @@ async fn h10_what_comes_out_in_many_parts_is_whole_and_counted_while_it_is_joine
     let plain: Vec<u8> = (0..9_500_000_u32).map(|number| (number / 977) as u8).collect();
     let outcome = async |bytes: u64| {
         let budget = Budget::new(Limits { requests: 1, bytes });
-        let mut share = budget.intake();
+        let mut share = budget.request_share();
         codings(&["gzip"]).unwrap().decode(gzip(&plain).into(), 10 << 20, &mut share).await
     };
     assert!(outcome(20 << 20).await.unwrap() == plain);

@@ -40,7 +40,7 @@ impl Zstd {
     fn begin(&mut self) -> io::Result<Step> {
         let cut_short = || io::Error::new(io::ErrorKind::UnexpectedEof, "its zstd frame is cut short");
         if self.rest.is_empty() {
-            return Ok(Step::Ended);
+            return Ok(Step::Done);
         }
         if let [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] = *self.rest {
             let length = self.rest.get(4..8).and_then(|length| length.try_into().ok()).ok_or_else(cut_short)?;
@@ -49,7 +49,7 @@ impl Zstd {
                 return Err(cut_short());
             }
             self.rest.advance(length);
-            return Ok(Step::Went { out: 0, work: 8 });
+            return Ok(Step::Progress { out: 0, work: 8 });
         }
         let window = window(&self.rest).unwrap_or_default();
         if window > WINDOW {
@@ -60,7 +60,7 @@ impl Zstd {
         decoder.init(&mut header).map_err(|error| malformed(error.to_string()))?;
         self.rest.advance(self.rest.len() - header.len());
         self.frame = Some(Frame { decoder, window, blocks: 0, full: false });
-        Ok(Step::Went { out: 0, work: FRAME_WORK })
+        Ok(Step::Progress { out: 0, work: FRAME_WORK })
     }
 }
 
@@ -74,7 +74,7 @@ impl Decoder for Zstd {
         let out = frame.decoder.read(into)?;
         if out > 0 {
             frame.full |= !frame.decoder.is_finished();
-            return Ok(Step::Went { out, work: out });
+            return Ok(Step::Progress { out, work: out });
         }
         if !frame.decoder.is_finished() {
             let mut rest = &*self.rest;
@@ -83,14 +83,14 @@ impl Decoder for Zstd {
             frame.blocks += 1;
             let read = self.rest.len() - rest.len();
             self.rest.advance(read);
-            return Ok(Step::Went { out: 0, work: read });
+            return Ok(Step::Progress { out: 0, work: read });
         }
         let (given, calculated) = (frame.decoder.get_checksum_from_data(), frame.decoder.get_calculated_checksum());
         if given.is_some() && given != calculated {
             return Err(malformed("its zstd checksum is not that of what came out"));
         }
         self.frame = None;
-        Ok(Step::Went { out: 0, work: 0 })
+        Ok(Step::Progress { out: 0, work: 0 })
     }
 }
 

@@ -21,11 +21,11 @@ const GIVEN_UP: usize = 16;
 pub(super) enum Answer {
     /// Over HTTP/1, where a client that takes nothing lets no write succeed.
     Http1(Body, Option<InFlight>),
-    Http2(Arc<Mutex<Taken>>),
+    Http2(Arc<Mutex<Http2Answer>>),
 }
 
 /// An answer over HTTP/2. A client may allow nothing of it to be sent, and then nobody asks for it any more.
-pub(super) struct Taken {
+pub(super) struct Http2Answer {
     /// `None` if it was given up.
     body: Option<Body>,
     _in_flight: InFlight,
@@ -39,7 +39,7 @@ pub(super) struct Taken {
 
 /// The answers of one connection over HTTP/2 that are not over.
 #[derive(Clone, Default)]
-pub(super) struct Answers(Arc<Mutex<Vec<Weak<Mutex<Taken>>>>>);
+pub(super) struct Answers(Arc<Mutex<Vec<Weak<Mutex<Http2Answer>>>>>);
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -48,8 +48,13 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Answers {
     /// Adds an answer.
     pub(super) fn add(&self, body: Body, in_flight: InFlight) -> Answer {
-        let taken =
-            Taken { body: Some(body), _in_flight: in_flight, rest: Bytes::new(), since: Instant::now(), waits: true };
+        let taken = Http2Answer {
+            body: Some(body),
+            _in_flight: in_flight,
+            rest: Bytes::new(),
+            since: Instant::now(),
+            waits: true,
+        };
         let taken = Arc::new(Mutex::new(taken));
         let mut answers = lock(&self.0);
         if answers.len() == answers.capacity() {
@@ -77,7 +82,7 @@ impl Answers {
     }
 }
 
-impl Taken {
+impl Http2Answer {
     fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Some(body) = &mut self.body else {
             let error = std::io::Error::new(std::io::ErrorKind::TimedOut, "the peer takes nothing of the answer");

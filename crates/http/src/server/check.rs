@@ -8,7 +8,7 @@ use http::{Request, StatusCode, Version};
 use crate::MOST_HEADERS;
 
 /// Why a request is refused: the status, the code, and the text for its sender.
-pub(super) type Fault = (StatusCode, Code, &'static str);
+pub(super) type Refusal = (StatusCode, Code, &'static str);
 
 /// Looks for what a server must refuse, and hyper does not.
 ///
@@ -16,7 +16,7 @@ pub(super) type Fault = (StatusCode, Code, &'static str);
 /// in two ways is refused. hyper itself answers 400 to two lengths that differ, to a length that is no number, to a
 /// `Transfer-Encoding` whose last coding is not `chunked`, and to one in HTTP/1.0. Of a length beside `chunked` it takes
 /// away the length, and it closes the connection afterwards (RFC 9112, 6.3).
-pub(super) fn check<B>(request: &Request<B>) -> Result<(), Fault> {
+pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
     count(request)?;
     host(request)?;
     encoding(request)
@@ -24,7 +24,7 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<(), Fault> {
 
 /// hyper counts the headers of HTTP/1, and only the bytes of those of HTTP/2. There are tens of thousands in 1 MiB then, as
 /// many as a `HeaderMap` can hold: one that is added panics.
-fn count<B>(request: &Request<B>) -> Result<(), Fault> {
+fn count<B>(request: &Request<B>) -> Result<(), Refusal> {
     if request.headers().len() <= MOST_HEADERS {
         return Ok(());
     }
@@ -36,7 +36,7 @@ fn count<B>(request: &Request<B>) -> Result<(), Fault> {
 }
 
 /// RFC 9112, 3.2, and RFC 9113, 8.3.1.
-fn host<B>(request: &Request<B>) -> Result<(), Fault> {
+fn host<B>(request: &Request<B>) -> Result<(), Refusal> {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (_, Some(_)) => Err((StatusCode::BAD_REQUEST, code::BAD_HEAD, "the request has more than one `Host`")),
@@ -59,7 +59,7 @@ fn has_usable_port(host: &Authority) -> bool {
 }
 
 /// Only `chunked` is understood (RFC 9112, 6.1 and 7). Any other coding would have to be undone before the body is handed on.
-fn encoding<B>(request: &Request<B>) -> Result<(), Fault> {
+fn encoding<B>(request: &Request<B>) -> Result<(), Refusal> {
     let mut encodings = request.headers().get_all(TRANSFER_ENCODING).iter();
     match (encodings.next(), encodings.next()) {
         (None, _) => Ok(()),

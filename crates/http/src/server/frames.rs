@@ -36,7 +36,7 @@ impl Default for Frames {
 
 impl Frames {
     /// Follows what has come; how many bytes of a head are there that is not whole yet. `None` if it is no HTTP/2.
-    pub(super) fn came(&mut self, mut bytes: &[u8]) -> Option<u64> {
+    pub(super) fn received(&mut self, mut bytes: &[u8]) -> Option<u64> {
         if let Frames::Preface(had) = self {
             let more = bytes.len().min(PREFACE.len() - *had);
             if bytes[..more] != PREFACE[*had..*had + more] {
@@ -52,7 +52,7 @@ impl Frames {
         }
         match self {
             Frames::Http2(frame) => {
-                frame.came(bytes);
+                frame.received(bytes);
                 Some(frame.head)
             }
             _ => None,
@@ -61,7 +61,7 @@ impl Frames {
 }
 
 impl Frame {
-    fn came(&mut self, mut bytes: &[u8]) {
+    fn received(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.have < self.start.len() {
                 let more = bytes.len().min(self.start.len() - self.have);
@@ -116,13 +116,13 @@ mod tests {
         .concat();
         for size in [1, 7, 100, all.len()] {
             let mut frames = Frames::default();
-            let last = all.chunks(size).map(|part| frames.came(part)).last().unwrap();
+            let last = all.chunks(size).map(|part| frames.received(part)).last().unwrap();
             assert_eq!(last, Some(500), "{size}");
-            assert_eq!(frames.came(&frame(CONTINUATION, END_HEADERS, 10)), Some(0), "{size}");
+            assert_eq!(frames.received(&frame(CONTINUATION, END_HEADERS, 10)), Some(0), "{size}");
         }
-        assert_eq!(Frames::default().came(b"POST / HTTP/1.1\r\n"), None);
+        assert_eq!(Frames::default().received(b"POST / HTTP/1.1\r\n"), None);
         let mut frames = Frames::default();
-        assert_eq!(frames.came(b"PR"), Some(0));
-        assert_eq!(frames.came(b"OPFIND / HTTP/1.1\r\n"), None);
+        assert_eq!(frames.received(b"PR"), Some(0));
+        assert_eq!(frames.received(b"OPFIND / HTTP/1.1\r\n"), None);
     }
 }

@@ -47,7 +47,7 @@ impl Heads {
 
 /// The head that one connection is about to bring.
 #[derive(Clone, Debug)]
-pub(super) struct Unread(Arc<Mutex<State>>);
+pub(super) struct PendingHead(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -59,10 +59,10 @@ struct State {
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Unread {
-    pub(super) fn new(heads: Heads) -> Unread {
+impl PendingHead {
+    pub(super) fn new(heads: Heads) -> PendingHead {
         let state = State { heads, frames: Frames::default(), in_flight: 0, bytes: 0, permit: None };
-        Unread(Arc::new(Mutex::new(state)))
+        PendingHead(Arc::new(Mutex::new(state)))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -70,10 +70,10 @@ impl Unread {
     }
 
     /// Counts what has come over the connection; whether there is room for it.
-    pub(super) fn came(&self, bytes: &[u8]) -> bool {
+    pub(super) fn received(&self, bytes: &[u8]) -> bool {
         let mut state = self.state();
         let state = &mut *state;
-        match state.frames.came(bytes) {
+        match state.frames.received(bytes) {
             Some(head) => {
                 state.bytes = head;
                 if head == 0 {
@@ -115,13 +115,13 @@ impl Unread {
 /// A request in flight, whose head counts until this is dropped.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    of: Unread,
+    of: PendingHead,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl InFlight {
     /// A request for whose head there was no room.
-    pub(super) fn uncounted(of: &Unread) -> InFlight {
+    pub(super) fn uncounted(of: &PendingHead) -> InFlight {
         of.state().in_flight += 1;
         InFlight { of: of.clone(), _permit: None }
     }
@@ -141,20 +141,20 @@ mod tests {
     #[test]
     fn r7_heads_count_while_they_are_read_and_in_flight() {
         let heads = Heads::new(1 << 20);
-        let [first, second] = [Unread::new(heads.clone()), Unread::new(heads.clone())];
-        assert!((0..9).all(|_| first.came(&[b'a'; 100_000])));
-        assert!(second.came(&[b'a'; 16_000]) && !second.came(&[b'a'; 200_000]));
+        let [first, second] = [PendingHead::new(heads.clone()), PendingHead::new(heads.clone())];
+        assert!((0..9).all(|_| first.received(&[b'a'; 100_000])));
+        assert!(second.received(&[b'a'; 16_000]) && !second.received(&[b'a'; 200_000]));
         let mut headers = HeaderMap::new();
         headers.insert("a", "1".parse().unwrap());
         let small = first.read(&headers).unwrap();
         assert_eq!(heads.0.available_permits(), 1024, "it was a body for the most part");
-        assert!(first.came(&[b'a'; 2 << 20]), "and so is what follows");
+        assert!(first.received(&[b'a'; 2 << 20]), "and so is what follows");
         drop(small);
         headers.insert("b", "x".repeat(1000 << 10).parse().unwrap());
         let large = second.read(&headers).unwrap();
         assert!(first.read(&headers).is_none());
-        assert!(!first.came(&[b'a'; 100_000]));
+        assert!(!first.received(&[b'a'; 100_000]));
         drop(large);
-        assert!(first.came(&[b'a'; 100_000]));
+        assert!(first.received(&[b'a'; 100_000]));
     }
 }

@@ -11,7 +11,7 @@ use faasflow_core::code;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::heads::Unread;
+use super::heads::PendingHead;
 use crate::read::poll_read_some;
 
 /// How long a client may go on sending after it was told to come again. Its connection would be reset otherwise, and what it
@@ -99,25 +99,25 @@ impl Refusal {
 }
 
 /// A stream whose heads count. Where there is no room for one, its client is told to come again, and the stream ends.
-pub(super) struct Counted<S> {
+pub(super) struct CountedStream<S> {
     stream: S,
-    unread: Unread,
+    unread: PendingHead,
     refusal: Option<Refusal>,
 }
 
-impl<S> Counted<S> {
-    pub(super) fn new(stream: S, unread: Unread) -> Counted<S> {
-        Counted { stream, unread, refusal: None }
+impl<S> CountedStream<S> {
+    pub(super) fn new(stream: S, unread: PendingHead) -> CountedStream<S> {
+        CountedStream { stream, unread, refusal: None }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Counted<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for CountedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.refusal.is_none() {
             let before = into.filled().len();
             ready!(poll_read_some(Pin::new(&mut this.stream), context, into))?;
-            if this.unread.came(&into.filled()[before..]) {
+            if this.unread.received(&into.filled()[before..]) {
                 return Poll::Ready(Ok(()));
             }
             into.set_filled(before);
@@ -131,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Counted<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

@@ -132,9 +132,9 @@ async fn r7_connections_beyond_the_limit_are_told_to_come_again() {
     assert!(answer.contains("connection: close") && answer.ends_with("OK"), "{answer}");
 }
 
-struct Held(Vec<u8>, #[expect(dead_code, reason = "it counts until it is dropped")] Arc<()>);
+struct HeldBody(Vec<u8>, #[expect(dead_code, reason = "it counts until it is dropped")] Arc<()>);
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for HeldBody {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
@@ -146,8 +146,8 @@ async fn r7_an_answer_of_which_nothing_is_taken_ends() {
     let held = Arc::new(());
     let answer = held.clone();
     // All in one piece, as the output of a command.
-    let app =
-        Router::new().fallback(async move || Body::from(Bytes::from_owner(Held(vec![7; 1_000_000], answer.clone()))));
+    let app = Router::new()
+        .fallback(async move || Body::from(Bytes::from_owner(HeldBody(vec![7; 1_000_000], answer.clone()))));
     let short = Duration::from_millis(400);
     let options = ServerOptions { write_stall: short, header_timeout: short, ..ServerOptions::default() };
     let (address, _serving) = listen(app, options).await;

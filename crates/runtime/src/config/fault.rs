@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use faasflow_core::code::{self, Code};
 use faasflow_core::names::HMAC_SECRET;
-use faasflow_core::{Problem, Report, why_unreadable};
+use faasflow_core::{Problem, Report, Unreadable};
 
 /// Settings that cannot be used: everything that is wrong, each with the variable, its value and the remedy.
 #[derive(Clone, PartialEq, Eq)]
@@ -215,7 +215,7 @@ pub enum KeyError {
         /// The file of the secret.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        source: Unreadable,
     },
     /// The secret holds no key.
     #[error("signing is on, and there is no key in {}", .0.display())]
@@ -235,13 +235,11 @@ impl KeyError {
     /// The error as a person reads it.
     #[must_use]
     pub fn problem(&self) -> Problem {
-        let problem = Problem::new(self.code(), self);
+        let problem = Problem::from_error(self.code(), self);
         match self {
-            KeyError::Unreadable { source, .. } => {
-                let problem = problem.because_text(why_unreadable(source));
-                // To create a key is no help where there is one.
-                if source.kind() == std::io::ErrorKind::NotFound { problem.help(create_a_key()) } else { problem }
-            }
+            // If the file exists, another key does not help.
+            KeyError::Unreadable { source, .. } if source.error().kind() != std::io::ErrorKind::NotFound => problem,
+            KeyError::Unreadable { .. } => problem.help(create_a_key()),
             KeyError::Empty(_) => problem.help("write the keys into it, one per line"),
         }
     }

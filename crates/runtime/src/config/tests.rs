@@ -3,8 +3,8 @@ use super::*;
 fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let found = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     Config::load(|name| match name {
-        "workflow_name" => Some(Found { value: "flow".to_owned(), origin: String::new() }),
-        name => Some(Found { value: found(name)?, origin: String::new() }),
+        "workflow_name" => Some(SettingValue { value: "flow".to_owned(), origin: String::new() }),
+        name => Some(SettingValue { value: found(name)?, origin: String::new() }),
     })
 }
 

@@ -4,6 +4,7 @@ use axum::body::HttpBody;
 use axum::response::Response;
 use bytes::Bytes;
 use faasflow_core::{RequestId, code, headers};
+use faasflow_http::{Admission, Codings, DecodeError, ReadBodyError, drain_up_to, read_body_into, refuse_and_drain};
 use http::header::{EXPECT, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{StatusCode, request};
 
@@ -12,18 +13,17 @@ use super::respond::respond;
 use crate::conclusion::Conclusion;
 use crate::config::show;
 use crate::deadline::Deadline;
-use crate::http::{Codings, DecodeError, Place, ReadBodyError, hear_out_up_to, read_body_into, refuse_and_hear_out};
 use crate::instance::Instance;
 use crate::observers::{Event, Observers};
 
 impl Instance {
     /// Takes a place for a request and reads its body.
-    pub(crate) async fn admit<B>(&self, body: &mut B) -> Result<(Place, Bytes), ReadBodyError>
+    pub(crate) async fn admit<B>(&self, body: &mut B) -> Result<(Admission, Bytes), ReadBodyError>
     where
         B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
     {
         let place = self.budget.admit()?;
-        let mut share = self.budget.intake();
+        let mut share = self.budget.request_share();
         let body = read_body_into(body, self.config.max_body, self.config.body_timeout(), &mut share).await?;
         Ok((place, share.keep(body)))
     }
@@ -47,11 +47,11 @@ impl Instance {
             _ => (StatusCode::BAD_REQUEST, ""),
         };
         let reason = format!("{error}{setting}");
-        let observers = Observers::of_request(id.clone(), &self.metrics);
+        let observers = Observers::for_request(id.clone(), &self.metrics);
         let delivery = delivery(&parts.headers);
         let code = error.code();
-        observers.tell(&Event::Refused { status, code, detail: &reason });
-        observers.tell(&Event::Closed { delivery, status });
+        observers.emit(&Event::Refused { status, code, detail: &reason });
+        observers.emit(&Event::Closed { delivery, status });
         let mut response = respond(Conclusion::Refused(status, code, reason), id, delivery, None);
         match status {
             StatusCode::PAYLOAD_TOO_LARGE => {
@@ -60,11 +60,11 @@ impl Instance {
                     // Its length was not declared, so it has been read: the client waits for no permission to send it.
                     headers.remove(EXPECT);
                 }
-                refuse_and_hear_out(response, headers, body)
+                refuse_and_drain(response, headers, body)
             }
             StatusCode::SERVICE_UNAVAILABLE => {
-                hear_out_up_to(&parts.headers, body, self.config.max_body).await;
-                come_again(response.headers_mut());
+                drain_up_to(&parts.headers, body, self.config.max_body).await;
+                ask_to_retry(response.headers_mut());
                 response
             }
             _ => response,
@@ -104,11 +104,11 @@ impl Instance {
                 ..Refusal::new(status, error.code(), format!("the body cannot be used: {error}{setting}"))
             }
         };
-        let codings = Codings::of(headers).map_err(refuse)?;
+        let codings = Codings::from_headers(headers).map_err(refuse)?;
         if codings.is_empty() {
             return Ok(body);
         }
-        let mut share = self.budget.intake().beside(body.len() as u64);
+        let mut share = self.budget.request_share().beside(body.len() as u64);
         let decoding = codings.decode(body, self.config.max_body, &mut share);
         match tokio::time::timeout_at(deadline.steps(), decoding).await {
             Ok(decoded) => Ok(share.keep(decoded.map_err(refuse)?)),
@@ -122,7 +122,7 @@ impl Instance {
 }
 
 /// Says that nothing was executed, and when to come again: not at the same time as all others that were refused.
-pub(crate) fn come_again(answer: &mut HeaderMap) {
+pub(crate) fn ask_to_retry(answer: &mut HeaderMap) {
     answer.insert(RETRY_AFTER, HeaderValue::from(rand::random_range(1..=5)));
     answer.insert(headers::BUSY, HeaderValue::from_static("true"));
 }

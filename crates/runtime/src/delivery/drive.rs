@@ -8,21 +8,21 @@ use faasflow_core::machine::{Effect, Happened, Outage, Unfit, advance};
 use faasflow_core::{Context, Error, Failure, Outcome, Payload, Resolution, code};
 use http::StatusCode;
 
-use super::request::Arrived;
+use super::request::Arrival;
 use super::respond::failure_payload;
 use crate::conclusion::Conclusion;
 use crate::deadline::Deadline;
-use crate::forward::{Absent, NotForwarded};
+use crate::forward::{NoPayload, NotForwarded};
 use crate::instance::Instance;
-use crate::observers::{Doing, Event, Observers, Origin};
-use crate::step::{Executed, Execution};
+use crate::observers::{Activity, Event, Observers, Origin};
+use crate::step::{Execution, SegmentResult};
 
 impl Instance {
     /// Executes one phase and sees to what follows from it.
-    pub(super) async fn drive(&self, arrived: Arrived, deadline: &Deadline, observers: &Observers<'_>) -> Conclusion {
-        let Arrived { info, mut token, state, .. } = arrived;
+    pub(super) async fn drive(&self, arrived: Arrival, deadline: &Deadline, observers: &Observers<'_>) -> Conclusion {
+        let Arrival { info, mut token, state, .. } = arrived;
         let plan = self.flow.plan();
-        let manager = self.patient(deadline.state_in_steps());
+        let manager = self.retrying_state_manager(deadline.state_in_steps());
         let context = match &manager {
             None => Context::embedded(info.clone(), token.place(), state),
             Some(manager) => Context::external(info.clone(), token.place(), manager.clone()),
@@ -38,13 +38,13 @@ impl Instance {
             failures_handled: self.flow.failure_handler().is_some(),
             outage: OnceLock::new(),
         };
-        let interrupted = |doing: Doing<'_>, outage: Outage| {
-            observers.tell(&Event::Interrupted { doing, outage: &outage });
+        let interrupted = |doing: Activity<'_>, outage: Outage| {
+            observers.emit(&Event::Interrupted { doing, outage: &outage });
             Happened::Outage(outage)
         };
         let failed_with = OnceLock::new();
         let failed = |failure: Failure, origin: Origin| {
-            observers.tell(&Event::Failed { failure: &failure, origin });
+            observers.emit(&Event::Failed { failure: &failure, origin });
             let _ = failed_with.set(failure.code());
             Happened::Failed(failure)
         };
@@ -53,27 +53,27 @@ impl Instance {
             let happened = match effects.next().expect("effects end with an answer") {
                 Effect::Take => match self.take(token.take_payload(), &info, manager.as_deref(), observers).await {
                     Ok(payload) => Happened::Taken(payload),
-                    Err(Absent::Unfit(unfit)) => Happened::Unfit(unfit),
-                    Err(Absent::Outage(outage)) => interrupted(Doing::Taking, outage),
-                    Err(Absent::Failed(error)) => failed(self.not_taken(token.place(), error), Origin::Envelope),
+                    Err(NoPayload::Unfit(unfit)) => Happened::Unfit(unfit),
+                    Err(NoPayload::Outage(outage)) => interrupted(Activity::Taking, outage),
+                    Err(NoPayload::Failed(error)) => failed(self.not_taken(token.place(), error), Origin::Envelope),
                 },
                 Effect::Run(payload) => {
                     let segment = self.segment(token.place());
-                    observers.tell(&Event::PhaseBegun { place: token.place() });
+                    observers.emit(&Event::PhaseBegun { place: token.place() });
                     match execution.run(&self.flow, segment, payload).await {
-                        Executed::Done(payload) => Happened::Done(payload),
-                        Executed::Failed(failure) => failed(failure, Origin::Step),
-                        Executed::Replied(failure, payload) => {
-                            observers.tell(&Event::Failed { failure: &failure, origin: Origin::Reply });
+                        SegmentResult::Done(payload) => Happened::Done(payload),
+                        SegmentResult::Failed(failure) => failed(failure, Origin::Step),
+                        SegmentResult::Replied(failure, payload) => {
+                            observers.emit(&Event::Failed { failure: &failure, origin: Origin::Reply });
                             let _ = failed_with.set(failure.code());
                             Happened::Replied(payload)
                         }
-                        Executed::Outage(outage) => interrupted(Doing::Executing(token.place()), outage),
+                        SegmentResult::Outage(outage) => interrupted(Activity::Executing(token.place()), outage),
                     }
                 }
                 Effect::Forward(mut next) => match Box::pin(self.forward(&context, &next, deadline, observers)).await {
                     Ok(()) => Happened::Forwarded,
-                    Err(NotForwarded::Transient(outage)) => interrupted(Doing::Forwarding(next.place()), outage),
+                    Err(NotForwarded::Transient(outage)) => interrupted(Activity::Forwarding(next.place()), outage),
                     Err(NotForwarded::Failed(kind)) => {
                         let payload = next.take_inline().unwrap_or_else(Payload::empty);
                         let failure = self.not_forwarded(token.place(), next.place(), kind, payload);
@@ -85,15 +85,15 @@ impl Instance {
                         let unhandled = failure_payload(&info.id, &failure);
                         Happened::Resolved { resolution, unhandled }
                     }
-                    Err(outage) => interrupted(Doing::Handling, outage),
+                    Err(outage) => interrupted(Activity::Handling, outage),
                 },
                 Effect::Report(outcome, payload) => match self.report(&execution, outcome, &payload).await {
                     Ok(()) => continue,
-                    Err(outage) => interrupted(Doing::Reporting(outcome), outage),
+                    Err(outage) => interrupted(Activity::Reporting(outcome), outage),
                 },
                 Effect::Finally(outcome, on_outage) => match self.finally(&execution, outcome, on_outage).await {
                     Ok(()) => continue,
-                    Err(outage) => interrupted(Doing::Finalising, outage),
+                    Err(outage) => interrupted(Activity::Finalising, outage),
                 },
                 Effect::Forget => {
                     self.forget(&execution).await;
@@ -101,7 +101,7 @@ impl Instance {
                 }
                 Effect::AnswerForwarded => return Conclusion::Forwarded,
                 Effect::AnswerEnded(outcome, payload) => {
-                    observers.tell(&Event::Ended { outcome });
+                    observers.emit(&Event::Ended { outcome });
                     let code = failed_with.get().copied().filter(|_| outcome == Outcome::Failure);
                     return Conclusion::Ended(outcome, payload, code);
                 }
@@ -136,17 +136,17 @@ impl Instance {
     /// Asks the flow's failure handler, if there is one.
     async fn ask(&self, execution: &Execution<'_>, failure: &Failure) -> Result<Option<Resolution>, Outage> {
         let Some(handler) = self.flow.failure_handler() else { return Ok(None) };
-        execution.observers.tell(&Event::HandlerAsked);
+        execution.observers.emit(&Event::HandlerAsked);
         let context = self.at_the_end(execution);
         let resolution = execution.ask(handler(context, failure.clone())).await?;
-        execution.observers.tell(&Event::HandlerResolved { resolution: resolution.as_ref() });
+        execution.observers.emit(&Event::HandlerResolved { resolution: resolution.as_ref() });
         Ok(resolution)
     }
 
     /// The context of a phase for what follows its steps, which has time of its own.
     pub(super) fn at_the_end(&self, execution: &Execution<'_>) -> Context {
         let context = execution.context.clone();
-        match self.patient(execution.deadline.state_in_ending()) {
+        match self.retrying_state_manager(execution.deadline.state_in_ending()) {
             Some(manager) => context.through(manager),
             None => context,
         }

@@ -8,7 +8,6 @@ use faasflow_core::state::StateManager as _;
 use faasflow_core::{CallResponse, Error, Outcome, Payload, Retry, code};
 
 use crate::config::show;
-use crate::error_text::internal;
 use crate::instance::Instance;
 use crate::observers::{Event, Report};
 use crate::step::{Execution, Unanswered};
@@ -27,11 +26,11 @@ impl Instance {
     ) -> Result<(), Outage> {
         let Some(url) = &execution.context.request().callback_url else { return Ok(()) };
         let answer = Box::pin(self.caller.report(url, execution.reporting(), outcome, payload)).await;
-        let tell = |report: Report<'_>| execution.observers.tell(&Event::Reported { outcome, report });
+        let tell = |report: Report<'_>| execution.observers.emit(&Event::Reported { outcome, report });
         if let Ok(response) = &answer
             && response.status().is_success()
         {
-            tell(Report::Taken(response.status()));
+            tell(Report::Accepted(response.status()));
             return Ok(());
         }
         let what = shown(&answer);
@@ -59,30 +58,31 @@ impl Instance {
         on_outage: OnOutage,
     ) -> Result<(), Outage> {
         let Some(finaliser) = self.flow.finaliser() else { return Ok(()) };
-        execution.observers.tell(&Event::FinallyBegun);
+        execution.observers.emit(&Event::FinallyBegun);
         let context = self.at_the_end(execution).with_outcome(outcome);
         let ran = execution.handled(execution.deadline.ending(), finaliser(context, outcome)).await;
-        execution.observers.tell(&Event::FinallyRan { succeeded: ran.is_ok() });
+        execution.observers.emit(&Event::FinallyRan { succeeded: ran.is_ok() });
         let Err(kind) = ran else { return Ok(()) };
         let kind = match (execution.weigh(kind), on_outage) {
             (Unanswered::Outage(outage), OnOutage::ComeAgain) => return Err(outage),
             (Unanswered::Outage(outage), OnOutage::GoOn) => FailureKind::Handler(Arc::new(Error::msg(outage.detail))),
             (Unanswered::Failed(kind), _) => kind,
         };
-        execution.observers.tell(&Event::FinallyFailed { kind: &kind });
+        execution.observers.emit(&Event::FinallyFailed { kind: &kind });
         Ok(())
     }
 
     /// Removes the state of the request, unless the settings say to keep it. What cannot be removed is left.
     pub(super) async fn forget(&self, execution: &Execution<'_>) {
         let deadline = execution.deadline;
-        let Some(manager) = self.patient(deadline.state_in_ending()).filter(|_| !self.config.keep_state) else {
+        let Some(manager) = self.retrying_state_manager(deadline.state_in_ending()).filter(|_| !self.config.keep_state)
+        else {
             return;
         };
         let scope = execution.context.request().scope();
         let removing = async { Ok(manager.remove_request(&scope).await?) };
         if let Err(kind) = execution.handled(deadline.ending(), removing).await {
-            execution.observers.tell(&Event::StateNotRemoved { kind: &kind });
+            execution.observers.emit(&Event::StateNotRemoved { kind: &kind });
         }
     }
 }
@@ -109,6 +109,6 @@ fn shown(answer: &Result<CallResponse, Unanswered>) -> String {
         Err(Unanswered::Failed(FailureKind::Deadline(after) | FailureKind::Timeout(after))) => {
             format!("no answer within {}", show(*after))
         }
-        Err(Unanswered::Failed(kind)) => internal(kind),
+        Err(Unanswered::Failed(kind)) => kind.to_string(),
     }
 }

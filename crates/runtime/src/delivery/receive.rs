@@ -5,15 +5,15 @@ use std::time::Duration;
 use axum::response::Response;
 use bytes::Bytes;
 use faasflow_core::{RequestId, code, headers};
+use faasflow_http::now_ms;
 use http::{StatusCode, request};
 use tokio::time::Instant;
 
-use super::admission::come_again;
+use super::admission::ask_to_retry;
 use super::request::{Refusal, delivery, resume, start};
 use super::respond::respond;
 use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
-use crate::http::now_ms;
 use crate::instance::Instance;
 use crate::log::RequestLog;
 use crate::observers::{Event, Observers};
@@ -45,22 +45,22 @@ impl Instance {
         let begun = Instant::now();
         let place = arrived.token.place().clone();
         let trace = self.tracer.begin(&arrived.info, &place, arrived.sent_ms);
-        let lines = RequestLog::of_phase(id.clone(), &place, trace.id());
-        let mut observers = Observers::of_phase(lines, trace, &self.metrics);
+        let lines = RequestLog::for_phase(id.clone(), &place, trace.id());
+        let mut observers = Observers::for_phase(lines, trace, &self.metrics);
         if self.config.combine_output {
-            observers = observers.combining();
+            observers = observers.keeping_lines();
         }
         let waited = arrived.sent_ms.map(since).unwrap_or_default();
-        observers.tell(&Event::Begun { delivery, waited });
+        observers.emit(&Event::Begun { delivery, waited });
         let started_ms = arrived.info.started_ms;
         // In a box, since what is handed from one to the other is copied, and has room in each.
         let driving = Box::pin(self.drive(arrived, &deadline, &observers));
         let conclusion = observers.within(driving).await;
         let status = conclusion.status(delivery);
         let (took, since_start) = (begun.elapsed(), since(started_ms));
-        observers.tell(&Event::Concluded { place: &place, conclusion: &conclusion, status, took, since_start });
+        observers.emit(&Event::Concluded { place: &place, conclusion: &conclusion, status, took, since_start });
         let response = respond(conclusion, &id, delivery, observers.kept_lines());
-        observers.tell(&Event::Closed { delivery, status });
+        observers.emit(&Event::Closed { delivery, status });
         response
     }
 
@@ -87,19 +87,19 @@ impl Instance {
     fn refuse(&self, refusal: Refusal, id: RequestId, delivery: Delivery) -> Response {
         let Refusal { status, code, reason, detail, of } = refusal;
         let (id, observers) = match of {
-            None => (id.clone(), Observers::of_request(id, &self.metrics)),
+            None => (id.clone(), Observers::for_request(id, &self.metrics)),
             Some((info, place)) => {
                 let trace = self.tracer.begin(&info, &place, None);
-                let lines = RequestLog::of_phase(info.id.clone(), &place, trace.id());
-                (info.id.clone(), Observers::of_phase(lines, trace, &self.metrics))
+                let lines = RequestLog::for_phase(info.id.clone(), &place, trace.id());
+                (info.id.clone(), Observers::for_phase(lines, trace, &self.metrics))
             }
         };
-        observers.tell(&Event::Refused { status, code, detail: detail.as_deref().unwrap_or(&reason) });
+        observers.emit(&Event::Refused { status, code, detail: detail.as_deref().unwrap_or(&reason) });
         let mut response = respond(Conclusion::Refused(status, code, reason), &id, delivery, None);
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            come_again(response.headers_mut());
+            ask_to_retry(response.headers_mut());
         }
-        observers.tell(&Event::Closed { delivery, status });
+        observers.emit(&Event::Closed { delivery, status });
         response
     }
 }

@@ -9,17 +9,17 @@ use faasflow_core::graph::Place;
 use faasflow_core::machine::{Caller, Token};
 use faasflow_core::state::EmbeddedState;
 use faasflow_core::{Flow, Payload, RequestId, RequestInfo, chain, headers, parse_callback_url};
+use faasflow_http::now_ms;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode, request};
 use uuid::Uuid;
 
 use crate::conclusion::Delivery;
-use crate::http::now_ms;
 use crate::trace::{Sampling, incoming};
 
 /// A request at the start of one of its phases.
 #[derive(Debug)]
-pub(crate) struct Arrived {
+pub(crate) struct Arrival {
     pub(crate) info: Arc<RequestInfo>,
     pub(crate) token: Token,
     pub(crate) state: EmbeddedState,
@@ -84,7 +84,7 @@ pub(crate) fn start(
     parts: &request::Parts,
     body: Bytes,
     sampling: &Sampling,
-) -> Result<Arrived, Refusal> {
+) -> Result<Arrival, Refusal> {
     let callback_url = match parts.headers.get(headers::CALLBACK_URL) {
         None => None,
         Some(value) => {
@@ -110,11 +110,11 @@ pub(crate) fn start(
     let start = flow.plan().start();
     let caller = caller(flow, &info, &start);
     let token = Token::new(start, payload).of(caller);
-    Ok(Arrived { info: Arc::new(info), token, state: EmbeddedState::new(), sent_ms: None })
+    Ok(Arrival { info: Arc::new(info), token, state: EmbeddedState::new(), sent_ms: None })
 }
 
 /// Resumes a request from the body of an envelope that is already believed.
-pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, Refusal> {
+pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrival, Refusal> {
     let envelope = Envelope::decode(body).map_err(|error| Refusal {
         detail: Some(chain(&error)),
         ..Refusal::new(StatusCode::BAD_REQUEST, error.code(), error.to_string())
@@ -148,7 +148,7 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, R
         return Err(refuse(StatusCode::BAD_REQUEST, code::NO_SUCH_PHASE, reason, None));
     }
     let caller = caller(flow, &envelope.request, &envelope.place);
-    Ok(Arrived {
+    Ok(Arrival {
         info: envelope.request,
         token: Token::new(envelope.place, envelope.payload).of(caller),
         state: envelope.state,

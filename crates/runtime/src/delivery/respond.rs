@@ -87,7 +87,7 @@ fn with_payload(status: StatusCode, payload: Payload, lines_before: Option<Strin
     };
     let body = match lines_before {
         None => Body::from(payload.into_bytes()),
-        Some(lines) => crate::http::body_of_parts(vec![lines.into(), payload.into_bytes()]),
+        Some(lines) => faasflow_http::body_of_parts(vec![lines.into(), payload.into_bytes()]),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use axum::body::Body;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{Retry, headers};
+use faasflow_http::{HttpClient, body_of_parts, read_body, retry_after};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use tracing::Level;
 
 use super::forwarder::{Forward, ForwardError, Forwarder};
 use crate::gateway::gateway_url;
-use crate::http::{HttpClient, body_of_parts, read_body, retry_after};
 use crate::log::RequestLog;
 
 /// The answers to an envelope that pass: a gateway whose queue is away answers 500 too.
@@ -37,7 +37,7 @@ impl GatewayForwarder {
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (Method::POST, target, head);
         match tokio::time::timeout(self.attempt_timeout, self.exchange(request)).await {
             Ok(Ok(taken)) => {
-                if taken == Taken::Before {
+                if taken == Acceptance::Duplicate {
                     // A phase that is delivered twice does this, and no harm is done. So does a second request
                     // under an id that was used a moment ago, and that one ends here.
                     RequestLog::new(forward.request.clone()).write(Level::WARN, None, format_args!(
@@ -52,7 +52,7 @@ impl GatewayForwarder {
         }
     }
 
-    async fn exchange(&self, request: Request<Body>) -> Result<Taken, ForwardError> {
+    async fn exchange(&self, request: Request<Body>) -> Result<Acceptance, ForwardError> {
         let response = self.client.send(request).await;
         let response = response
             .map_err(|error| ForwardError::temporary("the gateway cannot be reached", None).with_source(error))?;
@@ -71,16 +71,16 @@ impl Forwarder for GatewayForwarder {
 
 /// Whether the queue has taken an envelope now, or says that it had it already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
-    Now,
-    Before,
+enum Acceptance {
+    New,
+    Duplicate,
 }
 
 /// What the gateway's answer to an envelope means.
-fn judge(status: StatusCode, head: &HeaderMap, text: &[u8]) -> Result<Taken, ForwardError> {
+fn judge(status: StatusCode, head: &HeaderMap, text: &[u8]) -> Result<Acceptance, ForwardError> {
     if status.is_success() {
         let duplicate = head.get(headers::DUPLICATE).is_some_and(|value| value == "true");
-        return Ok(if duplicate { Taken::Before } else { Taken::Now });
+        return Ok(if duplicate { Acceptance::Duplicate } else { Acceptance::New });
     }
     let text = String::from_utf8_lossy(text);
     let message = format!("the gateway answered {status}: {}", text.trim());
@@ -97,16 +97,16 @@ mod tests {
 
     use super::*;
 
-    fn judged(status: u16, head: &[(HeaderName, &'static str)]) -> Result<Taken, ForwardError> {
+    fn judged(status: u16, head: &[(HeaderName, &'static str)]) -> Result<Acceptance, ForwardError> {
         let head = head.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
         judge(StatusCode::from_u16(status).unwrap(), &head, b" the queue is full\n")
     }
 
     #[test]
     fn what_the_gateway_took_is_taken_once() {
-        assert_eq!(judged(202, &[]).unwrap(), Taken::Now);
-        assert_eq!(judged(200, &[(headers::DUPLICATE, "true")]).unwrap(), Taken::Before);
-        assert_eq!(judged(202, &[(headers::DUPLICATE, "false")]).unwrap(), Taken::Now);
+        assert_eq!(judged(202, &[]).unwrap(), Acceptance::New);
+        assert_eq!(judged(200, &[(headers::DUPLICATE, "true")]).unwrap(), Acceptance::Duplicate);
+        assert_eq!(judged(202, &[(headers::DUPLICATE, "false")]).unwrap(), Acceptance::New);
     }
 
     #[test]

@@ -10,16 +10,16 @@ use faasflow_core::machine::{Outage, Token, Unfit};
 use faasflow_core::signature::Keys;
 use faasflow_core::state::{Scope, StateError, StateManager as _, StateManagerExt as _};
 use faasflow_core::{Context, Error, Payload, RequestInfo, Retry, chain};
+use faasflow_http::now_ms;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::forwarder::{Forward, ForwardError};
 use super::payloads;
 use crate::deadline::Deadline;
-use crate::http::now_ms;
 use crate::instance::Instance;
-use crate::observers::{Event, Kept, Observers};
-use crate::patient::Patient;
+use crate::observers::{Event, Observers, PayloadLocation};
+use crate::retrying_state_manager::RetryingStateManager;
 
 /// How an envelope is tried again that was not accepted for a passing reason.
 const AGAIN: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
@@ -41,7 +41,7 @@ impl Instance {
         let request = context.request();
         let (encoded, kept) = self.seal(context, token, deadline, observers).await?;
         let bytes = encoded.len();
-        observers.tell(&Event::Sealed { bytes });
+        observers.emit(&Event::Sealed { bytes });
         let sign = |keys: &Keys| keys.sign(encoded.parts().iter().map(|part| &**part));
         let signature = self.keys.as_ref().map(sign);
         let forward = Forward {
@@ -59,24 +59,24 @@ impl Instance {
             attempt = attempt.saturating_add(1);
             let error = match tokio::time::timeout_at(until, self.forwarder.forward(forward.clone())).await {
                 Ok(Ok(())) => {
-                    observers.tell(&Event::Forwarded { next, bytes, payload: kept });
+                    observers.emit(&Event::Forwarded { next, bytes, payload: kept });
                     return Ok(());
                 }
                 Ok(Err(error)) => error,
                 Err(_) => ForwardError::temporary("the gateway did not answer in time", None),
             };
             if !error.is_temporary() {
-                observers.tell(&Event::ForwardFailed);
+                observers.emit(&Event::ForwardFailed);
                 return Err(NotForwarded::Failed(FailureKind::Forward(Arc::new(error.into()))));
             }
             let pause = AGAIN.delay(attempt, rand::random(), error.retry_after());
             let in_time = Instant::now().checked_add(pause).is_some_and(|then| then < until);
             if !in_time {
-                observers.tell(&Event::ForwardFailed);
+                observers.emit(&Event::ForwardFailed);
                 let outage = Outage::new(error.code(), "the next phase cannot be queued now", chain(&error));
                 return Err(NotForwarded::Transient(Outage { retry_after: error.retry_after(), ..outage }));
             }
-            observers.tell(&Event::ForwardRetried { next, error: &error });
+            observers.emit(&Event::ForwardRetried { next, error: &error });
             tokio::time::sleep(pause).await;
         }
     }
@@ -89,19 +89,19 @@ impl Instance {
         token: &Token,
         deadline: &Deadline,
         observers: &Observers<'_>,
-    ) -> Result<(Encoded, Kept), NotForwarded> {
+    ) -> Result<(Encoded, PayloadLocation), NotForwarded> {
         let limit = self.config.envelope_limit;
-        let manager = self.patient(deadline.state_in_ending());
+        let manager = self.retrying_state_manager(deadline.state_in_ending());
         let encode = |payload: Carried| self.envelope(context, token.place(), payload).encode();
         let payload = match token.payload() {
             Carried::Inline(payload) => payload,
             // It is where it belongs already.
-            stored @ Carried::Stored(_) => return Ok((encode(stored.clone()), Kept::InStateManager)),
+            stored @ Carried::Stored(_) => return Ok((encode(stored.clone()), PayloadLocation::StateManager)),
         };
         if !self.config.intermediate_storage {
             let encoded = encode(Carried::Inline(payload.clone()));
             if encoded.len() as u64 <= limit {
-                return Ok((encoded, Kept::InEnvelope));
+                return Ok((encoded, PayloadLocation::Envelope));
             }
             if manager.is_none() {
                 return Err(too_large(&encoded, payload.len(), context, limit));
@@ -112,11 +112,11 @@ impl Instance {
             return Err(NotForwarded::Failed(FailureKind::Storage(Arc::new(Error::msg("there is no state manager")))));
         };
         let scope = context.request().scope();
-        let reference = manager.store_payload(&scope, token.place(), payload).await.map_err(unstored)?;
-        observers.tell(&Event::PayloadStored { bytes: payload.len(), manager: manager.name() });
+        let reference = manager.store_payload(&scope, token.place(), payload).await.map_err(not_stored)?;
+        observers.emit(&Event::PayloadStored { bytes: payload.len(), manager: manager.name() });
         let encoded = encode(Carried::Stored(reference));
         if encoded.len() as u64 <= limit {
-            Ok((encoded, Kept::InStateManager))
+            Ok((encoded, PayloadLocation::StateManager))
         } else {
             Err(too_large(&encoded, 0, context, limit))
         }
@@ -127,25 +127,25 @@ impl Instance {
         &self,
         payload: Carried,
         info: &RequestInfo,
-        manager: Option<&Patient>,
+        manager: Option<&RetryingStateManager>,
         observers: &Observers<'_>,
-    ) -> Result<Payload, Absent> {
+    ) -> Result<Payload, NoPayload> {
         let (reference, manager) = match (payload, manager) {
             (Carried::Inline(payload), _) => return Ok(payload),
             (Carried::Stored(reference), Some(manager)) => (reference, manager),
-            (Carried::Stored(_), None) => return Err(Absent::Unfit(Unfit::NoStateManager)),
+            (Carried::Stored(_), None) => return Err(NoPayload::Unfit(Unfit::NoStateManager)),
         };
         match payloads::fetch(manager, &info.scope(), &reference).await {
             Ok(Some(payload)) => Ok(payload),
             Ok(None) => {
-                observers.tell(&Event::PayloadGone { reason: PAYLOAD_GONE });
-                Err(Absent::Unfit(Unfit::PayloadGone))
+                observers.emit(&Event::PayloadGone { reason: PAYLOAD_GONE });
+                Err(NoPayload::Unfit(Unfit::PayloadGone))
             }
             Err(error) if error.is_temporary() => {
                 let detail = format!("the payload cannot be fetched: {}", chain(&error));
-                Err(Absent::Outage(Outage::of_state(detail)))
+                Err(NoPayload::Outage(Outage::of_state(detail)))
             }
-            Err(error) => Err(Absent::Failed(error.into())),
+            Err(error) => Err(NoPayload::Failed(error.into())),
         }
     }
 
@@ -168,7 +168,7 @@ pub(crate) const PAYLOAD_GONE: &str = "the payload is in the state manager no mo
                                        delivery is one too many, or what it stored has expired";
 
 /// Why a phase has no payload to begin with.
-pub(crate) enum Absent {
+pub(crate) enum NoPayload {
     /// There is nothing to execute.
     Unfit(Unfit),
     /// The state manager is away.
@@ -191,7 +191,7 @@ fn too_large(encoded: &Encoded, payload: usize, context: &Context, limit: u64) -
     NotForwarded::Failed(FailureKind::EnvelopeTooLarge { size, payload, state, limit })
 }
 
-fn unstored(error: StateError) -> NotForwarded {
+fn not_stored(error: StateError) -> NotForwarded {
     let what = "the payload cannot be stored";
     if error.is_temporary() {
         NotForwarded::Transient(Outage::of_state(format!("{what}: {}", chain(&error))))

@@ -10,7 +10,7 @@ use faasflow_core::machine::{Token, Unfit};
 use faasflow_core::{Flow, FlowBuilder, Payload};
 
 use super::forwarder::ForwardError;
-use super::seal::{Absent, NotForwarded};
+use super::seal::{NoPayload, NotForwarded};
 use crate::deadline::Deadline;
 use crate::testing::{Queue, Shelf, context, instance, lines, observers, request, series};
 
@@ -107,13 +107,13 @@ async fn a_payload_over_the_limit_is_kept_and_taken_out_again() {
     let envelope = opened(&queue.taken()[0].body);
     assert!(matches!(envelope.payload, Carried::Stored(_)));
 
-    let manager = instance.patient(deadline().state_in_steps());
+    let manager = instance.retrying_state_manager(deadline().state_in_steps());
     let take = |carried: Carried| instance.take(carried, &envelope.request, manager.as_deref(), &observers);
     assert_eq!(take(envelope.payload.clone()).await.ok().unwrap().len(), 2000);
     shelf.lose();
-    assert!(matches!(take(envelope.payload.clone()).await, Err(Absent::Unfit(Unfit::PayloadGone))));
+    assert!(matches!(take(envelope.payload.clone()).await, Err(NoPayload::Unfit(Unfit::PayloadGone))));
     let without = instance.take(envelope.payload.clone(), &request(), None, &observers).await;
-    assert!(matches!(without, Err(Absent::Unfit(Unfit::NoStateManager))));
+    assert!(matches!(without, Err(NoPayload::Unfit(Unfit::NoStateManager))));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,19 +4,19 @@ use std::fmt::{self, Write};
 
 use faasflow_core::line::note;
 
-use super::text::{is_plain, steers};
+use super::text::{is_printable_ascii, is_unsafe};
 
 /// Adds to a text up to a length, and counts the bytes for which there is no room.
-pub(super) struct Bounded<'a> {
+pub(super) struct BoundedText<'a> {
     text: &'a mut String,
     /// The most bytes of the text.
     end: usize,
     left_out: usize,
 }
 
-impl<'a> Bounded<'a> {
-    pub(super) fn new(text: &'a mut String, end: usize) -> Bounded<'a> {
-        Bounded { text, end, left_out: 0 }
+impl<'a> BoundedText<'a> {
+    pub(super) fn new(text: &'a mut String, end: usize) -> BoundedText<'a> {
+        BoundedText { text, end, left_out: 0 }
     }
 
     /// Adds a value as one line, with what would steer a terminal escaped. A value whose `Display` fails is added as far as
@@ -24,14 +24,14 @@ impl<'a> Bounded<'a> {
     pub(super) fn show(&mut self, value: fmt::Arguments<'_>) {
         let start = self.text.len();
         let _ = self.write_fmt(value);
-        if is_plain(&self.text[start..]) {
+        if is_printable_ascii(&self.text[start..]) {
             return;
         }
         if self.left_out == 0 {
             let end = start + self.text[start..].trim_end_matches(['\n', '\r']).len();
             self.text.truncate(end);
         }
-        if !is_plain(&self.text[start..]) {
+        if !is_printable_ascii(&self.text[start..]) {
             let raw = self.text.split_off(start);
             self.escape(&raw);
         }
@@ -43,12 +43,12 @@ impl<'a> Bounded<'a> {
             if character == '\r' && characters.peek().is_some_and(|&(_, next)| next == '\n') {
                 continue;
             }
-            let length = if steers(character) { character.escape_default().len() } else { character.len_utf8() };
+            let length = if is_unsafe(character) { character.escape_default().len() } else { character.len_utf8() };
             if self.text.len() + length > self.end {
                 self.left_out += raw.len() - at;
                 return;
             }
-            if steers(character) {
+            if is_unsafe(character) {
                 self.text.extend(character.escape_default());
             } else {
                 self.text.push(character);
@@ -62,7 +62,7 @@ impl<'a> Bounded<'a> {
     }
 }
 
-impl Write for Bounded<'_> {
+impl Write for BoundedText<'_> {
     fn write_str(&mut self, added: &str) -> fmt::Result {
         let room = if self.left_out > 0 { 0 } else { self.end.saturating_sub(self.text.len()) };
         let taken = &added[..added.floor_char_boundary(room)];
@@ -78,7 +78,7 @@ mod tests {
 
     fn bounded(end: usize, values: &[&str]) -> String {
         let mut text = "> ".to_owned();
-        let mut bounded = Bounded::new(&mut text, end);
+        let mut bounded = BoundedText::new(&mut text, end);
         values.iter().for_each(|value| bounded.show(format_args!("{value}")));
         bounded.finish();
         text

@@ -19,7 +19,7 @@ pub enum LogFormat {
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 /// The lines of the process are written so from now on.
-pub(super) fn of_process(format: LogFormat) {
+pub(super) fn set_format(format: LogFormat) {
     let _ = FORMAT.set(format);
 }
 
@@ -29,8 +29,8 @@ pub(super) fn dropped_lines(count: u64) -> String {
     let text = format_args!("{count} log lines are missing here: standard error was not read, and they were dropped");
     let mut line = String::new();
     match format {
-        LogFormat::Line => line::write_own(Level::WARN, None, None, text, &mut line),
-        LogFormat::Json => json::write_own(Level::WARN, None, None, text, &mut line),
+        LogFormat::Line => line::write_line(Level::WARN, None, None, text, &mut line),
+        LogFormat::Json => json::write_line(Level::WARN, None, None, text, &mut line),
     }
     line
 }

@@ -16,24 +16,24 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use super::filter::TARGET;
-use super::known::Known;
-use super::text::{is_plain, steers};
+use super::request_context::RequestContext;
+use super::text::{is_printable_ascii, is_unsafe};
 use faasflow_core::line::{LONGEST as LONGEST_LINE, note};
 
 /// Room for all of a line but its texts: names of members and fields, numbers, notes of what was left out.
 const AROUND: usize = 4 * 1024;
 
-pub(super) fn write(event: &Event<'_>, line: &mut String) {
+pub(super) fn write_event(event: &Event<'_>, line: &mut String) {
     let mut fields = Fields::default();
     event.record(&mut fields);
     let metadata = event.metadata();
-    write_object(*metadata.level(), metadata.target(), Known::here().as_deref(), fields, line);
+    write_object(*metadata.level(), metadata.target(), RequestContext::current().as_deref(), fields, line);
 }
 
 /// The same for a line of ours.
-pub(super) fn write_own(
+pub(super) fn write_line(
     level: Level,
-    known: Option<&Known>,
+    known: Option<&RequestContext>,
     code: Option<Code>,
     text: fmt::Arguments<'_>,
     line: &mut String,
@@ -44,7 +44,7 @@ pub(super) fn write_own(
     write_object(level, TARGET, known, fields, line);
 }
 
-fn write_object(level: Level, target: &str, known: Option<&Known>, mut fields: Fields, line: &mut String) {
+fn write_object(level: Level, target: &str, known: Option<&RequestContext>, mut fields: Fields, line: &mut String) {
     let start = line.len();
     write_whole(level, target, known, &fields, line);
     if line.len() - start > LONGEST_LINE {
@@ -55,7 +55,7 @@ fn write_object(level: Level, target: &str, known: Option<&Known>, mut fields: F
     }
 }
 
-fn write_whole(level: Level, target: &str, known: Option<&Known>, fields: &Fields, line: &mut String) {
+fn write_whole(level: Level, target: &str, known: Option<&RequestContext>, fields: &Fields, line: &mut String) {
     let mut timestamp = String::new();
     let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
     let object = Object {
@@ -70,7 +70,7 @@ fn write_whole(level: Level, target: &str, known: Option<&Known>, fields: &Field
         code: fields.code.map(Code::as_str),
     };
     let mut bytes = std::mem::take(line).into_bytes();
-    let written = object.serialize(&mut Serializer::with_formatter(&mut bytes, Unsteered));
+    let written = object.serialize(&mut Serializer::with_formatter(&mut bytes, SafeFormatter));
     written.expect("texts and numbers are JSON");
     bytes.push(b'\n');
     *line = String::from_utf8(bytes).expect("JSON is UTF-8");
@@ -88,21 +88,21 @@ impl Default for Room {
 impl Room {
     /// A value as text, cut where there is no more room. One that cannot show itself is shown as far as it does.
     fn show(&mut self, value: fmt::Arguments<'_>) -> String {
-        let mut shown = Shown { text: String::new(), room: self, left_out: 0 };
+        let mut shown = TextWriter { text: String::new(), room: self, left_out: 0 };
         let _ = shown.write_fmt(value);
-        let Shown { mut text, left_out, .. } = shown;
+        let TextWriter { mut text, left_out, .. } = shown;
         note(&mut text, left_out);
         text
     }
 }
 
-struct Shown<'a> {
+struct TextWriter<'a> {
     text: String,
     room: &'a mut Room,
     left_out: usize,
 }
 
-impl fmt::Write for Shown<'_> {
+impl fmt::Write for TextWriter<'_> {
     fn write_str(&mut self, added: &str) -> fmt::Result {
         let taken = if self.left_out > 0 { 0 } else { self.room.take(added) };
         self.text.push_str(&added[..taken]);
@@ -114,14 +114,14 @@ impl fmt::Write for Shown<'_> {
 impl Room {
     /// How much of a text there is room for; that is taken.
     fn take(&mut self, text: &str) -> usize {
-        if text.len() <= self.0 && is_plain(text) && !text.contains(['"', '\\', '\t']) {
+        if text.len() <= self.0 && is_printable_ascii(text) && !text.contains(['"', '\\', '\t']) {
             self.0 -= text.len();
             return text.len();
         }
         for (at, character) in text.char_indices() {
             let length = match character {
                 '"' | '\\' | '\t' | '\n' | '\r' => 2,
-                character if steers(character) => 6,
+                character if is_unsafe(character) => 6,
                 character => character.len_utf8(),
             };
             match self.0.checked_sub(length) {
@@ -134,15 +134,15 @@ impl Room {
 }
 
 /// Compact, and with what would steer a terminal escaped: JSON asks for that of the first 32 characters only.
-struct Unsteered;
+struct SafeFormatter;
 
-impl Formatter for Unsteered {
+impl Formatter for SafeFormatter {
     fn write_string_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        if is_plain(fragment) {
+        if is_printable_ascii(fragment) {
             return writer.write_all(fragment.as_bytes());
         }
         let mut rest = fragment;
-        while let Some((at, character)) = rest.char_indices().find(|(_, character)| steers(*character)) {
+        while let Some((at, character)) = rest.char_indices().find(|(_, character)| is_unsafe(*character)) {
             writer.write_all(&rest.as_bytes()[..at])?;
             // All of them are of the first 65,536.
             write!(writer, "\\u{:04x}", u32::from(character))?;
@@ -224,7 +224,7 @@ mod tests {
     fn what_steers_a_terminal_is_escaped_and_reads_as_it_was() {
         let text = "Grüße 🦀 \u{7f}\u{9b}2J\u{202e}evil\u{2028}\u{1b}[2J\"\\\n\t";
         let mut written = Vec::new();
-        text.serialize(&mut Serializer::with_formatter(&mut written, Unsteered)).unwrap();
+        text.serialize(&mut Serializer::with_formatter(&mut written, SafeFormatter)).unwrap();
         let written = String::from_utf8(written).unwrap();
         assert_eq!(written, r#""Grüße 🦀 \u007f\u009b2J\u202eevil\u2028\u001b[2J\"\\\n\t""#);
         assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
@@ -235,7 +235,7 @@ mod tests {
         for character in ['x', '"', '\\', '\u{1b}', '\u{202e}', '🦀', '\u{0}', '\u{8}', 'é'] {
             let text = String::from_iter(std::iter::repeat_n(character, 100_000));
             let mut line = String::new();
-            write_own(Level::INFO, None, None, format_args!("{text}"), &mut line);
+            write_line(Level::INFO, None, None, format_args!("{text}"), &mut line);
             assert!(line.len() <= LONGEST_LINE, "{character:?}: {}", line.len());
             let read: Value = serde_json::from_str(&line).unwrap();
             let (kept, left_out) = read["message"].as_str().unwrap().split_once("… (").unwrap();

@@ -8,9 +8,9 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use super::filter::{FilterError, TARGET, filter, most_detailed};
-use super::format::{LogFormat, of_process};
-use super::gathered::Gathering;
-use super::own::{OwnLines, push};
+use super::format::{LogFormat, set_format};
+use super::line_buffer::{Buffering, WriterThread};
+use super::request_lines::{RequestLines, push};
 use super::{json, line};
 use crate::config::Config;
 
@@ -26,18 +26,18 @@ use crate::config::Config;
 /// # Errors
 ///
 /// If the filter of `RUST_LOG` cannot be read.
-pub fn start(config: &Config, gathers: bool) -> Result<Logging, FilterError> {
+pub fn start(config: &Config, buffering: Buffering) -> Result<Logging, FilterError> {
     let filter = filter(&config.log_filter, config.write_debug);
     let filter = filter.map_err(|reason| FilterError { filter: config.log_filter.clone(), reason })?;
-    let own = OwnLines { format: config.log_format, level: most_detailed(&filter) };
+    let own = RequestLines { format: config.log_format, level: most_detailed(&filter) };
     let subscriber = tracing_subscriber::registry().with(filter).with(Log(config.log_format));
     let first = set_global_default(subscriber).is_ok();
     if first {
-        of_process(own.format);
+        set_format(own.format);
         own.install();
     }
     std::panic::set_hook(Box::new(told));
-    Ok(Logging { _gathering: first.then(|| Gathering::start(gathers)) })
+    Ok(Logging { _gathering: first.then(|| WriterThread::start(buffering)) })
 }
 
 /// The log of the process, to be kept until there is nothing more to say: when it is dropped, what waits is written, for as
@@ -45,7 +45,7 @@ pub fn start(config: &Config, gathers: bool) -> Result<Logging, FilterError> {
 #[derive(Debug)]
 #[must_use]
 pub struct Logging {
-    _gathering: Option<Gathering>,
+    _gathering: Option<WriterThread>,
 }
 
 /// Has a panic be a line like any other, of the request whose step panics, rather than a text between the lines.
@@ -65,8 +65,8 @@ struct Log(LogFormat);
 impl<S: Subscriber> Layer<S> for Log {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         push(*event.metadata().level(), |line| match self.0 {
-            LogFormat::Line => line::write(event, line),
-            LogFormat::Json => json::write(event, line),
+            LogFormat::Line => line::write_event(event, line),
+            LogFormat::Json => json::write_event(event, line),
         });
     }
 }

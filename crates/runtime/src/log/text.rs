@@ -6,23 +6,23 @@ use std::borrow::Cow;
 /// who writes a text is not to clear the screen of who reads it, or to write over what its lines are shown under.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
-    if is_plain(text) || !text.contains(steers) {
+    if is_printable_ascii(text) || !text.contains(is_unsafe) {
         return text.into();
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for character in text.chars() {
-        if steers(character) { shown.extend(character.escape_default()) } else { shown.push(character) }
+        if is_unsafe(character) { shown.extend(character.escape_default()) } else { shown.push(character) }
     }
     shown.into()
 }
 
-/// Whether a text is what most are, which is found faster than that none of its characters steers: without leaving off
+/// Whether a text is what most are, which is found faster than that none of its characters is_unsafe: without leaving off
 /// early, many bytes are looked at together.
-pub(super) fn is_plain(text: &str) -> bool {
+pub(super) fn is_printable_ascii(text: &str) -> bool {
     text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~' | b'\t'))
 }
 
-pub(super) fn steers(character: char) -> bool {
+pub(super) fn is_unsafe(character: char) -> bool {
     match character {
         '\t' => false,
         // Ends of lines and of paragraphs, and what changes the direction of writing.

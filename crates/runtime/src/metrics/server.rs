@@ -7,13 +7,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use faasflow_core::chain;
+use faasflow_http::ServerOptions;
 use http::header::CONTENT_TYPE;
 use prometheus::TEXT_FORMAT;
 use tokio::net::TcpListener;
 
 use super::Metrics;
 use crate::config::Config;
-use crate::http::ServerOptions;
 
 /// How long whoever reads the metrics may stall. It is no caller of the flow, so no setting of the flow is about it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -76,7 +76,7 @@ impl MetricsListener {
             ..ServerOptions::default()
         };
         let showing = async {
-            if let Err(error) = crate::http::serve(self.listener, router, options, stop).await {
+            if let Err(error) = faasflow_http::serve(self.listener, router, options, stop).await {
                 tracing::warn!("Metrics are no longer served: {}", chain(&error));
             }
         };

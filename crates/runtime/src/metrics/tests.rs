@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::{CallResponse, Context, Error, Flow, Outcome, Payload};
+use faasflow_http::Limits;
 use http::{HeaderMap, StatusCode};
 
 use super::*;
-use crate::http::Limits;
 
 async fn tidy(_: Context, payload: Payload) -> Payload {
     payload

@@ -11,7 +11,6 @@ use faasflow_core::{CallResponse, Failure, Method, Outcome, Payload, Resolution,
 use http::{StatusCode, Uri};
 
 use crate::conclusion::{Conclusion, Delivery};
-use crate::error_text::internal;
 use crate::forward::ForwardError;
 
 /// Something that has happened to a request. It borrows what it tells of, so that telling it costs nothing where nobody
@@ -55,7 +54,7 @@ pub(crate) enum Event<'a> {
     /// The flow's failure handler decided this; nothing if it failed.
     HandlerResolved { resolution: Option<&'a Resolution> },
     /// The delivery has to come again.
-    Interrupted { doing: Doing<'a>, outage: &'a Outage },
+    Interrupted { doing: Activity<'a>, outage: &'a Outage },
     /// A payload went to the state manager of this name.
     PayloadStored { bytes: usize, manager: &'a str },
     /// The envelope of the next phase was made.
@@ -65,7 +64,7 @@ pub(crate) enum Event<'a> {
     /// The envelope of the next phase was not taken, and that was the last attempt.
     ForwardFailed,
     /// The next phase is queued.
-    Forwarded { next: &'a Place, bytes: usize, payload: Kept },
+    Forwarded { next: &'a Place, bytes: usize, payload: PayloadLocation },
     /// The end was reported to whoever asked for it, or was to be: this is what came of it.
     Reported { outcome: Outcome, report: Report<'a> },
     /// The finaliser is about to run.
@@ -145,16 +144,16 @@ pub(crate) enum Origin {
 
 /// Where the payload of the next phase is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
-    InEnvelope,
-    InStateManager,
+pub(crate) enum PayloadLocation {
+    Envelope,
+    StateManager,
 }
 
 /// What came of the report of an end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Report<'a> {
     /// It was taken, with this status.
-    Taken(StatusCode),
+    Accepted(StatusCode),
     /// It may be taken later.
     Postponed(&'a str),
     /// It never will be: what happened, and why it is given up.
@@ -163,7 +162,7 @@ pub(crate) enum Report<'a> {
 
 /// What a delivery was doing when it met an outage, as the beginning of a log line.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Doing<'a> {
+pub(crate) enum Activity<'a> {
     Taking,
     Executing(&'a Place),
     Forwarding(&'a Place),
@@ -172,25 +171,25 @@ pub(crate) enum Doing<'a> {
     Finalising,
 }
 
-impl fmt::Display for Doing<'_> {
+impl fmt::Display for Activity<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Doing::Taking => f.write_str("Not executed"),
-            Doing::Executing(place) => write!(f, "Phase {place} cannot go on"),
-            Doing::Forwarding(next) => write!(f, "Cannot forward to phase {next}"),
-            Doing::Handling => f.write_str("The failure handler cannot go on"),
-            Doing::Reporting(outcome) => write!(f, "Cannot report the {outcome}"),
-            Doing::Finalising => f.write_str("finally cannot go on"),
+            Activity::Taking => f.write_str("Not executed"),
+            Activity::Executing(place) => write!(f, "Phase {place} cannot go on"),
+            Activity::Forwarding(next) => write!(f, "Cannot forward to phase {next}"),
+            Activity::Handling => f.write_str("The failure handler cannot go on"),
+            Activity::Reporting(outcome) => write!(f, "Cannot report the {outcome}"),
+            Activity::Finalising => f.write_str("finally cannot go on"),
         }
     }
 }
 
 /// Why a handler failed, as log lines and spans say it.
 pub(super) fn handler_failed(kind: &FailureKind) -> String {
-    format!("The failure handler failed itself: {}", internal(kind))
+    format!("The failure handler failed itself: {}", kind)
 }
 
 /// The same for the finaliser.
 pub(super) fn finally_failed(kind: &FailureKind) -> String {
-    format!("finally failed: {}", internal(kind))
+    format!("finally failed: {}", kind)
 }

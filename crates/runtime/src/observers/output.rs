@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use tracing::Level;
 
 use super::event::Event;
+use super::log_line::log_line;
 use super::observer::Observer;
-use super::say::say;
 use crate::log::RequestLog;
 
 /// Keeps the log lines of a request.
@@ -20,7 +20,7 @@ pub(crate) struct Output {
 impl Output {
     /// Keeps the lines of this log.
     pub(super) fn new(log: &RequestLog) -> Output {
-        Output { before: log.before().to_owned(), lines: Mutex::default() }
+        Output { before: log.prefix().to_owned(), lines: Mutex::default() }
     }
 
     /// The lines so far.
@@ -31,11 +31,11 @@ impl Output {
 
 impl Observer for Output {
     fn observe(&self, event: &Event<'_>) {
-        say(event, |level, _, text| {
+        log_line(event, |level, _, text| {
             // Lines for those who develop the flow are no part of the classic output.
             if level != Level::DEBUG {
                 let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-                crate::log::append(&self.before, text, &mut lines);
+                crate::log::append_line(&self.before, text, &mut lines);
             }
         });
     }

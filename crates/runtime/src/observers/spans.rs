@@ -2,7 +2,7 @@
 
 use faasflow_core::{Resolution, chain};
 
-use super::event::{CallKind, Event, Kept, Report, finally_failed, handler_failed};
+use super::event::{Event, PayloadLocation, Report, finally_failed, handler_failed};
 use super::observer::Observer;
 use crate::trace::{StepSpan, Trace, cut};
 
@@ -24,10 +24,10 @@ impl Observer for Trace {
             Event::Forwarded { next, bytes, payload } => self.event("forwarded", |event| {
                 event.attribute("faasflow.phase", next.phase());
                 event.attribute("faasflow.envelope.bytes", *bytes);
-                event.attribute("faasflow.payload.stored", *payload == Kept::InStateManager);
+                event.attribute("faasflow.payload.stored", *payload == PayloadLocation::StateManager);
             }),
             Event::Reported { report, .. } => self.event("report", |event| match report {
-                Report::Taken(status) => event.attribute("faasflow.report", &format!("it answered {status}")),
+                Report::Accepted(status) => event.attribute("faasflow.report", &format!("it answered {status}")),
                 Report::Postponed(what) | Report::GivenUp(what) => event.attribute("faasflow.report", *what),
             }),
             Event::FinallyRan { succeeded } => {
@@ -46,7 +46,7 @@ pub(super) fn observe_step(span: &mut Option<StepSpan<'_>>, event: &Event<'_>) {
     match event {
         Event::Sending { method, target, to, bytes } => {
             if let Some(span) = span {
-                span.sends(method, target, to.kind == CallKind::Call, *bytes);
+                span.sends(method, target, to.kind, *bytes);
             }
         }
         Event::Attempted { answer, .. } => {

@@ -24,24 +24,24 @@ pub(crate) struct Observers<'a> {
 
 impl<'a> Observers<'a> {
     /// For a delivery of which only the id of its request is known.
-    pub(crate) fn of_request(id: RequestId, counts: &'a Metrics) -> Observers<'a> {
+    pub(crate) fn for_request(id: RequestId, counts: &'a Metrics) -> Observers<'a> {
         Observers { lines: RequestLog::new(id), output: None, trace: None, counts }
     }
 
     /// For the delivery of a phase.
-    pub(crate) fn of_phase(lines: RequestLog, trace: Trace, counts: &'a Metrics) -> Observers<'a> {
+    pub(crate) fn for_phase(lines: RequestLog, trace: Trace, counts: &'a Metrics) -> Observers<'a> {
         Observers { lines, output: None, trace: Some(trace), counts }
     }
 
     /// The same, with the lines kept for the output of the request.
-    pub(crate) fn combining(self) -> Observers<'a> {
+    pub(crate) fn keeping_lines(self) -> Observers<'a> {
         Observers { output: Some(Output::new(&self.lines)), ..self }
     }
 
     /// Tells what happened. It is inlined where an event is made, as the observers are into it: what is left of the event
     /// there is what they have a use for.
     #[inline(always)]
-    pub(crate) fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn emit(&self, event: &Event<'_>) {
         self.lines.observe(event);
         if let Some(output) = &self.output {
             output.observe(event);
@@ -54,7 +54,7 @@ impl<'a> Observers<'a> {
 
     /// Begins a step, whose events are told to its scope.
     pub(crate) fn step(&self, step: &Step) -> Scope<'_> {
-        self.tell(&Event::StepBegun { step });
+        self.emit(&Event::StepBegun { step });
         Scope { observers: self, span: self.trace.as_ref().map(StepSpan::begin) }
     }
 
@@ -75,7 +75,7 @@ impl<'a> Observers<'a> {
 
     /// Runs work whose log lines belong to the request, also those of the flow's own code.
     pub(crate) async fn within<T>(&self, work: impl Future<Output = T>) -> T {
-        self.lines.of_all(work).await
+        self.lines.scope(work).await
     }
 
     /// The lines that the output of the request begins with.
@@ -94,8 +94,8 @@ pub(crate) struct Scope<'a> {
 impl Scope<'_> {
     /// Tells what happened in the step.
     #[inline(always)]
-    pub(crate) fn tell(&mut self, event: &Event<'_>) {
-        self.observers.tell(event);
+    pub(crate) fn emit(&mut self, event: &Event<'_>) {
+        self.observers.emit(event);
         spans::observe_step(&mut self.span, event);
     }
 

@@ -7,9 +7,8 @@ use axum::body::HttpBody;
 use bytes::Bytes;
 use faasflow_core::Error;
 use faasflow_core::failure::FailureKind;
+use faasflow_http::{Budget, Codings, DecodeError, ReadBodyError, read_body_into_untimed};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
-
-use crate::http::{Budget, Codings, DecodeError, ReadBodyError, read_body_into_untimed};
 
 /// How answers are read.
 #[derive(Debug)]
@@ -32,19 +31,19 @@ impl Answers {
     /// # Errors
     ///
     /// If it cannot be read, or there is no room for it.
-    pub(crate) async fn read<B>(&self, headers: &mut HeaderMap, body: B) -> Result<Bytes, Unread>
+    pub(crate) async fn read<B>(&self, headers: &mut HeaderMap, body: B) -> Result<Bytes, ReadFailure>
     where
         B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
-        let unknown = |error: DecodeError| Unread::Failed(FailureKind::Undecodable(Arc::new(error.into())));
-        let codings = Codings::of(headers).map_err(unknown)?;
-        let mut share = self.budget.waiting(self.patience);
+        let unknown = |error: DecodeError| ReadFailure::Failed(FailureKind::Undecodable(Arc::new(error.into())));
+        let codings = Codings::from_headers(headers).map_err(unknown)?;
+        let mut share = self.budget.answer_share(self.patience);
         let read = read_body_into_untimed(body, self.max_body, &mut share).await.map_err(failure)?;
         let body = share.keep(read);
         if codings.is_empty() {
             return Ok(body);
         }
-        let mut share = self.budget.waiting(self.patience).beside(body.len() as u64);
+        let mut share = self.budget.answer_share(self.patience).beside(body.len() as u64);
         let decoded = codings.decode(body, self.max_body, &mut share).await.map_err(|error| failure(error.into()))?;
         headers.remove(CONTENT_ENCODING);
         headers.remove(CONTENT_LENGTH);
@@ -54,15 +53,15 @@ impl Answers {
 
 /// Why an answer was not read.
 #[derive(Debug)]
-pub(crate) enum Unread {
+pub(crate) enum ReadFailure {
     Failed(FailureKind),
     /// There was no room for it in time. Whoever waits for it holds a payload, and is to give that up: others wait for the
     /// room that it takes.
     NoRoom(String),
 }
 
-fn failure(error: ReadBodyError) -> Unread {
-    Unread::Failed(match error {
+fn failure(error: ReadBodyError) -> ReadFailure {
+    ReadFailure::Failed(match error {
         ReadBodyError::TooLarge { limit } => FailureKind::AnswerTooLarge(limit),
         ReadBodyError::Encoded(DecodeError::TooLarge { encoded, limit }) => undecodable(format!(
             "its {encoded} bytes are encoded, and decoded they are more than the {limit} of `max_body`"
@@ -72,7 +71,7 @@ fn failure(error: ReadBodyError) -> Unread {
         }
         ReadBodyError::Encoded(error) => FailureKind::Undecodable(Arc::new(error.into())),
         ReadBodyError::NoRoom(full) if full.is_temporary() => {
-            return Unread::NoRoom(format!("its answer was not read: {full}"));
+            return ReadFailure::NoRoom(format!("its answer was not read: {full}"));
         }
         ReadBodyError::NoRoom(full) => undecodable(format!("{full}; the setting is `max_inflight_bytes`")),
         error if error.is_unusable() => FailureKind::Unusable(Arc::new(error.into())),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::StepIndex;
 use faasflow_core::{Action, Call, Callback, Context, Error, Flow, Method, Payload, RequestOptions, Step};
+use faasflow_http::HttpClient;
 use http::Uri;
 use http::header::HeaderValue;
 use http::uri::Scheme;
@@ -13,7 +14,6 @@ use http::uri::Scheme;
 use super::answers::Answers;
 use super::outgoing::{Outgoing, PhaseHeaders};
 use crate::gateway::gateway_url;
-use crate::http::HttpClient;
 use crate::metrics::short_name;
 use crate::observers::{CallKind, Observers, Peer};
 
@@ -26,12 +26,12 @@ pub(crate) struct Caller {
     default_method: Method,
     pub(super) answers: Answers,
     /// Of each step in its order.
-    prepared: Vec<Prepared>,
+    prepared: Vec<StepTemplate>,
 }
 
 /// What is the same each time that a step sends a request.
 #[derive(Debug)]
-struct Prepared {
+struct StepTemplate {
     /// Where a call goes that has no query of its own.
     target: Option<Uri>,
     /// The number of the step, from 1, as text.
@@ -54,7 +54,7 @@ impl Caller {
                 }
                 _ => None,
             };
-            Prepared { target, number: (index + 1).to_string() }
+            StepTemplate { target, number: (index + 1).to_string() }
         };
         let prepared = flow.steps().iter().enumerate().map(prepare).collect();
         let gateway_host = host(&gateway);
@@ -122,7 +122,7 @@ impl Caller {
             payload,
             timeout: options.timeout(),
             retry: options.retry(),
-            given_up: false,
+            payload_released: false,
         })
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::caller::{Caller, StepRef};
 use super::outgoing::{Outgoing, PhaseHeaders, Time};
-use super::report::Reporting;
+use super::report::ReportContext;
 use super::unanswered::Unanswered;
 use crate::deadline::{CutOff, Deadline};
 use crate::heartbeat::Heartbeat;
@@ -25,7 +25,7 @@ use crate::observers::{Event, Observers, Scope, StepHandler, StepRun};
 
 /// How the steps of a phase ended.
 #[derive(Debug)]
-pub(crate) enum Executed {
+pub(crate) enum SegmentResult {
     /// All of them succeeded.
     Done(Payload),
     /// One failed.
@@ -52,7 +52,7 @@ pub(crate) struct Execution<'a> {
 
 impl Execution<'_> {
     /// Executes the steps of a segment, each on the output of the one before.
-    pub(crate) async fn run(&self, flow: &Flow, segment: &Segment, mut payload: Payload) -> Executed {
+    pub(crate) async fn run(&self, flow: &Flow, segment: &Segment, mut payload: Payload) -> SegmentResult {
         let mut cut_off = CutOff::at(self.deadline.steps());
         for index in segment.steps() {
             match self.step(flow.step(index), index, payload, &mut cut_off).await {
@@ -60,7 +60,7 @@ impl Execution<'_> {
                 Err(ended) => return ended,
             }
         }
-        Executed::Done(payload)
+        SegmentResult::Done(payload)
     }
 
     async fn step(
@@ -69,7 +69,7 @@ impl Execution<'_> {
         index: StepIndex,
         payload: Payload,
         cut_off: &mut CutOff,
-    ) -> Result<Payload, Executed> {
+    ) -> Result<Payload, SegmentResult> {
         let mut scope = self.observers.step(step);
         let begun = Instant::now();
         let bytes_in = payload.len();
@@ -80,20 +80,20 @@ impl Execution<'_> {
         let at = StepRun { step, index, took: begun.elapsed(), bytes_in };
         match output {
             Ok(output) => {
-                scope.tell(&Event::StepDone { at, output: &output });
+                scope.emit(&Event::StepDone { at, output: &output });
                 Ok(output)
             }
             Err(Unanswered::Outage(outage)) => {
-                scope.tell(&Event::StepInterrupted { at, outage: &outage });
-                Err(Executed::Outage(outage))
+                scope.emit(&Event::StepInterrupted { at, outage: &outage });
+                Err(SegmentResult::Outage(outage))
             }
             Err(Unanswered::Failed(kind)) => {
                 let name = step.name().clone();
                 let payload = kept.unwrap_or_else(Payload::empty);
                 let failure = Failure::new(self.context.place(), index.number(), name, kind, payload);
-                scope.tell(&Event::StepFailed { at, failure: &failure, handler });
+                scope.emit(&Event::StepFailed { at, failure: &failure, handler });
                 let resolved = self.resolve(step, failure.clone()).await;
-                scope.tell(&Event::StepResolved { at, failure: &failure, output: resolved.as_ref().ok() });
+                scope.emit(&Event::StepResolved { at, failure: &failure, output: resolved.as_ref().ok() });
                 resolved
             }
         }
@@ -157,7 +157,7 @@ impl Execution<'_> {
         let extracting = Box::pin(options.extracted(self.context));
         let extracted = self.handled(self.deadline.steps(), extracting).await;
         extracted.map_err(|kind| {
-            scope.tell(&Event::Answered { answer: None });
+            scope.emit(&Event::Answered { answer: None });
             self.weigh(kind)
         })
     }
@@ -176,7 +176,7 @@ impl Execution<'_> {
             }
             Err(kind) => Err(Unanswered::Failed(kind)),
         };
-        scope.tell(&Event::Answered { answer: answer.as_ref().ok() });
+        scope.emit(&Event::Answered { answer: answer.as_ref().ok() });
         answer
     }
 
@@ -198,21 +198,21 @@ impl Execution<'_> {
     }
 
     /// Asks the step's own failure handler.
-    async fn resolve(&self, step: &Step, failure: Failure) -> Result<Payload, Executed> {
+    async fn resolve(&self, step: &Step, failure: Failure) -> Result<Payload, SegmentResult> {
         let Some(handler) = options(step).and_then(RequestOptions::on_failure) else {
-            return Err(Executed::Failed(failure));
+            return Err(SegmentResult::Failed(failure));
         };
-        match self.ask(handler(self.context.clone(), failure.clone())).await.map_err(Executed::Outage)? {
+        match self.ask(handler(self.context.clone(), failure.clone())).await.map_err(SegmentResult::Outage)? {
             Some(Resolution::Recovered(payload)) => Ok(payload),
-            Some(Resolution::Replied(payload)) => Err(Executed::Replied(failure, payload)),
-            _ => Err(Executed::Failed(failure)),
+            Some(Resolution::Replied(payload)) => Err(SegmentResult::Replied(failure, payload)),
+            _ => Err(SegmentResult::Failed(failure)),
         }
     }
 
     /// What a report at the end of the phase needs of it.
-    pub(crate) fn reporting(&self) -> Reporting<'_> {
+    pub(crate) fn reporting(&self) -> ReportContext<'_> {
         let Execution { context, phase, deadline, observers, ref outage, .. } = *self;
-        Reporting { context, phase, deadline, observers, outage }
+        ReportContext { context, phase, deadline, observers, outage }
     }
 
     /// Tells a failure of user code from an outage that it has met, or that has left it too little time.
@@ -242,7 +242,7 @@ impl Execution<'_> {
                 Unanswered::Failed(kind) => kind,
             },
         };
-        self.observers.tell(&Event::HandlerFailed { kind: &kind });
+        self.observers.emit(&Event::HandlerFailed { kind: &kind });
         Ok(None)
     }
 

@@ -7,9 +7,9 @@ use faasflow_core::failure::FailureKind;
 use faasflow_core::headers::{self, gateway_error};
 use faasflow_core::machine::Outage;
 use faasflow_core::{CallResponse, Retry, code};
+use faasflow_http::retry_after;
 use http::{HeaderName, StatusCode};
 
-use crate::http::retry_after;
 use crate::observers::CallKind;
 
 /// OpenFaaS's gateway and providers mark the answers that are their own with this header, and the queue worker of its
@@ -39,7 +39,7 @@ const ASKING: Retry = Retry::unlimited().on_only(&[StatusCode::TOO_MANY_REQUESTS
 ///
 /// What counts is that calling again is safe or is what a redelivered phase would do anyway: no connection was made,
 /// the connection broke off before the answer was complete, or whoever answered asked to be called again.
-pub(super) fn met(
+pub(super) fn detect(
     answer: &Result<CallResponse, FailureKind>,
     kind: CallKind,
     retry: &Retry,
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn is_outage(answer: &Result<CallResponse, FailureKind>, kind: CallKind) -> bool {
-        met(answer, kind, &Retry::never(), "function `f`").is_some()
+        detect(answer, kind, &Retry::never(), "function `f`").is_some()
     }
 
     /// The table of the reference: what counts as an outage unless the author says otherwise.
@@ -185,17 +185,17 @@ mod tests {
         let later = response(503, &[("retry-after", "1")]);
         let died = response(502, &[("x-faasflow-gateway-error", "function-died")]);
         let own = Retry::attempts(3);
-        assert!(met(&later, CallKind::Call, &own, "f").is_none());
-        assert!(met(&died, CallKind::Call, &own, "f").is_some());
+        assert!(detect(&later, CallKind::Call, &own, "f").is_none());
+        assert!(detect(&died, CallKind::Call, &own, "f").is_some());
         let careful = Retry::never().on_unreachable(false);
-        assert!(met(&died, CallKind::Call, &careful, "f").is_none());
-        assert!(met(&Err(FailureKind::Unreachable(because(""))), CallKind::Call, &careful, "f").is_none());
+        assert!(detect(&died, CallKind::Call, &careful, "f").is_none());
+        assert!(detect(&Err(FailureKind::Unreachable(because(""))), CallKind::Call, &careful, "f").is_none());
     }
 
     #[test]
     fn an_outage_says_who_is_away_and_keeps_the_rest_for_the_log() {
         let refused = Err(FailureKind::Unreachable(because("could not connect: refused")));
-        let of = |answer, kind, peer| met(answer, kind, &Retry::never(), peer).unwrap();
+        let of = |answer, kind, peer| detect(answer, kind, &Retry::never(), peer).unwrap();
         assert_eq!(of(&refused, CallKind::Call, "function `f`").reason, "the gateway cannot be reached");
         let callback = of(&refused, CallKind::Callback, "callback to `storage.io`");
         assert_eq!(callback.reason, "callback to `storage.io` cannot be reached");

@@ -28,7 +28,7 @@ pub(crate) struct Outgoing<'a> {
     pub(super) timeout: Option<Duration>,
     pub(super) retry: &'a Retry,
     /// Whether the payload was given up, so that there can be no further attempt.
-    pub(super) given_up: bool,
+    pub(super) payload_released: bool,
 }
 
 impl Outgoing<'_> {

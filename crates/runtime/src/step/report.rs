@@ -16,7 +16,7 @@ use crate::gateway::trace_headers;
 use crate::observers::{CallKind, Observers, Peer};
 
 /// The phase at whose end a report is sent.
-pub(crate) struct Reporting<'a> {
+pub(crate) struct ReportContext<'a> {
     pub(crate) context: &'a Context,
     pub(crate) phase: &'a PhaseHeaders,
     pub(crate) deadline: &'a Deadline,
@@ -30,11 +30,11 @@ impl Caller {
     pub(crate) async fn report(
         &self,
         url: &Uri,
-        from: Reporting<'_>,
+        from: ReportContext<'_>,
         outcome: Outcome,
         payload: &Payload,
     ) -> Result<CallResponse, Unanswered> {
-        let Reporting { context, phase, deadline, observers, outage } = from;
+        let ReportContext { context, phase, deadline, observers, outage } = from;
         let mut own = vec![(headers::OUTCOME, HeaderValue::from_static(outcome.as_str()))];
         own.extend(trace_headers(&observers.trace_context()));
         let mut outgoing = Outgoing {
@@ -47,7 +47,7 @@ impl Caller {
             payload: payload.clone(),
             timeout: None,
             retry: &Retry::attempts(5),
-            given_up: false,
+            payload_released: false,
         };
         let deadline = deadline.for_ending();
         let mut cut_off = CutOff::at(deadline.steps());

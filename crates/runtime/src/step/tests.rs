@@ -6,12 +6,12 @@ use std::time::Duration;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::{Call, Callback, Context, Error, Failure, Flow, FlowBuilder, FromContext, Payload, RequestState};
 
-use super::execute::{Executed, Execution};
+use super::execute::{Execution, SegmentResult};
 use crate::deadline::Deadline;
 use crate::testing::{Queue, Shelf, context, instance, lines, observers};
 
 /// Executes the first phase of a flow on `in`; what came of it, and the log lines.
-async fn executed(flow: FlowBuilder, settings: &[(&str, &str)]) -> (Executed, Vec<String>) {
+async fn executed(flow: FlowBuilder, settings: &[(&str, &str)]) -> (SegmentResult, Vec<String>) {
     let instance = instance(flow.build().unwrap(), settings, &Arc::new(Queue::default()));
     let (context, observers) = (context(1), observers(&instance));
     let phase = instance.caller.phase_headers(&context, &observers);
@@ -39,9 +39,9 @@ async fn panics(_: String) -> String {
     panic!("oh dear")
 }
 
-fn failure(executed: Executed) -> Failure {
+fn failure(executed: SegmentResult) -> Failure {
     match executed {
-        Executed::Failed(failure) => failure,
+        SegmentResult::Failed(failure) => failure,
         other => panic!("{other:?}"),
     }
 }
@@ -50,7 +50,7 @@ fn failure(executed: Executed) -> Failure {
 async fn each_step_gets_the_output_of_the_one_before() {
     let (executed, lines) = executed(Flow::builder().modify(exclaim).modify(exclaim), &[]).await;
     match executed {
-        Executed::Done(payload) => assert_eq!(payload.bytes(), "in!!"),
+        SegmentResult::Done(payload) => assert_eq!(payload.bytes(), "in!!"),
         other => panic!("{other:?}"),
     }
     assert_eq!(lines, ["Executing modifier `exclaim`", "Executing modifier `exclaim`"]);
@@ -86,7 +86,7 @@ async fn what_the_state_manager_cannot_do_now_is_an_outage() {
     }
     let flow = Flow::builder().state(Shelf::default()).modify(remember);
     match executed(flow, &[]).await.0 {
-        Executed::Outage(outage) => assert_eq!(outage.reason, "the state manager cannot be reached"),
+        SegmentResult::Outage(outage) => assert_eq!(outage.reason, "the state manager cannot be reached"),
         other => panic!("{other:?}"),
     }
 }
@@ -101,7 +101,7 @@ async fn the_handler_of_a_step_is_asked_before_the_flow_s() {
     let mended = unsendable().on_failure(async |_: Context, failure: Failure| failure.recover("mended"));
     let (done, lines) = executed(Flow::builder().apply(mended), &[]).await;
     match done {
-        Executed::Done(payload) => assert_eq!(payload.bytes(), "mended"),
+        SegmentResult::Done(payload) => assert_eq!(payload.bytes(), "mended"),
         other => panic!("{other:?}"),
     }
     assert_eq!(lines.len(), 3, "{lines:?}");
@@ -109,10 +109,10 @@ async fn the_handler_of_a_step_is_asked_before_the_flow_s() {
     assert_eq!(lines[2], "The failure handler of function `resize` recovered");
 
     let replied = unsendable().on_failure(async |_: Context, failure: Failure| failure.reply("sorry"));
-    assert!(matches!(executed(Flow::builder().apply(replied), &[]).await.0, Executed::Replied(_, _)));
+    assert!(matches!(executed(Flow::builder().apply(replied), &[]).await.0, SegmentResult::Replied(_, _)));
 
     let declined = unsendable().on_failure(async |_: Context, failure: Failure| failure.decline());
-    assert!(matches!(executed(Flow::builder().apply(declined), &[]).await.0, Executed::Failed(_)));
+    assert!(matches!(executed(Flow::builder().apply(declined), &[]).await.0, SegmentResult::Failed(_)));
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_handler_that_fails_itself_decides_nothing() {
     let broken =
         unsendable().on_failure(async |_: Context, _: Failure| -> faasflow_core::Resolution { panic!("again") });
     let (ended, lines) = executed(Flow::builder().apply(broken), &[]).await;
-    assert!(matches!(ended, Executed::Failed(_)));
+    assert!(matches!(ended, SegmentResult::Failed(_)));
     assert_eq!(lines.last().unwrap(), "The failure handler failed itself: it panicked: again");
 }
 
@@ -144,7 +144,7 @@ async fn a_value_that_cannot_be_extracted_fails_the_step_and_an_outage_does_not(
     }
     let callback = Callback::new("storage.io").query_from("q", |_: Away| "never");
     match executed(Flow::builder().callback(callback), &[]).await.0 {
-        Executed::Outage(outage) => assert_eq!(outage.reason, "the state manager cannot be reached"),
+        SegmentResult::Outage(outage) => assert_eq!(outage.reason, "the state manager cannot be reached"),
         other => panic!("{other:?}"),
     }
 

@@ -3,17 +3,17 @@
 
 /// What was not taken of a batch.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Refused {
+pub(super) struct RejectedSpans {
     /// How many spans.
     pub(super) spans: usize,
     /// Why, in the server's words.
     pub(super) why: String,
 }
 
-impl Refused {
+impl RejectedSpans {
     /// Reads an answer. What cannot be read says nothing: the spans are taken, by the status.
-    pub(super) fn read(answer: &[u8]) -> Refused {
-        let mut refused = Refused::default();
+    pub(super) fn read(answer: &[u8]) -> RejectedSpans {
+        let mut refused = RejectedSpans::default();
         for (number, value) in Fields(answer) {
             let (1, Value::Bytes(partial_success)) = (number, value) else { continue };
             for field in Fields(partial_success) {
@@ -83,17 +83,17 @@ impl<'a> Iterator for Fields<'a> {
 mod tests {
     use super::*;
 
-    fn refused(spans: usize, why: &str) -> Refused {
-        Refused { spans, why: why.to_owned() }
+    fn refused(spans: usize, why: &str) -> RejectedSpans {
+        RejectedSpans { spans, why: why.to_owned() }
     }
 
     #[test]
     fn what_was_not_taken_is_read() {
-        assert_eq!(Refused::read(b""), refused(0, ""));
-        assert_eq!(Refused::read(b"\x0a\x00"), refused(0, ""));
-        assert_eq!(Refused::read(b"\x0a\x08\x08\x03\x12\x04late"), refused(3, "late"));
+        assert_eq!(RejectedSpans::read(b""), refused(0, ""));
+        assert_eq!(RejectedSpans::read(b"\x0a\x00"), refused(0, ""));
+        assert_eq!(RejectedSpans::read(b"\x0a\x08\x08\x03\x12\x04late"), refused(3, "late"));
         // Numbers take more bytes where they are large, and fields that nobody knows yet are passed over.
-        assert_eq!(Refused::read(b"\x12\x01x\x0a\x0c\x19abcdefgh\x08\xac\x02"), refused(300, ""));
+        assert_eq!(RejectedSpans::read(b"\x12\x01x\x0a\x0c\x19abcdefgh\x08\xac\x02"), refused(300, ""));
     }
 
     #[test]
@@ -101,8 +101,8 @@ mod tests {
         for answer in
             [&b"{}"[..], b"<html>", b"\x0a", b"\x0a\x7fx", b"\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"]
         {
-            assert_eq!(Refused::read(answer).spans, 0, "{answer:?}");
+            assert_eq!(RejectedSpans::read(answer).spans, 0, "{answer:?}");
         }
-        assert_eq!(Refused::read(&[0xff; 100]), refused(0, ""));
+        assert_eq!(RejectedSpans::read(&[0xff; 100]), refused(0, ""));
     }
 }

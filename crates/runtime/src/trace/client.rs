@@ -8,12 +8,12 @@ use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 
-use super::answer::Refused;
+use super::answer::RejectedSpans;
 use super::options::unescaped;
 use super::server::TraceServer;
 use super::text::cut;
-use crate::http::{BadAuthorities, HttpClient, HttpError, body_of_parts};
 use crate::log::escaped;
+use faasflow_http::{BadAuthorities, HttpClient, HttpError, body_of_parts};
 
 /// The most bytes of a trace server's answer that are read.
 const ANSWER: usize = 64 * 1024;
@@ -79,14 +79,14 @@ impl Client {
     }
 
     /// Sends an `ExportTraceServiceRequest`. Some of its spans may be refused where the others are taken.
-    pub(super) async fn export(&self, message: Vec<u8>) -> Result<Refused, SendError> {
+    pub(super) async fn export(&self, message: Vec<u8>) -> Result<RejectedSpans, SendError> {
         match tokio::time::timeout(self.timeout, self.exchange(message)).await {
             Ok(sent) => sent,
             Err(_) => Err(SendError::Late(self.timeout)),
         }
     }
 
-    async fn exchange(&self, message: Vec<u8>) -> Result<Refused, SendError> {
+    async fn exchange(&self, message: Vec<u8>) -> Result<RejectedSpans, SendError> {
         let body = if self.grpc { framed(message) } else { Body::from(message) };
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
@@ -100,11 +100,11 @@ impl Client {
             // Taken, by the status: what else it says may be there or not.
             (true, false) => match read {
                 Ok(read) if parts.headers.get(CONTENT_TYPE) == Some(&PROTOBUF) => Ok(refused(&read.to_bytes())),
-                _ => Ok(Refused::default()),
+                _ => Ok(RejectedSpans::default()),
             },
             // An answer without a message has its status among the headers.
             (true, true) if parts.headers.contains_key(GRPC_STATUS) => {
-                verdict(&parts.headers).map(|()| Refused::default())
+                verdict(&parts.headers).map(|()| RejectedSpans::default())
             }
             (true, true) => {
                 let read = read?;
@@ -116,9 +116,9 @@ impl Client {
     }
 }
 
-fn refused(answer: &[u8]) -> Refused {
-    let refused = Refused::read(answer);
-    Refused { why: shown(&refused.why), ..refused }
+fn refused(answer: &[u8]) -> RejectedSpans {
+    let refused = RejectedSpans::read(answer);
+    RejectedSpans { why: shown(&refused.why), ..refused }
 }
 
 /// What a server says, as a line of the log takes it.

@@ -31,11 +31,11 @@ pub(super) struct Tracing {
 #[derive(Debug)]
 pub(crate) struct Trace {
     pub(super) info: Arc<RequestInfo>,
-    pub(super) active: Option<Active>,
+    pub(super) active: Option<ActiveTrace>,
 }
 
 #[derive(Debug)]
-pub(super) struct Active {
+pub(super) struct ActiveTrace {
     pub(super) tracing: Arc<Tracing>,
     /// The span of the phase.
     phase: SpanContext,
@@ -56,24 +56,24 @@ pub(super) enum Recording {
     No,
     /// There is no place where they could wait; how many steps were left out so far.
     LeftOut(AtomicUsize),
-    Yes(Mutex<Recorded>),
+    Yes(Mutex<DeliveryRecord>),
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Recorded {
+pub(super) struct DeliveryRecord {
     pub(super) steps: Vec<Span>,
     events: Events,
     failure: Option<(&'static str, String)>,
 }
 
-impl Active {
+impl ActiveTrace {
     pub(super) fn new(
         tracing: &Arc<Tracing>,
         exporter: &Exporter,
         info: &RequestInfo,
         place: &Place,
         sent_ms: Option<u64>,
-    ) -> Active {
+    ) -> ActiveTrace {
         let came = info.trace.parent.as_deref().and_then(incoming::parse);
         let trace = came.map_or_else(|| sampling::trace_id(info), |came| came.trace);
         let sampled = tracing.sampling.decide(came.as_ref(), trace);
@@ -88,7 +88,7 @@ impl Active {
             of_steps.within(phase, Some(phase.span), false);
             of_steps.attribute("faasflow.request.id", info.id.as_str());
         }
-        Active {
+        ActiveTrace {
             tracing: tracing.clone(),
             phase,
             caller: came.map(|came| came.span),
@@ -100,7 +100,7 @@ impl Active {
         }
     }
 
-    pub(super) fn recorded(&self) -> Option<MutexGuard<'_, Recorded>> {
+    pub(super) fn recorded(&self) -> Option<MutexGuard<'_, DeliveryRecord>> {
         match &self.recording {
             Recording::Yes(recorded) => Some(recorded.lock().unwrap_or_else(PoisonError::into_inner)),
             _ => None,
@@ -179,14 +179,14 @@ impl Trace {
 
     /// Notes what happened in the phase, besides its steps.
     pub(crate) fn event(&self, name: &'static str, describe: impl FnOnce(&mut Event<'_>)) {
-        if let Some(mut recorded) = self.active.as_ref().and_then(Active::recorded) {
+        if let Some(mut recorded) = self.active.as_ref().and_then(ActiveTrace::recorded) {
             recorded.events.push(name, describe);
         }
     }
 
     /// Notes what made the request fail, which a handler may still mend.
     pub(crate) fn failed(&self, failure: &Failure) {
-        if let Some(mut recorded) = self.active.as_ref().and_then(Active::recorded) {
+        if let Some(mut recorded) = self.active.as_ref().and_then(ActiveTrace::recorded) {
             let kind = failure.kind().as_str();
             recorded.events.exception(kind, failure.to_string());
             recorded.failure = Some((kind, failure.reason()));
@@ -195,7 +195,7 @@ impl Trace {
 
     /// Notes an error that is not what the request fails with.
     pub(crate) fn exception(&self, kind: &'static str, text: impl FnOnce() -> String) {
-        if let Some(mut recorded) = self.active.as_ref().and_then(Active::recorded) {
+        if let Some(mut recorded) = self.active.as_ref().and_then(ActiveTrace::recorded) {
             recorded.events.exception(kind, text());
         }
     }
@@ -217,8 +217,14 @@ impl Trace {
         }
     }
 
-    fn spans(&self, active: &Active, recorded: Recorded, conclusion: &Conclusion, answer: StatusCode) -> Vec<Span> {
-        let Recorded { steps, events, failure } = recorded;
+    fn spans(
+        &self,
+        active: &ActiveTrace,
+        recorded: DeliveryRecord,
+        conclusion: &Conclusion,
+        answer: StatusCode,
+    ) -> Vec<Span> {
+        let DeliveryRecord { steps, events, failure } = recorded;
         let now = SystemTime::now();
         let ending = active.ending(conclusion, failure);
         let asynchronous = active.sent.is_some();

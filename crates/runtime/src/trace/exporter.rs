@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
-use super::answer::Refused;
+use super::answer::RejectedSpans;
 use super::client::{Client, SendError};
 use super::options::ExportOptions;
 use super::otlp::{Origin, Span};
@@ -35,7 +35,7 @@ pub(crate) struct Exporter {
 
 #[derive(Debug)]
 struct Shared {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Backlog>,
     /// Something has not fitted since the thread took what waits.
     full: AtomicBool,
     /// There is something to send.
@@ -47,7 +47,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Backlog {
     spans: Vec<Span>,
     /// How many the thread has taken, and the server not yet.
     in_hand: usize,
@@ -56,7 +56,7 @@ struct Waiting {
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Backlog> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -158,7 +158,7 @@ impl Exporter {
     pub(crate) async fn stop(&self, within: Duration) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((thread, ended)) = thread else { return };
-        self.tell_to_stop();
+        self.signal_stop();
         if tokio::time::timeout(within, ended).await.is_ok() {
             let _ = thread.join();
         } else {
@@ -168,7 +168,7 @@ impl Exporter {
         }
     }
 
-    fn tell_to_stop(&self) {
+    fn signal_stop(&self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.some.notify_one();
         self.shared.enough.notify_one();
@@ -178,7 +178,7 @@ impl Exporter {
 impl Drop for Exporter {
     /// Nobody waits for what is still to be sent: the thread ends with its last batch.
     fn drop(&mut self) {
-        self.tell_to_stop();
+        self.signal_stop();
     }
 }
 
@@ -224,7 +224,7 @@ impl Sender {
                 if !self.shared.done(count) {
                     return;
                 }
-                self.tell(sent, count);
+                self.report(sent, count);
             }
             if stopping {
                 return;
@@ -232,10 +232,10 @@ impl Sender {
         }
     }
 
-    fn tell(&mut self, sent: Result<Refused, SendError>, count: usize) {
+    fn report(&mut self, sent: Result<RejectedSpans, SendError>, count: usize) {
         match sent {
             Ok(refused) => {
-                self.tell_refused(&refused, count);
+                self.report_rejected(&refused, count);
                 if refused.spans < count
                     && let Some(lost) = self.lost.take()
                 {
@@ -257,7 +257,7 @@ impl Sender {
     }
 
     /// Of a batch that was taken, but for these.
-    fn tell_refused(&mut self, refused: &Refused, count: usize) {
+    fn report_rejected(&mut self, refused: &RejectedSpans, count: usize) {
         let spans = refused.spans.min(count);
         self.shared.counts.exported(count - spans);
         self.shared.counts.dropped(DroppedSpan::Refused, spans);
@@ -281,15 +281,15 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
-    use crate::http::{Budget, Limits};
     use crate::metrics::Metrics;
+    use faasflow_http::{Budget, Limits};
 
     fn spans(count: usize) -> Vec<Span> {
         std::iter::repeat_with(Span::new).take(count).collect()
     }
 
     fn to(server: &str) -> (Exporter, Metrics) {
-        let budget = Budget::new(Limits::fitting(0));
+        let budget = Budget::new(Limits::for_memory(0));
         let metrics = Metrics::new(&Flow::builder().apply("a").build().unwrap(), "flow", budget);
         let server = TraceServer::parse(server).unwrap();
         (Exporter::start(server, "flow", &ExportOptions::default(), None, metrics.spans()).unwrap(), metrics)
@@ -337,9 +337,9 @@ mod tests {
     async fn serving(server: axum::Router) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let options = crate::http::ServerOptions::default();
+        let options = faasflow_http::ServerOptions::default();
         let serving = tokio::spawn(async move {
-            let _ = crate::http::serve(listener, server, options, std::future::pending()).await;
+            let _ = faasflow_http::serve(listener, server, options, std::future::pending()).await;
         });
         (address, serving)
     }

@@ -14,6 +14,7 @@ use super::id::{SpanContext, SpanId};
 use super::incoming;
 use super::otlp::{Events, Kind, Span};
 use super::text::cut;
+use crate::observers::CallKind;
 
 /// The span of a step that runs. What is noted of it costs nothing where nobody will see it.
 #[derive(Debug)]
@@ -21,11 +22,11 @@ pub(crate) struct StepSpan<'a> {
     trace: &'a Trace,
     /// What the step's requests name as their parent.
     context: Option<SpanContext>,
-    noted: Option<Noted>,
+    noted: Option<StepRecord>,
 }
 
 #[derive(Debug)]
-struct Noted {
+struct StepRecord {
     begun: SystemTime,
     span: Span,
     events: Events,
@@ -36,7 +37,7 @@ impl<'a> StepSpan<'a> {
     pub(crate) fn begin(trace: &'a Trace) -> StepSpan<'a> {
         let context = trace.active.as_ref().map(|active| active.context(SpanId::random()));
         let recorded = trace.active.as_ref().is_some_and(|active| matches!(active.recording, Recording::Yes(_)));
-        let noted = recorded.then(|| Noted {
+        let noted = recorded.then(|| StepRecord {
             begun: SystemTime::now(),
             span: Span::new(),
             events: Events::default(),
@@ -53,10 +54,10 @@ impl<'a> StepSpan<'a> {
     }
 
     /// Notes the request that is sent.
-    pub(crate) fn sends(&mut self, method: &Method, target: &Uri, to_function: bool, bytes: usize) {
-        if let Some(Noted { span, .. }) = &mut self.noted {
+    pub(crate) fn sends(&mut self, method: &Method, target: &Uri, kind: CallKind, bytes: usize) {
+        if let Some(StepRecord { span, .. }) = &mut self.noted {
             span.attribute("http.request.method", method.as_str());
-            span.attribute("url.full", &without_secrets(target, to_function));
+            span.attribute("url.full", &without_secrets(target, kind));
             span.attribute("http.request.body.size", bytes);
         }
     }
@@ -79,7 +80,7 @@ impl<'a> StepSpan<'a> {
 
     /// Notes the answer that the step goes on with.
     pub(crate) fn answered(&mut self, answer: Option<&CallResponse>) {
-        let Some(Noted { span, attempts, .. }) = &mut self.noted else { return };
+        let Some(StepRecord { span, attempts, .. }) = &mut self.noted else { return };
         span.attribute("faasflow.attempts", *attempts);
         if let Some(response) = answer {
             span.attribute("http.response.status_code", response.status().as_u16());
@@ -89,7 +90,7 @@ impl<'a> StepSpan<'a> {
 
     /// Notes that the step cannot go on for the time being.
     pub(crate) fn away(&mut self, outage: &Outage) {
-        if let Some(Noted { span, .. }) = &mut self.noted {
+        if let Some(StepRecord { span, .. }) = &mut self.noted {
             span.attribute("error.type", "outage");
             span.failed(&cut(outage.reason.clone()));
         }
@@ -108,7 +109,7 @@ impl<'a> StepSpan<'a> {
         if let Recording::LeftOut(steps) = &active.recording {
             steps.fetch_add(1, Ordering::Relaxed);
         }
-        let (Some(context), Some(Noted { begun, mut span, mut events, .. })) = (self.context, self.noted) else {
+        let (Some(context), Some(StepRecord { begun, mut span, mut events, .. })) = (self.context, self.noted) else {
             return;
         };
         span.append(&active.of_steps);
@@ -164,20 +165,20 @@ pub(super) fn always(step: &Step, number: usize) -> Span {
 
 /// A URL without what may be secret: of a function its query's values, of any other server all behind the host, since
 /// the path of a webhook is often its only password.
-fn without_secrets(target: &Uri, to_function: bool) -> String {
+fn without_secrets(target: &Uri, kind: CallKind) -> String {
     let mut shown = String::with_capacity(96);
     shown += target.scheme_str().unwrap_or("http");
     shown += "://";
     let authority = target.authority().map_or("", |authority| authority.as_str());
     shown += authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-    shown += match (to_function, target.path()) {
+    shown += match (kind, target.path()) {
         (_, "/") => "/",
-        (true, path) => path,
-        (false, _) => "/REDACTED",
+        (CallKind::Call, path) => path,
+        (CallKind::Callback | CallKind::Report, _) => "/REDACTED",
     };
     match target.query() {
         None => {}
-        Some(_) if !to_function => shown += "?REDACTED",
+        Some(_) if kind != CallKind::Call => shown += "?REDACTED",
         Some(query) => {
             for (index, pair) in query.split('&').enumerate() {
                 shown.push(if index == 0 { '?' } else { '&' });
@@ -195,15 +196,15 @@ mod tests {
 
     #[test]
     fn a_span_tells_no_secrets_of_a_url() {
-        let shown = |url: &str, to_function| without_secrets(&url.parse().unwrap(), to_function);
+        let shown = |url: &str, kind| without_secrets(&url.parse().unwrap(), kind);
         assert_eq!(
-            shown("http://gateway:8080/function/resize?width=80&token=s3cret", true),
+            shown("http://gateway:8080/function/resize?width=80&token=s3cret", CallKind::Call),
             "http://gateway:8080/function/resize?width=REDACTED&token=REDACTED"
         );
         assert_eq!(
-            shown("https://u:s3cret@hooks.example.com/T0/s3cret?k=s3cret", false),
+            shown("https://u:s3cret@hooks.example.com/T0/s3cret?k=s3cret", CallKind::Callback),
             "https://hooks.example.com/REDACTED?REDACTED"
         );
-        assert_eq!(shown("http://127.0.0.1:9/", false), "http://127.0.0.1:9/");
+        assert_eq!(shown("http://127.0.0.1:9/", CallKind::Report), "http://127.0.0.1:9/");
     }
 }

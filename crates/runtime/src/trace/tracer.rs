@@ -4,7 +4,7 @@ use std::time::Duration;
 use faasflow_core::graph::Place;
 use faasflow_core::{Flow, RequestInfo};
 
-use super::delivery::{Active, Trace, Tracing};
+use super::delivery::{ActiveTrace, Trace, Tracing};
 use super::exporter::Exporter;
 use super::sampling::Sampling;
 use super::step::always;
@@ -22,7 +22,7 @@ impl Tracer {
 
     /// Begins the trace of one delivery of a phase; `sent_ms` is when it was forwarded, if it was.
     pub(crate) fn begin(&self, info: &Arc<RequestInfo>, place: &Place, sent_ms: Option<u64>) -> Trace {
-        let active = self.0.exporter.as_ref().map(|exporter| Active::new(&self.0, exporter, info, place, sent_ms));
+        let active = self.0.exporter.as_ref().map(|exporter| ActiveTrace::new(&self.0, exporter, info, place, sent_ms));
         Trace { info: info.clone(), active }
     }
 

@@ -26,7 +26,7 @@ impl Subject {
 
 /// An error of the manager with its cause, as the reason why a check failed.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
-pub(super) fn said(error: StateError) -> String {
+pub(super) fn describe(error: StateError) -> String {
     faasflow_core::chain(&error)
 }
 

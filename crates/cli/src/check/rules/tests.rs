@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use faasflow_core::description::Description;
 use faasflow_runtime::Config;
-use faasflow_runtime::config::Found;
+use faasflow_runtime::config::SettingValue;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ fn with(environment: &[(&str, &str)]) -> FlowFacts {
         environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let lookup = |name: &str| {
         let value = environment.get(name).cloned().or_else(|| (name == "OPENFAAS_NAME").then(|| "flow".to_owned()))?;
-        Some(Found { value, origin: String::new() })
+        Some(SettingValue { value, origin: String::new() })
     };
     FlowFacts {
         name: "flow".to_owned(),

@@ -17,14 +17,14 @@ const AGAIN: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50))
 
 /// A state manager that tries again what failed for a passing reason, and never waits past a deadline.
 #[derive(Clone)]
-pub(crate) struct Patient {
+pub(crate) struct RetryingStateManager {
     manager: Arc<dyn StateManager>,
     until: Instant,
 }
 
-impl Patient {
-    pub(crate) fn new(manager: Arc<dyn StateManager>, until: Instant) -> Patient {
-        Patient { manager, until }
+impl RetryingStateManager {
+    pub(crate) fn new(manager: Arc<dyn StateManager>, until: Instant) -> RetryingStateManager {
+        RetryingStateManager { manager, until }
     }
 
     /// How long one attempt may take: half of the time that is left, so that a stalled one is not the only one.
@@ -69,7 +69,7 @@ impl Patient {
     }
 }
 
-impl StateManager for Patient {
+impl StateManager for RetryingStateManager {
     fn name(&self) -> &str {
         self.manager.name()
     }
@@ -173,7 +173,7 @@ mod tests {
 
     async fn read(weak: &Arc<Weak>, allowed: Duration) -> Result<Option<Bytes>, StateError> {
         let scope = Scope { flow: "f".into(), request: "r".into() };
-        Patient::new(weak.clone(), Instant::now() + allowed).get(&scope, "k").await
+        RetryingStateManager::new(weak.clone(), Instant::now() + allowed).get(&scope, "k").await
     }
 
     #[tokio::test(start_paused = true)]

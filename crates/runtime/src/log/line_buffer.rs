@@ -30,8 +30,8 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Standard error is the process's, and so are the lines that wait for it.
-static LINES: Gathered = Gathered {
-    waiting: Mutex::new(Waiting {
+static LINES: LineBuffer = LineBuffer {
+    waiting: Mutex::new(Pending {
         lines: Vec::new(),
         gathering: false,
         running: false,
@@ -40,18 +40,18 @@ static LINES: Gathered = Gathered {
         dropped: 0,
     }),
     some: Condvar::new(),
-    writing: Mutex::new(Writing { lines: Vec::new(), written: 0 }),
+    writing: Mutex::new(Batch { lines: Vec::new(), written: 0 }),
     sink: OnceLock::new(),
     working: AtomicUsize::new(0),
     dropped: AtomicU64::new(0),
 };
 
-struct Gathered {
-    waiting: Mutex<Waiting>,
+struct LineBuffer {
+    waiting: Mutex<Pending>,
     /// Wakes the thread that writes, when there is something.
     some: Condvar,
     /// Held by who takes lines out and writes them, so that they are written in the order in which they came.
-    writing: Mutex<Writing>,
+    writing: Mutex<Batch>,
     sink: OnceLock<Sink>,
     /// How many requests are worked on.
     working: AtomicUsize,
@@ -59,7 +59,7 @@ struct Gathered {
     dropped: AtomicU64,
 }
 
-struct Waiting {
+struct Pending {
     lines: Vec<u8>,
     /// Whether lines wait for others. Otherwise they are written at once.
     gathering: bool,
@@ -73,29 +73,38 @@ struct Waiting {
 }
 
 /// What has been taken out and is being written.
-struct Writing {
+struct Batch {
     lines: Vec<u8>,
     written: usize,
 }
 
-/// Writes what waits, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Gathering(());
+/// Whether log lines may wait to be written together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buffering {
+    /// Each line is written at once.
+    None,
+    /// Lines may wait for a few milliseconds, so that one write takes many of them.
+    Batched,
+}
 
-impl Gathering {
+/// Writes the buffered lines until it is dropped.
+#[derive(Debug)]
+pub(super) struct WriterThread(());
+
+impl WriterThread {
     /// `gathers` says whether lines wait for others. Without a thread none do, and what was left over is written with the
     /// line after it.
-    pub(super) fn start(gathers: bool) -> Gathering {
+    pub(super) fn start(buffering: Buffering) -> WriterThread {
         LINES.waiting().running = true;
         match std::thread::Builder::new().name("log".to_owned()).spawn(|| LINES.write_while_running()) {
-            Ok(_) => LINES.waiting().gathering = gathers,
+            Ok(_) => LINES.waiting().gathering = buffering == Buffering::Batched,
             Err(_) => LINES.waiting().running = false,
         }
-        Gathering(())
+        WriterThread(())
     }
 }
 
-impl Drop for Gathering {
+impl Drop for WriterThread {
     fn drop(&mut self) {
         LINES.stop();
     }
@@ -103,16 +112,16 @@ impl Drop for Gathering {
 
 /// A request is worked on for as long as this is kept. When none is, all lines are written: who has an answer of a flow
 /// that does nothing else finds its lines.
-pub(super) struct Working(());
+pub(super) struct ActiveRequest(());
 
-impl Working {
-    pub(super) fn begin() -> Working {
+impl ActiveRequest {
+    pub(super) fn begin() -> ActiveRequest {
         LINES.working.fetch_add(1, Ordering::Relaxed);
-        Working(())
+        ActiveRequest(())
     }
 }
 
-impl Drop for Working {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         if LINES.working.fetch_sub(1, Ordering::Relaxed) == 1 {
             LINES.write();
@@ -136,8 +145,8 @@ pub(crate) fn flush() {
     LINES.flush(LAST_LINES);
 }
 
-impl Gathered {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+impl LineBuffer {
+    fn waiting(&self) -> MutexGuard<'_, Pending> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -185,7 +194,7 @@ impl Gathered {
     }
 
     /// Takes out what waits. Returns whether there was something.
-    fn refill(&self, writing: &mut Writing) -> bool {
+    fn refill(&self, writing: &mut Batch) -> bool {
         writing.lines.clear();
         writing.lines.shrink_to(ROOM);
         writing.written = 0;
@@ -252,7 +261,7 @@ impl Gathered {
     }
 }
 
-impl Writing {
+impl Batch {
     fn rest(&self) -> &[u8] {
         &self.lines[self.written..]
     }

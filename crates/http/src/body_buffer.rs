@@ -15,16 +15,16 @@ const PAGES: usize = 4 << 20;
 /// What comes in several parts, in one piece: memory is reserved as it comes, and if there is much of it, it has pages of
 /// its own, which the system has back as soon as nobody holds it.
 #[derive(Debug)]
-pub struct Joined {
+pub struct BodyBuffer {
     room: Room,
     expected: usize,
 }
 
-impl Joined {
+impl BodyBuffer {
     /// Nothing yet, of so many bytes, or of 0 if that is not known. It may become more, or less.
     #[must_use]
-    pub fn of(expected: usize) -> Joined {
-        Joined { room: Room::Grown(BytesMut::new()), expected }
+    pub fn new(expected: usize) -> BodyBuffer {
+        BodyBuffer { room: Room::Grown(BytesMut::new()), expected }
     }
 
     /// Whether nothing has come.
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_large_body_is_in_pages_once_a_part_has_come_and_may_be_longer_than_declared() {
-        let mut joined = Joined::of(5_000_000);
+        let mut joined = BodyBuffer::new(5_000_000);
         let mut expected = Vec::new();
         let mut kinds = Vec::new();
         for part in 0..60 {

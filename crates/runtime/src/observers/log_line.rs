@@ -4,18 +4,16 @@ use std::fmt;
 use std::time::Duration;
 
 use faasflow_core::code::{self, Code};
-use faasflow_core::failure::FailureKind;
 use faasflow_core::{Outcome, chain};
 use tracing::Level;
 
 use super::event::{Event, Origin, Report, StepHandler, finally_failed, handler_failed};
 use crate::conclusion::Delivery;
 use crate::config::show;
-use crate::error_text::internal;
 
 /// Hands the line that tells of an event to `write`, with the code of the error that it tells of, if one does.
 #[inline(always)]
-pub(super) fn say(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Arguments<'_>)) {
+pub(super) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Arguments<'_>)) {
     let debug = |text: fmt::Arguments<'_>| write(Level::DEBUG, None, text);
     let info = |text: fmt::Arguments<'_>| write(Level::INFO, None, text);
     let warn = |code: Code, text: fmt::Arguments<'_>| write(Level::WARN, Some(code), text);
@@ -33,8 +31,7 @@ pub(super) fn say(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Ar
             };
             match answer {
                 Ok(response) => again(format_args!("it answered {}", response.status())),
-                Err(FailureKind::Timeout(after)) => again(format_args!("no answer within {}", show(*after))),
-                Err(kind) => again(format_args!("{}", internal(kind))),
+                Err(kind) => again(format_args!("{kind}")),
             }
         }
         Event::NoTimeToRetry { to } => {
@@ -46,7 +43,7 @@ pub(super) fn say(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Ar
         }
         Event::StepDone { at, output } => {
             let (name, took, bytes) = (at.step.name(), at.took, output.len());
-            debug(format_args!("Executed {name} in {took:.1?}: {bytes} bytes"));
+            debug(format_args!("SegmentResult {name} in {took:.1?}: {bytes} bytes"));
         }
         Event::StepFailed { failure, handler: StepHandler::Asked, .. } => {
             warn(failure.code(), format_args!("{failure}; asking its own failure handler"));
@@ -70,14 +67,14 @@ pub(super) fn say(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Ar
             warn(error.code(), format_args!("Cannot forward to phase {next} yet: {}", chain(*error)));
         }
         Event::Forwarded { next, .. } => info(format_args!("Forwarded to phase {next}")),
-        Event::Reported { outcome, report: Report::Taken(_) } => info(format_args!("Reported the {outcome}")),
+        Event::Reported { outcome, report: Report::Accepted(_) } => info(format_args!("Reported the {outcome}")),
         Event::Reported { outcome, report: Report::GivenUp(why) } => {
             error(code::NOT_REPORTED, format_args!("Cannot report the {outcome}, and gives up: {why}"));
         }
         Event::FinallyBegun => info(format_args!("Executing finally")),
         Event::FinallyFailed { kind } => error(kind.code(), format_args!("{}", finally_failed(kind))),
         Event::StateNotRemoved { kind } => {
-            error(kind.code(), format_args!("The state of the request was not removed: {}", internal(kind)));
+            error(kind.code(), format_args!("The state of the request was not removed: {kind}"));
         }
         Event::Ended { outcome: Outcome::Success } => info(format_args!("Completed successfully")),
         Event::Ended { outcome: Outcome::Recovered } => info(format_args!("Completed: recovered")),
