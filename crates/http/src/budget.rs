@@ -1,7 +1,8 @@
-//! How much a process takes on at once: requests in flight, and the bytes of bodies that it holds.
+//! Limits how much a process handles at once: requests in flight, and bytes of bodies.
 //!
-//! Requests never wait for room, so two of them cannot wait for each other: one that finds none is refused before its
-//! body is read. Answers of functions do wait, for a limited time, since their functions have done their work.
+//! Requests never wait for room, so that two of them cannot wait for each other. If there is none, a request is refused
+//! before its body is read. Answers of functions do wait, for a limited time, because their functions have already done
+//! the work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,38 +12,38 @@ use bytes::Bytes;
 use faasflow_core::code::{self, Code};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-/// Bytes are counted in units of so many.
+/// The unit in which bytes are counted.
 const UNIT: u64 = 1024;
-/// Bodies up to here are part of what a request costs in any case, and not counted.
+/// Bodies up to this size are included in the cost of a request, and not counted.
 const SMALL: u64 = 16 * 1024;
-/// What a request in flight costs beside its body, in bytes: two connections and the state of its phase.
+/// The cost of a request in flight in bytes, without its body: two connections and the state of its phase.
 const REQUEST: u64 = 128 * 1024;
 
-/// So many shares in a row wait for different times, from three quarters of their patience up.
+/// This many waiting shares in a row get different timeouts, from three quarters of the full time upwards.
 const TURNS: usize = 8;
-/// How often a share that waits for room looks for it.
+/// How often a waiting share checks for room.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// The limits of a [`Budget`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many requests are in flight, at most.
+    /// The most requests in flight.
     pub requests: usize,
-    /// How many bytes of bodies are held, at most.
+    /// The most bytes of bodies in memory.
     pub bytes: u64,
 }
 
 impl Limits {
-    /// Limits that fit into so many bytes of memory: half of it is for bodies, a quarter for requests, the rest for
-    /// everything else.
+    /// Limits for a process with this much memory, in bytes. Half of the memory is for bodies, a quarter for requests,
+    /// and the rest for everything else.
     #[must_use]
     pub fn for_memory(memory: u64) -> Limits {
         let requests = usize::try_from(memory / 4 / REQUEST).unwrap_or(usize::MAX);
         Limits { requests: requests.clamp(64, 100_000), bytes: (memory / 2).max(1 << 20) }
     }
 
-    /// No more requests than so many open files allow: each has a connection from its caller and one to a function, and a
-    /// third file is for everything else.
+    /// Reduces the number of requests to what the limit of open files allows. Each request needs one connection from
+    /// its caller and one to a function, and a third file is reserved for everything else.
     #[must_use]
     pub fn within_files(self, files: u64) -> Limits {
         let most = usize::try_from(files.saturating_sub(64) / 3).unwrap_or(usize::MAX).max(16);
@@ -50,7 +51,7 @@ impl Limits {
     }
 }
 
-/// Counts what is in flight against its limits. Cloning yields the same budget.
+/// Counts requests and bytes against limits. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Counts>);
 
@@ -60,22 +61,22 @@ struct Counts {
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     units: usize,
-    /// Held by the first share that waits. The others wait for this lock, in order.
+    /// Locked by the first waiting share. The others wait for the lock, in order.
     next: tokio::sync::Mutex<()>,
-    /// How many shares have waited.
+    /// How many shares have waited so far.
     waited: AtomicUsize,
 }
 
-/// A request in flight, until it is dropped.
+/// An admitted request. It counts as in flight until this is dropped.
 #[derive(Debug)]
 #[must_use = "the request is over when this is dropped"]
 pub struct Admission(#[expect(dead_code, reason = "it counts until it is dropped")] OwnedSemaphorePermit);
 
 impl Budget {
-    /// A budget of which nothing is used.
+    /// A budget with nothing in use.
     #[must_use]
     pub fn new(limits: Limits) -> Budget {
-        // More can be neither counted nor had.
+        // The semaphore cannot count more than this, and no machine has more.
         let units = usize::try_from(limits.bytes / UNIT).unwrap_or(usize::MAX).clamp(1, u32::MAX as usize);
         Budget(Arc::new(Counts {
             limits,
@@ -93,7 +94,7 @@ impl Budget {
         self.0.limits
     }
 
-    /// The largest body for which there can be room, in bytes: the limit, rounded down to what is counted.
+    /// The largest body for which there can be room, in bytes. This is the limit, rounded down to whole units.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.0.units as u64 * UNIT
@@ -106,7 +107,7 @@ impl Budget {
         most.saturating_sub(self.0.requests.available_permits())
     }
 
-    /// How many bytes are held.
+    /// How many bytes are in use.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.used() as u64 * UNIT
@@ -116,24 +117,24 @@ impl Budget {
         self.0.units.saturating_sub(self.0.bytes.available_permits())
     }
 
-    /// Takes a place for a request.
+    /// Admits a request.
     ///
     /// # Errors
     ///
-    /// If all are taken.
+    /// If the limit of requests is reached.
     pub fn admit(&self) -> Result<Admission, NoRoom> {
         let place = self.0.requests.clone().try_acquire_owned();
         place.map(Admission).map_err(|_| NoRoom::Requests { limit: self.0.limits.requests })
     }
 
-    /// The share of a request's body, which is refused where there is no room. Such bodies take half of the budget, and
-    /// leave the rest to the answers that they will have; only one that is alone may take more.
+    /// The share of a request's body. It is refused if there is no room. Bodies of requests may use half of the budget,
+    /// so that the rest is left for their answers. A body may use more only if it is the only one.
     #[must_use]
     pub fn request_share(&self) -> Share {
         self.share(None)
     }
 
-    /// The share of something that waits for room, as an answer does, for `patience` at most.
+    /// The share of a body that waits for room, such as an answer, for `patience` at most.
     #[must_use]
     pub fn answer_share(&self, patience: Duration) -> Share {
         self.share(Some(patience))
@@ -144,41 +145,41 @@ impl Budget {
     }
 }
 
-/// The share that one body has of a budget. What it took is given back when it is dropped.
+/// The part of a budget that one body uses. Dropping it gives the room back.
 #[derive(Debug)]
 pub struct Share {
     budget: Budget,
-    /// How long to wait for room; `None` for not at all.
+    /// How long to wait for room. `None` to refuse at once.
     patience: Option<Duration>,
     copies: u64,
-    /// What its owner holds beside it, in bytes.
+    /// What the owner of this share holds in addition, in bytes.
     beside: u64,
-    /// How large the body may be.
+    /// The size of body that there is room for.
     room: u64,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Share {
-    /// Counts each byte so many times, for what makes copies of a body.
+    /// Counts each byte `copies` times, for code that copies the body.
     #[must_use]
     pub fn copied(mut self, copies: u64) -> Share {
         self.copies = copies.max(1);
         self
     }
 
-    /// Says that the owner of this share already holds `bytes` bytes, and keeps them until it has this body: if both do not
-    /// fit together, there will never be room.
+    /// Says that the owner of this share already holds `bytes` bytes until it has this body. If both do not fit
+    /// together, there will never be room.
     #[must_use]
     pub fn beside(mut self, bytes: u64) -> Share {
         self.beside = if bytes > SMALL { bytes } else { 0 };
         self
     }
 
-    /// Makes room for a body of `length` bytes in all.
+    /// Makes room for a body of `length` bytes in total.
     ///
     /// # Errors
     ///
-    /// If there is none, or there never will be.
+    /// If there is no room, or can never be any.
     pub async fn make_room(&mut self, length: u64) -> Result<(), NoRoom> {
         if length <= SMALL.max(self.room) {
             return Ok(());
@@ -195,7 +196,7 @@ impl Share {
         let permit = match self.patience {
             None => {
                 let used = self.budget.used();
-                // The half is a share and no limit: two that look at the same time may both take it.
+                // The half is not a strict limit. Two requests that check at the same time may both pass.
                 let own = held + usize::try_from(self.beside.div_ceil(UNIT)).unwrap_or(usize::MAX);
                 if used + more > units / 2 && used > own {
                     return Err(full());
@@ -203,8 +204,8 @@ impl Share {
                 bytes.clone().try_acquire_many_owned(asked).map_err(|_: TryAcquireError| full())?
             }
             Some(patience) => {
-                // The semaphore's own queue would take every byte that comes free for the first in it, and requests would
-                // be refused while nobody has that room.
+                // The semaphore's own queue would give every freed byte to its first waiter, and requests would be
+                // refused although nobody uses that room.
                 let room = async {
                     let _next = next.lock().await;
                     loop {
@@ -214,8 +215,8 @@ impl Share {
                         }
                     }
                 };
-                // Owners that wait for each other must not give up together: what the first one lets go is room for the next.
-                // Who comes later waits for longer, so that the times do not meet again.
+                // Owners that wait for each other must not give up at the same time: what the first one frees is room
+                // for the next. Later ones wait longer, so that their timeouts differ.
                 let turn = waited.fetch_add(1, Ordering::Relaxed) % TURNS;
                 let patience = patience.mul_f64(0.75 + 0.25 * turn as f64 / TURNS as f64);
                 tokio::time::timeout(patience, room).await.map_err(|_| full())?
@@ -229,7 +230,7 @@ impl Share {
         Ok(())
     }
 
-    /// Makes room for at least `length` bytes of a body whose end is not known: for twice as much, where there is.
+    /// Makes room for at least `length` bytes of a body of unknown length, or for twice as much if possible.
     ///
     /// # Errors
     ///
@@ -248,7 +249,7 @@ impl Share {
         }
     }
 
-    /// Binds the share to a body: it is given back when nobody holds the body any more. What the body does not need is
+    /// Binds the share to a body. The room is given back when the body is dropped. Room that the body does not need is
     /// given back at once.
     #[must_use]
     pub fn keep(self, body: Bytes) -> Bytes {
@@ -274,26 +275,26 @@ impl AsRef<[u8]> for CountedBody {
     }
 }
 
-/// Why something was not taken on.
+/// Why there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoRoom {
-    /// All requests that may be are in flight.
-    #[error("{limit} requests are in flight, as many as may be: try again later")]
+    /// The limit of requests in flight is reached.
+    #[error("{limit} requests are in flight, which is the limit; try again later")]
     Requests {
-        /// How many may be in flight.
+        /// The most requests in flight.
         limit: usize,
     },
-    /// What is held leaves too little room now.
-    #[error("the bodies in flight leave no room for this one, of {limit} bytes in all: try again later")]
+    /// The bodies in flight leave too little room at the moment.
+    #[error("the bodies in flight leave too little of {limit} bytes for this one; try again later")]
     Bytes {
-        /// How many bytes may be held.
+        /// The most bytes of bodies.
         limit: u64,
     },
-    /// The body is larger than all that may be held, or than what is left beside the body that it answers.
-    #[error("the body is larger than what is left of the {limit} bytes that all bodies in flight may have together")]
+    /// The body is larger than the limit, or than what is left of it beside the body of its request.
+    #[error("the body needs more than is left of the {limit} bytes that all bodies in flight share")]
     Never {
-        /// How many bytes may be held.
+        /// The most bytes of bodies.
         limit: u64,
     },
 }
@@ -305,7 +306,7 @@ impl NoRoom {
         if self.is_temporary() { code::NO_ROOM } else { code::NEVER_ROOM }
     }
 
-    /// Whether trying again later may help.
+    /// Whether it may help to try again later.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         !matches!(self, NoRoom::Never { .. })
@@ -421,7 +422,8 @@ mod tests {
         assert_eq!(answer.grow(21 * MIB, 64 * MIB).await, Ok(()));
     }
 
-    /// Each holds half, and waits for as much again. With the same patience, both would give up at the same moment.
+    /// Each of them holds half and waits for the other half. With the same timeout, both would give up at the same
+    /// moment.
     #[tokio::test]
     async fn r7_of_two_that_wait_for_each_other_one_gives_way() {
         let budget = budget(10 * MIB);
@@ -431,7 +433,7 @@ mod tests {
         }
         let [one, other] = held.map(async |held| {
             let room = budget.answer_share(Duration::from_secs(4)).make_room(5 * MIB).await;
-            // It takes a moment to let go.
+            // Dropping the body takes a moment.
             tokio::time::sleep(Duration::from_millis(30)).await;
             drop(held);
             room

@@ -1,4 +1,4 @@
-//! How many files this process may have open: each connection is one.
+//! The limit of open files. Each connection is a file.
 
 use std::io;
 use std::sync::OnceLock;
@@ -6,13 +6,13 @@ use std::sync::OnceLock;
 /// The limit that is assumed if it cannot be read.
 #[cfg(unix)]
 const UNKNOWN: u64 = 1024;
-/// A higher limit would not be used.
+/// A higher limit would not help.
 const MOST: u64 = 1 << 16;
 
 /// The limit before it was raised.
 static BEFORE: OnceLock<u64> = OnceLock::new();
 
-/// Raises the limit of open files as far as the system allows, up to 65,536; the limit that holds then.
+/// Raises the limit of open files to at most 65,536, as far as the system allows. Returns the new limit.
 pub fn raise_file_limit() -> u64 {
     BEFORE.get_or_init(file_limit);
     #[cfg(unix)]
@@ -22,14 +22,14 @@ pub fn raise_file_limit() -> u64 {
     raised
 }
 
-/// The limit that held before it was raised, if it was. Programs that use `select` cannot have more than 1,024 files, so
-/// those that this process starts are to have the limit that was meant for them.
+/// The limit before it was raised, if it was. Programs that use `select` cannot have more than 1,024 files open, so
+/// child processes should get the original limit.
 #[must_use]
 pub fn file_limit_before() -> Option<u64> {
     BEFORE.get().copied()
 }
 
-/// How many files this process may have open. Windows has no such limit on sockets; there, it is 65,536.
+/// The current limit of open files. Windows has no such limit on sockets; there, it is 65,536.
 #[must_use]
 pub fn file_limit() -> u64 {
     #[cfg(unix)]
@@ -46,7 +46,7 @@ const OUT_OF_FILES: [i32; 2] = [23, 24];
 #[cfg(not(unix))]
 const OUT_OF_FILES: [i32; 2] = [4, 10024];
 
-/// Whether an error says that this process, or its system, has no more files. Closing connections gives some back.
+/// Whether an error means that this process or its system has no file descriptors left. Closing connections frees some.
 #[must_use]
 pub fn is_out_of_files(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| OUT_OF_FILES.contains(&code))

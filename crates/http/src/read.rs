@@ -6,12 +6,12 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// The most that is read at once. hyper doubles the buffer of a connection whenever a read fills it, up to the largest
-/// head that it takes, and keeps it while the connection is idle. With this limit it ends at twice as much, however large
-/// heads may be.
+/// The most bytes that are read at once. hyper doubles the buffer of a connection whenever a read fills it, up to the
+/// largest head that it accepts, and keeps it while the connection is idle. With this limit, the buffer grows to at
+/// most twice this size, however large heads may be.
 const MOST: usize = 128 << 10;
 
-/// Reads from a stream, but no more than [`MOST`] bytes.
+/// Reads from a stream, but at most [`MOST`] bytes.
 pub(crate) fn poll_read_some(
     stream: Pin<&mut impl AsyncRead>,
     context: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! Hands a request on to its next phase.
+//! Forwards a request to its next phase.
 
 mod forwarder;
 mod payloads;

@@ -1,4 +1,4 @@
-//! What a flow function is made of, the same for all of its deliveries.
+//! The parts of a flow function, shared by all of its deliveries.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::retrying_state_manager::RetryingStateManager;
 use crate::step::Caller;
 use crate::trace::Tracer;
 
-/// A flow function: the flow, its settings, and what it works with.
+/// A flow function: the flow, its settings, and the services it uses.
 pub(crate) struct Instance {
     pub(crate) flow: Flow,
     pub(crate) name: Arc<str>,
@@ -34,7 +34,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// The flow's state manager, which does its best until then.
+    /// The flow's state manager, which retries until the given time.
     pub(crate) fn retrying_state_manager(&self, until: Instant) -> Option<Arc<RetryingStateManager>> {
         self.flow.state_manager().map(|manager| Arc::new(RetryingStateManager::new(manager.clone(), until)))
     }

@@ -1,4 +1,4 @@
-//! The flow function: receives a request or an envelope, executes one phase, responds or forwards.
+//! The flow function: receives a request or an envelope, executes one phase, and then answers or forwards.
 
 pub mod config;
 pub mod log;

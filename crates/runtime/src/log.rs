@@ -1,4 +1,4 @@
-//! Log lines that carry their request's id, one per event, on standard error.
+//! The log on standard error. Each event is one line, and the lines of a request carry its id.
 
 mod bounded;
 mod filter;

@@ -1,6 +1,6 @@
-//! Everything that the outside sees of a request hangs on one stream of events, each told once.
+//! Everything that becomes visible of a request comes from one stream of events. Each event is emitted once.
 //!
-//! To add an observer, implement [`Observer`] in a file of its own, and name it in [`Observers`].
+//! To add an observer, implement [`Observer`] in a new file and register it in [`Observers`].
 
 mod counts;
 mod event;

@@ -1,4 +1,4 @@
-//! State managers within a deadline.
+//! A state manager that retries until a deadline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use tracing::Level;
 
 use crate::log::RequestLog;
 
-/// How an operation is tried again that failed for a passing reason.
+/// How operations are retried after a temporary error.
 const AGAIN: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
 
-/// A state manager that tries again what failed for a passing reason, and never waits past a deadline.
+/// A state manager that retries operations after temporary errors and never waits past its deadline.
 #[derive(Clone)]
 pub(crate) struct RetryingStateManager {
     manager: Arc<dyn StateManager>,
@@ -27,7 +27,7 @@ impl RetryingStateManager {
         RetryingStateManager { manager, until }
     }
 
-    /// How long one attempt may take: half of the time that is left, so that a stalled one is not the only one.
+    /// How long one attempt may take: half of the time that is left, so that one stalled attempt does not use up all of it.
     fn attempt_limit(&self) -> Duration {
         let left = self.until.saturating_duration_since(Instant::now());
         (left / 2).max(Duration::from_millis(500)).min(left)
@@ -62,7 +62,11 @@ impl RetryingStateManager {
             if let Some(id) = RequestId::parse(&scope.request) {
                 let log = RequestLog::new(id);
                 let (code, error) = (error.code(), chain(&error));
-                log.write(Level::WARN, Some(code), format_args!("State manager `{name}` cannot {what} yet: {error}"));
+                log.write(
+                    Level::WARN,
+                    Some(code),
+                    format_args!("The state manager `{name}` cannot {what} yet: {error}"),
+                );
             }
             tokio::time::sleep(pause).await;
         }
@@ -106,7 +110,7 @@ impl StateManager for RetryingStateManager {
         Box::pin(self.try_until(scope, "read", move || self.manager.get_versioned(scope, key)))
     }
 
-    /// Once only: whether a failed attempt has written is for the caller to find out.
+    /// This is not retried. Only the caller can find out whether a failed attempt has written the value.
     fn set_if<'a>(
         &'a self,
         scope: &'a Scope,
@@ -128,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    /// Fails so often for a passing reason, or never answers.
+    /// Returns temporary errors a number of times, or never answers.
     struct Weak {
         asked: AtomicUsize,
         failures: usize,
@@ -177,21 +181,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_passing_trouble_is_waited_out() {
+    async fn temporary_errors_are_retried() {
         let busy = weak(5, false, false);
         assert_eq!(read(&busy, Duration::from_secs(30)).await.unwrap(), None);
         assert_eq!(busy.asked.load(Ordering::SeqCst), 6);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lasting_trouble_is_not() {
+    async fn permanent_errors_are_not_retried() {
         let locked = weak(5, false, true);
         assert!(!read(&locked, Duration::from_secs(30)).await.unwrap_err().is_temporary());
         assert_eq!(locked.asked.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stalled_backend_is_given_up_before_the_deadline_and_asked_more_than_once() {
+    async fn a_stalled_backend_is_retried_and_given_up_before_the_deadline() {
         let stalled = weak(usize::MAX, true, false);
         let begun = Instant::now();
         assert!(read(&stalled, Duration::from_secs(30)).await.unwrap_err().is_temporary());

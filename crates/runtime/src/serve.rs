@@ -19,21 +19,21 @@ use crate::log::Buffering;
 use crate::metrics::MetricsListener;
 use crate::signal::{StopSignal, StopSignals};
 
-/// Opens the state manager that the settings name. It is given the name, a way to look settings up, and the folder of
-/// secrets.
+/// Opens the state manager that the settings name. The arguments are its name, a function that looks up settings, and
+/// the folder of secrets.
 pub type OpenState = fn(&str, &dyn Fn(&str) -> Option<String>, &Path) -> Result<Arc<dyn StateManager>, StateError>;
 
-/// How long the state manager may take to be found well at the start.
+/// How long the state manager may take to answer at start-up.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// A second SIGTERM that comes so soon behind a watchdog is the first one again: whoever stops a service may signal all of
-/// its processes, and the watchdog then passes its signal on.
+/// Behind a watchdog, a second SIGTERM within this time counts as the first one. A service manager may signal all
+/// processes of a service, and the watchdog then passes on its own signal as well.
 const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
-/// How long a flow function that is well may take to connect, and to answer, when it is asked for its health.
+/// How long a healthy flow function may take to accept a connection and to answer a health check.
 const HEALTH: Duration = Duration::from_secs(2);
 
-/// Serves a flow as a function until it is told to stop. This is the whole of a deployed program:
+/// Serves a flow as a function until the process is asked to stop. This is a complete program:
 ///
 /// ```no_run
 /// # use faasflow_core::{DefinitionError, Flow};
@@ -45,14 +45,14 @@ const HEALTH: Duration = Duration::from_secs(2);
 /// }
 /// ```
 ///
-/// With the argument `describe` it prints the definition as JSON and returns. With `health` it asks the flow function
-/// that serves under the same settings whether it is well, and returns; that is for the health checks of containers,
-/// which have no other program in them.
+/// With the argument `describe`, it prints the definition as JSON and returns. With `health`, it checks the flow
+/// function that serves under the same settings, and returns. This is for the health checks of containers, which
+/// contain no other program.
 ///
 /// # Errors
 ///
-/// If it cannot start: a setting that cannot be used, no key for signing, a port that is taken, a state manager that
-/// will not work. With `health`, if none is found well.
+/// If the flow function cannot start: a setting is not valid, there is no key for signing, the port is in use, or the
+/// state manager cannot be used. With `health`, if no healthy flow function answers.
 pub fn serve(flow: Flow, open_state: OpenState) -> faasflow_core::Result<()> {
     reported(run(flow, open_state, FlowFunction::new))
 }
@@ -67,7 +67,7 @@ pub fn serve_with_forwarder(flow: Flow, open_state: OpenState, forwarder: impl F
     reported(run(flow, open_state, make))
 }
 
-/// An error as `main` prints it.
+/// The error that `main` prints.
 fn reported(ended: Result<(), StartError>) -> faasflow_core::Result<()> {
     ended.map_err(|error| {
         let report = error.report();
@@ -75,7 +75,7 @@ fn reported(ended: Result<(), StartError>) -> faasflow_core::Result<()> {
     })
 }
 
-/// Runs the program with the flow function that `make` makes.
+/// Runs the program. `make` creates the flow function.
 fn run(
     flow: Flow,
     open_state: OpenState,
@@ -104,15 +104,15 @@ fn run(
         let signing = config.enable_hmac;
         let function = make(flow, config.clone())?;
         let (listener, address) = function.bind().await?;
-        // After the flow's own: if both are to have the same port, it is the flow that gets it.
+        // The flow binds first. If both are set to the same port, the flow gets it.
         let metrics = MetricsListener::bind(&config).await;
         let description = function.description();
         tracing::info!(
-            "Flow `{}` of {} phase(s) listens on {address}{}{}",
+            "Flow `{}` ({}) listens on {address}{}{}",
             description.name,
-            description.phases.len(),
+            count_of_phases(description.phases.len()),
             metrics.as_ref().map(|metrics| format!("; metrics on {}", metrics.address())).unwrap_or_default(),
-            if signing { "" } else { "; signing is off: whoever reaches it can forge its envelopes" }
+            if signing { "" } else { "; signing is off, so anyone who can reach it can forge envelopes" }
         );
         let stop = async {
             let _ = stopping.draining.await;
@@ -122,8 +122,8 @@ fn run(
         let serving = function.serve(listener, stop);
         let served = match metrics {
             Ok(metrics) => metrics.beside(function.metrics_router(), serving).await,
-            Err(reason) => {
-                tracing::warn!("{reason}");
+            Err(error) => {
+                tracing::warn!("The flow serves without metrics: {}; {}", faasflow_core::chain(&error), error.help());
                 serving.await
             }
         };
@@ -131,21 +131,26 @@ fn run(
         tracing::info!("Stopped");
         Ok(())
     });
-    // Code of the flow that blocks its thread has had its time; to wait for it could take for ever.
+    // Code of the flow that blocks its thread has had enough time. Waiting for it could take for ever.
     runtime.shutdown_background();
-    // Before the end is known to whoever would cut it off.
+    // Write the log before the process ends and its reader goes away.
     drop(logging);
     served
 }
 
-/// How many threads work on requests. Code of the flow that blocks is to leave some for the others, with one or two
-/// processors too. Without such code nothing blocks, and more threads than processors only take turns at waking each other.
+fn count_of_phases(count: usize) -> String {
+    if count == 1 { "1 phase".to_owned() } else { format!("{count} phases") }
+}
+
+/// The number of threads that work on requests. If code of the flow may block, there are at least four, so that some
+/// are left for other requests. Otherwise nothing blocks, and more threads than processors would only have to wake each
+/// other.
 fn threads(flow: &Flow) -> usize {
     let processors = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
     if flow.runs_code() { processors.max(4) } else { processors }
 }
 
-/// The flow with the state manager that the settings name.
+/// Adds the state manager that the settings name.
 fn with_state(flow: Flow, config: &Config, open: OpenState) -> Result<Flow, StartError> {
     let named = config.state_manager.as_str();
     match flow.state_manager().map(|manager| manager.name()) {
@@ -160,44 +165,56 @@ fn with_state(flow: Flow, config: &Config, open: OpenState) -> Result<Flow, Star
     }
 }
 
-/// A store that is away may come back; one that refuses us will refuse every request, and it is better said now.
+/// Checks the state manager. If it is unavailable, it may come back later. If it refuses access, every request would
+/// fail, so starting fails instead.
 async fn probe(manager: &dyn StateManager) -> Result<(), StartError> {
     let name = manager.name();
     match tokio::time::timeout(PROBE, manager.probe()).await {
-        Ok(Ok(())) => tracing::info!("State is kept by `{name}`"),
+        Ok(Ok(())) => tracing::info!("The state manager `{name}` keeps the state"),
         Ok(Err(error)) if !error.is_temporary() => return Err(StartError::StateManager(error)),
         Ok(Err(error)) => {
-            tracing::warn!("State manager `{name}` cannot be reached yet: {}", faasflow_core::chain(&error));
+            tracing::warn!("The state manager `{name}` cannot be reached yet: {}", faasflow_core::chain(&error));
         }
-        Err(_) => tracing::warn!("State manager `{name}` has not answered within {PROBE:?}"),
+        Err(_) => tracing::warn!("The state manager `{name}` has not answered within {PROBE:?}"),
     }
     Ok(())
 }
 
-/// `describe` needs no more of the environment than the flow's name, and not even that.
+/// `describe` needs nothing from the environment. It uses the flow's name if that is set.
 fn describe(flow: &Flow) -> Result<(), StartError> {
     let name = Config::workflow_name_from_env().unwrap_or_default();
     let json = serde_json::to_string_pretty(&Description::of(flow, &name)).expect("a description is plain data");
     writeln!(std::io::stdout(), "{json}").map_err(StartError::System)
 }
 
-/// `health` needs no more of the environment than the address.
+/// Why a flow function is not healthy.
+#[derive(Debug, thiserror::Error)]
+enum HealthError {
+    #[error("the host name has no address")]
+    NoAddress,
+    #[error("it answered `{0}`")]
+    Status(String),
+    #[error(transparent)]
+    NoAnswer(std::io::Error),
+}
+
+/// `health` needs only the address from the environment.
 fn health() -> Result<(), StartError> {
     let (host, port) = Config::address_from_env()?;
     let unhealthy = |source| StartError::Unhealthy { address: format!("{host}:{port}"), source };
     let addresses = (host.as_str(), port).to_socket_addrs().map_err(|error| unhealthy(error.into()))?;
-    let mut reason: Box<dyn std::error::Error + Send + Sync> = "its name has no address".into();
+    let mut reason = HealthError::NoAddress;
     for address in addresses.map(reachable) {
         match ask_health(address) {
             Ok(status) if status.split(' ').nth(1) == Some("200") => return Ok(()),
-            Ok(status) => reason = format!("it answered `{status}`").into(),
-            Err(error) => reason = error.into(),
+            Ok(status) => reason = HealthError::Status(status),
+            Err(error) => reason = HealthError::NoAnswer(error),
         }
     }
-    Err(unhealthy(reason))
+    Err(unhealthy(reason.into()))
 }
 
-/// Where one that listens everywhere is found.
+/// The address at which a server that listens on all interfaces can be reached.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -210,12 +227,13 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The status line. A client and its runtime would be much for one line, every few seconds.
+/// Returns the status line. An HTTP client with its own runtime would be too much for one line every few seconds.
 fn ask_health(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, HEALTH)?;
     stream.set_read_timeout(Some(HEALTH))?;
     stream.set_write_timeout(Some(HEALTH))?;
-    // In one piece: whoever answers to the first of several may be gone before the others.
+    // Send the request in one piece. A server that answers after the first piece may close the connection before the
+    // next.
     let request = format!("GET /_/health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut head = [0; 64];

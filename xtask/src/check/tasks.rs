@@ -14,7 +14,7 @@ const SPAWNS: [(&str, &str); 14] = [
     ("crates/queue/src/redb/writer.rs", "joined by `close`"),
     ("crates/runtime/src/heartbeat.rs", "joined when dropped; its tasks do nothing"),
     (
-        "crates/runtime/src/log/gathered.rs",
+        "crates/runtime/src/log/line_buffer.rs",
         "writes lines, and none after the end of `serve`, which writes what is left",
     ),
     ("crates/runtime/src/trace/exporter.rs", "sends spans; waited for at the stop, for seconds"),

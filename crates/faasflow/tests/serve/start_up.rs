@@ -144,7 +144,7 @@ fn an_unknown_argument_is_refused_with_those_there_are() {
     Error: the command line cannot be understood
 
     error[FF0225]: `--help` is not a command of a flow function
-      help: give no argument to serve the flow, `describe` to print its definition, or `health` to ask whether the one that serves is healthy
+      help: start it without an argument to serve the flow, with `describe` to print its definition, or with `health` to check the flow that is being served
 
     For more about this error, run `faasflow explain FF0225`.
     ");
@@ -184,29 +184,29 @@ fn every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepte
     error[FF0204]: `enable_hmac` is `maybe`, which is neither `true` nor `false`
       help: write `true` or `false`
 
-    error[FF0205]: `read_timeout` is `soon`, which is not a time that can be used
-      help: write a duration such as `10s`, `1m30s` or `250ms`, or seconds alone
+    error[FF0205]: `read_timeout` is `soon`, which is not a valid duration
+      help: write a duration such as `10s`, `1m30s` or `250ms`, or a number of seconds
 
-    error[FF0205]: `write_timeout` is `0s`, which is not a time that can be used
+    error[FF0205]: `write_timeout` is `0s`, which is not a valid duration
       help: write a time above 0: with 0, every request would fail
 
-    error[FF0209]: `default_method` is `FETCH`, which is not a method of HTTP
+    error[FF0209]: `default_method` is `FETCH`, which is not an HTTP method
       help: write an HTTP method such as `POST` or `PUT`
 
-    error[FF0206]: `envelope_limit` is `much`, which is not a size that can be used
+    error[FF0206]: `envelope_limit` is `much`, which is not a valid size
       help: write a size in bytes such as `256000`, or with a unit such as `64MiB` or `1MB`
 
-    error[FF0206]: `max_body` is `0`, which is not a size that can be used
+    error[FF0206]: `max_body` is `0`, which is not a valid size
       help: write a size above 0: with 0, every body would be refused
 
     error[FF0208]: `port` is `http`, which is not a port
-      help: write a port number from 0 to 65535; 0 takes any that is free
+      help: write a port number from 0 to 65535; 0 picks a free one
 
     error[FF0208]: `metrics_port` is `0x1f91`, which is not a port
-      help: write a port number from 0 to 65535; 0 takes any that is free
+      help: write a port number from 0 to 65535; 0 picks a free one
 
     error[FF0208]: `flow_metrics_port` is `65536`, which is not a port
-      help: write a port number from 0 to 65535; 0 takes any that is free
+      help: write a port number from 0 to 65535; 0 picks a free one
 
     error[FF0202]: `workflow_name` is `my flow`, which is not the name of a function
       help: use letters, digits, `-`, `_` and `.` only
@@ -226,7 +226,7 @@ fn a_flow_without_a_name_says_how_to_give_it_one() {
     For more about this error, run `faasflow explain FF0201`.
     "#);
     let named = Program::of("hello").without("workflow_name").with("OPENFAAS_NAME", "by-the-platform").start();
-    assert!(named.lines()[0].starts_with("Flow `by-the-platform` of 1 phase(s) listens on "), "{:?}", named.lines());
+    assert!(named.lines()[0].starts_with("Flow `by-the-platform` (1 phase) listens on "), "{:?}", named.lines());
 }
 
 fn defect_04_there_is_no_default_key_and_the_error_says_how_to_create_one() {
@@ -296,7 +296,7 @@ fn defect_18_intermediate_storage_without_a_place_for_it_is_refused() {
 
 fn a_flow_of_one_phase_starts_without_a_key_and_says_so_when_signing_is_off() {
     let off = Program::of("hello").with("secret_mount_path", "/nowhere").with("enable_hmac", "false").start();
-    let expected = "; signing is off: whoever reaches it can forge its envelopes";
+    let expected = "; signing is off, so anyone who can reach it can forge envelopes";
     assert!(off.lines()[0].ends_with(expected), "{:?}", off.lines());
     let on = Program::of("hello").with("secret_mount_path", "/nowhere").start();
     assert_eq!(on.request("POST /", "you").1, "Hello, you!");
@@ -308,7 +308,7 @@ fn a_trace_server_that_is_not_there_fails_no_request_and_holds_up_no_stop() {
     assert_eq!(program.request("POST /", "you").1, "Hello, you!");
     program.signal("TERM");
     assert_eq!(program.wait().code(), Some(0));
-    let told = program.all_lines().iter().filter(|line| line.starts_with("WARN Traces are not delivered")).count();
+    let told = program.all_lines().iter().filter(|line| line.starts_with("WARN Cannot export traces")).count();
     assert_eq!(told, 1);
 }
 
@@ -317,17 +317,17 @@ fn what_is_set_wrongly_for_traces_is_named() {
         (
             "trace_server",
             "ftp://x",
-            "which is not the address of a trace server\n  help: `ftp://` is no way to send traces; write `",
+            "which is not the address of a trace server\n  help: `ftp://` is not a scheme for traces; write `",
         ),
-        ("OTEL_TRACES_SAMPLER", "mostly", "which is not a way to choose requests\n  help: write `"),
-        ("log_format", "xml", "which is not a format of the log\n  help: write `"),
+        ("OTEL_TRACES_SAMPLER", "mostly", "which is not a sampler\n  help: write `"),
+        ("log_format", "xml", "which is not a log format\n  help: write `"),
     ] {
         let said = refused(&Program::of("hello").with("enable_tracing", "true").with(name, value));
         assert!(said.contains(&format!("]: `{name}` is `{value}`, {says}")), "{said}");
     }
     let ratio = Program::of("hello").with("enable_tracing", "true").with("OTEL_TRACES_SAMPLER", "traceidratio");
     let said = refused(&ratio.with("OTEL_TRACES_SAMPLER_ARG", "2"));
-    assert!(said.contains("error[FF0213]: `OTEL_TRACES_SAMPLER_ARG` is `2`, which is not a way to choose requests\n  help: write the part of requests "), "{said}");
+    assert!(said.contains("error[FF0213]: `OTEL_TRACES_SAMPLER_ARG` is `2`, which is not a sampler\n  help: write the fraction of requests "), "{said}");
     let said = refused(&Program::of("hello").with("trace_server", "user:s3cret@jaeger:4317"));
     assert!(
         said.contains(
@@ -351,7 +351,7 @@ fn opentelemetrys_own_switches_are_heeded() {
         program.request("POST /", "you");
         program.signal("TERM");
         assert_eq!(program.wait().code(), Some(0));
-        assert!(!program.all_lines().iter().any(|line| line.contains("Traces are not delivered")), "{name}");
+        assert!(!program.all_lines().iter().any(|line| line.contains("Cannot export traces")), "{name}");
     }
 }
 
@@ -379,8 +379,8 @@ fn a_log_filter_that_cannot_be_read_is_named() {
     insta::assert_snapshot!(said, @r"
     Error: the settings cannot be used
 
-    error[FF0211]: `RUST_LOG` is `warning`, which is not a filter of log lines
-      help: `warning` is no level: write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`; a level is one of `off`, `error`, `warn`, `info`, `debug` and `trace`
+    error[FF0211]: `RUST_LOG` is `warning`, which is not a log filter
+      help: `warning` is not a level: write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`; a level is one of `off`, `error`, `warn`, `info`, `debug` and `trace`
 
     For more about this error, run `faasflow explain FF0211`.
     ");

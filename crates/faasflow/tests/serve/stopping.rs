@@ -33,7 +33,7 @@ fn r4_a_flow_that_drains_serves_and_is_not_ready() {
         assert_eq!(program.request("POST /", "you").1, "Hello, you!");
     }
     let (head, body) = program.request("GET /_/ready", "");
-    assert!(head.starts_with("HTTP/1.1 503 ") && body == "it is stopping\n", "{head}");
+    assert!(head.starts_with("HTTP/1.1 503 ") && body == "the flow function is stopping\n", "{head}");
     assert!(program.request("GET /_/health", "").0.starts_with("HTTP/1.1 200 OK"));
     assert_eq!(program.wait().code(), Some(0));
     assert!(begun.elapsed() >= Duration::from_secs(3));
@@ -181,9 +181,9 @@ fn r6_a_flow_whose_store_does_not_answer_is_not_ready() {
     for url in [url.as_str(), "redis://127.0.0.1:1"] {
         let program = Program::of("hello").with("state_manager", "redis").with("redis_url", url).start();
         let (head, body) = program.request("GET /_/ready", "");
-        assert!(head.starts_with("HTTP/1.1 503 ") && body == "its state manager does not answer\n", "{head}\n{body}");
+        assert!(head.starts_with("HTTP/1.1 503 ") && body == "the state manager does not answer\n", "{head}\n{body}");
         assert!(program.request("GET /_/health", "").0.starts_with("HTTP/1.1 200 OK"));
-        program.until_logged("WARN Not ready: state manager `redis` does not answer: ");
+        program.until_logged("WARN Not ready: the state manager `redis` does not answer: ");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Requests that may be sent once more.
+//! Requests that can be sent again.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,20 +11,20 @@ use http_body::{Body as _, Frame, SizeHint};
 
 const IDEMPOTENCY_KEYS: [HeaderName; 2] =
     [HeaderName::from_static("idempotency-key"), HeaderName::from_static("x-idempotency-key")];
-/// The most of a body that is kept to be sent again.
+/// The most bytes of a body that are kept for sending it again.
 const KEPT: usize = 64 << 10;
 
-/// What is needed to send a request again, if that is allowed.
+/// The parts of a request that can be sent again.
 #[derive(Debug)]
 pub(super) struct Resend {
     head: request::Parts,
-    /// `None` if the request has none.
+    /// `None` if the request has no body.
     body: Option<Arc<Mutex<BodyCopy>>>,
 }
 
 impl Resend {
-    /// Prepares a request to be sent again, where that does no harm: if its method is idempotent (RFC 9110, 9.2.2), or if it
-    /// has an `Idempotency-Key`, under which a server recognises a repetition.
+    /// Prepares a request to be sent again, if that is safe: its method is idempotent (RFC 9110, 9.2.2), or it has an
+    /// `Idempotency-Key` by which the server can recognise a repetition.
     pub(super) fn prepare(request: &mut Request<Body>) -> Option<Resend> {
         if !request.method().is_idempotent() && !IDEMPOTENCY_KEYS.iter().any(|key| request.headers().contains_key(key))
         {
@@ -47,7 +47,7 @@ impl Resend {
         Some(Resend { head, body })
     }
 
-    /// The request once more; `None` if too much of its body was sent to be kept.
+    /// The request, to be sent again. `None` if too much of its body was sent to be kept.
     pub(super) fn request(&self) -> Option<Request<Body>> {
         let body = match &self.body {
             None => Body::empty(),
@@ -63,16 +63,16 @@ impl Resend {
     }
 }
 
-/// A body, and what was read of it.
+/// A body, and the parts of it that were read.
 #[derive(Debug)]
 struct BodyCopy {
     rest: Body,
-    /// Of the whole, if that is known.
+    /// The length of the whole body, if it is known.
     length: Option<u64>,
     parts: Vec<Bytes>,
-    /// How many bytes the parts have.
+    /// The size of all parts in bytes.
     size: usize,
-    /// Whether something that was read is not in the parts.
+    /// Whether something was read that is no longer in `parts`.
     given_up: bool,
 }
 
@@ -80,12 +80,12 @@ fn lock(kept: &Mutex<BodyCopy>) -> MutexGuard<'_, BodyCopy> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A body from its beginning: what was read of it before, then the rest.
+/// A body from its beginning: first the parts that were read before, then the rest.
 struct RepeatedBody {
     kept: Arc<Mutex<BodyCopy>>,
-    /// How many bytes are to come, if that is known.
+    /// How many bytes are left, if that is known.
     left: Option<u64>,
-    /// Which of the parts comes next.
+    /// The index of the next part.
     next: usize,
 }
 
@@ -118,7 +118,7 @@ impl http_body::Body for RepeatedBody {
                     this.next += 1;
                 }
             }
-            // Trailers are too rare to be kept: a body that has some is not sent again.
+            // Trailers are too rare to be worth keeping. A body with trailers is not sent again.
             None => kept.given_up = true,
         }
         Poll::Ready(Some(Ok(frame)))
@@ -193,7 +193,7 @@ mod tests {
         let parts = futures_util::stream::iter((0..70).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![7; 1000]))));
         let mut large = request(Method::POST, Some("k"), Body::from_stream(parts));
         let resend = Resend::prepare(&mut large).unwrap();
-        assert!(resend.request().is_some(), "nothing of it was sent");
+        assert!(resend.request().is_some(), "nothing was sent yet");
         assert_eq!(large.into_body().collect().await.unwrap().to_bytes().len(), 70_000);
         assert!(resend.request().is_none());
     }

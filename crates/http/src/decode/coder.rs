@@ -1,36 +1,36 @@
-//! What undoes one coding, a step at a time.
+//! Decodes one coding, step by step.
 
 use std::io::{self, BufRead, Read};
 
 use bytes::{Buf as _, Bytes};
 
-/// How much is decoded before other tasks have their turn: bytes of either side.
+/// How many bytes are read or decoded before other tasks get a turn.
 pub(super) const PIECE: usize = 64 * 1024;
 
-/// How much is read before that, where nothing comes out: an empty member of gzip has 20 bytes, and takes as long as some
-/// kilobytes of another.
+/// How many bytes are read before that if nothing is decoded. An empty gzip member has 20 bytes, but takes as long as
+/// some kilobytes of other data.
 const RATION: usize = 8 * 1024;
 
-/// Undoes one coding.
+/// Decodes one coding.
 pub(super) trait Decoder: Send {
-    /// How many bytes of memory it takes until the next step is done, at most, beside what is to be decoded and what
-    /// came out.
+    /// The most memory in bytes that the decoder needs until the next step is done, without the encoded and decoded
+    /// bytes.
     fn memory(&self) -> u64;
 
-    /// Does a little, and says what came of it.
+    /// Decodes a little.
     ///
     /// # Errors
     ///
-    /// If the body is not what its coding says, or is cut short.
+    /// If the body does not match its coding, or is truncated.
     fn step(&mut self, into: &mut [u8]) -> io::Result<Step>;
 }
 
-/// What one step came to.
+/// The result of one step.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// So many bytes came out, for so much work, in bytes of either side.
+    /// `out` bytes were decoded. `work` is the number of bytes read or decoded.
     Progress { out: usize, work: usize },
-    /// That was all.
+    /// The body is decoded completely.
     Done,
 }
 
@@ -38,19 +38,19 @@ pub(super) fn malformed(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.into())
 }
 
-/// The memory of a decoder of deflate, which remembers 32 KiB.
+/// The memory of a deflate decoder, whose window is 32 KiB.
 const DEFLATE: u64 = 64 * 1024;
 
-/// Decodes by one of the readers of `flate2`. They go on where they have stopped.
+/// Decodes with one of the readers of `flate2`. They can be resumed.
 pub(super) struct Deflate<R>(R);
 
 pub(super) fn gzip(encoded: Bytes) -> Box<dyn Decoder> {
-    // It may have several members (RFC 1952, 2.2).
+    // The body may have several members (RFC 1952, 2.2).
     Box::new(Deflate(flate2::bufread::MultiGzDecoder::new(PausingReader::new(encoded))))
 }
 
-/// `deflate` is the zlib format (RFC 9110, 8.4.1.2). Some servers send it without, which the first bytes tell: those of
-/// zlib are a multiple of 31, with 8 in the low half of the first.
+/// `deflate` means the zlib format (RFC 9110, 8.4.1.2). Some servers send raw deflate data instead. The first two bytes
+/// show which one it is: in zlib they are a multiple of 31, and the low half of the first byte is 8.
 pub(super) fn deflate(encoded: Bytes) -> Box<dyn Decoder> {
     let zlib = match *encoded {
         [first, second, ..] => first & 15 == 8 && u16::from_be_bytes([first, second]).is_multiple_of(31),
@@ -78,8 +78,7 @@ impl<R: Read + Send> Decoder for Deflate<R> {
     }
 }
 
-/// Bytes that say after each piece of them that no more have come yet, so that whoever reads them stops for a moment also
-/// where nothing comes out.
+/// A reader that returns `WouldBlock` after every few bytes, so that decoding also pauses if it produces nothing.
 struct PausingReader {
     rest: Bytes,
     ration: usize,

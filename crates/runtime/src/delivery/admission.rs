@@ -1,4 +1,4 @@
-//! What a flow function takes on: a request is refused before its body is read where there is no room for it.
+//! Admits requests. If there is no room for a request, it is refused before its body is read.
 
 use axum::body::HttpBody;
 use axum::response::Response;
@@ -17,7 +17,7 @@ use crate::instance::Instance;
 use crate::observers::{Event, Observers};
 
 impl Instance {
-    /// Takes a place for a request and reads its body.
+    /// Admits a request and reads its body.
     pub(crate) async fn admit<B>(&self, body: &mut B) -> Result<(Admission, Bytes), ReadBodyError>
     where
         B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
@@ -28,7 +28,7 @@ impl Instance {
         Ok((place, share.keep(body)))
     }
 
-    /// Answers a request that was not admitted, and hears its client out.
+    /// Refuses a request that was not admitted, and drains its body.
     pub(crate) async fn turn_away<B>(
         &self,
         parts: &request::Parts,
@@ -57,7 +57,8 @@ impl Instance {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 let mut headers = parts.headers.clone();
                 if body.size_hint().exact().is_none() {
-                    // Its length was not declared, so it has been read: the client waits for no permission to send it.
+                    // The body has no declared length, so part of it was read, and the client is not waiting for permission
+                    // to send it.
                     headers.remove(EXPECT);
                 }
                 refuse_and_drain(response, headers, body)
@@ -71,9 +72,9 @@ impl Instance {
         }
     }
 
-    /// The body of a fresh request without its `Content-Encoding`: functions are told of none. It is decoded within the
-    /// time that steps have, since none is left for them otherwise. One that takes longer would do so again: the caller is
-    /// told so, and no queue delivers it again.
+    /// Decodes the body of a fresh request, so that functions get it without a `Content-Encoding`. Decoding must finish
+    /// before the steps are cut off, because no time would be left for them. If it takes longer, it would do so again, so
+    /// the caller gets a 4xx status that no queue retries.
     pub(crate) async fn decoded(
         &self,
         headers: &HeaderMap,
@@ -94,9 +95,9 @@ impl Instance {
                 DecodeError::NoRoom(_) | DecodeError::Window { .. } => "; the setting is `max_inflight_bytes`",
                 _ => "",
             };
-            // The caller may read its own header again; the log is read by others.
+            // The caller may see its own header again, but other people read the log.
             let detail = match &error {
-                DecodeError::Unknown(_) => Some("its `Content-Encoding` is not known".to_owned()),
+                DecodeError::Unknown(_) => Some("its `Content-Encoding` is not supported".to_owned()),
                 _ => None,
             };
             Refusal {
@@ -121,7 +122,7 @@ impl Instance {
     }
 }
 
-/// Says that nothing was executed, and when to come again: not at the same time as all others that were refused.
+/// Says that nothing was executed, and when to retry. The time is random, so that clients do not all retry at once.
 pub(crate) fn ask_to_retry(answer: &mut HeaderMap) {
     answer.insert(RETRY_AFTER, HeaderValue::from(rand::random_range(1..=5)));
     answer.insert(headers::BUSY, HeaderValue::from_static("true"));

@@ -1,4 +1,4 @@
-//! Performs what the machine decides, and tells it what came of that. Nothing else does.
+//! Carries out the effects that the machine decides on, and reports the results back to it. No other code does so.
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,7 +18,7 @@ use crate::observers::{Activity, Event, Observers, Origin};
 use crate::step::{Execution, SegmentResult};
 
 impl Instance {
-    /// Executes one phase and sees to what follows from it.
+    /// Executes one phase and whatever follows from it.
     pub(super) async fn drive(&self, arrived: Arrival, deadline: &Deadline, observers: &Observers<'_>) -> Conclusion {
         let Arrival { info, mut token, state, .. } = arrived;
         let plan = self.flow.plan();
@@ -50,7 +50,7 @@ impl Instance {
         };
         let mut effects = advance(plan, &token, Happened::Arrived);
         loop {
-            let happened = match effects.next().expect("effects end with an answer") {
+            let happened = match effects.next().expect("the last effect is an answer") {
                 Effect::Take => match self.take(token.take_payload(), &info, manager.as_deref(), observers).await {
                     Ok(payload) => Happened::Taken(payload),
                     Err(NoPayload::Unfit(unfit)) => Happened::Unfit(unfit),
@@ -112,12 +112,13 @@ impl Instance {
         }
     }
 
-    /// The steps at a place that the machine has found in the plan.
+    /// The steps at a place. The machine has checked that the place exists.
     fn segment(&self, place: &Place) -> &Segment {
-        self.flow.plan().segment(place).expect("a token is executed at a place of its plan")
+        self.flow.plan().segment(place).expect("the place of a token is in the plan")
     }
 
-    /// The failure of a phase whose payload a state manager does not give back. It is the first step's.
+    /// The failure of a phase whose payload cannot be fetched from the state manager. It is reported as a failure of the
+    /// first step.
     fn not_taken(&self, place: &Place, error: Error) -> Failure {
         let first = self.segment(place).steps().next();
         let (number, name) = match first {
@@ -127,7 +128,7 @@ impl Instance {
         Failure::new(place, number, name, FailureKind::Storage(Arc::new(error)), Payload::empty())
     }
 
-    /// The failure of a phase whose output cannot be handed on. It stands behind the last step.
+    /// The failure of a phase whose output cannot be forwarded. It is reported after the last step.
     fn not_forwarded(&self, place: &Place, next: &Place, kind: FailureKind, payload: Payload) -> Failure {
         let last = self.segment(place).steps().last().map_or(0, StepIndex::number);
         Failure::new(place, last, format!("forwarding to phase {next}").into(), kind, payload)
@@ -143,7 +144,7 @@ impl Instance {
         Ok(resolution)
     }
 
-    /// The context of a phase for what follows its steps, which has time of its own.
+    /// The context of a phase for the work after its steps, which has its own deadline.
     pub(super) fn at_the_end(&self, execution: &Execution<'_>) -> Context {
         let context = execution.context.clone();
         match self.retrying_state_manager(execution.deadline.state_in_ending()) {
@@ -153,7 +154,7 @@ impl Instance {
     }
 }
 
-/// The answer to a token that nothing can be done with.
+/// The answer to a token that cannot be executed.
 fn refuse(unfit: Unfit) -> Conclusion {
     let (status, code, reason) = match unfit {
         Unfit::NoSuchPlace(place) => {
@@ -161,7 +162,7 @@ fn refuse(unfit: Unfit) -> Conclusion {
         }
         Unfit::PayloadGone => (StatusCode::GONE, code::PAYLOAD_GONE, crate::forward::PAYLOAD_GONE.to_owned()),
         Unfit::NoStateManager => {
-            let reason = "the payload is kept by a state manager, and this flow has none";
+            let reason = "the payload is in a state manager, but this flow has none";
             (StatusCode::CONFLICT, code::NO_STATE_MANAGER, reason.to_owned())
         }
     };

@@ -1,4 +1,4 @@
-//! Believes a delivery, or refuses it, and answers it in the end.
+//! Verifies a delivery, works on it, and answers it.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ impl Instance {
         let waited = arrived.sent_ms.map(since).unwrap_or_default();
         observers.emit(&Event::Begun { delivery, waited });
         let started_ms = arrived.info.started_ms;
-        // In a box, since what is handed from one to the other is copied, and has room in each.
+        // Boxed, because this large future would otherwise be copied from one future into the next.
         let driving = Box::pin(self.drive(arrived, &deadline, &observers));
         let conclusion = observers.within(driving).await;
         let status = conclusion.status(delivery);
@@ -64,19 +64,19 @@ impl Instance {
         response
     }
 
-    /// No byte of an envelope is interpreted before this has passed.
+    /// Verifies the signature, if one is needed. Nothing may interpret a byte of an envelope before this succeeds.
     fn verify(&self, parts: &request::Parts, body: &Bytes, delivery: Delivery) -> Result<(), Refusal> {
         let needed = self.config.enable_hmac && (delivery == Delivery::Envelope || self.config.verify_request);
         if !needed {
             return Ok(());
         }
-        // Signed for what it is, it must not pass for what it is not.
+        // A body that was signed as an envelope must not be accepted as an ordinary body.
         if delivery == Delivery::Fresh && body.starts_with(faasflow_core::envelope::MAGIC) {
-            let reason = "the body is an envelope, and its content type says otherwise";
+            let reason = "the body is an envelope, but its content type says otherwise";
             return Err(Refusal::new(StatusCode::BAD_REQUEST, code::DISGUISED_ENVELOPE, reason));
         }
         let Some(keys) = &self.keys else {
-            let reason = "this flow has no key, so it takes no envelopes";
+            let reason = "this flow has no key, so it accepts no envelopes";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, code::NO_KEY, reason));
         };
         let header = parts.headers.get(headers::SIGNATURE).map(http::HeaderValue::as_bytes);
@@ -104,7 +104,7 @@ impl Instance {
     }
 }
 
-/// How long ago a time was that is given in milliseconds since the Unix epoch.
+/// How long ago a time was, given in milliseconds since the Unix epoch.
 fn since(ms: u64) -> Duration {
     Duration::from_millis(now_ms().saturating_sub(ms))
 }

@@ -1,4 +1,4 @@
-//! Whole deliveries, without HTTP: the flow is of modifiers, and the queue is here.
+//! Whole deliveries without HTTP: the flows have only modifiers, and the queue is a fake.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,7 +45,7 @@ async fn fresh(instance: &Instance) -> Answer {
     deliver(instance, "text/plain", "in".into()).await
 }
 
-/// Delivers the last envelope that the queue has taken.
+/// Delivers the last envelope that the queue accepted.
 async fn later(instance: &Instance, queue: &Queue) -> Answer {
     let body: Vec<u8> = queue.taken().last().unwrap().body.concat();
     deliver(instance, envelope::CONTENT_TYPE, body.into()).await
@@ -59,14 +59,14 @@ async fn fails(_: String) -> Result<String, Error> {
     Err(Error::msg("disk full"))
 }
 
-/// A call whose failure handler makes its output without that anything is sent.
+/// A call that fails before anything is sent, and whose failure handler returns its input.
 fn unsent(name: &str) -> Call {
     Call::new(name)
         .header_with("x-bad", |_: &Context| "a\nb".to_owned())
         .on_failure(async |_: Context, failure: Failure| failure.recover(failure.payload().clone()))
 }
 
-/// Two phases, each of which adds a mark.
+/// Two phases, each of which appends a mark.
 fn two_phases() -> FlowBuilder {
     Flow::builder().apply(unsent("one")).modify(exclaim).apply(unsent("two")).modify(exclaim)
 }
@@ -178,14 +178,15 @@ async fn a_finaliser_that_meets_an_outage_holds_up_only_who_does_not_wait() {
     let flow = Flow::builder().modify(exclaim).state(shelf.clone()).finally(finaliser).build().unwrap();
     shelf.is_away(true);
     let instance = crate::testing::instance(flow, &[], &queue);
-    assert_eq!(fresh(&instance).await.status, StatusCode::OK, "who waits for the answer has a right to it");
+    assert_eq!(fresh(&instance).await.status, StatusCode::OK, "a caller that waits gets its answer");
 }
 
 #[tokio::test]
 async fn an_envelope_of_another_definition_is_refused_and_nothing_is_executed() {
     let queue = Arc::new(Queue::default());
     assert_eq!(fresh(&instance(two_phases().build().unwrap(), &[], &queue)).await.status, StatusCode::ACCEPTED);
-    let other = two_phases().modify(|_: String| async { panic!("it is executed") as String }).build().unwrap();
+    let other =
+        two_phases().modify(|_: String| async { panic!("a refused envelope was executed") as String }).build().unwrap();
     let other = instance(other, &[], &queue);
     assert_eq!(later(&other, &queue).await.status, StatusCode::CONFLICT);
     let damaged = deliver(&other, envelope::CONTENT_TYPE, Bytes::from_static(b"FAASFLOW?")).await;

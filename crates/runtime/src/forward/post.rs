@@ -13,7 +13,7 @@ use super::forwarder::{Forward, ForwardError, Forwarder};
 use crate::gateway::gateway_url;
 use crate::log::RequestLog;
 
-/// The answers to an envelope that pass: a gateway whose queue is away answers 500 too.
+/// The temporary answers to an envelope. A gateway whose queue is down also answers 500.
 const PASSING: Retry = Retry::unlimited().on_server_errors();
 
 /// Posts envelopes to the gateway's `/async-function/<flow>`.
@@ -38,10 +38,10 @@ impl GatewayForwarder {
         match tokio::time::timeout(self.attempt_timeout, self.exchange(request)).await {
             Ok(Ok(taken)) => {
                 if taken == Acceptance::Duplicate {
-                    // A phase that is delivered twice does this, and no harm is done. So does a second request
-                    // under an id that was used a moment ago, and that one ends here.
+                    // This happens when a phase is delivered twice, which is harmless. It also happens when a second request
+                    // uses the id of a recent one, and then the second request ends here.
                     RequestLog::new(forward.request.clone()).write(Level::WARN, None, format_args!(
-                        "The queue has phase {} already: a phase was delivered twice, or a request id was used twice",
+                        "The queue already has phase {}: a phase was delivered twice, or a request id was used twice",
                         forward.phase
                     ));
                 }
@@ -57,7 +57,7 @@ impl GatewayForwarder {
         let response = response
             .map_err(|error| ForwardError::temporary("the gateway cannot be reached", None).with_source(error))?;
         let (parts, body) = response.into_parts();
-        // Read to its end, so that the connection can be used again.
+        // Read the whole body, so that the connection can be reused.
         let text = read_body(body, 4096, Duration::from_secs(5)).await.unwrap_or_default();
         judge(parts.status, &parts.headers, &text)
     }
@@ -69,14 +69,14 @@ impl Forwarder for GatewayForwarder {
     }
 }
 
-/// Whether the queue has taken an envelope now, or says that it had it already.
+/// Whether the queue accepted the envelope as new, or already had it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Acceptance {
     New,
     Duplicate,
 }
 
-/// What the gateway's answer to an envelope means.
+/// Interprets the gateway's answer to an envelope.
 fn judge(status: StatusCode, head: &HeaderMap, text: &[u8]) -> Result<Acceptance, ForwardError> {
     if status.is_success() {
         let duplicate = head.get(headers::DUPLICATE).is_some_and(|value| value == "true");

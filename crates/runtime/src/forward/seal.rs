@@ -1,4 +1,4 @@
-//! Seals what is left of a request into a signed envelope, and hands it on; takes the payload out again.
+//! Seals a request into a signed envelope and forwards it. Fetches the payload of a phase.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,15 +21,15 @@ use crate::instance::Instance;
 use crate::observers::{Event, Observers, PayloadLocation};
 use crate::retrying_state_manager::RetryingStateManager;
 
-/// How an envelope is tried again that was not accepted for a passing reason.
+/// How an envelope is retried after a temporary error.
 const AGAIN: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
 
 impl Instance {
-    /// Sends a token on, trying again while there is time.
+    /// Forwards a token to its phase, with retries while there is time.
     ///
     /// # Errors
     ///
-    /// If nobody took it.
+    /// If the envelope was not accepted.
     pub(crate) async fn forward(
         &self,
         context: &Context,
@@ -81,8 +81,8 @@ impl Instance {
         }
     }
 
-    /// The envelope, with the payload in it, or in the state manager if it would be too large or the settings say so;
-    /// and where the payload is.
+    /// Makes the envelope, and says where its payload is: in the envelope, or in the state manager if the envelope would be
+    /// too large or if the settings say so.
     async fn seal(
         &self,
         context: &Context,
@@ -95,7 +95,7 @@ impl Instance {
         let encode = |payload: Carried| self.envelope(context, token.place(), payload).encode();
         let payload = match token.payload() {
             Carried::Inline(payload) => payload,
-            // It is where it belongs already.
+            // The payload is already stored.
             stored @ Carried::Stored(_) => return Ok((encode(stored.clone()), PayloadLocation::StateManager)),
         };
         if !self.config.intermediate_storage {
@@ -108,8 +108,10 @@ impl Instance {
             }
         }
         let Some(manager) = manager else {
-            // Refused at the start already.
-            return Err(NotForwarded::Failed(FailureKind::Storage(Arc::new(Error::msg("there is no state manager")))));
+            // Such a flow is refused at start-up, so this should not happen.
+            return Err(NotForwarded::Failed(FailureKind::Storage(Arc::new(Error::msg(
+                "the flow has no state manager",
+            )))));
         };
         let scope = context.request().scope();
         let reference = manager.store_payload(&scope, token.place(), payload).await.map_err(not_stored)?;
@@ -122,7 +124,7 @@ impl Instance {
         }
     }
 
-    /// The payload that a phase begins with.
+    /// Fetches the payload with which a phase starts.
     pub(crate) async fn take(
         &self,
         payload: Carried,
@@ -163,25 +165,25 @@ impl Instance {
     }
 }
 
-/// What a delivery is told whose payload is not there any more.
-pub(crate) const PAYLOAD_GONE: &str = "the payload is in the state manager no more: the request has ended, and this \
-                                       delivery is one too many, or what it stored has expired";
+/// The reason in the answer to a delivery whose payload no longer exists.
+pub(crate) const PAYLOAD_GONE: &str = "the payload is no longer in the state manager: the request has ended and was \
+                                       delivered once too often, or its payload has expired";
 
-/// Why a phase has no payload to begin with.
+/// Why a phase cannot get its payload.
 pub(crate) enum NoPayload {
-    /// There is nothing to execute.
+    /// The delivery cannot be executed.
     Unfit(Unfit),
-    /// The state manager is away.
+    /// The state manager is unavailable.
     Outage(Outage),
-    /// The request has failed; the error is for the log.
+    /// The request has failed. The error is for the log.
     Failed(Error),
 }
 
-/// Why a request was not handed on to its next phase.
+/// Why a request was not forwarded to its next phase.
 pub(crate) enum NotForwarded {
-    /// For a reason that passes.
+    /// For a temporary reason.
     Transient(Outage),
-    /// For good.
+    /// For a permanent reason.
     Failed(FailureKind),
 }
 
@@ -200,7 +202,7 @@ fn not_stored(error: StateError) -> NotForwarded {
     }
 }
 
-/// The id of the invocation that executes a request's phase at a place: a UUID (version 8) of a hash of both.
+/// The id of the invocation that executes a request's phase at a place: a version 8 UUID made from a hash of both.
 fn call_id(request: &RequestInfo, place: &Place) -> Uuid {
     let Scope { flow, request } = request.scope();
     Uuid::new_v8(place.call_id(&flow, &request))

@@ -1,4 +1,4 @@
-//! Envelopes are sealed, sent and opened without HTTP.
+//! Seals, sends and opens envelopes without HTTP.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ async fn a_token_is_sent_as_an_envelope_that_says_the_same() {
     let observers = observers(&instance);
     let sent = instance.forward(&context(1), &token(b"photo"), &deadline(), &observers).await;
     assert!(sent.is_ok());
-    let [forward] = &queue.taken()[..] else { panic!("one envelope is queued") };
+    let [forward] = &queue.taken()[..] else { panic!("exactly one envelope should be queued") };
     assert_eq!((forward.flow.as_str(), forward.request.as_str(), forward.phase), ("flow", "r", 2));
     let envelope = opened(&forward.body);
     assert_eq!(envelope.place.phase(), 2);
@@ -55,7 +55,7 @@ async fn what_passes_is_sent_again_under_the_same_call_id() {
     let begun = tokio::time::Instant::now();
     let observers = observers(&instance);
     assert!(instance.forward(&context(1), &token(b""), &deadline(), &observers).await.is_ok());
-    assert!(begun.elapsed() >= Duration::from_secs(2), "it was asked to wait");
+    assert!(begun.elapsed() >= Duration::from_secs(2), "the queue asked it to wait");
     let given = queue.given();
     assert_eq!(given.len(), 3);
     assert!(given.iter().all(|forward| forward.call_id == given[0].call_id));
@@ -71,12 +71,12 @@ async fn what_does_not_pass_in_time_is_transient_and_what_never_passes_is_a_fail
     let observers = observers(&instance);
     match instance.forward(&context(1), &token(b""), &deadline(), &observers).await {
         Err(NotForwarded::Transient(outage)) => assert_eq!(outage.retry_after, Some(Duration::from_secs(60))),
-        _ => panic!("it may be taken later"),
+        _ => panic!("the error should be temporary"),
     }
     queue.refuses(ForwardError::permanent("no such function"));
     match instance.forward(&context(1), &token(b""), &deadline(), &observers).await {
         Err(NotForwarded::Failed(FailureKind::Forward(error))) => assert_eq!(error.to_string(), "no such function"),
-        _ => panic!("it will not be taken later"),
+        _ => panic!("the error should be permanent"),
     }
     assert_eq!(queue.given().len(), 2);
     assert_eq!(series(&instance, r#"faasflow_forwards_total{result="failed",flow="flow"}"#), "2");
@@ -91,7 +91,7 @@ async fn an_envelope_over_the_limit_is_refused_without_a_state_manager() {
             assert_eq!((payload, limit), (2000, 1000));
             assert!(size > 2000);
         }
-        _ => panic!("it is too large"),
+        _ => panic!("the envelope should be too large"),
     }
     assert!(queue.given().is_empty());
 }

@@ -6,10 +6,10 @@ use faasflow_core::line::note;
 
 use super::text::{is_printable_ascii, is_unsafe};
 
-/// Adds to a text up to a length, and counts the bytes for which there is no room.
+/// Appends to a text up to a maximum length, and counts the bytes that do not fit.
 pub(super) struct BoundedText<'a> {
     text: &'a mut String,
-    /// The most bytes of the text.
+    /// The maximum length of the text in bytes.
     end: usize,
     left_out: usize,
 }
@@ -19,8 +19,8 @@ impl<'a> BoundedText<'a> {
         BoundedText { text, end, left_out: 0 }
     }
 
-    /// Adds a value as one line, with what would steer a terminal escaped. A value whose `Display` fails is added as far as
-    /// it goes.
+    /// Appends a value as one line, and escapes characters that could control a terminal. If the value's `Display` fails,
+    /// the part before the failure is kept.
     pub(super) fn show(&mut self, value: fmt::Arguments<'_>) {
         let start = self.text.len();
         let _ = self.write_fmt(value);
@@ -56,7 +56,7 @@ impl<'a> BoundedText<'a> {
         }
     }
 
-    /// Adds the note, if something was left out.
+    /// Appends the note about omitted bytes, if there are any.
     pub(super) fn finish(self) {
         note(self.text, self.left_out);
     }
@@ -92,7 +92,7 @@ mod tests {
             (10, &["1234567é"], "> 1234567… (2 bytes left out)"),
             (10, &["1234567é", "next"], "> 1234567… (6 bytes left out)"),
             (20, &["one\r\ntwo\r\n"], "> one\\ntwo"),
-            // What is escaped takes more room than it had.
+            // Escaping makes a text longer.
             (10, &["1234\u{1b}5"], "> 1234… (2 bytes left out)"),
             (10, &["12\n\n\n\n\nx"], "> 12\\n\\n\\n… (3 bytes left out)"),
             (2, &["x"], "> … (1 bytes left out)"),

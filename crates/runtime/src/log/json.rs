@@ -1,6 +1,6 @@
-//! An object a line: `timestamp`, `level`, `message`, `target`; `request_id`, `phase` and `trace_id` of a request's
-//! lines; the event's own fields in `fields`; and the `code` of an
-//! error of ours.
+//! Log lines as JSON, one object per line. Each has `timestamp`, `level`, `message` and `target`. The lines of a request
+//! have `request_id`, `phase` and `trace_id`. The event's own fields are in `fields`, and a line about a Faasflow error has
+//! its `code`.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -20,7 +20,7 @@ use super::request_context::RequestContext;
 use super::text::{is_printable_ascii, is_unsafe};
 use faasflow_core::line::{LONGEST as LONGEST_LINE, note};
 
-/// Room for all of a line but its texts: names of members and fields, numbers, notes of what was left out.
+/// Room for everything in a line but its texts: names of members and fields, numbers, and notes about omitted bytes.
 const AROUND: usize = 4 * 1024;
 
 pub(super) fn write_event(event: &Event<'_>, line: &mut String) {
@@ -30,7 +30,7 @@ pub(super) fn write_event(event: &Event<'_>, line: &mut String) {
     write_object(*metadata.level(), metadata.target(), RequestContext::current().as_deref(), fields, line);
 }
 
-/// The same for a line of ours.
+/// Writes one of Faasflow's own lines.
 pub(super) fn write_line(
     level: Level,
     known: Option<&RequestContext>,
@@ -48,7 +48,7 @@ fn write_object(level: Level, target: &str, known: Option<&RequestContext>, mut 
     let start = line.len();
     write_whole(level, target, known, &fields, line);
     if line.len() - start > LONGEST_LINE {
-        // There are so many fields, or names so long, that there is no room for them.
+        // The names and numbers of the fields alone are too long for a line.
         line.truncate(start);
         fields.others = BTreeMap::from([("left_out", fields.others.len().into())]);
         write_whole(level, &target[..target.floor_char_boundary(256)], known, &fields, line);
@@ -76,7 +76,7 @@ fn write_whole(level: Level, target: &str, known: Option<&RequestContext>, field
     *line = String::from_utf8(bytes).expect("JSON is UTF-8");
 }
 
-/// How many more bytes the texts of a line may take, as they are written in JSON.
+/// The remaining length of a line's texts in bytes, escaped as in JSON.
 struct Room(usize);
 
 impl Default for Room {
@@ -86,7 +86,8 @@ impl Default for Room {
 }
 
 impl Room {
-    /// A value as text, cut where there is no more room. One that cannot show itself is shown as far as it does.
+    /// Formats a value, and cuts it off where there is no more room. If the value's `Display` fails, the part before the
+    /// failure is kept.
     fn show(&mut self, value: fmt::Arguments<'_>) -> String {
         let mut shown = TextWriter { text: String::new(), room: self, left_out: 0 };
         let _ = shown.write_fmt(value);
@@ -112,7 +113,7 @@ impl fmt::Write for TextWriter<'_> {
 }
 
 impl Room {
-    /// How much of a text there is room for; that is taken.
+    /// How many bytes of a text fit. The room for them is used up.
     fn take(&mut self, text: &str) -> usize {
         if text.len() <= self.0 && is_printable_ascii(text) && !text.contains(['"', '\\', '\t']) {
             self.0 -= text.len();
@@ -133,7 +134,7 @@ impl Room {
     }
 }
 
-/// Compact, and with what would steer a terminal escaped: JSON asks for that of the first 32 characters only.
+/// Compact JSON that escapes every character that could control a terminal. JSON itself requires that only for the first 32.
 struct SafeFormatter;
 
 impl Formatter for SafeFormatter {
@@ -144,7 +145,7 @@ impl Formatter for SafeFormatter {
         let mut rest = fragment;
         while let Some((at, character)) = rest.char_indices().find(|(_, character)| is_unsafe(*character)) {
             writer.write_all(&rest.as_bytes()[..at])?;
-            // All of them are of the first 65,536.
+            // All of these characters fit into one `\u` escape.
             write!(writer, "\\u{:04x}", u32::from(character))?;
             rest = &rest[at + character.len_utf8()..];
         }
@@ -156,7 +157,7 @@ impl Formatter for SafeFormatter {
 struct Object<'a> {
     timestamp: &'a str,
     level: &'a str,
-    // Before the message, which may be long enough to be cut off by whoever reads.
+    // The ids come before the message, because a reader may cut off a long message.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]

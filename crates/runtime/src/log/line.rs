@@ -1,5 +1,5 @@
-//! ``[Request `<id>`] text phase=<n> trace_id=<id> code=<code>`` for a request's lines, the bare text for the others; levels other
-//! than information in front.
+//! Log lines for people: ``[Request `<id>`] text phase=<n> trace_id=<id> code=<code>`` for the lines of a request, and only
+//! the text for other lines. Levels other than `INFO` come first.
 
 use std::fmt::{self, Write as _};
 
@@ -20,7 +20,7 @@ pub(super) fn write_event(event: &Event<'_>, line: &mut String) {
     end(known.as_deref(), None, line);
 }
 
-/// The same for a line of ours.
+/// Writes one of Faasflow's own lines.
 pub(super) fn write_line(
     level: Level,
     known: Option<&RequestContext>,
@@ -34,10 +34,10 @@ pub(super) fn write_line(
     end(known, code, line);
 }
 
-/// Room for the code at the end, such as ` code=FF0309`.
+/// Room for the code at the end of a line, such as ` code=FF0309`.
 const CODE: usize = 12;
 
-/// Begins the line; what is added to it leaves room for its end.
+/// Begins a line, and reserves room for its end.
 fn begin<'a>(level: Level, known: Option<&RequestContext>, line: &'a mut String) -> BoundedText<'a> {
     if level != Level::INFO {
         line.push_str(level.as_str());
@@ -59,7 +59,7 @@ fn is_message(field: &Field) -> bool {
     field.name() == "message"
 }
 
-/// Takes the text. Events have their fields in an order of their own, in which it need not be first.
+/// Writes the message of an event. It need not be the first of the event's fields.
 struct Message<'a, 'b>(&'a mut BoundedText<'b>);
 
 impl Visit for Message<'_, '_> {
@@ -76,12 +76,12 @@ impl Visit for Message<'_, '_> {
     }
 }
 
-/// Takes the fields beside the text.
+/// Writes the other fields of an event.
 struct Others<'a, 'b>(&'a mut BoundedText<'b>);
 
 impl Visit for Others<'_, '_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // As in JSON, which knows no infinity.
+        // As in JSON, which has no infinity.
         self.record_debug(field, &format_args!("{}", serde_json::Value::from(value)));
     }
 

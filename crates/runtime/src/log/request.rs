@@ -22,7 +22,8 @@ pub(crate) struct RequestLog {
     known: Arc<RequestContext>,
 }
 
-/// Writes a line where the log is ours, and has whoever subscribes to events else know it, with its request in fields.
+/// Writes a line directly if Faasflow owns the log of the process. Otherwise emits an event with the request in its fields,
+/// for whatever subscribes to events.
 macro_rules! write_line {
     ($event:ident, $level:ident, $log:expr, $code:expr, $text:expr) => {
         match RequestLines::installed() {
@@ -45,19 +46,19 @@ impl RequestLog {
         RequestLog { known: Arc::new(RequestContext::new(id, None, None)) }
     }
 
-    /// The same for a phase, and for the trace that it is part of.
+    /// The same for a phase, and for the trace that it belongs to.
     pub(crate) fn for_phase(id: RequestId, place: &Place, trace: Option<TraceId>) -> RequestLog {
         RequestLog { known: Arc::new(RequestContext::new(id, Some(place.phase() as u64), trace)) }
     }
 
-    /// Whatever is logged in this belongs to the request too: the lines of the flow's own code, and of the libraries that
-    /// it uses. It is not a span of `tracing`, which the filter might take out.
+    /// Runs work whose log lines all belong to the request, including those of the flow's own code and of the libraries that
+    /// it uses. This is not a span of `tracing`, because the log filter could remove it.
     pub(crate) async fn scope<T>(&self, work: impl Future<Output = T>) -> T {
         let _working = ActiveRequest::begin();
         REQUEST.scope(self.known.clone(), work).await
     }
 
-    /// Writes a line, with the code of the error that it tells of, if it does.
+    /// Writes a line. If the line is about an error, it has the error's code.
     #[inline]
     pub(crate) fn write(&self, level: Level, code: Option<Code>, text: fmt::Arguments<'_>) {
         match level {
@@ -69,13 +70,13 @@ impl RequestLog {
         }
     }
 
-    /// What the lines of the request begin with.
+    /// The prefix of the request's lines.
     pub(crate) fn prefix(&self) -> &str {
         self.known.prefix()
     }
 }
 
-/// Appends a line to others, as long as one of the log may be.
+/// Appends a line to others. It is limited in length as a log line is.
 pub(crate) fn append_line(before: &str, text: fmt::Arguments<'_>, lines: &mut String) {
     lines.push_str(before);
     let end = lines.len() + LONGEST_LINE - NOTE - before.len();

@@ -1,4 +1,4 @@
-//! What is known of the request of a line.
+//! The request that a log line belongs to.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -7,20 +7,20 @@ use faasflow_core::RequestId;
 
 use crate::trace::TraceId;
 
-/// What is known of a line's request.
+/// What a log line says about its request.
 #[derive(Debug)]
 pub(super) struct RequestContext {
     pub(super) request: RequestId,
     pub(super) phase: Option<u64>,
     pub(super) trace: Option<TraceId>,
-    /// What stands before the text of a line for people, and what behind it: the same for all lines of the request.
+    /// The prefix and the suffix of all lines of the request, in the format for people.
     around: String,
-    /// Where the second part begins.
+    /// Where the suffix begins.
     behind: usize,
 }
 
 tokio::task_local! {
-    /// The request that a task works on.
+    /// The request that the current task works on.
     pub(super) static REQUEST: Arc<RequestContext>;
 }
 
@@ -46,7 +46,7 @@ impl RequestContext {
         &self.around[self.behind..]
     }
 
-    /// Of the request that is worked on here, if any.
+    /// The request that is being worked on here, if any.
     pub(super) fn current() -> Option<Arc<RequestContext>> {
         REQUEST.try_with(Arc::clone).ok()
     }

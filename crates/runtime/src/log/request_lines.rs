@@ -1,4 +1,4 @@
-//! The lines of requests, in the process whose log is ours.
+//! Writes the lines of requests directly, if Faasflow owns the log of the process.
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,8 +12,8 @@ use super::format::LogFormat;
 use super::request_context::RequestContext;
 use super::{json, line, line_buffer};
 
-/// How the lines of [`RequestLog`] are written by the process whose log is ours. They are more than all others, and do not
-/// go through `tracing` there: to be an event that is filtered and visited costs a line several times what writing it does.
+/// How the lines of [`RequestLog`] are written if Faasflow owns the log of the process. These are most of the lines, so they
+/// bypass `tracing`. Filtering and visiting an event costs several times as much as writing the line.
 pub(super) struct RequestLines {
     pub(super) format: LogFormat,
     pub(super) level: LevelFilter,
@@ -22,12 +22,12 @@ pub(super) struct RequestLines {
 static REQUEST_LINES: OnceLock<RequestLines> = OnceLock::new();
 
 impl RequestLines {
-    /// Has all lines of requests written so from now on.
+    /// Makes all request lines be written like this from now on.
     pub(super) fn install(self) {
         let _ = REQUEST_LINES.set(self);
     }
 
-    /// How they are written, if the log of the process is ours.
+    /// How request lines are written, if Faasflow owns the log of the process.
     pub(super) fn installed() -> Option<&'static RequestLines> {
         REQUEST_LINES.get()
     }
@@ -43,16 +43,16 @@ impl RequestLines {
 }
 
 thread_local! {
-    /// The room of the line before.
+    /// The buffer of the previous line, for reuse.
     static LINE: Cell<String> = const { Cell::new(String::new()) };
 }
 
-/// Longer lines are few: their room is given back.
+/// The capacity of the buffer that is kept for reuse. Longer lines are rare.
 const KEPT: usize = 4096;
 
-/// Has a line written into the room of the one before, and passes it on.
+/// Formats a line in the reused buffer and passes it on.
 pub(super) fn push(level: Level, write: impl FnOnce(&mut String)) {
-    // Taken and not borrowed: a value may log something itself while it is shown.
+    // The buffer is taken, not borrowed, because a value may log something while it is formatted.
     let mut line = LINE.try_with(Cell::take).unwrap_or_default();
     write(&mut line);
     line_buffer::push(&line, level <= Level::WARN);

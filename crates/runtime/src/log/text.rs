@@ -1,9 +1,9 @@
-//! Texts that are safe to show in a line.
+//! Escapes texts, so that they are safe in a log line.
 
 use std::borrow::Cow;
 
-/// The text with what would steer a terminal, end its line, or turn about what stands beside it, written as in Rust's strings:
-/// who writes a text is not to clear the screen of who reads it, or to write over what its lines are shown under.
+/// Escapes characters that could control a terminal, end the line or change the direction of the text, as in Rust string
+/// literals. Whoever writes a text must not be able to clear the reader's screen or to overwrite the beginning of the line.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if is_printable_ascii(text) || !text.contains(is_unsafe) {
@@ -16,8 +16,8 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
-/// Whether a text is what most are, which is found faster than that none of its characters is_unsafe: without leaving off
-/// early, many bytes are looked at together.
+/// Whether a text consists only of printable ASCII characters and tabs, as most do. As the loop does not stop early, it
+/// checks many bytes at once, which is faster than looking for an unsafe character.
 pub(super) fn is_printable_ascii(text: &str) -> bool {
     text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~' | b'\t'))
 }
@@ -25,7 +25,7 @@ pub(super) fn is_printable_ascii(text: &str) -> bool {
 pub(super) fn is_unsafe(character: char) -> bool {
     match character {
         '\t' => false,
-        // Ends of lines and of paragraphs, and what changes the direction of writing.
+        // Line and paragraph separators, and characters that change the direction of the text.
         '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
         character => character.is_control(),
     }

@@ -30,7 +30,7 @@ fn metrics() -> Metrics {
     Metrics::new(&flow(), "photos", budget())
 }
 
-/// The value of a series, which is written with its labels in alphabetical order, `flow` last.
+/// The value of a series. Its labels are in alphabetical order, and `flow` comes last.
 fn value(metrics: &Metrics, series: &str) -> f64 {
     let text = metrics.text();
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -96,7 +96,7 @@ fn phases_and_steps_are_timed_apart() {
         let series = format!("faasflow_step_duration_seconds_sum{{kind=\"{kind}\",step=\"{step}\",flow=\"photos\"}}");
         assert_eq!(value(&metrics, &series), sum);
     }
-    // Nothing has these numbers.
+    // There is no phase and no step with these numbers.
     metrics.phase(0, Duration::ZERO);
     metrics.step(5, Duration::ZERO);
 }
@@ -233,7 +233,7 @@ fn names_within_names_of_steps() {
     }
 }
 
-/// Whoever looks at a flow function that has done nothing yet sees what there will be.
+/// A flow function that has done nothing yet already shows which metrics there will be.
 #[test]
 fn every_metric_is_there_from_the_beginning() {
     let text = metrics().text();

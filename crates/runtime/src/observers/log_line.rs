@@ -1,4 +1,4 @@
-//! What a log line says of an event.
+//! The log lines of events.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use super::event::{Event, Origin, Report, StepHandler, finally_failed, handler_f
 use crate::conclusion::Delivery;
 use crate::config::show;
 
-/// Hands the line that tells of an event to `write`, with the code of the error that it tells of, if one does.
+/// Calls `write` with the log line of an event, if it has one. If the event is about an error, the line has the error's
+/// code.
 #[inline(always)]
 pub(super) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Arguments<'_>)) {
     let debug = |text: fmt::Arguments<'_>| write(Level::DEBUG, None, text);
@@ -35,7 +36,7 @@ pub(super) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fm
             }
         }
         Event::NoTimeToRetry { to } => {
-            write(Level::WARN, None, format_args!("No time is left to try {} again", to.name));
+            write(Level::WARN, None, format_args!("There is no time left to try {} again", to.name));
         }
         Event::WaitingOut { outage, wait, .. } => {
             let wait = show(millis(*wait));
@@ -43,7 +44,7 @@ pub(super) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fm
         }
         Event::StepDone { at, output } => {
             let (name, took, bytes) = (at.step.name(), at.took, output.len());
-            debug(format_args!("SegmentResult {name} in {took:.1?}: {bytes} bytes"));
+            debug(format_args!("Executed {name} in {took:.1?}: {bytes} bytes"));
         }
         Event::StepFailed { failure, handler: StepHandler::Asked, .. } => {
             warn(failure.code(), format_args!("{failure}; asking its own failure handler"));
@@ -69,12 +70,12 @@ pub(super) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fm
         Event::Forwarded { next, .. } => info(format_args!("Forwarded to phase {next}")),
         Event::Reported { outcome, report: Report::Accepted(_) } => info(format_args!("Reported the {outcome}")),
         Event::Reported { outcome, report: Report::GivenUp(why) } => {
-            error(code::NOT_REPORTED, format_args!("Cannot report the {outcome}, and gives up: {why}"));
+            error(code::NOT_REPORTED, format_args!("Cannot report the {outcome}, giving up: {why}"));
         }
         Event::FinallyBegun => info(format_args!("Executing finally")),
         Event::FinallyFailed { kind } => error(kind.code(), format_args!("{}", finally_failed(kind))),
         Event::StateNotRemoved { kind } => {
-            error(kind.code(), format_args!("The state of the request was not removed: {kind}"));
+            error(kind.code(), format_args!("Cannot remove the state of the request: {kind}"));
         }
         Event::Ended { outcome: Outcome::Success } => info(format_args!("Completed successfully")),
         Event::Ended { outcome: Outcome::Recovered } => info(format_args!("Completed: recovered")),

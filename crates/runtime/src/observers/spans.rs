@@ -1,4 +1,4 @@
-//! Traces: a span for the delivery and one for each step, with what happened as their events.
+//! Traces: a span for each delivery and each step. Other events become events of these spans.
 
 use faasflow_core::{Resolution, chain};
 
@@ -40,7 +40,7 @@ impl Observer for Trace {
     }
 }
 
-/// What the span of a step notes of an event.
+/// Records an event in the span of a step.
 #[inline(always)]
 pub(super) fn observe_step(span: &mut Option<StepSpan<'_>>, event: &Event<'_>) {
     match event {
@@ -79,7 +79,7 @@ pub(super) fn observe_step(span: &mut Option<StepSpan<'_>>, event: &Event<'_>) {
     }
 }
 
-/// What a failure handler decided, in a word.
+/// The decision of a failure handler, in one word.
 fn named(resolution: Option<&Resolution>) -> &'static str {
     match resolution {
         Some(Resolution::Recovered(_)) => "recovered",

@@ -1,4 +1,4 @@
-//! Makes the requests of calls and callbacks; `send.rs` sends them.
+//! Builds the requests of calls and callbacks. `send.rs` sends them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,20 +21,20 @@ use crate::observers::{CallKind, Observers, Peer};
 pub(crate) struct Caller {
     pub(super) client: HttpClient,
     gateway: Uri,
-    /// What requests to the gateway have as their `Host`.
+    /// The `Host` header of requests to the gateway.
     gateway_host: Option<HeaderValue>,
     default_method: Method,
     pub(super) answers: Answers,
-    /// Of each step in its order.
+    /// One for each step, in order.
     prepared: Vec<StepTemplate>,
 }
 
-/// What is the same each time that a step sends a request.
+/// The parts of a step's request that never change.
 #[derive(Debug)]
 struct StepTemplate {
-    /// Where a call goes that has no query of its own.
+    /// The target of a call without a query of its own.
     target: Option<Uri>,
-    /// The number of the step, from 1, as text.
+    /// The number of the step, counted from 1.
     number: String,
 }
 
@@ -48,7 +48,7 @@ impl Caller {
     ) -> Caller {
         let prepare = |(index, step): (usize, &Step)| {
             let target = match step.action() {
-                // One that cannot be made is the failure of the step, as one with a query is.
+                // If the URL is not valid, the step fails when it is executed, as it does if its query makes it invalid.
                 Action::Call(call) if !call.options().has_query() => {
                     gateway_url(&gateway, "function", call.function(), None).ok()
                 }
@@ -61,13 +61,13 @@ impl Caller {
         Caller { client, gateway, gateway_host, default_method, answers, prepared }
     }
 
-    /// What the requests of a phase have in common.
+    /// The headers that all requests of a phase share.
     pub(crate) fn phase_headers(&self, context: &Context, observers: &Observers<'_>) -> PhaseHeaders {
         PhaseHeaders::new(context, observers, self.gateway_host.as_ref())
     }
 
-    /// The request that calls a function through the gateway. `options` are the call's, with the values that extractors have
-    /// made. What else the flow's own code says of it is asked now.
+    /// Builds the request for a call. `options` are those of the call, with the values that extractors have produced.
+    /// Closures of the flow that produce other values are called now.
     pub(crate) fn call<'a>(
         &'a self,
         call: &'a Call,
@@ -108,7 +108,7 @@ impl Caller {
         payload: Payload,
     ) -> Result<Outgoing<'a>, FailureKind> {
         let own = options.headers(step.context).map_err(|name| {
-            let text = format!("header `{name}` was given a value with control characters");
+            let text = format!("the value of header `{name}` has control characters");
             FailureKind::Handler(Arc::new(Error::msg(text)))
         })?;
         let prepared = &self.prepared[step.index.index()];
@@ -136,7 +136,7 @@ pub(crate) struct StepRef<'a> {
     pub(crate) name: &'a str,
 }
 
-/// A server as its clients name it (RFC 9110, 7.2): without the port, if that is the usual one.
+/// The value of a `Host` header (RFC 9110, 7.2). The default port is left out.
 fn host(url: &Uri) -> Option<HeaderValue> {
     let host = url.host()?;
     let usual = if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };

@@ -23,20 +23,20 @@ use crate::deadline::{CutOff, Deadline};
 use crate::heartbeat::Heartbeat;
 use crate::observers::{Event, Observers, Scope, StepHandler, StepRun};
 
-/// How the steps of a phase ended.
+/// How the steps of a segment ended.
 #[derive(Debug)]
 pub(crate) enum SegmentResult {
-    /// All of them succeeded.
+    /// All steps succeeded.
     Done(Payload),
-    /// One failed.
+    /// One step failed.
     Failed(Failure),
-    /// One failed, and its own handler replied.
+    /// One step failed, and its own failure handler replied.
     Replied(Failure, Payload),
-    /// One cannot go on, for a reason that passes.
+    /// One step cannot continue, for a temporary reason.
     Outage(Outage),
 }
 
-/// What the steps of one phase need besides themselves.
+/// The context in which the steps of one phase are executed.
 pub(crate) struct Execution<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) context: &'a Context,
@@ -44,14 +44,14 @@ pub(crate) struct Execution<'a> {
     pub(crate) deadline: &'a Deadline,
     pub(crate) observers: &'a Observers<'a>,
     pub(crate) heartbeat: &'a Heartbeat,
-    /// Whether the flow has a failure handler, which may ask what a failed step was given.
+    /// Whether the flow has a failure handler, which may need the input of a failed step.
     pub(crate) failures_handled: bool,
-    /// The first outage that the phase has met.
+    /// The first outage that the phase met.
     pub(crate) outage: OnceLock<Outage>,
 }
 
 impl Execution<'_> {
-    /// Executes the steps of a segment, each on the output of the one before.
+    /// Executes the steps of a segment. Each step receives the output of the one before.
     pub(crate) async fn run(&self, flow: &Flow, segment: &Segment, mut payload: Payload) -> SegmentResult {
         let mut cut_off = CutOff::at(self.deadline.steps());
         for index in segment.steps() {
@@ -74,7 +74,7 @@ impl Execution<'_> {
         let begun = Instant::now();
         let bytes_in = payload.len();
         let handler = if has_failure_handler(step) { StepHandler::Asked } else { StepHandler::None };
-        // What nobody will ask for is freed when it is sent, and not when the answer is there as well.
+        // If nobody will need the payload, it is freed once it is sent, and not held until the answer has arrived.
         let kept = (self.failures_handled || handler == StepHandler::Asked).then(|| payload.clone());
         let output = self.output(step, index, payload, &mut scope, cut_off).await;
         let at = StepRun { step, index, took: begun.elapsed(), bytes_in };
@@ -99,7 +99,7 @@ impl Execution<'_> {
         }
     }
 
-    /// What a step makes of its input.
+    /// Computes the output of a step.
     async fn output(
         &self,
         step: &Step,
@@ -121,7 +121,7 @@ impl Execution<'_> {
                 self.answer(answer, call.options()).await
             }
             Action::Callback(callback) => {
-                // It goes on, unless the answer takes its place.
+                // The step's input is also its output, unless the flow reads the answer.
                 let goes_on = callback.options().on_response().is_none().then(|| payload.clone());
                 let extracted = self.extracted(callback.options(), scope).await?;
                 let options = extracted.as_deref().unwrap_or(callback.options());
@@ -145,7 +145,7 @@ impl Execution<'_> {
         StepRef { context: self.context, phase: self.phase, index, name: step.name() }
     }
 
-    /// The options of a step with the values that their extractors make, if there are any.
+    /// The options of a step with the values of its extractors. `None` if it has no extractors.
     async fn extracted(
         &self,
         options: &RequestOptions,
@@ -162,7 +162,7 @@ impl Execution<'_> {
         })
     }
 
-    /// Sends the request of a step, if it could be made.
+    /// Sends the request of a step, if it could be built.
     async fn send(
         &self,
         made: Result<Outgoing<'_>, FailureKind>,
@@ -180,7 +180,7 @@ impl Execution<'_> {
         answer
     }
 
-    /// A response as the step's output: by its own reading, or by its status.
+    /// Turns a response into the output of the step, either with the flow's own code or by its status.
     async fn answer(
         &self,
         answer: Result<CallResponse, Unanswered>,
@@ -209,13 +209,13 @@ impl Execution<'_> {
         }
     }
 
-    /// What a report at the end of the phase needs of it.
+    /// The parts of this execution that a report needs.
     pub(crate) fn reporting(&self) -> ReportContext<'_> {
         let Execution { context, phase, deadline, observers, ref outage, .. } = *self;
         ReportContext { context, phase, deadline, observers, outage }
     }
 
-    /// Tells a failure of user code from an outage that it has met, or that has left it too little time.
+    /// Distinguishes a failure of user code from an outage that the code met, or that left it too little time.
     pub(crate) fn weigh(&self, kind: FailureKind) -> Unanswered {
         match (&kind, self.outage.get()) {
             (FailureKind::Handler(error), _) if error.is_temporary() => {
@@ -226,11 +226,11 @@ impl Execution<'_> {
         }
     }
 
-    /// Runs a failure handler. One that fails itself decides nothing, and the log says so.
+    /// Runs a failure handler. If the handler itself fails, the failure stands and the log says so.
     ///
     /// # Errors
     ///
-    /// If it met with an outage: it might decide otherwise when that is over.
+    /// If the handler met an outage. It might decide differently when the outage is over.
     pub(crate) async fn ask(
         &self,
         handling: BoxFuture<'static, Result<Resolution>>,
@@ -246,7 +246,7 @@ impl Execution<'_> {
         Ok(None)
     }
 
-    /// Runs user code to its end, its error, its panic or the deadline.
+    /// Runs user code until it returns, fails, panics or reaches the deadline.
     pub(crate) async fn handled<T>(
         &self,
         until: Instant,
@@ -255,7 +255,7 @@ impl Execution<'_> {
         let _running = self.heartbeat.enter();
         let running = async {
             running.await.map_err(|error| {
-                // Its text is the flow's own code too. One that panics is to do so here, where it is caught.
+                // Formatting the error also runs user code. Do it here, where a panic is caught.
                 let _ = write!(String::new(), "{error:#}");
                 FailureKind::Handler(Arc::new(error))
             })
@@ -267,7 +267,7 @@ impl Execution<'_> {
     }
 }
 
-/// What a step says of its requests, if it sends any.
+/// The options of a step that sends requests.
 fn options(step: &Step) -> Option<&RequestOptions> {
     match step.action() {
         Action::Call(call) => Some(call.options()),
@@ -280,10 +280,10 @@ fn has_failure_handler(step: &Step) -> bool {
     options(step).is_some_and(|options| options.on_failure().is_some())
 }
 
-/// Turns a panic into a failure. What the code has shared with others it shares by `Context`, which holds no
-/// lock across user code, so nothing half-done is seen afterwards.
+/// Turns a panic into a failure. User code shares state with other code only through `Context`, which holds no lock while
+/// user code runs, so no half-done state can be seen afterwards.
 ///
-/// It is no `async fn`: that would have room for what it runs twice, for what it was given and for what it awaits.
+/// This is not an `async fn`, which would hold its future twice: once as an argument and once while awaiting it.
 fn caught<T>(running: impl Future<Output = Result<T, FailureKind>>) -> impl Future<Output = Result<T, FailureKind>> {
     AssertUnwindSafe(running).catch_unwind().map(|ended| match ended {
         Ok(output) => output,
@@ -291,7 +291,7 @@ fn caught<T>(running: impl Future<Output = Result<T, FailureKind>>) -> impl Futu
     })
 }
 
-/// The same for code that does not wait.
+/// The same for synchronous code.
 fn caught_at_once<T>(run: impl FnOnce() -> Result<T, FailureKind>) -> Result<T, FailureKind> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(FailureKind::Panic(panic_text(&*panic))))
 }

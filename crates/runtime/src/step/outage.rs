@@ -1,6 +1,6 @@
-//! What keeps a phase from going on and passes by itself.
+//! Detects outages: temporary conditions that keep a phase from continuing.
 //!
-//! The phase waits for an outage to pass while it has time. When its time is up, the delivery is answered with 503, and the
+//! A phase waits for an outage to end while it has time. If its time runs out, the delivery is answered with 503, and the
 //! queue delivers it again.
 
 use faasflow_core::failure::FailureKind;
@@ -12,19 +12,19 @@ use http::{HeaderName, StatusCode};
 
 use crate::observers::CallKind;
 
-/// OpenFaaS's gateway and providers mark the answers that are their own with this header, and the queue worker of its
-/// commercial edition calls again when it sees one.
+/// OpenFaaS's gateway and providers put this header on their own answers. The queue worker of the commercial edition retries
+/// when it sees the header.
 const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 
-/// Answers of the gateway itself that pass: "Can't reach service for", no endpoint, and too many calls at once. A 502 or 504
-/// means that the function took too long, and it would again.
+/// Temporary answers of the gateway itself: "Can't reach service for", no endpoint, and too many calls at once. A 502 or 504
+/// is not among them, because it means that the function took too long, and it would again.
 const OF_THE_GATEWAY: Retry = Retry::unlimited().on_only(&[
     StatusCode::TOO_MANY_REQUESTS,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
 ]);
 
-/// What a proxy in front of a server says when the server is away.
+/// The answers of a proxy whose server is down.
 const OF_A_PROXY: Retry = Retry::unlimited().on_only(&[
     StatusCode::TOO_MANY_REQUESTS,
     StatusCode::BAD_GATEWAY,
@@ -32,13 +32,14 @@ const OF_A_PROXY: Retry = Retry::unlimited().on_only(&[
     StatusCode::GATEWAY_TIMEOUT,
 ]);
 
-/// Asks to be called again if it says when (RFC 9110, 10.2.3), as a flow does that cannot go on.
+/// Answers that ask for a retry if they have a `Retry-After` header (RFC 9110, 10.2.3). A flow that cannot continue answers
+/// like this.
 const ASKING: Retry = Retry::unlimited().on_only(&[StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE]);
 
-/// The outage that an attempt to send a request has met, if it has met one. `peer` is the receiver as log lines name it.
+/// The outage that an attempt to send a request met, if any. `peer` is the receiver as log lines name it.
 ///
-/// What counts is that calling again is safe or is what a redelivered phase would do anyway: no connection was made,
-/// the connection broke off before the answer was complete, or whoever answered asked to be called again.
+/// An attempt counts as an outage if calling again is safe, or if a redelivered phase would call again anyway: no connection
+/// was made, the connection was lost before the answer was complete, or the peer asked for a retry.
 pub(super) fn detect(
     answer: &Result<CallResponse, FailureKind>,
     kind: CallKind,
@@ -46,7 +47,7 @@ pub(super) fn detect(
     peer: &str,
 ) -> Option<Outage> {
     match answer {
-        // An author can prefer not to know over calling twice, and a quick failure over waiting.
+        // The author may prefer a quick failure over waiting, or not knowing the result over calling twice.
         _ if !retry.retries_unreachable() => None,
         Err(FailureKind::Unreachable(error)) => {
             let reason = format!("{} cannot be reached", away(kind, peer));
@@ -61,7 +62,8 @@ pub(super) fn detect(
     }
 }
 
-/// Who is away when no answer came: calls go through the gateway, everything else goes where it is sent.
+/// The service that is unavailable if no answer came. Calls go through the gateway, and everything else goes directly to its
+/// URL.
 fn away(kind: CallKind, peer: &str) -> &str {
     match kind {
         CallKind::Call => "the gateway",
@@ -87,7 +89,7 @@ fn answered(response: &CallResponse, kind: CallKind, retry: &Retry, peer: &str) 
             }
             (code::UNREACHABLE, format!("{peer} cannot be reached: the gateway answered {status}"), false)
         }
-        // From here on the author's own policy of retries comes first, if there is one.
+        // From here on, the author's retry policy takes precedence, if there is one.
         None if *retry != Retry::never() && kind != CallKind::Report => return None,
         None if kind != CallKind::Call && OF_A_PROXY.retries_status(status) => {
             (code::ASKED_TO_WAIT, format!("{peer} answered {status}"), false)
@@ -133,7 +135,7 @@ mod tests {
         detect(answer, kind, &Retry::never(), "function `f`").is_some()
     }
 
-    /// The table of the reference: what counts as an outage unless the author says otherwise.
+    /// The table in the reference: what counts as an outage by default.
     #[test]
     fn r1_what_counts_as_an_outage() {
         use CallKind::{Call, Callback, Report};
@@ -161,7 +163,7 @@ mod tests {
             (503, &[], Call, false),
             (429, &[], Call, false),
             (500, &[], Call, false),
-            // A server outside does not speak for our gateway.
+            // These headers mean nothing on the answers of other servers.
             (500, DIED, Callback, false),
             (500, INTERNAL, Callback, false),
             (500, &[], Callback, false),

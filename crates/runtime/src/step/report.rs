@@ -15,13 +15,13 @@ use crate::deadline::{CutOff, Deadline};
 use crate::gateway::trace_headers;
 use crate::observers::{CallKind, Observers, Peer};
 
-/// The phase at whose end a report is sent.
+/// The phase after which the report is sent.
 pub(crate) struct ReportContext<'a> {
     pub(crate) context: &'a Context,
     pub(crate) phase: &'a PhaseHeaders,
     pub(crate) deadline: &'a Deadline,
     pub(crate) observers: &'a Observers<'a>,
-    /// The first outage that the phase has met.
+    /// The first outage that the phase met.
     pub(crate) outage: &'a OnceLock<Outage>,
 }
 

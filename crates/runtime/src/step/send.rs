@@ -1,4 +1,4 @@
-//! Sends a request until it is answered, and tells what failed from what passes.
+//! Sends a request until it is answered, and distinguishes failures from outages.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,13 +16,15 @@ use super::outgoing::{Outgoing, Time};
 use super::unanswered::Unanswered;
 use crate::observers::{Event, Peer, Scope};
 
-/// How long a phase waits for a function that the local gateway says is away: about as long as one takes to start. The
-/// gateway's queue delivers the phase again, and has better uses for its places meanwhile.
+/// How long a phase waits for a function that is unavailable according to the local gateway: about as long as a function
+/// takes to start. After that, the gateway's queue delivers the phase again and can use the worker for other calls in the
+/// meantime.
 const FUNCTION_RESTART: Duration = Duration::from_secs(10);
-/// How a step waits out an outage.
+/// How a step retries during an outage.
 const OUTAGE: Retry = Retry::unlimited().initial_delay(Duration::from_millis(100)).max_delay(Duration::from_secs(2));
-/// A payload of this many bytes is given up when an answer to it begins, so that it is not held beside the answer. If the
-/// answer breaks off then, the queue has to deliver the phase again; a smaller payload is sent once more from here.
+/// A payload of at least this many bytes is dropped when its answer begins, so that both need not be held at once. If the
+/// connection is lost after that, the queue has to deliver the phase again, whereas a smaller payload is sent again from
+/// here.
 const LARGE: usize = 64 * 1024;
 
 /// Whether the step's retry policy allows another attempt after this one.
@@ -33,11 +35,11 @@ enum Order {
 }
 
 impl Caller {
-    /// Sends a request as often as its retries say, and until an outage is over.
+    /// Sends a request as often as its retry policy allows, and until outages are over.
     ///
     /// # Errors
     ///
-    /// If there is no answer that its retries leave as it is.
+    /// If there is no answer that the retry policy accepts.
     pub(crate) async fn send(
         &self,
         outgoing: &mut Outgoing<'_>,
@@ -47,19 +49,19 @@ impl Caller {
         let Outgoing { retry, to, .. } = *outgoing;
         let (method, target, bytes) = (outgoing.method, &*outgoing.target, outgoing.size());
         scope.emit(&Event::Sending { method, target, to, bytes });
-        // Attempts that met with an outage do not count as attempts of the author's policy.
+        // Attempts that met an outage do not count as attempts of the author's policy.
         let (mut attempt, mut outages, mut patience) = (1, 0, None);
         loop {
             let order = if attempt >= retry.max_attempts() { Order::Last } else { Order::NotLast };
             let answer = self.attempt(outgoing, order, scope, &mut time).await;
             scope.emit(&Event::Attempted { to, answer: &answer });
-            // Most attempts end here, and an answer is large to move about.
+            // Most attempts end here. Returning early avoids moving the answer, which is large.
             if order == Order::Last && answer.as_ref().is_ok_and(|response| response.status().is_success()) {
                 return answer.map_err(Unanswered::Failed);
             }
             let mut outage = match detect(&answer, to.kind, retry, to.name) {
                 None => match (answer, time.outage.get()) {
-                    // Without the outage there would have been time.
+                    // Without the outage, there would have been enough time.
                     (Err(FailureKind::Deadline(_)), Some(outage)) => return Err(Unanswered::Outage(outage.clone())),
                     (answer, _) => {
                         let Some(wait) = wait_for_another(&answer, retry, to, attempt, &time, scope) else {
@@ -80,10 +82,10 @@ impl Caller {
             });
             let pause = OUTAGE.delay(outages, rand::random(), outage.retry_after);
             if outgoing.payload_released {
-                outage.reason += ", and the payload was given up to make room";
+                outage.reason += ", and its payload was dropped to make room";
                 return Err(Unanswered::Outage(outage));
             }
-            // A function can ask for more than a clock can count.
+            // A function can ask for a pause that is too long for the clock.
             if Instant::now().checked_add(pause).is_none_or(|then| then >= until) {
                 return Err(Unanswered::Outage(outage));
             }
@@ -136,20 +138,20 @@ impl Caller {
             outgoing.payload = Payload::empty();
             outgoing.payload_released = true;
         }
-        // The time is bounded by the attempt as a whole.
+        // The attempt as a whole has a timeout, so reading needs none.
         match self.answers.read(&mut parts.headers, body).await {
             Ok(body) => Ok(CallResponse::new(parts.status, parts.headers, body)),
             Err(ReadFailure::Failed(kind)) => Err(kind),
-            Err(ReadFailure::NoRoom(text)) => {
+            Err(ReadFailure::NoRoom(full)) => {
                 outgoing.payload = Payload::empty();
                 outgoing.payload_released = true;
-                Err(FailureKind::Interrupted(Arc::new(Error::msg(text))))
+                Err(FailureKind::Interrupted(Arc::new(Error::from(full).context("its answer was not read"))))
             }
         }
     }
 }
 
-/// How long to wait until the next attempt that the author's policy asks for; `None` if the answer stands.
+/// How long to wait before the next attempt that the author's policy asks for. `None` if there is none.
 fn wait_for_another(
     answer: &Result<CallResponse, FailureKind>,
     retry: &Retry,

@@ -1,4 +1,4 @@
-//! Steps are executed without HTTP.
+//! Executes steps without HTTP.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::execute::{Execution, SegmentResult};
 use crate::deadline::Deadline;
 use crate::testing::{Queue, Shelf, context, instance, lines, observers};
 
-/// Executes the first phase of a flow on `in`; what came of it, and the log lines.
+/// Executes the first phase of a flow on the input `in`. Returns the result and the log lines.
 async fn executed(flow: FlowBuilder, settings: &[(&str, &str)]) -> (SegmentResult, Vec<String>) {
     let instance = instance(flow.build().unwrap(), settings, &Arc::new(Queue::default()));
     let (context, observers) = (context(1), observers(&instance));
@@ -62,7 +62,8 @@ async fn a_step_that_panics_has_failed_and_says_with_which_input() {
     let failure = failure(executed);
     assert!(matches!(failure.kind(), FailureKind::Panic(text) if text == "oh dear"), "{failure}");
     assert_eq!((failure.phase(), failure.step_number(), failure.payload().bytes().as_ref()), (1, 1, &b"in"[..]));
-    // The flow's own handler is asked by whoever drives the delivery, who also says that the request has failed.
+    // The flow's own handler is asked later, by the code that drives the delivery. That code also logs that the request
+    // failed.
     assert_eq!(lines, ["Executing modifier `panics`"]);
 }
 
@@ -75,7 +76,7 @@ async fn a_step_that_takes_too_long_is_cut_off() {
     let begun = tokio::time::Instant::now();
     let (executed, _) = executed(Flow::builder().modify(dawdle), &[]).await;
     assert!(matches!(failure(executed).kind(), FailureKind::Deadline(after) if *after == Duration::from_secs(10)));
-    // A tenth is left for what follows.
+    // A tenth is reserved for the work after the steps.
     assert_eq!(begun.elapsed().as_secs(), 9);
 }
 
@@ -91,7 +92,7 @@ async fn what_the_state_manager_cannot_do_now_is_an_outage() {
     }
 }
 
-/// A header that cannot be sent fails the call before anything is sent, so its handler can be tried here.
+/// A call whose header is not valid. It fails before anything is sent, so its failure handler can be tested here.
 fn unsendable() -> Call {
     Call::new("resize").header_with("x-bad", |_: &Context| "a\nb".to_owned())
 }
@@ -121,7 +122,7 @@ async fn a_handler_that_fails_itself_decides_nothing() {
         unsendable().on_failure(async |_: Context, _: Failure| -> faasflow_core::Resolution { panic!("again") });
     let (ended, lines) = executed(Flow::builder().apply(broken), &[]).await;
     assert!(matches!(ended, SegmentResult::Failed(_)));
-    assert_eq!(lines.last().unwrap(), "The failure handler failed itself: it panicked: again");
+    assert_eq!(lines.last().unwrap(), "The failure handler itself failed: it panicked: again");
 }
 
 #[tokio::test]

@@ -1,24 +1,24 @@
-//! What a trace server says of spans that it did not take, although it took the others: an `ExportTraceServiceResponse`
+//! Reads which spans of an accepted batch a trace server rejected, from its `ExportTraceServiceResponse`
 //! (`opentelemetry/proto/collector/trace/v1/trace_service.proto`).
 
-/// What was not taken of a batch.
+/// The rejected spans of a batch.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct RejectedSpans {
-    /// How many spans.
+    /// The number of spans.
     pub(super) spans: usize,
-    /// Why, in the server's words.
+    /// The server's reason.
     pub(super) why: String,
 }
 
 impl RejectedSpans {
-    /// Reads an answer. What cannot be read says nothing: the spans are taken, by the status.
+    /// Reads an answer. If it cannot be read, the status counts, and no spans are rejected.
     pub(super) fn read(answer: &[u8]) -> RejectedSpans {
         let mut refused = RejectedSpans::default();
         for (number, value) in Fields(answer) {
             let (1, Value::Bytes(partial_success)) = (number, value) else { continue };
             for field in Fields(partial_success) {
                 match field {
-                    // A negative one is a mistake.
+                    // A negative number is a mistake of the server.
                     (1, Value::Number(spans)) => {
                         refused.spans = i64::try_from(spans).ok().and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
                     }
@@ -31,7 +31,7 @@ impl RejectedSpans {
     }
 }
 
-/// The fields of a message of protobuf, as far as they can be read.
+/// The fields of a protobuf message, as far as they can be read.
 struct Fields<'a>(&'a [u8]);
 
 enum Value<'a> {
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(RejectedSpans::read(b""), refused(0, ""));
         assert_eq!(RejectedSpans::read(b"\x0a\x00"), refused(0, ""));
         assert_eq!(RejectedSpans::read(b"\x0a\x08\x08\x03\x12\x04late"), refused(3, "late"));
-        // Numbers take more bytes where they are large, and fields that nobody knows yet are passed over.
+        // Large numbers take more bytes. Unknown fields are skipped.
         assert_eq!(RejectedSpans::read(b"\x12\x01x\x0a\x0c\x19abcdefgh\x08\xac\x02"), refused(300, ""));
     }
 

@@ -1,4 +1,4 @@
-//! Takes spans to the trace server, on a thread of its own: no request waits for it, whatever becomes of them.
+//! Sends spans to the trace server from a separate thread. Requests never wait for it.
 
 use std::iter::Peekable;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,18 +15,18 @@ use super::otlp::{Origin, Span};
 use super::server::TraceServer;
 use crate::metrics::{DroppedSpan, SpanCounts};
 
-/// How many spans wait at most. What comes when there are as many is dropped, and counted.
+/// The most spans that may wait to be sent. Further spans are dropped and counted.
 const WAITING: usize = 4096;
-/// How many are sent at once.
+/// The most spans in one batch.
 const BATCH: usize = 512;
-/// How many bytes of spans are sent at once, of several: servers take messages of 4 MiB by gRPC.
+/// The most bytes in a batch of several spans. Servers accept gRPC messages of 4 MiB.
 const BYTES: usize = 3 << 20;
-/// How long the first of a batch waits for others.
+/// How long the first span of a batch waits for others.
 const DELAY: Duration = Duration::from_secs(1);
-/// How long the server may take for one batch.
+/// How long the server may take to answer a batch.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The way to the trace server.
+/// Passes spans to the thread that sends them.
 #[derive(Debug)]
 pub(crate) struct Exporter {
     shared: Arc<Shared>,
@@ -36,11 +36,11 @@ pub(crate) struct Exporter {
 #[derive(Debug)]
 struct Shared {
     waiting: Mutex<Backlog>,
-    /// Something has not fitted since the thread took what waits.
+    /// Whether spans were dropped since the thread last took the waiting ones.
     full: AtomicBool,
-    /// There is something to send.
+    /// Notified when there is something to send.
     some: Notify,
-    /// There is a batch to send, or nothing more will come.
+    /// Notified when there is a whole batch to send, or when nothing more will come.
     enough: Notify,
     stopping: AtomicBool,
     counts: SpanCounts,
@@ -49,9 +49,9 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Backlog {
     spans: Vec<Span>,
-    /// How many the thread has taken, and the server not yet.
+    /// How many spans the thread has taken and the server has not yet accepted.
     in_hand: usize,
-    /// The stop was over before the server had taken them: they are counted as lost, whatever still becomes of them.
+    /// Whether stopping took too long. The spans are then counted as lost, no matter what happens to them later.
     abandoned: bool,
 }
 
@@ -60,7 +60,7 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what waits.
+    /// Takes the waiting spans.
     fn take(&self) -> Vec<Span> {
         let mut waiting = self.waiting();
         waiting.in_hand = waiting.spans.len();
@@ -68,14 +68,14 @@ impl Shared {
         std::mem::take(&mut waiting.spans)
     }
 
-    /// So many are not in hand any more. Whether they are still to be counted.
+    /// Marks spans as done. Returns whether they should still be counted.
     fn done(&self, count: usize) -> bool {
         let mut waiting = self.waiting();
         waiting.in_hand -= count;
         !waiting.abandoned
     }
 
-    /// Gives up what waits or is in hand. How many that were.
+    /// Gives up all spans that wait or are being sent. Returns their number.
     fn abandon(&self) -> usize {
         let mut waiting = self.waiting();
         waiting.abandoned = true;
@@ -84,11 +84,12 @@ impl Shared {
 }
 
 impl Exporter {
-    /// Starts to send the spans of a flow. The authorities are certificates in PEM, trusted besides the public ones.
+    /// Starts to export the spans of a flow. `authorities` are CA certificates in PEM that are trusted in addition to the
+    /// public ones.
     ///
     /// # Errors
     ///
-    /// If the certificates cannot be used, or there is no thread.
+    /// If the certificates cannot be used, or the operating system refuses a thread.
     pub(crate) fn start(
         server: TraceServer,
         flow: &str,
@@ -117,23 +118,23 @@ impl Exporter {
         Ok(Exporter { shared, thread: Mutex::new(Some((thread, ended))) })
     }
 
-    /// Whether spans that begin now would find no place in the end, as far as can be known: while a server is away, they
-    /// need not be written at all.
+    /// Whether spans that begin now will probably be dropped. While a server is unavailable, they need not be recorded at
+    /// all.
     pub(super) fn is_full(&self) -> bool {
         self.shared.full.load(Ordering::Relaxed)
     }
 
-    /// Counts spans that were not written because there was no place for them.
+    /// Counts spans that were not recorded because there was no room for them.
     pub(super) fn left_out(&self, count: usize) {
         self.shared.counts.dropped(DroppedSpan::QueueFull, count);
     }
 
-    /// Hands spans over, which takes a lock and no more.
+    /// Hands spans over. This only takes a lock.
     pub(super) fn send(&self, spans: Vec<Span>) {
         let mut waiting = self.shared.waiting();
         let (before, after) = (waiting.spans.len(), waiting.spans.len() + spans.len());
-        // All or none: steps without their phase would be of no use. A delivery of more than fit is cut off at its end,
-        // where its parents are not: they are first.
+        // All of them or none, because steps without their phase would be useless. If a single delivery has more spans than
+        // fit, its last ones are dropped, and parents come first.
         if before > 0 && after > WAITING || self.shared.stopping.load(Ordering::SeqCst) {
             self.shared.full.store(true, Ordering::Relaxed);
             drop(waiting);
@@ -145,7 +146,7 @@ impl Exporter {
         if over > 0 {
             self.left_out(over);
         }
-        // Woken for the first and for a batch, not for each: that would cost more than all the rest.
+        // Notify only for the first span and for a full batch. Notifying for each span would cost more than everything else.
         if before == 0 {
             self.shared.some.notify_one();
         }
@@ -154,7 +155,7 @@ impl Exporter {
         }
     }
 
-    /// Sends what still waits, and ends. What the server has not taken by then is dropped.
+    /// Sends the waiting spans and stops. Spans that the server has not accepted in time are dropped.
     pub(crate) async fn stop(&self, within: Duration) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((thread, ended)) = thread else { return };
@@ -164,7 +165,7 @@ impl Exporter {
         } else {
             let left = self.shared.abandon();
             self.shared.counts.dropped(DroppedSpan::ExportFailed, left);
-            tracing::warn!("The trace server took too long at the stop: {left} spans are lost");
+            tracing::warn!("The trace server did not answer in time before the stop: {left} spans are lost");
         }
     }
 
@@ -176,7 +177,7 @@ impl Exporter {
 }
 
 impl Drop for Exporter {
-    /// Nobody waits for what is still to be sent: the thread ends with its last batch.
+    /// Does not wait. The thread ends after its last batch.
     fn drop(&mut self) {
         self.signal_stop();
     }
@@ -187,13 +188,13 @@ struct Sender {
     client: Client,
     origin: Origin,
     server: TraceServer,
-    /// How many spans were lost since the server took some, if the last batch was.
+    /// How many spans were lost since the server last accepted some. `None` if the last batch was accepted.
     lost: Option<usize>,
-    /// Whether it was said that the server refuses spans.
+    /// Whether the log has mentioned that the server rejects spans.
     refused: bool,
 }
 
-/// As many spans as are sent at once; none if there are no more.
+/// The next batch of spans. It is empty at the end.
 fn batch(spans: &mut Peekable<impl Iterator<Item = Span>>) -> Vec<Span> {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     let fits = |batch: &Vec<Span>, bytes| batch.is_empty() || batch.len() < BATCH && bytes <= BYTES;
@@ -211,14 +212,14 @@ impl Sender {
             if !self.shared.stopping.load(Ordering::SeqCst) {
                 let _ = tokio::time::timeout(DELAY, self.shared.enough.notified()).await;
             }
-            // Taken before it is looked whether there is more: what comes in between is announced.
+            // Read the flag before taking the spans, so that spans that arrive in between are not missed.
             let stopping = self.shared.stopping.load(Ordering::SeqCst);
             let mut spans = self.shared.take().into_iter().peekable();
             while spans.peek().is_some() {
                 let batch = batch(&mut spans);
                 let count = batch.len();
                 let request = self.origin.request(&batch);
-                // Its spans are in the request, and need not wait for the answer with it.
+                // The request contains the spans, so they need not be kept until the answer arrives.
                 drop(batch);
                 let sent = self.client.export(request).await;
                 if !self.shared.done(count) {
@@ -239,7 +240,7 @@ impl Sender {
                 if refused.spans < count
                     && let Some(lost) = self.lost.take()
                 {
-                    tracing::info!("Traces are delivered to {} again; at least {lost} spans were lost", self.server);
+                    tracing::info!("Exporting traces to {} again; at least {lost} spans were lost", self.server);
                 }
             }
             Err(error) => {
@@ -247,7 +248,7 @@ impl Sender {
                 if self.lost.is_none() {
                     let hint = self.server.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
                     tracing::warn!(
-                        "Traces are not delivered to {}, and requests go on without: {error}{hint}",
+                        "Cannot export traces to {}, so requests continue without them: {error}{hint}",
                         self.server
                     );
                 }
@@ -256,17 +257,17 @@ impl Sender {
         }
     }
 
-    /// Of a batch that was taken, but for these.
+    /// Counts a batch of which the server rejected some spans.
     fn report_rejected(&mut self, refused: &RejectedSpans, count: usize) {
         let spans = refused.spans.min(count);
         self.shared.counts.exported(count - spans);
         self.shared.counts.dropped(DroppedSpan::Refused, spans);
-        // Said once: it is a matter of single spans, and may come with every other batch.
+        // Logged only once. This concerns single spans, and may happen with every other batch.
         if spans > 0 && !std::mem::replace(&mut self.refused, true) {
-            let why = if refused.why.is_empty() { "it does not say why" } else { &refused.why };
+            let why = if refused.why.is_empty() { "it gave no reason" } else { &refused.why };
             tracing::warn!(
-                "{} took a batch of {count} spans without {spans} of them: {why}; more of that is not said, and counted \
-                 by `faasflow_spans_dropped_total`",
+                "{} rejected {spans} of {count} spans: {why}; further rejections are not logged, but \
+                 `faasflow_spans_dropped_total` counts them",
                 self.server
             );
         }
@@ -305,14 +306,14 @@ mod tests {
     async fn what_waits_is_bounded_and_what_is_over_is_counted() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (exporter, metrics) = to(&silent.local_addr().unwrap().to_string());
-        // The sender may have taken one lot of them.
+        // The sender may already have taken one full backlog.
         exporter.send(spans(3 * WAITING));
         exporter.send(spans(WAITING));
         let dropped = count(&metrics, "queue_full");
         assert!((2 * WAITING..=3 * WAITING).contains(&dropped), "{dropped}");
         let begun = Instant::now();
         exporter.stop(Duration::from_millis(200)).await;
-        assert!(begun.elapsed() < TIMEOUT, "the stop waited for a server that says nothing");
+        assert!(begun.elapsed() < TIMEOUT, "stopping waited for a silent server");
     }
 
     #[tokio::test]
@@ -325,7 +326,7 @@ mod tests {
         }
     }
 
-    /// A server that answers each batch so, for both ways of speaking.
+    /// A server that answers each batch with this gRPC status. As an HTTP answer, its status is 200.
     async fn answering(status: &'static str) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
         serving(
             axum::Router::new()
@@ -356,7 +357,7 @@ mod tests {
         serving.abort();
     }
 
-    /// A server that takes each batch but for two spans, as OTLP says that; each answer takes this long.
+    /// A server that rejects two spans of each batch and answers after a delay.
     async fn refusing_two(after: Duration) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
         let answer = move |request: http::Request<axum::body::Body>| async move {
             tokio::time::sleep(after).await;
@@ -394,7 +395,7 @@ mod tests {
         exporter.send(spans(2 * BATCH));
         exporter.stop(Duration::from_millis(20)).await;
         assert_eq!(count(&metrics, "export_failed"), 2 * BATCH);
-        // The thread goes on until the server has answered, and then counts nothing.
+        // The thread continues until the server answers, and must not count the spans again.
         while Arc::strong_count(&exporter.shared) > 1 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -432,7 +433,7 @@ mod tests {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (exporter, metrics) = to(&silent.local_addr().unwrap().to_string());
         exporter.send(spans(WAITING));
-        // What the sender takes makes place once; then it waits for an answer.
+        // Room becomes free when the sender takes the spans. After that it waits for an answer.
         while exporter.shared.waiting().in_hand == 0 {
             std::thread::yield_now();
         }

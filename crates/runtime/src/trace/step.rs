@@ -16,11 +16,11 @@ use super::otlp::{Events, Kind, Span};
 use super::text::cut;
 use crate::observers::CallKind;
 
-/// The span of a step that runs. What is noted of it costs nothing where nobody will see it.
+/// The span of a step that is running. It costs nothing if it is not recorded.
 #[derive(Debug)]
 pub(crate) struct StepSpan<'a> {
     trace: &'a Trace,
-    /// What the step's requests name as their parent.
+    /// The parent of the requests that the step sends.
     context: Option<SpanContext>,
     noted: Option<StepRecord>,
 }
@@ -46,14 +46,14 @@ impl<'a> StepSpan<'a> {
         StepSpan { trace, context, noted }
     }
 
-    /// Points a request of this step to it, if it is part of a trace.
+    /// Makes this span the parent of a request, if it is part of a trace.
     pub(crate) fn point(&self, headers: &mut HeaderMap) {
         if let Some(context) = &self.context {
             incoming::point(headers, context, self.trace.info.trace.state.as_deref());
         }
     }
 
-    /// Notes the request that is sent.
+    /// Records the request that is sent.
     pub(crate) fn sends(&mut self, method: &Method, target: &Uri, kind: CallKind, bytes: usize) {
         if let Some(StepRecord { span, .. }) = &mut self.noted {
             span.attribute("http.request.method", method.as_str());
@@ -62,7 +62,7 @@ impl<'a> StepSpan<'a> {
         }
     }
 
-    /// Notes what an attempt came to.
+    /// Records the result of an attempt.
     pub(crate) fn attempted(&mut self, answer: &Result<CallResponse, FailureKind>) {
         let Some(noted) = &mut self.noted else { return };
         noted.attempts += 1;
@@ -78,7 +78,7 @@ impl<'a> StepSpan<'a> {
         });
     }
 
-    /// Notes the answer that the step goes on with.
+    /// Records the answer that the step continues with.
     pub(crate) fn answered(&mut self, answer: Option<&CallResponse>) {
         let Some(StepRecord { span, attempts, .. }) = &mut self.noted else { return };
         span.attribute("faasflow.attempts", *attempts);
@@ -88,7 +88,7 @@ impl<'a> StepSpan<'a> {
         }
     }
 
-    /// Notes that the step cannot go on for the time being.
+    /// Records that the step cannot continue for now.
     pub(crate) fn away(&mut self, outage: &Outage) {
         if let Some(StepRecord { span, .. }) = &mut self.noted {
             span.attribute("error.type", "outage");
@@ -96,7 +96,7 @@ impl<'a> StepSpan<'a> {
         }
     }
 
-    /// Ends the step with its output, or its failure, if it has one.
+    /// Ends the span with the output of the step or its failure.
     pub(crate) fn finish(
         self,
         step: &Step,
@@ -127,7 +127,7 @@ impl<'a> StepSpan<'a> {
             span.attribute("error.type", kind);
             events.exception(kind, failure.to_string());
             match output {
-                // Its own handler has mended it.
+                // The step's own failure handler recovered.
                 Some(_) => span.attribute("faasflow.recovered", true),
                 None => span.failed(&cut(failure.reason())),
             }
@@ -139,7 +139,7 @@ impl<'a> StepSpan<'a> {
     }
 }
 
-/// What the spans of a step say in each request. Its number is counted from 1.
+/// The attributes that the spans of a step always have. `number` is counted from 1.
 pub(super) fn always(step: &Step, number: usize) -> Span {
     let mut span = Span::empty();
     span.attribute("faasflow.step", number);
@@ -163,8 +163,8 @@ pub(super) fn always(step: &Step, number: usize) -> Span {
     span
 }
 
-/// A URL without what may be secret: of a function its query's values, of any other server all behind the host, since
-/// the path of a webhook is often its only password.
+/// A URL without parts that may be secret. The URL of a function loses the values of its query. Any other URL loses
+/// everything after the host, because the path of a webhook is often its only password.
 fn without_secrets(target: &Uri, kind: CallKind) -> String {
     let mut shown = String::with_capacity(96);
     shown += target.scheme_str().unwrap_or("http");

@@ -1,4 +1,4 @@
-//! Values: set, get, remove.
+//! Setting, getting and removing values.
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
@@ -7,7 +7,7 @@ use super::subject::{Subject, describe, ensure};
 
 const LARGEST: usize = 64 << 20;
 
-/// Bytes that differ from place to place, so that a part in the wrong place is noticed.
+/// Bytes that vary with their position, so that a part in the wrong place is noticed.
 fn pattern(length: usize, seed: u8) -> Bytes {
     let mut state = u32::from(seed) + 1;
     let mut bytes = Vec::with_capacity(length);
@@ -25,7 +25,7 @@ pub(super) async fn set_and_get(Subject { manager, run }: Subject) -> Result<(),
     manager.set(&scope, "key", value.clone()).await.map_err(describe)?;
     for _ in 0..2 {
         let found = manager.get(&scope, "key").await.map_err(describe)?;
-        ensure(found.as_ref() == Some(&value), || format!("{value:?} came back as {found:?}"))?;
+        ensure(found.as_ref() == Some(&value), || format!("{value:?} was set, but {found:?} was read"))?;
     }
     manager.remove_request(&scope).await.map_err(describe)
 }
@@ -33,7 +33,7 @@ pub(super) async fn set_and_get(Subject { manager, run }: Subject) -> Result<(),
 pub(super) async fn absent(subject: Subject) -> Result<(), String> {
     let (manager, scope) = (&subject.manager, subject.own("absent"));
     ensure(manager.get(&scope, "absent").await.map_err(describe)?.is_none(), || {
-        "an absent key has a value".to_owned()
+        "a missing key has a value".to_owned()
     })?;
     manager.remove(&scope, "absent").await.map_err(describe)?;
     manager.remove_request(&scope).await.map_err(describe)
@@ -45,7 +45,7 @@ pub(super) async fn overwrite(subject: Subject) -> Result<(), String> {
         let value = pattern(length, 7);
         manager.set(&scope, "key", value.clone()).await.map_err(describe)?;
         let found = manager.get(&scope, "key").await.map_err(describe)?;
-        ensure(found == Some(value), || format!("after a write of {length} bytes another value is there"))?;
+        ensure(found == Some(value), || format!("after a write of {length} bytes, another value was read"))?;
     }
     manager.remove_request(&scope).await.map_err(describe)
 }
@@ -59,7 +59,7 @@ pub(super) async fn remove(subject: Subject) -> Result<(), String> {
     manager.remove(&scope, "a").await.map_err(describe)?;
     for (key, there) in [("a", false), ("ab", true), ("b", true)] {
         let found = manager.get(&scope, key).await.map_err(describe)?.is_some();
-        ensure(found == there, || format!("after `a` was removed, `{key}` is there: {found}"))?;
+        ensure(found == there, || format!("after `a` was removed, `{key}` exists: {found}, expected: {there}"))?;
     }
     manager.remove_request(&scope).await.map_err(describe)
 }
@@ -71,8 +71,8 @@ pub(super) async fn sizes(subject: Subject) -> Result<(), String> {
         manager.set(&scope, "key", value.clone()).await.map_err(describe)?;
         match manager.get(&scope, "key").await.map_err(describe)? {
             Some(found) if found == value => {}
-            Some(found) => return Err(format!("{length} bytes came back as {} others", found.len())),
-            None => return Err(format!("{length} bytes were written, and there is nothing")),
+            Some(found) => return Err(format!("{length} bytes were set, but {} other bytes were read", found.len())),
+            None => return Err(format!("{length} bytes were set, but no value was found")),
         }
     }
     manager.remove_request(&scope).await.map_err(describe)
@@ -120,17 +120,17 @@ pub(super) async fn keys(subject: Subject) -> Result<(), String> {
         let found =
             manager.get(&scope, key).await.map_err(|error| format!("key {}: {}", shown(key), describe(error)))?;
         let expected = Bytes::from(format!("value of {key}"));
-        ensure(found == Some(expected), || format!("key {} has another value or none", shown(key)))?;
+        ensure(found == Some(expected), || format!("key {} has another value, or none", shown(key)))?;
     }
     manager.remove_request(&scope).await.map_err(describe)?;
     for key in odd {
         let found = manager.get(&scope, key).await.map_err(describe)?;
-        ensure(found.is_none(), || format!("key {} is still there after its request was removed", shown(key)))?;
+        ensure(found.is_none(), || format!("key {} still exists after its request was removed", shown(key)))?;
     }
     Ok(())
 }
 
-/// A key as messages show it; of a long one, the beginning.
+/// A key as shown in messages. A long one is shortened.
 fn shown(key: &str) -> String {
     match key.char_indices().nth(40) {
         Some((end, _)) => format!("{:?}… of {} bytes", &key[..end], key.len()),
@@ -148,7 +148,7 @@ pub(super) async fn isolation(subject: Subject) -> Result<(), String> {
     for (number, scope) in scopes.iter().enumerate() {
         let found = manager.get(scope, "key").await.map_err(describe)?;
         ensure(found == Some(Bytes::from(number.to_string())), || {
-            format!("{scope:?} sees another's value: {found:?}")
+            format!("{scope:?} sees the value of another scope: {found:?}")
         })?;
     }
     for scope in &scopes {
@@ -170,7 +170,7 @@ pub(super) async fn concurrent_writers(subject: Subject) -> Result<(), String> {
     }
     let found = subject.manager.get(&scope, "key").await.map_err(describe)?;
     let whole = found.is_some_and(|found| written.contains(&found));
-    ensure(whole, || "what is there is no writer's value".to_owned())?;
+    ensure(whole, || "the value is not one of those that were written".to_owned())?;
     subject.manager.remove_request(&scope).await.map_err(describe)
 }
 
@@ -185,9 +185,9 @@ pub(super) async fn remove_request(subject: Subject) -> Result<(), String> {
     manager.remove_request(&scope).await.map_err(describe)?;
     for key in (0..30).map(|number| format!("key {number}")).chain(["large".to_owned()]) {
         let found = manager.get(&scope, &key).await.map_err(describe)?;
-        ensure(found.is_none(), || format!("`{key}` is still there"))?;
+        ensure(found.is_none(), || format!("`{key}` still exists after its request was removed"))?;
     }
     let kept = manager.get(&other, "key 0").await.map_err(describe)?;
-    ensure(kept.is_some(), || "another request's value is gone".to_owned())?;
+    ensure(kept.is_some(), || "the value of another request was removed as well".to_owned())?;
     manager.remove_request(&other).await.map_err(describe)
 }
