@@ -11,4 +11,6 @@ mod respond;
 mod tests;
 
 pub(crate) use request::identify;
+#[cfg(test)]
+pub(crate) use respond::failure_payload;
 pub(crate) use respond::respond;

@@ -14,10 +14,10 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
-use faasflow_core::Flow;
 use faasflow_core::code;
 use faasflow_core::description::Description;
 use faasflow_core::handler::BoxFuture;
+use faasflow_core::{Flow, RequestId};
 use faasflow_http::{Budget, HttpClient, ServerOptions};
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, HeaderValue};
@@ -234,16 +234,15 @@ impl FlowFunction {
         };
         // A panic can only leave state of this delivery half-done, and that state is dropped.
         let delivering = AssertUnwindSafe(delivering).catch_unwind();
-        Detachable::new(delivering).await.unwrap_or_else(|_| {
-            let reason = "the flow function itself failed; see its log".to_owned();
-            respond(
-                Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, reason),
-                &id,
-                Delivery::Fresh,
-                None,
-            )
-        })
+        Detachable::new(delivering).await.unwrap_or_else(|_| internal_failure(&id))
     }
+}
+
+/// The answer to a delivery during which Faasflow itself panicked.
+pub(crate) fn internal_failure(id: &RequestId) -> Response {
+    let reason = "the flow function itself failed; see its log".to_owned();
+    let conclusion = Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, reason);
+    respond(conclusion, id, Delivery::Fresh, None)
 }
 
 /// The service of a flow function. Nearly all requests are deliveries. They bypass the router, which would cost several

@@ -8,6 +8,8 @@ mod deadline;
 mod delivery;
 mod detach;
 mod error;
+#[cfg(test)]
+mod error_examples;
 mod forward;
 mod function;
 mod gateway;

@@ -12,4 +12,6 @@ mod spans;
 mod stream;
 
 pub(crate) use event::{Activity, CallKind, Event, Origin, PayloadLocation, Peer, Report, StepHandler, StepRun};
+#[cfg(test)]
+pub(crate) use log_line::log_line;
 pub(crate) use stream::{Observers, Scope};

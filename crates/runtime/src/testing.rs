@@ -139,8 +139,13 @@ impl StateManager for Shelf {
 
 /// The fixed data of the request `r`.
 pub(crate) fn request() -> Arc<RequestInfo> {
+    request_with_id("r")
+}
+
+/// The same for a request with this id.
+pub(crate) fn request_with_id(id: &str) -> Arc<RequestInfo> {
     Arc::new(RequestInfo {
-        id: RequestId::parse("r").unwrap(),
+        id: RequestId::parse(id).unwrap(),
         flow: "flow".into(),
         query: String::new(),
         headers: HeaderMap::new(),

@@ -105,9 +105,9 @@ fn r3_what_was_dropped_is_told_once_when_the_log_is_read_again() {
     program.request("POST /\nx-faasflow-request-id: afterwards", "x");
     program.until_logged("[Request `afterwards`] Completed");
     let lines = program.lines();
-    assert_eq!(lines.iter().filter(|line| line.contains("missing here")).count(), 1);
+    assert_eq!(lines.iter().filter(|line| line.contains("dropped here")).count(), 1);
     // What came before is whole and in order.
-    let told = lines.iter().position(|line| line.contains("missing here")).unwrap();
+    let told = lines.iter().position(|line| line.contains("dropped here")).unwrap();
     assert!(lines[..told].iter().all(|line| line.contains("phase=1") || line.contains("listens on")));
 }
 

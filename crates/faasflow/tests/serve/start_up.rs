@@ -319,7 +319,7 @@ fn what_is_set_wrongly_for_traces_is_named() {
             "ftp://x",
             "which is not the address of a trace server\n  help: `ftp://` is not a scheme for traces; write `",
         ),
-        ("OTEL_TRACES_SAMPLER", "mostly", "which is not a sampler\n  help: write `"),
+        ("OTEL_TRACES_SAMPLER", "mostly", "which is not valid\n  help: write `"),
         ("log_format", "xml", "which is not a log format\n  help: write `"),
     ] {
         let said = refused(&Program::of("hello").with("enable_tracing", "true").with(name, value));
@@ -327,11 +327,11 @@ fn what_is_set_wrongly_for_traces_is_named() {
     }
     let ratio = Program::of("hello").with("enable_tracing", "true").with("OTEL_TRACES_SAMPLER", "traceidratio");
     let said = refused(&ratio.with("OTEL_TRACES_SAMPLER_ARG", "2"));
-    assert!(said.contains("error[FF0213]: `OTEL_TRACES_SAMPLER_ARG` is `2`, which is not a sampler\n  help: write the fraction of requests "), "{said}");
+    assert!(said.contains("error[FF0213]: `OTEL_TRACES_SAMPLER_ARG` is `2`, which is not valid\n  help: write the fraction of requests "), "{said}");
     let said = refused(&Program::of("hello").with("trace_server", "user:s3cret@jaeger:4317"));
     assert!(
         said.contains(
-            "error[FF0212]: `trace_server` is not the address of a trace server\n  help: it has a user or a password, "
+            "error[FF0212]: `trace_server` is not the address of a trace server\n  help: it has a user or a password; "
         ),
         "{said}"
     );

@@ -98,7 +98,7 @@ impl SettingFaultKind {
             SettingFaultKind::LogFormat => "is not a log format",
             SettingFaultKind::LogFilter => "is not a log filter",
             SettingFaultKind::TraceServer => "is not the address of a trace server",
-            SettingFaultKind::Sampler => "is not a sampler",
+            SettingFaultKind::Sampler => "is not valid",
             SettingFaultKind::TraceOption => "cannot be read",
         }
     }

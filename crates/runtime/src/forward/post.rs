@@ -82,8 +82,10 @@ fn judge(status: StatusCode, head: &HeaderMap, text: &[u8]) -> Result<Acceptance
         let duplicate = head.get(headers::DUPLICATE).is_some_and(|value| value == "true");
         return Ok(if duplicate { Acceptance::Duplicate } else { Acceptance::New });
     }
-    let text = String::from_utf8_lossy(text);
-    let message = format!("the gateway answered {status}: {}", text.trim());
+    let message = match String::from_utf8_lossy(text).trim() {
+        "" => format!("the gateway answered {status}"),
+        text => format!("the gateway answered {status}: {text}"),
+    };
     Err(if PASSING.retries_status(status) {
         ForwardError::temporary(message, retry_after(head))
     } else {

@@ -40,7 +40,7 @@ const ASKING: Retry = Retry::unlimited().on_only(&[StatusCode::TOO_MANY_REQUESTS
 ///
 /// An attempt counts as an outage if calling again is safe, or if a redelivered phase would call again anyway: no connection
 /// was made, the connection was lost before the answer was complete, or the peer asked for a retry.
-pub(super) fn detect(
+pub(crate) fn detect(
     answer: &Result<CallResponse, FailureKind>,
     kind: CallKind,
     retry: &Retry,
@@ -100,14 +100,11 @@ fn answered(response: &CallResponse, kind: CallKind, retry: &Retry, peer: &str) 
         None => return None,
     };
     let text = String::from_utf8_lossy(response.payload().bytes());
-    let text: String = text.trim().chars().take(300).collect();
-    Some(Outage {
-        code,
-        detail: format!("it answered {status}: {text}"),
-        reason,
-        retry_after: retry_after(response.headers()),
-        marked,
-    })
+    let detail = match text.trim() {
+        "" => format!("it answered {status}"),
+        text => format!("it answered {status}: {}", text.chars().take(300).collect::<String>()),
+    };
+    Some(Outage { code, detail, reason, retry_after: retry_after(response.headers()), marked })
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ fn fault(variable: &'static str, value: &str, help: &'static str) -> BadSampler 
 
 /// `OTEL_TRACES_SAMPLER` or `OTEL_TRACES_SAMPLER_ARG` is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{variable}` is `{value}`, which is not a sampler")]
+#[error("`{variable}` is `{value}`, which is not valid")]
 #[non_exhaustive]
 pub struct BadSampler {
     /// The name of the variable.
