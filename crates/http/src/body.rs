@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_body_of_known_length_is_whole() {
+    async fn a_large_body_of_known_length_is_complete() {
         let parts: Vec<_> = (0..105).map(|part| Bytes::from(vec![part; 100_001])).collect();
         let read = read_body(body_of_parts(parts.clone()), u64::MAX, Duration::from_secs(9)).await.unwrap();
         assert!(read == parts.concat());

@@ -69,12 +69,12 @@ impl Room {
 
     /// Reserves room for `more` bytes of data whose declared length is `declared`.
     fn make(&mut self, more: usize, declared: usize) {
-        let came = self.len() + more;
+        let needed = self.len() + more;
         match self {
-            Room::Grown(all) if came > all.capacity() => {
-                let reserved = declared.min(came.saturating_mul(TRUSTED).max(RESERVE)).max(came);
+            Room::Grown(all) if needed > all.capacity() => {
+                let reserved = declared.min(needed.saturating_mul(TRUSTED).max(RESERVE)).max(needed);
                 // On 64-bit systems, mapping pages uses no memory before they are filled.
-                let wanted = if declared >= came { declared } else { came.next_power_of_two() };
+                let wanted = if declared >= needed { declared } else { needed.next_power_of_two() };
                 if cfg!(target_pointer_width = "64")
                     && reserved >= PAGES
                     && let Ok(pages) = pages(wanted)
@@ -86,10 +86,10 @@ impl Room {
                 }
             }
             // The data is longer than declared or expected: double the size.
-            Room::Pages(full, filled) if came > full.len() => {
-                let mut larger = match pages(came.next_power_of_two()) {
+            Room::Pages(full, filled) if needed > full.len() => {
+                let mut larger = match pages(needed.next_power_of_two()) {
                     Ok(larger) => Room::Pages(larger, 0),
-                    Err(_) => Room::Grown(BytesMut::with_capacity(came)),
+                    Err(_) => Room::Grown(BytesMut::with_capacity(needed)),
                 };
                 larger.append(&full[..*filled]);
                 *self = larger;
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_body_is_in_pages_once_a_part_has_come_and_may_be_longer_than_declared() {
+    fn a_large_body_moves_to_pages_and_may_be_longer_than_declared() {
         let mut joined = BodyBuffer::new(5_000_000);
         let mut expected = Vec::new();
         let mut kinds = Vec::new();

@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn r7_requests_leave_half_to_answers_unless_alone() {
+    async fn r7_requests_leave_half_of_the_budget_to_answers() {
         let budget = budget(100 * MIB);
         let mut first = budget.request_share();
         first.make_room(60 * MIB).await.unwrap();
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn r7_a_kept_body_counts_until_it_is_dropped_and_no_more_than_it_is_large() {
+    async fn r7_a_kept_body_counts_with_its_size_until_it_is_dropped() {
         let budget = budget(100 * MIB);
         let mut share = budget.request_share().copied(3);
         share.grow(5 * MIB, 20 * MIB).await.unwrap();
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn r7_an_answer_waits_for_room_and_not_for_ever() {
+    async fn r7_an_answer_waits_for_room_for_a_limited_time() {
         let budget = budget(10 * MIB);
         let mut first = budget.answer_share(Duration::from_secs(1));
         first.make_room(8 * MIB).await.unwrap();
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn h10_a_body_and_what_it_is_decoded_to_are_alone_together() {
+    async fn h10_a_body_and_its_decoded_form_count_as_one() {
         let budget = budget(100 * MIB);
         let mut encoded = budget.request_share();
         encoded.make_room(MIB).await.unwrap();
@@ -425,7 +425,7 @@ mod tests {
     /// Each of them holds half and waits for the other half. With the same timeout, both would give up at the same
     /// moment.
     #[tokio::test]
-    async fn r7_of_two_that_wait_for_each_other_one_gives_way() {
+    async fn r7_if_two_answers_wait_for_each_other_one_gives_way() {
         let budget = budget(10 * MIB);
         let mut held = [(); 2].map(|()| budget.answer_share(Duration::from_secs(60)));
         for held in &mut held {

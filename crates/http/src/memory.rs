@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn r7_without_cgroups_the_machine_counts() {
+    fn r7_without_cgroups_the_memory_of_the_machine_is_the_limit() {
         assert_eq!(limit(&[("proc/meminfo", MEMINFO)]), Some(24_683_872 * 1024));
         assert_eq!(limit(&[]), None);
         assert!(memory_limit() > 1 << 20);

@@ -77,7 +77,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_fails_when_nothing_was_taken_for_so_long_and_not_before() {
+    async fn a_write_fails_only_after_a_stall() {
         let (near, mut far) = tokio::io::duplex(10);
         let mut near = WriteStall::new(near, Duration::from_secs(3));
         near.write_all(&[0; 10]).await.unwrap();

@@ -121,7 +121,7 @@ fn run(
         };
         let serving = function.serve(listener, stop);
         let served = match metrics {
-            Ok(metrics) => metrics.beside(function.metrics_router(), serving).await,
+            Ok(metrics) => metrics.serve_while(function.metrics_router(), serving).await,
             Err(error) => {
                 tracing::warn!("The flow serves without metrics: {}; {}", faasflow_core::chain(&error), error.help());
                 serving.await

@@ -20,8 +20,8 @@ use crate::observers::Observers;
 /// A flow function named `flow`, unsigned unless the settings say otherwise.
 pub(crate) fn instance(flow: Flow, settings: &[(&str, &str)], queue: &Arc<Queue>) -> Arc<Instance> {
     let look_up = |name: &str| {
-        let said = settings.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        let value = said.or(match name {
+        let set = settings.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let value = set.or(match name {
             "workflow_name" => Some("flow"),
             "enable_hmac" => Some("false"),
             _ => None,

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn r5_what_may_be_sent_again() {
+    fn r5_only_safe_requests_can_be_sent_again() {
         for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE] {
             assert!(Resend::prepare(&mut request(method, None, "")).is_some());
         }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn r5_a_body_is_the_same_again_from_wherever_it_broke_off() {
+    async fn r5_a_repeated_body_is_complete_wherever_the_first_one_stopped() {
         for read in 0..=4 {
             let parts = ["ab", "", "cde", "f"].map(|part| Ok::<_, std::io::Error>(Bytes::from(part)));
             let mut request = request(Method::POST, Some("k"), Body::from_stream(futures_util::stream::iter(parts)));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn r5_a_body_of_known_length_keeps_it_and_a_large_one_is_not_kept() {
+    async fn r5_a_repeated_body_keeps_its_length_unless_it_is_too_large() {
         let mut small = request(Method::POST, Some("k"), vec![7; KEPT]);
         let resend = Resend::prepare(&mut small).unwrap();
         for body in [small.into_body(), resend.request().unwrap().into_body(), resend.request().unwrap().into_body()] {

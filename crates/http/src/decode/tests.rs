@@ -84,7 +84,7 @@ async fn h10_every_coding_is_decoded() {
 }
 
 #[tokio::test]
-async fn h10_what_cannot_be_decoded_says_so() {
+async fn h10_undecodable_bodies_are_explained() {
     let said = |outcome: Result<Bytes, DecodeError>| outcome.unwrap_err().to_string();
     let unknown = decode(&["gzip, rot13"], gzip(PLAIN), 1000).await;
     assert_eq!(said(unknown), "its encoding is `rot13`, and only gzip, deflate, br, zstd can be decoded");
@@ -131,7 +131,7 @@ async fn turns_of_others(values: &[&'static str], body: Vec<u8>) -> usize {
 }
 
 #[tokio::test]
-async fn h10_others_have_their_turn_also_where_nothing_comes_out() {
+async fn h10_decoding_yields_even_if_it_produces_nothing() {
     // An empty frame of a single segment: one block of no bytes, which is the last.
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0];
     // Stored blocks of no bytes, of which only the last is marked as the last.
@@ -151,7 +151,7 @@ async fn h10_others_have_their_turn_also_where_nothing_comes_out() {
 }
 
 #[tokio::test]
-async fn h10_what_lies_between_two_codings_is_bounded_as_the_body_is() {
+async fn h10_bytes_between_two_codings_are_limited_like_the_body() {
     let members = gzip(b"").repeat(5000);
     let body = gzip(&gzip(&members));
     let length = body.len();
@@ -180,7 +180,7 @@ fn wide_zstd(blocks: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn h10_what_a_decoder_remembers_takes_room() {
+async fn h10_the_memory_of_decoders_counts_against_the_budget() {
     let outcome = async |value: &'static str, body: &[u8], bytes: u64, held: u64| {
         let budget = Budget::new(Limits { requests: 1, bytes });
         let mut other = budget.request_share();
@@ -217,14 +217,14 @@ async fn h10_what_a_decoder_remembers_takes_room() {
 }
 
 #[tokio::test]
-async fn h10_a_brotli_window_that_http_does_not_know_is_refused() {
+async fn h10_a_large_brotli_window_is_refused() {
     // The bytes that "large window" encoders write before the window size, which may be 1 GiB.
     let outcome = decode(&["br"], vec![0x11, 0xd8], 1000).await;
     assert!(matches!(outcome, Err(DecodeError::Malformed(_))), "{outcome:?}");
 }
 
 #[tokio::test]
-async fn h10_zstd_frames_that_carry_nothing_are_skipped() {
+async fn h10_zstd_frames_without_data_are_skipped() {
     let skipped = |magic: u8| [&[magic, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"abcd"].concat();
     for body in [
         [skipped(0x50), ZSTD.to_vec()].concat(),
@@ -251,7 +251,7 @@ async fn h10_a_wrong_zstd_checksum_is_refused() {
 
 /// A block may decode to at most 128 KiB (RFC 8878, 3.1.1.2.4). This one claims a hundred times as much.
 #[tokio::test]
-async fn h10_a_zstd_block_that_comes_to_more_than_a_block_may_is_refused() {
+async fn h10_an_oversized_zstd_block_is_refused() {
     // After eight letters comes a block with one literal and sequences that repeat earlier bytes.
     let mut sequences = vec![(1 << 3) | 1, b'x'];
     // 100 sequences of one kind: no literals, the same offset as before, and the greatest length.
@@ -272,7 +272,7 @@ async fn h10_a_zstd_block_that_comes_to_more_than_a_block_may_is_refused() {
 }
 
 #[tokio::test]
-async fn h10_what_comes_out_in_many_parts_is_whole_and_counted_while_it_is_joined() {
+async fn h10_a_body_of_many_parts_is_complete_and_counted_while_it_is_joined() {
     let plain: Vec<u8> = (0..9_500_000_u32).map(|number| (number / 977) as u8).collect();
     let outcome = async |bytes: u64| {
         let budget = Budget::new(Limits { requests: 1, bytes });

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn h11_one_host_that_is_one() {
+    fn h11_one_valid_host_is_required() {
         for host in ["x", "localhost:8080", "LOCALHOST", "[::1]:8080", "127.0.0.1", "a.b.", "xn--bcher-kva.example", ""]
         {
             assert_eq!(status(Version::HTTP_11, &[("host", host)]), 200, "{host}");
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn h2_only_chunked_is_understood() {
+    fn h2_only_chunked_is_supported() {
         let encoded = |encodings: &[&str]| {
             let mut headers = vec![("host", "x")];
             headers.extend(encodings.iter().map(|&encoding| ("transfer-encoding", encoding)));

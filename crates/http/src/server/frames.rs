@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn r7_heads_are_found_however_the_bytes_come() {
+    fn r7_heads_are_found_however_the_bytes_are_split() {
         let all = [
             PREFACE.to_vec(),
             frame(4, 0, 0),

@@ -103,7 +103,7 @@ async fn r5_a_request_that_meets_a_closing_connection_is_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r5_a_request_that_may_do_harm_is_not_sent_again() {
+async fn r5_an_unsafe_request_is_not_sent_again() {
     for method in [Method::POST, Method::PATCH] {
         let server = server(closes_on_the_second).await;
         let client = HttpClient::new(PATIENCE);
@@ -114,7 +114,7 @@ async fn r5_a_request_that_may_do_harm_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r5_a_server_that_never_answers_is_not_asked_again() {
+async fn r5_a_server_that_never_answers_is_asked_only_once() {
     let server = server(async |mut stream, requests| {
         let _ = read_request(&mut stream).await;
         requests.fetch_add(1, Ordering::SeqCst);
@@ -171,7 +171,7 @@ async fn r5_a_request_is_executed_twice_at_most() {
 
 /// A function that refuses a large body closes the connection before it has read it. Some of its answers were lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn r2_an_answer_is_read_though_the_body_was_not() {
+async fn r2_an_answer_is_read_even_if_the_server_did_not_read_the_body() {
     let server = server(async |mut stream, requests| {
         let mut some = [0; 1000];
         stream.read_exact(&mut some).await.unwrap();

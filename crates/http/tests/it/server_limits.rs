@@ -64,7 +64,7 @@ fn preface(window: u32) -> Vec<u8> {
 const GET: &[u8] = b"\x82\x86\x84\x41\x01x";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r7_heads_take_no_more_than_they_may() {
+async fn r7_the_memory_of_heads_is_limited() {
     let app = Router::new().route("/health", get(async || "OK")).route("/slow", get(std::future::pending::<()>));
     let options = ServerOptions { max_heads: 2 << 20, ..ServerOptions::default() };
     let (address, _serving) = listen(app, options).await;
@@ -106,7 +106,7 @@ async fn r7_heads_take_no_more_than_they_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r7_connections_beyond_the_limit_are_told_to_come_again() {
+async fn r7_connections_beyond_the_limit_are_asked_to_try_again_later() {
     let app = Router::new().route("/health", get(async || "OK"));
     let options = ServerOptions { max_connections: 16, ..ServerOptions::default() };
     let (address, _serving) = listen(app, options).await;
@@ -144,7 +144,7 @@ impl AsRef<[u8]> for HeldBody {
 
 /// The memory of an answer must be freed even if the client allows nothing to be sent.
 #[tokio::test(flavor = "multi_thread")]
-async fn r7_an_answer_of_which_nothing_is_taken_ends() {
+async fn r7_an_answer_that_is_not_read_ends() {
     let held = Arc::new(());
     let answer = held.clone();
     // In one piece, like the output of a command.

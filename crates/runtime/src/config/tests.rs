@@ -34,7 +34,7 @@ fn r4_the_drain_time_follows_the_watchdogs_healthcheck_interval() {
 }
 
 #[test]
-fn r4_a_drain_time_that_cannot_be_read_is_named() {
+fn r4_an_invalid_drain_time_is_named() {
     let fault = load(&[("drain_time", "soon")]).unwrap_err();
     let [fault] = fault.faults() else { panic!("{fault}") };
     assert_eq!(fault.to_string(), "`drain_time` is `soon`, which is not a valid duration");

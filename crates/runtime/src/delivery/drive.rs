@@ -54,8 +54,8 @@ impl Instance {
                 Effect::Take => match self.take(token.take_payload(), &info, manager.as_deref(), observers).await {
                     Ok(payload) => Happened::Taken(payload),
                     Err(NoPayload::Unfit(unfit)) => Happened::Unfit(unfit),
-                    Err(NoPayload::Outage(outage)) => interrupted(Activity::Taking, outage),
-                    Err(NoPayload::Failed(error)) => failed(self.not_taken(token.place(), error), Origin::Envelope),
+                    Err(NoPayload::Outage(outage)) => interrupted(Activity::Fetching, outage),
+                    Err(NoPayload::Failed(error)) => failed(self.not_fetched(token.place(), error), Origin::Envelope),
                 },
                 Effect::Run(payload) => {
                     let segment = self.segment(token.place());
@@ -119,7 +119,7 @@ impl Instance {
 
     /// The failure of a phase whose payload cannot be fetched from the state manager. It is reported as a failure of the
     /// first step.
-    fn not_taken(&self, place: &Place, error: Error) -> Failure {
+    fn not_fetched(&self, place: &Place, error: Error) -> Failure {
         let first = self.segment(place).steps().next();
         let (number, name) = match first {
             Some(step) => (step.number(), self.flow.step(step).name().clone()),

@@ -62,7 +62,7 @@ impl Instance {
         execution.observers.emit(&Event::FinallyRan { succeeded: ran.is_ok() });
         let Err(kind) = ran else { return Ok(()) };
         if on_outage == OnOutage::ComeAgain
-            && let Unanswered::Outage(outage) = execution.weigh(kind.clone())
+            && let Unanswered::Outage(outage) = execution.classify(kind.clone())
         {
             return Err(outage);
         }

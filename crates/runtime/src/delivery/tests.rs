@@ -103,7 +103,7 @@ async fn a_request_of_two_phases_ends_when_its_envelope_is_delivered() {
 }
 
 #[tokio::test]
-async fn the_lines_of_a_request_begin_its_output_where_that_is_asked_for() {
+async fn combine_output_puts_log_lines_before_the_output() {
     let flow = Flow::builder().modify(exclaim).build().unwrap();
     let instance = instance(flow, &[("combine_output", "true")], &Arc::new(Queue::default()));
     let lines = ["Created", "Executing phase 1", "Executing modifier `exclaim`", "Completed successfully"];
@@ -112,7 +112,7 @@ async fn the_lines_of_a_request_begin_its_output_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_failure_is_asked_about_once_and_ends_the_request_as_the_handler_says() {
+async fn the_failure_handler_is_asked_once_and_decides_the_outcome() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
     let flow = Flow::builder().modify(fails).on_failure(move |_: Context, failure: Failure| {
@@ -128,7 +128,7 @@ async fn a_failure_is_asked_about_once_and_ends_the_request_as_the_handler_says(
 }
 
 #[tokio::test]
-async fn a_failure_that_nobody_handles_keeps_its_cause_to_itself() {
+async fn an_unhandled_failure_does_not_reveal_its_cause() {
     let flow = Flow::builder().modify(fails).build().unwrap();
     let answer = fresh(&instance(flow, &[], &Arc::new(Queue::default()))).await;
     assert_eq!((answer.status, answer.outcome.as_deref()), (StatusCode::INTERNAL_SERVER_ERROR, Some("failure")));
@@ -137,7 +137,7 @@ async fn a_failure_that_nobody_handles_keeps_its_cause_to_itself() {
 }
 
 #[tokio::test]
-async fn a_queue_that_refuses_for_good_fails_the_request() {
+async fn a_permanent_refusal_of_the_queue_fails_the_request() {
     let queue = Arc::new(Queue::default());
     let instance = instance(two_phases().build().unwrap(), &[], &queue);
     queue.refuses(ForwardError::permanent("no such function"));
@@ -148,7 +148,7 @@ async fn a_queue_that_refuses_for_good_fails_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_is_away_has_the_delivery_come_again_and_asks_nobody() {
+async fn an_unavailable_queue_makes_the_delivery_retry_without_asking_the_handler() {
     let queue = Arc::new(Queue::default());
     let flow = two_phases()
         .on_failure(async |_: Context, failure: Failure| failure.recover("mended"))
@@ -162,7 +162,7 @@ async fn a_queue_that_is_away_has_the_delivery_come_again_and_asks_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_finaliser_that_meets_an_outage_holds_up_only_who_does_not_wait() {
+async fn an_outage_in_the_finaliser_does_not_delay_a_waiting_caller() {
     async fn finaliser(context: Context, _: Outcome) -> Result<(), Error> {
         context.set("done", true).await
     }

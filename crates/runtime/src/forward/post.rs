@@ -14,7 +14,7 @@ use crate::gateway::gateway_url;
 use crate::log::RequestLog;
 
 /// The temporary answers to an envelope. A gateway whose queue is down also answers 500.
-const PASSING: Retry = Retry::unlimited().on_server_errors();
+const TEMPORARY: Retry = Retry::unlimited().on_server_errors();
 
 /// Posts envelopes to the gateway's `/async-function/<flow>`.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl GatewayForwarder {
         let (parts, body) = response.into_parts();
         // Read the whole body, so that the connection can be reused.
         let text = read_body(body, 4096, Duration::from_secs(5)).await.unwrap_or_default();
-        judge(parts.status, &parts.headers, &text)
+        interpret(parts.status, &parts.headers, &text)
     }
 }
 
@@ -77,7 +77,7 @@ enum Acceptance {
 }
 
 /// Interprets the gateway's answer to an envelope.
-fn judge(status: StatusCode, head: &HeaderMap, text: &[u8]) -> Result<Acceptance, ForwardError> {
+fn interpret(status: StatusCode, head: &HeaderMap, text: &[u8]) -> Result<Acceptance, ForwardError> {
     if status.is_success() {
         let duplicate = head.get(headers::DUPLICATE).is_some_and(|value| value == "true");
         return Ok(if duplicate { Acceptance::Duplicate } else { Acceptance::New });
@@ -86,7 +86,7 @@ fn judge(status: StatusCode, head: &HeaderMap, text: &[u8]) -> Result<Acceptance
         "" => format!("the gateway answered {status}"),
         text => format!("the gateway answered {status}: {text}"),
     };
-    Err(if PASSING.retries_status(status) {
+    Err(if TEMPORARY.retries_status(status) {
         ForwardError::temporary(message, retry_after(head))
     } else {
         ForwardError::permanent(message)
@@ -99,24 +99,24 @@ mod tests {
 
     use super::*;
 
-    fn judged(status: u16, head: &[(HeaderName, &'static str)]) -> Result<Acceptance, ForwardError> {
+    fn interpreted(status: u16, head: &[(HeaderName, &'static str)]) -> Result<Acceptance, ForwardError> {
         let head = head.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
-        judge(StatusCode::from_u16(status).unwrap(), &head, b" the queue is full\n")
+        interpret(StatusCode::from_u16(status).unwrap(), &head, b" the queue is full\n")
     }
 
     #[test]
-    fn what_the_gateway_took_is_taken_once() {
-        assert_eq!(judged(202, &[]).unwrap(), Acceptance::New);
-        assert_eq!(judged(200, &[(headers::DUPLICATE, "true")]).unwrap(), Acceptance::Duplicate);
-        assert_eq!(judged(202, &[(headers::DUPLICATE, "false")]).unwrap(), Acceptance::New);
+    fn duplicates_are_recognised_by_their_header() {
+        assert_eq!(interpreted(202, &[]).unwrap(), Acceptance::New);
+        assert_eq!(interpreted(200, &[(headers::DUPLICATE, "true")]).unwrap(), Acceptance::Duplicate);
+        assert_eq!(interpreted(202, &[(headers::DUPLICATE, "false")]).unwrap(), Acceptance::New);
     }
 
     #[test]
-    fn only_what_passes_is_tried_again() {
+    fn only_temporary_answers_are_retried() {
         for (status, temporary) in
             [(500, true), (503, true), (408, true), (425, true), (429, true), (400, false), (404, false), (413, false)]
         {
-            let error = judged(status, &[(RETRY_AFTER, "7")]).unwrap_err();
+            let error = interpreted(status, &[(RETRY_AFTER, "7")]).unwrap_err();
             assert_eq!(error.is_temporary(), temporary, "{status}");
             assert_eq!(error.retry_after(), temporary.then_some(Duration::from_secs(7)), "{status}");
             assert!(error.to_string().ends_with(": the queue is full"), "{error}");

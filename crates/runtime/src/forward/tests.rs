@@ -31,7 +31,7 @@ fn opened(parts: &[Bytes]) -> Envelope {
 }
 
 #[tokio::test]
-async fn a_token_is_sent_as_an_envelope_that_says_the_same() {
+async fn a_token_is_sent_as_an_equivalent_envelope() {
     let queue = Arc::new(Queue::default());
     let instance = instance(two_phases().build().unwrap(), &[], &queue);
     let observers = observers(&instance);
@@ -47,7 +47,7 @@ async fn a_token_is_sent_as_an_envelope_that_says_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_passes_is_sent_again_under_the_same_call_id() {
+async fn temporary_refusals_are_retried_with_the_same_call_id() {
     let queue = Arc::new(Queue::default());
     let instance = instance(two_phases().build().unwrap(), &[], &queue);
     queue.refuses(ForwardError::temporary("busy", None));
@@ -64,7 +64,7 @@ async fn what_passes_is_sent_again_under_the_same_call_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_pass_in_time_is_transient_and_what_never_passes_is_a_failure() {
+async fn a_long_refusal_is_transient_and_a_permanent_one_is_a_failure() {
     let queue = Arc::new(Queue::default());
     let instance = instance(two_phases().build().unwrap(), &[], &queue);
     queue.refuses(ForwardError::temporary("busy", Some(Duration::from_secs(60))));
@@ -97,7 +97,7 @@ async fn an_envelope_over_the_limit_is_refused_without_a_state_manager() {
 }
 
 #[tokio::test]
-async fn a_payload_over_the_limit_is_kept_and_taken_out_again() {
+async fn a_payload_over_the_limit_is_stored_and_fetched() {
     let (queue, shelf) = (Arc::new(Queue::default()), Shelf::default());
     let flow = two_phases().state(shelf.clone()).build().unwrap();
     let instance = instance(flow, &[("envelope_limit", "1000")], &queue);
@@ -117,7 +117,7 @@ async fn a_payload_over_the_limit_is_kept_and_taken_out_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_state_manager_that_is_away_is_no_failure() {
+async fn an_unavailable_state_manager_is_not_a_failure() {
     let (queue, shelf) = (Arc::new(Queue::default()), Shelf::default());
     let flow = two_phases().state(shelf.clone()).build().unwrap();
     let instance = instance(flow, &[("intermediate_storage", "true")], &queue);

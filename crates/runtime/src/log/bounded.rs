@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn r3_text_is_cut_at_a_character_and_the_rest_is_counted() {
+    fn r3_text_is_cut_between_characters_and_the_rest_is_counted() {
         for (end, values, expected) in [
             (10, &["12345678"][..], "> 12345678"),
             (10, &["123456789"], "> 12345678… (1 bytes left out)"),

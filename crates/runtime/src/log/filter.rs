@@ -11,9 +11,9 @@ pub(super) const TARGET: &str = "faasflow";
 /// The filter in `RUST_LOG`. If debug lines are turned on and `RUST_LOG` does not mention Faasflow's target, it also
 /// includes Faasflow's own debug lines.
 pub(super) fn filter(log_filter: &str, write_debug: bool) -> Result<Targets, String> {
-    let said = if log_filter.is_empty() { "info" } else { log_filter };
+    let base = if log_filter.is_empty() { "info" } else { log_filter };
     // If a target is named twice, the later directive wins.
-    if write_debug { targets(&format!("{TARGET}=debug,{said}")) } else { targets(said) }
+    if write_debug { targets(&format!("{TARGET}=debug,{base}")) } else { targets(base) }
 }
 
 /// The most detailed level of Faasflow's own lines that a filter lets through.
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_lines_have_the_level_of_their_target() {
+    fn our_own_lines_have_the_level_of_our_target() {
         for (filter, most) in [
             ("info", LevelFilter::INFO),
             ("hyper=trace", LevelFilter::OFF),
@@ -127,8 +127,8 @@ mod tests {
     }
 
     #[test]
-    fn our_own_debug_lines_are_added_to_a_filter_that_does_not_name_them() {
-        let enabled = |said: &str, target: &str| filter(said, true).unwrap().would_enable(target, &Level::DEBUG);
+    fn our_debug_lines_are_added_to_a_filter_that_does_not_name_our_target() {
+        let enabled = |base: &str, target: &str| filter(base, true).unwrap().would_enable(target, &Level::DEBUG);
         assert!(enabled("", "faasflow") && enabled("warn", "faasflow") && enabled("hyper=info", "faasflow"));
         assert!(!enabled("", "hyper") && !enabled("warn,faasflow=info", "faasflow"));
         assert!(!filter("faasflow=warn", true).unwrap().would_enable("faasflow_runtime", &Level::INFO));

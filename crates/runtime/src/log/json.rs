@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_is_escaped_and_reads_as_it_was() {
+    fn unsafe_characters_are_escaped_and_can_be_read_back() {
         let text = "Grüße 🦀 \u{7f}\u{9b}2J\u{202e}evil\u{2028}\u{1b}[2J\"\\\n\t";
         let mut written = Vec::new();
         text.serialize(&mut Serializer::with_formatter(&mut written, SafeFormatter)).unwrap();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn r3_a_line_is_bounded_whatever_it_takes_to_escape_it() {
+    fn r3_a_line_is_bounded_however_long_its_escapes_are() {
         for character in ['x', '"', '\\', '\u{1b}', '\u{202e}', '🦀', '\u{0}', '\u{8}', 'é'] {
             let text = String::from_iter(std::iter::repeat_n(character, 100_000));
             let mut line = String::new();

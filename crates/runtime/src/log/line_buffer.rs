@@ -17,14 +17,14 @@ use super::sink::Sink;
 const WAIT: Duration = Duration::from_millis(20);
 
 /// The number of buffered bytes that are written without waiting for more.
-const ROOM: usize = 64 * 1024;
+const BATCH_SIZE: usize = 64 * 1024;
 
 /// The most bytes that are kept while standard error cannot be written to.
 const BACKLOG: usize = 1 << 20;
 
 /// How long code that logs waits until standard error can be written to. It waits only once until all buffered lines are
 /// written. Thanks to this, all lines of a flow that aborts reach a reader that is merely slow.
-const PATIENCE: Duration = Duration::from_millis(100);
+const WRITE_WAIT: Duration = Duration::from_millis(100);
 
 /// How long the end of the process waits until standard error can be written to.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 static LINES: LineBuffer = LineBuffer {
     waiting: Mutex::new(Pending {
         lines: Vec::new(),
-        gathering: false,
+        buffering: false,
         running: false,
         asleep: false,
         stalled: false,
@@ -62,7 +62,7 @@ struct LineBuffer {
 struct Pending {
     lines: Vec<u8>,
     /// Whether lines are buffered. Otherwise they are written at once.
-    gathering: bool,
+    buffering: bool,
     /// Whether the writer thread should continue.
     running: bool,
     asleep: bool,
@@ -97,7 +97,7 @@ impl WriterThread {
     pub(super) fn start(buffering: Buffering) -> WriterThread {
         LINES.waiting().running = true;
         match std::thread::Builder::new().name("log".to_owned()).spawn(|| LINES.write_while_running()) {
-            Ok(_) => LINES.waiting().gathering = buffering == Buffering::Batched,
+            Ok(_) => LINES.waiting().buffering = buffering == Buffering::Batched,
             Err(_) => LINES.waiting().running = false,
         }
         WriterThread(())
@@ -163,7 +163,7 @@ impl LineBuffer {
         } else {
             waiting.lines.extend_from_slice(line);
         }
-        if urgent || !waiting.gathering || waiting.lines.len() >= ROOM {
+        if urgent || !waiting.buffering || waiting.lines.len() >= BATCH_SIZE {
             drop(waiting);
             self.write();
         } else if std::mem::take(&mut waiting.asleep) {
@@ -180,7 +180,7 @@ impl LineBuffer {
                 return true;
             }
             match self.sink().write(writing.rest()) {
-                Ok(0) if self.stalls() || !self.sink().wait(PATIENCE) => return false,
+                Ok(0) if self.stalls() || !self.sink().wait(WRITE_WAIT) => return false,
                 Ok(written) => writing.written += written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Nobody can read standard error any more, so there is no place to report this.
@@ -196,7 +196,7 @@ impl LineBuffer {
     /// Takes the buffered lines. Returns whether there are any.
     fn refill(&self, writing: &mut Batch) -> bool {
         writing.lines.clear();
-        writing.lines.shrink_to(ROOM);
+        writing.lines.shrink_to(BATCH_SIZE);
         writing.written = 0;
         let mut waiting = self.waiting();
         if waiting.dropped > 0 {
@@ -235,7 +235,7 @@ impl LineBuffer {
     /// Waits for lines. Returns whether some are left over because they could not be written, or `None` at the end.
     fn wait_for_some(&self) -> Option<bool> {
         let mut waiting = self.waiting();
-        while waiting.running && !waiting.stalled && (waiting.lines.is_empty() || !waiting.gathering) {
+        while waiting.running && !waiting.stalled && (waiting.lines.is_empty() || !waiting.buffering) {
             waiting.asleep = true;
             waiting = self.some.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
@@ -244,7 +244,7 @@ impl LineBuffer {
 
     fn stop(&self) {
         let mut waiting = self.waiting();
-        (waiting.gathering, waiting.running) = (false, false);
+        (waiting.buffering, waiting.running) = (false, false);
         drop(waiting);
         self.some.notify_one();
         self.flush(LAST_LINES);

@@ -37,7 +37,7 @@ pub fn start(config: &Config, buffering: Buffering) -> Result<Logging, FilterErr
         set_format(own.format);
         own.install();
     }
-    std::panic::set_hook(Box::new(told));
+    std::panic::set_hook(Box::new(log_panic));
     Ok(Logging { _gathering: first.then(|| WriterThread::start(buffering)) })
 }
 
@@ -50,7 +50,7 @@ pub struct Logging {
 }
 
 /// Logs a panic as an ordinary line, so that it has the id of the request whose step panics.
-fn told(panic: &PanicHookInfo<'_>) {
+fn log_panic(panic: &PanicHookInfo<'_>) {
     let text = panic.payload_as_str().unwrap_or("(no text)");
     let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
     let backtrace = Backtrace::capture();

@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_is_shown_and_the_rest_is_left() {
+    fn unsafe_characters_are_escaped_and_others_are_not() {
         for (text, shown) in [
             ("Grüße\t„…“ 漢字 🦀 \\n", "Grüße\t„…“ 漢字 🦀 \\n"),
             ("\u{1b}]0;title\u{7}", r"\u{1b}]0;title\u{7}"),

@@ -17,7 +17,7 @@ use crate::config::Config;
 
 /// How long a client that reads the metrics may stall. It is not a caller of the flow, so the flow's settings do not apply
 /// to it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const STALL: Duration = Duration::from_secs(10);
 
 /// The route of `/metrics`.
 pub(crate) fn router(metrics: Arc<Metrics>) -> Router {
@@ -70,7 +70,7 @@ impl MetricsListener {
     }
 
     /// Serves metrics until `serving` resolves, and returns its output.
-    pub(crate) async fn beside<T>(self, router: Router, serving: impl Future<Output = T>) -> T {
+    pub(crate) async fn serve_while<T>(self, router: Router, serving: impl Future<Output = T>) -> T {
         let (ended, end) = tokio::sync::oneshot::channel::<()>();
         let serving = async {
             let output = serving.await;
@@ -81,18 +81,18 @@ impl MetricsListener {
             let _ = end.await;
         };
         let options = ServerOptions {
-            header_timeout: PATIENCE,
-            write_stall: PATIENCE,
+            header_timeout: STALL,
+            write_stall: STALL,
             // The flow has stopped already, and a process that was asked to stop should not take longer because of its
             // metrics.
             grace: Duration::from_millis(500),
             ..ServerOptions::default()
         };
-        let showing = async {
+        let serving_metrics = async {
             if let Err(error) = faasflow_http::serve(self.listener, router, options, stop).await {
                 tracing::warn!("Metrics are no longer served: {}", chain(&error));
             }
         };
-        tokio::join!(serving, showing).0
+        tokio::join!(serving, serving_metrics).0
     }
 }

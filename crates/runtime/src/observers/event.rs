@@ -163,7 +163,7 @@ pub(crate) enum Report<'a> {
 /// What a delivery was doing when it met an outage. Displayed as the beginning of a log line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Activity<'a> {
-    Taking,
+    Fetching,
     Executing(&'a Place),
     Forwarding(&'a Place),
     Handling,
@@ -174,7 +174,7 @@ pub(crate) enum Activity<'a> {
 impl fmt::Display for Activity<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Activity::Taking => f.write_str("Not executed"),
+            Activity::Fetching => f.write_str("Not executed"),
             Activity::Executing(place) => write!(f, "Phase {place} cannot continue"),
             Activity::Forwarding(next) => write!(f, "Cannot forward to phase {next}"),
             Activity::Handling => f.write_str("The failure handler cannot continue"),

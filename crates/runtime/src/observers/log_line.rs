@@ -14,7 +14,7 @@ use crate::config::show;
 /// Calls `write` with the log line of an event, if it has one. If the event is about an error, the line has the error's
 /// code.
 #[inline(always)]
-pub(super) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Arguments<'_>)) {
+pub(crate) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Arguments<'_>)) {
     let debug = |text: fmt::Arguments<'_>| write(Level::DEBUG, None, text);
     let info = |text: fmt::Arguments<'_>| write(Level::INFO, None, text);
     let warn = |code: Code, text: fmt::Arguments<'_>| write(Level::WARN, Some(code), text);

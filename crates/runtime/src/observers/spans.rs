@@ -13,7 +13,9 @@ impl Observer for Trace {
             Event::Failed { failure, .. } => self.failed(failure),
             Event::HandlerFailed { kind } => self.exception(kind.as_str(), || handler_failed(kind)),
             Event::HandlerResolved { resolution } => {
-                self.event("failure handler", |event| event.attribute("faasflow.resolution", named(*resolution)));
+                self.event("failure handler", |event| {
+                    event.attribute("faasflow.resolution", resolution_name(*resolution))
+                });
             }
             Event::Interrupted { doing, outage } => {
                 self.exception("outage", || format!("{doing}: {}", outage.detail));
@@ -80,7 +82,7 @@ pub(super) fn observe_step(span: &mut Option<StepSpan<'_>>, event: &Event<'_>) {
 }
 
 /// The decision of a failure handler, in one word.
-fn named(resolution: Option<&Resolution>) -> &'static str {
+fn resolution_name(resolution: Option<&Resolution>) -> &'static str {
     match resolution {
         Some(Resolution::Recovered(_)) => "recovered",
         Some(Resolution::Replied(_)) => "replied",

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_has_the_name_that_clients_give_it() {
+    fn the_host_header_omits_the_default_port() {
         for (url, name) in [
             ("http://gateway:8080", "gateway:8080"),
             ("http://gateway:80", "gateway"),

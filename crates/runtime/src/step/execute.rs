@@ -111,7 +111,7 @@ impl Execution<'_> {
         match step.action() {
             Action::Modify(modifier) => {
                 let running = modifier.run(self.context.clone(), payload);
-                self.handled(self.deadline.steps(), running).await.map_err(|kind| self.weigh(kind))
+                self.handled(self.deadline.steps(), running).await.map_err(|kind| self.classify(kind))
             }
             Action::Call(call) => {
                 let extracted = self.extracted(call.options(), scope).await?;
@@ -158,7 +158,7 @@ impl Execution<'_> {
         let extracted = self.handled(self.deadline.steps(), extracting).await;
         extracted.map_err(|kind| {
             scope.emit(&Event::Answered { answer: None });
-            self.weigh(kind)
+            self.classify(kind)
         })
     }
 
@@ -190,7 +190,7 @@ impl Execution<'_> {
         match options.on_response() {
             Some(read) => {
                 let reading = read(self.context.clone(), response);
-                self.handled(self.deadline.steps(), reading).await.map_err(|kind| self.weigh(kind))
+                self.handled(self.deadline.steps(), reading).await.map_err(|kind| self.classify(kind))
             }
             None if response.status().is_success() => Ok(response.into_payload()),
             None => Err(Unanswered::Failed(FailureKind::Response(Box::new(response)))),
@@ -216,7 +216,7 @@ impl Execution<'_> {
     }
 
     /// Distinguishes a failure of user code from an outage that the code met, or that left it too little time.
-    pub(crate) fn weigh(&self, kind: FailureKind) -> Unanswered {
+    pub(crate) fn classify(&self, kind: FailureKind) -> Unanswered {
         match (&kind, self.outage.get()) {
             (FailureKind::Handler(error), _) if error.is_temporary() => {
                 Unanswered::Outage(Outage::of_state(format!("{error:#}")))
@@ -237,7 +237,7 @@ impl Execution<'_> {
     ) -> Result<Option<Resolution>, Outage> {
         let kind = match self.handled(self.deadline.ending(), handling).await {
             Ok(resolution) => return Ok(Some(resolution)),
-            Err(kind) => match self.weigh(kind) {
+            Err(kind) => match self.classify(kind) {
                 Unanswered::Outage(outage) => return Err(outage),
                 Unanswered::Failed(kind) => kind,
             },

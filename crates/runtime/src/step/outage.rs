@@ -50,11 +50,11 @@ pub(crate) fn detect(
         // The author may prefer a quick failure over waiting, or not knowing the result over calling twice.
         _ if !retry.retries_unreachable() => None,
         Err(FailureKind::Unreachable(error)) => {
-            let reason = format!("{} cannot be reached", away(kind, peer));
+            let reason = format!("{} cannot be reached", unavailable(kind, peer));
             Some(Outage::new(code::UNREACHABLE, reason, format!("{error:#}")))
         }
         Err(FailureKind::Interrupted(error)) => {
-            let reason = format!("{} broke off before it had answered", away(kind, peer));
+            let reason = format!("{} broke off before it had answered", unavailable(kind, peer));
             Some(Outage::new(code::INTERRUPTED, reason, format!("{error:#}")))
         }
         Err(_) => None,
@@ -64,7 +64,7 @@ pub(crate) fn detect(
 
 /// The service that is unavailable if no answer came. Calls go through the gateway, and everything else goes directly to its
 /// URL.
-fn away(kind: CallKind, peer: &str) -> &str {
+fn unavailable(kind: CallKind, peer: &str) -> &str {
     match kind {
         CallKind::Call => "the gateway",
         CallKind::Callback | CallKind::Report => peer,
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn r1_an_author_decides_about_answers_and_about_calling_twice() {
+    fn r1_the_retry_policy_overrides_the_defaults() {
         let later = response(503, &[("retry-after", "1")]);
         let died = response(502, &[("x-faasflow-gateway-error", "function-died")]);
         let own = Retry::attempts(3);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_says_who_is_away_and_keeps_the_rest_for_the_log() {
+    fn an_outage_names_the_peer_and_keeps_details_for_the_log() {
         let refused = Err(FailureKind::Unreachable(because("could not connect: refused")));
         let of = |answer, kind, peer| detect(answer, kind, &Retry::never(), peer).unwrap();
         assert_eq!(of(&refused, CallKind::Call, "function `f`").reason, "the gateway cannot be reached");

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_of_an_outage_grow_to_the_longest() {
+    fn pauses_during_an_outage_grow_up_to_a_limit() {
         assert_eq!(OUTAGE.delay(1, 1.0, None), Duration::from_millis(100));
         assert_eq!(OUTAGE.delay(2, 0.0, None), Duration::from_millis(100));
         assert_eq!(OUTAGE.delay(u32::MAX, 1.0, None), Duration::from_secs(2));

@@ -57,7 +57,7 @@ async fn each_step_gets_the_output_of_the_one_before() {
 }
 
 #[tokio::test]
-async fn a_step_that_panics_has_failed_and_says_with_which_input() {
+async fn a_panic_fails_the_step_and_keeps_its_input() {
     let (executed, lines) = executed(Flow::builder().modify(panics), &[]).await;
     let failure = failure(executed);
     assert!(matches!(failure.kind(), FailureKind::Panic(text) if text == "oh dear"), "{failure}");
@@ -81,7 +81,7 @@ async fn a_step_that_takes_too_long_is_cut_off() {
 }
 
 #[tokio::test]
-async fn what_the_state_manager_cannot_do_now_is_an_outage() {
+async fn a_temporary_error_of_the_state_manager_is_an_outage() {
     async fn remember(_: Context, _: String) -> Result<String, Error> {
         Err(Error::from(faasflow_core::state::StateError::temporary("it is away")))
     }
@@ -98,7 +98,7 @@ fn unsendable() -> Call {
 }
 
 #[tokio::test]
-async fn the_handler_of_a_step_is_asked_before_the_flow_s() {
+async fn a_step_s_failure_handler_is_asked_before_the_flow_s() {
     let mended = unsendable().on_failure(async |_: Context, failure: Failure| failure.recover("mended"));
     let (done, lines) = executed(Flow::builder().apply(mended), &[]).await;
     match done {
@@ -117,7 +117,7 @@ async fn the_handler_of_a_step_is_asked_before_the_flow_s() {
 }
 
 #[tokio::test]
-async fn a_handler_that_fails_itself_decides_nothing() {
+async fn a_failing_failure_handler_decides_nothing() {
     let broken =
         unsendable().on_failure(async |_: Context, _: Failure| -> faasflow_core::Resolution { panic!("again") });
     let (ended, lines) = executed(Flow::builder().apply(broken), &[]).await;
@@ -126,7 +126,7 @@ async fn a_handler_that_fails_itself_decides_nothing() {
 }
 
 #[tokio::test]
-async fn a_value_that_cannot_be_extracted_fails_the_step_and_an_outage_does_not() {
+async fn a_failed_extractor_fails_the_step_unless_it_met_an_outage() {
     #[derive(serde::Deserialize)]
     struct Login {
         token: String,

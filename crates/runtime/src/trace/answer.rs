@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_taken_is_read() {
+    fn rejected_spans_are_read() {
         assert_eq!(RejectedSpans::read(b""), refused(0, ""));
         assert_eq!(RejectedSpans::read(b"\x0a\x00"), refused(0, ""));
         assert_eq!(RejectedSpans::read(b"\x0a\x08\x08\x03\x12\x04late"), refused(3, "late"));
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_nothing() {
+    fn malformed_answers_reject_nothing() {
         for answer in
             [&b"{}"[..], b"<html>", b"\x0a", b"\x0a\x7fx", b"\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"]
         {

@@ -153,17 +153,17 @@ mod tests {
     use crate::trace::text::LONGEST_TEXT;
 
     #[test]
-    fn what_a_server_says_is_shown_as_one_line_of_bounded_length() {
+    fn a_server_s_message_becomes_one_line_of_bounded_length() {
         let mut headers = HeaderMap::new();
         headers.insert(GRPC_STATUS, HeaderValue::from_static("8"));
         headers.insert(GRPC_MESSAGE, HeaderValue::from_static("too%20many:%0A%1b[2J"));
-        let said = verdict(&headers).unwrap_err().to_string();
-        assert_eq!(said, r"it answered with gRPC status 8: too many:\n\u{1b}[2J");
+        let message = verdict(&headers).unwrap_err().to_string();
+        assert_eq!(message, r"it answered with gRPC status 8: too many:\n\u{1b}[2J");
         headers.insert(
             GRPC_MESSAGE,
             "é".repeat(5000).bytes().map(|byte| format!("%{byte:02X}")).collect::<String>().parse().unwrap(),
         );
-        let said = verdict(&headers).unwrap_err().to_string();
-        assert!(said.ends_with(&format!(": {}…", "é".repeat(LONGEST_TEXT / 2))), "{said}");
+        let message = verdict(&headers).unwrap_err().to_string();
+        assert!(message.ends_with(&format!(": {}…", "é".repeat(LONGEST_TEXT / 2))), "{message}");
     }
 }

@@ -74,9 +74,9 @@ impl ActiveTrace {
         place: &Place,
         sent_ms: Option<u64>,
     ) -> ActiveTrace {
-        let came = info.trace.parent.as_deref().and_then(incoming::parse);
-        let trace = came.map_or_else(|| sampling::trace_id(info), |came| came.trace);
-        let sampled = tracing.sampling.decide(came.as_ref(), trace);
+        let incoming = info.trace.parent.as_deref().and_then(incoming::parse);
+        let trace = incoming.map_or_else(|| sampling::trace_id(info), |incoming| incoming.trace);
+        let sampled = tracing.sampling.decide(incoming.as_ref(), trace);
         let recording = match sampled {
             false => Recording::No,
             true if exporter.is_full() => Recording::LeftOut(AtomicUsize::new(0)),
@@ -91,7 +91,7 @@ impl ActiveTrace {
         ActiveTrace {
             tracing: tracing.clone(),
             phase,
-            caller: came.map(|came| came.span),
+            caller: incoming.map(|incoming| incoming.span),
             place: place.clone(),
             begun: SystemTime::now(),
             sent: sent_ms.map(time),
@@ -159,7 +159,7 @@ impl Trace {
     pub(crate) fn id(&self) -> Option<TraceId> {
         match &self.active {
             Some(active) => Some(active.phase.trace),
-            None => self.info.trace.parent.as_deref().and_then(incoming::parse).map(|came| came.trace),
+            None => self.info.trace.parent.as_deref().and_then(incoming::parse).map(|incoming| incoming.trace),
         }
     }
 

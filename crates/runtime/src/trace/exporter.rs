@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_is_bounded_and_what_is_over_is_counted() {
+    async fn waiting_spans_are_bounded_and_dropped_ones_are_counted() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (exporter, metrics) = to(&silent.local_addr().unwrap().to_string());
         // The sender may already have taken one full backlog.
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_server_does_not_take_is_counted() {
+    async fn spans_that_a_server_does_not_accept_are_counted() {
         for scheme in ["grpc", "http"] {
             let (exporter, metrics) = to(&format!("{scheme}://127.0.0.1:1"));
             exporter.send(spans(3));
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_at_the_stop_is_sent() {
+    async fn waiting_spans_are_sent_when_stopping() {
         let (address, serving) = answering("0").await;
         for scheme in ["grpc", "http"] {
             let (exporter, metrics) = to(&format!("{scheme}://{address}"));
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_server_refuses_of_a_batch_is_counted() {
+    async fn rejected_spans_of_a_batch_are_counted() {
         let (address, serving) = refusing_two(Duration::ZERO).await;
         for scheme in ["grpc", "http"] {
             let (exporter, metrics) = to(&format!("{scheme}://{address}"));
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_stop_gives_up_is_counted_once() {
+    async fn spans_given_up_when_stopping_are_counted_once() {
         let (address, serving) = refusing_two(Duration::from_millis(300)).await;
         let (exporter, metrics) = to(&format!("http://{address}"));
         exporter.send(spans(2 * BATCH));
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_grpc_refuses_is_counted() {
+    async fn spans_refused_with_a_grpc_status_are_counted() {
         let (address, serving) = answering("8").await;
         let (exporter, metrics) = to(&format!("grpc://{address}"));
         exporter.send(spans(3));
@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn while_no_more_can_wait_that_is_known() {
+    async fn a_full_exporter_says_so() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (exporter, metrics) = to(&silent.local_addr().unwrap().to_string());
         exporter.send(spans(WAITING));

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_forms_that_callers_send() {
+    fn all_forms_of_trace_context_are_read() {
         let sampled = Some(format!("00-{TRACE}-{SPAN}-01"));
         let unsampled = Some(format!("00-{TRACE}-{SPAN}-00"));
         assert_eq!(read(&[("traceparent", &format!("00-{TRACE}-{SPAN}-01"))]), sampled);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn b3_can_leave_the_decision_to_us() {
+    fn b3_can_leave_the_sampling_decision_to_us() {
         let mut headers = HeaderMap::new();
         headers.insert(B3, format!("{TRACE}-{SPAN}").parse().unwrap());
         let flags = |ratio| incoming(&headers, &Sampling { parent_based: true, ratio }).parent.unwrap();
@@ -206,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn the_standard_comes_first() {
+    fn traceparent_takes_precedence() {
         let parent = format!("00-{TRACE}-{SPAN}-00");
         assert_eq!(read(&[("b3", "1-2-3"), ("traceparent", &parent)]), Some(parent.clone()));
         assert_eq!(read(&[("b3", &format!("{SPAN}-{SPAN}-1")), ("traceparent", &parent)]), Some(parent));
     }
 
     #[test]
-    fn what_cannot_be_read_is_none() {
+    fn malformed_contexts_are_ignored() {
         for text in [
             "",
             "00",
@@ -247,13 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_may_say_more() {
+    fn a_later_version_may_have_more_fields() {
         let parent = format!("01-{TRACE}-{SPAN}-01-more");
         assert_eq!(read(&[("traceparent", &parent)]), Some(parent));
     }
 
     #[test]
-    fn a_call_is_pointed_to_its_span_in_every_form_that_is_there() {
+    fn the_parent_is_replaced_in_every_form_that_is_present() {
         let to = parse(&format!("00-{TRACE}-{SPAN}-01")).unwrap();
         let mut headers = HeaderMap::new();
         for name in [B3, UBER, B3_TRACE, B3_SPAN, B3_PARENT, B3_FLAGS] {

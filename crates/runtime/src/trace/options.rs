@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_refused() {
+    fn malformed_attributes_and_headers_are_refused() {
         for text in ["a", "=1", "a=%ff"] {
             assert!(ExportOptions::parse_attributes(text).is_err(), "{text}");
         }
@@ -119,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn the_service_is_called_as_is_said_or_as_the_flow() {
+    fn the_service_name_defaults_to_the_flow() {
         let of = |options: &ExportOptions| options.resource("flow").next().map(|(_, name)| name.to_owned());
         let mut options = ExportOptions::default();
         assert_eq!(of(&options).as_deref(), Some("flow"));
         options.attributes = vec![("service.name".to_owned(), "of attributes".to_owned())];
         assert_eq!(of(&options).as_deref(), Some("of attributes"));
-        options.service = Some("of its own".to_owned());
-        assert_eq!(of(&options).as_deref(), Some("of its own"));
+        options.service = Some("own".to_owned());
+        assert_eq!(of(&options).as_deref(), Some("own"));
         assert_eq!(options.resource("flow").filter(|(key, _)| *key == "service.name").count(), 1);
     }
 }

@@ -176,8 +176,8 @@ impl Span {
     }
 
     /// Appends the fields of another span.
-    pub(super) fn append(&mut self, said: &Span) {
-        self.0.0.extend_from_slice(&said.0.0);
+    pub(super) fn append(&mut self, other: &Span) {
+        self.0.0.extend_from_slice(&other.0.0);
     }
 
     /// Sets the trace and the parent, but not the id.
@@ -297,9 +297,9 @@ impl Origin {
 
     /// An `ExportTraceServiceRequest` with these spans.
     pub(super) fn request(&self, spans: &[Span]) -> Vec<u8> {
-        let beside = self.resource.0.len() + self.scope.0.len() + 64;
+        let other_bytes = self.resource.0.len() + self.scope.0.len() + 64;
         // Each span has up to six bytes before it, for its field number and its length.
-        let size = spans.iter().map(|span| 6 + span.0.0.len()).sum::<usize>() + beside;
+        let size = spans.iter().map(|span| 6 + span.0.0.len()).sum::<usize>() + other_bytes;
         let mut request = Message(Vec::with_capacity(size));
         request.message(1, |of_resource| {
             of_resource.bytes(1, &self.resource.0);
@@ -322,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_attribute_is_written_as_a_long_one_is() {
+    fn short_attributes_are_encoded_like_long_ones() {
         for length in 0..300 {
             let text = "x".repeat(length);
             let (mut written, mut expected) = (Message::default(), Message::default());
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_events_the_first_are_kept_and_the_last() {
+    fn the_first_events_and_the_last_one_are_kept() {
         let mut events = Events::default();
         for number in 0..EVENTS + 10 {
             events.push(&format!("event {number:03};"), |_| {});

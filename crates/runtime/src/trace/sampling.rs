@@ -58,17 +58,17 @@ impl Sampling {
             Some(_) => self.decide_anew(trace),
             // Some bits are the same in all UUIDs, among them the highest bits of the second half. Hash the id to spread it
             // evenly.
-            None => self.takes(|| low_half(&Sha256::digest(trace.0))),
+            None => self.includes(|| low_half(&Sha256::digest(trace.0))),
         }
     }
 
     /// Decides about a trace that began elsewhere, by the random half of its id, as other implementations do.
     pub(super) fn decide_anew(&self, trace: TraceId) -> bool {
-        self.takes(|| low_half(&trace.0))
+        self.includes(|| low_half(&trace.0))
     }
 
     #[expect(clippy::cast_precision_loss, reason = "the fraction need not be exact to the last bit")]
-    fn takes(&self, random: impl FnOnce() -> u64) -> bool {
+    fn includes(&self, random: impl FnOnce() -> u64) -> bool {
         self.ratio >= 1.0 || (random() as f64) < self.ratio * 2f64.powi(64)
     }
 }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_decision_that_came_along_stands_where_it_is_asked_for() {
+    fn parent_based_sampling_keeps_the_caller_s_decision() {
         let incoming = parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00").unwrap();
         let decide = |name| Sampling::parse(name, None).unwrap().decide(Some(&incoming), incoming.trace);
         assert!(!decide("parentbased_always_on"));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn uuids_are_sampled_in_the_ratio_that_was_asked_for() {
+    fn uuids_are_sampled_at_the_requested_ratio() {
         for make in [uuid::Uuid::now_v7, uuid::Uuid::new_v4] {
             for ratio in [0.1, 0.5, 0.9] {
                 let sampling = Sampling { parent_based: true, ratio };

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_it_is_spoken_to_goes_by_the_scheme() {
+    fn the_scheme_selects_the_protocol() {
         for (text, grpc, url) in [
             ("jaegertracing:4317", true, "http://jaegertracing:4317/"),
             ("jaeger", true, "http://jaeger:4317/"),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn i7_ports_that_take_no_otlp_are_known() {
+    fn i7_ports_that_do_not_accept_otlp_are_known() {
         for (text, port, instead) in [
             ("jaegertracing:5775", "port 5775 belongs to Jaeger's agent", "write `jaegertracing:4317`"),
             ("jaeger-agent.faasflow:6831", "port 6831 belongs to Jaeger's agent", "write `jaeger-agent.faasflow:4317`"),
@@ -164,14 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn it_is_shown_as_the_setting_is_written() {
+    fn a_server_is_displayed_like_the_setting() {
         for text in ["grpc://jaeger:4317", "grpcs://jaeger:4317", "https://otlp.example.com:4318/v1/traces"] {
             assert_eq!(TraceServer::parse(text).unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn what_is_wrong_with_it_is_said() {
+    fn each_fault_of_an_address_is_named() {
         for (text, says) in [
             ("", "it has no host"),
             ("http://", "it has no host"),

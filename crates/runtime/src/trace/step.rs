@@ -140,7 +140,7 @@ impl<'a> StepSpan<'a> {
 }
 
 /// The attributes that the spans of a step always have. `number` is counted from 1.
-pub(super) fn always(step: &Step, number: usize) -> Span {
+pub(super) fn constant_attributes(step: &Step, number: usize) -> Span {
     let mut span = Span::empty();
     span.attribute("faasflow.step", number);
     let what = match step.action() {
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_tells_no_secrets_of_a_url() {
+    fn spans_contain_no_secrets_of_urls() {
         let shown = |url: &str, kind| without_secrets(&url.parse().unwrap(), kind);
         assert_eq!(
             shown("http://gateway:8080/function/resize?width=80&token=s3cret", CallKind::Call),

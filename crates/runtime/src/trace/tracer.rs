@@ -7,7 +7,7 @@ use faasflow_core::{Flow, RequestInfo};
 use super::delivery::{ActiveTrace, Trace, Tracing};
 use super::exporter::Exporter;
 use super::sampling::Sampling;
-use super::step::always;
+use super::step::constant_attributes;
 
 /// Traces deliveries. Without an exporter, it passes trace contexts on unchanged.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Tracer(Arc<Tracing>);
 impl Tracer {
     /// A tracer for the requests of a flow.
     pub(crate) fn new(exporter: Option<Exporter>, sampling: Sampling, flow: &Flow) -> Tracer {
-        let steps = flow.steps().iter().enumerate().map(|(index, step)| always(step, index + 1)).collect();
+        let steps = flow.steps().iter().enumerate().map(|(index, step)| constant_attributes(step, index + 1)).collect();
         Tracer(Arc::new(Tracing { exporter, sampling, phases: flow.plan().phase_count(), steps }))
     }
 
