@@ -64,14 +64,24 @@ pub(crate) fn debian(package: &str, program: &str) -> Result<(), String> {
     if is_installed(program) {
         return Ok(());
     }
-    println!("Installing the Debian package {package}, for {program}.");
+    install(package)?;
+    if is_installed(program) { Ok(()) } else { Err(format!("the package {package} has no {program}")) }
+}
+
+/// Installs a Debian package.
+///
+/// # Errors
+///
+/// If apt-get is not there, or fails.
+pub(crate) fn install(package: &str) -> Result<(), String> {
+    println!("Installing the Debian package {package}.");
     for arguments in [["-qq", "update"].as_slice(), &["-qq", "install", "-y", "--no-install-recommends", package]] {
         let mut apt = Command::new("apt-get");
         // Something else may be installing a package at this moment.
         apt.args(arguments).args(["-o", "DPkg::Lock::Timeout=300"]).env("DEBIAN_FRONTEND", "noninteractive");
         output(&mut apt)?;
     }
-    if is_installed(program) { Ok(()) } else { Err(format!("the package {package} has no {program}")) }
+    Ok(())
 }
 
 /// Sees to it that rustup has the standard library for a target.

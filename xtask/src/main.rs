@@ -7,6 +7,7 @@ mod command;
 mod fuzz;
 mod package;
 mod platforms;
+mod release;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -28,6 +29,7 @@ cargo xtask COMMAND
   package [--quick]            package the published crates, build each from its package, and test a new project against
                                them; with --quick, build only what that project needs
   platforms                    type-check the library and the command line for macOS and Windows
+  release [--draft]            make the archives, checksums, SBOMs and notes of a release, as RELEASE.md says
   fuzz [--seconds N]           fuzz what reads bytes from outside; N for each target, 30 unless said
 
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
@@ -63,6 +65,12 @@ fn main() -> ExitCode {
         ["package"] => package::run(&root(), false),
         ["package", "--quick"] => package::run(&root(), true),
         ["platforms"] => platforms::run(&root()),
+        ["release", "--help" | "-h"] => {
+            println!("{}", release::HELP);
+            return ExitCode::SUCCESS;
+        }
+        ["release"] => release::run(&root(), false),
+        ["release", "--draft"] => release::run(&root(), true),
         ["fuzz"] => fuzz::run(&root(), 30),
         ["fuzz", "--seconds", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run(&root(), seconds),
