@@ -45,7 +45,9 @@ struct Release<'a> {
 pub(crate) fn run(root: &Path, draft: bool) -> Result<(), String> {
     let root = &root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))?;
     let target = command::target_folder(root)?;
-    let version = version(root)?;
+    let cli = command_line(root)?;
+    let version = cli["version"].as_str().ok_or("the command line has no version")?.to_owned();
+    check_binstall(&cli, &version)?;
     let changelog = root.join("CHANGELOG.md");
     let changelog = std::fs::read_to_string(&changelog).map_err(|error| format!("{}: {error}", changelog.display()))?;
     let notes = notes::section(&changelog, &version, draft)?;
@@ -85,12 +87,28 @@ pub(crate) fn run(root: &Path, draft: bool) -> Result<(), String> {
     list(&folder)
 }
 
-/// The version of the command line, which is that of all crates.
-fn version(root: &Path) -> Result<String, String> {
-    let metadata = command::metadata(root)?;
-    let packages = metadata["packages"].as_array().ok_or("cargo names no packages")?;
-    let cli = packages.iter().find(|package| package["name"] == "faasflow-cli").ok_or("there is no faasflow-cli")?;
-    Ok(cli["version"].as_str().unwrap_or_default().to_owned())
+/// The command line as cargo knows it. Its version is that of all crates.
+fn command_line(root: &Path) -> Result<serde_json::Value, String> {
+    let mut metadata = command::metadata(root)?;
+    let packages = metadata["packages"].as_array_mut().ok_or("cargo names no packages")?;
+    let cli = packages.iter_mut().find(|package| package["name"] == "faasflow-cli");
+    cli.map(serde_json::Value::take).ok_or_else(|| "there is no faasflow-cli".to_owned())
+}
+
+/// Compares the names of archives with those that `cargo binstall` will ask for.
+fn check_binstall(cli: &serde_json::Value, version: &str) -> Result<(), String> {
+    let promised = &cli["metadata"]["binstall"];
+    for target in TARGETS {
+        let name = archive::name(version, target);
+        for (key, expected) in [("pkg-url", format!("/v{version}/{name}.tar.gz")), ("bin-dir", format!("{name}/"))] {
+            let value = promised[key].as_str().unwrap_or_default();
+            let value = value.replace("{ version }", version).replace("{ target }", target);
+            if !value.contains(&expected) {
+                return Err(format!("`{key}` in crates/cli/Cargo.toml leads to {value}, which has no `{expected}`"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Prints what a release has.

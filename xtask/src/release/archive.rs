@@ -10,13 +10,18 @@ use crate::command;
 const COMPLETIONS: [(&str, &str); 4] =
     [("bash", "faasflow.bash"), ("zsh", "_faasflow"), ("fish", "faasflow.fish"), ("powershell", "_faasflow.ps1")];
 
+/// The name of an archive, without its ending, and of the folder in it.
+pub(super) fn name(version: &str, target: &str) -> String {
+    format!("faasflow-{version}-{target}")
+}
+
 /// Packs a program. `own` is one that runs on this machine: it writes the completions and man pages.
 ///
 /// # Errors
 ///
 /// If a file cannot be made.
 pub(super) fn pack(release: &Release, folder: &Path, target: &str, program: &Path, own: &Path) -> Result<(), String> {
-    let name = format!("faasflow-{}-{target}", release.version);
+    let name = name(release.version, target);
     let unpacked = folder.join(&name);
     let fault = |error: std::io::Error| format!("{}: {error}", unpacked.display());
     std::fs::create_dir_all(unpacked.join("completions")).map_err(fault)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::Release;
+use super::{Release, archive};
 use crate::command;
 
 const CYCLONEDX: &str = "0.5.9";
@@ -35,9 +35,9 @@ pub(super) fn write(release: &Release, folder: &Path, target: &str) -> Result<()
         std::fs::remove_dir_all(&copy).map_err(fault)?;
     }
     std::fs::create_dir_all(&copy).map_err(fault)?;
-    let archive = copy.with_extension("tar");
-    command::run(Command::new("git").current_dir(release.root).args(["archive", "HEAD", "--output"]).arg(&archive))?;
-    command::run(Command::new("tar").arg("-xf").arg(&archive).arg("-C").arg(&copy))?;
+    let packed = copy.with_extension("tar");
+    command::run(Command::new("git").current_dir(release.root).args(["archive", "HEAD", "--output"]).arg(&packed))?;
+    command::run(Command::new("tar").arg("-xf").arg(&packed).arg("-C").arg(&copy))?;
     let mut cyclonedx = Command::new(&program);
     cyclonedx.current_dir(&copy).args(["cyclonedx", "--format", "json", "--spec-version", "1.5", "--target", target]);
     cyclonedx.args(["--no-build-deps", "--override-filename", "bill"]).env("SOURCE_DATE_EPOCH", release.time);
@@ -46,7 +46,7 @@ pub(super) fn write(release: &Release, folder: &Path, target: &str) -> Result<()
     let text = std::fs::read_to_string(&bill).map_err(|error| format!("{}: {error}", bill.display()))?;
     // The copy is on this machine alone.
     let text = text.replace(&copy.display().to_string(), "/faasflow");
-    let name = folder.join(format!("faasflow-{}-{target}.cdx.json", release.version));
+    let name = folder.join(format!("{}.cdx.json", archive::name(release.version, target)));
     std::fs::write(&name, text).map_err(|error| format!("{}: {error}", name.display()))?;
-    std::fs::remove_dir_all(&copy).and_then(|()| std::fs::remove_file(&archive)).map_err(fault)
+    std::fs::remove_dir_all(&copy).and_then(|()| std::fs::remove_file(&packed)).map_err(fault)
 }

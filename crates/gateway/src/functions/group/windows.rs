@@ -54,12 +54,15 @@ impl Group {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends Ctrl-Break, which console programs receive that share the gateway's console.
+    /// Sends Ctrl-Break, which console programs receive that share the gateway's console. If it cannot be sent, as from a
+    /// gateway without a console, nothing would stop the group before it is killed, so that is done at once.
     #[allow(unsafe_code, reason = "the call is safe, and its binding is not marked so")]
     pub(in crate::functions) fn terminate(&self) {
         let Some(leader) = self.leader().id() else { return };
         // SAFETY: both arguments are plain numbers. The leader has not been waited for, so its number is not another's.
-        let _ = unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, leader) };
+        if unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, leader) }.is_err() {
+            self.kill();
+        }
     }
 
     pub(in crate::functions) fn kill(&self) {
