@@ -5,6 +5,7 @@ mod circles;
 mod decisions;
 mod environment;
 mod files;
+mod glossary;
 mod http;
 mod includes;
 mod links;
@@ -59,6 +60,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     faults.extend(links::check(root, &files));
     faults.extend(prose::check(root, &files));
     faults.extend(decisions::check(root, &files));
+    faults.extend(glossary::check(root, &files));
     faults.extend(untested::check(&metadata, root, &files));
     for fault in &faults {
         println!("{fault}");
