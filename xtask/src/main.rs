@@ -6,6 +6,7 @@ mod check;
 mod command;
 mod fuzz;
 mod package;
+mod pictures;
 mod platforms;
 mod release;
 
@@ -30,6 +31,8 @@ cargo xtask COMMAND
                                them; with --quick, build only what that project needs
   platforms                    type-check the library and the command line for macOS and Windows
   release [--draft]            make the archives, checksums, SBOMs and notes of a release, as RELEASE.md says
+  pictures [--check]           run the demo and make the pictures in the README from it; with --check, compare them with
+                               the committed ones
   fuzz [--seconds N]           fuzz what reads bytes from outside; N for each target, 30 unless said
 
 Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
@@ -71,6 +74,8 @@ fn main() -> ExitCode {
         }
         ["release"] => release::run(&root(), false),
         ["release", "--draft"] => release::run(&root(), true),
+        ["pictures"] => pictures::run(&root(), false),
+        ["pictures", "--check"] => pictures::run(&root(), true),
         ["fuzz"] => fuzz::run(&root(), 30),
         ["fuzz", "--seconds", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run(&root(), seconds),
