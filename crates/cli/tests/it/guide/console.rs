@@ -11,7 +11,7 @@ use super::page::Block;
 
 /// The gateway as pages name it.
 const NAMED: &str = "127.0.0.1:8080";
-/// What works through a queue may take a while to come out as the page says: until then a command is run again.
+/// How long a command is repeated. What goes through the queue, or is being built, takes a while.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) struct Console {
@@ -52,7 +52,7 @@ impl Console {
         std::fs::write(self.folder().join(file), text).expect("the page's file is in a folder that its commands make");
     }
 
-    /// Returns what went otherwise than the block says.
+    /// Runs the commands of a block, and returns a message for each whose output differs from the block.
     pub(crate) fn run(&mut self, block: &Block) -> Vec<String> {
         let commands = commands(&block.text);
         if commands.is_empty() {
@@ -69,7 +69,7 @@ impl Console {
                 }
                 if !self.may_repeat(&command) || Instant::now() > deadline {
                     let place = &block.place;
-                    failures.push(format!("{place}: `{command}` is to print\n{expected}\nand prints\n{printed}"));
+                    failures.push(format!("{place}: `{command}` should print\n{expected}\nbut prints\n{printed}"));
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(100));
@@ -93,7 +93,8 @@ impl Console {
         self.place = Place::Up(Up::start_in(folder, &[]));
     }
 
-    /// Only what asks may be asked again, or what waits for the build of a change.
+    /// Whether a command may be repeated until it prints what the page shows. That goes for commands that only read, and for
+    /// an invocation in the page's own project, which may come before the flow has been rebuilt.
     fn may_repeat(&self, command: &str) -> bool {
         let asking = ["faasflow up", "faasflow logs", "faasflow queue list", "faasflow queue dead-letters", "cat "];
         asking.iter().any(|start| command.starts_with(start))
@@ -108,7 +109,7 @@ impl Console {
         }
     }
 
-    /// What a command prints, both outputs together. `faasflow up` runs already: it is what that has said.
+    /// What a command prints, to both outputs together. `faasflow up` runs already, so it prints what it has written so far.
     fn execute(&self, command: &str) -> String {
         let (address, said) = match &self.place {
             Place::Up(up) => (up.address.as_str(), (command == "faasflow up").then(|| up.said())),
