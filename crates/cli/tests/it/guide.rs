@@ -166,7 +166,7 @@ fn every_command_prints_what_the_page_says() {
             continue;
         }
         let mut console = match page.up.as_deref() {
-            Some(OWN) => Console::own(&root()),
+            Some(OWN) => Console::own(),
             Some(example) => Console::up(Up::start(&root(), example)),
             None => Console::new(&root(), page.example.as_deref()),
         };

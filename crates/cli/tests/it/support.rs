@@ -30,6 +30,20 @@ pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path).canonicalize().unwrap()
 }
 
+/// Lets a project that `faasflow new` made use what this repository has compiled already: its versions, its profile, and its
+/// target folder.
+pub(crate) fn share_build(project: &Path) {
+    std::fs::copy(repository("Cargo.lock"), project.join("Cargo.lock")).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_faasflow"));
+    let target = program.parent().and_then(Path::parent).unwrap();
+    let workspace = std::fs::read_to_string(repository("Cargo.toml")).unwrap();
+    let (_, profiles) = workspace.split_once("\n[profile.dev]\n").unwrap();
+    let (profile, _) = profiles.split_once("\n[profile.release]\n").unwrap();
+    let config = project.join(".cargo/config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}\n[build]\ntarget-dir = {target:?}\n\n[profile.dev]\n{profile}")).unwrap();
+}
+
 /// A running `faasflow up`.
 pub(crate) struct Up {
     child: Child,

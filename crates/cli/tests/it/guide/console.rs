@@ -1,13 +1,14 @@
 //! Runs console blocks and compares.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::gateway::{Up, copy, share_build};
+use super::gateway::{Up, copy};
 use super::page::Block;
+use crate::support::share_build;
 
 /// The gateway as pages name it.
 const NAMED: &str = "127.0.0.1:8080";
@@ -16,7 +17,6 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) struct Console {
     place: Place,
-    root: PathBuf,
     /// Whether the page makes its own project.
     own: bool,
 }
@@ -32,18 +32,18 @@ enum Place {
 impl Console {
     /// Commands run in the folder of the gateway.
     pub(crate) fn up(up: Up) -> Console {
-        Console { place: Place::Up(up), root: PathBuf::new(), own: false }
+        Console { place: Place::Up(up), own: false }
     }
 
     /// Commands run in a copy of the example, or in an empty folder.
     pub(crate) fn new(root: &Path, example: Option<&str>) -> Console {
         let folder = example.map_or_else(|| tempfile::tempdir().expect("a folder"), |example| copy(root, example));
-        Console { place: Place::Folder(folder), root: root.to_owned(), own: false }
+        Console { place: Place::Folder(folder), own: false }
     }
 
     /// Commands run in an empty folder, where the page makes a project and starts a gateway.
-    pub(crate) fn own(root: &Path) -> Console {
-        Console { own: true, ..Console::new(root, None) }
+    pub(crate) fn own() -> Console {
+        Console { place: Place::Folder(tempfile::tempdir().expect("a folder")), own: true }
     }
 
     /// Writes a file of the page's project.
@@ -86,7 +86,7 @@ impl Console {
         }
         for entry in std::fs::read_dir(folder.path()).expect("the folder").flatten() {
             if entry.path().join(".cargo/config.toml").is_file() {
-                share_build(&self.root, &entry.path());
+                share_build(&entry.path());
             }
         }
         let folder = std::mem::replace(folder, tempfile::tempdir().expect("a folder"));

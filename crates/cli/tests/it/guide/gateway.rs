@@ -45,20 +45,6 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Lets the project of a flow, which `faasflow new` made, use what this repository has compiled already: its versions, its
-/// profile, and its folder.
-pub(crate) fn share_build(root: &Path, project: &Path) {
-    std::fs::copy(root.join("Cargo.lock"), project.join("Cargo.lock")).expect("the lock file can be copied");
-    let workspace = std::fs::read_to_string(root.join("Cargo.toml")).expect("the workspace");
-    let (_, profiles) = workspace.split_once("\n[profile.dev]\n").expect("the profile of tests");
-    let (profile, _) = profiles.split_once("\n[profile.release]\n").expect("the profile of releases");
-    let target = Path::new(env!("CARGO_BIN_EXE_faasflow")).parent().and_then(Path::parent).expect("cargo's folder");
-    let config = project.join(".cargo/config.toml");
-    let text = std::fs::read_to_string(&config).expect("the project's settings of cargo");
-    let text = format!("{text}\n[build]\ntarget-dir = {target:?}\n\n[profile.dev]\n{profile}");
-    std::fs::write(config, text).expect("they can be written");
-}
-
 impl Up {
     /// On a copy of an example.
     pub(crate) fn start(root: &Path, example: &str) -> Up {
