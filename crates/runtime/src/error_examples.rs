@@ -21,10 +21,12 @@ use faasflow_http::{BadAuthorities, Codings, HttpClient, Limits, NoRoom, ReadBod
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::conclusion::{Conclusion, Delivery};
 use crate::config::{Config, KeyError, SettingValue};
 use crate::deadline::Deadline;
-use crate::delivery::failure_payload;
+use crate::delivery::{decoding_too_slow, failure_payload, respond};
 use crate::error::StartError;
 use crate::forward::ForwardError;
 use crate::function::internal_failure;
@@ -238,6 +240,8 @@ async fn refused_requests() {
     let refused =
         async |error: ReadBodyError| text(instance.turn_away(&parts, Body::empty(), error, &id()).await).await;
     let broken = ReadBodyError::Broken(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    let slow = decoding_too_slow(Duration::from_secs(60));
+    let slow = respond(Conclusion::Refused(slow.status, slow.code, slow.reason), &id(), Delivery::Fresh, None);
     compare([
         refused(ReadBodyError::TooLarge { limit: 64 << 20 }).await,
         refused(ReadBodyError::TooSlow(Duration::from_secs(10))).await,
@@ -246,8 +250,41 @@ async fn refused_requests() {
         refused(ReadBodyError::NoRoom(NoRoom::Never { limit: 8 << 20 })).await,
         text(deliver(&instance, CONTENT_ENCODING, "rot13", "x").await).await,
         text(deliver(&instance, CONTENT_ENCODING, "gzip", "plain").await).await,
+        text(slow).await,
         text(deliver(&instance, headers::CALLBACK_URL, "http://:80", "x").await).await,
         text(internal_failure(&id())).await,
+    ]);
+}
+
+/// Sends a head to a server of this crate's HTTP. Returns the beginning of its answer as the reference shows it.
+async fn refused_head(headers: &str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let options = faasflow_http::ServerOptions::default();
+    let serving = faasflow_http::serve(listener, axum::Router::new(), options, async move {
+        let _ = stopped.await;
+    });
+    let exchange = async move {
+        stream.write_all(format!("GET / HTTP/1.1\r\n{headers}\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        drop(stop);
+        answer
+    };
+    let (served, answer) = tokio::join!(serving, exchange);
+    served.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+    let status = head.lines().next().unwrap();
+    let code = head.lines().find(|line| line.starts_with("x-faasflow-error-code: ")).expect("a code");
+    format!("{status}\n{code}\n\n{}", body.trim_end())
+}
+
+#[tokio::test]
+async fn refused_heads() {
+    compare([
+        (code::BAD_HEAD, refused_head("host: a\r\nhost: b\r\n").await),
+        (code::HEAD_TOO_LARGE, refused_head(&"a: b\r\n".repeat(2001)).await),
     ]);
 }
 
@@ -259,7 +296,6 @@ async fn refused_envelopes() {
     let plain = instance(flow().build().unwrap(), &[], &queue);
     let storing = [("intermediate_storage", "true")];
     let storing = instance(flow().state(shelf.clone()).build().unwrap(), &storing, &queue);
-    let other = instance(flow().build().unwrap(), &[("workflow_name", "other")], &queue);
     let changed = instance(flow().apply("third").build().unwrap(), &[], &queue);
     let unkeyed = [("enable_hmac", "true"), ("secret_mount_path", "/nonexistent")];
     let unkeyed = instance(Flow::builder().apply("first").build().unwrap(), &unkeyed, &queue);
@@ -277,7 +313,9 @@ async fn refused_envelopes() {
         text(deliver(to, CONTENT_TYPE, envelope::CONTENT_TYPE, body.clone()).await).await
     };
     let own = sealed(&plain).await;
-    let of_other = sealed(&other).await;
+    let mut of_other = Envelope::decode(&own).unwrap();
+    Arc::make_mut(&mut of_other.request).flow = "other".into();
+    let of_other: Bytes = of_other.encode().into_parts().concat().into();
     let stored = sealed(&storing).await;
     let mut beyond = Envelope::decode(&own).unwrap();
     beyond.place = 9.into();

@@ -1,5 +1,7 @@
 //! Admits requests. If there is no room for a request, it is refused before its body is read.
 
+use std::time::Duration;
+
 use axum::body::HttpBody;
 use axum::response::Response;
 use bytes::Bytes;
@@ -113,13 +115,15 @@ impl Instance {
         let decoding = codings.decode(body, self.config.max_body, &mut share);
         match tokio::time::timeout_at(deadline.steps(), decoding).await {
             Ok(decoded) => Ok(share.keep(decoded.map_err(refuse)?)),
-            Err(_) => {
-                let allowed = show(deadline.allowed());
-                let reason = format!("the body could not be decoded within {allowed}; the setting is `write_timeout`");
-                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, code::DECODING_TOO_SLOW, reason))
-            }
+            Err(_) => Err(decoding_too_slow(deadline.allowed())),
         }
     }
+}
+
+/// Refuses a body that could not be decoded in time.
+pub(crate) fn decoding_too_slow(allowed: Duration) -> Refusal {
+    let reason = format!("the body could not be decoded within {}; the setting is `write_timeout`", show(allowed));
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, code::DECODING_TOO_SLOW, reason)
 }
 
 /// Says that nothing was executed, and when to retry. The time is random, so that clients do not all retry at once.
