@@ -7,10 +7,10 @@ use memmap2::MmapMut;
 const RESERVE: usize = 1 << 20;
 /// How much of the declared length is reserved, as a multiple of the data that has arrived. Growing by doubling would
 /// use up to twice the length and copy the data several times.
-const TRUSTED: usize = 16;
+const RESERVE_FACTOR: usize = 16;
 /// From this size on, a body gets its own memory pages. Allocators keep freed blocks of this size for later use,
 /// separately for each thread, so that one request would hold its payload several times.
-const PAGES: usize = 4 << 20;
+const MIN_PAGES: usize = 4 << 20;
 
 /// Joins the parts of a body into one piece. Memory is reserved as data arrives. A large body gets its own memory
 /// pages, which go back to the operating system as soon as the body is dropped.
@@ -72,11 +72,11 @@ impl Room {
         let needed = self.len() + more;
         match self {
             Room::Grown(all) if needed > all.capacity() => {
-                let reserved = declared.min(needed.saturating_mul(TRUSTED).max(RESERVE)).max(needed);
+                let reserved = declared.min(needed.saturating_mul(RESERVE_FACTOR).max(RESERVE)).max(needed);
                 // On 64-bit systems, mapping pages uses no memory before they are filled.
                 let wanted = if declared >= needed { declared } else { needed.next_power_of_two() };
                 if cfg!(target_pointer_width = "64")
-                    && reserved >= PAGES
+                    && reserved >= MIN_PAGES
                     && let Ok(pages) = pages(wanted)
                 {
                     let grown = std::mem::replace(self, Room::Pages(pages, 0));

@@ -17,12 +17,12 @@ const UNIT: u64 = 1024;
 /// Bodies up to this size are included in the cost of a request, and not counted.
 const SMALL: u64 = 16 * 1024;
 /// The cost of a request in flight in bytes, without its body: two connections and the state of its phase.
-const REQUEST: u64 = 128 * 1024;
+const REQUEST_COST: u64 = 128 * 1024;
 
 /// This many waiting shares in a row get different timeouts, from three quarters of the full time upwards.
-const TURNS: usize = 8;
+const TIMEOUT_STEPS: usize = 8;
 /// How often a waiting share checks for room.
-const LOOK: Duration = Duration::from_millis(10);
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The limits of a [`Budget`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Limits {
     /// and the rest for everything else.
     #[must_use]
     pub fn for_memory(memory: u64) -> Limits {
-        let requests = usize::try_from(memory / 4 / REQUEST).unwrap_or(usize::MAX);
+        let requests = usize::try_from(memory / 4 / REQUEST_COST).unwrap_or(usize::MAX);
         Limits { requests: requests.clamp(64, 100_000), bytes: (memory / 2).max(1 << 20) }
     }
 
@@ -211,14 +211,14 @@ impl Share {
                     loop {
                         match bytes.clone().try_acquire_many_owned(asked) {
                             Ok(room) => return room,
-                            Err(_) => tokio::time::sleep(LOOK).await,
+                            Err(_) => tokio::time::sleep(CHECK_INTERVAL).await,
                         }
                     }
                 };
                 // Owners that wait for each other must not give up at the same time: what the first one frees is room
                 // for the next. Later ones wait longer, so that their timeouts differ.
-                let turn = waited.fetch_add(1, Ordering::Relaxed) % TURNS;
-                let patience = patience.mul_f64(0.75 + 0.25 * turn as f64 / TURNS as f64);
+                let turn = waited.fetch_add(1, Ordering::Relaxed) % TIMEOUT_STEPS;
+                let patience = patience.mul_f64(0.75 + 0.25 * turn as f64 / TIMEOUT_STEPS as f64);
                 tokio::time::timeout(patience, room).await.map_err(|_| full())?
             }
         };
@@ -286,7 +286,7 @@ pub enum NoRoom {
         limit: usize,
     },
     /// The bodies in flight leave too little room at the moment.
-    #[error("the bodies in flight leave too little of {limit} bytes for this one; try again later")]
+    #[error("the bodies in flight leave too little of the {limit} bytes that they share; try again later")]
     Bytes {
         /// The most bytes of bodies.
         limit: u64,

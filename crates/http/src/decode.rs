@@ -15,7 +15,7 @@ use crate::body_buffer::BodyBuffer;
 use crate::budget::{NoRoom, Share};
 use brotli::Brotli;
 use coder::{Decoder, PIECE, Step};
-use error::MOST;
+use error::MAX_CODINGS;
 use zstd::Zstd;
 
 pub use error::{DecodeError, KNOWN_CODINGS};
@@ -54,7 +54,7 @@ impl Codings {
                 }
             }
         }
-        if codings.len() > MOST { Err(DecodeError::TooMany) } else { Ok(Codings(codings)) }
+        if codings.len() > MAX_CODINGS { Err(DecodeError::TooMany) } else { Ok(Codings(codings)) }
     }
 
     /// Whether there is nothing to decode.

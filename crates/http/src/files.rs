@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 #[cfg(unix)]
 const UNKNOWN: u64 = 1024;
 /// A higher limit would not help.
-const MOST: u64 = 1 << 16;
+const MAX_FILES: u64 = 1 << 16;
 
 /// The limit before it was raised.
 static BEFORE: OnceLock<u64> = OnceLock::new();
@@ -16,7 +16,7 @@ static BEFORE: OnceLock<u64> = OnceLock::new();
 pub fn raise_file_limit() -> u64 {
     BEFORE.get_or_init(file_limit);
     #[cfg(unix)]
-    let raised = rlimit::increase_nofile_limit(MOST).unwrap_or_else(|_| file_limit());
+    let raised = rlimit::increase_nofile_limit(MAX_FILES).unwrap_or_else(|_| file_limit());
     #[cfg(not(unix))]
     let raised = file_limit();
     raised
@@ -35,7 +35,7 @@ pub fn file_limit() -> u64 {
     #[cfg(unix)]
     let limit = rlimit::Resource::NOFILE.get_soft().unwrap_or(UNKNOWN);
     #[cfg(not(unix))]
-    let limit = MOST;
+    let limit = MAX_FILES;
     limit
 }
 

@@ -35,12 +35,12 @@ mod heads;
 mod refuse;
 
 /// How long to wait for cut-off connections to end.
-const CUTTING_OFF: Duration = Duration::from_millis(100);
+const CUT_OFF_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The cost of an idle connection in bytes.
-const COST: u64 = 64 * 1024;
+const CONNECTION_COST: u64 = 64 * 1024;
 /// How many connections beyond the limit get an answer at the same time.
-const TOLD: usize = 32;
+const MAX_REFUSING: usize = 32;
 
 /// How a server treats its connections.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ impl ServerOptions {
     /// memory is for connections, an eighth for heads, and half of the files are for connections.
     #[must_use]
     pub fn for_memory(memory: u64) -> ServerOptions {
-        let connections = usize::try_from((memory / 4 / COST).min(file_limit() / 2)).unwrap_or(usize::MAX);
+        let connections = usize::try_from((memory / 4 / CONNECTION_COST).min(file_limit() / 2)).unwrap_or(usize::MAX);
         ServerOptions {
             header_timeout: Duration::from_secs(10),
             write_stall: Duration::from_secs(60),
@@ -160,7 +160,7 @@ async fn accept(
     let counted = Arc::new(());
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept(), if connections.len() < options.max_connections + TOLD => accepted,
+            accepted = listener.accept(), if connections.len() < options.max_connections + MAX_REFUSING => accepted,
             () = &mut stop => break,
             Some(_) = connections.join_next() => continue,
         };
@@ -169,7 +169,7 @@ async fn accept(
             Err(error) if is_connection_error(&error) => continue,
             Err(error) => {
                 // Most likely there are no file descriptors left. Wait until a connection ends, and do not spin.
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::warn!(%error, "Cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
@@ -227,10 +227,10 @@ async fn accept(
     }
     drop(listener);
     if tokio::time::timeout(options.grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests were still in flight after {:?}; they are cut off", options.grace);
+        tracing::warn!("Requests were still in flight after {:?} and were cut off", options.grace);
     }
     // Code that blocks its thread cannot be cut off. Do not wait for it.
-    let _ = tokio::time::timeout(CUTTING_OFF, connections.shutdown()).await;
+    let _ = tokio::time::timeout(CUT_OFF_TIMEOUT, connections.shutdown()).await;
     Ok(())
 }
 

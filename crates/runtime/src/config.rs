@@ -294,7 +294,7 @@ impl Config {
     fn check(&self, faults: &mut Vec<SettingFault>) {
         let name = &self.workflow_name;
         if name.is_empty() {
-            let help = "set `workflow_name` to the name that it is deployed under, such as `workflow_name=my-flow`";
+            let help = "set `workflow_name` to the name under which it is deployed, such as `workflow_name=my-flow`";
             faults.push(SettingFault::new(Kind::NoName, "workflow_name", None, help));
         } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
             let help = "use letters, digits, `-`, `_` and `.` only";

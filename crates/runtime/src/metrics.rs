@@ -26,7 +26,7 @@ mod tests;
 pub(crate) use labels::{DroppedSpan, ForwardResult, short_name};
 pub(crate) use server::{MetricsListener, router};
 
-use labels::{FAILURE_REASONS, LISTED, OTHER, attempt_code, call_kind, status_code, step_kind};
+use labels::{FAILURE_REASONS, MAX_SERIES, OTHER, attempt_code, call_kind, status_code, step_kind};
 use register::{Register, SECONDS_OF_REQUESTS, SECONDS_OF_STEPS, SIZES};
 
 /// The statuses with which this crate refuses deliveries.
@@ -81,13 +81,13 @@ impl Metrics {
         let ended = register.counters("faasflow_requests_ended_total", "Requests ended, by outcome.", &["outcome"]);
         let took = register.histograms(
             "faasflow_request_duration_seconds",
-            "From the start of a request to its end, through all phases.",
+            "Time from the start of a request to its end, through all phases.",
             &["outcome"],
             &SECONDS_OF_REQUESTS,
         );
         let deliveries = register.counters(
             "faasflow_deliveries_total",
-            "Invocations of the flow function, by what was delivered and the status answered.",
+            "Invocations of the flow function, by kind of delivery and status.",
             &["kind", "code"],
         );
         for kind in ["request", "envelope"] {
@@ -110,7 +110,7 @@ impl Metrics {
         );
         let calls = register.counters(
             "faasflow_calls_total",
-            "Attempts of calls, callbacks and reports, by status or by what went wrong.",
+            "Attempts of calls, callbacks and reports, by status or kind of error.",
             &["function", "kind", "code"],
         );
         let retries = register.counters(
@@ -145,7 +145,7 @@ impl Metrics {
         for code in REFUSALS {
             refusals.with_label_values(&[code]);
         }
-        let limits = register.gauges("faasflow_inflight_limit", "The limits of what is in flight.", &["of"]);
+        let limits = register.gauges("faasflow_inflight_limit", "Limits on requests and bytes in flight.", &["of"]);
         for (of, limit) in [("requests", budget.limits().requests as u64), ("bytes", budget.limits().bytes)] {
             limits.with_label_values(&[of]).set(i64::try_from(limit).unwrap_or(i64::MAX));
         }
@@ -172,7 +172,7 @@ impl Metrics {
                 [
                     register
                         .gauge("faasflow_inflight_requests", "Requests and envelopes admitted and not yet answered."),
-                    register.gauge("faasflow_inflight_bytes", "Bytes of the bodies that are held."),
+                    register.gauge("faasflow_inflight_bytes", "Bytes of all bodies in flight."),
                 ],
             ),
             phases: (0..flow.plan().phase_count())
@@ -189,27 +189,25 @@ impl Metrics {
             retries,
             queued: register.histogram(
                 "faasflow_queue_seconds",
-                "From the forwarding of a request to its receipt by the next phase.",
+                "Time from forwarding a request until the next phase receives it.",
                 &SECONDS_OF_REQUESTS,
             ),
             forwards,
             envelopes: register.histogram("faasflow_envelope_bytes", "Sizes of the envelopes sent.", &SIZES),
             payloads_stored: register.counter(
                 "faasflow_payloads_stored_total",
-                "Payloads that went to the state manager rather than into an envelope.",
+                "Payloads stored in the state manager rather than in an envelope.",
             ),
             payload_bytes_stored: register
-                .counter("faasflow_payload_stored_bytes_total", "The bytes of those payloads."),
+                .counter("faasflow_payload_stored_bytes_total", "Bytes of payloads stored in the state manager."),
             failures,
             refusals,
             spans: SpanCounts {
                 exported: register.counter("faasflow_spans_exported_total", "Spans exported."),
                 dropped: DroppedSpan::ALL.map(|reason| dropped.with_label_values(&[reason.as_str()])),
             },
-            log_lines_dropped: register.counter(
-                "faasflow_log_lines_dropped_total",
-                "Log lines of the process dropped because nobody read standard error.",
-            ),
+            log_lines_dropped: register
+                .counter("faasflow_log_lines_dropped_total", "Log lines dropped because standard error was not read."),
             log_lines_counted: AtomicU64::new(0),
             functions,
             registry: register.registry,
@@ -321,7 +319,7 @@ impl Metrics {
         let dropped = crate::log::dropped();
         let counted = self.log_lines_counted.fetch_max(dropped, Ordering::Relaxed);
         self.log_lines_dropped.inc_by(dropped.saturating_sub(counted));
-        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("what was registered can be written")
+        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("registered metrics can be encoded")
     }
 }
 
@@ -374,7 +372,7 @@ fn called_by(step: &Step) -> Option<(CallKind, &str)> {
 fn functions(flow: &Flow) -> BTreeSet<String> {
     let mut functions = BTreeSet::new();
     for (_, function) in called(flow) {
-        if functions.len() < LISTED {
+        if functions.len() < MAX_SERIES {
             functions.insert(function.to_owned());
         }
     }

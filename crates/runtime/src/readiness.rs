@@ -15,7 +15,7 @@ use tokio::time::Instant;
 const PROBE: Duration = Duration::from_millis(800);
 
 /// How long a result is reused. However many clients ask, the state manager is probed at most once in this time.
-const FRESH: Duration = Duration::from_secs(1);
+const PROBE_LIFETIME: Duration = Duration::from_secs(1);
 
 /// Whether the flow function should receive requests.
 #[derive(Debug, Default)]
@@ -59,7 +59,7 @@ impl Readiness {
         // Clients that ask at the same time share one probe.
         let mut before = self.store.lock().await;
         if let Some(probed) = *before
-            && probed.at.elapsed() < FRESH
+            && probed.at.elapsed() < PROBE_LIFETIME
         {
             return probed.answered;
         }
@@ -133,13 +133,13 @@ mod tests {
         assert_eq!(store.asked.load(Ordering::Relaxed), 1);
 
         store.ill.store(true, Ordering::Relaxed);
-        tokio::time::advance(FRESH).await;
+        tokio::time::advance(PROBE_LIFETIME).await;
         let begun = Instant::now();
         assert_eq!(tokio::join!(ask(), ask()), (503, 503));
         assert_eq!((begun.elapsed(), store.asked.load(Ordering::Relaxed)), (PROBE, 2));
 
         store.ill.store(false, Ordering::Relaxed);
-        tokio::time::advance(FRESH).await;
+        tokio::time::advance(PROBE_LIFETIME).await;
         assert_eq!(ask().await, 200);
         readiness.drain();
         assert_eq!(ask().await, 503);

@@ -13,7 +13,7 @@ use tracing::Level;
 use crate::log::RequestLog;
 
 /// How operations are retried after a temporary error.
-const AGAIN: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
+const RETRY: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
 
 /// A state manager that retries operations after temporary errors and never waits past its deadline.
 #[derive(Clone)]
@@ -54,7 +54,7 @@ impl RetryingStateManager {
                 Err(error) if !error.is_temporary() => return Err(error),
                 Err(error) => error,
             };
-            let pause = AGAIN.delay(tried, rand::random(), None);
+            let pause = RETRY.delay(tried, rand::random(), None);
             if Instant::now() + pause >= self.until {
                 return Err(error);
             }

@@ -221,7 +221,7 @@ fn a_flow_without_a_name_says_how_to_give_it_one() {
     Error: the settings cannot be used
 
     error[FF0201]: the flow does not know its own name
-      help: set `workflow_name` to the name that it is deployed under, such as `workflow_name=my-flow`
+      help: set `workflow_name` to the name under which it is deployed, such as `workflow_name=my-flow`
 
     For more about this error, run `faasflow explain FF0201`.
     "#);
@@ -234,7 +234,7 @@ fn defect_04_there_is_no_default_key_and_the_error_says_how_to_create_one() {
     insta::assert_snapshot!(said, @r#"
     Error: the flow function cannot start
 
-    error[FF0216]: signing is on, and its key cannot be read from /nowhere/faasflow-hmac-secret
+    error[FF0216]: signing is on, but its key cannot be read from /nowhere/faasflow-hmac-secret
       cause: there is no such file
       help: there is no default key. Create one and name the secret in stack.yml:
         openssl rand -hex 32 | faas-cli secret create faasflow-hmac-secret
@@ -255,7 +255,7 @@ fn i6_a_key_that_cannot_be_read_has_the_one_reason() {
     let mounted = secrets.path().to_str().unwrap();
     let said = refused(&Program::of("two-phases").with("secret_mount_path", mounted));
     let expected = format!(
-        "error[FF0216]: signing is on, and its key cannot be read from {}\n  cause: it is a folder, and a file was expected\n\n",
+        "error[FF0216]: signing is on, but its key cannot be read from {}\n  cause: it is a folder, and a file was expected\n\n",
         path.display()
     );
     assert!(said.contains(&expected), "to create a key is no advice where there is one: {said}");
@@ -272,7 +272,7 @@ fn a_secret_without_a_key_in_it_is_refused() {
     let path = secrets.path().to_str().unwrap();
     let said = refused(&Program::of("two-phases").with("secret_mount_path", path));
     let expected = format!(
-        "error[FF0217]: signing is on, and there is no key in {path}/faasflow-hmac-secret\n  help: write the keys into it, one per line\n"
+        "error[FF0217]: signing is on, but there is no key in {path}/faasflow-hmac-secret\n  help: write the keys into it, one per line\n"
     );
     assert!(said.contains(&expected), "{said}");
 }

@@ -70,7 +70,7 @@ where
 }
 
 /// How long reading an answer may take after a write has failed.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const READ_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// A connection that tracks its [`Usage`].
 ///
@@ -108,7 +108,7 @@ impl<S> TrackedStream<S> {
     fn written(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Err(error)) if is_closed(&error) => {
-                let until = Box::pin(tokio::time::sleep(LAST_WORDS));
+                let until = Box::pin(tokio::time::sleep(READ_AFTER_FAILURE));
                 self.broken = Some(WriteFailure { kind: error.kind(), ended: false, until });
                 // hyper looked for an answer before it wrote. Make it look again.
                 context.waker().wake_by_ref();

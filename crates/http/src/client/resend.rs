@@ -12,7 +12,7 @@ use http_body::{Body as _, Frame, SizeHint};
 const IDEMPOTENCY_KEYS: [HeaderName; 2] =
     [HeaderName::from_static("idempotency-key"), HeaderName::from_static("x-idempotency-key")];
 /// The most bytes of a body that are kept for sending it again.
-const KEPT: usize = 64 << 10;
+const MAX_COPY: usize = 64 << 10;
 
 /// The parts of a request that can be sent again.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl http_body::Body for RepeatedBody {
             Some(data) => {
                 this.left = without(this.left, data);
                 kept.size = kept.size.saturating_add(data.len());
-                if kept.given_up || kept.size > KEPT {
+                if kept.given_up || kept.size > MAX_COPY {
                     kept.given_up = true;
                     kept.parts = Vec::new();
                 } else {
@@ -184,11 +184,11 @@ mod tests {
 
     #[tokio::test]
     async fn r5_a_repeated_body_keeps_its_length_unless_it_is_too_large() {
-        let mut small = request(Method::POST, Some("k"), vec![7; KEPT]);
+        let mut small = request(Method::POST, Some("k"), vec![7; MAX_COPY]);
         let resend = Resend::prepare(&mut small).unwrap();
         for body in [small.into_body(), resend.request().unwrap().into_body(), resend.request().unwrap().into_body()] {
-            assert_eq!(body.size_hint().exact(), Some(KEPT as u64));
-            assert_eq!(body.collect().await.unwrap().to_bytes().len(), KEPT);
+            assert_eq!(body.size_hint().exact(), Some(MAX_COPY as u64));
+            assert_eq!(body.collect().await.unwrap().to_bytes().len(), MAX_COPY);
         }
         let parts = futures_util::stream::iter((0..70).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![7; 1000]))));
         let mut large = request(Method::POST, Some("k"), Body::from_stream(parts));

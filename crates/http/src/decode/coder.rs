@@ -9,7 +9,7 @@ pub(super) const PIECE: usize = 64 * 1024;
 
 /// How many bytes are read before that if nothing is decoded. An empty gzip member has 20 bytes, but takes as long as
 /// some kilobytes of other data.
-const RATION: usize = 8 * 1024;
+const READ_LIMIT: usize = 8 * 1024;
 
 /// Decodes one coding.
 pub(super) trait Decoder: Send {
@@ -81,27 +81,27 @@ impl<R: Read + Send> Decoder for Deflate<R> {
 /// A reader that returns `WouldBlock` after every few bytes, so that decoding also pauses if it produces nothing.
 struct PausingReader {
     rest: Bytes,
-    ration: usize,
+    left: usize,
 }
 
 impl PausingReader {
     fn new(rest: Bytes) -> PausingReader {
-        PausingReader { rest, ration: RATION }
+        PausingReader { rest, left: READ_LIMIT }
     }
 }
 
 impl BufRead for PausingReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if self.ration == 0 && !self.rest.is_empty() {
-            self.ration = RATION;
+        if self.left == 0 && !self.rest.is_empty() {
+            self.left = READ_LIMIT;
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(&self.rest[..self.rest.len().min(self.ration)])
+        Ok(&self.rest[..self.rest.len().min(self.left)])
     }
 
     fn consume(&mut self, read: usize) {
         self.rest.advance(read);
-        self.ration -= read;
+        self.left -= read;
     }
 }
 

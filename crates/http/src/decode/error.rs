@@ -5,7 +5,7 @@ use faasflow_core::code::{self, Code};
 use crate::budget::NoRoom;
 
 /// The most codings of one body. More than one is rare, and each needs memory.
-pub(super) const MOST: usize = 4;
+pub(super) const MAX_CODINGS: usize = 4;
 /// The supported codings, as in `Accept-Encoding`.
 pub const KNOWN_CODINGS: &str = "gzip, deflate, br, zstd";
 
@@ -17,7 +17,7 @@ pub enum DecodeError {
     #[error("its encoding is `{0}`, and only {KNOWN_CODINGS} can be decoded")]
     Unknown(String),
     /// There are too many codings.
-    #[error("it is encoded more than {MOST} times")]
+    #[error("it is encoded more than {MAX_CODINGS} times")]
     TooMany,
     /// The body does not match its codings, or is truncated.
     #[error("it cannot be decoded as its `Content-Encoding` says")]

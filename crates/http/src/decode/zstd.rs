@@ -12,7 +12,7 @@ const WINDOW: u64 = 8 << 20;
 /// The largest decoded size of a block, in bytes.
 const BLOCK: u64 = 128 << 10;
 /// Other memory of the decoder: literals and a block of `BLOCK` bytes each, and up to 98,047 sequences of 12 bytes.
-const SCRATCH: u64 = 2 * BLOCK + (1280 << 10);
+const OTHER_MEMORY: u64 = 2 * BLOCK + (1280 << 10);
 /// The work for a frame in addition to its blocks, because its tables are built anew.
 const FRAME_WORK: usize = 1024;
 
@@ -65,7 +65,7 @@ impl Zstd {
 
 impl Decoder for Zstd {
     fn memory(&self) -> u64 {
-        SCRATCH + self.frame.as_ref().map_or(0, Frame::memory)
+        OTHER_MEMORY + self.frame.as_ref().map_or(0, Frame::memory)
     }
 
     fn step(&mut self, into: &mut [u8]) -> io::Result<Step> {

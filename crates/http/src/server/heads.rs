@@ -12,7 +12,7 @@ const SMALL: u64 = 16 * 1024;
 /// The unit in which bytes are counted.
 const UNIT: u64 = 1024;
 /// What HTTP/2 adds to the size of a header's name and value (RFC 9113, 6.5.2).
-const BESIDE: usize = 32;
+const HEADER_OVERHEAD: usize = 32;
 
 /// The memory that the heads of all connections share.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl PendingHead {
 
     /// The head has been read. Returns the request in flight, or `None` if there is no room for it.
     pub(super) fn read(&self, headers: &HeaderMap) -> Option<InFlight> {
-        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + BESIDE).sum();
+        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD).sum();
         let mut state = self.state();
         state.bytes = 0;
         let mut permit = state.permit.take();

@@ -210,7 +210,7 @@ impl std::error::Error for ConfigError {}
 #[non_exhaustive]
 pub enum KeyError {
     /// The secret does not exist or cannot be read.
-    #[error("signing is on, and its key cannot be read from {}", path.display())]
+    #[error("signing is on, but its key cannot be read from {}", path.display())]
     Unreadable {
         /// The file of the secret.
         path: PathBuf,
@@ -218,7 +218,7 @@ pub enum KeyError {
         source: Unreadable,
     },
     /// The secret contains no key.
-    #[error("signing is on, and there is no key in {}", .0.display())]
+    #[error("signing is on, but there is no key in {}", .0.display())]
     Empty(PathBuf),
 }
 

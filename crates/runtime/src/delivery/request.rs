@@ -141,11 +141,7 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrival, R
         return Err(refuse(StatusCode::CONFLICT, code::OTHER_DEFINITION, reason.to_owned(), Some(detail)));
     }
     if plan.segment(&envelope.place).is_none() {
-        let reason = format!(
-            "the envelope is malformed: it is at phase {}, but the number of phases is {}",
-            envelope.place,
-            plan.phase_count()
-        );
+        let reason = format!("the envelope is malformed: it is at phase {} of {}", envelope.place, plan.phase_count());
         return Err(refuse(StatusCode::BAD_REQUEST, code::NO_SUCH_PHASE, reason, None));
     }
     let caller = caller(flow, &envelope.request, &envelope.place);

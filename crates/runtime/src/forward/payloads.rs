@@ -6,7 +6,7 @@ use faasflow_core::Payload;
 use faasflow_core::state::{Reference, Scope, StateError, StateManagerExt};
 
 /// How many times a payload is read if it differs from what was stored. A backend under repair may return only a part of it.
-const READS: usize = 3;
+const MAX_READS: usize = 3;
 
 /// Fetches a complete payload. Returns `None` if it no longer exists.
 pub(crate) async fn fetch(
@@ -20,7 +20,7 @@ pub(crate) async fn fetch(
         let Some(found) = manager.read_payload(scope, reference).await? else { return Ok(None) };
         match found {
             Ok(payload) => return Ok(Some(payload)),
-            Err(fault) if read == READS => {
+            Err(fault) if read == MAX_READS => {
                 return Err(StateError::permanent("a payload differs from what was stored").with_source(fault));
             }
             Err(_) => {

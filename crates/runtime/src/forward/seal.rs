@@ -22,7 +22,7 @@ use crate::observers::{Event, Observers, PayloadLocation};
 use crate::retrying_state_manager::RetryingStateManager;
 
 /// How an envelope is retried after a temporary error.
-const AGAIN: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
+const RETRY: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
 
 impl Instance {
     /// Forwards a token to its phase, with retries while there is time.
@@ -69,7 +69,7 @@ impl Instance {
                 observers.emit(&Event::ForwardFailed);
                 return Err(NotForwarded::Failed(FailureKind::Forward(Arc::new(error.into()))));
             }
-            let pause = AGAIN.delay(attempt, rand::random(), error.retry_after());
+            let pause = RETRY.delay(attempt, rand::random(), error.retry_after());
             let in_time = Instant::now().checked_add(pause).is_some_and(|then| then < until);
             if !in_time {
                 observers.emit(&Event::ForwardFailed);

@@ -21,7 +21,7 @@ use super::text::{is_printable_ascii, is_unsafe};
 use faasflow_core::line::{LONGEST as LONGEST_LINE, note};
 
 /// Room for everything in a line but its texts: names of members and fields, numbers, and notes about omitted bytes.
-const AROUND: usize = 4 * 1024;
+const OVERHEAD: usize = 4 * 1024;
 
 pub(super) fn write_event(event: &Event<'_>, line: &mut String) {
     let mut fields = Fields::default();
@@ -71,7 +71,7 @@ fn write_whole(level: Level, target: &str, known: Option<&RequestContext>, field
     };
     let mut bytes = std::mem::take(line).into_bytes();
     let written = object.serialize(&mut Serializer::with_formatter(&mut bytes, SafeFormatter));
-    written.expect("texts and numbers are JSON");
+    written.expect("texts and numbers can be written as JSON");
     bytes.push(b'\n');
     *line = String::from_utf8(bytes).expect("JSON is UTF-8");
 }
@@ -81,7 +81,7 @@ struct Room(usize);
 
 impl Default for Room {
     fn default() -> Room {
-        Room(LONGEST_LINE - AROUND)
+        Room(LONGEST_LINE - OVERHEAD)
     }
 }
 

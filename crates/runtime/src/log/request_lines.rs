@@ -48,7 +48,7 @@ thread_local! {
 }
 
 /// The capacity of the buffer that is kept for reuse. Longer lines are rare.
-const KEPT: usize = 4096;
+const KEPT_CAPACITY: usize = 4096;
 
 /// Formats a line in the reused buffer and passes it on.
 pub(super) fn push(level: Level, write: impl FnOnce(&mut String)) {
@@ -57,6 +57,6 @@ pub(super) fn push(level: Level, write: impl FnOnce(&mut String)) {
     write(&mut line);
     line_buffer::push(&line, level <= Level::WARN);
     line.clear();
-    line.shrink_to(KEPT);
+    line.shrink_to(KEPT_CAPACITY);
     let _ = LINE.try_with(|kept| kept.set(line));
 }

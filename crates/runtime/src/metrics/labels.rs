@@ -9,7 +9,7 @@ use http::StatusCode;
 use crate::observers::CallKind;
 
 /// How many phases, steps and functions have their own series. All others share one.
-pub(super) const LISTED: usize = 100;
+pub(super) const MAX_SERIES: usize = 100;
 
 /// The label value of everything without its own series.
 pub(super) const OTHER: &str = "other";
@@ -109,12 +109,12 @@ pub(super) fn status_code(status: StatusCode) -> Cow<'static, str> {
 }
 
 pub(super) fn phase(number: usize) -> Cow<'static, str> {
-    if number > LISTED { OTHER.into() } else { number.to_string().into() }
+    if number > MAX_SERIES { OTHER.into() } else { number.to_string().into() }
 }
 
 /// A step's label has its number, because a function may be called by several steps.
 pub(super) fn step(number: usize, step: &Step) -> Cow<'static, str> {
-    if number > LISTED { OTHER.into() } else { format!("{number} {}", short_name(step.name())).into() }
+    if number > MAX_SERIES { OTHER.into() } else { format!("{number} {}", short_name(step.name())).into() }
 }
 
 pub(super) fn step_kind(step: &Step) -> &'static str {

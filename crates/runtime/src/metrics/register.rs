@@ -28,7 +28,7 @@ pub(super) struct Register {
 impl Register {
     pub(super) fn new(flow: &str) -> Register {
         let labels = HashMap::from([("flow".to_owned(), flow.to_owned())]);
-        let registry = Registry::new_custom(None, Some(labels)).expect("a registry has no prefix to be wrong");
+        let registry = Registry::new_custom(None, Some(labels)).expect("a registry without a prefix is valid");
         Register { registry }
     }
 

@@ -14,7 +14,7 @@ impl Observer for Trace {
             Event::HandlerFailed { kind } => self.exception(kind.as_str(), || handler_failed(kind)),
             Event::HandlerResolved { resolution } => {
                 self.event("failure handler", |event| {
-                    event.attribute("faasflow.resolution", resolution_name(*resolution))
+                    event.attribute("faasflow.resolution", resolution_name(*resolution));
                 });
             }
             Event::Interrupted { doing, outage } => {

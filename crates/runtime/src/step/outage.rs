@@ -18,14 +18,14 @@ const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 
 /// Temporary answers of the gateway itself: "Can't reach service for", no endpoint, and too many calls at once. A 502 or 504
 /// is not among them, because it means that the function took too long, and it would again.
-const OF_THE_GATEWAY: Retry = Retry::unlimited().on_only(&[
+const GATEWAY_OUTAGES: Retry = Retry::unlimited().on_only(&[
     StatusCode::TOO_MANY_REQUESTS,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
 ]);
 
 /// The answers of a proxy whose server is down.
-const OF_A_PROXY: Retry = Retry::unlimited().on_only(&[
+const PROXY_OUTAGES: Retry = Retry::unlimited().on_only(&[
     StatusCode::TOO_MANY_REQUESTS,
     StatusCode::BAD_GATEWAY,
     StatusCode::SERVICE_UNAVAILABLE,
@@ -34,7 +34,8 @@ const OF_A_PROXY: Retry = Retry::unlimited().on_only(&[
 
 /// Answers that ask for a retry if they have a `Retry-After` header (RFC 9110, 10.2.3). A flow that cannot continue answers
 /// like this.
-const ASKING: Retry = Retry::unlimited().on_only(&[StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE]);
+const RETRY_AFTER_OUTAGES: Retry =
+    Retry::unlimited().on_only(&[StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE]);
 
 /// The outage that an attempt to send a request met, if any. `peer` is the receiver as log lines name it.
 ///
@@ -84,17 +85,17 @@ fn answered(response: &CallResponse, kind: CallKind, retry: &Retry, peer: &str) 
         Some(gateway_error::FUNCTION_UNREACHABLE) => (code::UNREACHABLE, format!("{peer} cannot be reached"), true),
         Some(_) => return None,
         None if kind == CallKind::Call && response.header(INTERNAL.as_str()).is_some() => {
-            if !OF_THE_GATEWAY.retries_status(status) {
+            if !GATEWAY_OUTAGES.retries_status(status) {
                 return None;
             }
             (code::UNREACHABLE, format!("{peer} cannot be reached: the gateway answered {status}"), false)
         }
         // From here on, the author's retry policy takes precedence, if there is one.
         None if *retry != Retry::never() && kind != CallKind::Report => return None,
-        None if kind != CallKind::Call && OF_A_PROXY.retries_status(status) => {
+        None if kind != CallKind::Call && PROXY_OUTAGES.retries_status(status) => {
             (code::ASKED_TO_WAIT, format!("{peer} answered {status}"), false)
         }
-        None if ASKING.retries_status(status) && response.header("retry-after").is_some() => {
+        None if RETRY_AFTER_OUTAGES.retries_status(status) && response.header("retry-after").is_some() => {
             (code::ASKED_TO_WAIT, format!("{peer} answered {status} and asks to be called again"), false)
         }
         None => return None,

@@ -21,11 +21,12 @@ use crate::observers::{Event, Peer, Scope};
 /// meantime.
 const FUNCTION_RESTART: Duration = Duration::from_secs(10);
 /// How a step retries during an outage.
-const OUTAGE: Retry = Retry::unlimited().initial_delay(Duration::from_millis(100)).max_delay(Duration::from_secs(2));
+const OUTAGE_RETRY: Retry =
+    Retry::unlimited().initial_delay(Duration::from_millis(100)).max_delay(Duration::from_secs(2));
 /// A payload of at least this many bytes is dropped when its answer begins, so that both need not be held at once. If the
 /// connection is lost after that, the queue has to deliver the phase again, whereas a smaller payload is sent again from
 /// here.
-const LARGE: usize = 64 * 1024;
+const LARGE_PAYLOAD: usize = 64 * 1024;
 
 /// Whether the step's retry policy allows another attempt after this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +81,7 @@ impl Caller {
                 let all = time.deadline.steps();
                 if outage.marked { all.min(Instant::now() + FUNCTION_RESTART) } else { all }
             });
-            let pause = OUTAGE.delay(outages, rand::random(), outage.retry_after);
+            let pause = OUTAGE_RETRY.delay(outages, rand::random(), outage.retry_after);
             if outgoing.payload_released {
                 outage.reason += ", and its payload was dropped to make room";
                 return Err(Unanswered::Outage(outage));
@@ -134,7 +135,7 @@ impl Caller {
             kind(Arc::new(error.into()))
         })?;
         let (mut parts, body) = response.into_parts();
-        if order == Order::Last && parts.status.is_success() && outgoing.payload.len() >= LARGE {
+        if order == Order::Last && parts.status.is_success() && outgoing.payload.len() >= LARGE_PAYLOAD {
             outgoing.payload = Payload::empty();
             outgoing.payload_released = true;
         }
@@ -187,8 +188,8 @@ mod tests {
 
     #[test]
     fn pauses_during_an_outage_grow_up_to_a_limit() {
-        assert_eq!(OUTAGE.delay(1, 1.0, None), Duration::from_millis(100));
-        assert_eq!(OUTAGE.delay(2, 0.0, None), Duration::from_millis(100));
-        assert_eq!(OUTAGE.delay(u32::MAX, 1.0, None), Duration::from_secs(2));
+        assert_eq!(OUTAGE_RETRY.delay(1, 1.0, None), Duration::from_millis(100));
+        assert_eq!(OUTAGE_RETRY.delay(2, 0.0, None), Duration::from_millis(100));
+        assert_eq!(OUTAGE_RETRY.delay(u32::MAX, 1.0, None), Duration::from_secs(2));
     }
 }

@@ -16,7 +16,7 @@ use super::server::TraceServer;
 use crate::metrics::{DroppedSpan, SpanCounts};
 
 /// The most spans that may wait to be sent. Further spans are dropped and counted.
-const WAITING: usize = 4096;
+const MAX_WAITING: usize = 4096;
 /// The most spans in one batch.
 const BATCH: usize = 512;
 /// The most bytes in a batch of several spans. Servers accept gRPC messages of 4 MiB.
@@ -135,13 +135,13 @@ impl Exporter {
         let (before, after) = (waiting.spans.len(), waiting.spans.len() + spans.len());
         // All of them or none, because steps without their phase would be useless. If a single delivery has more spans than
         // fit, its last ones are dropped, and parents come first.
-        if before > 0 && after > WAITING || self.shared.stopping.load(Ordering::SeqCst) {
+        if before > 0 && after > MAX_WAITING || self.shared.stopping.load(Ordering::SeqCst) {
             self.shared.full.store(true, Ordering::Relaxed);
             drop(waiting);
             return self.left_out(spans.len());
         }
-        let over = after.saturating_sub(WAITING);
-        waiting.spans.extend(spans.into_iter().take(WAITING - before));
+        let over = after.saturating_sub(MAX_WAITING);
+        waiting.spans.extend(spans.into_iter().take(MAX_WAITING - before));
         drop(waiting);
         if over > 0 {
             self.left_out(over);
@@ -307,10 +307,10 @@ mod tests {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (exporter, metrics) = to(&silent.local_addr().unwrap().to_string());
         // The sender may already have taken one full backlog.
-        exporter.send(spans(3 * WAITING));
-        exporter.send(spans(WAITING));
+        exporter.send(spans(3 * MAX_WAITING));
+        exporter.send(spans(MAX_WAITING));
         let dropped = count(&metrics, "queue_full");
-        assert!((2 * WAITING..=3 * WAITING).contains(&dropped), "{dropped}");
+        assert!((2 * MAX_WAITING..=3 * MAX_WAITING).contains(&dropped), "{dropped}");
         let begun = Instant::now();
         exporter.stop(Duration::from_millis(200)).await;
         assert!(begun.elapsed() < TIMEOUT, "stopping waited for a silent server");
@@ -432,12 +432,12 @@ mod tests {
     async fn a_full_exporter_says_so() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (exporter, metrics) = to(&silent.local_addr().unwrap().to_string());
-        exporter.send(spans(WAITING));
+        exporter.send(spans(MAX_WAITING));
         // Room becomes free when the sender takes the spans. After that it waits for an answer.
         while exporter.shared.waiting().in_hand == 0 {
             std::thread::yield_now();
         }
-        exporter.send(spans(WAITING));
+        exporter.send(spans(MAX_WAITING));
         assert!(!exporter.is_full());
         exporter.send(spans(1));
         assert!(exporter.is_full());

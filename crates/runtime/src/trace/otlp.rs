@@ -9,7 +9,7 @@ use super::id::{SpanContext, SpanId};
 use super::text::cut;
 
 /// The usual size of a span. A larger span grows.
-const USUAL: usize = 512;
+const USUAL_SIZE: usize = 512;
 
 /// A protobuf message that is being written.
 #[derive(Debug, Default)]
@@ -157,7 +157,7 @@ pub(super) struct Span(Message);
 impl Span {
     /// An empty span with room for the usual size.
     pub(super) fn new() -> Span {
-        Span(Message(Vec::with_capacity(USUAL)))
+        Span(Message(Vec::with_capacity(USUAL_SIZE)))
     }
 
     /// An empty span without any room.
