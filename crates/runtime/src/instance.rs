@@ -13,7 +13,7 @@ use crate::forward::Forwarder;
 use crate::heartbeat::Heartbeat;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::retrying_state_manager::RetryingStateManager;
+use crate::retrying_state::RetryingState;
 use crate::step::Caller;
 use crate::trace::Tracer;
 
@@ -35,7 +35,7 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// The flow's state manager, which retries until the given time.
-    pub(crate) fn retrying_state_manager(&self, until: Instant) -> Option<Arc<RetryingStateManager>> {
-        self.flow.state_manager().map(|manager| Arc::new(RetryingStateManager::new(manager.clone(), until)))
+    pub(crate) fn retrying_state(&self, until: Instant) -> Option<Arc<RetryingState>> {
+        self.flow.state_manager().map(|manager| Arc::new(RetryingState::new(manager.clone(), until)))
     }
 }

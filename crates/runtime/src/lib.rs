@@ -18,7 +18,7 @@ mod instance;
 mod metrics;
 mod observers;
 mod readiness;
-mod retrying_state_manager;
+mod retrying_state;
 mod serve;
 mod signal;
 mod step;

@@ -22,7 +22,7 @@ impl Instance {
     pub(super) async fn drive(&self, arrived: Arrival, deadline: &Deadline, observers: &Observers<'_>) -> Conclusion {
         let Arrival { info, mut token, state, .. } = arrived;
         let plan = self.flow.plan();
-        let manager = self.retrying_state_manager(deadline.state_in_steps());
+        let manager = self.retrying_state(deadline.state_in_steps());
         let context = match &manager {
             None => Context::embedded(info.clone(), token.place(), state),
             Some(manager) => Context::external(info.clone(), token.place(), manager.clone()),
@@ -147,7 +147,7 @@ impl Instance {
     /// The context of a phase for the work after its steps, which has its own deadline.
     pub(super) fn at_the_end(&self, execution: &Execution<'_>) -> Context {
         let context = execution.context.clone();
-        match self.retrying_state_manager(execution.deadline.state_in_ending()) {
+        match self.retrying_state(execution.deadline.state_in_ending()) {
             Some(manager) => context.through(manager),
             None => context,
         }

@@ -73,8 +73,7 @@ impl Instance {
     /// Removes the state of the request, unless the settings say to keep it. State that cannot be removed is left behind.
     pub(super) async fn forget(&self, execution: &Execution<'_>) {
         let deadline = execution.deadline;
-        let Some(manager) = self.retrying_state_manager(deadline.state_in_ending()).filter(|_| !self.config.keep_state)
-        else {
+        let Some(manager) = self.retrying_state(deadline.state_in_ending()).filter(|_| !self.config.keep_state) else {
             return;
         };
         let scope = execution.context.request().scope();

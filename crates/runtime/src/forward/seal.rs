@@ -19,7 +19,7 @@ use super::payloads;
 use crate::deadline::Deadline;
 use crate::instance::Instance;
 use crate::observers::{Event, Observers, PayloadLocation};
-use crate::retrying_state_manager::RetryingStateManager;
+use crate::retrying_state::RetryingState;
 
 /// How an envelope is retried after a temporary error.
 const RETRY: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
@@ -91,7 +91,7 @@ impl Instance {
         observers: &Observers<'_>,
     ) -> Result<(Encoded, PayloadLocation), NotForwarded> {
         let limit = self.config.envelope_limit;
-        let manager = self.retrying_state_manager(deadline.state_in_ending());
+        let manager = self.retrying_state(deadline.state_in_ending());
         let encode = |payload: Carried| self.envelope(context, token.place(), payload).encode();
         let payload = match token.payload() {
             Carried::Inline(payload) => payload,
@@ -129,7 +129,7 @@ impl Instance {
         &self,
         payload: Carried,
         info: &RequestInfo,
-        manager: Option<&RetryingStateManager>,
+        manager: Option<&RetryingState>,
         observers: &Observers<'_>,
     ) -> Result<Payload, NoPayload> {
         let (reference, manager) = match (payload, manager) {

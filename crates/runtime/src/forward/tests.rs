@@ -107,7 +107,7 @@ async fn a_payload_over_the_limit_is_stored_and_fetched() {
     let envelope = opened(&queue.taken()[0].body);
     assert!(matches!(envelope.payload, Carried::Stored(_)));
 
-    let manager = instance.retrying_state_manager(deadline().state_in_steps());
+    let manager = instance.retrying_state(deadline().state_in_steps());
     let take = |carried: Carried| instance.take(carried, &envelope.request, manager.as_deref(), &observers);
     assert_eq!(take(envelope.payload.clone()).await.ok().unwrap().len(), 2000);
     shelf.lose();

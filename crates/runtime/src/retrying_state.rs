@@ -17,14 +17,14 @@ const RETRY: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50))
 
 /// A state manager that retries operations after temporary errors and never waits past its deadline.
 #[derive(Clone)]
-pub(crate) struct RetryingStateManager {
+pub(crate) struct RetryingState {
     manager: Arc<dyn StateManager>,
     until: Instant,
 }
 
-impl RetryingStateManager {
-    pub(crate) fn new(manager: Arc<dyn StateManager>, until: Instant) -> RetryingStateManager {
-        RetryingStateManager { manager, until }
+impl RetryingState {
+    pub(crate) fn new(manager: Arc<dyn StateManager>, until: Instant) -> RetryingState {
+        RetryingState { manager, until }
     }
 
     /// How long one attempt may take: half of the time that is left, so that one stalled attempt does not use up all of it.
@@ -73,7 +73,7 @@ impl RetryingStateManager {
     }
 }
 
-impl StateManager for RetryingStateManager {
+impl StateManager for RetryingState {
     fn name(&self) -> &str {
         self.manager.name()
     }
@@ -177,7 +177,7 @@ mod tests {
 
     async fn read(weak: &Arc<Weak>, allowed: Duration) -> Result<Option<Bytes>, StateError> {
         let scope = Scope { flow: "f".into(), request: "r".into() };
-        RetryingStateManager::new(weak.clone(), Instant::now() + allowed).get(&scope, "k").await
+        RetryingState::new(weak.clone(), Instant::now() + allowed).get(&scope, "k").await
     }
 
     #[tokio::test(start_paused = true)]
