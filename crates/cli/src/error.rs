@@ -90,7 +90,7 @@ impl Failure {
             eprintln!("{}", shown(problem, width));
         }
         // For a person; programs have the code.
-        if let Some(advice) = Report::of_all(problems.iter().cloned()).advice().filter(|_| is_terminal) {
+        if let Some(advice) = Report::from_problems(problems.iter().cloned()).advice().filter(|_| is_terminal) {
             eprintln!("\n{advice}");
         }
         ExitCode::from(*exit as u8)

@@ -120,7 +120,7 @@ impl StartError {
             StartError::Unhealthy { .. } => "the health check failed",
             _ => "the flow function cannot start",
         };
-        Report::of(self.help().into_iter().fold(problem, Problem::help)).summary(summary)
+        Report::new(self.help().into_iter().fold(problem, Problem::help)).summary(summary)
     }
 
     fn help(&self) -> Option<String> {

@@ -124,7 +124,7 @@ impl FlowFunction {
     /// The description of the definition.
     #[must_use]
     pub fn description(&self) -> Description {
-        Description::of(&self.0.flow, &self.0.name)
+        Description::new(&self.0.flow, &self.0.name)
     }
 
     /// The routes of the flow function.

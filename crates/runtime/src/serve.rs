@@ -183,7 +183,7 @@ async fn probe(manager: &dyn StateManager) -> Result<(), StartError> {
 /// `describe` needs nothing from the environment. It uses the flow's name if that is set.
 fn describe(flow: &Flow) -> Result<(), StartError> {
     let name = Config::workflow_name_from_env().unwrap_or_default();
-    let json = serde_json::to_string_pretty(&Description::of(flow, &name)).expect("a description is plain data");
+    let json = serde_json::to_string_pretty(&Description::new(flow, &name)).expect("a description is plain data");
     writeln!(std::io::stdout(), "{json}").map_err(StartError::System)
 }
 

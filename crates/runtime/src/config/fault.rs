@@ -184,7 +184,7 @@ impl ConfigError {
     /// All faults, as they are printed.
     #[must_use]
     pub fn report(&self) -> Report {
-        Report::of_all(self.problems()).summary("the settings cannot be used")
+        Report::from_problems(self.problems()).summary("the settings cannot be used")
     }
 }
 

@@ -109,7 +109,7 @@ pub(crate) fn start(
     let payload = Payload::new(body).with_content_type_header(parts.headers.get(CONTENT_TYPE).cloned());
     let start = flow.plan().start();
     let caller = caller(flow, &info, &start);
-    let token = Token::new(start, payload).of(caller);
+    let token = Token::new(start, payload).with_caller(caller);
     Ok(Arrival { info: Arc::new(info), token, state: EmbeddedState::new(), sent_ms: None })
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrival, R
     let caller = caller(flow, &envelope.request, &envelope.place);
     Ok(Arrival {
         info: envelope.request,
-        token: Token::new(envelope.place, envelope.payload).of(caller),
+        token: Token::new(envelope.place, envelope.payload).with_caller(caller),
         state: envelope.state,
         sent_ms: Some(envelope.sent_ms),
     })

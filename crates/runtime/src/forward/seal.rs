@@ -145,7 +145,7 @@ impl Instance {
             }
             Err(error) if error.is_temporary() => {
                 let detail = format!("the payload cannot be fetched: {}", chain(&error));
-                Err(NoPayload::Outage(Outage::of_state(detail)))
+                Err(NoPayload::Outage(Outage::state_unreachable(detail)))
             }
             Err(error) => Err(NoPayload::Failed(error.into())),
         }
@@ -196,7 +196,7 @@ fn too_large(encoded: &Encoded, payload: usize, context: &Context, limit: u64) -
 fn not_stored(error: StateError) -> NotForwarded {
     let what = "the payload cannot be stored";
     if error.is_temporary() {
-        NotForwarded::Transient(Outage::of_state(format!("{what}: {}", chain(&error))))
+        NotForwarded::Transient(Outage::state_unreachable(format!("{what}: {}", chain(&error))))
     } else {
         NotForwarded::Failed(FailureKind::Storage(Arc::new(Error::from(error).context(what))))
     }

@@ -219,7 +219,7 @@ impl Execution<'_> {
     pub(crate) fn classify(&self, kind: FailureKind) -> Unanswered {
         match (&kind, self.outage.get()) {
             (FailureKind::Handler(error), _) if error.is_temporary() => {
-                Unanswered::Outage(Outage::of_state(format!("{error:#}")))
+                Unanswered::Outage(Outage::state_unreachable(format!("{error:#}")))
             }
             (FailureKind::Deadline(_), Some(outage)) => Unanswered::Outage(outage.clone()),
             _ => Unanswered::Failed(kind),
