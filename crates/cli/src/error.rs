@@ -163,7 +163,7 @@ impl From<faasflow_gateway::GatewayError> for Failure {
 
 impl From<faasflow_gateway::stack::StackError> for Failure {
     fn from(error: faasflow_gateway::stack::StackError) -> Failure {
-        Failure::of(Exit::Unusable, [Problem::from_error(error.code(), &error)])
+        Failure::of(Exit::Unusable, error.problems())
     }
 }
 

@@ -19,7 +19,7 @@ use crate::answer::INTERNAL;
 use crate::forwarding::forward;
 use crate::functions::command::{Commands, Invocation};
 use crate::functions::limit::QUEUE_WAITS;
-use crate::functions::{Function, NoAnswer, Taken};
+use crate::functions::{Function, NoAnswer, Route, Unavailable};
 use crate::held::Held;
 use crate::stack::Kind;
 use lent::lend;
@@ -91,7 +91,7 @@ impl Proxy {
         if let Some(why) = unsupported_upgrade(&parts.headers) {
             return Err(NoAnswer::Request(StatusCode::NOT_IMPLEMENTED, why));
         }
-        let (function, taken) = function.take(PATIENCE).await;
+        let (function, route) = function.route(PATIENCE).await;
         let wanted = !matches!(sender, Sender::Queue { wanted: false });
         let (held, patience) = match sender {
             Sender::Caller(token) => (Some(token), Duration::ZERO),
@@ -105,9 +105,9 @@ impl Proxy {
             }
         };
         parts.headers.remove(PROXY);
-        let (base, token) = match taken {
-            Taken::Http(base, token) => (base, token),
-            Taken::Command(words) => {
+        let (base, token) = match route {
+            Route::Http(base, token) => (base, token),
+            Route::Command(words) => {
                 prepare_for_command(&mut parts);
                 let (parts, has_room) = (&parts, held.is_none());
                 let function = function.clone();
@@ -115,10 +115,10 @@ impl Proxy {
                 let response = self.commands.invoke(invocation, self.timeout, (held.clone(), place)).await?;
                 return Ok(response.map(|body| Held::body(body, held)));
             }
-            Taken::Pending(why) => return Err(NoAnswer::Pending(why)),
-            Taken::Idle => return Err(NoAnswer::Pending("it was scaled to none again".to_owned())),
-            Taken::Broken(why) => return Err(NoAnswer::Broken(why)),
-            Taken::Gone => return Err(NoAnswer::Removed),
+            Route::Pending(why) => return Err(NoAnswer::Pending(why)),
+            Route::Idle => return Err(NoAnswer::Pending(Unavailable::ScaledToZero)),
+            Route::Broken(why) => return Err(NoAnswer::Broken(why)),
+            Route::Gone => return Err(NoAnswer::Removed),
         };
         forward(&mut parts);
         parts.uri = target(&base, path, parts.uri.query())

@@ -8,7 +8,7 @@ use super::Fault;
 const ARROWS: [(&str, &[&str]); 11] = [
     ("faasflow-admin", &[]),
     ("faasflow-core", &[]),
-    ("faasflow-containers", &[]),
+    ("faasflow-containers", &["faasflow-core"]),
     ("faasflow-http", &["faasflow-core"]),
     ("faasflow-queue", &["faasflow-core", "faasflow-http"]),
     ("faasflow-runtime", &["faasflow-core", "faasflow-http"]),

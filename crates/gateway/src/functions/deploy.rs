@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use faasflow_admin::Deployment;
+use faasflow_core::chain;
 use http::StatusCode;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::task::TaskTracker;
@@ -13,9 +14,9 @@ use tokio_util::task::TaskTracker;
 use crate::disk;
 use crate::functions::container;
 use crate::functions::deployment::{Runs, spec};
-use crate::functions::kept::{Folder, Kept};
 use crate::functions::process::{Launch, Order, supervise};
-use crate::functions::{Function, Functions, Surroundings};
+use crate::functions::storage::{Storage, StoredFunction};
+use crate::functions::{Function, FunctionContext, Functions, RunError};
 use crate::namespace::check_namespace;
 use crate::queue::now_ms;
 use crate::stack::{FunctionSpec, Kind, RUN_ANNOTATION, Stack, URL_ANNOTATION, wrong_wish};
@@ -28,8 +29,8 @@ const PULL: Duration = Duration::from_secs(50);
 #[derive(Debug)]
 pub(crate) struct Deployments {
     functions: Functions,
-    around: Surroundings,
-    kept: Folder,
+    context: FunctionContext,
+    storage: Storage,
     /// Where processes of deployed functions run.
     folder: PathBuf,
     /// Those who look after processes.
@@ -43,8 +44,8 @@ pub(crate) struct Deployments {
 pub(crate) struct Refused(pub(crate) StatusCode, pub(crate) String);
 
 impl Deployments {
-    pub(crate) fn new(folder: PathBuf, kept: Folder, around: Surroundings, tasks: TaskTracker) -> Deployments {
-        Deployments { functions: Functions::default(), around, kept, folder, tasks, changing: Mutex::default() }
+    pub(crate) fn new(folder: PathBuf, storage: Storage, context: FunctionContext, tasks: TaskTracker) -> Deployments {
+        Deployments { functions: Functions::default(), context, storage, folder, tasks, changing: Mutex::default() }
     }
 
     pub(crate) fn functions(&self) -> &Functions {
@@ -53,11 +54,11 @@ impl Deployments {
 
     /// Puts in service what the stack has and what was deployed before. The stack wins: it is what its owner looks
     /// at.
-    pub(crate) fn begin(&self, stack: &Stack, deployed: Vec<Kept>) {
+    pub(crate) fn begin(&self, stack: &Stack, deployed: Vec<StoredFunction>) {
         for spec in stack.functions.values() {
-            self.serve(Function::of_stack(spec.clone(), &self.around));
+            self.serve(Function::from_stack(spec.clone(), &self.context));
         }
-        for Kept { created_ms, deployment, runs, .. } in deployed {
+        for StoredFunction { created_ms, deployment, runs, .. } in deployed {
             let name = deployment.service.clone();
             if stack.functions.contains_key(&name) {
                 tracing::warn!("`{name}` of {} is served, and not the one deployed before", stack.path.display());
@@ -65,11 +66,11 @@ impl Deployments {
             }
             match spec(&deployment, &self.folder, runs) {
                 Ok(spec) => {
-                    for secret in secrets::absent(&spec, &self.around.secrets) {
+                    for secret in secrets::absent(&spec, &self.context.secrets) {
                         // It was there when the function was deployed. The others run all the same.
                         tracing::warn!("the secret `{secret}`, which `{name}` names, is not there any more");
                     }
-                    self.serve(Function::deployed(spec, deployment, created_ms, &self.around, None));
+                    self.serve(Function::deployed(spec, deployment, created_ms, &self.context, None));
                 }
                 Err(why) => tracing::error!("the deployed function `{name}` is not served: {why}"),
             }
@@ -96,8 +97,8 @@ impl Deployments {
         }
         self.check_secrets(&spec)?;
         let created_ms = before.as_ref().map_or_else(now_ms, |before| before.created_ms);
-        let kept = done(self.kept.write(&Kept::new(created_ms, deployment.clone(), runs)))?;
-        self.serve(Function::deployed(spec, deployment, created_ms, &self.around, before.as_deref()));
+        let kept = done(self.storage.write(&StoredFunction::new(created_ms, deployment.clone(), runs)))?;
+        self.serve(Function::deployed(spec, deployment, created_ms, &self.context, before.as_deref()));
         kept.map_err(|error| unconfirmed(&format!("`{name}` was deployed"), &error))
     }
 
@@ -114,7 +115,7 @@ impl Deployments {
             Some("container") => true,
             Some("process") => return Ok(Runs::Here),
             None => false,
-            Some(other) => return Err(invalid(wrong_wish(other))),
+            Some(other) => return Err(invalid(wrong_wish(other).describe())),
         };
         if deployment.image.trim().is_empty() || (deployment.annotation(URL_ANNOTATION).is_some() && !must) {
             return if must {
@@ -126,14 +127,14 @@ impl Deployments {
         // What it could be as a process, and whether that is here.
         let process = deployment.process().and_then(|_| spec(deployment, &self.folder, Runs::Here).ok());
         let process = process.filter(|spec| absent_program(spec).is_none());
-        let connected = match self.around.containers.connected().await {
+        let connected = match self.context.containers.connected().await {
             Ok(connected) => connected,
-            Err(why) if must => return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, why)),
+            Err(error) if must => return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, error.describe())),
             Err(_) if process.is_some() => return Ok(Runs::Here),
-            Err(why) => {
+            Err(error) => {
                 let here = spec(deployment, &self.folder, Runs::Here).map_err(invalid)?;
                 return match absent_program(&here) {
-                    Some(program) => Err(not_here(program, &deployment.image, &why)),
+                    Some(program) => Err(not_here(program, &deployment.image, &error.describe())),
                     None => Ok(Runs::Here),
                 };
             }
@@ -154,14 +155,16 @@ impl Deployments {
             Ok(None) => {
                 let pulling = container::pull(&connected.engine, &deployment.image);
                 match tokio::time::timeout(PULL, pulling).await {
-                    Ok(Err(why)) => Err(invalid(why)),
+                    Ok(Err(error)) => Err(invalid(error.describe())),
                     // What takes longer goes on, and is told by the function's state.
                     Ok(Ok(())) | Err(_) => Ok(Runs::Container),
                 }
             }
             Err(_) if process.is_some() && !must => Ok(Runs::Here),
-            Err(error) if error.is_away() => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
-            Err(error) => Err(invalid(format!("the image `{}` cannot be used: {error}", deployment.image))),
+            Err(error) if error.is_unreachable() => {
+                Err(Refused(StatusCode::SERVICE_UNAVAILABLE, RunError::from(error).describe()))
+            }
+            Err(error) => Err(invalid(format!("the image `{}` cannot be used: {}", deployment.image, chain(&error)))),
         }
     }
 
@@ -171,7 +174,7 @@ impl Deployments {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let function = self.deployed(name)?.ok_or_else(|| absent(name))?;
         let name = &function.spec.name;
-        let kept = done(self.kept.remove(name))?;
+        let kept = done(self.storage.remove(name))?;
         self.functions.remove(name);
         forget(name);
         kept.map_err(|error| unconfirmed(&format!("`{name}` was removed"), &error))
@@ -191,12 +194,12 @@ impl Deployments {
     }
 
     fn check_secrets(&self, spec: &FunctionSpec) -> Result<(), Refused> {
-        if let Some((path, error)) = secrets::unreadable(spec, &self.around.secrets) {
+        if let Some((path, error)) = secrets::unreadable(spec, &self.context.secrets) {
             let why = faasflow_core::Unreadable::from(error);
             let secret = path.file_name().unwrap_or_default().display();
             return Err(Refused(StatusCode::BAD_REQUEST, format!("the secret `{secret}` cannot be read: {why}")));
         }
-        let absent = secrets::absent(spec, &self.around.secrets);
+        let absent = secrets::absent(spec, &self.context.secrets);
         let Some(first) = absent.first() else { return Ok(()) };
         let names: Vec<String> = absent.iter().map(|secret| format!("`{secret}`")).collect();
         let why = format!(
@@ -208,15 +211,15 @@ impl Deployments {
 
     fn serve(&self, function: Arc<Function>) {
         self.functions.put(&function);
-        let (stop, events) = (self.around.stop.clone(), self.around.events.clone());
+        let (stop, events) = (self.context.stop.clone(), self.context.events.clone());
         match &function.spec.kind {
             Kind::Program(words) => {
                 let (order, ordered) = unbounded_channel();
-                let _ = order.send(Order::Run(Launch::of(words, &function.spec.folder)));
+                let _ = order.send(Order::Run(Launch::from_words(words, &function.spec.folder)));
                 self.tasks.spawn(supervise(function, ordered, stop, events));
             }
             Kind::Image(image) => {
-                let (image, containers) = (image.clone(), self.around.containers.clone());
+                let (image, containers) = (image.clone(), self.context.containers.clone());
                 self.tasks.spawn(container::supervise(function, image, containers, stop, events));
             }
             Kind::Command(_) => {
@@ -300,8 +303,8 @@ mod tests {
     #[test]
     fn what_the_disk_does_not_confirm_is_changed_all_the_same() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Folder::open(folder.path().join("functions")).unwrap();
-        let around = Surroundings {
+        let storage = Storage::open(folder.path().join("functions")).unwrap();
+        let context = FunctionContext {
             gateway: String::new(),
             secrets: folder.path().to_owned(),
             memory: 1 << 30,
@@ -310,7 +313,7 @@ mod tests {
             journal: Journal::new(unbounded_channel().0),
             stop: CancellationToken::new(),
         };
-        let deployments = Deployments::new(folder.path().to_owned(), kept.clone(), around, TaskTracker::new());
+        let deployments = Deployments::new(folder.path().to_owned(), storage.clone(), context, TaskTracker::new());
         let command = |command: &str| Deployment {
             service: "f".to_owned(),
             env_process: Some(command.to_owned()),
@@ -324,7 +327,7 @@ mod tests {
         // In service, and on disk.
         let process =
             || deployments.functions().find("f").and_then(|function| function.deployment.clone()?.env_process);
-        let on_disk = || kept.read().unwrap().pop().and_then(|kept| kept.deployment.env_process);
+        let on_disk = || storage.read().unwrap().pop().and_then(|kept| kept.deployment.env_process);
         for (replace, words) in [(false, "cat"), (true, "cat -n")] {
             let why = said(private_file::faulty::during(|| deployments.deploy(command(words), Runs::Here, replace)));
             assert!(why.starts_with("`f` was deployed, but the disk has not confirmed it"), "{why}");

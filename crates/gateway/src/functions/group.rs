@@ -1,12 +1,12 @@
-//! The processes of a function: the one that the gateway starts, and those that it starts in turn. They are a group, which
-//! the gateway stops and kills as a whole, and which does not outlive the gateway, however that ends.
+//! The processes of a function: the one that the gateway starts, and its children. They form a group, which the gateway stops
+//! and kills as a whole. The group does not outlive the gateway, even if the gateway is killed.
 //!
 //! On Unix, this is a process group. On Windows, it is a job object. Both modules have the same items:
 //!
 //! - `spawn` starts a program as the leader of a new group.
 //! - `Child` is the leader. It has the pipes, and `wait` waits for the leader alone.
-//! - `Group` is everything that the leader has started. `terminate` asks it to stop, and `kill` does not ask. Both do nothing
-//!   to processes that are gone.
+//! - `Group` is everything that the leader has started. `terminate` asks it to stop, and `kill` ends it at once. Both do
+//!   nothing to processes that have ended.
 //! - `was_killed` says whether the leader's status shows that somebody killed it.
 
 #[cfg(unix)]

@@ -3,22 +3,23 @@
 use std::time::Duration;
 
 use axum::response::Response;
-use faasflow_core::headers::{GATEWAY_ERROR, gateway_error};
+use faasflow_core::headers::{ERROR_CODE, GATEWAY_ERROR, gateway_error};
 use faasflow_core::{chain, code};
 use faasflow_http::{HttpError, NoRoom};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
 use super::limit::Busy;
+use super::unavailable::Unavailable;
 use crate::answer::{busy, coded, internal, no_room};
 
 /// Why a function gave no answer.
 #[derive(Debug)]
 pub(crate) enum NoAnswer {
-    /// It is not there yet.
-    Pending(String),
-    /// It will not be there.
-    Broken(String),
+    /// It does not take requests yet, or not at the moment.
+    Pending(Unavailable),
+    /// It will not take requests until it is changed.
+    Broken(Unavailable),
     /// It was removed after it was found.
     Removed,
     /// It has as many requests as it may have, and was not given this one.
@@ -46,15 +47,18 @@ impl NoAnswer {
     pub(crate) fn response(&self, name: &str) -> Response {
         match self {
             NoAnswer::Pending(why) => {
-                let text = format!("`{name}` is not ready: {why}");
+                let text = format!("`{name}` is not ready: {}", why.describe());
                 let mut response = marked(StatusCode::SERVICE_UNAVAILABLE, gateway_error::FUNCTION_UNREACHABLE, text);
+                // The code of the cause, which can be explained.
+                let code = HeaderValue::from_static(why.code().as_str());
+                response.headers_mut().insert(ERROR_CODE, code);
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
                 response
             }
             NoAnswer::Broken(why) => marked(
                 StatusCode::SERVICE_UNAVAILABLE,
                 gateway_error::FUNCTION_BROKEN,
-                format!("`{name}` does not run: {why}"),
+                format!("`{name}` does not run: {}", why.describe()),
             ),
             NoAnswer::Removed => {
                 let text = format!("there is no function `{name}` here: it was removed");
@@ -96,8 +100,8 @@ impl NoAnswer {
     /// The reason, for the log and the dead letter.
     pub(crate) fn reason(&self) -> String {
         match self {
-            NoAnswer::Pending(why) => format!("it is not ready: {why}"),
-            NoAnswer::Broken(why) => format!("it does not run: {why}"),
+            NoAnswer::Pending(why) => format!("it is not ready: {}", why.describe()),
+            NoAnswer::Broken(why) => format!("it does not run: {}", why.describe()),
             NoAnswer::Unreachable(why) | NoAnswer::Ended(why) => format!("it could not be reached: {why}"),
             NoAnswer::NoFiles(why) => format!("the gateway has no more files: {why}"),
             NoAnswer::Died(why) => format!("it died before it had answered: {why}"),

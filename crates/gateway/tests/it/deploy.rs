@@ -106,21 +106,21 @@ async fn what_cannot_be_deployed_is_refused_with_the_reason() {
         body
     };
     for (body, reason) in [
-        (json!({}), "write the function's name, of letters"),
-        (command("a b", "cat"), "write the function's name, of letters"),
-        (command("../f", "cat"), "write the function's name, of letters"),
-        (command("a.b", "cat"), "write the function's name, of letters"),
-        (command(&"a".repeat(64), "cat"), "at most 63 of them"),
+        (json!({}), "is not the name of a function; use at most 63 letters"),
+        (command("a b", "cat"), "is not the name of a function; use at most 63 letters"),
+        (command("../f", "cat"), "is not the name of a function; use at most 63 letters"),
+        (command("a.b", "cat"), "is not the name of a function; use at most 63 letters"),
+        (command(&"a".repeat(64), "cat"), "use at most 63 letters"),
         (with("namespace", json!("other")), "there is no namespace `other` here: the only one is `openfaas-fn`"),
         (
             with("envProcess", json!("")),
-            "starts processes, not containers. Start Docker or Podman; or say what to start, by `fprocess`",
+            "because there is no container engine; start Docker or Podman, or set `envProcess`",
         ),
         (with("envProcess", json!("sh -c 'x")), "a quote is not closed"),
-        (with("envProcess", json!("cat a\0b")), "`envProcess` has a NUL in it"),
-        (with("envVars", json!({ "mode": "static" })), "its `mode` is `static`: known here are `http`"),
+        (with("envProcess", json!("cat a\0b")), "`envProcess` contains a NUL byte"),
+        (with("envVars", json!({ "mode": "static" })), "its `mode` is `static`; write `http`"),
         (with("envVars", json!({ "A=B": "x" })), "`envVars`: `A=B` cannot be the name of a variable"),
-        (with("envVars", json!({ "A": "\0" })), "`envVars`: `A` has a NUL in its value"),
+        (with("envVars", json!({ "A": "\0" })), "`envVars`: `A` has a NUL byte in its value"),
         (
             with("annotations", json!({ "faasflow.url": "ftp://x" })),
             "`faasflow.url` is `ftp://x`: its URL has the scheme `ftp`",
@@ -165,13 +165,13 @@ async fn y4_values_that_cannot_be_used_are_refused_by_the_api() {
     for (body, reason) in [
         (
             with("envVars", json!({ "exec_timeout": "abc" })),
-            "function `f`: `envVars`: `exec_timeout` is `abc`: write a duration",
+            "function `f`: `envVars`: `exec_timeout` is `abc`; write a duration",
         ),
-        (with("envVars", json!({ "write_timeout": "-1s" })), "`envVars`: `write_timeout` is `-1s`: write a duration"),
-        (with("envVars", json!({ "max_inflight": "many" })), "`envVars`: `max_inflight` is `many`: write how many"),
+        (with("envVars", json!({ "write_timeout": "-1s" })), "`envVars`: `write_timeout` is `-1s`; write a duration"),
+        (with("envVars", json!({ "max_inflight": "many" })), "`envVars`: `max_inflight` is `many`; write how many"),
         (
             with("envVars", json!({ "combine_output": "yes" })),
-            "`envVars`: `combine_output` is `yes`: write `true` or `false`",
+            "`envVars`: `combine_output` is `yes`; write `true` or `false`",
         ),
         (with("envVars", json!({ "content_type": "a\nb" })), "`envVars`: `content_type` is"),
         (with("envVars", json!({ "": "x" })), "`envVars`: `` cannot be the name of a variable"),
@@ -179,17 +179,20 @@ async fn y4_values_that_cannot_be_used_are_refused_by_the_api() {
             with("envVars", json!({ "a": 1 })),
             "the body cannot be used: `envVars.a`: invalid type: integer `1`, expected a string",
         ),
-        (with("secrets", json!(["../two"])), "`secrets`: `../two`: a secret's name has lower-case letters"),
+        (
+            with("secrets", json!(["../two"])),
+            "`secrets`: `../two` is not the name of a secret; use at most 253 lower-case letters",
+        ),
         (
             with("secrets", json!([7])),
             "the body cannot be used: `secrets[0]`: invalid type: integer `7`, expected a string",
         ),
-        (with("labels", json!({ "a": "\0" })), "`labels`: `a`: a key must not be empty, and none may have a NUL in it"),
-        (with("limits", json!(5)), "`limits` must be an object of texts"),
-        (with("requests", json!({ "cpu": 1 })), "`requests` must be an object of texts"),
+        (with("labels", json!({ "a": "\0" })), "`labels`: `a` is empty, or it or its value contains a NUL byte"),
+        (with("limits", json!(5)), "`limits` must be an object with texts"),
+        (with("requests", json!({ "cpu": 1 })), "`requests` must be an object with texts"),
         (
             json!({ "service": "f", "image": "i:1", "envVars": { "fprocess": "cat" } }),
-            "its environment has `fprocess`, as `cat`, which only the watchdog of an image reads; write it as `envProcess`",
+            "its environment has `fprocess` (`cat`), which only the watchdog of an image reads; write it as `envProcess`",
         ),
         (json!("text"), "expected an object, such as"),
     ] {

@@ -328,7 +328,7 @@ async fn one_that_cannot_be_built_does_not_keep_the_others_from_it() {
         })
     })
     .await;
-    assert!(said.contains("cannot find value `nonsense`") && said.contains("empty is no package"), "{said}");
+    assert!(said.contains("cannot find value `nonsense`") && said.contains("empty is not a package"), "{said}");
     fixture.gateway.stop().await;
 }
 

@@ -170,8 +170,8 @@ async fn what_cannot_be_a_container_is_refused() {
     let stand = stand(None).await;
     for (change, reason) in [
         (json!({ "limits": { "memory": "lots" } }), "`limits`: `memory`: `lots` is not an amount of memory"),
-        (json!({ "requests": { "cpu": "fast" } }), "`requests`: `cpu`: `fast` is not an amount of processors"),
-        (json!({ "limits": { "memory": "1Mi" }, "requests": { "memory": "2Mi" } }), "request less, or allow more"),
+        (json!({ "requests": { "cpu": "fast" } }), "`requests`: `cpu`: `fast` is not a number of processors"),
+        (json!({ "limits": { "memory": "1Mi" }, "requests": { "memory": "2Mi" } }), "request less, or raise the limit"),
         (json!({ "labels": { "com.openfaas.scale.min": "many" } }), "`com.openfaas.scale.min` is `many`"),
         (json!({ "image": "../../containers/x" }), "is not the name of an image"),
         (json!({ "annotations": { "faasflow.run": "pod" } }), "write `container` or `process`"),
@@ -224,13 +224,14 @@ async fn a_container_that_somebody_restarts_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_reason_of_the_engine_is_told() {
+async fn callers_learn_why_the_engine_refused() {
     let stand = stand(None).await;
     stand.engine.inside().refuses = Some("driver failed programming external connectivity: port is taken".to_owned());
     deployed(&stand.fixture, Method::POST, json!({})).await;
     let got = stand.fixture.post("/function/f", "").await;
     assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(got.text().contains("port is taken") && got.text().contains("started again"), "{}", got.text());
+    assert_eq!(got.header("x-faasflow-error-code"), Some("FF1006"), "the code of the cause");
     stand.engine.inside().refuses = None;
     available(&stand.fixture, 1).await;
     stand.fixture.gateway.stop().await;

@@ -9,13 +9,13 @@ use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process_group, setr
 pub(in crate::functions) use tokio::process::Child;
 use tokio::process::Command;
 
-/// A process group. A group keeps its number as long as it has a process. After that, the number is not reused at once. So a
-/// signal to a group whose leader has just been waited for does not hit strangers.
+/// A process group. A group keeps its number as long as it has a process, and the number is not reused at once after that. So a
+/// signal to a group whose leader has just been waited for does not reach other processes.
 #[derive(Clone, Copy)]
 pub(in crate::functions) struct Group(Option<Pid>);
 
-/// Starts a program as the leader of a new group. On Linux, the kernel kills it when the thread that started it is gone. That
-/// is when this process is gone: the threads are the runtime's workers, which live as long as the process.
+/// Starts a program as the leader of a new group. On Linux, the kernel kills it when the thread that started it ends. That
+/// thread is a worker of the runtime, which lives as long as the gateway.
 pub(in crate::functions) fn spawn(mut command: Command) -> io::Result<(Child, Group)> {
     command.process_group(0).kill_on_drop(true);
     #[cfg(target_os = "linux")]
@@ -26,12 +26,12 @@ pub(in crate::functions) fn spawn(mut command: Command) -> io::Result<(Child, Gr
     Ok((child, Group(leader)))
 }
 
-/// Gives the process the limit of open files that was meant for it, and not the one that this process raised for itself.
-#[allow(unsafe_code, reason = "what runs between fork and exec is the caller's to vouch for")]
+/// Gives the process the original limit on open files, not the one that the gateway raised for itself.
+#[allow(unsafe_code, reason = "code between fork and exec needs `unsafe`")]
 fn restore_file_limit(command: &mut Command) {
     let Some(soft) = file_limit_before() else { return };
-    // SAFETY: between fork and exec only async-signal-safe functions may be called; both are bare system calls, and get a
-    // limit on the stack.
+    // SAFETY: only async-signal-safe functions may be called between fork and exec. Both are plain system calls on a limit
+    // that is on the stack.
     unsafe {
         command.pre_exec(move || {
             let mut limit = getrlimit(Resource::Nofile);
@@ -43,9 +43,9 @@ fn restore_file_limit(command: &mut Command) {
 }
 
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code, reason = "what runs between fork and exec is the caller's to vouch for")]
+#[allow(unsafe_code, reason = "code between fork and exec needs `unsafe`")]
 fn die_with_parent(command: &mut Command) {
-    // SAFETY: between fork and exec only async-signal-safe functions may be called; this is a bare system call.
+    // SAFETY: only async-signal-safe functions may be called between fork and exec. This is a plain system call.
     unsafe {
         command.pre_exec(|| Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?));
     }
@@ -67,8 +67,8 @@ impl Group {
     }
 }
 
-/// Whether somebody else killed it: an operator, or the system when memory runs out. Unlike a process that crashes, it did
-/// not fail by itself.
+/// Whether the process was killed from outside: by an operator, or by the system when memory ran out. Unlike a crash, this is
+/// not a failure of the program.
 pub(in crate::functions) fn was_killed(status: ExitStatus) -> bool {
     status.signal().is_some_and(|signal| [Signal::KILL, Signal::TERM].map(Signal::as_raw).contains(&signal))
 }

@@ -19,7 +19,7 @@ use super::absent::absent;
 use super::namespace::Namespace;
 use crate::answer::plain;
 use crate::functions::follow::Follower;
-use crate::functions::logs::{Asked, Journal, LogLine, Past};
+use crate::functions::logs::{Journal, LogFilter, LogLine, Past};
 use crate::functions::{Function, Functions};
 use crate::namespace::NAMESPACE;
 use crate::rfc3339;
@@ -44,7 +44,7 @@ pub(super) struct LogQuery {
 }
 
 impl LogQuery {
-    fn read(&self) -> Result<Asked, String> {
+    fn read(&self) -> Result<LogFilter, String> {
         let request = match self.request.as_str() {
             "" if self.name.is_empty() => {
                 return Err(
@@ -70,7 +70,7 @@ impl LogQuery {
         };
         // 0 is all, as at OpenFaaS.
         let tail = usize::try_from(tail).ok().filter(|&tail| tail > 0).unwrap_or(usize::MAX);
-        Ok(Asked { request, since_ms, tail })
+        Ok(LogFilter { request, since_ms, tail })
     }
 
     fn follows(&self) -> bool {
@@ -119,7 +119,7 @@ pub(super) async fn logs(
 }
 
 /// The lines of these functions, in the order in which they came.
-fn told(journal: &Journal, functions: &[Arc<Function>], asked: &Asked) -> Told {
+fn told(journal: &Journal, functions: &[Arc<Function>], asked: &LogFilter) -> Told {
     let mut told = Told { past: Vec::new(), follower: Follower::new(journal), dropped: Vec::new() };
     let mut dropped = Vec::new();
     for function in functions {
@@ -141,7 +141,7 @@ fn told(journal: &Journal, functions: &[Arc<Function>], asked: &Asked) -> Told {
 struct Live {
     follower: Follower,
     sources: Arc<LogSources>,
-    asked: Asked,
+    asked: LogFilter,
     /// Whether functions that come later are listened to.
     all: bool,
     /// The last line that had come when the functions had ended: until there, all is told.
@@ -155,7 +155,7 @@ impl Live {
             if silent && self.until == u64::MAX {
                 self.until = self.sources.journal.last();
             }
-            self.follower.look();
+            self.follower.mark_seen();
             if self.all {
                 for function in self.sources.functions.all() {
                     self.follower.add(&function.logs, 0);

@@ -62,7 +62,7 @@ pub(super) async fn of_function(
     }
     let Some(function) = functions.find(&name) else { return absent(&name) };
     // One that is replaced goes on until the next takes requests.
-    let (function, taken) = function.take(Duration::ZERO).await;
+    let (function, taken) = function.route(Duration::ZERO).await;
     let port = function.metrics_port.load(Ordering::Relaxed);
     if port == 0 {
         let why = format!("`{name}` has no metrics: the gateway runs no process of it that would serve them");

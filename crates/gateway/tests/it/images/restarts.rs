@@ -52,7 +52,7 @@ async fn secrets_that_the_disk_did_not_take_are_copied_later() {
     deployed(&stand.fixture, Method::POST, json!({ "secrets": ["key"] })).await;
     let got = stand.fixture.post("/function/f", "").await;
     assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(got.text().contains("secrets cannot be written"), "{}", got.text());
+    assert!(got.text().contains("secrets cannot be copied"), "{}", got.text());
     assert!(stand.fixture.gateway.ready().await.is_err());
     put_secret(&stand.fixture, Method::PUT, "two").await;
     std::fs::remove_file(&mounts).unwrap();
