@@ -217,7 +217,7 @@ async fn h8_a_429_of_the_function_itself_is_later_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h8_a_limit_that_is_no_number_is_an_error_at_the_start() {
+async fn h8_a_limit_that_is_not_a_number_is_an_error_at_the_start() {
     let folder = folder("f:\n  fprocess: cat\n  environment: {max_inflight: some}\n");
     let fault = Stack::read(folder.path()).unwrap_err().to_string();
     assert!(fault.contains("function `f`: `environment`: `max_inflight` (stack.yml) is `some`"), "{fault}");

@@ -77,7 +77,7 @@ async fn h1_a_header_replaces_no_variable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h5_a_command_sees_what_both_watchdogs_tell() {
+async fn h5_a_command_sees_the_variables_of_both_watchdogs() {
     let fixture = start(SHOW).await;
     let headers = [
         ("cookie", "a=1"),
@@ -119,7 +119,7 @@ async fn h5_a_command_sees_what_both_watchdogs_tell() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h5_what_cannot_be_a_variable_is_refused_for_good() {
+async fn h5_a_path_that_cannot_be_a_variable_is_refused() {
     let fixture = start(SHOW).await;
     let got = fixture.post("/function/show/a%00b", "").await;
     assert_eq!(got.status, StatusCode::BAD_REQUEST);
@@ -136,7 +136,7 @@ async fn h5_what_cannot_be_a_variable_is_refused_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h6_a_failure_comes_with_what_the_command_wrote() {
+async fn h6_a_failure_includes_the_output_of_the_command() {
     let fixture = start(
         "out:\n  fprocess: sh -c 'echo \"row 17 has no price\"; exit 3'\n\
          both:\n  fprocess: sh -c 'echo partial; echo \"no price\" >&2; exit 4'\n\
@@ -202,7 +202,7 @@ async fn h6_a_dead_letter_has_the_cause_and_the_output() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h6_an_output_without_end_ends() {
+async fn h6_endless_output_is_cut_off() {
     let fixture = start(
         "out:\n  fprocess: sh -c 'echo first; yes'\n\
          err:\n  fprocess: sh -c 'echo first >&2; head -c 300000000 /dev/zero | tr \"\\0\" x >&2; echo >&2; echo last >&2; exit 1'\n\
@@ -285,7 +285,7 @@ async fn h9_a_command_whose_caller_left_keeps_its_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h9_a_stop_waits_for_what_was_left_and_then_kills_it() {
+async fn h9_a_stop_waits_for_abandoned_commands_and_then_kills_them() {
     for finishes in [true, false] {
         let grace = if finishes { Duration::from_secs(60) } else { Duration::from_millis(100) };
         let fixture = start_with(SLOW, |options| options.grace = grace).await;

@@ -66,7 +66,7 @@ async fn a_command_is_deployed_replaced_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_deployed_is_told_as_it_was_given() {
+async fn the_api_reports_a_deployment_as_it_was_sent() {
     let fixture = start(OWN).await;
     let deployment = json!({
         "service": "f", "image": "i:1", "namespace": "", "envProcess": "sh -c 'env'", "envVars": { "A": "1" },
@@ -98,7 +98,7 @@ async fn what_was_deployed_is_told_as_it_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_deployed_is_refused_with_the_reason() {
+async fn an_invalid_deployment_is_refused_with_the_reason() {
     let fixture = start(OWN).await;
     let with = |key: &str, value: Value| {
         let mut body = command("f", "cat");
@@ -212,7 +212,7 @@ async fn y4_values_that_cannot_be_used_are_refused_by_the_api() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn functions_of_the_stack_are_not_for_the_api_to_change() {
+async fn the_api_cannot_change_functions_of_the_stack() {
     let fixture = start(OWN).await;
     for got in [
         ask(&fixture, Method::PUT, &command("own", "tr a b")).await,
@@ -325,7 +325,7 @@ async fn a_replacement_loses_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_is_removed_finishes_what_it_was_sent() {
+async fn a_removed_function_finishes_its_requests() {
     let folder = folder(OWN);
     server::put_into(folder.path());
     let fixture = start_in(folder, |_| {}).await.unwrap();
@@ -377,7 +377,7 @@ async fn a_queued_call_for_a_removed_function_becomes_a_dead_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_deployed_outlives_the_gateway() {
+async fn deployments_survive_a_restart_of_the_gateway() {
     let recorder = Recorder::default();
     let function = recorder.listen().await;
     let folder = folder(OWN);
@@ -459,7 +459,7 @@ async fn a_gateway_without_a_stack_is_filled_by_deploying() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replacement_that_never_comes_up_ends_with_the_next() {
+async fn a_replacement_that_never_starts_ends_with_the_next() {
     let folder = folder(OWN);
     server::put_into(folder.path());
     let fixture = start_in(folder, |_| {}).await.unwrap();
@@ -499,7 +499,7 @@ async fn a_replacement_that_never_comes_up_ends_with_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_a_body_first_learns_of_a_refusal() {
+async fn a_caller_that_sends_its_body_first_learns_of_a_refusal() {
     let fixture = crate::support::start_with(OWN, |options| options.basic_auth = true).await;
     let address = fixture.gateway.address();
     for (header, status) in [("Origin: http://page", "403"), ("X-Own: 1", "401")] {
@@ -535,7 +535,7 @@ async fn who_sends_a_body_first_learns_of_a_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_kept_is_no_larger_than_what_was_sent() {
+async fn a_stored_deployment_is_no_larger_than_the_request() {
     let fixture = start(OWN).await;
     let mut deployment = command("f", "cat");
     deployment["constraints"] = json!(vec!["a"; 1000]);

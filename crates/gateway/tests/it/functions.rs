@@ -11,7 +11,7 @@ use faasflow_gateway::Event;
 use http::{Method, StatusCode};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_gets_the_request_as_from_the_classic_watchdog() {
+async fn a_command_gets_the_request_like_under_the_classic_watchdog() {
     let fixture = start("show:\n  environment:\n    OWN: value\n  fprocess: sh -c 'env; echo BODY=$(cat)'\n").await;
     let headers = [("x-some-header", "a b"), ("content-type", "text/x"), ("host", "h:1")];
     let got = fixture.send(Method::PUT, "/function/show/a%20b/c?x=1&y", &headers, "the body").await;
@@ -147,7 +147,7 @@ async fn a_project_is_built_started_restarted_and_stopped() {
 
 /// New flows are all of one name, and cargo may be told to build everything in one folder.
 #[tokio::test(flavor = "multi_thread")]
-async fn programs_of_one_name_are_kept_apart_in_a_shared_target_folder() {
+async fn programs_with_the_same_name_are_kept_apart_in_a_shared_target_folder() {
     let folder = folder("one:\n  handler: ./one\ntwo:\n  handler: ./two\n");
     for name in ["one", "two"] {
         project_in(&folder.path().join(name), &SERVER.replace("VERSION", name));
@@ -163,7 +163,7 @@ async fn programs_of_one_name_are_kept_apart_in_a_shared_target_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn programs_of_one_name_in_one_workspace_are_kept_apart() {
+async fn programs_with_the_same_name_in_one_workspace_are_kept_apart() {
     let folder = folder("one:\n  handler: ./one\ntwo:\n  handler: ./two\n");
     std::fs::write(folder.path().join("Cargo.toml"), "[workspace]\nmembers = [\"one\", \"two\"]\n").unwrap();
     for name in ["one", "two"] {
@@ -185,7 +185,7 @@ async fn programs_of_one_name_in_one_workspace_are_kept_apart() {
 
 /// Features are united over what is built together, and a crate with other features is compiled again.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cargo_build_has_compiled_is_not_compiled_again() {
+async fn results_of_cargo_build_are_reused() {
     let folder = folder("one:\n  handler: ./one\n");
     let write = |path: &str, text: &str| {
         let path = folder.path().join(path);
@@ -273,7 +273,7 @@ async fn a_change_replaces_the_process_and_loses_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_process_started_ends_with_it() {
+async fn children_of_a_process_end_with_it() {
     let folder = folder("server:\n  handler: ./server\n");
     // A child that does not heed SIGTERM.
     let child = r#"std::process::Command::new("sh")
@@ -302,7 +302,7 @@ async fn what_a_process_started_ends_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_cannot_be_built_does_not_keep_the_others_from_it() {
+async fn a_function_that_cannot_be_built_does_not_stop_the_others() {
     let folder = folder("server:\n  handler: ./server\nbroken:\n  handler: ./broken\nempty:\n  handler: ./empty\n");
     project(folder.path(), &SERVER.replace("VERSION", "one"));
     let path = |name: &str| folder.path().join(name);
@@ -333,7 +333,7 @@ async fn one_that_cannot_be_built_does_not_keep_the_others_from_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_changes_no_program_replaces_no_process() {
+async fn a_change_that_leaves_the_program_the_same_replaces_no_process() {
     let fixture = server().await;
     let pid = fixture.get("/function/server/pid").await.text().to_owned();
     let built = async |count: usize| {
@@ -368,7 +368,7 @@ async fn the_key_for_signing_is_made_once_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_was_not_written_whole_is_not_used() {
+async fn an_empty_key_is_refused() {
     let folder = folder("f:\n  fprocess: cat\n  secrets: [faasflow-hmac-secret]\n");
     let secrets = folder.path().join(".faasflow/secrets");
     std::fs::create_dir_all(&secrets).unwrap();
@@ -393,7 +393,7 @@ async fn a_missing_secret_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_image_needs_for_its_watchdog_is_not_for_this_machine() {
+async fn variables_for_an_image_s_watchdog_are_ignored_by_processes() {
     let folder = folder(
         "one:\n  fprocess: sh -c 'echo $metrics_host $flow_metrics_port $flow_port.'\n  environment: {flow_metrics_port: \
          8083, metrics_host: 0.0.0.0, flow_port: 8082}\n",
@@ -404,7 +404,7 @@ async fn what_an_image_needs_for_its_watchdog_is_not_for_this_machine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_never_comes_up_is_told_and_holds_nobody_up() {
+async fn a_function_that_never_starts_is_reported_and_delays_no_other() {
     let folder = folder(
         "dying:\n  fprocess: sh -c 'exit 3'\n  environment: {mode: http}\nwell:\n  fprocess: cat\nport:\n  fprocess: sh -c \
          'echo $flow_port'\n  environment: {flow_port: 18000}\n",
@@ -433,7 +433,7 @@ async fn i6_a_secret_or_key_that_cannot_be_read_has_the_one_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn y1_a_function_sees_what_is_written() {
+async fn y1_a_function_sees_its_variables_as_written() {
     let fixture = start(
         "show:\n  fprocess: env\n  environment:\n    A: 1.10\n    B: 012345678901\n    C: 12345e7\n    D: 0644\n    \
          E: 98765432109876543210\n    F: yes\n    G: 2020-01-02\n    H: ~\n    I: 1_000\n  labels:\n    l: 1.10\n  \

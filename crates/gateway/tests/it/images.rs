@@ -81,7 +81,7 @@ async fn scale(fixture: &Fixture, replicas: u32) -> Got {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_is_made_of_what_was_deployed() {
+async fn a_container_has_the_settings_of_its_deployment() {
     let stand = stand(None).await;
     put_secret(&stand.fixture, Method::POST, "v").await;
     let given = json!({
@@ -118,7 +118,7 @@ async fn a_container_is_made_of_what_was_deployed() {
 
 /// They were removed as the leftovers of an earlier run, as soon as the engine was found.
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_are_there_after_the_gateway_s_start() {
+async fn containers_have_their_secrets_after_a_restart_of_the_gateway() {
     let stand = stand(None).await;
     put_secret(&stand.fixture, Method::POST, "one").await;
     deployed(&stand.fixture, Method::POST, json!({ "secrets": ["key"] })).await;
@@ -141,7 +141,7 @@ async fn secrets_are_there_after_the_gateway_s_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_that_is_nowhere_is_refused_with_the_engine_s_reason() {
+async fn an_image_that_cannot_be_pulled_is_refused_with_the_engine_s_reason() {
     let stand = stand(None).await;
     let got = deploy(&stand.fixture, Method::POST, json!({ "image": "absent:1" })).await;
     assert_eq!(got.status, StatusCode::BAD_REQUEST);
@@ -166,7 +166,7 @@ async fn an_image_that_is_nowhere_is_refused_with_the_engine_s_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_a_container_is_refused() {
+async fn an_invalid_container_is_refused() {
     let stand = stand(None).await;
     for (change, reason) in [
         (json!({ "limits": { "memory": "lots" } }), "`limits`: `memory`: `lots` is not an amount of memory"),
@@ -202,7 +202,7 @@ async fn a_container_that_ends_is_started_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_that_somebody_restarts_is_replaced() {
+async fn a_container_that_is_restarted_from_outside_is_replaced() {
     let stand = stand(None).await;
     deployed(&stand.fixture, Method::POST, json!({})).await;
     available(&stand.fixture, 1).await;
@@ -255,7 +255,7 @@ async fn a_refused_deployment_says_why_the_engine_cannot_run_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_be_a_process_needs_no_engine_that_likes_its_image() {
+async fn a_function_that_can_run_as_a_process_does_not_need_an_engine() {
     let stand = stand(None).await;
     deployed(&stand.fixture, Method::POST, json!({ "image": "None", "envProcess": "cat" })).await;
     assert_eq!(stand.fixture.post("/function/f", "kept").await.text(), "kept");
@@ -263,7 +263,7 @@ async fn what_can_be_a_process_needs_no_engine_that_likes_its_image() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_none_and_back_on_demand() {
+async fn a_function_is_scaled_up_to_zero_and_back_on_demand() {
     let stand = stand(None).await;
     let labels = json!({ "labels": { "com.openfaas.scale.min": "2", "com.openfaas.scale.max": "3" } });
     deployed(&stand.fixture, Method::POST, labels).await;
@@ -297,7 +297,7 @@ async fn a_stack_file_may_name_images() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_an_engine_a_stack_s_image_is_told_and_the_rest_runs() {
+async fn without_an_engine_images_are_reported_and_the_rest_runs() {
     let functions = folder("f:\n  image: f:1\np:\n  fprocess: cat\n");
     assert!(Stack::read(functions.path()).is_ok());
     let fixture = start_in(functions, |options| options.engine = EngineChoice::None).await.unwrap();

@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{Method, StatusCode};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logs_are_told_by_the_line_and_followed() {
+async fn logs_are_served_line_by_line_and_can_be_followed() {
     let fixture = start("talk:\n  fprocess: sh -c 'cat >&2'\n").await;
     fixture.post("/function/talk", "one\ntwo\nthree\n").await;
     let logs = async |query: &str| {
@@ -50,7 +50,7 @@ async fn logs_are_told_by_the_line_and_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_functions_say_when_they_are_stopped_is_followed_to_the_end() {
+async fn followers_get_the_last_lines_of_functions_that_are_stopped() {
     let folder =
         crate::support::folder("talk:\n  fprocess: sh ./talk\n  environment:\n    mode: http\n    version: x\n");
     crate::support::server::put_into(folder.path());
@@ -142,7 +142,7 @@ async fn the_lines_of_a_request_are_gathered_from_all_functions() {
 
 /// By the function and by the request: 20,000 lines come in a moment.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follower_is_told_all_of_a_burst() {
+async fn a_follower_gets_every_line_of_a_burst() {
     let fixture = start("burst:\n  fprocess: sh -c 'seq 20000 >&2'\n").await;
     let mut reading = Vec::new();
     for query in ["name=burst", "request=a-1"] {
@@ -164,7 +164,7 @@ async fn a_follower_is_told_all_of_a_burst() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_kept_any_more_is_said() {
+async fn dropped_lines_are_reported() {
     let fixture = start("talk:\n  fprocess: sh -c 'cat >&2'\nquiet:\n  fprocess: sh -c 'cat >&2'\n").await;
     let headers = [("x-faasflow-request-id", "early")];
     fixture.send(Method::POST, "/function/talk", &headers, "first\n").await;
@@ -191,7 +191,7 @@ async fn what_is_not_kept_any_more_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logs_are_told_since_a_time() {
+async fn logs_can_be_limited_to_a_time() {
     let fixture = start("talk:\n  fprocess: sh -c 'cat >&2'\n").await;
     let line = async |query: String| {
         let got = fixture.get(&format!("/system/logs?name=talk{query}")).await;

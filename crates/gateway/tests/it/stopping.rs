@@ -12,7 +12,7 @@ use http::{Method, Request, StatusCode};
 use tokio::sync::Notify;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_under_way_still_reaches_its_functions() {
+async fn requests_in_flight_still_reach_their_functions() {
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let gateway = Arc::new(std::sync::Mutex::new(String::new()));
     let outer = listen(Router::new().fallback(any({
@@ -68,7 +68,7 @@ async fn what_is_under_way_still_reaches_its_functions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_end_within_the_grace_is_delivered_at_the_next_start() {
+async fn calls_that_exceed_the_grace_period_are_delivered_at_the_next_start() {
     let called = Arc::new(Notify::new());
     let hangs = listen(Router::new().fallback(any({
         let called = called.clone();

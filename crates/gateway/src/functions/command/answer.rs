@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h6_what_cannot_be_started_is_tried_again_only_if_that_may_help() {
+    fn h6_a_failed_start_is_tried_again_only_if_that_may_help() {
         for passing in [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ETXTBSY, libc::EINTR] {
             let error = io::Error::from_raw_os_error(passing);
             assert_eq!(not_started(&error), StatusCode::SERVICE_UNAVAILABLE, "{error}");

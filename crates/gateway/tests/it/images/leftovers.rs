@@ -62,7 +62,7 @@ async fn containers_that_ended_with_their_engine_are_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_waits_for_an_engine_that_is_away() {
+async fn a_function_waits_for_an_engine_that_does_not_answer() {
     let mut stand = stand(None).await;
     deployed(&stand.fixture, Method::POST, json!({ "labels": { "com.openfaas.scale.min": "0" } })).await;
     stand.engine.go();
@@ -75,7 +75,7 @@ async fn a_function_waits_for_an_engine_that_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_whose_making_was_not_confirmed_is_removed() {
+async fn a_container_whose_creation_was_not_confirmed_is_removed() {
     let stand = stand(None).await;
     stand.engine.inside().loses_answers = true;
     deployed(&stand.fixture, Method::POST, json!({})).await;
@@ -127,7 +127,7 @@ async fn killed() -> (Fixture, FakeEngine, Value, Listening) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_gateway_left_is_removed_and_what_others_have_is_not() {
+async fn containers_of_a_killed_gateway_are_removed_and_those_of_others_are_not() {
     let (fixture, engine, _, _listening) = killed().await;
     until("removal", async || (!ids(&engine).contains(&"left".to_owned())).then_some(())).await;
     assert_eq!(ids(&engine), ["another"]);
@@ -157,7 +157,7 @@ async fn a_leftover_that_cannot_be_removed_keeps_no_function_from_running() {
 
 /// The engine's word is not enough: what it lists has to have the label, and a name that this gateway gives.
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_is_ours_beyond_doubt_is_removed() {
+async fn only_containers_that_are_certainly_ours_are_removed() {
     let Stand { fixture, engine, inside: _, _listening } = serving().await;
     let made = engine.inside().containers.values().next().unwrap().0.clone();
     fixture.gateway.stop().await;

@@ -24,7 +24,7 @@ async fn a_container_that_ended_gets_no_more_requests() {
 
 /// As docs/reference/local-gateway.md has it. It was 500.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_meets_a_container_that_is_gone_is_502() {
+async fn a_request_to_a_container_that_has_ended_gets_502() {
     let Stand { fixture, engine: _engine, inside: _, _listening } = stand(None).await;
     deployed(&fixture, Method::POST, json!({})).await;
     available(&fixture, 1).await;
@@ -44,7 +44,7 @@ async fn a_request_that_meets_a_container_that_is_gone_is_502() {
 
 /// The function was broken until it was deployed again.
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_that_the_disk_did_not_take_are_copied_later() {
+async fn secrets_that_could_not_be_copied_are_copied_later() {
     let stand = stand(None).await;
     put_secret(&stand.fixture, Method::POST, "one").await;
     let mounts = stand.fixture.folder.path().join(".faasflow/mounts");
@@ -76,7 +76,7 @@ async fn an_image_is_pulled_once_for_all_containers_of_a_function() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_few_containers_are_made_at_a_time_and_no_more_than_there_may_be() {
+async fn only_a_few_containers_are_created_at_the_same_time() {
     let stand = stand(None).await;
     let labels = |least: u32| json!({ "labels": { "com.openfaas.scale.min": least.to_string() } });
     let got = deploy(&stand.fixture, Method::POST, labels(1000)).await;
