@@ -33,7 +33,7 @@ pub(crate) fn spec(deployment: &Deployment, folder: &Path, runs: Runs) -> Result
     let name = &deployment.service;
     if !is_name(name) {
         return Err(format!(
-            "`service` is `{}`, which is not the name of a function; use at most {LONGEST_NAME} letters, digits, `-` and `_`",
+            "`service` is `{}`, which is not a valid name; use at most {LONGEST_NAME} letters, digits, `-` and `_`",
             name.escape_debug()
         ));
     }

@@ -12,7 +12,7 @@ const RESERVED: [&str; 8] =
     ["gateway", "host", "port", "PORT", "flow_port", "metrics_port", "flow_metrics_port", "metrics_host"];
 
 /// The environment of a function's processes: a few inherited variables, those of OpenFaaS, then the function's own.
-pub(super) fn of_process(spec: &FunctionSpec, context: &FunctionContext) -> Vec<(String, String)> {
+pub(super) fn for_process(spec: &FunctionSpec, context: &FunctionContext) -> Vec<(String, String)> {
     let given = [
         ("host", "127.0.0.1"),
         ("gateway", &context.gateway),
@@ -30,7 +30,7 @@ pub(super) fn of_process(spec: &FunctionSpec, context: &FunctionContext) -> Vec<
 }
 
 /// The environment of a function's containers. The gateway's address is added later, when the engine is known.
-pub(super) fn of_container(spec: &FunctionSpec, memory: u64) -> Vec<(String, String)> {
+pub(super) fn for_container(spec: &FunctionSpec, memory: u64) -> Vec<(String, String)> {
     let mut given =
         vec![("OPENFAAS_NAME".to_owned(), spec.name.clone()), ("OPENFAAS_NAMESPACE".to_owned(), NAMESPACE.to_owned())];
     if spec.resources.limits.memory.is_none() {

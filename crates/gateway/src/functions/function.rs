@@ -105,9 +105,9 @@ impl Function {
         };
         Arc::new(Function {
             environment: if is_image {
-                environment::of_container(&spec, context.memory)
+                environment::for_container(&spec, context.memory)
             } else {
-                environment::of_process(&spec, context)
+                environment::for_process(&spec, context)
             },
             // The labels were checked when the function was read.
             scale: if is_image { Replicas::read(&spec.labels).ok().map(Scale::new) } else { None },

@@ -24,7 +24,7 @@ pub(crate) fn check(spec: &FunctionSpec, environment: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     if !is_name(&spec.name) {
         let rule = format!("use at most {LONGEST_NAME} letters, digits, `-` and `_`");
-        faults.push(Fault::value("its name is not that of a function").help(rule));
+        faults.push(Fault::value("its name is not valid").help(rule));
     }
     for (key, value) in &spec.environment {
         if let Err((what, help)) = variable(spec, key, value) {

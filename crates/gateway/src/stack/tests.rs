@@ -62,7 +62,7 @@ fn faults_name_function_and_key() {
         ("functions: [1]\n", "`functions` must be a mapping"),
         ("provider: {}\n", "`functions:` is missing"),
         ("functions:\n  f:\n    fprocess: cat\n    namespace: dev\n", "there is no namespace `dev` here"),
-        ("functions:\n  'a b':\n    fprocess: cat\n", "its name is not that of a function; use at most 63 letters"),
+        ("functions:\n  'a b':\n    fprocess: cat\n", "its name is not valid; use at most 63 letters"),
     ] {
         let fault = stack(text).unwrap_err();
         assert!(fault.contains(expected), "{text}: {fault}");
@@ -260,9 +260,9 @@ fn y4_values_that_cannot_be_used_are_refused_with_the_remedy() {
         ("version: 1\nfunctions: {}\n", "`version` is `1`, but the only version is `1.0`"),
         (
             "functions:\n  a.b: {fprocess: cat}\n",
-            "function `a.b`: its name is not that of a function; use at most 63 letters, digits, `-` and `_`",
+            "function `a.b`: its name is not valid; use at most 63 letters, digits, `-` and `_`",
         ),
-        (&format!("functions:\n  {long}: {{fprocess: cat}}\n"), "its name is not that of a function"),
+        (&format!("functions:\n  {long}: {{fprocess: cat}}\n"), "its name is not valid"),
         ("functions:\n  f: {fprocess: ''}\n", "function `f`: `fprocess` is empty"),
         ("functions:\n  f: {fprocess: \"a\\0b\"}\n", "function `f`: `fprocess` contains a NUL byte"),
         (

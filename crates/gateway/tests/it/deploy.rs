@@ -106,10 +106,10 @@ async fn an_invalid_deployment_is_refused_with_the_reason() {
         body
     };
     for (body, reason) in [
-        (json!({}), "is not the name of a function; use at most 63 letters"),
-        (command("a b", "cat"), "is not the name of a function; use at most 63 letters"),
-        (command("../f", "cat"), "is not the name of a function; use at most 63 letters"),
-        (command("a.b", "cat"), "is not the name of a function; use at most 63 letters"),
+        (json!({}), "is not a valid name; use at most 63 letters"),
+        (command("a b", "cat"), "is not a valid name; use at most 63 letters"),
+        (command("../f", "cat"), "is not a valid name; use at most 63 letters"),
+        (command("a.b", "cat"), "is not a valid name; use at most 63 letters"),
         (command(&"a".repeat(64), "cat"), "use at most 63 letters"),
         (with("namespace", json!("other")), "there is no namespace `other` here: the only one is `openfaas-fn`"),
         (

@@ -1,8 +1,8 @@
-//! The secrets of a function, as its containers see them.
+//! The copies of a function's secrets that its containers read.
 //!
-//! The secrets that the gateway keeps are files that only its own user may read, and the user in a container is another one.
-//! So there is a folder of copies for each function, in a folder that only the gateway's user can enter. A container sees
-//! the inner one, so that a secret that is replaced is replaced in containers that run, as on Kubernetes.
+//! Only the gateway's user may read the gateway's secrets, and a container runs as another user. So each function has a folder
+//! with copies, inside a folder that only the gateway's user can enter. Its containers mount the inner folder. If a secret
+//! changes, running containers see the new one, as on Kubernetes.
 
 use std::fs;
 use std::io;
