@@ -1,4 +1,4 @@
-//! Functions come and go while the gateway runs.
+//! Adds, replaces and removes functions while the gateway runs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::queue::now_ms;
 use crate::stack::{FunctionSpec, Kind, RUN_ANNOTATION, Stack, URL_ANNOTATION, wrong_wish};
 use crate::{private_file, secrets};
 
-/// How long whoever deploys a function waits for its image to be pulled, which `faas-cli` does for a minute.
+/// How long a deployment waits for its image to be pulled. `faas-cli` waits for a minute.
 const PULL: Duration = Duration::from_secs(50);
 
 /// Adds, replaces and removes functions, on disk and in service.
@@ -33,9 +33,9 @@ pub(crate) struct Deployments {
     storage: Storage,
     /// Where processes of deployed functions run.
     folder: PathBuf,
-    /// Those who look after processes.
+    /// The tasks that supervise processes and containers.
     tasks: TaskTracker,
-    /// What is on disk and what is in service change together, one function at a time.
+    /// Held while a function changes on disk and in service, so that both agree.
     changing: Mutex<()>,
 }
 
@@ -52,8 +52,8 @@ impl Deployments {
         &self.functions
     }
 
-    /// Puts in service what the stack has and what was deployed before. The stack wins: it is what its owner looks
-    /// at.
+    /// Puts the functions of the stack in service, and those that were deployed before. The stack wins, because its owner sees
+    /// it.
     pub(crate) fn begin(&self, stack: &Stack, deployed: Vec<StoredFunction>) {
         for spec in stack.functions.values() {
             self.serve(Function::from_stack(spec.clone(), &self.context));
@@ -61,18 +61,18 @@ impl Deployments {
         for StoredFunction { created_ms, deployment, runs, .. } in deployed {
             let name = deployment.service.clone();
             if stack.functions.contains_key(&name) {
-                tracing::warn!("`{name}` of {} is served, and not the one deployed before", stack.path.display());
+                tracing::warn!("the function `{name}` of {} replaces the deployed one", stack.path.display());
                 continue;
             }
             match spec(&deployment, &self.folder, runs) {
                 Ok(spec) => {
                     for secret in secrets::absent(&spec, &self.context.secrets) {
-                        // It was there when the function was deployed. The others run all the same.
-                        tracing::warn!("the secret `{secret}`, which `{name}` names, is not there any more");
+                        // It existed when the function was deployed. The other functions still run.
+                        tracing::warn!("the secret `{secret}` of the function `{name}` no longer exists");
                     }
                     self.serve(Function::deployed(spec, deployment, created_ms, &self.context, None));
                 }
-                Err(why) => tracing::error!("the deployed function `{name}` is not served: {why}"),
+                Err(why) => tracing::error!("the deployed function `{name}` cannot run: {why}"),
             }
         }
     }
@@ -124,7 +124,7 @@ impl Deployments {
                 Ok(Runs::Here)
             };
         }
-        // What it could be as a process, and whether that is here.
+        // The function as a process, if its program is on this machine.
         let process = deployment.process().and_then(|_| spec(deployment, &self.folder, Runs::Here).ok());
         let process = process.filter(|spec| absent_program(spec).is_none());
         let connected = match self.context.containers.connected().await {
@@ -139,7 +139,7 @@ impl Deployments {
                 };
             }
         };
-        // Before the engine is asked for whatever stands there.
+        // Checked before the name of the image is sent to the engine.
         let checked = spec(deployment, &self.folder, Runs::Container);
         if let (Err(_), Some(_), false) = (&checked, &process, must) {
             return Ok(Runs::Here);
@@ -156,7 +156,7 @@ impl Deployments {
                 let pulling = container::pull(&connected.engine, &deployment.image);
                 match tokio::time::timeout(PULL, pulling).await {
                     Ok(Err(error)) => Err(invalid(error.describe())),
-                    // What takes longer goes on, and is told by the function's state.
+                    // A pull that takes longer goes on, and the state of the function shows it.
                     Ok(Ok(())) | Err(_) => Ok(Runs::Container),
                 }
             }
@@ -203,7 +203,7 @@ impl Deployments {
         let Some(first) = absent.first() else { return Ok(()) };
         let names: Vec<String> = absent.iter().map(|secret| format!("`{secret}`")).collect();
         let why = format!(
-            "secrets are missing: {}; create each, as by `faas-cli secret create {first} --from-file FILE`",
+            "secrets are missing: {}; create each, for example with `faas-cli secret create {first}`",
             names.join(", ")
         );
         Err(Refused(StatusCode::BAD_REQUEST, why))
@@ -225,7 +225,8 @@ impl Deployments {
             Kind::Command(_) => {
                 if let Some(program) = absent_program(&function.spec) {
                     let line = format!(
-                        "gateway: there is no program `{program}` here, so calls fail; install it, or correct `fprocess`"
+                        "gateway: the program `{program}` is not on this machine, so calls will fail; install it, or \
+                         correct `fprocess`"
                     );
                     function.logs.push(None, line);
                 }
@@ -235,8 +236,8 @@ impl Deployments {
     }
 }
 
-/// The program that a function would start, if it is not on this machine. A deployment that names one is refused. The
-/// function of a stack file is served all the same, since the program may be installed later.
+/// The program of a function, if it is not on this machine. A deployment with such a program is refused. A function of the
+/// stack file is served anyway, because the program may be installed later.
 fn absent_program(spec: &FunctionSpec) -> Option<&str> {
     let (Kind::Command(words) | Kind::Program(words)) = &spec.kind else { return None };
     let program = words.first()?;
@@ -264,9 +265,9 @@ fn not_here(program: &str, image: &str, engine: &str) -> Refused {
         format!("the image `{image}` cannot be run: {engine}")
     };
     let why = format!(
-        "`{program}` is not on this machine, and {image}. To do without an engine, start `faasflow up` with the stack file, \
-         which builds flows and other cargo projects; or deploy a program that is here, by its whole path in `--fprocess` \
-         (from a stack file with `--read-template=false` as well), and with `--env mode=http` if it serves HTTP"
+        "`{program}` is not on this machine, and {image}; deploy a program that is here, with its whole path in `envProcess` \
+         (`fprocess`) and the variable `mode` set to `http` if it serves HTTP, or start `faasflow up` with the stack file, \
+         which builds flows and other cargo projects"
     );
     Refused(StatusCode::BAD_REQUEST, why)
 }
@@ -275,8 +276,8 @@ fn absent(name: &str) -> Refused {
     Refused(StatusCode::NOT_FOUND, format!("there is no function `{name}` here"))
 }
 
-/// What came of a change on disk that was made: it may be that the disk has not confirmed it. To be undone it would need
-/// the same disk.
+/// Separates changes that were not made from those that were made but not confirmed. The latter are kept, because undoing them
+/// would need the same disk.
 fn done(kept: io::Result<()>) -> Result<io::Result<()>, Refused> {
     match kept {
         Err(error) if !private_file::is_done(&error) => {
@@ -301,7 +302,7 @@ mod tests {
     use crate::functions::logs::Journal;
 
     #[test]
-    fn what_the_disk_does_not_confirm_is_changed_all_the_same() {
+    fn a_change_that_the_disk_does_not_confirm_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let storage = Storage::open(folder.path().join("functions")).unwrap();
         let context = FunctionContext {
@@ -324,7 +325,7 @@ mod tests {
             assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
             why
         };
-        // In service, and on disk.
+        // The command in service, and the one on disk.
         let process =
             || deployments.functions().find("f").and_then(|function| function.deployment.clone()?.env_process);
         let on_disk = || storage.read().unwrap().pop().and_then(|kept| kept.deployment.env_process);
@@ -339,7 +340,7 @@ mod tests {
         assert!(why.starts_with("`f` was removed, but the disk has not confirmed it"), "{why}");
         assert_eq!((process(), on_disk(), forgotten.as_deref()), (None, None, Some("f")));
 
-        // A folder that is in the way of the file.
+        // A folder takes the place of the file.
         std::fs::create_dir(folder.path().join("functions/f.json")).unwrap();
         let why = said(deployments.deploy(command("cat"), Runs::Here, false));
         assert!(why.starts_with("nothing was changed"), "{why}");

@@ -1,4 +1,4 @@
-//! Why a function gave no answer, and what its caller is told.
+//! Why a function gave no answer, and the answer that its caller gets instead.
 
 use std::time::Duration;
 
@@ -20,30 +20,30 @@ pub(crate) enum NoAnswer {
     Pending(Unavailable),
     /// It will not take requests until it is changed.
     Broken(Unavailable),
-    /// It was removed after it was found.
+    /// It was removed after the request had found it.
     Removed,
-    /// It has as many requests as it may have, and was not given this one.
+    /// It has as many requests as it may have.
     Busy(Busy),
-    /// No connection to it could be made.
+    /// The gateway could not connect to it.
     Unreachable(String),
-    /// No connection to its container could be made: it has ended, which is not known yet.
+    /// The gateway could not connect to its container. It has ended, which the engine has not reported yet.
     Ended(String),
-    /// No connection to it could be made because the gateway has no more files.
+    /// The gateway could not connect to it because it has no more files.
     NoFiles(String),
-    /// The connection was lost before it had answered: it may have executed the request or not.
+    /// The connection was lost before it had answered. It may have executed the request.
     Died(String),
-    /// It answered what cannot be used, and would again.
+    /// Its answer cannot be used. Another attempt would have the same result.
     Unusable(String),
     /// It did not begin to answer in time.
     Timeout(Duration),
-    /// There is no room for the request, or for what its function answers.
+    /// There is no memory for the request or for the answer.
     NoRoom(NoRoom),
-    /// The request could not be sent on.
+    /// The request could not be forwarded.
     Request(StatusCode, String),
 }
 
 impl NoAnswer {
-    /// The answer that the caller gets, as OpenFaaS's gateway words it.
+    /// The answer that the caller gets. Some texts are those of OpenFaaS's gateway.
     pub(crate) fn response(&self, name: &str) -> Response {
         match self {
             NoAnswer::Pending(why) => {
@@ -97,7 +97,7 @@ impl NoAnswer {
         }
     }
 
-    /// The reason, for the log and the dead letter.
+    /// The reason, for the log and for the dead letter.
     pub(crate) fn reason(&self) -> String {
         match self {
             NoAnswer::Pending(why) => format!("it is not ready: {}", why.describe()),
@@ -132,7 +132,7 @@ impl From<HttpError> for NoAnswer {
     }
 }
 
-/// The answer where a function has as many requests as it may have: 429, with the time after which to try again.
+/// The answer if a function has as many requests as it may have: 429, with the time after which to try again.
 fn too_many(name: &str, limit: &Busy) -> Response {
     let text = format!("`{name}` is busy: {}. Try again later.", limit.reason());
     let mut response = coded(internal(StatusCode::TOO_MANY_REQUESTS, text), code::FUNCTION_BUSY);

@@ -174,7 +174,7 @@ async fn h6_a_failure_includes_the_output_of_the_command() {
         }
         // A line for each, and each once. That a program is not there is said before any call, too.
         let absent = matches!(name, "absent" | "folder");
-        assert_eq!(log.contains("gateway: there is no program `./"), absent, "{name}: {log}");
+        assert_eq!(log.contains("gateway: the program `./"), absent, "{name}: {log}");
         assert_eq!(log.matches("gateway: ").count(), 1 + usize::from(absent), "{name}: {log}");
     }
     fixture.gateway.stop().await;

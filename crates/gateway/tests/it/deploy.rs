@@ -127,7 +127,7 @@ async fn an_invalid_deployment_is_refused_with_the_reason() {
         ),
         (
             with("secrets", json!(["one", "basic-auth-password"])),
-            "secrets are missing: `one`, `basic-auth-password`; create each, as by `faas-cli secret create one",
+            "secrets are missing: `one`, `basic-auth-password`; create each, for example with `faas-cli secret create one",
         ),
         (with("envVars", json!("text")), "the body cannot be used: `envVars`: invalid type: string"),
     ] {
