@@ -90,7 +90,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
             }
         }
     }
-    screen.line("Stopping: finishing what is in flight. Ctrl-C again stops at once");
+    screen.line("Stopping: finishing the requests in flight. Ctrl-C again stops at once");
     let mut stopping = std::pin::pin!(gateway.stop());
     loop {
         tokio::select! {

@@ -248,20 +248,20 @@ fn ask_health(address: SocketAddr) -> std::io::Result<String> {
     Ok(head.lines().next().unwrap_or_default().to_owned())
 }
 
-/// What a stop signal comes to, each in its time. The senders are gone if the process is.
+/// The stages of stopping.
 struct Stopping {
-    /// SIGTERM or SIGINT came.
+    /// Resolves when the process was asked to stop.
     draining: oneshot::Receiver<()>,
-    /// No more requests are to be taken.
+    /// Resolves when no more requests should be accepted.
     stop: oneshot::Receiver<()>,
 }
 
-/// The handlers of SIGTERM and SIGINT are in place when this returns. SIGTERM stops after the drain time, SIGINT at once:
-/// that is a person at a terminal, and nobody else sends requests. A second signal ends the process. The sender is to be
-/// kept until the flow function has stopped: if that takes longer than `write_timeout`, the process exits.
+/// Installs the signal handlers. SIGTERM stops the flow function after the drain time. SIGINT stops it at once, because it
+/// comes from a person at a terminal, when nobody else sends requests. A second signal ends the process. Keep the returned
+/// sender until the flow function has stopped. If that takes longer than `write_timeout`, the process exits.
 ///
-/// A thread of its own sees to all of it. Code of the flow that blocks may hold all threads of the runtime, and with them
-/// what would see a signal and what would see time run out.
+/// A separate thread does all this, because code of the flow may block all threads of the runtime. Then neither signals
+/// nor timeouts would be noticed there.
 fn stop_signal(config: &Config) -> std::io::Result<(Stopping, oneshot::Sender<()>)> {
     let (drain_time, grace, behind_watchdog) = (config.drain_time, config.write_timeout, config.behind_watchdog);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -281,12 +281,12 @@ fn stop_signal(config: &Config) -> std::io::Result<(Stopping, oneshot::Sender<()
         let _ = begin.send(());
         let stopping = async {
             if !drain_time.is_zero() {
-                tracing::info!("Draining: requests are still taken for {}", duration::format(drain_time));
+                tracing::info!("Draining: still accepting requests for {}", duration::format(drain_time));
                 tokio::time::sleep(drain_time).await;
             }
-            tracing::info!("Stopping: finishing what is in flight");
+            tracing::info!("Stopping: finishing the requests in flight");
             let _ = end.send(());
-            // In time it ends by itself, and says so; this is for when it cannot.
+            // The process usually ends by itself before this.
             tokio::time::timeout(grace + Duration::from_secs(1), ended).await.is_ok()
         };
         let second = async {
@@ -300,12 +300,12 @@ fn stop_signal(config: &Config) -> std::io::Result<(Stopping, oneshot::Sender<()
         };
         tokio::select! {
             in_time = stopping => if !in_time {
-                tracing::warn!("Code of the flow still blocks after {}; it is cut off", duration::format(grace));
+                tracing::warn!("Code of the flow is still blocking after {} and is cut off", duration::format(grace));
                 crate::log::flush();
                 std::process::exit(0);
             },
             () = second => {
-                tracing::warn!("A second signal came: what is in flight is cut off");
+                tracing::warn!("A second signal arrived: cutting off the requests in flight");
                 crate::log::flush();
                 std::process::exit(1);
             }

@@ -1,4 +1,4 @@
-//! The signals by which the system, or a person at a terminal, asks this process to stop.
+//! The signals that ask this process to stop.
 
 use std::io;
 
@@ -11,15 +11,15 @@ use tokio::signal::windows::{
 
 /// A request to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "there is no third way to ask")]
+#[allow(clippy::exhaustive_enums, reason = "there are only these two")]
 pub enum StopSignal {
-    /// A service manager asks: SIGTERM. On Windows, Ctrl-Break, the closing of the console, or the shutdown of the machine.
+    /// SIGTERM, usually from a service manager. On Windows: Ctrl-Break, or the console is closed, or the machine shuts down.
     Terminate,
-    /// A person at a terminal asks: SIGINT, or Ctrl-C on Windows.
+    /// SIGINT, or Ctrl-C on Windows, usually from a person at a terminal.
     Interrupt,
 }
 
-/// Receives the signals that ask this process to stop. From when this exists, they no longer end the process by themselves.
+/// Receives the signals that ask this process to stop. Once this has been created, they no longer end the process.
 #[derive(Debug)]
 pub struct StopSignals {
     #[cfg(unix)]
@@ -34,7 +34,7 @@ pub struct StopSignals {
 
 #[cfg(unix)]
 impl StopSignals {
-    /// Begins to listen for signals.
+    /// Starts to receive signals.
     ///
     /// # Errors
     ///
@@ -42,12 +42,12 @@ impl StopSignals {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// If it is called outside a tokio runtime.
     pub fn new() -> io::Result<StopSignals> {
         Ok(StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next signal. Dropping the future loses none.
+    /// Waits for the next signal. If the future is dropped, no signal is lost.
     pub async fn recv(&mut self) -> StopSignal {
         tokio::select! {
             _ = self.terminate.recv() => StopSignal::Terminate,
@@ -58,7 +58,7 @@ impl StopSignals {
 
 #[cfg(windows)]
 impl StopSignals {
-    /// Begins to listen for signals.
+    /// Starts to receive signals.
     ///
     /// # Errors
     ///
@@ -66,12 +66,12 @@ impl StopSignals {
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// If it is called outside a tokio runtime.
     pub fn new() -> io::Result<StopSignals> {
         Ok(StopSignals { interrupt: ctrl_c()?, terminate: (ctrl_break()?, ctrl_close()?, ctrl_shutdown()?) })
     }
 
-    /// Waits for the next signal. Dropping the future loses none.
+    /// Waits for the next signal. If the future is dropped, no signal is lost.
     pub async fn recv(&mut self) -> StopSignal {
         let (ctrl_break, close, shutdown) = &mut self.terminate;
         tokio::select! {

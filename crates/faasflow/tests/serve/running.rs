@@ -350,7 +350,7 @@ fn sigterm_finishes_what_is_in_flight_and_exits_0() {
         let exchange = program.begin("POST /\nx-faasflow-request-id: id", b"photo");
         kit.until_called("facedetect", 1).await;
         program.signal("TERM");
-        program.until_logged("Stopping: finishing what is in flight");
+        program.until_logged("Stopping: finishing the requests in flight");
         let (head, body) = exchange.end();
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
         assert_eq!(body, "photo");

@@ -28,7 +28,7 @@ fn r4_a_flow_that_drains_serves_and_is_not_ready() {
     assert!(program.request("GET /_/ready", "").0.starts_with("HTTP/1.1 200 OK"));
     let begun = Instant::now();
     program.signal("TERM");
-    program.until_logged("Draining: requests are still taken for 3s");
+    program.until_logged("Draining: still accepting requests for 3s");
     for _ in 0..10 {
         assert_eq!(program.request("POST /", "you").1, "Hello, you!");
     }
@@ -89,7 +89,10 @@ fn r4_a_second_signal_stops_at_once() {
         program.until_logged(if first == "TERM" { "Draining: " } else { "Stopping: " });
         program.signal(second);
         assert_eq!(program.wait().code(), Some(1));
-        assert_eq!(program.all_lines().last().unwrap(), "WARN A second signal came: what is in flight is cut off");
+        assert_eq!(
+            program.all_lines().last().unwrap(),
+            "WARN A second signal arrived: cutting off the requests in flight"
+        );
     }
 }
 
@@ -105,7 +108,7 @@ fn r4_two_sigterms_behind_a_watchdog_are_one() {
     let running = program.start();
     // Sent by one command, since the second counts as the first for a moment only.
     running.signal_twice("TERM");
-    running.until_logged("Draining: requests are still taken for 1h1s");
+    running.until_logged("Draining: still accepting requests for 1h1s");
     assert_eq!(running.request("POST /", "you").1, "Hello, you!");
 }
 

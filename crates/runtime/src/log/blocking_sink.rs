@@ -1,9 +1,9 @@
-//! Standard error, where the system cannot tell whether a pipe has room, as on Windows.
+//! Writes to standard error on systems where a pipe cannot be polled, such as Windows.
 
 use std::io::{self, Write as _};
 use std::time::Duration;
 
-/// How standard error is written to. A write waits for the reader, and so do the requests that log meanwhile.
+/// Standard error. A write waits for its reader, and requests that log have to wait as well.
 pub(super) struct Sink(());
 
 impl Sink {
@@ -11,14 +11,14 @@ impl Sink {
         Sink(())
     }
 
-    /// Writes everything. Waits until there is room.
-    #[allow(clippy::unused_self, reason = "the other systems need it")]
+    /// Writes all bytes. Waits until they can be written.
+    #[allow(clippy::unused_self, reason = "it is needed on other systems")]
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         io::stderr().write_all(bytes).map(|()| bytes.len())
     }
 
-    /// Returns at once, and always `true`: a write will do the waiting.
-    #[allow(clippy::unused_self, reason = "the other systems need it")]
+    /// Always returns `true` at once. The next write waits.
+    #[allow(clippy::unused_self, reason = "it is needed on other systems")]
     pub(super) fn wait(&self, _at_most: Duration) -> bool {
         true
     }
