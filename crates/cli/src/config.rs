@@ -1,5 +1,7 @@
 //! `faasflow config`
 
+use std::error::Error as _;
+
 use faasflow_core::{Problem, code};
 use faasflow_gateway::Stack;
 use faasflow_gateway::stack::FunctionSpec;
@@ -90,10 +92,11 @@ pub(crate) fn check(stack: &Stack) -> Result<(), Failure> {
 
 /// The faults of a flow's settings, each with the flow's name.
 fn of(spec: &FunctionSpec, error: &ConfigError) -> impl Iterator<Item = Problem> {
-    error
-        .faults()
-        .iter()
-        .map(|fault| Problem::new(fault.code(), format!("function `{}`: {fault}", spec.name)).help(fault.help()))
+    error.faults().iter().map(|fault| {
+        let problem = Problem::new(fault.code(), format!("function `{}`: {fault}", spec.name));
+        let problem = fault.source().into_iter().fold(problem, Problem::because);
+        problem.help(fault.help())
+    })
 }
 
 /// The settings of the state managers, in the same form.

@@ -23,6 +23,7 @@ mod tests;
 pub use fault::{ConfigError, KeyError, SettingFault, SettingFaultKind};
 
 use SettingFaultKind as Kind;
+use fault::NotAccepted;
 
 /// The default of `secret_mount_path`.
 pub const SECRETS: &str = "/var/openfaas/secrets";
@@ -398,7 +399,7 @@ impl<L: Fn(&str) -> Option<SettingValue>> Reader<'_, L> {
         }
     }
 
-    fn optional<T>(&mut self, kind: Kind, name: &'static str, parse: Parse<T>) -> Option<T> {
+    fn optional<T>(&mut self, kind: Kind, name: &'static str, parse: Parse<T, String>) -> Option<T> {
         self.text(name)?;
         self.parsed(kind, name, "", parse)
     }
@@ -444,25 +445,31 @@ impl<L: Fn(&str) -> Option<SettingValue>> Reader<'_, L> {
     }
 
     /// A value that messages must not repeat.
-    fn secret<T>(&mut self, kind: Kind, name: &'static str, parse: Parse<T>) -> Option<T> {
+    fn secret<T, E: Into<NotAccepted>>(&mut self, kind: Kind, name: &'static str, parse: Parse<T, E>) -> Option<T> {
         let parsed = parse(&self.text(name)?);
-        parsed.map_err(|accepted| self.faults.push(SettingFault::new(kind, name, None, accepted))).ok()
+        parsed.map_err(|error| self.faults.push(SettingFault::not_accepted(kind, name, None, error.into()))).ok()
     }
 
-    fn parsed<T>(&mut self, kind: Kind, name: &'static str, default: &str, parse: Parse<T>) -> Option<T> {
+    fn parsed<T, E: Into<NotAccepted>>(
+        &mut self,
+        kind: Kind,
+        name: &'static str,
+        default: &str,
+        parse: Parse<T, E>,
+    ) -> Option<T> {
         let value = self.text(name).unwrap_or_else(|| default.to_owned());
         match parse(&value) {
             Ok(parsed) => Some(parsed),
-            Err(accepted) => {
-                self.faults.push(SettingFault::new(kind, name, Some(value), accepted));
+            Err(error) => {
+                self.faults.push(SettingFault::not_accepted(kind, name, Some(value), error.into()));
                 None
             }
         }
     }
 }
 
-/// Parses a value. The error says what is accepted.
-type Parse<T> = fn(&str) -> Result<T, String>;
+/// Parses a value. The error says which values are accepted.
+type Parse<T, E> = fn(&str) -> Result<T, E>;
 
 /// Formats a duration for messages.
 pub(crate) fn show(duration: Duration) -> String {

@@ -32,5 +32,5 @@ pub use forward::{Forward, ForwardError, Forwarder};
 pub use function::FlowFunction;
 pub use serve::{OpenState, serve, serve_with_forwarder};
 pub use signal::{StopSignal, StopSignals};
-pub use trace::{BadSampler, ExportOptions, Sampling, TraceServer};
+pub use trace::{BadSampler, ExportOptions, Sampling, TraceServer, TraceServerError};
 pub use uuid::Uuid;

@@ -15,7 +15,7 @@ mod start;
 mod text;
 
 pub use filter::FilterError;
-pub(crate) use filter::targets;
+pub(crate) use filter::{FilterFault, targets};
 pub use format::LogFormat;
 pub use line_buffer::Buffering;
 pub(crate) use line_buffer::{dropped, flush};

@@ -26,7 +26,7 @@ pub(crate) use id::TraceId;
 pub(crate) use incoming::incoming;
 pub use options::ExportOptions;
 pub use sampling::{BadSampler, Sampling};
-pub use server::TraceServer;
+pub use server::{TraceServer, TraceServerError};
 pub(crate) use step::StepSpan;
 pub(crate) use text::cut;
 pub(crate) use tracer::Tracer;

@@ -317,7 +317,7 @@ fn what_is_set_wrongly_for_traces_is_named() {
         (
             "trace_server",
             "ftp://x",
-            "which is not the address of a trace server\n  help: `ftp://` is not a scheme for traces; write `",
+            "which is not the address of a trace server\n  cause: `ftp://` is not a scheme for traces\n  help: write `",
         ),
         ("OTEL_TRACES_SAMPLER", "mostly", "which is not valid\n  help: write `"),
         ("log_format", "xml", "which is not a log format\n  help: write `"),
@@ -331,7 +331,7 @@ fn what_is_set_wrongly_for_traces_is_named() {
     let said = refused(&Program::new("hello").with("trace_server", "user:s3cret@jaeger:4317"));
     assert!(
         said.contains(
-            "error[FF0212]: `trace_server` is not the address of a trace server\n  help: it has a user or a password; "
+            "error[FF0212]: `trace_server` is not the address of a trace server\n  cause: it has a user or a password\n  help: send "
         ),
         "{said}"
     );
@@ -380,7 +380,8 @@ fn a_log_filter_that_cannot_be_read_is_named() {
     Error: the settings cannot be used
 
     error[FF0211]: `RUST_LOG` is `warning`, which is not a log filter
-      help: `warning` is not a level: write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`; a level is one of `off`, `error`, `warn`, `info`, `debug` and `trace`
+      cause: `warning` is not a level
+      help: write one of the levels `off`, `error`, `warn`, `info`, `debug` and `trace`, or targets such as `faasflow=debug,hyper=warn`
 
     For more about this error, run `faasflow explain FF0211`.
     ");

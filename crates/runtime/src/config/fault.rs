@@ -8,6 +8,9 @@ use faasflow_core::code::{self, Code};
 use faasflow_core::names::HMAC_SECRET;
 use faasflow_core::{Problem, Report, Unreadable};
 
+use crate::log::FilterFault;
+use crate::trace::TraceServerError;
+
 /// Settings that cannot be used. Lists everything that is wrong: each variable, its value, and what to do.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -21,7 +24,42 @@ pub struct SettingFault {
     /// `None` if the value may be secret.
     value: Option<String>,
     kind: SettingFaultKind,
+    cause: Option<Cause>,
     help: Cow<'static, str>,
+}
+
+/// The error of a parser that knows more than which values are accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum Cause {
+    #[error(transparent)]
+    TraceServer(TraceServerError),
+    #[error(transparent)]
+    LogFilter(FilterFault),
+}
+
+/// Why a parser did not accept a value.
+pub(super) struct NotAccepted {
+    cause: Option<Cause>,
+    /// Which values are accepted.
+    help: String,
+}
+
+impl From<String> for NotAccepted {
+    fn from(help: String) -> NotAccepted {
+        NotAccepted { cause: None, help }
+    }
+}
+
+impl From<TraceServerError> for NotAccepted {
+    fn from(error: TraceServerError) -> NotAccepted {
+        NotAccepted { help: error.help(), cause: Some(Cause::TraceServer(error)) }
+    }
+}
+
+impl From<FilterFault> for NotAccepted {
+    fn from(fault: FilterFault) -> NotAccepted {
+        NotAccepted { help: FilterFault::HELP.to_owned(), cause: Some(Cause::LogFilter(fault)) }
+    }
 }
 
 /// What can be wrong with a setting.
@@ -111,7 +149,18 @@ impl SettingFault {
         value: Option<String>,
         help: impl Into<Cow<'static, str>>,
     ) -> SettingFault {
-        SettingFault { setting: setting.into(), value, kind, help: help.into() }
+        SettingFault { setting: setting.into(), value, kind, cause: None, help: help.into() }
+    }
+
+    /// A value that a parser did not accept.
+    pub(super) fn not_accepted(
+        kind: SettingFaultKind,
+        setting: &'static str,
+        value: Option<String>,
+        error: NotAccepted,
+    ) -> SettingFault {
+        let NotAccepted { cause, help } = error;
+        SettingFault { cause, ..SettingFault::new(kind, setting, value, help) }
     }
 
     /// The name of the variable.
@@ -139,7 +188,7 @@ impl SettingFault {
     }
 
     fn problem(&self) -> Problem {
-        Problem::new(self.code(), self).help(self.help())
+        Problem::from_error(self.code(), self).help(self.help())
     }
 }
 
@@ -156,7 +205,11 @@ impl fmt::Display for SettingFault {
     }
 }
 
-impl std::error::Error for SettingFault {}
+impl std::error::Error for SettingFault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| cause as _)
+    }
+}
 
 impl ConfigError {
     /// `faults` must not be empty.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use faasflow_core::{Method, duration, parse_url, size};
 use http::Uri;
 
-use crate::log::{self, LogFormat};
+use crate::log::{self, FilterFault, LogFormat};
 
 /// Longer than any timeout that somebody means, and shorter than what a clock can count.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -68,7 +68,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
 }
 
 /// Checks the value of `RUST_LOG` and returns it unchanged.
-pub(super) fn log_filter(text: &str) -> Result<String, String> {
+pub(super) fn log_filter(text: &str) -> Result<String, FilterFault> {
     // An empty filter is the default, which depends on other settings.
     if text.is_empty() { Ok(String::new()) } else { log::targets(text).map(|_| text.to_owned()) }
 }

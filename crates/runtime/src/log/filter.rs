@@ -10,7 +10,7 @@ pub(super) const TARGET: &str = "faasflow";
 
 /// The filter in `RUST_LOG`. If debug lines are turned on and `RUST_LOG` does not mention Faasflow's target, it also
 /// includes Faasflow's own debug lines.
-pub(super) fn filter(log_filter: &str, write_debug: bool) -> Result<Targets, String> {
+pub(super) fn filter(log_filter: &str, write_debug: bool) -> Result<Targets, FilterFault> {
     let base = if log_filter.is_empty() { "info" } else { log_filter };
     // If a target is named twice, the later directive wins.
     if write_debug { targets(&format!("{TARGET}=debug,{base}")) } else { targets(base) }
@@ -28,43 +28,57 @@ pub(super) fn most_detailed(filter: &Targets) -> LevelFilter {
 /// This differs from `EnvFilter` of `tracing_subscriber` in two ways. Filters by spans and fields are not supported, because
 /// flows have neither, and the regular expressions for them would make up a tenth of the program. And a single word must be
 /// a level: `EnvFilter` would read a misspelt level as a target and silence everything else.
-pub(crate) fn targets(text: &str) -> Result<Targets, String> {
+pub(crate) fn targets(text: &str) -> Result<Targets, FilterFault> {
     let mut directives = text.split(',').map(str::trim).filter(|directive| !directive.is_empty()).peekable();
-    directives.peek().ok_or(FILTERS)?;
+    directives.peek().ok_or(FilterFault::Empty)?;
     directives.try_fold(Targets::new(), |targets, directive| {
         if directive.contains(['[', ']', '{', '}']) {
-            return Err(format!("lines are chosen by level and target, not by spans or fields: {FILTERS}"));
+            return Err(FilterFault::SpansOrFields);
         }
         let Some((target, level)) = directive.split_once('=') else {
             return match directive.parse::<LevelFilter>() {
                 Ok(level) => Ok(targets.with_default(level)),
-                Err(_) => Err(format!("`{directive}` is not a level: {FILTERS}; a level is one of {LEVELS}")),
+                Err(_) => Err(FilterFault::NotALevel(directive.to_owned())),
             };
         };
         let (target, level) = (target.trim_end(), level.trim_start());
         if target.is_empty() || !target.chars().all(|c| c.is_alphanumeric() || "-:_.".contains(c)) {
-            return Err(format!("`{target}` is not a target: {FILTERS}"));
+            return Err(FilterFault::NotATarget(target.to_owned()));
         }
         // An empty level would be parsed as `error`.
         match level.parse::<LevelFilter>() {
             Ok(level_filter) if !level.is_empty() => Ok(targets.with_target(target, level_filter)),
-            _ => Err(format!("`{level}` is not a level: write one of {LEVELS}")),
+            _ => Err(FilterFault::NotALevel(level.to_owned())),
         }
     })
 }
 
-/// The accepted filters, for messages.
-const FILTERS: &str = "write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`";
+/// What is wrong with a log filter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FilterFault {
+    #[error("it has no directive")]
+    Empty,
+    #[error("lines are filtered by level and target, not by spans or fields")]
+    SpansOrFields,
+    #[error("`{0}` is not a level")]
+    NotALevel(String),
+    #[error("`{0}` is not a target")]
+    NotATarget(String),
+}
 
-const LEVELS: &str = "`off`, `error`, `warn`, `info`, `debug` and `trace`";
+impl FilterFault {
+    /// The accepted filters.
+    pub(crate) const HELP: &str = "write one of the levels `off`, `error`, `warn`, `info`, `debug` and `trace`, or \
+                                   targets such as `faasflow=debug,hyper=warn`";
+}
 
 /// `RUST_LOG` is not a valid filter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`RUST_LOG` is `{filter}`, which is not a log filter")]
 pub struct FilterError {
     pub(super) filter: String,
-    /// What is wrong, and what is accepted.
-    pub(super) reason: String,
+    #[source]
+    pub(super) fault: FilterFault,
 }
 
 impl FilterError {
@@ -76,8 +90,8 @@ impl FilterError {
 
     /// What to do about it.
     #[must_use]
-    pub fn help(&self) -> &str {
-        &self.reason
+    pub fn help(&self) -> &'static str {
+        FilterFault::HELP
     }
 }
 
@@ -95,8 +109,8 @@ mod tests {
         assert!(enabled("faasflow=trace", "faasflow_runtime", Level::TRACE));
         assert!(!enabled("faasflow=trace", "hyper", Level::ERROR));
         for (filter, why) in [
-            ("", "write a level"),
-            (",", "write a level"),
+            ("", "no directive"),
+            (",", "no directive"),
             ("*", "`*` is not a level"),
             // A misspelt filter must not silence everything else.
             ("warning", "`warning` is not a level"),
@@ -109,7 +123,7 @@ mod tests {
             ("[call]=debug", "not by spans or fields"),
             ("x[call{id=1,b}]", "not by spans or fields"),
         ] {
-            let reason = targets(filter).unwrap_err();
+            let reason = targets(filter).unwrap_err().to_string();
             assert!(reason.contains(why), "{filter}: {reason}");
         }
     }

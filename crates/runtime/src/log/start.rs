@@ -29,7 +29,7 @@ use crate::config::Config;
 /// If `RUST_LOG` is not a valid filter.
 pub fn start(config: &Config, buffering: Buffering) -> Result<Logging, FilterError> {
     let filter = filter(&config.log_filter, config.write_debug);
-    let filter = filter.map_err(|reason| FilterError { filter: config.log_filter.clone(), reason })?;
+    let filter = filter.map_err(|fault| FilterError { filter: config.log_filter.clone(), fault })?;
     let own = RequestLines { format: config.log_format, level: most_detailed(&filter) };
     let subscriber = tracing_subscriber::registry().with(filter).with(Log(config.log_format));
     let first = set_global_default(subscriber).is_ok();

@@ -19,24 +19,22 @@ impl TraceServer {
     ///
     /// # Errors
     ///
-    /// What is wrong, and what is accepted, as text.
-    pub fn parse(text: &str) -> Result<TraceServer, String> {
+    /// If the address is not valid.
+    pub fn parse(text: &str) -> Result<TraceServer, TraceServerError> {
         let (scheme, rest) = text.split_once("://").unwrap_or(("grpc", text));
         let (grpc, scheme, port) = match scheme.to_ascii_lowercase().as_str() {
             "grpc" => (true, "http", 4317),
             "grpcs" => (true, "https", 4317),
             "http" => (false, "http", 4318),
             "https" => (false, "https", 4318),
-            _ => return Err(unlike(&format!("`{scheme}://` is not a scheme for traces"))),
+            _ => return Err(TraceServerError::Scheme(scheme.to_owned())),
         };
         // Credentials and queries are not allowed, and may be secret, so the message must not repeat them.
         if rest.contains(['@', '?']) {
             return Err(fault(rest));
         }
         if grpc && let Some((address, path)) = rest.split_once('/').filter(|(_, path)| !path.is_empty()) {
-            return Err(format!(
-                "gRPC has no path: write `{address}` without `/{path}`, or `http://{address}/{path}` for OTLP over HTTP"
-            ));
+            return Err(TraceServerError::GrpcPath { address: address.to_owned(), path: path.to_owned() });
         }
         let given: Uri = format!("{scheme}://{rest}").parse().map_err(|_| fault(rest))?;
         let authority = given.authority().ok_or_else(|| fault(rest))?;
@@ -60,31 +58,77 @@ impl TraceServer {
 }
 
 /// What is wrong with the part after the scheme.
-fn fault(rest: &str) -> String {
+fn fault(rest: &str) -> TraceServerError {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
     // The colons of an IPv6 address are in brackets.
     let has_port = authority.contains(':') && !port.contains(']');
     if authority.contains('@') {
-        unlike("it has a user or a password; send those in a header with `OTEL_EXPORTER_OTLP_HEADERS`")
+        TraceServerError::Credentials
     } else if authority.is_empty() || has_port && host.is_empty() {
-        unlike("it has no host")
+        TraceServerError::NoHost
     } else if has_port && host.contains(':') && !host.starts_with('[') {
-        unlike(&format!("an IPv6 address must be in brackets, as in `[{authority}]:4317`"))
+        TraceServerError::Ipv6(authority.to_owned())
     } else if has_port && port.parse::<u16>().is_err() {
-        unlike(&format!("`{port}` is not a port: ports are numbers up to 65535, such as 4317"))
+        TraceServerError::Port(port.to_owned())
     } else if rest.contains('?') {
-        unlike("it has a query, which no trace server reads")
+        TraceServerError::Query
     } else {
-        unlike("it is not an address")
+        TraceServerError::Malformed
     }
 }
 
-fn unlike(what: &str) -> String {
-    format!(
-        "{what}; write `HOST:PORT` for OTLP over gRPC (`grpcs://HOST:PORT` with TLS), or `http://HOST:PORT` for OTLP over \
-         HTTP, such as `jaeger:4317` or `http://jaeger:4318`"
-    )
+/// The address of the trace server is not valid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TraceServerError {
+    /// The scheme is not known.
+    #[error("`{0}://` is not a scheme for traces")]
+    Scheme(String),
+    /// The address of a gRPC server has a path.
+    #[error("gRPC has no path")]
+    GrpcPath {
+        /// The host and the port.
+        address: String,
+        /// The path, without the `/` at its beginning.
+        path: String,
+    },
+    /// The address contains a user or a password.
+    #[error("it has a user or a password")]
+    Credentials,
+    /// The address has no host.
+    #[error("it has no host")]
+    NoHost,
+    /// An IPv6 address is not in brackets.
+    #[error("an IPv6 address must be in brackets, as in `[{0}]:4317`")]
+    Ipv6(String),
+    /// The port is not valid.
+    #[error("`{0}` is not a port: ports are numbers up to 65535, such as 4317")]
+    Port(String),
+    /// The address has a query.
+    #[error("it has a query, which no trace server reads")]
+    Query,
+    /// The address cannot be parsed.
+    #[error("it is not an address")]
+    Malformed,
+}
+
+impl TraceServerError {
+    /// What to write instead.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            TraceServerError::GrpcPath { address, path } => {
+                format!("write `{address}` without `/{path}`, or `http://{address}/{path}` for OTLP over HTTP")
+            }
+            TraceServerError::Credentials => {
+                "send the user and the password in a header, which `OTEL_EXPORTER_OTLP_HEADERS` sets".to_owned()
+            }
+            _ => "write `HOST:PORT` for OTLP over gRPC (`grpcs://HOST:PORT` with TLS), or `http://HOST:PORT` for OTLP \
+                  over HTTP, such as `jaeger:4317` or `http://jaeger:4318`"
+                .to_owned(),
+        }
+    }
 }
 
 impl TraceServer {
@@ -184,12 +228,13 @@ mod tests {
             ("host:", "`` is not a port"),
             ("http://host:70000", "`70000` is not a port"),
             ("::1", "an IPv6 address must be in brackets, as in `[::1]:4317`"),
-            ("host:4317/path", "gRPC has no path: write `host:4317` without `/path`, or `http://host:4317/path`"),
+            ("host:4317/path", "gRPC has no path; write `host:4317` without `/path`, or `http://host:4317/path`"),
             ("http://host/v1/traces?key=s3cret", "it has a query"),
             ("user:s3cret@host:4317/v1/traces", "it has a user or a password"),
             ("grpc://host:4317/?key=s3cret", "it has a query"),
         ] {
             let fault = TraceServer::parse(text).unwrap_err();
+            let fault = format!("{fault}; {}", fault.help());
             assert!(fault.starts_with(says), "{text}: {fault}");
             assert!(!fault.contains("s3cret"), "{fault}");
         }

@@ -15,9 +15,9 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     let typos = flow.typos.iter().map(|typo| Finding::warning(ABOUT, typo, "").of_itself());
     let mut findings: Vec<Finding> = typos.collect();
     match &flow.settings {
-        Err(faults) => findings.extend(
-            faults.iter().map(|fault| Finding::error(ABOUT, format!("{fault} ({})", fault.code()), fault.help())),
-        ),
+        Err(faults) => findings.extend(faults.iter().map(|fault| {
+            Finding::error(ABOUT, format!("{} ({})", faasflow_core::chain(fault), fault.code()), fault.help())
+        })),
         Ok(config) if config.workflow_name != flow.name => findings.push(Finding::error(
             ABOUT,
             format!(
