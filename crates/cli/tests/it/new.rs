@@ -94,7 +94,7 @@ fn a_file_that_would_not_do_afterwards_is_left_as_it_was() {
 fn it_is_up_and_answers() {
     let folder = tempfile::tempdir().unwrap();
     assert!(new(folder.path(), &["my-flow"]).status.success());
-    share_build(&folder.path().join("my-flow"));
+    let _guard = share_build(&folder.path().join("my-flow"));
 
     let up = Up::start(folder.path(), &folder.path().join("state"));
     let output = up.run(&["invoke", "my-flow"], b"Ada\n");

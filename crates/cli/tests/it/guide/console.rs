@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -19,6 +20,8 @@ pub(crate) struct Console {
     place: Place,
     /// Whether the page makes its own project.
     own: bool,
+    /// While that project runs: keeps other tests from building theirs.
+    guard: Option<MutexGuard<'static, ()>>,
 }
 
 /// Where commands run.
@@ -32,18 +35,18 @@ enum Place {
 impl Console {
     /// Commands run in the folder of the gateway.
     pub(crate) fn up(up: Up) -> Console {
-        Console { place: Place::Up(up), own: false }
+        Console { place: Place::Up(up), own: false, guard: None }
     }
 
     /// Commands run in a copy of the example, or in an empty folder.
     pub(crate) fn new(root: &Path, example: Option<&str>) -> Console {
         let folder = example.map_or_else(|| tempfile::tempdir().expect("a folder"), |example| copy(root, example));
-        Console { place: Place::Folder(folder), own: false }
+        Console { place: Place::Folder(folder), own: false, guard: None }
     }
 
     /// Commands run in an empty folder, where the page makes a project and starts a gateway.
     pub(crate) fn own() -> Console {
-        Console { place: Place::Folder(tempfile::tempdir().expect("a folder")), own: true }
+        Console { place: Place::Folder(tempfile::tempdir().expect("a folder")), own: true, guard: None }
     }
 
     /// Writes a file of the page's project.
@@ -84,11 +87,9 @@ impl Console {
         if !self.own || command != "faasflow up" {
             return;
         }
-        for entry in std::fs::read_dir(folder.path()).expect("the folder").flatten() {
-            if entry.path().join(".cargo/config.toml").is_file() {
-                share_build(&entry.path());
-            }
-        }
+        let mut entries = std::fs::read_dir(folder.path()).expect("the folder").flatten().map(|entry| entry.path());
+        let project = entries.find(|path| path.join(".cargo/config.toml").is_file());
+        self.guard = project.map(|project| share_build(&project));
         let folder = std::mem::replace(folder, tempfile::tempdir().expect("a folder"));
         self.place = Place::Up(Up::start_in(folder, &[]));
     }
