@@ -33,7 +33,7 @@ pub(super) fn long_sentences(root: &Path, files: &[String]) -> Vec<String> {
     pages(root, files)
         .flat_map(|(page, text)| {
             let found = sentences(&text).into_iter().filter(|(_, words)| *words > LONG);
-            found.map(|(line, words)| format!("{page}:{line}: a sentence of {words} words")).collect::<Vec<_>>()
+            found.map(|(line, words)| format!("{page}:{line}: this sentence has {words} words")).collect::<Vec<_>>()
         })
         .collect()
 }
@@ -58,9 +58,9 @@ pub(super) fn outside(text: &str, fences: bool) -> impl Iterator<Item = (usize, 
 fn blocks(page: &str, text: &str) -> Vec<Fault> {
     let nameless = outside(text, true).filter(|(_, fence)| fence.trim_start_matches('`').is_empty());
     let fault = |(line, _)| Fault {
-        rule: "blocks say their language",
+        rule: "code blocks name their language",
         place: format!("{page}:{line}"),
-        what: "this block does not say what it is: `text`, if it is a drawing".to_owned(),
+        what: "this block names no language: use `text` for plain text".to_owned(),
     };
     nameless.map(fault).collect()
 }
