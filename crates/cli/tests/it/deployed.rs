@@ -17,7 +17,7 @@ async fn what_was_deployed_behind_a_password_is_there_after_a_kill() {
     let said = up.said().join("\n");
     let login = format!("faas-cli login --gateway {} --username ", up.url);
     assert!(said.contains("basic-auth-password") && said.contains(&login), "{said}");
-    assert!(said.contains("All functions are ready: there is none yet"), "{said}");
+    assert!(said.contains("All functions are ready. None is deployed yet"), "{said}");
     assert!(!said.contains(&password), "{said}");
 
     // As a client of HTTP sends it: with credentials, and on to the function without.
