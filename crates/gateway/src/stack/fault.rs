@@ -4,7 +4,7 @@ use std::fmt;
 
 use granit_parser::Marker;
 
-use super::error::StackErrorKind;
+use super::kind::StackErrorKind;
 
 /// A place in a file. Both numbers count from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(crate) struct Fault {
     at: Option<At>,
     what: String,
     /// The line of the file, if that helps.
-    excerpt: Option<String>,
+    excerpt: Option<Box<str>>,
     pub(crate) help: Option<String>,
 }
 
@@ -68,7 +68,7 @@ impl Fault {
 
     /// Adds the line of the file.
     pub(super) fn excerpt(self, line: String) -> Fault {
-        Fault { excerpt: Some(line), ..self }
+        Fault { excerpt: Some(line.into()), ..self }
     }
 
     /// Puts a text such as the name of the function before the fault.

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::{StackError, StackErrorKind};
+use super::error::StackError;
 use super::fault::{At, Fault};
+use super::kind::StackErrorKind;
 use super::substitute::{self, Unusable};
 use crate::environment;
 

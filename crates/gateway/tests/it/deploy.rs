@@ -1,4 +1,4 @@
-//! Functions that are deployed, replaced and removed while the gateway runs, as `faas-cli` asks for it.
+//! Functions that are deployed, replaced and removed while the gateway runs, with the requests that `faas-cli` sends.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -31,7 +31,7 @@ fn command(name: &str, command: &str) -> Value {
     json!({ "service": name, "image": "i:1", "namespace": "openfaas-fn", "envProcess": command })
 }
 
-/// The program of the tests, which answers its version.
+/// The program for the tests, which answers with its version.
 fn program(name: &str, version: &str) -> Value {
     let variables = json!({ "mode": "http", "version": version, "upstream_url": "http://127.0.0.1:3000" });
     json!({ "service": name, "image": "i:1", "envProcess": "./server --a 'b c'", "envVars": variables })
@@ -44,7 +44,7 @@ async fn answers(fixture: &Fixture, path: &str, expected: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_is_deployed_replaced_and_removed() {
     let fixture = start(OWN).await;
-    // As faas-cli goes about it: PUT, then POST where there is none.
+    // The requests of faas-cli: PUT, and then POST if there is no such function.
     let absent = ask(&fixture, Method::PUT, &command("f", "cat")).await;
     assert_eq!((absent.status, absent.text()), (StatusCode::NOT_FOUND, "there is no function `f` here\n"));
     accepted(&fixture, Method::POST, &command("f", "cat")).await;
@@ -140,7 +140,7 @@ async fn an_invalid_deployment_is_refused_with_the_reason() {
         assert_eq!(got.status, StatusCode::BAD_REQUEST, "{method}");
         let got = fixture.send(method.clone(), "/system/functions", &[], vec![b' '; (1 << 20) + 1]).await;
         assert_eq!(got.status, StatusCode::PAYLOAD_TOO_LARGE, "{method}");
-        // Also when it does not say beforehand how much it is.
+        // Also if the body has no declared length.
         let parts = futures_util::stream::iter((0..8).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1 << 18])));
         let got = fixture.send(method.clone(), "/system/functions", &[], Body::from_stream(parts)).await;
         assert_eq!(got.status, StatusCode::PAYLOAD_TOO_LARGE, "{method}");
@@ -153,7 +153,7 @@ async fn an_invalid_deployment_is_refused_with_the_reason() {
     fixture.gateway.stop().await;
 }
 
-/// What a stack file may not have, no deployment may have.
+/// Values that are refused in a stack file are refused in a deployment.
 #[tokio::test(flavor = "multi_thread")]
 async fn y4_values_that_cannot_be_used_are_refused_by_the_api() {
     let fixture = start(OWN).await;
@@ -233,7 +233,7 @@ async fn a_program_is_started_given_its_port_and_restarted() {
     server::put_into(folder.path());
     let fixture = start_in(folder, |_| {}).await.unwrap();
     accepted(&fixture, Method::POST, &program("f", "one")).await;
-    // A request waits for it.
+    // A request waits until it is ready.
     assert_eq!(fixture.get("/function/f").await.text(), "one");
     assert_eq!(fixture.get("/function/f/args").await.text(), "--a b c");
     let environment = fixture.get("/function/f/env").await.text().to_owned();
@@ -292,7 +292,7 @@ async fn a_replacement_loses_no_request() {
     answers(&fixture, "/function/f", "two").await;
     until("the first is gone", async || (!is_running(&first)).then_some(())).await;
 
-    // One that never comes up leaves the one before in service, also when it is replaced itself.
+    // A replacement that never starts leaves its predecessor in service, even if it is replaced itself.
     accepted(&fixture, Method::PUT, &program("f", "broken")).await;
     until("it fails", async || {
         let events = fixture.events.lock().unwrap();
@@ -397,7 +397,7 @@ async fn deployments_survive_a_restart_of_the_gateway() {
     let folder = fixture.folder;
     fixture.gateway.stop().await;
 
-    // As if killed in the middle of a write.
+    // As after a kill in the middle of a write.
     std::fs::write(path.join(".new-1-2"), "{").unwrap();
     let fixture = start_in(folder, |_| {}).await.unwrap();
     fixture.gateway.ready().await.unwrap();
@@ -419,7 +419,7 @@ async fn deployments_survive_a_restart_of_the_gateway() {
     let folder = fixture.folder;
     fixture.gateway.stop().await;
 
-    // The stack wins, and the file stays for when it does not name the function any more.
+    // The stack wins, and the file stays for the time when the stack no longer names the function.
     crate::support::write_stack(&folder, "cat:\n  fprocess: tr a-z A-Z\n");
     let fixture = start_in(folder, |_| {}).await.unwrap();
     assert_eq!(fixture.post("/function/cat", "body").await.text(), "BODY");
@@ -479,11 +479,11 @@ async fn a_replacement_that_never_starts_ends_with_the_next() {
     }
     let last = pids.pop().unwrap();
     let ended = until("the others end", async || (!pids.iter().any(|pid| is_running(pid))).then_some(()));
-    // Sooner than they would end because they do not listen.
+    // Before they would end because they do not listen.
     tokio::time::timeout(std::time::Duration::from_secs(20), ended).await.unwrap();
     assert!(is_running(&last));
 
-    // The good one still serves; it ends, and requests wait until it is there again.
+    // The good one still serves. When it ends, requests wait until it runs again.
     fixture.get("/function/f/die").await;
     until("it ends", async || {
         let events = fixture.events.lock().unwrap();
@@ -503,7 +503,7 @@ async fn a_caller_that_sends_its_body_first_learns_of_a_refusal() {
     let fixture = crate::support::start_with(OWN, |options| options.basic_auth = true).await;
     let address = fixture.gateway.address();
     for (header, status) in [("Origin: http://page", "403"), ("X-Own: 1", "401")] {
-        // More than the system takes on its way.
+        // More than the buffers of the system hold.
         let length = 15 << 20;
         let said = tokio::task::spawn_blocking(move || {
             let mut stream = std::net::TcpStream::connect(address)?;
@@ -517,7 +517,7 @@ async fn a_caller_that_sends_its_body_first_learns_of_a_refusal() {
             std::io::Result::Ok(String::from_utf8_lossy(&said).into_owned())
         });
         assert_eq!(said.await.unwrap().unwrap(), format!("HTTP/1.1 {status}"));
-        // One that asks first is not kept waiting.
+        // A caller that sends `Expect` gets the refusal at once.
         let said = tokio::task::spawn_blocking(move || {
             let mut stream = std::net::TcpStream::connect(address)?;
             write!(

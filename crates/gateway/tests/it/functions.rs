@@ -73,7 +73,7 @@ async fn a_command_answers_with_what_it_writes() {
     fixture.gateway.stop().await;
 }
 
-/// A cargo project without dependencies that serves HTTP: it answers `version`, and dies when asked for `/die`.
+/// A cargo project without dependencies that serves HTTP. It answers `version`, and exits on a request for `/die`.
 const SERVER: &str = r#"
 use std::io::{Read, Write};
 fn main() {
@@ -129,7 +129,7 @@ async fn a_project_is_built_started_restarted_and_stopped() {
     let first = fixture.get("/function/server/pid").await.text().to_owned();
     let died = fixture.get("/function/server/die").await;
     assert!(died.text().starts_with("`server` died before it had answered: "), "{}", died.text());
-    // Requests wait for the next one to be ready.
+    // Requests wait until the next process is ready.
     let second = until("it is there again", async || {
         let got = fixture.get("/function/server/pid").await;
         (got.status == StatusCode::OK).then(|| got.text().to_owned())
@@ -145,7 +145,7 @@ async fn a_project_is_built_started_restarted_and_stopped() {
     assert!(!is_running(&second), "nothing outlives the gateway");
 }
 
-/// New flows are all of one name, and cargo may be told to build everything in one folder.
+/// New flows all have the same name, and cargo can be configured to build everything in one folder.
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_with_the_same_name_are_kept_apart_in_a_shared_target_folder() {
     let folder = folder("one:\n  handler: ./one\ntwo:\n  handler: ./two\n");
@@ -183,7 +183,7 @@ async fn programs_with_the_same_name_in_one_workspace_are_kept_apart() {
     fixture.gateway.stop().await;
 }
 
-/// Features are united over what is built together, and a crate with other features is compiled again.
+/// Cargo unites the features of packages that it builds together, and compiles a crate again if its features change.
 #[tokio::test(flavor = "multi_thread")]
 async fn results_of_cargo_build_are_reused() {
     let folder = folder("one:\n  handler: ./one\n");
@@ -199,14 +199,14 @@ async fn results_of_cargo_build_are_reused() {
     let with_more = "[dependencies]\nshared = { path = \"../shared\", features = [\"more\"] }\n";
     write("tool/Cargo.toml", &(package("tool") + with_more));
     write("tool/src/main.rs", "fn main() {}");
-    // Its program would take the place of the function's.
+    // Its program would overwrite the function's.
     write("rival/Cargo.toml", &(package("rival") + "[[bin]]\nname = \"one\"\npath = \"src/main.rs\"\n"));
     write("rival/src/main.rs", "fn main() { std::process::exit(9) }");
     write("shared/Cargo.toml", &(package("shared") + "[features]\nmore = []\n"));
     write("shared/src/lib.rs", "");
     write("shared/build.rs", "fn main() { println!(\"cargo:rerun-if-env-changed=CARGO_PKG_NAME\"); }");
     let mut cargo = std::process::Command::new("cargo");
-    // As in a shell: cargo has set it for this test.
+    // As in a shell. cargo has set the variable for this test.
     cargo.args(["build", "--bin", "tool"]).current_dir(folder.path()).env_remove("CARGO_PKG_NAME");
     assert!(cargo.status().unwrap().success());
 
@@ -233,7 +233,7 @@ async fn a_change_replaces_the_process_and_loses_no_request() {
     let source = fixture.folder.path().join("server/src/main.rs");
     let old = fixture.get("/function/server/pid").await.text().to_owned();
 
-    // Requests all the while, each of which takes longer than it takes to stop a process.
+    // Requests arrive all the time. Each takes longer than stopping a process.
     let done = Arc::new(AtomicBool::new(false));
     let callers: Vec<_> = (0..4)
         .map(|_| {
@@ -258,7 +258,7 @@ async fn a_change_replaces_the_process_and_loses_no_request() {
         }
     }
 
-    // A broken build says so, and what ran before goes on.
+    // A failed build is reported, and the previous process goes on.
     std::fs::write(&source, "fn main() { nonsense }").unwrap();
     let said = until("the failure is told", async || {
         fixture.events.lock().unwrap().iter().find_map(|event| match event {
@@ -275,7 +275,7 @@ async fn a_change_replaces_the_process_and_loses_no_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn children_of_a_process_end_with_it() {
     let folder = folder("server:\n  handler: ./server\n");
-    // A child that does not heed SIGTERM.
+    // A child that ignores SIGTERM.
     let child = r#"std::process::Command::new("sh")
         .args(["-c", "trap '' TERM; echo $$ > child.$PPID.new; mv child.$PPID.new child.$PPID; exec sleep 600"])
         .stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
@@ -306,7 +306,7 @@ async fn a_function_that_cannot_be_built_does_not_stop_the_others() {
     let folder = folder("server:\n  handler: ./server\nbroken:\n  handler: ./broken\nempty:\n  handler: ./empty\n");
     project(folder.path(), &SERVER.replace("VERSION", "one"));
     let path = |name: &str| folder.path().join(name);
-    // Of one workspace with the good one, and apart from it.
+    // One in the same workspace as the good project, and one outside it.
     std::fs::write(path("server/Cargo.toml"), "[package]\nname = \"server\"\nversion = \"0.1.0\"\n").unwrap();
     std::fs::write(path("Cargo.toml"), "[workspace]\nmembers = [\"server\", \"broken\"]\nresolver = \"2\"\n").unwrap();
     std::fs::create_dir_all(path("broken/src")).unwrap();
@@ -344,7 +344,7 @@ async fn a_change_that_leaves_the_program_the_same_replaces_no_process() {
     let before = built(0).await.unwrap();
     std::fs::write(fixture.folder.path().join("server/notes.txt"), "nothing to build").unwrap();
     let mut finished = until("it is built again", async || built(before).await).await;
-    // Once more, so that the order of the one before was surely obeyed.
+    // A second build, so that the order of the first was certainly carried out.
     std::fs::write(fixture.folder.path().join("server/notes.txt"), "nothing at all").unwrap();
     finished = until("and again", async || built(finished).await).await;
     assert!(finished > before);

@@ -1,5 +1,4 @@
-//! Functions that are images, with an engine that is none: what goes wrong between the two. Real containers are for
-//! `cargo xtask e2e image`.
+//! Functions that are images, with a fake engine, to test what goes wrong. `cargo xtask e2e image` tests real containers.
 
 mod hung;
 mod leftovers;
@@ -17,7 +16,7 @@ use faasflow_gateway::{EngineChoice, Event, Stack};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// A gateway, an engine, and what all its containers are.
+/// A gateway, its engine, and the server that all containers seem to be.
 struct Stand {
     fixture: Fixture,
     engine: FakeEngine,
@@ -38,7 +37,7 @@ async fn stand(functions: Option<&str>) -> Stand {
     Stand { fixture, engine, inside, _listening: listening }
 }
 
-/// The folder of this machine that a container finds its secrets in.
+/// The folder of this machine that is mounted as the secrets of a container.
 fn mounted(made: &Value) -> PathBuf {
     let mount = &made["HostConfig"]["Mounts"][0];
     assert_eq!((&mount["Type"], &mount["ReadOnly"]), (&json!("bind"), &json!(true)));
@@ -103,7 +102,7 @@ async fn a_container_has_the_settings_of_its_deployment() {
     assert_eq!((&made["Labels"]["l"], &made["Labels"]["faasflow.function"]), (&json!("x"), &json!("f")));
     let mount = mounted(&made);
     assert_eq!(std::fs::read_to_string(mount.join("key")).unwrap(), "v");
-    // A secret that is replaced is replaced where a container reads it.
+    // If a secret is replaced, a running container reads the new one.
     put_secret(&stand.fixture, Method::PUT, "new").await;
     assert_eq!(std::fs::read_to_string(mount.join("key")).unwrap(), "new");
     let status = status(&stand.fixture).await;
@@ -148,13 +147,13 @@ async fn an_image_that_cannot_be_pulled_is_refused_with_the_engine_s_reason() {
     for part in ["cannot pull image `absent:1`", "the registry is away", "`faas-cli build`"] {
         assert!(got.text().contains(part), "{}", got.text());
     }
-    // What is on this machine is started, as where there is no engine. What is not is no reason to.
+    // A program that is on this machine is started, as without an engine.
     deployed(&stand.fixture, Method::POST, json!({ "image": "none", "envProcess": "tr a-z A-Z" })).await;
     assert_eq!(stand.fixture.post("/function/f", "body").await.text(), "BODY");
     let got =
         deploy(&stand.fixture, Method::PUT, json!({ "image": "absent:1", "envProcess": "no-such-program" })).await;
     assert!(got.text().contains("cannot pull image"), "{}", got.text());
-    // The image that is here goes before the program, unless it is said otherwise.
+    // An image that the engine has is preferred to the program, unless the annotation says otherwise.
     deployed(&stand.fixture, Method::PUT, json!({ "envProcess": "cat" })).await;
     until("the container", async || (stand.fixture.post("/function/f", "").await.text() == "answer").then_some(()))
         .await;
@@ -209,7 +208,7 @@ async fn a_container_that_is_restarted_from_outside_is_replaced() {
     let id = stand.engine.inside().containers.keys().next().unwrap().clone();
     let moved = Recorder::default();
     let listening = moved.listen().await;
-    // The engine gives it another port, and the old one to whoever comes next.
+    // The engine gives it another port, and the old port to the next container.
     stand.engine.inside().port = listening.address.port();
     until("another", async || {
         let inside = stand.engine.inside();

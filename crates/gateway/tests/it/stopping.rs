@@ -1,4 +1,4 @@
-//! A stop lets what is under way finish, also where it needs the gateway for that, as flows do.
+//! A stop lets requests in flight finish, even if they need the gateway for that, as flows do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,14 +52,14 @@ async fn requests_in_flight_still_reach_their_functions() {
         });
         tokio::time::timeout(PATIENCE, begun.notified()).await.unwrap();
         let folder = fixture.folder;
-        // The stop is asked for first, and then the function goes on.
+        // The stop begins first, and then the function goes on.
         tokio::join!(biased; fixture.gateway.stop(), async { go_on.notify_one() });
         let answer = asking.await.unwrap();
         if route == "function" {
             assert_eq!(answer, (StatusCode::OK, "answer".into()));
         } else {
             assert_eq!(answer, (StatusCode::ACCEPTED, "".into()));
-            // Its callback is delivered at the next start, if it was not any more.
+            // Its callback is delivered at the next start, unless it was delivered before the stop.
             let fixture = crate::support::start_in(folder, |_| {}).await.unwrap();
             assert_eq!(callbacks.until(1).await[0].body, "answer");
             fixture.gateway.stop().await;

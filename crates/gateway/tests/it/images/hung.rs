@@ -1,9 +1,9 @@
-//! Engines that take requests and answer none.
+//! Engines that accept requests but do not answer.
 
 use super::*;
 use futures_util::future::join_all;
 
-/// How long the gateway may take to stop while the engine answers nothing: it took 21 seconds.
+/// How long the gateway may take to stop while the engine does not answer. It used to take 21 seconds.
 const STOPS: Duration = Duration::from_secs(9);
 
 async fn stops(fixture: Fixture) {
@@ -25,7 +25,7 @@ async fn the_gateway_gives_up_on_an_engine_that_does_not_answer() {
     stand.fixture.gateway.stop().await;
 }
 
-/// Each waited for the ones before, and then as long for the engine.
+/// Each task waited for the earlier ones, and then as long for the engine.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_tasks_that_wait_for_an_engine_give_up_together() {
     let stand = stand(None).await;
@@ -68,7 +68,7 @@ async fn the_gateway_gives_up_on_many_containers_of_an_engine_that_hangs_at_once
     stops(fixture).await;
 }
 
-/// Whatever it sent was taken into memory.
+/// All of the answer was read into memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endless_answer_is_cut_off() {
     let stand = stand(None).await;
@@ -76,7 +76,7 @@ async fn an_endless_answer_is_cut_off() {
     deployed(&stand.fixture, Method::POST, json!({})).await;
     let got = stand.fixture.post("/function/f", "").await;
     assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(got.text().contains("its answer has more than 16 MiB"), "{}", got.text());
+    assert!(got.text().contains("its answer is larger than 16 MiB"), "{}", got.text());
     let (sent, made) = {
         let inside = stand.engine.inside();
         (inside.sent, inside.made)

@@ -1,4 +1,4 @@
-//! Containers that somebody pauses: they take connections, and answer nothing.
+//! Paused containers, which accept connections but do not answer.
 
 use super::*;
 
@@ -10,7 +10,7 @@ async fn two() -> (Stand, Vec<String>) {
     (stand, ids)
 }
 
-/// Each second request hung.
+/// Every second request hung.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_container_gets_no_requests_until_it_is_unpaused() {
     for podman in [false, true] {

@@ -1,8 +1,8 @@
-//! Containers that end, or never begin to serve.
+//! Containers that end, or never take requests.
 
 use super::*;
 
-/// It took requests until it was removed.
+/// It got requests until it was removed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_ended_gets_no_more_requests() {
     let stand = stand(None).await;
@@ -12,7 +12,7 @@ async fn a_container_that_ended_gets_no_more_requests() {
     let dead = stand.engine.inside().containers.keys().next().unwrap().clone();
     stand.engine.inside().containers.get_mut(&dead).unwrap().1 = false;
     let begun = Instant::now();
-    // The other one alone, then a new one besides.
+    // First only the other container serves, then a new one as well.
     available(&stand.fixture, 1).await;
     available(&stand.fixture, 2).await;
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
@@ -22,7 +22,7 @@ async fn a_container_that_ended_gets_no_more_requests() {
     assert!(stand.engine.inside().containers.is_empty());
 }
 
-/// As docs/reference/local-gateway.md has it. It was 500.
+/// docs/reference/local-gateway.md says so. It was 500.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_to_a_container_that_has_ended_gets_502() {
     let Stand { fixture, engine: _engine, inside: _, _listening } = stand(None).await;
@@ -42,7 +42,7 @@ async fn a_request_to_a_container_that_has_ended_gets_502() {
     fixture.gateway.stop().await;
 }
 
-/// The function was broken until it was deployed again.
+/// The function did not run until it was deployed again.
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_that_could_not_be_copied_are_copied_later() {
     let stand = stand(None).await;
@@ -62,7 +62,7 @@ async fn secrets_that_could_not_be_copied_are_copied_later() {
     stand.fixture.gateway.stop().await;
 }
 
-/// Each container pulled it for itself.
+/// Each container pulled the image separately.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_is_pulled_once_for_all_containers_of_a_function() {
     let Stand { fixture, engine, inside: _, _listening } = stand(None).await;
