@@ -33,7 +33,7 @@ pub(super) fn pack(release: &Release, folder: &Path, target: &str, program: &Pat
         let script = command::output(Command::new(own).args(["completions", shell]))?;
         std::fs::write(unpacked.join("completions").join(file), script).map_err(fault)?;
     }
-    command::run(Command::new(own).args(["man", "--out"]).arg(unpacked.join("man")))?;
+    command::output(Command::new(own).args(["man", "--out"]).arg(unpacked.join("man")))?;
 
     let archive = format!("{name}.tar");
     let mut tar = Command::new("tar");

@@ -1,7 +1,9 @@
 //! The processes of a function: the one that the gateway starts, and its children. They form a group, which the gateway stops
 //! and kills as a whole. The group does not outlive the gateway, even if the gateway is killed.
 //!
-//! On Unix, this is a process group. On Windows, it is a job object. Both modules have the same items:
+//! On Unix, this is a process group. On Windows, it is a job object of the crate process-wrap. Its wrapper for Unix is not used,
+//! because that waits for all processes of a group, and a function has ended when its leader has. Both modules have the same
+//! items:
 //!
 //! - `spawn` starts a program as the leader of a new group.
 //! - `Child` is the leader. It has the pipes, and `wait` waits for the leader alone.
