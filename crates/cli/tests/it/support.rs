@@ -35,7 +35,6 @@ static PROJECTS: Mutex<()> = Mutex::new(());
 
 /// Lets a project that `faasflow new` made use what this repository has compiled already: its versions, its profile, and its
 /// target folder. Keep the guard as long as the project's program may be started: until then, no other test builds one.
-#[must_use]
 pub(crate) fn share_build(project: &Path) -> MutexGuard<'static, ()> {
     let guard = PROJECTS.lock().unwrap_or_else(PoisonError::into_inner);
     std::fs::copy(repository("Cargo.lock"), project.join("Cargo.lock")).unwrap();
