@@ -1,6 +1,6 @@
-//! Finds the commit that is built, without git, for `/system/info`.
+//! Finds the commit that is built, for `/system/info`, without running git.
 //!
-//! Only the command line depends on it, so that a new commit does not build anything else anew.
+//! This is in the command line's crate, so that a new commit rebuilds nothing else.
 
 use std::fs;
 use std::path::Path;
@@ -8,15 +8,15 @@ use std::path::Path;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // Those who package a source tree without its history can say it.
+    // Packagers of a source tree without its history can set it.
     let given = option_env!("FAASFLOW_COMMIT").map(str::to_owned);
-    let commit = given.or_else(|| of_repository(&package.join("../../.git"))).or_else(|| of_package(package));
+    let commit = given.or_else(|| repository_commit(&package.join("../../.git"))).or_else(|| package_commit(package));
     println!("cargo::rustc-env=FAASFLOW_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
 }
 
 /// The commit that is checked out in a repository.
-fn of_repository(git: &Path) -> Option<String> {
-    // A file in a worktree, which names the folder.
+fn repository_commit(git: &Path) -> Option<String> {
+    // In a worktree, `.git` is a file that names the folder.
     let git = match read(git).and_then(|text| Some(text.strip_prefix("gitdir:")?.trim().to_owned())) {
         Some(folder) => git.parent()?.join(folder),
         None => git.to_owned(),
@@ -34,14 +34,14 @@ fn of_repository(git: &Path) -> Option<String> {
     watched(&common.join(name)).and_then(|text| commit(&text)).or_else(packed)
 }
 
-/// The commit that cargo noted when it made the package.
-fn of_package(package: &Path) -> Option<String> {
+/// The commit that cargo recorded in the package.
+fn package_commit(package: &Path) -> Option<String> {
     let text = watched(&package.join(".cargo_vcs_info.json"))?;
     let (_, after) = text.split_once("\"sha1\"")?;
     commit(after.split('"').nth(1)?)
 }
 
-/// Reads a file, and has this run again when it changes.
+/// Reads a file, and makes cargo run this again when it changes.
 fn watched(path: &Path) -> Option<String> {
     let text = read(path)?;
     println!("cargo::rerun-if-changed={}", path.display());

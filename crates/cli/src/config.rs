@@ -121,5 +121,6 @@ pub(crate) fn lookup(spec: &FunctionSpec, name: &str) -> Option<SettingValue> {
         let origin = spec.origins.get(name).cloned().unwrap_or_default();
         return Some(SettingValue { value: value.clone(), origin });
     }
-    (name == "OPENFAAS_NAME").then(|| SettingValue { value: spec.name.clone(), origin: "its name in the stack".to_owned() })
+    (name == "OPENFAAS_NAME")
+        .then(|| SettingValue { value: spec.name.clone(), origin: "its name in the stack".to_owned() })
 }

@@ -138,7 +138,7 @@ async fn show(gateway: &RunningGateway, example: &Path, output: &Path, lines: &L
     }
 }
 
-/// How a request ended.
+/// The end of a request.
 pub(crate) struct End {
     id: String,
     outcome: String,

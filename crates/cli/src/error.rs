@@ -11,7 +11,7 @@ use faasflow_core::{Problem, Report};
 
 use crate::gateway_error;
 
-/// Why a command failed.
+/// The failure of a command.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The reader of standard output has closed the pipe, as `head` does. The command ends silently and succeeds.

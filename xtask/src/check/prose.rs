@@ -28,7 +28,7 @@ pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
     pages(root, files).flat_map(|(page, text)| [blocks(page, &text), phrases(page, &text)].concat()).collect()
 }
 
-/// The sentences that should be shorter, for whoever looks for something to improve.
+/// The sentences that should be shorter. They are listed, but are not faults.
 pub(super) fn long_sentences(root: &Path, files: &[String]) -> Vec<String> {
     pages(root, files)
         .flat_map(|(page, text)| {

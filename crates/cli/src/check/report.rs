@@ -105,7 +105,7 @@ pub(super) fn count(checked: &[Checked], severity: Severity) -> usize {
     checked.iter().flat_map(|checked| &checked.findings).filter(|finding| finding.severity == severity).count()
 }
 
-/// Such as `1 error, 0 warnings, 2 notes`.
+/// The numbers of findings, as in `1 error, 0 warnings, 2 notes`.
 pub(super) fn sum(checked: &[Checked]) -> String {
     let counted = [Severity::Error, Severity::Warning, Severity::Note].map(|severity| {
         let count = count(checked, severity);

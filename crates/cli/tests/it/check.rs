@@ -1,4 +1,4 @@
-//! `faasflow check` against gateways: the local one, one that behaves as OpenFaaS's does, and one that is not there.
+//! `faasflow check` against the local gateway, and against a stand-in for OpenFaaS's.
 
 use std::net::Ipv4Addr;
 use std::process::Output;
@@ -23,7 +23,7 @@ fn check(arguments: &[&str]) -> Output {
     run(command, b"")
 }
 
-/// Whether a line says all of these.
+/// Asserts that a line contains all of these.
 #[track_caller]
 fn line(output: &Output, says: &[&str]) {
     let found = text(&output.stdout).lines().any(|line| says.iter().all(|part| line.contains(part)));
@@ -35,7 +35,7 @@ fn commands(names: &[&str]) -> String {
 }
 
 #[test]
-fn what_runs_here_and_what_would_not() {
+fn a_stack_that_works_and_one_that_would_not() {
     let all = commands(&["titleize", "to-xml", "format-xml"]);
     let folder = stack(&(all + &makeuserid()));
     let up = Up::start(folder.path(), &folder.path().join("state"));
@@ -48,7 +48,7 @@ fn what_runs_here_and_what_would_not() {
     line(&output, &["ok", "definition", "the deployed definition is the same"]);
     assert_eq!(text(&output.stderr), "0 errors, 0 warnings, 1 note\n");
 
-    // The gateway still runs what it was started with; another stack is about to be deployed.
+    // The gateway still runs the first stack; this is another one.
     let flow = makeuserid()
         .replace("secrets: [", "environment: {write_timeout: 10m, workflow_name: other}\n  secrets: [token, ");
     let another = stack(&(commands(&["beside"]) + &flow));
@@ -63,7 +63,7 @@ fn what_runs_here_and_what_would_not() {
 }
 
 #[test]
-fn functions_that_are_not_there() {
+fn functions_that_are_not_deployed() {
     let running = stack(&commands(&["titleise", "other"]));
     let up = Up::start(running.path(), &running.path().join("state"));
     let folder = stack(&(commands(&["to-xml"]) + &makeuserid()));
@@ -84,9 +84,9 @@ fn functions_that_are_not_there() {
     assert_eq!(up.stop(), Some(0));
 }
 
-/// A call into a namespace that the local gateway does not have, to a function that it has.
+/// A call to a function of another namespace, which the local gateway does not have.
 #[test]
-fn functions_that_are_elsewhere() {
+fn functions_of_other_namespaces() {
     let running = stack(&commands(&["titleize"]));
     let up = Up::start(running.path(), &running.path().join("state"));
     let description = json!({ "name": "caller", "fingerprint": "0123456789", "state": "envelope", "on_failure": false,
@@ -106,7 +106,7 @@ fn functions_that_are_elsewhere() {
     assert_eq!(up.stop(), Some(0));
 }
 
-/// A gateway as OpenFaaS's is: it asks for a password below `/system/`, and says nothing of its limits.
+/// A stand-in for OpenFaaS's gateway: it requires a password below `/system/` and does not report its limits.
 struct OpenFaas {
     url: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -114,7 +114,7 @@ struct OpenFaas {
 }
 
 impl OpenFaas {
-    /// `routes` are paths with what is answered; all else is 404, as the queue's route without a queue.
+    /// `routes` are paths with their answers. Everything else is 404, as is the route of the queue if there is no queue.
     async fn listen(routes: &[(&'static str, u16, Value)]) -> OpenFaas {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -140,8 +140,8 @@ impl OpenFaas {
         OpenFaas { url, asked, _serving: AbortOnDropHandle::new(serving) }
     }
 
-    /// It asks, and changes nothing.
-    fn was_only_asked(&self) {
+    /// The check sent only GET requests.
+    fn received_only_gets(&self) {
         let asked = self.asked.lock().unwrap();
         assert!(!asked.is_empty() && asked.iter().all(|request| request.starts_with("GET ")), "{asked:?}");
     }
@@ -154,7 +154,7 @@ fn functions() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_says_little() {
+async fn a_gateway_that_reports_little() {
     let other = json!({ "name": "makeuserid", "fingerprint": "ffffffff00", "state": "envelope", "on_failure": false,
                         "finally": false, "phases": [{ "number": 1, "steps": [] }, { "number": 2, "steps": [] }] });
     let gateway = OpenFaas::listen(&[
@@ -168,7 +168,7 @@ async fn a_gateway_that_says_little() {
     let folder = stack(&makeuserid());
     let at = folder.path().to_str().unwrap();
 
-    // Without a password it does not say what is deployed. That is no error, and the rest is checked.
+    // Without a password, it does not list functions. That is a warning, and the rest is checked.
     let output = check(&[at, "--gateway", &gateway.url]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     line(&output, &["warning", "functions", "401 Unauthorized", "`titleize`, `to-xml`, `format-xml`", "USER:PASSWORD"]);
@@ -177,7 +177,7 @@ async fn a_gateway_that_says_little() {
     line(&output, &["warning", "queue", "delivers it again after 30s (assumed"]);
     line(&output, &["ok", "timeouts", "assumed"]);
 
-    // A wrong one is another matter.
+    // A wrong password is an error.
     let wrong = gateway.url.replace("http://", "http://admin:wrong@");
     let output = check(&[at, "--gateway", &wrong, "--ack-wait", "2m"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -198,13 +198,13 @@ async fn a_gateway_that_says_little() {
     assert!(!text(&output.stderr).contains("admin:secret"), "{output:?}");
     assert!(!text(&output.stdout).contains("admin:secret") && !text(&output.stderr).contains("YWRtaW46"), "{output:?}");
 
-    // What is said about it counts as if it said it itself.
+    // Options count as if the gateway had reported the values.
     let limits = ["--gateway-timeout", "30s", "--queue-limit", "1000"];
     let output = check(&[&[at, "--gateway", &gateway.url][..], &limits].concat());
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     line(&output, &["error", "timeouts", "waits 30s (set by `--gateway-timeout`)"]);
     line(&output, &["error", "envelopes", "the queue accepts 1000 (set by `--queue-limit`)"]);
-    gateway.was_only_asked();
+    gateway.received_only_gets();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,12 +214,12 @@ async fn a_gateway_without_a_queue() {
     let output = check(&[folder.path().to_str().unwrap(), "--gateway", &gateway.url]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     line(&output, &["error", "queue", "no queue (no route /async-function/makeuserid)", "3 phases"]);
-    gateway.was_only_asked();
+    gateway.received_only_gets();
 }
 
-/// The limits that a gateway may say in its info.
+/// The limits that a gateway may report.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_says_its_limits() {
+async fn a_gateway_that_reports_its_limits() {
     let info = json!({ "limits": { "asyncBody": 100_000, "upstreamTimeout": "30s" } });
     let gateway = OpenFaas::listen(&[("/system/info", 200, info)]).await;
     let folder = stack(&makeuserid());

@@ -1,4 +1,4 @@
-//! What a cluster is told in `deploy/`, and an image in `template/`, agrees with itself and with the flow.
+//! The manifests in `deploy/` and the image in `template/` are consistent with each other and with the settings of flows.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn duration(value: &Value) -> Duration {
     faasflow_core::duration::parse(value.as_str().expect("a duration is text")).expect("a duration")
 }
 
-/// Loads the flow's environment as the flow would, and looks whether what it waits for is less patient than it is.
+/// Loads the environment as the flow would, and checks that everything in front of the flow waits longer than the flow.
 fn in_order(stack: &str, gateway: [Duration; 3], ack_wait: Duration) {
     let file = yaml(stack);
     let functions = file["functions"].as_object().expect("functions");
@@ -64,8 +64,8 @@ fn timeouts_on_faasd_are_in_order() {
     in_order("deploy/faasd/stack.yml", gateway, of("queue-worker", "ack_wait"));
 }
 
-/// The gateway finds each function at the service of its name, each service is built from a stage that there is, and the flows
-/// take their settings.
+/// The gateway finds each function at the service of the same name, each service is built from an existing stage, and the
+/// settings of the flows are valid.
 #[test]
 fn compose_fits_its_stack_file_and_its_dockerfile() {
     let compose = yaml("deploy/compose.yaml");
@@ -96,7 +96,7 @@ fn defaults() -> HashMap<&'static str, String> {
     Config::settings(|_| None).into_iter().map(|setting| (setting.name, setting.value)).collect()
 }
 
-/// The watchdog's own are shorter, and it would cut off what the flow still does.
+/// The watchdog's defaults are shorter, and would end requests that the flow still works on.
 #[test]
 fn the_image_gives_the_watchdog_the_flows_timeouts() {
     let dockerfile = text("template/faasflow/Dockerfile");
@@ -146,7 +146,7 @@ fn container(workload: &Value) -> &Value {
 }
 
 #[test]
-fn a_flow_without_openfaas_waits_as_long_as_it_has_to() {
+fn a_flow_without_openfaas_has_consistent_timeouts() {
     let workload = yaml("deploy/kubernetes/base/my-flow/deployment.yaml");
     let flow = container(&workload);
     let variables = flow["env"].as_array().expect("variables");
@@ -158,8 +158,8 @@ fn a_flow_without_openfaas_waits_as_long_as_it_has_to() {
     let grace = workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_u64().expect("a number");
     let grace = Duration::from_secs(grace);
     assert!(config.drain_time + config.write_timeout < grace, "Kubernetes would kill it before it is done");
-    // Our client keeps a connection so long: one that is not used while the flow drains is given up by the client, and the
-    // others are told to close.
+    // Our client keeps unused connections for this long. During the drain, it gives up those that are unused, and the flow
+    // closes the others.
     assert!(config.drain_time > Duration::from_secs(4), "a kept connection could be closed as a request is sent");
     let gateway = yaml("deploy/kubernetes/base/gateway/stateful-set.yaml");
     let arguments = container(&gateway)["args"].as_array().expect("arguments");
@@ -179,7 +179,7 @@ fn a_flow_without_openfaas_waits_as_long_as_it_has_to() {
 }
 
 #[test]
-fn the_stack_of_the_gateway_names_services_that_there_are() {
+fn the_stack_of_the_gateway_names_existing_services() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/kubernetes/base/gateway");
     let stack = faasflow_gateway::Stack::read(&folder).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(stack.functions.keys().collect::<Vec<_>>(), ["my-flow", "shout"]);

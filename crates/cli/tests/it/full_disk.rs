@@ -1,4 +1,4 @@
-//! A disk that is full. A limit on the size of files stands for it, which needs no disk of its own: the system says
+//! A full disk, simulated by a limit on the size of files, which needs no separate disk: the system says
 //! `EFBIG` then where it would say `ENOSPC`.
 
 use std::process::Command;

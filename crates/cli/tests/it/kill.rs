@@ -64,7 +64,7 @@ async fn what_was_accepted_survives_kill_9() {
             seen.iter().filter(|seen| seen.path == path).filter_map(|seen| seen.header(name)).collect();
         of.iter().filter(|id| !there.contains(id.as_str())).count()
     };
-    assert_eq!((plain.len(), flows.len()), (CALLS * 3 / 2, CALLS * 3 / 2), "each has an id of its own");
+    assert_eq!((plain.len(), flows.len()), (CALLS * 3 / 2, CALLS * 3 / 2), "each has its own id");
     until("all calls are delivered", async || (missing("/record", "x-call-id", &plain) == 0).then_some(())).await;
     until("all flows end", async || (missing("/results", "x-faasflow-request-id", &flows) == 0).then_some(())).await;
     let mut names = HashSet::new();
@@ -74,6 +74,6 @@ async fn what_was_accepted_survives_kill_9() {
         assert_eq!(user["email"], "a@b.c");
         names.insert(user["name"].to_string());
     }
-    assert_eq!(names.len(), flows.len(), "each flow ended with the result of its own");
+    assert_eq!(names.len(), flows.len(), "each flow ended with its own result");
     assert_eq!(up.stop(), Some(0));
 }

@@ -15,7 +15,7 @@ fn done(output: &Output) -> &[u8] {
     &output.stdout
 }
 
-/// The folder of the queue is whole afterwards: the next start finds the call that was cut off.
+/// The queue stays intact: the next start delivers the call that was cut off.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_ctrl_c_stops_at_once() {
     let folder = stack("slow:\n  fprocess: sh -c 'echo begun >&2; sleep 100'\n");
@@ -26,7 +26,7 @@ async fn a_second_ctrl_c_stops_at_once() {
     let begun = std::time::Instant::now();
     let (code, said) = up.stop_at_once("Press Ctrl-C again to stop at once");
     assert_eq!(code, Some(1), "{said}");
-    // Far less than the ten seconds that the first one gives what is in flight.
+    // The first Ctrl-C gives requests in flight ten seconds.
     assert!(begun.elapsed() < std::time::Duration::from_secs(8), "{:?}\n{said}", begun.elapsed());
     assert!(said.contains("start the gateway again to deliver the queued calls"), "{said}");
     let up = Up::start(folder.path(), &state);
@@ -41,7 +41,7 @@ async fn invocations() {
 
     let bytes: Vec<u8> = (0..1_000_000u32).map(|byte| (byte.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let output = up.run(&["invoke", "cat"], &bytes);
-    assert!(done(&output) == bytes && output.stderr.is_empty(), "to the byte, and not a word besides");
+    assert!(done(&output) == bytes && output.stderr.is_empty(), "the exact bytes, and nothing on standard error");
     assert_eq!(done(&up.run(&["invoke", "cat"], b"")), b"");
 
     let arguments = [
@@ -71,12 +71,12 @@ async fn invocations() {
         "Http_X_Curl=yes",
         "Http_Content_Type=text/x",
         "Http_Method=PUT",
-        // The example that everyone has for HMAC-SHA256.
+        // The well-known example of HMAC-SHA256.
         "Http_X_Hub_Signature=sha256=f7bc83f430538424b13298e6aa6fb143ef4d59a14946175997479dbc2d1a3cd8",
     ] {
         assert!(text(done(&output)).lines().any(|found| found == line), "{line}\n{}", text(&output.stdout));
     }
-    // The key from a file, as the gateway keeps it: with a line end, or without.
+    // A key from a file, which may end with a line break.
     let key = folder.path().join("key");
     std::fs::write(&key, "key\n").unwrap();
     let key = format!("@{}", key.display());
@@ -98,7 +98,7 @@ async fn invocations() {
     let said = text(&output.stderr);
     assert!(said.starts_with(&says) && said.contains(": cat, env, fails\n  help: check the name"), "{said}");
     let said = up.said().join("\n");
-    assert!(!said.contains('\u{1b}'), "plain where it is no terminal: {said:?}");
+    assert!(!said.contains('\u{1b}'), "no colours when standard error is not a terminal: {said:?}");
     assert_eq!(up.stop(), Some(0));
 }
 
@@ -157,7 +157,7 @@ async fn the_queue_and_its_dead_letters() {
     })
     .await;
     assert!(begun.elapsed().as_millis() >= 300, "the fourth is due 300 ms after the first");
-    assert!(letters(0).await.is_empty(), "nothing is written where there is nothing");
+    assert!(letters(0).await.is_empty(), "an empty list prints nothing");
     assert_eq!(up.stop(), Some(0));
 }
 
@@ -245,9 +245,9 @@ async fn the_lines_of_a_request() {
     assert_eq!(up.stop(), Some(0));
 }
 
-/// Neither by `faasflow logs` nor by `faasflow up`.
+/// Neither `faasflow logs` nor `faasflow up` prints control characters.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_functions_write_does_not_steer_a_terminal() {
+async fn control_characters_of_functions_are_escaped() {
     let folder = stack("talk:\n  fprocess: sh -c 'cat >&2'\n");
     let up = Up::start(folder.path(), &folder.path().join("state"));
     let line = "\u{1b}]0;title\u{7}a\tb\rother | c\u{202e}d";
@@ -256,14 +256,14 @@ async fn what_functions_write_does_not_steer_a_terminal() {
     assert_eq!(text(done(&up.run(&["logs", "a-1"], b""))), format!("{shown}\n"));
     let json = up.run(&["logs", "a-1", "--json"], b"");
     let told: serde_json::Value = serde_json::from_slice(done(&json)).unwrap();
-    assert_eq!(told["text"], line, "what the gateway tells is told on as it is");
+    assert_eq!(told["text"], line, "JSON is printed as the gateway sends it");
     until("the line", async || up.said().iter().any(|said| said == shown).then_some(())).await;
     assert_eq!(up.stop(), Some(0));
 }
 
-/// OpenFaaS's gateway asks for the name of a function, in one way or another.
+/// OpenFaaS's gateways require the name of a function, and refuse requests without one in different ways.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_knows_no_requests_is_said_to_be_one() {
+async fn a_gateway_that_cannot_find_lines_by_request_is_named() {
     let line = r#"{"name":"f","text":"of another request"}"#;
     for (status, body) in [
         (500, "unknown log request error (422)\n".to_owned()),
@@ -303,11 +303,11 @@ async fn a_flow_at_the_gateway_is_drawn_like_its_project() {
     command.arg("graph").arg(repository("examples/makeuserid/flow"));
     let project = run(command, b"");
     let below = |drawn: &str| drawn.split_once('\n').unwrap().1.to_owned();
-    assert_eq!(below(text(done(&project))), below(&drawn), "but for the name, which is given when it is deployed");
+    assert_eq!(below(text(done(&project))), below(&drawn), "except for the name, which the deployment sets");
     assert_eq!(up.stop(), Some(0));
 }
 
-/// `faasflow config | head`: whoever reads has seen enough, which is no error and no panic.
+/// `faasflow config | head`: a closed pipe is neither an error nor a panic.
 #[test]
 fn a_reader_that_goes_away_ends_the_command() {
     let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/upload-pipeline");

@@ -1,4 +1,4 @@
-//! `faasflow new`: the same project as `faas-cli new` makes of the template, and one that runs.
+//! `faasflow new` creates the same project as `faas-cli new` does from the template, and the project runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ fn new(folder: &Path, arguments: &[&str]) -> Output {
     run(command, b"")
 }
 
-/// All files of a folder, by their paths in it; without what a build leaves there.
+/// All files of a folder, by their paths in it, except build output.
 fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -32,13 +32,13 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
 }
 
 #[test]
-fn every_file_is_that_of_the_template() {
+fn the_files_are_those_of_the_template() {
     let folder = tempfile::tempdir().unwrap();
     let output = new(folder.path(), &["my-flow"]);
     assert!(output.status.success(), "{output:?}");
     let mut made = files(&folder.path().join("my-flow"));
     let template = files(&repository("template/faasflow/function"));
-    // But for the place of the crates, which is added.
+    // Except for the paths of the crates, which are added.
     let config = made.get_mut(Path::new(".cargo/config.toml")).unwrap();
     let (same, added) = config.split_once("\n# Written by `faasflow new`.\n").unwrap();
     assert!(
@@ -72,14 +72,14 @@ fn a_second_flow_is_appended_and_the_rest_of_the_file_stays() {
     assert!(after.starts_with(&before) && after[before.len()..].starts_with("  second:\n"), "{after}");
     let again = new(folder.path(), &["second", "--append", "stack.yml"]);
     assert_eq!(again.status.code(), Some(4), "{again:?}");
-    // From elsewhere the folder lies beside the file, as its handlers do.
+    // From another folder, the project is still created beside the stack file.
     let elsewhere = tempfile::tempdir().unwrap();
     assert!(new(elsewhere.path(), &["third", "--append", stack.to_str().unwrap()]).status.success());
     assert!(folder.path().join("third/src/lib.rs").is_file());
 }
 
 #[test]
-fn a_file_that_would_not_do_afterwards_is_left_as_it_was() {
+fn a_broken_stack_file_is_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     let stack = folder.path().join("stack.yml");
     let before = "functions:\n  a:\n    fprocess: cat\n  broken: [\n";
@@ -91,7 +91,7 @@ fn a_file_that_would_not_do_afterwards_is_left_as_it_was() {
 }
 
 #[test]
-fn it_is_up_and_answers() {
+fn the_project_builds_and_answers() {
     let folder = tempfile::tempdir().unwrap();
     assert!(new(folder.path(), &["my-flow"]).status.success());
     let _guard = share_build(&folder.path().join("my-flow"));

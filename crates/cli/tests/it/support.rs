@@ -1,4 +1,4 @@
-//! The real program, running.
+//! Runs the real program.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -16,9 +16,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long anything but a build may take: far more than it does, and less than forever.
+/// How long anything except a build may take, with a large margin.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-/// The same with a build from nothing on a small machine.
+/// How long a build from scratch may take on a small machine.
 const BUILD: Duration = Duration::from_secs(900);
 
 pub(crate) fn faasflow() -> Command {
@@ -66,7 +66,7 @@ impl Up {
         Up::start_by(faasflow(), stack, state, options)
     }
 
-    /// The same with a command that begins otherwise.
+    /// The same with another command in front.
     pub(crate) fn start_by(mut command: Command, stack: &Path, state: &Path, options: &[&str]) -> Up {
         command.arg("up").arg(stack).args(options).args(["--port", "0", "--no-watch", "--state-dir"]).arg(state);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -92,19 +92,19 @@ impl Up {
         self.said.lock().unwrap().clone()
     }
 
-    /// As the kernel does when memory is short.
+    /// Kills it with SIGKILL, as the kernel does when memory is short.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// As Ctrl-C does; returns the exit code.
+    /// Stops it with SIGTERM; returns the exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
         signal("-TERM", self.child.id());
         self.child.wait().unwrap().code()
     }
 
-    /// As Ctrl-C does a second time, once it has said this; returns the exit code.
+    /// Sends SIGINT, and again once it has printed `said`; returns the exit code and the output.
     pub(crate) fn stop_at_once(mut self, said: &str) -> (Option<i32>, String) {
         signal("-INT", self.child.id());
         let deadline = Instant::now() + PATIENCE;
@@ -117,7 +117,7 @@ impl Up {
         (code, self.said().join("\n"))
     }
 
-    /// The process that it started from the program of this name.
+    /// The ID of its child process that runs the program of this name.
     pub(crate) fn process(&self, program: &str) -> u32 {
         let own = self.child.id().to_string();
         let processes =
@@ -152,7 +152,7 @@ pub(crate) fn run(mut command: Command, input: &[u8]) -> Output {
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|scope| {
-        // A command need not read its input.
+        // The command may end without reading its input, so errors are ignored.
         scope.spawn(move || stdin.write_all(input));
         child.wait_with_output().unwrap()
     })
