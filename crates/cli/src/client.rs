@@ -6,7 +6,8 @@ use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use faasflow_core::code;
+use faasflow_core::code::{self, Code};
+use faasflow_core::headers;
 use faasflow_runtime::http::{HttpClient, read_body};
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -138,12 +139,12 @@ impl Client {
     ) -> Result<T, Failure> {
         let answer = self.send(method, path, headers, body).await?;
         let text = String::from_utf8_lossy(&answer.body);
-        self.check(answer.status, &text)?;
+        self.check(answer.status, &answer.headers, &text)?;
         serde_json::from_str(&text).map_err(|error| self.not_json(&error))
     }
 
-    /// Whether the gateway did what it was asked for; `text` is what it answered.
-    pub(crate) fn check(&self, status: StatusCode, text: &str) -> Result<(), Failure> {
+    /// Whether the gateway did what it was asked for; `text` is the body of its answer.
+    pub(crate) fn check(&self, status: StatusCode, headers: &HeaderMap, text: &str) -> Result<(), Failure> {
         if status == StatusCode::UNAUTHORIZED {
             let what = if self.authorization.is_some() {
                 "does not accept this user and password"
@@ -154,15 +155,17 @@ impl Client {
                 .help("give them in its address, http://USER:PASSWORD@HOST:PORT, with `--gateway` or OPENFAAS_URL"));
         }
         if !status.is_success() {
-            return Err(refused(status, text));
+            return Err(refused(status, headers, text));
         }
         Ok(())
     }
 }
 
-/// What the gateway did not do, by its answer.
-pub(crate) fn refused(status: StatusCode, text: &str) -> Failure {
-    let failure = Failure::failed(code::GATEWAY_REFUSES, format!("the gateway answered {status}"));
+/// The failure that an answer of the gateway stands for. It has the code in the answer, if there is one: gateways of OpenFaaS
+/// have none.
+pub(crate) fn refused(status: StatusCode, headers: &HeaderMap, text: &str) -> Failure {
+    let code = headers.get(headers::ERROR_CODE).and_then(|value| Code::find(value.to_str().ok()?));
+    let failure = Failure::failed(code.unwrap_or(code::GATEWAY_REFUSES), format!("the gateway answered {status}"));
     if text.trim().is_empty() { failure } else { failure.because_text(text.trim()) }
 }
 

@@ -160,7 +160,7 @@ async fn in_phases(client: &Client, reports: &Reports, flow: &str, photo: &str, 
     let id = answer.headers.get(headers::CALL_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if answer.status != http::StatusCode::ACCEPTED {
         let text = String::from_utf8_lossy(&answer.body);
-        return Err(refused(answer.status, &text));
+        return Err(refused(answer.status, &answer.headers, &text));
     }
     let Some((outcome, body)) = reports.of(id, PATIENCE).await else {
         let what = format!("request {id} has not ended within {PATIENCE:?}");

@@ -31,7 +31,7 @@ pub(crate) async fn run(logs: Logs) -> Result<(), Failure> {
     if !parts.status.is_success() {
         let text = read_body(body, COMPLAINT, Duration::from_secs(10)).await.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let refused = client.check(parts.status, &text);
+        let refused = client.check(parts.status, &parts.headers, &text);
         // A gateway of OpenFaaS wants the name of a function, and answers with one of these in words that do not say so.
         let fails = matches!(parts.status.as_u16(), 404 | 422 | 500 | 501);
         return if fails && logs.request.is_some() {

@@ -16,7 +16,7 @@ use http::{Method, Request, StatusCode, Uri};
 use crate::functions::command::Cause;
 use crate::functions::{Functions, NoAnswer};
 use crate::metrics::Metrics;
-use crate::proxy::{Proxy, Sender};
+use crate::proxy::{Proxy, Sender, Wanted};
 use crate::queue::{Answer, Call, Deliver, Delivery, Target, Unreachable};
 use crate::room;
 
@@ -39,7 +39,8 @@ impl Deliver for Deliveries {
             let call = &delivery.call;
             let answer = match &call.target {
                 Target::Function { name, path, query, callback_url } => {
-                    self.to_function(call, name, path, query.as_deref(), callback_url.is_some()).await
+                    let wanted = if callback_url.is_some() { Wanted::Whole } else { Wanted::Beginning };
+                    self.to_function(call, name, path, query.as_deref(), wanted).await
                 }
                 Target::Callback { url, .. } => self.to_callback(call, url).await,
             };
@@ -60,12 +61,12 @@ impl Deliveries {
         name: &str,
         path: &str,
         query: Option<&str>,
-        wanted: bool,
+        wanted: Wanted,
     ) -> Result<Answer, Unreachable> {
         let beside = (call.body.len() as u64).saturating_mul(room::READ_COPIES);
         let mut share = self.budget.waiting(room::PATIENCE).beside(beside);
         let Some(function) = self.functions.find(name) else {
-            let reason = format!("it could not be reached: there is no function `{name}` here");
+            let reason = format!("it could not be reached: the function `{name}` is not deployed");
             return Err(Unreachable { reason });
         };
         let mut request = Request::new(Body::from(call.body.clone()));

@@ -4,10 +4,11 @@ use std::io;
 
 use axum::response::Response;
 use faasflow_core::chain;
+use faasflow_core::code::Code;
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
-use crate::answer::{coded, plain};
+use crate::answer::refusal;
 use crate::queue::{QueueError, is_full};
 
 /// When to come again to a disk that took nothing, in seconds: room on it is seldom made sooner.
@@ -38,12 +39,12 @@ pub(crate) fn queue_status(error: &QueueError) -> StatusCode {
 
 /// The answer about something that the queue did not do.
 pub(crate) fn queue_answer(error: &QueueError, before: &str) -> Response {
-    coded(answer(queue_status(error), format!("{before}{}", chain(error))), error.code())
+    answer(queue_status(error), error.code(), format!("{before}{}", chain(error)))
 }
 
 /// A short text as an answer, with the time to come again where the status is one that passes.
-pub(crate) fn answer(status: StatusCode, text: String) -> Response {
-    let mut response = plain(status, text);
+pub(crate) fn answer(status: StatusCode, code: Code, text: String) -> Response {
+    let mut response = refusal(status, code, text);
     if [StatusCode::INSUFFICIENT_STORAGE, StatusCode::SERVICE_UNAVAILABLE].contains(&status) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
     }

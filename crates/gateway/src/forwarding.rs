@@ -2,7 +2,7 @@
 
 use faasflow_http::Peer;
 use http::header::{self, HeaderName, HeaderValue};
-use http::request;
+use http::{HeaderMap, request};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -25,6 +25,30 @@ pub(crate) fn forward(parts: &mut request::Parts) {
         headers.entry(FORWARDED_HOST).or_insert(host);
     }
     headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+}
+
+/// How often a request has gone from this gateway to the URL of a function. A URL that leads back to the gateway would
+/// otherwise keep a request going round, and each round would hold one more connection.
+const PASSES: HeaderName = HeaderName::from_static("x-faasflow-passes");
+/// How often that may be. Functions that call each other through the gateway stay far below.
+pub(crate) const MOST_PASSES: u32 = 10;
+
+/// A request that has gone round as often as it may.
+#[derive(Debug)]
+pub(crate) struct Looped;
+
+/// Counts that a request goes to the URL of a function.
+///
+/// # Errors
+///
+/// If it has gone to one [`MOST_PASSES`] times.
+pub(crate) fn count_pass(headers: &mut HeaderMap) -> Result<(), Looped> {
+    let before = headers.get(PASSES).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
+    if before >= MOST_PASSES {
+        return Err(Looped);
+    }
+    headers.insert(PASSES, HeaderValue::from(before + 1));
+    Ok(())
 }
 
 /// The server that a request is for: that of its target, where it names one, as in HTTP/2 and in requests to a proxy, and else

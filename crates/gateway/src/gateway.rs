@@ -75,6 +75,9 @@ pub struct GatewayOptions {
     pub commit: String,
     /// How the queue behaves.
     pub queue: QueueOptions,
+    /// What users call the option behind `queue.max_body`, such as `` `--queue-limit` ``. The gateway names it where it
+    /// refuses a call that is too large.
+    pub max_body_option: Option<String>,
 }
 
 impl GatewayOptions {
@@ -98,6 +101,7 @@ impl GatewayOptions {
             engine: EngineChoice::Find,
             commit: "unknown".to_owned(),
             queue: QueueOptions::default(),
+            max_body_option: None,
         }
     }
 
@@ -193,6 +197,7 @@ impl GatewayOptions {
                 queue: queue.clone(),
                 budget: budget.clone(),
                 max_body: self.queue.max_body,
+                max_body_option: self.max_body_option,
                 read_timeout: self.read_timeout,
             }),
             functions: functions.clone(),

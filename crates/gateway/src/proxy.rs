@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use faasflow_core::chain;
 use faasflow_core::headers::{self, GATEWAY_ERROR};
+use faasflow_core::{chain, code};
 use faasflow_http::{HttpClient, end_after, hear_out, read_body};
 use http::header::{self, HeaderMap, HeaderName};
 use http::uri::PathAndQuery;
@@ -16,12 +16,12 @@ use http::{Request, StatusCode, Uri, request};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::answer::INTERNAL;
-use crate::forwarding::forward;
+use crate::forwarding::{MOST_PASSES, count_pass, forward};
 use crate::functions::command::{Commands, Invocation};
 use crate::functions::limit::QUEUE_WAITS;
 use crate::functions::{Function, NoAnswer, Taken};
 use crate::held::Held;
-use crate::stack::Kind;
+use crate::stack::{Kind, URL_ANNOTATION};
 use lent::lend;
 
 /// How long a request waits for a function that is being started.
@@ -45,10 +45,16 @@ pub(crate) enum Sender {
     /// A caller, who is told at once if the function is busy. The token is held until the answer is through.
     Caller(TaskTrackerToken),
     /// The queue, which waits a little.
-    Queue {
-        /// Whether somebody waits for the whole answer. Else its beginning is enough, for a dead letter.
-        wanted: bool,
-    },
+    Queue { wanted: Wanted },
+}
+
+/// How much of an answer is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// All of it, by a caller or a callback.
+    Whole,
+    /// Its beginning, for a dead letter.
+    Beginning,
 }
 
 impl Proxy {
@@ -89,13 +95,12 @@ impl Proxy {
         sender: Sender,
     ) -> Result<Response, NoAnswer> {
         if let Some(why) = unsupported_upgrade(&parts.headers) {
-            return Err(NoAnswer::Request(StatusCode::NOT_IMPLEMENTED, why));
+            return Err(NoAnswer::Request(StatusCode::NOT_IMPLEMENTED, code::UNSUPPORTED_UPGRADE, why));
         }
         let (function, taken) = function.take(PATIENCE).await;
-        let wanted = !matches!(sender, Sender::Queue { wanted: false });
-        let (held, patience) = match sender {
-            Sender::Caller(token) => (Some(token), Duration::ZERO),
-            Sender::Queue { .. } => (None, QUEUE_WAITS),
+        let (held, patience, wanted) = match sender {
+            Sender::Caller(token) => (Some(token), Duration::ZERO, Wanted::Whole),
+            Sender::Queue { wanted } => (None, QUEUE_WAITS, wanted),
         };
         let place = match function.limits.request(patience).await {
             Ok(place) => place,
@@ -120,9 +125,20 @@ impl Proxy {
             Taken::Broken(why) => return Err(NoAnswer::Broken(why)),
             Taken::Gone => return Err(NoAnswer::Removed),
         };
+        if matches!(function.spec.kind, Kind::Url(_)) && count_pass(&mut parts.headers).is_err() {
+            hear_out(&parts.headers, body).await;
+            let text = format!(
+                "the URL of the function `{}` leads back to this gateway: the request came through here \
+                 {MOST_PASSES} times. Set the annotation `{URL_ANNOTATION}` to the server that answers for the function",
+                function.spec.name
+            );
+            return Err(NoAnswer::Request(StatusCode::LOOP_DETECTED, code::REQUEST_LOOP, text));
+        }
         forward(&mut parts);
-        parts.uri = target(&base, path, parts.uri.query())
-            .map_err(|error| NoAnswer::Request(StatusCode::BAD_REQUEST, format!("the path is of no use: {error}")))?;
+        parts.uri = target(&base, path, parts.uri.query()).map_err(|error| {
+            let text = format!("the path cannot be used: {error}");
+            NoAnswer::Request(StatusCode::BAD_REQUEST, code::BAD_HEAD, text)
+        })?;
         parts.version = http::Version::HTTP_11;
         parts.headers.remove(header::HOST);
         remove_hop_by_hop(&mut parts.headers);

@@ -12,7 +12,8 @@ use futures_util::StreamExt as _;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue};
 
-use crate::answer::{busy, coded, internal, no_room};
+use crate::answer::{busy, internal, no_room};
+use crate::proxy::Wanted;
 pub(crate) use crate::queue::READ_COPIES;
 
 /// How often the queue holds a body while it is written: as it came, as the record, and as pages of the file.
@@ -42,7 +43,7 @@ pub(crate) fn refuse_headers(request: &HeaderMap) -> Option<Response> {
         return None;
     }
     let text = format!("the head of the request has more than {CALLERS_HEADERS} headers");
-    Some(coded(internal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text), code::HEAD_TOO_LARGE))
+    Some(internal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, code::HEAD_TOO_LARGE, text))
 }
 
 /// Counts a call of a function among its `calls`, until what this returns is dropped. One function may have seven eighths of all calls in flight,
@@ -81,11 +82,11 @@ pub(crate) fn is_step(request: &HeaderMap) -> bool {
 /// Reads the answer to a queued call: whole, if it is wanted for a callback, else its beginning.
 pub(crate) async fn read_answer(
     body: Body,
-    wanted: bool,
+    wanted: Wanted,
     within: Duration,
     share: &mut Share,
 ) -> Result<Bytes, ReadBodyError> {
-    if wanted {
+    if wanted == Wanted::Whole {
         return read_body_into(body, ANSWER, within, share).await;
     }
     // Nobody asks for the rest; but a function that is cut off may take it for a failure.

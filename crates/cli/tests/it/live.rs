@@ -93,7 +93,9 @@ async fn invocations() {
     assert!(hint.is_some_and(|hint| hint.ends_with("` shows what functions logged of it.\n")), "{said}");
     let output = up.run(&["invoke", "absent"], b"");
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("there is no function `absent` here; deployed are: cat, env, fails"));
+    assert!(
+        text(&output.stderr).contains("the function `absent` is not deployed; deployed functions: cat, env, fails")
+    );
     let said = up.said().join("\n");
     assert!(!said.contains('\u{1b}'), "plain where it is no terminal: {said:?}");
     assert_eq!(up.stop(), Some(0));
@@ -137,7 +139,7 @@ async fn the_queue_and_its_dead_letters() {
     assert_eq!((whole["body"].as_str(), whole["answer_body"].as_str()), (Some("body"), Some("exit status 1\n")));
     let absent = up.run(&["queue", "dead-letters", "9999"], b"");
     assert_eq!(absent.status.code(), Some(1));
-    assert!(text(&absent.stderr).contains("there is no dead letter 9999"), "{absent:?}");
+    assert!(text(&absent.stderr).contains("the dead letter 9999 does not exist"), "{absent:?}");
 
     let output = up.run(&["queue", "discard", &number], b"");
     assert_eq!(text(done(&output)), "1 removed\n");
@@ -196,7 +198,7 @@ async fn the_lines_of_a_request() {
     assert_eq!(text(&absent.stderr), says);
     let absent = up.run(&["logs", "--function", "absent"], b"");
     assert_eq!(absent.status.code(), Some(1));
-    let says = "error[FF0902]: the gateway answered 404 Not Found\n  cause: there is no function `absent` here\n";
+    let says = "error[FF0712]: the gateway answered 404 Not Found\n  cause: the function `absent` is not deployed\n";
     assert_eq!(text(&absent.stderr), says);
 
     let mut command = faasflow();

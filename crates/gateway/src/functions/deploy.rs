@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use faasflow_admin::Deployment;
+use faasflow_core::code::{self, Code};
 use http::StatusCode;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::task::TaskTracker;
@@ -24,6 +25,15 @@ use crate::{private_file, secrets};
 /// How long whoever deploys a function waits for its image to be pulled, which `faas-cli` does for a minute.
 const PULL: Duration = Duration::from_secs(50);
 
+/// What a deployment does about the function of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// There must be none yet.
+    Add,
+    /// There must be one, which the deployment replaces.
+    Replace,
+}
+
 /// Adds, replaces and removes functions, on disk and in service.
 #[derive(Debug)]
 pub(crate) struct Deployments {
@@ -38,9 +48,24 @@ pub(crate) struct Deployments {
     changing: Mutex<()>,
 }
 
-/// Why something was not done: the status for it, and the text.
+/// Why a change was refused.
 #[derive(Debug)]
-pub(crate) struct Refused(pub(crate) StatusCode, pub(crate) String);
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) code: Code,
+    pub(crate) text: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, code: Code, text: String) -> Refusal {
+        Refusal { status, code, text }
+    }
+
+    /// Refuses a deployment that cannot run as it is described.
+    fn invalid(text: String) -> Refusal {
+        Refusal::new(StatusCode::BAD_REQUEST, code::BAD_DEPLOYMENT, text)
+    }
+}
 
 impl Deployments {
     pub(crate) fn new(folder: PathBuf, kept: Folder, around: Surroundings, tasks: TaskTracker) -> Deployments {
@@ -76,10 +101,9 @@ impl Deployments {
         }
     }
 
-    /// Deploys a function that is to run so; with `replace`, in place of the one of its name. Waits for the disk.
-    pub(crate) fn deploy(&self, deployment: Deployment, runs: Runs, replace: bool) -> Result<(), Refused> {
-        let invalid = |why| Refused(StatusCode::BAD_REQUEST, why);
-        let spec = spec(&deployment, &self.folder, runs).map_err(invalid)?;
+    /// Adds or replaces a function, which runs as `runs` says. Blocks until the change is on disk.
+    pub(crate) fn deploy(&self, deployment: Deployment, runs: Runs, change: Change) -> Result<(), Refusal> {
+        let spec = spec(&deployment, &self.folder, runs).map_err(Refusal::invalid)?;
         if let Some(program) = absent_program(&spec) {
             let engine = format!("it is to run as a process, not as a container (`{RUN_ANNOTATION}`)");
             return Err(not_here(program, &deployment.image, &engine));
@@ -87,11 +111,15 @@ impl Deployments {
         let name = spec.name.clone();
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.deployed(&name)?;
-        match (&before, replace) {
-            (Some(_), false) => {
-                return Err(Refused(StatusCode::CONFLICT, format!("the function `{name}` exists: PUT replaces it")));
+        match (&before, change) {
+            (Some(_), Change::Add) => {
+                return Err(Refusal::new(
+                    StatusCode::CONFLICT,
+                    code::FUNCTION_EXISTS,
+                    format!("the function `{name}` exists already: PUT replaces it"),
+                ));
             }
-            (None, true) => return Err(absent(&name)),
+            (None, Change::Replace) => return Err(absent(&name)),
             _ => {}
         }
         self.check_secrets(&spec)?;
@@ -107,18 +135,17 @@ impl Deployments {
     /// # Errors
     ///
     /// If it says how it is to run, and cannot run so; or if the image cannot be had.
-    pub(crate) async fn settle(&self, deployment: &Deployment, replace: bool) -> Result<Runs, Refused> {
-        let invalid = |why| Refused(StatusCode::BAD_REQUEST, why);
+    pub(crate) async fn settle(&self, deployment: &Deployment, change: Change) -> Result<Runs, Refusal> {
         let wish = deployment.annotation(RUN_ANNOTATION);
         let must = match wish {
             Some("container") => true,
             Some("process") => return Ok(Runs::Here),
             None => false,
-            Some(other) => return Err(invalid(wrong_wish(other))),
+            Some(other) => return Err(Refusal::invalid(wrong_wish(other))),
         };
         if deployment.image.trim().is_empty() || (deployment.annotation(URL_ANNOTATION).is_some() && !must) {
             return if must {
-                Err(invalid(format!("`{RUN_ANNOTATION}` is `container`: name the image")))
+                Err(Refusal::invalid(format!("`{RUN_ANNOTATION}` is `container`: name the image")))
             } else {
                 Ok(Runs::Here)
             };
@@ -128,10 +155,10 @@ impl Deployments {
         let process = process.filter(|spec| absent_program(spec).is_none());
         let connected = match self.around.containers.connected().await {
             Ok(connected) => connected,
-            Err(why) if must => return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, why)),
+            Err(why) if must => return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::NO_ENGINE, why)),
             Err(_) if process.is_some() => return Ok(Runs::Here),
             Err(why) => {
-                let here = spec(deployment, &self.folder, Runs::Here).map_err(invalid)?;
+                let here = spec(deployment, &self.folder, Runs::Here).map_err(Refusal::invalid)?;
                 return match absent_program(&here) {
                     Some(program) => Err(not_here(program, &deployment.image, &why)),
                     None => Ok(Runs::Here),
@@ -143,9 +170,9 @@ impl Deployments {
         if let (Err(_), Some(_), false) = (&checked, &process, must) {
             return Ok(Runs::Here);
         }
-        checked.map_err(invalid)?;
+        checked.map_err(Refusal::invalid)?;
         // faas-cli asks for a replacement first, whether or not there is something to replace: nothing is pulled for that.
-        if replace && self.functions.find(&deployment.service).is_none() {
+        if change == Change::Replace && self.functions.find(&deployment.service).is_none() {
             return Err(absent(&deployment.service));
         }
         match connected.engine.image(&deployment.image).await {
@@ -154,20 +181,23 @@ impl Deployments {
             Ok(None) => {
                 let pulling = container::pull(&connected.engine, &deployment.image);
                 match tokio::time::timeout(PULL, pulling).await {
-                    Ok(Err(why)) => Err(invalid(why)),
+                    Ok(Err(why)) => Err(Refusal::invalid(why)),
                     // What takes longer goes on, and is told by the function's state.
                     Ok(Ok(())) | Err(_) => Ok(Runs::Container),
                 }
             }
             Err(_) if process.is_some() && !must => Ok(Runs::Here),
-            Err(error) if error.is_away() => Err(Refused(StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
-            Err(error) => Err(invalid(format!("the image `{}` cannot be used: {error}", deployment.image))),
+            Err(error) if error.is_away() => {
+                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::NO_ENGINE, error.to_string()))
+            }
+            Err(error) => Err(Refusal::invalid(format!("the image `{}` cannot be used: {error}", deployment.image))),
         }
     }
 
     /// Removes a function; `forget` is told its name once nobody finds it any more. Waits for the disk.
-    pub(crate) fn remove(&self, name: &str, namespace: Option<&str>, forget: impl FnOnce(&str)) -> Result<(), Refused> {
-        check_namespace(namespace).map_err(|why| Refused(StatusCode::BAD_REQUEST, why))?;
+    pub(crate) fn remove(&self, name: &str, namespace: Option<&str>, forget: impl FnOnce(&str)) -> Result<(), Refusal> {
+        check_namespace(namespace)
+            .map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, code::UNKNOWN_NAMESPACE, why))?;
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let function = self.deployed(name)?.ok_or_else(|| absent(name))?;
         let name = &function.spec.name;
@@ -178,23 +208,24 @@ impl Deployments {
     }
 
     /// The deployed function of this name.
-    fn deployed(&self, name: &str) -> Result<Option<Arc<Function>>, Refused> {
+    fn deployed(&self, name: &str) -> Result<Option<Arc<Function>>, Refusal> {
         let found = self.functions.find(name);
         if found.as_ref().is_some_and(|function| function.deployment.is_none()) {
             let why = format!(
                 "`{name}` is of the stack file that this gateway was started with: change it there and start \
                  `faasflow up` again, or deploy under another name"
             );
-            return Err(Refused(StatusCode::CONFLICT, why));
+            return Err(Refusal::new(StatusCode::CONFLICT, code::FUNCTION_OF_STACK, why));
         }
         Ok(found)
     }
 
-    fn check_secrets(&self, spec: &FunctionSpec) -> Result<(), Refused> {
+    fn check_secrets(&self, spec: &FunctionSpec) -> Result<(), Refusal> {
         if let Some((path, error)) = secrets::unreadable(spec, &self.around.secrets) {
             let why = faasflow_core::why_unreadable(&error);
             let secret = path.file_name().unwrap_or_default().display();
-            return Err(Refused(StatusCode::BAD_REQUEST, format!("the secret `{secret}` cannot be read: {why}")));
+            let text = format!("the secret `{secret}` cannot be read: {why}");
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, code::GATEWAY_FILE_UNREADABLE, text));
         }
         let absent = secrets::absent(spec, &self.around.secrets);
         let Some(first) = absent.first() else { return Ok(()) };
@@ -203,7 +234,7 @@ impl Deployments {
             "secrets are missing: {}; create each, as by `faas-cli secret create {first} --from-file FILE`",
             names.join(", ")
         );
-        Err(Refused(StatusCode::BAD_REQUEST, why))
+        Err(Refusal::new(StatusCode::BAD_REQUEST, code::SECRETS_MISSING, why))
     }
 
     fn serve(&self, function: Arc<Function>) {
@@ -247,7 +278,7 @@ fn absent_program(spec: &FunctionSpec) -> Option<&str> {
 }
 
 /// Refuses a deployment that could run neither as a process nor as a container; `engine` says why not as a container.
-fn not_here(program: &str, image: &str, engine: &str) -> Refused {
+fn not_here(program: &str, image: &str, engine: &str) -> Refusal {
     let image = if image.is_empty() {
         "no image was named".to_owned()
     } else {
@@ -258,29 +289,29 @@ fn not_here(program: &str, image: &str, engine: &str) -> Refused {
          which builds flows and other cargo projects; or deploy a program that is here, by its whole path in `--fprocess` \
          (from a stack file with `--read-template=false` as well), and with `--env mode=http` if it serves HTTP"
     );
-    Refused(StatusCode::BAD_REQUEST, why)
+    Refusal::invalid(why)
 }
 
-fn absent(name: &str) -> Refused {
-    Refused(StatusCode::NOT_FOUND, format!("there is no function `{name}` here"))
+fn absent(name: &str) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, code::UNKNOWN_FUNCTION, format!("the function `{name}` is not deployed"))
 }
 
 /// What came of a change on disk that was made: it may be that the disk has not confirmed it. To be undone it would need
 /// the same disk.
-fn done(kept: io::Result<()>) -> Result<io::Result<()>, Refused> {
+fn done(kept: io::Result<()>) -> Result<io::Result<()>, Refusal> {
     match kept {
         Err(error) if !private_file::is_done(&error) => {
             let why = format!("nothing was changed: the disk does not take it: {error}");
-            Err(Refused(disk::status(&error), why))
+            Err(Refusal::new(disk::status(&error), code::STATE_FOLDER, why))
         }
         kept => Ok(kept),
     }
 }
 
-fn unconfirmed(what: &str, error: &io::Error) -> Refused {
+fn unconfirmed(what: &str, error: &io::Error) -> Refusal {
     let why = format!("{what}, but the disk has not confirmed it, and may forget it if this machine stops: {error}");
     tracing::error!("{why}");
-    Refused(StatusCode::INTERNAL_SERVER_ERROR, why)
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, code::NOT_CONFIRMED, why)
 }
 
 #[cfg(test)]
@@ -309,17 +340,17 @@ mod tests {
             env_process: Some(command.to_owned()),
             ..Deployment::default()
         };
-        let said = |outcome: Result<(), Refused>| {
-            let Refused(status, why) = outcome.unwrap_err();
-            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-            why
+        let said = |outcome: Result<(), Refusal>| {
+            let refusal = outcome.unwrap_err();
+            assert_eq!(refusal.status, StatusCode::INTERNAL_SERVER_ERROR);
+            refusal.text
         };
         // In service, and on disk.
         let process =
             || deployments.functions().find("f").and_then(|function| function.deployment.clone()?.env_process);
         let on_disk = || kept.read().unwrap().pop().and_then(|kept| kept.deployment.env_process);
-        for (replace, words) in [(false, "cat"), (true, "cat -n")] {
-            let why = said(private_file::faulty::during(|| deployments.deploy(command(words), Runs::Here, replace)));
+        for (change, words) in [(Change::Add, "cat"), (Change::Replace, "cat -n")] {
+            let why = said(private_file::faulty::during(|| deployments.deploy(command(words), Runs::Here, change)));
             assert!(why.starts_with("`f` was deployed, but the disk has not confirmed it"), "{why}");
             assert_eq!((process().as_deref(), on_disk().as_deref()), (Some(words), Some(words)));
         }
@@ -331,7 +362,7 @@ mod tests {
 
         // A folder that is in the way of the file.
         std::fs::create_dir(folder.path().join("functions/f.json")).unwrap();
-        let why = said(deployments.deploy(command("cat"), Runs::Here, false));
+        let why = said(deployments.deploy(command("cat"), Runs::Here, Change::Add));
         assert!(why.starts_with("nothing was changed"), "{why}");
         assert_eq!(process(), None);
     }

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use axum::response::Response;
+use faasflow_core::chain;
+use faasflow_core::code::{self, Code};
 use faasflow_core::headers::{GATEWAY_ERROR, gateway_error};
-use faasflow_core::{chain, code};
 use faasflow_http::{HttpError, NoRoom};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
 use super::limit::Busy;
-use crate::answer::{busy, coded, internal, no_room};
+use crate::answer::{busy, internal, no_room};
 
 /// Why a function gave no answer.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub(crate) enum NoAnswer {
     /// There is no room for the request, or for what its function answers.
     NoRoom(NoRoom),
     /// The request could not be sent on.
-    Request(StatusCode, String),
+    Request(StatusCode, Code, String),
 }
 
 impl NoAnswer {
@@ -57,8 +58,8 @@ impl NoAnswer {
                 format!("`{name}` does not run: {why}"),
             ),
             NoAnswer::Removed => {
-                let text = format!("there is no function `{name}` here: it was removed");
-                coded(internal(StatusCode::NOT_FOUND, text), code::UNKNOWN_FUNCTION)
+                let text = format!("the function `{name}` is not deployed: it was removed");
+                internal(StatusCode::NOT_FOUND, code::UNKNOWN_FUNCTION, text)
             }
             NoAnswer::Busy(limit) => too_many(name, limit),
             NoAnswer::Unreachable(_) => marked(
@@ -86,10 +87,10 @@ impl NoAnswer {
             ),
             NoAnswer::Timeout(after) => {
                 let text = format!("`{name}` did not begin to answer within {after:?}");
-                coded(internal(StatusCode::BAD_GATEWAY, text), code::TIMEOUT)
+                internal(StatusCode::BAD_GATEWAY, code::TIMEOUT, text)
             }
             NoAnswer::NoRoom(full) => no_room(*full),
-            NoAnswer::Request(status, why) => internal(*status, why.clone()),
+            NoAnswer::Request(status, code, why) => internal(*status, *code, why.clone()),
         }
     }
 
@@ -106,7 +107,7 @@ impl NoAnswer {
             NoAnswer::Busy(busy) => busy.reason(),
             NoAnswer::Timeout(after) => format!("it did not begin to answer within {after:?}"),
             NoAnswer::NoRoom(full) => full.to_string(),
-            NoAnswer::Request(_, why) => why.clone(),
+            NoAnswer::Request(_, _, why) => why.clone(),
         }
     }
 }
@@ -119,7 +120,7 @@ impl From<HttpError> for NoAnswer {
         } else if error.is_connect() {
             NoAnswer::Unreachable(why)
         } else if error.is_request_body() {
-            NoAnswer::Request(StatusCode::BAD_REQUEST, why)
+            NoAnswer::Request(StatusCode::BAD_REQUEST, code::BODY_INTERRUPTED, why)
         } else if error.is_unusable_answer() {
             NoAnswer::Unusable(why)
         } else {
@@ -131,7 +132,7 @@ impl From<HttpError> for NoAnswer {
 /// The answer where a function has as many requests as it may have: 429, with the time after which to try again.
 fn too_many(name: &str, limit: &Busy) -> Response {
     let text = format!("`{name}` is busy: {}. Try again later.", limit.reason());
-    let mut response = coded(internal(StatusCode::TOO_MANY_REQUESTS, text), code::FUNCTION_BUSY);
+    let mut response = internal(StatusCode::TOO_MANY_REQUESTS, code::FUNCTION_BUSY, text);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
@@ -144,7 +145,7 @@ fn marked(status: StatusCode, why: &'static str, text: String) -> Response {
         gateway_error::UNUSABLE_ANSWER => code::UNUSABLE_ANSWER,
         _ => code::FUNCTION_BROKEN,
     };
-    let mut response = coded(internal(status, text), code);
+    let mut response = internal(status, code, text);
     response.headers_mut().insert(GATEWAY_ERROR, HeaderValue::from_static(why));
     response
 }

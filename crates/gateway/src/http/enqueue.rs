@@ -13,7 +13,7 @@ use http::{Method, StatusCode, request};
 
 use super::name::{find, split};
 use super::stamp::{identify, stamp};
-use crate::answer::{coded, plain};
+use crate::answer::refusal;
 use crate::forwarding::forward;
 use crate::functions::Functions;
 use crate::queue::{Accepted, NewCall, Queue, QueueError};
@@ -29,8 +29,17 @@ pub(crate) struct Intake {
     pub(crate) budget: Budget,
     /// The largest body, in bytes.
     pub(crate) max_body: usize,
+    /// What users call the option that sets `max_body`, such as a flag.
+    pub(crate) max_body_option: Option<String>,
     /// How long a body may take to arrive.
     pub(crate) read_timeout: Duration,
+}
+
+impl Intake {
+    fn too_large(&self, limit: usize) -> String {
+        let raise = self.max_body_option.as_ref().map(|option| format!(", or raise the limit with {option}"));
+        format!("the queue takes bodies up to {limit} bytes: send less{}", raise.unwrap_or_default())
+    }
 }
 
 /// Puts a call into the queue, and answers under the id that its request came with.
@@ -48,11 +57,11 @@ async fn queue(intake: &Intake, request: Request) -> Response {
         return refusal;
     }
     if let Some(why) = proxy::unsupported_upgrade(&parts.headers) {
-        return plain(StatusCode::NOT_IMPLEMENTED, why);
+        return refusal(StatusCode::NOT_IMPLEMENTED, code::UNSUPPORTED_UPGRADE, why);
     }
     if parts.method != Method::POST {
-        let text = "an asynchronous invocation is a POST".to_owned();
-        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+        let text = format!("`{}` cannot be used here: an asynchronous call is a POST", parts.method);
+        let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, code::WRONG_METHOD, text);
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
@@ -64,8 +73,8 @@ async fn queue(intake: &Intake, request: Request) -> Response {
     if let Some(id) = parts.headers.get(headers::CALL_ID)
         && id.to_str().is_err()
     {
-        let text = "`X-Call-Id` has bytes that are not visible ASCII, by which calls cannot be told apart".to_owned();
-        return plain(StatusCode::BAD_REQUEST, text);
+        let text = "`X-Call-Id` may only have visible ASCII characters";
+        return refusal(StatusCode::BAD_REQUEST, code::BAD_CALL_ID, text);
     }
     let place = match intake.budget.admit() {
         Ok(place) => place,
@@ -98,7 +107,7 @@ async fn accept(
     parts: &mut request::Parts,
     body: Body,
 ) -> Result<(HeaderValue, Accepted), Box<Response>> {
-    let refuse = |status, code, text: String| Box::new(coded(plain(status, text), code));
+    let refuse = |status, code, text: String| Box::new(refusal(status, code, text));
     let callback_url = match parts.headers.get(CALLBACK_URL) {
         None => None,
         Some(value) => {
@@ -107,7 +116,7 @@ async fn accept(
                 refuse(
                     StatusCode::BAD_REQUEST,
                     code::BAD_CALLBACK_URL,
-                    format!("`X-Callback-Url` is of no use: {fault}"),
+                    format!("`X-Callback-Url` cannot be used: {fault}"),
                 )
             })?)
         }
@@ -129,7 +138,9 @@ async fn accept(
         _ => {}
     }
     let body = read.map_err(|error| match error {
-        ReadBodyError::TooLarge { .. } => refuse(StatusCode::PAYLOAD_TOO_LARGE, code::CALL_TOO_LARGE, too_large(limit)),
+        ReadBodyError::TooLarge { .. } => {
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, code::CALL_TOO_LARGE, intake.too_large(limit))
+        }
         ReadBodyError::TooSlow(_) => refuse(StatusCode::REQUEST_TIMEOUT, error.code(), error.to_string()),
         _ => refuse(StatusCode::BAD_REQUEST, error.code(), error.to_string()),
     })?;
@@ -152,18 +163,11 @@ async fn accept(
     match accepted {
         Ok(accepted) => Ok((call_id, accepted)),
         Err(QueueError::TooLarge { limit, .. }) => {
-            Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, code::CALL_TOO_LARGE, too_large(limit)))
+            Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, code::CALL_TOO_LARGE, intake.too_large(limit)))
         }
         Err(error) => {
             tracing::error!(error = chain(&error), code = %error.code(), "a call was not accepted");
             Err(Box::new(disk::queue_answer(&error, "Error queuing request: ")))
         }
     }
-}
-
-fn too_large(limit: usize) -> String {
-    format!(
-        "the queue takes bodies up to {limit} bytes, as OpenFaaS's community edition does by default: send less, or \
-         raise it here with `--queue-limit`"
-    )
 }

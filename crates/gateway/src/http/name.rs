@@ -6,7 +6,7 @@ use axum::response::Response;
 use faasflow_core::code;
 use http::StatusCode;
 
-use crate::answer::{coded, internal, plain};
+use crate::answer::{internal, refusal};
 use crate::functions::{Function, Functions};
 
 /// The name of a function and what stands behind it.
@@ -26,13 +26,13 @@ pub(super) fn split(target: &str) -> (&str, &str) {
 pub(super) fn find(functions: &Functions, name: &str) -> Result<Arc<Function>, Box<Response>> {
     let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if !valid {
-        let text = format!("`{name}` is no function's name: letters, digits, `-`, `_` and `.` only");
-        return Err(Box::new(coded(plain(StatusCode::BAD_REQUEST, text), code::UNKNOWN_FUNCTION)));
+        let text = format!("`{name}` cannot be the name of a function: use letters, digits, `-`, `_` and `.` only");
+        return Err(Box::new(refusal(StatusCode::BAD_REQUEST, code::UNKNOWN_FUNCTION, text)));
     }
     functions.find(name).ok_or_else(|| {
         let known = functions.names().join(", ");
-        let known = if known.is_empty() { "none is deployed".to_owned() } else { format!("deployed are: {known}") };
-        let text = format!("there is no function `{name}` here; {known}");
-        Box::new(coded(internal(StatusCode::NOT_FOUND, text), code::UNKNOWN_FUNCTION))
+        let known = if known.is_empty() { "no function is".to_owned() } else { format!("deployed functions: {known}") };
+        let text = format!("the function `{name}` is not deployed; {known}");
+        Box::new(internal(StatusCode::NOT_FOUND, code::UNKNOWN_FUNCTION, text))
     })
 }

@@ -3,14 +3,16 @@
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::routing::{any, get};
 use faasflow_containers::Bridge;
+use faasflow_core::code;
 use faasflow_http::Peer;
 use http::StatusCode;
 
 use super::state::AppState;
 use super::{enqueue, invoke, system};
-use crate::answer::plain;
+use crate::answer::refusal;
 
 /// Everything that the gateway serves.
 pub(crate) fn router(state: &AppState) -> Router {
@@ -23,7 +25,11 @@ pub(crate) fn router_for_containers(state: &AppState, bridge: Bridge) -> Router 
     let for_containers = move |request: Request, next: Next| async move {
         match request.extensions().get::<Peer>() {
             Some(Peer(peer)) if bridge.contains(peer.ip()) => next.run(request).await,
-            _ => plain(StatusCode::FORBIDDEN, "this address is for containers of this machine".to_owned()),
+            _ => refusal(
+                StatusCode::FORBIDDEN,
+                code::CONTAINERS_ONLY,
+                "this address is only for containers on this machine",
+            ),
         }
     };
     finish(invocations(), state).layer(from_fn(for_containers))
@@ -36,16 +42,20 @@ fn invocations() -> Router<AppState> {
         .route("/healthz", get(|| async { "OK" }))
 }
 
+/// Refuses a method that a path does not take. axum adds the header `Allow`.
+pub(super) async fn wrong_method(request: Request) -> Response {
+    let text = format!("`{}` cannot be used at `{}`: `Allow` lists what can", request.method(), request.uri().path());
+    refusal(StatusCode::METHOD_NOT_ALLOWED, code::WRONG_METHOD, text)
+}
+
 fn finish(router: Router<AppState>, state: &AppState) -> Router {
     router
         .fallback(|request: Request| async move {
-            plain(
-                StatusCode::NOT_FOUND,
-                format!(
-                    "nothing is served at {}: functions are at /function/NAME and /async-function/NAME",
-                    request.uri().path()
-                ),
-            )
+            let path = request.uri().path();
+            let text =
+                format!("nothing is served at `{path}`: functions are at /function/NAME and /async-function/NAME");
+            refusal(StatusCode::NOT_FOUND, code::NO_ROUTE, text)
         })
+        .method_not_allowed_fallback(wrong_method)
         .with_state(state.clone())
 }

@@ -46,11 +46,14 @@ async fn a_command_is_deployed_replaced_and_removed() {
     let fixture = start(OWN).await;
     // As faas-cli goes about it: PUT, then POST where there is none.
     let absent = ask(&fixture, Method::PUT, &command("f", "cat")).await;
-    assert_eq!((absent.status, absent.text()), (StatusCode::NOT_FOUND, "there is no function `f` here\n"));
+    assert_eq!((absent.status, absent.text()), (StatusCode::NOT_FOUND, "the function `f` is not deployed\n"));
     accepted(&fixture, Method::POST, &command("f", "cat")).await;
     assert_eq!(fixture.post("/function/f.openfaas-fn", "body").await.text(), "body");
     let again = ask(&fixture, Method::POST, &command("f", "cat")).await;
-    assert_eq!((again.status, again.text()), (StatusCode::CONFLICT, "the function `f` exists: PUT replaces it\n"));
+    assert_eq!(
+        (again.status, again.text()),
+        (StatusCode::CONFLICT, "the function `f` exists already: PUT replaces it\n")
+    );
     accepted(&fixture, Method::PUT, &command("f", "tr a-z A-Z")).await;
     assert_eq!(fixture.post("/function/f", "body").await.text(), "BODY");
 
@@ -61,7 +64,7 @@ async fn a_command_is_deployed_replaced_and_removed() {
     let metrics = fixture.get("/metrics").await;
     assert!(!metrics.text().contains("f.openfaas-fn"), "{}", metrics.text());
     let gone = remove(&fixture, "f").await;
-    assert_eq!((gone.status, gone.text()), (StatusCode::NOT_FOUND, "there is no function `f` here\n"));
+    assert_eq!((gone.status, gone.text()), (StatusCode::NOT_FOUND, "the function `f` is not deployed\n"));
     fixture.gateway.stop().await;
 }
 
@@ -369,7 +372,7 @@ async fn a_queued_call_for_a_removed_function_becomes_a_dead_letter() {
         (letters.as_array()?.len() == 1).then_some(letters)
     })
     .await;
-    assert!(letters[0]["reason"].as_str().unwrap().contains("there is no function `f` here"), "{letters}");
+    assert!(letters[0]["reason"].as_str().unwrap().contains("the function `f` is not deployed"), "{letters}");
     fixture.gateway.stop().await;
 }
 
@@ -449,7 +452,7 @@ async fn a_gateway_without_a_stack_is_filled_by_deploying() {
     fixture.gateway.ready().await.unwrap();
     assert_eq!(fixture.get("/system/functions").await.json(), json!([]));
     let none = fixture.get("/function/f").await;
-    assert_eq!(none.text(), "there is no function `f` here; none is deployed\n");
+    assert_eq!(none.text(), "the function `f` is not deployed; no function is\n");
     accepted(&fixture, Method::POST, &command("f", "cat")).await;
     assert_eq!(fixture.post("/function/f", "x").await.text(), "x");
     fixture.gateway.stop().await;

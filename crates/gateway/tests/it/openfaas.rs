@@ -79,7 +79,7 @@ async fn a_function_that_gives_no_answer_is_told_from_one_that_does() {
     assert_eq!((silent.status, silent.header("x-openfaas-internal")), (StatusCode::BAD_GATEWAY, Some("proxy")));
     let absent = fixture.post("/function/absent", "x").await;
     assert_eq!(absent.status, StatusCode::NOT_FOUND);
-    assert_eq!(absent.text(), "there is no function `absent` here; deployed are: gone, silent\n");
+    assert_eq!(absent.text(), "the function `absent` is not deployed; deployed functions: gone, silent\n");
     assert_eq!(fixture.post("/function/a%20b", "x").await.status, StatusCode::BAD_REQUEST);
     assert_eq!(fixture.get("/elsewhere").await.status, StatusCode::NOT_FOUND);
     fixture.gateway.stop().await;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use faasflow_admin::{Deployment, FunctionStatus, Removal, Scaling, Usage};
+use faasflow_core::code;
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde::Deserialize;
@@ -16,13 +17,14 @@ use serde_json::Value;
 
 use super::absent::absent;
 use super::body;
+use super::extract::{Parameters, Segment};
 use super::namespace::Namespace;
-use crate::answer::plain;
+use crate::answer::refusal;
 use crate::disk;
 use crate::functions::Function;
 use crate::functions::Functions;
 use crate::functions::container::Containers;
-use crate::functions::deploy::{Deployments, Refused};
+use crate::functions::deploy::{Change, Deployments, Refusal};
 use crate::metrics::Metrics;
 use crate::namespace::NAMESPACE;
 use crate::rfc3339;
@@ -53,8 +55,8 @@ impl Asked {
 pub(super) async fn list(
     State(functions): State<Functions>,
     State(reports): State<Arc<Reports>>,
-    Query(asked): Query<Asked>,
-    Query(namespace): Query<Namespace>,
+    Parameters(asked): Parameters<Asked>,
+    Parameters(namespace): Parameters<Namespace>,
 ) -> Json<Vec<FunctionStatus>> {
     let functions = namespace.only(|| functions.all());
     Json(join_all(functions.iter().map(|function| status(&reports, function, asked.usage()))).await)
@@ -63,12 +65,12 @@ pub(super) async fn list(
 pub(super) async fn one(
     State(functions): State<Functions>,
     State(reports): State<Arc<Reports>>,
-    Path(name): Path<String>,
-    Query(asked): Query<Asked>,
-    Query(namespace): Query<Namespace>,
+    Segment(name): Segment,
+    Parameters(asked): Parameters<Asked>,
+    Parameters(namespace): Parameters<Namespace>,
 ) -> Response {
-    if let Err(why) = namespace.check() {
-        return plain(StatusCode::NOT_FOUND, why);
+    if let Some(refusal) = namespace.refuse_others() {
+        return refusal;
     }
     match functions.find(&name) {
         Some(function) => Json(status(&reports, &function, asked.usage()).await).into_response(),
@@ -78,12 +80,12 @@ pub(super) async fn one(
 
 pub(super) async fn scale(
     State(functions): State<Functions>,
-    Path(name): Path<String>,
-    Query(namespace): Query<Namespace>,
+    Segment(name): Segment,
+    Parameters(namespace): Parameters<Namespace>,
     body: Body,
 ) -> Response {
-    if let Err(why) = namespace.check() {
-        return plain(StatusCode::NOT_FOUND, why);
+    if let Some(refusal) = namespace.refuse_others() {
+        return refusal;
     }
     let Some(function) = functions.find(&name) else { return absent(&name) };
     // One process serves all requests. What is asked for is not looked at, as in the versions that knew no containers.
@@ -91,28 +93,28 @@ pub(super) async fn scale(
     match body::read::<Scaling>(body).await {
         Ok(Scaling { replicas }) => match scale.set(replicas) {
             Ok(()) => StatusCode::ACCEPTED.into_response(),
-            Err(why) => plain(StatusCode::BAD_REQUEST, format!("`{name}`: {why}")),
+            Err(why) => refusal(StatusCode::BAD_REQUEST, code::BAD_SCALE, format!("`{name}`: {why}")),
         },
         Err(response) => *response,
     }
 }
 
 pub(super) async fn deploy(State(deployments): State<Arc<Deployments>>, body: Body) -> Response {
-    put(deployments, body, false).await
+    put(deployments, body, Change::Add).await
 }
 
 pub(super) async fn replace(State(deployments): State<Arc<Deployments>>, body: Body) -> Response {
-    put(deployments, body, true).await
+    put(deployments, body, Change::Replace).await
 }
 
-async fn put(deployments: Arc<Deployments>, body: Body, replace: bool) -> Response {
+async fn put(deployments: Arc<Deployments>, body: Body, kind: Change) -> Response {
     let deployment = match body::read::<Deployment>(body).await {
         Ok(deployment) => deployment,
         Err(response) => return *response,
     };
-    match deployments.settle(&deployment, replace).await {
-        Ok(runs) => change(deployments, move |deployments| deployments.deploy(deployment, runs, replace)).await,
-        Err(Refused(status, why)) => plain(status, why),
+    match deployments.settle(&deployment, kind).await {
+        Ok(runs) => change(deployments, move |deployments| deployments.deploy(deployment, runs, kind)).await,
+        Err(Refusal { status, code, text }) => refusal(status, code, text),
     }
 }
 
@@ -132,12 +134,15 @@ pub(super) async fn remove(
 /// Does what waits for the disk. It is done also if whoever asked goes away.
 async fn change(
     deployments: Arc<Deployments>,
-    work: impl FnOnce(&Deployments) -> Result<(), Refused> + Send + 'static,
+    work: impl FnOnce(&Deployments) -> Result<(), Refusal> + Send + 'static,
 ) -> Response {
     match tokio::task::spawn_blocking(move || work(&deployments)).await {
         Ok(Ok(())) => StatusCode::ACCEPTED.into_response(),
-        Ok(Err(Refused(status, why))) => disk::answer(status, why),
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("it was not done: {error}")),
+        Ok(Err(Refusal { status, code, text })) => disk::answer(status, code, text),
+        Err(error) => {
+            let text = format!("the change failed: {error}");
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, code::GATEWAY_FAILED, text)
+        }
     }
 }
 

@@ -9,13 +9,14 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use faasflow_core::code;
 use faasflow_http::hear_out;
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use http::uri::Authority;
 use http::{Method, StatusCode};
 use subtle::ConstantTimeEq as _;
 
-use crate::answer::plain;
+use crate::answer::refusal;
 use crate::forwarding::FORWARDED_HOST;
 
 /// Whom the gateway lets in.
@@ -70,20 +71,21 @@ pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, nex
     // run a program. Browsers say so on every request that could change something; faas-cli does not.
     let changes = ![Method::GET, Method::HEAD].contains(request.method());
     if changes && request.headers().contains_key(ORIGIN) && !(guard.behind && is_of_the_gateway(request.headers())) {
-        let text = "web pages may change nothing here: use faas-cli, or leave out `Origin`".to_owned();
         refuse_body(request).await;
-        return plain(StatusCode::FORBIDDEN, text);
+        let text = "web pages may not change anything here: use faas-cli, or leave out the header `Origin`";
+        return refusal(StatusCode::FORBIDDEN, code::FROM_WEB_PAGE, text);
     }
     // Nor may one read what is here, under a name of its own that it lets lead to this machine.
     if guard.local && guard.credentials.is_none() && !guard.behind && !is_local(&request) {
-        let text = "this gateway is asked by the address of this machine or as `localhost`".to_owned();
         refuse_body(request).await;
-        return plain(StatusCode::FORBIDDEN, text);
+        let text = "this gateway answers only if the URL names it by an IP address or as `localhost`";
+        return refusal(StatusCode::FORBIDDEN, code::FOREIGN_HOST, text);
     }
     if guard.credentials.as_ref().is_some_and(|credentials| !credentials.are_in(request.headers())) {
-        let text = "this gateway requires a user and a password: give them to `faas-cli login`, or write them into the URL, as in http://USER:PASSWORD@HOST:PORT".to_owned();
         refuse_body(request).await;
-        let mut response = plain(StatusCode::UNAUTHORIZED, text);
+        let text = "this gateway requires a user and a password: give them to `faas-cli login`, or write them into the URL, \
+                    as in http://USER:PASSWORD@HOST:PORT";
+        let mut response = refusal(StatusCode::UNAUTHORIZED, code::ACCESS_DENIED, text);
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"faasflow\""));
         return response;
     }

@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use faasflow_admin::{self as admin, LOG_DROPPED};
-use faasflow_core::RequestId;
+use faasflow_core::{RequestId, code};
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -16,8 +16,9 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::absent::absent;
+use super::extract::Parameters;
 use super::namespace::Namespace;
-use crate::answer::plain;
+use crate::answer::refusal;
 use crate::functions::follow::Follower;
 use crate::functions::logs::{Asked, Journal, LogLine, Past};
 use crate::functions::{Function, Functions};
@@ -53,12 +54,15 @@ impl LogQuery {
             }
             "" => None,
             text => Some(RequestId::parse(text).ok_or_else(|| {
-                "`request` is no id of a request: those have 1 to 128 letters, digits, `-`, `_`, `.` and `:`".to_owned()
+                "`request` is not the id of a request: an id has 1 to 128 letters, digits, `-`, `_`, `.` and `:`"
+                    .to_owned()
             })?),
         };
         let tail = match self.tail.as_str() {
             "" => 0,
-            text => text.parse::<i64>().map_err(|_| format!("`tail` is `{text}`: write how many lines"))?,
+            text => {
+                text.parse::<i64>().map_err(|_| format!("`tail` is `{text}`: write a number of lines, such as 100"))?
+            }
         };
         let since_ms = match self.since.as_str() {
             "" => 0,
@@ -87,15 +91,15 @@ struct Told {
 
 pub(super) async fn logs(
     State(sources): State<Arc<LogSources>>,
-    Query(query): Query<LogQuery>,
-    Query(namespace): Query<Namespace>,
+    Parameters(query): Parameters<LogQuery>,
+    Parameters(namespace): Parameters<Namespace>,
 ) -> Response {
     let asked = match query.read() {
         Ok(asked) => asked,
-        Err(why) => return plain(StatusCode::BAD_REQUEST, why),
+        Err(why) => return refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why),
     };
-    if let Err(why) = namespace.check() {
-        return plain(StatusCode::NOT_FOUND, why);
+    if let Some(refusal) = namespace.refuse_others() {
+        return refusal;
     }
     let all = query.name.is_empty();
     let told = if all {

@@ -4,16 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use faasflow_core::code;
 use faasflow_http::Budget;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 
 use super::absent::absent;
+use super::extract::Parameters;
 use super::namespace::Namespace;
-use crate::answer::plain;
+use crate::answer::refusal;
 use crate::disk;
 use crate::functions::Functions;
 use crate::metrics::Metrics;
@@ -51,22 +53,24 @@ pub(super) struct Which {
 pub(super) async fn of_function(
     State(functions): State<Functions>,
     State(proxy): State<Proxy>,
-    Query(Which { name }): Query<Which>,
-    Query(namespace): Query<Namespace>,
+    Parameters(Which { name }): Parameters<Which>,
+    Parameters(namespace): Parameters<Namespace>,
 ) -> Response {
     if name.is_empty() {
-        return plain(StatusCode::BAD_REQUEST, "name the function: /system/metrics?name=NAME".to_owned());
+        let text = "name the function: /system/metrics?name=NAME";
+        return refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, text);
     }
-    if let Err(why) = namespace.check() {
-        return plain(StatusCode::NOT_FOUND, why);
+    if let Some(refusal) = namespace.refuse_others() {
+        return refusal;
     }
     let Some(function) = functions.find(&name) else { return absent(&name) };
     // One that is replaced goes on until the next takes requests.
     let (function, taken) = function.take(Duration::ZERO).await;
     let port = function.metrics_port.load(Ordering::Relaxed);
     if port == 0 {
-        let why = format!("`{name}` has no metrics: the gateway runs no process of it that would serve them");
-        return plain(StatusCode::NOT_FOUND, why);
+        let text =
+            format!("the function `{name}` has no metrics: the gateway runs no process of it that could serve them");
+        return refusal(StatusCode::NOT_FOUND, code::NO_METRICS, text);
     }
     let url = format!("http://127.0.0.1:{port}/metrics");
     let told = proxy.ask(&url, LARGEST, PATIENCE).await;
@@ -81,9 +85,11 @@ pub(super) async fn of_function(
             }
             response
         }
-        Err(why) => plain(
-            StatusCode::NOT_FOUND,
-            format!("`{name}` serves no metrics at {url}, as flows do where the variable `metrics_port` says: {why}"),
-        ),
+        Err(why) => {
+            let text = format!(
+                "the function `{name}` serves no metrics at {url}, the port in its variable `metrics_port`: {why}"
+            );
+            refusal(StatusCode::NOT_FOUND, code::NO_METRICS, text)
+        }
     }
 }

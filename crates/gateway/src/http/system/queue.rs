@@ -2,14 +2,16 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use faasflow_admin::{self as admin, Discarded, Redrive, Redriven};
+use faasflow_core::code;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::body;
-use crate::answer::plain;
+use super::extract::{Parameters, Segment};
+use crate::answer::refusal;
 use crate::disk;
 use crate::queue::{DeadLetter, DeadLetterSummary, Queue, QueueError, QueueStats, QueuedCall, Selection};
 
@@ -31,30 +33,32 @@ impl Limit {
     }
 }
 
-pub(super) async fn calls(State(queue): State<Queue>, Query(limit): Query<Limit>) -> Response {
+pub(super) async fn calls(State(queue): State<Queue>, Parameters(limit): Parameters<Limit>) -> Response {
     match limit.read() {
         Ok(limit) => answer(queue.list(limit).await.map(|calls| calls.into_iter().map(call_told).collect::<Vec<_>>())),
-        Err(why) => plain(StatusCode::BAD_REQUEST, why),
+        Err(why) => refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why),
     }
 }
 
-pub(super) async fn dead_letters(State(queue): State<Queue>, Query(limit): Query<Limit>) -> Response {
+pub(super) async fn dead_letters(State(queue): State<Queue>, Parameters(limit): Parameters<Limit>) -> Response {
     match limit.read() {
         Ok(limit) => answer(
             queue.dead_letters(limit).await.map(|letters| letters.into_iter().map(summary_told).collect::<Vec<_>>()),
         ),
-        Err(why) => plain(StatusCode::BAD_REQUEST, why),
+        Err(why) => refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why),
     }
 }
 
-pub(super) async fn dead_letter(State(queue): State<Queue>, Path(id): Path<String>) -> Response {
+pub(super) async fn dead_letter(State(queue): State<Queue>, Segment(id): Segment) -> Response {
     let Ok(id) = id.parse() else {
         let why = format!("`{id}` is not the number of a dead letter: /system/queue/dead-letters lists them");
-        return plain(StatusCode::BAD_REQUEST, why);
+        return refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why);
     };
     match queue.dead_letter(id).await {
         Ok(Some(letter)) => Json(letter_told(letter)).into_response(),
-        Ok(None) => plain(StatusCode::NOT_FOUND, format!("there is no dead letter {id}")),
+        Ok(None) => {
+            refusal(StatusCode::NOT_FOUND, code::NO_DEAD_LETTER, format!("the dead letter {id} does not exist"))
+        }
         Err(error) => answer::<()>(Err(error)),
     }
 }
@@ -66,8 +70,8 @@ pub(super) async fn redrive(State(queue): State<Queue>, body: Body) -> Response 
     };
     let Redrive { ids, function, per_second } = redrive;
     if per_second == Some(0) {
-        let why = "`per_second` is 0, at which nothing would ever be put back: write a number above 0, or leave it out";
-        return plain(StatusCode::BAD_REQUEST, why.to_owned());
+        let why = "`per_second` is 0, so nothing would ever be put back: write a number above 0, or leave it out";
+        return refusal(StatusCode::BAD_REQUEST, code::BAD_API_BODY, why);
     }
     let count = queue.redrive(&Selection { ids, function }, per_second).await;
     answer(count.map(|redriven| Redriven { redriven }))

@@ -6,16 +6,18 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use faasflow_admin::{Secret, SecretName};
+use faasflow_core::code::{self, Code};
 use http::StatusCode;
 
 use super::body;
+use super::extract::Parameters;
 use super::namespace::Namespace;
-use crate::answer::plain;
+use crate::answer::refusal;
 use crate::disk;
 use crate::functions::container::Containers;
 use crate::namespace::{NAMESPACE, check_namespace};
@@ -28,21 +30,24 @@ pub(crate) struct SecretFiles {
 }
 
 /// Where a secret is kept, if there may be one of its name here.
-fn path(secret: &Secret, folder: &Path) -> Result<PathBuf, String> {
-    check_namespace(secret.namespace.as_deref())?;
-    secrets::path(folder, &secret.name)
+fn path(secret: &Secret, folder: &Path) -> Result<PathBuf, (Code, String)> {
+    check_namespace(secret.namespace.as_deref()).map_err(|why| (code::UNKNOWN_NAMESPACE, why))?;
+    secrets::path(folder, &secret.name).map_err(|why| (code::BAD_SECRET, why))
 }
 
 /// The bytes that were given; those in `rawValue` go first, as at OpenFaaS.
 fn bytes(secret: &Secret) -> Result<Vec<u8>, String> {
     match (secret.raw_value.as_deref().filter(|raw| !raw.is_empty()), &secret.value) {
-        (Some(raw), _) => STANDARD.decode(raw).map_err(|_| "`rawValue` is no base64".to_owned()),
+        (Some(raw), _) => STANDARD.decode(raw).map_err(|_| "`rawValue` is not Base64".to_owned()),
         (None, Some(value)) => Ok(value.clone().into_bytes()),
         (None, None) => Err("it has no `value` and no `rawValue`".to_owned()),
     }
 }
 
-pub(super) async fn list(State(files): State<Arc<SecretFiles>>, Query(namespace): Query<Namespace>) -> Response {
+pub(super) async fn list(
+    State(files): State<Arc<SecretFiles>>,
+    Parameters(namespace): Parameters<Namespace>,
+) -> Response {
     match secrets::names(&files.folder) {
         Ok(names) => {
             let names = namespace.only(|| names);
@@ -50,7 +55,10 @@ pub(super) async fn list(State(files): State<Arc<SecretFiles>>, Query(namespace)
             let names: Vec<_> = names.into_iter().map(told).collect();
             Json(names).into_response()
         }
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("the secrets cannot be listed: {error}")),
+        Err(error) => {
+            let text = format!("the secrets cannot be listed: {error}");
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, code::GATEWAY_FILE_UNREADABLE, text)
+        }
     }
 }
 
@@ -83,7 +91,7 @@ pub(super) async fn remove(State(files): State<Arc<SecretFiles>>, body: Body) ->
             };
             done(secret.name, work).await
         }
-        Err(why) => plain(StatusCode::BAD_REQUEST, why),
+        Err((code, why)) => refusal(StatusCode::BAD_REQUEST, code, why),
     }
 }
 
@@ -92,8 +100,10 @@ async fn write(files: &SecretFiles, body: Body, write: fn(&Path, &[u8]) -> io::R
         Ok(secret) => secret,
         Err(response) => return *response,
     };
-    let checked = path(&secret, &files.folder).and_then(|path| Ok((path, bytes(&secret)?)));
-    let checked = checked.and_then(|(path, bytes)| secrets::check(&secret.name, &bytes).map(|()| (path, bytes)));
+    let checked = path(&secret, &files.folder).and_then(|path| {
+        let bytes = bytes(&secret).and_then(|bytes| secrets::check(&secret.name, &bytes).map(|()| bytes));
+        Ok((path, bytes.map_err(|why| (code::BAD_SECRET, why))?))
+    });
     match checked {
         Ok((path, bytes)) => {
             let (containers, name) = (files.containers.clone(), secret.name.clone());
@@ -106,7 +116,7 @@ async fn write(files: &SecretFiles, body: Body, write: fn(&Path, &[u8]) -> io::R
             };
             done(secret.name, work).await
         }
-        Err(why) => plain(StatusCode::BAD_REQUEST, why),
+        Err((code, why)) => refusal(StatusCode::BAD_REQUEST, code, why),
     }
 }
 
@@ -117,20 +127,24 @@ async fn done(name: String, work: impl FnOnce() -> io::Result<()> + Send + 'stat
         Ok(()) => StatusCode::ACCEPTED.into_response(),
         Err(error) => match error.kind() {
             io::ErrorKind::AlreadyExists => {
-                plain(StatusCode::CONFLICT, format!("the secret `{name}` exists: PUT replaces it"))
+                let text = format!("the secret `{name}` exists already: PUT replaces it");
+                refusal(StatusCode::CONFLICT, code::SECRET_EXISTS, text)
             }
-            io::ErrorKind::NotFound => plain(StatusCode::NOT_FOUND, format!("there is no secret `{name}` here")),
+            io::ErrorKind::NotFound => {
+                let text = format!("the secret `{name}` does not exist");
+                refusal(StatusCode::NOT_FOUND, code::UNKNOWN_SECRET, text)
+            }
             _ if private_file::is_done(&error) => {
                 let text = format!(
                     "the secret `{name}` was changed, but the disk has not confirmed it, and may forget it if this machine \
                      stops: {error}"
                 );
                 tracing::error!("{text}");
-                plain(StatusCode::INTERNAL_SERVER_ERROR, text)
+                refusal(StatusCode::INTERNAL_SERVER_ERROR, code::NOT_CONFIRMED, text)
             }
             _ => {
-                let text = format!("the secret `{name}` stays as it was: the disk does not take it: {error}");
-                disk::answer(disk::status(&error), text)
+                let text = format!("the secret `{name}` was not changed: it cannot be written: {error}");
+                disk::answer(disk::status(&error), code::STATE_FOLDER, text)
             }
         },
     }
