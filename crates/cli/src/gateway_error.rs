@@ -1,4 +1,4 @@
-//! What the command line says of errors of the gateway that it runs: the gateway knows of no options.
+//! How the command line prints errors of the gateway that it runs. The gateway does not know the options.
 
 use faasflow_core::Problem;
 use faasflow_gateway::GatewayError;
@@ -12,10 +12,14 @@ pub(crate) fn problem(error: &GatewayError) -> Problem {
         GatewayError::StateFolder { .. } => {
             Problem::from_error(code, error).help("choose another folder with `--state-dir`")
         }
-        GatewayError::Queue(queue) => match queue.help() {
-            Some(help) => Problem::from_error(code, error).help(help).help("`--state-dir` chooses another folder"),
-            None => Problem::from_error(code, error),
-        },
-        _ => Problem::from_error(code, error),
+        _ => {
+            let problem = error.help().into_iter().fold(Problem::from_error(code, error), Problem::help);
+            match error {
+                GatewayError::Queue(queue) if queue.help().is_some() => {
+                    problem.help("`--state-dir` chooses another folder")
+                }
+                _ => problem,
+            }
+        }
     }
 }

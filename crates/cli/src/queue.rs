@@ -25,13 +25,13 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
         QueueCommand::Redrive { which, rate } => {
             let Selection { ids, function } = selection(&which);
             let asked = Redrive { ids, function, per_second: rate };
-            let Redriven { redriven } = client.json_for(Method::POST, paths::REDRIVE, &asked).await?;
+            let Redriven { redriven, .. } = client.json_for(Method::POST, paths::REDRIVE, &asked).await?;
             say!("{redriven} put back into the queue");
             all_were_there(&which, redriven)
         }
         QueueCommand::Discard { which } => {
             let asked = selection(&which);
-            let Discarded { discarded } = client.json_for(Method::DELETE, paths::DEAD_LETTERS, &asked).await?;
+            let Discarded { discarded, .. } = client.json_for(Method::DELETE, paths::DEAD_LETTERS, &asked).await?;
             say!("{discarded} removed");
             all_were_there(&which, discarded)
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use faasflow_admin::Deployment;
 use faasflow_core::code::{self, Code};
+use faasflow_http::now_ms;
 use http::StatusCode;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::task::TaskTracker;
@@ -18,7 +19,6 @@ use crate::functions::kept::{Folder, Kept};
 use crate::functions::process::{Launch, Order, supervise};
 use crate::functions::{Function, Functions, Surroundings};
 use crate::namespace::check_namespace;
-use crate::queue::now_ms;
 use crate::stack::{FunctionSpec, Kind, RUN_ANNOTATION, Stack, URL_ANNOTATION, wrong_wish};
 use crate::{private_file, secrets};
 

@@ -3,10 +3,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use faasflow_http::now_ms;
 use tokio::sync::watch;
 
 use super::logs::{Asked, Journal, Kept, LogLine, Logs};
-use crate::queue::now_ms;
 
 /// How many lines are read at once, and held when they are not kept any more.
 const AT_ONCE: usize = 256;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use faasflow_admin::Deployment;
+use faasflow_http::now_ms;
 use http::Uri;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,6 @@ use super::logs::Logs;
 use super::scale::Scale;
 use super::surroundings::Surroundings;
 use super::upstream::{Servers, Taken, Upstream};
-use crate::queue::now_ms;
 use crate::stack::{FunctionSpec, Kind, Replicas};
 
 /// A function, of the stack or deployed. It never changes: what is deployed in its place is another one.

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use faasflow_core::RequestId;
 use faasflow_core::line::cut;
+use faasflow_http::now_ms;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::sync::watch;
 
 use crate::event::{Event, Events};
-use crate::queue::now_ms;
 
 /// How many bytes of each function's log are kept; the oldest lines go first.
 pub const KEPT_LOG: usize = 4 << 20;

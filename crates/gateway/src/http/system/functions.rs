@@ -158,25 +158,29 @@ async fn status(reports: &Reports, function: &Arc<Function>, usage: bool) -> Fun
         (true, Some(process)) => Some(memory(process)),
         (true, None) => Some(memory_of_containers(&reports.containers, function).await),
     };
-    FunctionStatus {
-        annotations: Some(spec.annotations.clone()),
-        available_replicas: Some(function.available() as u64),
-        constraints: given.and_then(|given| given.constraints.clone()),
-        created_at: Some(rfc3339::written(function.created_ms)),
-        env_process: spec.process.clone().filter(|process| !process.is_empty()),
-        env_vars: Some(spec.environment.clone()).filter(|variables| !variables.is_empty()),
-        image: Some(spec.image.clone().unwrap_or_default()),
-        invocation_count: Some(reports.metrics.invocations(&spec.name)),
-        labels: Some(labels),
-        limits: told(given.and_then(|given| given.limits.as_ref()), &spec.resources.limits),
-        name: spec.name.clone(),
-        namespace: Some(NAMESPACE.to_owned()),
-        read_only_root_filesystem: Some(true).filter(|_| spec.resources.read_only_root_filesystem),
-        replicas: Some(function.replicas().into()),
-        requests: told(given.and_then(|given| given.requests.as_ref()), &spec.resources.requests),
-        secrets: Some(spec.secrets.clone()).filter(|secrets| !secrets.is_empty()),
-        usage: usage.map(|total_memory_bytes| Usage { total_memory_bytes }),
-    }
+    let mut status = FunctionStatus::default();
+    status.annotations = Some(spec.annotations.clone());
+    status.available_replicas = Some(function.available() as u64);
+    status.constraints = given.and_then(|given| given.constraints.clone());
+    status.created_at = Some(rfc3339::written(function.created_ms));
+    status.env_process = spec.process.clone().filter(|process| !process.is_empty());
+    status.env_vars = Some(spec.environment.clone()).filter(|variables| !variables.is_empty());
+    status.image = Some(spec.image.clone().unwrap_or_default());
+    status.invocation_count = Some(reports.metrics.invocations(&spec.name));
+    status.labels = Some(labels);
+    status.limits = told(given.and_then(|given| given.limits.as_ref()), &spec.resources.limits);
+    status.name = spec.name.clone();
+    status.namespace = Some(NAMESPACE.to_owned());
+    status.read_only_root_filesystem = Some(true).filter(|_| spec.resources.read_only_root_filesystem);
+    status.replicas = Some(function.replicas().into());
+    status.requests = told(given.and_then(|given| given.requests.as_ref()), &spec.resources.requests);
+    status.secrets = Some(spec.secrets.clone()).filter(|secrets| !secrets.is_empty());
+    status.usage = usage.map(|bytes| {
+        let mut usage = Usage::default();
+        usage.total_memory_bytes = bytes;
+        usage
+    });
+    status
 }
 
 /// Memory and processor as a deployment gave them, or else those of the stack; `None` where neither did.

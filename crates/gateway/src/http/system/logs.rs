@@ -181,14 +181,13 @@ impl Live {
 
 /// A line as OpenFaaS's log providers write one, and whose request it is of.
 fn ndjson(line: &LogLine) -> Bytes {
-    let told = admin::LogLine {
-        instance: line.function.clone(),
-        name: line.function.clone(),
-        namespace: NAMESPACE.to_owned(),
-        request_id: line.request.as_ref().map(|request| request.as_str().to_owned()),
-        text: line.text.clone(),
-        timestamp: rfc3339::written(line.timestamp_ms),
-    };
+    let mut told = admin::LogLine::default();
+    told.instance = line.function.clone();
+    told.name = line.function.clone();
+    told.namespace = NAMESPACE.to_owned();
+    told.request_id = line.request.as_ref().map(|request| request.as_str().to_owned());
+    told.text = line.text.clone();
+    told.timestamp = rfc3339::written(line.timestamp_ms);
     let mut line = serde_json::to_vec(&told).expect("texts can be written");
     line.push(b'\n');
     Bytes::from(line)

@@ -74,7 +74,11 @@ pub(super) async fn redrive(State(queue): State<Queue>, body: Body) -> Response 
         return refusal(StatusCode::BAD_REQUEST, code::BAD_API_BODY, why);
     }
     let count = queue.redrive(&Selection { ids, function }, per_second).await;
-    answer(count.map(|redriven| Redriven { redriven }))
+    answer(count.map(|count| {
+        let mut told = Redriven::default();
+        told.redriven = count;
+        told
+    }))
 }
 
 pub(super) async fn discard(State(queue): State<Queue>, body: Body) -> Response {
@@ -82,7 +86,11 @@ pub(super) async fn discard(State(queue): State<Queue>, body: Body) -> Response 
         Ok(admin::Selection { ids, function }) => Selection { ids, function },
         Err(response) => return *response,
     };
-    answer(queue.discard(&which).await.map(|discarded| Discarded { discarded }))
+    answer(queue.discard(&which).await.map(|count| {
+        let mut told = Discarded::default();
+        told.discarded = count;
+        told
+    }))
 }
 
 fn answer<T: Serialize>(outcome: Result<T, QueueError>) -> Response {
@@ -94,57 +102,57 @@ fn answer<T: Serialize>(outcome: Result<T, QueueError>) -> Response {
 
 /// The queue's own types may change with it; those of the API are what programs read.
 fn stats_told(stats: QueueStats) -> admin::QueueStats {
-    admin::QueueStats {
-        depth: stats.depth as u64,
-        functions: stats.functions.into_iter().map(|(name, depth)| (name, depth as u64)).collect(),
-        in_flight: stats.in_flight as u64,
-        oldest_seconds: stats.oldest_seconds,
-        dead_letters: stats.dead_letters as u64,
-        unreadable: stats.unreadable as u64,
-        accepted: stats.totals.accepted,
-        duplicates: stats.totals.duplicates,
-        delivered: stats.totals.delivered,
-        retried: stats.totals.retried,
-        dead: stats.totals.dead,
-    }
+    let mut told = admin::QueueStats::default();
+    told.depth = stats.depth as u64;
+    told.functions = stats.functions.into_iter().map(|(name, depth)| (name, depth as u64)).collect();
+    told.in_flight = stats.in_flight as u64;
+    told.oldest_seconds = stats.oldest_seconds;
+    told.dead_letters = stats.dead_letters as u64;
+    told.unreadable = stats.unreadable as u64;
+    told.accepted = stats.totals.accepted;
+    told.duplicates = stats.totals.duplicates;
+    told.delivered = stats.totals.delivered;
+    told.retried = stats.totals.retried;
+    told.dead = stats.totals.dead;
+    told
 }
 
 fn call_told(call: QueuedCall) -> admin::QueuedCall {
-    admin::QueuedCall {
-        id: call.id,
-        call_id: call.call_id,
-        function: call.function,
-        callback: call.callback,
-        attempt: call.attempt,
-        in_flight: call.in_flight,
-        accepted_ms: call.accepted_ms,
-        due_ms: call.due_ms,
-        bytes: call.bytes as u64,
-    }
+    let mut told = admin::QueuedCall::default();
+    told.id = call.id;
+    told.call_id = call.call_id;
+    told.function = call.function;
+    told.callback = call.callback;
+    told.attempt = call.attempt;
+    told.in_flight = call.in_flight;
+    told.accepted_ms = call.accepted_ms;
+    told.due_ms = call.due_ms;
+    told.bytes = call.bytes as u64;
+    told
 }
 
 fn summary_told(letter: DeadLetterSummary) -> admin::DeadLetterSummary {
-    admin::DeadLetterSummary {
-        id: letter.id,
-        call_id: letter.call_id,
-        function: letter.function,
-        callback: letter.callback,
-        reason: letter.reason,
-        status: letter.status,
-        attempts: letter.attempts,
-        accepted_ms: letter.accepted_ms,
-        died_ms: letter.died_ms,
-        bytes: letter.bytes as u64,
-    }
+    let mut told = admin::DeadLetterSummary::default();
+    told.id = letter.id;
+    told.call_id = letter.call_id;
+    told.function = letter.function;
+    told.callback = letter.callback;
+    told.reason = letter.reason;
+    told.status = letter.status;
+    told.attempts = letter.attempts;
+    told.accepted_ms = letter.accepted_ms;
+    told.died_ms = letter.died_ms;
+    told.bytes = letter.bytes as u64;
+    told
 }
 
 fn letter_told(letter: DeadLetter) -> admin::DeadLetter {
-    admin::DeadLetter {
-        summary: summary_told(letter.summary),
-        target: letter.target,
-        headers: letter.headers,
-        body: letter.body,
-        answer_headers: letter.answer_headers,
-        answer_body: letter.answer_body,
-    }
+    let mut told = admin::DeadLetter::default();
+    told.summary = summary_told(letter.summary);
+    told.target = letter.target;
+    told.headers = letter.headers;
+    told.body = letter.body;
+    told.answer_headers = letter.answer_headers;
+    told.answer_body = letter.answer_body;
+    told
 }

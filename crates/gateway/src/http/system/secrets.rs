@@ -51,7 +51,12 @@ pub(super) async fn list(
     match secrets::names(&files.folder) {
         Ok(names) => {
             let names = namespace.only(|| names);
-            let told = |name| SecretName { name, namespace: NAMESPACE.to_owned() };
+            let told = |name| {
+                let mut told = SecretName::default();
+                told.name = name;
+                told.namespace = NAMESPACE.to_owned();
+                told
+            };
             let names: Vec<_> = names.into_iter().map(told).collect();
             Json(names).into_response()
         }
