@@ -1,4 +1,4 @@
-//! What a function is told of where its request came from.
+//! The headers that tell a function where its request came from.
 
 use faasflow_http::Peer;
 use http::header::{self, HeaderName, HeaderValue};
@@ -8,8 +8,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Says once whom the request comes from, behind the addresses that it passed before, in however many headers these are.
-/// Host and protocol are those that the first proxy saw.
+/// Appends the address of the client to the addresses of earlier proxies, and joins them in one header. Host and protocol are those
+/// that the first proxy saw.
 pub(crate) fn forward(parts: &mut request::Parts) {
     let Some(Peer(peer)) = parts.extensions.remove::<Peer>() else { return };
     let (peer, host) = (peer.ip().to_string(), host(parts));
@@ -51,8 +51,8 @@ pub(crate) fn count_pass(headers: &mut HeaderMap) -> Result<(), Looped> {
     Ok(())
 }
 
-/// The server that a request is for: that of its target, where it names one, as in HTTP/2 and in requests to a proxy, and else
-/// that of `Host` (RFC 9112, 3.2.2).
+/// The server that a request is for. It is in the target, as in HTTP/2 and in requests to a proxy, or else in `Host` (RFC 9112,
+/// 3.2.2).
 pub(crate) fn host(parts: &request::Parts) -> Option<HeaderValue> {
     match parts.uri.authority() {
         Some(target) => HeaderValue::from_str(target.as_str()).ok(),

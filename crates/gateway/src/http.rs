@@ -1,4 +1,4 @@
-//! What the gateway answers: calls of functions, the OpenFaaS API, and the queue's own.
+//! The HTTP interface: calls of functions, OpenFaaS's API, and the API of the queue.
 
 mod enqueue;
 mod invoke;

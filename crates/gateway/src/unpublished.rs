@@ -1,15 +1,15 @@
-//! What to do where cargo does not find Faasflow's own crates, which are not published yet.
+//! Advice if cargo does not find Faasflow's own crates, which are not published yet.
 
 use std::path::Path;
 
-/// What cargo says of them, by the beginning of a line.
+/// The beginnings of lines that cargo prints in this case.
 const SAID: [&str; 3] = [
     "error: no matching package named `faasflow",
     "error: failed to load source for dependency `faasflow",
     "error: failed to select a version for the requirement `faasflow",
 ];
 
-/// What to write into the project in `folder`, if cargo's output tells that it does not find Faasflow's crates.
+/// The lines to write for the project in `folder`, if the output of cargo says that it does not find Faasflow's crates.
 #[must_use]
 pub(crate) fn advice(said: &str, folder: &Path) -> Option<String> {
     if !said.lines().any(|line| SAID.iter().any(|begin| line.starts_with(begin))) {

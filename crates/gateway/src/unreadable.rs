@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use faasflow_core::why_unreadable;
 
-/// Why a file cannot be read, in words: what is wrong with its path or its owner comes with what to do.
+/// Why a file cannot be read. If its path or its owner is wrong, the text says what to do.
 #[derive(Clone, Debug)]
 pub struct Unreadable(Arc<io::Error>);
 

@@ -1,4 +1,4 @@
-//! `/async-function/NAME`: a call that is put into the queue.
+//! `/async-function/NAME`: an asynchronous call, which goes into the queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +21,11 @@ use crate::{disk, proxy, request_id, room};
 
 const CALLBACK_URL: HeaderName = HeaderName::from_static("x-callback-url");
 
-/// What calls go through on their way into the queue.
+/// The state for asynchronous calls.
 pub(crate) struct Intake {
     pub(crate) functions: Functions,
     pub(crate) queue: Queue,
-    /// What may be in flight.
+    /// The limit of what is in flight.
     pub(crate) budget: Budget,
     /// The largest body, in bytes.
     pub(crate) max_body: usize,
@@ -42,7 +42,7 @@ impl Intake {
     }
 }
 
-/// Puts a call into the queue, and answers under the id that its request came with.
+/// Puts a call into the queue. The answer gets the request id of the request.
 pub(super) async fn asynchronous(State(intake): State<Arc<Intake>>, request: Request) -> Response {
     let id = request_id::given(request.headers());
     let mut response = queue(&intake, request).await;
@@ -99,7 +99,7 @@ async fn queue(intake: &Intake, request: Request) -> Response {
     }
 }
 
-/// Puts an invocation into the queue; it is on disk when this returns its id, and whether it was there before.
+/// Puts a call into the queue. When this returns, the call is on disk. Returns its id, and whether it was there before.
 async fn accept(
     intake: &Intake,
     name: &str,
@@ -124,7 +124,7 @@ async fn accept(
     if let Some(url) = &callback_url
         && let Ok(shown) = HeaderValue::try_from(without_credentials(&url.to_string()))
     {
-        // The function is told of it, and whoever looks into the queue sees its headers.
+        // The function gets this header, and the admin API shows it.
         parts.headers.insert(CALLBACK_URL, shown);
     }
     let limit = intake.max_body;
@@ -146,7 +146,7 @@ async fn accept(
     })?;
     let (call_id, _) = identify(&mut parts.headers);
     stamp(&mut parts.headers);
-    // When it is delivered, nobody knows any more whom it came from.
+    // The address of the client is not known any more when the call is delivered.
     forward(parts);
     parts.headers.remove(http::header::HOST);
     let call = NewCall {

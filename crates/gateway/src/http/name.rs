@@ -9,7 +9,7 @@ use http::StatusCode;
 use crate::answer::{internal, refusal};
 use crate::functions::{Function, Functions};
 
-/// The name of a function and what stands behind it.
+/// Splits a target into the name of a function and the rest of the path.
 pub(super) fn split(target: &str) -> (&str, &str) {
     match target.find('/') {
         Some(slash) if &target[slash..] == "/" => (&target[..slash], ""),
@@ -22,7 +22,7 @@ pub(super) fn split(target: &str) -> (&str, &str) {
 ///
 /// # Errors
 ///
-/// The answer that the caller gets: 400 if no function may have this name, 404 if none has.
+/// If there is none, with the answer for the caller: 400 if no function can have this name, otherwise 404.
 pub(super) fn find(functions: &Functions, name: &str) -> Result<Arc<Function>, Box<Response>> {
     let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if !valid {

@@ -1,4 +1,4 @@
-//! What is served where.
+//! The routes.
 
 use axum::Router;
 use axum::extract::Request;
@@ -14,13 +14,13 @@ use super::state::AppState;
 use super::{enqueue, invoke, system};
 use crate::answer::refusal;
 
-/// Everything that the gateway serves.
+/// All routes of the gateway.
 pub(crate) fn router(state: &AppState) -> Router {
     finish(invocations().merge(system::routes(state)), state)
 }
 
-/// What functions in containers reach. It is for them alone, and without the API, by which a function could have
-/// programs run outside of its container.
+/// The routes for functions in containers, and for nobody else. The admin API is not among them, because a function could use it to run
+/// programs outside its container.
 pub(crate) fn router_for_containers(state: &AppState, bridge: Bridge) -> Router {
     let for_containers = move |request: Request, next: Next| async move {
         match request.extensions().get::<Peer>() {

@@ -1,4 +1,4 @@
-//! The OpenFaaS API that `faas-cli` asks, and the queue's own.
+//! OpenFaaS's API, which `faas-cli` uses, and the API of the queue.
 
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};

@@ -61,7 +61,7 @@ fn faults_name_function_and_key() {
         ),
         ("functions: [1]\n", "`functions` must be a mapping"),
         ("provider: {}\n", "it names no function"),
-        ("functions:\n  f:\n    fprocess: cat\n    namespace: dev\n", "there is no namespace `dev` here"),
+        ("functions:\n  f:\n    fprocess: cat\n    namespace: dev\n", "the namespace `dev` does not exist"),
         ("functions:\n  'a b':\n    fprocess: cat\n", "its name may have letters"),
     ] {
         let fault = stack(text).unwrap_err();
@@ -241,7 +241,7 @@ fn y4_values_that_cannot_be_used_are_told_with_the_remedy() {
         ("labels: { a: \"\\0\" }", "function `f`: `labels`: `a` has a NUL in it"),
         ("secrets: [../../etc/passwd]", "`secrets`: `../../etc/passwd`: a secret's name has lower-case letters"),
         ("secrets: [API_KEY]", "`secrets`: `API_KEY`: a secret's name has lower-case letters"),
-        ("namespace: dev", "`namespace`: there is no namespace `dev` here"),
+        ("namespace: dev", "`namespace`: the namespace `dev` does not exist"),
         ("annotations: { faasflow.url: ftp://x }", "`annotations`: `faasflow.url` is `ftp://x`"),
     ] {
         let fault = command(lines).unwrap_err();

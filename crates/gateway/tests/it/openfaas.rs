@@ -301,7 +301,7 @@ async fn in_another_namespace_there_is_nothing() {
         (Method::POST, "/system/scale-function/f?namespace="),
     ] {
         let got = fixture.send(method.clone(), &format!("{path}other"), &[], "").await;
-        let says = "there is no namespace `other` here: the only one is `openfaas-fn`\n";
+        let says = "the namespace `other` does not exist: the only one is `openfaas-fn`\n";
         assert_eq!((got.status, got.text()), (StatusCode::NOT_FOUND, says), "{path}");
         let got = fixture.send(method, &format!("{path}openfaas-fn"), &[], "").await;
         assert!(got.status.is_success(), "{path}: {got:?}");

@@ -164,7 +164,7 @@ async fn a_file_of_a_newer_version_is_left_to_it() {
     database.close().unwrap();
     let said = refused(&path);
     assert!(said.contains("its format is 4, and this version of faasflow reads formats up to 3"), "{said}");
-    assert!(said.contains("use the version of faasflow that wrote it"), "{said}");
+    assert!(said.contains("use the version of faasflow that wrote the file"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,7 +231,8 @@ fn part() -> Option<PathBuf> {
 #[tokio::test]
 async fn a_file_that_may_not_be_written_is_refused() {
     if let Some(path) = part() {
-        println!("SAID {}", Queue::open(&path, QueueOptions::default()).unwrap_err());
+        let refused = Queue::open(&path, QueueOptions::default()).unwrap_err();
+        println!("SAID {}", faasflow_core::chain(&refused));
         return;
     }
     let (folder, path) = filled().await;

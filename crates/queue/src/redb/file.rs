@@ -1,8 +1,8 @@
-//! The queue's file as redb sees it: for real, or on trial.
+//! The storage backend of redb: it writes to the file, or keeps the changes in memory for a trial.
 //!
-//! redb writes to a file as soon as it opens it, and more so when it has to mend one. A file that turns out to be
-//! damaged, or of another version, must be left as it was found. So it is opened on trial first: what is written
-//! then goes to memory. It is forgotten with a file that is refused, and written with one that is adopted.
+//! redb writes to a file as soon as it opens it, even more if it repairs the file. But a file that is damaged or has another
+//! version must stay unchanged. So it is first opened on trial, and all writes go to memory. If the file is refused, they are
+//! dropped. If it is adopted, they are written.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -28,7 +28,7 @@ struct Inner {
     overlay: Mutex<Overlay>,
 }
 
-/// What was written on trial.
+/// The writes of a trial.
 #[derive(Debug, Default)]
 struct Overlay {
     pages: BTreeMap<u64, Box<[u8; PAGE]>>,

@@ -1,4 +1,4 @@
-//! Brings a file of an older format into the present one.
+//! Migrates a file of an older format.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(crate) fn migrate(database: &Database, format: u64) -> Result<(), redb::Erro
     Ok(())
 }
 
-/// The second format had the calls themselves by lane.
+/// The second format kept the calls themselves ordered by lane.
 fn from_second(write: &WriteTransaction) -> Result<(), redb::Error> {
     {
         let old = write.open_table(CALLS_2)?;
@@ -48,7 +48,7 @@ fn from_second(write: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// The first format had no lanes, and whole ids.
+/// The first format had no lanes, and kept the ids unhashed.
 fn from_first(write: &WriteTransaction) -> Result<(), redb::Error> {
     let mut next = 1;
     {

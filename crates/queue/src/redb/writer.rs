@@ -1,4 +1,4 @@
-//! The one thread that writes: group commit.
+//! The writer thread: group commit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -26,14 +26,14 @@ type Settle = Box<dyn FnOnce(Option<u64>) + Send>;
 /// Changes, and what takes them back, should the disk have failed after they reached it.
 pub(crate) type Changes = (Vec<Change>, Vec<Change>);
 
-/// What somebody wants to have written.
+/// A request to write changes.
 pub(crate) enum Work {
     Fixed(Changes),
     /// It takes the next number. Numbers are given here, so they rise in the order in which calls reach the disk.
     Numbered(Box<dyn FnOnce(u64) -> Changes + Send>),
 }
 
-/// Changes that somebody waits for.
+/// Changes that a task waits for.
 struct Waiting {
     work: Option<Work>,
     number: u64,
@@ -104,7 +104,7 @@ fn lock(lazy: &Mutex<Lazy>) -> MutexGuard<'_, Lazy> {
     lazy.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The way to the writer thread.
+/// The handle to the writer thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
     messages: Sender<Message>,
@@ -146,14 +146,14 @@ impl Writer {
         written.await.unwrap_or(Err(QueueError::Closed))
     }
 
-    /// Returns when everything sent before is on disk.
+    /// Returns when everything that was sent earlier is on disk.
     pub(crate) async fn barrier(&self) -> Result<(), QueueError> {
         let (done, written) = oneshot::channel();
         let _ = self.messages.send(Message::Barrier(done));
         written.await.unwrap_or(Err(QueueError::Closed))
     }
 
-    /// Writes changes some time soon, after all that were sent before.
+    /// Writes changes soon, after everything that was sent earlier.
     pub(crate) fn lazy(&self, changes: Vec<Change>) {
         let mut lazy = lock(&self.lazy);
         // A closed queue redelivers, which is what an unwritten acknowledgement means.
@@ -207,7 +207,7 @@ impl Loop {
             let first = self.next(messages, idle);
             let gone = matches!(first, Err(RecvTimeoutError::Disconnected));
             idle = first.is_err();
-            // All that is pending shares the flush.
+            // Everything that is pending shares one flush.
             for message in first.ok().into_iter().chain(messages.try_iter()) {
                 match message {
                     Message::Urgent(waiting) => urgent.push(waiting),

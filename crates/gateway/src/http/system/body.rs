@@ -1,4 +1,4 @@
-//! Reads what is sent to the API, within bounds.
+//! Reads bodies of API requests, within limits.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::answer::refusal;
 
-/// The largest body, in bytes: what Kubernetes allows a secret.
+/// The largest body, in bytes. Kubernetes has the same limit for secrets.
 const LARGEST: u64 = 1 << 20;
 /// How long a body may take to arrive.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -24,7 +24,7 @@ pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Respo
     let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
-        // An error of syntax is nowhere in particular.
+        // The path means nothing if the syntax is wrong.
         if path == "." || error.is_syntax() || error.is_eof() {
             error.to_string()
         } else {
@@ -35,7 +35,7 @@ pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Respo
     whole.map_err(|why| unusable(&why))
 }
 
-/// Reads JSON that holds a secret: no word of it is in the answer.
+/// Reads JSON that contains a secret. The answer quotes nothing of it.
 pub(super) async fn read_secret<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
     let body = object(body).await?;
     serde_json::from_slice(&body).map_err(|error| {
@@ -44,8 +44,8 @@ pub(super) async fn read_secret<T: DeserializeOwned>(body: Body) -> Result<T, Bo
     })
 }
 
-/// The bytes of a body that is an object, as far as its first character tells. serde would fill a struct from an array too, by
-/// the order of its fields, and an empty array would select every dead letter.
+/// The bytes of a body that does not begin like an array. serde would fill a struct from an array too, in the order of its fields, and
+/// an empty array would select every dead letter.
 async fn object(body: Body) -> Result<Bytes, Box<Response>> {
     let bytes = bytes(body).await?;
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {

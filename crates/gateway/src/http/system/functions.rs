@@ -1,4 +1,4 @@
-//! Functions are listed, deployed, replaced and removed.
+//! Lists, deploys, replaces and removes functions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,23 +30,23 @@ use crate::namespace::NAMESPACE;
 use crate::rfc3339;
 use crate::stack::Amounts;
 
-/// How long the container engine may take to say what containers use.
+/// How long the container engine may take to report the memory of containers.
 const USAGE: Duration = Duration::from_secs(3);
 
-/// What there is to tell of functions besides what they are.
+/// The sources for the state of functions.
 pub(crate) struct Reports {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) containers: Containers,
 }
 
-/// Whether to tell what functions use.
+/// Whether the answer should include what functions use.
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct UsageQuery {
     #[serde(default)]
     usage: String,
 }
 
-impl Asked {
+impl UsageQuery {
     fn usage(&self) -> bool {
         ["1", "true"].contains(&self.usage.as_str())
     }
@@ -55,7 +55,7 @@ impl Asked {
 pub(super) async fn list(
     State(functions): State<Functions>,
     State(reports): State<Arc<Reports>>,
-    Parameters(asked): Parameters<Asked>,
+    Parameters(asked): Parameters<UsageQuery>,
     Parameters(namespace): Parameters<Namespace>,
 ) -> Json<Vec<FunctionStatus>> {
     let functions = namespace.only(|| functions.all());
@@ -66,7 +66,7 @@ pub(super) async fn one(
     State(functions): State<Functions>,
     State(reports): State<Arc<Reports>>,
     Segment(name): Segment,
-    Parameters(asked): Parameters<Asked>,
+    Parameters(asked): Parameters<UsageQuery>,
     Parameters(namespace): Parameters<Namespace>,
 ) -> Response {
     if let Some(refusal) = namespace.refuse_others() {
@@ -88,7 +88,7 @@ pub(super) async fn scale(
         return refusal;
     }
     let Some(function) = functions.find(&name) else { return absent(&name) };
-    // One process serves all requests. What is asked for is not looked at, as in the versions that knew no containers.
+    // One process serves all requests, so the body is ignored, as it was before the gateway supported containers.
     let Some(scale) = &function.scale else { return StatusCode::ACCEPTED.into_response() };
     match body::read::<Scaling>(body).await {
         Ok(Scaling { replicas }) => match scale.set(replicas) {
@@ -131,7 +131,7 @@ pub(super) async fn remove(
     change(deployments, move |deployments| deployments.remove(&name, namespace.as_deref(), forget)).await
 }
 
-/// Does what waits for the disk. It is done also if whoever asked goes away.
+/// Runs a change that waits for the disk. It is completed even if the client disconnects.
 async fn change(
     deployments: Arc<Deployments>,
     work: impl FnOnce(&Deployments) -> Result<(), Refusal> + Send + 'static,
@@ -146,10 +146,10 @@ async fn change(
     }
 }
 
-/// A function as OpenFaaS's providers report one. What was not given is left out, as by them.
+/// A function as providers of OpenFaaS report it. Like them, it leaves out what was not given.
 async fn status(reports: &Reports, function: &Arc<Function>, usage: bool) -> FunctionStatus {
     let spec = &function.spec;
-    // As on Kubernetes, where it is how a function's pods are found.
+    // On Kubernetes, the pods of a function are found by this label.
     let mut labels = spec.labels.clone();
     labels.insert("faas_function".to_owned(), spec.name.clone());
     let given = function.deployment.as_ref();
@@ -162,18 +162,18 @@ async fn status(reports: &Reports, function: &Arc<Function>, usage: bool) -> Fun
     status.annotations = Some(spec.annotations.clone());
     status.available_replicas = Some(function.available() as u64);
     status.constraints = given.and_then(|given| given.constraints.clone());
-    status.created_at = Some(rfc3339::written(function.created_ms));
+    status.created_at = Some(rfc3339::format(function.created_ms));
     status.env_process = spec.process.clone().filter(|process| !process.is_empty());
     status.env_vars = Some(spec.environment.clone()).filter(|variables| !variables.is_empty());
     status.image = Some(spec.image.clone().unwrap_or_default());
     status.invocation_count = Some(reports.metrics.invocations(&spec.name));
     status.labels = Some(labels);
-    status.limits = told(given.and_then(|given| given.limits.as_ref()), &spec.resources.limits);
+    status.limits = amounts(given.and_then(|given| given.limits.as_ref()), &spec.resources.limits);
     status.name = spec.name.clone();
     status.namespace = Some(NAMESPACE.to_owned());
     status.read_only_root_filesystem = Some(true).filter(|_| spec.resources.read_only_root_filesystem);
     status.replicas = Some(function.replicas().into());
-    status.requests = told(given.and_then(|given| given.requests.as_ref()), &spec.resources.requests);
+    status.requests = amounts(given.and_then(|given| given.requests.as_ref()), &spec.resources.requests);
     status.secrets = Some(spec.secrets.clone()).filter(|secrets| !secrets.is_empty());
     status.usage = usage.map(|bytes| {
         let mut usage = Usage::default();
@@ -183,10 +183,10 @@ async fn status(reports: &Reports, function: &Arc<Function>, usage: bool) -> Fun
     status
 }
 
-/// Memory and processor as a deployment gave them, or else those of the stack; `None` where neither did.
-fn told(given: Option<&Value>, own: &Amounts) -> Option<BTreeMap<String, Option<String>>> {
+/// Memory and CPU as the deployment gave them, or else the stack file; `None` if neither did.
+fn amounts(given: Option<&Value>, own: &Amounts) -> Option<BTreeMap<String, Option<String>>> {
     if let Some(given) = given {
-        // It was checked when it was deployed.
+        // It was checked when the function was deployed.
         return Deserialize::deserialize(given).ok()?;
     }
     let entries = [("memory", &own.memory), ("cpu", &own.cpu)];
@@ -195,7 +195,7 @@ fn told(given: Option<&Value>, own: &Amounts) -> Option<BTreeMap<String, Option<
     (!given.is_empty()).then_some(given)
 }
 
-/// What the containers of a function hold in memory together, in bytes, as far as the engine tells within a moment.
+/// The memory of all containers of a function, in bytes, as far as the engine reports it within [`USAGE`].
 async fn memory_of_containers(containers: &Containers, function: &Arc<Function>) -> u64 {
     let ids = function.containers();
     if ids.is_empty() {
@@ -209,7 +209,7 @@ async fn memory_of_containers(containers: &Containers, function: &Arc<Function>)
     tokio::time::timeout(USAGE, asking).await.unwrap_or(0)
 }
 
-/// What a process holds in memory, in bytes, where the operating system tells: Linux, in `/proc`.
+/// The memory of a process in bytes, from `/proc`; 0 on systems other than Linux.
 fn memory(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let kilobytes =

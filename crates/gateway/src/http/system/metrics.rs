@@ -1,4 +1,4 @@
-//! The gateway's own metrics, and those of flows, which serve them on ports that the gateway has chosen.
+//! The metrics of the gateway, and those of flows, which serve them on ports that the gateway chose.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,11 +22,11 @@ use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::queue::Queue;
 
-/// How long a function may take to tell its metrics, and how many bytes of them are taken on.
+/// How long a function may take to send its metrics, and how large they may be, in bytes.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST: u64 = 16 << 20;
 
-/// What the gateway's own metrics are taken from.
+/// The sources of the gateway's metrics.
 pub(crate) struct Gauges {
     pub(crate) functions: Functions,
     pub(crate) queue: Queue,
@@ -49,7 +49,7 @@ pub(super) struct Which {
     name: String,
 }
 
-/// What a function serves on its `metrics_port`.
+/// The metrics that a function serves on its `metrics_port`.
 pub(super) async fn of_function(
     State(functions): State<Functions>,
     State(proxy): State<Proxy>,
@@ -64,7 +64,7 @@ pub(super) async fn of_function(
         return refusal;
     }
     let Some(function) = functions.find(&name) else { return absent(&name) };
-    // One that is replaced goes on until the next takes requests.
+    // A process that is being replaced goes on until the next one accepts requests.
     let (function, taken) = function.take(Duration::ZERO).await;
     let port = function.metrics_port.load(Ordering::Relaxed);
     if port == 0 {
@@ -74,7 +74,7 @@ pub(super) async fn of_function(
     }
     let url = format!("http://127.0.0.1:{port}/metrics");
     let told = proxy.ask(&url, LARGEST, PATIENCE).await;
-    // Until then its process is not replaced.
+    // Holding it has kept the process from being replaced.
     drop(taken);
     match told {
         Ok(answer) => {

@@ -1,4 +1,4 @@
-//! What is in the queue, and what becomes of dead letters.
+//! Lists the queue, and handles dead letters.
 
 use axum::Json;
 use axum::body::Body;
@@ -19,8 +19,7 @@ pub(super) async fn stats(State(queue): State<Queue>) -> Response {
     answer(queue.stats().await.map(stats_told))
 }
 
-/// How many of a list are asked for: 100 if the query does not say. It is read as text, so that the error can say what to
-/// write.
+/// The length of a list, 100 by default. It is read as text, so that the error can say what to write.
 #[derive(Deserialize)]
 pub(super) struct Limit {
     limit: Option<String>,
@@ -100,7 +99,7 @@ fn answer<T: Serialize>(outcome: Result<T, QueueError>) -> Response {
     }
 }
 
-/// The queue's own types may change with it; those of the API are what programs read.
+/// The types of the queue may change. Programs read those of the API.
 fn stats_told(stats: QueueStats) -> admin::QueueStats {
     let mut told = admin::QueueStats::default();
     told.depth = stats.depth as u64;

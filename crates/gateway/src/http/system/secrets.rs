@@ -1,4 +1,4 @@
-//! Secrets are created, replaced and removed; what is in them is never told.
+//! Creates, replaces and removes secrets. No answer contains their values.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,24 +23,24 @@ use crate::functions::container::Containers;
 use crate::namespace::{NAMESPACE, check_namespace};
 use crate::{private_file, secrets};
 
-/// Where secrets are, and who sees them.
+/// The folder of the secrets, and the containers that have them.
 pub(crate) struct SecretFiles {
     pub(crate) folder: PathBuf,
     pub(crate) containers: Containers,
 }
 
-/// Where a secret is kept, if there may be one of its name here.
+/// The file of a secret, if its name is valid.
 fn path(secret: &Secret, folder: &Path) -> Result<PathBuf, (Code, String)> {
     check_namespace(secret.namespace.as_deref()).map_err(|why| (code::UNKNOWN_NAMESPACE, why))?;
     secrets::path(folder, &secret.name).map_err(|why| (code::BAD_SECRET, why))
 }
 
-/// The bytes that were given; those in `rawValue` go first, as at OpenFaaS.
+/// The value. `rawValue` takes precedence, as on OpenFaaS.
 fn bytes(secret: &Secret) -> Result<Vec<u8>, String> {
     match (secret.raw_value.as_deref().filter(|raw| !raw.is_empty()), &secret.value) {
         (Some(raw), _) => STANDARD.decode(raw).map_err(|_| "`rawValue` is not Base64".to_owned()),
         (None, Some(value)) => Ok(value.clone().into_bytes()),
-        (None, None) => Err("it has no `value` and no `rawValue`".to_owned()),
+        (None, None) => Err("the secret has no value: give `value` or `rawValue`".to_owned()),
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn create(State(files): State<Arc<SecretFiles>>, body: Body) ->
 
 pub(super) async fn replace(State(files): State<Arc<SecretFiles>>, body: Body) -> Response {
     let replace = |path: &Path, bytes: &[u8]| {
-        // Whoever removes it at the same time sees it come back: the last word counts.
+        // If it is removed at the same time, the replacement may come later and wins.
         if path.is_file() { private_file::replace(path, bytes) } else { Err(io::ErrorKind::NotFound.into()) }
     };
     write(&files, body, replace).await
@@ -125,7 +125,7 @@ async fn write(files: &SecretFiles, body: Body, write: fn(&Path, &[u8]) -> io::R
     }
 }
 
-/// Does what waits for the disk. It is done also if whoever asked goes away.
+/// Runs a change that waits for the disk. It is completed even if the client disconnects.
 async fn done(name: String, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Response {
     let outcome = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     match outcome {
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_the_disk_does_not_confirm_is_not_told_as_undone() {
+    async fn a_change_that_the_disk_does_not_confirm_is_not_reported_as_undone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let work = {
