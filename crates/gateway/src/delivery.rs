@@ -16,9 +16,10 @@ use http::{Method, Request, StatusCode, Uri};
 use crate::functions::command::Cause;
 use crate::functions::{Functions, NoAnswer};
 use crate::metrics::Metrics;
-use crate::proxy::{Proxy, Sender, Wanted};
+use crate::proxy::{Proxy, Sender};
 use crate::queue::{Answer, Call, Deliver, Delivery, Target, Unreachable};
 use crate::room;
+use crate::wanted::Wanted;
 
 /// How much is read of an answer that only a dead letter shows, in bytes.
 const LARGEST_SHOWN: u64 = 64 * 1024;

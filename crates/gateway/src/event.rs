@@ -44,7 +44,7 @@ pub enum Event {
         /// Its name.
         function: String,
     },
-    /// The process of a function ended, although nobody stopped it. It is started again after a while.
+    /// The process of a function ended by itself. It is started again after a while.
     Exited {
         /// Its name.
         function: String,

@@ -2,6 +2,7 @@
 
 mod enqueue;
 mod invoke;
+mod method;
 mod name;
 mod router;
 mod stamp;

@@ -27,6 +27,7 @@ mod request_id;
 mod rfc3339;
 mod room;
 mod secrets;
+mod wanted;
 
 pub use error::{DeployedError, GatewayError, MissingSecret};
 pub use event::{Event, Events};

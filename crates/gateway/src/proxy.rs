@@ -22,6 +22,7 @@ use crate::functions::limit::QUEUE_WAITS;
 use crate::functions::{Function, NoAnswer, Taken};
 use crate::guarded_body::GuardedBody;
 use crate::stack::{Kind, URL_ANNOTATION};
+use crate::wanted::Wanted;
 use lent::lend;
 
 /// How long a request waits for a function that is being started.
@@ -47,15 +48,6 @@ pub(crate) enum Sender {
     Caller(TaskTrackerToken),
     /// The queue, which waits a little.
     Queue { wanted: Wanted },
-}
-
-/// How much of an answer is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// All of it, by a caller or a callback.
-    Whole,
-    /// Its beginning, for a dead letter.
-    Beginning,
 }
 
 impl Proxy {

@@ -13,8 +13,8 @@ use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue};
 
 use crate::answer::{busy, internal, no_room};
-use crate::proxy::Wanted;
 pub(crate) use crate::queue::READ_COPIES;
+use crate::wanted::Wanted;
 
 /// How many copies of a body exist while the queue writes it: the body, the record, and the pages of the file.
 pub(crate) const WRITTEN_COPIES: u64 = 3;

@@ -25,7 +25,7 @@ pub(crate) fn advice(said: &str, folder: &Path) -> Option<String> {
          [patch.crates-io]\n\
          faasflow = {{ path = \"{checkout}/crates/faasflow\" }}\n\
          faasflow-testkit = {{ path = \"{checkout}/crates/testkit\" }}\n\n\
-         In an image there is no such path. There it is, for both of them:\n\n\
+         An image does not have this path. Write this for both crates there:\n\n\
          {{ git = \"https://github.com/faasflow/faasflow\", rev = \"COMMIT\" }}",
         folder.join(".cargo/config.toml").display()
     ))
@@ -52,7 +52,7 @@ mod tests {
             ] {
                 assert!(advice.lines().any(|found| found == line), "{line}\n{advice}");
             }
-            // What is to be copied is as cargo reads it.
+            // The lines to copy are valid for cargo.
             let lines: Vec<&str> = advice.lines().filter(|line| line.starts_with(['[', 'f'])).collect();
             assert_eq!(lines.len(), 3, "{lines:?}");
         }

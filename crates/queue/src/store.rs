@@ -190,6 +190,6 @@ pub enum Conclusion {
         /// When, in milliseconds since the Unix epoch.
         due_ms: u64,
     },
-    /// The call is gone from the store, although nobody removed it.
+    /// The call is gone from the store, although no program should have removed it.
     Gone,
 }

@@ -20,7 +20,7 @@ async fn the_store_in_memory_conforms() {
     conformance::check(async |options| Arc::new(MemoryStore::new(options)) as Arc<dyn Store>).await;
 }
 
-/// Answers as it is told, and notes every delivery.
+/// Gives prepared answers, and records every delivery.
 #[derive(Default)]
 struct Receiver {
     got: Mutex<Vec<Delivery>>,
@@ -191,7 +191,7 @@ async fn passing_troubles_are_tried_again_and_failures_are_not() {
     let whole = queue.dead_letter(letter("fails").id).await.unwrap().unwrap();
     assert_eq!((whole.body.as_str(), whole.answer_body.as_deref()), ("body of fails", Some("answer")));
 
-    // Redriven, it is delivered; its id was released, so it may also be sent anew.
+    // After the redrive it is delivered. Its id was released, so a call with the id may be sent again.
     receiver.statuses.lock().unwrap().insert("broken".into(), vec![200]);
     let only = Selection { function: Some("broken".into()), ids: None };
     assert_eq!(queue.redrive(&only, Some(100)).await.unwrap(), 1);
@@ -315,7 +315,7 @@ async fn one_id_may_go_to_two_functions() {
     queue.close().await;
 }
 
-/// Two who redrive at once deliver each dead letter once.
+/// Two redrives at once deliver each dead letter once.
 #[tokio::test(flavor = "multi_thread")]
 async fn redrives_at_once_share_the_letters() {
     let (_folder, path) = file();

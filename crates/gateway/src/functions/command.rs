@@ -21,7 +21,7 @@ use crate::functions::Function;
 use crate::functions::NoAnswer;
 use crate::functions::command::run::{Job, run};
 use crate::functions::command::variables::Variables;
-use crate::proxy::Wanted;
+use crate::wanted::Wanted;
 use crate::{request_id, room};
 
 mod answer;

@@ -88,7 +88,7 @@ async fn queue(intake: &Intake, request: Request) -> Response {
             *response.status_mut() = StatusCode::ACCEPTED;
             response.headers_mut().insert(headers::CALL_ID, call_id);
             if accepted == Accepted::Duplicate {
-                // Most often a repetition, which is what the window is for. But a caller that gives two calls one
+                // Usually this is a repetition, which the window is for. But a caller that gives two calls one
                 // id by mistake would never learn that the second one goes nowhere.
                 response.headers_mut().insert(headers::DUPLICATE, HeaderValue::from_static("true"));
             }
@@ -146,7 +146,7 @@ async fn accept(
     })?;
     let (call_id, _) = identify(&mut parts.headers);
     stamp(&mut parts.headers);
-    // The address of the client is not known any more when the call is delivered.
+    // The address of the client is added now, because it is unknown when the call is delivered.
     forward(parts);
     parts.headers.remove(http::header::HOST);
     let call = NewCall {

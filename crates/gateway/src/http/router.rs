@@ -3,13 +3,13 @@
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
 use axum::routing::{any, get};
 use faasflow_containers::Bridge;
 use faasflow_core::code;
 use faasflow_http::Peer;
 use http::StatusCode;
 
+use super::method::wrong_method;
 use super::state::AppState;
 use super::{enqueue, invoke, system};
 use crate::answer::refusal;
@@ -19,7 +19,7 @@ pub(crate) fn router(state: &AppState) -> Router {
     finish(invocations().merge(system::routes(state)), state)
 }
 
-/// The routes for functions in containers, and for nobody else. The admin API is not among them, because a function could use it to run
+/// The routes for functions in containers only. The admin API is not among them, because a function could use it to run
 /// programs outside its container.
 pub(crate) fn router_for_containers(state: &AppState, bridge: Bridge) -> Router {
     let for_containers = move |request: Request, next: Next| async move {
@@ -40,12 +40,6 @@ fn invocations() -> Router<AppState> {
         .route("/function/{*target}", any(invoke::synchronous))
         .route("/async-function/{*target}", any(enqueue::asynchronous))
         .route("/healthz", get(|| async { "OK" }))
-}
-
-/// Refuses a method that a path does not take. axum adds the header `Allow`.
-pub(super) async fn wrong_method(request: Request) -> Response {
-    let text = format!("`{}` cannot be used at `{}`: `Allow` lists what can", request.method(), request.uri().path());
-    refusal(StatusCode::METHOD_NOT_ALLOWED, code::WRONG_METHOD, text)
 }
 
 fn finish(router: Router<AppState>, state: &AppState) -> Router {

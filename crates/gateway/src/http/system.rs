@@ -5,7 +5,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use faasflow_admin::paths;
 
-use super::router::wrong_method;
+use super::method::wrong_method;
 use super::state::AppState;
 use crate::namespace::NAMESPACE;
 

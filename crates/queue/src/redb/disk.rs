@@ -71,7 +71,7 @@ impl Disk {
         self.opened().database.is_some()
     }
 
-    /// Waits until nobody reads, closes the file, and releases its lock.
+    /// Waits for readers, closes the file, and releases its lock.
     pub(crate) fn close(&self) {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         opened.database = None;

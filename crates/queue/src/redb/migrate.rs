@@ -16,8 +16,8 @@ const CALLS_2: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("c
 /// The formats that are migrated.
 pub(crate) const OLDER: [u64; 2] = [1, 2];
 
-/// Moves everything in one transaction: whoever is killed meanwhile finds the file as it was. Records stay as they are,
-/// since they are read in either form; those that cannot be read are put aside, byte for byte.
+/// Moves everything in one transaction, so the file is unchanged if the process is killed. Records stay as they are, because both forms
+/// can be read. Those that cannot be read are set aside, byte for byte.
 pub(crate) fn migrate(database: &Database, format: u64) -> Result<(), redb::Error> {
     let mut write = database.begin_write()?;
     write.set_durability(Durability::Immediate)?;
@@ -115,7 +115,7 @@ fn from_first(write: &WriteTransaction) -> Result<(), redb::Error> {
         }
         seen.sort_unstable();
         let mut ids = write.open_table(IDS)?;
-        // The old file does not say whose they are. Numbers only have to rise with the time of acceptance.
+        // The old file does not say which calls they belong to. The numbers only have to rise with the time of acceptance.
         for (number, (accepted_ms, hash)) in (next..).zip(seen) {
             ids.insert(number, (hash, accepted_ms))?;
         }
