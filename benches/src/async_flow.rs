@@ -1,4 +1,4 @@
-//! A flow of several phases, from the call to the final callback, through the durable queue of the local gateway.
+//! A flow with several phases, from the call to the final callback, through the durable queue of the local gateway.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ mod stand;
 
 pub(crate) use crate::async_flow::stand::Stand;
 
-/// The phases of which a hop's time is the difference.
+/// The time of a hop is the difference between flows with these numbers of phases.
 const FEW: usize = 2;
 const MANY: usize = 10;
 
@@ -33,11 +33,11 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         tables: Vec::new(),
         notes: vec![
             format!("{}: a hop: {hops}; with more clients: {loads}.", scale.name()),
-            "A hop: from one phase to the same point of the next, its call of a function included; the difference of".to_owned(),
+            "A hop: from one phase to the same point of the next, including its call of a function; the difference of".to_owned(),
             format!("{MANY} and {FEW} phases, by the number of phases between. The floor is what a hop cannot do without, each measured"),
-            "alone: a durable enqueue of the envelope, the exchange that brings it to the queue, the exchange that brings it to".to_owned(),
-            "the flow, and the call of a function through the gateway. The enqueue is of our queue, which delivers meanwhile, to".to_owned(),
-            "nothing. A hop is a difference of medians, so it has no p99; a flow with one client, below, has.".to_owned(),
+            "alone: a durable enqueue of the envelope, the exchange that takes it to the queue, the exchange that takes it to".to_owned(),
+            "the flow, and the call of a function through the gateway. The enqueue uses our queue, which delivers at the same time, to".to_owned(),
+            "a receiver that does nothing. A hop is a difference of medians, so it has no p99; a flow with one client, below, has one.".to_owned(),
         ],
         rows: Vec::new(),
     };
@@ -46,10 +46,10 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     report.notes.push(format!("At worst {worst:.2} x the floor (at most 1.3)."));
     measure_loads(&stand, phases, bodies, scale, loads, &mut report, &mut spreads).await?;
     report.notes.extend([
-        "cpu each: processor time of the gateway and the flow for each request. cpu in use: the share of the machine's".to_owned(),
-        "processors that was busy meanwhile, with whatever; where it is full, more clients cannot bring more flows.".to_owned(),
-        "Flushes: 4 KiB written and flushed, one after the other. Enqueues: the queue alone, from as many producers as there".to_owned(),
-        "are clients, each call on disk before the next; a hop needs one, and one more acknowledgement.".to_owned(),
+        "cpu each: processor time of the gateway and the flow per request. cpu in use: the share of the machine's".to_owned(),
+        "processors that was busy, with any process; if all of it is used, more clients cannot run more flows.".to_owned(),
+        "Flushes: 4 KiB written and flushed, repeatedly. Enqueues: the queue alone, with as many producers as there".to_owned(),
+        "are clients, each call on disk before the next; a hop needs one enqueue and one acknowledgement.".to_owned(),
         noise(&spreads),
     ]);
     stand.stop().await;
@@ -81,7 +81,7 @@ async fn measure_hops(
                     }
                 }
             }
-            // The first is not counted: files grow, caches fill.
+            // The first round does not count, because files grow and caches fill.
             if round == 0 {
                 continue;
             }
@@ -156,7 +156,7 @@ async fn measure_loads(
         }
     }
     if let Some((grown, busy)) = least {
-        let what = if grown > 1.0 { "More clients bring more flows" } else { "More clients bring FEWER flows" };
+        let what = if grown > 1.0 { "More clients run more flows" } else { "More clients mean FEWER flows" };
         report.notes.push(format!(
             "{what}: at least {grown:.2} x, from one row to the next, with {} of the processors in use.",
             percent(busy)
@@ -168,16 +168,16 @@ async fn measure_loads(
     Ok(())
 }
 
-/// What a load came to, beside the queue and the disk alone.
+/// The results of a load, and those of the queue and the disk alone.
 struct Loaded {
     /// Phases, bytes and clients.
     load: (usize, usize, usize),
     p50_us: f64,
     p99_us: f64,
     flows: f64,
-    /// Processor time of the gateway and the flow for each request.
+    /// Processor time of the gateway and the flow per request.
     processor_us: f64,
-    /// The share of all processors that was in use, by whatever.
+    /// The share of all processors that was in use, by any process.
     busy: f64,
     enqueues: f64,
     flushes: f64,
@@ -214,7 +214,7 @@ async fn load(
                 }
             }
         }
-        // The first is not counted: connections are made, caches fill.
+        // The first round does not count, because connections are made and caches fill.
         if round == 0 {
             [&mut rates, &mut latencies_us, &mut enqueues, &mut flushes].into_iter().for_each(Vec::clear);
             (processor_seconds, busy, all) = (0.0, 0.0, 0.0);
@@ -237,7 +237,7 @@ async fn load(
 }
 
 impl Loaded {
-    /// The heads of [`cells`](Loaded::cells).
+    /// The column titles of [`cells`](Loaded::cells).
     const HEADS: [&'static str; 12] = [
         "body",
         "phases",

@@ -1,4 +1,4 @@
-//! The chain by hand on bare hyper: connections kept by hand, no router, no connector. What is left is HTTP.
+//! The chain by hand on bare hyper, with hand-made connections and no router or connector. Only HTTP is left.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use faasflow_benches_deployed::by_hand::{CALL_TIMEOUT, MAX_BODY, OCTETS, READ_TIMEOUT, REQUEST_ID, new_id};
-use faasflow_runtime::http::read_body;
+use faasflow_http::read_body;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
@@ -25,13 +25,13 @@ struct Chain {
     function: SocketAddr,
     host: HeaderValue,
     calls: Vec<Uri>,
-    /// Connections that nobody uses now; the last one used is the first to be used again.
+    /// Idle connections. The one used last is the first to be reused.
     idle: Mutex<Vec<Connection>>,
 }
 
-/// Serves a chain of calls of these URLs, all at one address.
+/// Serves a chain of calls of these URLs, which all have the same address.
 pub(crate) async fn serve(address: SocketAddr, function: SocketAddr, calls: Vec<Uri>) -> Result<(), Failure> {
-    // A connection of one's own has no use for scheme and authority.
+    // On a connection of our own, the scheme and the authority are not needed.
     let calls = calls.into_iter().map(|url| url.path().parse()).collect::<Result<_, _>>()?;
     let host = HeaderValue::from_str(&function.to_string())?;
     let chain = Arc::new(Chain { function, host, calls, idle: Mutex::default() });
@@ -51,7 +51,7 @@ async fn run(chain: Arc<Chain>, request: Request<Incoming>) -> Result<Response<F
     let (parts, body) = request.into_parts();
     let id = parts.headers.get(REQUEST_ID).cloned().unwrap_or_else(new_id);
     let Ok(mut payload) = read_body(body, MAX_BODY, READ_TIMEOUT).await else {
-        return Ok(refusal(StatusCode::BAD_REQUEST, "the body broke off or is too large".to_owned()));
+        return Ok(refusal(StatusCode::BAD_REQUEST, "the body was cut off or is too large".to_owned()));
     };
     let mut content_type = parts.headers.get(CONTENT_TYPE).cloned().unwrap_or(OCTETS);
     for path in &chain.calls {
@@ -59,7 +59,7 @@ async fn run(chain: Arc<Chain>, request: Request<Incoming>) -> Result<Response<F
         (content_type, payload) = match tokio::time::timeout(CALL_TIMEOUT, calling).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(why)) => return Ok(refusal(StatusCode::BAD_GATEWAY, why.to_string())),
-            Err(_) => return Ok(refusal(StatusCode::GATEWAY_TIMEOUT, "the function takes too long".to_owned())),
+            Err(_) => return Ok(refusal(StatusCode::GATEWAY_TIMEOUT, "the function took too long".to_owned())),
         };
     }
     let mut response = Response::new(Full::new(payload));

@@ -1,5 +1,5 @@
-//! A reverse proxy on bare hyper, before one function: what any gateway costs on this machine, and nothing more. No
-//! router, no counts, no ids, no time limits. Bodies are streams in both directions.
+//! A reverse proxy on bare hyper in front of one function. This is what any gateway costs on this machine: no router,
+//! no counts, no ids, no time limits. Bodies are streamed in both directions.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ type Connection = SendRequest<Incoming>;
 struct Proxy {
     function: SocketAddr,
     host: HeaderValue,
-    /// Connections that have answered; one is ready again when its answer has been read.
+    /// Idle connections. A connection can be reused when its answer has been read.
     kept: Mutex<Vec<Connection>>,
 }
 

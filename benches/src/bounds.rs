@@ -1,8 +1,8 @@
-//! What was promised, and what became of it in this run: the last that is printed.
+//! The promised bounds and whether this run met them. They are printed last.
 
 use crate::table::{Row, Table};
 
-/// What a figure may be.
+/// What a figure is allowed to be.
 #[derive(Clone, Copy)]
 enum Bound {
     AtMost(f64),
@@ -11,7 +11,7 @@ enum Bound {
 
 use Bound::{AtLeast, AtMost};
 
-/// By their tables and the names of their rows, in that order.
+/// The bounds by table and row, in order.
 const BOUNDS: [(&str, &str, Bound); 22] = [
     ("sync-chain", "sync-10-p50-ratio", AtMost(1.05)),
     ("sync-chain", "sync-10-rate-ratio", AtLeast(0.95)),
@@ -24,7 +24,7 @@ const BOUNDS: [(&str, &str, Bound); 22] = [
     ("start", "program-mb", AtMost(8.0)),
     ("payload", "payload-time-ratio", AtMost(1.25)),
     ("payload", "payload-rss-ratio", AtMost(2.0)),
-    // Linear is 1.
+    // 1 is linear.
     ("growth", "growth-steps-ratio", AtMost(1.05)),
     ("growth", "in-flight-kb", AtMost(16.0)),
     ("tracing", "tracing-on-ratio", AtMost(1.05)),
@@ -38,7 +38,7 @@ const BOUNDS: [(&str, &str, Bound); 22] = [
     ("soak", "soak-growth", AtMost(1.05)),
 ];
 
-/// The bounds of the tables that were asked for; none, if these have none.
+/// The bounds of the requested tables. `None` if these tables have no bounds.
 pub(crate) fn table(rows: &[Row], asked: &[&str]) -> Option<Table> {
     let mut table = Table::new(&["bound", "figure", "floor", "promised", ""]);
     for (_, name, bound) in BOUNDS.into_iter().filter(|(table, ..)| asked.contains(table)) {
@@ -55,7 +55,7 @@ pub(crate) fn table(rows: &[Row], asked: &[&str]) -> Option<Table> {
             AtMost(most) => row.value <= most,
             AtLeast(least) => row.value >= least,
         };
-        // A ratio has its floor in it.
+        // A ratio already includes its floor.
         let floor = row.floor.filter(|_| row.unit != "x");
         let unit = row.unit.split('/').next().unwrap_or_default();
         table.lines.push(vec![
@@ -69,7 +69,7 @@ pub(crate) fn table(rows: &[Row], asked: &[&str]) -> Option<Table> {
     (!table.lines.is_empty()).then_some(table)
 }
 
-/// A figure as shown, which must not look like the bound that it misses.
+/// A figure as shown. It must not look like the bound that it misses.
 fn beside(value: f64, bound: Bound) -> String {
     let (AtMost(bound) | AtLeast(bound)) = bound;
     if value != bound && short(value) == short(bound) { format!("{value:.4}") } else { short(value) }
@@ -107,7 +107,7 @@ mod tests {
             ]
         );
         assert!(table(&rows, &["state"]).is_none());
-        // What is none is not met.
+        // A figure that does not exist does not meet its bound.
         assert_eq!(table(&[row("idle-rss-mb", f64::NAN, "MB")], &["start"]).unwrap().lines[1][4], "MISSED");
     }
 }

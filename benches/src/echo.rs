@@ -1,4 +1,4 @@
-//! The function that all call: it answers with what it was sent. On bare hyper, so that it costs as little as it can.
+//! The function that everything calls. It echoes its input, on bare hyper, so that it costs as little as possible.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -16,18 +16,18 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Closes the gate: from then on requests are held.
+/// Closes the gate. Requests are held from then on.
 pub(crate) const HOLD: &str = "/hold";
-/// Opens it.
+/// Opens the gate.
 pub(crate) const RELEASE: &str = "/release";
 /// Answers with the number of requests that are held.
 pub(crate) const HELD: &str = "/held";
 
-/// Takes what it is sent, and answers with nothing, as a queue does.
+/// Accepts what it is sent and gives an empty answer, as a queue does.
 pub(crate) const TAKE: &str = "/take";
-/// Takes traces, as a server for OTLP over HTTP does.
+/// Accepts traces, as a server for OTLP over HTTP does.
 const TRACES: &str = "/v1/traces";
-/// Answers with the number of bytes of traces that came.
+/// Answers with the number of bytes of traces that have arrived.
 pub(crate) const TRACED: &str = "/traced";
 
 struct State {
@@ -38,7 +38,7 @@ struct State {
 
 /// Serves until the process ends.
 pub(crate) async fn serve(address: SocketAddr) -> std::io::Result<()> {
-    // Many may knock at once.
+    // Many clients may connect at once.
     let socket = tokio::net::TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;

@@ -1,4 +1,4 @@
-//! However a run ends, nothing of it stays: no program that it started, and no folder.
+//! However a run ends, it leaves no program running and no folder behind.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Failure;
 
-/// What the names of folders begin with. The number of the process follows, and one that counts them.
+/// The prefix of folder names. It is followed by the process id and a counter.
 const PREFIX: &str = "faasflow-bench-";
 
 struct Left {
@@ -20,17 +20,17 @@ struct Left {
     folders: Vec<PathBuf>,
 }
 
-/// What would stay if the run ended now. Who ends it never unlocks this, so nothing more begins.
+/// What would be left if the run ended now. The code that ends the run never unlocks this, so nothing new is started.
 static LEFT: Mutex<Left> = Mutex::new(Left { children: Vec::new(), folders: Vec::new() });
 
 fn left() -> MutexGuard<'static, Left> {
     LEFT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts a program that ends when the run does; its number, and what it prints if that is piped.
+/// Starts a program that ends when the run does. Returns its id, and its output if that is piped.
 pub(crate) fn spawn(command: &mut Command) -> Result<(u32, Option<ChildStdout>), Failure> {
     use std::os::unix::process::CommandExt as _;
-    // In a group of its own: what a terminal says is for the run alone, which sees to the rest.
+    // In a separate process group: a signal from the terminal reaches only the run, which then ends its programs.
     command.process_group(0);
     die_with_us(command);
     let mut left = left();
@@ -40,7 +40,7 @@ pub(crate) fn spawn(command: &mut Command) -> Result<(u32, Option<ChildStdout>),
     Ok((id, printed))
 }
 
-/// How the program ended, if it did.
+/// The exit status of the program, if it has ended.
 pub(crate) fn ended(id: u32) -> Result<Option<ExitStatus>, Failure> {
     let mut left = left();
     let child = left.children.iter_mut().find(|child| child.id() == id).ok_or("that program was not started here")?;
@@ -57,10 +57,10 @@ pub(crate) fn kill(id: u32) {
     }
 }
 
-/// Has Linux kill the program when the thread that starts it is gone. Programs are started by the main thread alone,
-/// which is there for as long as the process.
+/// Makes Linux kill the program when the thread that started it ends. Only the main thread starts programs, and it
+/// lives as long as the process.
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code, reason = "there is no safe way to ask for a signal at the parent's death")]
+#[allow(unsafe_code, reason = "there is no safe way to request a signal when the parent dies")]
 pub(crate) fn die_with_us(command: &mut Command) {
     use std::os::unix::process::CommandExt as _;
     let parent = std::process::id();
@@ -71,7 +71,7 @@ pub(crate) fn die_with_us(command: &mut Command) {
             if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) != 0 {
                 return Err(std::io::Error::last_os_error());
             }
-            // It may have died before it could be asked for.
+            // The parent may have died before the request.
             if u32::try_from(libc::getppid()) == Ok(parent) { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) }
         });
     }
@@ -80,17 +80,17 @@ pub(crate) fn die_with_us(command: &mut Command) {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn die_with_us(_: &mut Command) {}
 
-/// A folder for the time of a measurement; removed when dropped, and at the end of the run.
+/// A folder for the time of a measurement. It is removed when dropped, and at the end of the run.
 #[derive(Debug)]
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    /// Beside the program: on the disk that is built on, and not in a file system in memory.
+    /// Next to the program, on the disk that is used for builds, rather than in a file system in memory.
     pub(crate) fn new() -> Result<Folder, Failure> {
         Ok(Folder::within(&beside()?)?)
     }
 
-    /// In a folder that is there.
+    /// In an existing folder.
     pub(crate) fn within(folder: &Path) -> std::io::Result<Folder> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -119,13 +119,13 @@ fn beside() -> Result<PathBuf, Failure> {
     Ok(program.parent().ok_or("the program has no folder")?.to_owned())
 }
 
-/// Removes the folders that runs have left here which were killed: of each whose process is gone.
+/// Removes folders of earlier runs that were killed: those whose process no longer exists.
 pub(crate) fn sweep(folder: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if owner(&entry.file_name().to_string_lossy()).is_some_and(is_gone) {
             match fs::remove_dir_all(entry.path()) {
-                // By another run, which sweeps too.
+                // Another run may be removing the same folders.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 done => done?,
             }
@@ -134,18 +134,18 @@ pub(crate) fn sweep(folder: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The number of the process that has made a folder of this name.
+/// The id of the process that made a folder with this name.
 fn owner(name: &str) -> Option<u32> {
     name.strip_prefix(PREFIX)?.split_once('-')?.0.parse().ok()
 }
 
-/// Folders of our own number that are there before we have made one are of another, which is gone.
+/// Folders with our own process id that existed before we made one belong to an earlier process with that id.
 fn is_gone(process: u32) -> bool {
     let made = left().folders.iter().any(|folder| folder.to_string_lossy().contains(&format!("{PREFIX}{process}-")));
     !made && (process == std::process::id() || !Path::new("/proc").join(process.to_string()).exists())
 }
 
-/// From here on a signal that asks for the end gets it, with nothing left. What earlier runs have left is removed.
+/// From now on, a signal that asks the run to end leaves nothing behind. Removes what earlier runs left.
 pub(crate) fn begin() -> Result<(), Failure> {
     let folder = beside()?;
     sweep(&folder).map_err(|error| format!("{} cannot be cleared of old runs: {error}", folder.display()))?;
@@ -171,7 +171,7 @@ async fn first(signals: &mut [(SignalKind, Signal)]) -> SignalKind {
     futures_util::future::select_all(coming).await.0
 }
 
-/// Ends the run, as a shell tells that a signal did.
+/// Ends the run with the exit status that a shell uses for a signal.
 fn end(signal: SignalKind) -> ! {
     let number = signal.as_raw_value();
     let mut left = left();
@@ -180,7 +180,7 @@ fn end(signal: SignalKind) -> ! {
         let _ = child.wait();
     }
     for folder in &left.folders {
-        // A thread of ours may still make files in it.
+        // A thread of this process may still create files in it.
         let removed = (0..10).any(|_| {
             fs::remove_dir_all(folder).is_ok() || {
                 std::thread::sleep(Duration::from_millis(50));
@@ -188,14 +188,14 @@ fn end(signal: SignalKind) -> ! {
             }
         });
         if !removed {
-            eprintln!("faasflow-benches: {} cannot be removed now; the next run does", folder.display());
+            eprintln!("faasflow-benches: {} cannot be removed now; the next run will do so", folder.display());
         }
     }
     eprintln!("faasflow-benches: ended by signal {number}; nothing is left running, and the figures are lost");
     std::process::exit(128 + number)
 }
 
-/// Returns if the run goes on. If it is being ended, that is why something failed, and nobody needs to hear of it.
+/// Returns if the run continues. If it is ending, that is why something failed, and the failure need not be reported.
 pub(crate) fn unless_ending() {
     drop(left());
 }
@@ -208,7 +208,7 @@ mod tests {
     fn only_folders_of_the_dead_are_swept() {
         let place = tempfile::tempdir().unwrap();
         let own = Folder::within(place.path()).unwrap();
-        // The highest number that Linux gives a process is smaller.
+        // Larger than the highest process id of Linux.
         let names =
             [format!("{PREFIX}4194305-0"), format!("{PREFIX}1-0"), format!("{PREFIX}x-0"), "other-1".to_owned()];
         for name in &names {

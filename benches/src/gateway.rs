@@ -1,5 +1,4 @@
-//! A call through the local gateway: beside the call itself, beside what any proxy costs, and beside the same through
-//! OpenFaaS's gateway.
+//! A call through the local gateway, compared with the call itself, with a bare proxy, and with OpenFaaS's gateway.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ use crate::{Failure, Scale, block_on};
 
 /// The arm that the others are compared with: the call itself.
 const FLOOR: usize = 0;
-/// Where OpenFaaS's gateway listens, for calls and for its figures; neither can be chosen.
+/// The fixed ports of OpenFaaS's gateway, for calls and for its metrics.
 const OPENFAAS: [u16; 2] = [8080, 8082];
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
@@ -88,11 +87,11 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
                 ours_least.rate, ours_least.p50
             ));
             notes.push(format!(
-                "The bare proxy, which does nothing but pass on, in the same rounds: {:.2} x the requests, {:.2} x the p50.",
+                "The bare proxy, which only forwards, in the same rounds: {:.2} x the requests, {:.2} x the p50.",
                 bare_least.rate, bare_least.p50
             ));
             notes.push(format!(
-                "OpenFaaS's gateway is {}. It has the function as its provider: nothing else stands between.",
+                "OpenFaaS's gateway is {}. The function is its provider, with nothing in between.",
                 tool("gateway").as_deref().map_or_else(String::new, versioned)
             ));
         }
@@ -102,7 +101,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     Ok(Report { title: "gateway: a call through the local gateway".to_owned(), tables: vec![table], notes, rows })
 }
 
-/// What a proxy reaches beside OpenFaaS's gateway, at worst.
+/// How a proxy compares with OpenFaaS's gateway, at worst.
 #[derive(Clone, Copy)]
 struct OverOpenFaas {
     rate: f64,
@@ -122,12 +121,12 @@ impl OverOpenFaas {
     }
 }
 
-/// The gateway that `cargo xtask e2e openfaas` has built, before the function.
+/// The gateway that `cargo xtask e2e openfaas` has built, in front of the function.
 fn openfaas(function: &Process) -> Result<Process, Failure> {
     let program = tool("gateway").ok_or("`cargo xtask e2e openfaas` builds it")?;
     for port in OPENFAAS {
-        // Somebody else's would be measured.
-        TcpListener::bind(("0.0.0.0", port)).map_err(|error| format!("Port {port} cannot be had: {error}"))?;
+        // Otherwise another program would be measured.
+        TcpListener::bind(("0.0.0.0", port)).map_err(|error| format!("Port {port} is not available: {error}"))?;
     }
     let mut command = Command::new(program);
     command.env("functions_provider_url", format!("http://{}/", function.address())).env("direct_functions", "false");
@@ -138,12 +137,12 @@ fn openfaas(function: &Process) -> Result<Process, Failure> {
     Process::run(command, OPENFAAS[0])
 }
 
-/// The name of a program with its version, as its folder has it.
+/// The name of a program with its version, from the name of its folder.
 fn versioned(program: &Path) -> String {
     program.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// A program that `cargo xtask e2e` has built, in whatever version.
+/// A program that `cargo xtask e2e` has built, in any version.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools");
     let folders = std::fs::read_dir(tools).ok()?.filter_map(Result::ok);

@@ -1,4 +1,4 @@
-//! What grows: steps, and requests in flight.
+//! How costs grow with the number of steps and of requests in flight.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::stats::{median, noise, percent, percentile, spread};
 use crate::table::{Report, Row, Table};
 use crate::{Failure, Scale, block_on};
 
-/// The bytes of a request in flight. They are held besides, so they are few.
+/// The size of the body of a request in flight. The function holds the bodies as well, so they are small.
 const BODY: usize = 32;
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
@@ -31,7 +31,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// How far the rounds were apart, arm by arm.
+/// The spread of the rounds of each arm.
 async fn steps(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failure> {
     let (rounds, slice) = if scale.quick { (5, 100) } else { (15, 500) };
     let counts: &[usize] = if scale.quick { &[1, 10, 100, 1000] } else { &[1, 3, 10, 30, 100, 300, 1000] };
@@ -57,7 +57,7 @@ async fn steps(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failure> {
                 let by_hand_us = load(&arms[at].1).await?;
                 (load(&arms[at].0).await?, by_hand_us)
             };
-            // The first is not counted: caches fill.
+            // The first round does not count, because caches fill.
             if round > 0 {
                 each[at].0.push(median(&mut flow_us));
                 each[at].1.push(median(&mut by_hand_us));
@@ -95,21 +95,22 @@ async fn steps(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failure> {
         scale.name()
     ));
     report.notes.push(format!(
-        "A step more takes {ratio:.2} x as long from 100 to 1000 steps as from 10 to 100: linear is 1. RSS: after these rounds."
+        "An additional step takes {ratio:.2} x as long from 100 to 1000 steps as from 10 to 100; 1 is linear. RSS: after these rounds."
     ));
     Ok(spreads)
 }
 
-/// How much longer a step more takes from 100 to 1,000 than from 10 to 100: what a request costs once is in neither.
+/// How much more an additional step takes from 100 to 1,000 steps than from 10 to 100. Fixed costs per request are in
+/// neither.
 fn growth(took_us: &[(usize, f64)]) -> Option<f64> {
     let at = |steps| took_us.iter().find(|(calls, _)| *calls == steps).map(|(_, took_us)| *took_us);
     let (ten, hundred, thousand) = (at(10)?, at(100)?, at(1000)?);
     Some((thousand - hundred) / 900.0 / ((hundred - ten) / 90.0))
 }
 
-/// The counts that a process can have in flight which may open so many files, and what is to be said of the others.
+/// The counts that are possible with this limit of open files, and a note about the others.
 fn possible(counts: &[usize], limit: usize) -> (Vec<usize>, Option<String>) {
-    // The load holds one end of each, the flow two.
+    // For each request, the load has one end of the connection and the flow has two.
     let most = limit.saturating_sub(100) / 2;
     let (kept, dropped): (Vec<usize>, Vec<usize>) = counts.iter().partition(|&&count| count <= most);
     if dropped.is_empty() {
@@ -123,7 +124,7 @@ fn possible(counts: &[usize], limit: usize) -> (Vec<usize>, Option<String>) {
     (kept.into_iter().chain((most > 0).then_some(most)).collect(), Some(note))
 }
 
-/// How far the rounds were apart, arm by arm.
+/// The spread of the rounds of each arm.
 async fn in_flight(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failure> {
     let (rounds, counts) = match scale.quick {
         true => (3, &[1, 1000, 10_000][..]),
@@ -139,9 +140,10 @@ async fn in_flight(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failur
         let (mut resident, mut answered_ms) = (Vec::new(), Vec::new());
         let (mut ours, mut floors) = (Vec::new(), Vec::new());
         for turn in 0..2 * rounds {
-            // Ours, the floor, the floor, ours, and so on.
+            // Flow, floor, floor, flow, and so on.
             let is_ours = turn % 4 == 0 || turn % 4 == 3;
-            // A flow takes as many by default as a third of its files allows; here it has no other connections.
+            // By default, a flow accepts as many requests as a third of its files allows. Here it has no other
+            // connections.
             let takes = [("max_inflight_requests", most.as_str())];
             let process = if is_ours { sync_flow(1, &echo, &takes)? } else { by_hand(1, &echo, false)? };
             let held = hold(&process, &echo, count).await?;
@@ -154,7 +156,7 @@ async fn in_flight(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failur
                 floors.push(each);
             }
         }
-        // Of a few it is what the process takes once.
+        // With few requests, the fixed memory of the process dominates.
         let apart = if count < 1000 { f64::NAN } else { spread(&ours) };
         spreads.push(apart);
         let (value, floor) = (median(&mut ours), median(&mut floors));
@@ -182,7 +184,7 @@ async fn in_flight(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failur
     }
     report.tables.push(table);
     report.notes.push(format!(
-        "In flight: the function holds {BODY} B of each until all are there; medians of {rounds} rounds, each in a new process."
+        "In flight: the function holds {BODY} B of each until all have arrived; medians of {rounds} rounds, each in a new process."
     ));
     if let Some(worst) = worst {
         report.notes.push(format!("From 1000 on, each takes {:.1} kB at worst (at most 16).", worst.value));
@@ -198,7 +200,7 @@ struct Held {
     answered: Duration,
 }
 
-/// So many requests at once, which the function holds.
+/// Sends this many requests at once, which the function holds.
 async fn hold(process: &Process, function: &Process, count: usize) -> Result<Held, Failure> {
     let target = Target::new(process.address(), "/", BODY);
     let mut control = Connection::open(function.address()).await?;
@@ -207,7 +209,7 @@ async fn hold(process: &Process, function: &Process, count: usize) -> Result<Hel
     let before = process.resident()?;
     control.ask(&tell(HOLD)).await?;
     let mut asking = JoinSet::new();
-    // Some hundred at a time: a listener keeps no more in wait.
+    // A few hundred at a time, because a listener keeps no more connections waiting.
     for opened in 1..=count {
         let mut connection = Connection::open(process.address()).await?;
         let target = target.clone();

@@ -1,4 +1,5 @@
-//! How many instructions a request takes, in the process that makes the calls: a figure that no neighbour disturbs.
+//! The number of instructions per request in the process that makes the calls. Other processes cannot disturb this
+//! figure.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,11 +14,12 @@ use crate::table::{Report, Row, Table};
 use crate::tracing_cost::SAMPLED;
 use crate::{Failure, Scale, block_on};
 
-/// How many requests come before those that are counted: connections are made, and what is made once is made.
+/// The number of uncounted requests before the counted ones, which make connections and other things that are made only
+/// once.
 const BEFORE: usize = 100;
-/// The calls of the longer chain.
+/// The number of calls in the longer chain.
 const MANY: usize = 10;
-/// The arms that are taken apart.
+/// The arms that are analysed by part.
 const BY_HAND: usize = 0;
 const FLOW: usize = 2;
 
@@ -26,7 +28,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
 }
 
 async fn run(scale: Scale) -> Result<Report, Failure> {
-    let title = "instructions: what a request takes, by itself".to_owned();
+    let title = "instructions: the instructions of a request".to_owned();
     if Command::new("valgrind").arg("--version").output().is_err() {
         let notes =
             vec!["Not measured: `valgrind` is not installed; Debian has it in a package of that name.".to_owned()];
@@ -72,12 +74,12 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     }
     let notes = vec![
         format!(
-            "{}: {requests} requests of 32 B, one after the other, after {BEFORE} that do not count.",
+            "{}: {requests} requests of 32 B, one after the other, after {BEFORE} uncounted ones.",
             scale.name()
         ),
-        "Counted by callgrind in the process that makes the calls; the kernel's work for it is not among them."
+        "Counted by callgrind in the process that makes the calls, without the kernel's work."
             .to_owned(),
-        "The floor is `by hand: axum`. By hand there is no log.".to_owned(),
+        "The floor is `by hand: axum`, which has no log.".to_owned(),
         "Where: by the crate of the function that they are in, as far as it is one: what is compiled into its caller is its \
          caller's."
             .to_owned(),
@@ -85,7 +87,8 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     Ok(Report { title, tables: vec![table, parts(&fewest, &most)], notes, rows })
 }
 
-/// Where a request of ten calls has its instructions, and each call more, in the flow and by hand.
+/// Where the instructions of a request with ten calls are spent, and those of each additional call, in the flow and by
+/// hand.
 fn parts(fewest: &[Counts], most: &[Counts]) -> Table {
     let mut table = Table::new(&["where", "flow", "by hand: axum", "a call more: flow", "by hand: axum"]);
     let of =
@@ -105,9 +108,9 @@ fn parts(fewest: &[Counts], most: &[Counts]) -> Table {
     table
 }
 
-/// The part of the work that a function is of, by its name.
+/// The part of the work that a function belongs to, by its name.
 fn part(function: &str) -> &'static str {
-    // The first that is found in it.
+    // The first match counts.
     const PARTS: [(&str, &str); 29] = [
         ("runtime::log", "the flow's log"),
         ("faasflow", "the chain itself"),
@@ -142,7 +145,7 @@ fn part(function: &str) -> &'static str {
     PARTS.iter().find(|(of, _)| function.contains(of)).map_or("others", |&(_, part)| part)
 }
 
-/// The instructions of so many requests.
+/// The number of instructions of this many requests.
 async fn counted(command: &Command, port: u16, requests: usize) -> Result<Counts, Failure> {
     let folder = Folder::new()?;
     let out = folder.path().join("counts");
@@ -176,7 +179,7 @@ fn control(process: &Process, what: &str) -> Result<(), Failure> {
     Err(format!("callgrind_control {what} failed: {}", String::from_utf8_lossy(&output.stderr)).into())
 }
 
-/// What callgrind has counted.
+/// What callgrind counted.
 #[derive(Debug, Default, PartialEq)]
 struct Counts {
     total: f64,
@@ -184,8 +187,8 @@ struct Counts {
 }
 
 impl Counts {
-    /// Reads what callgrind writes: the functions, each line of it that was executed, and the calls from there, whose
-    /// instructions are told on the line behind and stand with the callee as well.
+    /// Reads the output of callgrind: the functions, the costs of each executed line, and calls. The cost of a call is
+    /// in the line after it, and is also counted in the called function.
     fn read(text: &str) -> Option<Counts> {
         let mut counts = Counts::default();
         let mut functions: HashMap<&str, &'static str> = HashMap::new();
@@ -194,7 +197,7 @@ impl Counts {
             if let Some(total) = line.strip_prefix("totals: ") {
                 counts.total = total.trim().parse().ok()?;
             } else if let Some(function) = line.strip_prefix("fn=").or_else(|| line.strip_prefix("cfn=")) {
-                // It has its name where it is named first.
+                // The name is given only at the first mention.
                 let (number, name) = function.split_once(' ').unwrap_or((function, ""));
                 let part = match name {
                     "" => functions.get(number).copied().unwrap_or("others"),
@@ -215,7 +218,7 @@ impl Counts {
         (counts.total > 0.0).then_some(counts)
     }
 
-    /// For each of so many requests.
+    /// Divides by the number of requests.
     fn each(self, requests: usize) -> Counts {
         let requests = requests as f64;
         let parts = self.parts.into_iter().map(|(part, count)| (part, count / requests)).collect();

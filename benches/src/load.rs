@@ -1,4 +1,4 @@
-//! The load: clients that each keep a connection, send a request, wait for the answer, and send the next.
+//! The load: each client keeps a connection, sends a request, waits for the answer, and sends the next one.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::Failure;
 
-/// What to ask for, and where.
+/// What to request, and where.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
@@ -25,7 +25,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// A body of so many bytes, to be posted.
+    /// A POST with a body of this size.
     pub(crate) fn new(address: SocketAddr, path: &str, body: usize) -> Target {
         Target { address, path: path.to_owned(), headers: Vec::new(), body: Bytes::from(vec![b'x'; body]) }
     }
@@ -36,14 +36,14 @@ impl Target {
     }
 }
 
-/// What a load came to.
+/// The results of a load.
 #[derive(Debug, Default)]
 pub(crate) struct Sample {
     pub(crate) latencies_us: Vec<f64>,
     pub(crate) seconds: f64,
 }
 
-/// A connection that is kept.
+/// A kept connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
@@ -60,7 +60,7 @@ impl Connection {
         Ok(Connection { sender, host: HeaderValue::from_str(&address.to_string())?, driving })
     }
 
-    /// Returns as soon as the head of the answer is there.
+    /// Returns as soon as the head of the answer has arrived.
     pub(crate) async fn begin(&mut self, target: &Target) -> Result<Response<Incoming>, Failure> {
         let mut request = Request::new(Full::new(target.body.clone()));
         *request.method_mut() = Method::POST;
@@ -75,7 +75,7 @@ impl Connection {
         Ok(self.sender.send_request(request).await?)
     }
 
-    /// The body of the answer, which must be one of success.
+    /// The body of the answer. The status must be a success.
     pub(crate) async fn ask(&mut self, target: &Target) -> Result<Bytes, Failure> {
         let (parts, body) = self.begin(target).await?.into_parts();
         let body = body.collect().await?.to_bytes();
@@ -85,7 +85,7 @@ impl Connection {
         Err(format!("{} answered {}: {}", target.path, parts.status, String::from_utf8_lossy(&body)).into())
     }
 
-    /// The same of something that answers with what it was sent: without a copy of it, so that the load stays light.
+    /// The same for an answer that echoes the request. It is not copied, so that the load itself stays cheap.
     pub(crate) async fn echoed(&mut self, target: &Target) -> Result<(), Failure> {
         let (parts, mut body) = self.begin(target).await?.into_parts();
         let mut length = 0;
@@ -105,7 +105,8 @@ impl Drop for Connection {
     }
 }
 
-/// So many clients for so long. The first answer of each is not counted: connections are made, caches filled.
+/// Runs a number of clients for a while. The first answer of each does not count, because connections are made and
+/// caches fill.
 pub(crate) async fn closed_loop(target: &Target, clients: usize, length: Duration) -> Result<Sample, Failure> {
     let mut opened = JoinSet::new();
     for _ in 0..clients {

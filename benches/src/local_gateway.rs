@@ -1,4 +1,4 @@
-//! The local gateway as a process, with functions that are there already.
+//! The local gateway as a process, with functions that are already running.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::Failure;
 
-/// Serves functions at these ports under these names, until the process ends.
+/// Serves functions at these ports under these names until the process ends.
 pub(crate) async fn serve(listen: SocketAddr, folder: &Path, functions: &[(String, u16)]) -> Result<(), Failure> {
     let mut stack = "functions:\n".to_owned();
     for (name, port) in functions {
@@ -18,7 +18,7 @@ pub(crate) async fn serve(listen: SocketAddr, folder: &Path, functions: &[(Strin
     let mut options = GatewayOptions::new(Stack::read(folder)?);
     options.listen = listen;
     options.watch = false;
-    // Nobody hears what it says, and it does not mind.
+    // Nobody reads its output.
     let (events, _) = unbounded_channel();
     let gateway = options.start(events).await?;
     gateway.ready().await?;

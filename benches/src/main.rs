@@ -1,4 +1,4 @@
-//! What Faasflow costs: tables in which every figure stands beside its floor, measured in the same run.
+//! Benchmarks of Faasflow: tables in which every figure is next to its floor, measured in the same run.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -41,30 +41,30 @@ use crate::table::{Report, Row};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Measures Faasflow beside its floors.
+/// Compares Faasflow with its floors
 #[derive(Debug, Parser)]
 #[command(name = "faasflow-benches")]
 struct Arguments {
-    /// Fewer and shorter rounds: all tables in less than four minutes.
+    /// Use fewer and shorter rounds, so that all tables take less than four minutes
     #[arg(long)]
     quick: bool,
-    /// One table only.
+    /// Measure only one table
     #[arg(long, value_name = "NAME", value_parser = TABLES.map(|(name, _)| name))]
     only: Option<String>,
-    /// Instead of the tables: memory under ten minutes of each load, after ten that do not count; with --quick a quarter
-    /// of one.
+    /// Instead of the tables, measure memory during ten minutes of each load, after ten minutes of warm-up; with
+    /// --quick, a quarter of a minute
     #[arg(long, conflicts_with = "only")]
     soak: bool,
-    /// Instead of the tables: the same chain on Restate and goflow, which are installed for it.
+    /// Instead of the tables, run the same chain on Restate and goflow, which are installed for this
     #[arg(long, conflicts_with_all = ["only", "soak"])]
     peers: bool,
-    /// Where to put every figure as JSON.
+    /// Write every figure as JSON to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// The folder of the static programs, which were built just now.
     #[arg(long, hide = true)]
     r#static: Option<PathBuf>,
-    /// Why there are none.
+    /// Why there are no static programs.
     #[arg(long, hide = true, conflicts_with = "static")]
     no_static: Option<String>,
     /// Why the service of Restate could not be built.
@@ -72,13 +72,13 @@ struct Arguments {
     no_restate: Option<String>,
 }
 
-/// How long to measure, and what was built for it. What lies there from another time does not count.
+/// How long to measure, and what was built for this run. Results of earlier builds are ignored.
 #[derive(Clone, Copy, Debug)]
 struct Scale {
     quick: bool,
     /// The folder of the static programs, or why there are none.
     fixed: Result<&'static Path, &'static str>,
-    /// Whether there is a service for Restate, or why not.
+    /// Whether the service for Restate exists, or why not.
     restate: Result<(), &'static str>,
 }
 
@@ -94,7 +94,7 @@ impl Scale {
         Scale { quick: arguments.quick, fixed, restate: reason(&arguments.no_restate).map_or(Ok(()), Err) }
     }
 
-    /// How the run is called below its tables.
+    /// The name of the run below its tables.
     fn name(self) -> &'static str {
         if self.quick { "--quick" } else { "full" }
     }
@@ -102,7 +102,7 @@ impl Scale {
 
 type Measure = fn(Scale) -> Result<Report, Failure>;
 
-/// In the order in which they are printed.
+/// The tables, in the order in which they are printed.
 const TABLES: [(&str, Measure); 12] = [
     ("sync-chain", sync_chain::measure),
     ("instructions", instructions::measure),
@@ -135,7 +135,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     let scale = Scale::of(arguments);
-    // Before minutes of measuring, and not after.
+    // Fail before minutes of measuring, not after them.
     let json = arguments.json.as_deref().map(Figures::create).transpose()?;
     ending::begin()?;
     let tables: &[(&str, Measure)] = match arguments {
@@ -175,12 +175,12 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n").into()) }
 }
 
-/// A table must not take the others with it, also where it panics.
+/// If a table fails or panics, the others are still measured.
 fn attempt(measure: Measure, scale: Scale) -> Result<Report, Failure> {
     catch_unwind(|| measure(scale)).unwrap_or_else(|_| Err("it panicked, as said above".into()))
 }
 
-/// The file of the figures. What is in it stays until there are others.
+/// The file for the figures. Its old content stays until there are new figures.
 struct Figures<'a> {
     path: &'a Path,
     file: File,
@@ -205,7 +205,7 @@ impl Figures<'_> {
     }
 }
 
-/// Runs what sends the load, on as many threads as there are processors.
+/// Runs the load on as many threads as there are processors.
 fn block_on<T>(running: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(running)
 }

@@ -1,4 +1,4 @@
-//! Payloads from small to large through five calls: what they cost in time and in memory.
+//! The time and memory that payloads of different sizes take in five calls.
 
 use crate::load::{Connection, Target};
 use crate::process::{Process, by_hand, echo, sync_flow};
@@ -9,10 +9,10 @@ use crate::{Failure, Scale, block_on};
 
 const CALLS: usize = 5;
 const FLOOR: usize = 1;
-/// Below this, what a process holds anyway says more than the payload.
+/// For smaller payloads, the fixed memory of the process matters more than the payload.
 const WEIGHED: usize = 1_000_000;
-/// From here on there are fewer rounds, and the bound on memory holds: what a request takes besides its payload, for
-/// connections and the allocator, is a few MB, and more than twice a payload of one.
+/// From this size on, there are fewer rounds, and the bound on memory applies. A request takes a few MB in addition to
+/// its payload, for connections and the allocator, which is more than twice a payload of 1 MB.
 const LARGE: usize = 10_000_000;
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
@@ -36,14 +36,14 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         let (flow, by_hand) = (sync_flow(CALLS, &echo, &[])?, by_hand(CALLS, &echo, false)?);
         let mut arms = [("flow", &flow), ("by hand: axum", &by_hand)]
             .map(|(name, process)| Arm::new(name, process, Target::new(process.address(), "/", size)));
-        // Seconds each: a few must do.
+        // Each round takes seconds, so there are only a few.
         let rounds = if size >= LARGE { Rounds { count: rounds.count / 2, ..rounds } } else { rounds };
         let figures = interleave(&mut arms, FLOOR, 1, rounds).await?;
         let mut peaks = [f64::NAN; 2];
         if size >= WEIGHED {
             let mut weighed: [Vec<f64>; 2] = Default::default();
             for turn in 0..2 * weighings {
-                // Ours, the floor, the floor, ours, and so on.
+                // Flow, floor, floor, flow, and so on.
                 let arm = usize::from(turn % 4 == 1 || turn % 4 == 2);
                 let process = if arm == 0 {
                     sync_flow(CALLS, &echo, &[])?
@@ -87,7 +87,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     rows.push(ratio_row("payload-rss-ratio", worst_peak, weighings));
     let notes = vec![
         format!("{}: {CALLS} calls, one client, {rounds}; of the large ones half as many.", scale.name()),
-        "Peak RSS: the most that the process held in one request, over what it held before, in a process that had answered".to_owned(),
+        "Peak RSS: the peak memory during one request, minus the memory before it, in a process that had answered".to_owned(),
         format!("one small request; the median of {weighings}."),
         format!(
             "At worst {:.3} x the time (at most 1.25); from {} on, {:.2} x the payload in memory (at most 2).",
@@ -95,7 +95,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
             bytes(LARGE),
             worst_peak.0
         ),
-        "A request takes some MB besides, for connections and the allocator, so the bound is for large payloads.".to_owned(),
+        "A request takes a few MB more, for connections and the allocator, so the bound is for large payloads.".to_owned(),
         noise(&spreads),
     ];
     Ok(Report { title: "payload: payloads through five calls".to_owned(), tables: vec![table], notes, rows })
@@ -105,7 +105,7 @@ fn ratio_row(name: &str, (value, floor): (f64, f64), samples: usize) -> Row {
     Row { name: name.to_owned(), value, unit: "x", floor: Some(floor), samples }
 }
 
-/// What a request of this size takes of memory at most, in bytes.
+/// The most memory that a request of this size uses, in bytes.
 async fn weigh(size: usize, process: &Process) -> Result<f64, Failure> {
     let mut connection = Connection::open(process.address()).await?;
     connection.echoed(&Target::new(process.address(), "/", 1000)).await?;

@@ -1,5 +1,5 @@
-//! The same chain on what others would install: Restate and goflow. Arms stand together only where as much of a request
-//! survives.
+//! The same chain on alternatives: Restate and goflow. Arms are in one table only if the same part of a request
+//! survives a crash.
 
 use std::sync::Arc;
 
@@ -24,24 +24,24 @@ mod install;
 mod reports;
 mod restate;
 
-/// The arms of the bounds.
+/// The arms with bounds.
 const OURS: &str = "Faasflow, in phases";
 const THEIRS: &str = "Restate, TCP_NODELAY";
 const ONE_PHASE: &str = "Faasflow, one phase";
 const BY_HAND: &str = "by hand: axum";
-/// The calls that the bounds are for.
+/// The number of calls that the bounds apply to.
 const MANY: usize = 10;
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     block_on(run(scale))
 }
 
-/// All systems, or why there is none.
+/// All systems. If one is missing, the reason.
 struct Systems {
     stand: Stand,
     reports: Arc<Reports>,
     restate: Result<Restate, Failure>,
-    /// On a Redis that flushes every write, and on one as it is shipped.
+    /// On a Redis that flushes every write, and on one with default settings.
     goflows: [Result<Goflow, Failure>; 2],
 }
 
@@ -82,12 +82,12 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     }
     let mut notes = vec![
         format!("{}: 32 B, {rounds}; an arm whose flows are slow has fewer, but no less than {least}, of which the first counts if there are no more.", scale.name()),
-        "p50 and p99: from the call to the result, which is compared. cpu each: of all that the system consists of, but".to_owned(),
-        "for the function. All of it, the function and the load share the processors, and no server stops meanwhile.".to_owned(),
+        "p50 and p99: from the call to the result, which is checked. cpu each: of the whole system, except".to_owned(),
+        "the function. The system, the function and the load share the processors, and no server is stopped.".to_owned(),
         format!("A flush of 4 KiB, alone, between the arms of each round: {:.0} us (median of {}).", median(&mut flushes_us), flushes_us.len()),
     ];
     notes.push(
-        "floor: on disk, a flush for each call; else the chain by hand with so many clients, which keeps nothing."
+        "floor: on disk, a flush for each call; otherwise the chain by hand with the same number of clients, which keeps nothing."
             .to_owned(),
     );
     notes.extend(systems.notes(chains));
@@ -122,7 +122,7 @@ impl Systems {
 
     fn arms<'a>(&'a self, chains: &[usize], calls: usize, flow: &'a Process, hand: &'a Process) -> Vec<Arm<'a>> {
         let mut arms = Vec::new();
-        // As it is accepted by the queue, so is the first phase on disk, like all others.
+        // A phase is on disk when the queue has accepted it, and this applies to the first phase too.
         let target = Target::new(self.stand.gateway(), &format!("/async-function/flow-{calls}"), 32);
         let phases = chains.iter().zip(&self.stand.flows).filter(|&(&chain, _)| chain == calls).map(|(_, flow)| flow);
         let processes = phases.chain([&self.stand.gateway]).collect();
@@ -133,8 +133,8 @@ impl Systems {
                 arms.push(Arm::new(name, Kept::Flushed, Way::Answer, restate.target(service, calls), processes));
             }
         }
-        // The first node runs within the request, and only between nodes is anything put into Redis. So of one call
-        // nothing is kept, however Redis is set.
+        // The first node runs within the request, and data is written to Redis only between nodes. So with one call
+        // nothing is kept, whatever the settings of Redis are.
         let kept = if calls == 1 { [None, Some(Kept::Nothing)] } else { [Some(Kept::Flushed), Some(Kept::Snapshot)] };
         for (goflow, kept) in self.goflows.iter().zip(kept) {
             if let (Ok(goflow), Some(kept)) = (goflow, kept) {
@@ -149,7 +149,7 @@ impl Systems {
         arms
     }
 
-    /// What each of them is, what it keeps and when, and what is not there.
+    /// What each system is, what it keeps and when, and which are missing.
     fn notes(&self, chains: &[usize]) -> Vec<String> {
         let mut notes = vec![
             "Faasflow, in phases: a phase is a call; each, the first too, is in the file of the local gateway's queue and".to_owned(),
@@ -175,7 +175,7 @@ impl Systems {
         }
         if self.goflows.iter().any(Result::is_ok) {
             notes.push(
-                "It looks into an empty queue once a second, which cannot be set: that is what its hops take."
+                "It checks an empty queue once a second, which cannot be changed; this is what its hops take."
                     .to_owned(),
             );
             if chains.contains(&1) {
@@ -195,7 +195,7 @@ fn table(kept: Kept) -> Table {
     Table::new(&[kept, "calls", "clients", "p50", "floor", "p99", "flows/s", "cpu each", "flows", "spread"])
 }
 
-/// What a chain cannot be faster than.
+/// The least time that a chain needs.
 struct Floor {
     flush_us: f64,
     hand_us: Option<f64>,
@@ -256,7 +256,7 @@ fn cells(arm: &Arm<'_>, calls: usize, clients: usize, floor: &Floor) -> (Vec<Str
     (line, rows)
 }
 
-/// What is promised for so many clients, if anything: as a row, and in words.
+/// The bound for this number of clients, if there is one, as a row and as text.
 fn bound(arms: &[Arm<'_>], clients: usize) -> Option<(Row, String)> {
     let of = |name| arms.iter().find(|arm| arm.name == name);
     let (ours, theirs) = (of(OURS)?, of(THEIRS)?);

@@ -1,5 +1,5 @@
-//! The pieces that a hop is made of, without a network, by criterion: so that what makes one slower is seen, also from
-//! one run to the next.
+//! The parts of a hop, without a network, measured by criterion. They show what became slower, also compared with the
+//! last run.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::stats::percent;
 use crate::table::{Report, Row, Table, bytes};
 use crate::{Failure, Scale};
 
-/// What criterion says of a piece, in nanoseconds; of what has changed, as a share.
+/// Criterion's results for a part, in nanoseconds. The change is a share.
 #[derive(Deserialize)]
 struct Estimates {
     median: Estimate,
@@ -38,37 +38,37 @@ struct Interval {
     upper_bound: f64,
 }
 
-/// What was found of a piece.
+/// The results of a part.
 #[derive(Serialize, Deserialize)]
 struct Found {
     name: String,
     size: Option<usize>,
     reads: bool,
     ns: Estimate,
-    /// Since the run before; none, if there was none.
+    /// The change since the last run. `None` if there was none.
     change: Option<Estimate>,
 }
 
-/// How many samples, how long it warms up, and how long they take in all, in milliseconds.
+/// The number of samples, the warm-up time, and the total time, in milliseconds.
 fn settings(quick: bool) -> (usize, u64, u64) {
     if quick { (15, 20, 150) } else { (101, 300, 2000) }
 }
 
 struct Piece<'a> {
     name: &'a str,
-    /// The bytes that one takes, if it takes any.
+    /// The size of the payload, if there is one.
     size: Option<usize>,
-    /// Whether it reads them.
+    /// Whether the part reads the payload.
     reads: bool,
     run: Box<dyn FnMut() + 'a>,
 }
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     let (samples, _, length) = settings(scale.quick);
-    // In a process of its own: criterion prints what it finds, and memory is as it is at first.
+    // In a separate process, because criterion prints its findings, and so that memory is in its initial state.
     let text = printed(&Role::Pieces { quick: scale.quick })?;
     let found: Result<Vec<Found>, String> = serde_json::from_str(text.lines().last().unwrap_or_default())
-        .map_err(|error| format!("who times the pieces does not say how that went: {error}"))?;
+        .map_err(|error| format!("the process that times the pieces gave no results: {error}"))?;
     let mut table = Table::new(&["piece", "payload", "time", "95 % sure", "MB/s", "since the last run"]);
     let mut rows = Vec::new();
     for Found { name, size, reads, ns, change } in found? {
@@ -88,15 +88,15 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     }
     let notes = vec![
         format!("{}: by criterion; medians of {samples} samples, about {length} ms in all, one piece after the other.", scale.name()),
-        "They have no floor. encode and decode share the payload, and do not read it: so they have no MB/s. read bytes: a CRC-32 of".to_owned(),
+        "They have no floor. encode and decode share the payload and do not read it, so they have no MB/s. read bytes: a CRC-32 of".to_owned(),
         "the envelope, for comparison.".to_owned(),
-        format!("Since the last run: the change of the median from the {} run before this one, if criterion is 95 % sure of any.", scale.name()),
-        "Noise: criterion is 95 % sure that the median is within these.".to_owned(),
+        format!("Since the last run: the change of the median since the previous {} run, if criterion is 95 % sure that there is one.", scale.name()),
+        "Noise: criterion is 95 % sure that the median is within these limits.".to_owned(),
     ];
     Ok(Report { title: "pieces: what a hop is made of".to_owned(), tables: vec![table], notes, rows })
 }
 
-/// Times all pieces, and prints what was found as the last line.
+/// Times all parts, and prints the results as the last line.
 pub(crate) fn time_all(quick: bool) -> Result<(), Failure> {
     let found = all(quick).map_err(|error| error.to_string());
     println!("\n{}", serde_json::to_string(&found)?);
@@ -105,7 +105,7 @@ pub(crate) fn time_all(quick: bool) -> Result<(), Failure> {
 
 fn all(quick: bool) -> Result<Vec<Found>, Failure> {
     let (samples, warm_up, length) = settings(quick);
-    // Beside the program, where cargo keeps it too: what a run before this one has left there is compared with.
+    // Next to the program, where cargo keeps its results too, so that they can be compared with those of the last run.
     let program = std::env::current_exe()?;
     let folder = program.ancestors().nth(2).ok_or("the program is in no folder")?;
     let folder = folder.join("criterion").join(if quick { "quick" } else { "full" });
@@ -130,7 +130,7 @@ fn all(quick: bool) -> Result<Vec<Found>, Failure> {
         let signature = keys.sign([&whole[..]]);
         let (keys, read) = (&keys, whole.clone());
         let mut piece = |name, reads, run| pieces.push(Piece { name, size: Some(*size), reads, run });
-        // A checksum over the same bytes is about what reading them costs.
+        // A checksum costs about as much as reading the bytes.
         piece(
             "read bytes",
             true,
@@ -176,7 +176,7 @@ fn time(ns: f64) -> String {
     if ns < 1e5 { format!("{ns:.0} ns") } else { format!("{:.0} us", ns / 1e3) }
 }
 
-/// A change, where it is one.
+/// A change, if there is one.
 fn since(change: &Estimate) -> String {
     let Interval { lower_bound, upper_bound } = change.confidence_interval;
     if lower_bound <= 0.0 && upper_bound >= 0.0 {
@@ -186,7 +186,7 @@ fn since(change: &Estimate) -> String {
     format!("{sign}{}", percent(change.point_estimate))
 }
 
-/// An envelope as it is after the first of ten phases, with a few headers of its caller.
+/// An envelope after the first of ten phases, with a few headers of the caller.
 fn envelope(size: usize) -> Result<Envelope, Failure> {
     let flow = faasflow_benches_deployed::flow(10, false)?;
     let plan = flow.plan();

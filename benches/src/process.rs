@@ -1,4 +1,4 @@
-//! This program, or another one, as a child: started, measured, killed.
+//! Child processes of this or another program: starting, measuring and killing them.
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use crate::role::{Role, VARIABLE};
 use crate::{Failure, ending};
 
-/// How long a process may take until it listens.
+/// How long a process may take until it accepts connections.
 const START: Duration = Duration::from_secs(20);
-/// The unit in which Linux tells processor time to programs, whatever it counts in.
+/// The unit of processor time that Linux reports to programs, whatever it uses internally.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A process that listens on a port of the loopback; killed when dropped.
+/// A process that listens on a loopback port. It is killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     id: u32,
@@ -29,7 +29,7 @@ impl Process {
         Process::run(command, port)
     }
 
-    /// Starts a program, and waits until it listens on this port.
+    /// Starts a program, and waits until it accepts connections on this port.
     pub(crate) fn run(command: Command, port: u16) -> Result<Process, Failure> {
         let shown = format!("{command:?}");
         let process = Process::spawn(command, port)?;
@@ -48,12 +48,12 @@ impl Process {
 
     /// Starts a program that will listen on this port.
     pub(crate) fn spawn(mut command: Command, port: u16) -> Result<Process, Failure> {
-        // What a flow logs is made and written, as always; where it goes costs nothing.
+        // The log of a flow is formatted and written as usual, but its destination costs nothing.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Process { id: ending::spawn(&mut command)?.0, port })
     }
 
-    /// A connection to a port of one's own can be to itself, if nobody listens.
+    /// If nobody listens, a connection to a local port can connect to itself.
     fn listens(&self) -> bool {
         let Ok(stream) = TcpStream::connect(self.address()) else { return false };
         !matches!((stream.local_addr(), stream.peer_addr()), (Ok(from), Ok(to)) if from == to)
@@ -71,12 +71,12 @@ impl Process {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// The memory it holds, in bytes.
+    /// Its resident memory in bytes.
     pub(crate) fn resident(&self) -> Result<f64, Failure> {
         self.status("VmRSS:")
     }
 
-    /// The most memory it has held since its start, or since [`forget_peak`](Process::forget_peak), in bytes.
+    /// The peak of its memory since the start, or since [`forget_peak`](Process::forget_peak), in bytes.
     pub(crate) fn peak(&self) -> Result<f64, Failure> {
         self.status("VmHWM:")
     }
@@ -85,10 +85,10 @@ impl Process {
         Ok(std::fs::write(self.place().join("clear_refs"), "5")?)
     }
 
-    /// The processor time it has used, in seconds.
+    /// Its processor time in seconds.
     pub(crate) fn processor_time(&self) -> Result<f64, Failure> {
         let text = std::fs::read_to_string(self.place().join("stat"))?;
-        // The name, in parentheses, may hold anything; after it come numbers. User and system time are fields 14 and 15.
+        // The name in parentheses can contain anything. Numbers follow it. User and system time are fields 14 and 15.
         let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok());
         let used = ticks(11).zip(ticks(12)).ok_or("the processor time of a process cannot be read")?;
@@ -119,7 +119,7 @@ fn ourselves(role: &Role) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// Starts this program in a role that comes to an end; what it prints until then.
+/// Runs this program in a role that ends by itself. Returns its output.
 pub(crate) fn printed(role: &Role) -> Result<String, Failure> {
     let mut command = ourselves(role)?;
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -131,7 +131,7 @@ pub(crate) fn printed(role: &Role) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Processor time of the whole machine since it was started.
+/// Processor time of the whole machine since boot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Machine {
     busy: f64,
@@ -143,7 +143,7 @@ impl Machine {
         Machine::parse(&std::fs::read_to_string("/proc/stat")?).ok_or_else(|| "/proc/stat cannot be read".into())
     }
 
-    /// The first line: user, nice, system, idle, waiting for the disk, interrupts of two kinds, taken by other machines.
+    /// The first line: user, nice, system, idle, iowait, irq, softirq, steal.
     fn parse(text: &str) -> Option<Machine> {
         let line = text.lines().next()?.strip_prefix("cpu ")?;
         let ticks = line.split_whitespace().take(8).map(str::parse).collect::<Result<Vec<f64>, _>>().ok()?;
@@ -151,14 +151,14 @@ impl Machine {
         Some(Machine { busy: user + nice + system + hard + soft + taken, idle: idle + waiting })
     }
 
-    /// The busy and all processor time since then; in no unit, so that shares can be taken.
+    /// The busy and the total processor time since then. The unit does not matter, because only shares are used.
     pub(crate) fn since(self, before: Machine) -> (f64, f64) {
         let busy = self.busy - before.busy;
         (busy, busy + self.idle - before.idle)
     }
 }
 
-/// The machine in a line, as far as it tells.
+/// A description of the machine in one line.
 pub(crate) fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
@@ -181,27 +181,27 @@ pub(crate) fn free_port() -> Result<u16, Failure> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// The same program with the same environment under another one, which runs what follows its own words.
+/// Prepares running this program, with its environment, under another one that takes the command as arguments.
 pub(crate) fn under(mut other: Command, command: &Command) -> Command {
     other.arg(command.get_program());
     other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     other
 }
 
-/// The function that all call.
+/// The function that everything calls.
 pub(crate) fn echo() -> Result<Process, Failure> {
     let port = free_port()?;
     Process::start(&Role::Echo { port }, port, &[])
 }
 
-/// A flow of so many synchronous calls of a function, which it reaches as if through a gateway. Settings are the defaults
-/// but for these; signing has nothing to do in a flow of one phase.
+/// A flow with this number of synchronous calls of a function. It reaches the function as if through a gateway. All
+/// other settings have their defaults. Signing does not matter in a flow with one phase.
 pub(crate) fn sync_flow(calls: usize, function: &Process, settings: &[(&str, &str)]) -> Result<Process, Failure> {
     let (command, port) = sync_flow_command(calls, function, settings)?;
     Process::run(command, port)
 }
 
-/// How it is started, and the port that it will listen on.
+/// The command that starts it, and the port that it will listen on.
 pub(crate) fn sync_flow_command(
     calls: usize,
     function: &Process,
@@ -226,7 +226,7 @@ pub(crate) fn by_hand(calls: usize, function: &Process, bare: bool) -> Result<Pr
     Process::run(command, port)
 }
 
-/// How it is started, and the port that it will listen on.
+/// The command that starts it, and the port that it will listen on.
 pub(crate) fn by_hand_command(calls: usize, function: &Process, bare: bool) -> Result<(Command, u16), Failure> {
     let port = free_port()?;
     Ok((ourselves(&Role::ByHand { port, calls, function_port: function.port(), bare })?, port))

@@ -1,5 +1,5 @@
-//! What a long queue costs: memory, disk, the time until the first delivery after a restart, and what it does to those who
-//! go on calling.
+//! The cost of a long queue: memory, disk, the time until the first delivery after a restart, and its effect on other
+//! calls.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -22,31 +22,31 @@ use crate::stats::median;
 use crate::table::{Report, Row, Table};
 use crate::{Failure, Scale, block_on};
 
-/// The body of a call, in bytes.
+/// The size of a call's body in bytes.
 const BODY: usize = 1000;
-/// How many callers wait for their calls to be on disk.
+/// How many callers wait until their calls are on disk.
 const CALLERS: u64 = 64;
-/// In how many parts the calls are counted.
+/// The number of parts in which the calls are counted.
 const PARTS: u64 = 20;
 /// How many calls are listed.
 const LISTED: usize = 100;
 
-/// What a process found out that accepted the calls and was killed.
+/// The results of the process that accepted the calls and was killed.
 #[derive(Serialize, Deserialize)]
 struct Filled {
-    /// Calls a second, part by part.
+    /// Calls per second, for each part.
     rates: Vec<f64>,
     empty_mb: f64,
     full_mb: f64,
 }
 
-/// What the next process found out.
+/// The results of the process after that.
 #[derive(Serialize, Deserialize)]
 struct Restarted {
     first_seconds: f64,
     opened_mb: f64,
     list_ms: f64,
-    /// Until a call of another function was delivered.
+    /// The time until a call of another function was delivered.
     other_ms: f64,
     drained_per_second: f64,
     drained_mb: f64,
@@ -91,9 +91,9 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     }
     let notes = vec![
         format!("{}: {calls} calls of {BODY} bytes with the headers of the gateway, from {CALLERS} callers.", scale.name()),
-        "Memory: resident, more than when the queue was empty. At the end: the last tenth of the calls, beside the first.".to_owned(),
+        "Memory: resident, minus that of the empty queue. At the end: the last tenth of the calls, compared with the first.".to_owned(),
         format!("File: the blocks that it takes on the disk. Its length is {:.0} MB.", metadata.len() as f64 / 1e6),
-        "First delivery: from the start of the process, after one that was killed. The file is in the system's cache.".to_owned(),
+        "First delivery: since the start of the process, after the one before was killed. The file is in the system's cache.".to_owned(),
     ];
     let row = |name: &str, value, unit, floor| Row { name: format!("backlog-{name}"), value, unit, floor, samples: 1 };
     let rows = vec![
@@ -108,7 +108,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     Ok(Report { title: "queue-backlog: a long queue".to_owned(), tables: vec![table, after], notes, rows })
 }
 
-/// Plays a process with a queue, and prints what it found out.
+/// Runs as a process with a queue, and prints the results.
 pub(crate) fn play(file: &Path, calls: u64, restarted: bool) -> Result<(), Failure> {
     let begun = Instant::now();
     let file = file.to_owned();
@@ -120,7 +120,7 @@ pub(crate) fn play(file: &Path, calls: u64, restarted: bool) -> Result<(), Failu
         }
     })?;
     println!("{found}");
-    // As kill -9 would: nothing is closed.
+    // End like kill -9: nothing is closed.
     std::process::exit(0);
 }
 
@@ -148,7 +148,7 @@ async fn fill(file: PathBuf, calls: u64) -> Result<Filled, Failure> {
     Ok(Filled { rates, empty_mb, full_mb: resident()? })
 }
 
-/// Answers nobody before it is let go.
+/// Holds all deliveries until it is released.
 struct Receiver {
     go: watch::Receiver<bool>,
     delivered: watch::Sender<u64>,
@@ -195,7 +195,7 @@ async fn restart(file: PathBuf, calls: u64, begun: Instant) -> Result<Restarted,
     let other_ms = asked.elapsed().as_secs_f64() * 1e3;
     let draining = Instant::now();
     go.send_replace(true);
-    // One to warm up, one of another function.
+    // One to warm up, and one of another function.
     let all = calls + 2;
     while queue.stats().await?.depth > 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -236,7 +236,7 @@ fn new_call(function: &str, id: u64) -> NewCall {
     NewCall { call_id, function: function.to_owned(), path, query, headers, body: body.into(), callback_url }
 }
 
-/// The memory that this process holds, in MB.
+/// The memory of this process in MB.
 fn resident() -> Result<f64, Failure> {
     let text = std::fs::read_to_string("/proc/self/status")?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,4 +1,4 @@
-//! The race that decided where the gateway's queue is kept.
+//! The race that decided which store the gateway's queue uses.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -18,12 +18,12 @@ mod drive;
 mod product;
 mod stores;
 
-/// Producers with a group-committing writer.
+/// Producers that share a writer, which commits in groups.
 const GROUPS: [usize; 3] = [1, 8, 32];
 const OURS: &str = "faasflow's queue";
 
 enum Kind {
-    /// The disk: 4 KiB and a flush, again and again.
+    /// The disk: 4 KiB and a flush, repeatedly.
     Floor(File),
     Alone(Box<dyn Store>, AtomicU64),
     Grouped(Box<dyn Store>, AtomicU64, usize),
@@ -52,7 +52,7 @@ impl Arm {
     }
 }
 
-/// Writes and flushes over a file of 4 MiB that is there already, as a careful user's log would be.
+/// Writes and flushes within an existing file of 4 MiB, as a carefully written log would.
 fn flushes(file: &File, until: Until) -> Result<Done, Failure> {
     let next = AtomicU64::new(0);
     let ids = Ids::new(&next, until);
@@ -99,12 +99,13 @@ fn group(producers: usize) -> String {
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     let folder = Folder::new()?;
-    // Many short rounds: the disk's moods last for seconds, and each arm should meet all of them.
+    // Many short rounds: the speed of the disk changes every few seconds, and each arm should meet all of these
+    // changes.
     let (rounds, slice) = if scale.quick { (30, Duration::from_millis(50)) } else { (150, Duration::from_millis(100)) };
     let cycles = if scale.quick { 20_000 } else { 400_000 };
 
     let mut arms = arms(folder.path())?;
-    // Once without counting: files grow, caches fill.
+    // Once without counting, because files grow and caches fill.
     for arm in &mut arms {
         arm.round(Until::Time(slice))?;
         arm.per_second.clear();
@@ -139,7 +140,7 @@ fn speeds(arms: &mut [Arm]) -> Report {
     let mut table = Table::new(&["store", "writer", "cycles/s", "of the floor", "enqueue p50", "p99", "spread"]);
     let mut rows = Vec::new();
     let mut spreads = Vec::new();
-    // A cycle is two flushes where nobody shares them.
+    // A cycle has two flushes if nobody shares them.
     let (mut floor_rate, mut floor_us, mut floors) = (f64::NAN, f64::NAN, Vec::new());
     for arm in arms {
         let apart = spread(&arm.per_second);
@@ -147,7 +148,7 @@ fn speeds(arms: &mut [Arm]) -> Report {
         if matches!(arm.kind, Kind::Floor(_)) {
             floors = arm.per_second.iter().map(|rate| rate / 2.0).collect();
         }
-        // Round by round, while the rounds are in their order.
+        // Compare round by round, while the rounds are still in order.
         let mut ratios: Vec<f64> = arm.per_second.iter().zip(&floors).map(|(rate, floor)| rate / floor).collect();
         let rate = median(&mut arm.per_second);
         let (p50, p99) = (median(&mut arm.enqueue_us), percentile(&mut arm.enqueue_us, 0.99));
@@ -181,17 +182,17 @@ fn speeds(arms: &mut [Arm]) -> Report {
         }
     }
     let notes = vec![
-        "A cycle: enqueue, on disk when it returns; read; acknowledge, on disk when it returns. The floor is the disk's:".to_owned(),
-        "4 KiB written and flushed, twice a cycle, in the same rounds; the ratio is the median of the rounds'.".to_owned(),
+        "A cycle: enqueue, on disk when it returns; read; acknowledge, on disk when it returns. The floor is the disk:".to_owned(),
+        "4 KiB written and flushed, twice per cycle, in the same rounds; the ratio is the median of the rounds' ratios.".to_owned(),
         "A group shares flushes, so it can pass the floor.".to_owned(),
         format!("{OURS}: enqueue, on disk when it returns; delivered; the acknowledgement is on disk within"),
-        "milliseconds, and is not waited for. It is not to be compared with the others' acknowledgements.".to_owned(),
+        "milliseconds, and nobody waits for it. It cannot be compared with the acknowledgements of the others.".to_owned(),
         noise(&spreads),
     ];
     Report { title: "queue-store: where the queue is kept".to_owned(), tables: vec![table], notes, rows }
 }
 
-/// What is on disk after so many cycles, and at most on the way, with 32 producers.
+/// The size on disk after a number of cycles, and its peak on the way, with 32 producers.
 fn sizes(report: &mut Report, folder: &Path, cycles: u64) -> Result<(), Failure> {
     let mut table = Table::new(&["store", "cycles", "peak", "at the end"]);
     for name in NAMES.into_iter().chain([OURS]) {

@@ -1,5 +1,5 @@
-//! What this program is when it starts itself: a flow, a floor, a function. Each runs in a process of its own, so that
-//! memory and processor time are its own too.
+//! The roles in which this program starts itself: a flow, a floor, a function. Each runs in a separate process, so that
+//! its memory and processor time can be measured.
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,43 +11,44 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Failure, bare, bare_proxy, echo, local_gateway, pieces, queue_backlog, start};
 
-/// The variable that holds the role, as JSON. An argument it cannot be: a flow takes those for its own.
+/// The variable that contains the role as JSON. It cannot be an argument, because a flow interprets its arguments.
 pub(crate) const VARIABLE: &str = "FAASFLOW_BENCHES_ROLE";
 
-/// What to be. Ports are on the loopback.
+/// The roles. All ports are on the loopback interface.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Role {
-    /// A flow of so many calls, with the settings of the environment.
+    /// A flow with this number of calls and the settings in the environment.
     Flow { calls: usize, sync: bool },
     /// The chain by hand, with axum and our client, or on bare hyper.
     ByHand { port: u16, calls: usize, function_port: u16, bare: bool },
-    /// The function that all call.
+    /// The function that everything calls.
     Echo { port: u16 },
-    /// A reverse proxy on bare hyper, before the function.
+    /// A reverse proxy on bare hyper in front of the function.
     BareProxy { port: u16, function_port: u16 },
-    /// Starts the programs in this folder so many times, and prints how long each took and what it held.
+    /// Starts the programs in this folder several times, and prints how long each start took and how much memory it
+    /// used.
     Starter { folder: PathBuf, function_port: u16, count: usize },
-    /// Times what a hop is made of, and prints what was found.
+    /// Times the parts of a hop, and prints the results.
     Pieces { quick: bool },
-    /// The local gateway, with functions that are there already: their names and ports.
+    /// The local gateway with functions that are already running, given by name and port.
     Gateway { port: u16, folder: PathBuf, functions: Vec<(String, u16)> },
-    /// Fills a queue with so many calls, or takes it up again, and prints what was found.
+    /// Fills a queue with calls, or reopens it, and prints the results.
     Backlog { file: PathBuf, calls: u64, restarted: bool },
 }
 
 impl Role {
-    /// The role that this process was started for, if it was.
+    /// The role that this process was started for, if any.
     pub(crate) fn of_process() -> Result<Option<Role>, Failure> {
-        #[expect(clippy::disallowed_methods, reason = "this is how the program tells itself what to be")]
+        #[expect(clippy::disallowed_methods, reason = "the program passes its role to itself in a variable")]
         let Some(text) = std::env::var_os(VARIABLE) else { return Ok(None) };
         Ok(Some(serde_json::from_slice(text.as_encoded_bytes())?))
     }
 
-    /// Does so until the process is killed, or its parent is gone.
+    /// Runs until the process is killed or its parent is gone.
     pub(crate) fn play(self) -> Result<(), Failure> {
-        // Ten thousand requests in flight are twice as many sockets.
+        // Ten thousand requests in flight need twice as many sockets.
         rlimit::increase_nofile_limit(65_536)?;
-        // The pipe closes with the parent, however that ended.
+        // The pipe closes when the parent ends, for whatever reason.
         std::thread::spawn(|| {
             let _ = std::io::stdin().read_to_end(&mut Vec::new());
             std::process::exit(0);
@@ -55,7 +56,7 @@ impl Role {
         let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         match self {
-            // The whole of a deployed program, with a runtime of its own.
+            // A complete deployed program, with its own runtime.
             Role::Flow { calls, sync } => {
                 let flow = faasflow_benches_deployed::flow(calls, sync)?;
                 faasflow::serve(flow).map_err(|error| format!("{error:?}"))?;
@@ -86,7 +87,7 @@ impl Role {
     }
 }
 
-/// The URL of the function as a gateway would have it.
+/// The URL of the function, as if at a gateway.
 fn function_url(port: u16) -> Result<Uri, http::uri::InvalidUri> {
     format!("http://127.0.0.1:{port}/function/{CALLED}").parse()
 }

@@ -1,5 +1,5 @@
-//! Rounds of all arms, interleaved: a bad moment of the machine hits them alike, and what one costs over another is
-//! taken round by round.
+//! Interleaved rounds of all arms. A bad moment of the machine then affects all of them, and arms are compared round by
+//! round.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::stats::{median, percent, percentile, spread};
 use crate::table::Row;
 use crate::{Failure, Scale};
 
-/// How many rounds, and how long each arm has in one.
+/// The number of rounds, and the time of each arm in a round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounds {
     pub(crate) count: usize,
@@ -38,7 +38,7 @@ impl std::fmt::Display for Rounds {
 pub(crate) struct Arm<'a> {
     pub(crate) name: &'static str,
     target: Target,
-    /// Whose processor time is counted.
+    /// The process whose processor time counts.
     process: &'a Process,
     rates: Vec<f64>,
     medians: Vec<f64>,
@@ -52,12 +52,12 @@ impl<'a> Arm<'a> {
         Arm { name, target, process, rates, medians, latencies_us, processor_seconds: 0.0 }
     }
 
-    /// Requests a second, round by round.
+    /// Requests per second, for each round.
     pub(crate) fn rates(&self) -> &[f64] {
         &self.rates
     }
 
-    /// Medians in microseconds, round by round.
+    /// Medians in microseconds, for each round.
     pub(crate) fn medians(&self) -> &[f64] {
         &self.medians
     }
@@ -73,13 +73,13 @@ impl<'a> Arm<'a> {
     }
 }
 
-/// What an arm came to, beside the floor.
+/// The results of an arm, compared with the floor.
 #[derive(Clone, Debug)]
 pub(crate) struct Figures {
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
     pub(crate) per_second: f64,
-    /// Processor time of the process for each request.
+    /// Processor time of the process per request.
     pub(crate) processor_us: f64,
     pub(crate) p50_ratio: f64,
     pub(crate) rate_ratio: f64,
@@ -89,7 +89,7 @@ pub(crate) struct Figures {
     pub(crate) samples: usize,
 }
 
-/// Runs all arms, and compares each with that at `floor`.
+/// Runs all arms, and compares each with the one at index `floor`.
 pub(crate) async fn interleave(
     arms: &mut [Arm<'_>],
     floor: usize,
@@ -124,13 +124,13 @@ pub(crate) async fn interleave(
     Ok(figures.collect())
 }
 
-/// The median of what each round says.
+/// The median over the rounds.
 pub(crate) fn median_ratio(rounds: &[f64], floors: &[f64]) -> f64 {
     median(&mut rounds.iter().zip(floors).map(|(value, floor)| value / floor).collect::<Vec<_>>())
 }
 
 impl Figures {
-    /// The heads of [`cells`](Figures::cells).
+    /// The column titles of [`cells`](Figures::cells).
     pub(crate) const HEADS: [&'static str; 8] =
         ["p50", "p99", "requests/s", "cpu each", "p50 of floor", "rate of floor", "cpu of floor", "spread"];
 
@@ -147,7 +147,7 @@ impl Figures {
         ]
     }
 
-    /// The figures as rows whose names begin so.
+    /// The figures as rows whose names have this prefix.
     pub(crate) fn rows(&self, name: &str, floor: &Figures) -> Vec<Row> {
         let row = |what, value, unit, floor, samples| Row {
             name: format!("{name}-{what}"),

@@ -1,4 +1,4 @@
-//! Memory under a long load of each kind: it must not grow.
+//! Memory during long loads. It must not grow.
 
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,15 @@ use crate::table::{Report, Row, Table};
 use crate::tracing_cost::SAMPLED;
 use crate::{Failure, Scale, block_on};
 
-/// How far the last third may lie above the second: what an allocator keeps is never quite the same.
+/// How much more memory the last third may use than the second. The memory that an allocator keeps is never exactly the
+/// same.
 const FLAT: f64 = 1.05;
-/// Of each load.
+/// The number of clients of each load.
 const CLIENTS: usize = 8;
-/// How many calls each flow has, and phases where it is asynchronous.
+/// The number of calls in each flow, and of phases in an asynchronous one.
 const CALLS: usize = 5;
-/// How long the gateway's queue remembers the id of a call. Until that has gone by, what it keeps of a steady load grows.
+/// How long the gateway's queue remembers the id of a call. Until this time has passed, its memory grows even under a
+/// steady load.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
@@ -55,15 +57,15 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     Ok(report(scale, span, [small, large, told, untold, few, many].into_iter().flatten().collect()))
 }
 
-/// How long each load runs.
+/// The duration of each load.
 #[derive(Clone, Copy, Debug)]
 struct Span {
-    /// First, uncounted.
+    /// The warm-up, which does not count.
     before: Duration,
     counted: Duration,
 }
 
-/// What a process held, in bytes.
+/// The memory of a process in bytes.
 struct Soaked {
     load: &'static str,
     process: &'static str,
@@ -73,20 +75,20 @@ struct Soaked {
     last: Vec<f64>,
 }
 
-/// Synchronous calls of a flow, sampled where it traces.
+/// Synchronous calls of a flow. If it traces, the requests are sampled.
 async fn calls(load: &'static str, flow: &Process, body: usize, span: Span) -> Result<Vec<Soaked>, Failure> {
     let target = Target::new(flow.address(), "/", body).header(headers::TRACEPARENT, SAMPLED);
     let slice = async |length| Ok(closed_loop(&target, CLIENTS, length).await?.latencies_us.len());
     soak(load, &[("flow", flow)], span, slice).await
 }
 
-/// Requests of an asynchronous flow, to the final callback.
+/// Requests of an asynchronous flow, until the final callback.
 async fn flows(load: &'static str, stand: &Stand, body: usize, span: Span) -> Result<Vec<Soaked>, Failure> {
     let slice = async |length| Ok(stand.load(CALLS, body, CLIENTS, length).await?.latencies_us.len());
     soak(load, &[("flow", &stand.flows[0]), ("gateway", &stand.gateway)], span, slice).await
 }
 
-/// Runs a load in slices, and looks at the memory after each.
+/// Runs a load in slices, and measures memory after each.
 async fn soak(
     load: &'static str,
     processes: &[(&'static str, &Process)],
@@ -136,7 +138,7 @@ fn report(scale: Scale, span: Span, soaked: Vec<Soaked>) -> Report {
             grown.push(format!("{process} under {load}"));
         }
     }
-    // What a short run shows is no promise kept.
+    // A short run proves nothing about growth.
     if !scale.quick {
         rows.push(Row {
             name: "soak-growth".to_owned(),
@@ -149,9 +151,9 @@ fn report(scale: Scale, span: Span, soaked: Vec<Soaked>) -> Report {
     let seconds = span.counted.as_secs();
     let notes = vec![
         format!("{}: {seconds} s of each load, all at the same time, each from {CLIENTS} clients.", scale.name()),
-        "What a process holds, every second: the medians of the second and the last third of that time.".to_owned(),
+        "Memory of each process, measured every second: the medians of the second and the last third of that time.".to_owned(),
         match scale.quick {
-            true => "A run this short shows that the loads work: allocators still fill, and the queue remembers ids for ten minutes.",
+            true => "A run this short only shows that the loads work: allocators still grow, and the queue remembers ids for ten minutes.",
             false => "The gateway's queue remembers ids for ten minutes, so all loads run for ten minutes before they count.",
         }
         .to_owned(),

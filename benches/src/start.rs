@@ -1,4 +1,4 @@
-//! From the start of the process to the first answer, what it holds when idle, and the size of the program.
+//! The time from starting the process to its first answer, its idle memory, and the size of the program.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -18,10 +18,10 @@ use crate::{Failure, Scale};
 /// How long a process may take until it answers.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The programs as they would be deployed, which `cargo xtask bench` has built.
+/// The programs as they would be deployed. `cargo xtask bench` builds them.
 struct Programs {
     folder: PathBuf,
-    /// What their sizes begin with as rows: one that is not static is not what the bound is for.
+    /// The prefix of the rows with their sizes. The bound does not apply to programs that are not static.
     row: &'static str,
     kind: String,
 }
@@ -49,7 +49,7 @@ impl Programs {
     }
 }
 
-/// What each start of a program came to.
+/// The results of a program's starts.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Arm {
     start_ms: Vec<f64>,
@@ -60,11 +60,11 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     let count = if scale.quick { 25 } else { 200 };
     let programs = Programs::find(scale)?;
     let echo = echo()?;
-    // By a process that holds next to nothing: it is forked for each start, and ours, after other tables, would take
-    // milliseconds for that.
+    // Another process with very little memory starts the programs. Forking this process, after other tables, would take
+    // milliseconds.
     let role = Role::Starter { folder: programs.folder.clone(), function_port: echo.port(), count };
     let started: Result<[Arm; 2], String> = serde_json::from_str(&printed(&role)?)
-        .map_err(|error| format!("who starts the programs does not say how that went: {error}"))?;
+        .map_err(|error| format!("the process that starts the programs gave no results: {error}"))?;
     let [mut flow, mut by_hand] = started?;
     let size =
         |name: &str| -> Result<f64, Failure> { Ok(std::fs::metadata(programs.folder.join(name))?.len() as f64 / 1e6) };
@@ -92,16 +92,16 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
         Row { samples: 1, ..row(programs.row, sizes.0, "MB", sizes.1) },
     ];
     let notes = vec![
-        format!("{}: {count} starts of each, one after the other, in turn.", scale.name()),
-        "To the first 200: to the answer of a request that goes through a call.".to_owned(),
+        format!("{}: {count} starts of each, in turn.", scale.name()),
+        "To the first 200: until the answer to a request that makes a call.".to_owned(),
         programs.kind,
-        "At most: 10 ms, 10 MB, 8 MB. The flow has the state managers of S3 and Redis in it, as by default.".to_owned(),
+        "At most: 10 ms, 10 MB, 8 MB. The flow contains the state managers for S3 and Redis, as by default.".to_owned(),
         noise(&spreads),
     ];
     Ok(Report { title: "start: start and size".to_owned(), tables: vec![table], notes, rows })
 }
 
-/// Starts the flow and the chain by hand in turn, so many times each.
+/// Starts the flow and the chain by hand in turn, this many times each.
 pub(crate) fn start_all(folder: &Path, function: SocketAddr, count: usize) -> Result<[Arm; 2], Failure> {
     let mut arms = [Arm::default(), Arm::default()];
     for round in 0..=count {
@@ -112,7 +112,7 @@ pub(crate) fn start_all(folder: &Path, function: SocketAddr, count: usize) -> Re
                 _ => by_hand_command(folder, port, function),
             };
             let (start, idle) = once(command, port)?;
-            // The first reads the program from the disk.
+            // The first start reads the program from disk.
             if round > 0 {
                 arms[turn % 2].start_ms.push(start.as_secs_f64() * 1e3);
                 arms[turn % 2].idle_mb.push(idle / 1e6);
@@ -138,7 +138,7 @@ fn by_hand_command(folder: &Path, port: u16, function: SocketAddr) -> Command {
     command
 }
 
-/// How long it took until it answered, and what it then held.
+/// How long it took until the answer, and the memory after that.
 fn once(command: Command, port: u16) -> Result<(Duration, f64), Failure> {
     let begun = Instant::now();
     let process = Process::spawn(command, port)?;
@@ -150,7 +150,7 @@ fn once(command: Command, port: u16) -> Result<(Duration, f64), Failure> {
         std::thread::sleep(Duration::from_micros(100));
     }
     let start = begun.elapsed();
-    // Until it has nothing more to do.
+    // Wait until it is idle.
     std::thread::sleep(Duration::from_millis(20));
     Ok((start, process.resident()?))
 }
@@ -158,7 +158,7 @@ fn once(command: Command, port: u16) -> Result<(Duration, f64), Failure> {
 fn answers(address: SocketAddr) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(address)?;
-        // With nobody there, the port may connect to itself.
+        // If nobody listens, the port may connect to itself.
         if stream.local_addr()? == stream.peer_addr()? {
             return Ok(false);
         }

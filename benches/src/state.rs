@@ -1,4 +1,4 @@
-//! State, wherever it is kept: a value written and read back.
+//! State in each kind of store: setting a value and getting it back.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ use crate::stats::{median, noise, percent, percentile, spread};
 use crate::table::{Report, Row, Table, bytes};
 use crate::{Failure, Scale, block_on};
 
-/// How long a server may take until it can be used.
+/// How long a server may take to become usable.
 const START: Duration = Duration::from_secs(30);
 const ACCESS_KEY: &str = "bench-access-key";
 const SECRET_KEY: &str = "bench-secret-key";
@@ -28,7 +28,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
 
 struct Arm {
     name: &'static str,
-    /// None: in the envelope.
+    /// `None` if state is in the envelope.
     manager: Option<Arc<dyn StateManager>>,
     _server: Option<Process>,
 }
@@ -61,7 +61,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
             for turn in 0..arms.len() {
                 let at = (round + turn) % arms.len();
                 let mut round_us = set_and_get(&arms[at], &value, slice).await?;
-                // The first is not counted: connections are made.
+                // The first round does not count, because connections are made.
                 if round > 0 {
                     took[at].0.push(median(&mut round_us));
                     took[at].1.append(&mut round_us);
@@ -87,9 +87,9 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
             row("p99", p99);
         }
     }
-    notes.push("As a flow's own code does it, with Context::set_bytes and get_bytes. Redis appends to its log, and flushes every second;".to_owned());
+    notes.push("As in a flow's own code, with Context::set_bytes and get_bytes. Redis appends to its log and flushes every second;".to_owned());
     notes.push(
-        "MinIO has a folder on one disk. Embedded state is shared in memory, and costs what it adds to each envelope."
+        "MinIO has a folder on one disk. Embedded state is shared in memory. It costs what it adds to each envelope."
             .to_owned(),
     );
     notes.push(noise(&spreads));
@@ -148,7 +148,7 @@ async fn minio(folder: &Path) -> Result<(Arc<dyn StateManager>, Process), Failur
     Ok((well(Arc::new(manager)).await?, server))
 }
 
-/// Listening is not serving yet.
+/// Repeats, because a server may listen before it can serve.
 async fn well(manager: Arc<dyn StateManager>) -> Result<Arc<dyn StateManager>, Failure> {
     let begun = Instant::now();
     loop {

@@ -1,6 +1,6 @@
-//! Medians, percentiles, and how far rounds were apart.
+//! Medians, percentiles, and the spread of rounds.
 
-/// The value below which `share` of the samples lie; NaN of none.
+/// The value below which this share of the samples is. NaN if there are none.
 pub(crate) fn percentile(samples: &mut [f64], share: f64) -> f64 {
     samples.sort_by(f64::total_cmp);
     let last = samples.len().saturating_sub(1);
@@ -8,7 +8,7 @@ pub(crate) fn percentile(samples: &mut [f64], share: f64) -> f64 {
     samples.get(at).copied().unwrap_or(f64::NAN)
 }
 
-/// The median; of an even number, the mean of the two in the middle.
+/// The median. For an even number of samples, the mean of the two in the middle.
 pub(crate) fn median(samples: &mut [f64]) -> f64 {
     samples.sort_by(f64::total_cmp);
     let (Some(&lower), Some(&upper)) =
@@ -19,7 +19,7 @@ pub(crate) fn median(samples: &mut [f64]) -> f64 {
     f64::midpoint(lower, upper)
 }
 
-/// How far the rounds of an arm were apart: the width of the middle half of them, over the median; NaN of a single one.
+/// The spread of an arm's rounds: the width of their middle half divided by their median. NaN for a single round.
 pub(crate) fn spread(rounds: &[f64]) -> f64 {
     if rounds.len() < 2 {
         return f64::NAN;
@@ -28,24 +28,24 @@ pub(crate) fn spread(rounds: &[f64]) -> f64 {
     (percentile(&mut sorted, 0.75) - percentile(&mut sorted, 0.25)) / median(&mut sorted)
 }
 
-/// The greater of two; NaN if one is none.
+/// The greater of two. NaN if one of them is.
 pub(crate) fn greater(one: f64, other: f64) -> f64 {
     if one.is_nan() || one > other { one } else { other }
 }
 
-/// A share, as tables show it.
+/// A share, as shown in tables.
 pub(crate) fn percent(share: f64) -> String {
     if share.is_nan() { "-".to_owned() } else { format!("{:.0} %", share * 100.0) }
 }
 
-/// How noisy a run was, as a line below its table.
+/// The noise of a run, as a line below its table.
 pub(crate) fn noise(spreads: &[f64]) -> String {
     let mut known: Vec<f64> = spreads.iter().copied().filter(|spread| !spread.is_nan()).collect();
     if known.is_empty() {
-        return "Noise: not known, for nothing had more than one round.".to_owned();
+        return "Noise: not known, because nothing had more than one round.".to_owned();
     }
     format!(
-        "Noise: spread is the width of the middle half of an arm's rounds over their median; typically {}, at worst {}.",
+        "Noise: spread is the width of the middle half of an arm's rounds divided by their median; typically {}, at worst {}.",
         percent(median(&mut known)),
         percent(percentile(&mut known, 1.0))
     )

@@ -1,4 +1,4 @@
-//! A chain of synchronous calls: as a flow, and by hand.
+//! A chain of synchronous calls, as a flow and by hand.
 
 use crate::load::Target;
 use crate::process::{by_hand, echo, sync_flow};
@@ -14,7 +14,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     block_on(run(scale))
 }
 
-/// Calls, bytes and clients: every combination, or the few that tell most.
+/// Calls, bytes and clients: every combination, or a few important ones.
 fn cells(scale: Scale) -> Vec<(usize, usize, usize)> {
     if scale.quick {
         return vec![(1, 32, 8), (10, 32, 1), (10, 32, 32), (10, 10_000, 8)];
@@ -55,7 +55,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
             tens.push(figures[0].clone());
         }
     }
-    // The bound holds for every body and number of clients; the worst of them is the row.
+    // The bound applies to every body and number of clients. The row has the worst.
     let samples = rounds.count;
     let ratio = |name: &str, value| Row { name: name.to_owned(), value, unit: "x", floor: Some(1.0), samples };
     let worst_p50 = tens.iter().map(|figures| figures.p50_ratio).fold(0.0, f64::max);
@@ -64,8 +64,8 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     rows.push(ratio("sync-10-rate-ratio", worst_rate));
     let notes = vec![
         format!("{}: {rounds}.", scale.name()),
-        "The floor is `by hand: axum`: the same calls, one after the other, with the same HTTP client; ratios are medians of the rounds'.".to_owned(),
-        "cpu each: processor time of the process that makes the calls, for each request.".to_owned(),
+        "The floor is `by hand: axum`: the same calls, one after the other, with the same HTTP client; ratios are medians of the rounds' ratios.".to_owned(),
+        "cpu each: processor time of the process that makes the calls, per request.".to_owned(),
         format!("At 10 calls, at worst: p50 {worst_p50:.3} x (at most 1.05), requests/s {worst_rate:.3} x (at least 0.95)."),
         noise(&spreads),
     ];

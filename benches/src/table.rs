@@ -10,13 +10,13 @@ pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
-    /// What it stands beside, measured in the same run, where there is such a thing; of a ratio, what is equal.
+    /// The floor, measured in the same run, if there is one. For a ratio, the value that means equal.
     pub(crate) floor: Option<f64>,
-    /// How many measurements it is made of.
+    /// The number of measurements behind the figure.
     pub(crate) samples: usize,
 }
 
-/// A table as it is printed: the first column to the left, the others to the right.
+/// A table as printed. The first column is aligned to the left, the others to the right.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) heads: Vec<String>,
@@ -46,7 +46,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// A number of bytes, as tables show it.
+/// A number of bytes, as shown in tables.
 pub(crate) fn bytes(count: usize) -> String {
     match count {
         0..1000 => format!("{count} B"),
@@ -55,12 +55,12 @@ pub(crate) fn bytes(count: usize) -> String {
     }
 }
 
-/// What a measurement yields.
+/// The result of a measurement.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) title: String,
     pub(crate) tables: Vec<Table>,
-    /// Lines below the tables: what the figures rest on, and how noisy the run was.
+    /// Lines below the tables: how the figures were obtained, and how noisy the run was.
     pub(crate) notes: Vec<String>,
     pub(crate) rows: Vec<Row>,
 }

@@ -1,4 +1,4 @@
-//! What tracing costs a flow: not at all on, with every request sampled, and with a trace server that never answers.
+//! What tracing costs a flow: when it is off, when every request is sampled, and when the trace server never answers.
 
 use faasflow_core::headers;
 use http::HeaderValue;
@@ -14,7 +14,7 @@ use crate::{Failure, Scale, block_on};
 const CALLS: usize = 10;
 /// The arm that the others are compared with.
 const OFF: usize = 0;
-/// The trace context of a request that is sampled.
+/// The trace context of a sampled request.
 pub(crate) const SAMPLED: HeaderValue =
     HeaderValue::from_static("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
 
@@ -25,7 +25,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
 async fn run(scale: Scale) -> Result<Report, Failure> {
     let rounds = Rounds::of(scale, (9, 200), (21, 700));
     let (echo, server, dead) = (echo()?, echo()?, echo()?);
-    // It still takes connections and reads requests.
+    // It still accepts connections and reads requests.
     Connection::open(dead.address()).await?.ask(&Target::new(dead.address(), HOLD, 0)).await?;
     let (to_server, to_dead) = (format!("http://{}", server.address()), format!("http://{}", dead.address()));
     let off = sync_flow(CALLS, &echo, &[])?;
@@ -61,7 +61,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         "The floor is the same flow with tracing off. The requests have a sampled trace context, in every arm."
             .to_owned(),
         format!(
-            "The trace server was sent {:.1} MB. The dead one takes what it is sent, and never answers.",
+            "The trace server was sent {:.1} MB. The dead one accepts what it is sent, and never answers.",
             traced / 1e6
         ),
         format!(
@@ -71,5 +71,5 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         ),
         noise(&spreads),
     ];
-    Ok(Report { title: "tracing: what it costs to be traced".to_owned(), tables: vec![table], notes, rows })
+    Ok(Report { title: "tracing: the cost of tracing".to_owned(), tables: vec![table], notes, rows })
 }

@@ -33,7 +33,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), String> {
     let ran = attack(&arguments, &tally, folder.path()).await;
     let clean = ran.as_ref().is_ok_and(|()| tally.faults(arguments.requests).is_empty());
     if !clean {
-        println!("\nThe logs of gateway, flow and function are in {}", folder.keep().display());
+        println!("\nThe logs of the gateway, the flow and the function are in {}", folder.keep().display());
     }
     ran
 }

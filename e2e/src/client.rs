@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use faasflow_runtime::http::{HttpClient, read_body};
+use faasflow_http::{HttpClient, read_body};
 use http::{HeaderMap, Method, Request, StatusCode};
 
 /// How long an answer may take.

@@ -1,5 +1,5 @@
-//! Suites that need real servers: each installs what is missing, starts everything on loopback ports that it picks,
-//! and stops it. `cargo xtask e2e NAME` runs them.
+//! Test suites on real servers. Each suite installs what is missing, starts its servers on free loopback ports, and stops
+//! them. `cargo xtask e2e NAME` runs one.
 
 mod apart;
 mod chaos;
@@ -24,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::apart::Apart;
 use crate::suite::Suite;
 
-/// How long what one suite needs may take to build, with other work beside it.
+/// How long building the servers of one suite may take on a busy machine.
 const BUILDS: Duration = Duration::from_secs(3600);
 
 fn main() -> ExitCode {
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         ["image", "--podman"] => run_apart("image, Podman", image::install(image::Extent::Podman), image::run_podman),
         ["install"] => run("install", install),
         ["kubernetes"] => exit("kubernetes", block_on(kubernetes::run)),
-        // What the one before starts in namespaces of its own.
+        // `kubernetes` starts this in its own namespaces.
         ["kubernetes", "inside", folder] => run("kubernetes", |suite| kubernetes::inside(suite, folder.into())),
         ["chaos", words @ ..] => match chaos::Arguments::parse(words, seed()) {
             Ok(arguments) => exit("chaos", block_on(|| chaos::run(arguments)).map(|()| ExitCode::SUCCESS)),
@@ -52,20 +52,20 @@ fn main() -> ExitCode {
         },
         _ => {
             eprintln!(
-                "name a suite: image [--short | --functions | --podman], kubernetes, openfaas, state, tracing; or say `install`"
+                "name a suite: image [--short | --functions | --podman], kubernetes, openfaas, state, tracing; or use `install`"
             );
             ExitCode::from(2)
         }
     }
 }
 
-/// A seed that is another one each time.
+/// A different seed each time.
 fn seed() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::from(since.subsec_nanos())
 }
 
-/// What a command other than a suite ends with.
+/// The exit code of a command that is not a suite.
 fn exit(name: &str, ran: Result<ExitCode, String>) -> ExitCode {
     ran.unwrap_or_else(|why| {
         eprintln!("{name}: {why}");
@@ -73,7 +73,7 @@ fn exit(name: &str, ran: Result<ExitCode, String>) -> ExitCode {
     })
 }
 
-/// Installs what the suites need, each tool whether or not the one before could be.
+/// Installs everything the suites need. If one tool cannot be installed, the others still are.
 async fn install(suite: Suite) -> Result<(), String> {
     suite.check_within(BUILDS, "the parts of OpenFaaS, Redis and Prometheus", openfaas::install()).await;
     suite.check_within(BUILDS, "MinIO and Redis", state::install()).await;
@@ -91,7 +91,7 @@ fn run<F: Future<Output = Result<(), String>>>(name: &'static str, suite: impl F
     book.close(ran)
 }
 
-/// Runs a suite in a network namespace of its own, after installing what it needs from outside.
+/// Runs a suite in its own network namespace, after installing what it needs.
 fn run_apart<F: Future<Output = Result<(), String>>>(
     name: &'static str,
     install: impl Future<Output = Result<(), String>>,
@@ -111,15 +111,15 @@ fn run_apart<F: Future<Output = Result<(), String>>>(
     book.close(ran)
 }
 
-/// Runs this to its end, or until a signal.
+/// Runs a future to its end, or until a signal arrives.
 fn block_on<T, F: Future<Output = Result<T, String>>>(work: impl FnOnce() -> F) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     let ran = runtime.block_on(async {
-        // Servers are killed when they are dropped, which a signal must not prevent.
+        // Handle signals, so that servers are dropped, which kills them.
         tokio::select! {
             ran = work() => ran,
-            () = stopped() => Err("it was told to stop".to_owned()),
+            () = stopped() => Err("interrupted by a signal".to_owned()),
         }
     });
     runtime.shutdown_timeout(Duration::from_secs(5));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use bytes::Bytes;
-use faasflow_runtime::http::{ServerOptions, read_body, serve};
+use faasflow_http::{ServerOptions, read_body, serve};
 use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::watch;

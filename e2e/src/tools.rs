@@ -57,7 +57,7 @@ async fn built(
     if program.is_file() {
         return Ok(program);
     }
-    println!("Building {package}@{version} with Go; the first time this takes some minutes.");
+    println!("Building {package}@{version} with Go. The first time, this takes a few minutes.");
     std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
     // Built beside and then given its name: a build that is broken off leaves nothing that looks whole.
     let building = tempfile::tempdir_in(&place).map_err(|error| error.to_string())?;
@@ -78,7 +78,7 @@ pub(crate) async fn debian(package: &str, program: &str) -> Result<PathBuf, Stri
     if let Some(found) = in_path(program) {
         return Ok(found);
     }
-    println!("Installing the Debian package {package}.");
+    println!("Installing the Debian package {package}");
     for arguments in [["-qq", "update", "-y"].as_slice(), &["-qq", "install", "-y", "--no-install-recommends", package]]
     {
         let output = Command::new("apt-get")

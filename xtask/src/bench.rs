@@ -1,4 +1,4 @@
-//! Builds the benchmarks, a workspace of their own, and becomes them.
+//! Builds the benchmarks, a separate workspace, and runs them.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
@@ -7,31 +7,31 @@ use std::process::{Command, Stdio};
 
 use crate::command;
 
-/// What `bench --help` says, before the names of the tables.
+/// The text of `bench --help`, before the names of the tables.
 pub(crate) const HELP: &str = "\
-cargo xtask bench [--quick] [--only NAME | --soak | --peers] [--json FILE]
+Usage: cargo xtask bench [--quick] [--only NAME | --soak | --peers] [--json FILE]
 
-Builds the benchmarks as programs are built that are deployed, and prints a table for each thing that is measured, every
-figure beside its floor, and at last which of the promised bounds are met. A missed bound is no error; a table that cannot
-be measured is.
+Builds the benchmarks like deployed programs and prints a table for each measurement. Each figure stands beside its floor,
+the best that the machine allows. The last table shows which of the promised bounds are met. A missed bound is not an error;
+a table that cannot be measured is.
 
   --quick      fewer sizes and shorter rounds: less than four minutes instead of half an hour, and no static program;
-               with --soak a quarter of a minute of each load
-  --only NAME  one table
-  --soak       instead, what memory does under ten minutes of each load, after ten that do not count
-  --peers      instead, the same chain on Restate and goflow, installed with npm and Go into target/tools: a quarter of an
-               hour
-  --json FILE  at the end, writes the figures that are compared to FILE, over what is in it, as rows of name, value, unit,
-               floor and samples
+               with --soak, 15 seconds of each load
+  --only NAME  print one table
+  --soak       instead, measure memory during ten minutes of each load, after ten minutes of warm-up
+  --peers      instead, measure the same chain on Restate and goflow, installed with npm and Go into target/tools: about
+               15 minutes
+  --json FILE  at the end, write the comparable figures to FILE (overwriting it), as rows of name, value, unit, floor and
+               samples
 
-To build them takes minutes besides. Without --quick that needs rustup's target for musl and the Debian package musl-tools,
-which are installed where rustup and apt-get can. What else the machine lacks is said below a table: Redis, MinIO and OpenFaaS's
-gateway are measured where `cargo xtask e2e install` has put them, the latter on ports 8080 and 8082, instructions where
-valgrind is in the path.
+Building takes a few more minutes. Without --quick, it needs rustup's musl target and the Debian package musl-tools; they are
+installed if rustup and apt-get are available. Tables name anything else that is missing: Redis, MinIO and OpenFaaS's gateway
+are measured if `cargo xtask e2e install` has installed them (the gateway uses ports 8080 and 8082), and instructions are
+counted if valgrind is in the path.
 
-Exit codes: 0 done, 1 a table could not be measured, 2 the command line is wrong.";
+Exit codes: 0 success, 1 a table could not be measured, 2 the command line is wrong";
 
-/// The tables, as the program has them: what is wrong is to be said before it is built.
+/// The names of the tables, as in the program, so that a wrong name is reported before the build.
 pub(crate) const TABLES: [&str; 12] = [
     "sync-chain",
     "instructions",
@@ -47,9 +47,9 @@ pub(crate) const TABLES: [&str; 12] = [
     "queue-backlog",
 ];
 
-/// What is to be measured.
+/// The options of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct Options {
     quick: bool,
     only: Option<String>,
     soak: bool,
@@ -57,38 +57,38 @@ pub(crate) struct Asked {
     json: Option<PathBuf>,
 }
 
-impl Asked {
-    /// Reads the words after `bench`; or says what is wrong with them.
-    pub(crate) fn parse(words: &[&str]) -> Result<Asked, String> {
-        let mut asked = Asked::default();
+impl Options {
+    /// Parses the arguments after `bench`, or returns what is wrong with them.
+    pub(crate) fn parse(words: &[&str]) -> Result<Options, String> {
+        let mut options = Options::default();
         let mut words = words.iter().copied();
         while let Some(word) = words.next() {
             let (option, attached) = word.split_once('=').map_or((word, None), |(option, value)| (option, Some(value)));
             let mut value = |what: &str| {
-                // A word that is an option is none; with `=`, a file may have any name.
+                // An option is not a value. After `=`, a file may have any name.
                 let next = || words.next().filter(|word| !word.starts_with('-'));
                 let value = attached.or_else(next).filter(|value| !value.is_empty());
                 value.map(str::to_owned).ok_or_else(|| format!("`{option}` needs {what}"))
             };
             match (option, attached) {
-                ("--quick", None) => asked.quick = true,
-                ("--soak", None) => asked.soak = true,
-                ("--peers", None) => asked.peers = true,
-                ("--only", _) if asked.only.is_none() => asked.only = Some(table(value("the name of a table")?)?),
-                ("--json", _) if asked.json.is_none() => asked.json = Some(value("the name of a file")?.into()),
-                ("--only" | "--json", _) => return Err(format!("`{option}` is there twice")),
-                _ => return Err(format!("`bench` does not know `{word}`")),
+                ("--quick", None) => options.quick = true,
+                ("--soak", None) => options.soak = true,
+                ("--peers", None) => options.peers = true,
+                ("--only", _) if options.only.is_none() => options.only = Some(table(value("the name of a table")?)?),
+                ("--json", _) if options.json.is_none() => options.json = Some(value("the name of a file")?.into()),
+                ("--only" | "--json", _) => return Err(format!("`{option}` is set twice")),
+                _ => return Err(format!("`bench` has no option `{word}`")),
             }
         }
-        let instead = [("--only", asked.only.is_some()), ("--soak", asked.soak), ("--peers", asked.peers)];
+        let instead = [("--only", options.only.is_some()), ("--soak", options.soak), ("--peers", options.peers)];
         let instead: Vec<&str> = instead.iter().filter(|(_, given)| *given).map(|&(option, _)| option).collect();
         match instead.as_slice() {
-            [one, other, ..] => Err(format!("`{one}` and `{other}` do not go together")),
-            _ => Ok(asked),
+            [one, other, ..] => Err(format!("`{one}` and `{other}` cannot be combined")),
+            _ => Ok(options),
         }
     }
 
-    /// Whether programs are started and weighed as they would be deployed.
+    /// Whether deployed programs are started and their size measured.
     fn starts(&self) -> bool {
         !self.soak && !self.peers && self.only.as_deref().is_none_or(|only| only == "start")
     }
@@ -98,39 +98,39 @@ fn table(name: String) -> Result<String, String> {
     if TABLES.contains(&name.as_str()) {
         return Ok(name);
     }
-    Err(format!("there is no table `{name}`; there are {}", TABLES.join(", ")))
+    Err(format!("there is no table `{name}`; the tables are {}", TABLES.join(", ")))
 }
 
-/// Builds what is needed, and becomes the program that measures: a signal is its own to see to, and so is the exit code.
+/// Builds the benchmarks and replaces this process with them, so that signals and the exit code are theirs.
 ///
 /// # Errors
 ///
-/// If the file of the figures cannot be written, or the program not be built or run.
-pub(crate) fn run(root: &Path, asked: &Asked) -> Result<(), String> {
-    // Relative to whoever asks: the program runs in the root.
-    let json = asked.json.as_deref().map(writable).transpose()?;
+/// If the file for the figures cannot be written, or the program cannot be built or run.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
+    // Relative to the current folder; the program runs in the root.
+    let json = options.json.as_deref().map(writable).transpose()?;
     let mut cannot = Vec::new();
     let mut fixed = None;
-    // All that they need is compiled once more for it, which takes longer than the quick benchmarks.
-    if asked.starts() && !asked.quick {
+    // All dependencies are compiled again for this, which takes longer than the quick benchmarks.
+    if options.starts() && !options.quick {
         match build_static(root) {
             Ok(folder) => fixed = Some(folder),
             Err(why) => cannot.extend(["--no-static".to_owned(), why]),
         }
     }
-    // What a peer's SDK brings with it, nobody else compiles; and built together, it would switch on features of what
-    // is measured.
-    if asked.peers
+    // Built separately: only this run needs the dependencies of a peer's SDK, and built together they would enable
+    // features of the measured crates.
+    if options.peers
         && let Err(why) = build(root, &["--package", "faasflow-benches-peers"])
     {
         cannot.extend(["--no-restate".to_owned(), why]);
     }
     let mut ours = vec!["--package", "faasflow-benches"];
-    if asked.starts() {
+    if options.starts() {
         ours.extend(["--package", "faasflow-benches-deployed"]);
     }
     build(root, &ours).map_err(|why| {
-        // What was only made to see whether it can be written.
+        // Remove the file that was only created to test that it can be written.
         if let Some(file) = json.as_ref().filter(|file| file.metadata().is_ok_and(|file| file.len() == 0)) {
             let _ = std::fs::remove_file(file);
         }
@@ -138,17 +138,17 @@ pub(crate) fn run(root: &Path, asked: &Asked) -> Result<(), String> {
     })?;
     let mut program = Command::new(target_folder(root)?.join("release/faasflow-benches"));
     program.current_dir(root).args(cannot);
-    for (option, given) in [("--quick", asked.quick), ("--soak", asked.soak), ("--peers", asked.peers)] {
+    for (option, given) in [("--quick", options.quick), ("--soak", options.soak), ("--peers", options.peers)] {
         program.args(given.then_some(option));
     }
     for (option, file) in [("--json", &json), ("--static", &fixed)] {
         program.args(file.as_ref().map(|_| option)).args(file);
     }
-    program.args(asked.only.as_ref().map(|_| "--only")).args(&asked.only);
+    program.args(options.only.as_ref().map(|_| "--only")).args(&options.only);
     Err(format!("the benchmarks cannot be run: {}", program.exec()))
 }
 
-/// The same file by its whole path, if it can be written. What is in it stays until there is something else to write.
+/// The absolute path of a file, if it can be written. Its content stays until there are new figures.
 fn writable(file: &Path) -> Result<PathBuf, String> {
     let failed = |error: std::io::Error| format!("{} cannot be written: {error}", file.display());
     let file = std::path::absolute(file).map_err(failed)?;
@@ -156,8 +156,7 @@ fn writable(file: &Path) -> Result<PathBuf, String> {
     Ok(file)
 }
 
-/// Builds what is started and weighed as a deployed program like one, which is static; the folder it is in, or why
-/// there is none.
+/// Builds the static programs that are started and whose size is measured. Returns their folder, or why there is none.
 fn build_static(root: &Path) -> Result<PathBuf, String> {
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     let rustup = || {
@@ -165,22 +164,22 @@ fn build_static(root: &Path) -> Result<PathBuf, String> {
         rustup.current_dir(root).arg("target");
         rustup
     };
-    // Without rustup, the toolchain may have the target all the same.
+    // Without rustup, the toolchain may still have the target.
     if let Ok(installed) = command::output(rustup().args(["list", "--installed"]))
         && !installed.lines().any(|line| line == target)
     {
-        println!("Installing the target {target} with rustup.");
+        println!("Installing the target {target} with rustup");
         command::output(rustup().args(["add", &target]))
-            .map_err(|_| format!("the target {target} is not there, and `rustup target add {target}` fails"))?;
+            .map_err(|_| format!("the target {target} is not installed, and `rustup target add {target}` failed"))?;
     }
-    // What it is compiled with, as a rule.
+    // The usual C compiler for this target.
     if which("musl-gcc").is_none() && which("apt-get").is_some() {
-        println!("Installing the Debian package musl-tools.");
+        println!("Installing the Debian package musl-tools");
         let install = |words: &[&str]| {
             let waiting = ["-o", "DPkg::Lock::Timeout=300"];
             command::output(Command::new("apt-get").args(words).args(waiting).env("DEBIAN_FRONTEND", "noninteractive"))
         };
-        // Without it, the build says what is missing.
+        // If this fails, the build reports what is missing.
         if let Err(why) = install(&["-qq", "update"]).and_then(|_| install(&["-qq", "install", "-y", "musl-tools"])) {
             println!("It cannot be installed: {why}");
         }
@@ -201,7 +200,7 @@ fn which(program: &str) -> Option<PathBuf> {
     Some(found.trim().into())
 }
 
-/// Builds packages of the benchmarks. What cargo says is shown; an error is its first, in a line.
+/// Builds packages of the benchmarks and shows cargo's output; the error is cargo's first one, in one line.
 fn build(root: &Path, words: &[&str]) -> Result<(), String> {
     let mut cargo = Command::new("cargo");
     cargo
@@ -216,7 +215,7 @@ fn build(root: &Path, words: &[&str]) -> Result<(), String> {
 
 fn first_error(said: &str) -> String {
     let error = said.lines().find(|line| line.starts_with("error"));
-    error.map_or("cargo does not say why".to_owned(), |line| line.trim_start_matches("error: ").to_owned())
+    error.map_or("cargo gave no reason".to_owned(), |line| line.trim_start_matches("error: ").to_owned())
 }
 
 fn target_folder(root: &Path) -> Result<PathBuf, String> {
@@ -227,7 +226,7 @@ fn target_folder(root: &Path) -> Result<PathBuf, String> {
 mod tests {
     use super::*;
 
-    /// The program's own source, which says what it takes.
+    /// The source of the program, which has the names of the tables.
     const PROGRAM: &str = include_str!("../../benches/src/main.rs");
 
     #[test]
@@ -239,29 +238,35 @@ mod tests {
 
     #[test]
     fn words_are_read() {
-        let asked = Asked::parse(&["--quick", "--only", "start", "--json=there.json"]).unwrap();
-        let expected =
-            Asked { quick: true, only: Some("start".to_owned()), json: Some("there.json".into()), ..Asked::default() };
-        assert_eq!(asked, expected);
-        assert_eq!(Asked::parse(&[]), Ok(Asked::default()));
+        let options = Options::parse(&["--quick", "--only", "start", "--json=there.json"]).unwrap();
+        let expected = Options {
+            quick: true,
+            only: Some("start".to_owned()),
+            json: Some("there.json".into()),
+            ..Options::default()
+        };
+        assert_eq!(options, expected);
+        assert_eq!(Options::parse(&[]), Ok(Options::default()));
     }
 
     #[test]
     fn wrong_words_are_refused_before_anything_is_built() {
         for (words, why) in [
-            (&["--bad-option"][..], "`bench` does not know `--bad-option`"),
-            (&["--quick=yes"], "`bench` does not know `--quick=yes`"),
-            (&["start"], "`bench` does not know `start`"),
+            (&["--bad-option"][..], "`bench` has no option `--bad-option`"),
+            (&["--quick=yes"], "`bench` has no option `--quick=yes`"),
+            (&["start"], "`bench` has no option `start`"),
             (&["--json"], "`--json` needs the name of a file"),
             (&["--json", "--quick"], "`--json` needs the name of a file"),
             (&["--only="], "`--only` needs the name of a table"),
-            (&["--only", "pieces", "--soak"], "`--only` and `--soak` do not go together"),
-            (&["--only", "pieces", "--only", "state"], "`--only` is there twice"),
-            (&["--peers", "--soak"], "`--soak` and `--peers` do not go together"),
+            (&["--only", "pieces", "--soak"], "`--only` and `--soak` cannot be combined"),
+            (&["--only", "pieces", "--only", "state"], "`--only` is set twice"),
+            (&["--peers", "--soak"], "`--soak` and `--peers` cannot be combined"),
         ] {
-            assert_eq!(Asked::parse(words), Err(why.to_owned()));
+            assert_eq!(Options::parse(words), Err(why.to_owned()));
         }
-        assert!(Asked::parse(&["--only", "nosuch"]).unwrap_err().contains("there are sync-chain, instructions, "));
+        assert!(
+            Options::parse(&["--only", "nosuch"]).unwrap_err().contains("the tables are sync-chain, instructions, ")
+        );
     }
 
     #[test]
@@ -273,7 +278,7 @@ mod tests {
             (&["--soak"], false),
             (&["--peers"], false),
         ] {
-            assert_eq!(Asked::parse(words).unwrap().starts(), starts, "{words:?}");
+            assert_eq!(Options::parse(words).unwrap().starts(), starts, "{words:?}");
         }
     }
 

@@ -1,26 +1,27 @@
-//! Builds what the chaos run needs, and becomes it.
+//! Builds the chaos test and runs it.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use crate::command;
 
-/// What `chaos --help` says.
+/// The text of `chaos --help`.
 pub(crate) const HELP: &str = "\
-cargo xtask chaos [--requests N] [--kills K] [--seed S] [--release]
+Usage: cargo xtask chaos [--requests N] [--kills K] [--seed S] [--release]
 
-Sends N requests through a flow of six asynchronous phases behind `faasflow up`, kills gateway, flow and function K times at
-random with SIGKILL, and tells what became of each request: accepted, ended, lost, ended in two ways, failed by a kill; and how
-often a step was executed more than once. docs/reliability.md says what is promised.
+Sends N requests through a flow with six asynchronous phases behind `faasflow up`, and kills the gateway, the flow and a
+function K times at random with SIGKILL. Then it reports how many requests were accepted, ended, were lost, ended twice
+with different results, or failed because of a kill, and how often steps ran more than once. docs/reliability.md states
+what is guaranteed.
 
-  --requests N   how many requests; 1000 unless said
-  --kills K      how many kills; 15 unless said
-  --seed S       the same kills as another run; another each time unless said
-  --release      optimised programs, for long runs
+  --requests N   the number of requests (default: 1000)
+  --kills K      the number of kills (default: 15)
+  --seed S       repeat the kills of an earlier run (default: a new seed each time)
+  --release      use release builds, for long runs
 
-Exit codes: 0 nothing was lost, failed or ended in two ways, 1 something was, or it could not be run, 2 the command line is wrong.";
+Exit codes: 0 no request was lost, failed or ended twice; 1 one was, or the test could not run; 2 the command line is wrong";
 
-/// Builds the programs and runs them with the words that are left.
+/// Builds the programs, and runs the test with the remaining arguments.
 pub(crate) fn run(root: &Path, words: &[&str]) -> ExitCode {
     let release = words.contains(&"--release");
     let words: Vec<&str> = words.iter().copied().filter(|word| *word != "--release").collect();
@@ -37,10 +38,10 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> ExitCode {
     let status = built.and_then(|program| {
         let mut chaos = Command::new(&program);
         let status = chaos.current_dir(root).arg("chaos").args(words).status();
-        status.map_err(|error| format!("{} cannot be run: {error}", program.display()))
+        status.map_err(|error| format!("`{}` cannot be run: {error}", program.display()))
     });
     match status {
-        // Whoever interrupts it ends it by a signal, which is no code.
+        // If a signal ended it, there is no code.
         Ok(status) => ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
         Err(why) => {
             eprintln!("xtask: {why}");

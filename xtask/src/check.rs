@@ -1,10 +1,11 @@
-//! Keeps the invariants of ARCHITECTURE.md. Each rule is a module, with a test that shows it find something.
+//! Checks the invariants of ARCHITECTURE.md. Each rule is a module, with a test in which it finds a fault.
 
 mod arrows;
 mod circles;
 mod decisions;
 mod environment;
 mod files;
+mod glossary;
 mod http;
 mod includes;
 mod links;
@@ -20,11 +21,11 @@ use std::path::Path;
 
 use source::Source;
 
-/// Something that breaks a rule.
+/// A place that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fault {
     rule: &'static str,
-    /// The file, and the line where there is one.
+    /// The file, and the line if there is one.
     place: String,
     what: String,
 }
@@ -35,11 +36,11 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Checks every rule, and says everything that breaks one.
+/// Checks all rules and prints every fault.
 ///
 /// # Errors
 ///
-/// If anything does, or a file cannot be read.
+/// If there is a fault, or a file cannot be read.
 pub(crate) fn run(root: &Path) -> Result<(), String> {
     let metadata = crate::command::metadata(root)?;
     let files = source::tracked(root)?;
@@ -59,17 +60,14 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     faults.extend(links::check(root, &files));
     faults.extend(prose::check(root, &files));
     faults.extend(decisions::check(root, &files));
+    faults.extend(glossary::check(root, &files));
     faults.extend(untested::check(&metadata, root, &files));
     for fault in &faults {
         println!("{fault}");
     }
     for sentence in prose::long_sentences(root, &files) {
-        println!("{sentence}; it might be two");
+        println!("{sentence}; consider splitting it");
     }
-    println!("{} sources and {} files checked, {} faults", sources.len(), files.len(), faults.len());
-    if faults.is_empty() {
-        Ok(())
-    } else {
-        Err("invariants are broken; ARCHITECTURE.md says why they are there".to_owned())
-    }
+    println!("Checked {} sources and {} files: {} faults", sources.len(), files.len(), faults.len());
+    if faults.is_empty() { Ok(()) } else { Err("invariants are broken; ARCHITECTURE.md explains them".to_owned()) }
 }

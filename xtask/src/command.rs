@@ -1,4 +1,4 @@
-//! Programs that chores run.
+//! Runs other programs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,18 +7,18 @@ use std::process::Command;
 ///
 /// # Errors
 ///
-/// If it cannot be run, or does not end with success.
+/// If it cannot be run or fails.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let shown = format!("{command:?}").replace('"', "");
     let status = command.status().map_err(|error| format!("`{shown}` cannot be run: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`{shown}` ended with {status}")) }
 }
 
-/// What a program writes to its standard output.
+/// Returns what a program writes to standard output.
 ///
 /// # Errors
 ///
-/// If it cannot be run, or does not end with success: then with what it complained of.
+/// If it cannot be run or fails; the error then has what it wrote to standard error.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     let shown = format!("{command:?}").replace('"', "");
     let output = command.output().map_err(|error| format!("`{shown}` cannot be run: {error}"))?;
@@ -29,23 +29,74 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     }
 }
 
-/// The workspace as cargo knows it.
+/// The output of `cargo metadata`.
 ///
 /// # Errors
 ///
-/// If cargo cannot be asked.
+/// If `cargo metadata` fails.
 pub(crate) fn metadata(root: &Path) -> Result<serde_json::Value, String> {
     let text =
         output(Command::new("cargo").current_dir(root).args(["metadata", "--no-deps", "--format-version", "1"]))?;
-    serde_json::from_str(&text).map_err(|error| format!("cargo's metadata cannot be read: {error}"))
+    serde_json::from_str(&text).map_err(|error| format!("the output of `cargo metadata` cannot be parsed: {error}"))
 }
 
-/// Where cargo builds to.
+/// Cargo's target folder.
 ///
 /// # Errors
 ///
-/// If cargo cannot be asked.
+/// If `cargo metadata` fails.
 pub(crate) fn target_folder(root: &Path) -> Result<PathBuf, String> {
     let metadata = metadata(root)?;
-    metadata["target_directory"].as_str().map(PathBuf::from).ok_or_else(|| "cargo names no target folder".to_owned())
+    metadata["target_directory"]
+        .as_str()
+        .map(PathBuf::from)
+        .ok_or_else(|| "`cargo metadata` names no target folder".to_owned())
+}
+
+/// Whether a program can be run.
+pub(crate) fn is_installed(program: &str) -> bool {
+    Command::new(program).arg("--version").output().is_ok()
+}
+
+/// Sees to it that a program is there, from its Debian package if need be.
+///
+/// # Errors
+///
+/// If it is not there and cannot be installed.
+pub(crate) fn debian(package: &str, program: &str) -> Result<(), String> {
+    if is_installed(program) {
+        return Ok(());
+    }
+    install(package)?;
+    if is_installed(program) { Ok(()) } else { Err(format!("the package {package} has no {program}")) }
+}
+
+/// Installs a Debian package.
+///
+/// # Errors
+///
+/// If apt-get is not there, or fails.
+pub(crate) fn install(package: &str) -> Result<(), String> {
+    println!("Installing the Debian package {package}.");
+    for arguments in [["-qq", "update"].as_slice(), &["-qq", "install", "-y", "--no-install-recommends", package]] {
+        let mut apt = Command::new("apt-get");
+        // Something else may be installing a package at this moment.
+        apt.args(arguments).args(["-o", "DPkg::Lock::Timeout=300"]).env("DEBIAN_FRONTEND", "noninteractive");
+        output(&mut apt)?;
+    }
+    Ok(())
+}
+
+/// Sees to it that rustup has the standard library for a target.
+///
+/// # Errors
+///
+/// If rustup is not there, or cannot download it.
+pub(crate) fn rust_target(root: &Path, target: &str) -> Result<(), String> {
+    let installed = output(Command::new("rustup").current_dir(root).args(["target", "list", "--installed"]))?;
+    if installed.lines().any(|line| line == target) {
+        return Ok(());
+    }
+    println!("Installing Rust's standard library for {target}.");
+    output(Command::new("rustup").current_dir(root).args(["target", "add", target])).map(drop)
 }

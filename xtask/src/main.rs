@@ -1,4 +1,4 @@
-//! The project's own chores. `cargo xtask` says which.
+//! Development tasks. `cargo xtask` lists them.
 
 mod bench;
 mod chaos;
@@ -6,29 +6,37 @@ mod check;
 mod command;
 mod fuzz;
 mod package;
+mod pictures;
+mod platforms;
+mod release;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const HELP: &str = "\
-cargo xtask COMMAND
+Usage: cargo xtask COMMAND
 
-  check                        keep the invariants of ARCHITECTURE.md
-  e2e SUITE                    run a suite on real servers: image, kubernetes, openfaas, state, tracing
-  e2e image --short            of the suite that builds and runs images in a Docker engine, what CI has time for
-  e2e image --functions        of the same, functions that are images under faasflow up
-  e2e image --podman           of these, the part that runs with Podman
-  e2e install                  install what the suites need, which each does by itself too
+  check                        check the invariants of ARCHITECTURE.md
+  e2e SUITE                    run a test suite on real servers: image, kubernetes, openfaas, state, tracing
+  e2e image --short            the part of the image suite that CI runs
+  e2e image --functions        its checks of container functions under `faasflow up`
+  e2e image --podman           those of them that run with Podman
+  e2e install                  install everything the suites need (each suite also does this itself)
   bench [--quick] [--only NAME] [--json FILE] [--soak] [--peers]
-                               print the benchmark tables; with --soak, what memory does under a long load; with
-                               --peers, the same chain on Restate and goflow, installed with npm and Go into target/tools
+                               run the benchmarks and print tables; --soak measures memory under long loads; --peers
+                               measures Restate and goflow, which it installs with npm and Go into target/tools
   chaos [--requests N] [--kills K] [--seed S] [--release]
-                               kill gateway, flow and function at random under a load, and tell what became of the requests
-  package [--quick]            package the published crates, build each from its package, and test a new project against
-                               them; with --quick, build only what that project needs
-  fuzz [--seconds N]           fuzz what reads bytes from outside; N for each target, 30 unless said
+                               kill the gateway, a flow and a function at random under load, and report what happened
+                               to each request
+  package [--quick]            package the published crates, build each from its package, and test a new project
+                               against them; --quick builds only what that project needs
+  fuzz [--seconds N]           platforms                    type-check the library and the command line for macOS and Windows
+  release [--draft]            build the archives, checksums, SBOMs and notes of a release, as RELEASE.md describes
+  pictures [--check]           run the demo and create the pictures in the README from it; --check compares them with
+                               the committed ones
+  fuzz the parsers of untrusted input, N seconds for each target (default: 30)
 
-Exit codes: 0 done, 1 it failed, 2 the command line is wrong.";
+Exit codes: 0 success, 1 failure, 2 the command line is wrong";
 
 /// The suites that need real servers.
 const SUITES: [&str; 5] = ["image", "kubernetes", "openfaas", "state", "tracing"];
@@ -44,13 +52,13 @@ fn main() -> ExitCode {
         ["check"] => check::run(&root()),
         ["e2e", suite] if SUITES.contains(suite) || *suite == "install" => e2e(&[suite]),
         ["e2e", "image", part @ ("--short" | "--functions" | "--podman")] => e2e(&["image", part]),
-        ["e2e", ..] => return wrong(&format!("name one suite: {}", SUITES.join(", "))),
+        ["e2e", ..] => return wrong(&format!("`e2e` needs the name of a suite: {}", SUITES.join(", "))),
         ["bench", rest @ ..] if rest.contains(&"--help") || rest.contains(&"-h") => {
             println!("{}\n\nTables: {}.", bench::HELP, bench::TABLES.join(", "));
             return ExitCode::SUCCESS;
         }
-        ["bench", rest @ ..] => match bench::Asked::parse(rest) {
-            Ok(asked) => bench::run(&root(), &asked),
+        ["bench", rest @ ..] => match bench::Options::parse(rest) {
+            Ok(options) => bench::run(&root(), &options),
             Err(why) => return wrong(&why),
         },
         ["chaos", rest @ ..] if rest.contains(&"--help") || rest.contains(&"-h") => {
@@ -60,12 +68,21 @@ fn main() -> ExitCode {
         ["chaos", rest @ ..] => return chaos::run(&root(), rest),
         ["package"] => package::run(&root(), false),
         ["package", "--quick"] => package::run(&root(), true),
+        ["platforms"] => platforms::run(&root()),
+        ["release", "--help" | "-h"] => {
+            println!("{}", release::HELP);
+            return ExitCode::SUCCESS;
+        }
+        ["release"] => release::run(&root(), false),
+        ["release", "--draft"] => release::run(&root(), true),
+        ["pictures"] => pictures::run(&root(), false),
+        ["pictures", "--check"] => pictures::run(&root(), true),
         ["fuzz"] => fuzz::run(&root(), 30),
         ["fuzz", "--seconds", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::run(&root(), seconds),
-            Err(_) => return wrong(&format!("`--seconds {seconds}`: write a number of seconds")),
+            Err(_) => return wrong(&format!("`--seconds {seconds}`: expected a whole number")),
         },
-        _ => return wrong(&format!("there is no `{}`", words.join(" "))),
+        _ => return wrong(&format!("unknown command `{}`", words.join(" "))),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,7 +103,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Builds the suites, whose servers and flows are programs beside each other, and runs one.
+/// Builds the suites with the programs they start, and runs one.
 fn e2e(words: &[&str]) -> Result<(), String> {
     let root = root();
     command::run(Command::new("cargo").current_dir(&root).args([

@@ -1,4 +1,4 @@
-//! Packages what would be published, builds it from the packages, and builds a new project against them.
+//! Packages the published crates, builds them from the packages, and builds a new project against them.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,19 +6,19 @@ use std::process::Command;
 
 use crate::command;
 
-/// A crate that would be published.
+/// A published crate.
 struct Package {
     name: String,
-    /// The folder into which cargo unpacks what it has packaged.
+    /// The folder that cargo unpacks the package to.
     unpacked: PathBuf,
 }
 
-/// Packages every crate that is published, as if those that it needs were on the registry already. Cargo builds each from
-/// its package, unless this is to be quick. Then a project made by `faasflow new` is built and tested against the packages.
+/// Packages every published crate, as if its dependencies were on the registry already. Cargo builds each from its
+/// package, unless `quick` is set. Then a project created by `faasflow new` is built and tested against the packages.
 ///
 /// # Errors
 ///
-/// If one cannot be packaged, or does not build from its package; or if the project does not.
+/// If a crate cannot be packaged or built from its package, or if the project cannot be built or tested.
 pub(crate) fn run(root: &Path, quick: bool) -> Result<(), String> {
     let target = command::target_folder(root)?;
     let packages = packages(root, &target)?;
@@ -35,15 +35,18 @@ pub(crate) fn run(root: &Path, quick: bool) -> Result<(), String> {
         unpack(unpacked)?;
     }
     project(root, &target, &packages)?;
-    let built =
-        if quick { "Not built from their packages: those that only the command line needs" } else { "All were built" };
-    println!("{} crates are packaged, and a new project builds against them. {built}.", packages.len());
+    let built = if quick {
+        "Crates that only the command line needs were not built (--quick)"
+    } else {
+        "Each crate was built from its package"
+    };
+    println!("Packaged {} crates, and tested a new project against them. {built}.", packages.len());
     Ok(())
 }
 
 fn packages(root: &Path, target: &Path) -> Result<Vec<Package>, String> {
     let metadata = command::metadata(root)?;
-    let members = metadata["packages"].as_array().ok_or("cargo names no packages")?;
+    let members = metadata["packages"].as_array().ok_or("`cargo metadata` names no packages")?;
     // `publish = false` is an empty list of registries.
     let published = members.iter().filter(|member| member["publish"].is_null());
     let package = |member: &serde_json::Value| {
@@ -52,11 +55,11 @@ fn packages(root: &Path, target: &Path) -> Result<Vec<Package>, String> {
         Some(Package { name: name.to_owned(), unpacked })
     };
     let packages: Vec<Package> = published.filter_map(package).collect();
-    if packages.is_empty() { Err("no crate of the workspace is published".to_owned()) } else { Ok(packages) }
+    if packages.is_empty() { Err("the workspace has no published crate".to_owned()) } else { Ok(packages) }
 }
 
-/// Unpacks a package to where cargo would. Cargo does so with those that it builds, but with the times of the archive, which
-/// are the same for every archive: what was built from an earlier one would count as fresh.
+/// Unpacks a package to the folder that cargo uses. Cargo does this too when it builds a package, but keeps the times in
+/// the archive. Those are the same in every archive, so cargo would take builds of an earlier package for fresh ones.
 fn unpack(folder: &Path) -> Result<(), String> {
     let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else { return Ok(()) };
     if folder.exists() {
@@ -83,7 +86,7 @@ fn project(root: &Path, target: &Path, packages: &[Package]) -> Result<(), Strin
     }
     std::fs::write(&config, patches).map_err(|error| format!("{}: {error}", config.display()))?;
     let mut test = Command::new("cargo");
-    // What the workspace has built already is the same here, as long as it is built in the same way.
+    // The same profile as in the workspace, so that what is built there can be used here.
     test.current_dir(&project).arg("test").args(["--config", "profile.dev.debug='line-tables-only'"]);
     test.args(["--config", "profile.dev.package.'*'.debug=false"]).env("CARGO_TARGET_DIR", target);
     command::run(&mut test)

@@ -1,8 +1,8 @@
-//! The chain by hand: axum, and the HTTP client that flows have too.
+//! The chain by hand, with axum and the HTTP client that flows use.
 //!
-//! What a careful user sees to: a limit on every body, a time limit on every exchange, the status of every answer, the
-//! content type, and an id that goes along to the functions and back to the caller. No retries, no log, no
-//! failure handler: that a flow has these is what the comparison is about.
+//! It has what a careful user would write: a limit on every body, a timeout for every exchange, a check of every
+//! status, the content type, and an id that is passed to the functions and back to the caller. It has no retries, no
+//! log and no failure handler. Flows have these, and the comparison shows what they cost.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use bytes::Bytes;
-use faasflow_runtime::http::{HttpClient, read_body};
+use faasflow_http::{HttpClient, read_body};
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use tokio::net::TcpListener;
@@ -28,7 +28,7 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(10);
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// The header with the id of a request.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The content type of what states none.
+/// The content type of a body that has none.
 pub const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 #[derive(Clone)]
@@ -38,7 +38,7 @@ struct Chain {
     calls: Vec<Uri>,
 }
 
-/// Why a chain broke off.
+/// Why a chain failed.
 enum Broken {
     Unreachable,
     TooSlow,
@@ -50,12 +50,12 @@ impl Broken {
     fn response(&self) -> Response {
         match self {
             Broken::Unreachable => (StatusCode::BAD_GATEWAY, "the function cannot be reached").into_response(),
-            Broken::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "the function takes too long").into_response(),
+            Broken::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "the function took too long").into_response(),
             Broken::Answered(status) => {
                 (StatusCode::BAD_GATEWAY, format!("the function answered {status}")).into_response()
             }
             Broken::Body => {
-                (StatusCode::BAD_GATEWAY, "the function's answer broke off or is too large").into_response()
+                (StatusCode::BAD_GATEWAY, "the function's answer was cut off or is too large").into_response()
             }
         }
     }
@@ -65,12 +65,12 @@ impl Broken {
 ///
 /// # Errors
 ///
-/// If the address cannot be listened on.
+/// If the address cannot be bound.
 pub async fn serve(address: SocketAddr, calls: Vec<Uri>) -> std::io::Result<()> {
     let chain = Chain { client: HttpClient::new(Duration::from_secs(5)), calls };
     let app = Router::new().route("/_/health", get(|| async { "OK\n" })).fallback(run).with_state(chain);
     let listener = TcpListener::bind(address).await?.tap_io(|stream| {
-        // A small answer must not wait for the acknowledgement of the one before.
+        // A small answer must not wait until the previous one is acknowledged.
         let _ = stream.set_nodelay(true);
     });
     axum::serve(listener, app).await
@@ -80,7 +80,7 @@ async fn run(State(chain): State<Chain>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let id = parts.headers.get(REQUEST_ID).cloned().unwrap_or_else(new_id);
     let Ok(mut payload) = read_body(body, MAX_BODY, READ_TIMEOUT).await else {
-        return (StatusCode::BAD_REQUEST, "the body broke off or is too large").into_response();
+        return (StatusCode::BAD_REQUEST, "the body was cut off or is too large").into_response();
     };
     let mut content_type = parts.headers.get(CONTENT_TYPE).cloned().unwrap_or(OCTETS);
     for url in &chain.calls {
@@ -111,7 +111,7 @@ async fn call(
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let response = client.send(request).await.map_err(|_| Broken::Unreachable)?;
     let (mut parts, body) = response.into_parts();
-    // Read also where it is of no use, so that the connection can be used again.
+    // Read the body even if it is not used, so that the connection can be reused.
     let body = read_body(body, MAX_BODY, CALL_TIMEOUT).await.map_err(|_| Broken::Body)?;
     if !parts.status.is_success() {
         return Err(Broken::Answered(parts.status));

@@ -1,4 +1,4 @@
-//! The chain of the benchmarks as a service of Restate: every call of the function is a durable step.
+//! The chain of the benchmarks as a Restate service. Every call of the function is a durable step.
 //!
 //! `faasflow-benches-peers PORT FUNCTION_URL shipped|prompt`, until standard input is closed.
 
@@ -16,12 +16,12 @@ use restate_sdk::hyper::HyperEndpoint;
 use restate_sdk::prelude::*;
 use tokio::net::TcpListener;
 
-/// Tells how many calls a request asks for.
+/// The header with the number of calls of a request.
 const CALLS: &str = "x-calls";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// The function that each step calls, by connections that are kept.
+/// The function that each step calls, over kept connections.
 #[derive(Clone)]
 struct Function {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -35,7 +35,7 @@ impl Function {
         Function { client: Client::builder(TokioExecutor::new()).build(connector), url }
     }
 
-    /// A function that fails ends the request, whose caller is told: repeated, it would only look slow.
+    /// If a function fails, the request ends and its caller is told. A retry would only make it look slow.
     async fn call(self, payload: Bytes) -> HandlerResult<Bytes> {
         let mut request = Request::new(Full::new(payload));
         *request.method_mut() = Method::POST;
@@ -49,7 +49,8 @@ impl Function {
         Ok(body.to_bytes())
     }
 
-    /// As many calls as the request asks for, one after the other, each kept by Restate before the next.
+    /// Makes as many calls as the request asks for, one after the other. Restate keeps each result before the next
+    /// call.
     async fn chain(&self, context: &Context<'_>, mut payload: Bytes) -> HandlerResult<Bytes> {
         let calls: usize = match context.headers().get(CALLS).map(|text| text.parse()) {
             Some(Ok(calls)) => calls,
@@ -63,7 +64,7 @@ impl Function {
     }
 }
 
-/// The service as the SDK's own server serves it.
+/// The service on the SDK's own server.
 struct Shipped(Function);
 
 #[service(name = "Shipped")]
@@ -74,7 +75,7 @@ impl Shipped {
     }
 }
 
-/// The same on connections without Nagle's algorithm. Restate tells services apart by their names.
+/// The same on connections without Nagle's algorithm. Restate distinguishes services by their names.
 struct Prompt(Function);
 
 #[service(name = "Prompt")]
@@ -87,7 +88,7 @@ impl Prompt {
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    // The pipe closes with the parent, however that ended.
+    // The pipe closes when the parent ends, for whatever reason.
     std::thread::spawn(|| {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
@@ -104,7 +105,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the SDK's server does, but for `TCP_NODELAY`.
+/// Does what the SDK's server does, and sets `TCP_NODELAY`.
 async fn serve_promptly(endpoint: Endpoint, listener: TcpListener) -> std::io::Result<()> {
     let endpoint = HyperEndpoint::new(endpoint);
     loop {

@@ -1,4 +1,4 @@
-//! What a hop cannot do without, each alone.
+//! The parts that every hop needs, each measured alone.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -10,7 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use faasflow_benches_deployed::CALLED;
 use faasflow_gateway::queue::{Answer, Deliver, Delivery, NewCall, Queue, QueueOptions, Unreachable};
-use faasflow_runtime::http::{HttpClient, read_body};
+use faasflow_http::{HttpClient, read_body};
 use futures_util::future::{BoxFuture, join_all};
 use http::{HeaderMap, Request, StatusCode};
 use tempfile::TempDir;
@@ -21,18 +21,18 @@ use crate::Failure;
 use crate::async_flow::stand::Stand;
 use crate::echo::TAKE;
 
-/// What an envelope holds besides its payload, about.
+/// The approximate size of an envelope without its payload, in bytes.
 const HEADER: usize = 450;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Piece {
-    /// A call accepted by the queue, on disk.
+    /// A call that the queue has accepted and written to disk.
     Enqueue,
-    /// An envelope sent, an empty answer.
+    /// Sending an envelope, with an empty answer.
     Exchange,
-    /// A function called through the gateway.
+    /// Calling a function through the gateway.
     Call,
-    /// What the disk takes to write and flush 4 KiB.
+    /// Writing and flushing 4 KiB.
     Flush,
 }
 
@@ -40,7 +40,7 @@ impl Piece {
     pub(super) const ALL: [Piece; 4] = [Piece::Enqueue, Piece::Exchange, Piece::Call, Piece::Flush];
 }
 
-/// Everything that pieces are measured with, for one size of body.
+/// Everything that is needed to measure the parts, for one size of body.
 pub(super) struct Pieces {
     client: HttpClient,
     payload: Bytes,
@@ -89,7 +89,7 @@ impl Pieces {
         })
     }
 
-    /// Again and again for so long: how long each took, in microseconds.
+    /// Repeats something for a while. Returns the duration of each repetition, in microseconds.
     pub(super) async fn alone(&self, piece: Piece, length: Duration) -> Result<Vec<f64>, Failure> {
         let begun = Instant::now();
         let mut took_us = Vec::new();
@@ -106,7 +106,7 @@ impl Pieces {
         Ok(took_us)
     }
 
-    /// Calls a second that the queue takes from so many producers.
+    /// The number of calls per second that the queue accepts from several producers.
     pub(super) async fn enqueues(&self, producers: usize, length: Duration) -> Result<f64, Failure> {
         let begun = Instant::now();
         let producing = (0..producers).map(|_| self.alone(Piece::Enqueue, length));

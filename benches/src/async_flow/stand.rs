@@ -1,4 +1,4 @@
-//! The local gateway, flows behind it, and who waits for their callbacks.
+//! The local gateway, flows behind it, and the receiver of their callbacks.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -25,13 +25,13 @@ use crate::load::{Connection, Sample, Target};
 use crate::process::{Process, echo, free_port};
 use crate::role::Role;
 
-/// How long a flow may take to its callback. One that is lost must not stop the run for ever.
+/// How long a flow may take until its callback. A lost callback must not stop the run for ever.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Who waits for the callback of a request, by its id.
+/// The clients that wait for the callback of a request, by its id.
 type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<bool>>>>;
 
-/// What runs while a flow is measured.
+/// The processes that run while a flow is measured.
 pub(crate) struct Stand {
     pub(crate) gateway: Process,
     pub(crate) flows: Vec<Process>,
@@ -43,7 +43,7 @@ pub(crate) struct Stand {
 }
 
 impl Stand {
-    /// A gateway, and a flow for each number of phases.
+    /// A gateway, and one flow for each number of phases.
     pub(crate) async fn start(phases: &[usize]) -> Result<Stand, Failure> {
         let folder = Folder::new()?;
         std::fs::write(folder.path().join("faasflow-hmac-secret"), "0123456789abcdef0123456789abcdef\n")?;
@@ -77,7 +77,7 @@ impl Stand {
         self.gateway.address()
     }
 
-    /// So many clients for so long: each sends a request, and the next one when the callback of the first has come.
+    /// Runs a number of clients for a while. Each sends a request, and the next one when the callback has arrived.
     pub(crate) async fn load(
         &self,
         phases: usize,
@@ -110,7 +110,7 @@ impl Stand {
         Ok(Sample { latencies_us, seconds: begun.elapsed().as_secs_f64() })
     }
 
-    /// What the gateway and the flows have used, in seconds.
+    /// The processor time of the gateway and the flows, in seconds.
     pub(crate) fn processor_time(&self) -> Result<f64, Failure> {
         [&self.gateway].into_iter().chain(&self.flows).map(Process::processor_time).sum()
     }
@@ -124,7 +124,7 @@ fn name(phases: usize) -> String {
     format!("flow-{phases}")
 }
 
-/// Microseconds from the request to its callback.
+/// The time from the request to its callback, in microseconds.
 async fn once(connection: &mut Connection, target: &Target, waiting: &Waiting) -> Result<f64, Failure> {
     let id = Uuid::now_v7().to_string();
     let (tell, told) = oneshot::channel();
@@ -135,7 +135,7 @@ async fn once(connection: &mut Connection, target: &Target, waiting: &Waiting) -
     match tokio::time::timeout(LIMIT, told).await {
         Ok(Ok(true)) => Ok(begun.elapsed().as_secs_f64() * 1e6),
         Ok(_) => Err(format!("request {id} failed").into()),
-        Err(_) => Err(format!("the callback of request {id} has not come within {LIMIT:?}").into()),
+        Err(_) => Err(format!("the callback of request {id} did not arrive within {LIMIT:?}").into()),
     }
 }
 

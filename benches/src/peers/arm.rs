@@ -1,4 +1,4 @@
-//! One system under the chain, and rounds of several of them.
+//! One system that runs the chain, and rounds of several systems.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,23 +15,23 @@ use crate::process::Process;
 use crate::rounds::Rounds;
 use crate::stats::median;
 
-/// What is left of a request, after every step, when the machine loses its power.
+/// What is left of a request after a step if the machine loses power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kept {
-    /// On disk, flushed, before the next step begins.
+    /// It is on disk, flushed, before the next step begins.
     Flushed,
-    /// In the memory of Redis, which writes a snapshot from time to time.
+    /// It is in the memory of Redis, which writes a snapshot from time to time.
     Snapshot,
-    /// Nothing: who called it calls again.
+    /// Nothing. The caller has to call again.
     Nothing,
 }
 
-/// How the result comes.
+/// How the result is delivered.
 #[derive(Clone)]
 pub(super) enum Way {
     /// As the answer.
     Answer,
-    /// To a URL in a header, as Faasflow has it.
+    /// To a URL in a header, as with Faasflow.
     Header(Arc<Reports>),
     /// To a URL in the query.
     Query(Arc<Reports>),
@@ -42,7 +42,7 @@ pub(super) struct Arm<'a> {
     pub(super) kept: Kept,
     way: Way,
     target: Target,
-    /// Whose processor time is counted: all that the system consists of, but for the function.
+    /// The processes whose processor time counts: all of the system, without the function.
     processes: Vec<&'a Process>,
     spent: Duration,
     rounds: Vec<Round>,
@@ -66,28 +66,29 @@ impl<'a> Arm<'a> {
         Arm { name, kept, way, target, processes, spent: Duration::ZERO, rounds: Vec::new() }
     }
 
-    /// Flows a second, round by round.
+    /// Flows per second, for each round.
     pub(super) fn rates(&self) -> Vec<f64> {
         self.counted().iter().map(|round| round.rate).collect()
     }
 
-    /// Medians in microseconds, round by round.
+    /// Medians in microseconds, for each round.
     pub(super) fn medians(&self) -> Vec<f64> {
         self.counted().iter().map(|round| round.median_us).collect()
     }
 
-    /// Every flow in microseconds.
+    /// The duration of every flow in microseconds.
     pub(super) fn latencies_us(&self) -> Vec<f64> {
         self.counted().iter().flat_map(|round| round.latencies_us.iter().copied()).collect()
     }
 
-    /// Processor time in microseconds for each flow.
+    /// Processor time per flow in microseconds.
     pub(super) fn processor_us(&self) -> f64 {
         let seconds: f64 = self.counted().iter().map(|round| round.processor_seconds).sum();
         seconds / self.latencies_us().len() as f64 * 1e6
     }
 
-    /// The first round is not counted: connections are made, caches filled. What is so slow that it has only one, it is.
+    /// The first round does not count, because connections are made and caches fill. If an arm is so slow that it has
+    /// only one round, that one counts.
     fn counted(&self) -> &[Round] {
         match self.rounds.as_slice() {
             [_, rest @ ..] if !rest.is_empty() => rest,
@@ -113,7 +114,7 @@ impl<'a> Arm<'a> {
         self.processes.iter().map(|process| process.processor_time()).sum()
     }
 
-    /// So many clients for so long: each begins a chain, and the next one when the result of the first has come.
+    /// Runs a number of clients for a while. Each starts a chain, and the next one when the result has arrived.
     async fn load(&self, clients: usize, length: Duration) -> Result<Sample, Failure> {
         let begun = Instant::now();
         let mut running = JoinSet::new();
@@ -136,7 +137,7 @@ impl<'a> Arm<'a> {
     }
 }
 
-/// Microseconds until the result was there, and was what it should be.
+/// The time until the correct result has arrived, in microseconds.
 pub(super) async fn once(connection: &mut Connection, target: &Target, way: &Way) -> Result<f64, Failure> {
     let (target, report) = match way {
         Way::Answer => (target.clone(), None),
@@ -159,13 +160,13 @@ pub(super) async fn once(connection: &mut Connection, target: &Target, way: &Way
     };
     let took = begun.elapsed();
     if result != target.body {
-        return Err(format!("{} came to {} bytes that it should not", target.path, result.len()).into());
+        return Err(format!("{} gave a wrong result of {} bytes", target.path, result.len()).into());
     }
     Ok(took.as_secs_f64() * 1e6)
 }
 
-/// Runs all arms, and the disk alone. An arm whose flows are so slow that it has had twice its time has no more rounds, but at least so many.
-/// One that fails is taken out; its name is returned, and why.
+/// Runs all arms, and measures the disk alone. If an arm is so slow that it has used twice its time, it gets no more
+/// rounds after the minimum. If an arm fails, it is removed, and its name is returned with the reason.
 pub(super) async fn interleave(
     arms: &mut Vec<Arm<'_>>,
     clients: usize,

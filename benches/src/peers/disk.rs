@@ -1,4 +1,4 @@
-//! What the disk takes to keep something: less, no step that is flushed can take.
+//! How long the disk takes to keep something. No step that is flushed can be faster.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::Failure;
 
 const BLOCK: u64 = 4096;
-/// Blocks of a file that is as long as it will be: a flush has data to write, and nothing else.
+/// The file already has its final length, so a flush only has data to write.
 const BLOCKS: u64 = 256;
 /// How long the disk is measured each time.
 const SLICE: Duration = Duration::from_millis(30);
@@ -26,7 +26,7 @@ impl Disk {
         Ok(Disk { file, flushes_us: Vec::new() })
     }
 
-    /// Writes and flushes a block, again and again for a while.
+    /// Writes and flushes blocks for a while.
     pub(super) fn measure(&mut self) -> Result<(), Failure> {
         let begun = Instant::now();
         while begun.elapsed() < SLICE {

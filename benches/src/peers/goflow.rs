@@ -1,4 +1,4 @@
-//! goflow, with a Redis of its own.
+//! goflow, with its own Redis.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,7 +21,7 @@ pub(super) struct Goflow {
 }
 
 impl Goflow {
-    /// Flows of so many calls each, on a Redis with these settings.
+    /// Starts flows with these numbers of calls, on a Redis with these settings.
     pub(super) async fn start(
         folder: &Path,
         redis: &[&str],
@@ -38,7 +38,7 @@ impl Goflow {
         let redis = Process::run(command, port)?;
         let port = free_port()?;
         let mut command = Command::new(program);
-        // It leaves a log where it is started.
+        // It writes a log into its working directory.
         command.current_dir(&folder).env("GIN_MODE", "release");
         command.arg(port.to_string()).arg(redis.address().to_string());
         command.arg(format!("http://{}/function/{CALLED}", function.address()));
@@ -50,7 +50,7 @@ impl Goflow {
         Ok(goflow)
     }
 
-    /// It listens before its flows are known to Redis, and answers with 500 meanwhile.
+    /// It accepts connections before Redis knows its flows, and answers 500 until then.
     async fn until_served(&self, calls: usize, way: &Way) -> Result<(), Failure> {
         let target = self.target(calls);
         let begun = Instant::now();
@@ -63,7 +63,7 @@ impl Goflow {
         }
     }
 
-    /// A chain of so many calls.
+    /// A chain with this number of calls.
     pub(super) fn target(&self, calls: usize) -> Target {
         Target::new(self.flows.address(), &format!("/{calls}"), 32)
     }

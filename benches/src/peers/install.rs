@@ -1,4 +1,4 @@
-//! Installs the peers with their ordinary clients, at pinned versions, into `target/tools` of the checkout.
+//! Installs the alternatives with their package managers, at pinned versions, into `target/tools` of the checkout.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,7 +16,7 @@ fn tools() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/tools")
 }
 
-/// The server of Restate: its package has a program for this platform among its own optional packages.
+/// The server of Restate. Its package has one optional package for each platform.
 pub(super) fn restate() -> Result<PathBuf, String> {
     let place = tools().join(format!("restate-server-v{RESTATE}"));
     let program = place.join("restate-server");
@@ -26,7 +26,7 @@ pub(super) fn restate() -> Result<PathBuf, String> {
     println!("Installing @restatedev/restate-server@{RESTATE} with npm.");
     beside(&place, &program, |building| {
         let mut npm = Command::new("npm");
-        // What a script of the package would do is to tell its maker of the installation.
+        // The package's install script would only report the installation to its maker.
         npm.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]).arg(building);
         run(npm.arg(format!("@restatedev/restate-server@{RESTATE}")), "install Node.js with npm")?;
         let system = if std::env::consts::OS == "macos" { "darwin" } else { std::env::consts::OS };
@@ -42,7 +42,7 @@ pub(super) fn restate() -> Result<PathBuf, String> {
     Ok(program)
 }
 
-/// The flows of goflow. Built every time, for they are ours: Go knows what it has built already.
+/// The flows of goflow. They are built every time, because they are our code, and Go caches builds.
 pub(super) fn goflow() -> Result<PathBuf, String> {
     let place = tools().join(format!("goflow-{GOFLOW}"));
     let program = place.join("goflow");
@@ -59,7 +59,7 @@ pub(super) fn goflow() -> Result<PathBuf, String> {
     Ok(program)
 }
 
-/// The server of Redis that is in PATH, and its version.
+/// The Redis server in PATH, and its version.
 pub(super) fn redis() -> Result<String, String> {
     let said =
         run(Command::new("redis-server").arg("--version"), "install Redis, such as the Debian package redis-server")?;
@@ -67,8 +67,8 @@ pub(super) fn redis() -> Result<String, String> {
     version.map(str::to_owned).ok_or_else(|| format!("`redis-server --version` said: {said}"))
 }
 
-/// Has a program made in a folder of its own, and then gives it its name: what is broken off leaves nothing that looks
-/// whole.
+/// Builds a program in a separate folder and then renames the folder, so that an interrupted build leaves nothing that
+/// looks complete.
 fn beside(place: &Path, program: &Path, make: impl FnOnce(&Path) -> Result<PathBuf, String>) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", place.display());
     std::fs::create_dir_all(place).map_err(failed)?;
@@ -77,7 +77,7 @@ fn beside(place: &Path, program: &Path, make: impl FnOnce(&Path) -> Result<PathB
     std::fs::rename(make(building.path())?, program).map_err(failed)
 }
 
-/// What a command prints.
+/// The output of a command.
 fn run(command: &mut Command, without: &str) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     die_with_us(command);

@@ -1,4 +1,4 @@
-//! Who waits for the end of a flow that is told to a URL.
+//! Receives the results of flows that are sent to a URL.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -21,20 +21,20 @@ use uuid::Uuid;
 
 use crate::Failure;
 
-/// How long a flow may take. One that is lost must not stop the run for ever.
+/// How long a flow may take. A lost result must not stop the run for ever.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Who waits, by the path of the URL that is told.
+/// The waiting clients, by the path of their URL.
 type Waiting = Arc<Mutex<HashMap<String, oneshot::Sender<Result<Bytes, String>>>>>;
 
-/// Takes the results of flows.
+/// The server that receives results.
 pub(super) struct Reports {
     address: SocketAddr,
     waiting: Waiting,
     _receiving: JoinSet<()>,
 }
 
-/// A result that has not come yet.
+/// A result that has not arrived yet.
 pub(super) struct Expected {
     pub(super) url: String,
     told: oneshot::Receiver<Result<Bytes, String>>,
@@ -49,7 +49,7 @@ impl Reports {
         Ok(Reports { address, waiting, _receiving: receiving })
     }
 
-    /// Waits for what comes to a URL of its own.
+    /// Creates a URL and waits for what is sent to it.
     pub(super) fn expect(&self) -> Expected {
         let path = format!("/{}", Uuid::now_v7());
         let url = format!("http://{}{path}", self.address);
@@ -63,7 +63,7 @@ impl Expected {
     pub(super) async fn come(self) -> Result<Bytes, Failure> {
         match tokio::time::timeout(LIMIT, self.told).await {
             Ok(told) => Ok(told??),
-            Err(_) => Err(format!("the result for {} has not come within {LIMIT:?}", self.url).into()),
+            Err(_) => Err(format!("the result for {} did not arrive within {LIMIT:?}", self.url).into()),
         }
     }
 }
@@ -80,7 +80,7 @@ async fn receive(listener: TcpListener, waiting: Waiting) {
     }
 }
 
-/// A flow says in a header how it ended, goflow in the query.
+/// Faasflow sends the outcome in a header, goflow in the query.
 async fn take(waiting: Waiting, request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     let outcome = parts.headers.get(headers::OUTCOME).and_then(|outcome| outcome.to_str().ok());
@@ -88,7 +88,7 @@ async fn take(waiting: Waiting, request: Request<Incoming>) -> Result<Response<E
     let result = match body.collect().await {
         Ok(body) if outcome == "success" => Ok(body.to_bytes()),
         Ok(body) => Err(format!("a flow ended with {outcome}: {}", String::from_utf8_lossy(&body.to_bytes()))),
-        Err(error) => Err(format!("the result of a flow broke off: {error}")),
+        Err(error) => Err(format!("the result of a flow was cut off: {error}")),
     };
     let waits = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(parts.uri.path());
     let mut response = Response::default();

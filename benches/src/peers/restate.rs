@@ -1,4 +1,4 @@
-//! Restate on one node, with its service: the chain by its Rust SDK.
+//! Restate on one node, with a service that runs the chain with its Rust SDK.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,9 +15,9 @@ use crate::peers::arm::{Way, once};
 use crate::peers::install;
 use crate::process::{Process, free_port};
 
-/// How long the server may take until it can be used.
+/// How long the server may take to become usable.
 const START: Duration = Duration::from_secs(30);
-/// Tells the service how many calls to make.
+/// The name of the header with the number of calls.
 const CALLS: HeaderName = HeaderName::from_static("x-calls");
 
 /// A service, as the server knows it.
@@ -28,9 +28,9 @@ pub(super) struct Service {
 
 pub(super) struct Restate {
     pub(super) server: Process,
-    /// As the SDK's own server serves it: with Nagle's algorithm.
+    /// Served by the SDK's own server, with Nagle's algorithm.
     pub(super) shipped: Service,
-    /// Without.
+    /// Served without Nagle's algorithm.
     pub(super) prompt: Service,
 }
 
@@ -44,7 +44,7 @@ impl Restate {
         std::fs::write(&settings, settings_of(&folder.join("data"), node, ingress, admin))?;
         let mut command = Command::new(program);
         command.arg("--config-file").arg(settings).args(["--no-logo", "--node-name", "bench"]);
-        // A setting of whoever measures would be another contender.
+        // Settings in the environment of this run must not affect it.
         command.env_clear().current_dir(&folder);
         let server = Process::run(command, ingress)?;
         let shipped = Service::start("Shipped", "shipped", function)?;
@@ -62,7 +62,7 @@ impl Restate {
         Ok(restate)
     }
 
-    /// A chain of so many calls by one of the services.
+    /// A chain with this number of calls, run by one of the services.
     pub(super) fn target(&self, service: &Service, calls: usize) -> Target {
         Target::new(self.server.address(), &format!("/{}/chain", service.name), 32)
             .header(CALLS, HeaderValue::from(calls))
@@ -82,8 +82,8 @@ impl Service {
     }
 }
 
-/// The defaults of one node, but for where it listens and that it reports to nobody. That it flushes is a default too,
-/// and what the figures stand for.
+/// The defaults of one node, except for its addresses and for usage reports, which are off. Flushing is also a default,
+/// and is named here because the figures depend on it.
 fn settings_of(data: &Path, node: u16, ingress: u16, admin: u16) -> String {
     format!(
         r#"base-dir = {data:?}
@@ -108,7 +108,7 @@ rocksdb-disable-wal-fsync = false
     )
 }
 
-/// Again until it succeeds: listening is not serving yet.
+/// Repeats until it succeeds, because a server may listen before it can serve.
 async fn patiently<T>(attempt: impl AsyncFn() -> Result<T, Failure>) -> Result<T, Failure> {
     let begun = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! Cycles: a durable enqueue, a read, a durable acknowledgement.
+//! Cycles of a durable enqueue, a read, and a durable acknowledgement.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::Failure;
 use crate::queue_store::stores::{Change, Store};
 
-/// The body of a call, in bytes.
+/// The size of a call's body in bytes.
 pub(crate) const BODY: usize = 1000;
 
 /// When a run ends.
@@ -17,15 +17,15 @@ pub(crate) enum Until {
     Cycles(u64),
 }
 
-/// What a run did.
+/// The results of a run.
 #[derive(Default)]
 pub(crate) struct Done {
     pub(crate) per_second: f64,
-    /// How long each enqueue took, in microseconds.
+    /// The duration of each enqueue in microseconds.
     pub(crate) enqueue_us: Vec<f64>,
 }
 
-/// Hands out ids, and stops doing so.
+/// Hands out ids until the end of the run.
 pub(crate) struct Ids<'a> {
     next: &'a AtomicU64,
     end: u64,
@@ -65,7 +65,7 @@ fn check(id: u64, found: Option<Vec<u8>>) -> Result<(), Failure> {
     if found.as_deref() == Some(&body(id)) { Ok(()) } else { Err(format!("call {id} was not read back").into()) }
 }
 
-/// One producer, which writes by itself: a flush per commit.
+/// One producer that writes by itself, with one flush per commit.
 pub(crate) fn alone(store: &mut dyn Store, ids: &Ids<'_>) -> Result<Done, Failure> {
     let mut took = Vec::new();
     while let Some(id) = ids.take() {
@@ -89,7 +89,7 @@ enum Told {
     Found(Option<Vec<u8>>),
 }
 
-/// Producers, and one writer that commits whatever is pending with one flush.
+/// Producers, and one writer that commits everything pending with one flush.
 pub(crate) fn grouped(store: &mut dyn Store, producers: usize, ids: &Ids<'_>) -> Result<Done, Failure> {
     let (asks, asked) = channel::<(Ask, Sender<Told>)>();
     let took = std::thread::scope(|scope| -> Result<Vec<f64>, Failure> {
@@ -100,7 +100,7 @@ pub(crate) fn grouped(store: &mut dyn Store, producers: usize, ids: &Ids<'_>) ->
             })
             .collect();
         drop(asks);
-        // When this fails, the producers' asking fails, and they end too.
+        // If this fails, the requests of the producers fail, and they end too.
         let written = write(store, asked);
         let mut took = Vec::new();
         for thread in threads {
@@ -118,7 +118,7 @@ fn produce(asks: &Sender<(Ask, Sender<Told>)>, ids: &Ids<'_>) -> Result<Vec<f64>
     let (tell, told) = channel();
     let ask = |ask| -> Result<Told, Failure> {
         asks.send((ask, tell.clone())).map_err(|_| "the writer is gone")?;
-        // A writer that is gone drops the question, but this end holds a sender too; so it does not wait for ever.
+        // If the writer is gone, it drops the request. But this end also holds a sender, so use a timeout.
         Ok(told.recv_timeout(Duration::from_secs(30))?)
     };
     let mut took = Vec::new();
@@ -146,7 +146,7 @@ fn write(store: &mut dyn Store, asked: Receiver<(Ask, Sender<Told>)>) -> Result<
                 Ask::Read(id) => reads.push((id, tell)),
             }
         }
-        // Reads first: who reads goes on to write, and joins the next flush.
+        // Reads come first, because a producer writes after reading and can then join the next flush.
         for (id, tell) in reads {
             let _ = tell.send(Told::Found(store.read(id)?));
         }

@@ -1,5 +1,5 @@
-//! The gateway's own queue. It writes more than the contenders (a whole call with headers, and its id against
-//! duplicates), and its acknowledgements reach the disk a few milliseconds later, not before the next call.
+//! The gateway's own queue. It writes more than the other stores: a whole call with headers, and its id to detect
+//! duplicates. Its acknowledgements reach the disk a few milliseconds later, not before the next call.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Failure;
 use crate::queue_store::drive::{Done, Ids, Until, body};
 
-/// A queue whose receiver answers 200 at once, and tells the producer.
+/// A queue whose receiver answers 200 at once and notifies the producer.
 pub(crate) struct Product {
     runtime: Runtime,
     queue: Queue,
@@ -32,7 +32,7 @@ struct Receiver(Vec<UnboundedSender<u64>>);
 
 impl Deliver for Receiver {
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'_, Result<Answer, Unreachable>> {
-        // Call ids are `<producer>-<id>`.
+        // Call ids have the form `<producer>-<id>`.
         let parts = delivery.call.call_id.split_once('-');
         if let Some((producer, id)) = parts
             && let (Ok(producer), Ok(id)) = (producer.parse::<usize>(), id.parse())
@@ -65,7 +65,7 @@ impl Product {
         Ok(Product { runtime, queue, delivered, stop, running, next: Arc::new(AtomicU64::new(0)) })
     }
 
-    /// Each producer: a durable enqueue, then until it is delivered.
+    /// Each producer does a durable enqueue, and then waits for the delivery.
     pub(crate) fn cycles(&mut self, until: Until) -> Result<Done, Failure> {
         let next = self.next.clone();
         let ids = Ids::new(&next, until);
@@ -97,7 +97,7 @@ impl Product {
         Ok(ids.done(took.concat()))
     }
 
-    /// Every acknowledgement is on disk when this returns.
+    /// When this returns, every acknowledgement is on disk.
     pub(crate) fn close(self) {
         self.stop.cancel();
         self.runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! The contenders, each used the way its manual says to be durable.
+//! The other stores, each configured to be durable as its manual says.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,15 +10,15 @@ use redb::ReadableDatabase as _;
 
 use crate::Failure;
 
-/// A thing to write.
+/// A change to write.
 pub(crate) enum Change {
     Put(u64, Vec<u8>),
     Remove(u64),
 }
 
-/// A store that a queue could be kept in.
+/// A store for a queue.
 pub(crate) trait Store: Send {
-    /// Writes all changes as one; they are on disk when this returns.
+    /// Writes all changes together. They are on disk when this returns.
     fn commit(&mut self, changes: &[Change]) -> Result<(), Failure>;
     fn read(&self, id: u64) -> Result<Option<Vec<u8>>, Failure>;
 }
@@ -106,7 +106,7 @@ struct Sqlite(rusqlite::Connection);
 impl Sqlite {
     fn open(folder: &Path) -> Result<Sqlite, Failure> {
         let connection = rusqlite::Connection::open(folder.join("queue.sqlite"))?;
-        // With WAL and FULL a transaction is on disk when it is committed.
+        // With WAL and FULL, a transaction is on disk when it is committed.
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.execute("CREATE TABLE calls (id INTEGER PRIMARY KEY, body BLOB NOT NULL)", [])?;
@@ -139,19 +139,19 @@ impl Store for Sqlite {
     }
 }
 
-/// Records one after the other: length, checksum, kind, id, body. What lives is known in memory; when most of the
-/// file is dead, what lives moves to a new one.
+/// Appends records: length, checksum, kind, id, body. The live records are known in memory. When most of the file is
+/// dead, the live records move to a new file.
 struct Log {
     folder: PathBuf,
     file: File,
     end: u64,
-    /// Where the body of each living call is.
+    /// Where the body of each live call is.
     live: HashMap<u64, (u64, usize)>,
     live_bytes: u64,
 }
 
 const LOG_HEAD: usize = 4 + 4 + 1 + 8;
-/// A smaller log is not worth rewriting.
+/// Smaller logs are not worth rewriting.
 const LOG_REWRITE: u64 = 16 << 20;
 
 impl Log {
@@ -228,13 +228,13 @@ impl Store for Log {
     }
 }
 
-/// What the files of a folder take on disk, in bytes.
+/// The size of the files in a folder on disk, in bytes.
 pub(crate) fn on_disk(folder: &Path) -> io::Result<u64> {
     use std::os::unix::fs::MetadataExt as _;
     let mut sum = 0;
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        // A file may go while it is looked at.
+        // A file may disappear in the meantime.
         match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => sum += on_disk(&entry.path()).unwrap_or(0),
             Ok(metadata) => sum += metadata.blocks() * 512,

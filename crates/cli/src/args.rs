@@ -1,131 +1,133 @@
-//! What can be said on the command line.
+//! The command line: commands, arguments and options.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use faasflow_core::RequestId;
 
-/// Compose functions into pipelines that are functions themselves.
+mod examples;
+
+/// Compose functions into pipelines, and run them on a local gateway or on OpenFaaS.
 #[derive(Debug, Parser)]
-#[command(name = "faasflow", version, after_help = EXIT_CODES)]
+#[command(name = "faasflow", version, max_term_width = 120, after_help = examples::FAASFLOW)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done
-  1  done, and it failed: a function answered with an error, a demo did not come out as it must, a check found an error
-  2  the command line is wrong
-  3  the gateway cannot be reached
-  4  a file, a setting or a definition cannot be used";
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the photo pipeline on real photos, from nothing
-    Demo(Demo),
-    /// Run the functions of a stack.yml on a local gateway
-    Up(Up),
-    /// Make a new flow project
+    /// Create a flow: a cargo project, and a stack.yml that names it
     New(New),
-    /// Invoke a function: standard input to standard output
+    /// Build the functions of a stack.yml and run them on a local gateway
+    Up(Up),
+    /// Call a function: send standard input, print the answer
     Invoke(Invoke),
-    /// Show what functions logged of a request, or what one function logged
+    /// Show what functions logged, for one request or for one function
     Logs(Logs),
-    /// Draw a flow
+    /// Draw a flow: its phases and steps
     Graph(Graph),
-    /// Show the settings of flows, and where each came from
+    /// Show the settings of flows and where each value comes from
     Config(Config),
-    /// Compare the flows of a stack.yml with a gateway, before they are deployed
+    /// Check that the flows of a stack.yml will work on a gateway
     Check(Check),
-    /// Look into the queue of a gateway, and deal with its dead letters
+    /// List queued calls and failed ones, and retry or remove the failed
     Queue(Queue),
-    /// Ask whether a gateway is up
-    Health(Gateway),
-    /// Explain an error by its code, such as FF0102
+    /// Check that a gateway is up
+    Health(Health),
+    /// Explain an error code such as FF0102
     Explain(Explain),
+    /// Run an example: a photo pipeline, from building it to the pictures
+    Demo(Demo),
+    /// Print a completion script for a shell
+    Completions(Completions),
+    /// Write man pages for all commands
+    Man(Man),
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = examples::DEMO)]
 pub(crate) struct Demo {
-    /// Leave the gateway running and say what to try
+    /// Keep the gateway running afterwards, and show what to try
     #[arg(long)]
     pub(crate) keep: bool,
-    /// The folder of the example, if it is not found beside the sources
+    /// The folder `examples/upload-pipeline` of a faasflow checkout [default: that of the checkout this program was built
+    /// from]
     #[arg(long, value_name = "DIR")]
     pub(crate) example: Option<PathBuf>,
-    /// Where pictures, queue and secrets go
+    /// Where to write pictures, the queue and secrets [default: target/demo in the checkout]
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
-    /// The port of the gateway; 0 takes any that is free
+    /// The port of the gateway; 0 means any free port
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = examples::EXPLAIN)]
 pub(crate) struct Explain {
-    /// The code that the error was printed with; without it, all codes are listed
+    /// The code in `error[…]`; without it, all codes are listed
     pub(crate) code: Option<String>,
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = examples::UP)]
 pub(crate) struct Up {
-    /// The stack file, or the folder that it is in
+    /// The stack file, or its folder
     #[arg(default_value = ".")]
     pub(crate) stack: PathBuf,
-    /// The port to listen on; 0 takes any that is free
+    /// The port to listen on; 0 means any free port
     #[arg(long, short, default_value_t = 8080)]
     pub(crate) port: u16,
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) host: IpAddr,
-    /// Build functions with optimisations
+    /// Build functions in release mode
     #[arg(long)]
     pub(crate) release: bool,
-    /// Do not build functions anew when their sources change
+    /// Do not rebuild functions when their sources change
     #[arg(long)]
     pub(crate) no_watch: bool,
-    /// Run no images, though a container engine may be there
+    /// Run no container images, even if a container engine is available
     #[arg(long)]
     pub(crate) no_containers: bool,
-    /// Start without a stack file: functions are deployed, with faas-cli or by an OpenFaaS gateway in front
+    /// Start without a stack file; deploy functions with faas-cli, or through an OpenFaaS gateway in front
     #[arg(long)]
     pub(crate) no_stack: bool,
-    /// Ask for user and password before anything under /system; both are made at the first start
+    /// Require a user and a password for the admin API (/system/…); both are generated at the first start
     #[arg(long)]
     pub(crate) basic_auth: bool,
-    /// Be the provider behind the OpenFaaS gateway at this address, which functions call rather than this one
+    /// Run as the provider behind the OpenFaaS gateway at this address; functions call that gateway
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) behind: Option<String>,
-    /// Where the queue, the secrets and the deployed functions are kept [default: .faasflow beside the stack file]
+    /// Where to keep the queue, secrets and deployed functions [default: .faasflow beside the stack file]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// How long a function may take until it begins to answer; a flow with a longer `write_timeout` needs more
+    /// How long to wait until a function begins to answer; must cover the longest `write_timeout` of a flow
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = faasflow_core::duration::parse)]
     pub(crate) upstream_timeout: Duration,
-    /// How many invocations are in flight, at most; more are answered with 503 [default: what fits into the memory]
+    /// How many invocations may be in flight; further ones are answered with 503 [default: what fits into memory]
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_inflight_requests: Option<usize>,
-    /// How many bytes of bodies are held, at most, for the queue and for commands [default: half of the gateway's part
-    /// of the memory]
+    /// How many bytes of request bodies may be held in memory [default: half of the gateway's share of memory]
     #[arg(long, value_name = "BYTES", value_parser = limit)]
     pub(crate) max_inflight_bytes: Option<u64>,
-    /// The largest asynchronous body; the default is that of OpenFaaS's community edition
+    /// The largest body of an asynchronous call; the default is the limit of OpenFaaS's community edition
     #[arg(long, value_name = "BYTES", default_value = "256000", value_parser = limit)]
     pub(crate) queue_limit: u64,
-    /// How many asynchronous calls are delivered at once
+    /// How many asynchronous calls to deliver at once
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) queue_workers: usize,
-    /// How often an asynchronous call is tried before it becomes a dead letter
+    /// How often to try an asynchronous call before giving it up as a dead letter
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) queue_attempts: u32,
 }
 
 fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "expected a number from 1 up".to_owned())
+    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "expected a whole number of at least 1".to_owned())
 }
 
 fn limit(text: &str) -> Result<u64, String> {
@@ -140,21 +142,22 @@ fn address(text: &str) -> Result<String, faasflow_core::UrlError> {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = examples::NEW)]
 pub(crate) struct New {
-    /// The name of the flow, which becomes that of its folder
+    /// The name of the flow and of its folder: lower-case letters, digits and `-`
     pub(crate) name: String,
-    /// Add it to this stack file, beside which its folder comes to lie, rather than begin one
+    /// Add the flow to this stack file, and create its folder beside it, instead of creating stack.yml
     #[arg(long, value_name = "FILE")]
     pub(crate) append: Option<PathBuf>,
-    /// A checkout of faasflow to build against, rather than the one that this program was built from
+    /// The faasflow checkout to build against [default: the one this program was built from]
     #[arg(long, value_name = "DIR")]
     pub(crate) checkout: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct Gateway {
-    /// The gateway, as http://USER:PASSWORD@HOST:PORT where it asks for those; without it, the one that the variable
-    /// OPENFAAS_URL names [default: http://127.0.0.1:8080]
+    /// The URL of the gateway, with USER:PASSWORD@ before the host if it requires them [default: $OPENFAAS_URL, or
+    /// http://127.0.0.1:8080]
     // The variable may hold a password, so the default is not shown as it is.
     #[arg(
         long,
@@ -167,29 +170,33 @@ pub(crate) struct Gateway {
     pub(crate) gateway: String,
 }
 
-const INVOKED: &str = "\
-`faasflow logs ID` shows what functions logged of the request: ID is its X-Faasflow-Request-Id, or the id of the call.";
+#[derive(Args, Debug)]
+#[command(after_help = examples::HEALTH)]
+pub(crate) struct Health {
+    #[command(flatten)]
+    pub(crate) gateway: Gateway,
+}
 
 #[derive(Args, Debug)]
-#[command(after_help = INVOKED)]
+#[command(after_help = examples::INVOKE)]
 pub(crate) struct Invoke {
     /// The name of the function
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) gateway: Gateway,
-    /// Put the invocation into the queue, and print the id of the call
+    /// Queue the call and print its ID, without waiting for the answer
     #[arg(long = "async", short)]
     pub(crate) asynchronous: bool,
-    /// Add to the query; may be said again
+    /// Add a query parameter; can be repeated
     #[arg(long, short, value_name = "KEY=VALUE", value_parser = pair)]
     pub(crate) query: Vec<(String, String)>,
-    /// Add a header; may be said again
+    /// Add a request header; can be repeated
     #[arg(long, short = 'H', value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) header: Vec<(String, String)>,
-    /// The method
+    /// The HTTP method
     #[arg(long, short, default_value = "POST")]
     pub(crate) method: http::Method,
-    /// Sign the body with HMAC-SHA256 in this header, such as X-Hub-Signature
+    /// Sign the body with HMAC-SHA256, and send the signature in this header, such as X-Hub-Signature
     #[arg(long, value_name = "HEADER", requires = "key")]
     pub(crate) sign: Option<String>,
     /// The key to sign with, or @FILE to read it from a file
@@ -201,7 +208,7 @@ pub(crate) struct Invoke {
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
-    // A header is also taken the way curl writes it.
+    // A header may also be written as for curl, `NAME: VALUE`.
     let split = text.split_once('=').or_else(|| text.split_once(':'));
     let (key, value) = split.ok_or("expected KEY=VALUE")?;
     if key.trim().is_empty() {
@@ -211,41 +218,43 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = examples::LOGS)]
 #[group(id = "whose", required = true, multiple = false, args = ["request", "function"])]
 pub(crate) struct Logs {
-    /// The id of the request, of which all functions of a gateway of `faasflow up` are asked
+    /// The ID of a request: shows the lines of all functions that worked on it (needs the gateway of `faasflow up`)
     #[arg(value_name = "REQUEST-ID", value_parser = request_id)]
     pub(crate) request: Option<RequestId>,
-    /// All lines of this function
+    /// Show all lines of this function
     #[arg(long, value_name = "NAME")]
     pub(crate) function: Option<String>,
     #[command(flatten)]
     pub(crate) gateway: Gateway,
-    /// Go on with what comes, until Ctrl-C
+    /// Keep printing new lines until Ctrl-C
     #[arg(long, short)]
     pub(crate) follow: bool,
-    /// Only the last lines, so many
+    /// Show only the last N lines
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) tail: Option<u32>,
-    /// Begin each line with the time at which the gateway got it
+    /// Begin each line with the time the gateway received it
     #[arg(long, short)]
     pub(crate) timestamps: bool,
-    /// Print each line as JSON, as the gateway tells it
+    /// Print each line as JSON, with all fields the gateway sends
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 fn request_id(text: &str) -> Result<RequestId, &'static str> {
-    RequestId::parse(text).ok_or("an id has 1 to 128 letters, digits, `-`, `_`, `.` and `:`")
+    RequestId::parse(text).ok_or("a request ID has 1 to 128 characters: letters, digits, `-`, `_`, `.` and `:`")
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = examples::GRAPH)]
 pub(crate) struct Graph {
-    /// The folder of a flow project, a file with its description as JSON, `-` for standard input, or the name of
-    /// a flow at the gateway
+    /// The folder of a flow's project, a JSON file that describes a flow, `-` to read that from standard input, or the
+    /// name of a deployed flow
     #[arg(default_value = ".")]
     pub(crate) flow: String,
-    /// How to draw it
+    /// The output format
     #[arg(long, short, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
     #[command(flatten)]
@@ -261,36 +270,39 @@ pub(crate) enum Format {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = examples::CONFIG)]
 pub(crate) struct Config {
-    /// The stack file, or the folder that it is in
+    /// The stack file, or its folder
     #[arg(default_value = ".")]
     pub(crate) stack: PathBuf,
     /// Only this flow
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     pub(crate) flow: Option<String>,
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = examples::CHECK)]
 pub(crate) struct Check {
-    /// The stack file, or the folder that it is in
+    /// The stack file, or its folder
     #[arg(default_value = ".")]
     pub(crate) stack: PathBuf,
     /// Only this flow
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     pub(crate) flow: Option<String>,
     #[command(flatten)]
     pub(crate) gateway: Gateway,
-    /// How long the gateway waits for a function, whatever it says; without either, OpenFaaS's default of 60s
+    /// How long the gateway waits for a function [default: what the gateway reports, or OpenFaaS's 60s]
     #[arg(long, value_name = "DURATION", value_parser = faasflow_core::duration::parse)]
     pub(crate) gateway_timeout: Option<Duration>,
-    /// The largest asynchronous body, whatever the gateway says; without either, the community edition's 256000
+    /// The largest body of an asynchronous call [default: what the gateway reports, or 256000 as in OpenFaaS's community
+    /// edition]
     #[arg(long, value_name = "BYTES", value_parser = limit)]
     pub(crate) queue_limit: Option<u64>,
-    /// How long the queue waits for a call before it delivers it again (`ack_wait`); without it, OpenFaaS's default of
-    /// 30s. The queue of `faasflow up` does not do that
+    /// How long the queue of OpenFaaS waits for a call before it delivers it again (its `ack_wait`) [default: 30s];
+    /// `faasflow up` does not redeliver running calls
     #[arg(long, value_name = "DURATION", value_parser = faasflow_core::duration::parse)]
     pub(crate) ack_wait: Option<Duration>,
-    /// How to say it
+    /// The output format
     #[arg(long, short, value_enum, default_value_t = CheckFormat::Text)]
     pub(crate) format: CheckFormat,
 }
@@ -302,6 +314,7 @@ pub(crate) enum CheckFormat {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = examples::QUEUE)]
 pub(crate) struct Queue {
     #[command(flatten)]
     pub(crate) gateway: Gateway,
@@ -311,29 +324,29 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueCommand {
-    /// List the calls that wait or are in flight
+    /// List calls that wait or are being delivered
     List {
-        /// How many at most
-        #[arg(long, default_value_t = 100)]
+        /// How many to list at most
+        #[arg(long, value_name = "N", default_value_t = 100)]
         limit: usize,
     },
-    /// List the calls that were given up, or show one of them whole
+    /// List dead letters (calls that were given up), or show one in full
     DeadLetters {
-        /// The number of the one to show
+        /// The ID of a dead letter, to show it in full
         id: Option<u64>,
-        /// How many at most
-        #[arg(long, default_value_t = 100)]
+        /// How many to list at most
+        #[arg(long, value_name = "N", default_value_t = 100)]
         limit: usize,
     },
-    /// Put dead letters back into the queue: those of these numbers, or all
+    /// Put dead letters back into the queue
     Redrive {
         #[command(flatten)]
         which: Which,
-        /// How many each second, rather than all at once
+        /// Redrive so many per second instead of all at once
         #[arg(long, value_name = "PER-SECOND", value_parser = clap::value_parser!(u32).range(1..))]
         rate: Option<u32>,
     },
-    /// Remove dead letters for good: those of these numbers, or all
+    /// Delete dead letters
     Discard {
         #[command(flatten)]
         which: Which,
@@ -343,12 +356,27 @@ pub(crate) enum QueueCommand {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = true)]
 pub(crate) struct Which {
-    /// The numbers of dead letters
+    /// The IDs of dead letters, as `faasflow queue dead-letters` lists them
     pub(crate) ids: Vec<u64>,
-    /// All of them
+    /// All dead letters
     #[arg(long, conflicts_with = "ids")]
     pub(crate) all: bool,
-    /// Only those of this function
+    /// All dead letters of this function, or those among the given IDs
     #[arg(long, value_name = "NAME")]
     pub(crate) function: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = examples::COMPLETIONS)]
+pub(crate) struct Completions {
+    /// The shell to complete in
+    pub(crate) shell: Shell,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = examples::MAN)]
+pub(crate) struct Man {
+    /// The folder to write faasflow.1, faasflow-up.1 and the others to; it is created if needed
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }

@@ -1,6 +1,6 @@
-//! `faasflow check`: whether flows would run on a gateway, said before they are deployed.
+//! `faasflow check`: checks whether flows would run on a gateway, before they are deployed.
 //!
-//! What is known is gathered first ([`gather`]), and judged without any I/O ([`rules`]).
+//! [`gather`] collects facts first; [`rules`] judges them without any I/O.
 
 mod facts;
 mod finding;
@@ -13,6 +13,7 @@ use faasflow_gateway::Stack;
 
 use crate::args::{Check, CheckFormat};
 use crate::check::finding::{Checked, Severity};
+use crate::check::report::Look;
 use crate::error::Failure;
 
 pub(crate) async fn run(check: Check) -> Result<(), Failure> {
@@ -22,13 +23,13 @@ pub(crate) async fn run(check: Check) -> Result<(), Failure> {
     let judged = flows.into_iter().map(|flow| Checked { findings: rules::judge(&flow, &gateway), flow: flow.name });
     let checked: Vec<Checked> = judged.collect();
     let text = match check.format {
-        CheckFormat::Text => report::text(&checked),
+        CheckFormat::Text => report::text(&checked, Look::of_stdout()),
         CheckFormat::Json => report::json(&gateway.url, &checked),
     };
     std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes())?;
     let sum = report::sum(&checked);
     if report::count(&checked, Severity::Error) > 0 {
-        let what = format!("{sum}: what is deployed like this does not work at {}", gateway.url);
+        let what = format!("{sum}: the flows would not work at {}", gateway.url);
         return Err(Failure::failed(code::CHECK_FAILED, what));
     }
     eprintln!("{sum}");

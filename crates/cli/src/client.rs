@@ -1,4 +1,4 @@
-//! Asks a gateway.
+//! The client of a gateway: functions, and the admin API below `/system`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use faasflow_core::code::{self, Code};
 use faasflow_core::headers;
-use faasflow_runtime::http::{HttpClient, read_body};
+use faasflow_http::{HttpClient, read_body};
 use http::header::{AUTHORIZATION, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -18,19 +18,19 @@ use serde::de::DeserializeOwned;
 use crate::args::Gateway;
 use crate::error::Failure;
 
-/// The largest answer, in bytes.
+/// The largest answer that is read, in bytes.
 const LARGEST: u64 = 1 << 30;
 
-/// A gateway to ask.
+/// A gateway to send requests to.
 pub(crate) struct Client {
-    /// Without credentials: it is shown.
+    /// The URL without credentials, so that it can be printed.
     base: String,
-    /// For the gateway's own routes alone. On others it would reach the functions.
+    /// Sent only to `/system`; on other routes, functions would receive it.
     authorization: Option<HeaderValue>,
     http: HttpClient,
 }
 
-/// What it answered.
+/// An answer, read to its end.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -41,7 +41,7 @@ impl Client {
     pub(crate) fn new(gateway: &Gateway) -> Result<Client, Failure> {
         let (url, credentials) = split(gateway.gateway.trim());
         let unusable =
-            || Failure::unusable(code::BAD_GATEWAY_OPTION, format!("`{url}` is not the address of a gateway"));
+            || Failure::unusable(code::BAD_GATEWAY_OPTION, format!("`{url}` cannot be the address of a gateway"));
         let parsed = faasflow_core::parse_url(&url).map_err(|error| unusable().because(&error).help(error.help()))?;
         let authorization = credentials
             .map(|credentials| basic(credentials).map_err(|fault| unusable().because_text(fault)))
@@ -50,7 +50,7 @@ impl Client {
         Ok(Client { base, authorization, http: HttpClient::new(Duration::from_secs(5)) })
     }
 
-    /// Its address, without user and password.
+    /// The URL without user and password.
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
@@ -73,7 +73,7 @@ impl Client {
         Ok(Answer { status: parts.status, headers: parts.headers, body })
     }
 
-    /// The same, the body of the answer being yet to be read.
+    /// Sends a request without reading the body of the answer.
     pub(crate) async fn open(
         &self,
         method: Method,
@@ -91,10 +91,14 @@ impl Client {
             request.headers_mut().entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
         }
         self.http.send(request).await.map_err(|error| {
-            // The last cause says it best: "Connection refused".
+            // The last cause is the most specific one.
             let mut last: &dyn std::error::Error = &error;
             while let Some(cause) = last.source() {
                 last = cause;
+            }
+            let io = last.downcast_ref::<std::io::Error>();
+            if io.is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused) {
+                return self.unreachable("nothing listens at this address (connection refused)");
             }
             self.unreachable(&last.to_string())
         })
@@ -103,21 +107,35 @@ impl Client {
     pub(crate) fn unreachable(&self, why: &str) -> Failure {
         Failure::unreachable(code::NO_GATEWAY, format!("the gateway at {} cannot be reached", self.base))
             .because_text(why)
-            .help("start one with `faasflow up`, or name another with `--gateway` or OPENFAAS_URL")
+            .help("start a gateway with `faasflow up`, or name another one with `--gateway` or OPENFAAS_URL")
     }
 
     pub(crate) fn not_json(&self, error: &serde_json::Error) -> Failure {
-        let instead = if error.is_data() { "not what was asked for" } else { "not JSON" };
-        let what = format!("the answer of the gateway at {} is {instead}", self.base);
-        Failure::failed(code::UNEXPECTED_ANSWER, what).because(error)
+        let what = if error.is_data() {
+            format!("the answer of the gateway at {} has unexpected content", self.base)
+        } else {
+            format!("the answer of the gateway at {} is not JSON", self.base)
+        };
+        Failure::failed(code::UNEXPECTED_ANSWER, what)
+            .because(error)
+            .help("check that this is the address of a gateway, and not of another server")
     }
 
-    /// Asks for JSON of the gateway's own.
+    /// The error of a function that the gateway does not know; `answer` is its text.
+    pub(crate) fn not_deployed(&self, function: &str, answer: &str) -> Failure {
+        let what = format!("the function `{function}` is not deployed at {}", self.base);
+        let failure = Failure::failed(code::UNKNOWN_FUNCTION, what);
+        let known = answer.trim().split_once("; ").map(|(_, known)| known);
+        let failure = known.into_iter().fold(failure, Failure::because_text);
+        failure.help("check the name, or add the function to stack.yml and restart `faasflow up`")
+    }
+
+    /// Sends a request to the admin API and parses the JSON of the answer.
     pub(crate) async fn json<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, Failure> {
         self.answer(method, path, HeaderMap::new(), Bytes::new()).await
     }
 
-    /// The same, with what is asked for as the body.
+    /// The same, with a JSON body.
     pub(crate) async fn json_for<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -126,7 +144,7 @@ impl Client {
     ) -> Result<T, Failure> {
         let json = HeaderValue::from_static("application/json");
         let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, json)]);
-        let body = serde_json::to_vec(asked).expect("what is asked is plain data");
+        let body = serde_json::to_vec(asked).expect("a request is plain data");
         self.answer(method, path, headers, body.into()).await
     }
 
@@ -137,22 +155,29 @@ impl Client {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<T, Failure> {
-        let answer = self.send(method, path, headers, body).await?;
+        self.read(&self.send(method, path, headers, body).await?)
+    }
+
+    /// Parses the JSON of an answer of the admin API.
+    pub(crate) fn read<T: DeserializeOwned>(&self, answer: &Answer) -> Result<T, Failure> {
         let text = String::from_utf8_lossy(&answer.body);
         self.check(answer.status, &answer.headers, &text)?;
         serde_json::from_str(&text).map_err(|error| self.not_json(&error))
     }
 
-    /// Whether the gateway did what it was asked for; `text` is the body of its answer.
+    /// Fails if the status is an error; `text` is the body of the answer.
     pub(crate) fn check(&self, status: StatusCode, headers: &HeaderMap, text: &str) -> Result<(), Failure> {
         if status == StatusCode::UNAUTHORIZED {
             let what = if self.authorization.is_some() {
                 "does not accept this user and password"
             } else {
-                "asks for user and password"
+                "requires a user and a password"
             };
             return Err(Failure::failed(code::ACCESS_DENIED, format!("the gateway at {} {what}", self.base))
-                .help("give them in its address, http://USER:PASSWORD@HOST:PORT, with `--gateway` or OPENFAAS_URL"));
+                .because_text("its admin API answered 401 Unauthorized")
+                .help(
+                    "put them into its address, as in `--gateway http://USER:PASSWORD@HOST:PORT`, or into OPENFAAS_URL",
+                ));
         }
         if !status.is_success() {
             return Err(refused(status, headers, text));
@@ -161,26 +186,31 @@ impl Client {
     }
 }
 
-/// The failure that an answer of the gateway stands for. It has the code in the answer, if there is one: gateways of OpenFaaS
-/// have none.
+/// The error of a request that the gateway refused; `text` is the body of its answer. It has the code that the answer
+/// names, which gateways of OpenFaaS do not.
 pub(crate) fn refused(status: StatusCode, headers: &HeaderMap, text: &str) -> Failure {
     let code = headers.get(headers::ERROR_CODE).and_then(|value| Code::find(value.to_str().ok()?));
     let failure = Failure::failed(code.unwrap_or(code::GATEWAY_REFUSES), format!("the gateway answered {status}"));
+    if text.trim_start().starts_with('<') {
+        return failure
+            .because_text("the answer is a web page, so this may not be a gateway")
+            .help("check the address after `--gateway`, or in OPENFAAS_URL");
+    }
     if text.trim().is_empty() { failure } else { failure.because_text(text.trim()) }
 }
 
-/// Takes `USER:PASSWORD@` out of an address, so that what is left can be shown.
+/// Splits `USER:PASSWORD@` off an address, so that the rest can be printed.
 fn split(url: &str) -> (String, Option<&str>) {
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
-    // A password that was not escaped may hold any of these; an address of a gateway has no use for an `@` elsewhere.
+    // The last `@`, because a password that is not escaped may contain `/` and `@`, and the rest of the address has none.
     let Some((credentials, rest)) = rest.rsplit_once('@') else { return (url.to_owned(), None) };
     let colon = if scheme.is_empty() { "" } else { "://" };
     (format!("{scheme}{colon}{rest}"), Some(credentials))
 }
 
-/// The header for credentials that are escaped as in an address.
+/// The `Authorization` header for credentials that are percent-encoded, as in an address.
 fn basic(credentials: &str) -> Result<HeaderValue, String> {
-    let fault = || "its user and password are no text, as escaped by `%`".to_owned();
+    let fault = || "its user and password are not valid percent-encoded text".to_owned();
     let decoded = unescape(credentials).ok_or_else(fault)?;
     let decoded = if decoded.contains(&b':') { decoded } else { [decoded.as_slice(), b":"].concat() };
     let mut header = HeaderValue::from_str(&format!("Basic {}", STANDARD.encode(decoded))).map_err(|_| fault())?;
@@ -212,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_go_into_the_header_and_nowhere_else() {
+    fn credentials_go_only_into_the_header() {
         for (gateway, base, expected) in [
             ("http://h:1", "http://h:1", None),
             ("http://u:p@h:1/", "http://h:1", Some("u:p")),
@@ -229,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_them() {
+    fn errors_do_not_show_credentials() {
         for gateway in ["ftp://u:hidden@h", "http://u:hidden%@h", "http://u:hidden@", "http://u:hidden%zz@h"] {
             let fault = client(gateway).err().expect(gateway).to_string();
             assert!(!fault.contains("hidden"), "{fault}");

@@ -1,10 +1,12 @@
 //! `faasflow config`
 
+use std::error::Error as _;
+
 use faasflow_core::{Problem, code};
 use faasflow_gateway::Stack;
 use faasflow_gateway::stack::FunctionSpec;
 use faasflow_runtime::Config as Settings;
-use faasflow_runtime::config::{ConfigError, Found, Setting};
+use faasflow_runtime::config::{ConfigError, Setting, SettingValue};
 
 use crate::args::Config;
 use crate::error::{Exit, Failure};
@@ -19,7 +21,7 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
         let lookup = |name: &str| lookup(spec, name);
         say!("{}", spec.name);
         let mut settings = Settings::settings(lookup);
-        settings.extend(of_state_managers(lookup));
+        settings.extend(state_manager_settings(lookup));
         let width = |text: fn(&Setting) -> &str| settings.iter().map(|s| text(s).len()).max().unwrap_or_default();
         let (name, value) = (width(|s| s.name), width(|s| &s.value));
         let origin = width(|s| &s.origin);
@@ -27,13 +29,13 @@ pub(crate) fn run(config: &Config) -> Result<(), Failure> {
             say!("  {:name$}  {:value$}  {:origin$}  {}", setting.name, setting.value, setting.origin, setting.about);
         }
         if let Err(error) = Settings::load(lookup) {
-            faults.extend(of(spec, &error));
+            faults.extend(problems(spec, &error));
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(Failure::of(Exit::Unusable, faults)) }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Unusable, faults)) }
 }
 
-/// The flows of a stack, or the one of this name.
+/// The flows of a stack, or only the one with this name.
 pub(crate) fn flows<'a>(stack: &'a Stack, flow: Option<&str>) -> Result<Vec<&'a FunctionSpec>, Failure> {
     let wanted = |spec: &&FunctionSpec| match flow {
         Some(name) => spec.name == name,
@@ -41,9 +43,16 @@ pub(crate) fn flows<'a>(stack: &'a Stack, flow: Option<&str>) -> Result<Vec<&'a 
     };
     let flows: Vec<&FunctionSpec> = stack.functions.values().filter(wanted).collect();
     if flows.is_empty() {
-        let what = flow.map_or("flow (lang: faasflow)".to_owned(), |name| format!("function `{name}`"));
-        let what = format!("{} names no {what}", stack.path.display());
-        return Err(Failure::unusable(code::NO_SUCH_FUNCTION, what));
+        let path = stack.path.display();
+        let known: Vec<String> = stack.functions.keys().map(|name| format!("`{name}`")).collect();
+        let names = format!("its functions are {}", known.join(", "));
+        let failure = match flow {
+            Some(name) => Failure::unusable(code::NO_SUCH_FUNCTION, format!("{path} has no function `{name}`"))
+                .help("check the name after `--flow`"),
+            None => Failure::unusable(code::NO_SUCH_FUNCTION, format!("{path} has no flow"))
+                .help("give a function `lang: faasflow` to make it a flow, or name one with `--flow`"),
+        };
+        return Err(if known.is_empty() { failure } else { failure.because_text(names) });
     }
     Ok(flows)
 }
@@ -60,7 +69,7 @@ fn warn_of_typos(spec: &FunctionSpec) {
     }
 }
 
-/// Variables that look like a setting misspelt. A flow may have variables of its own, so they are no error.
+/// Variables that look like misspelled settings. Not errors, because a flow may read other variables too.
 pub(crate) fn typos(spec: &FunctionSpec) -> Vec<String> {
     let settings = Settings::settings(|_| None).into_iter().map(|setting| setting.name);
     let known: Vec<&str> = settings.chain(faasflow_state::SETTINGS.map(|(name, ..)| name)).collect();
@@ -68,13 +77,13 @@ pub(crate) fn typos(spec: &FunctionSpec) -> Vec<String> {
     let typos = unknown.filter_map(|name| {
         let near = known.iter().min_by_key(|setting| strsim::osa_distance(setting, name));
         let setting = near.filter(|setting| strsim::osa_distance(setting, name) <= 2)?;
-        let origin = spec.origins.get(name).map(|origin| format!(" of {origin}")).unwrap_or_default();
-        Some(format!("`{name}`{origin} is no setting; is `{setting}` meant?"))
+        let origin = spec.origins.get(name).map(|origin| format!(" (in {origin})")).unwrap_or_default();
+        Some(format!("`{name}`{origin} is not a setting; did you mean `{setting}`?"))
     });
     typos.collect()
 }
 
-/// Checks the settings of all flows of a stack, without showing any.
+/// Checks the settings of all flows of a stack.
 pub(crate) fn check(stack: &Stack) -> Result<(), Failure> {
     show_hints(stack);
     let flows = stack.functions.values().filter(|spec| spec.is_flow());
@@ -82,34 +91,36 @@ pub(crate) fn check(stack: &Stack) -> Result<(), Failure> {
     for spec in flows {
         warn_of_typos(spec);
         if let Err(error) = Settings::load(|name| lookup(spec, name)) {
-            faults.extend(of(spec, &error));
+            faults.extend(problems(spec, &error));
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(Failure::of(Exit::Unusable, faults)) }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::new(Exit::Unusable, faults)) }
 }
 
-/// The faults of a flow's settings, each with the flow's name.
-fn of(spec: &FunctionSpec, error: &ConfigError) -> impl Iterator<Item = Problem> {
-    error
-        .faults()
-        .iter()
-        .map(|fault| Problem::new(fault.code(), format!("function `{}`: {fault}", spec.name)).help(fault.help()))
+/// The faults in a flow's settings as problems to print, each with the flow's name.
+fn problems(spec: &FunctionSpec, error: &ConfigError) -> impl Iterator<Item = Problem> {
+    error.faults().iter().map(|fault| {
+        let problem = Problem::new(fault.code(), format!("function `{}`: {fault}", spec.name));
+        let problem = fault.source().into_iter().fold(problem, Problem::because);
+        problem.help(fault.help())
+    })
 }
 
-/// The settings of the state managers, in the same form.
-fn of_state_managers(lookup: impl Fn(&str) -> Option<Found>) -> impl Iterator<Item = Setting> {
+/// The settings of the state managers.
+fn state_manager_settings(lookup: impl Fn(&str) -> Option<SettingValue>) -> impl Iterator<Item = Setting> {
     faasflow_state::SETTINGS.into_iter().map(move |(name, default, about)| {
         let found = lookup(name).filter(|found| !found.value.trim().is_empty());
-        let found = found.unwrap_or(Found { value: default.to_owned(), origin: "default".to_owned() });
+        let found = found.unwrap_or(SettingValue { value: default.to_owned(), origin: "default".to_owned() });
         Setting { name, value: found.value, origin: found.origin, about }
     })
 }
 
-/// What the flow will find in its environment when it is deployed.
-pub(crate) fn lookup(spec: &FunctionSpec, name: &str) -> Option<Found> {
+/// The value of a variable that the flow will find in its environment.
+pub(crate) fn lookup(spec: &FunctionSpec, name: &str) -> Option<SettingValue> {
     if let Some(value) = spec.environment.get(name) {
         let origin = spec.origins.get(name).cloned().unwrap_or_default();
-        return Some(Found { value: value.clone(), origin });
+        return Some(SettingValue { value: value.clone(), origin });
     }
-    (name == "OPENFAAS_NAME").then(|| Found { value: spec.name.clone(), origin: "the name in the stack".to_owned() })
+    (name == "OPENFAAS_NAME")
+        .then(|| SettingValue { value: spec.name.clone(), origin: "its name in the stack".to_owned() })
 }

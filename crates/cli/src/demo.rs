@@ -1,4 +1,4 @@
-//! `faasflow demo`: the photo pipeline, from nothing to pictures.
+//! `faasflow demo`: builds the photo pipeline, sends it photos and shows what becomes of them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use faasflow_core::code;
 use faasflow_core::{duration, headers};
 use faasflow_gateway::{GatewayOptions, RunningGateway, Stack};
+use faasflow_runtime::StopSignals;
 use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -16,13 +17,13 @@ use crate::args::{Demo, Gateway};
 use crate::client::{Client, refused};
 use crate::error::Failure;
 use crate::progress::Progress;
-use crate::up::{StopSignal, log_line};
+use crate::up::log_line;
 
 mod reports;
 
 use reports::Reports;
 
-/// Each photo, and what must become of it: a picture, or a refusal for this reason.
+/// Each photo with its expected result: a picture, or a refusal with this reason.
 const PHOTOS: [(&str, Option<&str>); 4] = [
     ("portrait.jpg", None),
     ("portrait-bw.jpg", None),
@@ -30,13 +31,13 @@ const PHOTOS: [(&str, Option<&str>); 4] = [
     ("rocket.jpg", Some("the photo shows no face; exactly one is needed")),
 ];
 
-/// How long one asynchronous request may take to its end.
+/// How long one asynchronous request may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 type Lines = Arc<Mutex<Vec<String>>>;
 
 pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
-    let mut stop = StopSignal::new()?;
+    let mut stop = StopSignals::new()?;
     let example = example(&demo)?;
     let output = demo.output.clone().unwrap_or_else(|| example.join("../../target/demo"));
     std::fs::create_dir_all(output.join("pictures"))?;
@@ -54,7 +55,8 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
     options.watch = false;
     let (events, mut happened) = unbounded_channel();
     let gateway = options.start(events).await?;
-    say!("The gateway is at {}; now its functions are built and started.", gateway.url());
+    say!("Running the photo pipeline of {} on a local gateway at {}.", example.display(), gateway.url());
+    say!("First its functions are built and started. The first time, this takes a few minutes.");
     let lines = Lines::default();
     let showing = tokio::spawn({
         let lines = lines.clone();
@@ -69,12 +71,12 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
         }
     });
     let shown = tokio::select! {
-        () = stop.wait() => Err(Failure::failed(code::STOPPED, "the demo was stopped before its end")),
+        _ = stop.recv() => Err(Failure::failed(code::STOPPED, "the demo was interrupted before it was finished")),
         shown = show(&gateway, &example, &output, &lines) => shown,
     };
     if demo.keep && shown.is_ok() {
         invite(&gateway, &example)?;
-        stop.wait().await;
+        stop.recv().await;
     }
     gateway.stop().await;
     showing.abort();
@@ -84,11 +86,15 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
 fn example(demo: &Demo) -> Result<PathBuf, Failure> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/upload-pipeline");
     let example = demo.example.clone().unwrap_or_else(|| PathBuf::from(beside));
-    example.canonicalize().ok().filter(|found| found.join("stack.yml").is_file()).ok_or_else(|| {
-        Failure::unusable(code::NO_CHECKOUT, format!("the photo pipeline is not in {}", example.display())).help(
-            "run the demo in a checkout of faasflow, or name its folder examples/upload-pipeline with `--example`",
-        )
-    })
+    example
+        .canonicalize()
+        .ok()
+        .filter(|found| found.join("stack.yml").is_file() && found.join("photos").is_dir())
+        .ok_or_else(|| {
+            Failure::unusable(code::NO_CHECKOUT, format!("the photo pipeline is not in `{}`", example.display()))
+                .because_text("the demo runs an example of the faasflow sources, which are not there")
+                .help("get a checkout of faasflow, and name its folder examples/upload-pipeline with `--example`")
+        })
 }
 
 async fn show(gateway: &RunningGateway, example: &Path, output: &Path, lines: &Lines) -> Result<(), Failure> {
@@ -123,10 +129,12 @@ async fn show(gateway: &RunningGateway, example: &Path, output: &Path, lines: &L
     }
     say!("\nThe pictures are in {}", output.join("pictures").display());
     if wrong == 0 {
-        say!("All eight requests came out as they must.");
+        say!(
+            "All eight requests ended as expected: four pictures, and four refusals of photos without exactly one face."
+        );
         Ok(())
     } else {
-        Err(Failure::failed(code::DEMO_FAILED, format!("{wrong} of eight requests did not end as they must")))
+        Err(Failure::failed(code::DEMO_FAILED, format!("{wrong} of eight requests did not end as expected")))
     }
 }
 
@@ -153,7 +161,7 @@ async fn at_once(client: &Client, flow: &str, photo: Bytes) -> Result<End, Failu
 async fn in_phases(client: &Client, reports: &Reports, flow: &str, photo: &str, body: Bytes) -> Result<End, Failure> {
     let mut sent = jpeg();
     let url = HeaderValue::from_str(&reports.url()).map_err(|error| {
-        Failure::failed(code::BAD_REPORT_URL, "the demo has no usable callback URL").because(&error)
+        Failure::failed(code::BAD_REPORT_URL, "the callback URL of the demo cannot be used").because(&error)
     })?;
     sent.insert(headers::CALLBACK_URL, url);
     let answer = client.send(Method::POST, &format!("/async-function/{flow}?file={photo}"), sent, body).await?;
@@ -162,8 +170,8 @@ async fn in_phases(client: &Client, reports: &Reports, flow: &str, photo: &str, 
         let text = String::from_utf8_lossy(&answer.body);
         return Err(refused(answer.status, &answer.headers, &text));
     }
-    let Some((outcome, body)) = reports.of(id, PATIENCE).await else {
-        let what = format!("request {id} has not ended within {PATIENCE:?}");
+    let Some((outcome, body)) = reports.wait_for(id, PATIENCE).await else {
+        let what = format!("request {id} did not end within {PATIENCE:?}");
         return Err(Failure::failed(code::DEMO_FAILED, what));
     };
     let mut end = End { id: id.to_owned(), reason: reason(&body), outcome, picture: None };
@@ -184,7 +192,7 @@ fn reason(body: &[u8]) -> Option<String> {
     body["reason"].as_str().map(str::to_owned)
 }
 
-/// What is wrong with an end, if anything.
+/// Compares an end with the expected one; returns what differs.
 fn judge(end: &End, refusal: Option<&str>) -> Option<String> {
     match refusal {
         None => match &end.picture {
@@ -202,14 +210,14 @@ fn describe(end: &End, fault: Option<&str>) -> String {
     let what = match (&end.picture, &end.reason) {
         (Some(picture), _) => format!("a picture of {} bytes", picture.len()),
         (None, Some(reason)) => format!("refused: {reason}"),
-        (None, None) => "neither picture nor reason".to_owned(),
+        (None, None) => "neither a picture nor a reason".to_owned(),
     };
     let fault = fault.map(|fault| format!("  ✗ {fault}")).unwrap_or_default();
     format!("{:<8} {what}{fault}", end.outcome)
 }
 
-/// What the flow's log says of the request's phases and steps. Lines travel through a pipe: the last one is waited
-/// for, a little.
+/// The lines about phases and steps that the flow logged for this request. They arrive through a pipe, so this waits
+/// briefly for the last one.
 async fn steps(id: &str, lines: &Lines) -> Vec<String> {
     let mark = format!("[Request `{id}`] ");
     let deadline = Instant::now() + Duration::from_secs(2);
@@ -220,8 +228,8 @@ async fn steps(id: &str, lines: &Lines) -> Vec<String> {
         };
         let ended = own.iter().any(|line| line.starts_with("Completed"));
         if ended || Instant::now() > deadline {
-            let told = |line: &String| line.starts_with("Executing phase") || line.starts_with("Executed ");
-            return own.into_iter().filter(told).collect();
+            let is_step = |line: &String| line.starts_with("Executing phase") || line.starts_with("Executed ");
+            return own.into_iter().filter(is_step).collect();
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -229,7 +237,7 @@ async fn steps(id: &str, lines: &Lines) -> Vec<String> {
 
 fn invite(gateway: &RunningGateway, example: &Path) -> Result<(), Failure> {
     let (url, photos) = (gateway.url(), example.join("photos"));
-    say!("\nThe gateway stays at {url} until you press Ctrl-C. Try:");
+    say!("\nThe gateway keeps running at {url} until you press Ctrl-C. Try, in another terminal:");
     say!("  curl {url}/function/upload-pipeline --data-binary @{}/portrait.jpg -o small.jpg", photos.display());
     say!("  curl -i {url}/function/upload-pipeline --data-binary @{}/two-faces.jpg", photos.display());
     say!(

@@ -1,7 +1,7 @@
-//! The environment of this process. Nothing else in the crate reads it.
+//! Reads the environment variables of this process. No other module of the crate does.
 
-/// The gateway to ask where the command line names none: `OPENFAAS_URL`, as `faas-cli` has it, else the address
-/// that `faasflow up` listens on. It may hold a password.
+/// The default gateway: `OPENFAAS_URL`, which `faas-cli` reads too, or else the address that `faasflow up` listens on.
+/// The value may contain a password.
 pub(crate) fn gateway() -> String {
     #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
     let named = std::env::var("OPENFAAS_URL").ok();

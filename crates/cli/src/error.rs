@@ -1,4 +1,4 @@
-//! Why a command failed, and how that is printed.
+//! Errors of commands and how they are printed.
 
 use std::error::Error;
 use std::fmt;
@@ -14,55 +14,55 @@ use crate::gateway_error;
 /// Why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Whoever reads the output has seen enough, which is no error.
+    /// The reader of standard output has closed the pipe, as `head` does. The command ends silently and succeeds.
     Closed,
-    /// Something that a person is told.
-    Told {
+    /// Problems to print, and the exit code.
+    Problems {
         exit: Exit,
         /// At least one.
         problems: Vec<Problem>,
     },
 }
 
-/// What the command ends with, which `faasflow --help` lists.
+/// The exit codes of failures, as `faasflow --help` lists them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// What was asked for was done, and failed.
+    /// The command ran, and its result is a failure.
     Failed = 1,
     /// The gateway cannot be reached.
     Unreachable = 3,
-    /// A file, a setting or a definition cannot be used.
+    /// A file, a setting or a flow definition cannot be used.
     Unusable = 4,
 }
 
 impl Failure {
     pub(crate) fn failed(code: Code, what: impl fmt::Display) -> Failure {
-        Failure::of(Exit::Failed, [Problem::new(code, what)])
+        Failure::new(Exit::Failed, [Problem::new(code, what)])
     }
 
     pub(crate) fn unreachable(code: Code, what: impl fmt::Display) -> Failure {
-        Failure::of(Exit::Unreachable, [Problem::new(code, what)])
+        Failure::new(Exit::Unreachable, [Problem::new(code, what)])
     }
 
     pub(crate) fn unusable(code: Code, what: impl fmt::Display) -> Failure {
-        Failure::of(Exit::Unusable, [Problem::new(code, what)])
+        Failure::new(Exit::Unusable, [Problem::new(code, what)])
     }
 
-    pub(crate) fn of(exit: Exit, problems: impl IntoIterator<Item = Problem>) -> Failure {
-        Failure::Told { exit, problems: problems.into_iter().collect() }
+    pub(crate) fn new(exit: Exit, problems: impl IntoIterator<Item = Problem>) -> Failure {
+        Failure::Problems { exit, problems: problems.into_iter().collect() }
     }
 
-    /// Adds the error that caused it.
+    /// Adds the cause of the last problem.
     pub(crate) fn because(self, cause: &dyn Error) -> Failure {
         self.map(|problem| problem.because(cause))
     }
 
-    /// Adds a cause that is a text, such as what a server answered.
+    /// Adds a cause as text, such as the answer of a server.
     pub(crate) fn because_text(self, cause: impl Into<String>) -> Failure {
         self.map(|problem| problem.because_text(cause))
     }
 
-    /// Adds what to do about it.
+    /// Adds a remedy.
     pub(crate) fn help(self, help: impl Into<String>) -> Failure {
         self.map(|problem| problem.help(help))
     }
@@ -70,17 +70,17 @@ impl Failure {
     fn map(self, change: impl FnOnce(Problem) -> Problem) -> Failure {
         match self {
             Failure::Closed => Failure::Closed,
-            Failure::Told { exit, mut problems } => {
+            Failure::Problems { exit, mut problems } => {
                 let last = problems.pop().map(change);
                 problems.extend(last);
-                Failure::Told { exit, problems }
+                Failure::Problems { exit, problems }
             }
         }
     }
 
-    /// Says what went wrong on standard error, and yields the exit code.
+    /// Prints the problems to standard error and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        let Failure::Told { exit, problems } = self else { return ExitCode::SUCCESS };
+        let Failure::Problems { exit, problems } = self else { return ExitCode::SUCCESS };
         let is_terminal = std::io::stderr().is_terminal();
         let width = is_terminal.then(|| usize::from(Term::stderr().size().1).max(40));
         for (index, problem) in problems.iter().enumerate() {
@@ -89,15 +89,17 @@ impl Failure {
             }
             eprintln!("{}", shown(problem, width));
         }
-        // For a person; programs have the code.
-        if let Some(advice) = Report::of_all(problems.iter().cloned()).advice().filter(|_| is_terminal) {
+        // Only for people; programs have the code.
+        if let Some(advice) = Report::from_problems(problems.iter().cloned()).advice().filter(|_| is_terminal) {
             eprintln!("\n{advice}");
         }
         ExitCode::from(*exit as u8)
     }
 }
 
-/// A problem as it is printed: in colours where the terminal has them, and no wider than it.
+/// Formats a problem for the screen, wrapped at `width` columns, in colours if the terminal shows them.
+///
+/// `console` decides about colours: it respects `NO_COLOR`, `CLICOLOR` and `CLICOLOR_FORCE`.
 fn shown(problem: &Problem, width: Option<usize>) -> String {
     let mut lines = Vec::new();
     let text = problem.to_string();
@@ -132,10 +134,10 @@ fn shown(problem: &Problem, width: Option<usize>) -> String {
     lines.join("\n")
 }
 
-/// What went wrong and why, on one line.
+/// The problems and their causes on one line.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure::Told { problems, .. } = self else { return f.write_str("standard output is closed") };
+        let Failure::Problems { problems, .. } = self else { return f.write_str("standard output was closed") };
         for (index, problem) in problems.iter().enumerate() {
             let parts = std::iter::once(problem.what()).chain(problem.causes().iter().map(String::as_str));
             write!(f, "{}{}", if index > 0 { "; " } else { "" }, parts.collect::<Vec<_>>().join(": "))?;
@@ -148,22 +150,20 @@ impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
         match error.kind() {
             ErrorKind::BrokenPipe => Failure::Closed,
-            _ => {
-                Failure::failed(code::INPUT_OUTPUT, "a file, a stream or the system could not be used").because(&error)
-            }
+            _ => Failure::failed(code::INPUT_OUTPUT, "a file or a stream cannot be read or written").because(&error),
         }
     }
 }
 
 impl From<faasflow_gateway::GatewayError> for Failure {
     fn from(error: faasflow_gateway::GatewayError) -> Failure {
-        Failure::of(Exit::Unusable, [gateway_error::problem(&error)])
+        Failure::new(Exit::Unusable, [gateway_error::problem(&error)])
     }
 }
 
 impl From<faasflow_gateway::stack::StackError> for Failure {
     fn from(error: faasflow_gateway::stack::StackError) -> Failure {
-        Failure::of(Exit::Unusable, [Problem::from_error(error.code(), &error)])
+        Failure::new(Exit::Unusable, error.problems())
     }
 }
 
@@ -178,7 +178,7 @@ mod tests {
         let function = "  f:\n    environment:\n      fprocess: cat\n    environment_file: [gone.env]\n";
         std::fs::write(&file, format!("version: 1.0\nprovider:\n  name: openfaas\nfunctions:\n{function}")).unwrap();
         let error = faasflow_gateway::Stack::read(&file).unwrap_err();
-        let Failure::Told { problems, .. } = Failure::from(error) else { panic!("it is an error") };
+        let Failure::Problems { problems, .. } = Failure::from(error) else { panic!("it is an error") };
         let text = problems[0].to_string();
         assert!(text.contains("gone.env: it cannot be read\n  cause: there is no such file"), "{text}");
     }

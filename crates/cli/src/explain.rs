@@ -1,11 +1,11 @@
-//! `faasflow explain`: what the reference says of an error.
+//! `faasflow explain`: prints the section of the reference about an error.
 
 use faasflow_core::code::{self, Code};
 
 use crate::args::Explain;
 use crate::error::Failure;
 
-/// The same page that people read, so that there is one text to keep right.
+/// The page of the reference, so that there is only one text to maintain.
 const PAGE: &str = include_str!("../errors.md");
 
 pub(crate) fn run(explain: &Explain) -> Result<(), Failure> {
@@ -16,14 +16,15 @@ pub(crate) fn run(explain: &Explain) -> Result<(), Failure> {
         return Ok(());
     };
     let code = Code::find(text).ok_or_else(|| {
-        Failure::unusable(code::NO_SUCH_CODE, format!("`{text}` is not the code of an error"))
-            .help("`faasflow explain` without a code lists all of them")
+        Failure::unusable(code::NO_SUCH_CODE, format!("there is no error code `{text}`"))
+            .because_text("a code is `FF` and four digits, as printed in `error[FF0102]`")
+            .help("list all codes with `faasflow explain`")
     })?;
     say!("{}", section(code).trim_end());
     Ok(())
 }
 
-/// The section about a code, without the marks of Markdown that only a browser needs.
+/// The section about a code, with Markdown syntax removed.
 fn section(code: Code) -> String {
     let heading = format!("## {code}: ");
     let lines = PAGE.lines().skip_while(|line| !line.starts_with(&heading));
@@ -50,7 +51,7 @@ fn is_heading(line: &str) -> bool {
     line.starts_with("# ") || line.starts_with("## ")
 }
 
-/// `[text](page.md)` becomes `text (page.md)`: the page is found in the documentation.
+/// Turns `[text](page.md)` into `text (page.md)`, with the path of the page in the repository.
 fn without_links(line: &str) -> String {
     let Some((before, (text, (target, after)))) = line.split_once('[').and_then(|(before, rest)| {
         let (text, rest) = rest.split_once("](")?;

@@ -5,8 +5,9 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use bytes::Bytes;
-use faasflow_core::code;
+use faasflow_core::code::{self, Code};
 use faasflow_core::description::{ActionDescription, Description, StepDescription};
+use faasflow_core::headers;
 use faasflow_gateway::Event;
 use http::{HeaderMap, Method};
 use tokio::process::Command;
@@ -16,11 +17,17 @@ use crate::client::Client;
 use crate::error::Failure;
 use crate::progress::Progress;
 
+/// Why an empty description cannot be used.
+pub(crate) const EMPTY: &str = "its description is empty";
+/// What to do about a function that is not a flow.
+pub(crate) const NOT_A_FLOW: &str = "check that it is a flow: its `main` calls `faasflow::serve`";
+
 pub(crate) async fn run(graph: Graph) -> Result<(), Failure> {
     let json = find(&graph).await?;
     let description: Description = serde_json::from_slice(&json).map_err(|error| {
-        let what = if graph.flow == "-" { "standard input" } else { &graph.flow };
-        Failure::unusable(code::NO_DESCRIPTION, format!("{what} is not the description of a flow")).because(&error)
+        let what = if graph.flow == "-" { "standard input".to_owned() } else { format!("`{}`", graph.flow) };
+        let failure = Failure::unusable(code::NO_DESCRIPTION, format!("{what} does not describe a flow"));
+        if json.is_empty() { failure.because_text(EMPTY) } else { failure.because(&error) }.help(NOT_A_FLOW)
     })?;
     let drawn = match graph.format {
         Format::Text => text(&description),
@@ -46,15 +53,15 @@ async fn find(graph: &Graph) -> Result<Bytes, Failure> {
         return Ok(std::fs::read(path)?.into());
     }
     if graph.flow == "." {
-        return Err(Failure::unusable(code::NO_PROJECT, "this folder is not the project of a flow")
-            .help("name the folder of a flow, or a flow at the gateway"));
+        return Err(Failure::unusable(code::NO_PROJECT, "this folder is not a flow's project")
+            .because_text("it has no Cargo.toml")
+            .help("name the folder of a project, as in `faasflow graph my-flow/`, or the name of a deployed flow"));
     }
-    // No function has such a name: a file is meant.
+    // A function cannot have such a name, so a file is meant.
     if graph.flow.contains('/') || graph.flow.ends_with(".json") {
-        let what = format!("{} is neither a file nor the project of a flow", path.display());
-        return Err(
-            Failure::unusable(code::NO_PROJECT, what).help("name a folder with a Cargo.toml, or a file in JSON")
-        );
+        let what = format!("`{}` is neither a file nor the folder of a flow's project", path.display());
+        return Err(Failure::unusable(code::NO_PROJECT, what)
+            .help("name a folder with a Cargo.toml, or a JSON file that describes a flow"));
     }
     let client = Client::new(&graph.gateway)?;
     let path = format!("/function/{}/_/flow", graph.flow);
@@ -63,21 +70,36 @@ async fn find(graph: &Graph) -> Result<Bytes, Failure> {
         return Ok(answer.body);
     }
     let text = String::from_utf8_lossy(&answer.body);
-    let what = format!("`{}` answered {}", graph.flow, answer.status);
+    let named = answer.headers.get(headers::ERROR_CODE).and_then(|code| Code::find(code.to_str().ok()?));
+    if named == Some(code::UNKNOWN_FUNCTION) {
+        return Err(client.not_deployed(&graph.flow, &text));
+    }
+    let what = format!("the function `{}` answered {}", graph.flow, answer.status);
     Err(Failure::failed(code::FUNCTION_FAILED, what).because_text(text.trim()))
 }
 
-/// Builds the project and asks it.
+/// Builds a project and returns the description that its program prints.
 pub(crate) async fn describe(project: &Path) -> Result<Bytes, Failure> {
-    let (events, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let (events, mut happened) = tokio::sync::mpsc::unbounded_channel();
     let build = async move { faasflow_gateway::build_project(project, &events).await };
     let show = async move {
         let mut progress = Progress::new(false);
-        // Programs read the output too, so progress is shown on a terminal only, and only if something is compiled.
-        let mut shown = false;
-        while let Some(event) = told.recv().await {
-            shown |= matches!(event, Event::Compiling { .. }) && std::io::stderr().is_terminal();
+        // Only on a terminal, because programs read the output too; and only if cargo has to compile or to wait.
+        let is_terminal = std::io::stderr().is_terminal();
+        let (mut started, mut shown) = (None, false);
+        while let Some(event) = happened.recv().await {
+            match event {
+                Event::BuildStarted { .. } => {
+                    started = Some(event);
+                    continue;
+                }
+                Event::Compiling { .. } | Event::BuildWaits { .. } => shown = is_terminal,
+                _ => {}
+            }
             if shown {
+                if let Some(started) = started.take() {
+                    progress.show(&started);
+                }
                 progress.show(&event);
             }
         }
@@ -85,7 +107,7 @@ pub(crate) async fn describe(project: &Path) -> Result<Bytes, Failure> {
     let (program, ()) = tokio::join!(build, show);
     let program = program?;
     let output = Command::new(&program).arg("describe").current_dir(project).output().await.map_err(|error| {
-        Failure::unusable(code::NO_DESCRIPTION, format!("{} cannot be run", program.display())).because(&error)
+        Failure::unusable(code::NO_DESCRIPTION, format!("`{}` cannot be run", program.display())).because(&error)
     })?;
     std::io::Write::write_all(&mut std::io::stderr(), &output.stderr)?;
     if output.status.success() {
@@ -93,8 +115,10 @@ pub(crate) async fn describe(project: &Path) -> Result<Bytes, Failure> {
     }
     Err(Failure::unusable(
         code::NO_DESCRIPTION,
-        format!("the program of {} does not describe a flow", project.display()),
-    ))
+        format!("the program of `{}` did not print the description of its flow", project.display()),
+    )
+    .because_text(format!("`{} describe` ended with {}", program.display(), output.status))
+    .help(NOT_A_FLOW))
 }
 
 fn label(step: &StepDescription) -> String {

@@ -1,4 +1,4 @@
-//! `faasflow health`: whether a gateway answers.
+//! `faasflow health`: checks that a gateway is up.
 
 use bytes::Bytes;
 use faasflow_core::code;
@@ -8,14 +8,15 @@ use crate::args::Gateway;
 use crate::client::Client;
 use crate::error::Failure;
 
-/// Asks what needs no password, so that the health check of a container holds none.
+/// Uses a route that needs no password, so that the health check of a container needs none either.
 pub(crate) async fn run(gateway: Gateway) -> Result<(), Failure> {
     let client = Client::new(&gateway)?;
     let answer = client.send(Method::GET, "/healthz", HeaderMap::new(), Bytes::new()).await?;
     if !answer.status.is_success() {
         let what = format!("the gateway at {} answered {}", client.base(), answer.status);
-        return Err(Failure::failed(code::GATEWAY_REFUSES, what));
+        return Err(Failure::failed(code::GATEWAY_REFUSES, what)
+            .help("check that this is the address of a gateway; a gateway that starts or stops is not healthy yet"));
     }
-    say!("the gateway at {} is up", client.base());
+    say!("The gateway at {} is up", client.base());
     Ok(())
 }

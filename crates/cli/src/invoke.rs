@@ -2,10 +2,10 @@
 
 use std::io::{IsTerminal as _, Read as _, Write as _};
 
+use faasflow_core::Unreadable;
 use faasflow_core::code::{self, Code};
 use faasflow_core::headers;
 use faasflow_core::signature::Keys;
-use faasflow_core::why_unreadable;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::args::Invoke;
@@ -18,7 +18,9 @@ pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
     let client = Client::new(&invoke.gateway)?;
     let mut body = Vec::new();
     if std::io::stdin().is_terminal() {
-        eprintln!("Reading the body from the terminal; end it with Ctrl-D, or give it with `< FILE`.");
+        eprintln!(
+            "Reading the request body from the terminal: type it, then press Ctrl-D. To send a file, use `< FILE`."
+        );
     }
     std::io::stdin().read_to_end(&mut body)?;
 
@@ -42,31 +44,36 @@ pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
 
     let answer = client.send(invoke.method, &path, headers, body.into()).await?;
     let text = |name: HeaderName| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    // Of the local gateway: others do not gather the lines of a request.
+    // Only the local gateway collects log lines by request.
     let id = [headers::REQUEST_ID, headers::CALL_ID].map(text).into_iter().find(|id| !id.is_empty());
     let id = id.filter(|_| text(SERVED_BY) == "faasflow");
-    let logs = id.map(|id| format!("`faasflow logs {id}` shows what functions logged of it."));
+    let logs = id.map(|id| format!("see what functions logged with `faasflow logs {id}`"));
     if !answer.status.is_success() {
         let body = String::from_utf8_lossy(&answer.body);
-        // The function's own code says more than ours.
+        // The code of the function or the gateway is more specific than ours.
         let code = Code::find(text(headers::ERROR_CODE)).unwrap_or(code::FUNCTION_FAILED);
-        let failure = Failure::failed(code, format!("`{}` answered {}", invoke.name, answer.status));
-        let failure = if body.trim().is_empty() { failure } else { failure.because_text(body.trim_end()) };
+        if code == code::UNKNOWN_FUNCTION {
+            return Err(client.not_deployed(&invoke.name, &body));
+        }
+        let failure = Failure::failed(code, format!("the function `{}` answered {}", invoke.name, answer.status));
+        let failure = if body.trim().is_empty() { failure } else { failure.because_text(reason(&body)) };
         return Err(logs.into_iter().fold(failure, Failure::help));
     }
     let mut stdout = std::io::stdout().lock();
     if invoke.asynchronous {
         writeln!(stdout, "{}", text(headers::CALL_ID))?;
-        eprintln!("Accepted; the line above is the id of the call. `faasflow queue list` shows what is on its way.");
+        eprintln!(
+            "The call is queued; the line above is its ID. `faasflow queue list` shows calls that are not finished."
+        );
         hint(logs.as_deref());
     } else {
         if answer.status == http::StatusCode::ACCEPTED {
             let id = text(headers::REQUEST_ID);
-            eprintln!("The first phase is done; request {id} goes on through the queue.");
+            eprintln!("The first phase is done; the rest of request {id} runs through the queue.");
             hint(logs.as_deref());
         }
         stdout.write_all(&answer.body)?;
-        // For a person, whose prompt is to stand on a line of its own; never for a program.
+        // On a terminal, end the line so that the prompt starts on a new one. Programs get the exact bytes.
         if stdout.is_terminal() && !answer.body.is_empty() && !answer.body.ends_with(b"\n") {
             writeln!(stdout)?;
         }
@@ -75,7 +82,20 @@ pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
     Ok(())
 }
 
-/// For a person, who has not asked for it.
+/// Why a function failed. A flow answers with JSON that names the phase, the step and the reason; other functions answer
+/// with any text.
+fn reason(body: &str) -> String {
+    let failure: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    let part = |name: &str| failure.as_ref().and_then(|failure| failure[name].as_str());
+    let phase = failure.as_ref().and_then(|failure| failure["phase"].as_u64());
+    match (phase, part("step"), part("reason")) {
+        (Some(phase), Some(step), Some(reason)) => format!("phase {phase}, {step}: {reason}"),
+        (_, _, Some(reason)) if part("request_id").is_some() => reason.to_owned(),
+        _ => body.trim_end().to_owned(),
+    }
+}
+
+/// Prints a hint, to people only.
 fn hint(text: Option<&str>) {
     if let Some(text) = text
         && std::io::stderr().is_terminal()
@@ -88,25 +108,46 @@ fn keys(key: &str) -> Result<Keys, Failure> {
     let text = match key.strip_prefix('@') {
         None => key.to_owned(),
         Some(path) => std::fs::read_to_string(path).map_err(|error| {
-            let failure = Failure::unusable(code::SIGNING_KEY_UNUSABLE, format!("the key cannot be read from {path}"));
-            failure.because_text(why_unreadable(&error))
+            let failure =
+                Failure::unusable(code::SIGNING_KEY_UNUSABLE, format!("the signing key cannot be read from `{path}`"));
+            failure.because(&Unreadable::from(error))
         })?,
     };
     Keys::parse(&text).map_err(|_| {
-        Failure::unusable(code::SIGNING_KEY_UNUSABLE, "there is no key in what `--key` gives")
+        Failure::unusable(code::SIGNING_KEY_UNUSABLE, "the value of `--key` contains no key")
             .help("write one key per line")
     })
 }
 
 fn header_name(name: &str) -> Result<HeaderName, Failure> {
     name.parse().map_err(|_| {
-        Failure::unusable(code::BAD_OPTION_HEADER, format!("`{name}` is not the name of a header"))
+        Failure::unusable(code::BAD_OPTION_HEADER, format!("`{name}` is not a valid header name"))
             .help("use letters, digits and `-`, as in `x-token`")
     })
 }
 
 fn header_value(name: &str, value: &str) -> Result<HeaderValue, Failure> {
     value.parse().map_err(|_| {
-        Failure::unusable(code::BAD_OPTION_HEADER, format!("the value of header `{name}` has control characters"))
+        Failure::unusable(
+            code::BAD_OPTION_HEADER,
+            format!("the value of the header `{name}` contains control characters"),
+        )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_failure_of_a_flow_is_printed_as_text() {
+        let body = r#"{"request_id":"a","phase":2,"step":"function `resize`","reason":"it is away","code":"FF0303"}"#;
+        assert_eq!(reason(body), "phase 2, function `resize`: it is away");
+        assert_eq!(
+            reason(r#"{"request_id":"a","reason":"the signature is missing","code":"FF0407"}"#),
+            "the signature is missing"
+        );
+        assert_eq!(reason("exit status 3\n"), "exit status 3");
+        assert_eq!(reason(r#"{"reason":"another form"}"#), r#"{"reason":"another form"}"#);
+    }
 }

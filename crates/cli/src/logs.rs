@@ -7,7 +7,7 @@ use faasflow_admin::{LOG_DROPPED, LogLine, paths};
 use faasflow_core::RequestId;
 use faasflow_core::code;
 use faasflow_gateway::KEPT_LOG;
-use faasflow_runtime::http::read_body;
+use faasflow_http::read_body;
 use http::{HeaderMap, Method, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -18,10 +18,10 @@ use crate::client::Client;
 use crate::error::Failure;
 use faasflow_runtime::log::escaped;
 
-/// The most that is read of an answer that says what is wrong, in bytes.
-const COMPLAINT: u64 = 64 * 1024;
+/// How many bytes of an error answer are read at most.
+const ERROR_BODY: u64 = 64 * 1024;
 
-/// How long the gateway may take to begin its answer. Lines may then be as long in coming as they like.
+/// How long the gateway may take to begin its answer. After that, there is no limit on the time between lines.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(logs: Logs) -> Result<(), Failure> {
@@ -29,38 +29,48 @@ pub(crate) async fn run(logs: Logs) -> Result<(), Failure> {
     let answer = ask(&client, &path(&logs), PATIENCE).await?;
     let (parts, body) = answer.into_parts();
     if !parts.status.is_success() {
-        let text = read_body(body, COMPLAINT, Duration::from_secs(10)).await.unwrap_or_default();
+        let text = read_body(body, ERROR_BODY, Duration::from_secs(10)).await.unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let refused = client.check(parts.status, &parts.headers, &text);
-        // A gateway of OpenFaaS wants the name of a function, and answers with one of these in words that do not say so.
+        // OpenFaaS requires the name of a function, and answers with one of these statuses, without saying so.
         let fails = matches!(parts.status.as_u16(), 404 | 422 | 500 | 501);
+        if let (Some(function), 404) = (&logs.function, parts.status.as_u16())
+            && text.contains(function.as_str())
+        {
+            return Err(client.not_deployed(function, &text));
+        }
         return if fails && logs.request.is_some() {
             Err(not_ours(&client, &format!("{} {}", parts.status, text.trim())))
         } else {
             refused
         };
     }
-    // Where there is none, the gateway is not one of `faasflow up`, or one of OpenFaaS is before that.
+    // Without this header, it is not the gateway of `faasflow up`, or OpenFaaS is in front of it.
     let dropped = parts.headers.get(LOG_DROPPED).map(|names| String::from_utf8_lossy(names.as_bytes()));
     let is_ours = dropped.is_some();
     if let Some(names) = dropped.filter(|names| !names.is_empty() && logs.request.is_some()) {
-        eprintln!("The gateway does not have all that {} wrote any more: {}.", names.replace(',', ", "), kept());
+        eprintln!("Older lines of {} are missing: {}.", names.replace(',', ", "), kept());
     }
     let mut found = false;
     let mut lines = Lines { body, read: Vec::new(), client: &client };
     while let Some(line) = lines.next().await? {
-        // A gateway that knows of no requests may tell of any.
+        // A gateway that cannot filter by request may send any line.
         if logs.request.as_ref().is_none_or(|request| is_ours || is_of(&line.line, request)) {
             found = true;
             show(&logs, &line)?;
         }
     }
     match &logs.request {
-        Some(_) if !found && !is_ours => Err(not_ours(&client, "no line of it")),
+        Some(_) if !found && !is_ours => Err(not_ours(&client, "no line of this request")),
         Some(request) if !found => {
             let at = client.base();
-            let what = format!("the gateway at {at} has no line of the request `{request}`");
-            Err(Failure::failed(code::NO_LINES, what).because_text(kept()))
+            let what = format!("the gateway at {at} has no log lines of the request `{request}`");
+            Err(Failure::failed(code::NO_LINES, what)
+                .because_text(format!(
+                    "the ID is wrong, no function logged anything, or the lines are too old: {}",
+                    kept()
+                ))
+                .help("check the ID: it is the header X-Faasflow-Request-Id of the answer"))
         }
         _ => Ok(()),
     }
@@ -68,7 +78,7 @@ pub(crate) async fn run(logs: Logs) -> Result<(), Failure> {
 
 async fn ask(client: &Client, path: &str, patience: Duration) -> Result<Response<Incoming>, Failure> {
     let asking = client.open(Method::GET, path, HeaderMap::new(), Bytes::new());
-    let late = |_| client.unreachable(&format!("it did not begin to answer within {patience:?}"));
+    let late = |_| client.unreachable(&format!("it did not answer within {patience:?}"));
     tokio::time::timeout(patience, asking).await.map_err(late)?
 }
 
@@ -98,18 +108,20 @@ fn show(logs: &Logs, Line { line, whole }: &Line) -> Result<(), Failure> {
 }
 
 fn kept() -> String {
-    format!("it keeps the last {} MiB of what each function writes, from its own start on", KEPT_LOG >> 20)
+    format!("the gateway keeps the last {} MiB of each function's output since its own start", KEPT_LOG >> 20)
 }
 
 fn not_ours(client: &Client, answered: &str) -> Failure {
-    let what =
-        format!("the gateway at {} does not gather the lines of a request, as `faasflow up` does", client.base());
+    let what = format!(
+        "the gateway at {} cannot find log lines by request; only the gateway of `faasflow up` can",
+        client.base()
+    );
     Failure::failed(code::NO_LINES, what).because_text(format!("it answered: {}", answered.trim())).help(
-        "`faasflow logs --function NAME` shows the lines of a function; on a cluster, search the store of its logs for the id",
+        "show the lines of one function with `faasflow logs --function NAME`; on a cluster, search its log storage for the ID",
     )
 }
 
-/// A line, and all that a gateway tells of it.
+/// A log line, parsed and as untyped JSON with all fields.
 struct Line {
     line: LogLine,
     whole: Value,
@@ -121,7 +133,7 @@ impl Line {
     }
 }
 
-/// The lines of an answer, as they come.
+/// Reads the lines of an answer as they arrive.
 struct Lines<'a> {
     body: Incoming,
     read: Vec<u8>,
@@ -140,7 +152,7 @@ impl Lines<'_> {
             match self.body.frame().await {
                 None => return Ok(None),
                 Some(Ok(frame)) => self.read.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data)),
-                Some(Err(error)) => return Err(self.client.unreachable(&format!("it broke off: {error}"))),
+                Some(Err(error)) => return Err(self.client.unreachable(&format!("the connection broke: {error}"))),
             }
         }
     }
@@ -152,13 +164,13 @@ mod tests {
     use crate::args::Gateway;
 
     #[tokio::test]
-    async fn a_gateway_that_says_nothing_is_not_waited_for_for_ever() {
+    async fn a_gateway_that_does_not_answer_is_given_up() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", silent.local_addr().unwrap());
         let client = Client::new(&Gateway { gateway: url.clone() }).ok().unwrap();
         let failure = ask(&client, "/system/logs?request=a-1", Duration::from_millis(50)).await.err().unwrap();
-        assert!(matches!(failure, Failure::Told { exit: crate::error::Exit::Unreachable, .. }));
-        let says = format!("the gateway at {url} cannot be reached: it did not begin to answer within 50ms");
-        assert_eq!(failure.to_string(), says);
+        assert!(matches!(failure, Failure::Problems { exit: crate::error::Exit::Unreachable, .. }));
+        let expected = format!("the gateway at {url} cannot be reached: it did not answer within 50ms");
+        assert_eq!(failure.to_string(), expected);
     }
 }

@@ -1,6 +1,6 @@
 //! The command line of Faasflow.
 
-/// A line on standard output. Whoever reads it may have seen enough and be gone, which ends the command and is no error.
+/// Writes a line to standard output. If the reader has closed the pipe, the command ends, which is not an error.
 macro_rules! say {
     ($($words:tt)*) => {{
         use std::io::Write as _;
@@ -11,6 +11,7 @@ macro_rules! say {
 mod args;
 mod check;
 mod client;
+mod completions;
 mod config;
 mod demo;
 mod environment;
@@ -21,6 +22,7 @@ mod graph;
 mod health;
 mod invoke;
 mod logs;
+mod man;
 mod new;
 mod progress;
 mod queue;
@@ -36,7 +38,7 @@ use tracing_subscriber::prelude::*;
 use crate::args::{Arguments, Command};
 use crate::error::Failure;
 
-/// Of the gateway of `up`, as flows have it.
+/// For the gateway of `faasflow up`; flows use the same allocator.
 #[cfg(target_os = "linux")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -61,8 +63,10 @@ fn main() -> ExitCode {
             Command::Config(config) => config::run(&config),
             Command::Check(check) => check::run(check).await,
             Command::Queue(queue) => queue::run(queue).await,
-            Command::Health(gateway) => health::run(gateway).await,
+            Command::Health(health) => health::run(health.gateway).await,
             Command::Explain(explain) => explain::run(&explain),
+            Command::Completions(completions) => completions::run(&completions),
+            Command::Man(man) => man::run(&man),
         }
     });
     match done {
@@ -71,11 +75,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is logged, besides what a command says by itself.
+/// Which log lines are shown beside the output of the command.
 fn filter(command: &Command) -> Targets {
     let warnings = Targets::new().with_default(LevelFilter::WARN);
     match command {
-        // Two of its photos are refused, which makes dead letters, and it reports them itself.
+        // The pipeline refuses two photos, which become dead letters. The demo reports them itself.
         Command::Demo(_) => warnings.with_target("faasflow::dead_letters", LevelFilter::OFF),
         _ => warnings,
     }

@@ -11,10 +11,10 @@ use crate::error::Failure;
 
 mod stack_file;
 
-/// Where `faas-cli` keeps templates, and what it builds.
+/// Folders of `faas-cli`: its build output and its templates.
 const RESERVED: [&str; 2] = ["build", "template"];
 
-/// The handler of the template, so that a project is the same from `faas-cli new` and from here.
+/// The files of the template, so that `faas-cli new` and `faasflow new` create the same project.
 const HANDLER: [(&str, &str); 7] = [
     (".gitignore", include_str!("../template/gitignore")),
     ("Cargo.toml", include_str!("../template/Cargo.toml.in")),
@@ -24,10 +24,10 @@ const HANDLER: [(&str, &str); 7] = [
     ("src/main.rs", include_str!("../template/main.rs")),
     ("tests/flow.rs", include_str!("../template/flow_test.rs")),
 ];
-/// The one file to which something is added.
+/// The one file that `faasflow new` adds something to.
 const CARGO_CONFIG: &str = ".cargo/config.toml";
 
-/// What git is to leave alone: the first has the queue and keys, the others are of `faas-cli`.
+/// Lines for `.gitignore`: the first folder holds the queue and keys, the others belong to `faas-cli`.
 const IGNORED: [&str; 3] = ["/.faasflow", "/build", "/template"];
 
 pub(crate) fn run(new: &New) -> Result<(), Failure> {
@@ -37,16 +37,16 @@ pub(crate) fn run(new: &New) -> Result<(), Failure> {
     let base = stack.parent().unwrap_or(Path::new("")).to_owned();
     let folder = base.join(name);
     if folder.exists() {
-        return Err(Failure::unusable(code::EXISTS, format!("{} exists already", folder.display()))
-            .help("choose another name, or remove the folder"));
+        return Err(Failure::unusable(code::EXISTS, format!("the folder `{}` exists already", folder.display()))
+            .help("choose another name, or remove the folder first"));
     }
     let before = match &new.append {
         Some(file) => Some(std::fs::read_to_string(file).map_err(|error| cannot_append(file).because(&error))?),
         None => {
             let there = ["stack.yml", "stack.yaml"].into_iter().find(|file| Path::new(file).exists());
             if let Some(file) = there {
-                return Err(Failure::unusable(code::EXISTS, format!("{file} exists already"))
-                    .help(format!("add the flow to it with `--append {file}`, or go to another folder")));
+                return Err(Failure::unusable(code::EXISTS, format!("`{file}` exists already in this folder"))
+                    .help(format!("add the flow to it with `--append {file}`, or run this in another folder")));
             }
             None
         }
@@ -56,8 +56,10 @@ pub(crate) fn run(new: &New) -> Result<(), Failure> {
         Some(text) => stack_file::append(text, name).map_err(|why| cannot_append(&stack).because_text(why))?,
     };
     let checkout = checkout(new)?;
-    if let Err(failure) = make(&folder, &checkout).and_then(|()| put(&stack, before.as_deref(), &after)) {
-        // What is half made is in the way of the next try.
+    if let Err(failure) =
+        write_project(&folder, &checkout).and_then(|()| replace_stack_file(&stack, before.as_deref(), &after))
+    {
+        // An incomplete project would be in the way of the next attempt.
         let _ = std::fs::remove_dir_all(&folder);
         return Err(failure);
     }
@@ -69,19 +71,18 @@ pub(crate) fn run(new: &New) -> Result<(), Failure> {
     } else {
         format!(" {}", stack.display())
     };
-    say!(
-        "Made {name}: the flow is in {}, and {} names it. Next:",
-        folder.join("src/lib.rs").display(),
-        stack.display()
-    );
+    let added = if before.is_some() { "Added it to" } else { "Created" };
+    say!("Created {name}: the flow is in {}", folder.join("src/lib.rs").display());
+    say!("{added} {}, the list of functions to run", stack.display());
+    say!("\nBuild and run it (the first build takes a few minutes):");
     say!("  faasflow up{up}");
-    say!("and in another terminal:");
+    say!("When it is ready, call it from another terminal:");
     say!("  echo Ada | faasflow invoke {name}");
     Ok(())
 }
 
 /// Writes the files of the project.
-fn make(folder: &Path, checkout: &Path) -> Result<(), Failure> {
+fn write_project(folder: &Path, checkout: &Path) -> Result<(), Failure> {
     for (file, text) in HANDLER {
         let mut text = text.to_owned();
         if file == CARGO_CONFIG {
@@ -94,10 +95,11 @@ fn make(folder: &Path, checkout: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Puts a text in place of the stack file's, whole or not at all. It is read first as it is going to be: what we cannot
-/// read back, and what would change another function, we have no business to write.
-fn put(stack: &Path, before: Option<&str>, after: &str) -> Result<(), Failure> {
-    // Where it is a link, it stays one.
+/// Replaces the text of the stack file, atomically.
+///
+/// The new text is read back first. It is not written if it cannot be read, or if it would change another function.
+fn replace_stack_file(stack: &Path, before: Option<&str>, after: &str) -> Result<(), Failure> {
+    // If the file is a symbolic link, keep the link and replace its target.
     let target = std::fs::canonicalize(stack).unwrap_or_else(|_| stack.to_owned());
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -108,8 +110,8 @@ fn put(stack: &Path, before: Option<&str>, after: &str) -> Result<(), Failure> {
         tempfile::Builder::new().prefix(".stack-").suffix(".yml").tempfile_in(folder).map_err(|e| fault(&e))?;
     new.write_all(after.as_bytes()).map_err(|error| fault(&error))?;
     let read = Stack::read(new.path()).map_err(|error| {
-        let said = error.to_string().replace(&new.path().display().to_string(), &stack.display().to_string());
-        cannot_append(stack).because_text(format!("with the flow in it, {said}"))
+        let text = error.to_string().replace(&new.path().display().to_string(), &stack.display().to_string());
+        cannot_append(stack).because_text(format!("with the flow added, {text}"))
     })?;
     if before.is_some()
         && let Ok(was) = Stack::read(stack)
@@ -120,7 +122,7 @@ fn put(stack: &Path, before: Option<&str>, after: &str) -> Result<(), Failure> {
             })
         })
     {
-        let why = format!("that would change the function `{name}`");
+        let why = format!("it would change the function `{name}`");
         return Err(cannot_append(stack).because_text(why).help("add the flow by hand"));
     }
     if let Ok(metadata) = std::fs::metadata(&target) {
@@ -137,11 +139,11 @@ fn put(stack: &Path, before: Option<&str>, after: &str) -> Result<(), Failure> {
 }
 
 fn not_written(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::failed(code::NOT_WRITTEN, format!("{} cannot be written", path.display())).because(error)
+    Failure::failed(code::NOT_WRITTEN, format!("`{}` cannot be written", path.display())).because(error)
 }
 
 fn cannot_append(stack: &Path) -> Failure {
-    Failure::unusable(code::NOT_APPENDED, format!("the flow cannot be added to {}", stack.display()))
+    Failure::unusable(code::NOT_APPENDED, format!("the flow cannot be added to `{}`", stack.display()))
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {
@@ -150,24 +152,37 @@ fn check_name(name: &str) -> Result<(), Failure> {
         && !name.ends_with('-');
     if !valid {
         return Err(Failure::unusable(code::BAD_NEW_NAME, format!("`{name}` cannot be the name of a flow"))
-            .help("use small letters, digits and `-`, and begin with a letter, as in `my-flow`"));
+            .because_text(
+                "a name has lower-case letters, digits and `-`, begins with a letter and does not end with `-`",
+            )
+            .help(format!("choose another name, such as `{}`", suggestion(name))));
     }
     if RESERVED.contains(&name) {
         return Err(Failure::unusable(code::BAD_NEW_NAME, format!("`{name}` cannot be the name of a flow"))
-            .because_text("faas-cli has a folder of that name")
+            .because_text("faas-cli uses a folder of this name")
             .help(format!("choose another name, such as `my-{name}`")));
     }
     Ok(())
 }
 
-/// The library is not published yet: projects are built against a checkout.
+/// The nearest valid name: `My_Flow` becomes `my-flow`.
+fn suggestion(name: &str) -> String {
+    let kept: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let words: Vec<&str> = kept.split('-').filter(|word| !word.is_empty()).collect();
+    let name = words.join("-");
+    if name.starts_with(|first: char| first.is_ascii_lowercase()) { name } else { "my-flow".to_owned() }
+}
+
+/// The library is not published yet, so projects are built against a checkout.
 fn checkout(new: &New) -> Result<PathBuf, Failure> {
     let built_from = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let checkout = new.checkout.clone().unwrap_or_else(|| PathBuf::from(built_from));
     let found = checkout.canonicalize().ok().filter(|found| found.join("crates/faasflow/Cargo.toml").is_file());
     found.ok_or_else(|| {
-        Failure::unusable(code::NO_CHECKOUT, format!("{} is not a checkout of faasflow", checkout.display()))
-            .help("name one with `--checkout`: the new project is built against it")
+        Failure::unusable(code::NO_CHECKOUT, format!("`{}` is not a checkout of faasflow", checkout.display()))
+            .because_text("a new project is built against the library in a checkout, and this folder has none")
+            .help("name the folder of a checkout with `--checkout`")
     })
 }
 

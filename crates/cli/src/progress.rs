@@ -1,4 +1,4 @@
-//! Shows what a gateway is doing: a line that moves on a terminal, plain lines elsewhere.
+//! Shows what a gateway is doing: a progress line on a terminal, plain lines elsewhere.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -41,13 +41,13 @@ impl Progress {
             }
             Event::Compiling { krate } => {
                 self.compiled += 1;
-                self.bar.set_message(format!("compiling {krate} ({} so far)", self.compiled));
+                self.bar.set_message(format!("compiling {krate} ({} crates so far)", self.compiled));
                 if !self.terminal && self.compiled.is_multiple_of(25) {
                     self.line(&format!("  … {} crates so far", self.compiled));
                 }
             }
             Event::BuildWaits { what } => self.line(&format!("  cargo: {what}")),
-            Event::Built { function } => self.line(&format!("  {function} is built")),
+            Event::Built { function } => self.line(&format!("  Built {function}")),
             Event::BuildFinished { took } => {
                 self.bar.disable_steady_tick();
                 self.bar.set_message("");
@@ -55,7 +55,7 @@ impl Progress {
             }
             Event::BuildFailed { output } => {
                 self.bar.disable_steady_tick();
-                self.line(&format!("The build failed; what runs goes on.\n{output}"));
+                self.line(&format!("The build failed. Functions that run already keep running.\n{output}"));
             }
             Event::Starting { function } => self.bar.set_message(format!("starting {function}")),
             Event::Ready { function } => {
@@ -66,9 +66,9 @@ impl Progress {
                 let again = if again_in.is_zero() {
                     String::new()
                 } else {
-                    format!("\nIt is started again in {}.", duration::format(*again_in))
+                    format!("\n{function} restarts in {}.", duration::format(*again_in))
                 };
-                // Its last lines stand above already, where lines are shown.
+                // If log lines are shown, its last lines were printed already.
                 let how = if self.logs {
                     how.lines().next().unwrap_or_default().trim_end_matches("; its last lines:").to_owned()
                 } else {
@@ -77,13 +77,13 @@ impl Progress {
                 self.line(&format!("{function}: {how}{again}"));
             }
             Event::Changed { function } => self.line(&format!("{function} changed")),
-            // Escaped, a line may be several times as long as it was.
+            // Cut after escaping, which can make a line several times as long.
             Event::Log { function, line } if self.logs => self.line(&cut(&format!("{function} | {}", escaped(line)))),
             _ => {}
         }
     }
 
-    /// Whoever read it may be gone; what is done goes on.
+    /// Prints a line. Errors are ignored: if nobody reads the output, the work still goes on.
     pub(crate) fn line(&self, text: &str) {
         let write = || drop(writeln!(std::io::stderr(), "{text}"));
         if self.terminal {
@@ -94,7 +94,7 @@ impl Progress {
     }
 }
 
-/// To what a person wants to know: whole seconds, or milliseconds below ten of them.
+/// Rounds for people: to milliseconds below ten seconds, to seconds above.
 fn rounded(duration: Duration) -> Duration {
     match duration.as_secs() {
         0..10 => Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),

@@ -2,22 +2,34 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use faasflow_admin::{DeadLetterSummary, Discarded, QueueStats, QueuedCall, Redrive, Redriven, Selection, paths};
 use faasflow_core::code;
-use http::Method;
+use faasflow_core::line::cut;
+use faasflow_runtime::log::escaped;
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 
 use crate::args::{Queue, QueueCommand, Which};
 use crate::client::Client;
 use crate::error::Failure;
 
+/// What to do if a dead letter does not exist.
+const LIST: &str = "list the dead letters with `faasflow queue dead-letters`";
+
 pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
     let client = Client::new(&queue.gateway)?;
     match queue.command {
         QueueCommand::List { limit } => list(&client, limit).await,
         QueueCommand::DeadLetters { id: Some(id), .. } => {
-            // Whole, with what a newer gateway tells besides.
-            let letter: Value = client.json(Method::GET, &paths::dead_letter(id)).await?;
+            // As untyped JSON, to keep fields that only a newer gateway knows.
+            let answer = client.send(Method::GET, &paths::dead_letter(id), HeaderMap::new(), Bytes::new()).await?;
+            if answer.status == StatusCode::NOT_FOUND && String::from_utf8_lossy(&answer.body).contains("dead letter") {
+                return Err(Failure::failed(code::NO_DEAD_LETTER, format!("there is no dead letter {id}"))
+                    .because_text("it never existed, or it was redriven or discarded")
+                    .help(LIST));
+            }
+            let letter: Value = client.read(&answer)?;
             say!("{letter:#}");
             Ok(())
         }
@@ -26,13 +38,17 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
             let Selection { ids, function } = selection(&which);
             let asked = Redrive { ids, function, per_second: rate };
             let Redriven { redriven, .. } = client.json_for(Method::POST, paths::REDRIVE, &asked).await?;
-            say!("{redriven} put back into the queue");
+            if redriven > 0 || which.ids.is_empty() {
+                say!("Redrove {}", letters(redriven));
+            }
             all_were_there(&which, redriven)
         }
         QueueCommand::Discard { which } => {
             let asked = selection(&which);
             let Discarded { discarded, .. } = client.json_for(Method::DELETE, paths::DEAD_LETTERS, &asked).await?;
-            say!("{discarded} removed");
+            if discarded > 0 || which.ids.is_empty() {
+                say!("Discarded {}", letters(discarded));
+            }
             all_were_there(&which, discarded)
         }
     }
@@ -62,28 +78,54 @@ async fn dead_letters(client: &Client, limit: usize) -> Result<(), Failure> {
     let path = format!("{}?limit={limit}", paths::DEAD_LETTERS);
     let letters: Vec<DeadLetterSummary> = client.json(Method::GET, &path).await?;
     let is_empty = letters.is_empty();
-    let rows = letters.into_iter().map(|letter| {
+    let mut rows = Vec::new();
+    for letter in letters {
         let kind = if letter.callback { "callback" } else { "call" };
-        vec![
+        let reason = match answer_of(client, &letter).await {
+            Some(answer) => format!("{}: {answer}", letter.reason),
+            None => letter.reason,
+        };
+        rows.push(vec![
             letter.id.to_string(),
             letter.function,
             kind.to_owned(),
             letter.attempts.to_string(),
             letter.call_id,
-            letter.reason,
-        ]
-    });
-    table(&["ID", "FUNCTION", "KIND", "ATTEMPTS", "CALL ID", "REASON"], &rows.collect::<Vec<_>>())?;
+            reason,
+        ]);
+    }
+    table(&["ID", "FUNCTION", "KIND", "ATTEMPTS", "CALL ID", "REASON"], &rows)?;
     eprintln!(
         "{}",
         match is_empty {
             true => {
-                "There are none. A flow that failed is none: it has ended, and `faasflow logs REQUEST-ID` shows why."
+                "There are no dead letters. (A flow that fails in a later phase leaves none: see `faasflow logs REQUEST-ID`.)"
             }
-            false => "`faasflow queue dead-letters ID` shows one whole, `faasflow queue redrive ID` puts it back.",
+            false =>
+                "Show one in full with `faasflow queue dead-letters ID`; deliver it again with `faasflow queue redrive ID`.",
         }
     );
     Ok(())
+}
+
+/// The first line of what the function answered, if the reason names only the status: a flow answers with JSON that has
+/// a `reason`. The list shows it because the status alone, `500`, explains nothing.
+async fn answer_of(client: &Client, letter: &DeadLetterSummary) -> Option<String> {
+    if !letter.reason.starts_with("it answered ") || letter.reason.contains(": ") {
+        return None;
+    }
+    // The letter may be gone by now, and the list is useful without this.
+    let whole: Value = client.json(Method::GET, &paths::dead_letter(letter.id)).await.ok()?;
+    let answer = whole["answer_body"].as_str()?;
+    let failure: Option<Value> = serde_json::from_str(answer).ok();
+    let text = failure.as_ref().and_then(|failure| failure["reason"].as_str()).unwrap_or(answer);
+    let line = text.lines().find(|line| !line.trim().is_empty())?;
+    Some(escaped(&cut(line.trim())).into_owned())
+}
+
+/// `1 dead letter`, `2 dead letters`.
+fn letters(count: u64) -> String {
+    format!("{count} dead letter{}", if count == 1 { "" } else { "s" })
 }
 
 fn selection(which: &Which) -> Selection {
@@ -91,15 +133,18 @@ fn selection(which: &Which) -> Selection {
     Selection { ids, function: which.function.clone() }
 }
 
-/// Whoever names dead letters wants to know of one that is not there.
+/// Fails if a dead letter that was named does not exist.
 fn all_were_there(which: &Which, done: u64) -> Result<(), Failure> {
     let asked = which.ids.iter().collect::<BTreeSet<_>>().len() as u64;
     match asked.checked_sub(done) {
         None | Some(0) => Ok(()),
         Some(absent) => {
-            let or = which.function.as_ref().map(|name| format!(", or not of `{name}`")).unwrap_or_default();
-            Err(Failure::failed(code::NO_DEAD_LETTER, format!("{absent} of {asked} dead letters are not there{or}"))
-                .help("`faasflow queue dead-letters` lists those that are"))
+            let or = which.function.as_ref().map(|name| format!(", or are not of `{name}`")).unwrap_or_default();
+            let what = match which.ids.as_slice() {
+                [id] if which.function.is_none() => format!("there is no dead letter {id}"),
+                _ => format!("{absent} of {asked} dead letters do not exist{or}"),
+            };
+            Err(Failure::failed(code::NO_DEAD_LETTER, what).help(LIST))
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What `faasflow up` says, written by a thread of its own: a terminal that is stopped, or a pipe that nobody reads,
-//! must not hold up a gateway, nor its stop.
+//! The output of `faasflow up`. A separate thread writes it, so that a suspended terminal or a pipe that nobody reads
+//! cannot block the gateway or its shutdown.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,43 +13,42 @@ use tokio::sync::oneshot;
 
 use crate::progress::Progress;
 
-/// How many lines may wait to be written, and how many bytes they may have. What comes when there are more is left out,
-/// and counted.
+/// How many lines may wait to be written, and how many bytes they may take. Lines beyond that are dropped and counted.
 const WAITING: usize = 10_000;
 const WAITING_BYTES: usize = 4 << 20;
-/// How long the end waits for what is not written yet.
+/// How long to wait at the end for lines that are not written yet.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-enum Said {
+enum Message {
     Event(Event),
     Text(String),
-    /// Nothing comes after this.
+    /// No message follows.
     End,
 }
 
-/// Where lines go.
+/// A handle to the writing thread.
 #[derive(Clone)]
 pub(crate) struct Screen {
-    lines: SyncSender<Said>,
+    lines: SyncSender<Message>,
     waiting_bytes: Arc<AtomicUsize>,
     left_out: Arc<AtomicUsize>,
 }
 
-/// The end of what is written.
+/// Completes when the writing thread has ended.
 pub(crate) struct Written(oneshot::Receiver<()>);
 
-/// The screen of this process, for its log.
+/// The screen of this process, for its log lines.
 static SCREEN: OnceLock<Screen> = OnceLock::new();
 
 impl Screen {
-    /// Starts to write. The log of this process goes there too, from here on.
+    /// Starts the writing thread. From here on, the log of this process goes there too.
     pub(crate) fn start() -> std::io::Result<(Screen, Written)> {
-        let (lines, said) = sync_channel(WAITING);
+        let (lines, messages) = sync_channel(WAITING);
         let (end, written) = oneshot::channel();
         let screen = Screen { lines, waiting_bytes: Arc::default(), left_out: Arc::default() };
         let waiting_bytes = screen.waiting_bytes.clone();
         std::thread::Builder::new().name("screen".to_owned()).spawn(move || {
-            write(&said, &waiting_bytes);
+            write(&messages, &waiting_bytes);
             let _ = end.send(());
         })?;
         let _ = SCREEN.set(screen.clone());
@@ -57,31 +56,31 @@ impl Screen {
     }
 
     pub(crate) fn event(&self, event: Event) {
-        self.put(Said::Event(event));
+        self.put(Message::Event(event));
     }
 
     pub(crate) fn line(&self, text: impl Into<String>) {
-        self.put(Said::Text(text.into()));
+        self.put(Message::Text(text.into()));
     }
 
-    fn put(&self, said: Said) {
+    fn put(&self, message: Message) {
         let left_out = self.left_out.swap(0, Ordering::SeqCst);
         if left_out > 0 {
-            let note = Said::Text(format!("({left_out} lines are left out: they were not read)"));
+            let note = Message::Text(format!("({left_out} lines were dropped: the output was not read fast enough)"));
             if !self.send(note) {
                 self.left_out.fetch_add(left_out, Ordering::SeqCst);
             }
         }
-        if !self.send(said) {
+        if !self.send(message) {
             self.left_out.fetch_add(1, Ordering::SeqCst);
         }
     }
 
     /// Returns whether there was room.
-    fn send(&self, said: Said) -> bool {
-        let bytes = said.bytes();
+    fn send(&self, message: Message) -> bool {
+        let bytes = message.bytes();
         let fits = self.waiting_bytes.fetch_add(bytes, Ordering::SeqCst) + bytes <= WAITING_BYTES;
-        let sent = fits && self.lines.try_send(said).is_ok();
+        let sent = fits && self.lines.try_send(message).is_ok();
         if !sent {
             self.waiting_bytes.fetch_sub(bytes, Ordering::SeqCst);
         }
@@ -89,40 +88,40 @@ impl Screen {
     }
 }
 
-impl Said {
-    /// How much it holds, where that may be much.
+impl Message {
+    /// The size in bytes of messages that can be large.
     fn bytes(&self) -> usize {
         match self {
-            Said::Event(Event::Log { line, .. }) => line.len(),
-            Said::Event(Event::BuildFailed { output }) => output.len().min(WAITING_BYTES / 4),
-            Said::Event(_) | Said::End => 0,
-            Said::Text(text) => text.len(),
+            Message::Event(Event::Log { line, .. }) => line.len(),
+            Message::Event(Event::BuildFailed { output }) => output.len().min(WAITING_BYTES / 4),
+            Message::Event(_) | Message::End => 0,
+            Message::Text(text) => text.len(),
         }
     }
 }
 
-fn write(said: &Receiver<Said>, waiting_bytes: &AtomicUsize) {
+fn write(messages: &Receiver<Message>, waiting_bytes: &AtomicUsize) {
     let mut progress = Progress::new(true);
-    // The screen of the process stays, so the channel does: the end is told.
-    while let Ok(said) = said.recv() {
-        waiting_bytes.fetch_sub(said.bytes(), Ordering::SeqCst);
-        match said {
-            Said::Event(event) => progress.show(&event),
-            Said::End => return,
-            Said::Text(text) => progress.line(&text),
+    // `SCREEN` keeps a sender for ever, so the channel never closes: `Message::End` ends the loop.
+    while let Ok(message) = messages.recv() {
+        waiting_bytes.fetch_sub(message.bytes(), Ordering::SeqCst);
+        match message {
+            Message::Event(event) => progress.show(&event),
+            Message::End => return,
+            Message::Text(text) => progress.line(&text),
         }
     }
 }
 
 impl Written {
-    /// Waits a moment until all is written.
+    /// Waits until everything is written, for at most [`PATIENCE`].
     pub(crate) async fn wait(self, screen: &Screen) {
-        screen.put(Said::End);
+        screen.put(Message::End);
         let _ = tokio::time::timeout(PATIENCE, self.0).await;
     }
 }
 
-/// Takes a line of the log to the screen, where there is one.
+/// Sends a log line to the screen, or to standard error if there is no screen yet.
 #[derive(Default)]
 pub(crate) struct LogLine(Vec<u8>);
 
@@ -154,17 +153,17 @@ mod tests {
 
     #[test]
     fn r3_lines_that_nobody_reads_are_bounded_in_bytes_and_counted() {
-        let (lines, said) = sync_channel(WAITING);
+        let (lines, messages) = sync_channel(WAITING);
         let screen = Screen { lines, waiting_bytes: Arc::default(), left_out: Arc::default() };
         for _ in 0..1_000 {
             screen.event(Event::Log { function: "f".to_owned(), line: "x".repeat(16 << 10) });
         }
-        let waiting = said.try_iter().count();
+        let waiting = messages.try_iter().count();
         assert_eq!((waiting, screen.left_out.load(Ordering::SeqCst)), (256, 744));
-        // As it is written, there is room again.
+        // Writing makes room again.
         screen.waiting_bytes.store(0, Ordering::SeqCst);
         screen.line("next");
-        let texts = said.try_iter().filter(|said| matches!(said, Said::Text(_))).count();
+        let texts = messages.try_iter().filter(|message| matches!(message, Message::Text(_))).count();
         assert_eq!((texts, screen.left_out.load(Ordering::SeqCst)), (2, 0));
     }
 }

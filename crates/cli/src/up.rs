@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use faasflow_core::code;
 use faasflow_gateway::{EngineChoice, Event, GatewayOptions, RunningGateway, Stack};
-use tokio::signal::unix::{SignalKind, signal};
+use faasflow_runtime::StopSignals;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::args::Up;
@@ -15,9 +15,9 @@ use crate::gateway_error;
 use crate::screen::Screen;
 
 pub(crate) async fn run(up: Up) -> Result<(), Failure> {
-    faasflow_runtime::http::raise_file_limit();
+    faasflow_http::raise_file_limit();
     let stack = if up.no_stack { no_stack(&up.stack)? } else { Stack::read(&up.stack)? };
-    // Settings that no flow would start with are said before anything is built.
+    // Report wrong settings before anything is built.
     crate::config::check(&stack)?;
     let files: Vec<PathBuf> = std::iter::once(stack.path.clone()).chain(stack.environment_files.clone()).collect();
     let mut options = GatewayOptions::new(stack);
@@ -38,12 +38,12 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     options.queue.workers = up.queue_workers;
     options.queue.max_attempts = up.queue_attempts;
     if let Some(folder) = up.state_dir {
-        // Functions are told of it, and run elsewhere.
+        // Functions get this path, and run in other folders.
         options.state_dir = std::path::absolute(folder)?;
     }
     let secrets = options.state_dir.join("secrets");
-    // In place before anything is started, so that a stop is never missed.
-    let mut stopped = StopSignal::new()?;
+    // Installed before anything starts, so that no signal is missed.
+    let mut stopped = StopSignals::new()?;
     let (events, mut happened) = unbounded_channel();
     let gateway = options.start(events).await?;
     let (screen, written) = Screen::start()?;
@@ -52,18 +52,18 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
         say_how_to_log_in(&screen, &gateway, &secrets);
     } else if !up.host.is_loopback() {
         screen.line(
-            "Whoever reaches it can have it run programs, by deploying them: `--basic-auth` asks for a password.",
+            "Warning: anyone who can reach this address can deploy and run programs. `--basic-auth` requires a password.",
         );
     }
-    let mut changes = Changes::of(&files);
+    let mut changes = Changes::new(&files);
     let mut look = tokio::time::interval(Duration::from_secs(1));
     let (mut told, mut greeted) = (false, false);
     loop {
         tokio::select! {
-            () = stopped.wait() => break,
+            _ = stopped.recv() => break,
             Some(event) = happened.recv() => screen.event(event),
             ready = gateway.ready(), if !told => {
-                // What led to it was said before.
+                // Print the events that led to it first.
                 while let Ok(event) = happened.try_recv() {
                     screen.event(event);
                 }
@@ -73,7 +73,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
                         greet(&screen, &gateway);
                         greeted = true;
                     }
-                    // Sources may be mended while it runs.
+                    // Not fatal: the sources can be fixed while the gateway runs.
                     Err(error) => screen.line(gateway_error::problem(&error).to_string()),
                 }
             }
@@ -86,25 +86,26 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
                     (told, greeted) = (true, true);
                 }
                 for file in changes.look() {
-                    screen.line(format!("{} changed: start `faasflow up` again to have it", file.display()));
+                    screen.line(format!("{} changed: restart `faasflow up` to apply it", file.display()));
                 }
             }
         }
     }
-    screen.line("Stopping: finishing what is in flight. Ctrl-C again stops at once");
+    screen.line("Stopping: finishing requests in flight. Press Ctrl-C again to stop at once");
     let mut stopping = std::pin::pin!(gateway.stop());
     loop {
         tokio::select! {
             () = &mut stopping => break,
-            () = stopped.wait() => {
+            _ = stopped.recv() => {
                 written.wait(&screen).await;
-                return Err(Failure::failed(code::STOPPED, "stopped at once: requests in flight were cut off")
-                    .help("start the gateway again to have queued calls delivered"));
+                return Err(Failure::failed(code::STOPPED, "the gateway was stopped at once, and requests in flight were cut off")
+                    .help("start the gateway again to deliver the queued calls"));
             }
             Some(event) = happened.recv() => screen.event(event),
         }
     }
-    // The last lines of the functions; no more than are there, since a process that has left its group may go on.
+    // The last lines of the functions. Only those that are there now: a process that left its process group may go on
+    // writing.
     for _ in 0..happened.len() {
         if let Ok(event) = happened.try_recv() {
             screen.event(event);
@@ -114,10 +115,10 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The stack file and its environment files, which are read at the start only.
+/// Watches the stack file and its environment files, which are read only at the start.
 struct Changes(Vec<(PathBuf, Stamp)>);
 
-/// What tells one text of a file from the next.
+/// Modification time and size, which tell versions of a file apart.
 type Stamp = Option<(SystemTime, u64)>;
 
 fn stamp(file: &Path) -> Stamp {
@@ -126,11 +127,11 @@ fn stamp(file: &Path) -> Stamp {
 }
 
 impl Changes {
-    fn of(files: &[PathBuf]) -> Changes {
+    fn new(files: &[PathBuf]) -> Changes {
         Changes(files.iter().map(|file| (file.clone(), stamp(file))).collect())
     }
 
-    /// Which have changed since they were looked at.
+    /// Returns the files that changed since the last look.
     fn look(&mut self) -> Vec<PathBuf> {
         let mut changed = Vec::new();
         for (file, before) in &mut self.0 {
@@ -143,18 +144,22 @@ impl Changes {
     }
 }
 
-/// A folder to be in, rather than a stack file to read.
+/// With `--no-stack`, the argument is a folder to work in.
 fn no_stack(folder: &Path) -> Result<Stack, Failure> {
     if folder.is_dir() {
         return Ok(Stack::empty(folder));
     }
-    Err(Failure::unusable(code::NO_FOLDER, format!("{} is not a folder", folder.display()))
-        .help("with `--no-stack`, name a folder in place of a stack file"))
+    Err(Failure::unusable(code::NO_FOLDER, format!("`{}` is not a folder", folder.display()))
+        .help("with `--no-stack`, name a folder instead of a stack file"))
 }
 
 fn say_how_to_log_in(screen: &Screen, gateway: &RunningGateway, secrets: &Path) {
     let (user, password) = (secrets.join("basic-auth-user"), secrets.join("basic-auth-password"));
-    screen.line(format!("It asks for user and password, which are in {} and {}:", user.display(), password.display()));
+    screen.line(format!(
+        "The admin API requires the user and password in {} and {}. To log in:",
+        user.display(),
+        password.display()
+    ));
     screen.line(format!(
         "  faas-cli login --gateway {} --username \"$(cat '{}')\" --password-stdin < '{}'",
         gateway.url(),
@@ -166,38 +171,19 @@ fn say_how_to_log_in(screen: &Screen, gateway: &RunningGateway, secrets: &Path) 
 fn greet(screen: &Screen, gateway: &RunningGateway) {
     let names = gateway.function_names();
     if names.is_empty() {
-        screen.line("All functions are ready: there is none yet. Deploy some:");
+        screen.line("All functions are ready. None is deployed yet; deploy some with:");
         screen.line(format!("  faas-cli deploy --gateway {}", gateway.url()));
         return;
     }
-    screen.line("All functions are ready. Try one of:");
+    screen.line("All functions are ready. Call one, from another terminal:");
     for name in names {
         let option =
             if gateway.address().port() == 8080 { String::new() } else { format!(" --gateway {}", gateway.url()) };
-        screen.line(format!("  faasflow invoke{option} {name}"));
+        screen.line(format!("  echo hello | faasflow invoke{option} {name}"));
     }
 }
 
-/// SIGTERM or SIGINT.
-pub(crate) struct StopSignal {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl StopSignal {
-    pub(crate) fn new() -> std::io::Result<StopSignal> {
-        Ok(StopSignal { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    pub(crate) async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// Whether an event is a log line, and whose.
+/// The function and the text, if the event is a log line.
 pub(crate) fn log_line(event: &Event) -> Option<(&str, &str)> {
     match event {
         Event::Log { function, line } => Some((function, line)),

@@ -1,4 +1,4 @@
-//! What a container is made of.
+//! The description from which a container is created.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
@@ -6,58 +6,58 @@ use std::path::PathBuf;
 
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, PortBinding};
 
-/// The name under which a container reaches the machine that it runs on.
+/// The name by which a container reaches the machine that it runs on.
 pub const HOST_NAME: &str = "host.docker.internal";
-/// The name that Podman has for it, in each container.
+/// Podman's name for the same, which every container of Podman knows.
 pub const PODMAN_HOST_NAME: &str = "host.containers.internal";
-/// Where a container finds its secrets, a file for each.
+/// The folder in a container that has a file for each secret.
 pub const SECRETS: &str = "/var/openfaas/secrets";
-/// The least memory that Docker lets a container have, in bytes. Less is raised to it.
+/// The smallest memory limit that Docker accepts, in bytes. Smaller limits are raised to it.
 pub const LEAST_MEMORY: u64 = 6 << 20;
 
-/// The period in which a container may use its share of the processors, in microseconds: the kernel's default.
+/// The period of the processor quota in microseconds: the kernel's default.
 const PERIOD: u64 = 100_000;
-/// The shares of a whole processor, of which Kubernetes makes as many.
+/// The CPU shares of a whole processor, the number that Kubernetes uses.
 const SHARES: u64 = 1024;
 
-/// How much of its log the engine keeps.
+/// How much of a container's log the engine keeps.
 const LOG: [(&str, &str); 2] = [("max-size", "10m"), ("max-file", "2")];
 
-/// A container that is to be made.
+/// A container to create.
 #[derive(Clone, Debug)]
 pub struct Blueprint {
-    /// Its name, which no other container of the engine may have.
+    /// Its name, which must be unique in the engine.
     pub name: String,
     /// Its image.
     pub image: String,
-    /// Its environment, besides that of the image.
+    /// Its environment, in addition to the image's.
     pub environment: Vec<(String, String)>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// The port that it listens on.
     pub port: u16,
-    /// The folder that it finds at [`SECRETS`], which it cannot write to.
+    /// The folder that is mounted read-only at [`SECRETS`].
     pub secrets: Option<PathBuf>,
-    /// Whether its root file system is read-only. `/tmp` is writable in any case.
+    /// Whether its root file system is read-only. `/tmp` is always writable.
     pub read_only_root: bool,
-    /// What it may use at most.
+    /// The most that it may use.
     pub limits: Resources,
-    /// What it is to have when there is not enough for all.
+    /// What it gets when there is not enough for all containers.
     pub requests: Resources,
     /// How it is reached.
     pub reach: Reach,
-    /// Where [`HOST_NAME`] leads in it, if it is reached at a published port.
+    /// How [`HOST_NAME`] is resolved in it. Used only with [`Reach::Published`].
     pub host: Host,
 }
 
-/// Where [`HOST_NAME`] leads in a container.
+/// How [`HOST_NAME`] is resolved in a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// To the machine, by the address that the engine finds. Podman does not know how before version 4.8.
+    /// The engine finds the machine's address. Podman can do that from version 4.8.
     ByEngine,
-    /// To this address.
+    /// As this address.
     At(Ipv4Addr),
-    /// Where the engine sets it to lead, if it does.
+    /// The engine's own setting is left as it is.
     Unset,
 }
 
@@ -73,9 +73,9 @@ pub struct Resources {
 /// How a container is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// At a free port of this machine's loopback address, which the engine chooses.
+    /// At a port of this machine's loopback address. The engine chooses a free one.
     Published,
-    /// At its own address in this network, which whoever asks is in as well.
+    /// At its own address in this network, which the gateway is also part of.
     Network(String),
 }
 
@@ -87,18 +87,19 @@ impl Blueprint {
             // OpenFaaS sets `allowPrivilegeEscalation: false`.
             security_opt: Some(vec!["no-new-privileges:true".to_owned()]),
             memory: self.limits.memory.map(|bytes| signed(bytes.max(LEAST_MEMORY))),
-            // No more by swapping.
+            // The same limit with swap, so that there is no swap.
             memory_swap: self.limits.memory.map(|bytes| signed(bytes.max(LEAST_MEMORY))),
             memory_reservation: self.requests.memory.map(|bytes| signed(bytes.max(LEAST_MEMORY))),
             cpu_period: self.limits.cpu.map(|_| signed(PERIOD)),
-            // The kernel takes no less than a hundredth of a processor.
+            // The kernel accepts no less than a hundredth of a processor.
             cpu_quota: self.limits.cpu.map(|cpu| signed((cpu * PERIOD / 1000).max(1000))),
-            // Otherwise Docker keeps all that a container writes, for as long as it is there. This one can be read.
+            // By default, Docker keeps everything that a container writes until it is removed. The engine can read this
+            // driver's logs, unlike some others'.
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".to_owned()),
                 config: Some(LOG.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()),
             }),
-            // The kernel takes from 2 to 262,144.
+            // The kernel accepts 2 to 262,144.
             cpu_shares: self.requests.cpu.map(|cpu| signed((cpu * SHARES / 1000).clamp(2, 1 << 18))),
             ..HostConfig::default()
         };
@@ -106,7 +107,7 @@ impl Blueprint {
             host.tmpfs = Some(HashMap::from([("/tmp".to_owned(), "rw,exec,nosuid,nodev".to_owned())]));
         }
         if let Some(folder) = &self.secrets {
-            // Of `binds`, Docker would make a folder that is missing, and the container would run without its secrets.
+            // With `binds`, Docker would create a missing folder, and the container would run without its secrets.
             host.mounts = Some(vec![Mount {
                 typ: Some(MountType::BIND),
                 source: Some(folder.display().to_string()),
@@ -138,7 +139,7 @@ impl Blueprint {
     }
 }
 
-/// No machine has more than that.
+/// The number as the API wants it. No machine has more than fits.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -164,12 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn amounts_become_what_the_engine_takes() {
+    fn amounts_are_converted_to_the_engine_s_units() {
         let limits = Resources { memory: Some(5 << 20), cpu: Some(100) };
         let requests = Resources { memory: Some(1 << 20), cpu: Some(500) };
         let host = Blueprint { limits, requests, ..blueprint() }.body().host_config.unwrap();
         assert_eq!((host.memory, host.memory_swap), (Some(6 << 20), Some(6 << 20)));
-        assert_eq!(host.memory_reservation, Some(6 << 20), "it may not be above the limit");
+        assert_eq!(host.memory_reservation, Some(6 << 20), "a reservation must not exceed the limit");
         assert_eq!((host.cpu_period, host.cpu_quota, host.cpu_shares), (Some(100_000), Some(10_000), Some(512)));
         let log = host.log_config.unwrap().config.unwrap();
         assert_eq!((log["max-size"].as_str(), log["max-file"].as_str()), ("10m", "2"));
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn only_loopback_reaches_a_published_port() {
+    fn ports_are_published_on_loopback_only() {
         let host = blueprint().body().host_config.unwrap();
         let binding = host.port_bindings.unwrap()["8080/tcp"].clone().unwrap();
         assert_eq!(binding[0].host_ip.as_deref(), Some("127.0.0.1"));

@@ -1,4 +1,4 @@
-//! A container engine, and what it is asked.
+//! A container engine, and the requests that it is sent.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,42 +14,42 @@ use futures_util::future::BoxFuture;
 use http::Method;
 use tokio::io::AsyncWrite;
 
+use crate::address::Address;
+use crate::answers;
 use crate::blueprint::{Blueprint, Reach};
 use crate::error::EngineError;
-use crate::network::{Bridge, Own};
-use crate::place::Place;
+use crate::network::{Bridge, OwnContainer};
 use crate::state::State;
-use crate::told;
 use crate::wire::Wire;
 use crate::{logs, pull};
 
-/// How long it may take to say that it is there.
-const GREETS: Duration = Duration::from_secs(5);
-/// How long it may take to say whether it has an image, for which callers of the gateway wait.
-const LOOKS_UP: Duration = Duration::from_secs(10);
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long looking up an image may take. Callers of the gateway wait for it.
+const IMAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often an engine checks health where the image does not say.
-const CHECKS: Duration = Duration::from_secs(30);
+/// How often an engine checks health if the image does not say.
+const DEFAULT_HEALTH_INTERVAL: Duration = Duration::from_secs(30);
 
-/// A container engine. Cloning yields the same.
+/// A container engine. Clones share its connections.
 #[derive(Clone)]
 pub struct Engine {
     docker: Docker,
     wire: Wire,
-    place: String,
+    address: String,
     version: String,
     kind: Kind,
 }
 
-/// Which engine it is, as far as that makes a difference.
+/// The kind of engine, as far as it makes a difference here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// Docker, or one that does as Docker does.
+    /// Docker, or an engine that behaves like it.
     Docker,
     /// Podman.
     Podman {
-        /// Whether it runs without root, so that its networks are not this machine's.
+        /// Whether it runs without root. Its networks are then not this machine's.
         rootless: bool,
     },
 }
@@ -58,14 +58,14 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Image {
-    /// How often the health of its containers is checked, if it says how.
+    /// How often the health of its containers is checked, if the image defines a health check.
     pub health_check: Option<Duration>,
 }
 
 /// A container that the engine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Found {
+pub struct ListedContainer {
     /// Its id.
     pub id: String,
     /// Its name.
@@ -74,97 +74,97 @@ pub struct Found {
     pub labels: HashMap<String, String>,
 }
 
-impl Found {
-    fn read(found: told::Listed) -> Option<Found> {
+impl ListedContainer {
+    fn read(found: answers::Listed) -> Option<ListedContainer> {
         let name = found.names.unwrap_or_default().into_iter().next().unwrap_or_default();
         let name = name.trim_start_matches('/').to_owned();
-        Some(Found { id: found.id?, name, labels: found.labels.unwrap_or_default() })
+        Some(ListedContainer { id: found.id?, name, labels: found.labels.unwrap_or_default() })
     }
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Engine").field("place", &self.place).finish_non_exhaustive()
+        formatter.debug_struct("Engine").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
 impl Engine {
-    /// Connects to the engine that listens here, and settles on a version of the API that both know.
+    /// Connects to the engine at an address, and negotiates the version of the API.
     ///
     /// # Errors
     ///
-    /// If nobody answers within five seconds, or not as an engine.
-    pub fn connect(place: &Place) -> BoxFuture<'static, Result<Engine, EngineError>> {
-        let place = place.clone();
+    /// If nothing answers within five seconds, or something that is not an engine.
+    pub fn connect(address: &Address) -> BoxFuture<'static, Result<Engine, EngineError>> {
+        let address = address.clone();
         Box::pin(async move {
-            let name = place.to_string();
-            if let Place::Socket(path) = &place
+            let name = address.to_string();
+            if let Address::Socket(path) = &address
                 && !path.exists()
             {
-                return Err(EngineError::Away { place: name, why: "there is no such socket".to_owned() });
+                return Err(EngineError::no_socket(name));
             }
-            let wire = Wire::new(&place);
+            let wire = Wire::new(&address);
             let greeting = async {
                 let docker = wire.docker()?.negotiate_version().await?;
                 let version = docker.version().await?;
                 let mut parts = version.components.into_iter().flatten();
                 let is_podman = parts.any(|part| part.name.to_lowercase().contains("podman"));
                 let kind = if is_podman {
-                    let info: told::Info = wire.get(&docker, "/info", &[]).await?;
+                    let info: answers::Info = wire.get(&docker, "/info", &[]).await?;
                     Kind::Podman { rootless: info.is_rootless() }
                 } else {
                     Kind::Docker
                 };
                 Ok::<_, Error>((docker, version.version.unwrap_or_default(), kind))
             };
-            match tokio::time::timeout(GREETS, greeting).await {
-                Ok(Ok((docker, version, kind))) => Ok(Engine { docker, wire, place: name, version, kind }),
+            match tokio::time::timeout(CONNECT_TIMEOUT, greeting).await {
+                Ok(Ok((docker, version, kind))) => Ok(Engine { docker, wire, address: name, version, kind }),
                 Ok(Err(error)) => Err(EngineError::new(&name, error)),
-                Err(_) => Err(EngineError::Slow { place: name, after: GREETS }),
+                Err(_) => Err(EngineError::Timeout { address: name, limit: CONNECT_TIMEOUT }),
             }
         })
     }
 
     /// Where it listens.
     #[must_use]
-    pub fn place(&self) -> &str {
-        &self.place
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
-    /// Its version, as it says it itself.
+    /// Its version, as it reports it.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Which engine it is.
+    /// Its kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// Whether it answers at all within this time.
+    /// Whether it answers anything within this time.
     pub fn answers(&self, within: Duration) -> BoxFuture<'_, bool> {
         Box::pin(async move {
             let asked = tokio::time::timeout(within, self.docker.ping()).await;
-            asked.is_ok_and(|answer| !answer.is_err_and(|error| self.fault(error).is_away()))
+            asked.is_ok_and(|answer| !answer.is_err_and(|error| self.fault(error).is_unreachable()))
         })
     }
 
     fn fault(&self, error: Error) -> EngineError {
-        EngineError::new(&self.place, error)
+        EngineError::new(&self.address, error)
     }
 
-    /// The image of this name, if the engine has it.
+    /// Looks up an image. Returns `None` if the engine does not have it.
     ///
     /// # Errors
     ///
-    /// If the engine cannot be asked, or refuses the name.
+    /// If the engine cannot be reached, or refuses the name.
     pub fn image<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Image>, EngineError>> {
         Box::pin(async move {
-            let asked = tokio::time::timeout(LOOKS_UP, self.docker.inspect_image(name));
+            let asked = tokio::time::timeout(IMAGE_TIMEOUT, self.docker.inspect_image(name));
             let Ok(found) = asked.await else {
-                return Err(EngineError::Slow { place: self.place.clone(), after: LOOKS_UP });
+                return Err(EngineError::Timeout { address: self.address.clone(), limit: IMAGE_TIMEOUT });
             };
             match found {
                 Ok(found) => {
@@ -174,24 +174,24 @@ impl Engine {
                         words.first().is_some_and(|word| word != "NONE")
                     });
                     let interval = |nanoseconds: Option<i64>| match u64::try_from(nanoseconds.unwrap_or(0)) {
-                        Ok(0) | Err(_) => CHECKS,
+                        Ok(0) | Err(_) => DEFAULT_HEALTH_INTERVAL,
                         Ok(nanoseconds) => Duration::from_nanos(nanoseconds),
                     };
                     Ok(Some(Image { health_check: check.map(|check| interval(check.interval)) }))
                 }
                 Err(error) => match self.fault(error) {
-                    EngineError::Absent(_) => Ok(None),
+                    EngineError::NotFound(_) => Ok(None),
                     error => Err(error),
                 },
             }
         })
     }
 
-    /// Gets an image from the registry that its name says, however long that takes.
+    /// Pulls an image from the registry that its name names. There is no time limit.
     ///
     /// # Errors
     ///
-    /// If the engine cannot get it: the text is the engine's.
+    /// If the engine cannot pull it.
     pub fn pull<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
         Box::pin(async move {
             let (name, query) = (with_tag(name), "fromImage");
@@ -201,7 +201,7 @@ impl Engine {
         })
     }
 
-    /// Makes a container, which does not run yet. Yields its id.
+    /// Creates a container without starting it. Returns its id.
     ///
     /// # Errors
     ///
@@ -210,8 +210,8 @@ impl Engine {
         Box::pin(async move {
             let options =
                 CreateContainerOptions { name: Some(blueprint.name.clone()), ..CreateContainerOptions::default() };
-            let made = self.docker.create_container(Some(options), blueprint.body()).await;
-            made.map(|made| made.id).map_err(|error| self.fault(error))
+            let created = self.docker.create_container(Some(options), blueprint.body()).await;
+            created.map(|created| created.id).map_err(|error| self.fault(error))
         })
     }
 
@@ -219,28 +219,28 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// If it cannot be started, for example because its program is not there.
+    /// If it cannot be started, for example because its program does not exist.
     pub fn start<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
         Box::pin(async move { self.docker.start_container(id, None).await.map_err(|error| self.fault(error)) })
     }
 
-    /// Looks where a container stands. `port` and `reach` are as it was made with.
+    /// Asks for the state of a container. `port` and `reach` are those it was created with.
     ///
     /// # Errors
     ///
-    /// If the engine cannot be asked, or the container is not there any more.
-    pub fn look<'a>(&'a self, id: &'a str, port: u16, reach: &'a Reach) -> BoxFuture<'a, Result<State, EngineError>> {
+    /// If the engine cannot be reached, or the container no longer exists.
+    pub fn state<'a>(&'a self, id: &'a str, port: u16, reach: &'a Reach) -> BoxFuture<'a, Result<State, EngineError>> {
         Box::pin(async move {
             let found = self.inspect(id).await.map_err(|error| self.fault(error))?;
             Ok(State::read(found, port, reach))
         })
     }
 
-    async fn inspect(&self, id: &str) -> Result<told::Container, Error> {
+    async fn inspect(&self, id: &str) -> Result<answers::Container, Error> {
         self.wire.get(&self.docker, &format!("/containers/{id}/json"), &[]).await
     }
 
-    /// Waits until a container does not run, or the engine gives no more answer. [`look`](Engine::look) tells which.
+    /// Waits until a container stops running or the engine stops answering. [`state`](Engine::state) tells which.
     pub fn wait<'a>(&'a self, id: &'a str) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let options = WaitContainerOptions { condition: "not-running".to_owned() };
@@ -249,12 +249,12 @@ impl Engine {
         })
     }
 
-    /// Copies what a container writes until it has ended: from its start, or from the time `since`, in seconds since 1970. It
-    /// ends as well when one of the copies is not read any more.
+    /// Copies what a container writes, until the container ends or nobody reads one of the copies any longer. `since` is in
+    /// seconds since 1970; 0 begins at the container's start.
     ///
     /// # Errors
     ///
-    /// If the engine cannot tell, for example because it hands logs to something else.
+    /// If the engine cannot provide the log, for example because it sends logs elsewhere.
     pub fn logs<'a>(
         &'a self,
         id: &'a str,
@@ -271,11 +271,12 @@ impl Engine {
         })
     }
 
-    /// Asks a container to stop, and makes it after the grace. One that has ended, or is not there, is no error.
+    /// Asks a container to stop, and kills it after the grace period. A container that has ended or does not exist is not an
+    /// error.
     ///
     /// # Errors
     ///
-    /// If the engine cannot be asked.
+    /// If the engine cannot be reached.
     pub fn stop<'a>(&'a self, id: &'a str, grace: Duration) -> BoxFuture<'a, Result<(), EngineError>> {
         Box::pin(async move {
             let seconds = i32::try_from(grace.as_secs()).unwrap_or(i32::MAX);
@@ -287,68 +288,72 @@ impl Engine {
         })
     }
 
-    /// Removes a container, with what it has written, whether it runs or not. One that is not there is no error.
+    /// Removes a container and its volumes, even if it runs. A container that does not exist is not an error.
     ///
     /// # Errors
     ///
-    /// If the engine cannot be asked, or cannot remove it.
+    /// If the engine cannot be reached, or cannot remove it.
     pub fn remove<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), EngineError>> {
         Box::pin(async move {
             let options = RemoveContainerOptions { force: true, v: true, ..RemoveContainerOptions::default() };
             match self.docker.remove_container(id, Some(options)).await {
-                // 409: it is being removed already.
+                // 409: its removal has begun already.
                 Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) | Ok(()) => Ok(()),
                 Err(error) => Err(self.fault(error)),
             }
         })
     }
 
-    /// All containers with this label, whether they run or not.
+    /// Lists the containers with this label, running or not.
     ///
     /// # Errors
     ///
-    /// If the engine cannot be asked.
-    pub fn labelled<'a>(&'a self, label: &'a str, value: &'a str) -> BoxFuture<'a, Result<Vec<Found>, EngineError>> {
+    /// If the engine cannot be reached.
+    pub fn labelled<'a>(
+        &'a self,
+        label: &'a str,
+        value: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<ListedContainer>, EngineError>> {
         Box::pin(async move {
             let filters = serde_json::json!({ "label": [format!("{label}={value}")] }).to_string();
             let query = [("all", "true"), ("filters", &filters)];
-            let found: Result<Vec<told::Listed>, _> = self.wire.get(&self.docker, "/containers/json", &query).await;
-            let found = found.map_err(|error| self.fault(error))?.into_iter().filter_map(Found::read);
-            // An engine that does not know the filter tells of all.
+            let found: Result<Vec<answers::Listed>, _> = self.wire.get(&self.docker, "/containers/json", &query).await;
+            let found = found.map_err(|error| self.fault(error))?.into_iter().filter_map(ListedContainer::read);
+            // An engine that does not know the filter lists all containers.
             Ok(found.filter(|found| found.labels.get(label).is_some_and(|own| own == value)).collect())
         })
     }
 
-    /// What a container holds in memory, in bytes, without what the kernel could give back at once.
+    /// Measures the memory of a container in bytes, without the caches that the kernel could free at once.
     ///
     /// # Errors
     ///
-    /// If the engine cannot be asked, or the container does not run.
+    /// If the engine cannot be reached, or the container does not run.
     pub fn memory<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<u64, EngineError>> {
         Box::pin(async move {
             let options = StatsOptions { stream: false, one_shot: true };
             let mut stats = std::pin::pin!(self.docker.stats(id, Some(options)));
-            let told = stats.next().await.transpose().map_err(|error| self.fault(error))?;
-            let memory = told.and_then(|told| told.memory_stats).unwrap_or_default();
+            let first = stats.next().await.transpose().map_err(|error| self.fault(error))?;
+            let memory = first.and_then(|first| first.memory_stats).unwrap_or_default();
             let files = memory.stats.unwrap_or_default();
-            // `docker stats` subtracts the same: the name depends on the version of control groups.
+            // `docker stats` subtracts the same. The name depends on the version of control groups.
             let files = files.get("total_inactive_file").or_else(|| files.get("inactive_file")).copied().unwrap_or(0);
             Ok(memory.usage.unwrap_or(0).saturating_sub(files))
         })
     }
 
-    /// The network that containers are in by default, if the engine has one.
+    /// Looks up the network that containers are in by default. Returns `None` if there is none.
     ///
     /// # Errors
     ///
-    /// If the engine cannot be asked.
+    /// If the engine cannot be reached.
     pub fn bridge(&self) -> BoxFuture<'_, Result<Option<Bridge>, EngineError>> {
         Box::pin(async move {
             // Docker's name, and Podman's.
             for name in ["bridge", "podman"] {
                 match self.docker.inspect_network(name, None).await.map_err(|error| self.fault(error)) {
                     Ok(found) => return Ok(Bridge::read(found)),
-                    Err(error) if error.is_absent() => {}
+                    Err(error) if error.is_not_found() => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -356,23 +361,23 @@ impl Engine {
         })
     }
 
-    /// The container of this id, which is the one that this process runs in; `None` if the engine does not know it.
+    /// Looks up the container that this process runs in. Returns `None` if the engine does not know it.
     ///
     /// # Errors
     ///
-    /// If the engine cannot be asked.
-    pub fn own<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Own>, EngineError>> {
+    /// If the engine cannot be reached.
+    pub fn own_container<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<OwnContainer>, EngineError>> {
         Box::pin(async move {
             match self.inspect(id).await.map_err(|error| self.fault(error)) {
-                Ok(found) => Ok(Own::read(found)),
-                Err(error) if error.is_absent() => Ok(None),
+                Ok(found) => Ok(OwnContainer::read(found)),
+                Err(error) if error.is_not_found() => Ok(None),
                 Err(error) => Err(error),
             }
         })
     }
 }
 
-/// The name of an image with its tag. Without one, an engine would get all that there are.
+/// The name of an image with its tag. Without a tag, an engine would pull all tags.
 fn with_tag(name: &str) -> String {
     let last = name.rsplit('/').next().unwrap_or(name);
     if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") }
@@ -383,7 +388,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_without_a_tag_is_the_latest() {
+    fn the_default_tag_is_latest() {
         for (name, whole) in [
             ("alpine", "alpine:latest"),
             ("localhost:5000/f", "localhost:5000/f:latest"),

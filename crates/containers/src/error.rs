@@ -1,142 +1,206 @@
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::errors::Error;
+use faasflow_core::code::{self, Code};
 
-/// How long the engine may take until it begins to answer, in seconds. It may take so long to make a container on a busy
-/// machine.
-pub(crate) const ANSWERS: u64 = 60;
+/// How long the engine may take to begin an answer, in seconds. Creating a container on a busy machine can take this long.
+pub(crate) const ANSWER_TIMEOUT: u64 = 60;
 
-/// How long an answer may be that is read whole, in bytes. A list of thousands of containers is shorter.
-pub(crate) const LONGEST: usize = 16 << 20;
+/// The largest answer that is read whole, in bytes. A list of thousands of containers is smaller.
+pub(crate) const LARGEST_ANSWER: usize = 16 << 20;
 
-/// An answer that has more bytes than [`LONGEST`].
+/// An answer has more bytes than [`LARGEST_ANSWER`].
 #[derive(Debug, thiserror::Error)]
-#[error("its answer has more than {} MiB", LONGEST >> 20)]
-pub(crate) struct TooLong;
+#[error("its answer is larger than {} MiB", LARGEST_ANSWER >> 20)]
+pub(crate) struct TooLarge;
 
-/// Why an engine did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why an engine did not do what it was asked to do.
+///
+/// The cause is the [`source`](StdError::source), and [`help`](EngineError::help) says what to do.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
-    /// Nobody answers at the engine's address, or the connection was lost.
-    #[error("the container engine at {place} does not answer: {why}")]
-    Away {
-        /// Where it was asked.
-        place: String,
-        /// Why not.
-        why: String,
+    /// Nothing answers at the engine's address, or the connection was lost.
+    #[error("the container engine at {address} does not answer")]
+    Unreachable {
+        /// The address of the engine.
+        address: String,
+        /// What failed.
+        source: Arc<dyn StdError + Send + Sync>,
+    },
+    /// This user may not use the engine's socket.
+    #[error("this user may not use the container engine at {address}")]
+    Denied {
+        /// The address of the engine.
+        address: String,
+        /// The error of the operating system.
+        source: Arc<dyn StdError + Send + Sync>,
     },
     /// The engine took too long.
-    #[error(
-        "the container engine at {place} did not answer within {after:?}; see whether it hangs, as with `docker ps`, and \
-         restart it if it does"
-    )]
-    Slow {
-        /// Where it was asked.
-        place: String,
-        /// How long it was waited for.
-        after: Duration,
+    #[error("the container engine at {address} did not answer within {limit:?}")]
+    Timeout {
+        /// The address of the engine.
+        address: String,
+        /// How long it had.
+        limit: Duration,
     },
-    /// What was asked about is not there: a container, an image, a network.
-    #[error("{0}")]
-    Absent(String),
-    /// The engine refuses. The text is the engine's.
-    #[error("the container engine refuses: {0}")]
-    Refused(String),
-    /// The engine said something that is of no use.
-    #[error("what answers at {place} is not a container engine: {why}")]
+    /// The container, the image or the network does not exist.
+    #[error("the container engine does not find it")]
+    NotFound(#[source] EngineMessage),
+    /// The engine refused.
+    #[error("the container engine refused")]
+    Refused(#[source] EngineMessage),
+    /// The answer is not one of a container engine.
+    #[error("the server at {address} does not answer as a container engine does")]
     Unusable {
-        /// Where it was asked.
-        place: String,
+        /// The address of the server.
+        address: String,
         /// What is wrong with the answer.
-        why: String,
+        source: Arc<dyn StdError + Send + Sync>,
     },
 }
 
+/// What an engine said, in its own words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EngineMessage(pub String);
+
 impl EngineError {
-    /// Whether the engine itself could not be asked, rather than having refused.
+    /// The code of the error.
     #[must_use]
-    pub fn is_away(&self) -> bool {
-        matches!(self, EngineError::Away { .. } | EngineError::Slow { .. })
+    pub fn code(&self) -> Code {
+        match self {
+            EngineError::Unreachable { .. } => code::ENGINE_UNREACHABLE,
+            EngineError::Denied { .. } => code::ENGINE_DENIED,
+            EngineError::Timeout { .. } => code::ENGINE_TIMEOUT,
+            EngineError::NotFound(_) => code::NOT_IN_ENGINE,
+            EngineError::Refused(_) => code::ENGINE_REFUSED,
+            EngineError::Unusable { .. } => code::NOT_AN_ENGINE,
+        }
     }
 
-    /// Whether the engine may have done what it was asked all the same, or may still do it.
+    /// What to do about the error, if the error itself tells.
+    #[must_use]
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            EngineError::Unreachable { .. } => Some("start Docker or Podman"),
+            EngineError::Denied { .. } => Some(
+                "add yourself to the group that owns the socket, for example with `sudo usermod -aG docker $USER`, and log \
+                 in again",
+            ),
+            EngineError::Timeout { .. } => {
+                Some("check whether `docker ps` hangs as well, and restart the engine if it does")
+            }
+            EngineError::Unusable { .. } => Some("set `DOCKER_HOST` to the socket of a container engine"),
+            EngineError::NotFound(_) | EngineError::Refused(_) => None,
+        }
+    }
+
+    /// Whether the engine could not be asked. Otherwise it answered.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, EngineError::Unreachable { .. } | EngineError::Denied { .. } | EngineError::Timeout { .. })
+    }
+
+    /// Whether the engine may have done what it was asked to do, or may still do it, in spite of the error.
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
-        self.is_away() || matches!(self, EngineError::Unusable { .. })
+        self.is_unreachable() || matches!(self, EngineError::Unusable { .. })
     }
 
-    /// What the engine said itself, if it answered.
+    /// Whether the container, the image or the network does not exist.
     #[must_use]
-    pub fn told(&self) -> Option<&str> {
-        match self {
-            EngineError::Absent(told) | EngineError::Refused(told) => Some(told),
-            _ => None,
-        }
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, EngineError::NotFound(_))
     }
 
-    /// Whether what was asked about is not there.
-    #[must_use]
-    pub fn is_absent(&self) -> bool {
-        matches!(self, EngineError::Absent(_))
-    }
-
-    pub(crate) fn new(place: &str, error: Error) -> EngineError {
-        let away = |why: String| EngineError::Away { place: place.to_owned(), why };
-        if is_too_long(&error) {
-            return EngineError::Unusable { place: place.to_owned(), why: TooLong.to_string() };
-        }
+    pub(crate) fn new(address: &str, error: Error) -> EngineError {
+        let address = address.to_owned();
         match error {
-            Error::DockerResponseServerError { status_code: 404, message } => EngineError::Absent(message),
+            Error::DockerResponseServerError { status_code: 404, message } => {
+                EngineError::NotFound(EngineMessage(message))
+            }
             Error::DockerResponseServerError { status_code, message } if message.trim().is_empty() => {
-                EngineError::Refused(format!("it answered {status_code} without a reason"))
+                EngineError::Refused(EngineMessage(format!("it answered {status_code} without a reason")))
             }
             Error::DockerResponseServerError { message, .. }
             | Error::DockerStreamError { error: message }
-            | Error::DockerContainerWaitError { error: message, .. } => EngineError::Refused(message),
-            Error::RequestTimeoutError => {
-                EngineError::Slow { place: place.to_owned(), after: Duration::from_secs(ANSWERS) }
-            }
-            Error::SocketNotFoundError(_) => away("there is no such socket".to_owned()),
-            Error::IOError { err } => away(chain(&err)),
-            Error::HyperResponseError { err } => away(chain(&err)),
-            Error::HyperLegacyError { err } if is_denied(&err) => away(
-                "permission denied; add yourself to the group that owns the socket, as by `sudo usermod -aG docker $USER`, \
-                 and log in again"
-                    .to_owned(),
-            ),
-            Error::HyperLegacyError { err } => away(chain(&err)),
-            other => EngineError::Unusable { place: place.to_owned(), why: chain(&other) },
+            | Error::DockerContainerWaitError { error: message, .. } => EngineError::Refused(EngineMessage(message)),
+            Error::RequestTimeoutError => EngineError::Timeout { address, limit: Duration::from_secs(ANSWER_TIMEOUT) },
+            Error::SocketNotFoundError(_) => EngineError::no_socket(address),
+            Error::IOError { err } => EngineError::connection(address, Arc::new(err)),
+            Error::HyperResponseError { err } => EngineError::connection(address, Arc::new(err)),
+            Error::HyperLegacyError { err } => EngineError::connection(address, Arc::new(err)),
+            other if is_too_large(&other) => EngineError::Unusable { address, source: Arc::new(TooLarge) },
+            other => EngineError::Unusable { address, source: Arc::new(other) },
+        }
+    }
+
+    /// The socket of the engine does not exist.
+    pub(crate) fn no_socket(address: String) -> EngineError {
+        let source = io::Error::new(io::ErrorKind::NotFound, "there is no such socket");
+        EngineError::Unreachable { address, source: Arc::new(source) }
+    }
+
+    fn connection(address: String, source: Arc<dyn StdError + Send + Sync>) -> EngineError {
+        if is_too_large(&*source) {
+            return EngineError::Unusable { address, source: Arc::new(TooLarge) };
+        }
+        let denied = find::<io::Error>(&*source).filter(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        match denied {
+            // The outer layers say only that the connection failed.
+            Some(error) => EngineError::Denied { address, source: Arc::new(io::Error::from(error.kind())) },
+            None => EngineError::Unreachable { address, source },
         }
     }
 }
 
-/// Whether the system forbids to use the socket.
-fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    causes.any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
-    })
+fn is_too_large(error: &(dyn StdError + 'static)) -> bool {
+    let inner = find::<io::Error>(error).and_then(io::Error::get_ref);
+    inner.is_some_and(|inner| inner.downcast_ref::<TooLarge>().is_some())
 }
 
-fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    causes.any(|cause| {
-        let within = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        within.and_then(|within| within.downcast_ref::<TooLong>()).is_some()
-    })
-}
-
-/// An error and its causes, without those that only repeat what was said.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !said.contains(&text) {
-            said = format!("{said}: {text}");
+/// The first error of this type among an error and its sources.
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
-        cause = error.source();
+        next = error.source();
     }
-    said
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn io_error(kind: io::ErrorKind) -> EngineError {
+        EngineError::new("/run/docker.sock", Error::IOError { err: io::Error::from(kind) })
+    }
+
+    #[test]
+    fn each_error_has_a_code_a_cause_and_a_remedy_of_its_own() {
+        let refused = io_error(io::ErrorKind::ConnectionRefused);
+        assert_eq!(refused.to_string(), "the container engine at /run/docker.sock does not answer");
+        assert_eq!(refused.code(), code::ENGINE_UNREACHABLE);
+        assert_eq!(refused.source().unwrap().to_string(), "connection refused");
+        let denied = io_error(io::ErrorKind::PermissionDenied);
+        assert_eq!((denied.code(), denied.is_unreachable()), (code::ENGINE_DENIED, true));
+        assert!(denied.help().unwrap().contains("usermod -aG docker"));
+        assert!(!denied.to_string().contains("usermod"), "the remedy is not part of the sentence");
+        let message = "No such image: f:latest".to_owned();
+        let missing = Error::DockerResponseServerError { status_code: 404, message: message.clone() };
+        let missing = EngineError::new("x", missing);
+        assert_eq!((missing.code(), missing.source().unwrap().to_string()), (code::NOT_IN_ENGINE, message));
+        let silent = Error::DockerResponseServerError { status_code: 500, message: String::new() };
+        assert_eq!(EngineError::new("x", silent).code(), code::ENGINE_REFUSED);
+        assert_eq!(EngineError::new("x", Error::RequestTimeoutError).code(), code::ENGINE_TIMEOUT);
+        let too_large = Error::IOError { err: io::Error::new(io::ErrorKind::InvalidData, TooLarge) };
+        assert_eq!(EngineError::new("x", too_large).code(), code::NOT_AN_ENGINE);
+    }
 }

@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 
 use bollard::models::NetworkInspect;
 
-use crate::told;
+use crate::answers;
 
 /// The network that containers are in by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Bridge {
-    /// The address of the machine that the engine runs on, as containers see it. Where the engine runs in a virtual machine,
-    /// this is not an address of this machine.
+    /// The address by which containers reach the machine that the engine runs on. If that is a virtual machine, this is not
+    /// an address of this machine.
     pub host: Ipv4Addr,
-    /// How many of the leading bits all addresses in it have in common.
+    /// The length of the network prefix in bits.
     prefix: u32,
 }
 
@@ -47,31 +47,31 @@ impl Bridge {
 /// The container that this process itself runs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Own {
+pub struct OwnContainer {
     /// A network that it is in.
     pub network: String,
     /// Its address there.
     pub address: IpAddr,
-    /// The folders that it shares with the machine: there, and here.
+    /// The folders that it shares with the machine: the path on the machine, and the path in this container.
     shared: Vec<(PathBuf, PathBuf)>,
 }
 
-impl Own {
-    pub(crate) fn read(found: told::Container) -> Option<Own> {
+impl OwnContainer {
+    pub(crate) fn read(found: answers::Container) -> Option<OwnContainer> {
         let mounts = found.mounts.unwrap_or_default().into_iter();
         let shared = mounts.filter_map(|mount| Some((mount.source?.into(), mount.destination?.into()))).collect();
         let networks = found.network_settings?.networks?;
-        // Any will do. The first by name, so that it is the same one each time.
+        // Any network works. The first by name, so that the choice is the same each time.
         let mut networks: Vec<_> = networks
             .into_iter()
             .filter_map(|(name, network)| Some((name, network.ip_address?.parse::<IpAddr>().ok()?)))
             .collect();
         networks.sort();
         let (network, address) = networks.into_iter().next()?;
-        Some(Own { network, address, shared })
+        Some(OwnContainer { network, address, shared })
     }
 
-    /// Where a folder of this container is on the machine, if it is shared with it.
+    /// The path on the machine of a folder in this container, if the folder is shared with the machine.
     #[must_use]
     pub fn on_machine(&self, folder: &Path) -> Option<PathBuf> {
         let within = self.shared.iter().filter_map(|(there, here)| Some((there, folder.strip_prefix(here).ok()?)));
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_knows_its_addresses() {
+    fn a_network_contains_the_addresses_of_its_subnet() {
         let config = |subnet: &str, gateway: &str| IpamConfig {
             subnet: Some(subnet.to_owned()),
             gateway: Some(gateway.to_owned()),
@@ -107,13 +107,13 @@ mod tests {
 
     #[test]
     fn a_folder_is_found_on_the_machine_by_the_nearest_mount() {
-        let told = serde_json::json!({
+        let answer = serde_json::json!({
             "Mounts": [
                 { "Source": "/srv", "Destination": "/data" }, { "Source": "/vol/_data", "Destination": "/data/state" },
             ],
             "NetworkSettings": { "Networks": { "web": { "IPAddress": "172.20.0.3" } } },
         });
-        let own = Own::read(serde_json::from_value(told).unwrap()).unwrap();
+        let own = OwnContainer::read(serde_json::from_value(answer).unwrap()).unwrap();
         assert_eq!((own.network.as_str(), own.address.to_string().as_str()), ("web", "172.20.0.3"));
         let at = |folder: &str| own.on_machine(Path::new(folder));
         assert_eq!(at("/data/state/mounts/f"), Some(PathBuf::from("/vol/_data/mounts/f")));

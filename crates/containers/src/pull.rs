@@ -1,14 +1,14 @@
-//! What an engine tells while it pulls an image.
+//! Reads the progress of a pull.
 
 use bollard::errors::Error;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use serde::Deserialize;
 
-/// How long a line of it may be, in bytes. What is longer is no news.
+/// The longest line that is read, in bytes. Messages that matter are shorter.
 const LONGEST_LINE: usize = 64 << 10;
 
-/// A line of the progress, of which only a failure matters.
+/// A line of the progress. Only failures matter.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Step {
@@ -21,11 +21,11 @@ struct Detail {
     message: Option<String>,
 }
 
-/// Reads the progress of a pull to its end.
+/// Waits for the end of a pull.
 ///
 /// # Errors
 ///
-/// If it failed: the text is the engine's.
+/// If the pull failed, with the engine's message.
 pub(crate) async fn finish(mut progress: Incoming) -> Result<(), Error> {
     let mut line = Vec::new();
     while let Some(frame) = progress.frame().await {
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_told_by_either_name() {
+    fn a_failure_is_found_under_either_name() {
         for line in [
             r#"{"progressDetail":{},"errorDetail":{"message":"denied"},"error":"denied"}"#,
             r#"{"error":"denied"}"#,

@@ -1,42 +1,59 @@
 //! Amounts of memory and processor time, as Kubernetes writes them.
 
-/// Reads an amount of memory in bytes: `128Mi`, `64M`, `1.5Gi`, `1e6`, or bytes.
+/// A text that is not an amount.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantityError {
+    /// It is not an amount of memory.
+    #[error("`{}` is not an amount of memory", .0.escape_debug())]
+    NotMemory(String),
+    /// It is an amount of memory with which nothing runs.
+    #[error("`{}` leaves no memory at all", .0.escape_debug())]
+    NoMemory(String),
+    /// It is not an amount of processor time.
+    #[error("`{}` is not a number of processors", .0.escape_debug())]
+    NotCpu(String),
+}
+
+impl QuantityError {
+    /// What to do about the error.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            QuantityError::NotMemory(_) => "write bytes, or a number with a unit, such as `128Mi` or `64M`",
+            QuantityError::NoMemory(_) => "write a larger amount, or leave it out for no limit",
+            QuantityError::NotCpu(_) => "write a number such as `0.5`, or `100m` for a tenth of a processor",
+        }
+    }
+}
+
+/// Parses an amount of memory, such as `128Mi`, `64M`, `1.5Gi`, `1e6` or a number of bytes. Returns bytes.
 ///
 /// # Errors
 ///
-/// If the text is not such an amount. The error says what to write.
-pub fn memory(text: &str) -> Result<u64, String> {
-    let fault = || {
-        format!(
-            "`{}` is not an amount of memory: write bytes, or a number with a unit such as `128Mi` or `64M`",
-            text.escape_debug()
-        )
-    };
+/// If the text is not an amount of memory, or is 0.
+pub fn memory(text: &str) -> Result<u64, QuantityError> {
+    let fault = || QuantityError::NotMemory(text.to_owned());
     let bytes = read(text).ok_or_else(fault)?;
     if bytes == 0.0 {
-        return Err(format!("`{}` is no memory at all: leave it out for no limit, or write more", text.escape_debug()));
+        return Err(QuantityError::NoMemory(text.to_owned()));
     }
-    // More than this machine can have, but a number all the same.
+    // More than any machine has is still a number.
     if !(0.0..=u64::MAX as f64).contains(&bytes) { Err(fault()) } else { Ok(bytes.ceil() as u64) }
 }
 
-/// Reads an amount of processor time, in thousandths of a processor: `100m`, `0.5`, `2`.
+/// Parses an amount of processor time, such as `100m`, `0.5` or `2`. Returns thousandths of a processor.
 ///
 /// # Errors
 ///
-/// If the text is not such an amount. The error says what to write.
-pub fn cpu(text: &str) -> Result<u64, String> {
-    let fault = || {
-        format!(
-            "`{}` is not an amount of processors: write a number such as `0.5`, or `100m` for a tenth of one",
-            text.escape_debug()
-        )
-    };
+/// If the text is not an amount of processor time.
+pub fn cpu(text: &str) -> Result<u64, QuantityError> {
+    let fault = || QuantityError::NotCpu(text.to_owned());
     let thousandths = read(text).ok_or_else(fault)? * 1000.0;
     if !(0.0..=1e9).contains(&thousandths) { Err(fault()) } else { Ok(thousandths.ceil() as u64) }
 }
 
-/// A number with a suffix (Kubernetes, `resource.Quantity`).
+/// Parses a number with a suffix, as Kubernetes's `resource.Quantity` does.
 fn read(text: &str) -> Option<f64> {
     let text = text.trim();
     let is_of_number = |c: char| c.is_ascii_digit() || c == '.' || c == '+' || c == '-';
@@ -73,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_are_read_as_kubernetes_writes_them() {
+    fn amounts_are_parsed_as_kubernetes_does() {
         for (text, bytes) in [
             ("128Mi", 128 << 20),
             ("1Gi", 1 << 30),
@@ -96,10 +113,10 @@ mod tests {
         {
             assert_eq!(cpu(text), Ok(thousandths), "{text}");
         }
-        assert!(memory("0").unwrap_err().contains("leave it out for no limit"));
+        assert_eq!(memory("0"), Err(QuantityError::NoMemory("0".to_owned())));
         for wrong in ["", "lots", "12MB", "12 Mi", "-1", "Mi", "1.2.3", "1e", "0x10", "nan", "1e999"] {
-            assert!(memory(wrong).unwrap_err().contains("such as `128Mi`"), "{wrong}");
-            assert!(cpu(wrong).unwrap_err().contains("such as `0.5`"), "{wrong}");
+            assert_eq!(memory(wrong), Err(QuantityError::NotMemory(wrong.to_owned())));
+            assert_eq!(cpu(wrong), Err(QuantityError::NotCpu(wrong.to_owned())));
         }
     }
 }

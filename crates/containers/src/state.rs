@@ -1,56 +1,56 @@
-//! Where a container stands.
+//! The state of a container.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use crate::answers;
 use crate::blueprint::Reach;
-use crate::told;
 
-/// The status of a program that was killed: 128, and the number of the signal.
+/// The exit status of a program that was killed: 128 plus the number of the signal.
 const KILLED: i64 = 137;
 
-/// Where a container stands.
+/// The state of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct State {
     /// Whether it runs.
     pub running: bool,
-    /// Whether somebody has paused it, so that it does nothing.
+    /// Whether it is paused. It runs, but does nothing.
     pub paused: bool,
-    /// How it ended, for people, if it did.
+    /// How it ended, if it did: the rest of a sentence about the container.
     pub ended: Option<String>,
-    /// What its health check says, if it has one.
+    /// The result of its health check, if it has one.
     pub health: Option<Health>,
-    /// Where it is reached, if it runs and is reached anywhere.
+    /// The address at which it is reached, if it runs and has one.
     pub address: Option<SocketAddr>,
 }
 
-/// What the health check of a container says.
+/// The result of a container's health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
-    /// It has not been asked yet. So it stays where the engine makes no checks, as Podman without systemd.
+    /// There was no check yet. It stays so if the engine makes no checks, like Podman without systemd.
     Unknown,
-    /// It has not been well yet.
+    /// No check has succeeded yet.
     Starting,
-    /// All is well.
+    /// The last check succeeded.
     Healthy,
-    /// It has failed as many times as it may.
+    /// Too many checks failed in a row.
     Unhealthy,
 }
 
 impl State {
-    pub(crate) fn read(found: told::Container, port: u16, reach: &Reach) -> State {
+    pub(crate) fn read(found: answers::Container, port: u16, reach: &Reach) -> State {
         let state = found.state.unwrap_or_default();
-        // One that is paused runs. Podman says that it does not.
+        // A paused container runs. Podman reports that it does not.
         let running = state.running || state.paused;
         let has_limit = found.host_config.and_then(|host| host.memory).is_some_and(|bytes| bytes > 0);
         let ended = (!running).then(|| {
             let status = state.exit_code.unwrap_or(-1);
             let memory = if state.oom_killed {
-                ", since it used more memory than its limit"
+                " because it used more memory than its limit"
             } else if status == KILLED && has_limit {
-                // Podman does not tell in each version.
-                ": it was killed, perhaps since it used more memory than its limit"
+                // Some versions of Podman do not report it.
+                ": it was killed, perhaps because it used more memory than its limit"
             } else {
                 ""
             };
@@ -86,37 +86,37 @@ mod tests {
 
     use super::*;
 
-    fn state(told: Value) -> State {
-        State::read(serde_json::from_value(told).unwrap(), 8080, &Reach::Published)
+    fn state(answer: Value) -> State {
+        State::read(serde_json::from_value(answer).unwrap(), 8080, &Reach::Published)
     }
 
-    /// bollard failed at them, and the reason why a container had ended was that Podman is no engine.
+    /// bollard rejected them, and a container seemed to have ended because Podman is not an engine.
     #[test]
-    fn podman_has_words_of_its_own() {
+    fn podman_s_names_of_states_are_accepted() {
         for status in ["stopped", "initialized", "stopping", "unknown", "configured"] {
             let state = state(json!({ "State": { "Status": status, "Running": false, "ExitCode": 7 } }));
             assert_eq!((state.running, state.ended.as_deref()), (false, Some("it ended with status 7")), "{status}");
         }
         let listed = json!({ "Id": "c1", "Names": ["/n"], "Labels": null, "State": "stopped" });
-        assert_eq!(serde_json::from_value::<told::Listed>(listed).unwrap().id.as_deref(), Some("c1"));
+        assert_eq!(serde_json::from_value::<answers::Listed>(listed).unwrap().id.as_deref(), Some("c1"));
         let paused = state(json!({ "State": { "Status": "paused", "Running": false, "Paused": true } }));
         assert!(paused.running && paused.paused && paused.ended.is_none());
     }
 
     #[test]
-    fn what_was_killed_may_have_used_too_much_memory() {
+    fn a_killed_container_may_have_used_too_much_memory() {
         let killed = json!({ "Running": false, "ExitCode": 137 });
-        let ended = |told: Value| state(told).ended.unwrap();
+        let ended = |answer: Value| state(answer).ended.unwrap();
         assert_eq!(ended(json!({ "State": killed })), "it ended with status 137");
         let limited = json!({ "State": killed, "HostConfig": { "Memory": 64 } });
-        assert!(ended(limited).ends_with("perhaps since it used more memory than its limit"));
-        let told = json!({ "State": { "ExitCode": 137, "OOMKilled": true }, "HostConfig": { "Memory": 64 } });
-        assert_eq!(ended(told), "it ended with status 137, since it used more memory than its limit");
+        assert!(ended(limited).ends_with("perhaps because it used more memory than its limit"));
+        let reported = json!({ "State": { "ExitCode": 137, "OOMKilled": true }, "HostConfig": { "Memory": 64 } });
+        assert_eq!(ended(reported), "it ended with status 137 because it used more memory than its limit");
     }
 
     #[test]
     fn health_is_unknown_before_the_first_check() {
-        let health = |told: Value| state(json!({ "State": { "Running": true, "Health": told } })).health;
+        let health = |answer: Value| state(json!({ "State": { "Running": true, "Health": answer } })).health;
         assert_eq!(health(json!({ "Status": "starting", "Log": null })), Some(Health::Unknown));
         assert_eq!(health(json!({ "Status": "starting", "Log": [{ "ExitCode": 1 }] })), Some(Health::Starting));
         assert_eq!(health(json!({ "Status": "healthy" })), Some(Health::Healthy));

@@ -1,8 +1,7 @@
-//! The connections to an engine, and what is read from them.
+//! The connections to an engine.
 //!
-//! bollard reads most answers whole, however long they are, and gives up on those with a word that Docker does not use.
-//! So the connections here break off an answer that is too long, and the answers in which Podman has words of its own are
-//! read here.
+//! bollard reads most answers whole, with no limit, and rejects an answer with a word that Docker does not use. So the
+//! connections here end an answer that is too large, and the answers in which Podman uses words of its own are read here.
 
 use std::io;
 use std::pin::Pin;
@@ -22,18 +21,18 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tower_service::Service;
 
-use crate::error::{ANSWERS, LONGEST, TooLong};
-use crate::place::Place;
+use crate::address::Address;
+use crate::error::{ANSWER_TIMEOUT, LARGEST_ANSWER, TooLarge};
 
-/// How long the reason of a refusal may be.
-const LONGEST_REASON: usize = 64 << 10;
+/// How much is read of the reason for a refusal, in bytes.
+const LARGEST_REASON: usize = 64 << 10;
 
 type Body = <BollardRequest as Parts>::Body;
 
-/// Names the type of bollard's bodies, which it keeps to itself.
+/// Gives a name to the type of bollard's bodies, which bollard does not export.
 trait Parts {
     type Body;
 }
@@ -47,26 +46,26 @@ impl<B> Parts for Request<B> {
 pub(crate) struct Wire {
     /// For answers that are read whole.
     whole: Client<Connector, Body>,
-    /// For those that are read as they come.
+    /// For answers that are read while they arrive.
     streams: Client<Connector, Body>,
-    /// What the engine is called in a request.
+    /// The host in the URLs of requests.
     host: String,
 }
 
 impl Wire {
-    pub(crate) fn new(place: &Place) -> Wire {
+    pub(crate) fn new(address: &Address) -> Wire {
         let client = |most| {
-            let connector = Connector { place: place.clone(), most };
+            let connector = Connector { address: address.clone(), most };
             Client::builder(TokioExecutor::new()).build(connector)
         };
-        let host = match place {
-            Place::Socket(_) => "localhost".to_owned(),
-            Place::Port(address) => address.clone(),
+        let host = match address {
+            Address::Socket(_) => "localhost".to_owned(),
+            Address::Port(host) => host.clone(),
         };
-        Wire { whole: client(LONGEST), streams: client(usize::MAX), host }
+        Wire { whole: client(LARGEST_ANSWER), streams: client(usize::MAX), host }
     }
 
-    /// bollard, over these connections.
+    /// A client of bollard that uses these connections.
     pub(crate) fn docker(&self) -> Result<Docker, Error> {
         let client = self.whole.clone();
         let transport = move |request: BollardRequest| {
@@ -74,22 +73,22 @@ impl Wire {
             async move { answer.await.map_err(Error::from) }
         };
         let address = format!("http://{}", self.host);
-        Docker::connect_with_custom_transport(transport, Some(address), ANSWERS, API_DEFAULT_VERSION)
+        Docker::connect_with_custom_transport(transport, Some(address), ANSWER_TIMEOUT, API_DEFAULT_VERSION)
     }
 
-    /// Asks for something and reads the answer whole. `docker` knows the version of the API.
+    /// Sends a GET request and reads the whole answer. `docker` knows the version of the API.
     pub(crate) async fn get<T: DeserializeOwned>(
         &self,
         docker: &Docker,
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<T, Error> {
-        let asked = self.ask(&self.whole, docker, Method::GET, path, query).await?;
-        let read = in_time(asked.into_body().collect()).await??.to_bytes();
+        let answer = self.send(&self.whole, docker, Method::GET, path, query).await?;
+        let read = in_time(answer.into_body().collect()).await??.to_bytes();
         Ok(serde_json::from_slice(&read)?)
     }
 
-    /// Asks for an answer that is read as it comes, and may have no end.
+    /// Sends a request whose answer is read while it arrives. It may never end.
     pub(crate) async fn stream(
         &self,
         docker: &Docker,
@@ -97,10 +96,10 @@ impl Wire {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<Incoming, Error> {
-        Ok(self.ask(&self.streams, docker, method, path, query).await?.into_body())
+        Ok(self.send(&self.streams, docker, method, path, query).await?.into_body())
     }
 
-    async fn ask(
+    async fn send(
         &self,
         client: &Client<Connector, Body>,
         docker: &Docker,
@@ -119,25 +118,25 @@ impl Wire {
         if status.is_success() {
             return Ok(answer);
         }
-        let read = in_time(Limited::new(answer.into_body(), LONGEST_REASON).collect()).await;
+        let read = in_time(Limited::new(answer.into_body(), LARGEST_REASON).collect()).await;
         let read = read.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
         let message = reason(&read).unwrap_or_else(|| String::from_utf8_lossy(&read).trim().to_owned());
         Err(Error::DockerResponseServerError { status_code: status.as_u16(), message })
     }
 }
 
-/// What an engine may take its time for, and no longer: to begin an answer, and to end one that is read whole.
+/// Limits the time that an engine takes to begin an answer, or to finish one that is read whole.
 async fn in_time<T>(work: impl Future<Output = T>) -> Result<T, Error> {
-    tokio::time::timeout(Duration::from_secs(ANSWERS), work).await.map_err(|_| Error::RequestTimeoutError)
+    tokio::time::timeout(Duration::from_secs(ANSWER_TIMEOUT), work).await.map_err(|_| Error::RequestTimeoutError)
 }
 
-/// What an engine says of why it does not do something.
+/// The body of a refusal.
 #[derive(Deserialize)]
 struct Reason {
     message: String,
 }
 
-/// The reason in an engine's refusal, if it is one.
+/// The reason in the body of a refusal, if it is one.
 pub(crate) fn reason(text: &[u8]) -> Option<String> {
     serde_json::from_slice(text).ok().map(|Reason { message }| message)
 }
@@ -145,7 +144,7 @@ pub(crate) fn reason(text: &[u8]) -> Option<String> {
 /// Connects to an engine.
 #[derive(Clone)]
 struct Connector {
-    place: Place,
+    address: Address,
     most: usize,
 }
 
@@ -159,11 +158,14 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let Connector { place, most } = self.clone();
+        let Connector { address, most } = self.clone();
         Box::pin(async move {
-            let stream: Box<dyn Duplex> = match place {
-                Place::Socket(path) => Box::new(UnixStream::connect(path).await?),
-                Place::Port(address) => Box::new(TcpStream::connect(address).await?),
+            let stream: Box<dyn Duplex> = match address {
+                #[cfg(unix)]
+                Address::Socket(path) => Box::new(tokio::net::UnixStream::connect(path).await?),
+                #[cfg(not(unix))]
+                Address::Socket(_) => return Err(io::ErrorKind::Unsupported.into()),
+                Address::Port(address) => Box::new(TcpStream::connect(address).await?),
             };
             Ok(TokioIo::new(Bounded { stream, most, read: 0 }))
         })
@@ -174,8 +176,8 @@ trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
-/// A connection that fails where more is read of it than an answer may have. An answer begins where a request ends, since
-/// one connection has one request at a time.
+/// A connection that fails once an answer is larger than allowed. The count begins anew with each request, because a
+/// connection has one request at a time.
 struct Bounded {
     stream: Box<dyn Duplex>,
     most: usize,
@@ -194,7 +196,7 @@ impl AsyncRead for Bounded {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         self.read = self.read.saturating_add(buffer.filled().len() - before);
         if self.read > self.most {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, TooLong)));
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, TooLarge)));
         }
         polled
     }

@@ -246,7 +246,14 @@ codes! {
     REQUEST_LOOP = "FF0735", "a request comes back to the gateway again and again";
 
     // 08: stack files.
-    BAD_STACK_FILE = "FF0801", "the stack file cannot be used";
+    BAD_STACK_FILE = "FF0801", "the stack file does not have the expected structure";
+    NO_STACK_FILE = "FF0802", "there is no stack file";
+    STACK_FILE_UNREADABLE = "FF0803", "a file of the stack cannot be read";
+    NOT_UTF8 = "FF0804", "a file of the stack is not saved as UTF-8";
+    NOT_YAML = "FF0805", "a file of the stack is not YAML";
+    BAD_SUBSTITUTION = "FF0806", "a variable cannot be inserted into the stack file";
+    BAD_FUNCTION_VALUE = "FF0807", "a function has a value that cannot be used";
+    HOW_TO_RUN = "FF0808", "a function does not say how it runs";
 
     // 09: the command line.
     NO_GATEWAY = "FF0901", "no gateway can be reached";
@@ -275,4 +282,18 @@ codes! {
     NO_FOLDER = "FF0924", "a folder was expected";
     INPUT_OUTPUT = "FF0925", "the system refused to read or write";
     NO_SUCH_CODE = "FF0926", "there is no error of this code";
+
+    // 10: container engines.
+    NO_CONTAINER_ENGINE = "FF1001", "no container engine was found";
+    ENGINE_UNREACHABLE = "FF1002", "the container engine does not answer";
+    ENGINE_DENIED = "FF1003", "this user may not use the container engine";
+    ENGINE_TIMEOUT = "FF1004", "the container engine did not answer in time";
+    NOT_AN_ENGINE = "FF1005", "a server is not a container engine";
+    ENGINE_REFUSED = "FF1006", "the container engine refused a request";
+    NOT_IN_ENGINE = "FF1007", "a container, an image or a network does not exist";
+    BAD_DOCKER_HOST = "FF1008", "`DOCKER_HOST` does not name an engine on this machine";
+    IMAGE_NOT_PULLED = "FF1009", "an image cannot be pulled";
+    SECRETS_NOT_MOUNTED = "FF1010", "the secrets of a function cannot be given to its containers";
+    CONTAINER_NOT_READY = "FF1011", "a container does not take requests";
+    CONTAINER_ENDED = "FF1012", "a container ended";
 }

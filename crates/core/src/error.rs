@@ -95,7 +95,7 @@ impl Error {
             Inner::Reported(_, report) => Some(report.clone()),
             Inner::Source(source) => {
                 let of_definition = source.downcast_ref().map(DefinitionError::report);
-                of_definition.or_else(|| source.downcast_ref().map(|error: &StateError| Report::of(error.problem())))
+                of_definition.or_else(|| source.downcast_ref().map(|error: &StateError| Report::new(error.problem())))
             }
             Inner::Wrapped(text, inner) => inner.report().map(|report| report.summary(text)),
             Inner::Refused(_) | Inner::Message(_) => None,

@@ -258,7 +258,15 @@ impl Failure {
     /// ```
     #[must_use]
     pub fn reason(&self) -> String {
-        match &self.kind {
+        self.kind.reason()
+    }
+}
+
+impl FailureKind {
+    /// Why the step failed, in a few words fit for the caller, as [`Failure::reason`] has it.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
             FailureKind::Handler(error) => match error.public_reason() {
                 Some(reason) => reason.to_owned(),
                 None if error.downcast_ref::<NotTheJson>().is_some() => {
@@ -292,7 +300,9 @@ impl Failure {
             ),
         }
     }
+}
 
+impl Failure {
     /// Ends the trouble: in a flow's failure handler the request is over, with 200 and this payload; in a
     /// call's, the payload is the step's output and the flow goes on.
     ///
@@ -343,8 +353,14 @@ impl Failure {
 /// The failure for the log, on one line: with the internals that [`Failure::reason`] leaves out.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "step {} ({}) failed: ", self.step, self.name)?;
-        match &self.kind {
+        write!(f, "step {} ({}) failed: {}", self.step, self.name, self.kind)
+    }
+}
+
+/// Why the step failed, for the log, on one line: with the internals that [`FailureKind::reason`] leaves out.
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             FailureKind::Handler(error) => write!(f, "{error:#}"),
             FailureKind::Panic(text) => write!(f, "it panicked: {text}"),
             FailureKind::Unreachable(error)
@@ -352,7 +368,7 @@ impl fmt::Display for Failure {
             | FailureKind::Unusable(error)
             | FailureKind::Forward(error)
             | FailureKind::Storage(error) => write!(f, "{}: {error:#}", self.reason()),
-            // What the gateway says of itself is no payload of anybody's.
+            // If the gateway itself answered, its text is not a payload, so the log may have it.
             FailureKind::Response(response) if response.header("x-openfaas-internal").is_some() => {
                 let text = String::from_utf8_lossy(response.payload().bytes());
                 let text: String = text.trim().chars().take(300).collect();

@@ -46,4 +46,4 @@ pub use outcome::{Outcome, UnknownOutcome};
 pub use payload::{FromPayload, IntoPayload, Json, Payload};
 pub use report::{Problem, Report};
 pub use response::CallResponse;
-pub use unreadable::why_unreadable;
+pub use unreadable::Unreadable;

@@ -8,7 +8,7 @@ pub(crate) struct Mismatch(String);
 
 impl Mismatch {
     /// Keeps what follows from the type that was asked for, and the place.
-    pub(crate) fn of(error: &serde_json::Error) -> Mismatch {
+    pub(crate) fn new(error: &serde_json::Error) -> Mismatch {
         match error.classify() {
             // It tells what is wrong with the punctuation, and quotes nothing.
             serde_json::error::Category::Syntax | serde_json::error::Category::Eof => Mismatch(error.to_string()),
@@ -22,7 +22,7 @@ impl Mismatch {
     }
 
     /// The same for the text of any other deserializer.
-    pub(crate) fn of_text(text: &str) -> Mismatch {
+    pub(crate) fn from_text(text: &str) -> Mismatch {
         Mismatch(expected(text))
     }
 }
@@ -79,7 +79,7 @@ mod tests {
     }
 
     fn said(json: &str) -> String {
-        Mismatch::of(&serde_json::from_str::<Person>(json).unwrap_err()).to_string()
+        Mismatch::new(&serde_json::from_str::<Person>(json).unwrap_err()).to_string()
     }
 
     #[test]
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_text_of_any_making_is_not_repeated() {
         let number = "900".parse::<u8>().unwrap_err().to_string();
-        assert_eq!(Mismatch::of_text(&number).to_string(), number);
-        assert_eq!(Mismatch::of_text("s3cret is no number").to_string(), "it is not what is expected");
+        assert_eq!(Mismatch::from_text(&number).to_string(), number);
+        assert_eq!(Mismatch::from_text("s3cret is no number").to_string(), "it is not what is expected");
     }
 }

@@ -107,7 +107,7 @@ impl Payload {
     ///
     /// If they are not the JSON of a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        serde_json::from_slice(&self.bytes).map_err(|error| Error::from(NotTheJson { source: Mismatch::of(&error) }))
+        serde_json::from_slice(&self.bytes).map_err(|error| Error::from(NotTheJson { source: Mismatch::new(&error) }))
     }
 
     /// What a handler made of this payload: bytes that it only handed on keep their content type.

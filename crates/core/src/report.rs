@@ -16,7 +16,7 @@ use crate::code::Code;
 /// error[FF0502]: the state manager cannot be used
 ///   cause: disk full
 ///   help: make room");
-/// assert!(Report::of(problem).to_string().ends_with("For more about this error, run `faasflow explain FF0502`."));
+/// assert!(Report::new(problem).to_string().ends_with("For more about this error, run `faasflow explain FF0502`."));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -121,13 +121,13 @@ fn indented(text: &str) -> String {
 impl Report {
     /// A report of one problem.
     #[must_use]
-    pub fn of(problem: Problem) -> Report {
+    pub fn new(problem: Problem) -> Report {
         Report { summary: None, problems: vec![problem] }
     }
 
     /// A report of all these problems.
     #[must_use]
-    pub fn of_all(problems: impl IntoIterator<Item = Problem>) -> Report {
+    pub fn from_problems(problems: impl IntoIterator<Item = Problem>) -> Report {
         Report { summary: None, problems: problems.into_iter().collect() }
     }
 
@@ -193,7 +193,7 @@ mod tests {
         let first = Problem::new(code::NO_STEP, "one").help("two\nlines");
         let second = Problem::new(code::BAD_URL, "two");
         assert_eq!(
-            Report::of_all([first, second]).summary("both").to_string(),
+            Report::from_problems([first, second]).summary("both").to_string(),
             "both\n\nerror[FF0101]: one\n  help: two\n    lines\n\nerror[FF0104]: two\n\nFor more about an error, run \
              `faasflow explain` with its code, as in `faasflow explain FF0101`."
         );

@@ -1,27 +1,51 @@
-use std::io::{Error, ErrorKind};
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
-/// Why a file could not be read, and what can be done about it: the rest of a sentence such as "FILE cannot be read: ".
+/// Why a file cannot be read, as the source of an error such as "FILE cannot be read".
 ///
-/// The kinds of error that a wrong path or a wrong owner causes are told in words; any other as the system tells it.
+/// Its text explains the kinds of error that a wrong path or a wrong owner causes, and says what to do. For any other kind,
+/// it is the text of the operating system.
 ///
 /// ```
 /// use std::io::{Error, ErrorKind};
 ///
-/// assert_eq!(faasflow_core::why_unreadable(&Error::from(ErrorKind::NotFound)), "there is no such file");
-/// assert!(faasflow_core::why_unreadable(&Error::from(ErrorKind::PermissionDenied)).contains("chmod"));
+/// use faasflow_core::Unreadable;
+///
+/// assert_eq!(Unreadable::from(Error::from(ErrorKind::NotFound)).to_string(), "there is no such file");
+/// assert!(Unreadable::from(Error::from(ErrorKind::PermissionDenied)).to_string().contains("chmod"));
 /// ```
-#[must_use]
-pub fn why_unreadable(error: &Error) -> String {
-    match error.kind() {
-        ErrorKind::NotFound => "there is no such file".to_owned(),
-        ErrorKind::PermissionDenied => {
-            "permission denied; its owner or root must let the user that this program runs as read it, with `chown` or \
-             `chmod`, and enter the folders that it is in"
-                .to_owned()
-        }
-        ErrorKind::IsADirectory => "it is a folder, and a file was expected".to_owned(),
-        ErrorKind::NotADirectory => "a part of its path is a file, and a folder was expected".to_owned(),
-        ErrorKind::InvalidData => "it is not text in UTF-8".to_owned(),
-        _ => error.to_string(),
+#[derive(Clone, Debug)]
+pub struct Unreadable(Arc<io::Error>);
+
+impl Unreadable {
+    /// The error of the operating system.
+    #[must_use]
+    pub fn error(&self) -> &io::Error {
+        &self.0
     }
 }
+
+impl From<io::Error> for Unreadable {
+    fn from(error: io::Error) -> Unreadable {
+        Unreadable(Arc::new(error))
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0.kind() {
+            ErrorKind::NotFound => "there is no such file",
+            ErrorKind::PermissionDenied => {
+                "permission denied; its owner or root must let the user that this program runs as read it, with `chown` or \
+                 `chmod`, and enter the folders that it is in"
+            }
+            ErrorKind::IsADirectory => "it is a folder, and a file was expected",
+            ErrorKind::NotADirectory => "a part of its path is a file, and a folder was expected",
+            ErrorKind::InvalidData => "it is not text in UTF-8",
+            _ => return self.0.fmt(f),
+        })
+    }
+}
+
+impl std::error::Error for Unreadable {}

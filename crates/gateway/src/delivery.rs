@@ -65,7 +65,7 @@ impl Deliveries {
         wanted: Wanted,
     ) -> Result<Answer, Unreachable> {
         let beside = (call.body.len() as u64).saturating_mul(room::READ_COPIES);
-        let mut share = self.budget.waiting(room::PATIENCE).beside(beside);
+        let mut share = self.budget.answer_share(room::PATIENCE).beside(beside);
         let Some(function) = self.functions.find(name) else {
             let reason = format!("it could not be reached: the function `{name}` is not deployed");
             return Err(Unreachable { reason });

@@ -2,7 +2,8 @@
 
 /// The variables that a function's process inherits, besides those in the stack file. They are enough to find programs, a home and
 /// certificates, and none of them could be a secret of the developer.
-const INHERITED: [&str; 11] = [
+#[cfg(unix)]
+const INHERITED: &[&str] = &[
     "PATH",
     "HOME",
     "USER",
@@ -14,6 +15,28 @@ const INHERITED: [&str; 11] = [
     "SSL_CERT_DIR",
     "RUST_BACKTRACE",
     "LD_LIBRARY_PATH",
+];
+
+/// The same for Windows, where programs find sockets, temporary files and system libraries by variables.
+#[cfg(not(unix))]
+const INHERITED: &[&str] = &[
+    "PATH",
+    "PATHEXT",
+    "HOME",
+    "USERPROFILE",
+    "USERNAME",
+    "APPDATA",
+    "LOCALAPPDATA",
+    "SystemRoot",
+    "SystemDrive",
+    "windir",
+    "ComSpec",
+    "TEMP",
+    "TMP",
+    "TZ",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "RUST_BACKTRACE",
 ];
 
 /// A variable of this process.
@@ -41,7 +64,7 @@ pub(crate) fn text(name: &str) -> Result<Option<String>, String> {
 
 /// The variables that functions inherit.
 pub(crate) fn inherited() -> impl Iterator<Item = (&'static str, String)> {
-    INHERITED.into_iter().filter_map(|name| Some((name, variable(name)?)))
+    INHERITED.iter().filter_map(|&name| Some((name, variable(name)?)))
 }
 
 /// The variables that cargo sets for programs that it runs, such as this process under `cargo run` or `cargo test`. Another cargo must

@@ -3,11 +3,11 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use faasflow_core::Unreadable;
 use faasflow_core::code::{self, Code};
 
 use crate::queue::QueueError;
 use crate::stack::StackError;
-use crate::unreadable::Unreadable;
 
 /// Why a gateway cannot start, or cannot run a function. The text includes neither causes nor remedies: `faasflow_core::chain`
 /// prints the causes, and [`help`](GatewayError::help) is the remedy.

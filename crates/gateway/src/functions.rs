@@ -1,28 +1,31 @@
-//! The functions: built, started, kept, and given their requests.
+//! The functions of the gateway: how they are built, started, deployed, and given their requests.
 
+mod backoff;
 pub(crate) mod build;
 pub(crate) mod command;
 pub(crate) mod container;
+mod context;
 pub(crate) mod deploy;
 pub(crate) mod deployment;
 pub(crate) mod endings;
 mod environment;
 pub(crate) mod follow;
 mod function;
-pub(crate) mod kept;
+mod group;
 pub(crate) mod limit;
 pub(crate) mod logs;
 mod no_answer;
-mod orphan;
 pub(crate) mod process;
 mod registry;
 pub(crate) mod scale;
-mod surroundings;
+pub(crate) mod storage;
+mod unavailable;
 pub(crate) mod upstream;
 pub(crate) mod watch_sources;
 
+pub(crate) use context::FunctionContext;
 pub(crate) use function::Function;
 pub(crate) use no_answer::NoAnswer;
 pub(crate) use registry::Functions;
-pub(crate) use surroundings::Surroundings;
-pub(crate) use upstream::{Servers, Taken, Upstream};
+pub(crate) use unavailable::{RunError, Unavailable};
+pub(crate) use upstream::{Route, Servers, Upstream};

@@ -22,11 +22,11 @@ use crate::functions::command::Commands;
 use crate::functions::container::{Containers, EngineChoice};
 use crate::functions::deploy::Deployments;
 use crate::functions::endings::{CONTAINERS_ENDING, PROCESS_ENDING};
-use crate::functions::kept::Folder;
 use crate::functions::logs::Journal;
 use crate::functions::process::{Launch, Order, supervise};
+use crate::functions::storage::Storage;
 use crate::functions::watch_sources::Sources;
-use crate::functions::{Functions, Surroundings, Upstream, build};
+use crate::functions::{FunctionContext, Functions, Unavailable, Upstream, build};
 use crate::http::system::functions::Reports;
 use crate::http::system::guard::{Credentials, Guard};
 use crate::http::system::info::About;
@@ -131,7 +131,7 @@ impl GatewayOptions {
         secrets::prepare(&self.stack, &secrets)?;
         let credentials = self.basic_auth.then(|| secrets::credentials(&secrets)).transpose()?;
         let memory = self.share_of_memory();
-        let fitting = Limits::fitting(memory).within_files(file_limit());
+        let fitting = Limits::for_memory(memory).within_files(file_limit());
         let budget = Budget::new(Limits {
             requests: self.max_inflight_requests.unwrap_or(fitting.requests),
             bytes: self.max_inflight_bytes.unwrap_or(fitting.bytes),
@@ -144,8 +144,8 @@ impl GatewayOptions {
         let queue_file = self.state_dir.join("queue.redb");
         let queue = Queue::open(&queue_file, options)?;
         // Read after the queue is locked, because until then another gateway may use the folder and deploy.
-        let kept = Folder::open(self.state_dir.join("functions"))?;
-        let deployed = kept.read()?;
+        let storage = Storage::open(self.state_dir.join("functions"))?;
+        let deployed = storage.read()?;
         let address = self.listen;
         let fault = |source| GatewayError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(fault)?;
@@ -154,14 +154,14 @@ impl GatewayOptions {
             tracing::error!("record {id} of {} cannot be read and stays there: {fault}", queue_file.display());
         }
         private_file::sweep(&secrets);
-        kept.sweep();
+        storage.sweep();
         let stop = Stop::default();
         let tasks = TaskTracker::new();
         let journal = Journal::new(events.clone());
         let client = HttpClient::new(Duration::from_secs(5));
         let containers = Containers::new(self.engine, &self.state_dir, address, self.behind.clone(), client.clone());
         containers.sweep_secrets();
-        let around = Surroundings {
+        let context = FunctionContext {
             gateway: self.behind.clone().unwrap_or_else(|| reachable(address)),
             secrets: secrets.clone(),
             memory,
@@ -171,7 +171,7 @@ impl GatewayOptions {
             stop: stop.functions.clone(),
         };
         let folder = self.stack.folder().to_owned();
-        let deployments = Arc::new(Deployments::new(folder, kept, around, tasks.clone()));
+        let deployments = Arc::new(Deployments::new(folder, storage, context, tasks.clone()));
         let functions = deployments.functions().clone();
         let commands = Commands::new(tasks.clone(), stop.functions.clone(), budget.clone());
         let under_way = TaskTracker::new();
@@ -223,7 +223,7 @@ impl GatewayOptions {
         // Clients that follow logs stay connected until the functions have ended, so that they get the last lines.
         let options = ServerOptions {
             grace: 2 * self.grace + PROCESS_ENDING.max(CONTAINERS_ENDING),
-            ..ServerOptions::fitting(memory)
+            ..ServerOptions::for_memory(memory)
         };
         containers.open_by({
             let (state, options, accepting) = (state.clone(), options.clone(), stop.accepting.clone());
@@ -332,7 +332,7 @@ impl Builder {
                 if let (Some(order), Some(program)) = (self.orders.get(name), programs.get(folder))
                     && running.insert(name.clone())
                 {
-                    let _ = order.send(Order::Run(Launch::program(program.clone())));
+                    let _ = order.send(Order::Run(Launch::new(program.clone())));
                 }
             }
         });
@@ -343,7 +343,7 @@ impl Builder {
         }
         for (name, folder) in projects {
             if let (Some(order), None) = (self.orders.get(name), built.programs.get(folder)) {
-                let _ = order.send(Order::Broken("it could not be built".to_owned()));
+                let _ = order.send(Order::Broken(Unavailable::NotBuilt));
             }
         }
     }
@@ -402,7 +402,7 @@ impl RunningGateway {
             if let Ok(upstream) = settled
                 && let Upstream::Broken(why) | Upstream::Failing(why) = &*upstream
             {
-                reasons.insert(function.spec.name.clone(), why.clone());
+                reasons.insert(function.spec.name.clone(), why.describe());
             }
         }
         if reasons.is_empty() { Ok(()) } else { Err(GatewayError::Functions { reasons }) }
@@ -411,7 +411,7 @@ impl RunningGateway {
     /// Whether every function accepts requests now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.functions.all().iter().all(|function| function.upstream.borrow().takes())
+        self.functions.all().iter().all(|function| function.upstream.borrow().takes_requests())
     }
 
     /// Lets requests in flight finish within [`grace`](GatewayOptions::grace), stops the functions, and closes the queue.

@@ -6,7 +6,6 @@
 pub mod queue;
 pub mod stack;
 mod unpublished;
-mod unreadable;
 
 mod answer;
 mod delivery;
@@ -31,9 +30,9 @@ mod wanted;
 
 pub use error::{DeployedError, GatewayError, MissingSecret};
 pub use event::{Event, Events};
+pub use faasflow_core::Unreadable;
 pub use functions::build::build_project;
 pub use functions::container::EngineChoice;
 pub use functions::logs::KEPT_LOG;
 pub use gateway::{GatewayOptions, RunningGateway};
 pub use stack::Stack;
-pub use unreadable::Unreadable;

@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     fn budget() -> Budget {
-        Budget::new(Limits::fitting(0))
+        Budget::new(Limits::for_memory(0))
     }
 
     #[test]

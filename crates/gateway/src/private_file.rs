@@ -40,8 +40,8 @@ struct Unconfirmed(io::Error);
 
 /// Makes a change in the folder of this path, and waits until it is on disk.
 fn change(path: &Path, change: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    // Opened first, so that as little as possible can fail after the change.
-    let folder = path.parent().map(fs::File::open).transpose()?;
+    // Opened first, so that as little as possible can fail after the change. Windows does not open folders as files.
+    let folder = path.parent().filter(|_| cfg!(unix)).map(fs::File::open).transpose()?;
     change()?;
     // The kind of the error is not passed on, because it says nothing about the file.
     folder.as_ref().map_or(Ok(()), sync).map_err(|error| io::Error::other(Unconfirmed(error)))

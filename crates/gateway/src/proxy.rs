@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::headers::{self, GATEWAY_ERROR};
 use faasflow_core::{chain, code};
-use faasflow_http::{HttpClient, end_after, hear_out, read_body};
+use faasflow_http::{HttpClient, drain, end_after, read_body};
 use http::header::{self, HeaderMap, HeaderName};
 use http::uri::PathAndQuery;
 use http::{Request, StatusCode, Uri, request};
@@ -19,7 +19,7 @@ use crate::answer::INTERNAL;
 use crate::forwarding::{MOST_PASSES, count_pass, forward};
 use crate::functions::command::{Commands, Invocation};
 use crate::functions::limit::QUEUE_WAITS;
-use crate::functions::{Function, NoAnswer, Taken};
+use crate::functions::{Function, NoAnswer, Route, Unavailable};
 use crate::guarded_body::GuardedBody;
 use crate::stack::{Kind, URL_ANNOTATION};
 use crate::wanted::Wanted;
@@ -90,7 +90,7 @@ impl Proxy {
         if let Some(why) = unsupported_upgrade(&parts.headers) {
             return Err(NoAnswer::Request(StatusCode::NOT_IMPLEMENTED, code::UNSUPPORTED_UPGRADE, why));
         }
-        let (function, taken) = function.take(PATIENCE).await;
+        let (function, route) = function.route(PATIENCE).await;
         let (held, patience, wanted) = match sender {
             Sender::Caller(token) => (Some(token), Duration::ZERO, Wanted::Whole),
             Sender::Queue { wanted } => (None, QUEUE_WAITS, wanted),
@@ -98,14 +98,14 @@ impl Proxy {
         let place = match function.limits.request(patience).await {
             Ok(place) => place,
             Err(busy) => {
-                hear_out(&parts.headers, body).await;
+                drain(&parts.headers, body).await;
                 return Err(NoAnswer::Busy(busy));
             }
         };
         parts.headers.remove(PROXY);
-        let (base, token) = match taken {
-            Taken::Http(base, token) => (base, token),
-            Taken::Command(words) => {
+        let (base, token) = match route {
+            Route::Http(base, token) => (base, token),
+            Route::Command(words) => {
                 prepare_for_command(&mut parts);
                 let (parts, has_room) = (&parts, held.is_none());
                 let function = function.clone();
@@ -113,13 +113,13 @@ impl Proxy {
                 let response = self.commands.invoke(invocation, self.timeout, (held.clone(), place)).await?;
                 return Ok(response.map(|body| GuardedBody::body(body, held)));
             }
-            Taken::Pending(why) => return Err(NoAnswer::Pending(why)),
-            Taken::Idle => return Err(NoAnswer::Pending("it was scaled to none again".to_owned())),
-            Taken::Broken(why) => return Err(NoAnswer::Broken(why)),
-            Taken::Gone => return Err(NoAnswer::Removed),
+            Route::Pending(why) => return Err(NoAnswer::Pending(why)),
+            Route::Idle => return Err(NoAnswer::Pending(Unavailable::ScaledToZero)),
+            Route::Broken(why) => return Err(NoAnswer::Broken(why)),
+            Route::Gone => return Err(NoAnswer::Removed),
         };
         if matches!(function.spec.kind, Kind::Url(_)) && count_pass(&mut parts.headers).is_err() {
-            hear_out(&parts.headers, body).await;
+            drain(&parts.headers, body).await;
             let text = format!(
                 "the URL of the function `{}` leads back to this gateway: the request came through here \
                  {MOST_PASSES} times. Set the annotation `{URL_ANNOTATION}` to the server that answers for the function",

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use faasflow_core::{code, headers};
-use faasflow_http::{Budget, MOST_HEADERS, NoRoom, ReadBodyError, Share, hear_out_up_to, read_body_into};
+use faasflow_http::{Budget, MOST_HEADERS, NoRoom, ReadBodyError, Share, drain_up_to, read_body_into};
 use futures_util::StreamExt as _;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue};
@@ -29,7 +29,7 @@ pub(crate) const EXCERPT: usize = 64 << 10;
 
 /// Refuses a request after reading its body, so that the client gets the answer.
 pub(crate) async fn refuse(request: &HeaderMap, body: Body, why: NoRoom) -> Response {
-    hear_out_up_to(request, body, DRAINED).await;
+    drain_up_to(request, body, DRAINED).await;
     no_room(why)
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn share(budget: &Budget, name: &str, calls: &Arc<()>) -> Result<Arc<
 
 /// Refuses a request to a function that has used up its share, after reading the body.
 pub(crate) async fn refuse_share(request: &HeaderMap, body: Body, why: String) -> Response {
-    hear_out_up_to(request, body, DRAINED).await;
+    drain_up_to(request, body, DRAINED).await;
     busy(why)
 }
 

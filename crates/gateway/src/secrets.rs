@@ -87,7 +87,7 @@ fn is_own(name: &str) -> bool {
 ///
 /// If no secret can have this name. The text says which names are allowed.
 pub(crate) fn path(folder: &Path, name: &str) -> Result<PathBuf, String> {
-    check_secret_name(name)?;
+    check_secret_name(name).map_err(|rule| format!("`{}` is not the name of a secret; {rule}", name.escape_debug()))?;
     if is_own(name) {
         return Err(format!("`{name}` belongs to the gateway itself: change the file in the folder of the secrets"));
     }

@@ -12,15 +12,15 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
+use crate::body_buffer::BodyBuffer;
 use crate::budget::{NoRoom, Share};
 use crate::decode::DecodeError;
-use crate::joined::Joined;
 
-/// Why a body was not read to its end.
+/// Why a body was not read completely.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadBodyError {
-    /// The body is larger than what was allowed.
+    /// The body is larger than the limit.
     #[error("the body is larger than {limit} bytes")]
     TooLarge {
         /// The limit in bytes.
@@ -29,10 +29,10 @@ pub enum ReadBodyError {
     /// The body did not arrive in time.
     #[error("the body did not arrive within {}", faasflow_core::duration::format(*.0))]
     TooSlow(Duration),
-    /// The peer broke off.
-    #[error("the body broke off")]
+    /// The connection was lost, or the body is malformed.
+    #[error("the body was cut off")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Its `Content-Encoding` cannot be undone.
+    /// The body's `Content-Encoding` cannot be decoded.
     #[error(transparent)]
     Encoded(DecodeError),
     /// Other bodies leave no room for this one.
@@ -62,7 +62,7 @@ impl ReadBodyError {
         }
     }
 
-    /// Whether what the peer sent cannot be understood, and not that it broke off: it would send the same again.
+    /// Whether the peer sent something malformed, rather than losing the connection. It would send the same again.
     #[must_use]
     pub fn is_unusable(&self) -> bool {
         match self {
@@ -72,17 +72,17 @@ impl ReadBodyError {
     }
 }
 
-/// Reads a body to its end.
+/// Reads a complete body.
 ///
-/// A body that arrives in one frame is handed on without a copy. A declared length over the limit is
-/// refused before anything is read, and memory is reserved only as data arrives, a piece at a time: a peer that
-/// announces much and sends little costs little. A large body of declared length has pages of its own, which the system
-/// has back as soon as nobody holds the body. They are there for the whole length once a part of it has come, which
-/// takes addresses, and memory only where something is in them.
+/// If the body arrives in one frame, it is returned without a copy. A declared length over the limit is refused before
+/// anything is read. Memory is reserved only as data arrives, so a peer that announces much and sends little costs
+/// little. A large body of declared length gets its own memory pages, which go back to the operating system as soon as
+/// the body is dropped. They are mapped for the whole length once a part of the body has arrived. Mapping uses
+/// addresses, but memory only for the pages that are filled.
 ///
 /// # Errors
 ///
-/// If the body exceeds `limit` bytes, takes longer than `within` in all, or breaks off.
+/// If the body exceeds `limit` bytes, takes longer than `within` in total, or is cut off.
 pub async fn read_body<B>(body: B, limit: u64, within: Duration) -> Result<Bytes, ReadBodyError>
 where
     B: Body<Data = Bytes>,
@@ -94,8 +94,8 @@ where
     }
 }
 
-/// The same as [`read_body`] for a body that counts against a budget: nothing is read for which the share has no room.
-/// The share is still to be bound to what was read, by [`Share::keep`].
+/// The same as [`read_body`] for a body that counts against a budget. Nothing is read that the share has no room for.
+/// Use [`Share::keep`] afterwards to bind the share to the returned body.
 ///
 /// # Errors
 ///
@@ -111,7 +111,7 @@ where
     }
 }
 
-/// The same as [`read_body_into`] for whoever bounds the time of more than the body.
+/// The same as [`read_body_into`] for callers that have a timeout of their own.
 ///
 /// # Errors
 ///
@@ -124,26 +124,28 @@ where
     read(body, limit, Some(share)).await
 }
 
-/// Reads the rest of a refused request's body, up to 16 MiB and 30 seconds, and gives up when nothing has come for a
-/// second. If the connection were closed while the client still sends, it would be reset, and many clients then report
-/// the reset instead of the answer. A client that asks before it sends (`Expect`) gets the answer at once.
-pub async fn hear_out<B>(headers: &HeaderMap, body: B)
+/// Reads and discards the rest of a refused request's body, up to 16 MiB and 30 seconds. Gives up if nothing arrives
+/// for a second. If the connection were closed while the client still sends, it would be reset, and many clients then
+/// report the reset instead of the answer. If the client waits for permission to send the body (`Expect`), nothing is
+/// read.
+pub async fn drain<B>(headers: &HeaderMap, body: B)
 where
     B: Body<Data = Bytes>,
 {
-    drain(headers, body, 16 << 20, Duration::from_secs(1)).await;
+    discard(headers, body, 16 << 20, Duration::from_secs(1)).await;
 }
 
-/// The same as [`hear_out`] for a body that would be accepted at another time: up to `length` bytes are read, and a pause
-/// may take five seconds, because many large bodies arrive at once then. So the client learns when to come again.
-pub async fn hear_out_up_to<B>(headers: &HeaderMap, body: B, length: u64)
+/// The same as [`drain`] for a body that would be accepted at another time. Up to `length` bytes are read, and a pause
+/// may take five seconds, because many large bodies arrive at once in this case. The client then learns when to try
+/// again.
+pub async fn drain_up_to<B>(headers: &HeaderMap, body: B, length: u64)
 where
     B: Body<Data = Bytes>,
 {
-    drain(headers, body, length, Duration::from_secs(5)).await;
+    discard(headers, body, length, Duration::from_secs(5)).await;
 }
 
-async fn drain<B>(headers: &HeaderMap, body: B, length: u64, silence: Duration)
+async fn discard<B>(headers: &HeaderMap, body: B, length: u64, silence: Duration)
 where
     B: Body<Data = Bytes>,
 {
@@ -166,24 +168,25 @@ where
     let _ = tokio::time::timeout(WITHIN, reading).await;
 }
 
-/// Sends a refusal at once and reads the rest of the request's body meanwhile, as [`hear_out`] does. A proxy that is
-/// still forwarding the body then passes the refusal on. If the connection were closed instead, of-watchdog, for one,
-/// would answer with an empty 500. The answer ends when the reading does.
-pub fn refuse_and_hear_out<B>(answer: Response, headers: HeaderMap, body: B) -> Response
+/// Sends a refusal at once, and reads the rest of the request's body at the same time, as [`drain`] does. A proxy that
+/// is still forwarding the body then passes the refusal on. If the connection were closed instead, of-watchdog, for
+/// example, would answer with an empty 500. The answer ends when the reading does.
+pub fn refuse_and_drain<B>(answer: Response, headers: HeaderMap, body: B) -> Response
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Send,
 {
-    end_after(answer, async move { hear_out(&headers, body).await })
+    end_after(answer, async move { drain(&headers, body).await })
 }
 
-/// An answer that is sent at once, and whose end waits for something, such as the rest of the request.
+/// Sends an answer at once, but delays its end until `hearing` is done, such as until the rest of the request has been
+/// read.
 pub fn end_after(mut answer: Response, hearing: impl Future<Output = ()> + Send + 'static) -> Response {
     answer.headers_mut().remove(CONTENT_LENGTH);
     answer.map(|answer| axum::body::Body::new(Refusal { answer, hearing: Box::pin(hearing) }))
 }
 
-/// An answer whose end waits until the request's body has been read. It declares no length, because hyper would take it as
+/// An answer that ends only when another future is done. It declares no length, because hyper would consider it
 /// finished once that many bytes are sent.
 struct Refusal {
     answer: axum::body::Body,
@@ -205,11 +208,11 @@ impl Body for Refusal {
     }
 }
 
-/// The same as [`read_body`] for whoever bounds the time of more than the body.
+/// The same as [`read_body`] for callers that have a timeout of their own.
 ///
 /// # Errors
 ///
-/// If the body exceeds `limit` bytes, or breaks off.
+/// If the body exceeds `limit` bytes, or is cut off.
 pub async fn read_body_untimed<B>(body: B, limit: u64) -> Result<Bytes, ReadBodyError>
 where
     B: Body<Data = Bytes>,
@@ -232,7 +235,7 @@ where
     let declared = body.size_hint().exact().map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
     let mut body = std::pin::pin!(body);
     let mut first = Bytes::new();
-    let mut joined = Joined::of(declared);
+    let mut joined = BodyBuffer::new(declared);
     let mut length = 0u64;
     loop {
         let frame = body.frame().await.map(|frame| frame.map_err(|source| ReadBodyError::Broken(source.into())));
@@ -256,7 +259,7 @@ where
     Ok(if joined.is_empty() { first } else { joined.into_bytes() })
 }
 
-/// A body of known length in several parts, none of which is copied.
+/// A body of known length made of several parts, which are not copied.
 pub fn body_of_parts(mut parts: Vec<Bytes>) -> axum::body::Body {
     match parts.len() {
         0 => axum::body::Body::empty(),
@@ -317,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_body_of_known_length_is_whole() {
+    async fn a_large_body_of_known_length_is_complete() {
         let parts: Vec<_> = (0..105).map(|part| Bytes::from(vec![part; 100_001])).collect();
         let read = read_body(body_of_parts(parts.clone()), u64::MAX, Duration::from_secs(9)).await.unwrap();
         assert!(read == parts.concat());

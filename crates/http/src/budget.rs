@@ -1,7 +1,8 @@
-//! How much a process takes on at once: requests in flight, and the bytes of bodies that it holds.
+//! Limits how much a process handles at once: requests in flight, and bytes of bodies.
 //!
-//! Requests never wait for room, so two of them cannot wait for each other: one that finds none is refused before its
-//! body is read. Answers of functions do wait, for a limited time, since their functions have done their work.
+//! Requests never wait for room, so that two of them cannot wait for each other. If there is none, a request is refused
+//! before its body is read. Answers of functions do wait, for a limited time, because their functions have already done
+//! the work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,38 +12,38 @@ use bytes::Bytes;
 use faasflow_core::code::{self, Code};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
-/// Bytes are counted in units of so many.
+/// The unit in which bytes are counted.
 const UNIT: u64 = 1024;
-/// Bodies up to here are part of what a request costs in any case, and not counted.
+/// Bodies up to this size are included in the cost of a request, and not counted.
 const SMALL: u64 = 16 * 1024;
-/// What a request in flight costs beside its body, in bytes: two connections and the state of its phase.
-const REQUEST: u64 = 128 * 1024;
+/// The cost of a request in flight in bytes, without its body: two connections and the state of its phase.
+const REQUEST_COST: u64 = 128 * 1024;
 
-/// So many shares in a row wait for different times, from three quarters of their patience up.
-const TURNS: usize = 8;
-/// How often a share that waits for room looks for it.
-const LOOK: Duration = Duration::from_millis(10);
+/// This many waiting shares in a row get different timeouts, from three quarters of the full time upwards.
+const TIMEOUT_STEPS: usize = 8;
+/// How often a waiting share checks for room.
+const CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The limits of a [`Budget`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many requests are in flight, at most.
+    /// The most requests in flight.
     pub requests: usize,
-    /// How many bytes of bodies are held, at most.
+    /// The most bytes of bodies in memory.
     pub bytes: u64,
 }
 
 impl Limits {
-    /// Limits that fit into so many bytes of memory: half of it is for bodies, a quarter for requests, the rest for
-    /// everything else.
+    /// Limits for a process with this much memory, in bytes. Half of the memory is for bodies, a quarter for requests,
+    /// and the rest for everything else.
     #[must_use]
-    pub fn fitting(memory: u64) -> Limits {
-        let requests = usize::try_from(memory / 4 / REQUEST).unwrap_or(usize::MAX);
+    pub fn for_memory(memory: u64) -> Limits {
+        let requests = usize::try_from(memory / 4 / REQUEST_COST).unwrap_or(usize::MAX);
         Limits { requests: requests.clamp(64, 100_000), bytes: (memory / 2).max(1 << 20) }
     }
 
-    /// No more requests than so many open files allow: each has a connection from its caller and one to a function, and a
-    /// third file is for everything else.
+    /// Reduces the number of requests to what the limit of open files allows. Each request needs one connection from
+    /// its caller and one to a function, and a third file is reserved for everything else.
     #[must_use]
     pub fn within_files(self, files: u64) -> Limits {
         let most = usize::try_from(files.saturating_sub(64) / 3).unwrap_or(usize::MAX).max(16);
@@ -50,7 +51,7 @@ impl Limits {
     }
 }
 
-/// Counts what is in flight against its limits. Cloning yields the same budget.
+/// Counts requests and bytes against limits. Clones share the counts.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Counts>);
 
@@ -60,22 +61,22 @@ struct Counts {
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
     units: usize,
-    /// Held by the first share that waits. The others wait for this lock, in order.
+    /// Locked by the first waiting share. The others wait for the lock, in order.
     next: tokio::sync::Mutex<()>,
-    /// How many shares have waited.
+    /// How many shares have waited so far.
     waited: AtomicUsize,
 }
 
-/// A request in flight, until it is dropped.
+/// An admitted request. It counts as in flight until this is dropped.
 #[derive(Debug)]
 #[must_use = "the request is over when this is dropped"]
-pub struct Place(#[expect(dead_code, reason = "it counts until it is dropped")] OwnedSemaphorePermit);
+pub struct Admission(#[expect(dead_code, reason = "it counts until it is dropped")] OwnedSemaphorePermit);
 
 impl Budget {
-    /// A budget of which nothing is used.
+    /// A budget with nothing in use.
     #[must_use]
     pub fn new(limits: Limits) -> Budget {
-        // More can be neither counted nor had.
+        // The semaphore cannot count more than this, and no machine has more.
         let units = usize::try_from(limits.bytes / UNIT).unwrap_or(usize::MAX).clamp(1, u32::MAX as usize);
         Budget(Arc::new(Counts {
             limits,
@@ -93,7 +94,7 @@ impl Budget {
         self.0.limits
     }
 
-    /// The largest body for which there can be room, in bytes: the limit, rounded down to what is counted.
+    /// The largest body for which there can be room, in bytes. This is the limit, rounded down to whole units.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.0.units as u64 * UNIT
@@ -106,7 +107,7 @@ impl Budget {
         most.saturating_sub(self.0.requests.available_permits())
     }
 
-    /// How many bytes are held.
+    /// How many bytes are in use.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.used() as u64 * UNIT
@@ -116,26 +117,26 @@ impl Budget {
         self.0.units.saturating_sub(self.0.bytes.available_permits())
     }
 
-    /// Takes a place for a request.
+    /// Admits a request.
     ///
     /// # Errors
     ///
-    /// If all are taken.
-    pub fn admit(&self) -> Result<Place, NoRoom> {
+    /// If the limit of requests is reached.
+    pub fn admit(&self) -> Result<Admission, NoRoom> {
         let place = self.0.requests.clone().try_acquire_owned();
-        place.map(Place).map_err(|_| NoRoom::Requests { limit: self.0.limits.requests })
+        place.map(Admission).map_err(|_| NoRoom::Requests { limit: self.0.limits.requests })
     }
 
-    /// The share of a request's body, which is refused where there is no room. Such bodies take half of the budget, and
-    /// leave the rest to the answers that they will have; only one that is alone may take more.
+    /// The share of a request's body. It is refused if there is no room. Bodies of requests may use half of the budget,
+    /// so that the rest is left for their answers. A body may use more only if it is the only one.
     #[must_use]
-    pub fn intake(&self) -> Share {
+    pub fn request_share(&self) -> Share {
         self.share(None)
     }
 
-    /// The share of something that waits for room, as an answer does, for `patience` at most.
+    /// The share of a body that waits for room, such as an answer, for `patience` at most.
     #[must_use]
-    pub fn waiting(&self, patience: Duration) -> Share {
+    pub fn answer_share(&self, patience: Duration) -> Share {
         self.share(Some(patience))
     }
 
@@ -144,41 +145,41 @@ impl Budget {
     }
 }
 
-/// The share that one body has of a budget. What it took is given back when it is dropped.
+/// The part of a budget that one body uses. Dropping it gives the room back.
 #[derive(Debug)]
 pub struct Share {
     budget: Budget,
-    /// How long to wait for room; `None` for not at all.
+    /// How long to wait for room. `None` to refuse at once.
     patience: Option<Duration>,
     copies: u64,
-    /// What its owner holds beside it, in bytes.
+    /// What the owner of this share holds in addition, in bytes.
     beside: u64,
-    /// How large the body may be.
+    /// The size of body that there is room for.
     room: u64,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Share {
-    /// Counts each byte so many times, for what makes copies of a body.
+    /// Counts each byte `copies` times, for code that copies the body.
     #[must_use]
     pub fn copied(mut self, copies: u64) -> Share {
         self.copies = copies.max(1);
         self
     }
 
-    /// Says that the owner of this share already holds `bytes` bytes, and keeps them until it has this body: if both do not
-    /// fit together, there will never be room.
+    /// Says that the owner of this share already holds `bytes` bytes until it has this body. If both do not fit
+    /// together, there will never be room.
     #[must_use]
     pub fn beside(mut self, bytes: u64) -> Share {
         self.beside = if bytes > SMALL { bytes } else { 0 };
         self
     }
 
-    /// Makes room for a body of `length` bytes in all.
+    /// Makes room for a body of `length` bytes in total.
     ///
     /// # Errors
     ///
-    /// If there is none, or there never will be.
+    /// If there is no room, or can never be any.
     pub async fn make_room(&mut self, length: u64) -> Result<(), NoRoom> {
         if length <= SMALL.max(self.room) {
             return Ok(());
@@ -195,7 +196,7 @@ impl Share {
         let permit = match self.patience {
             None => {
                 let used = self.budget.used();
-                // The half is a share and no limit: two that look at the same time may both take it.
+                // The half is not a strict limit. Two requests that check at the same time may both pass.
                 let own = held + usize::try_from(self.beside.div_ceil(UNIT)).unwrap_or(usize::MAX);
                 if used + more > units / 2 && used > own {
                     return Err(full());
@@ -203,21 +204,21 @@ impl Share {
                 bytes.clone().try_acquire_many_owned(asked).map_err(|_: TryAcquireError| full())?
             }
             Some(patience) => {
-                // The semaphore's own queue would take every byte that comes free for the first in it, and requests would
-                // be refused while nobody has that room.
+                // The semaphore's own queue would give every freed byte to its first waiter, and requests would be
+                // refused although nobody uses that room.
                 let room = async {
                     let _next = next.lock().await;
                     loop {
                         match bytes.clone().try_acquire_many_owned(asked) {
                             Ok(room) => return room,
-                            Err(_) => tokio::time::sleep(LOOK).await,
+                            Err(_) => tokio::time::sleep(CHECK_INTERVAL).await,
                         }
                     }
                 };
-                // Owners that wait for each other must not give up together: what the first one lets go is room for the next.
-                // Who comes later waits for longer, so that the times do not meet again.
-                let turn = waited.fetch_add(1, Ordering::Relaxed) % TURNS;
-                let patience = patience.mul_f64(0.75 + 0.25 * turn as f64 / TURNS as f64);
+                // Owners that wait for each other must not give up at the same time: what the first one frees is room
+                // for the next. Later ones wait longer, so that their timeouts differ.
+                let turn = waited.fetch_add(1, Ordering::Relaxed) % TIMEOUT_STEPS;
+                let patience = patience.mul_f64(0.75 + 0.25 * turn as f64 / TIMEOUT_STEPS as f64);
                 tokio::time::timeout(patience, room).await.map_err(|_| full())?
             }
         };
@@ -229,7 +230,7 @@ impl Share {
         Ok(())
     }
 
-    /// Makes room for at least `length` bytes of a body whose end is not known: for twice as much, where there is.
+    /// Makes room for at least `length` bytes of a body of unknown length, or for twice as much if possible.
     ///
     /// # Errors
     ///
@@ -248,7 +249,7 @@ impl Share {
         }
     }
 
-    /// Binds the share to a body: it is given back when nobody holds the body any more. What the body does not need is
+    /// Binds the share to a body. The room is given back when the body is dropped. Room that the body does not need is
     /// given back at once.
     #[must_use]
     pub fn keep(self, body: Bytes) -> Bytes {
@@ -259,41 +260,41 @@ impl Share {
         }
         let needed = usize::try_from(length.saturating_mul(self.copies).div_ceil(UNIT)).unwrap_or(usize::MAX);
         drop(permit.num_permits().checked_sub(needed).and_then(|spare| permit.split(spare)));
-        Bytes::from_owner(Counted { body, _permit: permit })
+        Bytes::from_owner(CountedBody { body, _permit: permit })
     }
 }
 
-struct Counted {
+struct CountedBody {
     body: Bytes,
     _permit: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Counted {
+impl AsRef<[u8]> for CountedBody {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
 }
 
-/// Why something was not taken on.
+/// Why there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoRoom {
-    /// All requests that may be are in flight.
-    #[error("{limit} requests are in flight, as many as may be: try again later")]
+    /// The limit of requests in flight is reached.
+    #[error("{limit} requests are in flight, which is the limit; try again later")]
     Requests {
-        /// How many may be in flight.
+        /// The most requests in flight.
         limit: usize,
     },
-    /// What is held leaves too little room now.
-    #[error("the bodies in flight leave no room for this one, of {limit} bytes in all: try again later")]
+    /// The bodies in flight leave too little room at the moment.
+    #[error("the bodies in flight leave too little of the {limit} bytes that they share; try again later")]
     Bytes {
-        /// How many bytes may be held.
+        /// The most bytes of bodies.
         limit: u64,
     },
-    /// The body is larger than all that may be held, or than what is left beside the body that it answers.
-    #[error("the body is larger than what is left of the {limit} bytes that all bodies in flight may have together")]
+    /// The body is larger than the limit, or than what is left of it beside the body of its request.
+    #[error("the body needs more than is left of the {limit} bytes that all bodies in flight share")]
     Never {
-        /// How many bytes may be held.
+        /// The most bytes of bodies.
         limit: u64,
     },
 }
@@ -305,7 +306,7 @@ impl NoRoom {
         if self.is_temporary() { code::NO_ROOM } else { code::NEVER_ROOM }
     }
 
-    /// Whether trying again later may help.
+    /// Whether it may help to try again later.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         !matches!(self, NoRoom::Never { .. })
@@ -324,12 +325,12 @@ mod tests {
 
     #[test]
     fn r7_limits_fit_the_memory() {
-        assert_eq!(Limits::fitting(512 * MIB), Limits { requests: 1024, bytes: 256 * MIB });
-        assert_eq!(Limits::fitting(0), Limits { requests: 64, bytes: MIB });
-        assert_eq!(Limits::fitting(u64::MAX).requests, 100_000);
-        assert_eq!(Limits::fitting(u64::MAX).within_files(1024).requests, 320);
-        assert_eq!(Limits::fitting(u64::MAX).within_files(10).requests, 16);
-        assert_eq!(Limits::fitting(512 * MIB).within_files(1 << 20), Limits::fitting(512 * MIB));
+        assert_eq!(Limits::for_memory(512 * MIB), Limits { requests: 1024, bytes: 256 * MIB });
+        assert_eq!(Limits::for_memory(0), Limits { requests: 64, bytes: MIB });
+        assert_eq!(Limits::for_memory(u64::MAX).requests, 100_000);
+        assert_eq!(Limits::for_memory(u64::MAX).within_files(1024).requests, 320);
+        assert_eq!(Limits::for_memory(u64::MAX).within_files(10).requests, 16);
+        assert_eq!(Limits::for_memory(512 * MIB).within_files(1 << 20), Limits::for_memory(512 * MIB));
     }
 
     #[test]
@@ -343,26 +344,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn r7_requests_leave_half_to_answers_unless_alone() {
+    async fn r7_requests_leave_half_of_the_budget_to_answers() {
         let budget = budget(100 * MIB);
-        let mut first = budget.intake();
+        let mut first = budget.request_share();
         first.make_room(60 * MIB).await.unwrap();
-        let mut second = budget.intake();
+        let mut second = budget.request_share();
         assert_eq!(second.make_room(MIB).await, Err(NoRoom::Bytes { limit: 100 * MIB }));
         second.make_room(SMALL).await.unwrap();
-        budget.waiting(Duration::ZERO).make_room(40 * MIB).await.unwrap();
+        budget.answer_share(Duration::ZERO).make_room(40 * MIB).await.unwrap();
         drop(first);
         assert_eq!(budget.bytes(), 0);
         second.make_room(30 * MIB).await.unwrap();
-        budget.intake().make_room(20 * MIB).await.unwrap();
-        assert_eq!(budget.intake().make_room(21 * MIB).await, Err(NoRoom::Bytes { limit: 100 * MIB }));
-        assert_eq!(budget.intake().make_room(101 * MIB).await, Err(NoRoom::Never { limit: 100 * MIB }));
+        budget.request_share().make_room(20 * MIB).await.unwrap();
+        assert_eq!(budget.request_share().make_room(21 * MIB).await, Err(NoRoom::Bytes { limit: 100 * MIB }));
+        assert_eq!(budget.request_share().make_room(101 * MIB).await, Err(NoRoom::Never { limit: 100 * MIB }));
     }
 
     #[tokio::test]
-    async fn r7_a_kept_body_counts_until_it_is_dropped_and_no_more_than_it_is_large() {
+    async fn r7_a_kept_body_counts_with_its_size_until_it_is_dropped() {
         let budget = budget(100 * MIB);
-        let mut share = budget.intake().copied(3);
+        let mut share = budget.request_share().copied(3);
         share.grow(5 * MIB, 20 * MIB).await.unwrap();
         assert_eq!(budget.bytes(), 30 * MIB);
         let body = share.keep(Bytes::from(vec![7; 5 << 20]));
@@ -375,11 +376,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn r7_an_answer_waits_for_room_and_not_for_ever() {
+    async fn r7_an_answer_waits_for_room_for_a_limited_time() {
         let budget = budget(10 * MIB);
-        let mut first = budget.waiting(Duration::from_secs(1));
+        let mut first = budget.answer_share(Duration::from_secs(1));
         first.make_room(8 * MIB).await.unwrap();
-        let mut second = budget.waiting(Duration::from_secs(1));
+        let mut second = budget.answer_share(Duration::from_secs(1));
         assert_eq!(second.make_room(8 * MIB).await, Err(NoRoom::Bytes { limit: 10 * MIB }));
         let (_, room) = tokio::join!(
             async {
@@ -392,43 +393,47 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn h10_a_body_and_what_it_is_decoded_to_are_alone_together() {
+    async fn h10_a_body_and_its_decoded_form_count_as_one() {
         let budget = budget(100 * MIB);
-        let mut encoded = budget.intake();
+        let mut encoded = budget.request_share();
         encoded.make_room(MIB).await.unwrap();
-        assert_eq!(budget.intake().make_room(60 * MIB).await, Err(NoRoom::Bytes { limit: 100 * MIB }));
-        let mut decoded = budget.intake().beside(MIB);
+        assert_eq!(budget.request_share().make_room(60 * MIB).await, Err(NoRoom::Bytes { limit: 100 * MIB }));
+        let mut decoded = budget.request_share().beside(MIB);
         decoded.make_room(60 * MIB).await.unwrap();
         drop(decoded);
-        let mut another = budget.waiting(Duration::ZERO);
+        let mut another = budget.answer_share(Duration::ZERO);
         another.make_room(MIB).await.unwrap();
-        let beside_another = budget.intake().beside(MIB).make_room(60 * MIB).await;
+        let beside_another = budget.request_share().beside(MIB).make_room(60 * MIB).await;
         assert_eq!(beside_another, Err(NoRoom::Bytes { limit: 100 * MIB }));
-        assert_eq!(budget.intake().beside(MIB).make_room(100 * MIB).await, Err(NoRoom::Never { limit: 100 * MIB }));
+        assert_eq!(
+            budget.request_share().beside(MIB).make_room(100 * MIB).await,
+            Err(NoRoom::Never { limit: 100 * MIB })
+        );
     }
 
     #[tokio::test]
     async fn r2_an_answer_that_does_not_fit_beside_its_request_never_will() {
         let budget = budget(84 * MIB);
-        let mut request = budget.intake();
+        let mut request = budget.request_share();
         request.make_room(60 * MIB).await.unwrap();
-        let mut answer = budget.waiting(Duration::from_secs(60)).beside(60 * MIB);
+        let mut answer = budget.answer_share(Duration::from_secs(60)).beside(60 * MIB);
         answer.make_room(20 * MIB).await.unwrap();
         assert_eq!(answer.make_room(30 * MIB).await, Err(NoRoom::Never { limit: 84 * MIB }));
         assert_eq!(answer.grow(21 * MIB, 64 * MIB).await, Ok(()));
     }
 
-    /// Each holds half, and waits for as much again. With the same patience, both would give up at the same moment.
+    /// Each of them holds half and waits for the other half. With the same timeout, both would give up at the same
+    /// moment.
     #[tokio::test]
-    async fn r7_of_two_that_wait_for_each_other_one_gives_way() {
+    async fn r7_if_two_answers_wait_for_each_other_one_gives_way() {
         let budget = budget(10 * MIB);
-        let mut held = [(); 2].map(|()| budget.waiting(Duration::from_secs(60)));
+        let mut held = [(); 2].map(|()| budget.answer_share(Duration::from_secs(60)));
         for held in &mut held {
             held.make_room(5 * MIB).await.unwrap();
         }
         let [one, other] = held.map(async |held| {
-            let room = budget.waiting(Duration::from_secs(4)).make_room(5 * MIB).await;
-            // It takes a moment to let go.
+            let room = budget.answer_share(Duration::from_secs(4)).make_room(5 * MIB).await;
+            // Dropping the body takes a moment.
             tokio::time::sleep(Duration::from_millis(30)).await;
             drop(held);
             room

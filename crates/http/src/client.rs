@@ -23,8 +23,8 @@ use connection::{Connector, Usage};
 use credentials::authorize;
 use resend::Resend;
 
-/// The one HTTP client of the process: keeps connections, speaks HTTP/1.1 over TCP and TLS, follows no
-/// redirects (a function's 302 is its answer) and reads no proxy from the environment.
+/// The HTTP client of the process. It keeps connections, uses HTTP/1.1 over TCP and TLS, does not follow redirects (if
+/// a function answers 302, that is its answer), and reads no proxy from the environment.
 ///
 /// Cloning is cheap and shares the connections.
 #[derive(Clone, Debug)]
@@ -33,48 +33,48 @@ pub struct HttpClient(Arc<Clients>);
 #[derive(Debug)]
 struct Clients {
     kept: Client<Connector<HttpsConnector<HttpConnector>>, Body>,
-    /// Makes a connection for each request. What has come to nothing on a kept connection is sent again here, where the
-    /// peer cannot have been about to close it.
+    /// Makes a new connection for each request. Requests that failed on a kept connection are sent again through this
+    /// client, because the peer cannot be about to close a new connection.
     fresh: Client<Connector<HttpsConnector<HttpConnector>>, Body>,
 }
 
 impl HttpClient {
-    /// A client whose connections are given up when they cannot be made within `connect_timeout`. It trusts the
-    /// certificate authorities that browsers do.
+    /// A client that gives up a connection if it takes longer than `connect_timeout`. It trusts the same certificate
+    /// authorities as browsers.
     #[must_use]
     pub fn new(connect_timeout: Duration) -> HttpClient {
-        HttpClient::of(connect_timeout, public_authorities(), false)
+        HttpClient::build(connect_timeout, public_authorities(), false)
     }
 
-    /// The same, which trusts more authorities: their certificates, one after the other in PEM.
+    /// The same, but it also trusts the CA certificates in `pem`.
     ///
     /// # Errors
     ///
-    /// If there is none in the text, or one cannot be read.
+    /// If there is no certificate in the text, or one cannot be read.
     pub fn with_authorities(connect_timeout: Duration, pem: &[u8]) -> Result<HttpClient, BadAuthorities> {
-        Ok(HttpClient::of(connect_timeout, public_authorities_and(pem)?, false))
+        Ok(HttpClient::build(connect_timeout, public_authorities_and(pem)?, false))
     }
 
-    /// The same, which speaks HTTP/2 and nothing else, also over bare TCP, as gRPC does. It trusts the authorities in
-    /// `pem` besides the public ones.
+    /// The same, but it uses only HTTP/2, over TLS or without, as gRPC does. It trusts the CA certificates in `pem` in
+    /// addition to the public ones.
     ///
     /// # Errors
     ///
-    /// If there is none in that text, or one cannot be read.
+    /// If there is no certificate in the text, or one cannot be read.
     pub fn http2(connect_timeout: Duration, pem: Option<&[u8]>) -> Result<HttpClient, BadAuthorities> {
         let authorities = pem.map_or_else(|| Ok(public_authorities()), public_authorities_and)?;
-        Ok(HttpClient::of(connect_timeout, authorities, true))
+        Ok(HttpClient::build(connect_timeout, authorities, true))
     }
 
-    fn of(connect_timeout: Duration, authorities: RootCertStore, http2: bool) -> HttpClient {
+    fn build(connect_timeout: Duration, authorities: RootCertStore, http2: bool) -> HttpClient {
         let mut tcp = HttpConnector::new();
-        // Small requests must not wait for the acknowledgement of the one before.
+        // A small request must not wait until the previous one is acknowledged.
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(connect_timeout));
         tcp.enforce_http(false);
         let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("the provider has the versions that are enabled")
+            .expect("the provider supports the default TLS versions")
             .with_root_certificates(authorities)
             .with_no_client_auth();
         let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
@@ -85,8 +85,9 @@ impl HttpClient {
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .pool_timer(TokioTimer::new())
-            // Below the idle timeouts usual for servers, so that a kept connection is seldom one that the peer is about
-            // to close: Node and uvicorn do after 5 seconds, our own server after `read_timeout`, 10 unless set.
+            // Shorter than the usual idle timeouts of servers, so that a kept connection is rarely about to be closed.
+            // Node and uvicorn close connections after 5 seconds. Faasflow's server does after `read_timeout`, which is
+            // 10 seconds by default.
             .pool_idle_timeout(Duration::from_secs(4))
             .http1_max_buf_size(LARGEST_HEAD)
             .http1_max_headers(MOST_HEADERS)
@@ -97,34 +98,36 @@ impl HttpClient {
         HttpClient(Arc::new(Clients { kept, fresh }))
     }
 
-    /// Sends a request and returns as soon as the head of the response is there. There is no timeout
-    /// here: the caller knows its deadline. Credentials in the URL are sent as `Authorization`.
+    /// Sends a request and returns as soon as the head of the response has arrived. There is no timeout, because the
+    /// caller knows its deadline. Credentials in the URL are sent as `Authorization`.
     ///
-    /// A connection that was kept may be closed by the peer just when the request is sent. If nothing has come back then,
-    /// the request is sent once more over a new connection, provided that this does no harm. That is so for the methods
-    /// that are idempotent (RFC 9110, 9.2.2), and for requests with an `Idempotency-Key`, as long as no more than 64 KiB of
-    /// their body were sent.
+    /// The peer may close a kept connection at the very moment when a request is sent. If no byte of the answer has
+    /// arrived, the request is sent once more over a new connection, provided that this is safe. It is safe for
+    /// idempotent methods (RFC 9110, 9.2.2) and for requests with an `Idempotency-Key`, as long as no more than 64 KiB
+    /// of their body were sent.
     ///
     /// # Errors
     ///
-    /// If the peer cannot be reached, if the exchange breaks off, or if the answer cannot be understood.
+    /// If the peer cannot be reached, if the connection is lost, or if the answer is malformed.
     pub async fn send(&self, mut request: Request<Body>) -> Result<Response<Incoming>, HttpError> {
         authorize(&mut request);
         let resend = Resend::prepare(&mut request);
         let error = match self.begin(request).await {
             Ok(response) => return understood(response),
-            Err(error) => HttpError(Fault::Exchange(error)),
+            Err(error) => HttpError(ErrorKind::Exchange(error)),
         };
-        // Once: on a new connection, an end without an answer is the peer's death, and it may have executed the request.
+        // Only once: if a new connection ends without an answer, the peer probably died, and it may have executed the
+        // request.
         match resend.filter(|_| error.is_idle_connection_closed()).and_then(|resend| resend.request()) {
             Some(request) => {
-                understood(self.begin_anew(request).await.map_err(|error| HttpError(Fault::Exchange(error)))?)
+                understood(self.begin_anew(request).await.map_err(|error| HttpError(ErrorKind::Exchange(error)))?)
             }
             None => Err(error),
         }
     }
 
-    /// No part of the future of `send`, which is compiled where it is awaited: hyper's client is compiled here, once.
+    /// This is not part of the future of `send`, which is compiled where it is awaited. Here, hyper's client is
+    /// compiled only once.
     fn begin(&self, request: Request<Body>) -> ResponseFuture {
         self.0.kept.request(request)
     }
@@ -134,27 +137,27 @@ impl HttpClient {
     }
 }
 
-/// hyper undoes `chunked`, and passes over any other coding: what is left would be taken for the payload.
+/// hyper decodes `chunked` and ignores any other coding, so that the encoded bytes would be taken for the payload.
 fn understood(response: Response<Incoming>) -> Result<Response<Incoming>, HttpError> {
     let mut codings = response.headers().get_all(TRANSFER_ENCODING).iter();
     match (codings.next(), codings.next()) {
         (None, _) => Ok(response),
         (Some(only), None) if only.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(response),
-        _ => Err(HttpError(Fault::TransferEncoding)),
+        _ => Err(HttpError(ErrorKind::TransferEncoding)),
     }
 }
 
-/// An error and what caused it, one after the other.
+/// An error, followed by its sources.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| error.source())
 }
 
-/// Whether an error of an exchange says that what the peer sent cannot be understood, and not that it broke off.
+/// Whether an error says that the peer sent something malformed, rather than that the connection was lost.
 pub(crate) fn is_malformed(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|error| {
         match (error.downcast_ref::<hyper::Error>(), error.downcast_ref::<std::io::Error>()) {
             (Some(error), _) => error.is_parse(),
-            // The framing of a chunked body.
+            // The framing of a chunked body is malformed.
             (_, Some(error)) => {
                 matches!(error.kind(), std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData)
             }
@@ -181,55 +184,55 @@ fn public_authorities() -> RootCertStore {
     RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
 }
 
-/// Certificates of authorities that cannot be used.
+/// The CA certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadAuthorities {
-    /// A block that is no certificate in PEM.
-    #[error("a certificate cannot be read")]
+    /// A PEM block is not a certificate.
+    #[error("it contains a certificate that cannot be read")]
     Unreadable(#[source] rustls::pki_types::pem::Error),
-    /// A certificate that no authority can have.
-    #[error("a certificate is not that of an authority")]
+    /// A certificate cannot be that of an authority.
+    #[error("it contains a certificate that is not a CA certificate")]
     Refused(#[source] rustls::Error),
-    /// No certificate at all.
-    #[error("there is no certificate in it")]
+    /// There is no certificate.
+    #[error("it contains no certificate")]
     None,
 }
 
-/// A request that got no response. Its text names no URL, so no secret in one.
+/// A request got no response. The text of this error contains no URL, and so no secrets.
 #[derive(Debug)]
-pub struct HttpError(Fault);
+pub struct HttpError(ErrorKind);
 
 #[derive(Debug)]
-enum Fault {
+enum ErrorKind {
     Exchange(hyper_util::client::legacy::Error),
-    /// The answer is in a transfer coding that is not `chunked`.
+    /// The answer has a `Transfer-Encoding` other than `chunked`.
     TransferEncoding,
 }
 
 impl HttpError {
     fn exchange(&self) -> Option<&hyper_util::client::legacy::Error> {
         match &self.0 {
-            Fault::Exchange(error) => Some(error),
-            Fault::TransferEncoding => None,
+            ErrorKind::Exchange(error) => Some(error),
+            ErrorKind::TransferEncoding => None,
         }
     }
 
-    /// Whether no connection could be made: the peer has seen nothing of the request.
+    /// Whether no connection could be made. The peer has then seen nothing of the request.
     #[must_use]
     pub fn is_connect(&self) -> bool {
         self.exchange().is_some_and(hyper_util::client::legacy::Error::is_connect)
     }
 
-    /// Whether no connection could be made because this process, or its system, has no more files. The peer has no part in
-    /// that.
+    /// Whether no connection could be made because this process or its system has no file descriptors left. This is not
+    /// the peer's fault.
     #[must_use]
     pub fn is_out_of_files(&self) -> bool {
         let out = |error: &(dyn Error + 'static)| error.downcast_ref().is_some_and(crate::is_out_of_files);
         self.is_connect() && self.exchange().is_some_and(|error| causes(error).any(out))
     }
 
-    /// Whether a connection that was kept was closed before anything of the answer came.
+    /// Whether a kept connection was closed before any byte of the answer arrived.
     fn is_idle_connection_closed(&self) -> bool {
         let Some(connected) = self.exchange().and_then(|error| error.connect_info()) else { return false };
         let mut extensions = Extensions::new();
@@ -237,16 +240,16 @@ impl HttpError {
         !self.is_request_body() && extensions.get::<Usage>().is_some_and(Usage::is_asked_again)
     }
 
-    /// Whether the body of the request could not be read to its end, so that the peer got a part of it.
+    /// Whether the body of the request could not be read completely, so that the peer got only a part of it.
     #[must_use]
     pub fn is_request_body(&self) -> bool {
         self.exchange().is_some_and(|error| causes(error).any(<dyn Error>::is::<axum::Error>))
     }
 
-    /// Whether the peer answered with something that is not HTTP, or with a head that is too large: it would again.
+    /// Whether the peer's answer is not HTTP, or its head is too large. The peer would answer the same again.
     #[must_use]
     pub fn is_unusable_answer(&self) -> bool {
-        // A request's body may come from a peer of its own, which can be at fault the same way.
+        // The body of a request may come from another peer, whose fault can look the same.
         self.exchange().is_none_or(|error| !self.is_request_body() && is_malformed(error))
     }
 }
@@ -254,15 +257,15 @@ impl HttpError {
 impl std::fmt::Display for HttpError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.exchange().is_none() {
-            "the answer is in a `Transfer-Encoding` other than `chunked`"
+            "the answer has a `Transfer-Encoding` other than `chunked`"
         } else if self.is_connect() {
             "could not connect"
         } else if self.is_request_body() {
-            "the body of the request broke off"
+            "the body of the request was cut off"
         } else if self.is_unusable_answer() {
             "the head of the answer cannot be read"
         } else {
-            "the connection broke off"
+            "the connection was lost"
         })
     }
 }

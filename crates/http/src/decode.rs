@@ -1,4 +1,4 @@
-//! Bodies with a `Content-Encoding` (RFC 9110, 8.4), decoded within a limit.
+//! Decodes bodies with a `Content-Encoding` (RFC 9110, 8.4), within limits.
 
 mod brotli;
 mod coder;
@@ -11,11 +11,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
+use crate::body_buffer::BodyBuffer;
 use crate::budget::{NoRoom, Share};
-use crate::joined::Joined;
 use brotli::Brotli;
 use coder::{Decoder, PIECE, Step};
-use error::MOST;
+use error::MAX_CODINGS;
 use zstd::Zstd;
 
 pub use error::{DecodeError, KNOWN_CODINGS};
@@ -34,12 +34,12 @@ enum Coding {
 pub struct Codings(Vec<Coding>);
 
 impl Codings {
-    /// Reads all `Content-Encoding` headers. `identity` is none.
+    /// Reads all `Content-Encoding` headers. `identity` does not count as a coding.
     ///
     /// # Errors
     ///
-    /// If one is not known, or there are more than four.
-    pub fn of(headers: &HeaderMap) -> Result<Codings, DecodeError> {
+    /// If a coding is not supported, or there are more than four.
+    pub fn from_headers(headers: &HeaderMap) -> Result<Codings, DecodeError> {
         let mut codings = Vec::new();
         for value in headers.get_all(CONTENT_ENCODING) {
             let text = String::from_utf8_lossy(value.as_bytes());
@@ -54,7 +54,7 @@ impl Codings {
                 }
             }
         }
-        if codings.len() > MOST { Err(DecodeError::TooMany) } else { Ok(Codings(codings)) }
+        if codings.len() > MAX_CODINGS { Err(DecodeError::TooMany) } else { Ok(Codings(codings)) }
     }
 
     /// Whether there is nothing to decode.
@@ -63,37 +63,37 @@ impl Codings {
         self.0.is_empty()
     }
 
-    /// Decodes a body that was read whole, one coding after the other. The share makes room for what comes out and for what
-    /// the decoders remember, and is still to be bound to what is returned, by [`Share::keep`]. That the encoded body is
-    /// held meanwhile is for [`Share::beside`].
+    /// Decodes a body, one coding after the other. The share makes room for the decoded bytes and for the memory of the
+    /// decoders. Use [`Share::keep`] afterwards to bind it to the returned body. If the encoded body counts against the
+    /// same budget, say so with [`Share::beside`].
     ///
-    /// Other tasks have their turn each time 64 KiB have been read or have come out, so whoever bounds the time of this is
-    /// heard.
+    /// This yields to other tasks after every 64 KiB that are read or decoded, so that a timeout around it works.
     ///
     /// # Errors
     ///
-    /// If the body is not what its codings say, if more than `limit` bytes come out, also of one coding inside another, or
-    /// if there is no room.
+    /// If the body does not match its codings, if more than `limit` bytes are decoded, which also applies between two
+    /// codings, or if there is no room.
     pub async fn decode(&self, body: Bytes, limit: u64, share: &mut Share) -> Result<Bytes, DecodeError> {
-        // An answer to HEAD, or a 304, may name a coding and has no body.
+        // An answer to HEAD, or a 304, may have a `Content-Encoding` but no body.
         if self.is_empty() || body.is_empty() {
             return Ok(body);
         }
         let encoded = body.len() as u64;
-        // For the piece, and for whatever a decoder is made of.
+        // For the piece, and for the decoder itself.
         make_room(share, 2 * PIECE as u64, 0, limit).await?;
         let mut piece = vec![0; PIECE];
         let mut work = 0;
         let (mut body, mut between) = (body, 0);
         for coding in self.0.iter().rev() {
-            // What lies between two codings takes room as what comes out does.
+            // Bytes between two codings need room as well.
             let beside = between + PIECE as u64;
             let mut decoder = coding.decoder(body);
             let mut decoded = Parts::default();
             let mut length = 0;
             loop {
                 make_room(share, beside + decoder.memory() + spare(length), length, limit).await?;
-                let Step::Went { out, work: done } = decoder.step(&mut piece).map_err(DecodeError::Malformed)? else {
+                let Step::Progress { out, work: done } = decoder.step(&mut piece).map_err(DecodeError::Malformed)?
+                else {
                     break;
                 };
                 length += out as u64;
@@ -118,20 +118,20 @@ impl Codings {
     }
 }
 
-/// What came out, in parts: nobody knows how much it will be, and what grows in one piece is there twice or three times
-/// while it does.
+/// The decoded bytes, in parts. Their final length is not known, and growing a single buffer would at times need two or
+/// three times its size.
 struct Parts {
     full: VecDeque<Bytes>,
-    last: Joined,
+    last: BodyBuffer,
     in_last: usize,
 }
 
-/// How large one part is, of more than one.
+/// The size of a part, if there are several.
 const PART: usize = 4 << 20;
 
 impl Default for Parts {
     fn default() -> Parts {
-        Parts { full: VecDeque::new(), last: Joined::of(0), in_last: 0 }
+        Parts { full: VecDeque::new(), last: BodyBuffer::new(0), in_last: 0 }
     }
 }
 
@@ -139,7 +139,7 @@ impl Parts {
     fn append(&mut self, mut piece: &[u8]) {
         while !piece.is_empty() {
             if self.in_last == PART {
-                self.full.push_back(std::mem::replace(&mut self.last, Joined::of(PART)).into_bytes());
+                self.full.push_back(std::mem::replace(&mut self.last, BodyBuffer::new(PART)).into_bytes());
                 self.in_last = 0;
             }
             let (fits, rest) = piece.split_at(piece.len().min(PART - self.in_last));
@@ -149,13 +149,13 @@ impl Parts {
         }
     }
 
-    /// All of it in one piece. Each part is given back as soon as it is copied.
+    /// Joins the parts. Each part is freed as soon as it is copied.
     fn join(mut self, length: u64) -> Bytes {
         if self.full.is_empty() {
             return self.last.into_bytes();
         }
         self.full.push_back(self.last.into_bytes());
-        let mut joined = Joined::of(usize::try_from(length).unwrap_or(usize::MAX));
+        let mut joined = BodyBuffer::new(usize::try_from(length).unwrap_or(usize::MAX));
         while let Some(part) = self.full.pop_front() {
             joined.append(&part);
         }
@@ -163,12 +163,12 @@ impl Parts {
     }
 }
 
-/// What the last part takes beside what is in it, when so many bytes came out: it grows in one piece.
+/// The extra memory of the last part when `length` bytes were decoded, because it grows as a single buffer.
 fn spare(length: u64) -> u64 {
     length.saturating_mul(2).min(PART as u64 + (1 << 20))
 }
 
-/// Makes room for `length` bytes that came out, for more that may come, and for what it takes beside them.
+/// Makes room for `length` decoded bytes, for more that may follow, and for `beside` further bytes.
 async fn make_room(share: &mut Share, beside: u64, length: u64, limit: u64) -> Result<(), DecodeError> {
     let ample = beside + length.saturating_mul(2).min(limit).max(length);
     share.grow(beside + length, ample).await.map_err(|full| match full {

@@ -1,16 +1,16 @@
-//! HTTP as both ends of Faasflow speak it: one client, one server, one way to read a body
-//! and to join what comes in parts.
+//! The HTTP code that all parts of Faasflow share: one client, one server, and one way to read a body and to join its
+//! parts.
 //!
-//! The flow function, the state managers and the local gateway share these, so that `TCP_NODELAY`, TLS, timeouts,
-//! limits and the graceful stop are decided once.
+//! The flow function, the state managers and the local gateway use it, so that `TCP_NODELAY`, TLS, timeouts, limits and
+//! the graceful stop are decided in one place.
 
 mod body;
+mod body_buffer;
 mod budget;
 mod client;
 mod clock;
 mod decode;
 mod files;
-mod joined;
 mod memory;
 mod read;
 mod server;
@@ -21,26 +21,26 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, header};
 
 pub use body::{
-    ReadBodyError, body_of_parts, end_after, hear_out, hear_out_up_to, read_body, read_body_into,
-    read_body_into_untimed, read_body_untimed, refuse_and_hear_out,
+    ReadBodyError, body_of_parts, drain, drain_up_to, end_after, read_body, read_body_into, read_body_into_untimed,
+    read_body_untimed, refuse_and_drain,
 };
-pub use budget::{Budget, Limits, NoRoom, Place, Share};
+pub use body_buffer::BodyBuffer;
+pub use budget::{Admission, Budget, Limits, NoRoom, Share};
 pub use client::{BadAuthorities, HttpClient, HttpError};
 pub use clock::now_ms;
 pub use decode::{Codings, DecodeError, KNOWN_CODINGS};
 pub use files::{file_limit, file_limit_before, is_out_of_files, raise_file_limit};
-pub use joined::Joined;
 pub use memory::memory_limit;
 pub use server::{App, Peer, ServerOptions, serve};
 
-/// The most bytes of a head, of a request or an answer: 1 MiB, as Go's `net/http` takes by default.
+/// The largest head of a request or an answer: 1 MiB, like the default of Go's `net/http`.
 pub const LARGEST_HEAD: usize = 1 << 20;
-/// The most headers of a head. Go has no such limit, but hyper reserves room for this many each time it reads a head, at
-/// about 3 ns each. It must stay below 24,576, the capacity of a [`HeaderMap`].
+/// The most headers in a head. Go has no such limit, but hyper reserves room for this many each time it reads a head,
+/// at about 3 ns each. It must stay below 24,576, the capacity of a [`HeaderMap`].
 pub const MOST_HEADERS: usize = 2_000;
 
-/// How long a `Retry-After` header asks to wait, given in seconds or as a date (RFC 9110, 10.2.3); `None` if there
-/// is none that can be read.
+/// How long a `Retry-After` header asks to wait. It contains seconds or a date (RFC 9110, 10.2.3). `None` if there is
+/// no valid header.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();

@@ -1,30 +1,44 @@
-//! How much memory this process may use.
+//! The memory that this process may use.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What is assumed where nothing can be read, as on other systems than Linux.
+/// The memory that is assumed if nothing can be read, such as on systems other than Linux.
 const UNKNOWN: u64 = 1 << 30;
 
-/// The memory that this process may use, in bytes: the lowest of the limits of its cgroup (version 1 or 2) and of those
-/// above it, what is left of its address space and data (`ulimit -v`, `ulimit -d`), and the memory of the machine.
+/// The memory that this process may use, in bytes. This is the lowest of: the limits of its cgroup (version 1 or 2) and
+/// of the cgroups above it, what is left of its limits on address space and data (`ulimit -v`, `ulimit -d`), and the
+/// memory of the machine.
 ///
-/// Allocators and threads reserve addresses before they use them as memory. What the allocator has reserved can still be
-/// used, and what threads have reserved cannot. So what is left of these two limits counts, but at least half of each.
+/// Allocators and threads reserve addresses before they use them as memory. Addresses that the allocator has reserved
+/// can still be used, but those of threads cannot. So what is left of these two limits counts, and at least half of
+/// each.
 ///
-/// Where none of these can be read, 1 GiB.
+/// If none of these can be read, the result is 1 GiB.
 #[must_use]
 pub fn memory_limit() -> u64 {
+    process_limits().into_iter().chain(below(Path::new("/"))).min().unwrap_or(UNKNOWN)
+}
+
+/// What is left of the limits that were set for this process.
+#[cfg(unix)]
+fn process_limits() -> Vec<u64> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let limits = [(rlimit::Resource::AS, "VmSize:"), (rlimit::Resource::DATA, "VmData:")];
     let limits = limits.into_iter().filter_map(|(resource, taken)| {
         let limit = resource.get_soft().ok().filter(|&limit| limit != rlimit::INFINITY)?;
         Some(limit.saturating_sub(kilobytes(&status, taken).unwrap_or_default()).max(limit / 2))
     });
-    limits.chain(below(Path::new("/"))).min().unwrap_or(UNKNOWN)
+    limits.collect()
 }
 
-/// What the files of the system under `root` say.
+/// Only Unix has such limits.
+#[cfg(not(unix))]
+fn process_limits() -> Vec<u64> {
+    Vec::new()
+}
+
+/// The limits according to the system files under `root`.
 fn below(root: &Path) -> Option<u64> {
     let cgroups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).unwrap_or_default();
@@ -44,14 +58,14 @@ fn below(root: &Path) -> Option<u64> {
     limits.chain(machine(root)).min()
 }
 
-/// The lowest limit of a cgroup and of those above it, as far as they can be seen.
+/// The lowest limit of a cgroup and of those above it, as far as they are visible.
 fn lowest(root: &Path, mount: &Mount<'_>, path: &str, file: &str) -> Option<u64> {
-    // A container sees its own cgroup as the root of the mount, and may be told its path on the host.
+    // A container sees its own cgroup as the root of the mount, but may get its path on the host.
     let below = Path::new(path).strip_prefix(mount.root).unwrap_or(Path::new(""));
     let top = root.join(mount.at.trim_start_matches('/'));
     let folders: Vec<PathBuf> = below.ancestors().map(|folder| top.join(folder)).collect();
     let read = |folder: &PathBuf| fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok();
-    // `max` is no number. Version 1 writes a very large one for it.
+    // `max` is not a number and means no limit. Version 1 writes a very large number instead.
     folders.iter().filter_map(read).min()
 }
 
@@ -61,7 +75,7 @@ fn machine(root: &Path) -> Option<u64> {
     kilobytes(&text, "MemTotal:")
 }
 
-/// A line of a file such as `/proc/meminfo`, which has kilobytes, in bytes.
+/// Reads a line of a file such as `/proc/meminfo`, whose values are in kilobytes. Returns bytes.
 fn kilobytes(text: &str, name: &str) -> Option<u64> {
     let kilobytes = text.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"))?;
     kilobytes.parse::<u64>().ok()?.checked_mul(1024)
@@ -142,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn r7_without_cgroups_the_machine_counts() {
+    fn r7_without_cgroups_the_memory_of_the_machine_is_the_limit() {
         assert_eq!(limit(&[("proc/meminfo", MEMINFO)]), Some(24_683_872 * 1024));
         assert_eq!(limit(&[]), None);
         assert!(memory_limit() > 1 << 20);

@@ -6,21 +6,21 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// The most that is read at once. hyper doubles the buffer of a connection whenever a read fills it, up to the largest
-/// head that it takes, and keeps it while the connection is idle. With this limit it ends at twice as much, however large
-/// heads may be.
-const MOST: usize = 128 << 10;
+/// The most bytes that are read at once. hyper doubles the buffer of a connection whenever a read fills it, up to the
+/// largest head that it accepts, and keeps it while the connection is idle. With this limit, the buffer grows to at
+/// most twice this size, however large heads may be.
+const MAX_READ: usize = 128 << 10;
 
-/// Reads from a stream, but no more than [`MOST`] bytes.
+/// Reads from a stream, but at most [`MAX_READ`] bytes.
 pub(crate) fn poll_read_some(
     stream: Pin<&mut impl AsyncRead>,
     context: &mut Context<'_>,
     into: &mut ReadBuf<'_>,
 ) -> Poll<io::Result<()>> {
-    if into.remaining() <= MOST {
+    if into.remaining() <= MAX_READ {
         return stream.poll_read(context, into);
     }
-    let mut part = ReadBuf::new(into.initialize_unfilled_to(MOST));
+    let mut part = ReadBuf::new(into.initialize_unfilled_to(MAX_READ));
     ready!(stream.poll_read(context, &mut part))?;
     let length = part.filled().len();
     into.advance(length);
@@ -49,6 +49,6 @@ mod tests {
             all.extend_from_slice(read);
         }
         assert!(all == data);
-        assert_eq!(largest, MOST);
+        assert_eq!(largest, MAX_READ);
     }
 }

@@ -20,12 +20,12 @@ use tokio::task::JoinSet;
 use tower_service::Service;
 
 use self::answer::{Answer, Answers};
-use self::check::{Fault, check, settle_length};
+use self::check::{Refusal, check, settle_length};
 use self::explain::{Explain, Limits};
-use self::heads::{Heads, InFlight, Unread};
-use self::refuse::{Counted, TurnAway};
+use self::heads::{Heads, InFlight, PendingHead};
+use self::refuse::{CountedStream, TurnAway};
 use super::stall::WriteStall;
-use crate::{LARGEST_HEAD, MOST_HEADERS, file_limit, hear_out, memory_limit};
+use crate::{LARGEST_HEAD, MOST_HEADERS, drain, file_limit, memory_limit};
 
 mod answer;
 mod check;
@@ -34,66 +34,68 @@ mod frames;
 mod heads;
 mod refuse;
 
-/// How long connections that are cut off may take to be gone.
-const CUTTING_OFF: Duration = Duration::from_millis(100);
+/// How long to wait for cut-off connections to end.
+const CUT_OFF_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// What a connection costs on which nothing happens, in bytes.
-const COST: u64 = 64 * 1024;
-/// How many connections beyond the limit are told so at a time.
-const TOLD: usize = 32;
+/// The cost of an idle connection in bytes.
+const CONNECTION_COST: u64 = 64 * 1024;
+/// How many connections beyond the limit get an answer at the same time.
+const MAX_REFUSING: usize = 32;
 
 /// How a server treats its connections.
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
-    /// How long the head of a request may take to arrive, and the first one from the connection on.
+    /// How long the head of a request may take to arrive. For the first request, this includes the time since the
+    /// connection was made.
     pub header_timeout: Duration,
-    /// How long a client may take nothing of its answer before the connection is cut.
+    /// How long a client may read nothing of its answer before the connection is cut off.
     pub write_stall: Duration,
-    /// How long requests in flight may go on after the stop was asked for.
+    /// How long requests in flight may continue after the server was asked to stop.
     pub grace: Duration,
-    /// The most bytes of a request's head; more is answered with 431.
+    /// The most bytes of a request's head. Larger heads are answered with 431.
     pub max_head: usize,
-    /// The most connections; more are answered with 503 and closed.
+    /// The most connections. Further ones are answered with 503 and closed.
     pub max_connections: usize,
-    /// The most bytes of all heads that are being read, and of those of requests in flight. Heads up to 16 KiB do not
-    /// count; one that finds no room is answered with 503.
+    /// The most bytes of all heads that are being read or belong to requests in flight. Heads up to 16 KiB do not
+    /// count. If there is no room for a head, it is answered with 503.
     pub max_heads: u64,
-    /// Whether each request is told where it comes from, as its [`Peer`].
-    pub tells_peer: bool,
+    /// Whether to add the client's address to each request, as a [`Peer`].
+    pub insert_peer: bool,
 }
 
 impl ServerOptions {
-    /// The defaults, with limits that fit into so many bytes of memory, and into the files that the process may have open:
-    /// a quarter of the memory is for connections, an eighth for heads, and half of the files are for connections.
+    /// The defaults, with limits that fit this much memory, in bytes, and the limit of open files: a quarter of the
+    /// memory is for connections, an eighth for heads, and half of the files are for connections.
     #[must_use]
-    pub fn fitting(memory: u64) -> ServerOptions {
-        let connections = usize::try_from((memory / 4 / COST).min(file_limit() / 2)).unwrap_or(usize::MAX);
+    pub fn for_memory(memory: u64) -> ServerOptions {
+        let connections = usize::try_from((memory / 4 / CONNECTION_COST).min(file_limit() / 2)).unwrap_or(usize::MAX);
         ServerOptions {
             header_timeout: Duration::from_secs(10),
             write_stall: Duration::from_secs(60),
             grace: Duration::from_secs(60),
             max_head: LARGEST_HEAD,
             max_connections: connections.clamp(16, 100_000),
-            // One of the largest is always taken, with what comes behind it in the same read.
+            // There is always room for one head of the largest size, and for what follows it in the same read.
             max_heads: (memory / 8).max(2 * LARGEST_HEAD as u64),
-            tells_peer: true,
+            insert_peer: true,
         }
     }
 }
 
 impl Default for ServerOptions {
-    /// Ten seconds for a head, a minute for a stalled answer, a minute of grace, [`LARGEST_HEAD`], limits that
-    /// [fit](ServerOptions::fitting) the memory that this process may use; tells the peer.
+    /// Ten seconds for a head, a minute for a stalled answer, a minute of grace, [`LARGEST_HEAD`], and limits [for the
+    /// memory](ServerOptions::for_memory) that this process may use. Adds the peer.
     fn default() -> ServerOptions {
-        ServerOptions::fitting(memory_limit())
+        ServerOptions::for_memory(memory_limit())
     }
 }
 
-/// The address of the client, which [`serve`] adds to the extensions of each request if it is told to.
+/// The address of the client. If [`ServerOptions::insert_peer`] is set, [`serve`] adds it to the extensions of each
+/// request.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-/// What is served: an axum `Router`, or something that knows its requests better.
+/// The service of a server: an axum `Router`, or a service that knows its requests better.
 pub trait App:
     Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync
 {
@@ -105,30 +107,30 @@ impl<S> App for S where
 }
 
 type Answering = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-/// An [`App`] whose type is forgotten.
-type Boxed = Arc<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>;
+/// A type-erased [`App`].
+type BoxedApp = Arc<dyn Fn(Request<Incoming>) -> Answering + Send + Sync>;
 
-/// Serves `app` over HTTP/1.1 and h2c on `listener` until `stop` resolves, then stops accepting, lets
-/// what is in flight finish within the grace, and returns.
+/// Serves `app` over HTTP/1.1 and h2c on `listener` until `stop` resolves. Then it accepts no more connections, lets
+/// requests in flight finish within the grace period, and returns.
 ///
 /// # Errors
 ///
-/// Only if the listener itself is broken; a single connection's fault ends that connection.
+/// Only if the listener itself fails. An error on a connection ends only that connection.
 pub async fn serve(
     listener: TcpListener,
     app: impl App + 'static,
     options: ServerOptions,
     stop: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let app: Boxed = Arc::new(move |request| Box::pin(app.clone().call(request)));
+    let app: BoxedApp = Arc::new(move |request| Box::pin(app.clone().call(request)));
     serve_boxed(listener, app, options, std::pin::pin!(stop)).await
 }
 
-/// Not generic, and boxed: hyper's connections are compiled here, once, and not in every crate that serves something.
-/// That would take longer than the rest of such a crate.
+/// Boxed and not generic, so that hyper's connections are compiled once, here, and not in every crate that serves
+/// something. That would take longer than compiling the rest of such a crate.
 fn serve_boxed<'a>(
     listener: TcpListener,
-    app: Boxed,
+    app: BoxedApp,
     options: ServerOptions,
     stop: Pin<&'a mut (dyn Future<Output = ()> + Send + 'a)>,
 ) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send + 'a>> {
@@ -137,7 +139,7 @@ fn serve_boxed<'a>(
 
 async fn accept(
     listener: TcpListener,
-    app: Boxed,
+    app: BoxedApp,
     options: ServerOptions,
     mut stop: Pin<&mut (dyn Future<Output = ()> + Send)>,
 ) -> io::Result<()> {
@@ -154,11 +156,11 @@ async fn accept(
     let graceful = GracefulShutdown::new();
     let heads = Heads::new(options.max_heads);
     let mut connections = JoinSet::new();
-    // As many as there are connections, and one.
+    // Its strong count is the number of connections plus one.
     let counted = Arc::new(());
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept(), if connections.len() < options.max_connections + TOLD => accepted,
+            accepted = listener.accept(), if connections.len() < options.max_connections + MAX_REFUSING => accepted,
             () = &mut stop => break,
             Some(_) = connections.join_next() => continue,
         };
@@ -166,32 +168,33 @@ async fn accept(
             Ok(accepted) => accepted,
             Err(error) if is_connection_error(&error) => continue,
             Err(error) => {
-                // Out of file descriptors, most likely: some connection will end; do not spin meanwhile.
-                tracing::warn!(%error, "cannot accept a connection");
+                // Most likely there are no file descriptors left. Wait until a connection ends, and do not spin.
+                tracing::warn!(%error, "Cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
-        // A small response must not wait for the acknowledgement of the one before.
+        // A small response must not wait until the previous one is acknowledged.
         let _ = stream.set_nodelay(true);
         if Arc::strong_count(&counted) > options.max_connections {
-            tracing::debug!(%peer, "a connection is turned away");
-            let text = format!("there are {} connections, as many as may be: try again later", options.max_connections);
+            tracing::debug!(%peer, "too many connections: refused one");
+            let text =
+                format!("there are {} connections, which is the limit; try again later", options.max_connections);
             connections.spawn(TurnAway::new(stream, &text));
             continue;
         }
         let begun = Arc::new(AtomicBool::new(false));
-        let unread = Unread::new(heads.clone());
+        let unread = PendingHead::new(heads.clone());
         let answers = Answers::default();
         let connection = Connection {
             app: app.clone(),
-            peer: options.tells_peer.then_some(Peer(peer)),
+            peer: options.insert_peer.then_some(Peer(peer)),
             begun: begun.clone(),
             unread: unread.clone(),
             answers: answers.clone(),
-            crowd: Crowd { counted: counted.clone(), most: options.max_connections },
+            crowd: ConnectionCount { counted: counted.clone(), most: options.max_connections },
         };
-        let stream = Counted::new(WriteStall::new(stream, options.write_stall), unread.clone());
+        let stream = CountedStream::new(WriteStall::new(stream, options.write_stall), unread.clone());
         let stream = TokioIo::new(Explain::new(stream, begun.clone(), limits));
         let service = hyper::service::service_fn(move |request| connection.answer(request));
         let connection = builder.serve_connection_with_upgrades(stream, service).into_owned();
@@ -199,11 +202,11 @@ async fn accept(
         let (header_timeout, write_stall) = (options.header_timeout, options.write_stall);
         connections.spawn(async move {
             let mut connection = std::pin::pin!(connection);
-            // The timeout for heads begins only when it is known which version of HTTP they are in. A client that never
-            // gets so far is cut off here.
+            // The timeout for heads begins only when the version of HTTP is known. A client that never gets that far is
+            // cut off here.
             let mut ended = tokio::time::timeout(header_timeout, connection.as_mut()).await;
             if ended.is_err() && !begun.load(Ordering::Relaxed) {
-                tracing::debug!(%peer, "a connection brought no request in time");
+                tracing::debug!(%peer, "no request arrived on a connection in time");
                 return;
             }
             let often = (write_stall / 4).clamp(Duration::from_millis(20), Duration::from_secs(15));
@@ -211,7 +214,7 @@ async fn accept(
                 match ended {
                     Ok(ended) => break ended,
                     Err(_) if answers.give_up(write_stall, unread.in_flight()) => {
-                        tracing::debug!(%peer, "a connection took nothing of its answers");
+                        tracing::debug!(%peer, "a client read nothing of its answers");
                         return;
                     }
                     Err(_) => ended = tokio::time::timeout(often, connection.as_mut()).await,
@@ -224,36 +227,36 @@ async fn accept(
     }
     drop(listener);
     if tokio::time::timeout(options.grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!("requests were still in flight after {:?}; they are cut off", options.grace);
+        tracing::warn!("Requests were still in flight after {:?} and were cut off", options.grace);
     }
-    // Code that blocks its thread cannot be cut off, and is not waited for.
-    let _ = tokio::time::timeout(CUTTING_OFF, connections.shutdown()).await;
+    // Code that blocks its thread cannot be cut off. Do not wait for it.
+    let _ = tokio::time::timeout(CUT_OFF_TIMEOUT, connections.shutdown()).await;
     Ok(())
 }
 
-/// How many connections there are.
+/// The number of connections.
 #[derive(Clone)]
-struct Crowd {
+struct ConnectionCount {
     counted: Arc<()>,
     most: usize,
 }
 
-impl Crowd {
-    /// Whether there are so many connections that those that may are to be closed.
+impl ConnectionCount {
+    /// Whether there are so many connections that idle ones should be closed.
     fn is_dense(&self) -> bool {
         Arc::strong_count(&self.counted) > self.most - self.most / 4
     }
 }
 
-/// What answers the requests of one connection.
+/// Answers the requests of one connection.
 struct Connection {
-    app: Boxed,
+    app: BoxedApp,
     peer: Option<Peer>,
-    /// Whether a request has come.
+    /// Whether a request has arrived.
     begun: Arc<AtomicBool>,
-    unread: Unread,
+    unread: PendingHead,
     answers: Answers,
-    crowd: Crowd,
+    crowd: ConnectionCount,
 }
 
 impl Connection {
@@ -291,15 +294,15 @@ impl Connection {
     }
 }
 
-/// Answers a request that must not reach the application, and closes the connection: the bytes that follow may have been
-/// meant differently from how they would be read.
-async fn refuse((status, code, text): Fault, request: Request<Incoming>) -> Response {
+/// Answers a request that must not reach the application, and closes the connection, because the following bytes might
+/// be interpreted in another way than the client meant them.
+async fn refuse((status, code, text): Refusal, request: Request<Incoming>) -> Response {
     let is_http1 = request.version() <= Version::HTTP_11;
     let (mut parts, body) = request.into_parts();
-    // The others may be many, and are not kept meanwhile.
+    // The other headers may be many, and are dropped now.
     let expected = parts.headers.remove(EXPECT).map(|value| (EXPECT, value));
     drop(parts);
-    hear_out(&expected.into_iter().collect(), body).await;
+    drain(&expected.into_iter().collect(), body).await;
     let mut response = Response::new(Body::from(format!("{text}\n")));
     *response.status_mut() = status;
     response.headers_mut().insert(headers::ERROR_CODE, HeaderValue::from_static(code.as_str()));
@@ -310,7 +313,7 @@ async fn refuse((status, code, text): Fault, request: Request<Incoming>) -> Resp
     response
 }
 
-/// Answers a request for whose head there is no room.
+/// Answers a request whose head has no room.
 async fn turn_away(request: Request<Incoming>) -> Response {
     let mut response = refuse((StatusCode::SERVICE_UNAVAILABLE, code::NO_ROOM, refuse::NO_ROOM), request).await;
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(refuse::seconds()));

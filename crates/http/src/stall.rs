@@ -1,4 +1,4 @@
-//! A peer that takes nothing of what it asked for.
+//! Clients that stop reading their answers.
 
 use std::io;
 use std::pin::Pin;
@@ -10,12 +10,12 @@ use tokio::time::Sleep;
 
 use crate::read::poll_read_some;
 
-/// A stream on which a write fails when the peer has taken nothing for so long: its window is closed, and what is to be
-/// sent would be kept for it without end.
+/// A stream whose writes fail if the peer has read nothing for some time. Its window is closed, and the data for it
+/// would otherwise be kept for ever.
 pub(super) struct WriteStall<S> {
     stream: S,
     limit: Duration,
-    /// Runs while a write waits.
+    /// Runs while a write is blocked.
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -32,7 +32,7 @@ impl<S> WriteStall<S> {
         let limit = self.limit;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         ready!(stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes nothing of the answer")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing of the answer")))
     }
 }
 
@@ -77,12 +77,12 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_fails_when_nothing_was_taken_for_so_long_and_not_before() {
+    async fn a_write_fails_only_after_a_stall() {
         let (near, mut far) = tokio::io::duplex(10);
         let mut near = WriteStall::new(near, Duration::from_secs(3));
         near.write_all(&[0; 10]).await.unwrap();
         let begun = tokio::time::Instant::now();
-        // Slow, but never for three seconds at a time: nine seconds in all are no stall.
+        // Slow reading that never pauses for three seconds is not a stall, even if it takes nine seconds in total.
         let taking = tokio::spawn(async move {
             for _ in 0..4 {
                 tokio::time::sleep(Duration::from_secs(2)).await;

@@ -33,6 +33,8 @@ mod disk;
 mod file;
 mod ids;
 mod migrate;
+#[cfg(windows)]
+mod positioned;
 mod read;
 mod record;
 mod window;

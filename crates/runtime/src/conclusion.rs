@@ -1,4 +1,4 @@
-//! What one delivery came to.
+//! How one delivery ended.
 
 use faasflow_core::code::Code;
 use faasflow_core::machine::Outage;
@@ -10,20 +10,20 @@ use http::StatusCode;
 pub(crate) enum Delivery {
     /// A caller sent a fresh request.
     Fresh,
-    /// A queue delivered the envelope of a later phase, which it must not deliver again once it has been dealt with.
+    /// A queue delivered the envelope of a later phase. It must not deliver the envelope again once this phase is done.
     Envelope,
 }
 
-/// What one delivery came to.
+/// How one delivery ended.
 #[derive(Debug)]
 pub(crate) enum Conclusion {
     /// The phase is done and the next one is queued.
     Forwarded,
-    /// The request has ended; with the code of its failure, if it has failed.
+    /// The request has ended. If it failed, this has the code of its failure.
     Ended(Outcome, Payload, Option<Code>),
-    /// It cannot go on now, for a reason that passes.
+    /// The request cannot continue now, for a temporary reason.
     Transient(Outage),
-    /// It was not believed, or not understood.
+    /// The delivery could not be verified or understood.
     Refused(StatusCode, Code, String),
 }
 
@@ -40,7 +40,7 @@ impl Conclusion {
         }
     }
 
-    /// The code of the error, if the answer tells of one.
+    /// The code of the error that the answer reports, if any.
     pub(crate) fn code(&self) -> Option<Code> {
         match self {
             Conclusion::Forwarded => None,

@@ -1,15 +1,15 @@
-//! The settings of a flow function, as OpenFaaS gives them: environment variables.
+//! The settings of a flow function. OpenFaaS passes them as environment variables.
 //!
-//! This module and nothing else in the crate reads the environment.
+//! Only this module of the crate reads the environment.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use faasflow_core::signature::Keys;
 use faasflow_core::{Method, duration};
+use faasflow_http::{Limits, file_limit, memory_limit};
 use http::Uri;
 
-use crate::http::{Limits, file_limit, memory_limit};
 use crate::log::LogFormat;
 pub use faasflow_core::names::{HMAC_SECRET, MEMORY, SINGLE_PROCESS};
 
@@ -23,20 +23,21 @@ mod tests;
 pub use fault::{ConfigError, KeyError, SettingFault, SettingFaultKind};
 
 use SettingFaultKind as Kind;
+use fault::NotAccepted;
 
-/// Where secrets are mounted, unless `secret_mount_path` says otherwise.
+/// The default of `secret_mount_path`.
 pub const SECRETS: &str = "/var/openfaas/secrets";
 
-/// The setting of `state_manager` that keeps state in the envelope.
+/// The value of `state_manager` that keeps state in the envelope.
 pub const EMBEDDED: &str = "envelope";
 const TRACE_SERVER: &str = "jaegertracing:4317";
 const SAMPLER: &str = "parentbased_always_on";
 
-/// How long Kubernetes may need to tell everybody that a pod takes no more requests.
+/// How long Kubernetes may take to stop sending requests to a pod.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
-/// The `write_timeout` of of-watchdog, unless it is set.
+/// The default `write_timeout` of of-watchdog.
 const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long what the watchdog took last may be on its way.
+/// How long the last request that the watchdog accepted may take to arrive.
 const WATCHDOG_LAST: Duration = Duration::from_secs(1);
 
 /// The settings of a flow function.
@@ -49,13 +50,13 @@ pub struct Config {
     pub gateway: Uri,
     /// Whether envelopes are signed and verified.
     pub enable_hmac: bool,
-    /// Whether fresh requests are verified too.
+    /// Whether fresh requests are verified as well.
     pub verify_request: bool,
     /// Whether traces are exported.
     pub enable_tracing: bool,
     /// Where traces are exported to.
     pub trace_server: TraceServer,
-    /// What OpenTelemetry's own variables say about that.
+    /// The options in OpenTelemetry's own variables.
     pub trace_options: ExportOptions,
     /// Which requests are traced.
     pub sampling: Sampling,
@@ -63,114 +64,115 @@ pub struct Config {
     pub intermediate_storage: bool,
     /// Where the state of requests is kept: `envelope`, or the name of a state manager.
     pub state_manager: String,
-    /// Whether what a request has stored stays when it has ended.
+    /// Whether the state of a request is kept after the request has ended.
     pub keep_state: bool,
     /// How long a request may take to arrive.
     pub read_timeout: Duration,
     /// How long one phase may take.
     pub write_timeout: Duration,
-    /// How long requests are still taken after SIGTERM: whoever sends them learns only after a while that this one stops.
+    /// How long requests are accepted after SIGTERM. Clients learn only after a while that this instance is stopping.
     pub drain_time: Duration,
-    /// Whether there is a watchdog of OpenFaaS in front, which passes SIGTERM on at once and requests for longer.
+    /// Whether there is an OpenFaaS watchdog in front. It passes on SIGTERM at once, and requests for some time after
+    /// that.
     pub behind_watchdog: bool,
     /// Whether debug lines are logged.
     pub write_debug: bool,
     /// Whether the log lines of an invocation are put before its output.
     pub combine_output: bool,
-    /// The method for calls that set none.
+    /// The method of calls that do not set one.
     pub default_method: Method,
-    /// The largest envelope that the gateway's queue takes, in bytes.
+    /// The largest envelope that the gateway's queue accepts, in bytes.
     pub envelope_limit: u64,
-    /// The largest body that is read, of a request or an answer, in bytes.
+    /// The largest body of a request or an answer, in bytes.
     pub max_body: u64,
-    /// How many requests and envelopes are worked on at once; by default as many as fit into the memory.
+    /// How many requests and envelopes may be in flight. By default, as many as fit into the memory.
     pub max_inflight_requests: Option<usize>,
-    /// How many bytes of bodies are held at once, of requests and answers; by default half of the memory.
+    /// How many bytes the bodies of requests and answers may use in total. By default, half of the memory.
     pub max_inflight_bytes: Option<u64>,
     /// The address to listen on.
     pub host: String,
     /// The port to listen on.
     pub port: u16,
-    /// The port to listen on instead, for where a watchdog in front of the flow has taken `port`.
+    /// The port to listen on if a watchdog in front of the flow uses `port`.
     pub flow_port: Option<u16>,
     /// The port of `/metrics`.
     pub metrics_port: u16,
-    /// The port of `/metrics` instead, for where a watchdog in front of the flow has taken `metrics_port`.
+    /// The port of `/metrics` if a watchdog in front of the flow uses `metrics_port`.
     pub flow_metrics_port: Option<u16>,
-    /// The address of `/metrics`, where it is not `host`.
+    /// The address of `/metrics`, if it is not `host`.
     pub metrics_host: Option<String>,
     /// Where secrets are mounted.
     pub secret_mount_path: PathBuf,
-    /// A file with the certificates of authorities to trust besides the public ones, in PEM.
+    /// A PEM file with CA certificates to trust in addition to the public ones.
     pub authorities: Option<PathBuf>,
-    /// Which log lines are written, in the syntax of `RUST_LOG`.
+    /// The log filter, in the syntax of `RUST_LOG`.
     pub log_filter: String,
-    /// How log lines are written.
+    /// The log format.
     pub log_format: LogFormat,
-    /// Whether one process executes all phases of all requests, as under `faasflow up`, which sets it.
+    /// Whether one process executes all phases of all requests. `faasflow up` sets this.
     pub single_process: bool,
-    /// The memory to count on, in bytes, where it is less than there is, as under `faasflow up`, which sets it.
+    /// The memory to use, in bytes, if it is less than the available memory. `faasflow up` sets this.
     pub memory: Option<u64>,
 }
 
-/// A setting: what it is called and means, its value, and where that came from.
+/// A setting with its meaning, its value, and the source of the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// The name of the variable.
     pub name: &'static str,
-    /// The value in force, as text.
+    /// The effective value, as text.
     pub value: String,
-    /// Where it came from: `default`, or what the lookup said.
+    /// The source of the value: `default`, or what the lookup returned.
     pub origin: String,
     /// What it means.
     pub about: &'static str,
 }
 
-/// A value that a lookup found, and where.
+/// The value of a setting, and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct SettingValue {
     /// The value as text.
     pub value: String,
-    /// Where it was found, such as `environment` or `flow.yml`.
+    /// Where the value was found, such as `environment` or `flow.yml`.
     pub origin: String,
 }
 
-/// Name, default and meaning of every setting.
+/// The name, the default and the meaning of every setting.
 const SETTINGS: [(&str, &str, &str); 31] = [
     ("workflow_name", "", "name under which the flow function is deployed (default: OPENFAAS_NAME)"),
     ("gateway", "gateway:8080", "address of the gateway; scheme optional, https supported"),
     ("enable_hmac", "true", "sign and verify envelopes"),
     ("verify_request", "false", "verify fresh requests too"),
     ("enable_tracing", "false", "export traces"),
-    ("trace_server", TRACE_SERVER, "where traces go, by OTLP over gRPC, or over HTTP: http://…"),
-    ("intermediate_storage", "false", "keep payloads between phases in the state manager always"),
+    ("trace_server", TRACE_SERVER, "where traces go: OTLP over gRPC, or over HTTP with http://…"),
+    ("intermediate_storage", "false", "always keep payloads between phases in the state manager"),
     ("state_manager", "envelope", "where state is kept: envelope, s3, redis, or memory for tests"),
-    ("keep_state", "false", "keep what a request has stored when it has ended"),
+    ("keep_state", "false", "keep the state of a request after it has ended"),
     ("read_timeout", "10s", "how long a request may take to arrive"),
     ("write_timeout", "60s", "how long one phase may take"),
     (
         "drain_time",
         "",
-        "how long requests are still taken after SIGTERM (default: 2s; behind a watchdog, healthcheck_interval and 1s)",
+        "how long to accept requests after SIGTERM (default: 2s; behind a watchdog, healthcheck_interval and 1s)",
     ),
-    ("write_debug", "false", "debug lines in the log"),
+    ("write_debug", "false", "write debug lines to the log"),
     ("combine_output", "false", "put the log lines of an invocation before its output"),
-    ("default_method", "POST", "method for calls that set none"),
-    ("envelope_limit", "256000", "largest envelope that the gateway's queue takes"),
-    ("max_body", "64MiB", "largest body that is read, of a request or an answer"),
-    ("max_inflight_requests", "", "requests worked on at once (default: what fits into the memory)"),
-    ("max_inflight_bytes", "", "bytes of bodies held at once (default: half of the memory)"),
+    ("default_method", "POST", "method of calls that do not set one"),
+    ("envelope_limit", "256000", "largest envelope that the gateway's queue accepts"),
+    ("max_body", "64MiB", "largest body of a request or an answer"),
+    ("max_inflight_requests", "", "requests in flight (default: as many as fit into the memory)"),
+    ("max_inflight_bytes", "", "bytes of all bodies in flight (default: half of the memory)"),
     ("host", "0.0.0.0", "address to listen on"),
     ("port", "8080", "port to listen on"),
-    ("flow_port", "", "port to listen on behind a watchdog, which has port for its own"),
+    ("flow_port", "", "port to listen on behind a watchdog, which uses port itself"),
     ("metrics_port", "8081", "port of /metrics"),
-    ("flow_metrics_port", "", "port of /metrics behind a watchdog, which has metrics_port for its own"),
+    ("flow_metrics_port", "", "port of /metrics behind a watchdog, which uses metrics_port itself"),
     ("metrics_host", "", "address of /metrics (default: host)"),
     ("secret_mount_path", SECRETS, "where secrets are mounted"),
-    ("SSL_CERT_FILE", "", "certificates of authorities to trust besides the public ones, in PEM"),
+    ("SSL_CERT_FILE", "", "CA certificates to trust in addition to the public ones, in PEM"),
     ("log_format", "line", "how log lines are written: line or json"),
     ("OTEL_TRACES_SAMPLER", SAMPLER, "which requests are traced: always_on, traceidratio and so on"),
-    ("OTEL_TRACES_SAMPLER_ARG", "", "the part of requests that traceidratio traces, from 0.0 to 1.0"),
+    ("OTEL_TRACES_SAMPLER_ARG", "", "the fraction of requests that traceidratio traces, from 0.0 to 1.0"),
     ("RUST_LOG", "", "which log lines are written (default: info, or debug with write_debug)"),
 ];
 
@@ -179,19 +181,19 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, at once: each variable, its value and what is accepted.
+    /// Lists everything that is wrong: each variable, its value, and what is accepted.
     pub fn from_env() -> Result<Config, ConfigError> {
         Config::load(environment)
     }
 
-    /// The name of the flow as the environment has it, whatever is wrong with the other settings.
+    /// The name of the flow in the environment. Other settings need not be valid.
     pub(crate) fn workflow_name_from_env() -> Option<String> {
         let mut faults = Vec::new();
         let mut read = Reader { lookup: &environment, faults: &mut faults };
         read.text("workflow_name").or_else(|| read.text("OPENFAAS_NAME"))
     }
 
-    /// Where the flow function listens, by the environment, whatever is wrong with the other settings.
+    /// The address to listen on according to the environment. Other settings need not be valid.
     pub(crate) fn address_from_env() -> Result<(String, u16), ConfigError> {
         let mut faults = Vec::new();
         let mut read = Reader { lookup: &environment, faults: &mut faults };
@@ -200,48 +202,49 @@ impl Config {
         if faults.is_empty() { Ok((host, port)) } else { Err(ConfigError::new(faults)) }
     }
 
-    /// The memory to count on, in bytes.
+    /// The memory to use, in bytes.
     pub(crate) fn memory(&self) -> u64 {
         let available = memory_limit();
         self.memory.map_or(available, |memory| memory.min(available))
     }
 
-    /// The limits of what is in flight: as they are set, or as they fit into the memory that this process may use
-    /// and the files that it may have open.
+    /// The limits on what is in flight. The defaults follow from the memory that this process may use and from the
+    /// files that it may open.
     #[must_use]
     pub fn limits(&self) -> Limits {
-        let fitting = Limits::fitting(self.memory()).within_files(file_limit());
+        let fitting = Limits::for_memory(self.memory()).within_files(file_limit());
         Limits {
             requests: self.max_inflight_requests.unwrap_or(fitting.requests),
             bytes: self.max_inflight_bytes.unwrap_or(fitting.bytes),
         }
     }
 
-    /// The port to listen on: `flow_port`, else `port`.
+    /// The port to listen on: `flow_port` if it is set, otherwise `port`.
     #[must_use]
     pub fn listen_port(&self) -> u16 {
         self.flow_port.unwrap_or(self.port)
     }
 
-    /// How long a request's body may take. A watchdog ends a request itself after `read_timeout`, without a reason; nine
-    /// tenths of it are left to say one.
+    /// How long a request's body may take to arrive. A watchdog ends a request after `read_timeout` without giving a
+    /// reason, so behind a watchdog the flow stops waiting earlier and says why.
     pub(crate) fn body_timeout(&self) -> Duration {
         let timeout = self.read_timeout.min(self.write_timeout);
         if self.behind_watchdog { timeout * 9 / 10 } else { timeout }
     }
 
-    /// The address of `/metrics`: `metrics_host`, else `host`, and `flow_metrics_port`, else `metrics_port`.
+    /// The address of `/metrics`: `metrics_host` if it is set, otherwise `host`; and `flow_metrics_port` if it is set,
+    /// otherwise `metrics_port`.
     #[must_use]
     pub fn metrics_address(&self) -> (&str, u16) {
         (self.metrics_host.as_ref().unwrap_or(&self.host), self.flow_metrics_port.unwrap_or(self.metrics_port))
     }
 
-    /// Reads the settings from whatever `lookup` looks in. An empty value is as good as none.
+    /// Reads the settings through `lookup`. An empty value counts as not set.
     ///
     /// # Errors
     ///
-    /// Everything that is wrong, at once: each variable, its value and what is accepted.
-    pub fn load(lookup: impl Fn(&str) -> Option<Found>) -> Result<Config, ConfigError> {
+    /// Lists everything that is wrong: each variable, its value, and what is accepted.
+    pub fn load(lookup: impl Fn(&str) -> Option<SettingValue>) -> Result<Config, ConfigError> {
         let mut faults = Vec::new();
         let mut read = Reader { lookup: &lookup, faults: &mut faults };
 
@@ -292,7 +295,7 @@ impl Config {
     fn check(&self, faults: &mut Vec<SettingFault>) {
         let name = &self.workflow_name;
         if name.is_empty() {
-            let help = "set `workflow_name` to the name that it is deployed under, such as `workflow_name=my-flow`";
+            let help = "set `workflow_name` to the name under which it is deployed, such as `workflow_name=my-flow`";
             faults.push(SettingFault::new(Kind::NoName, "workflow_name", None, help));
         } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
             let help = "use letters, digits, `-`, `_` and `.` only";
@@ -304,20 +307,20 @@ impl Config {
         }
     }
 
-    /// Every setting with its value and where it came from, in the order of the reference. A value that
-    /// cannot be read is shown as it is.
-    pub fn settings(lookup: impl Fn(&str) -> Option<Found>) -> Vec<Setting> {
+    /// Every setting with its value and its source, in the order of the reference. A value that is not valid is shown
+    /// unchanged.
+    pub fn settings(lookup: impl Fn(&str) -> Option<SettingValue>) -> Vec<Setting> {
         let find = |name: &str| lookup(name).filter(|found| !found.value.trim().is_empty());
         SETTINGS
             .into_iter()
             .map(|(name, default, about)| {
                 let fallback = || match name {
                     "workflow_name" => find("OPENFAAS_NAME")
-                        .map(|found| Found { origin: format!("OPENFAAS_NAME, {}", found.origin), ..found }),
+                        .map(|found| SettingValue { origin: format!("OPENFAAS_NAME, {}", found.origin), ..found }),
                     _ => None,
                 };
                 let found = find(name).or_else(fallback);
-                let found = found.unwrap_or(Found { value: default.to_owned(), origin: "default".to_owned() });
+                let found = found.unwrap_or(SettingValue { value: default.to_owned(), origin: "default".to_owned() });
                 Setting { name, value: found.value, origin: found.origin, about }
             })
             .collect()
@@ -327,23 +330,23 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// If the secret is absent, unreadable or holds no key; the text says how to create one.
+    /// If the secret does not exist, cannot be read, or contains no key. The error says how to create one.
     pub fn keys(&self) -> Result<Keys, KeyError> {
         let path = self.secret_mount_path.join(HMAC_SECRET);
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,
-            Err(source) => return Err(KeyError::Unreadable { path, source }),
+            Err(error) => return Err(KeyError::Unreadable { path, source: error.into() }),
         };
         Keys::parse(&text).map_err(|_| KeyError::Empty(path))
     }
 }
 
 /// Looks a setting up in the environment of the process.
-pub(crate) fn environment(name: &str) -> Option<Found> {
+pub(crate) fn environment(name: &str) -> Option<SettingValue> {
     #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
     let value = std::env::var_os(name)?;
     let value = value.to_string_lossy().into_owned();
-    Some(Found { value, origin: "environment".to_owned() })
+    Some(SettingValue { value, origin: "environment".to_owned() })
 }
 
 struct Reader<'a, L> {
@@ -351,7 +354,7 @@ struct Reader<'a, L> {
     faults: &'a mut Vec<SettingFault>,
 }
 
-impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
+impl<L: Fn(&str) -> Option<SettingValue>> Reader<'_, L> {
     fn text(&mut self, name: &str) -> Option<String> {
         (self.lookup)(name).map(|found| found.value.trim().to_owned()).filter(|value| !value.is_empty())
     }
@@ -368,7 +371,7 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
         self.optional(Kind::Port, "flow_port", parse::port)
     }
 
-    /// Told from what only a watchdog reads, which a process that it starts sees too.
+    /// Detects a watchdog by variables that only a watchdog reads, and that the process it starts inherits.
     fn behind_watchdog(&mut self) -> bool {
         ["flow_port", "upstream_url", "http_upstream_url"].into_iter().any(|name| self.text(name).is_some())
             && !self.single_process()
@@ -383,26 +386,27 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
             return self.parsed(Kind::Duration, "drain_time", "", parse::drain_time).unwrap_or_default();
         }
         if self.behind_watchdog() {
-            // For so long it forwards new requests. As of-watchdog reads it: what cannot be read counts as `write_timeout`.
+            // The watchdog forwards new requests for this long. Like of-watchdog, use `write_timeout` if the interval
+            // is not valid.
             let read = |text: Option<String>| duration::parse(&text?).ok();
             let interval = read(self.text("healthcheck_interval")).or_else(|| read(self.text("write_timeout")));
             interval.unwrap_or(WATCHDOG_TIMEOUT) + WATCHDOG_LAST
         } else if self.single_process() {
-            // The gateway sends nothing to a process that it stops.
+            // The gateway sends no requests to a process that it stops.
             Duration::ZERO
         } else {
             DRAIN_TIME
         }
     }
 
-    fn optional<T>(&mut self, kind: Kind, name: &'static str, parse: Parse<T>) -> Option<T> {
+    fn optional<T>(&mut self, kind: Kind, name: &'static str, parse: Parse<T, String>) -> Option<T> {
         self.text(name)?;
         self.parsed(kind, name, "", parse)
     }
 
     fn trace_server(&mut self) -> TraceServer {
         let default = TraceServer::parse(TRACE_SERVER).expect("the default is a server");
-        // What has a place for a password or a key is refused, and not shown.
+        // A value with a place for a password or a key is refused, and must not be shown.
         let may_be_secret = self.text("trace_server").is_some_and(|text| text.contains(['@', '?']));
         let parsed = match may_be_secret {
             true => self.secret(Kind::TraceServer, "trace_server", TraceServer::parse),
@@ -423,7 +427,7 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
         }
     }
 
-    /// Whether traces are exported. OpenTelemetry's own switches turn it off, and cannot turn it on.
+    /// Whether traces are exported. OpenTelemetry's own switches can turn this off, but not on.
     fn tracing(&mut self) -> bool {
         let enabled = self.parsed(Kind::Switch, "enable_tracing", "false", parse::boolean).unwrap_or(false);
         let is = |text: Option<String>, value: &str| text.is_some_and(|text| text.eq_ignore_ascii_case(value));
@@ -440,28 +444,34 @@ impl<L: Fn(&str) -> Option<Found>> Reader<'_, L> {
         })
     }
 
-    /// A value that no message may repeat.
-    fn secret<T>(&mut self, kind: Kind, name: &'static str, parse: Parse<T>) -> Option<T> {
+    /// A value that messages must not repeat.
+    fn secret<T, E: Into<NotAccepted>>(&mut self, kind: Kind, name: &'static str, parse: Parse<T, E>) -> Option<T> {
         let parsed = parse(&self.text(name)?);
-        parsed.map_err(|accepted| self.faults.push(SettingFault::new(kind, name, None, accepted))).ok()
+        parsed.map_err(|error| self.faults.push(SettingFault::not_accepted(kind, name, None, error.into()))).ok()
     }
 
-    fn parsed<T>(&mut self, kind: Kind, name: &'static str, default: &str, parse: Parse<T>) -> Option<T> {
+    fn parsed<T, E: Into<NotAccepted>>(
+        &mut self,
+        kind: Kind,
+        name: &'static str,
+        default: &str,
+        parse: Parse<T, E>,
+    ) -> Option<T> {
         let value = self.text(name).unwrap_or_else(|| default.to_owned());
         match parse(&value) {
             Ok(parsed) => Some(parsed),
-            Err(accepted) => {
-                self.faults.push(SettingFault::new(kind, name, Some(value), accepted));
+            Err(error) => {
+                self.faults.push(SettingFault::not_accepted(kind, name, Some(value), error.into()));
                 None
             }
         }
     }
 }
 
-/// Reads a value; the error says what is accepted.
-type Parse<T> = fn(&str) -> Result<T, String>;
+/// Parses a value. The error says which values are accepted.
+type Parse<T, E> = fn(&str) -> Result<T, E>;
 
-/// A duration for messages.
+/// Formats a duration for messages.
 pub(crate) fn show(duration: Duration) -> String {
     duration::format(duration)
 }

@@ -1,4 +1,4 @@
-//! The time that one invocation has, and how it is divided.
+//! How much time an invocation has, and how that time is divided.
 
 use std::pin::Pin;
 use std::task::Poll;
@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::task::coop::{Unconstrained, unconstrained};
 use tokio::time::{Instant, Sleep};
 
-/// `write_timeout` bounds an invocation as a whole. The steps get all of it but a tenth (five seconds at most),
-/// which is kept for what must still happen when they have used theirs up: the failure handler, the
-/// finaliser, forwarding, the answer.
+/// The deadline of one invocation. `write_timeout` limits the invocation as a whole. A tenth of it (at most five seconds) is
+/// reserved for what must still happen when the steps have used up the rest: the failure handler, the finaliser, forwarding
+/// and the answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Deadline {
     allowed: Duration,
@@ -24,7 +24,7 @@ impl Deadline {
         Deadline { allowed, steps: now + (allowed - kept), whole: now + allowed }
     }
 
-    /// What `write_timeout` is.
+    /// The setting `write_timeout`.
     pub(crate) fn allowed(&self) -> Duration {
         self.allowed
     }
@@ -34,18 +34,18 @@ impl Deadline {
         self.steps
     }
 
-    /// When what follows the steps is cut off; never at once, since a finaliser is owed its run.
+    /// When the work after the steps is cut off. It always has at least one second, so that the finaliser can run.
     pub(crate) fn ending(&self) -> Instant {
         self.whole.max(Instant::now() + Duration::from_secs(1))
     }
 
-    /// Until when steps may try to reach the state manager: a little before they are cut off, so that it is the
-    /// state manager's trouble that is reported, which may pass.
+    /// Until when steps may retry the state manager. This is a little before the steps are cut off, so that the outage of
+    /// the state manager is reported, which is temporary, rather than a timeout.
     pub(crate) fn state_in_steps(&self) -> Instant {
         self.before(self.steps)
     }
 
-    /// The same for what follows the steps.
+    /// The same for the work after the steps.
     pub(crate) fn state_in_ending(&self) -> Instant {
         self.before(self.ending())
     }
@@ -55,24 +55,24 @@ impl Deadline {
         end.checked_sub(margin).unwrap_or(end)
     }
 
-    /// The same deadline where requests at the end may use what was kept.
+    /// The same deadline for requests that are sent after the steps, which may use the reserved time.
     pub(crate) fn for_ending(&self) -> Deadline {
         let ending = self.ending();
         Deadline { allowed: self.allowed, steps: ending, whole: ending }
     }
 }
 
-/// A point of time at which what is under way is cut off, one thing after the other. The timer is set when first something
-/// waits, and once for all of them: a timer for each would be set and taken back for each.
+/// Cuts off the current work at a point in time, for several pieces of work in a row. The timer is set only when the first
+/// of them has to wait, and then serves all of them. Setting and clearing one timer for each would cost more.
 pub(crate) struct CutOff(Pin<Box<Unconstrained<Sleep>>>);
 
 impl CutOff {
     pub(crate) fn at(until: Instant) -> CutOff {
-        // It is to be looked at also when the work has used up what tokio lets a task do in one go.
+        // The timer must also fire when the work has used up its tokio budget.
         CutOff(Box::pin(unconstrained(tokio::time::sleep_until(until))))
     }
 
-    /// What the work comes to; `None` if it is cut off.
+    /// The output of the work, or `None` if it is cut off.
     pub(crate) async fn within<F: Future>(&mut self, mut work: Pin<&mut F>) -> Option<F::Output> {
         std::future::poll_fn(|context| match work.as_mut().poll(context) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn one_point_of_time_cuts_off_what_is_under_way_then() {
+    async fn one_cutoff_serves_several_pieces_of_work() {
         let begun = Instant::now();
         let mut cut_off = CutOff::at(begun + Duration::from_secs(3));
         let second = || tokio::time::sleep(Duration::from_secs(1));
@@ -97,7 +97,7 @@ mod tests {
         assert!(cut_off.within(pin!(second())).await.is_some());
         assert!(cut_off.within(pin!(std::future::pending::<()>())).await.is_none());
         assert_eq!(begun.elapsed(), Duration::from_secs(3));
-        // What is done at once is done, and nothing is waited for any more.
+        // Work that is ready at once still completes. Nothing else is waited for.
         assert_eq!(cut_off.within(pin!(std::future::ready(7))).await, Some(7));
         assert!(cut_off.within(pin!(second())).await.is_none());
         assert_eq!(begun.elapsed(), Duration::from_secs(3));

@@ -10,5 +10,9 @@ mod respond;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use admission::decoding_too_slow;
 pub(crate) use request::identify;
+#[cfg(test)]
+pub(crate) use respond::failure_payload;
 pub(crate) use respond::respond;

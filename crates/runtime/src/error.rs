@@ -2,25 +2,25 @@ use std::path::PathBuf;
 
 use faasflow_core::code::{self, Code};
 use faasflow_core::state::StateError;
-use faasflow_core::{Problem, Report, why_unreadable};
+use faasflow_core::{Problem, Report, Unreadable};
 
 use crate::config::{ConfigError, KeyError};
 use crate::log::FilterError;
 
-/// A flow function that cannot start.
+/// The flow function cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// A setting cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Signing is on and its keys cannot be read.
+    /// Signing is on, but its keys cannot be read.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The log's filter cannot be read.
+    /// The log filter is not valid.
     #[error(transparent)]
     Filter(#[from] FilterError),
-    /// The address cannot be listened on.
+    /// The address cannot be bound.
     #[error("cannot listen on {address}")]
     Listen {
         /// The address.
@@ -28,24 +28,24 @@ pub enum StartError {
         /// Why not.
         source: std::io::Error,
     },
-    /// Payloads are to be stored, and there is no state manager to store them.
-    #[error("`intermediate_storage` is `true`, and the flow has no state manager to store payloads in")]
+    /// Payloads should be stored, but there is no state manager to store them.
+    #[error("`intermediate_storage` is `true`, but the flow has no state manager to store payloads in")]
     NowhereToStore,
-    /// A flow of several phases keeps its state where only one process sees it.
-    #[error("the state manager `{0}` keeps state in this process, and other instances of the flow would not find it")]
+    /// A flow with several phases uses a state manager that only this process can see.
+    #[error("the state manager `{0}` keeps state in this process, where other instances of the flow cannot find it")]
     StateNotShared(String),
     /// The definition and the settings name different state managers.
-    #[error("the definition sets the state manager `{definition}`, and the setting `state_manager` is `{setting}`")]
+    #[error("the definition sets the state manager `{definition}`, but the setting `state_manager` is `{setting}`")]
     TwoStateManagers {
-        /// The one of the definition.
+        /// The state manager in the definition.
         definition: String,
-        /// The one of the settings.
+        /// The state manager in the settings.
         setting: String,
     },
-    /// The settings name a state manager that cannot be used.
+    /// The state manager cannot be used.
     #[error("the state manager cannot be used")]
     StateManager(#[source] StateError),
-    /// The certificates of authorities cannot be used.
+    /// The CA certificates cannot be used.
     #[error("the certificates in {}, which `SSL_CERT_FILE` names, cannot be used", path.display())]
     Authorities {
         /// The file.
@@ -53,15 +53,15 @@ pub enum StartError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The file with the certificates of authorities cannot be read.
+    /// The file with the CA certificates cannot be read.
     #[error("{}, which `SSL_CERT_FILE` names, cannot be read", path.display())]
     UnreadableAuthorities {
         /// The file.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        source: Unreadable,
     },
-    /// Traces cannot be exported to the server that is set.
+    /// Traces cannot be exported to the configured server.
     #[error("traces cannot be exported to {server}")]
     Tracing {
         /// The server.
@@ -69,24 +69,24 @@ pub enum StartError {
         /// Why not.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The process was given an argument that it does not know.
+    /// The process was started with an unknown argument.
     #[error("`{0}` is not a command of a flow function")]
     Argument(String),
-    /// `health` found none that is well.
+    /// The `health` command found no healthy flow function.
     #[error("the flow function at {address} is not healthy")]
     Unhealthy {
-        /// Where it was asked for.
+        /// The address that was checked.
         address: String,
         /// Why it is not healthy.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The operating system refused something every server needs.
+    /// The operating system refused a resource that every server needs.
     #[error("cannot start the server")]
     System(#[source] std::io::Error),
 }
 
 impl StartError {
-    /// The code of the error; of several faults, that of the first.
+    /// The code of the error. If there are several faults, this is the code of the first.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
@@ -107,15 +107,12 @@ impl StartError {
         }
     }
 
-    /// The error as a person reads it.
+    /// The error as it is printed.
     #[must_use]
     pub fn report(&self) -> Report {
         let problem = match self {
             StartError::Config(error) => return error.report(),
             StartError::Key(error) => error.problem(),
-            StartError::UnreadableAuthorities { source, .. } => {
-                Problem::new(self.code(), self).because_text(why_unreadable(source))
-            }
             _ => Problem::from_error(self.code(), self),
         };
         let summary = match self {
@@ -123,7 +120,7 @@ impl StartError {
             StartError::Unhealthy { .. } => "the health check failed",
             _ => "the flow function cannot start",
         };
-        Report::of(self.help().into_iter().fold(problem, Problem::help)).summary(summary)
+        Report::new(self.help().into_iter().fold(problem, Problem::help)).summary(summary)
     }
 
     fn help(&self) -> Option<String> {
@@ -144,13 +141,13 @@ impl StartError {
                 format!("remove one of the two, or set `state_manager={definition}`")
             }
             StartError::Authorities { .. } | StartError::UnreadableAuthorities { .. } => {
-                "give `SSL_CERT_FILE` the path of certificates in PEM, or leave it unset".to_owned()
+                "set `SSL_CERT_FILE` to a file of certificates in PEM, or leave it unset".to_owned()
             }
             StartError::Tracing { .. } => {
                 "check `trace_server`, `SSL_CERT_FILE` and the variables that begin with `OTEL_`".to_owned()
             }
-            StartError::Argument(_) => "give no argument to serve the flow, `describe` to print its definition, or \
-                                        `health` to ask whether the one that serves is healthy"
+            StartError::Argument(_) => "start it without an argument to serve the flow, with `describe` to print its \
+                                        definition, or with `health` to check the flow that is being served"
                 .to_owned(),
             StartError::StateManager(error) => return error.help().map(str::to_owned),
             _ => return None,

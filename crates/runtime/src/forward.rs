@@ -1,4 +1,4 @@
-//! Hands a request on to its next phase.
+//! Forwards a request to its next phase.
 
 mod forwarder;
 mod payloads;
@@ -10,4 +10,4 @@ mod tests;
 
 pub use forwarder::{Forward, ForwardError, Forwarder};
 pub(crate) use post::GatewayForwarder;
-pub(crate) use seal::{Absent, NotForwarded, PAYLOAD_GONE};
+pub(crate) use seal::{NoPayload, NotForwarded, PAYLOAD_GONE};

@@ -1,4 +1,4 @@
-//! The flow function: what it is made of, and where deliveries come in.
+//! The flow function: its parts, and the entry point of deliveries.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,10 +14,11 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use bytes::Bytes;
-use faasflow_core::Flow;
 use faasflow_core::code;
 use faasflow_core::description::Description;
 use faasflow_core::handler::BoxFuture;
+use faasflow_core::{Flow, RequestId};
+use faasflow_http::{Budget, HttpClient, ServerOptions};
 use futures_util::FutureExt as _;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Method, StatusCode, Version};
@@ -30,21 +31,20 @@ use crate::conclusion::{Conclusion, Delivery};
 use crate::config::Config;
 use crate::deadline::Deadline;
 use crate::delivery::{identify, respond};
-use crate::detach::Detaching;
+use crate::detach::Detachable;
 use crate::error::StartError;
 use crate::forward::{Forwarder, GatewayForwarder};
 use crate::heartbeat::Heartbeat;
-use crate::http::{Budget, HttpClient, ServerOptions};
 use crate::instance::Instance;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::step::{Answers, Caller};
 use crate::trace::{Exporter, Tracer};
 
-/// How long the stop waits for the trace server at most.
+/// How long stopping waits for the trace server, at most.
 const FLUSH: Duration = Duration::from_secs(3);
 
-/// A flow as a function: executes one phase per invocation. Cloning is cheap.
+/// A flow that is served as a function. Each invocation executes one phase. Cloning is cheap.
 #[derive(Clone)]
 pub struct FlowFunction(pub(crate) Arc<Instance>);
 
@@ -53,14 +53,14 @@ impl FlowFunction {
     ///
     /// # Errors
     ///
-    /// If signing is on and there is no key for a flow that needs one, or a setting asks for what is not there.
+    /// If signing is on and a flow that needs a key has none, or if a setting needs something that is missing.
     pub fn new(flow: Flow, config: Config) -> Result<FlowFunction, StartError> {
         let client = client(&config)?;
         let forwarder = GatewayForwarder::new(client.clone(), config.gateway.clone(), Duration::from_secs(10));
         FlowFunction::prepare(flow, config, client, Arc::new(forwarder))
     }
 
-    /// The same, with envelopes going another way than through the gateway's queue.
+    /// The same, but envelopes go through `forwarder` instead of the gateway's queue.
     ///
     /// # Errors
     ///
@@ -121,10 +121,10 @@ impl FlowFunction {
         Ok(FlowFunction(Arc::new(inner)))
     }
 
-    /// The definition as data.
+    /// The description of the definition.
     #[must_use]
     pub fn description(&self) -> Description {
-        Description::of(&self.0.flow, &self.0.name)
+        Description::new(&self.0.flow, &self.0.name)
     }
 
     /// The routes of the flow function.
@@ -140,31 +140,32 @@ impl FlowFunction {
             .with_state(self.clone())
     }
 
-    /// The route of `/metrics`, which has a port of its own: callers of the flow do not see it.
+    /// The route of `/metrics`. It is served on its own port, where callers of the flow do not see it.
     pub fn metrics_router(&self) -> Router {
         crate::metrics::router(self.0.metrics.clone())
     }
 
-    /// Tells whoever asks `/_/ready` that no more requests are to be sent here. Those that come are served all the same.
+    /// Makes `/_/ready` say that no more requests should be sent here. Requests that still arrive are served.
     pub(crate) fn drain(&self) {
         self.0.readiness.drain();
     }
 
-    /// While the flow drains, tells whoever keeps the connection to close it. At the end of the drain all connections are
-    /// closed, and a request that is sent on one of them just then would be lost. HTTP/2 has a frame for this, which the
-    /// server sends.
-    fn take_leave(&self, version: Version, mut response: Response) -> Response {
+    /// While the flow drains, asks clients to close their connections. All connections are closed at the end of the drain,
+    /// and a request that is sent on one of them at that moment would be lost. In HTTP/2, the server sends a frame for this
+    /// purpose.
+    fn close_while_draining(&self, version: Version, mut response: Response) -> Response {
         if version <= Version::HTTP_11 && self.0.readiness.is_draining() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
 
-    /// Listens where the settings say, and reports the address, whose port was chosen if the setting is 0.
+    /// Binds to the address in the settings and returns it. If the port in the settings is 0, the operating system chooses
+    /// one.
     ///
     /// # Errors
     ///
-    /// If the address cannot be listened on.
+    /// If the address cannot be bound.
     pub async fn bind(&self) -> Result<(TcpListener, SocketAddr), StartError> {
         let (host, port) = (self.0.config.host.as_str(), self.0.config.listen_port());
         let fault = |source| StartError::Listen { address: format!("{host}:{port}"), source };
@@ -173,19 +174,20 @@ impl FlowFunction {
         Ok((listener, address))
     }
 
-    /// Serves until `stop` resolves; then stops accepting and finishes what is in flight within `write_timeout`.
+    /// Serves until `stop` resolves. Then it accepts no more connections and finishes the requests in flight within
+    /// `write_timeout`.
     ///
     /// # Errors
     ///
-    /// If the listener breaks, or the operating system has no thread.
+    /// If the listener fails, or the operating system refuses a thread.
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()> + Send) -> std::io::Result<()> {
         let Config { read_timeout, write_timeout, .. } = self.0.config;
         let options = ServerOptions {
             header_timeout: read_timeout,
             write_stall: write_timeout,
             grace: write_timeout,
-            tells_peer: false,
-            ..ServerOptions::fitting(self.0.config.memory())
+            insert_peer: false,
+            ..ServerOptions::for_memory(self.0.config.memory())
         };
         let mut until = Instant::now();
         let stop = async {
@@ -194,8 +196,8 @@ impl FlowFunction {
         };
         let _beating = self.0.heartbeat.start()?;
         let front = Front { function: self.clone(), router: self.router() };
-        crate::http::serve(listener, front, options, stop).await?;
-        // Deliveries whose client went away are still worked on, within the same time.
+        faasflow_http::serve(listener, front, options, stop).await?;
+        // Deliveries whose clients went away get the same time to finish.
         self.0.tasks.close();
         let _ = tokio::time::timeout_at(until, self.0.tasks.wait()).await;
         let left = until.saturating_duration_since(Instant::now());
@@ -203,8 +205,7 @@ impl FlowFunction {
         Ok(())
     }
 
-    /// Reads one delivery and works on it, also when its client goes away: what was begun is finished, and `finally`
-    /// runs all the same.
+    /// Reads one delivery and works on it. If the client goes away, the work continues and `finally` still runs.
     async fn receive<B>(self, request: http::Request<B>) -> Response
     where
         B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send>
@@ -214,13 +215,14 @@ impl FlowFunction {
     {
         let (parts, mut body) = request.into_parts();
         let id = identify(&parts.headers);
-        // From the head on, as whoever waits for the answer counts: watchdog, gateway, queue.
+        // The clock starts at the head of the request, because the watchdog, the gateway and the queue measure from there
+        // too.
         let deadline = Deadline::starting_now(self.0.config.write_timeout);
         let (place, body) = match self.0.admit(&mut body).await {
             Ok(admitted) => admitted,
             Err(error) => return self.0.turn_away(&parts, body, error, &id).await,
         };
-        // The stop waits for it, in whatever task it is.
+        // Stopping waits for the token, whichever task holds it.
         let (inner, token) = (self.0.clone(), self.0.tasks.token());
         let delivering = {
             let id = id.clone();
@@ -230,22 +232,21 @@ impl FlowFunction {
                 response
             }
         };
-        // What a panic leaves half-done is the delivery's own, and goes with it.
+        // A panic can only leave state of this delivery half-done, and that state is dropped.
         let delivering = AssertUnwindSafe(delivering).catch_unwind();
-        Detaching::new(delivering).await.unwrap_or_else(|_| {
-            let reason = "the flow function itself failed; its log says more".to_owned();
-            respond(
-                Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, reason),
-                &id,
-                Delivery::Fresh,
-                None,
-            )
-        })
+        Detachable::new(delivering).await.unwrap_or_else(|_| internal_failure(&id))
     }
 }
 
-/// The routes of a flow function as it is served. Nearly all that comes are deliveries, which are not for the router to
-/// find: that would cost each several thousand instructions.
+/// The answer to a delivery during which Faasflow itself panicked.
+pub(crate) fn internal_failure(id: &RequestId) -> Response {
+    let reason = "the flow function itself failed; see its log".to_owned();
+    let conclusion = Conclusion::Refused(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, reason);
+    respond(conclusion, id, Delivery::Fresh, None)
+}
+
+/// The service of a flow function. Nearly all requests are deliveries. They bypass the router, which would cost several
+/// thousand instructions for each.
 #[derive(Clone)]
 struct Front {
     function: FlowFunction,
@@ -266,19 +267,19 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let (function, version) = (self.function.clone(), request.version());
-        // It knows how a HEAD is answered.
+        // The router also knows how to answer a HEAD request.
         if request.uri().path().starts_with("/_/") || request.method() == Method::HEAD {
             let answering = self.router.call(request);
-            return Box::pin(async move { Ok(function.take_leave(version, answering.await?)) });
+            return Box::pin(async move { Ok(function.close_while_draining(version, answering.await?)) });
         }
         Box::pin(async move {
             let response = function.clone().receive(request).await;
-            Ok(function.take_leave(version, response))
+            Ok(function.close_while_draining(version, response))
         })
     }
 }
 
-/// What requests of the flow are sent with.
+/// The client that sends the flow's requests.
 fn client(config: &Config) -> Result<HttpClient, StartError> {
     let connect_timeout = Duration::from_secs(5).min(config.write_timeout);
     let Some(path) = &config.authorities else { return Ok(HttpClient::new(connect_timeout)) };
@@ -288,10 +289,10 @@ fn client(config: &Config) -> Result<HttpClient, StartError> {
 }
 
 fn unreadable(path: &Path, source: std::io::Error) -> StartError {
-    StartError::UnreadableAuthorities { path: path.to_owned(), source }
+    StartError::UnreadableAuthorities { path: path.to_owned(), source: source.into() }
 }
 
-/// What traces the deliveries of a flow.
+/// Traces the deliveries of a flow.
 fn tracer(flow: &Flow, config: &Config, metrics: &Metrics) -> Result<Tracer, StartError> {
     if !config.enable_tracing {
         return Ok(Tracer::new(None, config.sampling, flow));
@@ -302,9 +303,9 @@ fn tracer(flow: &Flow, config: &Config, metrics: &Metrics) -> Result<Tracer, Sta
         None => None,
         Some(path) => Some(std::fs::read(path).map_err(|error| unreadable(path, error))?),
     };
-    tracing::info!("Traces go to {server}");
+    tracing::info!("Exporting traces to {server}");
     if let Some(hint) = server.hint() {
-        tracing::warn!("`trace_server` is {server}, where traces are likely to be lost: {hint}");
+        tracing::warn!("`trace_server` is {server}, which probably does not accept traces: {hint}");
     }
     let (name, options) = (&config.workflow_name, &config.trace_options);
     let exporter = Exporter::start(server, name, options, authorities.as_deref(), metrics.spans()).map_err(fault)?;

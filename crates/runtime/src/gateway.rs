@@ -1,9 +1,9 @@
-//! How requests to the gateway are addressed, and what all requests have in common.
+//! URLs of the gateway, and headers that all requests share.
 
 use faasflow_core::{TraceContext, headers};
 use http::{HeaderValue, Uri};
 
-/// The content type of bytes that have no other.
+/// The content type of a payload that has none.
 pub(crate) const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// The URL of a function at the gateway.
@@ -17,7 +17,7 @@ pub(crate) fn gateway_url(gateway: &Uri, route: &str, function: &str, query: Opt
     Ok(Uri::from_parts(parts)?)
 }
 
-/// The trace context as headers; what cannot be one is left out.
+/// The trace context as headers. A value that is not valid in a header is left out.
 pub(crate) fn trace_headers(trace: &TraceContext) -> impl Iterator<Item = (http::HeaderName, HeaderValue)> {
     let parent = trace.parent.as_ref().map(|text| (headers::TRACEPARENT, text));
     let state = trace.state.as_ref().map(|text| (headers::TRACESTATE, text));

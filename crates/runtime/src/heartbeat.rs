@@ -1,8 +1,9 @@
-//! Keeps the runtime at its sockets while code of the flow may block its threads.
+//! Keeps the runtime watching its sockets and timers while code of the flow may block its threads.
 //!
-//! Such code, computing on a large picture say, may block the very thread that watches the sockets and the time. Nobody
-//! then watches until it is done, however many threads have nothing to do: tokio wakes one of them only for work. So a
-//! thread apart gives it a little work now and then while such code runs, and who has done it watches.
+//! Code that computes on a large picture, say, may block the very thread that polls for events. Nothing else polls until
+//! that code is done, even if other threads are idle, because tokio wakes an idle thread only for work. While code of the
+//! flow runs, a separate thread therefore spawns an empty task now and then. The thread that runs the task then polls for
+//! events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,30 +12,30 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-/// How long nobody may watch, at most.
+/// The longest time for which nothing may poll for events.
 const BEAT: Duration = Duration::from_millis(20);
 
-/// Counts the code of the flow that runs. Cloning yields the same count.
+/// Counts the running pieces of the flow's code. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Heartbeat(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
     running: AtomicUsize,
-    /// The thread waits to be woken.
+    /// Whether the thread is waiting to be woken.
     asleep: AtomicBool,
     stopped: AtomicBool,
     thread: std::sync::OnceLock<Thread>,
 }
 
 impl Heartbeat {
-    /// Code of the flow runs from here on until this is dropped.
-    pub(crate) fn enter(&self) -> Running<'_> {
+    /// Marks code of the flow as running until the guard is dropped.
+    pub(crate) fn enter(&self) -> UserCode<'_> {
         self.0.running.fetch_add(1, Ordering::SeqCst);
         if self.0.asleep.swap(false, Ordering::SeqCst) {
             self.wake();
         }
-        Running(&self.0)
+        UserCode(&self.0)
     }
 
     fn wake(&self) {
@@ -43,21 +44,21 @@ impl Heartbeat {
         }
     }
 
-    /// Starts the thread, for the runtime that this is called on.
+    /// Starts the thread, which spawns its tasks on the current runtime.
     ///
     /// # Errors
     ///
-    /// If the operating system has no thread.
-    pub(crate) fn start(&self) -> std::io::Result<Beating> {
-        // One is enough for all who serve the same flow function.
+    /// If the operating system refuses the thread.
+    pub(crate) fn start(&self) -> std::io::Result<HeartbeatThread> {
+        // One thread is enough, even if the flow function is served more than once.
         if self.0.thread.get().is_some() {
-            return Ok(Beating { heartbeat: self.clone(), thread: None });
+            return Ok(HeartbeatThread { heartbeat: self.clone(), thread: None });
         }
         let (heartbeat, runtime) = (self.clone(), Handle::current());
         let thread =
             std::thread::Builder::new().name("heartbeat".to_owned()).spawn(move || heartbeat.beat(&runtime))?;
         let _ = self.0.thread.set(thread.thread().clone());
-        Ok(Beating { heartbeat: self.clone(), thread: Some(thread) })
+        Ok(HeartbeatThread { heartbeat: self.clone(), thread: Some(thread) })
     }
 
     fn beat(&self, runtime: &Handle) {
@@ -71,28 +72,28 @@ impl Heartbeat {
             }
             self.0.asleep.store(false, Ordering::SeqCst);
             std::thread::sleep(BEAT);
-            // Nothing to wait for: to have been run is all that it is for.
+            // The task does nothing. It only has to run.
             drop(runtime.spawn(async {}));
         }
     }
 }
 
-/// Code of the flow that runs.
-pub(crate) struct Running<'a>(&'a Shared);
+/// Code of the flow is running while this exists.
+pub(crate) struct UserCode<'a>(&'a Shared);
 
-impl Drop for Running<'_> {
+impl Drop for UserCode<'_> {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// The thread, which ends with this.
-pub(crate) struct Beating {
+/// The heartbeat thread. It ends when this is dropped.
+pub(crate) struct HeartbeatThread {
     heartbeat: Heartbeat,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Drop for Beating {
+impl Drop for HeartbeatThread {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
             self.heartbeat.0.stopped.store(true, Ordering::SeqCst);

@@ -1,23 +1,23 @@
-//! What a flow function is made of, the same for all of its deliveries.
+//! The parts of a flow function, shared by all of its deliveries.
 
 use std::sync::Arc;
 
 use faasflow_core::Flow;
 use faasflow_core::signature::Keys;
+use faasflow_http::Budget;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::forward::Forwarder;
 use crate::heartbeat::Heartbeat;
-use crate::http::Budget;
 use crate::metrics::Metrics;
-use crate::patient::Patient;
 use crate::readiness::Readiness;
+use crate::retrying_state::RetryingState;
 use crate::step::Caller;
 use crate::trace::Tracer;
 
-/// A flow function: the flow, its settings, and what it works with.
+/// A flow function: the flow, its settings, and the services it uses.
 pub(crate) struct Instance {
     pub(crate) flow: Flow,
     pub(crate) name: Arc<str>,
@@ -34,8 +34,8 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// The flow's state manager, which does its best until then.
-    pub(crate) fn patient(&self, until: Instant) -> Option<Arc<Patient>> {
-        self.flow.state_manager().map(|manager| Arc::new(Patient::new(manager.clone(), until)))
+    /// The flow's state manager, which retries until the given time.
+    pub(crate) fn retrying_state(&self, until: Instant) -> Option<Arc<RetryingState>> {
+        self.flow.state_manager().map(|manager| Arc::new(RetryingState::new(manager.clone(), until)))
     }
 }

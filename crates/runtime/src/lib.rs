@@ -1,4 +1,4 @@
-//! The flow function: receives a request or an envelope, executes one phase, responds or forwards.
+//! The flow function: receives a request or an envelope, executes one phase, and then answers or forwards.
 
 pub mod config;
 pub mod log;
@@ -8,7 +8,8 @@ mod deadline;
 mod delivery;
 mod detach;
 mod error;
-mod error_text;
+#[cfg(test)]
+mod error_examples;
 mod forward;
 mod function;
 mod gateway;
@@ -16,9 +17,10 @@ mod heartbeat;
 mod instance;
 mod metrics;
 mod observers;
-mod patient;
 mod readiness;
+mod retrying_state;
 mod serve;
+mod signal;
 mod step;
 #[cfg(test)]
 mod testing;
@@ -26,9 +28,9 @@ mod trace;
 
 pub use config::Config;
 pub use error::StartError;
-pub use faasflow_http as http;
 pub use forward::{Forward, ForwardError, Forwarder};
 pub use function::FlowFunction;
 pub use serve::{OpenState, serve, serve_with_forwarder};
-pub use trace::{BadSampler, ExportOptions, Sampling, TraceServer};
+pub use signal::{StopSignal, StopSignals};
+pub use trace::{BadSampler, ExportOptions, Sampling, TraceServer, TraceServerError};
 pub use uuid::Uuid;

@@ -1,22 +1,24 @@
-//! Log lines that carry their request's id, one per event, on standard error.
+//! The log on standard error. Each event is one line, and the lines of a request carry its id.
 
 mod bounded;
 mod filter;
 mod format;
-mod gathered;
 mod json;
-mod known;
 mod line;
-mod own;
+mod line_buffer;
 mod request;
+mod request_context;
+mod request_lines;
+#[cfg_attr(not(unix), path = "log/blocking_sink.rs")]
 mod sink;
 mod start;
 mod text;
 
 pub use filter::FilterError;
-pub(crate) use filter::targets;
+pub(crate) use filter::{FilterFault, targets};
 pub use format::LogFormat;
-pub(crate) use gathered::{dropped, flush};
-pub(crate) use request::{RequestLog, append};
+pub use line_buffer::Buffering;
+pub(crate) use line_buffer::{dropped, flush};
+pub(crate) use request::{RequestLog, append_line};
 pub use start::{Logging, start};
 pub use text::escaped;

@@ -1,7 +1,7 @@
-//! What the flow function counts and times, for Prometheus.
+//! The flow function's metrics for Prometheus.
 //!
-//! Each flow function has a registry of its own, so two in a process do not know of each other. Every series has the
-//! label `flow`. No label takes a value that comes with a request, so the number of series is bounded by the definition.
+//! Each flow function has its own registry, so two of them in one process do not affect each other. Every series has the
+//! label `flow`. No label takes its value from a request, so the definition limits the number of series.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,11 +10,11 @@ use std::time::Duration;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::StepIndex;
 use faasflow_core::{Action, CallResponse, Flow, Outcome, Step};
+use faasflow_http::Budget;
 use http::StatusCode;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
 
 use crate::conclusion::Delivery;
-use crate::http::Budget;
 use crate::observers::CallKind;
 
 mod labels;
@@ -26,32 +26,33 @@ mod tests;
 pub(crate) use labels::{DroppedSpan, ForwardResult, short_name};
 pub(crate) use server::{MetricsListener, router};
 
-use labels::{FAILURE_REASONS, LISTED, OTHER, attempt_code, call_kind, status_code, step_kind};
+use labels::{FAILURE_REASONS, MAX_SERIES, OTHER, attempt_code, call_kind, status_code, step_kind};
 use register::{Register, SECONDS_OF_REQUESTS, SECONDS_OF_STEPS, SIZES};
 
-/// The statuses that this crate refuses with.
+/// The statuses with which this crate refuses deliveries.
 const REFUSALS: [&str; 8] = ["400", "401", "408", "409", "410", "413", "415", "503"];
 
-/// The metrics of one flow function. Phases and steps have their histograms at hand, so that one more costs a few
-/// additions and no search.
+/// The metrics of one flow function. The histograms of phases and steps are looked up in advance, so that recording a value
+/// needs no search.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
-    /// The functions and hosts of the definition that have series of their own.
+    /// The functions and hosts of the definition that have their own series.
     functions: BTreeSet<String>,
     started: IntCounter,
     /// In the order of [`OUTCOMES`].
     ended: [(IntCounter, Histogram); 3],
     deliveries: IntCounterVec,
-    /// Fresh requests answered with 200: most of the deliveries, so without a search.
+    /// Counts fresh requests answered with 200. Most deliveries are like this, so the counter is looked up in advance.
     requests_answered: IntCounter,
     in_flight: IntGauge,
-    /// How much of the limits is used, which is looked up when somebody asks.
+    /// The budget, and the gauges of its use, which are updated when the metrics are read.
     budget: (Budget, [IntGauge; 2]),
     phases: Vec<Histogram>,
     steps: Vec<Histogram>,
     calls: IntCounterVec,
-    /// Of each step: its attempts that were answered with 200. That is what nearly all come to, so without a search.
+    /// For each step, counts the attempts that were answered with 200. Nearly all attempts are, so the counters are looked
+    /// up in advance.
     steps_answered: Vec<Option<IntCounter>>,
     retries: IntCounterVec,
     queued: Histogram,
@@ -63,15 +64,15 @@ pub(crate) struct Metrics {
     refusals: IntCounterVec,
     spans: SpanCounts,
     log_lines_dropped: IntCounter,
-    /// How many of them the counter has.
+    /// How many dropped lines the counter already includes.
     log_lines_counted: AtomicU64,
 }
 
 const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Recovered, Outcome::Failure];
 
 impl Metrics {
-    /// The metrics of `flow`, deployed as `name`. Every series that is sure to come is there from the beginning, at zero:
-    /// of one that appears with its first event, Prometheus sees no increase.
+    /// The metrics of `flow`, deployed as `name`. Every series that is certain to occur exists from the start, with the
+    /// value 0. If a series only appeared with its first event, Prometheus would not see an increase.
     pub(crate) fn new(flow: &Flow, name: &str, budget: Budget) -> Metrics {
         let register = Register::new(name);
         let build = register.gauges("faasflow_build_info", "The version of Faasflow; always 1.", &["version"]);
@@ -80,13 +81,13 @@ impl Metrics {
         let ended = register.counters("faasflow_requests_ended_total", "Requests ended, by outcome.", &["outcome"]);
         let took = register.histograms(
             "faasflow_request_duration_seconds",
-            "From the start of a request to its end, through all phases.",
+            "Time from the start of a request to its end, through all phases.",
             &["outcome"],
             &SECONDS_OF_REQUESTS,
         );
         let deliveries = register.counters(
             "faasflow_deliveries_total",
-            "Invocations of the flow function, by what was delivered and the status answered.",
+            "Invocations of the flow function, by kind of delivery and status.",
             &["kind", "code"],
         );
         for kind in ["request", "envelope"] {
@@ -109,7 +110,7 @@ impl Metrics {
         );
         let calls = register.counters(
             "faasflow_calls_total",
-            "Attempts of calls, callbacks and reports, by status or by what went wrong.",
+            "Attempts of calls, callbacks and reports, by status or kind of error.",
             &["function", "kind", "code"],
         );
         let retries = register.counters(
@@ -125,7 +126,7 @@ impl Metrics {
         }
         let forwards = register.counters(
             "faasflow_forwards_total",
-            "Attempts to hand a request on to its next phase, by what came of them.",
+            "Attempts to forward a request to its next phase, by result.",
             &["result"],
         );
         for result in ForwardResult::ALL {
@@ -133,7 +134,7 @@ impl Metrics {
         }
         let failures = register.counters(
             "faasflow_failures_total",
-            "Steps, handlers and handings-on failed, by reason.",
+            "Failures of steps, handlers and forwarding, by reason.",
             &["reason"],
         );
         for reason in FAILURE_REASONS {
@@ -144,15 +145,12 @@ impl Metrics {
         for code in REFUSALS {
             refusals.with_label_values(&[code]);
         }
-        let limits = register.gauges("faasflow_inflight_limit", "The limits of what is in flight.", &["of"]);
+        let limits = register.gauges("faasflow_inflight_limit", "Limits on requests and bytes in flight.", &["of"]);
         for (of, limit) in [("requests", budget.limits().requests as u64), ("bytes", budget.limits().bytes)] {
             limits.with_label_values(&[of]).set(i64::try_from(limit).unwrap_or(i64::MAX));
         }
-        let dropped = register.counters(
-            "faasflow_spans_dropped_total",
-            "Spans that were not exported, by what kept them.",
-            &["reason"],
-        );
+        let dropped =
+            register.counters("faasflow_spans_dropped_total", "Spans that were not exported, by reason.", &["reason"]);
         let answered_well = |step: &Step| {
             let (kind, function) = called_by(step)?;
             Some(calls.with_label_values(&[listed(&functions, kind, function), call_kind(kind), "200"]))
@@ -160,7 +158,7 @@ impl Metrics {
         Metrics {
             started: register.counter(
                 "faasflow_requests_started_total",
-                "Requests begun; one that a queue delivers again begins again.",
+                "Requests started; one that a queue delivers again starts again.",
             ),
             ended: OUTCOMES.map(|outcome| {
                 let outcome = &[outcome.as_str()];
@@ -174,7 +172,7 @@ impl Metrics {
                 [
                     register
                         .gauge("faasflow_inflight_requests", "Requests and envelopes admitted and not yet answered."),
-                    register.gauge("faasflow_inflight_bytes", "Bytes of the bodies that are held."),
+                    register.gauge("faasflow_inflight_bytes", "Bytes of all bodies in flight."),
                 ],
             ),
             phases: (0..flow.plan().phase_count())
@@ -191,27 +189,25 @@ impl Metrics {
             retries,
             queued: register.histogram(
                 "faasflow_queue_seconds",
-                "From the forwarding of a request to its receipt by the next phase.",
+                "Time from forwarding a request until the next phase receives it.",
                 &SECONDS_OF_REQUESTS,
             ),
             forwards,
             envelopes: register.histogram("faasflow_envelope_bytes", "Sizes of the envelopes sent.", &SIZES),
             payloads_stored: register.counter(
                 "faasflow_payloads_stored_total",
-                "Payloads that went to the state manager rather than into an envelope.",
+                "Payloads stored in the state manager rather than in an envelope.",
             ),
             payload_bytes_stored: register
-                .counter("faasflow_payload_stored_bytes_total", "The bytes of those payloads."),
+                .counter("faasflow_payload_stored_bytes_total", "Bytes of payloads stored in the state manager."),
             failures,
             refusals,
             spans: SpanCounts {
                 exported: register.counter("faasflow_spans_exported_total", "Spans exported."),
                 dropped: DroppedSpan::ALL.map(|reason| dropped.with_label_values(&[reason.as_str()])),
             },
-            log_lines_dropped: register.counter(
-                "faasflow_log_lines_dropped_total",
-                "Log lines of the process dropped because nobody read standard error.",
-            ),
+            log_lines_dropped: register
+                .counter("faasflow_log_lines_dropped_total", "Log lines dropped because standard error was not read."),
             log_lines_counted: AtomicU64::new(0),
             functions,
             registry: register.registry,
@@ -242,24 +238,24 @@ impl Metrics {
         self.deliveries.with_label_values(&[kind, status_code(status).as_ref()]).inc();
     }
 
-    /// An invocation is under way until the guard is dropped.
+    /// Counts an invocation as under way until the guard is dropped.
     pub(crate) fn in_flight(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
     }
 
-    /// The phase numbered so, from 1, was executed.
+    /// A phase was executed. Phases are numbered from 1.
     pub(crate) fn phase(&self, phase: usize, took: Duration) {
         observe(&self.phases, phase, took);
     }
 
-    /// The step numbered so, from 1, was executed.
+    /// A step was executed. Steps are numbered from 1.
     pub(crate) fn step(&self, number: usize, took: Duration) {
         observe(&self.steps, number, took);
     }
 
-    /// One attempt of a call, a callback or a report. `function` is the function's name or the callback's host; of a
-    /// report it is not used, since its URL comes with the request.
+    /// One attempt of a call, a callback or a report. `function` is the function's name or the callback's host. It is
+    /// ignored for a report, because its URL comes with the request.
     pub(crate) fn attempt(&self, kind: CallKind, function: &str, answer: &Result<CallResponse, FailureKind>) {
         let function = listed(&self.functions, kind, function);
         self.calls.with_label_values(&[function, call_kind(kind), attempt_code(answer).as_ref()]).inc();
@@ -272,23 +268,23 @@ impl Metrics {
         }
     }
 
-    /// One more attempt of a call, a callback or a report is to be made.
+    /// Another attempt of a call, a callback or a report will follow.
     pub(crate) fn retried(&self, kind: CallKind, function: &str) {
         let function = listed(&self.functions, kind, function);
         self.retries.with_label_values(&[function, call_kind(kind)]).inc();
     }
 
-    /// A request was received this long after it was forwarded.
+    /// A request was received. `waited` is the time since it was forwarded.
     pub(crate) fn queued(&self, waited: Duration) {
         self.queued.observe(waited.as_secs_f64());
     }
 
-    /// An envelope of this size was made.
+    /// An envelope was made.
     pub(crate) fn envelope(&self, bytes: usize) {
         self.envelopes.observe(bytes as f64);
     }
 
-    /// A payload went to the state manager.
+    /// A payload was stored in the state manager.
     pub(crate) fn payload_stored(&self, bytes: usize) {
         self.payloads_stored.inc();
         self.payload_bytes_stored.inc_by(bytes as u64);
@@ -309,21 +305,21 @@ impl Metrics {
         self.refusals.with_label_values(&[status_code(status).as_ref()]).inc();
     }
 
-    /// The counts of spans, for whoever exports them.
+    /// The counters of spans, for the exporter.
     pub(crate) fn spans(&self) -> SpanCounts {
         self.spans.clone()
     }
 
-    /// Everything in Prometheus's text format, version 0.0.4.
+    /// All metrics in Prometheus's text format, version 0.0.4.
     pub(crate) fn text(&self) -> String {
         let (budget, [requests, bytes]) = &self.budget;
         requests.set(i64::try_from(budget.requests()).unwrap_or(i64::MAX));
         bytes.set(i64::try_from(budget.bytes()).unwrap_or(i64::MAX));
-        // The log is the process's, and counts for itself.
+        // The log belongs to the process and counts its dropped lines itself.
         let dropped = crate::log::dropped();
         let counted = self.log_lines_counted.fetch_max(dropped, Ordering::Relaxed);
         self.log_lines_dropped.inc_by(dropped.saturating_sub(counted));
-        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("what was registered can be written")
+        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("registered metrics can be encoded")
     }
 }
 
@@ -338,7 +334,7 @@ impl Drop for InFlight {
     }
 }
 
-/// Counts spans, on whatever thread they are exported. Cloning yields the same counts.
+/// Counts spans, on any thread. Clones share the counters.
 #[derive(Clone, Debug)]
 pub(crate) struct SpanCounts {
     exported: IntCounter,
@@ -347,23 +343,23 @@ pub(crate) struct SpanCounts {
 }
 
 impl SpanCounts {
-    /// So many spans were taken by whoever keeps them.
+    /// Spans were accepted by the trace server.
     pub(crate) fn exported(&self, spans: usize) {
         self.exported.inc_by(spans as u64);
     }
 
-    /// So many spans were lost.
+    /// Spans were lost.
     pub(crate) fn dropped(&self, reason: DroppedSpan, spans: usize) {
         self.dropped[reason as usize].inc_by(spans as u64);
     }
 }
 
-/// What the definition sends requests to, in its order, with repetitions.
+/// The functions and hosts that the definition sends requests to, in order and with repetitions.
 fn called(flow: &Flow) -> impl Iterator<Item = (CallKind, &str)> {
     flow.steps().iter().filter_map(called_by)
 }
 
-/// What a step sends requests to, if it sends any.
+/// The function or host that a step sends requests to, if any.
 fn called_by(step: &Step) -> Option<(CallKind, &str)> {
     match step.action() {
         Action::Call(call) => Some((CallKind::Call, call.function())),
@@ -372,11 +368,11 @@ fn called_by(step: &Step) -> Option<(CallKind, &str)> {
     }
 }
 
-/// The first of what the definition sends requests to.
+/// The first functions and hosts that the definition sends requests to.
 fn functions(flow: &Flow) -> BTreeSet<String> {
     let mut functions = BTreeSet::new();
     for (_, function) in called(flow) {
-        if functions.len() < LISTED {
+        if functions.len() < MAX_SERIES {
             functions.insert(function.to_owned());
         }
     }
@@ -391,7 +387,7 @@ fn listed<'a>(functions: &BTreeSet<String>, kind: CallKind, function: &'a str) -
     }
 }
 
-/// The histogram numbered so, from 1, if there is one.
+/// Records a value in the histogram with this number, counted from 1, if there is one.
 fn observe(histograms: &[Histogram], number: usize, took: Duration) {
     if let Some(histogram) = number.checked_sub(1).and_then(|index| histograms.get(index)) {
         histogram.observe(took.as_secs_f64());

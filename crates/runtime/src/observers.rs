@@ -1,15 +1,17 @@
-//! Everything that the outside sees of a request hangs on one stream of events, each told once.
+//! Everything that becomes visible of a request comes from one stream of events. Each event is emitted once.
 //!
-//! To add an observer, implement [`Observer`] in a file of its own, and name it in [`Observers`].
+//! To add an observer, implement [`Observer`] in a new file and register it in [`Observers`].
 
 mod counts;
 mod event;
 mod lines;
+mod log_line;
 mod observer;
 mod output;
-mod say;
 mod spans;
 mod stream;
 
-pub(crate) use event::{CallKind, Doing, Event, Kept, Origin, Peer, Report, StepHandler, StepRun};
+pub(crate) use event::{Activity, CallKind, Event, Origin, PayloadLocation, Peer, Report, StepHandler, StepRun};
+#[cfg(test)]
+pub(crate) use log_line::log_line;
 pub(crate) use stream::{Observers, Scope};

@@ -1,4 +1,4 @@
-//! Whether the flow function is ready, which is what `/_/ready` tells.
+//! Whether the flow function is ready, for `/_/ready`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,27 +11,27 @@ use http::StatusCode;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// How long the state manager may take. Whoever asks, Kubernetes for one, waits for a second unless told otherwise.
+/// How long the state manager may take to answer. Kubernetes, for example, waits one second for `/_/ready` by default.
 const PROBE: Duration = Duration::from_millis(800);
 
-/// How long what it answered holds: however many ask, it is asked about once in this time.
-const FRESH: Duration = Duration::from_secs(1);
+/// How long a result is reused. However many clients ask, the state manager is probed at most once in this time.
+const PROBE_LIFETIME: Duration = Duration::from_secs(1);
 
-/// Whether requests are to be sent here.
+/// Whether the flow function should receive requests.
 #[derive(Debug, Default)]
 pub(crate) struct Readiness {
     draining: AtomicBool,
-    store: Mutex<Option<Probed>>,
+    store: Mutex<Option<ProbeResult>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Probed {
+struct ProbeResult {
     at: Instant,
     answered: bool,
 }
 
 impl Readiness {
-    /// From now on it is not ready: no more requests are to be sent here.
+    /// Makes `/_/ready` answer 503 from now on, so that no more requests are sent here.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
@@ -44,22 +44,22 @@ impl Readiness {
     /// The answer of `/_/ready`: 200, or 503 with the reason.
     pub(crate) async fn answer(&self, store: Option<Arc<dyn StateManager>>) -> Response {
         if self.is_draining() {
-            return (StatusCode::SERVICE_UNAVAILABLE, "it is stopping\n").into_response();
+            return (StatusCode::SERVICE_UNAVAILABLE, "the flow function is stopping\n").into_response();
         }
         match store {
             Some(store) if !self.answers(&*store).await => {
-                (StatusCode::SERVICE_UNAVAILABLE, "its state manager does not answer\n").into_response()
+                (StatusCode::SERVICE_UNAVAILABLE, "the state manager does not answer\n").into_response()
             }
             _ => "OK\n".into_response(),
         }
     }
 
-    /// Whether the state manager answers, or did a moment ago.
+    /// Whether the state manager answers, or answered a moment ago.
     async fn answers(&self, store: &dyn StateManager) -> bool {
-        // Those who ask at the same time wait for the same answer.
+        // Clients that ask at the same time share one probe.
         let mut before = self.store.lock().await;
         if let Some(probed) = *before
-            && probed.at.elapsed() < FRESH
+            && probed.at.elapsed() < PROBE_LIFETIME
         {
             return probed.answered;
         }
@@ -69,12 +69,12 @@ impl Readiness {
         let was_well = before.is_none_or(|probed| probed.answered);
         match &answer {
             Err(error) if was_well => {
-                tracing::warn!("Not ready: state manager `{name}` does not answer: {}", chain(error));
+                tracing::warn!("Not ready: the state manager `{name}` does not answer: {}", chain(error));
             }
-            Ok(()) if !was_well => tracing::info!("Ready again: state manager `{name}` answers"),
+            Ok(()) if !was_well => tracing::info!("Ready again: the state manager `{name}` answers"),
             _ => {}
         }
-        *before = Some(Probed { at: Instant::now(), answered: answer.is_ok() });
+        *before = Some(ProbeResult { at: Instant::now(), answered: answer.is_ok() });
         answer.is_ok()
     }
 }
@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers while it is well, and otherwise not at all.
+    /// Answers its probe unless it is ill.
     #[derive(Default)]
     struct Store {
         ill: AtomicBool,
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn r6_it_is_ready_while_its_store_answers_and_asks_no_more_than_once_a_second() {
+    async fn r6_it_is_ready_while_its_store_answers_and_probes_at_most_once_a_second() {
         let (readiness, store) = (Readiness::default(), Arc::new(Store::default()));
         let ask = async || readiness.answer(Some(store.clone() as _)).await.status().as_u16();
         for _ in 0..100 {
@@ -133,13 +133,13 @@ mod tests {
         assert_eq!(store.asked.load(Ordering::Relaxed), 1);
 
         store.ill.store(true, Ordering::Relaxed);
-        tokio::time::advance(FRESH).await;
+        tokio::time::advance(PROBE_LIFETIME).await;
         let begun = Instant::now();
         assert_eq!(tokio::join!(ask(), ask()), (503, 503));
         assert_eq!((begun.elapsed(), store.asked.load(Ordering::Relaxed)), (PROBE, 2));
 
         store.ill.store(false, Ordering::Relaxed);
-        tokio::time::advance(FRESH).await;
+        tokio::time::advance(PROBE_LIFETIME).await;
         assert_eq!(ask().await, 200);
         readiness.drain();
         assert_eq!(ask().await, 503);

@@ -15,23 +15,25 @@ use crate::config::{Config, EMBEDDED, environment};
 use crate::error::StartError;
 use crate::forward::Forwarder;
 use crate::function::FlowFunction;
+use crate::log::Buffering;
 use crate::metrics::MetricsListener;
+use crate::signal::{StopSignal, StopSignals};
 
-/// Opens the state manager that the settings name. It is given the name, a way to look settings up, and the folder of
-/// secrets.
+/// Opens the state manager that the settings name. The arguments are its name, a function that looks up settings, and
+/// the folder of secrets.
 pub type OpenState = fn(&str, &dyn Fn(&str) -> Option<String>, &Path) -> Result<Arc<dyn StateManager>, StateError>;
 
-/// How long the state manager may take to be found well at the start.
+/// How long the state manager may take to answer at start-up.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// A second SIGTERM that comes so soon behind a watchdog is the first one again: whoever stops a service may signal all of
-/// its processes, and the watchdog then passes its signal on.
+/// Behind a watchdog, a second SIGTERM within this time counts as the first one. A service manager may signal all
+/// processes of a service, and the watchdog then passes on its own signal as well.
 const SAME_SIGNAL: Duration = Duration::from_millis(100);
 
-/// How long a flow function that is well may take to connect, and to answer, when it is asked for its health.
+/// How long a healthy flow function may take to accept a connection and to answer a health check.
 const HEALTH: Duration = Duration::from_secs(2);
 
-/// Serves a flow as a function until it is told to stop. This is the whole of a deployed program:
+/// Serves a flow as a function until the process is asked to stop. This is a complete program:
 ///
 /// ```no_run
 /// # use faasflow_core::{DefinitionError, Flow};
@@ -43,14 +45,14 @@ const HEALTH: Duration = Duration::from_secs(2);
 /// }
 /// ```
 ///
-/// With the argument `describe` it prints the definition as JSON and returns. With `health` it asks the flow function
-/// that serves under the same settings whether it is well, and returns; that is for the health checks of containers,
-/// which have no other program in them.
+/// With the argument `describe`, it prints the definition as JSON and returns. With `health`, it checks the flow
+/// function that serves under the same settings, and returns. This is for the health checks of containers, which
+/// contain no other program.
 ///
 /// # Errors
 ///
-/// If it cannot start: a setting that cannot be used, no key for signing, a port that is taken, a state manager that
-/// will not work. With `health`, if none is found well.
+/// If the flow function cannot start: a setting is not valid, there is no key for signing, the port is in use, or the
+/// state manager cannot be used. With `health`, if no healthy flow function answers.
 pub fn serve(flow: Flow, open_state: OpenState) -> faasflow_core::Result<()> {
     reported(run(flow, open_state, FlowFunction::new))
 }
@@ -65,7 +67,7 @@ pub fn serve_with_forwarder(flow: Flow, open_state: OpenState, forwarder: impl F
     reported(run(flow, open_state, make))
 }
 
-/// An error as `main` prints it.
+/// The error that `main` prints.
 fn reported(ended: Result<(), StartError>) -> faasflow_core::Result<()> {
     ended.map_err(|error| {
         let report = error.report();
@@ -73,7 +75,7 @@ fn reported(ended: Result<(), StartError>) -> faasflow_core::Result<()> {
     })
 }
 
-/// Runs the program with the flow function that `make` makes.
+/// Runs the program. `make` creates the flow function.
 fn run(
     flow: Flow,
     open_state: OpenState,
@@ -87,8 +89,10 @@ fn run(
         Some(other) => return Err(StartError::Argument(other.to_owned())),
     }
     let config = Config::from_env()?;
-    crate::http::raise_file_limit();
-    let logging = crate::log::start(&config, !flow.runs_code())?;
+    faasflow_http::raise_file_limit();
+    // Code of the flow may end the process at any time, and must not lose lines that were still buffered.
+    let buffering = if flow.runs_code() { Buffering::None } else { Buffering::Batched };
+    let logging = crate::log::start(&config, buffering)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads(&flow)).enable_all().build();
     let runtime = runtime.map_err(StartError::System)?;
     let (stopping, _running) = stop_signal(&config).map_err(StartError::System)?;
@@ -100,15 +104,15 @@ fn run(
         let signing = config.enable_hmac;
         let function = make(flow, config.clone())?;
         let (listener, address) = function.bind().await?;
-        // After the flow's own: if both are to have the same port, it is the flow that gets it.
+        // The flow binds first. If both are set to the same port, the flow gets it.
         let metrics = MetricsListener::bind(&config).await;
         let description = function.description();
         tracing::info!(
-            "Flow `{}` of {} phase(s) listens on {address}{}{}",
+            "Flow `{}` ({}) listens on {address}{}{}",
             description.name,
-            description.phases.len(),
+            count_of_phases(description.phases.len()),
             metrics.as_ref().map(|metrics| format!("; metrics on {}", metrics.address())).unwrap_or_default(),
-            if signing { "" } else { "; signing is off: whoever reaches it can forge its envelopes" }
+            if signing { "" } else { "; signing is off, so anyone who can reach it can forge envelopes" }
         );
         let stop = async {
             let _ = stopping.draining.await;
@@ -117,9 +121,9 @@ fn run(
         };
         let serving = function.serve(listener, stop);
         let served = match metrics {
-            Ok(metrics) => metrics.beside(function.metrics_router(), serving).await,
-            Err(reason) => {
-                tracing::warn!("{reason}");
+            Ok(metrics) => metrics.serve_while(function.metrics_router(), serving).await,
+            Err(error) => {
+                tracing::warn!("The flow serves without metrics: {}; {}", faasflow_core::chain(&error), error.help());
                 serving.await
             }
         };
@@ -127,21 +131,26 @@ fn run(
         tracing::info!("Stopped");
         Ok(())
     });
-    // Code of the flow that blocks its thread has had its time; to wait for it could take for ever.
+    // Code of the flow that blocks its thread has had enough time. Waiting for it could take for ever.
     runtime.shutdown_background();
-    // Before the end is known to whoever would cut it off.
+    // Write the log before the process ends and its reader goes away.
     drop(logging);
     served
 }
 
-/// How many threads work on requests. Code of the flow that blocks is to leave some for the others, with one or two
-/// processors too. Without such code nothing blocks, and more threads than processors only take turns at waking each other.
+fn count_of_phases(count: usize) -> String {
+    if count == 1 { "1 phase".to_owned() } else { format!("{count} phases") }
+}
+
+/// The number of threads that work on requests. If code of the flow may block, there are at least four, so that some
+/// are left for other requests. Otherwise nothing blocks, and more threads than processors would only have to wake each
+/// other.
 fn threads(flow: &Flow) -> usize {
     let processors = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
     if flow.runs_code() { processors.max(4) } else { processors }
 }
 
-/// The flow with the state manager that the settings name.
+/// Adds the state manager that the settings name.
 fn with_state(flow: Flow, config: &Config, open: OpenState) -> Result<Flow, StartError> {
     let named = config.state_manager.as_str();
     match flow.state_manager().map(|manager| manager.name()) {
@@ -156,44 +165,56 @@ fn with_state(flow: Flow, config: &Config, open: OpenState) -> Result<Flow, Star
     }
 }
 
-/// A store that is away may come back; one that refuses us will refuse every request, and it is better said now.
+/// Checks the state manager. If it is unavailable, it may come back later. If it refuses access, every request would
+/// fail, so starting fails instead.
 async fn probe(manager: &dyn StateManager) -> Result<(), StartError> {
     let name = manager.name();
     match tokio::time::timeout(PROBE, manager.probe()).await {
-        Ok(Ok(())) => tracing::info!("State is kept by `{name}`"),
+        Ok(Ok(())) => tracing::info!("The state manager `{name}` keeps the state"),
         Ok(Err(error)) if !error.is_temporary() => return Err(StartError::StateManager(error)),
         Ok(Err(error)) => {
-            tracing::warn!("State manager `{name}` cannot be reached yet: {}", faasflow_core::chain(&error));
+            tracing::warn!("The state manager `{name}` cannot be reached yet: {}", faasflow_core::chain(&error));
         }
-        Err(_) => tracing::warn!("State manager `{name}` has not answered within {PROBE:?}"),
+        Err(_) => tracing::warn!("The state manager `{name}` has not answered within {PROBE:?}"),
     }
     Ok(())
 }
 
-/// `describe` needs no more of the environment than the flow's name, and not even that.
+/// `describe` needs nothing from the environment. It uses the flow's name if that is set.
 fn describe(flow: &Flow) -> Result<(), StartError> {
     let name = Config::workflow_name_from_env().unwrap_or_default();
-    let json = serde_json::to_string_pretty(&Description::of(flow, &name)).expect("a description is plain data");
+    let json = serde_json::to_string_pretty(&Description::new(flow, &name)).expect("a description is plain data");
     writeln!(std::io::stdout(), "{json}").map_err(StartError::System)
 }
 
-/// `health` needs no more of the environment than the address.
+/// Why a flow function is not healthy.
+#[derive(Debug, thiserror::Error)]
+enum HealthError {
+    #[error("the host name has no address")]
+    NoAddress,
+    #[error("it answered `{0}`")]
+    Status(String),
+    #[error(transparent)]
+    NoAnswer(std::io::Error),
+}
+
+/// `health` needs only the address from the environment.
 fn health() -> Result<(), StartError> {
     let (host, port) = Config::address_from_env()?;
     let unhealthy = |source| StartError::Unhealthy { address: format!("{host}:{port}"), source };
     let addresses = (host.as_str(), port).to_socket_addrs().map_err(|error| unhealthy(error.into()))?;
-    let mut reason: Box<dyn std::error::Error + Send + Sync> = "its name has no address".into();
+    let mut reason = HealthError::NoAddress;
     for address in addresses.map(reachable) {
         match ask_health(address) {
             Ok(status) if status.split(' ').nth(1) == Some("200") => return Ok(()),
-            Ok(status) => reason = format!("it answered `{status}`").into(),
-            Err(error) => reason = error.into(),
+            Ok(status) => reason = HealthError::Status(status),
+            Err(error) => reason = HealthError::NoAnswer(error),
         }
     }
-    Err(unhealthy(reason))
+    Err(unhealthy(reason.into()))
 }
 
-/// Where one that listens everywhere is found.
+/// The address at which a server that listens on all interfaces can be reached.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -206,12 +227,13 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The status line. A client and its runtime would be much for one line, every few seconds.
+/// Returns the status line. An HTTP client with its own runtime would be too much for one line every few seconds.
 fn ask_health(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, HEALTH)?;
     stream.set_read_timeout(Some(HEALTH))?;
     stream.set_write_timeout(Some(HEALTH))?;
-    // In one piece: whoever answers to the first of several may be gone before the others.
+    // Send the request in one piece. A server that answers after the first piece may close the connection before the
+    // next.
     let request = format!("GET /_/health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut head = [0; 64];
@@ -226,68 +248,64 @@ fn ask_health(address: SocketAddr) -> std::io::Result<String> {
     Ok(head.lines().next().unwrap_or_default().to_owned())
 }
 
-/// What a stop signal comes to, each in its time. The senders are gone if the process is.
+/// The stages of stopping.
 struct Stopping {
-    /// SIGTERM or SIGINT came.
+    /// Resolves when the process was asked to stop.
     draining: oneshot::Receiver<()>,
-    /// No more requests are to be taken.
+    /// Resolves when no more requests should be accepted.
     stop: oneshot::Receiver<()>,
 }
 
-/// The handlers of SIGTERM and SIGINT are in place when this returns. SIGTERM stops after the drain time, SIGINT at once:
-/// that is a person at a terminal, and nobody else sends requests. A second signal ends the process. The sender is to be
-/// kept until the flow function has stopped: if that takes longer than `write_timeout`, the process exits.
+/// Installs the signal handlers. SIGTERM stops the flow function after the drain time. SIGINT stops it at once, because it
+/// comes from a person at a terminal, when nobody else sends requests. A second signal ends the process. Keep the returned
+/// sender until the flow function has stopped. If that takes longer than `write_timeout`, the process exits.
 ///
-/// A thread of its own sees to all of it. Code of the flow that blocks may hold all threads of the runtime, and with them
-/// what would see a signal and what would see time run out.
+/// A separate thread does all this, because code of the flow may block all threads of the runtime. Then neither signals
+/// nor timeouts would be noticed there.
 fn stop_signal(config: &Config) -> std::io::Result<(Stopping, oneshot::Sender<()>)> {
-    use tokio::signal::unix::{SignalKind, signal};
-
     let (drain_time, grace, behind_watchdog) = (config.drain_time, config.write_timeout, config.behind_watchdog);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut terminate, mut interrupt) = {
+    let mut signals = {
         let _entered = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        StopSignals::new()?
     };
     let (begin, draining) = oneshot::channel();
     let (end, stop) = oneshot::channel();
     let (running, ended) = oneshot::channel::<()>();
     let watching = async move {
-        let drain_time = tokio::select! {
-            _ = terminate.recv() => drain_time,
-            _ = interrupt.recv() => Duration::ZERO,
+        let drain_time = match signals.recv().await {
+            StopSignal::Terminate => drain_time,
+            StopSignal::Interrupt => Duration::ZERO,
         };
         let first = Instant::now();
         let _ = begin.send(());
         let stopping = async {
             if !drain_time.is_zero() {
-                tracing::info!("Draining: requests are still taken for {}", duration::format(drain_time));
+                tracing::info!("Draining: still accepting requests for {}", duration::format(drain_time));
                 tokio::time::sleep(drain_time).await;
             }
-            tracing::info!("Stopping: finishing what is in flight");
+            tracing::info!("Stopping: finishing the requests in flight");
             let _ = end.send(());
-            // In time it ends by itself, and says so; this is for when it cannot.
+            // The process usually ends by itself before this.
             tokio::time::timeout(grace + Duration::from_secs(1), ended).await.is_ok()
         };
         let second = async {
             loop {
-                let terminated = tokio::select! {
-                    _ = terminate.recv() => true,
-                    _ = interrupt.recv() => false,
-                };
-                if !(terminated && behind_watchdog && first.elapsed() < SAME_SIGNAL) {
+                let signal = signals.recv().await;
+                let is_repeated = behind_watchdog && first.elapsed() < SAME_SIGNAL;
+                if !(signal == StopSignal::Terminate && is_repeated) {
                     return;
                 }
             }
         };
         tokio::select! {
             in_time = stopping => if !in_time {
-                tracing::warn!("Code of the flow still blocks after {}; it is cut off", duration::format(grace));
+                tracing::warn!("Code of the flow is still blocking after {} and is cut off", duration::format(grace));
                 crate::log::flush();
                 std::process::exit(0);
             },
             () = second => {
-                tracing::warn!("A second signal came: what is in flight is cut off");
+                tracing::warn!("A second signal arrived: cutting off the requests in flight");
                 crate::log::flush();
                 std::process::exit(1);
             }

@@ -14,5 +14,7 @@ mod tests;
 
 pub(crate) use answers::Answers;
 pub(crate) use caller::Caller;
-pub(crate) use execute::{Executed, Execution};
+pub(crate) use execute::{Execution, SegmentResult};
+#[cfg(test)]
+pub(crate) use outage::detect;
 pub(crate) use unanswered::Unanswered;

@@ -1,5 +1,5 @@
-//! What the tests of deliveries, steps and forwarding work with: a flow function whose queue and state manager are here, so
-//! that none of them needs HTTP.
+//! Fakes for the tests of deliveries, steps and forwarding: a flow function whose queue and state manager are in memory, so
+//! that these tests need no HTTP.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,28 +11,28 @@ use faasflow_core::state::{EmbeddedState, Scope, StateError, StateManager};
 use faasflow_core::{Context, Flow, RequestId, RequestInfo, TraceContext};
 use http::HeaderMap;
 
-use crate::config::{Config, Found};
+use crate::config::{Config, SettingValue};
 use crate::forward::{Forward, ForwardError, Forwarder};
 use crate::function::FlowFunction;
 use crate::instance::Instance;
 use crate::observers::Observers;
 
-/// A flow function of this flow, named `flow`, unsigned unless the settings say otherwise.
+/// A flow function named `flow`, unsigned unless the settings say otherwise.
 pub(crate) fn instance(flow: Flow, settings: &[(&str, &str)], queue: &Arc<Queue>) -> Arc<Instance> {
     let look_up = |name: &str| {
-        let said = settings.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-        let value = said.or(match name {
+        let set = settings.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let value = set.or(match name {
             "workflow_name" => Some("flow"),
             "enable_hmac" => Some("false"),
             _ => None,
         });
-        Some(Found { value: value?.to_owned(), origin: String::new() })
+        Some(SettingValue { value: value?.to_owned(), origin: String::new() })
     };
     let config = Config::load(look_up).unwrap();
     FlowFunction::with_forwarder(flow, config, queue.clone()).unwrap().0
 }
 
-/// Takes envelopes, unless it is told to answer otherwise.
+/// A fake queue. It accepts envelopes unless it is told to refuse them.
 #[derive(Default)]
 pub(crate) struct Queue {
     answers: Mutex<VecDeque<ForwardError>>,
@@ -41,17 +41,17 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    /// Refuses the next envelope like this.
+    /// Refuses the next envelope with this error.
     pub(crate) fn refuses(&self, error: ForwardError) {
         self.answers.lock().unwrap().push_back(error);
     }
 
-    /// What it has taken.
+    /// The envelopes that it accepted.
     pub(crate) fn taken(&self) -> Vec<Forward> {
         self.taken.lock().unwrap().clone()
     }
 
-    /// What it was given, also what it refused.
+    /// The envelopes that it was given, including those that it refused.
     pub(crate) fn given(&self) -> Vec<Forward> {
         self.asked.lock().unwrap().clone()
     }
@@ -73,28 +73,28 @@ impl Forwarder for Queue {
     }
 }
 
-/// A state manager in memory, which can be away.
+/// A state manager in memory that can be made unavailable.
 #[derive(Clone, Default)]
-pub(crate) struct Shelf(Arc<Kept>);
+pub(crate) struct Shelf(Arc<ShelfContents>);
 
 #[derive(Default)]
-struct Kept {
+struct ShelfContents {
     values: Mutex<BTreeMap<(Scope, String), Bytes>>,
     away: AtomicBool,
 }
 
 impl Shelf {
-    /// Whether it can be reached from now on.
+    /// Makes it unavailable, or available again.
     pub(crate) fn is_away(&self, away: bool) {
         self.0.away.store(away, Ordering::SeqCst);
     }
 
-    /// The keys of all that it keeps.
+    /// The keys of all stored values.
     pub(crate) fn keys(&self) -> Vec<String> {
         self.0.values.lock().unwrap().keys().map(|(_, key)| key.clone()).collect()
     }
 
-    /// Loses all that it keeps.
+    /// Removes all stored values.
     pub(crate) fn lose(&self) {
         self.0.values.lock().unwrap().clear();
     }
@@ -137,10 +137,15 @@ impl StateManager for Shelf {
     }
 }
 
-/// What is fixed about the request `r`.
+/// The fixed data of the request `r`.
 pub(crate) fn request() -> Arc<RequestInfo> {
+    request_with_id("r")
+}
+
+/// The same for a request with this id.
+pub(crate) fn request_with_id(id: &str) -> Arc<RequestInfo> {
     Arc::new(RequestInfo {
-        id: RequestId::parse("r").unwrap(),
+        id: RequestId::parse(id).unwrap(),
         flow: "flow".into(),
         query: String::new(),
         headers: HeaderMap::new(),
@@ -156,18 +161,18 @@ pub(crate) fn context(phase: usize) -> Context {
     Context::embedded(request(), phase, EmbeddedState::new())
 }
 
-/// Observers of that request, with the lines kept.
+/// Observers of that request, which also collect the log lines.
 pub(crate) fn observers(instance: &Instance) -> Observers<'_> {
-    Observers::of_request(RequestId::parse("r").unwrap(), &instance.metrics).combining()
+    Observers::for_request(RequestId::parse("r").unwrap(), &instance.metrics).keeping_lines()
 }
 
-/// The lines so far, without what they begin with.
+/// The lines so far, without their prefix.
 pub(crate) fn lines(observers: &Observers<'_>) -> Vec<String> {
     let lines = observers.kept_lines().unwrap();
     lines.lines().map(|line| line.trim_start_matches("[Request `r`] ").to_owned()).collect()
 }
 
-/// The value of a series of the metrics, as it is written there.
+/// The value of a series in the metrics text.
 pub(crate) fn series(instance: &Instance, series: &str) -> String {
     let text = instance.metrics.text();
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));

@@ -1,10 +1,10 @@
-//! One trace per request: a span for the request, one for each phase, one for each step.
+//! Traces of requests. A trace has a span for the request, one for each phase and one for each step.
 //!
-//! The phases of a request may be executed by different processes, which know nothing of each other. So nothing about
-//! spans is told from phase to phase: the trace's id, the id of the request's span and whether it is sampled follow from
-//! the request itself, and each phase comes to the same. The span of the request is sent by whoever ends it.
+//! The phases of a request may be executed by different processes that do not know about each other. No data about spans is
+//! passed between them. Instead, the trace id, the id of the request's span and the sampling decision are derived from the
+//! request itself, so that each phase arrives at the same values. The span of the request is sent by the phase that ends it.
 //!
-//! What is traced is collected in the delivery and handed over at its end, in one piece.
+//! Each delivery collects its spans and hands them over at its end.
 
 mod answer;
 mod client;
@@ -26,7 +26,7 @@ pub(crate) use id::TraceId;
 pub(crate) use incoming::incoming;
 pub use options::ExportOptions;
 pub use sampling::{BadSampler, Sampling};
-pub use server::TraceServer;
+pub use server::{TraceServer, TraceServerError};
 pub(crate) use step::StepSpan;
 pub(crate) use text::cut;
 pub(crate) use tracer::Tracer;

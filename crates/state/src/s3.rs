@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version};
-use faasflow_http::Joined;
+use faasflow_http::BodyBuffer;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use object_store::aws::AmazonS3;
 use object_store::path::Path;
@@ -134,7 +134,7 @@ impl StateManager for S3 {
                 Err(error) => return Err(fault(error)),
             };
             let version = Version::new(found.meta.e_tag.clone().unwrap_or_default());
-            let mut value = Joined::of(usize::try_from(found.meta.size).unwrap_or_default());
+            let mut value = BodyBuffer::new(usize::try_from(found.meta.size).unwrap_or_default());
             let mut parts = found.into_stream();
             while let Some(part) = parts.next().await {
                 value.append(&part.map_err(fault)?);

@@ -67,7 +67,7 @@ impl Settings<'_> {
     pub(crate) fn authorities(&self) -> Result<Option<Vec<u8>>, StateError> {
         let Some(path) = self.text("SSL_CERT_FILE") else { return Ok(None) };
         let fault = |error: std::io::Error| {
-            let why = faasflow_core::why_unreadable(&error);
+            let why = faasflow_core::Unreadable::from(error);
             StateError::misconfigured(format!("`SSL_CERT_FILE` is `{path}`, which cannot be read: {why}"))
         };
         std::fs::read(&path).map(Some).map_err(fault)
@@ -80,7 +80,7 @@ impl Settings<'_> {
             Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()).map(SecretString::from)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
-                let why = faasflow_core::why_unreadable(&error);
+                let why = faasflow_core::Unreadable::from(error);
                 Err(StateError::misconfigured(format!("the secret {} cannot be read: {why}", path.display())))
             }
         }

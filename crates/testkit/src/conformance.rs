@@ -1,4 +1,4 @@
-//! What every state manager must do, as checks that anyone can run against their own.
+//! Checks what every state manager must do. Anyone can run them against their own.
 //!
 //! ```
 //! use faasflow_core::state::StateManager;
@@ -48,10 +48,10 @@ mod values;
 
 use subject::Subject;
 
-/// How long one check may take.
+/// The longest time that one check may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What came of each check.
+/// The result of each check.
 #[derive(Clone, Debug)]
 pub struct Report {
     manager: String,
@@ -60,12 +60,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// The checks in their order, each with what is wrong if it failed.
+    /// The checks in order, each with the reason if it failed.
     pub fn checks(&self) -> impl Iterator<Item = (&'static str, Result<(), &str>)> {
         self.checks.iter().map(|(name, result)| (*name, result.as_ref().copied().map_err(String::as_str)))
     }
 
-    /// Whether the manager can write conditionally, and was checked for it.
+    /// Whether the manager supports conditional writes. If it does, they were checked.
     #[must_use]
     pub fn supports_conditions(&self) -> bool {
         self.conditions
@@ -105,19 +105,19 @@ impl fmt::Display for Report {
 
 type Check = (&'static str, fn(Subject) -> BoxFuture<'static, Result<(), String>>);
 
-/// Makes a check of an async function.
+/// Turns async functions into checks.
 macro_rules! checks {
     ($($name:literal => $check:path),* $(,)?) => {
         [$(($name, |subject| Box::pin($check(subject)))),*]
     };
 }
 
-/// Checks a state manager. It must be empty, or shared with nobody who uses flows called `conformance-…`; what the
-/// checks write they remove.
+/// Checks a state manager. It must be empty, or nobody else may use flows called `conformance-…` in it. The checks
+/// remove what they write.
 ///
 /// # Panics
 ///
-/// Never; a check that panics has failed.
+/// Never. A check that panics counts as failed.
 pub async fn check(manager: impl StateManager) -> Report {
     let manager: Arc<dyn StateManager> = Arc::new(manager);
     let name = manager.name().to_owned();
@@ -127,21 +127,21 @@ pub async fn check(manager: impl StateManager) -> Report {
     );
     let subject = Subject::new(manager, run);
     let basic: [Check; 9] = checks![
-        "a value comes back as it was set" => values::set_and_get,
-        "an absent key is none, and can be removed" => values::absent,
-        "a value replaces the one before" => values::overwrite,
-        "a removed value is gone, and its neighbours are not" => values::remove,
-        "values from 0 bytes to 64 MiB come back to the byte" => values::sizes,
-        "keys are any UTF-8, and no two of them meet" => values::keys,
+        "a value is read as it was set" => values::set_and_get,
+        "a missing key has no value, and can be removed" => values::absent,
+        "a new value replaces the old one" => values::overwrite,
+        "removing a value leaves its neighbours" => values::remove,
+        "values of 0 bytes to 64 MiB are read as they were set" => values::sizes,
+        "any UTF-8 text is a key, and different keys do not collide" => values::keys,
         "requests and flows do not see each other's values" => values::isolation,
-        "of many writers at once one wins, whole" => values::concurrent_writers,
-        "a request is removed whole, and no other" => values::remove_request,
+        "concurrent writers leave one complete value" => values::concurrent_writers,
+        "removing a request removes all of its values and no others" => values::remove_request,
     ];
     let conditional: [Check; 4] = checks![
-        "a value is created once" => conditions::create,
-        "a value is replaced only in the version that was read" => conditions::update,
-        "of many who create at once one does" => conditions::concurrent_creators,
-        "many who count with conditions lose no count" => conditions::concurrent_counters,
+        "a value can only be created once" => conditions::create,
+        "a value can only be replaced in the version that was read" => conditions::update,
+        "one of several concurrent creators succeeds" => conditions::concurrent_creators,
+        "concurrent counters with conditions lose no update" => conditions::concurrent_counters,
     ];
     let mut checks = Vec::new();
     for check in basic {
@@ -157,7 +157,7 @@ pub async fn check(manager: impl StateManager) -> Report {
 }
 
 async fn run_one((_, check): Check, subject: &Subject) -> Result<(), String> {
-    // A task of its own, so that a panic is caught.
+    // A separate task, so that a panic is caught.
     let running = AbortOnDropHandle::new(tokio::spawn(check(subject.clone())));
     match tokio::time::timeout(PATIENCE, running).await {
         Ok(Ok(result)) => result,

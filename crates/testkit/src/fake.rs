@@ -1,4 +1,4 @@
-//! Functions that do what a test needs of them.
+//! Fake functions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,10 +12,10 @@ use crate::recorded::RecordedCall;
 
 /// What a fake function does with a call.
 #[derive(Clone)]
-pub struct Fake(Arc<dyn Fn(&RecordedCall) -> Doing + Send + Sync>);
+pub struct Fake(Arc<dyn Fn(&RecordedCall) -> Action + Send + Sync>);
 
-/// What becomes of one call.
-pub(crate) enum Doing {
+/// What a fake does with one call.
+pub(crate) enum Action {
     Reply(Reply),
     After(Duration, Reply),
     Hang,
@@ -30,7 +30,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A 200 with this body.
+    /// An answer with status 200 and this body.
     pub fn new(body: impl Into<Bytes>) -> Reply {
         Reply { status: StatusCode::OK, headers: HeaderMap::new(), body: body.into() }
     }
@@ -39,22 +39,22 @@ impl Reply {
     ///
     /// # Panics
     ///
-    /// If the number is no status.
+    /// If the number is not a status.
     #[must_use]
     pub fn status(mut self, status: u16) -> Reply {
-        self.status = StatusCode::from_u16(status).expect("a status is 100 to 999");
+        self.status = StatusCode::from_u16(status).expect("a status is a number from 100 to 999");
         self
     }
 
-    /// The same with a header more.
+    /// The same with another header.
     ///
     /// # Panics
     ///
-    /// If name or value cannot be a header.
+    /// If the name or the value is not valid.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Reply {
-        let name: HeaderName = name.parse().expect("a header name");
-        self.headers.append(name, HeaderValue::from_str(value).expect("a header value"));
+        let name: HeaderName = name.parse().expect("the name of the header should be valid");
+        self.headers.append(name, HeaderValue::from_str(value).expect("the value of the header should be valid"));
         self
     }
 }
@@ -84,12 +84,12 @@ impl From<Vec<u8>> for Reply {
 }
 
 impl Fake {
-    /// Answers whatever a closure makes of the call.
+    /// Answers each call with what a closure returns for it.
     pub fn with<R: Into<Reply>>(answer: impl Fn(&RecordedCall) -> R + Send + Sync + 'static) -> Fake {
-        Fake(Arc::new(move |call| Doing::Reply(answer(call).into())))
+        Fake(Arc::new(move |call| Action::Reply(answer(call).into())))
     }
 
-    /// Answers the same to every call.
+    /// Gives the same answer to every call.
     pub fn answer(reply: impl Into<Reply>) -> Fake {
         let reply = reply.into();
         Fake::with(move |_| reply.clone())
@@ -99,9 +99,9 @@ impl Fake {
     ///
     /// # Panics
     ///
-    /// If the value cannot be written as JSON.
+    /// If the value cannot be serialized as JSON.
     pub fn json(value: &impl Serialize) -> Fake {
-        let body = serde_json::to_vec(value).expect("the value can be written as JSON");
+        let body = serde_json::to_vec(value).expect("the value should be serializable as JSON");
         Fake::answer(Reply::new(body).header("content-type", "application/json"))
     }
 
@@ -123,7 +123,7 @@ impl Fake {
         Fake::answer(Reply::new("the fake function fails").status(status))
     }
 
-    /// Answers the first `times` calls with this status, and then does what `self` does.
+    /// Answers the first `times` calls with this status, and the others as `self` does.
     #[must_use]
     pub fn after_failing(self, times: usize, status: u16) -> Fake {
         let failed = AtomicUsize::new(0);
@@ -135,11 +135,11 @@ impl Fake {
         ))
     }
 
-    /// Does what `self` does, after so long.
+    /// Answers as `self` does, but only after `delay`.
     #[must_use]
     pub fn slow(self, delay: Duration) -> Fake {
         Fake(Arc::new(move |call| match (self.0)(call) {
-            Doing::Reply(reply) => Doing::After(delay, reply),
+            Action::Reply(reply) => Action::After(delay, reply),
             other => other,
         }))
     }
@@ -147,10 +147,10 @@ impl Fake {
     /// Never answers.
     #[must_use]
     pub fn hanging() -> Fake {
-        Fake(Arc::new(|_| Doing::Hang))
+        Fake(Arc::new(|_| Action::Hang))
     }
 
-    pub(crate) fn call(&self, call: &RecordedCall) -> Doing {
+    pub(crate) fn call(&self, call: &RecordedCall) -> Action {
         (self.0)(call)
     }
 }

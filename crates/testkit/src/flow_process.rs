@@ -1,4 +1,4 @@
-//! The flow function under test, on a runtime of its own, which can be torn down as a crash tears down a process.
+//! The flow function under test. It has its own runtime, which can be torn down as a crash ends a process.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
@@ -14,10 +14,11 @@ use crate::lock::lock;
 pub(crate) struct FlowProcess {
     flow: Flow,
     config: Config,
-    /// In place of the gateway's queue.
+    /// Replaces the gateway's queue, if set.
     forwarder: Option<Arc<dyn Forwarder>>,
-    /// Open as long as this is. A port that is given up for a moment in a crash is another test's a moment later, and
-    /// who connects in between is refused, which the platform in front of a function would not let through.
+    /// Open for as long as the flow process exists. If the port were released during a crash, another test could take
+    /// it. And a client that connects at that moment would be refused, which the platform in front of a real function
+    /// would hide.
     listener: TcpListener,
     address: SocketAddr,
     process: Mutex<Option<Process>>,
@@ -29,11 +30,11 @@ struct Process {
 }
 
 impl FlowProcess {
-    /// Serves the flow on a port of its own choice.
+    /// Serves the flow on a free port.
     pub(crate) fn start(flow: Flow, mut config: Config, forwarder: Option<Arc<dyn Forwarder>>) -> FlowProcess {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
-        listener.set_nonblocking(true).expect("a listener need not block");
-        let address = listener.local_addr().expect("a listener has an address");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("the flow function should find a free port");
+        listener.set_nonblocking(true).expect("the listener should support non-blocking mode");
+        let address = listener.local_addr().expect("the listener should have an address");
         config.port = address.port();
         let flow = FlowProcess { flow, config, forwarder, listener, address, process: Mutex::new(None) };
         *lock(&flow.process) = Some(flow.serve());
@@ -45,16 +46,17 @@ impl FlowProcess {
             .worker_threads(2)
             .enable_all()
             .build()
-            .expect("a runtime can be made");
+            .expect("the runtime of the flow function should start");
         let (flow, config) = (self.flow.clone(), self.config.clone());
         let function = match &self.forwarder {
             Some(forwarder) => FlowFunction::with_forwarder(flow, config, forwarder.clone()),
             None => FlowFunction::new(flow, config),
         };
         let function = function.unwrap_or_else(|error| panic!("{}", error.report()));
-        let listener = self.listener.try_clone().expect("a listener can be shared");
+        let listener = self.listener.try_clone().expect("the listener should be cloneable");
         let serving = runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("the listener does not block");
+            let listener =
+                tokio::net::TcpListener::from_std(listener).expect("the listener should be usable with tokio");
             let _ = function.serve(listener, std::future::pending()).await;
         });
         Process { runtime, serving }
@@ -64,10 +66,10 @@ impl FlowProcess {
         format!("http://{}/", self.address)
     }
 
-    /// Ends everything that it is doing, without a word to anybody, and starts anew on the same port.
+    /// Ends all work without notifying anyone, and starts again on the same port.
     pub(crate) fn crash(&self) {
         if let Some(Process { runtime, serving }) = lock(&self.process).take() {
-            // It accepts nothing more before anybody notices that their connection is cut.
+            // Wait until it no longer accepts connections, before clients notice that theirs are cut off.
             serving.abort();
             while !serving.is_finished() {
                 std::thread::sleep(Duration::from_millis(1));

@@ -1,4 +1,4 @@
-//! The gateway of a test: functions, callback URLs and a queue, in memory.
+//! A gateway for tests, with functions, callback URLs and a queue in memory.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,25 +13,25 @@ use axum::routing::any;
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::headers;
+use faasflow_http::{HttpClient, read_body};
 use faasflow_queue::{Answer, Deliver, Delivery, MemoryStore, NewCall, Queue, QueueOptions, Unreachable};
-use faasflow_runtime::http::{HttpClient, read_body};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::fake::{Doing, Fake};
+use crate::fake::{Action, Fake};
 use crate::flow_process::FlowProcess;
 use crate::lock::lock;
 use crate::recorded::RecordedCall;
 
-/// The largest body in a test.
+/// The largest body in a test, in bytes.
 const LARGEST: u64 = 1 << 30;
-/// How often an envelope is delivered before the test's queue gives it up.
+/// How often the queue tries to deliver an envelope.
 const ATTEMPTS: u32 = 50;
-/// How long the queue waits before it tries again: a test is not to wait for it.
+/// How long the queue waits between attempts. It is short, so that tests do not wait for it.
 const RETRY_DELAY: Duration = Duration::from_millis(20);
-/// How many envelopes are on delivery at once, half of them of one flow: more would need more sockets than many shells
+/// How many envelopes are delivered at once, half of them of one flow. More would need more sockets than many shells
 /// allow.
 const WORKERS: usize = 128;
 
@@ -43,15 +43,15 @@ pub(crate) struct Gateway {
     pub(crate) changed: Notify,
     store: MemoryStore,
     queue: Queue,
-    /// How many envelopes came.
+    /// How many envelopes were enqueued.
     enqueued: AtomicU64,
-    /// The queue refuses what comes.
+    /// Whether the queue refuses envelopes.
     pub(crate) stopped: AtomicBool,
-    /// The queue delivers everything twice.
+    /// Whether the queue delivers everything twice.
     pub(crate) twice: AtomicBool,
-    /// The statuses that deliveries were answered with.
+    /// The statuses of all answers to deliveries.
     pub(crate) deliveries: Mutex<Vec<StatusCode>>,
-    /// The function at whose next call the flow function crashes.
+    /// The flow function crashes when this function is called.
     pub(crate) crash_at: Mutex<Option<String>>,
     pub(crate) flow: Mutex<Option<Arc<FlowProcess>>>,
 }
@@ -102,13 +102,13 @@ impl Gateway {
         self.changed.notify_waiters();
     }
 
-    /// Delivers envelopes to the flow function, those that meet with a passing trouble again.
+    /// Delivers envelopes to the flow function, and retries after temporary errors.
     pub(crate) async fn deliver(self: Arc<Gateway>, client: HttpClient) {
         let queue = self.queue.clone();
         queue.run(Arc::new(Courier { gateway: self, client }), CancellationToken::new()).await;
     }
 
-    /// From now on the queue takes what comes and delivers nothing.
+    /// Makes the queue accept envelopes without delivering them.
     pub(crate) fn hold_queue(&self) {
         self.store.hold();
     }
@@ -117,13 +117,13 @@ impl Gateway {
         self.store.release();
     }
 
-    /// The envelopes that wait: headers and body.
+    /// The waiting envelopes: headers and body.
     pub(crate) fn queued(&self) -> Vec<(HeaderMap, Bytes)> {
         self.store.waiting().iter().map(|call| (call.headers.clone(), call.body.clone())).collect()
     }
 }
 
-/// Takes envelopes from the queue to the flow function, whatever function they name.
+/// Delivers envelopes from the queue to the flow function, no matter which function they name.
 struct Courier {
     gateway: Arc<Gateway>,
     client: HttpClient,
@@ -133,16 +133,18 @@ impl Courier {
     async fn attempt(&self, delivery: &Delivery) -> Result<Answer, Unreachable> {
         let begun = Instant::now();
         let flow = lock(&self.gateway.flow).clone();
-        let Some(flow) = flow else { return Err(Unreachable { reason: "the flow does not run yet".to_owned() }) };
+        let Some(flow) = flow else {
+            return Err(Unreachable { reason: "the flow function has not started yet".to_owned() });
+        };
         let mut request = Request::new(Body::from(delivery.call.body.clone()));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = flow.url().parse().expect("the flow's address is a URL");
+        *request.uri_mut() = flow.url().parse().expect("the address of the flow function should be a valid URL");
         *request.headers_mut() = delivery.call.headers.clone();
         let answer = match self.client.send(request).await {
             Ok(response) => {
                 let (mut parts, body) = response.into_parts();
                 let body = read_body(body, LARGEST, Duration::from_secs(60)).await.unwrap_or_default();
-                // A test is not to wait for it.
+                // Tests should not wait for it.
                 parts.headers.remove(RETRY_AFTER);
                 let (status, headers, duration) = (parts.status, parts.headers, begun.elapsed());
                 Ok(Answer { status, headers, body, duration, cause: None })
@@ -163,7 +165,7 @@ impl Deliver for Courier {
                 return self.attempt(&delivery).await;
             }
             let (one, other) = tokio::join!(self.attempt(&delivery), self.attempt(&delivery));
-            // Both have to succeed.
+            // Both deliveries have to succeed.
             if one.as_ref().is_ok_and(|answer| answer.status.is_success()) { other } else { one }
         })
     }
@@ -182,13 +184,16 @@ async fn function(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>,
     if crashes {
         let flow = lock(&gateway.flow).clone();
         if let Some(flow) = flow {
-            tokio::task::spawn_blocking(move || flow.crash()).await.expect("the flow function restarts");
+            tokio::task::spawn_blocking(move || flow.crash())
+                .await
+                .expect("the flow function should restart after its crash");
         }
     }
     match gateway.functions.get(&name) {
         Some(fake) => answer(fake, &call).await,
         None => {
-            let mut response = format!("there is no function `{name}`").into_response();
+            let mut response =
+                format!("the test kit has no function `{name}`; add it with `TestKit::function`").into_response();
             *response.status_mut() = StatusCode::NOT_FOUND;
             response
         }
@@ -206,12 +211,12 @@ async fn callback(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>,
 
 async fn answer(fake: &Fake, call: &RecordedCall) -> Response {
     let reply = match fake.call(call) {
-        Doing::Reply(reply) => reply,
-        Doing::After(delay, reply) => {
+        Action::Reply(reply) => reply,
+        Action::After(delay, reply) => {
             tokio::time::sleep(delay).await;
             reply
         }
-        Doing::Hang => std::future::pending().await,
+        Action::Hang => std::future::pending().await,
     };
     let mut response = Response::new(Body::from(reply.body));
     *response.status_mut() = reply.status;
@@ -228,7 +233,8 @@ async fn enqueue(State(gateway): State<Arc<Gateway>>, Path(name): Path<String>, 
     call.headers.remove(http::header::HOST);
     call.headers.remove(http::header::CONTENT_LENGTH);
     let call = NewCall {
-        // The flow's own id stays in the headers. A test may see all that a flow posts, so nothing is a duplicate here.
+        // The flow's own id stays in the headers. The queue gets another id, so that nothing counts as a duplicate and
+        // a test sees every envelope that the flow posts.
         call_id: gateway.enqueued.fetch_add(1, Ordering::SeqCst).to_string(),
         function: name,
         path: String::new(),

@@ -1,4 +1,4 @@
-//! Sets a test up.
+//! Sets up a test.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faasflow_core::Flow;
-use faasflow_runtime::config::{Found, HMAC_SECRET, SINGLE_PROCESS};
-use faasflow_runtime::http::{HttpClient, ServerOptions, serve};
+use faasflow_http::{HttpClient, ServerOptions, serve};
+use faasflow_runtime::config::{HMAC_SECRET, SINGLE_PROCESS, SettingValue};
 use faasflow_runtime::{Config, Forwarder};
 use tokio::net::TcpListener;
 
@@ -17,7 +17,7 @@ use crate::gateway::Gateway;
 use crate::lock::lock;
 use crate::running::{KEY, Running};
 
-/// A flow to test, and what it is surrounded with.
+/// A flow to test, and its environment.
 #[must_use = "a kit does nothing until `start`"]
 pub struct TestKit {
     flow: Flow,
@@ -28,59 +28,60 @@ pub struct TestKit {
 }
 
 impl TestKit {
-    /// Tests this flow, under the name `flow`.
+    /// Tests this flow under the name `flow`.
     ///
     /// # Panics
     ///
-    /// If the operating system has no port.
+    /// If there is no free port.
     pub fn new(flow: Flow) -> TestKit {
         TestKit::define(|_| flow)
     }
 
-    /// Tests the flow that `define` makes of the kit's URL (without a slash at the end): its callback URLs are
+    /// Tests the flow that `define` builds. It receives the kit's URL, without a slash at the end. Callback URLs are
     /// `<url>/callback/<name>`.
     ///
     /// # Panics
     ///
-    /// If the operating system has no port.
+    /// If there is no free port.
     pub fn define(define: impl FnOnce(&str) -> Flow) -> TestKit {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port for the gateway");
-        listener.set_nonblocking(true).expect("a socket that does not block");
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .expect("the gateway of the test should find a free port");
+        listener.set_nonblocking(true).expect("the listener should support non-blocking mode");
         let address = listener.local_addr().expect("an address");
         let flow = define(&format!("http://{address}"));
         TestKit { flow, gateway: Gateway::default(), settings: HashMap::new(), forwarder: None, listener }
     }
 
-    /// Surrounds it with a function of this name.
+    /// Adds a function with this name.
     pub fn function(mut self, name: impl Into<String>, fake: Fake) -> TestKit {
         self.gateway.functions.insert(name.into(), fake);
         self
     }
 
-    /// Has the callback URL of this name answer so; without it, every one answers 204.
+    /// Makes the callback URL with this name answer like `fake`. By default, every callback URL answers 204.
     pub fn callback(mut self, name: impl Into<String>, fake: Fake) -> TestKit {
         self.gateway.callbacks.insert(name.into(), fake);
         self
     }
 
-    /// Changes a setting of the flow function, such as `write_timeout`, as its environment would.
+    /// Sets a setting of the flow function, such as `write_timeout`, as an environment variable would.
     pub fn setting(mut self, name: impl Into<String>, value: impl Into<String>) -> TestKit {
         self.settings.insert(name.into(), value.into());
         self
     }
 
-    /// Forwards envelopes by this forwarder, and not through the kit's queue. Whoever takes them posts them to
+    /// Sends envelopes to this forwarder instead of the kit's queue. It has to POST them to
     /// [`flow_url`](Running::flow_url).
     pub fn forwarder(mut self, forwarder: impl Forwarder) -> TestKit {
         self.forwarder = Some(Arc::new(forwarder));
         self
     }
 
-    /// Starts gateway, queue and flow function.
+    /// Starts the gateway, the queue and the flow function.
     ///
     /// # Panics
     ///
-    /// If a setting is wrong, or the operating system has no port.
+    /// If a setting is not valid, or there is no free port.
     pub async fn start(self) -> Running {
         let TestKit { flow, gateway, settings, forwarder, listener } = self;
         let gateway = Arc::new(gateway);
@@ -91,8 +92,9 @@ impl TestKit {
             let _ = serve(listener, router, ServerOptions::default(), std::future::pending()).await;
         });
 
-        let secrets = tempfile::tempdir().expect("a folder for secrets");
-        std::fs::write(secrets.path().join(HMAC_SECRET), KEY).expect("the key can be written");
+        let secrets = tempfile::tempdir().expect("the test should be able to create a temporary folder");
+        std::fs::write(secrets.path().join(HMAC_SECRET), KEY)
+            .expect("the test should be able to write the signing key");
         let fixed = HashMap::from([
             ("workflow_name", "flow".to_owned()),
             ("gateway", address.to_string()),
@@ -103,11 +105,11 @@ impl TestKit {
         ]);
         let config = Config::load(|name| {
             let value = settings.get(name).or_else(|| fixed.get(name))?.clone();
-            Some(Found { value, origin: "the test".to_owned() })
+            Some(SettingValue { value, origin: "the test".to_owned() })
         });
         let config = config.unwrap_or_else(|error| panic!("{}", error.report()));
         let starting = tokio::task::spawn_blocking(move || FlowProcess::start(flow, config, forwarder));
-        let flow = starting.await.expect("the flow starts");
+        let flow = starting.await.expect("the flow function should start");
         let flow = Arc::new(flow);
         *lock(&gateway.flow) = Some(flow.clone());
         let client = HttpClient::new(Duration::from_secs(5));

@@ -1,4 +1,4 @@
-//! Runs a flow to its end in process, over real HTTP, with fake functions.
+//! Runs a flow from beginning to end in a test, over real HTTP, with fake functions.
 //!
 //! ```
 //! use faasflow_core::{Call, Flow};
@@ -18,9 +18,9 @@
 //! # }
 //! ```
 //!
-//! The kit stands in for the gateway: it has the functions, callback URLs and an asynchronous queue, all on ports
-//! of the loopback interface that it picks. The queue can be held, stopped, or made to deliver twice, and the flow
-//! function can be made to crash.
+//! The kit replaces the gateway: it has the functions, the callback URLs and an asynchronous queue, all on free ports
+//! of the loopback interface. You can hold the queue, stop it, or make it deliver everything twice, and you can make
+//! the flow function crash.
 
 pub mod conformance;
 

@@ -16,13 +16,13 @@ pub struct RecordedCall {
 }
 
 impl RecordedCall {
-    /// The body as text; what is not UTF-8 is replaced.
+    /// The body as text. Bytes that are not UTF-8 are replaced.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// A header as text.
+    /// A header as text. `None` if it is absent or not text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())

@@ -1,4 +1,4 @@
-//! Steers a flow under test.
+//! Controls a running flow under test.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use faasflow_core::headers;
 use faasflow_core::signature::Keys;
-use faasflow_runtime::http::HttpClient;
+use faasflow_http::HttpClient;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
@@ -18,12 +18,12 @@ use crate::gateway::Gateway;
 use crate::lock::lock;
 use crate::recorded::RecordedCall;
 
-/// The key that flows sign with in a test.
+/// The key with which flows sign in tests.
 pub(crate) const KEY: &str = "the key of the test kit";
-/// How long a test waits for what must come.
+/// How long a test waits for something that should happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A flow under test.
+/// A running flow under test.
 pub struct Running {
     pub(crate) gateway: Arc<Gateway>,
     flow: Arc<FlowProcess>,
@@ -34,7 +34,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// A flow whose gateway serves and delivers in these tasks, with the folder of its secrets.
+    /// Keeps the tasks that serve and deliver, and the folder of secrets.
     pub(crate) fn new(
         gateway: Arc<Gateway>,
         flow: Arc<FlowProcess>,
@@ -58,23 +58,23 @@ impl Running {
         format!("http://{}", self.address)
     }
 
-    /// A URL that records what it is sent, as the calls of `callback/NAME`.
+    /// A callback URL. It records the requests that it receives as calls of `callback/NAME`.
     #[must_use]
     pub fn callback_url(&self, name: &str) -> String {
         format!("{}/callback/{name}", self.gateway_url())
     }
 
-    /// The calls that a function has received, in their order; those of a callback URL under `callback/NAME`.
+    /// The calls that a function has received, in order. Those of a callback URL have the name `callback/NAME`.
     #[must_use]
     pub fn calls(&self, name: &str) -> Vec<RecordedCall> {
         self.gateway.calls(name)
     }
 
-    /// Waits until a function has received so many calls.
+    /// Waits until a function has received at least `times` calls, and returns all of its calls.
     ///
     /// # Panics
     ///
-    /// If it has not within 30 seconds.
+    /// If that takes more than 30 seconds.
     pub async fn until_called(&self, name: &str, times: usize) -> Vec<RecordedCall> {
         self.until(&format!("{times} calls of `{name}`"), || {
             let calls = self.calls(name);
@@ -83,11 +83,11 @@ impl Running {
         .await
     }
 
-    /// Waits until the queue has been answered so many times; returns all statuses so far.
+    /// Waits until at least `times` deliveries have been answered, and returns all statuses so far.
     ///
     /// # Panics
     ///
-    /// If it has not within 30 seconds.
+    /// If that takes more than 30 seconds.
     pub async fn until_delivered(&self, times: usize) -> Vec<StatusCode> {
         self.until(&format!("{times} deliveries"), || {
             let deliveries = lock(&self.gateway.deliveries).clone();
@@ -96,11 +96,11 @@ impl Running {
         .await
     }
 
-    /// Waits until so many envelopes are in the queue.
+    /// Waits until at least `count` envelopes are in the queue.
     ///
     /// # Panics
     ///
-    /// If they are not within 30 seconds.
+    /// If that takes more than 30 seconds.
     pub async fn until_queued(&self, count: usize) {
         self.until(&format!("{count} envelopes in the queue"), || (self.queued().len() >= count).then_some(())).await;
     }
@@ -119,54 +119,54 @@ impl Running {
         };
         match tokio::time::timeout(PATIENCE, waiting).await {
             Ok(value) => value,
-            Err(_) => panic!("waited {PATIENCE:?} for {what} in vain"),
+            Err(_) => panic!("timed out after {PATIENCE:?} while waiting for {what}"),
         }
     }
 
-    /// From now on the queue refuses what comes, as one does whose broker is down.
+    /// Makes the queue refuse envelopes, as if its broker were down.
     pub fn stop_queue(&self) {
         self.gateway.stopped.store(true, Ordering::SeqCst);
     }
 
-    /// The queue takes what comes again.
+    /// Makes the queue accept envelopes again.
     pub fn start_queue(&self) {
         self.gateway.stopped.store(false, Ordering::SeqCst);
     }
 
-    /// From now on the queue takes what comes and delivers nothing.
+    /// Makes the queue accept envelopes without delivering them.
     pub fn hold_queue(&self) {
         self.gateway.hold_queue();
     }
 
-    /// The queue delivers again, also what it has held.
+    /// Makes the queue deliver again, including the envelopes that it held back.
     pub fn release_queue(&self) {
         self.gateway.release_queue();
     }
 
-    /// The envelopes that wait in the queue: headers and body.
+    /// The envelopes that are waiting in the queue: headers and body.
     #[must_use]
     pub fn queued(&self) -> Vec<(HeaderMap, Bytes)> {
         self.gateway.queued()
     }
 
-    /// From now on the queue delivers every envelope twice.
+    /// Makes the queue deliver every envelope twice from now on.
     pub fn deliver_twice(&self) {
         self.gateway.twice.store(true, Ordering::SeqCst);
     }
 
-    /// Has the flow function crash, without a word to anybody, at the next call of this function. It is started anew.
+    /// Crashes the flow function the next time that this function is called. The flow function then starts again.
     pub fn crash_at(&self, function: impl Into<String>) {
         *lock(&self.gateway.crash_at) = Some(function.into());
     }
 
-    /// Signs a body as the flow would.
+    /// Signs a body with the flow's key.
     ///
     /// # Panics
     ///
     /// Never.
     #[must_use]
     pub fn sign(&self, body: &[u8]) -> (http::HeaderName, HeaderValue) {
-        let signature = Keys::parse(KEY).expect("there is a key").sign([body]);
-        (headers::SIGNATURE, HeaderValue::from_str(&signature).expect("a signature is a header value"))
+        let signature = Keys::parse(KEY).expect("the test key should be valid").sign([body]);
+        (headers::SIGNATURE, HeaderValue::from_str(&signature).expect("a signature should be a valid header value"))
     }
 }

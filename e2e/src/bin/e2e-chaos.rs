@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use faasflow::{Call, Error, Flow, Result};
-use faasflow_runtime::http::{ServerOptions, read_body, serve};
+use faasflow_http::{ServerOptions, read_body, serve};
 use http::{HeaderMap, Response};
 
 /// How many phases the flow has.

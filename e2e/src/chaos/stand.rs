@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use faasflow_runtime::http::{ServerOptions, read_body, serve};
+use faasflow_http::{ServerOptions, read_body, serve};
 use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;

@@ -111,7 +111,7 @@ async fn watchdog(shop: Arc<Shop>) -> Result<(), String> {
     let built = shop.project.build(WATCHDOG_IMAGE, &[]).await.map_err(|said| tail(&said))?;
     let whole = say(&shop, WATCHDOG_IMAGE, &built).await?;
     let flow = size(&shop.docker, BARE_IMAGE).await?;
-    println!("          (of it the stand-in for the watchdog takes {:.1} MB)", (whole - flow) as f64 / 1e6);
+    println!("          ({:.1} MB of it are the stand-in for the watchdog)", (whole - flow) as f64 / 1e6);
     // The program is the same one: nothing is compiled for the watchdog.
     let compiled = compiled(built.step("sh build.sh flow")?);
     expect(compiled.is_empty(), || format!("this was compiled: {compiled:?}"))
@@ -127,7 +127,7 @@ async fn broken(shop: Arc<Shop>) -> Result<(), String> {
     let of_rustc = failed.contains("error[E0308]: mismatched types") && failed.contains("--> src/lib.rs:");
     expect(of_rustc, || format!("rustc's message is not there: {failed}"))?;
     let lines = failed.lines().count();
-    println!("          (it ends with these {lines} lines)");
+    println!("          (its last {lines} lines:)");
     for line in failed.lines().skip(1) {
         println!("          | {line}");
     }
@@ -156,7 +156,7 @@ async fn failing(shop: Arc<Shop>) -> Result<(), String> {
     let Err(said) = built else { return Err("it was built".to_owned()) };
     let (_, failed) =
         said.split_once("sh build.sh test\n").ok_or_else(|| format!("it failed before: {}", tail(&said)))?;
-    println!("          (it failed after {:.0} s, and ends so)", begun.elapsed().as_secs_f64());
+    println!("          (it failed after {:.0} s; its last lines:)", begun.elapsed().as_secs_f64());
     for line in tail(failed).lines() {
         println!("          | {line}");
     }

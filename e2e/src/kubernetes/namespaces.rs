@@ -35,7 +35,7 @@ impl Footprint {
         lock.try_lock().map_err(|_| format!("another run holds {}: wait for its end", path.display()))?;
         let footprint = Footprint { folder: tools.join("kubernetes-run"), _lock: lock };
         if footprint.is_there() {
-            println!("Removing what a run has left that was killed.");
+            println!("Removing leftovers of a run that was killed");
             footprint.remove()?;
         }
         std::fs::create_dir_all(&footprint.folder).map_err(|error| error.to_string())?;
@@ -79,7 +79,7 @@ impl Footprint {
 impl Drop for Footprint {
     fn drop(&mut self) {
         if let Err(why) = self.remove() {
-            eprintln!("something of the cluster is left: {why}");
+            eprintln!("the cluster was not removed completely: {why}");
         }
     }
 }

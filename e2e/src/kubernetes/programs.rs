@@ -180,7 +180,7 @@ struct Source<'a> {
 /// Builds Go programs into a folder: one under this name, or several under their own. They are there when all are whole.
 async fn build(place: &Path, source: Source<'_>, flags: &str, name: &str, packages: &[String]) -> Result<(), String> {
     let shown = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    println!("Building {shown} with Go; the first time this takes some minutes.");
+    println!("Building {shown} with Go. The first time, this takes a few minutes.");
     let fault = |error: std::io::Error| format!("{}: {error}", place.display());
     std::fs::create_dir_all(place).map_err(fault)?;
     let building = tempfile::tempdir_in(place).map_err(fault)?;

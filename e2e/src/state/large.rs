@@ -12,7 +12,7 @@ use axum::routing::post;
 use bytes::Bytes;
 use faasflow_core::headers;
 use faasflow_gateway::{GatewayOptions, RunningGateway, Stack};
-use faasflow_runtime::http::{HttpClient, ServerOptions, read_body, serve as serve_http};
+use faasflow_http::{HttpClient, ServerOptions, read_body, serve as serve_http};
 use http::HeaderMap;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};

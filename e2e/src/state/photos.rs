@@ -8,7 +8,7 @@ use bytes::Bytes;
 use faasflow_core::headers;
 use faasflow_gateway::stack::Kind;
 use faasflow_gateway::{GatewayOptions, RunningGateway, Stack};
-use faasflow_runtime::http::{HttpClient, read_body};
+use faasflow_http::{HttpClient, read_body};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::backend::Backend;

@@ -60,7 +60,7 @@ async fn killed(stand: Arc<Stand>) -> Result<(), String> {
     let errors = of_levels(&["ERROR "]);
     expect(errors.is_empty(), || format!("the log has errors: {errors:#?}"))?;
     let warnings = of_levels(&["WARN "]);
-    let one = warnings.len() == 1 && warnings[0].contains("Traces are not delivered");
+    let one = warnings.len() == 1 && warnings[0].contains("Cannot export traces");
     expect(one, || format!("the log has not one warning, of traces: {warnings:#?}"))
 }
 

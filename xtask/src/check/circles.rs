@@ -1,14 +1,14 @@
-//! Within a crate, no circle of files: of two files that know of each other, neither can be understood first.
+//! No circular dependencies between the files of a crate: of two files that use each other, neither can be understood first.
 //!
-//! A file knows of another where a path in it leads to something that the other defines. What a module only re-exports is
-//! its maker's: a `mod.rs`-like file that declares modules and passes names on is in no circle by that.
+//! A file uses another if a path in it leads to an item that the other defines. Re-exports lead to the defining file, so a
+//! file that only declares modules and re-exports names is not part of a circle.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Fault;
 use super::source::{Source, Use};
 
-/// Which file knows of which, and by which path it first does.
+/// Which file uses which, with the first path that does.
 type Arrows<'a> = BTreeMap<&'a str, BTreeMap<&'a str, &'a Use>>;
 
 pub(super) fn check(sources: &[Source]) -> Vec<Fault> {
@@ -22,7 +22,7 @@ pub(super) fn check(sources: &[Source]) -> Vec<Fault> {
                 let used = arrows[step[0]][step[1]];
                 format!("{}:{} uses `{}`", step[0], used.line, used.path)
             });
-            let shown = format!("{}, of {} files in circles", steps.collect::<Vec<_>>().join(", "), circle.len());
+            let shown = format!("{} (a circle of {} files)", steps.collect::<Vec<_>>().join(", "), circle.len());
             faults.push(Fault { rule: "no circle of files", place: (**first).to_owned(), what: shown });
         }
     }
@@ -41,13 +41,13 @@ fn crates(sources: &[Source]) -> BTreeMap<&str, HashMap<String, &Source>> {
     crates
 }
 
-/// The module that a file is, by its path in `src`.
+/// The module path of a file, by its path in `src`.
 fn module(inner: &str) -> String {
     let names = inner.trim_end_matches(".rs").split('/').filter(|name| !["lib", "main", "mod"].contains(name));
     ["crate"].into_iter().chain(names).collect::<Vec<_>>().join("::")
 }
 
-/// Which file knows of which.
+/// Which file uses which.
 fn arrows<'a>(files: &HashMap<String, &'a Source>) -> Arrows<'a> {
     let mut arrows: Arrows<'_> = BTreeMap::new();
     for (here, source) in files {
@@ -65,7 +65,7 @@ fn arrows<'a>(files: &HashMap<String, &'a Source>) -> Arrows<'a> {
     arrows
 }
 
-/// The file that defines what a path in the module `here` leads to, if it is of this crate.
+/// The file that defines the item a path in the module `here` leads to, if it is in this crate.
 fn definer<'a>(files: &HashMap<String, &'a Source>, here: &str, path: &str, depth: usize) -> Option<&'a Source> {
     let full = absolute(files, here, path)?;
     let (mut module, mut rest) = ("crate".to_owned(), full.split("::").skip(1).peekable());
@@ -79,14 +79,14 @@ fn definer<'a>(files: &HashMap<String, &'a Source>, here: &str, path: &str, dept
     }
     let file = *files.get(&module)?;
     let Some(name) = rest.next().filter(|_| depth < 8) else { return Some(file) };
-    // Passed on from another file, or defined here.
+    // Re-exported from another file, or defined here.
     match file.passed_on(name) {
         Some(from) if from != full => definer(files, &module, from, depth + 1).or(Some(file)),
         _ => Some(file),
     }
 }
 
-/// A path from `crate` on, if it is of this crate.
+/// The path from `crate` on, if it is in this crate.
 fn absolute(files: &HashMap<String, &Source>, here: &str, path: &str) -> Option<String> {
     let (first, rest) = path.split_once("::").unwrap_or((path, ""));
     let join = |module: &str| if rest.is_empty() { module.to_owned() } else { format!("{module}::{rest}") };
@@ -103,7 +103,7 @@ fn absolute(files: &HashMap<String, &Source>, here: &str, path: &str) -> Option<
     }
 }
 
-/// The circles: sets of files of which each leads to each.
+/// The circles: sets of files in which each reaches each.
 fn circles<'a>(arrows: &Arrows<'a>) -> Vec<BTreeSet<&'a str>> {
     let reached: BTreeMap<&str, BTreeSet<&str>> = arrows.keys().map(|file| (*file, reachable(arrows, file))).collect();
     let mut circles: Vec<BTreeSet<&str>> = Vec::new();

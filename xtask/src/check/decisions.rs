@@ -1,4 +1,4 @@
-//! Decisions are numbered without gaps, and listed.
+//! Decisions are numbered without gaps and listed in their README.
 
 use std::path::Path;
 
@@ -22,7 +22,7 @@ fn of(names: &[&str], list: &str) -> Vec<Fault> {
         };
         let number = format!("{:04}-", index + 1);
         if !name.starts_with(&number) || !name.ends_with(".md") {
-            fault(format!("it should be {number}title.md: numbers have no gaps and come once"));
+            fault(format!("call it {number}title.md: numbers are unique and have no gaps"));
         }
         if !list.contains(name) {
             fault(format!("{FOLDER}README.md does not list it"));

@@ -1,9 +1,9 @@
-//! Only the modules of settings read the environment.
+//! Only certain modules read environment variables.
 
 use super::Fault;
 use super::source::Source;
 
-/// Where it may be read.
+/// The modules that may.
 const PLACES: [&str; 4] = [
     "crates/cli/src/environment.rs",
     "crates/gateway/src/environment.rs",
@@ -18,7 +18,7 @@ pub(super) fn check(source: &Source) -> Vec<Fault> {
     let reads = |path: &str| path.starts_with("std::env::") && path.contains("var");
     let used = source.uses.iter().filter(|used| reads(&used.path));
     used.map(|used| Fault {
-        rule: "only settings read the environment",
+        rule: "few files read the environment",
         place: source.place(used.line),
         what: format!("`{}`: read it in one of {}, and pass the value on", used.path, PLACES.join(", ")),
     })

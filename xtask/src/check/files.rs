@@ -1,10 +1,10 @@
-//! Files: short, free of this machine's paths, and each crate under the lints of the workspace.
+//! Files are short and contain no paths of one machine; each crate has the lints of the workspace.
 
 use std::path::Path;
 
 use super::Fault;
 
-/// The most lines of a source file.
+/// The maximum number of lines of a source file.
 const LONGEST: usize = 600;
 
 pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
@@ -22,16 +22,20 @@ fn of(path: &str, text: &str) -> Vec<Fault> {
         |rule, line: usize, what: String| faults.push(Fault { rule, place: format!("{path}:{line}"), what });
     let lines = text.lines().count();
     if path.ends_with(".rs") && lines > LONGEST {
-        fault("files are short", lines, format!("{lines} lines, over {LONGEST}: would two files be clearer?"));
+        fault("files are short", lines, format!("{lines} lines, more than {LONGEST}: split the file"));
     }
-    // Lock files name their registry by cargo's own choice.
+    // Cargo writes the registry into lock files.
     if !path.ends_with(".lock") {
-        // Written in parts, so that this file does not hold what it looks for.
+        // Written in parts, so that this file does not contain the marks itself.
         let marks = [["/home", "/"], ["/root", "/"], ["/wor", "k/"], ["index.crates", ".io"], ["static.crates", ".io"]];
         for (number, line) in text.lines().enumerate() {
             for mark in marks.map(|parts| parts.concat()) {
                 if line.contains(&mark) {
-                    fault("nothing of this machine", number + 1, format!("`{mark}` is of one machine or registry"));
+                    fault(
+                        "no paths of one machine",
+                        number + 1,
+                        format!("remove `{mark}`, which belongs to one machine or registry"),
+                    );
                 }
             }
         }
@@ -42,11 +46,11 @@ fn of(path: &str, text: &str) -> Vec<Fault> {
             fault("every crate has the lints of the workspace", 1, "add `[lints]` with `workspace = true`".to_owned());
         }
         if !text.contains("\ndescription = ") {
-            fault("every crate says what it is", 1, "add a `description`".to_owned());
+            fault("every crate has a description", 1, "add a `description`".to_owned());
         }
     }
     if path.ends_with("Cargo.toml") && text.contains("= \"*\"") {
-        fault("dependencies have versions", 1, "`*` takes any: name a version".to_owned());
+        fault("dependencies have versions", 1, "`*` allows any version: name one".to_owned());
     }
     faults
 }

@@ -1,34 +1,34 @@
-//! Only the caller, the forwarder and the likes of them in the other crates send HTTP.
+//! Only a few files send HTTP requests.
 
 use super::Fault;
 use super::source::Source;
 
-/// Who may, and what for.
+/// The files that may, and why.
 const PLACES: [&str; 12] = [
-    "crates/cli/src/client.rs",                        // asks gateways
-    "crates/gateway/src/delivery/callback.rs",         // takes answers to callback URLs
-    "crates/gateway/src/functions/container/ready.rs", // asks containers whether they are ready
-    "crates/gateway/src/proxy.rs",                     // takes requests to functions
-    "crates/containers/src/wire.rs",                   // asks a container engine
+    "crates/cli/src/client.rs",                        // sends requests to gateways
+    "crates/gateway/src/delivery/callback.rs",         // sends answers to callback URLs
+    "crates/gateway/src/functions/container/ready.rs", // checks that containers are ready
+    "crates/gateway/src/proxy.rs",                     // sends requests to functions
+    "crates/containers/src/wire.rs",                   // sends requests to a container engine
     "crates/http/src/",                                // the client itself
     "crates/runtime/src/step/send.rs",                 // calls functions and callbacks
-    "crates/runtime/src/step/report.rs",               // reports ends
-    "crates/runtime/src/forward/post.rs",              // hands envelopes on
-    "crates/runtime/src/trace/client.rs",              // takes spans to the trace server
+    "crates/runtime/src/step/report.rs",               // sends results to callback URLs
+    "crates/runtime/src/forward/post.rs",              // sends envelopes to the queue
+    "crates/runtime/src/trace/client.rs",              // sends spans to the trace server
     "crates/state/src/s3/",                            // talks to S3
-    "crates/testkit/src/",                             // is caller and queue of a test
+    "crates/testkit/src/",                             // acts as caller and queue in tests
 ];
 
 pub(super) fn check(source: &Source) -> Vec<Fault> {
     if source.is_in(&PLACES) || source.is_beside_the_product() {
         return Vec::new();
     }
-    // Every request goes through the one client; to make one or pass it on sends nothing.
+    // Every request goes through one client. Creating it or passing it on sends nothing.
     let knows_client =
         source.uses.iter().any(|used| used.path.ends_with("http::HttpClient") || used.path == "HttpClient");
     let sends = |path: &str| match path {
         ".send().await" => knows_client,
-        // Handed to a timeout or awaited later. In the command line `client` is its own, of `client.rs`.
+        // Passed to a timeout, or awaited later. In the command line, `client` is the type in `client.rs`.
         "client.send()" => !source.is_in(&["crates/cli/"]),
         path => {
             ["reqwest", "hyper::client", "hyper_util::client", "ureq"].iter().any(|crate_| path.starts_with(crate_))
@@ -38,7 +38,7 @@ pub(super) fn check(source: &Source) -> Vec<Fault> {
     used.map(|used| Fault {
         rule: "few places send HTTP",
         place: source.place(used.line),
-        what: format!("`{}` sends a request: let the caller or the forwarder do it", used.path),
+        what: format!("`{}` sends a request: do it in one of the files listed in xtask/src/check/http.rs", used.path),
     })
     .collect()
 }

@@ -1,4 +1,5 @@
-//! What a crate includes is in its folder, since a package holds nothing else. What lies elsewhere is a link there.
+//! Files that a crate includes are in its folder, because a package contains nothing else. Files from elsewhere are symbolic
+//! links there.
 
 use std::path::Path;
 
@@ -12,7 +13,7 @@ pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
 
 fn of(path: &str, text: &str) -> Vec<Fault> {
     let Some((_, inner)) = path.split_once("/src/") else { return Vec::new() };
-    // How many folders it is to that of the crate.
+    // The number of folders up to the folder of the crate.
     let depth = inner.matches('/').count() + 1;
     let mut faults = Vec::new();
     for (number, line) in text.lines().enumerate() {
@@ -21,7 +22,7 @@ fn of(path: &str, text: &str) -> Vec<Fault> {
             let target = target.split('"').next().unwrap_or_default();
             if target.split('/').take_while(|part| *part == "..").count() > depth {
                 let what = format!(
-                    "{target} is outside of the crate, and not in its package: link to it from the crate's folder"
+                    "{target} is outside of the crate, so its package would not contain it: add a symbolic link in the crate's folder"
                 );
                 faults.push(Fault { rule: "packages are whole", place: format!("{path}:{}", number + 1), what });
             }

@@ -1,4 +1,4 @@
-//! Pages: every one can be reached from another, and no link or anchor leads nowhere.
+//! Every page can be reached from another, and no link or anchor is broken.
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
@@ -23,16 +23,16 @@ pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
                 && let Ok(there) = std::fs::read_to_string(root.join(&path))
                 && !anchors(&there).contains(anchor)
             {
-                let what = format!("{} has no heading for #{anchor}", path.display());
-                faults.push(Fault { rule: "links lead somewhere", place: format!("{page}:{line}"), what });
+                let what = format!("{} has no heading #{anchor}", path.display());
+                faults.push(Fault { rule: "no broken links", place: format!("{page}:{line}"), what });
             }
             if path == Path::new(page.as_str()) {
-                // Its own link makes no page reachable.
+                // A link of a page to itself does not count.
             } else if root.join(&path).exists() {
                 reached.insert(path);
             } else {
-                let what = format!("the link to {target} leads nowhere");
-                faults.push(Fault { rule: "links lead somewhere", place: format!("{page}:{line}"), what });
+                let what = format!("the link to {target} is broken");
+                faults.push(Fault { rule: "no broken links", place: format!("{page}:{line}"), what });
             }
         }
     }
@@ -40,7 +40,7 @@ pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
         let folder = Path::new(page.as_str()).parent().map(Path::to_owned).unwrap_or_default();
         let through_folder = page.ends_with("README.md") && reached.contains(&folder);
         if !through_folder && !reached.contains(Path::new(page.as_str())) {
-            let what = "no page links to it: nobody will find it".to_owned();
+            let what = "no page links to it".to_owned();
             faults.push(Fault { rule: "every page can be reached", place: (*page).clone(), what });
         }
     }
@@ -92,7 +92,7 @@ fn anchors(text: &str) -> HashSet<String> {
             .filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | ' '))
             .map(|c| if c == ' ' { '-' } else { c })
             .collect();
-        // The second of a name gets a number.
+        // Repeated headings get a number.
         let numbered = (1..).map(|number| format!("{anchor}-{number}"));
         let free = std::iter::once(anchor.clone()).chain(numbered).find(|anchor| !found.contains(anchor));
         found.extend(free);

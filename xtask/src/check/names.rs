@@ -1,4 +1,4 @@
-//! Names: no `get_` before what is a field in all but name, no drawer for everything, one manager.
+//! Names: no `get_` on accessors, no modules such as `util`, and only one type called a manager.
 
 use super::Fault;
 use super::source::{Kind, Source};
@@ -10,15 +10,15 @@ pub(super) fn check(source: &Source) -> Vec<Fault> {
     let found = source.items.iter().filter_map(|item| {
         let (name, kind) = (item.name.as_str(), item.kind);
         let what = match kind {
-            // With a parameter it looks something up, which is what `get` means.
+            // With a parameter, it looks something up, and `get` is right.
             Kind::Function if item.public && name.starts_with("get_") && item.parameters == 0 => {
                 format!("`{name}`: call it `{}`", name.trim_start_matches("get_"))
             }
             Kind::Module if ["util", "utils", "common", "helpers", "misc"].contains(&name) => {
-                format!("module `{name}` says nothing of what is in it: name it after that")
+                format!("module `{name}`: name it after its content")
             }
             Kind::Type if name.ends_with("Manager") && name != "StateManager" => {
-                format!("`{name}`: a manager manages; say what it does")
+                format!("`{name}`: name the type after what it does, not `Manager`")
             }
             _ => return None,
         };

@@ -33,7 +33,7 @@ pub(super) fn long_sentences(root: &Path, files: &[String]) -> Vec<String> {
     pages(root, files)
         .flat_map(|(page, text)| {
             let found = sentences(&text).into_iter().filter(|(_, words)| *words > LONG);
-            found.map(|(line, words)| format!("{page}:{line}: a sentence of {words} words")).collect::<Vec<_>>()
+            found.map(|(line, words)| format!("{page}:{line}: this sentence has {words} words")).collect::<Vec<_>>()
         })
         .collect()
 }
@@ -44,7 +44,7 @@ fn pages<'a>(root: &'a Path, files: &'a [String]) -> impl Iterator<Item = (&'a s
 }
 
 /// The lines outside of fenced blocks, with their numbers from 1; with each fence that opens a block, if `fences`.
-fn outside(text: &str, fences: bool) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn outside(text: &str, fences: bool) -> impl Iterator<Item = (usize, &str)> {
     let mut in_block = false;
     text.lines().enumerate().filter_map(move |(number, line)| {
         if line.trim_start().starts_with("```") {
@@ -58,9 +58,9 @@ fn outside(text: &str, fences: bool) -> impl Iterator<Item = (usize, &str)> {
 fn blocks(page: &str, text: &str) -> Vec<Fault> {
     let nameless = outside(text, true).filter(|(_, fence)| fence.trim_start_matches('`').is_empty());
     let fault = |(line, _)| Fault {
-        rule: "blocks say their language",
+        rule: "code blocks name their language",
         place: format!("{page}:{line}"),
-        what: "this block does not say what it is: `text`, if it is a drawing".to_owned(),
+        what: "this block names no language: use `text` for plain text".to_owned(),
     };
     nameless.map(fault).collect()
 }
@@ -78,7 +78,7 @@ fn phrases(page: &str, text: &str) -> Vec<Fault> {
 }
 
 /// A line without what stands in backticks. What begins with two ends with two, and may have one inside.
-fn without_code(line: &str) -> String {
+pub(super) fn without_code(line: &str) -> String {
     let (mut left, mut rest) = (String::new(), line);
     while let Some(at) = rest.find('`') {
         let fence = &rest[at..at + rest[at..].bytes().take_while(|&byte| byte == b'`').count()];
@@ -91,7 +91,7 @@ fn without_code(line: &str) -> String {
 }
 
 /// Whether a text has these words, and not only letters of them.
-fn has_words(text: &str, words: &str) -> bool {
+pub(super) fn has_words(text: &str, words: &str) -> bool {
     text.match_indices(words).any(|(at, _)| {
         let before = text[..at].chars().next_back();
         let after = text[at + words.len()..].chars().next();

@@ -1,4 +1,4 @@
-//! The core does no I/O and reads no clock: what it needs to know of the world it is told.
+//! The core does no I/O and reads no clock; its callers pass in everything it needs.
 
 use super::Fault;
 use super::source::Source;
@@ -37,7 +37,7 @@ pub(super) fn check(source: &Source) -> Vec<Fault> {
     used.map(|used| Fault {
         rule: "the core does no I/O and reads no clock",
         place: source.place(used.line),
-        what: format!("`{}` is of the world: let the runtime pass it in", used.path),
+        what: format!("`{}`: let the runtime pass the value in", used.path),
     })
     .collect()
 }

@@ -1,4 +1,4 @@
-//! A source file, and what it uses: every path in it, with its imports resolved and tests left out.
+//! A source file and the paths it uses, with imports resolved and tests left out.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,20 +12,20 @@ use syn::visit::{self, Visit};
 pub(super) struct Source {
     /// Its path within the checkout.
     pub(super) path: String,
-    /// What it uses outside of its tests.
+    /// The paths it uses, outside of tests.
     pub(super) uses: Vec<Use>,
-    /// Its items, outside of its tests: what they are, their names, and whether they are public.
+    /// Its items, outside of tests.
     pub(super) items: Vec<Item>,
-    /// What it passes on by `pub use`: the names, and the paths behind them.
+    /// Its re-exports (`pub use`): names and paths.
     passed_on: HashMap<String, String>,
 }
 
-/// A path that is used, in full as far as the imports of the file tell.
+/// A path that is used, resolved with the imports of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Use {
     pub(super) path: String,
     pub(super) line: usize,
-    /// Whether it is only passed on, by a `pub use`.
+    /// Whether it is only re-exported, by a `pub use`.
     pub(super) passed_on: bool,
 }
 
@@ -63,17 +63,17 @@ impl Source {
         Ok(Source { path: path.to_owned(), uses: walk.uses, items: walk.items, passed_on: imports.passed_on })
     }
 
-    /// The path of a name that it passes on by `pub use`, as it is written there.
+    /// The path of a re-exported name, as written in the `pub use`.
     pub(super) fn passed_on(&self, name: &str) -> Option<&str> {
         self.passed_on.get(name).map(String::as_str)
     }
 
-    /// Whether it lies in one of these folders or is one of these files.
+    /// Whether it is in one of these folders, or is one of these files.
     pub(super) fn is_in(&self, places: &[&str]) -> bool {
         places.iter().any(|place| self.path == *place || (place.ends_with('/') && self.path.starts_with(place)))
     }
 
-    /// Whether it is a test, an example's or a chore's own.
+    /// Whether it belongs to a test, an example or a development task.
     pub(super) fn is_beside_the_product(&self) -> bool {
         self.path.contains("/tests/")
             || self.path.ends_with("/tests.rs")
@@ -85,7 +85,7 @@ impl Source {
     }
 }
 
-/// The files that version control has, without those that are gone, and without links to others of them.
+/// The files in version control that exist, without symbolic links to others of them.
 pub(super) fn tracked(root: &Path) -> Result<Vec<String>, String> {
     let listing = ["ls-files", "--cached", "--others", "--exclude-standard"];
     let text = crate::command::output(Command::new("git").current_dir(root).args(listing))?;
@@ -97,7 +97,7 @@ fn is_file(path: &Path) -> bool {
 }
 
 pub(super) fn read(root: &Path, files: &[String]) -> Result<Vec<Source>, String> {
-    // Sources that the compiler is to refuse need not parse.
+    // Files of compile-fail tests need not parse.
     let rust = files.iter().filter(|path| path.ends_with(".rs") && !path.contains("/tests/ui/"));
     rust.map(|path| {
         let text = std::fs::read_to_string(root.join(path)).map_err(|error| format!("{path}: {error}"))?;
@@ -121,7 +121,7 @@ struct Imports {
     names: HashMap<String, String>,
     uses: Vec<Use>,
     passed_on: HashMap<String, String>,
-    /// Whether the `use` that is looked at is public.
+    /// Whether the current `use` is public.
     passes_on: bool,
 }
 
@@ -177,12 +177,12 @@ struct Walk {
     imports: HashMap<String, String>,
     uses: Vec<Use>,
     items: Vec<Item>,
-    /// The functions of a trait are as public as it is.
+    /// The functions of a trait are public if the trait is.
     in_public_trait: bool,
 }
 
 impl Walk {
-    /// What a macro is given is not parsed by the parser, so its paths and calls are read off the tokens.
+    /// The parser does not parse the input of macros, so paths and calls are read from the tokens.
     fn tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         let is = |at: usize, mark: char| matches!(tokens.get(at), Some(TokenTree::Punct(p)) if p.as_char() == mark);

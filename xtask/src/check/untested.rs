@@ -1,4 +1,4 @@
-//! Targets that `Cargo.toml` excludes from tests, so that no program is linked for them, have no tests.
+//! Targets that `Cargo.toml` excludes from tests, to save linking a program, contain no tests.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub(super) fn check(metadata: &Value, root: &Path, files: &[String]) -> Vec<Faul
             let source = Path::new(target["src_path"].as_str().unwrap_or_default());
             let Some(folder) = source.parent().and_then(|folder| folder.strip_prefix(root).ok()) else { continue };
             let named = source.strip_prefix(root).unwrap_or(source);
-            // A program beside a library has one file of its own. Whatever else is there is the library's.
+            // A program beside a library has one file; all other files belong to the library.
             let alone = targets.iter().all(|other| {
                 other == target || Path::new(other["src_path"].as_str().unwrap_or_default()).parent() != source.parent()
             });
@@ -28,9 +28,9 @@ pub(super) fn check(metadata: &Value, root: &Path, files: &[String]) -> Vec<Faul
                 let text = read(file);
                 let mut fault = |what: &str, key: &str| {
                     faults.push(Fault {
-                        rule: "every test is run",
+                        rule: "every test runs",
                         place: file.clone(),
-                        what: format!("it has {what}, and its Cargo.toml says `{key} = false`"),
+                        what: format!("it has {what}, but `{key} = false` in its Cargo.toml"),
                     });
                 };
                 if target["test"] == false && has_test(&text) {

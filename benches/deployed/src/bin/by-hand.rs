@@ -1,4 +1,4 @@
-//! The same by hand. Its arguments: the port, and the URL of the function.
+//! The same chain by hand. Arguments: the port, and the URL of the function.
 
 use std::net::Ipv4Addr;
 

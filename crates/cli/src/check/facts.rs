@@ -1,4 +1,4 @@
-//! What is known of a gateway and of flows. Judging it needs nothing else.
+//! Facts about a gateway and about flows: the input of the rules.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,13 +8,13 @@ use faasflow_runtime::Config;
 use faasflow_runtime::config::SettingFault;
 use http::StatusCode;
 
-/// What the gateway answered to one question.
+/// The answer of the gateway to one question.
 #[derive(Clone, Debug)]
 pub(super) enum Answered<T> {
     Known(T),
-    /// It does not tell us: 401 or 403.
+    /// It refused to answer: 401 or 403.
     Forbidden(StatusCode),
-    /// Nothing that could be understood; this is what came instead.
+    /// The answer could not be understood; the text describes it.
     Unclear(String),
 }
 
@@ -37,11 +37,11 @@ pub(super) struct Limit<T> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// The gateway says so.
-    Said,
-    /// The command line says so.
+    /// The gateway reports it.
+    Reported,
+    /// The command line sets it.
     Given,
-    /// Nobody says so: it is OpenFaaS's default. Nothing that rests on it is an error.
+    /// Unknown, so OpenFaaS's default is assumed. Findings that rest on it are warnings, not errors.
     Assumed,
 }
 
@@ -49,13 +49,13 @@ pub(super) enum Origin {
 #[derive(Clone, Debug)]
 pub(super) struct GatewayFacts {
     pub(super) url: String,
-    /// Whether it was asked with user and password.
+    /// Whether requests had a user and a password.
     pub(super) credentials: bool,
     /// Whether it is the one of `faasflow up`.
     pub(super) local: bool,
     /// The functions of its default namespace.
     pub(super) functions: Answered<Vec<Deployed>>,
-    /// Those of other namespaces that flows call into.
+    /// The functions of other namespaces that flows call.
     pub(super) elsewhere: BTreeMap<String, Answered<Vec<Deployed>>>,
     /// The names of the secrets.
     pub(super) secrets: Answered<Vec<String>>,
@@ -63,7 +63,7 @@ pub(super) struct GatewayFacts {
     pub(super) timeout: Limit<Duration>,
     /// The largest asynchronous body, in bytes.
     pub(super) queue_limit: Limit<u64>,
-    /// How long its queue waits for a call before it delivers it again. What `faasflow up` has does not do that.
+    /// How long its queue waits for a call before it delivers it again. The queue of `faasflow up` never does.
     pub(super) ack_wait: Limit<Duration>,
 }
 
@@ -71,9 +71,9 @@ pub(super) struct GatewayFacts {
 #[derive(Clone, Debug)]
 pub(super) struct Deployed {
     pub(super) name: String,
-    /// How many replicas could answer, where the gateway says.
+    /// How many replicas could answer, if the gateway reports it.
     pub(super) available: Option<u64>,
-    /// Its environment, where the gateway says.
+    /// Its environment, if the gateway reports it.
     pub(super) environment: BTreeMap<String, String>,
 }
 
@@ -84,11 +84,11 @@ pub(super) struct FlowFacts {
     pub(super) name: String,
     /// All names in the stack.
     pub(super) stack: Vec<String>,
-    /// The settings that it would start with, or everything that is wrong with them.
+    /// The settings it would start with, or all faults in them.
     pub(super) settings: Result<Config, Vec<SettingFault>>,
-    /// Variables that look like settings misspelt, as messages.
+    /// Messages about variables that look like misspelled settings.
     pub(super) typos: Vec<String>,
-    /// Whether its image is made by the template of this project, which sets what the watchdog reads.
+    /// Whether its image is built from the template of this project, which sets the variables of the watchdog.
     pub(super) of_template: bool,
     /// Its environment in the stack.
     pub(super) environment: BTreeMap<String, String>,
@@ -96,17 +96,17 @@ pub(super) struct FlowFacts {
     pub(super) secrets: Vec<String>,
     /// Its definition.
     pub(super) description: Description,
-    /// Whether the gateway has a queue for it; `None` if it needs none.
+    /// Whether the gateway has a queue for it; `None` if it does not need one.
     pub(super) queue: Option<Answered<bool>>,
-    /// What is deployed under its name; `None` if nothing is, or that is not known.
+    /// The function deployed under its name; `None` if there is none, or if that is not known.
     pub(super) deployed: Option<Answered<Running>>,
 }
 
-/// What answers under the name of a flow.
+/// What is deployed under the name of a flow.
 #[derive(Clone, Debug)]
 pub(super) enum Running {
     Flow(Description),
-    /// It describes itself as no flow.
+    /// A function that is not a flow.
     Other,
 }
 
@@ -115,7 +115,7 @@ impl FlowFacts {
         self.description.phases.len()
     }
 
-    /// Whether it goes through the queue, in envelopes.
+    /// Whether its requests go through the queue, in envelopes.
     pub(super) fn has_several_phases(&self) -> bool {
         self.phases() > 1
     }

@@ -1,4 +1,4 @@
-//! What was found.
+//! Findings of the rules.
 
 use faasflow_core::description::StepDescription;
 
@@ -9,7 +9,7 @@ pub(super) enum Severity {
     Ok,
     /// Something to know.
     Note,
-    /// It may fail, or could not be found out.
+    /// It may fail, or it is not known whether it works.
     Warning,
     /// It fails.
     Error,
@@ -26,17 +26,17 @@ impl Severity {
     }
 }
 
-/// One thing that was found.
+/// One result of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) severity: Severity,
-    /// What was looked at: the word that stands for the rule.
+    /// The name of the rule.
     pub(super) about: &'static str,
     /// The number and name of the step.
     pub(super) step: Option<(usize, String)>,
     /// The function that the step calls.
     pub(super) function: Option<String>,
-    /// What is so.
+    /// What was found.
     pub(super) what: String,
     /// What to do about it.
     pub(super) remedy: Option<String>,
@@ -63,28 +63,28 @@ impl Finding {
         Finding::new(Severity::Error, about, what, Some(remedy.into()))
     }
 
-    /// The same without a remedy, since `what` has it.
-    pub(super) fn of_itself(self) -> Finding {
+    /// Removes the remedy, if `what` contains it.
+    pub(super) fn without_remedy(self) -> Finding {
         Finding { remedy: None, ..self }
     }
 
-    /// The same, as this severity.
-    pub(super) fn rated(self, severity: Severity) -> Finding {
+    /// Changes the severity.
+    pub(super) fn with_severity(self, severity: Severity) -> Finding {
         Finding { severity, ..self }
     }
 
-    /// The same, of a step that calls a function.
+    /// Attributes the finding to a step that calls a function.
     pub(super) fn of_call(self, step: &StepDescription, function: &str) -> Finding {
         Finding { step: Some((step.number, step.name.clone())), function: Some(function.to_owned()), ..self }
     }
 
-    /// The same, of a step.
+    /// Attributes the finding to a step.
     pub(super) fn of_step(self, step: &StepDescription) -> Finding {
         Finding { step: Some((step.number, step.name.clone())), ..self }
     }
 }
 
-/// A flow and what was found.
+/// A flow with its findings.
 pub(super) struct Checked {
     pub(super) flow: String,
     pub(super) findings: Vec<Finding>,

@@ -1,6 +1,6 @@
-//! Asks a gateway and builds flows. Nothing is changed anywhere, and every question is a GET. Of functions only one
-//! that has the name of a flow sees any: a flow answers with its definition, anything else is invoked by it. Only a
-//! GET goes to the queue's route too, which takes nothing but POST.
+//! Asks a gateway and builds flows, without changing anything: every request is a GET. The only functions that receive
+//! one are those with the name of a flow. A flow answers with its definition; any other function is invoked by it. The
+//! queue's route accepts only POST, so a GET there queues nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -25,18 +25,18 @@ use crate::{config, graph};
 
 /// How long the gateway may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What OpenFaaS's gateway waits for a function, unless it is configured.
+/// How long OpenFaaS's gateway waits for a function by default.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// What the queue of OpenFaaS's community edition takes, in bytes.
+/// The largest body that the queue of OpenFaaS's community edition accepts, in bytes.
 const QUEUE_LIMIT: u64 = 256_000;
-/// How long OpenFaaS's queue worker waits for a call, unless it is configured.
+/// How long OpenFaaS's queue worker waits for a call by default.
 const ACK_WAIT: Duration = Duration::from_secs(30);
 
-/// Everything that is to be judged.
+/// Collects everything that the rules need.
 pub(super) async fn gather(check: &Check, stack: &Stack) -> Result<(GatewayFacts, Vec<FlowFacts>), Failure> {
     let specs = config::flows(stack, check.flow.as_deref())?;
     let asking = Asking::new(check)?;
-    // A gateway that is not there is said before anything is built.
+    // Report an unreachable gateway before anything is built.
     let info = asking.json::<Info>(paths::INFO).await?;
     let mut flows = Vec::new();
     for spec in specs {
@@ -55,16 +55,16 @@ pub(super) async fn gather(check: &Check, stack: &Stack) -> Result<(GatewayFacts
         }
         flow.deployed = asking.deployed(&flow.name, &functions).await;
     }
-    let said = match info {
+    let info = match info {
         Answered::Known(info) => info,
         _ => Info::default(),
     };
-    let limits = said.limits.unwrap_or_default();
+    let limits = info.limits.unwrap_or_default();
     let timeout = limits.upstream_timeout.and_then(|text| duration::parse(&text).ok());
     let gateway = GatewayFacts {
         url: asking.client.base().to_owned(),
         credentials: asking.client.has_credentials(),
-        local: said.provider.provider == "faasflow",
+        local: info.provider.provider == "faasflow",
         functions,
         elsewhere,
         secrets: asking.secrets().await?,
@@ -75,25 +75,27 @@ pub(super) async fn gather(check: &Check, stack: &Stack) -> Result<(GatewayFacts
     Ok((gateway, flows))
 }
 
-/// The command line goes first: it knows of what may stand before the gateway, such as an ingress.
-fn limit<T>(given: Option<T>, said: Option<T>, assumed: T) -> Limit<T> {
-    match (given, said) {
+/// The command line wins over the gateway, because a proxy in front of the gateway may have other limits.
+fn limit<T>(given: Option<T>, reported: Option<T>, assumed: T) -> Limit<T> {
+    match (given, reported) {
         (Some(value), _) => Limit { value, origin: Origin::Given },
-        (None, Some(value)) => Limit { value, origin: Origin::Said },
+        (None, Some(value)) => Limit { value, origin: Origin::Reported },
         (None, None) => Limit { value: assumed, origin: Origin::Assumed },
     }
 }
 
 async fn flow(spec: &FunctionSpec, stack: &Stack) -> Result<FlowFacts, Failure> {
     let Kind::Cargo(project) = &spec.kind else {
-        let what = format!("`{}` is not built by cargo here, so its definition cannot be read", spec.name);
+        let what = format!("the definition of `{}` cannot be read, because cargo does not build it here", spec.name);
         return Err(Failure::unusable(code::NO_DESCRIPTION, what)
-            .help("give it a `handler` that is a cargo project, or name another flow with `--flow`"));
+            .help("set its `handler` to the folder of a cargo project, or name another flow with `--flow`"));
     };
     let json = graph::describe(project).await?;
     let description: Description = serde_json::from_slice(&json).map_err(|error| {
         let what = format!("the program of `{}` does not describe a flow", spec.name);
-        Failure::unusable(code::NO_DESCRIPTION, what).because(&error)
+        let failure = Failure::unusable(code::NO_DESCRIPTION, what);
+        let empty = "it printed nothing when it was run with the argument `describe`";
+        if json.is_empty() { failure.because_text(empty) } else { failure.because(&error) }.help(graph::NOT_A_FLOW)
     })?;
     Ok(FlowFacts {
         name: spec.name.clone(),
@@ -109,7 +111,7 @@ async fn flow(spec: &FunctionSpec, stack: &Stack) -> Result<FlowFacts, Failure> 
     })
 }
 
-/// The namespaces that calls name.
+/// The namespaces that flows call functions in.
 fn namespaces(flows: &[FlowFacts]) -> BTreeSet<String> {
     let steps = flows.iter().flat_map(|flow| &flow.description.phases).flat_map(|phase| &phase.steps);
     let calls = steps.filter_map(|step| match &step.action {
@@ -131,8 +133,8 @@ impl Asking {
     async fn ask(&self, path: &str) -> Result<Answer, Failure> {
         let answer = self.client.send(Method::GET, path, HeaderMap::new(), Bytes::new());
         tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| {
-            let what = format!("the gateway has not answered GET {path} within {PATIENCE:?}");
-            Err(Failure::unreachable(code::NO_GATEWAY, what).help("check that the address is that of a gateway"))
+            let what = format!("the gateway did not answer GET {path} within {PATIENCE:?}");
+            Err(Failure::unreachable(code::NO_GATEWAY, what).help("check that `--gateway` is the address of a gateway"))
         })
     }
 
@@ -143,9 +145,9 @@ impl Asking {
             status if status.is_success() => match serde_json::from_slice(&answer.body) {
                 Ok(value) => Answered::Known(value),
                 Err(error) if error.is_data() => {
-                    Answered::Unclear(format!("GET {path} answered something else: {error}"))
+                    Answered::Unclear(format!("the answer to GET {path} has unexpected content: {error}"))
                 }
-                Err(_) => Answered::Unclear(format!("GET {path} answered no JSON")),
+                Err(_) => Answered::Unclear(format!("the answer to GET {path} is not JSON")),
             },
             _ => unclear(path, &answer),
         })
@@ -154,7 +156,7 @@ impl Asking {
     async fn functions(&self, namespace: Option<&str>) -> Result<Answered<Vec<Deployed>>, Failure> {
         let query = namespace.map(|namespace| format!("?namespace={namespace}")).unwrap_or_default();
         let deployed = |function: FunctionStatus| {
-            // Some providers know of one namespace, and list it whichever is asked for.
+            // Some providers have only one namespace, and list it for any name.
             let of = function.namespace.as_deref().unwrap_or_default();
             if function.name.is_empty() || namespace.is_some_and(|asked| !of.is_empty() && of != asked) {
                 return None;
@@ -174,8 +176,8 @@ impl Asking {
         Ok(self.json(paths::SECRETS).await?.map(listed))
     }
 
-    /// Whether the gateway has the route of the queue. It is for POST, so a GET invokes nothing and queues nothing:
-    /// 405 where the route is, 404 where the gateway runs without a queue.
+    /// Whether the gateway has the route of the queue. The route accepts only POST, so a GET queues nothing: the answer
+    /// is 405 if there is a queue, and 404 otherwise.
     async fn queue(&self, flow: &str) -> Result<Answered<bool>, Failure> {
         let path = format!("/async-function/{flow}");
         let answer = self.ask(&path).await?;
@@ -187,8 +189,8 @@ impl Asking {
         })
     }
 
-    /// The definition that is deployed. Asked only of what is known to be there and up: it is not to be started for
-    /// this, and an answer that does not come is no reason to end here.
+    /// The definition that is deployed. Only asked of a function that is known to be up, so that asking does not start
+    /// it. If it does not answer, the check goes on.
     async fn deployed(&self, flow: &str, functions: &Answered<Vec<Deployed>>) -> Option<Answered<Running>> {
         let Answered::Known(functions) = functions else { return None };
         functions.iter().find(|function| function.name == flow && function.available != Some(0))?;
@@ -204,10 +206,10 @@ impl Asking {
     }
 }
 
-/// Findings are one line each, and an answer may be a page of HTML.
+/// Shortens an answer, which may be a page of HTML, to one line.
 fn unclear<T>(path: &str, answer: &Answer) -> Answered<T> {
     let body = String::from_utf8_lossy(&answer.body);
     let line: String = body.trim().lines().next().unwrap_or_default().trim_end().chars().take(120).collect();
-    let said = if line.is_empty() { String::new() } else { format!(" ({line})") };
-    Answered::Unclear(format!("GET {path} answered {}{said}", answer.status))
+    let detail = if line.is_empty() { String::new() } else { format!(" ({line})") };
+    Answered::Unclear(format!("GET {path} was answered with {}{detail}", answer.status))
 }

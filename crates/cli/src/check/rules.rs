@@ -1,5 +1,5 @@
-//! What is judged, a module for each rule: facts to findings, without I/O. A rule that finds nothing wrong says so in
-//! one line, so that what was looked at can be seen.
+//! The rules, one module each: they turn facts into findings, without I/O. A rule that finds no fault reports `ok` in one
+//! line, so that the report shows what was checked. A rule that could not check anything reports nothing.
 
 mod definition;
 mod envelopes;
@@ -16,7 +16,7 @@ mod wording;
 use super::facts::{FlowFacts, GatewayFacts};
 use super::finding::Finding;
 
-/// Everything about a flow, in the order in which it would be met.
+/// Judges a flow. The order is the one in which the flow would hit the faults.
 pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     let mut findings = settings::judge(flow, gateway);
     findings.extend(functions::judge(flow, gateway));

@@ -1,4 +1,4 @@
-//! Hears how asynchronous requests end: what a caller does who gives `X-Faasflow-Callback-Url`.
+//! Receives the results of asynchronous requests, as the server behind `X-Faasflow-Callback-Url`.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,40 +16,40 @@ use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 #[derive(Default)]
-struct Heard {
+struct Received {
     ends: Mutex<HashMap<String, (String, Bytes)>>,
     changed: Notify,
 }
 
 pub(crate) struct Reports {
     address: SocketAddr,
-    heard: Arc<Heard>,
+    received: Arc<Received>,
     _serving: AbortOnDropHandle<()>,
 }
 
 impl Reports {
     pub(crate) async fn listen() -> std::io::Result<Reports> {
-        let heard = Arc::new(Heard::default());
-        let app = Router::new().route("/", post(hear)).with_state(heard.clone());
+        let received = Arc::new(Received::default());
+        let app = Router::new().route("/", post(receive)).with_state(received.clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let serving = tokio::spawn(async move {
-            let options = faasflow_runtime::http::ServerOptions::default();
-            let _ = faasflow_runtime::http::serve(listener, app, options, std::future::pending()).await;
+            let options = faasflow_http::ServerOptions::default();
+            let _ = faasflow_http::serve(listener, app, options, std::future::pending()).await;
         });
-        Ok(Reports { address, heard, _serving: AbortOnDropHandle::new(serving) })
+        Ok(Reports { address, received, _serving: AbortOnDropHandle::new(serving) })
     }
 
     pub(crate) fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
-    /// Waits for the end of a request: its outcome and payload.
-    pub(crate) async fn of(&self, id: &str, patience: Duration) -> Option<(String, Bytes)> {
+    /// Waits for a request to end; returns its outcome and payload.
+    pub(crate) async fn wait_for(&self, id: &str, patience: Duration) -> Option<(String, Bytes)> {
         let waiting = async {
             loop {
-                let changed = self.heard.changed.notified();
-                let end = self.heard.ends.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+                let changed = self.received.changed.notified();
+                let end = self.received.ends.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
                 match end {
                     Some(end) => return end,
                     None => changed.await,
@@ -60,9 +60,9 @@ impl Reports {
     }
 }
 
-async fn hear(State(heard): State<Arc<Heard>>, headers: HeaderMap, body: Bytes) {
+async fn receive(State(received): State<Arc<Received>>, headers: HeaderMap, body: Bytes) {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let (id, outcome) = (text(headers::REQUEST_ID), text(headers::OUTCOME));
-    heard.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(id, (outcome, body));
-    heard.changed.notify_one();
+    received.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(id, (outcome, body));
+    received.changed.notify_one();
 }

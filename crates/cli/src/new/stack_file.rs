@@ -1,4 +1,4 @@
-//! The text of a stack file. It is not read and written again as YAML, which would lose its comments and its form.
+//! Edits the text of a stack file. Parsing and writing YAML would lose comments and layout.
 
 /// A stack file with one flow.
 pub(super) fn with_one_flow(name: &str) -> String {
@@ -23,13 +23,13 @@ fn flow(name: &str, indent: &str, end: &str) -> String {
     lines.map(|line| format!("{indent}{line}{end}")).concat()
 }
 
-/// The same text with a flow added after the last function. Says why that cannot be done.
+/// Returns the text with a flow added after the last function, or why it cannot be added.
 pub(super) fn append(text: &str, name: &str) -> Result<String, String> {
     let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut inside = false;
     let mut found = false;
     let mut indent = None::<&str>;
-    // Where the functions end: after the last line that has something of them.
+    // The offset at which the functions end: after the last line that belongs to one.
     let mut at = 0;
     let mut passed = 0;
     for line in text.split_inclusive('\n') {
@@ -37,7 +37,8 @@ pub(super) fn append(text: &str, name: &str) -> Result<String, String> {
         let content = line.trim_end();
         let bare = content.trim_start();
         let own = &content[..content.len() - bare.len()];
-        // A comment that stands deeper than the names is a function's own, if it is one: a text may have such a line.
+        // A `#` line that is indented deeper than the names belongs to a function: it is a comment of it, or a line of
+        // a block of text.
         let deeper = inside && indent.is_some_and(|indent| own.len() > indent.len());
         if bare.is_empty() || (bare.starts_with('#') && !deeper) {
             continue;
@@ -47,7 +48,7 @@ pub(super) fn append(text: &str, name: &str) -> Result<String, String> {
             if let Some(rest) = bare.strip_prefix("functions:") {
                 let rest = rest.trim_start();
                 if !(rest.is_empty() || rest.starts_with('#')) {
-                    return Err("`functions:` goes on in the same line; write one function a line below it".to_owned());
+                    return Err("its `functions:` are written on the same line; write each function on a line below `functions:`".to_owned());
                 }
                 (inside, found, at) = (true, true, passed);
             }
@@ -56,7 +57,7 @@ pub(super) fn append(text: &str, name: &str) -> Result<String, String> {
             let indent = *indent.get_or_insert(own);
             let key = bare.split(':').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
             if own == indent && key == name {
-                return Err(format!("there is a function `{name}` in it already"));
+                return Err(format!("it has a function `{name}` already"));
             }
         }
     }
@@ -76,7 +77,7 @@ mod tests {
                         what it sends itself, and is given the key:\n    # secrets: [faasflow-hmac-secret]\n";
 
     #[test]
-    fn it_comes_after_the_last_function_and_the_rest_stays() {
+    fn a_flow_is_added_after_the_last_function() {
         let head = "# mine\nprovider:   {name: openfaas}\n\nfunctions: # all\n  a:\n    fprocess: cat # yes\n";
         let tail = "\n# of the rest\nconfiguration:\n  copy: []\n";
         assert_eq!(append(&format!("{head}{tail}"), "f").unwrap(), format!("{head}{FLOW}{tail}"));
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_indented_as_the_others_are_and_ends_lines_as_they_do() {
+    fn indentation_and_line_ends_follow_the_file() {
         let added = append("functions:\r\n    a:\r\n        fprocess: cat\r\n", "f").unwrap();
         assert!(
             added.contains(
@@ -97,22 +98,22 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_ends_like_a_comment_stays_whole() {
+    fn a_block_of_text_that_ends_like_a_comment_is_kept_whole() {
         let text = "functions:\n  a:\n    environment:\n      script: |\n        echo hi\n        # no comment\n";
         assert_eq!(append(text, "f").unwrap(), format!("{text}{FLOW}"));
     }
 
     #[test]
-    fn without_functions_they_are_begun() {
+    fn a_file_without_functions_gets_the_key() {
         assert_eq!(append("version: 1.0\n", "f").unwrap(), format!("version: 1.0\n\nfunctions:\n{FLOW}"));
         assert_eq!(append("functions:\n", "f").unwrap(), format!("functions:\n{FLOW}"));
     }
 
     #[test]
-    fn a_name_that_is_there_and_another_form_are_refused() {
-        assert!(append("functions:\n  'f':\n    fprocess: cat\n", "f").unwrap_err().contains("`f` in it already"));
+    fn an_existing_name_and_flow_style_functions_are_refused() {
+        assert!(append("functions:\n  'f':\n    fprocess: cat\n", "f").unwrap_err().contains("function `f` already"));
         assert!(append("functions: {a: {fprocess: cat}}\n", "f").unwrap_err().contains("same line"));
-        // A key of a function is none.
+        // A key inside a function is not a function.
         assert!(append("functions:\n  a:\n    f: x\n", "f").is_ok());
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::support::{Up, faasflow, makeuserid, run, stack};
 use axum::Router;
 use axum::body::Body;
-use faasflow_runtime::http::{ServerOptions, serve};
+use faasflow_http::{ServerOptions, serve};
 use http::{Request, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -45,7 +45,7 @@ fn what_runs_here_and_what_would_not() {
     line(&output, &["ok", "functions", "deployed: `titleize`, `to-xml`, `format-xml`"]);
     line(&output, &["ok", "secrets", "`faasflow-hmac-secret`"]);
     line(&output, &["ok", "queue"]);
-    line(&output, &["ok", "definition", "the same is deployed"]);
+    line(&output, &["ok", "definition", "the deployed definition is the same"]);
     assert_eq!(text(&output.stderr), "0 errors, 0 warnings, 1 note\n");
 
     // The gateway still runs what it was started with; another stack is about to be deployed.
@@ -55,7 +55,7 @@ fn what_runs_here_and_what_would_not() {
     let at = another.path().to_str().unwrap();
     let output = up.run(&["check", at, "--flow", "makeuserid"], b"");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    line(&output, &["error", "settings", "`workflow_name` is `other`", "make it `makeuserid`"]);
+    line(&output, &["error", "settings", "`workflow_name` is `other`", "set it to `makeuserid`"]);
     line(&output, &["error", "secrets", "`token` does not exist", "secrets/token"]);
     line(&output, &["timeouts", "a phase may take 10m", "--upstream-timeout"]);
     assert!(text(&output.stderr).starts_with("error[FF0910]: "), "{output:?}");
@@ -70,9 +70,9 @@ fn functions_that_are_not_there() {
     let at = folder.path().to_str().unwrap();
     let output = up.run(&["check", at], b"");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    line(&output, &["error", "functions", "step 2, function `titleize`", "is `titleise` meant?"]);
-    line(&output, &["note", "step 4, function `to-xml`", "it will be deployed with this stack"]);
-    line(&output, &["error", "step 5, function `format-xml`", "no such function is deployed"]);
+    line(&output, &["error", "functions", "step 2, function `titleize`", "did you mean `titleise`?"]);
+    line(&output, &["note", "step 4, function `to-xml`", "this stack deploys it"]);
+    line(&output, &["error", "step 5, function `format-xml`", "neither deployed nor in this stack"]);
     line(&output, &["warning", "secrets", "`faasflow-hmac-secret` does not exist yet", "faas-cli secret create"]);
     let output = up.run(&["check", at, "--format", "json"], b"");
     assert_eq!(output.status.code(), Some(1), "the same for programs");
@@ -100,9 +100,9 @@ fn functions_that_are_elsewhere() {
     std::fs::write(source.join("main.rs"), format!("fn main() {{ print!(\"{{}}\", r#\"{description}\"#); }}")).unwrap();
     let output = up.run(&["check", folder.path().to_str().unwrap()], b"");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    line(&output, &["error", "function `titleize.other`", "no such function is deployed in the namespace `other`"]);
+    line(&output, &["error", "function `titleize.other`", "the function is not deployed in the namespace `other`"]);
     let output = up.run(&["invoke", "titleize.other"], b"");
-    assert!(text(&output.stderr).contains("404"), "so it is: {output:?}");
+    assert!(text(&output.stderr).contains("the function `titleize.other` is not deployed at "), "{output:?}");
     assert_eq!(up.stop(), Some(0));
 }
 
@@ -173,7 +173,7 @@ async fn a_gateway_that_says_little() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     line(&output, &["warning", "functions", "401 Unauthorized", "`titleize`, `to-xml`, `format-xml`", "USER:PASSWORD"]);
     line(&output, &["warning", "secrets", "401 Unauthorized", "`faasflow-hmac-secret`", "USER:PASSWORD"]);
-    line(&output, &["ok", "queue", "it is there"]);
+    line(&output, &["ok", "queue", "the gateway has one"]);
     line(&output, &["warning", "queue", "delivers it again after 30s (assumed"]);
     line(&output, &["ok", "timeouts", "assumed"]);
 
@@ -190,11 +190,11 @@ async fn a_gateway_that_says_little() {
     let output = check(&[at, "--gateway", &with_password]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     line(&output, &["ok", "functions", "`titleize`, `format-xml`"]);
-    line(&output, &["warning", "step 4, function `to-xml`", "no replica"]);
+    line(&output, &["warning", "step 4, function `to-xml`", "no available replica"]);
     line(&output, &["warning", "timeouts", "function `titleize`", "after 8s (its `exec_timeout`)"]);
     line(&output, &["error", "secrets", "openssl rand -hex 32 | faas-cli secret create faasflow-hmac-secret"]);
     line(&output, &["note", "definition", "ffffffff", "409"]);
-    line(&output, &["ok", "envelopes", "256000 bytes at most", "assumed"]);
+    line(&output, &["ok", "envelopes", "at most 256000 bytes", "assumed"]);
     assert!(!text(&output.stderr).contains("admin:secret"), "{output:?}");
     assert!(!text(&output.stdout).contains("admin:secret") && !text(&output.stderr).contains("YWRtaW46"), "{output:?}");
 
@@ -202,8 +202,8 @@ async fn a_gateway_that_says_little() {
     let limits = ["--gateway-timeout", "30s", "--queue-limit", "1000"];
     let output = check(&[&[at, "--gateway", &gateway.url][..], &limits].concat());
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    line(&output, &["error", "timeouts", "waits 30s (said by `--gateway-timeout`)"]);
-    line(&output, &["error", "envelopes", "the queue takes 1000 (said by `--queue-limit`)"]);
+    line(&output, &["error", "timeouts", "waits 30s (set by `--gateway-timeout`)"]);
+    line(&output, &["error", "envelopes", "the queue accepts 1000 (set by `--queue-limit`)"]);
     gateway.was_only_asked();
 }
 
@@ -213,7 +213,7 @@ async fn a_gateway_without_a_queue() {
     let folder = stack(&makeuserid());
     let output = check(&[folder.path().to_str().unwrap(), "--gateway", &gateway.url]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    line(&output, &["error", "queue", "no route /async-function/makeuserid", "3 phases"]);
+    line(&output, &["error", "queue", "no queue (no route /async-function/makeuserid)", "3 phases"]);
     gateway.was_only_asked();
 }
 
@@ -227,6 +227,6 @@ async fn a_gateway_that_says_its_limits() {
     let output = check(&[folder.path().to_str().unwrap(), "--gateway", &with_password]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     line(&output, &["error", "timeouts", "the gateway waits 30s:"]);
-    line(&output, &["error", "envelopes", "the queue takes 100000:"]);
-    line(&output, &["warning", "functions", "GET /system/functions answered 404"]);
+    line(&output, &["error", "envelopes", "the queue accepts 100000 "]);
+    line(&output, &["warning", "functions", "GET /system/functions was answered with 404"]);
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use faasflow_runtime::Config;
-use faasflow_runtime::config::Found;
+use faasflow_runtime::config::SettingValue;
 use serde_json::Value;
 
 fn text(path: &str) -> String {
@@ -34,7 +34,7 @@ fn in_order(stack: &str, gateway: [Duration; 3], ack_wait: Duration) {
     assert_eq!(flow["lang"], "faasflow");
     let config = Config::load(|name| {
         let value = flow["environment"].get(name)?.as_str().expect("text").to_owned();
-        Some(Found { value, origin: String::new() })
+        Some(SettingValue { value, origin: String::new() })
     });
     let config = config.unwrap_or_else(|error| panic!("{stack}: {error}"));
     assert_eq!(config.workflow_name, "upload-pipeline-async");
@@ -86,7 +86,7 @@ fn compose_fits_its_stack_file_and_its_dockerfile() {
         let config = Config::load(|variable| {
             let own = services[name]["environment"].get(variable);
             let value = own.or_else(|| compose["x-settings"].get(variable))?.as_str().expect("text").to_owned();
-            Some(Found { value, origin: String::new() })
+            Some(SettingValue { value, origin: String::new() })
         });
         assert_eq!(config.unwrap_or_else(|error| panic!("{name}: {error}")).workflow_name, name);
     }
@@ -152,7 +152,7 @@ fn a_flow_without_openfaas_waits_as_long_as_it_has_to() {
     let variables = flow["env"].as_array().expect("variables");
     let config = Config::load(|name| {
         let found = variables.iter().find(|variable| variable["name"] == name)?;
-        Some(Found { value: found["value"].as_str().expect("text").to_owned(), origin: String::new() })
+        Some(SettingValue { value: found["value"].as_str().expect("text").to_owned(), origin: String::new() })
     });
     let config = config.unwrap_or_else(|error| panic!("{error}"));
     let grace = workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"].as_u64().expect("a number");

@@ -4,7 +4,7 @@ use crate::support::{PATIENCE, Up, faasflow, run};
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use faasflow_runtime::http::HttpClient;
+use faasflow_http::HttpClient;
 use http::{Request, StatusCode};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,7 +17,7 @@ async fn what_was_deployed_behind_a_password_is_there_after_a_kill() {
     let said = up.said().join("\n");
     let login = format!("faas-cli login --gateway {} --username ", up.url);
     assert!(said.contains("basic-auth-password") && said.contains(&login), "{said}");
-    assert!(said.contains("All functions are ready: there is none yet"), "{said}");
+    assert!(said.contains("All functions are ready. None is deployed yet"), "{said}");
     assert!(!said.contains(&password), "{said}");
 
     // As a client of HTTP sends it: with credentials, and on to the function without.
@@ -46,11 +46,11 @@ async fn what_was_deployed_behind_a_password_is_there_after_a_kill() {
     let (code, lines) = faasflow(&["logs", "--function", "show"], &url);
     assert_eq!((code, lines.as_str()), (Some(0), ""));
     let (code, said) = faasflow(&["logs", "a-1"], &url);
-    assert!(code == Some(1) && said.contains("has no line of the request `a-1`"), "{said}");
+    assert!(code == Some(1) && said.contains("has no log lines of the request `a-1`"), "{said}");
     let (code, said) = faasflow(&["logs", "a-1"], &up.url);
-    assert!(code == Some(1) && said.contains("asks for user and password"), "{said}");
+    assert!(code == Some(1) && said.contains("requires a user and a password"), "{said}");
     let (code, said) = faasflow(&["queue", "list"], &up.url);
-    assert!(code == Some(1) && said.contains("asks for user and password"), "{said}");
+    assert!(code == Some(1) && said.contains("requires a user and a password"), "{said}");
     let (code, said) = faasflow(&["queue", "list"], &with(&up.url, "a%20guess"));
     assert!(code == Some(1) && said.contains("does not accept this user and password"), "{said}");
     assert!(!said.contains("guess"), "{said}");

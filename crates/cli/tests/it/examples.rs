@@ -1,7 +1,7 @@
 //! Every example runs under `faasflow up`.
 
 use crate::support::{Recorder, Up, post, repository, until};
-use faasflow_runtime::http::HttpClient;
+use faasflow_http::HttpClient;
 use http::StatusCode;
 
 #[test]

@@ -1,7 +1,7 @@
 //! A flow function that is killed in the middle of a phase: the queue delivers again, and the request ends.
 
 use crate::support::{Recorder, Up, makeuserid, post, signal, stack, until, url};
-use faasflow_runtime::http::HttpClient;
+use faasflow_http::HttpClient;
 use http::StatusCode;
 
 #[tokio::test(flavor = "multi_thread")]

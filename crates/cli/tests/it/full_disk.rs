@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use axum::body::Body;
-use faasflow_runtime::http::{HttpClient, read_body};
+use faasflow_http::{HttpClient, read_body};
 use http::{Request, StatusCode};
 
 use crate::support::{PATIENCE, Recorder, Up, stack, until, url};

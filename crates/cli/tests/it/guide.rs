@@ -12,6 +12,10 @@
 //! any lines. A page says in a comment what it needs: `<!-- up: NAME -->` runs `faasflow up` on a copy of that
 //! example, whose folder the commands then run in; `<!-- in: NAME -->` only copies it. `<!-- run by: FILE -->` before a
 //! console block says that FILE runs these commands, because they build everything or call this test.
+//!
+//! With `<!-- up: . -->` a page makes a project of its own, as the reader does: commands run in an empty folder, a block
+//! after `<!-- file: PATH -->` is written to that file, and `faasflow up` starts where the page first says so. It rebuilds
+//! what the page changes, so an invocation is repeated until it answers as the page says.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +25,7 @@ mod page;
 
 use self::console::Console;
 use self::gateway::Up;
-use self::page::{Block, Page};
+use self::page::{Block, OWN, Page};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the root of the repository")
@@ -60,7 +64,8 @@ fn every_rust_block_is_a_doc_test() {
     let source = |path: &str| std::fs::read_to_string(root().join(path)).expect("the facade's sources");
     let facade = source("crates/faasflow/src/lib.rs") + &source("crates/faasflow/src/guide.rs");
     for page in pages() {
-        for block in page.blocks.iter().filter(|block| block.language == "rust") {
+        // The tests build the file of a project with that project.
+        for block in page.blocks.iter().filter(|block| block.language == "rust" && block.file.is_none()) {
             // The facade reads the guide through a link in its own folder.
             let included = format!("/{}\")", page.name.strip_prefix("docs/").unwrap_or(&page.name));
             assert!(facade.contains(&included), "{}: the facade does not include this page", block.place);
@@ -147,7 +152,7 @@ fn read_yaml(block: &Block) {
                 "workflow_name" => "f".to_owned(),
                 name => spec.environment.get(name)?.clone(),
             };
-            Some(faasflow_runtime::config::Found { value, origin: String::new() })
+            Some(faasflow_runtime::config::SettingValue { value, origin: String::new() })
         });
         assert!(settings.is_ok(), "{}: {}", block.place, settings.unwrap_err());
     }
@@ -160,12 +165,17 @@ fn every_command_prints_what_the_page_says() {
         if !page.blocks.iter().any(|block| block.language == "console") {
             continue;
         }
-        let up = page.up.as_ref().map(|example| Up::start(&root(), example));
-        let console = Console::new(&root(), up.as_ref(), page.example.as_deref());
-        for block in page.blocks.iter().filter(|block| block.language == "console") {
-            match &block.run_by {
-                Some(file) => failures.extend(run_elsewhere(block, file)),
-                None => failures.extend(console.run(block)),
+        let mut console = match page.up.as_deref() {
+            Some(OWN) => Console::own(),
+            Some(example) => Console::up(Up::start(&root(), example)),
+            None => Console::new(&root(), page.example.as_deref()),
+        };
+        for block in &page.blocks {
+            match (&block.file, &block.run_by) {
+                (Some(file), _) => console.write(file, &block.text),
+                _ if block.language != "console" => {}
+                (None, Some(file)) => failures.extend(run_elsewhere(block, file)),
+                (None, None) => failures.extend(console.run(block)),
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::support::{Recorder, Up, makeuserid, post, stack, until, url};
-use faasflow_runtime::http::HttpClient;
+use faasflow_http::HttpClient;
 use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
 

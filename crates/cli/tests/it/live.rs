@@ -24,11 +24,11 @@ async fn a_second_ctrl_c_stops_at_once() {
     done(&up.run(&["invoke", "--async", "slow"], b""));
     until("it is called", async || up.said().iter().any(|line| line.contains("begun")).then_some(())).await;
     let begun = std::time::Instant::now();
-    let (code, said) = up.stop_at_once("Ctrl-C again stops at once");
+    let (code, said) = up.stop_at_once("Press Ctrl-C again to stop at once");
     assert_eq!(code, Some(1), "{said}");
     // Far less than the ten seconds that the first one gives what is in flight.
     assert!(begun.elapsed() < std::time::Duration::from_secs(8), "{:?}\n{said}", begun.elapsed());
-    assert!(said.contains("start the gateway again to have queued calls delivered"), "{said}");
+    assert!(said.contains("start the gateway again to deliver the queued calls"), "{said}");
     let up = Up::start(folder.path(), &state);
     until("it is called again", async || up.said().iter().any(|line| line.contains("begun")).then_some(())).await;
     up.kill();
@@ -88,14 +88,15 @@ async fn invocations() {
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
     let said = text(&output.stderr);
     let hint = said.strip_prefix(
-        "error[FF0909]: `fails` answered 500 Internal Server Error\n  cause: exit status 3\n  help: `faasflow logs ",
+        "error[FF0909]: the function `fails` answered 500 Internal Server Error\n  cause: exit status 3\n  help: see what functions \
+         logged with `faasflow logs ",
     );
-    assert!(hint.is_some_and(|hint| hint.ends_with("` shows what functions logged of it.\n")), "{said}");
+    assert!(hint.is_some_and(|hint| hint.ends_with("`\n")), "{said}");
     let output = up.run(&["invoke", "absent"], b"");
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        text(&output.stderr).contains("the function `absent` is not deployed; deployed functions: cat, env, fails")
-    );
+    let says = format!("error[FF0712]: the function `absent` is not deployed at {}\n  cause: ", up.url);
+    let said = text(&output.stderr);
+    assert!(said.starts_with(&says) && said.contains(": cat, env, fails\n  help: check the name"), "{said}");
     let said = up.said().join("\n");
     assert!(!said.contains('\u{1b}'), "plain where it is no terminal: {said:?}");
     assert_eq!(up.stop(), Some(0));
@@ -109,7 +110,7 @@ async fn the_queue_and_its_dead_letters() {
     let output = up.run(&["invoke", "f", "--async"], b"waits");
     let id = text(done(&output)).trim_end().to_owned();
     assert_eq!(id.len(), 36, "a UUID, on a line of its own: {id}");
-    assert!(text(&output.stderr).starts_with("Accepted; the line above is the id of the call."));
+    assert!(text(&output.stderr).starts_with("The call is queued; the line above is its ID."));
     until("it is called", async || (recorder.arrived("/f") == 1).then_some(())).await;
     let output = up.run(&["queue", "list"], b"");
     let listed: Vec<_> = text(done(&output)).lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
@@ -139,17 +140,17 @@ async fn the_queue_and_its_dead_letters() {
     assert_eq!((whole["body"].as_str(), whole["answer_body"].as_str()), (Some("body"), Some("exit status 1\n")));
     let absent = up.run(&["queue", "dead-letters", "9999"], b"");
     assert_eq!(absent.status.code(), Some(1));
-    assert!(text(&absent.stderr).contains("the dead letter 9999 does not exist"), "{absent:?}");
+    assert!(text(&absent.stderr).contains("error[FF0923]: there is no dead letter 9999"), "{absent:?}");
 
     let output = up.run(&["queue", "discard", &number], b"");
-    assert_eq!(text(done(&output)), "1 removed\n");
+    assert_eq!(text(done(&output)), "Discarded 1 dead letter\n");
     let again = up.run(&["queue", "redrive", &number], b"");
-    assert_eq!((again.status.code(), text(&again.stdout)), (Some(1), "0 put back into the queue\n"));
-    assert!(text(&again.stderr).contains("1 of 1 dead letters are not there"), "{again:?}");
+    assert_eq!((again.status.code(), text(&again.stdout)), (Some(1), ""));
+    assert!(text(&again.stderr).contains(&format!("there is no dead letter {number}")), "{again:?}");
     std::fs::write(folder.path().join("mended"), "").unwrap();
     let begun = std::time::Instant::now();
     let output = up.run(&["queue", "redrive", "--all", "--rate", "10"], b"");
-    assert_eq!(text(done(&output)), "4 put back into the queue\n");
+    assert_eq!(text(done(&output)), "Redrove 4 dead letters\n");
     until("it is empty", async || {
         let output = up.run(&["queue", "list"], b"");
         (text(&output.stderr) == "0 in the queue, 0 in flight, 0 dead letters\n").then_some(())
@@ -157,6 +158,25 @@ async fn the_queue_and_its_dead_letters() {
     .await;
     assert!(begun.elapsed().as_millis() >= 300, "the fourth is due 300 ms after the first");
     assert!(letters(0).await.is_empty(), "nothing is written where there is nothing");
+    assert_eq!(up.stop(), Some(0));
+}
+
+/// A flow answers 500 with JSON; the gateway's own reason has only the status.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_dead_letters_shows_why_a_flow_failed() {
+    let app = axum::Router::new().fallback(|| async {
+        (http::StatusCode::INTERNAL_SERVER_ERROR, r#"{"request_id":"a-1","phase":1,"reason":"no price for `x`"}"#)
+    });
+    let (address, _serving) = crate::support::listen(app).await;
+    let folder = stack(&url("flow", address));
+    let up = Up::start(folder.path(), &folder.path().join("state"));
+    done(&up.run(&["invoke", "flow", "--async"], b"body"));
+    let line = until("a dead letter", async || {
+        let output = up.run(&["queue", "dead-letters"], b"");
+        text(done(&output)).lines().nth(1).map(str::to_owned)
+    })
+    .await;
+    assert!(line.ends_with("it answered 500 Internal Server Error: no price for `x`"), "{line}");
     assert_eq!(up.stop(), Some(0));
 }
 
@@ -170,7 +190,7 @@ async fn the_lines_of_a_request() {
     invoke("talk", "a-1", "one\n");
     let failed = invoke("fails", "a-1", "");
     assert!(
-        text(&failed.stderr).ends_with("\n  help: `faasflow logs a-1` shows what functions logged of it.\n"),
+        text(&failed.stderr).ends_with("\n  help: see what functions logged with `faasflow logs a-1`\n"),
         "{failed:?}"
     );
     invoke("talk", "a-10", "ten\n");
@@ -191,15 +211,16 @@ async fn the_lines_of_a_request() {
     let absent = up.run(&["logs", "a-2"], b"");
     assert_eq!((absent.status.code(), text(&absent.stdout)), (Some(1), ""));
     let says = format!(
-        "error[FF0922]: the gateway at {} has no line of the request `a-2`\n  cause: it keeps the last 4 MiB of what each \
-         function writes, from its own start on\n",
+        "error[FF0922]: the gateway at {} has no log lines of the request `a-2`\n  cause: the ID is wrong, no function logged \
+         anything, or the lines are too old: the gateway keeps the last 4 MiB of each function's output since its own \
+         start\n  help: check the ID: it is the header X-Faasflow-Request-Id of the answer\n",
         up.url
     );
     assert_eq!(text(&absent.stderr), says);
     let absent = up.run(&["logs", "--function", "absent"], b"");
     assert_eq!(absent.status.code(), Some(1));
-    let says = "error[FF0712]: the gateway answered 404 Not Found\n  cause: the function `absent` is not deployed\n";
-    assert_eq!(text(&absent.stderr), says);
+    let says = format!("error[FF0712]: the function `absent` is not deployed at {}\n  help: check the name", up.url);
+    assert!(text(&absent.stderr).starts_with(&says), "{absent:?}");
 
     let mut command = faasflow();
     command.args(["logs", "a-1", "--follow", "--gateway", &up.url]).stdout(std::process::Stdio::piped());
@@ -218,8 +239,8 @@ async fn the_lines_of_a_request() {
     }
     let output = up.run(&["logs", "a-1"], b"");
     assert_eq!(text(done(&output)), "fails | why\nfails | gateway: exit status 1\n");
-    let says = "The gateway does not have all that talk wrote any more: it keeps the last 4 MiB of what each function \
-                writes, from its own start on.\n";
+    let says = "Older lines of talk are missing: the gateway keeps the last 4 MiB of each function's output since its own \
+                start.\n";
     assert_eq!(text(&output.stderr), says);
     assert_eq!(up.stop(), Some(0));
 }
@@ -261,7 +282,7 @@ async fn a_gateway_that_knows_no_requests_is_said_to_be_one() {
         let output = run(command, b"");
         let said = text(&output.stderr);
         assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""), "{said}");
-        let says = format!("error[FF0922]: the gateway at http://{address} does not gather the lines of a request");
+        let says = format!("error[FF0922]: the gateway at http://{address} cannot find log lines by request");
         assert!(said.starts_with(&says) && said.contains("`faasflow logs --function NAME`"), "{said}");
     }
 }

@@ -2,6 +2,7 @@
 
 mod check;
 mod commands;
+mod completions;
 mod deploy;
 mod deployed;
 mod errors;

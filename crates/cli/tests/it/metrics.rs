@@ -8,8 +8,8 @@ use crate::support::{PATIENCE, repository, stack};
 use axum::body::Body;
 use faasflow_core::{Context, Flow, Payload};
 use faasflow_gateway::{GatewayOptions, Stack};
-use faasflow_runtime::config::Found;
-use faasflow_runtime::http::{HttpClient, ServerOptions, read_body, serve};
+use faasflow_http::{HttpClient, ServerOptions, read_body, serve};
+use faasflow_runtime::config::SettingValue;
 use faasflow_runtime::{Config, FlowFunction};
 use http::{Request, StatusCode};
 use serde_json::Value;
@@ -41,7 +41,7 @@ async fn of_a_flow() -> String {
     let config = Config::load(|name| {
         let value =
             [("workflow_name", "photos"), ("enable_hmac", "false")].into_iter().find(|(known, _)| *known == name)?;
-        Some(Found { value: value.1.to_owned(), origin: String::new() })
+        Some(SettingValue { value: value.1.to_owned(), origin: String::new() })
     });
     let function = FlowFunction::new(flow, config.unwrap()).unwrap();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use crate::support::{Up, faasflow, repository, run};
+use crate::support::{Up, faasflow, repository, run, share_build};
 
 fn new(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = faasflow();
@@ -90,22 +90,11 @@ fn a_file_that_would_not_do_afterwards_is_left_as_it_was() {
     assert!(!folder.path().join("f").exists());
 }
 
-/// Built with the versions and the profile of this repository, into its folder: what both have alike is compiled once.
 #[test]
 fn it_is_up_and_answers() {
     let folder = tempfile::tempdir().unwrap();
     assert!(new(folder.path(), &["my-flow"]).status.success());
-    let project = folder.path().join("my-flow");
-    std::fs::copy(repository("Cargo.lock"), project.join("Cargo.lock")).unwrap();
-    let config = project.join(".cargo/config.toml");
-    let program = Path::new(env!("CARGO_BIN_EXE_faasflow"));
-    let target = program.parent().and_then(Path::parent).unwrap();
-    let workspace = std::fs::read_to_string(repository("Cargo.toml")).unwrap();
-    let (_, profiles) = workspace.split_once("\n[profile.dev]\n").unwrap();
-    let (profile, _) = profiles.split_once("\n[profile.release]\n").unwrap();
-    let text = std::fs::read_to_string(&config).unwrap();
-    let text = format!("{text}\n[build]\ntarget-dir = {target:?}\n\n[profile.dev]\n{profile}");
-    std::fs::write(&config, text).unwrap();
+    let _guard = share_build(&folder.path().join("my-flow"));
 
     let up = Up::start(folder.path(), &folder.path().join("state"));
     let output = up.run(&["invoke", "my-flow"], b"Ada\n");

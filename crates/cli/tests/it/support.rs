@@ -5,12 +5,12 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use bytes::Bytes;
-use faasflow_runtime::http::{HttpClient, ServerOptions, read_body, serve};
+use faasflow_http::{HttpClient, ServerOptions, read_body, serve};
 use http::{HeaderMap, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -28,6 +28,25 @@ pub(crate) fn faasflow() -> Command {
 /// A folder of this repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path).canonicalize().unwrap()
+}
+
+/// Projects that `faasflow new` makes have a program of the same name, and tests build all of them into one folder.
+static PROJECTS: Mutex<()> = Mutex::new(());
+
+/// Lets a project that `faasflow new` made use what this repository has compiled already: its versions, its profile, and its
+/// target folder. Keep the guard as long as the project's program may be started: until then, no other test builds one.
+pub(crate) fn share_build(project: &Path) -> MutexGuard<'static, ()> {
+    let guard = PROJECTS.lock().unwrap_or_else(PoisonError::into_inner);
+    std::fs::copy(repository("Cargo.lock"), project.join("Cargo.lock")).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_faasflow"));
+    let target = program.parent().and_then(Path::parent).unwrap();
+    let workspace = std::fs::read_to_string(repository("Cargo.toml")).unwrap();
+    let (_, profiles) = workspace.split_once("\n[profile.dev]\n").unwrap();
+    let (profile, _) = profiles.split_once("\n[profile.release]\n").unwrap();
+    let config = project.join(".cargo/config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}\n[build]\ntarget-dir = {target:?}\n\n[profile.dev]\n{profile}")).unwrap();
+    guard
 }
 
 /// A running `faasflow up`.

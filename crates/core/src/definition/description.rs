@@ -106,7 +106,7 @@ pub struct RequestDescription {
 impl Description {
     /// Describes a flow deployed as `name`.
     #[must_use]
-    pub fn of(flow: &Flow, name: &str) -> Description {
+    pub fn new(flow: &Flow, name: &str) -> Description {
         let phases = flow.plan().segments().map(|segment| PhaseDescription {
             number: segment.place().phase(),
             steps: segment.steps().map(|step| step_description(step.number(), flow.step(step))).collect(),

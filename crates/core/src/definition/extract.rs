@@ -101,7 +101,7 @@ impl<T: DeserializeOwned + Send> FromContext for Query<T> {
     async fn from_context(context: &Context) -> Result<Query<T>> {
         let query = serde_html_form::Deserializer::from_bytes(context.request().query.as_bytes());
         serde_path_to_error::deserialize(query).map(Query).map_err(|error| {
-            let why = Mismatch::of_text(&error.inner().to_string());
+            let why = Mismatch::from_text(&error.inner().to_string());
             let key = error.path().iter().next().map(|_| format!("{}: ", error.path())).unwrap_or_default();
             Error::refused(format!("the query is not as needed: {key}{why}"))
         })

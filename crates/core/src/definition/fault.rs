@@ -171,7 +171,7 @@ impl DefinitionError {
     /// All faults as a person reads them.
     #[must_use]
     pub fn report(&self) -> Report {
-        Report::of_all(self.faults.iter().map(Fault::problem)).summary("the flow cannot be built")
+        Report::from_problems(self.faults.iter().map(Fault::problem)).summary("the flow cannot be built")
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Retry {
 }
 
 /// The statuses that pass by themselves: too early, too much to do, or somebody away.
-const PASSING: Statuses = Statuses::of(&[
+const PASSING: Statuses = Statuses::new(&[
     StatusCode::REQUEST_TIMEOUT,
     StatusCode::TOO_EARLY,
     StatusCode::TOO_MANY_REQUESTS,
@@ -107,7 +107,7 @@ impl Retry {
     /// assert!(LOCKED.retries_status(StatusCode::LOCKED));
     /// ```
     pub const fn on_only(mut self, statuses: &[StatusCode]) -> Retry {
-        self.statuses = Statuses::of(statuses);
+        self.statuses = Statuses::new(statuses);
         self
     }
 

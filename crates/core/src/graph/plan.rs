@@ -94,7 +94,7 @@ impl Plan {
         let steps: Vec<PlannedStep<'_>> = steps.into_iter().collect();
         let segments = segments(&steps);
         let shape = shape(&steps, &segments);
-        let fingerprint = Fingerprint::of(&shape);
+        let fingerprint = Fingerprint::from_shape(&shape);
         Plan { segments, shape, fingerprint }
     }
 

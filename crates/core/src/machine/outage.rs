@@ -29,7 +29,7 @@ impl Outage {
 
     /// The state manager cannot be reached; the text is its own.
     #[must_use]
-    pub fn of_state(detail: impl Into<String>) -> Outage {
+    pub fn state_unreachable(detail: impl Into<String>) -> Outage {
         Outage::new(code::STATE_UNREACHABLE, "the state manager cannot be reached", detail)
     }
 }

@@ -19,7 +19,7 @@ impl Token {
 
     /// The same token, of this caller.
     #[must_use]
-    pub fn of(self, caller: Caller) -> Token {
+    pub fn with_caller(self, caller: Caller) -> Token {
         Token { caller, ..self }
     }
 

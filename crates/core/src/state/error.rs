@@ -21,32 +21,32 @@ enum ErrorKind {
 }
 
 impl StateError {
-    fn of(kind: ErrorKind, message: String) -> StateError {
+    fn new(kind: ErrorKind, message: String) -> StateError {
         StateError { kind, message, help: None, source: None }
     }
 
     /// It may work later: the backend is unreachable or overloaded.
     #[must_use]
     pub fn temporary(message: impl Into<String>) -> StateError {
-        StateError::of(ErrorKind::Temporary, message.into())
+        StateError::new(ErrorKind::Temporary, message.into())
     }
 
     /// It will not work later either: wrong credentials, a missing bucket.
     #[must_use]
     pub fn permanent(message: impl Into<String>) -> StateError {
-        StateError::of(ErrorKind::Permanent, message.into())
+        StateError::new(ErrorKind::Permanent, message.into())
     }
 
     /// A setting or a secret of the state manager cannot be used, so that it cannot even be made.
     #[must_use]
     pub fn misconfigured(message: impl Into<String>) -> StateError {
-        StateError::of(ErrorKind::Misconfigured, message.into())
+        StateError::new(ErrorKind::Misconfigured, message.into())
     }
 
     /// The backend cannot do this at all; `what` names it.
     #[must_use]
     pub fn unsupported(what: impl fmt::Display) -> StateError {
-        StateError::of(ErrorKind::Unsupported, format!("this state manager does not support {what}"))
+        StateError::new(ErrorKind::Unsupported, format!("this state manager does not support {what}"))
     }
 
     /// Names the error behind this one.

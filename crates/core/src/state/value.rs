@@ -66,7 +66,7 @@ impl StateValue {
             }),
             ValueKind::Json => serde_json::from_slice(&self.bytes).map_err(|error| {
                 let found = json_type(&self.bytes);
-                Error::from(Mismatch::of(&error))
+                Error::from(Mismatch::new(&error))
                     .context(format!("state `{key}` holds a JSON {found}, not a `{asked}`"))
             }),
         }

@@ -30,7 +30,7 @@ fn the_description_has_all_of_a_definition_but_the_values_of_headers_and_queries
         .finally(async |_: Context, _: Outcome| ())
         .build()
         .unwrap();
-    let description = Description::of(&flow, "photos");
+    let description = Description::new(&flow, "photos");
     let json = serde_json::to_string_pretty(&description).unwrap();
     assert!(!json.contains("secret"), "{json}");
     insta::assert_snapshot!(json, @r#"
@@ -107,6 +107,6 @@ fn the_description_has_all_of_a_definition_but_the_values_of_headers_and_queries
 #[test]
 fn the_smallest_flow_has_the_smallest_description() {
     let flow = Flow::builder().apply("f").build().unwrap();
-    let json = serde_json::to_string(&Description::of(&flow, "")).unwrap();
+    let json = serde_json::to_string(&Description::new(&flow, "")).unwrap();
     insta::assert_snapshot!(json, @r#"{"name":"","fingerprint":"87d6544cd7218acb84db370d57ecc7cd","phases":[{"number":1,"steps":[{"number":1,"name":"function `f`","kind":"call","function":"f","sync":false}]}],"state":"envelope","on_failure":false,"finally":false}"#);
 }

@@ -93,7 +93,7 @@ impl World<'_> {
 
     fn deliver(&mut self, delivery: &Delivery, fate: &Fate) -> Answer {
         self.done.clear();
-        let token = Token::new(delivery.place.clone(), delivery.payload.clone()).of(delivery.caller);
+        let token = Token::new(delivery.place.clone(), delivery.payload.clone()).with_caller(delivery.caller);
         let mut effects = advance(self.plan, &token, Happened::Arrived);
         let mut count = 0;
         loop {

@@ -147,7 +147,10 @@ async fn a_url_for_the_report_that_is_none_is_refused_before_anything_is_execute
         let answer = kit.request("").header("x-faasflow-callback-url", url).answer().await;
         assert_eq!(answer.status, 400, "{url}");
         let reason = answer.json::<serde_json::Value>()["reason"].as_str().unwrap().to_owned();
-        assert!(reason.starts_with("`X-Faasflow-Callback-Url` is of no use: ") && !reason.contains("pass"), "{reason}");
+        assert!(
+            reason.starts_with("`X-Faasflow-Callback-Url` cannot be used: ") && !reason.contains("pass"),
+            "{reason}"
+        );
     }
     assert!(kit.calls("f").is_empty());
 }

@@ -43,13 +43,9 @@ async fn h10_an_answer_that_cannot_be_decoded_fails_and_says_why() {
     let bomb = gzip(&vec![0; 3 << 20]);
     let length = bomb.len();
     for (encoding, body, why) in [
-        ("rot13", b"x".to_vec(), "it is encoded as `rot13`; gzip, deflate, br, zstd can be decoded".to_owned()),
+        ("rot13", b"x".to_vec(), "its encoding is `rot13`, and only gzip, deflate, br, zstd can be decoded".to_owned()),
         ("gzip", b"plain".to_vec(), "it cannot be decoded as its `Content-Encoding` says".to_owned()),
-        (
-            "gzip",
-            bomb,
-            format!("its {length} bytes are encoded, and decoded they are more than the 1048576 of `max_body`"),
-        ),
+        ("gzip", bomb, format!("its {length} bytes decode to more than 1048576 bytes; the setting is `max_body`")),
     ] {
         let failed = answer(encoding, body).await;
         assert_eq!(failed.status, 500);

@@ -292,7 +292,7 @@ async fn an_envelope_of_another_flow_answers_400() {
     let kit = two_phases(&[]).await;
     let refused = kit.request(body).headers(headers).answer().await;
     assert_eq!(refused.status, 400);
-    assert_eq!(problem(&refused)["reason"], "the envelope is of the flow `other`, this is `flow`");
+    assert_eq!(problem(&refused)["reason"], "the envelope belongs to the flow `other`, but this is the flow `flow`");
     assert!(kit.calls("second").is_empty());
 }
 
@@ -304,7 +304,7 @@ async fn an_envelope_of_another_definition_answers_409_executes_nothing_and_logs
     let new = new.function("third", Fake::echo()).start().await;
     let refused = new.request(body).headers(headers.clone()).answer().await;
     assert_eq!(refused.status, 409);
-    assert!(problem(&refused)["reason"].as_str().unwrap().contains("of another definition of this flow"));
+    assert!(problem(&refused)["reason"].as_str().unwrap().contains("by another definition of this flow"));
     assert_eq!(refused.request_id(), headers["x-faasflow-request-id"]);
     assert!(new.calls("third").is_empty());
     for shape in ["[call first] [call third]", "[call first] [call second]"] {
@@ -361,7 +361,7 @@ async fn a_body_with_an_encoding_that_is_not_known_answers_415() {
     let kit = two_phases(&[]).await;
     let refused = kit.request("\u{1f}").header("content-encoding", "rot13").answer().await;
     assert_eq!(refused.status, 415);
-    let reason = "the body cannot be used: it is encoded as `rot13`; gzip, deflate, br, zstd can be decoded";
+    let reason = "the body cannot be used: its encoding is `rot13`, and only gzip, deflate, br, zstd can be decoded";
     assert_eq!(problem(&refused)["reason"], reason);
     assert_eq!(kit.request("x").header("content-encoding", "identity").answer().await.status, 202);
 }

@@ -80,7 +80,7 @@ async fn a_flow_of_one_phase_needs_no_key_and_takes_no_envelope() {
     assert_eq!(kit.request("payload").answer().await.text(), "payload");
     let refused = kit.request("").header("content-type", "application/vnd.faasflow.envelope").signed().answer().await;
     assert_eq!(refused.status, 401);
-    assert_eq!(refused.json::<serde_json::Value>()["reason"], "this flow has no key, so it takes no envelopes");
+    assert_eq!(refused.json::<serde_json::Value>()["reason"], "this flow has no key, so it accepts no envelopes");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use faasflow::BoxFuture;
 use faasflow::{Context, Flow, Memory, Outcome, Result};
 use faasflow::{Scope, StateError, StateManager};
 use faasflow_core::envelope::{Carried, Envelope};
-use faasflow_runtime::config::{Config, Found};
+use faasflow_runtime::config::{Config, SettingValue};
 use faasflow_runtime::{FlowFunction, StartError};
 use faasflow_testkit::{Fake, TestKit};
 
@@ -73,7 +73,7 @@ fn start_error(flow: Flow, settings: &[(&str, &str)]) -> String {
     let lookup = |name: &str| {
         let mut given = settings.iter().chain(&[("workflow_name", "f"), ("enable_hmac", "false")]);
         let value = given.find(|(key, _)| *key == name)?.1.to_owned();
-        Some(Found { value, origin: "the test".to_owned() })
+        Some(SettingValue { value, origin: "the test".to_owned() })
     };
     let config = Config::load(lookup).unwrap();
     let error: StartError = FlowFunction::new(flow, config).err().expect("it does not start");

@@ -20,7 +20,7 @@ pub(crate) struct Program {
 
 impl Program {
     /// The program of this flow, deployed under its own name on ports that are free.
-    pub(crate) fn of(flow: &'static str) -> Program {
+    pub(crate) fn new(flow: &'static str) -> Program {
         let program = Program { flow, arguments: Vec::new(), environment: Vec::new(), longest_line: usize::MAX };
         let program = program.with("workflow_name", flow).with("host", "127.0.0.1");
         program.with("port", "0").with("metrics_port", "0").with("drain_time", "0")
@@ -63,7 +63,7 @@ impl Program {
 
     /// Runs a program that is to end by itself.
     pub(crate) fn run(&self) -> Ended {
-        let mut child = Running::of(self.command().spawn().unwrap(), self.longest_line);
+        let mut child = Running::new(self.command().spawn().unwrap(), self.longest_line);
         let status = child.wait();
         let mut stdout = String::new();
         child.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
@@ -74,7 +74,7 @@ impl Program {
     pub(crate) fn start_silently(mut self) -> Running {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         self = self.with("port", port.to_string());
-        let mut running = Running::of(self.command().spawn().unwrap(), self.longest_line);
+        let mut running = Running::new(self.command().spawn().unwrap(), self.longest_line);
         running.address = format!("127.0.0.1:{port}");
         let limit = Instant::now() + PATIENCE;
         while TcpStream::connect(&running.address).is_err() {
@@ -86,7 +86,7 @@ impl Program {
 
     /// Starts a program and waits until it listens.
     pub(crate) fn start(&self) -> Running {
-        let mut running = Running::of(self.command().spawn().unwrap(), self.longest_line);
+        let mut running = Running::new(self.command().spawn().unwrap(), self.longest_line);
         let line = running.until_logged("listens on ");
         let after = |text: &str| Some(line.split(text).nth(1)?.split([';', '"']).next()?.to_owned());
         running.address = after("listens on ").unwrap();
@@ -113,7 +113,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    fn of(mut child: Child, longest_line: usize) -> Running {
+    fn new(mut child: Child, longest_line: usize) -> Running {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let lines = Arc::new(Mutex::new(Vec::new()));
         let reading = std::thread::spawn({

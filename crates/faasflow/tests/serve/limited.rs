@@ -43,7 +43,7 @@ fn serve(mut stream: TcpStream) -> Option<()> {
 }
 
 fn r7_forty_bodies_of_60_mb_in_512_mb_of_memory() {
-    let mut program = Program::of("limited").with("gateway", echo()).start();
+    let mut program = Program::new("limited").with("gateway", echo()).start();
     let body = vec![7; BODY];
     let start = Barrier::new(40);
     let answers: Vec<(String, usize)> = std::thread::scope(|scope| {
@@ -67,7 +67,7 @@ fn r7_forty_bodies_of_60_mb_in_512_mb_of_memory() {
 }
 
 fn r7_thousands_of_slow_requests_are_bounded() {
-    let program = Program::of("limited").with("gateway", echo()).with("max_inflight_requests", "100");
+    let program = Program::new("limited").with("gateway", echo()).with("max_inflight_requests", "100");
     let program = program.with("read_timeout", "60s").start();
     // Each client and the flow have a file for it.
     let files = rlimit::increase_nofile_limit(8192).unwrap();

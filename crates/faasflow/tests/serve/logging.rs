@@ -22,7 +22,7 @@ const LOUD: [&str; 3] = ["loud", "loud-error", "loud-panic"];
 
 fn r3_no_line_is_longer_than_16_kib() {
     for flow in LOUD {
-        let program = Program::of(flow).start();
+        let program = Program::new(flow).start();
         // Characters of three bytes: the cut is not to fall into one.
         program.request("POST /\nx-faasflow-request-id: id", "漢".repeat(70_000 / 3));
         program.until_logged("Completed");
@@ -42,7 +42,7 @@ fn r3_a_json_line_that_is_cut_is_json() {
     // Some take several times their room when they are escaped.
     for (flow, text) in LOUD.iter().flat_map(|flow| ["x", "\"", "\u{1b}", "\u{202e}", "🦀"].map(|text| (flow, text)))
     {
-        let program = Program::of(flow).with("log_format", "json").start();
+        let program = Program::new(flow).with("log_format", "json").start();
         program.request("POST /\nx-faasflow-request-id: id", text.repeat(70_000));
         program.until_logged("Completed");
         let mut cut = 0;
@@ -57,7 +57,7 @@ fn r3_a_json_line_that_is_cut_is_json() {
 
 fn r3_a_watchdog_that_ends_its_reader_at_a_long_line_holds_up_no_request() {
     for flow in LOUD {
-        let program = Program::of(flow).line_scanner(64 * 1024).start();
+        let program = Program::new(flow).line_scanner(64 * 1024).start();
         for _ in 0..20 {
             let (head, _) = program.request("POST /", "x".repeat(70_000));
             assert!(head.starts_with("HTTP/1.1 "), "{flow}: it answers");
@@ -81,7 +81,7 @@ fn dropped(program: &Running) -> usize {
 }
 
 fn r3_a_log_that_nobody_reads_blocks_no_request() {
-    let program = Program::of("loud").start();
+    let program = Program::new("loud").start();
     let reader = program.reader();
     let unread = reader.lock().unwrap();
     let begun = Instant::now();
@@ -94,31 +94,31 @@ fn r3_a_log_that_nobody_reads_blocks_no_request() {
 }
 
 fn r3_what_was_dropped_is_told_once_when_the_log_is_read_again() {
-    let program = Program::of("loud").start();
+    let program = Program::new("loud").start();
     let reader = program.reader();
     let unread = reader.lock().unwrap();
     shout(&program, 400);
     let missing = dropped(&program);
     drop(unread);
-    let told = program.until_logged("log lines are missing here");
-    assert!(told.starts_with(&format!("WARN {missing} log lines are missing here: ")), "{told}");
+    let told = program.until_logged("log lines were dropped here");
+    assert!(told.starts_with(&format!("WARN {missing} log lines were dropped here because ")), "{told}");
     program.request("POST /\nx-faasflow-request-id: afterwards", "x");
     program.until_logged("[Request `afterwards`] Completed");
     let lines = program.lines();
-    assert_eq!(lines.iter().filter(|line| line.contains("missing here")).count(), 1);
+    assert_eq!(lines.iter().filter(|line| line.contains("dropped here")).count(), 1);
     // What came before is whole and in order.
-    let told = lines.iter().position(|line| line.contains("missing here")).unwrap();
+    let told = lines.iter().position(|line| line.contains("dropped here")).unwrap();
     assert!(lines[..told].iter().all(|line| line.contains("phase=1") || line.contains("listens on")));
 }
 
 fn r3_a_closed_log_blocks_no_request() {
-    let program = Program::of("loud").line_scanner(0).start_silently();
+    let program = Program::new("loud").line_scanner(0).start_silently();
     shout(&program, 50);
 }
 
 fn r3_a_slow_reader_gets_every_line_of_a_flow_that_aborts() {
     // Less than a pipe and what is read at once hold, so that it needs no luck.
-    let mut program = Program::of("aborting-loudly").start();
+    let mut program = Program::new("aborting-loudly").start();
     program.request("POST /", "x".repeat(10_000));
     assert_eq!(program.wait().code(), None);
     let lines = program.all_lines();

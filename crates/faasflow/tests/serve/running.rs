@@ -56,7 +56,7 @@ fn with_gateway(functions: &[(&str, Fake)], test: impl AsyncFnOnce(faasflow_test
 }
 
 fn health_readiness_and_the_definition_are_served() {
-    let mut program = Program::of("photo").start();
+    let mut program = Program::new("photo").start();
     for path in ["/_/health", "/_/ready"] {
         let (head, body) = program.request(&format!("GET {path}"), "");
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
@@ -65,13 +65,13 @@ fn health_readiness_and_the_definition_are_served() {
     let (head, body) = program.request("GET /_/flow", "");
     assert!(head.to_lowercase().contains("content-type: application/json"), "{head}");
     let served: serde_json::Value = serde_json::from_str(&body).unwrap();
-    let described = Program::of("photo").argument("describe").run().stdout;
+    let described = Program::new("photo").argument("describe").run().stdout;
     assert_eq!(served, serde_json::from_str::<serde_json::Value>(&described).unwrap());
     assert_eq!(program.stop(), [""; 0], "none of them is a request to the flow");
 }
 
 fn metrics_have_a_port_of_their_own() {
-    let mut program = Program::of("photo").start();
+    let mut program = Program::new("photo").start();
     let (head, body) = program.metrics("GET /metrics");
     assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
     assert!(head.to_lowercase().contains("content-type: text/plain; version=0.0.4"), "{head}");
@@ -83,7 +83,7 @@ fn metrics_have_a_port_of_their_own() {
 }
 
 fn metrics_are_shown_until_the_flow_has_stopped() {
-    let mut program = Program::of("blocking").with("write_timeout", "1s").start();
+    let mut program = Program::new("blocking").with("write_timeout", "1s").start();
     let in_flight = program.begin("POST /", b"");
     program.until_logged("Executing modifier");
     program.signal("TERM");
@@ -94,7 +94,7 @@ fn metrics_are_shown_until_the_flow_has_stopped() {
 }
 
 fn http_1_1_and_h2c_are_spoken_on_the_same_port() {
-    let program = Program::of("hello").start();
+    let program = Program::new("hello").start();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         for (only_2, version) in [(false, http::Version::HTTP_11), (true, http::Version::HTTP_2)] {
             let client = Client::builder(TokioExecutor::new()).http2_only(only_2).build_http::<Full<Bytes>>();
@@ -125,7 +125,7 @@ fn http_1_1_and_h2c_are_spoken_on_the_same_port() {
 
 fn the_log_has_one_line_per_event_in_the_form_that_was_designed() {
     with_gateway(&[("facedetect", Fake::echo())], async |kit| {
-        let mut program = Program::of("photo").with("gateway", kit.gateway_url()).start();
+        let mut program = Program::new("photo").with("gateway", kit.gateway_url()).start();
         program.request("POST /\nx-faasflow-request-id: id", "photo");
         assert_eq!(
             program.stop(),
@@ -145,7 +145,7 @@ fn a_resumed_request_is_received_and_not_created() {
     let secrets = tempfile::tempdir().unwrap();
     std::fs::write(secrets.path().join("faasflow-hmac-secret"), "key").unwrap();
     with_gateway(&[("facedetect", Fake::echo()), ("compress", Fake::failing(500))], async |kit| {
-        let program = Program::of("two-phases").with("gateway", kit.gateway_url());
+        let program = Program::new("two-phases").with("gateway", kit.gateway_url());
         let mut program = program.with("secret_mount_path", secrets.path().to_str().unwrap()).start();
         let (head, body) = program.request("POST /\nx-faasflow-request-id: id", "photo");
         assert!(head.starts_with("HTTP/1.1 202 Accepted") && body.is_empty(), "{head}\n{body}");
@@ -180,7 +180,7 @@ fn a_resumed_request_is_received_and_not_created() {
 }
 
 fn an_error_of_several_lines_is_one_line_in_the_log_and_in_combined_output() {
-    let mut program = Program::of("verbose-error").with("combine_output", "true").start();
+    let mut program = Program::new("verbose-error").with("combine_output", "true").start();
     let (_, output) = program.request("POST /\nx-faasflow-request-id: id", "");
     let error = "failed: line one\\nline two";
     let lines = program.stop();
@@ -198,7 +198,7 @@ fn an_error_of_several_lines_is_one_line_in_the_log_and_in_combined_output() {
 
 fn what_the_flows_own_code_logs_belongs_to_its_request() {
     for filter in ["", "warn", "serve=warn"] {
-        let mut program = Program::of("talkative").with("RUST_LOG", filter).start_silently();
+        let mut program = Program::new("talkative").with("RUST_LOG", filter).start_silently();
         program.request("POST /\nx-faasflow-request-id: id", "x");
         program.until_logged("WARN [Request `id`] looked twice at=2 of=\"x\" request=\"another\\n\" phase=1");
         program.signal("TERM");
@@ -207,7 +207,7 @@ fn what_the_flows_own_code_logs_belongs_to_its_request() {
 }
 
 fn json_has_an_object_a_line() {
-    let mut program = Program::of("talkative").with("log_format", "json").start();
+    let mut program = Program::new("talkative").with("log_format", "json").start();
     program.request("POST /\nx-faasflow-request-id: id", "x");
     program.until_logged("Completed");
     program.signal("TERM");
@@ -228,7 +228,7 @@ fn a_panic_is_a_line_of_its_request() {
         ("line", "ERROR [Request `id`] panicked at "),
         ("json", "\"request_id\":\"id\",\"phase\":1,\"message\":\"panicked at "),
     ] {
-        let program = Program::of("panicking").with("log_format", format).start();
+        let program = Program::new("panicking").with("log_format", format).start();
         program.request("POST /\nx-faasflow-request-id: id", "x");
         let line = program.until_logged(expected);
         assert!(line.contains(": two\\nlines"), "{line}");
@@ -237,7 +237,7 @@ fn a_panic_is_a_line_of_its_request() {
 }
 
 fn an_error_whose_text_panics_is_a_failure_of_its_step_and_finally_runs() {
-    let mut program = Program::of("unspeakable").start();
+    let mut program = Program::new("unspeakable").start();
     let (head, body) = program.request("POST /\nx-faasflow-request-id: id", "");
     assert!(
         head.starts_with("HTTP/1.1 500 ") && body.contains("\"phase\":1") && !body.contains("secret"),
@@ -249,7 +249,7 @@ fn an_error_whose_text_panics_is_a_failure_of_its_step_and_finally_runs() {
 }
 
 fn what_moves_a_terminals_cursor_is_written_as_an_escape() {
-    let program = Program::of("talkative").start();
+    let program = Program::new("talkative").start();
     program.request("POST /\nx-faasflow-request-id: id", "\r[Request `victim`] \x1b[2K");
     let line = program.until_logged("looked twice");
     assert!(
@@ -259,7 +259,7 @@ fn what_moves_a_terminals_cursor_is_written_as_an_escape() {
 }
 
 fn what_callers_send_is_not_in_the_log() {
-    let mut program = Program::of("asking").with("write_debug", "true").start();
+    let mut program = Program::new("asking").with("write_debug", "true").start();
     program.request("POST /?quality=s3cret\nx-faasflow-request-id: a", r#""s3cret""#);
     program.request("POST /?quality=1\nx-faasflow-request-id: b", r#""s3cret""#);
     program.request("POST /\nx-faasflow-request-id: c\ncontent-encoding: s3cret", "s3cret");
@@ -276,7 +276,7 @@ fn the_trace_is_named_in_both_formats() {
         ("line", format!("[Request `id`] Created phase=1 trace_id={trace}")),
         ("json", format!("\"request_id\":\"id\",\"phase\":1,\"trace_id\":\"{trace}\"")),
     ] {
-        let program = Program::of("hello").with("log_format", format).start();
+        let program = Program::new("hello").with("log_format", format).start();
         let head = format!("POST /\nx-faasflow-request-id: id\ntraceparent: 00-{trace}-b7ad6b7169203331-01");
         program.request(&head, "x");
         program.until_logged(&expected);
@@ -285,7 +285,7 @@ fn the_trace_is_named_in_both_formats() {
 
 fn write_debug_adds_what_each_step_took() {
     with_gateway(&[("facedetect", Fake::echo())], async |kit| {
-        let program = Program::of("photo").with("gateway", kit.gateway_url());
+        let program = Program::new("photo").with("gateway", kit.gateway_url());
         let debug = |mut program: crate::child::Running| {
             program.request("POST /\nx-faasflow-request-id: id", "photo");
             program.stop().into_iter().filter(|line| line.starts_with("DEBUG ")).collect::<Vec<_>>()
@@ -299,7 +299,7 @@ fn write_debug_adds_what_each_step_took() {
 }
 
 fn combine_output_puts_the_lines_before_the_output() {
-    let program = Program::of("hello").with("combine_output", "true").start();
+    let program = Program::new("hello").with("combine_output", "true").start();
     let (head, body) = program.request("POST /\nx-faasflow-request-id: id", "you");
     assert!(head.to_lowercase().contains("content-type: text/plain"), "{head}");
     let (lines, output) = body.rsplit_once('\n').unwrap();
@@ -311,7 +311,7 @@ fn combine_output_puts_the_lines_before_the_output() {
 fn the_lines_of_what_was_answered_survive_the_flow() {
     with_gateway(&[("facedetect", Fake::echo())], async |kit| {
         for flow in ["calling", "photo"] {
-            let mut program = Program::of(flow).with("gateway", kit.gateway_url()).start();
+            let mut program = Program::new(flow).with("gateway", kit.gateway_url()).start();
             program.request("POST /\nx-faasflow-request-id: id", "photo");
             program.signal("KILL");
             program.wait();
@@ -323,14 +323,14 @@ fn the_lines_of_what_was_answered_survive_the_flow() {
 
 fn a_line_does_not_wait_for_others_to_come() {
     with_gateway(&[("facedetect", Fake::hanging())], async |kit| {
-        let program = Program::of("calling").with("gateway", kit.gateway_url()).start();
+        let program = Program::new("calling").with("gateway", kit.gateway_url()).start();
         let _waiting = program.begin("POST /\nx-faasflow-request-id: id", b"photo");
         program.until_logged("[Request `id`] Executing function `facedetect`");
     });
 }
 
 fn no_line_waits_when_the_flows_own_code_ends_the_process() {
-    let mut program = Program::of("aborting").start();
+    let mut program = Program::new("aborting").start();
     program.request("POST /\nx-faasflow-request-id: id", "");
     assert_eq!(program.wait().code(), None);
     let lines = program.all_lines();
@@ -346,11 +346,11 @@ fn refuses_connections(address: &str) -> bool {
 fn sigterm_finishes_what_is_in_flight_and_exits_0() {
     let slow = Fake::echo().slow(Duration::from_millis(1500));
     with_gateway(&[("facedetect", slow)], async |kit| {
-        let mut program = Program::of("photo").with("gateway", kit.gateway_url()).start();
+        let mut program = Program::new("photo").with("gateway", kit.gateway_url()).start();
         let exchange = program.begin("POST /\nx-faasflow-request-id: id", b"photo");
         kit.until_called("facedetect", 1).await;
         program.signal("TERM");
-        program.until_logged("Stopping: finishing what is in flight");
+        program.until_logged("Stopping: finishing the requests in flight");
         let (head, body) = exchange.end();
         assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
         assert_eq!(body, "photo");
@@ -365,7 +365,7 @@ fn sigterm_finishes_what_is_in_flight_and_exits_0() {
 fn sigterm_waits_for_requests_whose_caller_went_away() {
     let slow = Fake::echo().slow(Duration::from_millis(1000));
     with_gateway(&[("facedetect", slow)], async |kit| {
-        let mut program = Program::of("photo").with("gateway", kit.gateway_url()).start();
+        let mut program = Program::new("photo").with("gateway", kit.gateway_url()).start();
         let exchange = program.begin("POST /\nx-faasflow-request-id: id", b"photo");
         kit.until_called("facedetect", 1).await;
         drop(exchange);
@@ -377,7 +377,7 @@ fn sigterm_waits_for_requests_whose_caller_went_away() {
 }
 
 fn sigint_stops_too_and_idle_connections_do_not_hold_it_up() {
-    let mut program = Program::of("hello").with("write_timeout", "1h").with("read_timeout", "1h").start();
+    let mut program = Program::new("hello").with("write_timeout", "1h").with("read_timeout", "1h").start();
     let _idle = TcpStream::connect(&program.address).unwrap();
     let mut kept = TcpStream::connect(&program.address).unwrap();
     kept.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").unwrap();
@@ -388,7 +388,7 @@ fn sigint_stops_too_and_idle_connections_do_not_hold_it_up() {
 
 fn sigterm_does_not_wait_for_code_that_blocks_beyond_write_timeout() {
     // The code blocks its thread for two minutes, and it cannot be cut off.
-    let mut program = Program::of("blocking").with("write_timeout", "1s").start();
+    let mut program = Program::new("blocking").with("write_timeout", "1s").start();
     let _exchange = program.begin("POST /", b"");
     program.until_logged("Executing modifier at");
     program.signal("TERM");
@@ -397,7 +397,7 @@ fn sigterm_does_not_wait_for_code_that_blocks_beyond_write_timeout() {
 }
 
 fn sigterm_stops_a_flow_whose_log_nobody_reads() {
-    let mut program = Program::of("loud").start();
+    let mut program = Program::new("loud").start();
     let reader = program.reader();
     let unread = reader.lock().unwrap();
     // The system keeps far less for a reader, and so does the flow.
@@ -412,7 +412,7 @@ fn sigterm_stops_a_flow_whose_log_nobody_reads() {
 fn code_that_blocks_its_thread_holds_up_nobody_else() {
     // It depends on which thread watches the sockets when the request comes: in one of four trials it was the wrong one.
     for _ in 0..10 {
-        let program = Program::of("blocking").start();
+        let program = Program::new("blocking").start();
         // So that all threads have nothing to do and one of them watches.
         std::thread::sleep(Duration::from_millis(30));
         let _exchange = program.begin("POST /", b"");

@@ -32,7 +32,7 @@ tests![
 ];
 
 fn describe_prints_the_definition_as_json_and_exits_0() {
-    let ended = Program::of("two-phases").with("port", "nonsense").argument("describe").run();
+    let ended = Program::new("two-phases").with("port", "nonsense").argument("describe").run();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     let description: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!(description["name"], "two-phases", "whatever is wrong with other settings");
@@ -41,28 +41,28 @@ fn describe_prints_the_definition_as_json_and_exits_0() {
 }
 
 fn describe_needs_nothing_of_the_environment() {
-    let ended = Program::of("hello").without("workflow_name").argument("describe").run();
+    let ended = Program::new("hello").without("workflow_name").argument("describe").run();
     assert_eq!(ended.code, Some(0));
     let description: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
     assert_eq!((&description["name"], &description["state"]), (&"".into(), &"envelope".into()));
 }
 
 fn describe_shows_no_secret_of_a_url() {
-    let ended = Program::of("callback").argument("describe").run();
+    let ended = Program::new("callback").argument("describe").run();
     assert!(ended.stdout.contains("http://example.com/x") && !ended.stdout.contains("secret"), "{}", ended.stdout);
     assert!(ended.stdout.contains("\"state\": \"memory\""), "{}", ended.stdout);
 }
 
 fn health_is_well_where_the_flow_serves_under_the_same_settings() {
-    let mut serving = Program::of("hello").start();
+    let mut serving = Program::new("hello").start();
     let port = serving.address.rsplit_once(':').unwrap().1.to_owned();
     for host in ["127.0.0.1", "0.0.0.0", "localhost"] {
-        let asking = Program::of("hello").without("workflow_name").with("host", host).with("port", &port);
+        let asking = Program::new("hello").without("workflow_name").with("host", host).with("port", &port);
         let ended = asking.argument("health").run();
         assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""), "{host}");
     }
     // As in an image with the watchdog.
-    let asking = Program::of("hello").with("port", "1").with("flow_port", &port);
+    let asking = Program::new("hello").with("port", "1").with("flow_port", &port);
     assert_eq!(asking.argument("health").run().code, Some(0));
     assert_eq!(serving.stop(), [""; 0], "it is no request to the flow");
 }
@@ -70,7 +70,7 @@ fn health_is_well_where_the_flow_serves_under_the_same_settings() {
 fn health_says_what_is_wrong_and_exits_1() {
     // Bound and given up again: nobody listens.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let said = refused(&Program::of("hello").with("port", &port).argument("health"));
+    let said = refused(&Program::new("hello").with("port", &port).argument("health"));
     let expected =
         format!("error[FF0226]: the flow function at 127.0.0.1:{port} is not healthy\n  cause: Connection refused");
     assert!(said.contains(&expected), "{said}");
@@ -84,25 +84,25 @@ fn health_says_what_is_wrong_and_exits_1() {
         assert!(request.any(|line| line.is_empty()));
         stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").unwrap();
     });
-    let said = refused(&Program::of("hello").with("port", &port).argument("health"));
+    let said = refused(&Program::new("hello").with("port", &port).argument("health"));
     answering.join().unwrap();
     let expected = "is not healthy\n  cause: it answered `HTTP/1.1 503 Service Unavailable`\n";
     assert!(said.contains(expected), "{said}");
-    let said = refused(&Program::of("hello").with("port", "http").argument("health"));
+    let said = refused(&Program::new("hello").with("port", "http").argument("health"));
     assert!(said.contains("error[FF0208]: `port` is `http`, which is not a port"), "{said}");
 }
 
 fn flow_port_goes_before_port() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let serving = Program::of("hello").with("port", port).with("flow_port", "0").start();
+    let serving = Program::new("hello").with("port", port).with("flow_port", "0").start();
     assert_eq!(serving.request("POST /", "you").1, "Hello, you!");
 }
 
 fn flow_metrics_port_goes_before_metrics_port() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let program = Program::of("hello").with("metrics_port", port).with("flow_metrics_port", "0");
+    let program = Program::new("hello").with("metrics_port", port).with("flow_metrics_port", "0");
     // As in an image with the watchdog, where the flow itself is not to be reached from outside.
     let serving = program.with("metrics_host", "0.0.0.0").start();
     assert!(serving.metrics.as_ref().unwrap().starts_with("0.0.0.0:"), "{:?}", serving.lines());
@@ -113,7 +113,7 @@ fn a_port_for_metrics_that_is_taken_keeps_no_flow_from_serving() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     for setting in ["metrics_port", "flow_metrics_port"] {
-        let serving = Program::of("hello").with(setting, address.port().to_string()).start();
+        let serving = Program::new("hello").with(setting, address.port().to_string()).start();
         assert_eq!(serving.request("POST /", "you").1, "Hello, you!");
         let expected =
             format!("WARN The flow serves without metrics: cannot listen on {address}: Address already in use");
@@ -126,7 +126,7 @@ fn a_port_for_metrics_that_is_taken_keeps_no_flow_from_serving() {
 
 fn a_flow_on_the_port_of_metrics_gets_it() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let serving = Program::of("hello").with("port", &port).with("metrics_port", &port).start();
+    let serving = Program::new("hello").with("port", &port).with("metrics_port", &port).start();
     assert_eq!(serving.request("POST /", "you").1, "Hello, you!");
     serving.until_logged("The flow serves without metrics");
 }
@@ -139,19 +139,19 @@ fn refused(program: &Program) -> String {
 }
 
 fn an_unknown_argument_is_refused_with_those_there_are() {
-    let said = refused(&Program::of("hello").argument("--help"));
+    let said = refused(&Program::new("hello").argument("--help"));
     insta::assert_snapshot!(said, @r"
     Error: the command line cannot be understood
 
     error[FF0225]: `--help` is not a command of a flow function
-      help: give no argument to serve the flow, `describe` to print its definition, or `health` to ask whether the one that serves is healthy
+      help: start it without an argument to serve the flow, with `describe` to print its definition, or with `health` to check the flow that is being served
 
     For more about this error, run `faasflow explain FF0225`.
     ");
 }
 
 fn a_flow_that_cannot_be_built_does_not_start() {
-    let said = refused(&Program::of("empty"));
+    let said = refused(&Program::new("empty"));
     insta::assert_snapshot!(said, @r#"
     Error: the flow cannot be built
 
@@ -163,7 +163,7 @@ fn a_flow_that_cannot_be_built_does_not_start() {
 }
 
 fn every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepted() {
-    let program = Program::of("hello")
+    let program = Program::new("hello")
         .with("workflow_name", "my flow")
         .with("gateway", "ftp://gateway")
         .with("enable_hmac", "maybe")
@@ -184,29 +184,29 @@ fn every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepte
     error[FF0204]: `enable_hmac` is `maybe`, which is neither `true` nor `false`
       help: write `true` or `false`
 
-    error[FF0205]: `read_timeout` is `soon`, which is not a time that can be used
-      help: write a duration such as `10s`, `1m30s` or `250ms`, or seconds alone
+    error[FF0205]: `read_timeout` is `soon`, which is not a valid duration
+      help: write a duration such as `10s`, `1m30s` or `250ms`, or a number of seconds
 
-    error[FF0205]: `write_timeout` is `0s`, which is not a time that can be used
+    error[FF0205]: `write_timeout` is `0s`, which is not a valid duration
       help: write a time above 0: with 0, every request would fail
 
-    error[FF0209]: `default_method` is `FETCH`, which is not a method of HTTP
+    error[FF0209]: `default_method` is `FETCH`, which is not an HTTP method
       help: write an HTTP method such as `POST` or `PUT`
 
-    error[FF0206]: `envelope_limit` is `much`, which is not a size that can be used
+    error[FF0206]: `envelope_limit` is `much`, which is not a valid size
       help: write a size in bytes such as `256000`, or with a unit such as `64MiB` or `1MB`
 
-    error[FF0206]: `max_body` is `0`, which is not a size that can be used
+    error[FF0206]: `max_body` is `0`, which is not a valid size
       help: write a size above 0: with 0, every body would be refused
 
     error[FF0208]: `port` is `http`, which is not a port
-      help: write a port number from 0 to 65535; 0 takes any that is free
+      help: write a port number from 0 to 65535; 0 picks a free one
 
     error[FF0208]: `metrics_port` is `0x1f91`, which is not a port
-      help: write a port number from 0 to 65535; 0 takes any that is free
+      help: write a port number from 0 to 65535; 0 picks a free one
 
     error[FF0208]: `flow_metrics_port` is `65536`, which is not a port
-      help: write a port number from 0 to 65535; 0 takes any that is free
+      help: write a port number from 0 to 65535; 0 picks a free one
 
     error[FF0202]: `workflow_name` is `my flow`, which is not the name of a function
       help: use letters, digits, `-`, `_` and `.` only
@@ -216,25 +216,25 @@ fn every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepte
 }
 
 fn a_flow_without_a_name_says_how_to_give_it_one() {
-    let said = refused(&Program::of("hello").without("workflow_name"));
+    let said = refused(&Program::new("hello").without("workflow_name"));
     insta::assert_snapshot!(said, @r#"
     Error: the settings cannot be used
 
     error[FF0201]: the flow does not know its own name
-      help: set `workflow_name` to the name that it is deployed under, such as `workflow_name=my-flow`
+      help: set `workflow_name` to the name under which it is deployed, such as `workflow_name=my-flow`
 
     For more about this error, run `faasflow explain FF0201`.
     "#);
-    let named = Program::of("hello").without("workflow_name").with("OPENFAAS_NAME", "by-the-platform").start();
-    assert!(named.lines()[0].starts_with("Flow `by-the-platform` of 1 phase(s) listens on "), "{:?}", named.lines());
+    let named = Program::new("hello").without("workflow_name").with("OPENFAAS_NAME", "by-the-platform").start();
+    assert!(named.lines()[0].starts_with("Flow `by-the-platform` (1 phase) listens on "), "{:?}", named.lines());
 }
 
 fn defect_04_there_is_no_default_key_and_the_error_says_how_to_create_one() {
-    let said = refused(&Program::of("two-phases").with("secret_mount_path", "/nowhere"));
+    let said = refused(&Program::new("two-phases").with("secret_mount_path", "/nowhere"));
     insta::assert_snapshot!(said, @r#"
     Error: the flow function cannot start
 
-    error[FF0216]: signing is on, and its key cannot be read from /nowhere/faasflow-hmac-secret
+    error[FF0216]: signing is on, but its key cannot be read from /nowhere/faasflow-hmac-secret
       cause: there is no such file
       help: there is no default key. Create one and name the secret in stack.yml:
         openssl rand -hex 32 | faas-cli secret create faasflow-hmac-secret
@@ -244,7 +244,7 @@ fn defect_04_there_is_no_default_key_and_the_error_says_how_to_create_one() {
     For more about this error, run `faasflow explain FF0216`.
     "#);
     // A flow of one phase needs a key only to verify requests.
-    let said = refused(&Program::of("hello").with("secret_mount_path", "/nowhere").with("verify_request", "true"));
+    let said = refused(&Program::new("hello").with("secret_mount_path", "/nowhere").with("verify_request", "true"));
     assert!(said.contains("there is no default key"), "{said}");
 }
 
@@ -253,13 +253,13 @@ fn i6_a_key_that_cannot_be_read_has_the_one_reason() {
     let path = secrets.path().join("faasflow-hmac-secret");
     std::fs::create_dir(&path).unwrap();
     let mounted = secrets.path().to_str().unwrap();
-    let said = refused(&Program::of("two-phases").with("secret_mount_path", mounted));
+    let said = refused(&Program::new("two-phases").with("secret_mount_path", mounted));
     let expected = format!(
-        "error[FF0216]: signing is on, and its key cannot be read from {}\n  cause: it is a folder, and a file was expected\n\n",
+        "error[FF0216]: signing is on, but its key cannot be read from {}\n  cause: it is a folder, and a file was expected\n\n",
         path.display()
     );
     assert!(said.contains(&expected), "to create a key is no advice where there is one: {said}");
-    let said = refused(&Program::of("hello").with("SSL_CERT_FILE", mounted));
+    let said = refused(&Program::new("hello").with("SSL_CERT_FILE", mounted));
     let expected = format!(
         "error[FF0222]: {mounted}, which `SSL_CERT_FILE` names, cannot be read\n  cause: it is a folder, and a file was expected\n"
     );
@@ -270,15 +270,15 @@ fn a_secret_without_a_key_in_it_is_refused() {
     let secrets = tempfile::tempdir().unwrap();
     std::fs::write(secrets.path().join("faasflow-hmac-secret"), " \n\n").unwrap();
     let path = secrets.path().to_str().unwrap();
-    let said = refused(&Program::of("two-phases").with("secret_mount_path", path));
+    let said = refused(&Program::new("two-phases").with("secret_mount_path", path));
     let expected = format!(
-        "error[FF0217]: signing is on, and there is no key in {path}/faasflow-hmac-secret\n  help: write the keys into it, one per line\n"
+        "error[FF0217]: signing is on, but there is no key in {path}/faasflow-hmac-secret\n  help: write the keys into it, one per line\n"
     );
     assert!(said.contains(&expected), "{said}");
 }
 
 fn defect_05_verifying_requests_without_signing_is_refused() {
-    let said = refused(&Program::of("hello").with("verify_request", "true").with("enable_hmac", "false"));
+    let said = refused(&Program::new("hello").with("verify_request", "true").with("enable_hmac", "false"));
     insta::assert_snapshot!(said, @r#"
     Error: the settings cannot be used
 
@@ -290,25 +290,25 @@ fn defect_05_verifying_requests_without_signing_is_refused() {
 }
 
 fn defect_18_intermediate_storage_without_a_place_for_it_is_refused() {
-    let said = refused(&Program::of("two-phases").with("intermediate_storage", "true"));
+    let said = refused(&Program::new("two-phases").with("intermediate_storage", "true"));
     assert!(said.contains("intermediate_storage"), "{said}");
 }
 
 fn a_flow_of_one_phase_starts_without_a_key_and_says_so_when_signing_is_off() {
-    let off = Program::of("hello").with("secret_mount_path", "/nowhere").with("enable_hmac", "false").start();
-    let expected = "; signing is off: whoever reaches it can forge its envelopes";
+    let off = Program::new("hello").with("secret_mount_path", "/nowhere").with("enable_hmac", "false").start();
+    let expected = "; signing is off, so anyone who can reach it can forge envelopes";
     assert!(off.lines()[0].ends_with(expected), "{:?}", off.lines());
-    let on = Program::of("hello").with("secret_mount_path", "/nowhere").start();
+    let on = Program::new("hello").with("secret_mount_path", "/nowhere").start();
     assert_eq!(on.request("POST /", "you").1, "Hello, you!");
 }
 
 fn a_trace_server_that_is_not_there_fails_no_request_and_holds_up_no_stop() {
-    let program = Program::of("hello").with("enable_tracing", "true").with("trace_server", "127.0.0.1:1");
+    let program = Program::new("hello").with("enable_tracing", "true").with("trace_server", "127.0.0.1:1");
     let mut program = program.start();
     assert_eq!(program.request("POST /", "you").1, "Hello, you!");
     program.signal("TERM");
     assert_eq!(program.wait().code(), Some(0));
-    let told = program.all_lines().iter().filter(|line| line.starts_with("WARN Traces are not delivered")).count();
+    let told = program.all_lines().iter().filter(|line| line.starts_with("WARN Cannot export traces")).count();
     assert_eq!(told, 1);
 }
 
@@ -317,46 +317,46 @@ fn what_is_set_wrongly_for_traces_is_named() {
         (
             "trace_server",
             "ftp://x",
-            "which is not the address of a trace server\n  help: `ftp://` is no way to send traces; write `",
+            "which is not the address of a trace server\n  cause: `ftp://` is not a scheme for traces\n  help: write `",
         ),
-        ("OTEL_TRACES_SAMPLER", "mostly", "which is not a way to choose requests\n  help: write `"),
-        ("log_format", "xml", "which is not a format of the log\n  help: write `"),
+        ("OTEL_TRACES_SAMPLER", "mostly", "which is not valid\n  help: write `"),
+        ("log_format", "xml", "which is not a log format\n  help: write `"),
     ] {
-        let said = refused(&Program::of("hello").with("enable_tracing", "true").with(name, value));
+        let said = refused(&Program::new("hello").with("enable_tracing", "true").with(name, value));
         assert!(said.contains(&format!("]: `{name}` is `{value}`, {says}")), "{said}");
     }
-    let ratio = Program::of("hello").with("enable_tracing", "true").with("OTEL_TRACES_SAMPLER", "traceidratio");
+    let ratio = Program::new("hello").with("enable_tracing", "true").with("OTEL_TRACES_SAMPLER", "traceidratio");
     let said = refused(&ratio.with("OTEL_TRACES_SAMPLER_ARG", "2"));
-    assert!(said.contains("error[FF0213]: `OTEL_TRACES_SAMPLER_ARG` is `2`, which is not a way to choose requests\n  help: write the part of requests "), "{said}");
-    let said = refused(&Program::of("hello").with("trace_server", "user:s3cret@jaeger:4317"));
+    assert!(said.contains("error[FF0213]: `OTEL_TRACES_SAMPLER_ARG` is `2`, which is not valid\n  help: write the fraction of requests "), "{said}");
+    let said = refused(&Program::new("hello").with("trace_server", "user:s3cret@jaeger:4317"));
     assert!(
         said.contains(
-            "error[FF0212]: `trace_server` is not the address of a trace server\n  help: it has a user or a password, "
+            "error[FF0212]: `trace_server` is not the address of a trace server\n  cause: it has a user or a password\n  help: send "
         ),
         "{said}"
     );
     assert!(!said.contains("s3cret"), "{said}");
-    let headers = Program::of("hello").with("enable_tracing", "true").with("OTEL_EXPORTER_OTLP_HEADERS", "s3cret");
+    let headers = Program::new("hello").with("enable_tracing", "true").with("OTEL_EXPORTER_OTLP_HEADERS", "s3cret");
     let said = refused(&headers);
     assert!(said.contains("error[FF0214]: `OTEL_EXPORTER_OTLP_HEADERS` cannot be read\n  help: write `"), "{said}");
     assert!(!said.contains("s3cret"), "{said}");
     // What OpenTelemetry says to all programs of a cluster is no business of a flow that does not trace.
-    Program::of("hello").with("OTEL_TRACES_SAMPLER", "parentbased_jaeger_remote").start();
+    Program::new("hello").with("OTEL_TRACES_SAMPLER", "parentbased_jaeger_remote").start();
 }
 
 fn opentelemetrys_own_switches_are_heeded() {
     for (name, value) in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
-        let program = Program::of("hello").with("enable_tracing", "true").with("trace_server", "127.0.0.1:1");
+        let program = Program::new("hello").with("enable_tracing", "true").with("trace_server", "127.0.0.1:1");
         let mut program = program.with(name, value).start();
         program.request("POST /", "you");
         program.signal("TERM");
         assert_eq!(program.wait().code(), Some(0));
-        assert!(!program.all_lines().iter().any(|line| line.contains("Traces are not delivered")), "{name}");
+        assert!(!program.all_lines().iter().any(|line| line.contains("Cannot export traces")), "{name}");
     }
 }
 
 fn the_protocol_of_traces_is_what_the_server_says() {
-    let program = Program::of("hello").with("enable_tracing", "true").with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+    let program = Program::new("hello").with("enable_tracing", "true").with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
     let program = program.with("trace_server", "http://127.0.0.1:1").start();
     assert_eq!(program.request("POST /", "you").1, "Hello, you!");
 }
@@ -364,7 +364,7 @@ fn the_protocol_of_traces_is_what_the_server_says() {
 fn a_port_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let said = refused(&Program::of("hello").with("port", address.port().to_string()));
+    let said = refused(&Program::new("hello").with("port", address.port().to_string()));
     let expected =
         format!("Error: the flow function cannot start\n\nerror[FF0218]: cannot listen on {address}\n  cause: ");
     assert!(said.starts_with(&expected), "{said}");
@@ -375,12 +375,13 @@ fn a_port_that_is_taken_is_named() {
 }
 
 fn a_log_filter_that_cannot_be_read_is_named() {
-    let said = refused(&Program::of("hello").with("RUST_LOG", "warning"));
+    let said = refused(&Program::new("hello").with("RUST_LOG", "warning"));
     insta::assert_snapshot!(said, @r"
     Error: the settings cannot be used
 
-    error[FF0211]: `RUST_LOG` is `warning`, which is not a filter of log lines
-      help: `warning` is no level: write a level such as `info`, or targets such as `faasflow=debug,hyper=warn`; a level is one of `off`, `error`, `warn`, `info`, `debug` and `trace`
+    error[FF0211]: `RUST_LOG` is `warning`, which is not a log filter
+      cause: `warning` is not a level
+      help: write one of the levels `off`, `error`, `warn`, `info`, `debug` and `trace`, or targets such as `faasflow=debug,hyper=warn`
 
     For more about this error, run `faasflow explain FF0211`.
     ");

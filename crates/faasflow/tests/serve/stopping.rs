@@ -24,16 +24,16 @@ tests![
 ];
 
 fn r4_a_flow_that_drains_serves_and_is_not_ready() {
-    let mut program = Program::of("hello").with("drain_time", "3s").start();
+    let mut program = Program::new("hello").with("drain_time", "3s").start();
     assert!(program.request("GET /_/ready", "").0.starts_with("HTTP/1.1 200 OK"));
     let begun = Instant::now();
     program.signal("TERM");
-    program.until_logged("Draining: requests are still taken for 3s");
+    program.until_logged("Draining: still accepting requests for 3s");
     for _ in 0..10 {
         assert_eq!(program.request("POST /", "you").1, "Hello, you!");
     }
     let (head, body) = program.request("GET /_/ready", "");
-    assert!(head.starts_with("HTTP/1.1 503 ") && body == "it is stopping\n", "{head}");
+    assert!(head.starts_with("HTTP/1.1 503 ") && body == "the flow function is stopping\n", "{head}");
     assert!(program.request("GET /_/health", "").0.starts_with("HTTP/1.1 200 OK"));
     assert_eq!(program.wait().code(), Some(0));
     assert!(begun.elapsed() >= Duration::from_secs(3));
@@ -42,7 +42,7 @@ fn r4_a_flow_that_drains_serves_and_is_not_ready() {
 /// They would all be closed at the end of the drain. A request that the gateway sends on one just then is lost, and in a
 /// rolling update on Kubernetes some callers got a 502.
 fn kept_connections_are_given_up_while_a_flow_drains() {
-    let mut program = Program::of("hello").with("drain_time", "3s").start();
+    let mut program = Program::new("hello").with("drain_time", "3s").start();
     let connect = || {
         let stream = TcpStream::connect(&program.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -82,35 +82,38 @@ fn kept_connections_are_given_up_while_a_flow_drains() {
 
 fn r4_a_second_signal_stops_at_once() {
     for (first, second) in [("TERM", "TERM"), ("TERM", "INT"), ("INT", "TERM")] {
-        let mut program = Program::of("blocking").with("drain_time", "1h").with("write_timeout", "1h").start();
+        let mut program = Program::new("blocking").with("drain_time", "1h").with("write_timeout", "1h").start();
         let _in_flight = program.begin("POST /", b"");
         program.until_logged("Executing modifier at");
         program.signal(first);
         program.until_logged(if first == "TERM" { "Draining: " } else { "Stopping: " });
         program.signal(second);
         assert_eq!(program.wait().code(), Some(1));
-        assert_eq!(program.all_lines().last().unwrap(), "WARN A second signal came: what is in flight is cut off");
+        assert_eq!(
+            program.all_lines().last().unwrap(),
+            "WARN A second signal arrived: cutting off the requests in flight"
+        );
     }
 }
 
 fn r4_sigint_does_not_drain() {
-    let mut program = Program::of("hello").with("drain_time", "1h").start();
+    let mut program = Program::new("hello").with("drain_time", "1h").start();
     program.signal("INT");
     assert_eq!(program.wait().code(), Some(0));
 }
 
 fn r4_two_sigterms_behind_a_watchdog_are_one() {
-    let program = Program::of("hello").with("upstream_url", "http://127.0.0.1").without("drain_time");
+    let program = Program::new("hello").with("upstream_url", "http://127.0.0.1").without("drain_time");
     let program = program.with("healthcheck_interval", "1h");
     let running = program.start();
     // Sent by one command, since the second counts as the first for a moment only.
     running.signal_twice("TERM");
-    running.until_logged("Draining: requests are still taken for 1h1s");
+    running.until_logged("Draining: still accepting requests for 1h1s");
     assert_eq!(running.request("POST /", "you").1, "Hello, you!");
 }
 
 fn r4_a_rolling_restart_behind_the_watchdog_fails_no_request() {
-    let start = || Watchdog::start(Program::of("hello"), &image_settings());
+    let start = || Watchdog::start(Program::new("hello"), &image_settings());
     let old = start();
     let restarting = AtomicBool::new(true);
     // Whoever sends requests learns only after a while that one of the two stops.
@@ -179,16 +182,16 @@ fn r6_a_flow_whose_store_does_not_answer_is_not_ready() {
     let url = format!("redis://{}", silent.local_addr().unwrap());
     // One that takes connections and does not answer, and one that is not there.
     for url in [url.as_str(), "redis://127.0.0.1:1"] {
-        let program = Program::of("hello").with("state_manager", "redis").with("redis_url", url).start();
+        let program = Program::new("hello").with("state_manager", "redis").with("redis_url", url).start();
         let (head, body) = program.request("GET /_/ready", "");
-        assert!(head.starts_with("HTTP/1.1 503 ") && body == "its state manager does not answer\n", "{head}\n{body}");
+        assert!(head.starts_with("HTTP/1.1 503 ") && body == "the state manager does not answer\n", "{head}\n{body}");
         assert!(program.request("GET /_/health", "").0.starts_with("HTTP/1.1 200 OK"));
-        program.until_logged("WARN Not ready: state manager `redis` does not answer: ");
+        program.until_logged("WARN Not ready: the state manager `redis` does not answer: ");
     }
 }
 
 fn r6_readiness_behind_the_watchdog_is_the_flows() {
-    let program = Program::of("hello").with("state_manager", "redis").with("redis_url", "redis://127.0.0.1:1");
+    let program = Program::new("hello").with("state_manager", "redis").with("redis_url", "redis://127.0.0.1:1");
     let watchdog = Watchdog::start(program, &image_settings());
     let ready = Exchange::begin(watchdog.address(), "GET /_/ready", b"").end().0;
     assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
@@ -198,7 +201,7 @@ fn r6_readiness_behind_the_watchdog_is_the_flows() {
 
 fn i8_a_large_body_is_refused_while_it_is_still_sent() {
     // What is left is more than has to be sent: whoever forwards it has the answer before the connection closes.
-    let program = Program::of("hello").with("max_body", "1MiB").start();
+    let program = Program::new("hello").with("max_body", "1MiB").start();
     for expect in ["", "expect: 100-continue\r\n"] {
         is_refused_while_it_is_sent(&program.address, expect);
     }
@@ -229,7 +232,7 @@ fn is_refused_while_it_is_sent(address: &str, expect: &str) {
 fn i8_large_and_slow_bodies_get_their_answers_behind_the_watchdog() {
     let mut settings = image_settings();
     settings.insert("read_timeout".to_owned(), "2s".to_owned());
-    let watchdog = Watchdog::start(Program::of("hello").with("max_body", "1MiB"), &settings);
+    let watchdog = Watchdog::start(Program::new("hello").with("max_body", "1MiB"), &settings);
     for _ in 0..10 {
         let (head, body) = Exchange::begin(watchdog.address(), "POST /", &vec![b'x'; 8 << 20]).end();
         assert!(head.starts_with("HTTP/1.1 413 ") && body.contains("`max_body`"), "{head}\n{body}");

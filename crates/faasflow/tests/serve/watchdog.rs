@@ -18,7 +18,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Router, routing};
-use faasflow_runtime::http::{HttpClient, ServerOptions, serve};
+use faasflow_http::{HttpClient, ServerOptions, serve};
 use http::{StatusCode, Uri};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;

@@ -1,4 +1,4 @@
-//! Builds cargo projects, those of one workspace together.
+//! Builds cargo projects. Those of one workspace are built together.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::error::GatewayError;
 use crate::event::{Event, Events};
 use crate::unpublished;
 
-/// What was built: the program of each folder.
+/// The programs that were built, by the folder of the project.
 pub(crate) type Programs = HashMap<PathBuf, PathBuf>;
 
 #[derive(Deserialize)]
@@ -47,33 +47,33 @@ struct Message {
     package_id: Option<String>,
     target: Option<Target>,
     executable: Option<PathBuf>,
-    /// It was built before.
+    /// Whether it was built before.
     #[serde(default)]
     fresh: bool,
 }
 
-/// One project to build, as cargo knows it.
+/// A project to build, with cargo's metadata.
 struct Project {
     function: String,
     folder: PathBuf,
     root: PathBuf,
-    /// Where cargo puts what it builds, unless it is told otherwise.
+    /// The target folder that cargo uses by default.
     target: PathBuf,
     package: Package,
     binary: String,
 }
 
-/// What came of a build.
+/// The result of a build.
 #[derive(Debug, Default)]
 pub(crate) struct Built {
     pub(crate) programs: Programs,
-    /// What could not be built; the text is cargo's.
+    /// What could not be built, with cargo's output.
     pub(crate) faults: Vec<GatewayError>,
 }
 
-/// Builds the projects in these folders, given with the names of their functions. One that cannot be built does
-/// not keep the others from it. `all` are those that are ever built here. What is built so far is told after each
-/// workspace, so that nobody waits for the others.
+/// Builds the projects in these folders, which come with the names of their functions. If one cannot be built, the others
+/// still are. `all` are all projects of the gateway. Calls `done` with the programs so far after each workspace, so that no
+/// function waits for another workspace.
 pub(crate) async fn build(
     projects: &[(String, PathBuf)],
     all: &[(String, PathBuf)],
@@ -92,7 +92,7 @@ pub(crate) async fn build(
     }
     let apart = clashing(&located);
     let selections = selections(&located, &apart).await;
-    // Those of one workspace are built together, and those that clash each in a folder of its own.
+    // The projects of one workspace are built together. Those that clash are built separately, each in its own folder.
     let mut builds: BTreeMap<(PathBuf, Option<PathBuf>), Vec<Project>> = BTreeMap::new();
     for project in located {
         if projects.iter().any(|(wanted, _)| *wanted == project.function) {
@@ -120,12 +120,12 @@ pub(crate) async fn build(
     built
 }
 
-/// Builds the cargo project in `folder` as a gateway does in its debug profile, and returns the path of its program. What
-/// `faasflow up` has compiled is not compiled again. Progress is sent to `events`.
+/// Builds the cargo project in `folder` like a gateway does in the debug profile, and returns the path of its program. What
+/// `faasflow up` has compiled is reused. Progress is sent to `events`.
 ///
 /// # Errors
 ///
-/// If cargo cannot be run, if the folder is no package with one program, or if it does not compile.
+/// If cargo cannot be run, if the folder is not a package with one program, or if the package does not compile.
 pub async fn build_project(folder: &Path, events: &Events) -> Result<PathBuf, GatewayError> {
     let folder = std::path::absolute(folder)
         .map_err(|error| GatewayError::Unreadable { path: folder.to_owned(), source: error.into() })?;
@@ -134,13 +134,13 @@ pub async fn build_project(folder: &Path, events: &Events) -> Result<PathBuf, Ga
     let Built { mut programs, faults } = build(&projects, &projects, false, events, |_| {}).await;
     match faults.into_iter().next() {
         Some(fault) => Err(fault),
-        None => Ok(programs.remove(&folder).expect("what has no fault was built")),
+        None => Ok(programs.remove(&folder).expect("a project without a fault was built")),
     }
 }
 
-/// The packages whose programs would overwrite each other: `CARGO_TARGET_DIR` and cargo's own settings can give
-/// several workspaces one target folder, and the programs of all new flows have the same name. So may two of one
-/// workspace.
+/// The ids of packages whose programs would overwrite each other. `CARGO_TARGET_DIR` and cargo's settings can give several
+/// workspaces the same target folder, and the programs of new flows all have the same name. Two packages of one workspace can
+/// clash as well.
 fn clashing(projects: &[Project]) -> HashSet<String> {
     let mut places: HashMap<(&Path, &str), HashSet<&String>> = HashMap::new();
     for project in projects {
@@ -149,20 +149,21 @@ fn clashing(projects: &[Project]) -> HashSet<String> {
     places.into_values().filter(|packages| packages.len() > 1).flatten().cloned().collect()
 }
 
-/// The packages that cargo is to select in each workspace, by id. Features of dependencies are united over all that are
-/// selected, and a dependency with other features is compiled again. So these are always the same, whichever functions
-/// are built, and they include what `cargo build` selects: what one of the two has compiled, the other uses.
+/// The ids of the packages that cargo selects in each workspace. Cargo unites the features of dependencies over all selected
+/// packages, and compiles a dependency again if its features change. So the selection is always the same, whichever functions
+/// are built. It includes the packages that `cargo build` selects, so that both commands reuse each other's results.
 async fn selections(projects: &[Project], apart: &HashSet<String>) -> HashMap<PathBuf, Vec<String>> {
     let mut selections = HashMap::<PathBuf, Vec<String>>::new();
     let together: Vec<&Project> = projects.iter().filter(|project| !apart.contains(&project.package.id)).collect();
     let is_function = |package: &Package| projects.iter().any(|project| project.package.id == package.id);
-    // It would be built as well, in the place of the function's.
+    // A default package with a program of the same name would overwrite the function's program.
     let would_be_built =
         |package: &Package| binaries(package).any(|name| together.iter().any(|project| project.binary == *name));
     for project in &together {
         if !selections.contains_key(&project.root) {
             let mut selection = Vec::new();
-            // Asked at the root: in the folder of a member, the default is that member. Cargo has just answered for one.
+            // This runs at the root, because in the folder of a member the default is that member. Failures are ignored, since
+            // cargo has just succeeded for a member.
             if let Ok(Metadata { packages, workspace_default_members, .. }) = metadata(&project.root).await {
                 let mut defaults = packages;
                 defaults.retain(|package| workspace_default_members.contains(&package.id));
@@ -183,7 +184,7 @@ async fn locate(function: &str, folder: &Path) -> Result<Project, GatewayError> 
     let canonical = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let manifest = canonical(&manifest);
     let package = metadata.packages.into_iter().find(|package| canonical(&package.manifest_path) == manifest);
-    let package = package.ok_or_else(|| fault(format!("{} is no package", folder.display())))?;
+    let package = package.ok_or_else(|| fault(format!("{} is not a package", folder.display())))?;
     let binary = binary(&package).map_err(fault)?;
     Ok(Project {
         function: function.to_owned(),
@@ -202,11 +203,11 @@ async fn metadata(folder: &Path) -> Result<Metadata, String> {
         .stdin(Stdio::null())
         .output()
         .await
-        .map_err(|error| format!("cargo cannot be run: {error}; is Rust installed, and cargo in PATH?"))?;
+        .map_err(|error| format!("cargo cannot be run: {error}; install Rust, and put cargo in PATH"))?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());
     }
-    serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo's metadata is strange: {error}"))
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("the metadata of cargo cannot be parsed: {error}"))
 }
 
 fn binaries(package: &Package) -> impl Iterator<Item = &String> {
@@ -220,8 +221,8 @@ fn binary(package: &Package) -> Result<String, String> {
     let binaries: Vec<&String> = binaries(package).collect();
     match binaries.as_slice() {
         [one] => Ok((*one).clone()),
-        [] => Err(format!("the package `{}` has no program: add a src/main.rs", package.name)),
-        _ => Err(format!("the package `{}` has several programs: name one with `default-run`", package.name)),
+        [] => Err(format!("the package `{}` has no program; add a src/main.rs", package.name)),
+        _ => Err(format!("the package `{}` has several programs; name one with `default-run`", package.name)),
     }
 }
 
@@ -261,8 +262,8 @@ async fn build_workspace(
     }
     let mut child = command.spawn().map_err(|error| fault(format!("cargo cannot be run: {error}")))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (executables, said, status) =
-        tokio::join!(executables(stdout, projects, events), listen(stderr, events), child.wait());
+    let (executables, output, status) =
+        tokio::join!(executables(stdout, projects, events), read_output(stderr, events), child.wait());
     let status = status.map_err(|error| fault(error.to_string()))?;
     for project in projects {
         let key = (project.package.id.clone(), project.binary.clone());
@@ -270,18 +271,18 @@ async fn build_workspace(
             Some(program) => {
                 programs.insert(project.folder.clone(), program.clone());
             }
-            None if status.success() => return Err(fault(format!("cargo built no `{}`", project.binary))),
+            None if status.success() => return Err(fault(format!("cargo did not build `{}`", project.binary))),
             None => {}
         }
     }
     if status.success() {
         return Ok(());
     }
-    let advice = unpublished::advice(&said, root).map(|advice| format!("\n{advice}\n")).unwrap_or_default();
-    Err(fault(said + &advice))
+    let advice = unpublished::advice(&output, root).map(|advice| format!("\n{advice}\n")).unwrap_or_default();
+    Err(fault(output + &advice))
 }
 
-/// The programs that cargo says it made, by package and name.
+/// Collects the programs that cargo reports, by package and name.
 async fn executables(
     stdout: Option<ChildStdout>,
     projects: &[Project],
@@ -295,7 +296,7 @@ async fn executables(
         if let (true, Some(package), Some(target), Some(executable)) =
             (message.reason == "compiler-artifact", message.package_id, message.target, message.executable)
         {
-            // By the function's name: programs of several may have one name.
+            // The event has the function's name, because several programs may have the same name.
             let of = |project: &&Project| project.package.id == package && project.binary == target.name;
             if let (false, Some(project)) = (message.fresh, projects.iter().find(of)) {
                 let _ = events.send(Event::Built { function: project.function.clone() });
@@ -306,10 +307,10 @@ async fn executables(
     found
 }
 
-/// Reports what cargo compiles, and returns what else it said.
-async fn listen(stderr: Option<impl AsyncRead + Unpin>, events: &Events) -> String {
-    let mut said = String::new();
-    let Some(stderr) = stderr else { return said };
+/// Reports what cargo compiles, and returns the rest of its output.
+async fn read_output(stderr: Option<impl AsyncRead + Unpin>, events: &Events) -> String {
+    let mut output = String::new();
+    let Some(stderr) = stderr else { return output };
     let mut lines = BufReader::new(stderr.take(16 << 20)).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         match line.trim_start().strip_prefix("Compiling ") {
@@ -321,10 +322,10 @@ async fn listen(stderr: Option<impl AsyncRead + Unpin>, events: &Events) -> Stri
                 let _ = events.send(Event::BuildWaits { what: line.trim().to_owned() });
             }
             None => {
-                said.push_str(&line);
-                said.push('\n');
+                output.push_str(&line);
+                output.push('\n');
             }
         }
     }
-    said
+    output
 }

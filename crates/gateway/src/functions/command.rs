@@ -1,8 +1,7 @@
-//! A process for each request, as OpenFaaS's watchdogs do it: the body on standard input, the answer on standard output,
-//! the request in variables.
+//! Runs a process for each request, like OpenFaaS's watchdogs: the body is on standard input, the answer on standard output,
+//! and the request in variables.
 //!
-//! A process that was started is a task of its own. So it finishes its work when its caller leaves, as under
-//! of-watchdog.
+//! Each process runs in its own task. So it finishes its work if the caller disconnects, as under of-watchdog.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::code;
-use faasflow_http::{Budget, ReadBodyError, hear_out, hear_out_up_to, read_body, read_body_into};
+use faasflow_http::{Budget, ReadBodyError, drain, drain_up_to, read_body, read_body_into};
 use http::header::CONTENT_TYPE;
 use http::{StatusCode, request};
 use tokio::sync::oneshot;
@@ -31,17 +30,17 @@ mod variables;
 
 pub(crate) use answer::Cause;
 
-/// The largest body that a command is given.
+/// The largest body that a command gets, in bytes.
 const BODY: u64 = 64 << 20;
 
-/// Runs commands, and sees to their end at the stop.
+/// Runs commands, and ends them when the gateway stops.
 #[derive(Clone, Debug)]
 pub(crate) struct Commands {
-    /// Each process that runs.
+    /// A task for each process that runs.
     tasks: TaskTracker,
-    /// Cancelled when what still runs is to be killed.
+    /// Cancelled to kill the processes that still run.
     stop: CancellationToken,
-    /// What bodies and outputs take their room from.
+    /// The memory for bodies and outputs.
     budget: Budget,
 }
 
@@ -50,25 +49,25 @@ pub(crate) struct Invocation<'a> {
     pub(crate) function: Arc<Function>,
     pub(crate) words: Vec<String>,
     pub(crate) parts: &'a request::Parts,
-    /// What stood behind the function's name, as it was sent.
+    /// The part of the path after the function's name, as it was sent.
     pub(crate) path: &'a str,
     pub(crate) body: Body,
-    /// Whether there is room for the body already, as in a delivery of the queue.
+    /// Whether memory for the body is reserved already, as for deliveries from the queue.
     pub(crate) has_room: bool,
     /// Whether the whole output is wanted, and not only its beginning.
     pub(crate) wanted: Wanted,
 }
 
 impl Commands {
-    /// Whoever cancels `stop` waits for `tasks` afterwards.
+    /// After cancelling `stop`, wait for `tasks`.
     pub(crate) fn new(tasks: TaskTracker, stop: CancellationToken, budget: Budget) -> Commands {
         Commands { tasks, stop, budget }
     }
 
     /// Reads the body, waits for a place, and runs the command. Each of these may take as long as `timeout`.
     ///
-    /// Dropped before the process was started, it starts none. Dropped later, the process goes on. `held` is dropped
-    /// when the process has ended, or was not started.
+    /// If this is dropped before the process is started, none is started. If it is dropped later, the process goes on. `held`
+    /// is dropped when the process has ended, or was not started.
     pub(crate) async fn invoke(
         &self,
         invocation: Invocation<'_>,
@@ -79,14 +78,14 @@ impl Commands {
         let read = if has_room {
             read_body(&mut body, BODY, timeout).await
         } else {
-            let mut share = self.budget.intake();
+            let mut share = self.budget.request_share();
             let read = read_body_into(&mut body, BODY, timeout, &mut share).await;
             read.map(|body| share.keep(body))
         };
         match &read {
-            Err(ReadBodyError::TooLarge { .. }) => hear_out(&parts.headers, body).await,
+            Err(ReadBodyError::TooLarge { .. }) => drain(&parts.headers, body).await,
             Err(ReadBodyError::NoRoom(full)) => {
-                hear_out_up_to(&parts.headers, body, BODY).await;
+                drain_up_to(&parts.headers, body, BODY).await;
                 return Err(NoAnswer::NoRoom(*full));
             }
             _ => {}
@@ -117,17 +116,17 @@ impl Commands {
         let request = job.request.clone();
         let (tell, told) = oneshot::channel();
         let stop = self.stop.clone();
-        let share = self.budget.waiting(room::PATIENCE).beside(job.body.len() as u64);
-        // Standard error is read in any case, so it does not wait for room.
-        let complaints = self.budget.intake();
+        let share = self.budget.answer_share(room::PATIENCE).beside(job.body.len() as u64);
+        // Standard error is always read, so it does not wait for memory.
+        let complaints = self.budget.request_share();
         self.tasks.spawn(async move {
             let ended = run(&job, share, complaints, &stop).await;
-            // Before the answer: whoever has it may send the next request at once.
+            // Before the answer, because the caller may send the next request at once.
             drop((place, held));
             ended.log(&job);
             let summary = ended.summary(job.program());
             if tell.send(ended.answer(&job)).is_err() {
-                job.log(format!("gateway: nobody waited for the answer any more: {summary}"));
+                job.log(format!("gateway: the command ended after its caller had left: {summary}"));
             }
         });
         let waiting = Waiting { told: false, log: || function.logs.push(request.as_ref(), LEFT.to_owned()) };
@@ -139,7 +138,7 @@ impl Commands {
 
 const LEFT: &str = "gateway: the caller is gone; the command goes on";
 
-/// Notices when nobody waits for an answer any more.
+/// Logs that the caller has left, if it is dropped before the answer.
 struct Waiting<F: FnMut()> {
     told: bool,
     log: F,

@@ -1,19 +1,18 @@
-//! Functions that are images: containers, made, watched and removed.
+//! Functions that run in containers.
 //!
-//! [`Containers`] is what the rest of the gateway knows: the engine, once there is one. [`supervise`] keeps the containers of
-//! one function. `replica.rs` follows each of them from its start to its removal, and `leftovers.rs`
-//! removes those that nobody follows.
+//! The rest of the gateway uses [`Containers`], which has the engine once there is one. [`supervise`] keeps the containers of
+//! one function running. `replica.rs` manages one of them from its start to its removal, and `leftovers.rs` removes those
+//! that nothing manages.
 
 mod attempt;
-mod backoff;
 mod connection;
 mod leftovers;
-mod made;
 mod mount;
 mod names;
 mod plan;
 mod ready;
 mod replica;
+mod running;
 mod supervise;
 
 pub(crate) use connection::Containers;

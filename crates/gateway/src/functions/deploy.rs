@@ -1,11 +1,12 @@
-//! Functions come and go while the gateway runs.
+//! Adds, replaces and removes functions while the gateway runs.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use faasflow_admin::Deployment;
+use faasflow_core::chain;
 use faasflow_core::code::{self, Code};
 use faasflow_http::now_ms;
 use http::StatusCode;
@@ -15,14 +16,14 @@ use tokio_util::task::TaskTracker;
 use crate::disk;
 use crate::functions::container;
 use crate::functions::deployment::{Runs, spec};
-use crate::functions::kept::{Folder, Kept};
 use crate::functions::process::{Launch, Order, supervise};
-use crate::functions::{Function, Functions, Surroundings};
+use crate::functions::storage::{Storage, StoredFunction};
+use crate::functions::{Function, FunctionContext, Functions, RunError};
 use crate::namespace::check_namespace;
 use crate::stack::{FunctionSpec, Kind, RUN_ANNOTATION, Stack, URL_ANNOTATION, wrong_wish};
 use crate::{private_file, secrets};
 
-/// How long whoever deploys a function waits for its image to be pulled, which `faas-cli` does for a minute.
+/// How long a deployment waits for its image to be pulled. `faas-cli` waits for a minute.
 const PULL: Duration = Duration::from_secs(50);
 
 /// What a deployment does about the function of its name.
@@ -38,13 +39,13 @@ pub(crate) enum Change {
 #[derive(Debug)]
 pub(crate) struct Deployments {
     functions: Functions,
-    around: Surroundings,
-    kept: Folder,
+    context: FunctionContext,
+    storage: Storage,
     /// Where processes of deployed functions run.
     folder: PathBuf,
-    /// Those who look after processes.
+    /// The tasks that supervise processes and containers.
     tasks: TaskTracker,
-    /// What is on disk and what is in service change together, one function at a time.
+    /// Held while a function changes on disk and in service, so that both agree.
     changing: Mutex<()>,
 }
 
@@ -68,35 +69,35 @@ impl Refusal {
 }
 
 impl Deployments {
-    pub(crate) fn new(folder: PathBuf, kept: Folder, around: Surroundings, tasks: TaskTracker) -> Deployments {
-        Deployments { functions: Functions::default(), around, kept, folder, tasks, changing: Mutex::default() }
+    pub(crate) fn new(folder: PathBuf, storage: Storage, context: FunctionContext, tasks: TaskTracker) -> Deployments {
+        Deployments { functions: Functions::default(), context, storage, folder, tasks, changing: Mutex::default() }
     }
 
     pub(crate) fn functions(&self) -> &Functions {
         &self.functions
     }
 
-    /// Puts in service what the stack has and what was deployed before. The stack wins: it is what its owner looks
-    /// at.
-    pub(crate) fn begin(&self, stack: &Stack, deployed: Vec<Kept>) {
+    /// Puts the functions of the stack in service, and those that were deployed before. The stack wins, because its owner sees
+    /// it.
+    pub(crate) fn begin(&self, stack: &Stack, deployed: Vec<StoredFunction>) {
         for spec in stack.functions.values() {
-            self.serve(Function::of_stack(spec.clone(), &self.around));
+            self.serve(Function::from_stack(spec.clone(), &self.context));
         }
-        for Kept { created_ms, deployment, runs, .. } in deployed {
+        for StoredFunction { created_ms, deployment, runs, .. } in deployed {
             let name = deployment.service.clone();
             if stack.functions.contains_key(&name) {
-                tracing::warn!("`{name}` of {} is served, and not the one deployed before", stack.path.display());
+                tracing::warn!("the function `{name}` of {} replaces the deployed one", stack.path.display());
                 continue;
             }
             match spec(&deployment, &self.folder, runs) {
                 Ok(spec) => {
-                    for secret in secrets::absent(&spec, &self.around.secrets) {
-                        // It was there when the function was deployed. The others run all the same.
-                        tracing::warn!("the secret `{secret}`, which `{name}` names, is not there any more");
+                    for secret in secrets::absent(&spec, &self.context.secrets) {
+                        // It existed when the function was deployed. The other functions still run.
+                        tracing::warn!("the secret `{secret}` of the function `{name}` no longer exists");
                     }
-                    self.serve(Function::deployed(spec, deployment, created_ms, &self.around, None));
+                    self.serve(Function::deployed(spec, deployment, created_ms, &self.context, None));
                 }
-                Err(why) => tracing::error!("the deployed function `{name}` is not served: {why}"),
+                Err(why) => tracing::error!("the deployed function `{name}` cannot run: {why}"),
             }
         }
     }
@@ -124,8 +125,8 @@ impl Deployments {
         }
         self.check_secrets(&spec)?;
         let created_ms = before.as_ref().map_or_else(now_ms, |before| before.created_ms);
-        let kept = done(self.kept.write(&Kept::new(created_ms, deployment.clone(), runs)))?;
-        self.serve(Function::deployed(spec, deployment, created_ms, &self.around, before.as_deref()));
+        let kept = done(self.storage.write(&StoredFunction::new(created_ms, deployment.clone(), runs)))?;
+        self.serve(Function::deployed(spec, deployment, created_ms, &self.context, before.as_deref()));
         kept.map_err(|error| unconfirmed(&format!("`{name}` was deployed"), &error))
     }
 
@@ -141,7 +142,7 @@ impl Deployments {
             Some("container") => true,
             Some("process") => return Ok(Runs::Here),
             None => false,
-            Some(other) => return Err(Refusal::invalid(wrong_wish(other))),
+            Some(other) => return Err(Refusal::invalid(wrong_wish(other).describe())),
         };
         if deployment.image.trim().is_empty() || (deployment.annotation(URL_ANNOTATION).is_some() && !must) {
             return if must {
@@ -150,22 +151,24 @@ impl Deployments {
                 Ok(Runs::Here)
             };
         }
-        // What it could be as a process, and whether that is here.
+        // The function as a process, if its program is on this machine.
         let process = deployment.process().and_then(|_| spec(deployment, &self.folder, Runs::Here).ok());
         let process = process.filter(|spec| absent_program(spec).is_none());
-        let connected = match self.around.containers.connected().await {
+        let connected = match self.context.containers.connected().await {
             Ok(connected) => connected,
-            Err(why) if must => return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::NO_ENGINE, why)),
+            Err(error) if must => {
+                return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::NO_ENGINE, error.describe()));
+            }
             Err(_) if process.is_some() => return Ok(Runs::Here),
-            Err(why) => {
+            Err(error) => {
                 let here = spec(deployment, &self.folder, Runs::Here).map_err(Refusal::invalid)?;
                 return match absent_program(&here) {
-                    Some(program) => Err(not_here(program, &deployment.image, &why)),
+                    Some(program) => Err(not_here(program, &deployment.image, &error.describe())),
                     None => Ok(Runs::Here),
                 };
             }
         };
-        // Before the engine is asked for whatever stands there.
+        // Checked before the name of the image is sent to the engine.
         let checked = spec(deployment, &self.folder, Runs::Container);
         if let (Err(_), Some(_), false) = (&checked, &process, must) {
             return Ok(Runs::Here);
@@ -181,16 +184,18 @@ impl Deployments {
             Ok(None) => {
                 let pulling = container::pull(&connected.engine, &deployment.image);
                 match tokio::time::timeout(PULL, pulling).await {
-                    Ok(Err(why)) => Err(Refusal::invalid(why)),
-                    // What takes longer goes on, and is told by the function's state.
+                    Ok(Err(error)) => Err(Refusal::invalid(error.describe())),
+                    // A pull that takes longer goes on, and the state of the function shows it.
                     Ok(Ok(())) | Err(_) => Ok(Runs::Container),
                 }
             }
             Err(_) if process.is_some() && !must => Ok(Runs::Here),
-            Err(error) if error.is_away() => {
-                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::NO_ENGINE, error.to_string()))
+            Err(error) if error.is_unreachable() => {
+                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::NO_ENGINE, RunError::from(error).describe()))
             }
-            Err(error) => Err(Refusal::invalid(format!("the image `{}` cannot be used: {error}", deployment.image))),
+            Err(error) => {
+                Err(Refusal::invalid(format!("the image `{}` cannot be used: {}", deployment.image, chain(&error))))
+            }
         }
     }
 
@@ -201,7 +206,7 @@ impl Deployments {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let function = self.deployed(name)?.ok_or_else(|| absent(name))?;
         let name = &function.spec.name;
-        let kept = done(self.kept.remove(name))?;
+        let kept = done(self.storage.remove(name))?;
         self.functions.remove(name);
         forget(name);
         kept.map_err(|error| unconfirmed(&format!("`{name}` was removed"), &error))
@@ -221,17 +226,17 @@ impl Deployments {
     }
 
     fn check_secrets(&self, spec: &FunctionSpec) -> Result<(), Refusal> {
-        if let Some((path, error)) = secrets::unreadable(spec, &self.around.secrets) {
-            let why = faasflow_core::why_unreadable(&error);
+        if let Some((path, error)) = secrets::unreadable(spec, &self.context.secrets) {
+            let why = faasflow_core::Unreadable::from(error);
             let secret = path.file_name().unwrap_or_default().display();
             let text = format!("the secret `{secret}` cannot be read: {why}");
             return Err(Refusal::new(StatusCode::BAD_REQUEST, code::GATEWAY_FILE_UNREADABLE, text));
         }
-        let absent = secrets::absent(spec, &self.around.secrets);
+        let absent = secrets::absent(spec, &self.context.secrets);
         let Some(first) = absent.first() else { return Ok(()) };
         let names: Vec<String> = absent.iter().map(|secret| format!("`{secret}`")).collect();
         let why = format!(
-            "secrets are missing: {}; create each, as by `faas-cli secret create {first} --from-file FILE`",
+            "secrets are missing: {}; create each, for example with `faas-cli secret create {first}`",
             names.join(", ")
         );
         Err(Refusal::new(StatusCode::BAD_REQUEST, code::SECRETS_MISSING, why))
@@ -239,21 +244,22 @@ impl Deployments {
 
     fn serve(&self, function: Arc<Function>) {
         self.functions.put(&function);
-        let (stop, events) = (self.around.stop.clone(), self.around.events.clone());
+        let (stop, events) = (self.context.stop.clone(), self.context.events.clone());
         match &function.spec.kind {
             Kind::Program(words) => {
                 let (order, ordered) = unbounded_channel();
-                let _ = order.send(Order::Run(Launch::of(words, &function.spec.folder)));
+                let _ = order.send(Order::Run(Launch::from_words(words, &function.spec.folder)));
                 self.tasks.spawn(supervise(function, ordered, stop, events));
             }
             Kind::Image(image) => {
-                let (image, containers) = (image.clone(), self.around.containers.clone());
+                let (image, containers) = (image.clone(), self.context.containers.clone());
                 self.tasks.spawn(container::supervise(function, image, containers, stop, events));
             }
             Kind::Command(_) => {
                 if let Some(program) = absent_program(&function.spec) {
                     let line = format!(
-                        "gateway: there is no program `{program}` here, so calls fail; install it, or correct `fprocess`"
+                        "gateway: the program `{program}` is not on this machine, so calls will fail; install it, or \
+                         correct `fprocess`"
                     );
                     function.logs.push(None, line);
                 }
@@ -263,18 +269,25 @@ impl Deployments {
     }
 }
 
-/// The program that a function would start, if it is not on this machine. A deployment that names one is refused. The
-/// function of a stack file is served all the same, since the program may be installed later.
+/// The program of a function, if it is not on this machine. A deployment with such a program is refused. A function of the
+/// stack file is served anyway, because the program may be installed later.
 fn absent_program(spec: &FunctionSpec) -> Option<&str> {
     let (Kind::Command(words) | Kind::Program(words)) = &spec.kind else { return None };
     let program = words.first()?;
-    let is_there = if program.contains('/') {
-        spec.folder.join(program).is_file()
+    let is_there = if program.contains(std::path::is_separator) {
+        is_program(&spec.folder.join(program))
     } else {
         let path = spec.environment.get("PATH").cloned().or_else(|| crate::environment::variable("PATH"));
-        std::env::split_paths(&path.unwrap_or_default()).any(|folder| folder.join(program).is_file())
+        std::env::split_paths(&path.unwrap_or_default()).any(|folder| is_program(&folder.join(program)))
     };
     (!is_there).then_some(program)
+}
+
+/// Whether there is a program of this name. On Windows, `.exe` may be left out.
+fn is_program(path: &Path) -> bool {
+    let mut whole = path.as_os_str().to_owned();
+    whole.push(std::env::consts::EXE_SUFFIX);
+    path.is_file() || Path::new(&whole).is_file()
 }
 
 /// Refuses a deployment that could run neither as a process nor as a container; `engine` says why not as a container.
@@ -285,9 +298,9 @@ fn not_here(program: &str, image: &str, engine: &str) -> Refusal {
         format!("the image `{image}` cannot be run: {engine}")
     };
     let why = format!(
-        "`{program}` is not on this machine, and {image}. To do without an engine, start `faasflow up` with the stack file, \
-         which builds flows and other cargo projects; or deploy a program that is here, by its whole path in `--fprocess` \
-         (from a stack file with `--read-template=false` as well), and with `--env mode=http` if it serves HTTP"
+        "`{program}` is not on this machine, and {image}; deploy a program that is here, with its whole path in `envProcess` \
+         (`fprocess`) and the variable `mode` set to `http` if it serves HTTP, or start `faasflow up` with the stack file, \
+         which builds flows and other cargo projects"
     );
     Refusal::invalid(why)
 }
@@ -296,8 +309,8 @@ fn absent(name: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, code::UNKNOWN_FUNCTION, format!("the function `{name}` is not deployed"))
 }
 
-/// What came of a change on disk that was made: it may be that the disk has not confirmed it. To be undone it would need
-/// the same disk.
+/// Separates changes that were not made from those that were made but not confirmed. The latter are kept, because undoing them
+/// would need the same disk.
 fn done(kept: io::Result<()>) -> Result<io::Result<()>, Refusal> {
     match kept {
         Err(error) if !private_file::is_done(&error) => {
@@ -322,10 +335,10 @@ mod tests {
     use crate::functions::logs::Journal;
 
     #[test]
-    fn what_the_disk_does_not_confirm_is_changed_all_the_same() {
+    fn a_change_that_the_disk_does_not_confirm_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Folder::open(folder.path().join("functions")).unwrap();
-        let around = Surroundings {
+        let storage = Storage::open(folder.path().join("functions")).unwrap();
+        let context = FunctionContext {
             gateway: String::new(),
             secrets: folder.path().to_owned(),
             memory: 1 << 30,
@@ -334,7 +347,7 @@ mod tests {
             journal: Journal::new(unbounded_channel().0),
             stop: CancellationToken::new(),
         };
-        let deployments = Deployments::new(folder.path().to_owned(), kept.clone(), around, TaskTracker::new());
+        let deployments = Deployments::new(folder.path().to_owned(), storage.clone(), context, TaskTracker::new());
         let command = |command: &str| Deployment {
             service: "f".to_owned(),
             env_process: Some(command.to_owned()),
@@ -345,10 +358,10 @@ mod tests {
             assert_eq!(refusal.status, StatusCode::INTERNAL_SERVER_ERROR);
             refusal.text
         };
-        // In service, and on disk.
+        // The command in service, and the one on disk.
         let process =
             || deployments.functions().find("f").and_then(|function| function.deployment.clone()?.env_process);
-        let on_disk = || kept.read().unwrap().pop().and_then(|kept| kept.deployment.env_process);
+        let on_disk = || storage.read().unwrap().pop().and_then(|kept| kept.deployment.env_process);
         for (change, words) in [(Change::Add, "cat"), (Change::Replace, "cat -n")] {
             let why = said(private_file::faulty::during(|| deployments.deploy(command(words), Runs::Here, change)));
             assert!(why.starts_with("`f` was deployed, but the disk has not confirmed it"), "{why}");
@@ -360,7 +373,7 @@ mod tests {
         assert!(why.starts_with("`f` was removed, but the disk has not confirmed it"), "{why}");
         assert_eq!((process(), on_disk(), forgotten.as_deref()), (None, None, Some("f")));
 
-        // A folder that is in the way of the file.
+        // A folder takes the place of the file.
         std::fs::create_dir(folder.path().join("functions/f.json")).unwrap();
         let why = said(deployments.deploy(command("cat"), Runs::Here, Change::Add));
         assert!(why.starts_with("nothing was changed"), "{why}");

@@ -1,4 +1,4 @@
-//! How a function runs that is deployed through the API.
+//! Functions that are deployed through the API.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,31 +9,31 @@ use serde_json::Value;
 
 use crate::namespace::check_namespace;
 use crate::stack::{
-    Amounts, DEPLOYMENT, FunctionSpec, Kind, LONGEST_NAME, Process, Resources, URL_ANNOTATION, check, is_name,
-    misplaced, there_or_process,
+    Amounts, CommandLine, DEPLOYMENT, Fault, FunctionSpec, Kind, LONGEST_NAME, Resources, URL_ANNOTATION, check,
+    is_name, misplaced, url_or_command,
 };
 
-/// How a deployed function runs. It is settled when it is deployed, and stays so.
+/// How a deployed function runs. This is decided when it is deployed, and does not change.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Runs {
-    /// As a process of this machine, or as something that is there already.
+    /// As a process on this machine, or elsewhere at a URL.
     #[default]
     Here,
     /// As containers of its image.
     Container,
 }
 
-/// How a function runs here that is deployed so; its processes run in `folder`.
+/// Resolves a deployment. The function's processes run in `folder`.
 ///
 /// # Errors
 ///
-/// If it cannot run here: the text says why, and what to do.
+/// If the function cannot run here. The text says why, and what to do.
 pub(crate) fn spec(deployment: &Deployment, folder: &Path, runs: Runs) -> Result<FunctionSpec, String> {
     let name = &deployment.service;
     if !is_name(name) {
         return Err(format!(
-            "`service` is `{}`; write the function's name, of letters, digits, `-` and `_`, and at most {LONGEST_NAME} of them",
+            "`service` is `{}`, which is not a valid name; use at most {LONGEST_NAME} letters, digits, `-` and `_`",
             name.escape_debug()
         ));
     }
@@ -44,7 +44,7 @@ pub(crate) fn spec(deployment: &Deployment, folder: &Path, runs: Runs) -> Result
     let annotations = deployment.annotations.clone().unwrap_or_default();
     let kind = match runs {
         Runs::Container => Kind::Image(deployment.image.clone()),
-        Runs::Here => here(deployment, &annotations, &environment)?,
+        Runs::Here => here(deployment, &annotations, &environment).map_err(|fault| fault.describe())?,
     };
     let spec = FunctionSpec {
         name: name.clone(),
@@ -65,35 +65,38 @@ pub(crate) fn spec(deployment: &Deployment, folder: &Path, runs: Runs) -> Result
         },
     };
     let faults = check(&spec, "envVars");
-    if faults.is_empty() { Ok(spec) } else { Err(format!("function `{name}`: {}", faults.join("; "))) }
+    if faults.is_empty() {
+        return Ok(spec);
+    }
+    let faults: Vec<String> = faults.iter().map(Fault::describe).collect();
+    Err(format!("function `{name}`: {}", faults.join("; ")))
 }
 
 fn here(
     deployment: &Deployment,
     annotations: &BTreeMap<String, String>,
     environment: &BTreeMap<String, String>,
-) -> Result<Kind, String> {
-    let process = deployment.process().map(|command| Process { name: "envProcess", command });
-    there_or_process(annotations, process, environment)?.ok_or_else(|| {
+) -> Result<Kind, Fault> {
+    let command = deployment.process().map(|text| CommandLine { key: "envProcess", text });
+    url_or_command(annotations, command, environment)?.ok_or_else(|| {
         let misplaced = misplaced(environment, "`envProcess` (`fprocess` in stack.yml)");
         misplaced.unwrap_or_else(|| {
-            format!(
-                "the image cannot be run: without a container engine, this gateway starts processes, not containers. \
-                 Start Docker or Podman; or say what to start, by `fprocess` in stack.yml or `--fprocess` \
-                 (`envProcess`), or by the annotation `{URL_ANNOTATION}` where it runs already"
-            )
+            Fault::how_to_run("the image cannot be run, because there is no container engine").help(format!(
+                "start Docker or Podman, or set `envProcess` (`fprocess` in stack.yml) to a command, or the annotation \
+                 `{URL_ANNOTATION}` to the address of a running server"
+            ))
         })
     })
 }
 
-/// Memory and processor as they were given, which [`check_resources`] has seen.
+/// The resources of a deployment, after [`check_resources`].
 fn amounts(given: Option<&Value>) -> Amounts {
     let text = |key: &str| given.and_then(|given| given[key].as_str()).map(str::to_owned);
     Amounts { memory: text("memory"), cpu: text("cpu") }
 }
 
-/// Whether memory and processor are given as OpenFaaS takes them. They are told as they were given, and limit containers
-/// alone.
+/// Checks that resources have the form that OpenFaaS accepts. The API reports them as they were sent. They limit only
+/// containers.
 fn check_resources(key: &str, given: Option<&Value>) -> Result<(), String> {
     let fits = match given {
         None | Some(Value::Null) => true,
@@ -103,6 +106,6 @@ fn check_resources(key: &str, given: Option<&Value>) -> Result<(), String> {
     if fits {
         Ok(())
     } else {
-        Err(format!("`{key}` must be an object of texts, such as `{{\"memory\": \"128Mi\", \"cpu\": \"100m\"}}`"))
+        Err(format!("`{key}` must be an object with texts, such as `{{\"memory\": \"128Mi\", \"cpu\": \"100m\"}}`"))
     }
 }

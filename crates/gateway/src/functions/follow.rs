@@ -1,26 +1,28 @@
-//! Those who listen to what functions write. They read the lines that are kept, each at its own pace: what is sent to
-//! listeners as it comes is lost to those who are slower than a burst.
+//! Followers of the logs of functions.
+//!
+//! Each follower reads the kept lines at its own pace. If lines were sent to followers as they come, a slow follower would lose
+//! lines in a burst.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use faasflow_http::now_ms;
 use tokio::sync::watch;
 
-use super::logs::{Asked, Journal, Kept, LogLine, Logs};
+use super::logs::{Buffer, Journal, LogFilter, LogLine, Logs};
 
-/// How many lines are read at once, and held when they are not kept any more.
+/// How many lines are read at once. A follower may hold this many after they are dropped from the log.
 const AT_ONCE: usize = 256;
 
-/// One who listens.
+/// A follower of some logs.
 pub(crate) struct Follower {
     sources: Vec<Source>,
     written: watch::Receiver<()>,
 }
 
-/// A log, and how much of it was read.
+/// A log, and how many of its lines were read.
 struct Source {
     function: String,
-    kept: Arc<Mutex<Kept>>,
+    buffer: Arc<Mutex<Buffer>>,
     read: u64,
 }
 
@@ -29,20 +31,20 @@ impl Follower {
         Follower { sources: Vec::new(), written: journal.subscribe() }
     }
 
-    /// Listens to this log too, from behind its first `read` lines, unless it does already.
+    /// Follows another log, starting after its first `read` lines. Does nothing if it follows the log already.
     pub(crate) fn add(&mut self, logs: &Logs, read: u64) {
-        if !self.sources.iter().any(|source| Arc::ptr_eq(&source.kept, &logs.kept)) {
-            self.sources.push(Source { function: logs.function.clone(), kept: logs.kept.clone(), read });
+        if !self.sources.iter().any(|source| Arc::ptr_eq(&source.buffer, &logs.buffer)) {
+            self.sources.push(Source { function: logs.function.clone(), buffer: logs.buffer.clone(), read });
         }
     }
 
-    /// Whether there is a log that may still grow.
+    /// Whether one of the logs may still grow.
     pub(crate) fn has_sources(&self) -> bool {
         !self.sources.is_empty()
     }
 
-    /// What comes after this look is waited for by [`written`](Follower::written).
-    pub(crate) fn look(&mut self) {
+    /// Makes [`written`](Follower::written) wait for lines that are written after this call.
+    pub(crate) fn mark_seen(&mut self) {
         self.written.mark_unchanged();
     }
 
@@ -53,24 +55,24 @@ impl Follower {
         }
     }
 
-    /// Reads on, no further than to the line of this number. `None` if there was nothing; what there was need not have
-    /// lines that are asked for.
-    pub(crate) fn read(&mut self, asked: &Asked, until: u64) -> Option<Vec<Arc<LogLine>>> {
-        let mut said = Vec::new();
+    /// Reads the next lines that the filter selects, up to the line with the number `until`. Returns `None` at the end, and an
+    /// empty list if there were only other lines.
+    pub(crate) fn read(&mut self, filter: &LogFilter, until: u64) -> Option<Vec<Arc<LogLine>>> {
+        let mut selected = Vec::new();
         let mut lines: Vec<(usize, Arc<LogLine>)> = Vec::new();
         let mut ended = Vec::new();
         for (at, source) in self.sources.iter_mut().enumerate() {
-            let kept = source.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let missing = kept.dropped.saturating_sub(source.read);
+            let buffer = source.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+            let missing = buffer.dropped.saturating_sub(source.read);
             if missing > 0 {
-                said.push(Arc::new(missed(&source.function, missing)));
-                source.read = kept.dropped;
+                selected.push(Arc::new(missed(&source.function, missing)));
+                source.read = buffer.dropped;
             }
-            let unread = usize::try_from(source.read - kept.dropped).unwrap_or(usize::MAX);
-            let unread = kept.lines.iter().skip(unread).take_while(|line| line.number <= until).take(AT_ONCE);
+            let unread = usize::try_from(source.read - buffer.dropped).unwrap_or(usize::MAX);
+            let unread = buffer.lines.iter().skip(unread).take_while(|line| line.number <= until).take(AT_ONCE);
             let before = lines.len();
             lines.extend(unread.map(|line| (at, line.clone())));
-            if kept.ended && lines.len() == before {
+            if buffer.ended && lines.len() == before {
                 ended.push(at);
             }
         }
@@ -82,22 +84,20 @@ impl Follower {
         for at in ended.into_iter().rev() {
             self.sources.remove(at);
         }
-        let nothing = said.is_empty() && lines.is_empty();
-        said.extend(lines.into_iter().map(|(_, line)| line).filter(|line| asked.takes(line)));
-        (!nothing).then_some(said)
+        let nothing = selected.is_empty() && lines.is_empty();
+        selected.extend(lines.into_iter().map(|(_, line)| line).filter(|line| filter.matches(line)));
+        (!nothing).then_some(selected)
     }
 }
 
-/// What stands where lines were. Which requests they were of, nobody knows any more.
+/// The line in place of lines that were dropped. Their requests are not known any longer.
 fn missed(function: &str, count: u64) -> LogLine {
     LogLine {
         number: 0,
         timestamp_ms: now_ms(),
         function: function.to_owned(),
         request: None,
-        text: format!(
-            "gateway: {count} lines are missing here: they came faster than they were read, and are not kept any more"
-        ),
+        text: format!("gateway: {count} lines are missing here, because they were written faster than they were read"),
     }
 }
 
@@ -105,7 +105,7 @@ fn missed(function: &str, count: u64) -> LogLine {
 mod tests {
     use super::*;
 
-    const ALL: Asked = Asked { request: None, since_ms: 0, tail: usize::MAX };
+    const ALL: LogFilter = LogFilter { request: None, since_ms: 0, tail: usize::MAX };
 
     fn texts(follower: &mut Follower) -> Vec<String> {
         let mut texts = Vec::new();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_one_reads_all_that_is_kept_in_order_and_learns_what_is_missing() {
+    fn a_slow_follower_reads_all_kept_lines_in_order_and_learns_how_many_are_missing() {
         let journal = Journal::new(tokio::sync::mpsc::unbounded_channel().0);
         let [f, g] = ["f", "g"].map(|name| Logs::new(name.to_owned(), journal.clone()));
         let mut follower = Follower::new(&journal);
@@ -133,10 +133,10 @@ mod tests {
         }
         let kept = g.past(&ALL).lines.len();
         let read = texts(&mut follower);
-        let says = format!("g gateway: {} lines are missing here: ", 1000 - kept);
+        let says = format!("g gateway: {} lines are missing here, ", 1000 - kept);
         assert!(read[0].starts_with(&says), "{}", read[0]);
         assert_eq!(read.len(), kept + 1);
-        // A function that is gone is followed to its end.
+        // A function that is removed is followed to the end of its log.
         g.push(None, "last".to_owned());
         drop(g);
         assert_eq!(texts(&mut follower), ["g last"]);

@@ -1,4 +1,4 @@
-//! How many requests a function has at once.
+//! Limits how many requests a function handles at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::stack::{MAX_INFLIGHT, max_inflight};
 
-/// How many processes of one command run at once where `max_inflight` does not say.
+/// How many processes of one command run at once if `max_inflight` is not set.
 const PROCESSES: usize = 64;
-/// How long the queue waits for a place. It never waits with more calls at once than there are places, and whoever has
-/// waited here goes before callers who do not wait. So a call gets its turn as soon as a place is free.
+/// How long the queue waits for a place. It waits with at most as many calls as there are places, and waiting calls go before
+/// callers that do not wait. So a call gets its turn as soon as a place is free.
 pub(crate) const QUEUE_WAITS: Duration = Duration::from_secs(1);
 
 /// The limits of one function.
@@ -20,31 +20,31 @@ pub(crate) const QUEUE_WAITS: Duration = Duration::from_secs(1);
 pub(crate) struct Limits {
     requests: Option<Places>,
     processes: Places,
-    /// How long its program may take until it begins to answer, if that is limited.
+    /// How long its program may take to begin an answer, if that is limited.
     pub(crate) exec_timeout: Option<Duration>,
 }
 
-/// A limit, and how much of it is free.
+/// A limit, and the places that are free.
 #[derive(Debug)]
 struct Places {
     most: usize,
     free: Arc<Semaphore>,
 }
 
-/// Counts against a limit until it is dropped.
+/// A place within a limit. Dropping it frees the place.
 pub(crate) type Place = OwnedSemaphorePermit;
 
-/// Why a request is refused: the function has as many as it may have.
+/// A limit that keeps a function from taking a request.
 #[derive(Debug)]
 pub(crate) enum Busy {
     /// `max_inflight` requests are in flight.
     Requests(usize),
-    /// So many processes run, and none ended in this time.
+    /// This many processes run, and none of them ended within this time.
     Processes(usize, Duration),
 }
 
 impl Limits {
-    /// The limits that an environment asks for. One that was not checked before sets none if it cannot be read.
+    /// Reads the limits from an environment. A value that cannot be parsed sets no limit.
     pub(crate) fn new(environment: &BTreeMap<String, String>) -> Limits {
         let most = max_inflight(environment).ok().flatten();
         let exec_timeout = environment.get("exec_timeout").and_then(|text| duration::parse(text).ok());
@@ -60,7 +60,7 @@ impl Limits {
         Some(self.requests.as_ref()?.most)
     }
 
-    /// Takes a place for a request, if their number is limited.
+    /// Takes a place for a request. Returns `None` if their number is not limited.
     ///
     /// # Errors
     ///
@@ -100,9 +100,11 @@ impl Busy {
     /// The reason, for the log.
     pub(crate) fn reason(&self) -> String {
         match self {
-            Busy::Requests(most) => format!("{most} of its requests are in flight, which is its `{MAX_INFLIGHT}`"),
+            Busy::Requests(most) => {
+                format!("{most} of its requests are in flight, as many as its `{MAX_INFLIGHT}` allows")
+            }
             Busy::Processes(most, waited) => format!(
-                "{most} of its processes run, which is as many as may at once, and none ended within {waited:?}; \
+                "{most} of its processes run, as many as may run at once, and none ended within {waited:?}; \
                  `{MAX_INFLIGHT}` sets another limit"
             ),
         }

@@ -1,8 +1,9 @@
-//! What functions write, the last of it kept, and heard as it comes.
+//! The logs of functions. The last lines are kept, and listeners can follow.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use faasflow_core::RequestId;
 use faasflow_core::line::cut;
@@ -12,30 +13,34 @@ use tokio::sync::watch;
 
 use crate::event::{Event, Events};
 
-/// How many bytes of each function's log are kept; the oldest lines go first.
+/// How many bytes of each function's log are kept. The oldest lines go first.
 pub const KEPT_LOG: usize = 4 << 20;
-/// What a line takes besides its text, about: empty ones are not for nothing.
-const LINE: usize = 128;
-/// What is over that of one line is left out, and counted.
+/// About how many bytes a line takes in addition to its text.
+const LINE_OVERHEAD: usize = 128;
+/// The longest line that is kept, in bytes. The log says how many bytes of a longer line are left out.
 const LONGEST_LINE: usize = 16 * 1024;
-/// Room in it for how much was left out.
+/// The room in a line for the note that says so.
 const NOTE: usize = 48;
+
+/// How long an unfinished line may wait for its end. After that, the part that has arrived becomes a line. So the log shows
+/// prompts, and the last words of a program that hangs.
+const UNFINISHED: Duration = Duration::from_secs(1);
 
 /// A line that a function wrote.
 #[derive(Debug)]
 pub(crate) struct LogLine {
-    /// Its place among the lines of all functions.
+    /// Its number among the lines of all functions.
     pub(crate) number: u64,
     pub(crate) timestamp_ms: u64,
     pub(crate) function: String,
-    /// The request of the process that wrote it, where it has a process of its own.
+    /// The request whose process wrote it, if each request has its own process.
     pub(crate) request: Option<RequestId>,
     pub(crate) text: String,
 }
 
 impl LogLine {
-    /// Whether it is of this request: written by a process of its own, or with its id in it. What names its request is of
-    /// no other one, whatever words it has: an id may be as short as `1`.
+    /// Whether it belongs to this request: the request's own process wrote it, or it contains the id. A line that names its
+    /// request belongs to no other, whatever words it contains, because an id may be as short as `1`.
     pub(crate) fn is_of(&self, request: &RequestId) -> bool {
         let id = request.as_str();
         self.request.as_ref() == Some(request)
@@ -43,19 +48,19 @@ impl LogLine {
     }
 }
 
-/// The request that a line names as those of flows do, for people or as JSON.
+/// The request that a line names in the format of flows, in the form for people or in JSON.
 fn named(text: &str) -> Option<&str> {
     let for_people = || Some(text.split_once("[Request `")?.1.split_once("`]")?.0);
     let as_json = || {
         let value = text.split_once("\"request_id\"")?.1.trim_start().strip_prefix(':')?.trim_start();
         Some(value.strip_prefix('"')?.split_once('"')?.0)
     };
-    // The message of an object may be about another request.
+    // The message in a JSON line may mention another request.
     if text.starts_with('{') { as_json().or_else(for_people) } else { for_people().or_else(as_json) }
 }
 
-/// Whether a text has an id in it that is not part of a longer one. Ids may have dots and colons in them, which at the
-/// end of a word are punctuation.
+/// Whether a text contains an id as a whole word. Ids may contain dots and colons, which count as punctuation at the end of a
+/// word.
 fn has_word(text: &str, id: &str) -> bool {
     let of_a_word = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
     let punctuation = ['.', ':'];
@@ -66,26 +71,26 @@ fn has_word(text: &str, id: &str) -> bool {
     })
 }
 
-/// Which lines are asked for.
-pub(crate) struct Asked {
-    /// Only those of this request.
+/// Selects lines of a log.
+pub(crate) struct LogFilter {
+    /// Only lines of this request.
     pub(crate) request: Option<RequestId>,
-    /// None older than that.
+    /// No older lines, in milliseconds since 1970.
     pub(crate) since_ms: u64,
-    /// The last ones, so many.
+    /// Only this many of the last lines.
     pub(crate) tail: usize,
 }
 
-impl Asked {
-    pub(crate) fn takes(&self, line: &LogLine) -> bool {
+impl LogFilter {
+    pub(crate) fn matches(&self, line: &LogLine) -> bool {
         line.timestamp_ms >= self.since_ms && self.request.as_ref().is_none_or(|request| line.is_of(request))
     }
 }
 
-/// What the logs of all functions go through.
+/// What the logs of all functions share.
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
-    /// Told of each line; those who listen read it where it is kept.
+    /// Notified of each line. Listeners read the line from the buffer of its log.
     written: watch::Sender<()>,
     count: Arc<AtomicU64>,
     events: Events,
@@ -96,7 +101,7 @@ impl Journal {
         Journal { written: watch::Sender::new(()), count: Arc::default(), events }
     }
 
-    /// Changes with each line from now on.
+    /// Returns a receiver that is notified of each line from now on.
     pub(super) fn subscribe(&self) -> watch::Receiver<()> {
         self.written.subscribe()
     }
@@ -111,42 +116,43 @@ impl Journal {
 #[derive(Debug)]
 pub(crate) struct Logs {
     pub(super) function: String,
-    pub(super) kept: Arc<Mutex<Kept>>,
+    pub(super) buffer: Arc<Mutex<Buffer>>,
     journal: Journal,
 }
 
+/// The last lines of a log.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct Buffer {
     pub(super) lines: VecDeque<Arc<LogLine>>,
     bytes: usize,
-    /// How many lines there were before, which are not kept any more.
+    /// How many earlier lines were dropped.
     pub(super) dropped: u64,
-    /// Whether no more come.
+    /// Whether the log is complete.
     pub(super) ended: bool,
 }
 
-/// What is kept of a log.
+/// The kept lines of a log that a filter selects.
 pub(crate) struct Past {
     pub(crate) lines: Vec<Arc<LogLine>>,
-    /// How many lines there were until now, also those that were not asked for and those that are not kept.
+    /// How many lines the log has had until now, including those that were dropped or not selected.
     pub(crate) read: u64,
-    /// Where there were lines before that are not kept any more: the number of the oldest one that is.
+    /// The number of the oldest line that is kept, if earlier ones were dropped.
     pub(crate) kept_from: Option<u64>,
 }
 
 impl Logs {
     pub(crate) fn new(function: String, journal: Journal) -> Logs {
-        Logs { function, kept: Arc::default(), journal }
+        Logs { function, buffer: Arc::default(), journal }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a line, which a process of this request wrote where there is such a one.
+    /// Adds a line. `request` is the request whose process wrote it, if each request has its own process.
     pub(crate) fn push(&self, request: Option<&RequestId>, text: String) {
         let _ = self.journal.events.send(Event::Log { function: self.function.clone(), line: text.clone() });
-        let mut kept = self.lock();
+        let mut buffer = self.lock();
         let line = Arc::new(LogLine {
             number: self.journal.count.fetch_add(1, Ordering::Relaxed) + 1,
             timestamp_ms: now_ms(),
@@ -154,57 +160,102 @@ impl Logs {
             request: request.cloned(),
             text,
         });
-        kept.bytes += line.text.len() + LINE;
-        kept.lines.push_back(line);
-        while kept.bytes > KEPT_LOG
-            && let Some(oldest) = kept.lines.pop_front()
+        buffer.bytes += line.text.len() + LINE_OVERHEAD;
+        buffer.lines.push_back(line);
+        while buffer.bytes > KEPT_LOG
+            && let Some(oldest) = buffer.lines.pop_front()
         {
-            kept.bytes -= oldest.text.len() + LINE;
-            kept.dropped += 1;
+            buffer.bytes -= oldest.text.len() + LINE_OVERHEAD;
+            buffer.dropped += 1;
         }
-        drop(kept);
+        drop(buffer);
         self.journal.written.send_replace(());
     }
 
     /// The last `count` lines.
     pub(crate) fn tail(&self, count: usize) -> Vec<Arc<LogLine>> {
-        let kept = self.lock();
-        kept.lines.iter().skip(kept.lines.len().saturating_sub(count)).cloned().collect()
+        let buffer = self.lock();
+        buffer.lines.iter().skip(buffer.lines.len().saturating_sub(count)).cloned().collect()
     }
 
-    /// What is kept of those that are asked for.
-    pub(crate) fn past(&self, asked: &Asked) -> Past {
-        self.lock().past(asked)
+    /// A text with the last few lines after it, as an explanation of why the function ended.
+    pub(super) fn with_last_lines(&self, text: &str) -> String {
+        let tail: Vec<String> = self.tail(5).iter().map(|line| line.text.clone()).collect();
+        if tail.is_empty() { text.to_owned() } else { format!("{text}; its last lines:\n{}", tail.join("\n")) }
     }
 
-    /// Takes lines until the writer closes its end.
-    pub(crate) async fn take(&self, request: Option<&RequestId>, writer: impl AsyncRead + Unpin) {
+    /// The kept lines that a filter selects.
+    pub(crate) fn past(&self, filter: &LogFilter) -> Past {
+        self.lock().past(filter)
+    }
+
+    /// Reads lines until the writer closes its end. `request` is as for [`push`](Logs::push).
+    pub(crate) async fn read(&self, request: Option<&RequestId>, writer: impl AsyncRead + Unpin) {
         let mut reader = BufReader::new(writer);
-        let mut line = Vec::new();
-        let mut left_out = 0;
+        let mut line = Unfinished::default();
         loop {
-            let (taken, ended) = match reader.fill_buf().await {
-                Ok([]) | Err(_) => break,
-                Ok(read) => {
-                    let end = read.iter().position(|&byte| byte == b'\n');
-                    let part = &read[..end.unwrap_or(read.len())];
-                    // A line without end costs no memory.
-                    let room = part.len().min(LONGEST_LINE - line.len());
-                    line.extend_from_slice(&part[..room]);
-                    left_out += part.len() - room;
-                    (part.len() + usize::from(end.is_some()), end.is_some())
+            let (taken, ended) = {
+                let read = if line.is_empty() {
+                    reader.fill_buf().await
+                } else {
+                    match tokio::time::timeout(UNFINISHED, reader.fill_buf()).await {
+                        Ok(read) => read,
+                        Err(_) => {
+                            self.push(request, line.take());
+                            line.continues = true;
+                            continue;
+                        }
+                    }
+                };
+                match read {
+                    Ok([]) | Err(_) => break,
+                    Ok(read) => {
+                        let end = read.iter().position(|&byte| byte == b'\n');
+                        line.extend(&read[..end.unwrap_or(read.len())]);
+                        (end.unwrap_or(read.len()) + usize::from(end.is_some()), end.is_some())
+                    }
                 }
             };
             reader.consume(taken);
             if ended {
-                self.push(request, text(&line, left_out));
-                line.clear();
-                left_out = 0;
+                // If all of the line was logged already, its end is not another line.
+                if !(line.continues && line.is_empty()) {
+                    self.push(request, line.take());
+                }
+                line.continues = false;
             }
         }
         if !line.is_empty() {
-            self.push(request, text(&line, left_out));
+            self.push(request, line.take());
         }
+    }
+}
+
+/// The part of a line that has arrived. It takes no more memory than [`LONGEST_LINE`].
+#[derive(Default)]
+struct Unfinished {
+    kept: Vec<u8>,
+    left_out: usize,
+    /// Whether an earlier part of the line was logged already.
+    continues: bool,
+}
+
+impl Unfinished {
+    fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    fn extend(&mut self, part: &[u8]) {
+        let room = part.len().min(LONGEST_LINE - self.kept.len());
+        self.kept.extend_from_slice(&part[..room]);
+        self.left_out += part.len() - room;
+    }
+
+    fn take(&mut self) -> String {
+        let text = text(&self.kept, self.left_out);
+        self.kept.clear();
+        self.left_out = 0;
+        text
     }
 }
 
@@ -215,10 +266,10 @@ impl Drop for Logs {
     }
 }
 
-impl Kept {
-    fn past(&self, asked: &Asked) -> Past {
-        // From the end, so that what is not in the tail need not be looked at.
-        let wanted = self.lines.iter().rev().filter(|line| asked.takes(line)).take(asked.tail);
+impl Buffer {
+    fn past(&self, filter: &LogFilter) -> Past {
+        // From the end, so that lines before the tail are not inspected.
+        let wanted = self.lines.iter().rev().filter(|line| filter.matches(line)).take(filter.tail);
         let mut lines: Vec<Arc<LogLine>> = wanted.cloned().collect();
         lines.reverse();
         let kept_from = self.lines.front().map(|line| line.number).filter(|_| self.dropped > 0);
@@ -226,15 +277,15 @@ impl Kept {
     }
 }
 
-/// A line as text. If something was left out behind it, it ends with a whole character and with how much that was.
+/// Converts a line to text. If bytes were left out, the text ends with a whole character and the number of those bytes.
 fn text(line: &[u8], mut left_out: usize) -> String {
     if left_out == 0 {
-        // Each byte that is no text becomes a character of three.
+        // Each byte that is not UTF-8 becomes a character of three bytes.
         let text = String::from_utf8_lossy(line.trim_ascii_end());
         return if text.len() > LONGEST_LINE { cut(&text).into_owned() } else { text.into_owned() };
     }
     let kept = &line[..line.len() - NOTE];
-    // The last character that begins, if it does not end.
+    // The start of the last character, if the character is incomplete.
     let begins = kept.iter().rev().take(4).position(|byte| byte & 0b1100_0000 != 0b1000_0000);
     let broken = begins.map(|at| at + 1).filter(|&length| std::str::from_utf8(&kept[kept.len() - length..]).is_err());
     let kept = &kept[..kept.len() - broken.unwrap_or(0)];
@@ -247,6 +298,8 @@ fn text(line: &[u8], mut left_out: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
 
     #[test]
@@ -267,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_names_its_request_is_of_no_other() {
+    fn a_line_that_names_its_request_belongs_to_no_other() {
         for (text, ids) in [
             ("[Request `a`] Executing phase 1 phase=1", "a"),
             ("WARN [Request `a`] it knows of [Request `1`] phase=1", "a"),
@@ -295,7 +348,7 @@ mod tests {
             for character in ["y", "é", "漢", "🦀"] {
                 let logs = Logs::new("f".to_owned(), Journal::new(tokio::sync::mpsc::unbounded_channel().0));
                 let long = format!("{shift}{}", character.repeat(70_000));
-                logs.take(None, format!("{long}\nshort\n").as_bytes()).await;
+                logs.read(None, format!("{long}\nshort\n").as_bytes()).await;
                 let lines = logs.tail(3);
                 assert_eq!((lines.len(), lines[1].text.as_str()), (2, "short"));
                 let (kept, left_out) = lines[0].text.split_once("… (").unwrap();
@@ -306,16 +359,46 @@ mod tests {
         }
         let logs = Logs::new("f".to_owned(), Journal::new(tokio::sync::mpsc::unbounded_channel().0));
         let longest = "x".repeat(LONGEST_LINE);
-        logs.take(None, longest.as_bytes()).await;
+        logs.read(None, longest.as_bytes()).await;
         assert_eq!(logs.tail(1)[0].text, longest);
     }
 
-    #[test]
-    fn the_oldest_lines_go_first() {
+    /// Prompts, and the last words of a program that hangs, were logged only when the program ended.
+    #[tokio::test(start_paused = true)]
+    async fn an_unfinished_line_is_logged_after_a_pause() {
         let logs = Logs::new("f".to_owned(), Journal::new(tokio::sync::mpsc::unbounded_channel().0));
-        let all = Asked { request: None, since_ms: 0, tail: usize::MAX };
+        let (mut writer, reader) = tokio::io::duplex(LONGEST_LINE * 4);
+        let texts = || logs.tail(10).iter().map(|line| line.text.clone()).collect::<Vec<_>>();
+        let writing = async {
+            writer.write_all(b"first\nPassword").await.unwrap();
+            tokio::time::sleep(UNFINISHED / 2).await;
+            writer.write_all(b": ").await.unwrap();
+            tokio::time::sleep(UNFINISHED / 2).await;
+            assert_eq!(texts(), ["first"], "it was not yet silent for so long");
+            tokio::time::sleep(UNFINISHED).await;
+            assert_eq!(texts(), ["first", "Password:"]);
+            // Its end is no line, and an empty line after it is one.
+            writer.write_all(b"\n\nnext\n").await.unwrap();
+            tokio::time::sleep(2 * UNFINISHED).await;
+            assert_eq!(texts(), ["first", "Password:", "", "next"]);
+            // However long it is, it is cut.
+            writer.write_all("x".repeat(LONGEST_LINE * 2).as_bytes()).await.unwrap();
+            tokio::time::sleep(2 * UNFINISHED).await;
+            let line = texts().pop().unwrap();
+            assert!(line.len() <= LONGEST_LINE && line.ends_with("bytes left out)"), "{}", line.len());
+            writer.write_all(b"the rest\nat exit").await.unwrap();
+            drop(writer);
+        };
+        tokio::join!(logs.read(None, reader), writing);
+        assert_eq!(texts()[5..], ["the rest", "at exit"]);
+    }
+
+    #[test]
+    fn the_oldest_lines_are_dropped_first() {
+        let logs = Logs::new("f".to_owned(), Journal::new(tokio::sync::mpsc::unbounded_channel().0));
+        let all = LogFilter { request: None, since_ms: 0, tail: usize::MAX };
         let line = "x".repeat(LONGEST_LINE);
-        let fit = KEPT_LOG / (LONGEST_LINE + LINE);
+        let fit = KEPT_LOG / (LONGEST_LINE + LINE_OVERHEAD);
         for _ in 0..fit {
             logs.push(None, line.clone());
         }
@@ -326,9 +409,9 @@ mod tests {
         let past = logs.past(&all);
         assert_eq!((past.lines[0].number, past.kept_from), (2, Some(2)));
         assert_eq!(past.read, fit as u64 + 2);
-        for _ in 0..KEPT_LOG / LINE * 2 {
+        for _ in 0..KEPT_LOG / LINE_OVERHEAD * 2 {
             logs.push(None, String::new());
         }
-        assert_eq!(logs.past(&all).lines.len(), KEPT_LOG / LINE);
+        assert_eq!(logs.past(&all).lines.len(), KEPT_LOG / LINE_OVERHEAD);
     }
 }

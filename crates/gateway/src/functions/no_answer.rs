@@ -1,61 +1,65 @@
-//! Why a function gave no answer, and what its caller is told.
+//! Why a function gave no answer, and the answer that its caller gets instead.
 
 use std::time::Duration;
 
 use axum::response::Response;
 use faasflow_core::chain;
 use faasflow_core::code::{self, Code};
-use faasflow_core::headers::{GATEWAY_ERROR, gateway_error};
+use faasflow_core::headers::{ERROR_CODE, GATEWAY_ERROR, gateway_error};
 use faasflow_http::{HttpError, NoRoom};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
 use super::limit::Busy;
+use super::unavailable::Unavailable;
 use crate::answer::{busy, internal, no_room};
 
 /// Why a function gave no answer.
 #[derive(Debug)]
 pub(crate) enum NoAnswer {
-    /// It is not there yet.
-    Pending(String),
-    /// It will not be there.
-    Broken(String),
-    /// It was removed after it was found.
+    /// It does not take requests yet, or not at the moment.
+    Pending(Unavailable),
+    /// It will not take requests until it is changed.
+    Broken(Unavailable),
+    /// It was removed after the request had found it.
     Removed,
-    /// It has as many requests as it may have, and was not given this one.
+    /// It has as many requests as it may have.
     Busy(Busy),
-    /// No connection to it could be made.
+    /// The gateway could not connect to it.
     Unreachable(String),
-    /// No connection to its container could be made: it has ended, which is not known yet.
+    /// The gateway could not connect to its container. It has ended, which the engine has not reported yet.
     Ended(String),
-    /// No connection to it could be made because the gateway has no more files.
+    /// The gateway could not connect to it because it has no more files.
     NoFiles(String),
-    /// The connection was lost before it had answered: it may have executed the request or not.
+    /// The connection was lost before it had answered. It may have executed the request.
     Died(String),
-    /// It answered what cannot be used, and would again.
+    /// Its answer cannot be used. Another attempt would have the same result.
     Unusable(String),
     /// It did not begin to answer in time.
     Timeout(Duration),
-    /// There is no room for the request, or for what its function answers.
+    /// There is no memory for the request or for the answer.
     NoRoom(NoRoom),
-    /// The request could not be sent on.
+    /// The request could not be forwarded.
     Request(StatusCode, Code, String),
 }
 
 impl NoAnswer {
-    /// The answer that the caller gets, as OpenFaaS's gateway words it.
+    /// The answer that the caller gets. Some texts are those of OpenFaaS's gateway.
     pub(crate) fn response(&self, name: &str) -> Response {
         match self {
             NoAnswer::Pending(why) => {
-                let text = format!("`{name}` is not ready: {why}");
+                let text = format!("`{name}` is not ready: {}", why.describe());
                 let mut response = marked(StatusCode::SERVICE_UNAVAILABLE, gateway_error::FUNCTION_UNREACHABLE, text);
+                // The code of the cause, which can be explained.
+                let code = HeaderValue::from_static(why.code().as_str());
+                response.headers_mut().insert(ERROR_CODE, code);
                 response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
                 response
             }
             NoAnswer::Broken(why) => marked(
                 StatusCode::SERVICE_UNAVAILABLE,
                 gateway_error::FUNCTION_BROKEN,
-                format!("`{name}` does not run: {why}"),
+                format!("`{name}` does not run: {}", why.describe()),
             ),
             NoAnswer::Removed => {
                 let text = format!("the function `{name}` is not deployed: it was removed");
@@ -94,11 +98,11 @@ impl NoAnswer {
         }
     }
 
-    /// The reason, for the log and the dead letter.
+    /// The reason, for the log and for the dead letter.
     pub(crate) fn reason(&self) -> String {
         match self {
-            NoAnswer::Pending(why) => format!("it is not ready: {why}"),
-            NoAnswer::Broken(why) => format!("it does not run: {why}"),
+            NoAnswer::Pending(why) => format!("it is not ready: {}", why.describe()),
+            NoAnswer::Broken(why) => format!("it does not run: {}", why.describe()),
             NoAnswer::Unreachable(why) | NoAnswer::Ended(why) => format!("it could not be reached: {why}"),
             NoAnswer::NoFiles(why) => format!("the gateway has no more files: {why}"),
             NoAnswer::Died(why) => format!("it died before it had answered: {why}"),
@@ -129,7 +133,7 @@ impl From<HttpError> for NoAnswer {
     }
 }
 
-/// The answer where a function has as many requests as it may have: 429, with the time after which to try again.
+/// The answer if a function has as many requests as it may have: 429, with the time after which to try again.
 fn too_many(name: &str, limit: &Busy) -> Response {
     let text = format!("`{name}` is busy: {}. Try again later.", limit.reason());
     let mut response = internal(StatusCode::TOO_MANY_REQUESTS, code::FUNCTION_BUSY, text);

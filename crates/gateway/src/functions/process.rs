@@ -1,4 +1,4 @@
-//! Keeps a function's process running.
+//! Keeps the process of a function running.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use rustix::process::Signal;
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -17,22 +16,24 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::event::{Event, Events};
-use crate::functions::endings::{GRACE, LAST_LINES, REPLACED, WELL};
-use crate::functions::{Function, Servers, Upstream, orphan};
+use crate::functions::backoff::{RESTART_PROCESS, Restart, Restarts};
+use crate::functions::endings::{GRACE, LAST_LINES, REPLACED};
+use crate::functions::group::{self, Child, Group};
+use crate::functions::{Function, RunError, Servers, Unavailable, Upstream};
 
-/// How long a process may take until it accepts connections.
+/// How long a process may take to accept connections.
 const START: Duration = Duration::from_secs(30);
 
-/// What a supervisor is told.
+/// An order to a supervisor.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// Run this program, in place of the one that runs.
+    /// Run this program in place of the present one.
     Run(Launch),
-    /// There is nothing to run; the text says why.
-    Broken(String),
+    /// There is nothing to run, for this reason.
+    Broken(Unavailable),
 }
 
-/// What to start.
+/// A program to start.
 #[derive(Clone, Debug)]
 pub(crate) struct Launch {
     program: PathBuf,
@@ -40,19 +41,21 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    pub(crate) fn program(program: PathBuf) -> Launch {
+    /// Launches a program without arguments.
+    pub(crate) fn new(program: PathBuf) -> Launch {
         Launch { program, arguments: Vec::new() }
     }
 
-    /// The words of a command line, of which there is at least one. A program that is named by a path is found from
-    /// the folder, one that is named alone in `PATH`.
-    pub(crate) fn of(words: &[String], folder: &Path) -> Launch {
-        let program = if words[0].contains('/') { folder.join(&words[0]) } else { PathBuf::from(&words[0]) };
+    /// Launches a command line, which must have at least one word. A program named by a path is looked up from `folder`, and
+    /// one without a path in `PATH`.
+    pub(crate) fn from_words(words: &[String], folder: &Path) -> Launch {
+        let program =
+            if words[0].contains(std::path::is_separator) { folder.join(&words[0]) } else { PathBuf::from(&words[0]) };
         Launch { program, arguments: words[1..].to_vec() }
     }
 }
 
-/// What tells one build of a program from the next.
+/// Distinguishes one build of a program from the next.
 type Stamp = Option<(SystemTime, u64)>;
 
 fn stamp(program: &Path) -> Stamp {
@@ -62,18 +65,17 @@ fn stamp(program: &Path) -> Stamp {
 
 struct Running {
     child: Child,
-    /// The number of the process, and of the group that it leads.
-    leader: Option<u32>,
+    group: Group,
     address: SocketAddr,
     since: Instant,
     program: Stamp,
-    /// Those who read what it writes.
+    /// The tasks that read its output.
     readers: TaskTracker,
-    /// The requests that were sent to it and are not answered yet.
+    /// The requests that it has not answered yet.
     users: TaskTracker,
 }
 
-/// Runs the programs it is ordered to, one at a time, until the function is gone or `stop`.
+/// Runs the programs that it is ordered to run, one at a time, until the function is gone or `stop`.
 pub(crate) async fn supervise(
     function: Arc<Function>,
     mut orders: UnboundedReceiver<Order>,
@@ -83,11 +85,12 @@ pub(crate) async fn supervise(
     let mut program = None::<Launch>;
     let mut running = None::<Running>;
     let mut retiring = JoinSet::new();
+    let mut restarts = Restarts::new(&RESTART_PROCESS);
     let mut wait = Duration::ZERO;
-    // Without a builder there are no orders any more, and what runs goes on.
+    // Once the sender is gone there are no more orders, and the present process goes on.
     let mut ordered = true;
     loop {
-        // Started (again) here, at once or after a while.
+        // A process is started here, at once or after a wait.
         if let (Some(launch), None) = (&program, &running) {
             tokio::select! {
                 () = function.gone.cancelled() => break,
@@ -101,6 +104,7 @@ pub(crate) async fn supervise(
                         None => ordered = false,
                     }
                     wait = Duration::ZERO;
+                    restarts.reset();
                     continue;
                 }
                 () = tokio::time::sleep(wait) => {}
@@ -108,11 +112,15 @@ pub(crate) async fn supervise(
             match start(&function, launch, &events).await {
                 Ok(started) => {
                     let _ = events.send(Event::Ready { function: function.spec.name.clone() });
-                    function.set(at(&started));
+                    function.set(upstream(&started));
                     running = Some(started);
                 }
                 Err(_) if function.gone.is_cancelled() => break,
-                Err(how) => wait = report(&function, &events, &how, wait),
+                Err(error) => {
+                    let restart = restarts.next(Duration::ZERO, Duration::ZERO);
+                    report(&function, &events, error, restart);
+                    wait = restart.wait;
+                }
             }
             continue;
         }
@@ -121,38 +129,39 @@ pub(crate) async fn supervise(
             _ = retiring.join_next(), if !retiring.is_empty() => {}
             status = exited(&mut running) => {
                 if let Some(ended) = running.take() {
-                    end_group(ended.leader);
-                    if ended.since.elapsed() > WELL {
-                        wait = Duration::ZERO;
-                    }
-                    wait = report(&function, &events, &how_it_ended(status), wait);
+                    // The children that it has left behind.
+                    ended.group.kill();
+                    let restart = restarts.next(Duration::ZERO, ended.since.elapsed());
+                    report(&function, &events, how_it_ended(status), restart);
+                    wait = restart.wait;
                 }
             }
             order = orders.recv(), if ordered => match order {
                 None => ordered = false,
                 Some(Order::Broken(why)) => {
-                    // What runs goes on, however old.
+                    // The present process goes on, even if it is outdated.
                     if running.is_none() {
                         function.set(Upstream::Broken(why));
                     }
                 }
                 Some(Order::Run(launch)) => {
                     wait = Duration::ZERO;
+                    restarts.reset();
                     let same = running.as_ref().is_some_and(|running| running.program == stamp(&launch.program));
-                    // A change need not change what is built: a file that was saved again, a Cargo.lock that the
-                    // first build wrote.
+                    // Not every change makes a new program: a file may be saved without changes, and the first build writes
+                    // Cargo.lock.
                     if running.is_some() && !same {
                         match start(&function, &launch, &events).await {
                             Ok(started) => {
                                 let _ = events.send(Event::Ready { function: function.spec.name.clone() });
-                                function.set(at(&started));
+                                function.set(upstream(&started));
                                 if let Some(old) = running.replace(started) {
                                     retiring.spawn(replaced(old, stop.clone()));
                                 }
                             }
-                            Err(how) => {
+                            Err(error) => {
                                 let name = function.spec.name.clone();
-                                let how = format!("{how}; the one before goes on");
+                                let how = format!("{}; the previous process goes on", error.describe());
                                 let _ = events.send(Event::Exited { function: name, how, again_in: Duration::ZERO });
                             }
                         }
@@ -163,13 +172,13 @@ pub(crate) async fn supervise(
         }
     }
     let stopping = stop.is_cancelled();
-    // A stop passes: a flow that is told so leaves its phase to the queue.
-    function.set(if stopping { Upstream::Failing("the gateway is stopping".to_owned()) } else { Upstream::Gone });
+    // A stop of the gateway is temporary, and a flow that learns of it leaves its phase to the queue.
+    function.set(if stopping { Upstream::Failing(Unavailable::Stopping) } else { Upstream::Gone });
     match running {
         Some(last) if stopping => {
-            retiring.spawn(retire(last.child, last.readers));
+            retiring.spawn(retire(last.child, last.group, last.readers));
         }
-        // Nobody finds it any more, and it finishes what it was sent.
+        // It gets no more requests, and finishes those that it has.
         Some(last) => {
             retiring.spawn(replaced(last, stop.clone()));
         }
@@ -178,16 +187,16 @@ pub(crate) async fn supervise(
     while retiring.join_next().await.is_some() {}
 }
 
-fn at(running: &Running) -> Upstream {
+fn upstream(running: &Running) -> Upstream {
     let url = format!("http://{}/", running.address).parse().expect("an address is a URL");
     Upstream::Http(Servers::one(url, running.users.clone()))
 }
 
-/// Stops a process that was replaced, when it has answered what it was sent.
+/// Stops a process that was replaced, once it has answered its requests.
 async fn replaced(old: Running, stop: CancellationToken) {
     old.users.close();
     let _ = stop.run_until_cancelled(tokio::time::timeout(REPLACED, old.users.wait())).await;
-    retire(old.child, old.readers).await;
+    retire(old.child, old.group, old.readers).await;
 }
 
 async fn exited(running: &mut Option<Running>) -> std::io::Result<ExitStatus> {
@@ -197,32 +206,28 @@ async fn exited(running: &mut Option<Running>) -> std::io::Result<ExitStatus> {
     }
 }
 
-/// Says that a process ended, and how long to wait before the next.
-fn report(function: &Function, events: &Events, how: &str, before: Duration) -> Duration {
-    let again_in = (before * 2).clamp(Duration::from_millis(200), Duration::from_secs(10));
+/// Reports that a process ended or did not start, and when the next one is started.
+fn report(function: &Function, events: &Events, error: RunError, restart: Restart) {
     function.process.store(0, Ordering::Relaxed);
     function.metrics_port.store(0, Ordering::Relaxed);
     function.restarts.fetch_add(1, Ordering::Relaxed);
-    let why = format!("{how}; it is started again");
-    // Once or twice may be chance: another took the port that was found for it.
-    let by_chance = again_in < Duration::from_millis(800);
-    function.set(if by_chance { Upstream::Pending(why) } else { Upstream::Failing(why) });
-    let tail: Vec<String> = function.logs.tail(5).iter().map(|line| line.text.clone()).collect();
-    let how = if tail.is_empty() { how.to_owned() } else { format!("{how}; its last lines:\n{}", tail.join("\n")) };
+    let how = function.logs.with_last_lines(&error.describe());
+    let why = Unavailable::Ended(error);
+    function.set(if restart.lasting { Upstream::Failing(why) } else { Upstream::Pending(why) });
+    let again_in = restart.wait;
     let _ = events.send(Event::Exited { function: function.spec.name.clone(), how, again_in });
-    again_in
 }
 
-fn how_it_ended(status: std::io::Result<ExitStatus>) -> String {
+fn how_it_ended(status: std::io::Result<ExitStatus>) -> RunError {
     match status {
-        Ok(status) => format!("it ended with {status}"),
-        Err(error) => format!("it is gone: {error}"),
+        Ok(status) => RunError::Exited(status),
+        Err(error) => RunError::Lost(Arc::new(error)),
     }
 }
 
-async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Result<Running, String> {
+async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Result<Running, RunError> {
     let _ = events.send(Event::Starting { function: function.spec.name.clone() });
-    let (port, metrics_port) = free_ports(function).map_err(|error| format!("there is no free port: {error}"))?;
+    let (port, metrics_port) = free_ports(function).map_err(|error| RunError::NoPort(Arc::new(error)))?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let mut command = Command::new(&launch.program);
     command
@@ -237,15 +242,14 @@ async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Re
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     if function.spec.environment.contains_key("upstream_url") {
-        // of-watchdog's name for the same; what it says is of a container.
+        // of-watchdog's variable for the same address. Its value is meant for a container.
         command.env("upstream_url", format!("http://{address}"));
     }
-    orphan::bind_to_us(&mut command);
     let stamp = stamp(&launch.program);
-    let spawned = command.spawn();
-    let mut child = spawned.map_err(|error| format!("{} cannot be started: {error}", launch.program.display()))?;
+    let spawned = group::spawn(command);
+    let (mut child, group) = spawned.map_err(|error| RunError::not_started(launch.program.clone(), error))?;
     let leader = child.id();
-    let readers = listen_to(function, &mut child);
+    let readers = read_output(function, &mut child);
     let deadline = Instant::now() + START;
     loop {
         if listens(address).await {
@@ -253,7 +257,7 @@ async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Re
             function.metrics_port.store(metrics_port, Ordering::Relaxed);
             return Ok(Running {
                 child,
-                leader,
+                group,
                 address,
                 since: Instant::now(),
                 program: stamp,
@@ -264,62 +268,57 @@ async fn start(function: &Arc<Function>, launch: &Launch, events: &Events) -> Re
         let pause = tokio::time::sleep(Duration::from_millis(5));
         tokio::select! {
             () = function.gone.cancelled() => {
-                retire(child, readers).await;
-                return Err("it is not wanted any more".to_owned());
+                retire(child, group, readers).await;
+                return Err(RunError::NotNeeded);
             }
             status = child.wait() => {
-                end_group(leader);
+                group.kill();
                 return Err(how_it_ended(status));
             }
             () = pause => {}
         }
         if Instant::now() > deadline {
-            retire(child, readers).await;
-            return Err(format!("it did not listen on port {port} (variable `port`) within {START:?}"));
+            retire(child, group, readers).await;
+            return Err(RunError::NotListening { port, limit: START });
         }
     }
 }
 
-/// The pipes close when the process and its children are gone, and the tasks end with them.
-fn listen_to(function: &Arc<Function>, child: &mut Child) -> TaskTracker {
+/// Reads the output of a process into the log. The tasks end when the process and its children have closed their pipes.
+fn read_output(function: &Arc<Function>, child: &mut Child) -> TaskTracker {
     let readers = TaskTracker::new();
     if let Some(stdout) = child.stdout.take() {
         let function = function.clone();
-        readers.spawn(async move { function.logs.take(None, stdout).await });
+        readers.spawn(async move { function.logs.read(None, stdout).await });
     }
     if let Some(stderr) = child.stderr.take() {
         let function = function.clone();
-        readers.spawn(async move { function.logs.take(None, stderr).await });
+        readers.spawn(async move { function.logs.read(None, stderr).await });
     }
     readers.close();
     readers
 }
 
-/// Asks a process to stop, and makes it after the grace. What it wrote until then has been read when this returns.
-async fn retire(mut child: Child, readers: TaskTracker) {
-    let Some(leader) = child.id() else { return };
-    orphan::signal_group(leader, Signal::TERM);
+/// Asks a process to stop, and kills it after the grace period. Reads its output to the end.
+async fn retire(mut child: Child, group: Group, readers: TaskTracker) {
+    if child.id().is_none() {
+        return;
+    }
+    group.terminate();
     if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
-        orphan::signal_group(leader, Signal::KILL);
+        group.kill();
         let _ = child.wait().await;
     }
-    end_group(Some(leader));
+    // What it has left behind.
+    group.kill();
     let _ = tokio::time::timeout(LAST_LINES, readers.wait()).await;
 }
 
-/// Ends what a process that is gone has left behind. Its group keeps its number from others as long as anybody is
-/// in it, and a number that was given up a moment ago is not given to anybody yet.
-fn end_group(leader: Option<u32>) {
-    if let Some(leader) = leader {
-        orphan::signal_group(leader, Signal::KILL);
-    }
-}
-
-/// Whether somebody listens there.
+/// Whether a server listens at an address.
 ///
-/// Where nobody does, and the port is of those that the system gives to clients, a connection can be to itself: from that
-/// port to that port. The system tries one port after the other, so that asking again and again comes to it. Then it
-/// has the port that the program needs, which is given back at once.
+/// If none does, and the port is one that the system gives to clients, a connection can be made to itself, from that port to
+/// the same port. Repeated attempts come to it sooner or later, because the system tries one port after the other. The
+/// connection then has the port that the program needs, so it is reset at once.
 async fn listens(address: SocketAddr) -> bool {
     let Ok(stream) = TcpStream::connect(address).await else { return false };
     let itself = is_to_itself(&stream);
@@ -333,13 +332,13 @@ fn is_to_itself(stream: &TcpStream) -> bool {
     matches!((stream.local_addr(), stream.peer_addr()), (Ok(from), Ok(to)) if from == to)
 }
 
-/// Ports for a process: one for requests, one for metrics. The latter is the one that is said for the function, unless that
-/// is taken: by the process that it replaces, or by another function that was told the same.
+/// Chooses two ports for a process: one for requests, and one for metrics. The latter is the function's `metrics_port`, unless
+/// it is taken by the process that this one replaces, or by another function with the same setting.
 fn free_ports(function: &Function) -> std::io::Result<(u16, u16)> {
     let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let said = function.spec.environment.get("metrics_port").and_then(|text| text.parse().ok());
-    // Held together, so that they are two.
-    let metrics = said.map_or_else(|| bind(0), |port| bind(port).or_else(|_| bind(0)))?;
+    let wanted = function.spec.environment.get("metrics_port").and_then(|text| text.parse().ok());
+    // Both are bound at the same time, so that they differ.
+    let metrics = wanted.map_or_else(|| bind(0), |port| bind(port).or_else(|_| bind(0)))?;
     let requests = bind(0)?;
     Ok((requests.local_addr()?.port(), metrics.local_addr()?.port()))
 }
@@ -349,7 +348,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_connection_to_itself_is_nobody_who_listens() {
+    async fn a_connection_to_itself_is_not_a_server() {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr();
         let address = free.unwrap();
         let socket = tokio::net::TcpSocket::new_v4().unwrap();

@@ -1,4 +1,4 @@
-//! The functions, each at hand under its name.
+//! All functions of the gateway, by name.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::function::Function;
 use crate::namespace::bare_name;
 use crate::stack::Kind;
 
-/// All functions, by name. The lock is held for a look or a change, never while anything is waited for.
+/// All functions, by name. The lock is never held while the gateway waits for something.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Functions(Arc<RwLock<BTreeMap<String, Arc<Function>>>>);
 
@@ -17,7 +17,7 @@ impl Functions {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The function of this name, with or without its namespace.
+    /// Finds a function by its name, with or without the namespace.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Function>> {
         self.read().get(bare_name(name)).cloned()
     }
@@ -30,8 +30,8 @@ impl Functions {
         self.read().keys().cloned().collect()
     }
 
-    /// Adds a function. The one of its name before goes on until this one takes requests, or if that one takes none, the
-    /// one before that does.
+    /// Adds a function. Its predecessor goes on until this one takes requests. If the predecessor takes none, its own
+    /// predecessor goes on instead.
     pub(crate) fn put(&self, function: &Arc<Function>) {
         let mut functions = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let last = functions.insert(function.spec.name.clone(), function.clone());
@@ -45,7 +45,7 @@ impl Functions {
         }
     }
 
-    /// Those that cargo builds, with their folders.
+    /// The functions that cargo builds, with their folders.
     pub(crate) fn cargo_projects(&self) -> Vec<(Arc<Function>, PathBuf)> {
         let project = |function: Arc<Function>| match &function.spec.kind {
             Kind::Cargo(folder) => {
@@ -73,11 +73,11 @@ mod tests {
     use crate::functions::container::Containers;
     use crate::functions::deployment::{Runs, spec};
     use crate::functions::logs::Journal;
-    use crate::functions::{Servers, Surroundings, Taken, Upstream};
+    use crate::functions::{FunctionContext, Route, Servers, Unavailable, Upstream};
 
-    fn around() -> Surroundings {
+    fn context() -> FunctionContext {
         let events = tokio::sync::mpsc::unbounded_channel().0;
-        Surroundings {
+        FunctionContext {
             gateway: String::new(),
             secrets: PathBuf::new(),
             memory: 1 << 30,
@@ -88,8 +88,8 @@ mod tests {
         }
     }
 
-    /// A program that nobody starts.
-    fn put(functions: &Functions, around: &Surroundings) -> Arc<Function> {
+    /// Adds a function with a program that is never started.
+    fn put(functions: &Functions, context: &FunctionContext) -> Arc<Function> {
         let variables = [("mode".to_owned(), "http".to_owned())].into();
         let deployment = Deployment {
             service: "f".to_owned(),
@@ -98,7 +98,7 @@ mod tests {
             ..Deployment::default()
         };
         let spec = spec(&deployment, &PathBuf::new(), Runs::Here).unwrap();
-        let function = Function::deployed(spec, deployment, 0, around, functions.find("f").as_deref());
+        let function = Function::deployed(spec, deployment, 0, context, functions.find("f").as_deref());
         functions.put(&function);
         function
     }
@@ -108,26 +108,26 @@ mod tests {
     }
 
     fn pending() -> Upstream {
-        Upstream::Pending("it ended".to_owned())
+        Upstream::Pending(Unavailable::Starting)
     }
 
     #[tokio::test]
-    async fn one_goes_on_before_those_that_never_come_up() {
-        let (functions, around) = (Functions::default(), around());
-        let good = put(&functions, &around);
+    async fn a_function_goes_on_while_its_successors_never_start() {
+        let (functions, context) = (Functions::default(), context());
+        let good = put(&functions, &context);
         good.set(serves());
-        let mut bad: Vec<_> = (0..3).map(|_| put(&functions, &around)).collect();
+        let mut bad: Vec<_> = (0..3).map(|_| put(&functions, &context)).collect();
         let last = bad.pop().unwrap();
         assert!(bad.iter().all(|function| function.gone.is_cancelled()));
         assert!(!good.gone.is_cancelled() && !last.gone.is_cancelled() && last.is_available());
-        // It is of no use any more, and comes too late.
+        // It was replaced already, so this comes too late.
         bad[1].set(serves());
         assert!(!good.gone.is_cancelled());
-        assert!(Arc::ptr_eq(&bad[1].take(Duration::ZERO).await.0, &good));
+        assert!(Arc::ptr_eq(&bad[1].route(Duration::ZERO).await.0, &good));
 
-        // Where none serves, the youngest goes on.
+        // If none takes requests, the youngest goes on.
         good.set(pending());
-        let next = put(&functions, &around);
+        let next = put(&functions, &context);
         assert!(good.gone.is_cancelled() && !last.gone.is_cancelled() && !next.is_available());
         last.set(serves());
         assert!(next.is_available() && !last.gone.is_cancelled());
@@ -135,52 +135,52 @@ mod tests {
         assert!(last.gone.is_cancelled());
         functions.remove("f");
         assert!(next.gone.is_cancelled());
-        assert!(matches!(good.take(Duration::ZERO).await.1, Taken::Gone));
+        assert!(matches!(good.route(Duration::ZERO).await.1, Route::Gone));
     }
 
     #[tokio::test]
-    async fn a_request_is_taken_by_whichever_serves_first() {
-        let (functions, around) = (Functions::default(), around());
-        let first = put(&functions, &around);
+    async fn a_request_goes_to_whichever_function_starts_first() {
+        let (functions, context) = (Functions::default(), context());
+        let first = put(&functions, &context);
         let long = Duration::from_secs(3600);
         let found_first = first.clone();
-        let mut early = Box::pin(found_first.take(long));
+        let mut early = Box::pin(found_first.route(long));
         assert!(poll!(&mut early).is_pending());
-        let second = put(&functions, &around);
-        let mut late = Box::pin(second.take(long));
+        let second = put(&functions, &context);
+        let mut late = Box::pin(second.route(long));
         assert!(poll!(&mut early).is_pending() && poll!(&mut late).is_pending());
         first.set(serves());
         assert!(Arc::ptr_eq(&early.now_or_never().unwrap().0, &first));
         assert!(Arc::ptr_eq(&late.now_or_never().unwrap().0, &first));
 
-        // One that serves ends, and is started again.
+        // A function that takes requests ends, and is started again.
         first.set(pending());
-        let mut waiting = Box::pin(second.take(long));
+        let mut waiting = Box::pin(second.route(long));
         assert!(poll!(&mut waiting).is_pending());
         first.set(serves());
         assert!(Arc::ptr_eq(&waiting.now_or_never().unwrap().0, &first));
 
         first.set(pending());
-        let mut waiting = Box::pin(first.take(long));
+        let mut waiting = Box::pin(first.route(long));
         assert!(poll!(&mut waiting).is_pending());
         second.set(serves());
         assert!(Arc::ptr_eq(&waiting.now_or_never().unwrap().0, &second));
 
         second.set(pending());
-        let mut waiting = Box::pin(second.take(long));
+        let mut waiting = Box::pin(second.route(long));
         assert!(poll!(&mut waiting).is_pending());
         functions.remove("f");
-        assert!(matches!(waiting.now_or_never().unwrap().1, Taken::Gone));
+        assert!(matches!(waiting.now_or_never().unwrap().1, Route::Gone));
     }
 
     #[tokio::test]
     async fn many_replacements_leave_nothing_behind() {
-        let (functions, around) = (Functions::default(), around());
-        let good = put(&functions, &around);
+        let (functions, context) = (Functions::default(), context());
+        let good = put(&functions, &context);
         good.set(serves());
-        let second = Arc::downgrade(&put(&functions, &around));
+        let second = Arc::downgrade(&put(&functions, &context));
         for _ in 0..100_000 {
-            put(&functions, &around);
+            put(&functions, &context);
         }
         assert!(second.upgrade().is_none());
         functions.remove("f");

@@ -1,10 +1,10 @@
-//! How many containers a function is to have now.
+//! How many containers a function should have at the moment.
 
 use tokio::sync::watch;
 
 use crate::stack::Replicas;
 
-/// How many containers a function is to have: as many as its label says, until somebody asks for another number.
+/// The number of containers that a function should have: as many as its label says, until the API sets another number.
 #[derive(Debug)]
 pub(crate) struct Scale {
     wanted: watch::Sender<u32>,
@@ -16,7 +16,7 @@ impl Scale {
         Scale { wanted: watch::Sender::new(allowed.least), allowed }
     }
 
-    /// How many there are to be.
+    /// The number of containers that there should be.
     pub(crate) fn wanted(&self) -> u32 {
         *self.wanted.borrow()
     }
@@ -25,18 +25,18 @@ impl Scale {
         self.wanted.subscribe()
     }
 
-    /// Asks for another number.
+    /// Sets another number.
     ///
     /// # Errors
     ///
-    /// If it is more than the label allows, or than there may be of any function.
+    /// If it is more than the label or this gateway allows.
     pub(crate) fn set(&self, number: u32) -> Result<(), String> {
         self.allowed.check(number)?;
         self.wanted.send_replace(number);
         Ok(())
     }
 
-    /// Starts the first ones again, if there are to be none.
+    /// Sets the first number again if it is zero.
     pub(crate) fn wake(&self) {
         self.wanted.send_if_modified(|wanted| {
             let asleep = *wanted == 0;
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_that_is_asleep_is_woken_once() {
+    fn waking_sets_the_first_number_only_from_zero() {
         let scale = Scale::new(Replicas { least: 2, most: 3 });
         assert_eq!(scale.wanted(), 2);
         scale.set(0).unwrap();
@@ -62,7 +62,7 @@ mod tests {
         scale.set(3).unwrap();
         scale.wake();
         assert_eq!(scale.wanted(), 3);
-        assert!(scale.set(4).unwrap_err().contains("3 containers at most"));
+        assert!(scale.set(4).unwrap_err().contains("at most 3 containers"));
         assert_eq!(scale.wanted(), 3);
     }
 }

@@ -9,57 +9,59 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// How long a server that refused a connection is left alone while there are others. Without this, one that has ended would
-/// be the least busy one and attract every request until the engine reports its end.
+use super::unavailable::Unavailable;
+
+/// How long a server that refused a connection gets no requests while there are other servers. Without this, a server that has
+/// ended would be the least busy one, and would attract every request until the engine reports its end.
 const REFUSED: Duration = Duration::from_secs(2);
 
-/// Where a function stands.
+/// What a function does with requests at the moment.
 #[derive(Clone, Debug)]
 pub(crate) enum Upstream {
-    /// Not there yet, or not at the moment; the text says why.
-    Pending(String),
-    /// It ended again and again, and is started again after a while; the text says how.
-    Failing(String),
+    /// It does not take requests yet, or not at the moment.
+    Pending(Unavailable),
+    /// It has failed several times in a row, and will be started again.
+    Failing(Unavailable),
     /// It takes requests at these servers.
     Http(Servers),
-    /// It is scaled to none. A request starts one.
+    /// It is scaled to zero. A request starts it.
     Idle,
-    /// It is a command, a process for each request.
+    /// It is a command, with a process for each request.
     Command(Vec<String>),
-    /// It will not be there until its sources change.
-    Broken(String),
+    /// It will not take requests until its sources change.
+    Broken(Unavailable),
     /// It was replaced or removed.
     Gone,
 }
 
 /// Where one request goes.
-pub(crate) enum Taken {
-    Pending(String),
+pub(crate) enum Route {
+    Pending(Unavailable),
     Http(Uri, TaskTrackerToken),
     Idle,
     Command(Vec<String>),
-    Broken(String),
+    Broken(Unavailable),
     Gone,
 }
 
 /// The servers of a function, at least one.
 #[derive(Clone, Debug)]
-pub(crate) struct Servers(Arc<Spread>);
+pub(crate) struct Servers(Arc<LoadBalancer>);
 
 #[derive(Debug)]
-struct Spread {
+struct LoadBalancer {
     servers: Vec<Server>,
-    /// Where the next search for the least busy one begins, so that equals take turns.
+    /// Where the next search for the least busy server begins, so that equally busy ones take turns.
     next: AtomicUsize,
 }
 
-/// One of them.
+/// A server of a function.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) url: Uri,
-    /// Each request holds a token until it is answered, so that a server that is replaced can finish.
+    /// Each request holds a token until it is answered, so that a server that is replaced can finish its requests.
     pub(crate) users: TaskTracker,
-    /// The container that it is, where it is one.
+    /// The id of its container, if it is one.
     pub(crate) container: Option<String>,
     /// When it last refused a connection.
     refused: Arc<Mutex<Option<Instant>>>,
@@ -77,20 +79,20 @@ impl Server {
 }
 
 impl Servers {
-    /// `None` if there are none.
+    /// Returns `None` if there are no servers.
     pub(crate) fn new(servers: Vec<Server>) -> Option<Servers> {
-        (!servers.is_empty()).then(|| Servers(Arc::new(Spread { servers, next: AtomicUsize::new(0) })))
+        (!servers.is_empty()).then(|| Servers(Arc::new(LoadBalancer { servers, next: AtomicUsize::new(0) })))
     }
 
     pub(crate) fn one(url: Uri, users: TaskTracker) -> Servers {
         let server = Server::new(url, users, None);
-        Servers(Arc::new(Spread { servers: vec![server], next: AtomicUsize::new(0) }))
+        Servers(Arc::new(LoadBalancer { servers: vec![server], next: AtomicUsize::new(0) }))
     }
 
-    /// Gives a request to the server that has the fewest in flight. One that has just refused a connection is asked only
-    /// if all have.
+    /// Chooses the server with the fewest requests in flight. A server that has just refused a connection is chosen only if
+    /// all have.
     fn take(&self) -> (Uri, TaskTrackerToken) {
-        let Spread { servers, next } = &*self.0;
+        let LoadBalancer { servers, next } = &*self.0;
         let server = if let [one] = &servers[..] {
             one
         } else {
@@ -112,30 +114,31 @@ impl Servers {
         self.0.servers.len()
     }
 
-    /// The ids of those that are containers.
+    /// The ids of the servers that are containers.
     pub(crate) fn containers(&self) -> Vec<String> {
         self.0.servers.iter().filter_map(|server| server.container.clone()).collect()
     }
 }
 
 impl Upstream {
-    /// Where a request goes now. Whoever replaces this value afterwards counts the request.
-    pub(crate) fn take(&self) -> Taken {
+    /// Decides where a request goes. The request counts among those of the chosen server from now on, even if this value is
+    /// replaced.
+    pub(crate) fn route(&self) -> Route {
         match self {
             Upstream::Http(servers) => {
                 let (url, token) = servers.take();
-                Taken::Http(url, token)
+                Route::Http(url, token)
             }
-            Upstream::Idle => Taken::Idle,
-            Upstream::Command(words) => Taken::Command(words.clone()),
-            Upstream::Pending(why) | Upstream::Failing(why) => Taken::Pending(why.clone()),
-            Upstream::Broken(why) => Taken::Broken(why.clone()),
-            Upstream::Gone => Taken::Gone,
+            Upstream::Idle => Route::Idle,
+            Upstream::Command(words) => Route::Command(words.clone()),
+            Upstream::Pending(why) | Upstream::Failing(why) => Route::Pending(why.clone()),
+            Upstream::Broken(why) => Route::Broken(why.clone()),
+            Upstream::Gone => Route::Gone,
         }
     }
 
-    /// Whether requests are taken, if need be by starting something.
-    pub(crate) fn takes(&self) -> bool {
+    /// Whether it takes requests, or starts when one comes.
+    pub(crate) fn takes_requests(&self) -> bool {
         matches!(self, Upstream::Http(..) | Upstream::Command(_) | Upstream::Idle)
     }
 }
@@ -150,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_refused_is_left_alone_for_a_while_if_there_are_others() {
+    async fn a_server_that_refused_gets_no_requests_for_a_while_if_there_are_others() {
         let servers = Servers::new([1, 2].map(server).into()).unwrap();
         let asked = || servers.take().0.port_u16().unwrap();
         servers.refused(&server(1).url);
@@ -164,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn requests_go_to_the_least_busy_and_equals_take_turns() {
+    fn requests_go_to_the_least_busy_server_and_equals_take_turns() {
         let servers = Servers::new([1, 2, 3].map(server).into()).unwrap();
         let mut held: Vec<_> = (0..3).map(|_| servers.take()).collect();
         let mut ports: Vec<_> = held.iter().map(|(url, _)| url.port_u16().unwrap()).collect();
         ports.sort_unstable();
         assert_eq!(ports, [1, 2, 3]);
-        // The one that is free is the one that is asked, however often.
+        // The free server is chosen every time.
         let (free, token) = held.remove(1);
         drop(token);
         for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! Notices when the sources of a function change.
+//! Watches the sources of functions for changes.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,21 +6,24 @@ use std::time::Duration;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// An editor saves in several steps, a version control many files: a change is over when this long nothing came.
+/// A change is over after this much time without another event. An editor saves a file in several steps, and version control
+/// writes many files.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// Watches folders, each with its function.
+/// Watches the folders of functions.
 pub(crate) struct Sources {
     folders: Vec<(String, PathBuf)>,
     changed: UnboundedReceiver<PathBuf>,
-    /// Watches until it is dropped.
+    /// Dropping it ends the watch.
     _watcher: RecommendedWatcher,
 }
 
 impl Sources {
+    /// Watches these folders, each with the name of its function.
+    ///
     /// # Errors
     ///
-    /// If the operating system cannot watch them, for example because its limit is reached.
+    /// If the operating system cannot watch them, for example because a limit is reached.
     pub(crate) fn watch(folders: Vec<(String, PathBuf)>) -> notify::Result<Sources> {
         let (sender, changed) = unbounded_channel();
         let folders: Vec<(String, PathBuf)> = folders
@@ -44,7 +47,7 @@ impl Sources {
         Ok(Sources { folders, changed, _watcher: watcher })
     }
 
-    /// Waits for a change to come and be over; returns the functions it belongs to.
+    /// Waits for a change and its end. Returns the names of the functions that changed.
     pub(crate) async fn changed(&mut self) -> Vec<String> {
         loop {
             let mut paths = Vec::new();
@@ -68,10 +71,10 @@ impl Sources {
     }
 }
 
-/// Whether a path within a project is something that cargo builds from, and not what it builds, nor what a version
-/// control, an editor or a gateway keeps.
+/// Whether a path within a project is a source. Build results are not, and neither are the files of version control, editors
+/// and the gateway.
 fn is_source(path: &Path) -> bool {
-    // cargo writes Cargo.lock itself; the stack and its environment files are read at the start only.
+    // cargo itself writes Cargo.lock. The stack and its environment files are only read at the start.
     let ignored = |name: &str| {
         ["target", "Cargo.lock", "stack.yml", "stack.yaml", "flow.yml"].contains(&name)
             || name.starts_with('.')
@@ -80,8 +83,8 @@ fn is_source(path: &Path) -> bool {
     !path.components().any(|part| part.as_os_str().to_str().is_some_and(ignored))
 }
 
-/// Whether a path is named as what becomes `target` in a project that was never built: cargo makes it under a name with six
-/// letters or digits more, and renames it.
+/// Whether a path is a temporary folder that becomes `target`. In a project that was never built, cargo creates it with six
+/// more letters or digits in its name, and then renames it.
 fn is_new_target(path: &Path) -> bool {
     let first = path.components().next().and_then(|first| first.as_os_str().to_str());
     let more = first.and_then(|first| first.strip_prefix("target"));
@@ -93,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_counts_as_source() {
+    fn build_results_and_hidden_files_are_not_sources() {
         for path in ["src/lib.rs", "Cargo.toml", "templates/a.html"] {
             assert!(is_source(Path::new(path)), "{path}");
         }
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_change_names_its_function() {
+    async fn a_change_is_reported_with_its_function() {
         let folder = tempfile::Builder::new().prefix("watched").tempdir().unwrap();
         let (one, two) = (folder.path().join("one"), folder.path().join("two"));
         std::fs::create_dir(&one).unwrap();
@@ -117,17 +120,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_build_changes_nothing() {
+    async fn the_first_build_is_not_a_change() {
         let folder = tempfile::Builder::new().prefix("watched").tempdir().unwrap();
         let mut sources = Sources::watch(vec![("f".into(), folder.path().to_owned())]).unwrap();
-        // As cargo does it.
+        // The same steps as cargo's.
         std::fs::write(folder.path().join("Cargo.lock"), "x").unwrap();
         let (new, target) = (folder.path().join("targetQOFXzw"), folder.path().join("target"));
         std::fs::create_dir(&new).unwrap();
         std::fs::write(new.join("CACHEDIR.TAG"), "x").unwrap();
         std::fs::rename(new, target).unwrap();
         assert!(tokio::time::timeout(4 * QUIET, sources.changed()).await.is_err());
-        // A source may be called so, too.
+        // A source may have such a name.
         std::fs::create_dir(folder.path().join("targetSystem")).unwrap();
         let changed = tokio::time::timeout(Duration::from_secs(20), sources.changed()).await.unwrap();
         assert_eq!(changed, ["f"]);

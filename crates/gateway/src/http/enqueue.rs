@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use faasflow_core::{chain, code, headers, parse_callback_url, without_credentials};
-use faasflow_http::{Budget, ReadBodyError, hear_out, read_body_into};
+use faasflow_http::{Budget, ReadBodyError, drain, read_body_into};
 use http::header::{ALLOW, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
 
@@ -53,7 +53,7 @@ pub(super) async fn asynchronous(State(intake): State<Arc<Intake>>, request: Req
 async fn queue(intake: &Intake, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     if let Some(refusal) = room::refuse_headers(&parts.headers) {
-        hear_out(&parts.headers, body).await;
+        drain(&parts.headers, body).await;
         return refusal;
     }
     if let Some(why) = proxy::unsupported_upgrade(&parts.headers) {
@@ -130,10 +130,10 @@ async fn accept(
     let limit = intake.max_body;
     let mut body = body;
     // The share is held until the call is on disk.
-    let mut share = intake.budget.intake().copied(room::WRITTEN_COPIES);
+    let mut share = intake.budget.request_share().copied(room::WRITTEN_COPIES);
     let read = read_body_into(&mut body, limit as u64, intake.read_timeout, &mut share).await;
     match &read {
-        Err(ReadBodyError::TooLarge { .. }) => hear_out(&parts.headers, body).await,
+        Err(ReadBodyError::TooLarge { .. }) => drain(&parts.headers, body).await,
         Err(ReadBodyError::NoRoom(full)) => return Err(Box::new(room::refuse(&parts.headers, body, *full).await)),
         _ => {}
     }

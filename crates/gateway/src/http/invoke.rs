@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use faasflow_core::{RequestId, headers};
-use faasflow_http::{Budget, hear_out};
+use faasflow_http::{Budget, drain};
 use tokio_util::task::TaskTracker;
 
 use super::name::{find, split};
@@ -41,7 +41,7 @@ pub(super) async fn synchronous(State(way): State<Arc<Invocations>>, request: Re
 async fn invoke(way: &Invocations, request: Request, given: Option<&RequestId>) -> Response {
     let (mut parts, body) = request.into_parts();
     if let Some(refusal) = room::refuse_headers(&parts.headers) {
-        hear_out(&parts.headers, body).await;
+        drain(&parts.headers, body).await;
         return refusal;
     }
     let uri = parts.uri.clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use faasflow_http::hear_out_up_to;
+use faasflow_http::drain_up_to;
 use http::HeaderMap;
 use http::header::EXPECT;
 use hyper::body::{Frame, SizeHint};
@@ -55,7 +55,7 @@ impl Lent {
     pub(crate) async fn drain(self) {
         let draining = async {
             if let Ok(rest) = self.rest.await {
-                hear_out_up_to(&HeaderMap::new(), rest, HEARD).await;
+                drain_up_to(&HeaderMap::new(), rest, HEARD).await;
             }
         };
         let _ = tokio::time::timeout(WITHIN, draining).await;

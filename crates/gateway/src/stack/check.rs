@@ -1,39 +1,43 @@
-//! Values that nothing could be done with. They are refused when a stack file is read and when a function is deployed,
-//! rather than when the function is called, or never.
+//! Checks the values of a function. Wrong ones are refused when a stack file is read and when a function is deployed, instead
+//! of when the function is called, or never.
 
 use http::HeaderValue;
 
 use faasflow_core::duration;
 
+use super::fault::Fault;
 use super::image;
 use super::inflight::{MAX_INFLIGHT, max_inflight};
 use super::names::{LONGEST_NAME, check_secret_name, is_name};
 use super::spec::{FunctionSpec, Kind};
 
-/// Where the variables of a deployed function come from.
+/// The origin of the variables of a deployed function.
 pub(crate) const DEPLOYMENT: &str = "its deployment";
 
-/// Durations of both watchdogs. An image may have either, and takes its default for one that it cannot read.
+/// Variables with durations, of both watchdogs. An image may have either of them. A watchdog uses its default for a value that
+/// it cannot parse.
 const DURATIONS: [&str; 5] = ["exec_timeout", "hard_timeout", "healthcheck_interval", "read_timeout", "write_timeout"];
 const PORTS: [&str; 2] = ["metrics_port", "port"];
 
-/// Everything of a function that cannot be used, each with its key, its value and the remedy. `environment` is how the
-/// variables are called where they were written.
-pub(crate) fn check(spec: &FunctionSpec, environment: &str) -> Vec<String> {
+/// Returns everything in a function that cannot be used. `environment` is the key under which its variables were written.
+pub(crate) fn check(spec: &FunctionSpec, environment: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     if !is_name(&spec.name) {
-        faults.push(format!("its name may have letters, digits, `-` and `_` only, and at most {LONGEST_NAME} of them"));
+        let rule = format!("use at most {LONGEST_NAME} letters, digits, `-` and `_`");
+        faults.push(Fault::value("its name is not valid").help(rule));
     }
     for (key, value) in &spec.environment {
-        if let Err(why) = variable(spec, key, value) {
+        if let Err((what, help)) = variable(spec, key, value) {
             let origin = spec.origins.get(key).filter(|origin| *origin != DEPLOYMENT);
             let origin = origin.map(|origin| format!(" ({origin})")).unwrap_or_default();
-            faults.push(format!("`{environment}`: `{}`{origin} {why}", key.escape_debug()));
+            let what = format!("`{environment}`: `{}`{origin} {what}", key.escape_debug());
+            faults.push(Fault::value(what).help(help));
         }
     }
     for secret in &spec.secrets {
-        if let Err(why) = check_secret_name(secret) {
-            faults.push(format!("`secrets`: `{}`: {why}", secret.escape_debug()));
+        if let Err(rule) = check_secret_name(secret) {
+            let what = format!("`secrets`: `{}` is not the name of a secret", secret.escape_debug());
+            faults.push(Fault::value(what).help(rule));
         }
     }
     if let Kind::Image(image) = &spec.kind {
@@ -43,43 +47,40 @@ pub(crate) fn check(spec: &FunctionSpec, environment: &str) -> Vec<String> {
         for (key, value) in map {
             if key.is_empty() || key.contains('\0') || value.contains('\0') {
                 let key = key.escape_debug();
-                faults.push(format!(
-                    "`{what}`: `{key}`: a key must not be empty, and none may have a NUL in it; remove it"
-                ));
+                let what = format!("`{what}`: `{key}` is empty, or it or its value contains a NUL byte");
+                faults.push(Fault::value(what).help("remove it"));
             }
         }
     }
     faults
 }
 
-/// Says what is wrong with a variable, as the rest of a sentence that begins with its name.
-fn variable(spec: &FunctionSpec, key: &str, value: &str) -> Result<(), String> {
+/// Checks a variable. The error is the rest of a sentence that begins with its name, and what to do.
+fn variable(spec: &FunctionSpec, key: &str, value: &str) -> Result<(), (String, &'static str)> {
     if key.is_empty() || key.contains(['=', '\0']) {
-        return Err("cannot be the name of a variable: it must not be empty, nor have `=` or a NUL in it".to_owned());
+        return Err(("cannot be the name of a variable".to_owned(), "use a name without `=` and NUL bytes"));
     }
     if value.contains('\0') {
-        return Err("has a NUL in its value, which no variable of a process may have; remove it".to_owned());
+        return Err(("has a NUL byte in its value".to_owned(), "remove it"));
     }
-    // The kernel's MAX_ARG_STRLEN, in which `=` and the end have a byte each.
+    // The kernel's MAX_ARG_STRLEN, which includes a byte for `=` and one for the end.
     if key.len() + value.len() + 2 > 128 * 1024 && !matches!(spec.kind, Kind::Url(_)) {
-        return Err(format!(
-            "has {} bytes, and a variable of a process has no more than 131072 with its name: put it into a secret or a file",
-            value.len()
-        ));
+        let what = format!("has {} bytes; name and value of a variable can have 131072 bytes together", value.len());
+        return Err((what, "put it into a secret or a file"));
     }
     let value = value.trim();
     if value.is_empty() {
         return Ok(());
     }
-    let fault = |remedy: &str| Err(format!("is `{value}`: {remedy}"));
+    let fault = |help: &'static str| Err((format!("is `{value}`"), help));
     if key == MAX_INFLIGHT && max_inflight(&spec.environment).is_err() {
-        return fault("write how many requests may be in flight, such as `10`; `0` stands for no limit");
+        return fault("write how many requests may be in flight, such as `10`, or `0` for no limit");
     }
-    // Something else reads the rest of the environment of what is there already.
+    // Another program reads the rest of the environment if the function runs elsewhere.
     if matches!(spec.kind, Kind::Url(_)) {
         return Ok(());
     }
-    // A flow has settings of the same names, whose faults are told with all others of its settings.
+    // A flow has settings of the same names, and reports their faults together with those of its other settings.
     if DURATIONS.contains(&key) && !(spec.is_flow() && ["read_timeout", "write_timeout"].contains(&key)) {
         return match duration::parse(value) {
             Ok(_) => Ok(()),

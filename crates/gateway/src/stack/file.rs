@@ -1,15 +1,16 @@
-//! What a stack file and an environment file may have, key by key.
+//! The keys of a stack file and of an environment file.
 
 use std::collections::BTreeMap;
 
+use super::fault::Fault;
 use super::spec::{Amounts, Resources};
-use super::yaml::{self, Entry, Fault, Node};
+use super::yaml::{self, Entry, Node};
 
-/// The keys of a stack file, as faas-cli knows them.
+/// The keys of a stack file that faas-cli knows.
 const KEYS: [&str; 4] = ["configuration", "functions", "provider", "version"];
 const PROVIDER_KEYS: [&str; 2] = ["gateway", "name"];
 const RESOURCE_KEYS: [&str; 2] = ["cpu", "memory"];
-/// Those of a function.
+/// The keys of a function.
 const FUNCTION_KEYS: [&str; 20] = [
     "annotations",
     "build_args",
@@ -56,7 +57,7 @@ pub(super) struct Function {
     pub(super) resources: Resources,
 }
 
-/// Reads the text of a stack file. With a fault come the hints that may explain it.
+/// Reads the text of a stack file. A fault comes with the hints that may explain it.
 pub(super) fn stack(text: &str) -> Result<File, (Fault, Vec<String>)> {
     let mut file = File::default();
     match fill(&mut file, text) {
@@ -68,10 +69,8 @@ pub(super) fn stack(text: &str) -> Result<File, (Fault, Vec<String>)> {
 fn fill(file: &mut File, text: &str) -> Result<(), Fault> {
     let root = yaml::parse(text)?;
     if root.is_null() {
-        return Err(Fault::new(
-            root.at,
-            "the file is empty; a stack file has at least `functions:`, and below it a function with `handler` or `fprocess`",
-        ));
+        return Err(Fault::structure(root.at, "the file is empty")
+            .help("write `functions:`, and below it a function with `handler` or `fprocess`"));
     }
     let entries = yaml::mapping(&root, "a stack file")?;
     hint(&mut file.hints, "", &entries, &KEYS);
@@ -80,7 +79,8 @@ fn fill(file: &mut File, text: &str) -> Result<(), Fault> {
             "version" => {
                 let version = yaml::text(value, "`version`")?;
                 if !["", "1.0"].contains(&version.as_str()) {
-                    return Err(Fault::new(value.at, format!("`version` is `{version}`; the one version is `1.0`")));
+                    let what = format!("`version` is `{version}`, but the only version is `1.0`");
+                    return Err(Fault::structure(value.at, what).help("write `version: 1.0`"));
                 }
             }
             "provider" => provider(value, &mut file.hints)?,
@@ -90,14 +90,15 @@ fn fill(file: &mut File, text: &str) -> Result<(), Fault> {
                     file.functions.insert(entry.key, function);
                 }
                 if file.functions.is_empty() {
-                    return Err(Fault::new(*at, "`functions` is empty; write a function below it, such as `my-flow:`"));
+                    return Err(Fault::structure(*at, "`functions` is empty")
+                        .help("write a function below it, such as `my-flow:`"));
                 }
             }
             _ => {}
         }
     }
     if file.functions.is_empty() {
-        return Err(Fault::new(root.at, "it names no function; `functions:` is missing"));
+        return Err(Fault::structure(root.at, "`functions:` is missing"));
     }
     Ok(())
 }
@@ -110,12 +111,8 @@ fn provider(node: &Node, hints: &mut Vec<String>) -> Result<(), Fault> {
             "name" => {
                 let name = yaml::text(value, "`name` of `provider`")?;
                 if !["", "openfaas"].contains(&name.as_str()) {
-                    return Err(Fault::new(
-                        value.at,
-                        format!(
-                            "`name` of `provider` is `{name}`; the one provider is `openfaas`: write `name: openfaas`"
-                        ),
-                    ));
+                    let what = format!("`name` of `provider` is `{name}`, but the only provider is `openfaas`");
+                    return Err(Fault::structure(value.at, what).help("write `name: openfaas`"));
                 }
             }
             "gateway" => {
@@ -141,14 +138,14 @@ fn function(entry: &Entry, hints: &mut Vec<String>) -> Result<Function, Fault> {
             "handler" => function.handler = optional(value)?,
             "namespace" => function.namespace = optional(value)?,
             "image" => function.image = optional(value)?,
-            // One that is there and empty is a mistake.
+            // An `fprocess` with an empty text is a mistake.
             "fprocess" => function.fprocess = Some(yaml::text(value, &what)?).filter(|_| !value.is_null()),
             "environment" => function.environment = texts(value, &what)?,
             "environment_file" => function.environment_files = items(value, &what)?,
             "secrets" => function.secrets = items(value, &what)?,
             "labels" => function.labels = texts(value, &what)?,
             "annotations" => function.annotations = texts(value, &what)?,
-            // Those below are for faas-cli, which refuses what is of another kind.
+            // The keys below are for faas-cli, which refuses values of another type.
             "build_args" | "build_secrets" => {
                 texts(value, &what)?;
             }
@@ -193,7 +190,7 @@ fn items(node: &Node, what: &str) -> Result<Vec<String>, Fault> {
     Ok(yaml::list(node, what)?.into_iter().map(|(_, text)| text).collect())
 }
 
-/// The variables of an environment file, and what is to be said of it.
+/// Reads the variables of an environment file, and hints about the file.
 pub(super) fn environment(text: &str) -> Result<(BTreeMap<String, String>, Vec<String>), Fault> {
     let root = yaml::parse(text)?;
     let entries = yaml::mapping(&root, "an environment file")?;
@@ -202,7 +199,7 @@ pub(super) fn environment(text: &str) -> Result<(BTreeMap<String, String>, Vec<S
     let Some(entry) = entries.iter().find(|entry| entry.key == "environment") else {
         if let (Some(first), true) = (entries.first(), hints.is_empty()) {
             hints.push(format!(
-                "it sets nothing, since it has no `environment:`; variables such as `{}` belong below that, indented",
+                "it sets nothing, because it has no `environment:`; variables such as `{}` belong below that, indented",
                 first.key
             ));
         }
@@ -211,20 +208,20 @@ pub(super) fn environment(text: &str) -> Result<(BTreeMap<String, String>, Vec<S
     Ok((texts(&entry.value, "`environment`")?, hints))
 }
 
-/// Notes the keys that look like one that is known. Others that are not known may be of use to other tools.
+/// Notes keys that resemble a known one. Other unknown keys may be meant for other tools.
 fn hint(hints: &mut Vec<String>, of: &str, entries: &[Entry], known: &[&'static str]) {
     let near = entries.iter().filter_map(|entry| Some((&entry.key, near(&entry.key, known)?)));
-    hints.extend(near.map(|(key, known)| format!("{of}`{key}` is no key of it; is `{known}` meant?")));
+    hints.extend(near.map(|(key, known)| format!("{of}the key `{key}` is not known; did you mean `{known}`?")));
 }
 
-/// The known key that this one may be meant for.
+/// The known key that a key resembles.
 fn near(key: &str, known: &[&'static str]) -> Option<&'static str> {
     if known.contains(&key) {
         return None;
     }
     let plain = key.to_lowercase().replace('-', "_");
     let (distance, near) = known.iter().map(|known| (strsim::osa_distance(known, &plain), *known)).min()?;
-    // Of a short key two letters are much of it.
+    // In a short key, two letters are a large part.
     let most = if key.len() <= 5 { 1 } else { 2 };
     (distance <= most).then_some(near)
 }

@@ -1,26 +1,27 @@
-//! A function of a stack file, resolved: how it runs, and with what.
+//! Resolves a function of a stack file: how it runs, and with which values.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::check::check;
+use super::fault::Fault;
 use super::file::Function;
-use super::process::{Process, misplaced, there_or_process, wrong_wish};
+use super::process::{CommandLine, misplaced, url_or_command, wrong_wish};
 use super::spec::{FLOW, FunctionSpec, Kind, RUN_ANNOTATION, URL_ANNOTATION};
 use crate::namespace::check_namespace;
 
-/// Makes a function of what is written for it. Of `layers` of the environment, each named by its file, a later one goes
-/// before an earlier one, as `faas-cli` deploys it.
+/// Resolves a function from its entry in the stack file. Each of the `layers` of the environment has the name of its file. A
+/// later layer overrides an earlier one, as with `faas-cli`.
 ///
 /// # Errors
 ///
-/// Everything that cannot be used, each with its key, its value and the remedy.
+/// Everything that cannot be used.
 pub(super) fn resolve(
     name: &str,
     function: Function,
     layers: Vec<(String, BTreeMap<String, String>)>,
     folder: &Path,
-) -> Result<FunctionSpec, Vec<String>> {
+) -> Result<FunctionSpec, Vec<Fault>> {
     let mut environment = BTreeMap::new();
     let mut origins = BTreeMap::new();
     for (origin, variables) in layers {
@@ -33,13 +34,13 @@ pub(super) fn resolve(
         Err(fault) => (None, vec![fault]),
     };
     if let Err(why) = check_namespace(function.namespace.as_deref()) {
-        faults.push(format!("`namespace`: {why}"));
+        faults.push(Fault::value(format!("`namespace`: {why}")));
     }
     let spec = FunctionSpec {
         name: name.to_owned(),
         folder: folder.to_owned(),
         lang: function.lang,
-        // One that says not how it runs is not returned. Its other values are checked all the same.
+        // A function that does not say how it runs is not returned, but its other values are still checked.
         kind: kind.unwrap_or_else(|| Kind::Cargo(folder.to_owned())),
         process: function.fprocess,
         environment,
@@ -54,21 +55,24 @@ pub(super) fn resolve(
     if faults.is_empty() { Ok(spec) } else { Err(faults) }
 }
 
-fn kind(function: &Function, environment: &BTreeMap<String, String>, folder: &Path) -> Result<Kind, String> {
+fn kind(function: &Function, environment: &BTreeMap<String, String>, folder: &Path) -> Result<Kind, Fault> {
     let image = function.image.as_ref().map(|image| Kind::Image(image.clone()));
     match (function.annotations.get(RUN_ANNOTATION).map(String::as_str), &image) {
         (None | Some("process"), _) => {}
         (Some("container"), Some(image)) => return Ok(image.clone()),
         (Some("container"), None) => {
-            return Err(format!("`annotations`: `{RUN_ANNOTATION}` is `container`: add `image`"));
+            return Err(Fault::how_to_run(format!(
+                "`annotations`: `{RUN_ANNOTATION}` is `container`, but there is no `image`"
+            ))
+            .help("add `image`"));
         }
         (Some(other), _) => return Err(wrong_wish(other)),
     }
-    let process = function.fprocess.as_deref().map(|command| Process { name: "fprocess", command });
-    if let Some(kind) = there_or_process(&function.annotations, process, environment)? {
+    let command = function.fprocess.as_deref().map(|text| CommandLine { key: "fprocess", text });
+    if let Some(kind) = url_or_command(&function.annotations, command, environment)? {
         return Ok(kind);
     }
-    // What cargo does not build, faas-cli does, and a container engine runs it.
+    // If cargo does not build it, `faas-cli` builds an image, which a container engine runs.
     let is_flow = function.lang.as_deref() == Some(FLOW);
     let is_for_cargo = |handler: &String| {
         let project = folder.join(handler);
@@ -77,33 +81,32 @@ fn kind(function: &Function, environment: &BTreeMap<String, String>, folder: &Pa
     match image {
         Some(image) if !function.handler.as_ref().is_some_and(is_for_cargo) => Ok(image),
         _ => cargo(function.handler.as_deref(), folder, is_flow)
-            .map_err(|why| misplaced(environment, "`fprocess`").unwrap_or(why)),
+            .map_err(|fault| misplaced(environment, "`fprocess`").unwrap_or(fault)),
     }
 }
 
-fn cargo(handler: Option<&str>, folder: &Path, is_flow: bool) -> Result<Kind, String> {
+fn cargo(handler: Option<&str>, folder: &Path, is_flow: bool) -> Result<Kind, Fault> {
     let Some(handler) = handler else {
-        return Err(format!(
-            "it does not say how it runs: `handler` names the folder of a cargo project, `fprocess` a command, \
-             `image` an image for a container engine, the annotation `{URL_ANNOTATION}` an address that is already there"
-        ));
+        return Err(Fault::how_to_run("it does not say how it runs").help(format!(
+            "set `handler` to the folder of a cargo project, `fprocess` to a command, `image` to an image for a container \
+             engine, or the annotation `{URL_ANNOTATION}` to the address of a running server"
+        )));
     };
     let project = folder.join(handler);
     if project.join("Cargo.toml").is_file() {
         return Ok(Kind::Cargo(project));
     }
     let what = if project.is_dir() {
-        format!("{} holds no Cargo.toml", project.display())
+        format!("{} has no Cargo.toml", project.display())
     } else {
         format!("there is no folder {}", project.display())
     };
+    let fault = Fault::how_to_run(format!("`handler` is `{handler}`, but {what}"));
     if is_flow {
-        return Err(format!(
-            "`handler` is `{handler}`, and {what}: write the folder of the flow's cargo project, such as `./my-flow`"
-        ));
+        return Err(fault.help("set it to the folder of the flow's cargo project, such as `./my-flow`"));
     }
-    Err(format!(
-        "`handler` is `{handler}`, and {what}: here, functions are built by cargo; give `fprocess` a command, `image` \
-         an image for a container engine, or the annotation `{URL_ANNOTATION}` an address"
-    ))
+    Err(fault.help(format!(
+        "cargo builds functions here: set `handler` to a cargo project, `fprocess` to a command, `image` to an image for a \
+         container engine, or the annotation `{URL_ANNOTATION}` to the address of a running server"
+    )))
 }

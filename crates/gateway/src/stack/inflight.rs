@@ -1,8 +1,8 @@
-//! How many requests a function takes at once, as its environment says.
+//! The variable that limits how many requests a function handles at once.
 
 use std::collections::BTreeMap;
 
-/// The variable of a function that sets how many requests it has at once, as both watchdogs of OpenFaaS read it.
+/// The variable that limits how many requests a function handles at once. Both watchdogs of OpenFaaS read it.
 pub(crate) const MAX_INFLIGHT: &str = "max_inflight";
 /// A number that does not fit is as good as no limit: there is no room for so many requests.
 const MOST: usize = usize::MAX >> 3;

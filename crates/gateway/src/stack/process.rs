@@ -1,70 +1,74 @@
-//! A function that is no cargo project: a command line, a program that serves HTTP, or something that is already there.
+//! Functions that are not cargo projects: a command, a program that serves HTTP, or a server that runs already.
 
 use std::collections::BTreeMap;
 
+use super::fault::Fault;
 use super::spec::{Kind, RUN_ANNOTATION, URL_ANNOTATION};
 
-/// What to say of an annotation that asks for what there is not.
-pub(crate) fn wrong_wish(other: &str) -> String {
-    format!("`annotations`: `{RUN_ANNOTATION}` is `{}`: write `container` or `process`", other.escape_debug())
+/// The fault of an annotation that asks for an unknown way to run.
+pub(crate) fn wrong_wish(other: &str) -> Fault {
+    Fault::value(format!("`annotations`: `{RUN_ANNOTATION}` is `{}`", other.escape_debug()))
+        .help("write `container` or `process`")
 }
 
-/// A command line, and how whoever wrote it calls it.
+/// A command line, and the key under which it was written.
 #[derive(Clone, Copy)]
-pub(crate) struct Process<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) command: &'a str,
+pub(crate) struct CommandLine<'a> {
+    pub(crate) key: &'a str,
+    pub(crate) text: &'a str,
 }
 
-/// How a function runs that is there already, or is no cargo project; `None` if it says neither.
-pub(crate) fn there_or_process(
+/// How a function with a URL or a command runs. Returns `None` if it has neither.
+pub(crate) fn url_or_command(
     annotations: &BTreeMap<String, String>,
-    process: Option<Process<'_>>,
+    command: Option<CommandLine<'_>>,
     environment: &BTreeMap<String, String>,
-) -> Result<Option<Kind>, String> {
+) -> Result<Option<Kind>, Fault> {
     if let Some(url) = annotations.get(URL_ANNOTATION) {
         let url = faasflow_core::parse_url(url).map_err(|fault| {
-            format!(
-                "`annotations`: `{URL_ANNOTATION}` is `{}`: {fault}",
-                faasflow_core::without_credentials(url).escape_debug()
-            )
+            let url = faasflow_core::without_credentials(url);
+            Fault::value(format!("`annotations`: `{URL_ANNOTATION}` is `{}`: {fault}", url.escape_debug()))
         })?;
         return Ok(Some(Kind::Url(url)));
     }
-    let Some(Process { name, command }) = process else { return Ok(None) };
-    if command.contains('\0') {
-        return Err(format!("`{name}` has a NUL in it, which no word of a command may have; remove it"));
+    let Some(CommandLine { key, text }) = command else { return Ok(None) };
+    if text.contains('\0') {
+        return Err(Fault::value(format!("`{key}` contains a NUL byte")).help("remove it"));
     }
-    let words = words(command).ok_or_else(|| format!("`{name}` is `{command}`: a quote is not closed"))?;
+    let Some(words) = words(text) else {
+        return Err(
+            Fault::value(format!("`{key}` is `{text}`, in which a quote is not closed")).help("close the quote")
+        );
+    };
     if words.is_empty() {
-        return Err(misplaced(environment, &format!("`{name}`"))
-            .unwrap_or_else(|| format!("`{name}` is empty; write the command there, or leave it out")));
+        let empty = || Fault::value(format!("`{key}` is empty")).help("write the command there, or remove the key");
+        return Err(misplaced(environment, &format!("`{key}`")).unwrap_or_else(empty));
     }
-    // As of-watchdog has it; without a mode it is the classic watchdog's.
+    // The modes of of-watchdog. Without a mode, a function runs as under the classic watchdog.
     match environment.get("mode").map_or("", |mode| mode.trim()) {
         "http" => Ok(Some(Kind::Program(words))),
         "" | "streaming" | "serializing" => Ok(Some(Kind::Command(words))),
-        mode => Err(format!(
-            "its `mode` is `{}`: known here are `http`, a program that serves HTTP, and `streaming` and \
-             `serializing`, a process for each request, as without `mode`",
-            mode.escape_debug()
+        mode => Err(Fault::value(format!("its `mode` is `{}`", mode.escape_debug())).help(
+            "write `http` for a program that serves HTTP, or remove `mode` for a process for each request, which is also \
+             what `streaming` and `serializing` mean here",
         )),
     }
 }
 
-/// What to say where the command stands among the variables, which only the watchdog in an image reads.
-pub(crate) fn misplaced(environment: &BTreeMap<String, String>, key: &str) -> Option<String> {
+/// The fault of a command that was written as a variable, which only the watchdog in an image reads.
+pub(crate) fn misplaced(environment: &BTreeMap<String, String>, key: &str) -> Option<Fault> {
     ["fprocess", "function_process"].into_iter().find_map(|variable| {
         let command = environment.get(variable)?;
-        Some(format!(
-            "its environment has `{variable}`, as `{}`, which only the watchdog of an image reads; write it as {key} of the \
-             function itself, beside its environment",
+        let what = format!(
+            "its environment has `{variable}` (`{}`), which only the watchdog of an image reads",
             command.escape_debug()
-        ))
+        );
+        let help = format!("write it as {key} of the function itself, beside `environment`");
+        Some(Fault::how_to_run(what).help(help))
     })
 }
 
-/// Splits a command into words at spaces; quotes keep words together. `None` if a quote is not closed.
+/// Splits a command into words at spaces. Quotes keep words together. Returns `None` if a quote is not closed.
 fn words(command: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word = None::<String>;

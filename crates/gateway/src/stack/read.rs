@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::error::StackError;
+use super::fault::Fault;
 use super::spec::FunctionSpec;
 use super::{file, function, locate};
 
@@ -16,8 +17,8 @@ pub struct Stack {
     pub environment_files: BTreeSet<PathBuf>,
     /// The functions, by name.
     pub functions: BTreeMap<String, FunctionSpec>,
-    /// Keys that look misspelt, and environment files that set nothing. Keys that are not known at all are no fault: they
-    /// may be of use to other tools.
+    /// Hints about keys that look misspelt, and about environment files that set nothing. Other unknown keys are allowed,
+    /// because they may be meant for other tools.
     pub hints: Vec<String>,
 }
 
@@ -26,18 +27,15 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// If a file is absent or not YAML of the known form, if a function does not say how it runs, or if a value cannot be
-    /// used: the text names the file, the function, the key and the value.
+    /// If a file does not exist or has the wrong form, if a function does not say how it runs, or if a value cannot be used.
+    /// The error names the file, the function, the key and the value.
     pub fn read(path: &Path) -> Result<Stack, StackError> {
         let path = locate::locate(path)?;
         let text = locate::substituted(&path)?;
-        // Nothing is read of what a key that is not known would have said, which may be the reason of a fault.
-        let hinted = |what: String, hints: &[String]| {
-            StackError::invalid(&path, hints.iter().fold(what, |what, hint| format!("{what}\n{hint}")))
-        };
-        let file = file::stack(&text).map_err(|(fault, hints)| hinted(fault.to_string(), &hints))?;
+        // A fault comes with the hints, because a misspelt key may be its cause.
+        let file = file::stack(&text).map_err(|(fault, hints)| StackError::new(&path, vec![fault], hints))?;
         let mut stack = Stack { path: path.clone(), hints: file.hints, ..Stack::empty(&path) };
-        let mut faults = Vec::new();
+        let mut faults: Vec<Fault> = Vec::new();
         for (name, function) in file.functions {
             let mut layers = vec![(file_name(&path), function.environment.clone())];
             for named in &function.environment_files {
@@ -51,13 +49,16 @@ impl Stack {
                 Ok(spec) => {
                     stack.functions.insert(name, spec);
                 }
-                Err(found) => faults.extend(found.into_iter().map(|fault| format!("function `{name}`: {fault}"))),
+                Err(found) => {
+                    let context = format!("function `{name}`: ");
+                    faults.extend(found.into_iter().map(|fault| fault.context(&context)));
+                }
             }
         }
-        if faults.is_empty() { Ok(stack) } else { Err(hinted(faults.join("\n"), &stack.hints)) }
+        if faults.is_empty() { Ok(stack) } else { Err(StackError::new(&path, faults, stack.hints)) }
     }
 
-    /// No functions, as if of a stack file in this folder: all are deployed.
+    /// Returns a stack without functions, as if its file were in this folder.
     #[must_use]
     pub fn empty(folder: &Path) -> Stack {
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
@@ -72,10 +73,10 @@ impl Stack {
     }
 }
 
-/// The variables of an environment file, which are taken as they are written there, and its hints.
+/// Reads the variables of an environment file, without replacing `${…}`, and hints about the file.
 fn environment_file(path: &Path) -> Result<(BTreeMap<String, String>, Vec<String>), StackError> {
     let text = locate::read(path)?;
-    file::environment(&text).map_err(|fault| StackError::invalid(path, fault.to_string()))
+    file::environment(&text).map_err(|fault| StackError::one(path, fault))
 }
 
 fn file_name(path: &Path) -> String {

@@ -1,16 +1,18 @@
-//! How many containers a function may have, as its labels say.
+//! The labels that say how many containers a function has.
 
 use std::collections::BTreeMap;
+
+use super::fault::Fault;
 
 const LEAST: &str = "com.openfaas.scale.min";
 const MOST: &str = "com.openfaas.scale.max";
 /// OpenFaaS's default maximum when the label is absent.
 const USUAL_MOST: u32 = 20;
 
-/// The most that a function has here, whatever its labels say: each is a container on this machine.
+/// The most containers that a function can have here, whatever its labels say. They all run on this machine.
 const CEILING: u32 = 100;
 
-/// How many containers a function has at first, and the most that somebody may ask for.
+/// How many containers a function has at first, and the most that it may be scaled to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Replicas {
     pub(crate) least: u32,
@@ -22,47 +24,49 @@ impl Replicas {
     ///
     /// # Errors
     ///
-    /// If one is no number that can be used: the text names label, value and remedy.
-    pub(crate) fn read(labels: &BTreeMap<String, String>) -> Result<Replicas, String> {
+    /// If one of them is not a number that can be used.
+    pub(crate) fn read(labels: &BTreeMap<String, String>) -> Result<Replicas, Fault> {
         let number = |label: &str| {
             let Some(text) = labels.get(label).map(|text| text.trim()).filter(|text| !text.is_empty()) else {
                 return Ok(None);
             };
-            let fault = || format!("`{label}` is `{}`: write how many containers, such as `2`", text.escape_debug());
+            let fault = || {
+                Fault::value(format!("`{label}` is `{}`", text.escape_debug()))
+                    .help("write a number of containers, such as `2`")
+            };
             text.parse::<u32>().map(Some).map_err(|_| fault())
         };
         let least = number(LEAST)?.unwrap_or(1);
         if least > CEILING {
-            return Err(format!("`{LEAST}` is `{least}`: a function has {CEILING} containers here at most"));
+            let what = format!("`{LEAST}` is `{least}`, but a function can have at most {CEILING} containers here");
+            return Err(Fault::value(what).help("write a smaller number"));
         }
         let most = number(MOST)?.unwrap_or(USUAL_MOST.max(least));
         if most == 0 {
-            return Err(format!("`{MOST}` is `0`, so that the function could never run; write at least 1"));
+            let what = format!("`{MOST}` is `0`, so the function could never run");
+            return Err(Fault::value(what).help("write at least 1"));
         }
         if most < least {
-            return Err(format!(
-                "`{MOST}` is `{most}`, and `{LEAST}` is `{least}`; the most must not be less than the least"
-            ));
+            let what = format!("`{MOST}` is `{most}`, less than `{LEAST}`, which is `{least}`");
+            return Err(Fault::value(what).help("raise the maximum, or lower the minimum"));
         }
         Ok(Replicas { least, most })
     }
 
-    /// Whether somebody may ask for this number.
+    /// Checks whether the function may be scaled to this number.
     ///
     /// # Errors
     ///
-    /// If it is more than the label allows, or than there may be of any function.
+    /// If it is more than the label or this gateway allows.
     pub(crate) fn check(self, number: u32) -> Result<(), String> {
         if number > CEILING {
             return Err(format!(
-                "it may have {CEILING} containers at most, the most that this gateway starts of a function"
+                "it may have at most {CEILING} containers, the most that this gateway starts for a function"
             ));
         }
         let most = self.most;
         if number > most {
-            return Err(format!(
-                "it may have {most} containers at most; the label `{MOST}` of the function allows more"
-            ));
+            return Err(format!("it may have at most {most} containers; raise its label `{MOST}` to allow more"));
         }
         Ok(())
     }
@@ -72,7 +76,7 @@ impl Replicas {
 mod tests {
     use super::*;
 
-    fn read(labels: &[(&str, &str)]) -> Result<Replicas, String> {
+    fn read(labels: &[(&str, &str)]) -> Result<Replicas, Fault> {
         Replicas::read(&labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
     }
 
@@ -95,11 +99,11 @@ mod tests {
             &[(MOST, "0"), (LEAST, "0")],
             &[(LEAST, "101")],
         ] {
-            assert!(read(labels).unwrap_err().contains("com.openfaas.scale."), "{labels:?}");
+            assert!(read(labels).unwrap_err().to_string().contains("com.openfaas.scale."), "{labels:?}");
         }
-        // What was written for a cluster is no mistake.
+        // A number that was meant for a cluster is not a mistake.
         let large = read(&[(MOST, "5000")]).unwrap();
         large.check(CEILING).unwrap();
-        assert!(large.check(CEILING + 1).unwrap_err().contains("100 containers at most"));
+        assert!(large.check(CEILING + 1).unwrap_err().contains("at most 100 containers"));
     }
 }

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The annotation that names the address of a function that is already there.
+/// The annotation with the address of a function that runs elsewhere.
 pub const URL_ANNOTATION: &str = "faasflow.url";
-/// The annotation that says how a function runs that could run in either way: `container` or `process`.
+/// The annotation that decides how a function runs if both ways are possible: `container` or `process`.
 pub const RUN_ANNOTATION: &str = "faasflow.run";
 
-/// The `lang` of flows: the name of their template.
+/// The `lang` of flows, which is the name of their template.
 pub(super) const FLOW: &str = "faasflow";
 
-/// One function as its stack file describes it.
+/// A function as its stack file or its deployment describes it.
 #[derive(Clone, Debug)]
 pub struct FunctionSpec {
     /// Its name.
     pub name: String,
-    /// The folder of the stack file, in which its processes run.
+    /// The folder in which its processes run: that of the stack file.
     pub folder: PathBuf,
     /// Its language, which is the name of a template.
     pub lang: Option<String>,
@@ -24,28 +24,28 @@ pub struct FunctionSpec {
     pub kind: Kind,
     /// The command that it runs, as it is written.
     pub process: Option<String>,
-    /// Its environment: its own, then that of the environment files over it.
+    /// Its environment. The environment files override its own variables.
     pub environment: BTreeMap<String, String>,
-    /// Where each variable came from: the name of an environment file, or of the stack file.
+    /// The origin of each variable: the name of an environment file or of the stack file.
     pub origins: BTreeMap<String, String>,
     /// The secrets it may read.
     pub secrets: Vec<String>,
-    /// Its image. It is only reported where the function does not run as containers of it.
+    /// Its image. If the function does not run in containers, the image is only reported.
     pub image: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
-    /// What its containers may use.
+    /// The resources of its containers.
     pub resources: Resources,
 }
 
-/// What the containers of a function may use. A process may use what there is.
+/// The resources of a function's containers. Processes are not limited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
-    /// The most that each has.
+    /// The most that each container may use.
     pub limits: Amounts,
-    /// What each is to have when there is not enough for all.
+    /// What each container gets when there is not enough for all.
     pub requests: Amounts,
     /// Whether their root file system is read-only.
     pub read_only_root_filesystem: bool,
@@ -61,7 +61,7 @@ pub struct Amounts {
 }
 
 impl FunctionSpec {
-    /// Whether it is a flow, which needs the key for signing.
+    /// Whether it is a flow. Flows need the key for signing.
     #[must_use]
     pub fn is_flow(&self) -> bool {
         self.lang.as_deref() == Some(FLOW)
@@ -74,12 +74,12 @@ impl FunctionSpec {
 pub enum Kind {
     /// A cargo project in this folder, which serves HTTP.
     Cargo(PathBuf),
-    /// A command that reads the request and writes the answer, a process for each.
+    /// A command, with a process for each request. It reads the request and writes the answer.
     Command(Vec<String>),
     /// A program that serves HTTP, and its arguments.
     Program(Vec<String>),
-    /// Something that is already there.
+    /// A server that runs elsewhere.
     Url(http::Uri),
-    /// Containers of this image, which have a watchdog or something else that serves HTTP.
+    /// Containers of this image, which has a watchdog or another program that serves HTTP.
     Image(String),
 }

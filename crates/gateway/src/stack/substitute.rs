@@ -1,22 +1,25 @@
-//! Variables in a stack file, as `faas-cli` puts them in: the forms and the results of drone/envsubst 1.0.3, which it
-//! uses. They are put into the text before it is read as YAML, comments included.
+//! Inserts variables into a stack file, as `faas-cli` does, with the forms and results of drone/envsubst 1.0.3. They are
+//! inserted before the text is read as YAML, also in comments.
 //!
-//! A form that it would refuse, end with a panic, or turn into half a character is an error here, with the form in it.
+//! If `faas-cli` would refuse a form, panic, or produce half a character, there is an error here that quotes the form.
 
 mod apply;
 
 use self::apply::{Operation, apply};
 
-/// What cannot be put in, and where it begins, in bytes.
+/// A form that cannot be replaced.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unusable {
+    /// Where it begins, in bytes.
     pub(super) at: usize,
     pub(super) what: String,
+    /// What to do, or nothing.
+    pub(super) help: &'static str,
 }
 
-/// Puts the values of variables in place of `${…}`.
+/// Replaces `${…}` by the values of variables.
 ///
-/// `variable` gives the value of a name, none if it is not set, or says why it cannot be used.
+/// `variable` looks up a variable. It returns `None` if the variable is not set, or says why its value cannot be used.
 pub(super) fn substitute(
     text: &str,
     variable: &impl Fn(&str) -> Result<Option<String>, String>,
@@ -29,13 +32,13 @@ pub(super) fn substitute(
     Ok(result)
 }
 
-/// How deep forms may be nested: far deeper than anybody writes them.
+/// How deeply forms may be nested, which is far deeper than anybody writes them.
 const DEEPEST: usize = 100;
 
 struct Reader<'a, V> {
     text: &'a str,
     at: usize,
-    /// How many forms stand around this place.
+    /// How many forms enclose the current position.
     depth: usize,
     variable: &'a V,
 }
@@ -57,8 +60,8 @@ impl<V: Fn(&str) -> Result<Option<String>, String>> Reader<'_, V> {
         taken
     }
 
-    /// The next form, or the text up to the next form or a character at which it ends; `None` if there is neither.
-    /// Where escapes count, `$$` is a `$` that begins no form, and `\/` and `\\` lose their first character.
+    /// Reads the next form, or the text up to the next form or to a character for which `ends` is true. Returns `None` if there
+    /// is neither. With `escapes`, `$$` is a `$` that does not begin a form, and `\/` and `\\` lose their first character.
     fn part(&mut self, ends: impl Fn(char) -> bool, escapes: bool) -> Result<Option<String>, Unusable> {
         if self.rest().starts_with("${") {
             return self.form().map(Some);
@@ -83,12 +86,13 @@ impl<V: Fn(&str) -> Result<Option<String>, String>> Reader<'_, V> {
         Ok((self.at > begin).then_some(text))
     }
 
-    /// A form, from its `${` to its `}`.
+    /// Reads a form from its `${` to its `}`, and returns what replaces it.
     fn form(&mut self) -> Result<String, Unusable> {
         let begin = self.at;
         self.at += "${".len();
         if self.depth == DEEPEST {
-            return Err(Unusable { at: begin, what: format!("forms are nested more than {DEEPEST} deep here") });
+            let what = format!("forms are nested more than {DEEPEST} deep here");
+            return Err(Unusable { at: begin, what, help: "" });
         }
         self.depth += 1;
         let inside = self.inside(begin);
@@ -97,11 +101,11 @@ impl<V: Fn(&str) -> Result<Option<String>, String>> Reader<'_, V> {
         if !self.take("}") {
             return Err(self.unknown(begin));
         }
-        let fault = |what: String| Unusable { at: begin, what };
-        let value = (self.variable)(&name).map_err(|why| fault(format!("`${{{name}}}` cannot be put in: {why}")))?;
+        let fault = |what: String| Unusable { at: begin, what, help: "" };
+        let value = (self.variable)(&name).map_err(|why| fault(format!("`${{{name}}}` cannot be inserted: {why}")))?;
         let form = &self.text[begin..self.at];
         apply(operation, &value.unwrap_or_default(), &arguments)
-            .map_err(|why| fault(format!("`{form}` cannot be put in: {why}")))
+            .map_err(|why| fault(format!("`{form}` cannot be inserted: {why}")))
     }
 
     fn inside(&mut self, begin: usize) -> Result<(String, Operation, Vec<String>), Unusable> {
@@ -170,7 +174,7 @@ impl<V: Fn(&str) -> Result<Option<String>, String>> Reader<'_, V> {
         Ok(name)
     }
 
-    /// One part, which must be there.
+    /// Reads a part that must not be missing.
     fn argument(&mut self, begin: usize, ends: impl Fn(char) -> bool, escapes: bool) -> Result<String, Unusable> {
         match self.part(ends, escapes)? {
             Some(part) => Ok(part),
@@ -180,7 +184,7 @@ impl<V: Fn(&str) -> Result<Option<String>, String>> Reader<'_, V> {
 
     fn unknown(&self, begin: usize) -> Unusable {
         let line = self.text[begin..].lines().next().unwrap_or_default();
-        // To the brace that closes it, those of forms within counted.
+        // The form ends at the brace that closes it, after those that close inner forms.
         let mut depth = 0_usize;
         let end = line.char_indices().find_map(|(at, character)| match character {
             '{' if line[..at].ends_with('$') => {
@@ -194,21 +198,21 @@ impl<V: Fn(&str) -> Result<Option<String>, String>> Reader<'_, V> {
             _ => None,
         });
         let what = match end {
-            Some(end) => format!(
-                "`{}` is no form that `faas-cli` knows. There are `${{A}}`, `${{A:-default}}`, `${{A:=default}}`, \
-                 `${{A=default}}`, `${{A:offset:length}}`, `${{#A}}`, `${{A^}}`, `${{A^^}}`, `${{A,}}`, `${{A,,}}`, \
-                 `${{A#prefix}}`, `${{A##prefix}}`, `${{A%suffix}}`, `${{A%%suffix}}`, `${{A/old/new}}`, `${{A//old/new}}`, \
-                 `${{A/#old/new}}` and `${{A/%old/new}}`; a `$${{` stays as `${{`",
-                &line[..end]
-            ),
+            Some(end) => format!("`{}` is not a form that `faas-cli` knows", &line[..end]),
             None => {
                 let shown: String = line.chars().take(60).collect();
-                format!("`{shown}` is not closed: a `}}` is missing; a `$${{` stays as `${{`")
+                let what = format!("`{shown}` is not closed");
+                return Unusable { at: begin, what, help: "add the missing `}`, or write `$${` for a plain `${`" };
             }
         };
-        Unusable { at: begin, what }
+        Unusable { at: begin, what, help: FORMS }
     }
 }
+
+/// The forms that there are.
+const FORMS: &str = "write one of `${A}`, `${A:-default}`, `${A:=default}`, `${A=default}`, `${A:offset:length}`, `${#A}`, \
+                     `${A^}`, `${A^^}`, `${A,}`, `${A,,}`, `${A#prefix}`, `${A##prefix}`, `${A%suffix}`, `${A%%suffix}`, \
+                     `${A/old/new}`, `${A//old/new}`, `${A/#old/new}` and `${A/%old/new}`, or `$${` for a plain `${`";
 
 #[cfg(test)]
 mod tests;

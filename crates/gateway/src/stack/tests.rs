@@ -10,7 +10,7 @@ fn stack(text: &str) -> Result<Stack, String> {
     )
     .unwrap();
     std::fs::write(folder.path().join("stack.yml"), text).unwrap();
-    Stack::read(folder.path()).map_err(|error| error.what)
+    Stack::read(folder.path()).map_err(|error| error.describe())
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn the_kinds_and_the_layers_of_the_environment() {
     .unwrap();
     let flow = &stack.functions["flow"];
     assert!(flow.is_flow() && matches!(flow.kind, Kind::Cargo(_)));
-    assert_eq!(flow.environment["gateway"], "g:1", "a file goes before the stack file, as faas-cli has it");
+    assert_eq!(flow.environment["gateway"], "g:1", "a file overrides the stack file, as with faas-cli");
     assert_eq!(flow.environment["write_debug"], "true");
     assert_eq!(flow.environment["port"], "8080");
     assert_eq!(flow.origins["write_debug"], "flow.yml");
@@ -39,14 +39,14 @@ fn the_kinds_and_the_layers_of_the_environment() {
 }
 
 #[test]
-fn keys_that_look_misspelt_are_said_to() {
+fn misspelt_keys_are_pointed_out() {
     let read = stack("functions:\n  f:\n    fprocess: cat\n    enviroment: { a: b }\n    x-mine: 1\n").unwrap();
-    assert_eq!(read.hints, ["function `f`: `enviroment` is no key of it; is `environment` meant?"]);
+    assert_eq!(read.hints, ["function `f`: the key `enviroment` is not known; did you mean `environment`?"]);
     let fault = stack("functions:\n  f:\n    handlr: ./project\n").unwrap_err();
     assert!(fault.starts_with("function `f`: it does not say how it runs"), "{fault}");
-    assert!(fault.ends_with("\nfunction `f`: `handlr` is no key of it; is `handler` meant?"), "{fault}");
+    assert!(fault.ends_with("\nfunction `f`: the key `handlr` is not known; did you mean `handler`?"), "{fault}");
     let fault = stack("function:\n  f:\n    fprocess: cat\n").unwrap_err();
-    assert!(fault.ends_with("\n`function` is no key of it; is `functions` meant?"), "{fault}");
+    assert!(fault.ends_with("\nthe key `function` is not known; did you mean `functions`?"), "{fault}");
 }
 
 #[test]
@@ -57,12 +57,12 @@ fn faults_name_function_and_key() {
         ("functions:\n  f:\n    fprocess: \"sh -c 'x\"\n", "a quote is not closed"),
         (
             "functions:\n  f:\n    fprocess: x\n    environment: { mode: static }\n",
-            "its `mode` is `static`: known here",
+            "its `mode` is `static`; write `http`",
         ),
         ("functions: [1]\n", "`functions` must be a mapping"),
-        ("provider: {}\n", "it names no function"),
+        ("provider: {}\n", "`functions:` is missing"),
         ("functions:\n  f:\n    fprocess: cat\n    namespace: dev\n", "the namespace `dev` does not exist"),
-        ("functions:\n  'a b':\n    fprocess: cat\n", "its name may have letters"),
+        ("functions:\n  'a b':\n    fprocess: cat\n", "its name is not valid; use at most 63 letters"),
     ] {
         let fault = stack(text).unwrap_err();
         assert!(fault.contains(expected), "{text}: {fault}");
@@ -105,11 +105,11 @@ fn y1_an_environment_file_has_its_texts_as_written() {
         [&*environment["build"], &*environment["rate"], &*environment["home"]],
         ["012345678901", "1.10", "${HOME}"]
     );
-    let hint =
-        "c.yml: it sets nothing, since it has no `environment:`; variables such as `rate` belong below that, indented";
+    let hint = "c.yml: it sets nothing, because it has no `environment:`; variables such as `rate` belong below that, indented";
     assert_eq!(read.hints, [hint]);
     write("c.yml", "environment:\n  a: 1\n  a: 2\n");
-    let fault = Stack::read(folder.path()).unwrap_err().to_string();
+    let fault = Stack::read(folder.path()).unwrap_err();
+    let fault = format!("{}: {}", fault.path().display(), fault.describe());
     assert!(
         fault.ends_with("/c.yml: line 3, column 3: `environment` has `a` twice, first in line 2; remove one of them"),
         "{fault}"
@@ -119,7 +119,7 @@ fn y1_an_environment_file_has_its_texts_as_written() {
 #[test]
 fn y2_a_form_that_is_unknown_has_its_place() {
     let fault = stack("functions:\n  f:\n    fprocess: cat\n    image: a:${TAG-1}\n").unwrap_err();
-    assert!(fault.starts_with("line 4, column 14: `${TAG-1}` is no form that `faas-cli` knows"), "{fault}");
+    assert!(fault.starts_with("line 4, column 14: `${TAG-1}` is not a form that `faas-cli` knows"), "{fault}");
     let read = command("image: 'a:${NOBODY_SETS_THIS:=x}-$${HOME}'").unwrap();
     assert_eq!(read.functions["f"].image.as_deref(), Some("a:x-${HOME}"));
 }
@@ -127,26 +127,26 @@ fn y2_a_form_that_is_unknown_has_its_place() {
 #[test]
 fn y3_each_key_says_what_it_must_be() {
     for (lines, expected) in [
-        ("lang: [a]", "line 4, column 11: function `f`: `lang` must be a single value, and is a list"),
-        ("handler: {a: b}", "function `f`: `handler` must be a single value, and is a mapping"),
+        ("lang: [a]", "line 4, column 11: function `f`: `lang` must be a single value, but is a list"),
+        ("handler: {a: b}", "function `f`: `handler` must be a single value, but is a mapping"),
         ("image: [a]", "function `f`: `image` must be a single value"),
         ("namespace: [a]", "function `f`: `namespace` must be a single value"),
-        ("environment: [a]", "function `f`: `environment` must be a mapping (`key: value`), and is a list"),
+        ("environment: [a]", "function `f`: `environment` must be a mapping (`key: value`), but is a list"),
         (
             "environment: a=b",
-            "function `f`: `environment` must be a mapping (`key: value`), and is the single value `a=b`",
+            "function `f`: `environment` must be a mapping (`key: value`), but is the single value `a=b`",
         ),
-        ("environment:\n  a:b", "the single value `a:b`; a space is missing after the colon: `a: b`"),
+        ("environment:\n  a:b", "the single value `a:b`; add the missing space after the colon: `a: b`"),
         (
             "environment:\n  a: [1]",
-            "line 5, column 10: function `f`: `environment`: `a` must be a single value, and is a list",
+            "line 5, column 10: function `f`: `environment`: `a` must be a single value, but is a list",
         ),
         (
             "environment_file: flow.yml",
-            "function `f`: `environment_file` must be a list, and is the single value `flow.yml`; write `[flow.yml]`",
+            "function `f`: `environment_file` must be a list, but is the single value `flow.yml`; write `[flow.yml]`",
         ),
-        ("secrets: a", "function `f`: `secrets` must be a list, and is the single value `a`; write `[a]`"),
-        ("secrets: {a: b}", "function `f`: `secrets` must be a list, and is a mapping"),
+        ("secrets: a", "function `f`: `secrets` must be a list, but is the single value `a`; write `[a]`"),
+        ("secrets: {a: b}", "function `f`: `secrets` must be a list, but is a mapping"),
         ("secrets: [a, ~]", "an entry of function `f`: `secrets` is empty"),
         ("labels: a", "function `f`: `labels` must be a mapping"),
         ("annotations: [a]", "function `f`: `annotations` must be a mapping"),
@@ -177,7 +177,7 @@ fn y3_each_key_says_what_it_must_be() {
         ("functions:\n", "`functions` is empty"),
         (
             "functions:\n  f: cat\n",
-            "line 2, column 6: function `f` must be a mapping (`key: value`), and is the single value `cat`",
+            "line 2, column 6: function `f` must be a mapping (`key: value`), but is the single value `cat`",
         ),
         (
             "functions:\n  f:\n    fprocess: cat\n  f:\n    fprocess: tac\n",
@@ -199,13 +199,13 @@ fn y3_each_key_says_what_it_must_be() {
 }
 
 #[test]
-fn y3_files_of_another_encoding_are_told() {
+fn y3_files_of_another_encoding_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stack.yml");
     let text = "functions:\n  f:\n    fprocess: cat\n";
     let read = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        Stack::read(&path).map_err(|error| error.what)
+        Stack::read(&path).map_err(|error| error.describe())
     };
     assert!(read(format!("\u{feff}{text}").as_bytes()).unwrap().functions.contains_key("f"));
     assert!(read(text.replace('\n', "\r\n").as_bytes()).unwrap().functions.contains_key("f"));
@@ -213,34 +213,37 @@ fn y3_files_of_another_encoding_are_told() {
     assert_eq!(fault, "line 3, column 18: the byte 0xe9 is not UTF-8; save the file as UTF-8");
     let wide: Vec<u8> = [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
     assert_eq!(read(&wide).unwrap_err(), "it is saved as UTF-16; save it as UTF-8");
-    assert!(read(&wide[2..]).unwrap_err().contains("a NUL byte is in the file"));
+    assert!(read(&wide[2..]).unwrap_err().contains("there is a NUL byte in the file"));
 }
 
 #[test]
-fn y4_values_that_cannot_be_used_are_told_with_the_remedy() {
+fn y4_values_that_cannot_be_used_are_refused_with_the_remedy() {
     for (lines, expected) in [
         (
             "environment: { exec_timeout: abc }",
-            "`environment`: `exec_timeout` (stack.yml) is `abc`: write a duration such as `30s`",
+            "`environment`: `exec_timeout` (stack.yml) is `abc`; write a duration such as `30s`",
         ),
-        ("environment: { exec_timeout: -5s }", "`exec_timeout` (stack.yml) is `-5s`: write a duration"),
-        ("environment: { exec_timeout: 5 minutes }", "`exec_timeout` (stack.yml) is `5 minutes`: write a duration"),
-        ("environment: { read_timeout: 1d }", "`read_timeout` (stack.yml) is `1d`: write a duration"),
-        ("environment: { write_timeout: 10sec }", "`write_timeout` (stack.yml) is `10sec`: write a duration"),
+        ("environment: { exec_timeout: -5s }", "`exec_timeout` (stack.yml) is `-5s`; write a duration"),
+        ("environment: { exec_timeout: 5 minutes }", "`exec_timeout` (stack.yml) is `5 minutes`; write a duration"),
+        ("environment: { read_timeout: 1d }", "`read_timeout` (stack.yml) is `1d`; write a duration"),
+        ("environment: { write_timeout: 10sec }", "`write_timeout` (stack.yml) is `10sec`; write a duration"),
         ("environment: { healthcheck_interval: often }", "`healthcheck_interval` (stack.yml) is `often`"),
-        ("environment: { max_inflight: many }", "`max_inflight` (stack.yml) is `many`: write how many"),
+        ("environment: { max_inflight: many }", "`max_inflight` (stack.yml) is `many`; write how many"),
         ("environment: { max_inflight: 1.5 }", "`max_inflight` (stack.yml) is `1.5`"),
-        ("environment: { combine_output: yes }", "`combine_output` (stack.yml) is `yes`: write `true` or `false`"),
+        ("environment: { combine_output: yes }", "`combine_output` (stack.yml) is `yes`; write `true` or `false`"),
         ("environment: { content_type: \"a\\nb\" }", "`content_type` (stack.yml) is"),
-        ("environment: { port: http }", "`port` (stack.yml) is `http`: write the number of a port"),
-        ("environment: { metrics_port: 70000 }", "`metrics_port` (stack.yml) is `70000`: write the number of a port"),
+        ("environment: { port: http }", "`port` (stack.yml) is `http`; write the number of a port"),
+        ("environment: { metrics_port: 70000 }", "`metrics_port` (stack.yml) is `70000`; write the number of a port"),
         ("environment: { mode: static }", "its `mode` is `static`"),
-        ("environment: { a: \"b\\0c\" }", "function `f`: `environment`: `a` has a NUL in it; remove it"),
+        ("environment: { a: \"b\\0c\" }", "function `f`: `environment`: `a` contains a NUL byte; remove it"),
         ("environment: { \"a=b\": c }", "`environment`: `a=b` (stack.yml) cannot be the name of a variable"),
         ("environment: { \"\": c }", "`environment`: `` (stack.yml) cannot be the name of a variable"),
-        ("labels: { a: \"\\0\" }", "function `f`: `labels`: `a` has a NUL in it"),
-        ("secrets: [../../etc/passwd]", "`secrets`: `../../etc/passwd`: a secret's name has lower-case letters"),
-        ("secrets: [API_KEY]", "`secrets`: `API_KEY`: a secret's name has lower-case letters"),
+        ("labels: { a: \"\\0\" }", "function `f`: `labels`: `a` contains a NUL byte"),
+        (
+            "secrets: [../../etc/passwd]",
+            "`secrets`: `../../etc/passwd` is not the name of a secret; use at most 253 lower-case letters",
+        ),
+        ("secrets: [API_KEY]", "`secrets`: `API_KEY` is not the name of a secret; use at most 253 lower-case letters"),
         ("namespace: dev", "`namespace`: the namespace `dev` does not exist"),
         ("annotations: { faasflow.url: ftp://x }", "`annotations`: `faasflow.url` is `ftp://x`"),
     ] {
@@ -251,26 +254,29 @@ fn y4_values_that_cannot_be_used_are_told_with_the_remedy() {
     for (text, expected) in [
         (
             "provider: {name: faas}\nfunctions: {}\n",
-            "line 1, column 18: `name` of `provider` is `faas`; the one provider is `openfaas`",
+            "line 1, column 18: `name` of `provider` is `faas`, but the only provider is `openfaas`; write",
         ),
-        ("version: 2.0\nfunctions: {}\n", "line 1, column 10: `version` is `2.0`; the one version is `1.0`"),
-        ("version: 1\nfunctions: {}\n", "`version` is `1`; the one version is `1.0`"),
-        ("functions:\n  a.b: {fprocess: cat}\n", "function `a.b`: its name may have letters, digits, `-` and `_` only"),
-        (&format!("functions:\n  {long}: {{fprocess: cat}}\n"), "its name may have"),
+        ("version: 2.0\nfunctions: {}\n", "line 1, column 10: `version` is `2.0`, but the only version is `1.0`"),
+        ("version: 1\nfunctions: {}\n", "`version` is `1`, but the only version is `1.0`"),
+        (
+            "functions:\n  a.b: {fprocess: cat}\n",
+            "function `a.b`: its name is not valid; use at most 63 letters, digits, `-` and `_`",
+        ),
+        (&format!("functions:\n  {long}: {{fprocess: cat}}\n"), "its name is not valid"),
         ("functions:\n  f: {fprocess: ''}\n", "function `f`: `fprocess` is empty"),
-        ("functions:\n  f: {fprocess: \"a\\0b\"}\n", "function `f`: `fprocess` has a NUL in it"),
+        ("functions:\n  f: {fprocess: \"a\\0b\"}\n", "function `f`: `fprocess` contains a NUL byte"),
         (
             "functions:\n  f:\n    environment: {fprocess: cat -n}\n",
-            "function `f`: its environment has `fprocess`, as `cat -n`, which only the watchdog of an image reads; write it as \
-             `fprocess` of the function itself, beside its environment",
+            "function `f`: its environment has `fprocess` (`cat -n`), which only the watchdog of an image reads; write it as \
+             `fprocess` of the function itself, beside `environment`",
         ),
         (
             "functions:\n  f: {lang: faasflow, handler: ., image: f}\n",
-            "holds no Cargo.toml: write the folder of the flow's cargo project, such as `./my-flow`",
+            "has no Cargo.toml; set it to the folder of the flow's cargo project, such as `./my-flow`",
         ),
         (
             "functions:\n  f:\n    handler: ./absent\n    environment: {function_process: cat}\n",
-            "its environment has `function_process`, as `cat`",
+            "its environment has `function_process` (`cat`)",
         ),
     ] {
         let fault = stack(text).unwrap_err();
@@ -279,13 +285,13 @@ fn y4_values_that_cannot_be_used_are_told_with_the_remedy() {
     // All of them at once.
     let text = "functions:\n  a: {fprocess: cat, environment: {exec_timeout: x, max_inflight: y}}\n  b: {}\n";
     assert_eq!(stack(text).unwrap_err().lines().count(), 3);
-    // What can be used.
+    // These values can be used.
     command("environment: { exec_timeout: 1m30s, read_timeout: 5, max_inflight: 0, mode: '', combine_output: '' }")
         .unwrap();
-    // What the gateway keeps to wherever the function is.
+    // The gateway applies this limit wherever the function runs.
     let there = "functions:\n  f:\n    annotations: {faasflow.url: 'http://h'}\n    environment: {max_inflight: abc}\n";
     assert!(stack(there).unwrap_err().contains("`max_inflight` (stack.yml) is `abc`"));
-    // What is read elsewhere, and is what it makes of it.
+    // Another program reads this one, and may accept the value.
     stack("functions:\n  f:\n    annotations: {faasflow.url: 'http://h'}\n    environment: {exec_timeout: x}\n")
         .unwrap();
 }
@@ -305,6 +311,30 @@ fn y1_a_text_that_begins_with_an_ampersand_is_not_lost() {
 fn h12_a_url_with_a_password_is_not_repeated() {
     let fault = stack("functions:\n  f:\n    annotations: {faasflow.url: 'http://user:sEcr3t@h/'}\n").unwrap_err();
     assert!(fault.contains("holds credentials") && !fault.contains("sEcr3t"), "{fault}");
+}
+
+/// All of them had one code, and the remedy was part of the message.
+#[test]
+fn each_kind_of_error_has_its_own_code_and_help() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stack.yml");
+    let codes = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        let problems = Stack::read(&path).unwrap_err().problems();
+        problems.iter().map(|problem| problem.code().as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(b"functions: [1]\n"), ["FF0801"]);
+    assert_eq!(codes(b"functions:\n  f:\n    fprocess: caf\xe9\n"), ["FF0804"]);
+    assert_eq!(codes(b"functions: {\n"), ["FF0805"]);
+    assert_eq!(codes(b"functions: ${A-1}\n"), ["FF0806"]);
+    assert_eq!(codes(b"functions:\n  f: {fprocess: cat, environment: {port: x}}\n  g: {}\n"), ["FF0807", "FF0808"]);
+    assert_eq!(codes(b"functions:\n  f: {fprocess: cat, environment_file: [no.yml]}\n"), ["FF0803"]);
+    assert_eq!(Stack::read(&folder.path().join("absent")).unwrap_err().code().as_str(), "FF0802");
+    std::fs::write(&path, "functions:\n  f:\n    handlr: x\n").unwrap();
+    let problem = Stack::read(&path).unwrap_err().problems().remove(0);
+    assert!(problem.what().ends_with("function `f`: it does not say how it runs"), "{problem}");
+    let help = problem.remedies();
+    assert!(help[0].starts_with("set `handler`") && help[1].ends_with("did you mean `handler`?"), "{problem}");
 }
 
 #[test]

@@ -97,7 +97,11 @@ async fn h8_a_command_at_its_limit_is_429() {
         assert_eq!(got.status, StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(got.header("retry-after"), Some("1"));
         assert_eq!(got.header("x-openfaas-internal"), Some("proxy"));
-        assert!(got.text().contains("1 of its requests are in flight, which is its `max_inflight`"), "{}", got.text());
+        assert!(
+            got.text().contains("1 of its requests are in flight, as many as its `max_inflight` allows"),
+            "{}",
+            got.text()
+        );
     }
     assert_eq!(begun(&fixture), 1);
     std::fs::write(fixture.folder.path().join("go"), "").unwrap();
@@ -217,7 +221,7 @@ async fn h8_a_429_of_the_function_itself_is_later_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h8_a_limit_that_is_no_number_is_an_error_at_the_start() {
+async fn h8_a_limit_that_is_not_a_number_is_an_error_at_the_start() {
     let folder = folder("f:\n  fprocess: cat\n  environment: {max_inflight: some}\n");
     let fault = Stack::read(folder.path()).unwrap_err().to_string();
     assert!(fault.contains("function `f`: `environment`: `max_inflight` (stack.yml) is `some`"), "{fault}");

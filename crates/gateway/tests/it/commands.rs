@@ -1,4 +1,4 @@
-//! A process for each request: what it sees, what becomes of its failures, and callers who leave.
+//! Commands, with a process for each request: their variables, their failures, and callers that disconnect.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use futures_util::stream;
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
-/// Prints its variables, and its input behind them.
+/// Prints its variables, and then its input.
 const SHOW: &str =
     "show:\n  environment:\n    OWN: value\n    Http_X_Mode: own\n  fprocess: sh -c 'env; echo BODY=$(cat)'\n";
 
@@ -24,7 +24,7 @@ fn assert_lines(lines: &[String], expected: &[&str]) {
     }
 }
 
-/// What the log of a function has.
+/// The log of a function.
 async fn log(fixture: &Fixture, name: &str) -> String {
     fixture.get(&format!("/system/logs?name={name}")).await.text().to_owned()
 }
@@ -44,7 +44,7 @@ async fn h1_the_proxy_header_reaches_no_function() {
     let function = recorder.listen().await;
     let fixture = start(&format!("{SHOW}{}", url("server", function.address))).await;
     for spelling in ["Proxy", "PROXY", "proxy", "pRoXY"] {
-        // Several, so that the first is not all that is removed.
+        // Several headers, to test that not only the first is removed.
         let headers = [(spelling, "http://127.0.0.1:9/"), (spelling, "http://127.0.0.1:9/"), ("X-Proxy", "own")];
         let lines = shown(&fixture, "/function/show", &headers, "").await;
         assert!(!lines.iter().any(|line| line.contains("127.0.0.1:9")), "{spelling}: {lines:#?}");
@@ -77,7 +77,7 @@ async fn h1_a_header_replaces_no_variable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h5_a_command_sees_what_both_watchdogs_tell() {
+async fn h5_a_command_sees_the_variables_of_both_watchdogs() {
     let fixture = start(SHOW).await;
     let headers = [
         ("cookie", "a=1"),
@@ -119,12 +119,12 @@ async fn h5_a_command_sees_what_both_watchdogs_tell() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h5_what_cannot_be_a_variable_is_refused_for_good() {
+async fn h5_a_path_that_cannot_be_a_variable_is_refused() {
     let fixture = start(SHOW).await;
     let got = fixture.post("/function/show/a%00b", "").await;
     assert_eq!(got.status, StatusCode::BAD_REQUEST);
     assert!(got.text().contains("%00"), "{}", got.text());
-    // The system takes 128 KiB for a variable, and the gateway more for a head.
+    // The system limits a variable to 128 KiB. The gateway's limit for a head is higher.
     let long = "x".repeat(140 * 1024);
     let got = fixture.send(Method::POST, "/function/show", &[("x-long", &long)], "").await;
     assert_eq!(got.status, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "{}", got.text());
@@ -136,7 +136,7 @@ async fn h5_what_cannot_be_a_variable_is_refused_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h6_a_failure_comes_with_what_the_command_wrote() {
+async fn h6_a_failure_includes_the_output_of_the_command() {
     let fixture = start(
         "out:\n  fprocess: sh -c 'echo \"row 17 has no price\"; exit 3'\n\
          both:\n  fprocess: sh -c 'echo partial; echo \"no price\" >&2; exit 4'\n\
@@ -172,9 +172,9 @@ async fn h6_a_failure_comes_with_what_the_command_wrote() {
         for line in logged {
             assert!(log.contains(line), "{name}: {line}\n{log}");
         }
-        // A line for each, and each once. That a program is not there is said before any call, too.
+        // One line for each. A program that is missing is also reported before the first call.
         let absent = matches!(name, "absent" | "folder");
-        assert_eq!(log.contains("gateway: there is no program `./"), absent, "{name}: {log}");
+        assert_eq!(log.contains("gateway: the program `./"), absent, "{name}: {log}");
         assert_eq!(log.matches("gateway: ").count(), 1 + usize::from(absent), "{name}: {log}");
     }
     fixture.gateway.stop().await;
@@ -202,7 +202,7 @@ async fn h6_a_dead_letter_has_the_cause_and_the_output() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h6_an_output_without_end_ends() {
+async fn h6_endless_output_is_cut_off() {
     let fixture = start(
         "out:\n  fprocess: sh -c 'echo first; yes'\n\
          err:\n  fprocess: sh -c 'echo first >&2; head -c 300000000 /dev/zero | tr \"\\0\" x >&2; echo >&2; echo last >&2; exit 1'\n\
@@ -225,7 +225,7 @@ async fn h6_an_output_without_end_ends() {
     fixture.gateway.stop().await;
 }
 
-/// Begins, waits until it may go on, and writes down that it has ended.
+/// A command that begins, waits for permission to go on, and records that it has ended.
 const SLOW: &str =
     "slow:\n  fprocess: sh -c 'touch begun; until [ -e go ]; do sleep 0.02; done; echo work; touch done'\n";
 
@@ -239,7 +239,7 @@ impl Fixture {
     }
 }
 
-/// Sends a request whose answer nobody waits for.
+/// Sends a request and disconnects before the answer.
 async fn leave(fixture: &Fixture, request: Request<Body>) {
     let asking = tokio::spawn({
         let client = fixture.client.clone();
@@ -261,7 +261,7 @@ async fn h9_a_command_whose_caller_left_finishes_its_work() {
     fixture.until_there("done").await;
     let logged = until("its end is logged", async || {
         let log = fixture.get("/system/logs?request=left").await.text().to_owned();
-        log.contains("nobody waited").then_some(log)
+        log.contains("after its caller had left").then_some(log)
     })
     .await;
     assert!(logged.contains("exit status 0") && logged.contains("5 bytes of output"), "{logged}");
@@ -275,7 +275,7 @@ async fn h9_a_command_whose_caller_left_keeps_its_limits() {
     leave(&fixture, fixture.request(Method::POST, "/function/slow", &[], Body::from("x"))).await;
     until("its end is logged", async || log(&fixture, "slow").await.contains("exec_timeout, 1s").then_some(())).await;
     assert!(!fixture.folder.path().join("done").exists());
-    // While it runs, it has its place, and gives it back.
+    // It holds its place while it runs, and then frees it.
     fixture.touch("go");
     until("there is a place", async || {
         (fixture.post("/function/slow", "x").await.status == StatusCode::OK).then_some(())
@@ -285,7 +285,7 @@ async fn h9_a_command_whose_caller_left_keeps_its_limits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h9_a_stop_waits_for_what_was_left_and_then_kills_it() {
+async fn h9_a_stop_waits_for_abandoned_commands_and_then_kills_them() {
     for finishes in [true, false] {
         let grace = if finishes { Duration::from_secs(60) } else { Duration::from_millis(100) };
         let fixture = start_with(SLOW, |options| options.grace = grace).await;
@@ -298,7 +298,7 @@ async fn h9_a_stop_waits_for_what_was_left_and_then_kills_it() {
                 std::fs::write(&go, "").unwrap();
             }
         });
-        // What was killed does nothing any more.
+        // A killed command does nothing more.
         std::fs::write(&go, "").unwrap();
         if !finishes {
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -336,7 +336,7 @@ async fn h9_a_caller_who_leaves_before_the_start_starts_nothing() {
     until("it has ended", ended).await;
     assert!(!fixture.folder.path().join("begun").exists());
     assert!(!log(&fixture, "slow").await.contains("the caller is gone"));
-    // It has left its place.
+    // Its place is free again.
     assert_eq!(fixture.post("/function/slow", "x").await.status, StatusCode::OK);
     fixture.gateway.stop().await;
 }

@@ -1,4 +1,4 @@
-//! Functions that are deployed, replaced and removed while the gateway runs, as `faas-cli` asks for it.
+//! Functions that are deployed, replaced and removed while the gateway runs, with the requests that `faas-cli` sends.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -31,7 +31,7 @@ fn command(name: &str, command: &str) -> Value {
     json!({ "service": name, "image": "i:1", "namespace": "openfaas-fn", "envProcess": command })
 }
 
-/// The program of the tests, which answers its version.
+/// The program for the tests, which answers with its version.
 fn program(name: &str, version: &str) -> Value {
     let variables = json!({ "mode": "http", "version": version, "upstream_url": "http://127.0.0.1:3000" });
     json!({ "service": name, "image": "i:1", "envProcess": "./server --a 'b c'", "envVars": variables })
@@ -44,7 +44,7 @@ async fn answers(fixture: &Fixture, path: &str, expected: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_is_deployed_replaced_and_removed() {
     let fixture = start(OWN).await;
-    // As faas-cli goes about it: PUT, then POST where there is none.
+    // The requests of faas-cli: PUT, and then POST if there is no such function.
     let absent = ask(&fixture, Method::PUT, &command("f", "cat")).await;
     assert_eq!((absent.status, absent.text()), (StatusCode::NOT_FOUND, "the function `f` is not deployed\n"));
     accepted(&fixture, Method::POST, &command("f", "cat")).await;
@@ -69,7 +69,7 @@ async fn a_command_is_deployed_replaced_and_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_deployed_is_told_as_it_was_given() {
+async fn the_api_reports_a_deployment_as_it_was_sent() {
     let fixture = start(OWN).await;
     let deployment = json!({
         "service": "f", "image": "i:1", "namespace": "", "envProcess": "sh -c 'env'", "envVars": { "A": "1" },
@@ -101,7 +101,7 @@ async fn what_was_deployed_is_told_as_it_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_deployed_is_refused_with_the_reason() {
+async fn an_invalid_deployment_is_refused_with_the_reason() {
     let fixture = start(OWN).await;
     let with = |key: &str, value: Value| {
         let mut body = command("f", "cat");
@@ -109,28 +109,28 @@ async fn what_cannot_be_deployed_is_refused_with_the_reason() {
         body
     };
     for (body, reason) in [
-        (json!({}), "write the function's name, of letters"),
-        (command("a b", "cat"), "write the function's name, of letters"),
-        (command("../f", "cat"), "write the function's name, of letters"),
-        (command("a.b", "cat"), "write the function's name, of letters"),
-        (command(&"a".repeat(64), "cat"), "at most 63 of them"),
+        (json!({}), "is not a valid name; use at most 63 letters"),
+        (command("a b", "cat"), "is not a valid name; use at most 63 letters"),
+        (command("../f", "cat"), "is not a valid name; use at most 63 letters"),
+        (command("a.b", "cat"), "is not a valid name; use at most 63 letters"),
+        (command(&"a".repeat(64), "cat"), "use at most 63 letters"),
         (with("namespace", json!("other")), "the namespace `other` does not exist: the only one is `openfaas-fn`"),
         (
             with("envProcess", json!("")),
-            "starts processes, not containers. Start Docker or Podman; or say what to start, by `fprocess`",
+            "because there is no container engine; start Docker or Podman, or set `envProcess`",
         ),
         (with("envProcess", json!("sh -c 'x")), "a quote is not closed"),
-        (with("envProcess", json!("cat a\0b")), "`envProcess` has a NUL in it"),
-        (with("envVars", json!({ "mode": "static" })), "its `mode` is `static`: known here are `http`"),
+        (with("envProcess", json!("cat a\0b")), "`envProcess` contains a NUL byte"),
+        (with("envVars", json!({ "mode": "static" })), "its `mode` is `static`; write `http`"),
         (with("envVars", json!({ "A=B": "x" })), "`envVars`: `A=B` cannot be the name of a variable"),
-        (with("envVars", json!({ "A": "\0" })), "`envVars`: `A` has a NUL in its value"),
+        (with("envVars", json!({ "A": "\0" })), "`envVars`: `A` has a NUL byte in its value"),
         (
             with("annotations", json!({ "faasflow.url": "ftp://x" })),
             "`faasflow.url` is `ftp://x`: its URL has the scheme `ftp`",
         ),
         (
             with("secrets", json!(["one", "basic-auth-password"])),
-            "secrets are missing: `one`, `basic-auth-password`; create each, as by `faas-cli secret create one",
+            "secrets are missing: `one`, `basic-auth-password`; create each, for example with `faas-cli secret create one",
         ),
         (with("envVars", json!("text")), "the body cannot be used: `envVars`: invalid type: string"),
     ] {
@@ -143,7 +143,7 @@ async fn what_cannot_be_deployed_is_refused_with_the_reason() {
         assert_eq!(got.status, StatusCode::BAD_REQUEST, "{method}");
         let got = fixture.send(method.clone(), "/system/functions", &[], vec![b' '; (1 << 20) + 1]).await;
         assert_eq!(got.status, StatusCode::PAYLOAD_TOO_LARGE, "{method}");
-        // Also when it does not say beforehand how much it is.
+        // Also if the body has no declared length.
         let parts = futures_util::stream::iter((0..8).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1 << 18])));
         let got = fixture.send(method.clone(), "/system/functions", &[], Body::from_stream(parts)).await;
         assert_eq!(got.status, StatusCode::PAYLOAD_TOO_LARGE, "{method}");
@@ -156,7 +156,7 @@ async fn what_cannot_be_deployed_is_refused_with_the_reason() {
     fixture.gateway.stop().await;
 }
 
-/// What a stack file may not have, no deployment may have.
+/// Values that are refused in a stack file are refused in a deployment.
 #[tokio::test(flavor = "multi_thread")]
 async fn y4_values_that_cannot_be_used_are_refused_by_the_api() {
     let fixture = start(OWN).await;
@@ -168,13 +168,13 @@ async fn y4_values_that_cannot_be_used_are_refused_by_the_api() {
     for (body, reason) in [
         (
             with("envVars", json!({ "exec_timeout": "abc" })),
-            "function `f`: `envVars`: `exec_timeout` is `abc`: write a duration",
+            "function `f`: `envVars`: `exec_timeout` is `abc`; write a duration",
         ),
-        (with("envVars", json!({ "write_timeout": "-1s" })), "`envVars`: `write_timeout` is `-1s`: write a duration"),
-        (with("envVars", json!({ "max_inflight": "many" })), "`envVars`: `max_inflight` is `many`: write how many"),
+        (with("envVars", json!({ "write_timeout": "-1s" })), "`envVars`: `write_timeout` is `-1s`; write a duration"),
+        (with("envVars", json!({ "max_inflight": "many" })), "`envVars`: `max_inflight` is `many`; write how many"),
         (
             with("envVars", json!({ "combine_output": "yes" })),
-            "`envVars`: `combine_output` is `yes`: write `true` or `false`",
+            "`envVars`: `combine_output` is `yes`; write `true` or `false`",
         ),
         (with("envVars", json!({ "content_type": "a\nb" })), "`envVars`: `content_type` is"),
         (with("envVars", json!({ "": "x" })), "`envVars`: `` cannot be the name of a variable"),
@@ -182,17 +182,20 @@ async fn y4_values_that_cannot_be_used_are_refused_by_the_api() {
             with("envVars", json!({ "a": 1 })),
             "the body cannot be used: `envVars.a`: invalid type: integer `1`, expected a string",
         ),
-        (with("secrets", json!(["../two"])), "`secrets`: `../two`: a secret's name has lower-case letters"),
+        (
+            with("secrets", json!(["../two"])),
+            "`secrets`: `../two` is not the name of a secret; use at most 253 lower-case letters",
+        ),
         (
             with("secrets", json!([7])),
             "the body cannot be used: `secrets[0]`: invalid type: integer `7`, expected a string",
         ),
-        (with("labels", json!({ "a": "\0" })), "`labels`: `a`: a key must not be empty, and none may have a NUL in it"),
-        (with("limits", json!(5)), "`limits` must be an object of texts"),
-        (with("requests", json!({ "cpu": 1 })), "`requests` must be an object of texts"),
+        (with("labels", json!({ "a": "\0" })), "`labels`: `a` is empty, or it or its value contains a NUL byte"),
+        (with("limits", json!(5)), "`limits` must be an object with texts"),
+        (with("requests", json!({ "cpu": 1 })), "`requests` must be an object with texts"),
         (
             json!({ "service": "f", "image": "i:1", "envVars": { "fprocess": "cat" } }),
-            "its environment has `fprocess`, as `cat`, which only the watchdog of an image reads; write it as `envProcess`",
+            "its environment has `fprocess` (`cat`), which only the watchdog of an image reads; write it as `envProcess`",
         ),
         (json!("text"), "expected an object, such as"),
     ] {
@@ -212,7 +215,7 @@ async fn y4_values_that_cannot_be_used_are_refused_by_the_api() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn functions_of_the_stack_are_not_for_the_api_to_change() {
+async fn the_api_cannot_change_functions_of_the_stack() {
     let fixture = start(OWN).await;
     for got in [
         ask(&fixture, Method::PUT, &command("own", "tr a b")).await,
@@ -233,7 +236,7 @@ async fn a_program_is_started_given_its_port_and_restarted() {
     server::put_into(folder.path());
     let fixture = start_in(folder, |_| {}).await.unwrap();
     accepted(&fixture, Method::POST, &program("f", "one")).await;
-    // A request waits for it.
+    // A request waits until it is ready.
     assert_eq!(fixture.get("/function/f").await.text(), "one");
     assert_eq!(fixture.get("/function/f/args").await.text(), "--a b c");
     let environment = fixture.get("/function/f/env").await.text().to_owned();
@@ -292,7 +295,7 @@ async fn a_replacement_loses_no_request() {
     answers(&fixture, "/function/f", "two").await;
     until("the first is gone", async || (!is_running(&first)).then_some(())).await;
 
-    // One that never comes up leaves the one before in service, also when it is replaced itself.
+    // A replacement that never starts leaves its predecessor in service, even if it is replaced itself.
     accepted(&fixture, Method::PUT, &program("f", "broken")).await;
     until("it fails", async || {
         let events = fixture.events.lock().unwrap();
@@ -325,7 +328,7 @@ async fn a_replacement_loses_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_is_removed_finishes_what_it_was_sent() {
+async fn a_removed_function_finishes_its_requests() {
     let folder = folder(OWN);
     server::put_into(folder.path());
     let fixture = start_in(folder, |_| {}).await.unwrap();
@@ -377,7 +380,7 @@ async fn a_queued_call_for_a_removed_function_becomes_a_dead_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_deployed_outlives_the_gateway() {
+async fn deployments_survive_a_restart_of_the_gateway() {
     let recorder = Recorder::default();
     let function = recorder.listen().await;
     let folder = folder(OWN);
@@ -397,7 +400,7 @@ async fn what_is_deployed_outlives_the_gateway() {
     let folder = fixture.folder;
     fixture.gateway.stop().await;
 
-    // As if killed in the middle of a write.
+    // As after a kill in the middle of a write.
     std::fs::write(path.join(".new-1-2"), "{").unwrap();
     let fixture = start_in(folder, |_| {}).await.unwrap();
     fixture.gateway.ready().await.unwrap();
@@ -419,7 +422,7 @@ async fn what_is_deployed_outlives_the_gateway() {
     let folder = fixture.folder;
     fixture.gateway.stop().await;
 
-    // The stack wins, and the file stays for when it does not name the function any more.
+    // The stack wins, and the file stays for the time when the stack no longer names the function.
     crate::support::write_stack(&folder, "cat:\n  fprocess: tr a-z A-Z\n");
     let fixture = start_in(folder, |_| {}).await.unwrap();
     assert_eq!(fixture.post("/function/cat", "body").await.text(), "BODY");
@@ -460,7 +463,7 @@ async fn a_gateway_without_a_stack_is_filled_by_deploying() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replacement_that_never_comes_up_ends_with_the_next() {
+async fn a_replacement_that_never_starts_ends_with_the_next() {
     let folder = folder(OWN);
     server::put_into(folder.path());
     let fixture = start_in(folder, |_| {}).await.unwrap();
@@ -480,11 +483,11 @@ async fn a_replacement_that_never_comes_up_ends_with_the_next() {
     }
     let last = pids.pop().unwrap();
     let ended = until("the others end", async || (!pids.iter().any(|pid| is_running(pid))).then_some(()));
-    // Sooner than they would end because they do not listen.
+    // Before they would end because they do not listen.
     tokio::time::timeout(std::time::Duration::from_secs(20), ended).await.unwrap();
     assert!(is_running(&last));
 
-    // The good one still serves; it ends, and requests wait until it is there again.
+    // The good one still serves. When it ends, requests wait until it runs again.
     fixture.get("/function/f/die").await;
     until("it ends", async || {
         let events = fixture.events.lock().unwrap();
@@ -500,11 +503,11 @@ async fn a_replacement_that_never_comes_up_ends_with_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_sends_a_body_first_learns_of_a_refusal() {
+async fn a_caller_that_sends_its_body_first_learns_of_a_refusal() {
     let fixture = crate::support::start_with(OWN, |options| options.basic_auth = true).await;
     let address = fixture.gateway.address();
     for (header, status) in [("Origin: http://page", "403"), ("X-Own: 1", "401")] {
-        // More than the system takes on its way.
+        // More than the buffers of the system hold.
         let length = 15 << 20;
         let said = tokio::task::spawn_blocking(move || {
             let mut stream = std::net::TcpStream::connect(address)?;
@@ -518,7 +521,7 @@ async fn who_sends_a_body_first_learns_of_a_refusal() {
             std::io::Result::Ok(String::from_utf8_lossy(&said).into_owned())
         });
         assert_eq!(said.await.unwrap().unwrap(), format!("HTTP/1.1 {status}"));
-        // One that asks first is not kept waiting.
+        // A caller that sends `Expect` gets the refusal at once.
         let said = tokio::task::spawn_blocking(move || {
             let mut stream = std::net::TcpStream::connect(address)?;
             write!(
@@ -536,7 +539,7 @@ async fn who_sends_a_body_first_learns_of_a_refusal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_kept_is_no_larger_than_what_was_sent() {
+async fn a_stored_deployment_is_no_larger_than_the_request() {
     let fixture = start(OWN).await;
     let mut deployment = command("f", "cat");
     deployment["constraints"] = json!(vec!["a"; 1000]);

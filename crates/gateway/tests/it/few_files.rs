@@ -1,4 +1,4 @@
-//! A gateway that has fewer files than it needs.
+//! A gateway with too low a limit on open files.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,7 +14,7 @@ const TEST: &str = "few_files::r7_a_lack_of_files_is_no_failure_of_the_function"
 const FUNCTION: &str = "FAASFLOW_TEST_FUNCTION";
 const CALLS: usize = 200;
 
-/// The part of the process with few files: a gateway, until its input ends.
+/// The child process with the low limit: a gateway that runs until its input ends.
 async fn gateway(function: &str) {
     let fixture = start_with(&url("slow", function.parse().unwrap()), |options| {
         options.max_inflight_requests = Some(1000);
@@ -66,7 +66,7 @@ async fn r7_a_lack_of_files_is_no_failure_of_the_function() {
             break address.to_owned();
         }
     };
-    // Two connections that are there before the files are used up.
+    // Two connections that are opened before the limit is reached.
     let mut queueing = TcpStream::connect(&address).await.unwrap();
     let mut calling = TcpStream::connect(&address).await.unwrap();
     for _ in 0..CALLS {
@@ -75,7 +75,7 @@ async fn r7_a_lack_of_files_is_no_failure_of_the_function() {
         let answer = answer(&mut queueing).await;
         assert!(answer.starts_with("HTTP/1.1 202 "), "{answer}");
     }
-    // When no more come, there are no more files.
+    // Once no more connections succeed, the limit is reached.
     while tokio::time::timeout(Duration::from_millis(700), begun.changed()).await.is_ok() {}
     let come = *begun.borrow();
     assert!((50..CALLS).contains(&come), "{come}");

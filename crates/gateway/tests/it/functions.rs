@@ -11,7 +11,7 @@ use faasflow_gateway::Event;
 use http::{Method, StatusCode};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_gets_the_request_as_from_the_classic_watchdog() {
+async fn a_command_gets_the_request_like_under_the_classic_watchdog() {
     let fixture = start("show:\n  environment:\n    OWN: value\n  fprocess: sh -c 'env; echo BODY=$(cat)'\n").await;
     let headers = [("x-some-header", "a b"), ("content-type", "text/x"), ("host", "h:1")];
     let got = fixture.send(Method::PUT, "/function/show/a%20b/c?x=1&y", &headers, "the body").await;
@@ -73,7 +73,7 @@ async fn a_command_answers_with_what_it_writes() {
     fixture.gateway.stop().await;
 }
 
-/// A cargo project without dependencies that serves HTTP: it answers `version`, and dies when asked for `/die`.
+/// A cargo project without dependencies that serves HTTP. It answers `version`, and exits on a request for `/die`.
 const SERVER: &str = r#"
 use std::io::{Read, Write};
 fn main() {
@@ -129,7 +129,7 @@ async fn a_project_is_built_started_restarted_and_stopped() {
     let first = fixture.get("/function/server/pid").await.text().to_owned();
     let died = fixture.get("/function/server/die").await;
     assert!(died.text().starts_with("`server` died before it had answered: "), "{}", died.text());
-    // Requests wait for the next one to be ready.
+    // Requests wait until the next process is ready.
     let second = until("it is there again", async || {
         let got = fixture.get("/function/server/pid").await;
         (got.status == StatusCode::OK).then(|| got.text().to_owned())
@@ -145,9 +145,9 @@ async fn a_project_is_built_started_restarted_and_stopped() {
     assert!(!is_running(&second), "nothing outlives the gateway");
 }
 
-/// New flows are all of one name, and cargo may be told to build everything in one folder.
+/// New flows all have the same name, and cargo can be configured to build everything in one folder.
 #[tokio::test(flavor = "multi_thread")]
-async fn programs_of_one_name_are_kept_apart_in_a_shared_target_folder() {
+async fn programs_with_the_same_name_are_kept_apart_in_a_shared_target_folder() {
     let folder = folder("one:\n  handler: ./one\ntwo:\n  handler: ./two\n");
     for name in ["one", "two"] {
         project_in(&folder.path().join(name), &SERVER.replace("VERSION", name));
@@ -163,7 +163,7 @@ async fn programs_of_one_name_are_kept_apart_in_a_shared_target_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn programs_of_one_name_in_one_workspace_are_kept_apart() {
+async fn programs_with_the_same_name_in_one_workspace_are_kept_apart() {
     let folder = folder("one:\n  handler: ./one\ntwo:\n  handler: ./two\n");
     std::fs::write(folder.path().join("Cargo.toml"), "[workspace]\nmembers = [\"one\", \"two\"]\n").unwrap();
     for name in ["one", "two"] {
@@ -183,9 +183,9 @@ async fn programs_of_one_name_in_one_workspace_are_kept_apart() {
     fixture.gateway.stop().await;
 }
 
-/// Features are united over what is built together, and a crate with other features is compiled again.
+/// Cargo unites the features of packages that it builds together, and compiles a crate again if its features change.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cargo_build_has_compiled_is_not_compiled_again() {
+async fn results_of_cargo_build_are_reused() {
     let folder = folder("one:\n  handler: ./one\n");
     let write = |path: &str, text: &str| {
         let path = folder.path().join(path);
@@ -199,14 +199,14 @@ async fn what_cargo_build_has_compiled_is_not_compiled_again() {
     let with_more = "[dependencies]\nshared = { path = \"../shared\", features = [\"more\"] }\n";
     write("tool/Cargo.toml", &(package("tool") + with_more));
     write("tool/src/main.rs", "fn main() {}");
-    // Its program would take the place of the function's.
+    // Its program would overwrite the function's.
     write("rival/Cargo.toml", &(package("rival") + "[[bin]]\nname = \"one\"\npath = \"src/main.rs\"\n"));
     write("rival/src/main.rs", "fn main() { std::process::exit(9) }");
     write("shared/Cargo.toml", &(package("shared") + "[features]\nmore = []\n"));
     write("shared/src/lib.rs", "");
     write("shared/build.rs", "fn main() { println!(\"cargo:rerun-if-env-changed=CARGO_PKG_NAME\"); }");
     let mut cargo = std::process::Command::new("cargo");
-    // As in a shell: cargo has set it for this test.
+    // As in a shell. cargo has set the variable for this test.
     cargo.args(["build", "--bin", "tool"]).current_dir(folder.path()).env_remove("CARGO_PKG_NAME");
     assert!(cargo.status().unwrap().success());
 
@@ -233,7 +233,7 @@ async fn a_change_replaces_the_process_and_loses_no_request() {
     let source = fixture.folder.path().join("server/src/main.rs");
     let old = fixture.get("/function/server/pid").await.text().to_owned();
 
-    // Requests all the while, each of which takes longer than it takes to stop a process.
+    // Requests arrive all the time. Each takes longer than stopping a process.
     let done = Arc::new(AtomicBool::new(false));
     let callers: Vec<_> = (0..4)
         .map(|_| {
@@ -258,7 +258,7 @@ async fn a_change_replaces_the_process_and_loses_no_request() {
         }
     }
 
-    // A broken build says so, and what ran before goes on.
+    // A failed build is reported, and the previous process goes on.
     std::fs::write(&source, "fn main() { nonsense }").unwrap();
     let said = until("the failure is told", async || {
         fixture.events.lock().unwrap().iter().find_map(|event| match event {
@@ -273,9 +273,9 @@ async fn a_change_replaces_the_process_and_loses_no_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_process_started_ends_with_it() {
+async fn children_of_a_process_end_with_it() {
     let folder = folder("server:\n  handler: ./server\n");
-    // A child that does not heed SIGTERM.
+    // A child that ignores SIGTERM.
     let child = r#"std::process::Command::new("sh")
         .args(["-c", "trap '' TERM; echo $$ > child.$PPID.new; mv child.$PPID.new child.$PPID; exec sleep 600"])
         .stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
@@ -302,11 +302,11 @@ async fn what_a_process_started_ends_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_cannot_be_built_does_not_keep_the_others_from_it() {
+async fn a_function_that_cannot_be_built_does_not_stop_the_others() {
     let folder = folder("server:\n  handler: ./server\nbroken:\n  handler: ./broken\nempty:\n  handler: ./empty\n");
     project(folder.path(), &SERVER.replace("VERSION", "one"));
     let path = |name: &str| folder.path().join(name);
-    // Of one workspace with the good one, and apart from it.
+    // One in the same workspace as the good project, and one outside it.
     std::fs::write(path("server/Cargo.toml"), "[package]\nname = \"server\"\nversion = \"0.1.0\"\n").unwrap();
     std::fs::write(path("Cargo.toml"), "[workspace]\nmembers = [\"server\", \"broken\"]\nresolver = \"2\"\n").unwrap();
     std::fs::create_dir_all(path("broken/src")).unwrap();
@@ -328,12 +328,12 @@ async fn one_that_cannot_be_built_does_not_keep_the_others_from_it() {
         })
     })
     .await;
-    assert!(said.contains("cannot find value `nonsense`") && said.contains("empty is no package"), "{said}");
+    assert!(said.contains("cannot find value `nonsense`") && said.contains("empty is not a package"), "{said}");
     fixture.gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_changes_no_program_replaces_no_process() {
+async fn a_change_that_leaves_the_program_the_same_replaces_no_process() {
     let fixture = server().await;
     let pid = fixture.get("/function/server/pid").await.text().to_owned();
     let built = async |count: usize| {
@@ -344,7 +344,7 @@ async fn a_change_that_changes_no_program_replaces_no_process() {
     let before = built(0).await.unwrap();
     std::fs::write(fixture.folder.path().join("server/notes.txt"), "nothing to build").unwrap();
     let mut finished = until("it is built again", async || built(before).await).await;
-    // Once more, so that the order of the one before was surely obeyed.
+    // A second build, so that the order of the first was certainly carried out.
     std::fs::write(fixture.folder.path().join("server/notes.txt"), "nothing at all").unwrap();
     finished = until("and again", async || built(finished).await).await;
     assert!(finished > before);
@@ -368,7 +368,7 @@ async fn the_key_for_signing_is_made_once_and_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_was_not_written_whole_is_not_used() {
+async fn an_empty_key_is_refused() {
     let folder = folder("f:\n  fprocess: cat\n  secrets: [faasflow-hmac-secret]\n");
     let secrets = folder.path().join(".faasflow/secrets");
     std::fs::create_dir_all(&secrets).unwrap();
@@ -389,7 +389,7 @@ async fn a_missing_secret_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_image_needs_for_its_watchdog_is_not_for_this_machine() {
+async fn variables_for_an_image_s_watchdog_are_ignored_by_processes() {
     let folder = folder(
         "one:\n  fprocess: sh -c 'echo $metrics_host $flow_metrics_port $flow_port.'\n  environment: {flow_metrics_port: \
          8083, metrics_host: 0.0.0.0, flow_port: 8082}\n",
@@ -400,7 +400,7 @@ async fn what_an_image_needs_for_its_watchdog_is_not_for_this_machine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_never_comes_up_is_told_and_holds_nobody_up() {
+async fn a_function_that_never_starts_is_reported_and_delays_no_other() {
     let folder = folder(
         "dying:\n  fprocess: sh -c 'exit 3'\n  environment: {mode: http}\nwell:\n  fprocess: cat\nport:\n  fprocess: sh -c \
          'echo $flow_port'\n  environment: {flow_port: 18000}\n",
@@ -429,7 +429,7 @@ async fn i6_a_secret_or_key_that_cannot_be_read_has_the_one_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn y1_a_function_sees_what_is_written() {
+async fn y1_a_function_sees_its_variables_as_written() {
     let fixture = start(
         "show:\n  fprocess: env\n  environment:\n    A: 1.10\n    B: 012345678901\n    C: 12345e7\n    D: 0644\n    \
          E: 98765432109876543210\n    F: yes\n    G: 2020-01-02\n    H: ~\n    I: 1_000\n  labels:\n    l: 1.10\n  \

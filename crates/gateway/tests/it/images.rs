@@ -1,5 +1,4 @@
-//! Functions that are images, with an engine that is none: what goes wrong between the two. Real containers are for
-//! `cargo xtask e2e image`.
+//! Functions that are images, with a fake engine, to test what goes wrong. `cargo xtask e2e image` tests real containers.
 
 mod hung;
 mod leftovers;
@@ -17,7 +16,7 @@ use faasflow_gateway::{EngineChoice, Event, Stack};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// A gateway, an engine, and what all its containers are.
+/// A gateway, its engine, and the server that all containers seem to be.
 struct Stand {
     fixture: Fixture,
     engine: FakeEngine,
@@ -38,7 +37,7 @@ async fn stand(functions: Option<&str>) -> Stand {
     Stand { fixture, engine, inside, _listening: listening }
 }
 
-/// The folder of this machine that a container finds its secrets in.
+/// The folder of this machine that is mounted as the secrets of a container.
 fn mounted(made: &Value) -> PathBuf {
     let mount = &made["HostConfig"]["Mounts"][0];
     assert_eq!((&mount["Type"], &mount["ReadOnly"]), (&json!("bind"), &json!(true)));
@@ -81,7 +80,7 @@ async fn scale(fixture: &Fixture, replicas: u32) -> Got {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_is_made_of_what_was_deployed() {
+async fn a_container_has_the_settings_of_its_deployment() {
     let stand = stand(None).await;
     put_secret(&stand.fixture, Method::POST, "v").await;
     let given = json!({
@@ -103,7 +102,7 @@ async fn a_container_is_made_of_what_was_deployed() {
     assert_eq!((&made["Labels"]["l"], &made["Labels"]["faasflow.function"]), (&json!("x"), &json!("f")));
     let mount = mounted(&made);
     assert_eq!(std::fs::read_to_string(mount.join("key")).unwrap(), "v");
-    // A secret that is replaced is replaced where a container reads it.
+    // If a secret is replaced, a running container reads the new one.
     put_secret(&stand.fixture, Method::PUT, "new").await;
     assert_eq!(std::fs::read_to_string(mount.join("key")).unwrap(), "new");
     let status = status(&stand.fixture).await;
@@ -118,7 +117,7 @@ async fn a_container_is_made_of_what_was_deployed() {
 
 /// They were removed as the leftovers of an earlier run, as soon as the engine was found.
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_are_there_after_the_gateway_s_start() {
+async fn containers_have_their_secrets_after_a_restart_of_the_gateway() {
     let stand = stand(None).await;
     put_secret(&stand.fixture, Method::POST, "one").await;
     deployed(&stand.fixture, Method::POST, json!({ "secrets": ["key"] })).await;
@@ -141,20 +140,20 @@ async fn secrets_are_there_after_the_gateway_s_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_that_is_nowhere_is_refused_with_the_engine_s_reason() {
+async fn an_image_that_cannot_be_pulled_is_refused_with_the_engine_s_reason() {
     let stand = stand(None).await;
     let got = deploy(&stand.fixture, Method::POST, json!({ "image": "absent:1" })).await;
     assert_eq!(got.status, StatusCode::BAD_REQUEST);
     for part in ["cannot pull image `absent:1`", "the registry is away", "`faas-cli build`"] {
         assert!(got.text().contains(part), "{}", got.text());
     }
-    // What is on this machine is started, as where there is no engine. What is not is no reason to.
+    // A program that is on this machine is started, as without an engine.
     deployed(&stand.fixture, Method::POST, json!({ "image": "none", "envProcess": "tr a-z A-Z" })).await;
     assert_eq!(stand.fixture.post("/function/f", "body").await.text(), "BODY");
     let got =
         deploy(&stand.fixture, Method::PUT, json!({ "image": "absent:1", "envProcess": "no-such-program" })).await;
     assert!(got.text().contains("cannot pull image"), "{}", got.text());
-    // The image that is here goes before the program, unless it is said otherwise.
+    // An image that the engine has is preferred to the program, unless the annotation says otherwise.
     deployed(&stand.fixture, Method::PUT, json!({ "envProcess": "cat" })).await;
     until("the container", async || (stand.fixture.post("/function/f", "").await.text() == "answer").then_some(()))
         .await;
@@ -166,12 +165,12 @@ async fn an_image_that_is_nowhere_is_refused_with_the_engine_s_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_a_container_is_refused() {
+async fn an_invalid_container_is_refused() {
     let stand = stand(None).await;
     for (change, reason) in [
         (json!({ "limits": { "memory": "lots" } }), "`limits`: `memory`: `lots` is not an amount of memory"),
-        (json!({ "requests": { "cpu": "fast" } }), "`requests`: `cpu`: `fast` is not an amount of processors"),
-        (json!({ "limits": { "memory": "1Mi" }, "requests": { "memory": "2Mi" } }), "request less, or allow more"),
+        (json!({ "requests": { "cpu": "fast" } }), "`requests`: `cpu`: `fast` is not a number of processors"),
+        (json!({ "limits": { "memory": "1Mi" }, "requests": { "memory": "2Mi" } }), "request less, or raise the limit"),
         (json!({ "labels": { "com.openfaas.scale.min": "many" } }), "`com.openfaas.scale.min` is `many`"),
         (json!({ "image": "../../containers/x" }), "is not the name of an image"),
         (json!({ "annotations": { "faasflow.run": "pod" } }), "write `container` or `process`"),
@@ -202,14 +201,14 @@ async fn a_container_that_ends_is_started_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_that_somebody_restarts_is_replaced() {
+async fn a_container_that_is_restarted_from_outside_is_replaced() {
     let stand = stand(None).await;
     deployed(&stand.fixture, Method::POST, json!({})).await;
     available(&stand.fixture, 1).await;
     let id = stand.engine.inside().containers.keys().next().unwrap().clone();
     let moved = Recorder::default();
     let listening = moved.listen().await;
-    // The engine gives it another port, and the old one to whoever comes next.
+    // The engine gives it another port, and the old port to the next container.
     stand.engine.inside().port = listening.address.port();
     until("another", async || {
         let inside = stand.engine.inside();
@@ -224,13 +223,14 @@ async fn a_container_that_somebody_restarts_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_reason_of_the_engine_is_told() {
+async fn callers_learn_why_the_engine_refused() {
     let stand = stand(None).await;
     stand.engine.inside().refuses = Some("driver failed programming external connectivity: port is taken".to_owned());
     deployed(&stand.fixture, Method::POST, json!({})).await;
     let got = stand.fixture.post("/function/f", "").await;
     assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(got.text().contains("port is taken") && got.text().contains("started again"), "{}", got.text());
+    assert_eq!(got.header("x-faasflow-error-code"), Some("FF1006"), "the code of the cause");
     stand.engine.inside().refuses = None;
     available(&stand.fixture, 1).await;
     stand.fixture.gateway.stop().await;
@@ -254,7 +254,7 @@ async fn a_refused_deployment_says_why_the_engine_cannot_run_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_be_a_process_needs_no_engine_that_likes_its_image() {
+async fn a_function_that_can_run_as_a_process_does_not_need_an_engine() {
     let stand = stand(None).await;
     deployed(&stand.fixture, Method::POST, json!({ "image": "None", "envProcess": "cat" })).await;
     assert_eq!(stand.fixture.post("/function/f", "kept").await.text(), "kept");
@@ -262,7 +262,7 @@ async fn what_can_be_a_process_needs_no_engine_that_likes_its_image() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_none_and_back_on_demand() {
+async fn a_function_is_scaled_up_to_zero_and_back_on_demand() {
     let stand = stand(None).await;
     let labels = json!({ "labels": { "com.openfaas.scale.min": "2", "com.openfaas.scale.max": "3" } });
     deployed(&stand.fixture, Method::POST, labels).await;
@@ -296,7 +296,7 @@ async fn a_stack_file_may_name_images() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_an_engine_a_stack_s_image_is_told_and_the_rest_runs() {
+async fn without_an_engine_images_are_reported_and_the_rest_runs() {
     let functions = folder("f:\n  image: f:1\np:\n  fprocess: cat\n");
     assert!(Stack::read(functions.path()).is_ok());
     let fixture = start_in(functions, |options| options.engine = EngineChoice::None).await.unwrap();

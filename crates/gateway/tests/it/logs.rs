@@ -1,4 +1,4 @@
-//! What functions wrote, as it is told: by function, and by request.
+//! The log routes: by function, and by request.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::{Method, StatusCode};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logs_are_told_by_the_line_and_followed() {
+async fn logs_are_served_line_by_line_and_can_be_followed() {
     let fixture = start("talk:\n  fprocess: sh -c 'cat >&2'\n").await;
     fixture.post("/function/talk", "one\ntwo\nthree\n").await;
     let logs = async |query: &str| {
@@ -39,7 +39,7 @@ async fn logs_are_told_by_the_line_and_followed() {
     let reading = tokio::spawn(faasflow_http::read_body(following.into_body(), 1 << 20, crate::support::PATIENCE));
     fixture.post("/function/talk", "four\n").await;
     until("the line", async || (logs("").await.len() == 4).then_some(())).await;
-    // A follower does not keep a gateway from stopping, and is told all until then.
+    // A follower does not keep the gateway from stopping, and gets every line until then.
     fixture.gateway.stop().await;
     let heard = reading.await.unwrap().unwrap();
     let heard: Vec<_> = std::str::from_utf8(&heard).unwrap().lines().collect();
@@ -50,7 +50,7 @@ async fn logs_are_told_by_the_line_and_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_functions_say_when_they_are_stopped_is_followed_to_the_end() {
+async fn followers_get_the_last_lines_of_functions_that_are_stopped() {
     let folder =
         crate::support::folder("talk:\n  fprocess: sh ./talk\n  environment:\n    mode: http\n    version: x\n");
     crate::support::server::put_into(folder.path());
@@ -90,7 +90,7 @@ async fn the_lines_of_a_request_are_gathered_from_all_functions() {
     post("fails", "a-1", "").await;
     post("talk", "a-10", "not [Request `a-10`]\n").await;
     post("both", "a-1", "two\nthree\n").await;
-    // One process may write of more than its own request, such as those that serve many.
+    // A process that serves many requests writes lines about all of them.
     post("talk", "other", "[Request `a-1`] four\n").await;
     post("absent", "a-1", "").await;
     let lines = async |query: &str| {
@@ -118,14 +118,14 @@ async fn the_lines_of_a_request_are_gathered_from_all_functions() {
     assert_eq!(lines("request=a-1&name=both").await, all[3..5]);
     assert_eq!(lines("request=a-1&since=2999-01-01T00:00:00Z").await.len(), 0);
     assert_eq!(lines("request=a-11").await.len(), 0);
-    // Without an id of its own, a request has that of the call.
+    // A request without its own id has that of the call.
     fixture.send(Method::POST, "/function/talk", &[("x-call-id", "call-1")], "five\n").await;
     assert_eq!(lines("request=call-1").await, [["talk", "five", "call-1"]]);
 
     let request = fixture.request(Method::GET, "/system/logs?request=a-1&tail=1&follow=true", &[], Body::empty());
     let following = fixture.open(request).await;
     let reading = tokio::spawn(faasflow_http::read_body(following.into_body(), 1 << 20, crate::support::PATIENCE));
-    // Also from functions that come later.
+    // Also from functions that are deployed later.
     let later = r#"{"service": "later", "envProcess": "sh -c 'cat >&2'"}"#;
     assert_eq!(fixture.post("/system/functions", later).await.status, StatusCode::ACCEPTED);
     post("talk", "a-2", "not this\n").await;
@@ -140,9 +140,9 @@ async fn the_lines_of_a_request_are_gathered_from_all_functions() {
     assert_eq!(heard, [all[6][1].as_str(), "six", "seven"]);
 }
 
-/// By the function and by the request: 20,000 lines come in a moment.
+/// 20,000 lines come in a moment. The follower asks by function, and by request.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_follower_is_told_all_of_a_burst() {
+async fn a_follower_gets_every_line_of_a_burst() {
     let fixture = start("burst:\n  fprocess: sh -c 'seq 20000 >&2'\n").await;
     let mut reading = Vec::new();
     for query in ["name=burst", "request=a-1"] {
@@ -164,7 +164,7 @@ async fn a_follower_is_told_all_of_a_burst() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_kept_any_more_is_said() {
+async fn dropped_lines_are_reported() {
     let fixture = start("talk:\n  fprocess: sh -c 'cat >&2'\nquiet:\n  fprocess: sh -c 'cat >&2'\n").await;
     let headers = [("x-faasflow-request-id", "early")];
     fixture.send(Method::POST, "/function/talk", &headers, "first\n").await;
@@ -175,7 +175,7 @@ async fn what_is_not_kept_any_more_is_said() {
     for _ in 0..5 {
         fixture.post("/function/talk", line.repeat(1000)).await;
     }
-    // A request of which nothing can have been dropped is told without a word; `quiet` has dropped nothing at all.
+    // If no line of a request can have been dropped, there is no note. `quiet` has dropped nothing at all.
     let headers = [("x-faasflow-request-id", "late")];
     fixture.send(Method::POST, "/function/talk", &headers, "last\n").await;
     let got = fixture.get("/system/logs?request=late").await;
@@ -191,7 +191,7 @@ async fn what_is_not_kept_any_more_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn logs_are_told_since_a_time() {
+async fn logs_can_be_limited_to_a_time() {
     let fixture = start("talk:\n  fprocess: sh -c 'cat >&2'\n").await;
     let line = async |query: String| {
         let got = fixture.get(&format!("/system/logs?name=talk{query}")).await;

@@ -1,4 +1,4 @@
-//! A stop lets what is under way finish, also where it needs the gateway for that, as flows do.
+//! A stop lets requests in flight finish, even if they need the gateway for that, as flows do.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use http::{Method, Request, StatusCode};
 use tokio::sync::Notify;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_under_way_still_reaches_its_functions() {
+async fn requests_in_flight_still_reach_their_functions() {
     let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let gateway = Arc::new(std::sync::Mutex::new(String::new()));
     let outer = listen(Router::new().fallback(any({
@@ -52,14 +52,14 @@ async fn what_is_under_way_still_reaches_its_functions() {
         });
         tokio::time::timeout(PATIENCE, begun.notified()).await.unwrap();
         let folder = fixture.folder;
-        // The stop is asked for first, and then the function goes on.
+        // The stop begins first, and then the function goes on.
         tokio::join!(biased; fixture.gateway.stop(), async { go_on.notify_one() });
         let answer = asking.await.unwrap();
         if route == "function" {
             assert_eq!(answer, (StatusCode::OK, "answer".into()));
         } else {
             assert_eq!(answer, (StatusCode::ACCEPTED, "".into()));
-            // Its callback is delivered at the next start, if it was not any more.
+            // Its callback is delivered at the next start, unless it was delivered before the stop.
             let fixture = crate::support::start_in(folder, |_| {}).await.unwrap();
             assert_eq!(callbacks.until(1).await[0].body, "answer");
             fixture.gateway.stop().await;
@@ -68,7 +68,7 @@ async fn what_is_under_way_still_reaches_its_functions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_end_within_the_grace_is_delivered_at_the_next_start() {
+async fn calls_that_exceed_the_grace_period_are_delivered_at_the_next_start() {
     let called = Arc::new(Notify::new());
     let hangs = listen(Router::new().fallback(any({
         let called = called.clone();

@@ -1,4 +1,4 @@
-//! Connections that know whether the last request sent over them has been answered.
+//! Connections that know whether their last request has been answered.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,20 +16,21 @@ use tower_service::Service;
 
 use crate::read::poll_read_some;
 
-/// What a connection was used for last.
+/// What last happened on a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Usage(Arc<AtomicU8>);
 
-/// No answer has come over it yet.
+/// No part of an answer has arrived yet.
 const NEW: u8 = 0;
-/// What happened last was that a part of an answer came.
+/// A part of an answer has arrived, and nothing was sent since.
 const ANSWERED: u8 = 1;
-/// A part of a request was sent after that, and nothing has come since.
+/// After an answer, a part of a request was sent, and nothing has arrived since.
 const ASKED_AGAIN: u8 = 2;
 
 impl Usage {
-    /// Whether the connection had brought an answer before, and has brought nothing since the last request was sent. If it
-    /// is closed then, the server most likely closed it because it was idle, and has seen nothing of that request.
+    /// Whether the connection has delivered an answer before, but nothing since the last request was sent. If it is
+    /// closed in this state, the server most likely closed it because it was idle, and has seen nothing of that
+    /// request.
     pub(super) fn is_asked_again(&self) -> bool {
         self.0.load(Ordering::Acquire) == ASKED_AGAIN
     }
@@ -43,7 +44,7 @@ impl Usage {
     }
 }
 
-/// Makes connections whose [`Usage`] is known. It wraps TLS, so that TLS's own messages do not count as an answer.
+/// Makes connections that track their [`Usage`]. It wraps TLS, so that TLS's own messages do not count as answers.
 #[derive(Clone, Debug)]
 pub(super) struct Connector<C>(pub(super) C);
 
@@ -51,7 +52,7 @@ impl<C> Service<Uri> for Connector<C>
 where
     C: Service<Uri, Future: Send + 'static>,
 {
-    type Response = TokioIo<Used<TokioIo<C::Response>>>;
+    type Response = TokioIo<TrackedStream<TokioIo<C::Response>>>;
     type Error = C::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, C::Error>> + Send>>;
 
@@ -63,39 +64,39 @@ where
         let connecting = self.0.call(to);
         Box::pin(async move {
             let stream = TokioIo::new(connecting.await?);
-            Ok(TokioIo::new(Used::new(stream)))
+            Ok(TokioIo::new(TrackedStream::new(stream)))
         })
     }
 }
 
-/// How long an answer may take to be read over a connection on which nothing can be written any more.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long reading an answer may take after a write has failed.
+const READ_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
-/// A connection whose [`Usage`] is known.
+/// A connection that tracks its [`Usage`].
 ///
-/// A peer may answer and close the connection before it has read the whole request. Then a write fails, and hyper would
-/// give up although the answer is there. So the failure is kept back until what came has been read.
+/// A peer may answer and close the connection before it has read the whole request. A write then fails, and hyper would
+/// give up although the answer is there. The failure is therefore held back until the received data has been read.
 #[derive(Debug)]
-pub(super) struct Used<S> {
+pub(super) struct TrackedStream<S> {
     stream: S,
     usage: Usage,
-    broken: Option<Broken>,
+    broken: Option<WriteFailure>,
 }
 
-/// Why nothing can be written any more, which is not told until the time is over or the peer's part has ended.
+/// A failed write, which is reported when the time is up or the peer has sent everything.
 #[derive(Debug)]
-struct Broken {
+struct WriteFailure {
     kind: io::ErrorKind,
     ended: bool,
     until: Pin<Box<Sleep>>,
 }
 
-impl<S> Used<S> {
-    fn new(stream: S) -> Used<S> {
-        Used { stream, usage: Usage(Arc::new(AtomicU8::new(NEW))), broken: None }
+impl<S> TrackedStream<S> {
+    fn new(stream: S) -> TrackedStream<S> {
+        TrackedStream { stream, usage: Usage(Arc::new(AtomicU8::new(NEW))), broken: None }
     }
 
-    /// The failure of a write, if there was one, once it may be told.
+    /// The result of a failed write, once it may be reported.
     fn poll_broken(&mut self, context: &mut Context<'_>) -> Option<Poll<io::Result<usize>>> {
         let broken = self.broken.as_mut()?;
         if !broken.ended && broken.until.as_mut().poll(context).is_pending() {
@@ -107,9 +108,9 @@ impl<S> Used<S> {
     fn written(&mut self, context: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Err(error)) if is_closed(&error) => {
-                let until = Box::pin(tokio::time::sleep(LAST_WORDS));
-                self.broken = Some(Broken { kind: error.kind(), ended: false, until });
-                // hyper has looked for an answer before it wrote, and is to look again.
+                let until = Box::pin(tokio::time::sleep(READ_AFTER_FAILURE));
+                self.broken = Some(WriteFailure { kind: error.kind(), ended: false, until });
+                // hyper looked for an answer before it wrote. Make it look again.
                 context.waker().wake_by_ref();
                 self.poll_broken(context).unwrap_or(Poll::Pending)
             }
@@ -123,13 +124,13 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
 }
 
-impl<S: Connection> Connection for Used<S> {
+impl<S: Connection> Connection for TrackedStream<S> {
     fn connected(&self) -> Connected {
         self.stream.connected().extra(self.usage.clone())
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Used<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TrackedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let read = ready!(poll_read_some(Pin::new(&mut self.stream), context, into));
@@ -142,7 +143,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Used<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Used<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Some(broken) = self.poll_broken(context) {
             return broken;

@@ -8,7 +8,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use http::{Request, Uri};
 use percent_encoding::percent_decode_str;
 
-/// Sends what a URL holds before its host as `Authorization` (RFC 7617), unless there is one, and not in the URL.
+/// Moves the credentials in a URL into an `Authorization` header (RFC 7617), unless the request already has one.
 pub(super) fn authorize<B>(request: &mut Request<B>) {
     let Some((credentials, uri)) = split(request.uri()) else { return };
     if let Ok(mut value) = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(credentials))) {
@@ -18,7 +18,7 @@ pub(super) fn authorize<B>(request: &mut Request<B>) {
     *request.uri_mut() = uri;
 }
 
-/// User and password, decoded, and the URL without them.
+/// The decoded user and password, and the URL without them.
 fn split(uri: &Uri) -> Option<(Vec<u8>, Uri)> {
     let (credentials, host) = uri.authority()?.as_str().rsplit_once('@')?;
     let decoded = |text| Cow::from(percent_decode_str(text)).into_owned();

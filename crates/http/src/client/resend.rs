@@ -1,4 +1,4 @@
-//! Requests that may be sent once more.
+//! Requests that can be sent again.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,20 +11,20 @@ use http_body::{Body as _, Frame, SizeHint};
 
 const IDEMPOTENCY_KEYS: [HeaderName; 2] =
     [HeaderName::from_static("idempotency-key"), HeaderName::from_static("x-idempotency-key")];
-/// The most of a body that is kept to be sent again.
-const KEPT: usize = 64 << 10;
+/// The most bytes of a body that are kept for sending it again.
+const MAX_COPY: usize = 64 << 10;
 
-/// What is needed to send a request again, if that is allowed.
+/// The parts of a request that can be sent again.
 #[derive(Debug)]
 pub(super) struct Resend {
     head: request::Parts,
-    /// `None` if the request has none.
-    body: Option<Arc<Mutex<Kept>>>,
+    /// `None` if the request has no body.
+    body: Option<Arc<Mutex<BodyCopy>>>,
 }
 
 impl Resend {
-    /// Prepares a request to be sent again, where that does no harm: if its method is idempotent (RFC 9110, 9.2.2), or if it
-    /// has an `Idempotency-Key`, under which a server recognises a repetition.
+    /// Prepares a request to be sent again, if that is safe: its method is idempotent (RFC 9110, 9.2.2), or it has an
+    /// `Idempotency-Key` by which the server can recognise a repetition.
     pub(super) fn prepare(request: &mut Request<Body>) -> Option<Resend> {
         if !request.method().is_idempotent() && !IDEMPOTENCY_KEYS.iter().any(|key| request.headers().contains_key(key))
         {
@@ -33,9 +33,9 @@ impl Resend {
         let body = (!request.body().is_end_stream()).then(|| {
             let length = request.body().size_hint().exact();
             let rest = std::mem::take(request.body_mut());
-            let kept = Kept { rest, length, parts: Vec::new(), size: 0, given_up: false };
+            let kept = BodyCopy { rest, length, parts: Vec::new(), size: 0, given_up: false };
             let kept = Arc::new(Mutex::new(kept));
-            *request.body_mut() = Body::new(Repeated { kept: kept.clone(), left: length, next: 0 });
+            *request.body_mut() = Body::new(RepeatedBody { kept: kept.clone(), left: length, next: 0 });
             kept
         });
         let mut head = Request::new(()).into_parts().0;
@@ -47,7 +47,7 @@ impl Resend {
         Some(Resend { head, body })
     }
 
-    /// The request once more; `None` if too much of its body was sent to be kept.
+    /// The request, to be sent again. `None` if too much of its body was sent to be kept.
     pub(super) fn request(&self) -> Option<Request<Body>> {
         let body = match &self.body {
             None => Body::empty(),
@@ -56,40 +56,40 @@ impl Resend {
                 if state.given_up {
                     return None;
                 }
-                Body::new(Repeated { kept: kept.clone(), left: state.length, next: 0 })
+                Body::new(RepeatedBody { kept: kept.clone(), left: state.length, next: 0 })
             }
         };
         Some(Request::from_parts(self.head.clone(), body))
     }
 }
 
-/// A body, and what was read of it.
+/// A body, and the parts of it that were read.
 #[derive(Debug)]
-struct Kept {
+struct BodyCopy {
     rest: Body,
-    /// Of the whole, if that is known.
+    /// The length of the whole body, if it is known.
     length: Option<u64>,
     parts: Vec<Bytes>,
-    /// How many bytes the parts have.
+    /// The size of all parts in bytes.
     size: usize,
-    /// Whether something that was read is not in the parts.
+    /// Whether something was read that is no longer in `parts`.
     given_up: bool,
 }
 
-fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
+fn lock(kept: &Mutex<BodyCopy>) -> MutexGuard<'_, BodyCopy> {
     kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A body from its beginning: what was read of it before, then the rest.
-struct Repeated {
-    kept: Arc<Mutex<Kept>>,
-    /// How many bytes are to come, if that is known.
+/// A body from its beginning: first the parts that were read before, then the rest.
+struct RepeatedBody {
+    kept: Arc<Mutex<BodyCopy>>,
+    /// How many bytes are left, if that is known.
     left: Option<u64>,
-    /// Which of the parts comes next.
+    /// The index of the next part.
     next: usize,
 }
 
-impl http_body::Body for Repeated {
+impl http_body::Body for RepeatedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -110,7 +110,7 @@ impl http_body::Body for Repeated {
             Some(data) => {
                 this.left = without(this.left, data);
                 kept.size = kept.size.saturating_add(data.len());
-                if kept.given_up || kept.size > KEPT {
+                if kept.given_up || kept.size > MAX_COPY {
                     kept.given_up = true;
                     kept.parts = Vec::new();
                 } else {
@@ -118,7 +118,7 @@ impl http_body::Body for Repeated {
                     this.next += 1;
                 }
             }
-            // Trailers are too rare to be kept: a body that has some is not sent again.
+            // Trailers are too rare to be worth keeping. A body with trailers is not sent again.
             None => kept.given_up = true,
         }
         Poll::Ready(Some(Ok(frame)))
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn r5_what_may_be_sent_again() {
+    fn r5_only_safe_requests_can_be_sent_again() {
         for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE] {
             assert!(Resend::prepare(&mut request(method, None, "")).is_some());
         }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn r5_a_body_is_the_same_again_from_wherever_it_broke_off() {
+    async fn r5_a_repeated_body_is_complete_wherever_the_first_one_stopped() {
         for read in 0..=4 {
             let parts = ["ab", "", "cde", "f"].map(|part| Ok::<_, std::io::Error>(Bytes::from(part)));
             let mut request = request(Method::POST, Some("k"), Body::from_stream(futures_util::stream::iter(parts)));
@@ -183,17 +183,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn r5_a_body_of_known_length_keeps_it_and_a_large_one_is_not_kept() {
-        let mut small = request(Method::POST, Some("k"), vec![7; KEPT]);
+    async fn r5_a_repeated_body_keeps_its_length_unless_it_is_too_large() {
+        let mut small = request(Method::POST, Some("k"), vec![7; MAX_COPY]);
         let resend = Resend::prepare(&mut small).unwrap();
         for body in [small.into_body(), resend.request().unwrap().into_body(), resend.request().unwrap().into_body()] {
-            assert_eq!(body.size_hint().exact(), Some(KEPT as u64));
-            assert_eq!(body.collect().await.unwrap().to_bytes().len(), KEPT);
+            assert_eq!(body.size_hint().exact(), Some(MAX_COPY as u64));
+            assert_eq!(body.collect().await.unwrap().to_bytes().len(), MAX_COPY);
         }
         let parts = futures_util::stream::iter((0..70).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![7; 1000]))));
         let mut large = request(Method::POST, Some("k"), Body::from_stream(parts));
         let resend = Resend::prepare(&mut large).unwrap();
-        assert!(resend.request().is_some(), "nothing of it was sent");
+        assert!(resend.request().is_some(), "nothing was sent yet");
         assert_eq!(large.into_body().collect().await.unwrap().to_bytes().len(), 70_000);
         assert!(resend.request().is_none());
     }

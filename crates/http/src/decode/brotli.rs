@@ -7,8 +7,8 @@ use bytes::{Buf as _, Bytes};
 
 use super::coder::{Decoder, PIECE, Step, malformed};
 
-/// The tables of Huffman codes: 256 for each of literals, lengths and distances, with 1,080 entries of four bytes; and
-/// what else the decoder has, generously.
+/// The memory of the Huffman tables: 256 for each of literals, lengths and distances, with 1,080 entries of four bytes.
+/// The rest is a generous estimate of what else the decoder needs.
 const TABLES: u64 = 3 * 256 * 1080 * 4 + 256 * 1024;
 
 pub(super) struct Brotli {
@@ -21,13 +21,13 @@ pub(super) struct Brotli {
 impl Brotli {
     pub(super) fn new(encoded: Bytes) -> Brotli {
         let [own, tables, codes] = std::array::from_fn(|_| StandardAlloc::default());
-        // Strict: without the large windows that RFC 7932 does not know, of up to 1 GiB.
+        // Strict mode refuses the large windows of up to 1 GiB, which are not in RFC 7932.
         let state = Box::new(BrotliState::new_strict(own, tables, codes));
         Brotli { window: window(encoded.first().copied().unwrap_or_default()), rest: encoded, state, ended: false }
     }
 }
 
-/// How much of the past a stream may refer to, in bytes, by its first byte (RFC 7932, 9.1).
+/// The window size of a stream in bytes, according to its first byte (RFC 7932, 9.1).
 fn window(first: u8) -> u64 {
     let bits = match (first & 1, first >> 1 & 7, first >> 4 & 7) {
         (0, _, _) => 16,
@@ -45,7 +45,7 @@ impl Decoder for Brotli {
 
     fn step(&mut self, into: &mut [u8]) -> io::Result<Step> {
         if self.ended {
-            return if self.rest.is_empty() { Ok(Step::Ended) } else { Err(malformed("something follows its end")) };
+            return if self.rest.is_empty() { Ok(Step::Done) } else { Err(malformed("there is data after its end")) };
         }
         let given = self.rest.len().min(PIECE);
         let (mut left, mut read, mut room, mut out, mut total) = (given, 0, into.len(), 0, 0);
@@ -56,12 +56,12 @@ impl Decoder for Brotli {
         match result {
             BrotliResult::ResultFailure => return Err(malformed("its brotli stream is malformed")),
             BrotliResult::NeedsMoreInput if self.rest.is_empty() && out == 0 => {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "its brotli stream is cut short"));
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "its brotli stream is truncated"));
             }
             BrotliResult::ResultSuccess => self.ended = true,
             BrotliResult::NeedsMoreInput | BrotliResult::NeedsMoreOutput => {}
         }
-        Ok(Step::Went { out, work: read + out })
+        Ok(Step::Progress { out, work: read + out })
     }
 }
 

@@ -4,41 +4,41 @@ use faasflow_core::code::{self, Code};
 
 use crate::budget::NoRoom;
 
-/// How many codings one body may have. More than one is rare, and each takes memory of its own.
-pub(super) const MOST: usize = 4;
-/// The codings that are known, as `Accept-Encoding` would list them.
+/// The most codings of one body. More than one is rare, and each needs memory.
+pub(super) const MAX_CODINGS: usize = 4;
+/// The supported codings, as in `Accept-Encoding`.
 pub const KNOWN_CODINGS: &str = "gzip, deflate, br, zstd";
 
 /// Why a body was not decoded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// It has a coding that is not known.
-    #[error("it is encoded as `{0}`; {KNOWN_CODINGS} can be decoded")]
+    /// A coding is not supported.
+    #[error("its encoding is `{0}`, and only {KNOWN_CODINGS} can be decoded")]
     Unknown(String),
-    /// It has too many codings.
-    #[error("it is encoded more than {MOST} times")]
+    /// There are too many codings.
+    #[error("it is encoded more than {MAX_CODINGS} times")]
     TooMany,
-    /// It is not what its codings say, or is cut short.
+    /// The body does not match its codings, or is truncated.
     #[error("it cannot be decoded as its `Content-Encoding` says")]
     Malformed(#[source] io::Error),
-    /// More comes out than is allowed.
-    #[error("its {encoded} bytes are encoded, and decoded they are more than {limit}")]
+    /// The decoded body is larger than the limit.
+    #[error("its {encoded} bytes decode to more than {limit} bytes")]
     TooLarge {
         /// The size of the encoded body in bytes.
         encoded: u64,
         /// The limit in bytes.
         limit: u64,
     },
-    /// What a decoder takes is more than there ever is.
-    #[error("to decode it takes {needed} bytes of memory, of {limit} that all bodies in flight may have together")]
+    /// The decoder needs more memory than the limit of all bodies.
+    #[error("decoding it takes {needed} bytes of memory, but all bodies in flight share {limit} bytes")]
     Window {
-        /// How much it takes in bytes, without what comes out.
+        /// The memory that decoding needs in bytes, without the decoded bytes.
         needed: u64,
-        /// How many bytes may be held.
+        /// The most bytes of bodies.
         limit: u64,
     },
-    /// Other bodies leave no room for what comes out, or for what decodes it.
+    /// Other bodies leave no room for the decoded bytes or for the decoder.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
 }

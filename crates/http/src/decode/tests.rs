@@ -8,7 +8,7 @@ use super::*;
 use crate::budget::{Budget, Limits};
 
 const PLAIN: &[u8] = b"The quick brown fox jumps over the lazy dog. The quick brown fox jumps over the lazy dog.";
-/// The same, as Node's `brotliCompressSync` and `zstd -19` encode it.
+/// The same text, as encoded by Node's `brotliCompressSync` and by `zstd -19`.
 const BROTLI: &[u8] = &[
     27, 88, 0, 136, 44, 14, 120, 211, 208, 149, 93, 151, 16, 187, 23, 43, 169, 202, 208, 146, 204, 140, 173, 65, 92,
     230, 242, 54, 200, 25, 158, 158, 10, 123, 131, 13, 56, 112, 72, 32, 111, 33, 191, 65, 167, 21, 206, 28, 30, 39,
@@ -32,17 +32,17 @@ fn codings(values: &[&'static str]) -> Result<Codings, DecodeError> {
     for (name, value) in values {
         headers.append(name, value);
     }
-    Codings::of(&headers)
+    Codings::from_headers(&headers)
 }
 
 async fn decode(values: &[&'static str], body: Vec<u8>, limit: u64) -> Result<Bytes, DecodeError> {
     let budget = Budget::new(Limits { requests: 1, bytes: 16 << 20 });
-    codings(values)?.decode(body.into(), limit, &mut budget.intake()).await
+    codings(values)?.decode(body.into(), limit, &mut budget.request_share()).await
 }
 
 #[tokio::test]
 async fn h10_a_zstd_window_over_8_mib_is_refused() {
-    // Blocks of 128 KiB, each of one byte that repeats: 96 MiB out of 3 kB.
+    // 96 MiB encoded in 3 kB: blocks of 128 KiB, each of which repeats one byte.
     let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x84];
     for block in 0..768_u32 {
         let header = (128 << 10 << 3) | (1 << 1) | u32::from(block == 767);
@@ -51,7 +51,8 @@ async fn h10_a_zstd_window_over_8_mib_is_refused() {
     }
     let headers: HeaderMap = [(CONTENT_ENCODING, HeaderValue::from_static("zstd"))].into_iter().collect();
     let budget = Budget::new(Limits { requests: 1, bytes: 1 << 30 });
-    let decoded = Codings::of(&headers).unwrap().decode(bomb.into(), 1 << 30, &mut budget.intake()).await;
+    let decoded =
+        Codings::from_headers(&headers).unwrap().decode(bomb.into(), 1 << 30, &mut budget.request_share()).await;
     let error = faasflow_core::chain(&decoded.unwrap_err());
     assert!(error.contains("window is larger than 8388608 bytes"), "{error}");
 }
@@ -83,10 +84,10 @@ async fn h10_every_coding_is_decoded() {
 }
 
 #[tokio::test]
-async fn h10_what_cannot_be_decoded_says_so() {
+async fn h10_undecodable_bodies_are_explained() {
     let said = |outcome: Result<Bytes, DecodeError>| outcome.unwrap_err().to_string();
     let unknown = decode(&["gzip, rot13"], gzip(PLAIN), 1000).await;
-    assert_eq!(said(unknown), "it is encoded as `rot13`; gzip, deflate, br, zstd can be decoded");
+    assert_eq!(said(unknown), "its encoding is `rot13`, and only gzip, deflate, br, zstd can be decoded");
     let many = decode(&["gzip, gzip, gzip, gzip, gzip"], Vec::new(), 1000).await;
     assert_eq!(said(many), "it is encoded more than 4 times");
     let whole = gzip(PLAIN);
@@ -109,15 +110,15 @@ async fn h10_a_bomb_is_not_decoded_further_than_the_limit() {
     let bomb = gzip(&vec![0; 5 << 20]);
     let length = bomb.len() as u64;
     let outcome = decode(&["gzip"], bomb.clone(), 1 << 20).await;
-    let text = format!("its {length} bytes are encoded, and decoded they are more than 1048576");
+    let text = format!("its {length} bytes decode to more than 1048576 bytes");
     assert_eq!(outcome.unwrap_err().to_string(), text);
     assert_eq!(decode(&["gzip"], bomb.clone(), 5 << 20).await.unwrap().len(), 5 << 20);
     let budget = Budget::new(Limits { requests: 1, bytes: 2 << 20 });
-    let outcome = codings(&["gzip"]).unwrap().decode(bomb.into(), 5 << 20, &mut budget.intake()).await;
+    let outcome = codings(&["gzip"]).unwrap().decode(bomb.into(), 5 << 20, &mut budget.request_share()).await;
     assert!(matches!(outcome, Err(DecodeError::Window { .. })), "{outcome:?}");
 }
 
-/// Decodes what comes to nothing, and counts how often others had their turn meanwhile.
+/// Decodes a body that decodes to nothing, and counts how often other tasks got a turn.
 async fn turns_of_others(values: &[&'static str], body: Vec<u8>) -> usize {
     let mut turns = 0;
     let mut decoding = std::pin::pin!(decode(values, body, 1 << 20));
@@ -130,12 +131,12 @@ async fn turns_of_others(values: &[&'static str], body: Vec<u8>) -> usize {
 }
 
 #[tokio::test]
-async fn h10_others_have_their_turn_also_where_nothing_comes_out() {
-    // An empty frame of one segment: no bytes, in one block, which is the last.
+async fn h10_decoding_yields_even_if_it_produces_nothing() {
+    // An empty frame of a single segment: one block of no bytes, which is the last.
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0];
-    // Stored blocks of no bytes, none of which is the last.
+    // Stored blocks of no bytes, of which only the last is marked as the last.
     let deflate = [[0, 0, 0, 0xff, 0xff].repeat(80_000), vec![1, 0, 0, 0xff, 0xff]].concat();
-    // Blocks of metadata of no bytes, in a window of 64 KiB.
+    // Metadata blocks of no bytes, in a window of 64 KiB.
     let brotli = [vec![0x0c], vec![0x06; 400_000], vec![0x03]].concat();
     for (value, body) in [
         ("gzip", gzip(b"").repeat(20_000)),
@@ -150,24 +151,24 @@ async fn h10_others_have_their_turn_also_where_nothing_comes_out() {
 }
 
 #[tokio::test]
-async fn h10_what_lies_between_two_codings_is_bounded_as_the_body_is() {
+async fn h10_bytes_between_two_codings_are_limited_like_the_body() {
     let members = gzip(b"").repeat(5000);
     let body = gzip(&gzip(&members));
     let length = body.len();
     let outcome = decode(&["gzip, gzip, gzip"], body.clone(), 50_000).await;
-    let text = format!("its {length} bytes are encoded, and decoded they are more than 50000");
+    let text = format!("its {length} bytes decode to more than 50000 bytes");
     assert_eq!(outcome.unwrap_err().to_string(), text);
     assert_eq!(decode(&["gzip, gzip, gzip"], body, 100_000).await.unwrap(), "");
 }
 
-/// `small`, and 30 MiB of one letter, both with a window of 16 MiB, as Node encodes them.
+/// `small`, and 30 MiB of one letter, both with a window of 16 MiB, as encoded by Node.
 const WIDE_BROTLI: &[u8] = &[15, 2, 128, 115, 109, 97, 108, 108, 3];
 const LONG_BROTLI: &[u8] = &[
     207, 255, 255, 127, 0, 36, 240, 226, 177, 64, 114, 239, 255, 243, 255, 255, 27, 128, 4, 64, 28, 22, 128, 238, 253,
     55,
 ];
 
-/// So many blocks of 128 KiB, each of one letter that repeats, in a frame with a window of 8 MiB.
+/// A frame with a window of 8 MiB and this many blocks of 128 KiB, each of which repeats one letter.
 fn wide_zstd(blocks: u32) -> Vec<u8> {
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x68];
     for block in 1..=blocks {
@@ -179,12 +180,12 @@ fn wide_zstd(blocks: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn h10_what_a_decoder_remembers_takes_room() {
+async fn h10_the_memory_of_decoders_counts_against_the_budget() {
     let outcome = async |value: &'static str, body: &[u8], bytes: u64, held: u64| {
         let budget = Budget::new(Limits { requests: 1, bytes });
-        let mut other = budget.intake();
+        let mut other = budget.request_share();
         other.make_room(held).await.unwrap();
-        let mut share = budget.intake();
+        let mut share = budget.request_share();
         let body = Bytes::copy_from_slice(body);
         let decoded = codings(&[value]).unwrap().decode(body, 32 << 20, &mut share).await;
         drop(other);
@@ -194,7 +195,8 @@ async fn h10_what_a_decoder_remembers_takes_room() {
             decoded.len()
         })
     };
-    // Without another body there is room for it, beside another there is none now, and in less there never is.
+    // Alone, the body has room. Beside another body, it has no room for now. With a smaller budget, it can never have
+    // room.
     for (value, body, length, bytes) in [
         ("br", WIDE_BROTLI, 5, 32 << 20),
         ("br", LONG_BROTLI, 30 << 20, 64 << 20),
@@ -208,21 +210,21 @@ async fn h10_what_a_decoder_remembers_takes_room() {
         assert!(never, "{value}");
     }
     let never = outcome("br", WIDE_BROTLI, 16 << 20, 0).await.unwrap_err();
-    let text = "to decode it takes 20422656 bytes of memory, of 16777216 that all bodies in flight may have together";
+    let text = "decoding it takes 20422656 bytes of memory, but all bodies in flight share 16777216 bytes";
     assert_eq!(never.to_string(), text);
-    // A frame takes what it comes to, and not all that it may refer to.
+    // A frame needs room for what it decodes to, not for its whole window.
     assert_eq!(outcome("zstd", &wide_zstd(1), 8 << 20, 1 << 20).await.unwrap(), 128 << 10);
 }
 
 #[tokio::test]
-async fn h10_a_brotli_window_that_http_does_not_know_is_refused() {
-    // What "large window" encoders write before the size of the window, which may be 1 GiB.
+async fn h10_a_large_brotli_window_is_refused() {
+    // The bytes that "large window" encoders write before the window size, which may be 1 GiB.
     let outcome = decode(&["br"], vec![0x11, 0xd8], 1000).await;
     assert!(matches!(outcome, Err(DecodeError::Malformed(_))), "{outcome:?}");
 }
 
 #[tokio::test]
-async fn h10_zstd_frames_that_carry_nothing_are_skipped() {
+async fn h10_zstd_frames_without_data_are_skipped() {
     let skipped = |magic: u8| [&[magic, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"abcd"].concat();
     for body in [
         [skipped(0x50), ZSTD.to_vec()].concat(),
@@ -244,15 +246,15 @@ async fn h10_a_wrong_zstd_checksum_is_refused() {
     assert_eq!(decode(&["zstd"], body.repeat(2), 1000).await.unwrap(), "hellohello");
     *body.last_mut().unwrap() ^= 1;
     let error = faasflow_core::chain(&decode(&["zstd"], body, 1000).await.unwrap_err());
-    assert!(error.contains("its zstd checksum is not that of what came out"), "{error}");
+    assert!(error.contains("its zstd checksum does not match the decoded bytes"), "{error}");
 }
 
-/// A block may come to 128 KiB (RFC 8878, 3.1.1.2.4). This one says that it comes to a hundred times as much.
+/// A block may decode to at most 128 KiB (RFC 8878, 3.1.1.2.4). This one claims a hundred times as much.
 #[tokio::test]
-async fn h10_a_zstd_block_that_comes_to_more_than_a_block_may_is_refused() {
-    // Behind eight letters, a block of one literal and sequences that repeat what came before.
+async fn h10_an_oversized_zstd_block_is_refused() {
+    // After eight letters comes a block with one literal and sequences that repeat earlier bytes.
     let mut sequences = vec![(1 << 3) | 1, b'x'];
-    // 100 of them, all of one kind: no literals, an offset as before, and as long as can be.
+    // 100 sequences of one kind: no literals, the same offset as before, and the greatest length.
     sequences.extend([100, 0b01_01_01_00, 0, 0, 52]);
     let bits = 100 * 16;
     let mut stream = vec![0xff; bits / 8];
@@ -265,16 +267,16 @@ async fn h10_a_zstd_block_that_comes_to_more_than_a_block_may_is_refused() {
     body.extend_from_slice(&header.to_le_bytes()[..3]);
     body.extend(sequences);
     let budget = Budget::new(Limits { requests: 1, bytes: 64 << 20 });
-    let outcome = codings(&["zstd"]).unwrap().decode(body.into(), 64 << 20, &mut budget.intake()).await;
+    let outcome = codings(&["zstd"]).unwrap().decode(body.into(), 64 << 20, &mut budget.request_share()).await;
     assert!(matches!(outcome, Err(DecodeError::Malformed(_))), "{:?}", outcome.map(|body| body.len()));
 }
 
 #[tokio::test]
-async fn h10_what_comes_out_in_many_parts_is_whole_and_counted_while_it_is_joined() {
+async fn h10_a_body_of_many_parts_is_complete_and_counted_while_it_is_joined() {
     let plain: Vec<u8> = (0..9_500_000_u32).map(|number| (number / 977) as u8).collect();
     let outcome = async |bytes: u64| {
         let budget = Budget::new(Limits { requests: 1, bytes });
-        let mut share = budget.intake();
+        let mut share = budget.request_share();
         codings(&["gzip"]).unwrap().decode(gzip(&plain).into(), 10 << 20, &mut share).await
     };
     assert!(outcome(20 << 20).await.unwrap() == plain);

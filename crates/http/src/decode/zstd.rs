@@ -1,4 +1,4 @@
-//! Zstandard (RFC 8878), with windows as HTTP allows them (RFC 9659).
+//! Zstandard (RFC 8878), with the windows that HTTP allows (RFC 9659).
 
 use std::io::{self, Read as _};
 
@@ -7,17 +7,16 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::coder::{Decoder, Step, malformed};
 
-/// The largest window of a frame in HTTP.
+/// The largest window of a frame in HTTP, in bytes.
 const WINDOW: u64 = 8 << 20;
-/// The most that a block comes to.
+/// The largest decoded size of a block, in bytes.
 const BLOCK: u64 = 128 << 10;
-/// What is decoded beside the window: literals and the block of `BLOCK` bytes each, and up to 98,047 sequences of
-/// 12 bytes.
-const SCRATCH: u64 = 2 * BLOCK + (1280 << 10);
-/// The work of a frame beside its blocks: its tables are made anew.
+/// Other memory of the decoder: literals and a block of `BLOCK` bytes each, and up to 98,047 sequences of 12 bytes.
+const OTHER_MEMORY: u64 = 2 * BLOCK + (1280 << 10);
+/// The work for a frame in addition to its blocks, because its tables are built anew.
 const FRAME_WORK: usize = 1024;
 
-/// The frames of a body, one after the other (RFC 8878, 3.1).
+/// Decodes the frames of a body, one after the other (RFC 8878, 3.1).
 pub(super) struct Zstd {
     rest: Bytes,
     frame: Option<Frame>,
@@ -27,7 +26,7 @@ struct Frame {
     decoder: FrameDecoder,
     window: u64,
     blocks: u64,
-    /// Whether it holds a whole window.
+    /// Whether a whole window is in use.
     full: bool,
 }
 
@@ -36,11 +35,11 @@ impl Zstd {
         Zstd { rest: encoded, frame: None }
     }
 
-    /// Begins the next frame, or skips one that carries nothing for us (RFC 8878, 3.1.2).
+    /// Begins the next frame, or skips one without data (RFC 8878, 3.1.2).
     fn begin(&mut self) -> io::Result<Step> {
-        let cut_short = || io::Error::new(io::ErrorKind::UnexpectedEof, "its zstd frame is cut short");
+        let cut_short = || io::Error::new(io::ErrorKind::UnexpectedEof, "its zstd frame is truncated");
         if self.rest.is_empty() {
-            return Ok(Step::Ended);
+            return Ok(Step::Done);
         }
         if let [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] = *self.rest {
             let length = self.rest.get(4..8).and_then(|length| length.try_into().ok()).ok_or_else(cut_short)?;
@@ -49,7 +48,7 @@ impl Zstd {
                 return Err(cut_short());
             }
             self.rest.advance(length);
-            return Ok(Step::Went { out: 0, work: 8 });
+            return Ok(Step::Progress { out: 0, work: 8 });
         }
         let window = window(&self.rest).unwrap_or_default();
         if window > WINDOW {
@@ -60,13 +59,13 @@ impl Zstd {
         decoder.init(&mut header).map_err(|error| malformed(error.to_string()))?;
         self.rest.advance(self.rest.len() - header.len());
         self.frame = Some(Frame { decoder, window, blocks: 0, full: false });
-        Ok(Step::Went { out: 0, work: FRAME_WORK })
+        Ok(Step::Progress { out: 0, work: FRAME_WORK })
     }
 }
 
 impl Decoder for Zstd {
     fn memory(&self) -> u64 {
-        SCRATCH + self.frame.as_ref().map_or(0, Frame::memory)
+        OTHER_MEMORY + self.frame.as_ref().map_or(0, Frame::memory)
     }
 
     fn step(&mut self, into: &mut [u8]) -> io::Result<Step> {
@@ -74,7 +73,7 @@ impl Decoder for Zstd {
         let out = frame.decoder.read(into)?;
         if out > 0 {
             frame.full |= !frame.decoder.is_finished();
-            return Ok(Step::Went { out, work: out });
+            return Ok(Step::Progress { out, work: out });
         }
         if !frame.decoder.is_finished() {
             let mut rest = &*self.rest;
@@ -83,29 +82,29 @@ impl Decoder for Zstd {
             frame.blocks += 1;
             let read = self.rest.len() - rest.len();
             self.rest.advance(read);
-            return Ok(Step::Went { out: 0, work: read });
+            return Ok(Step::Progress { out: 0, work: read });
         }
         let (given, calculated) = (frame.decoder.get_checksum_from_data(), frame.decoder.get_calculated_checksum());
         if given.is_some() && given != calculated {
-            return Err(malformed("its zstd checksum is not that of what came out"));
+            return Err(malformed("its zstd checksum does not match the decoded bytes"));
         }
         self.frame = None;
-        Ok(Step::Went { out: 0, work: 0 })
+        Ok(Step::Progress { out: 0, work: 0 })
     }
 }
 
 impl Frame {
-    /// What its ring of bytes takes when the next block is decoded. It grows with what comes, and only what is further back
-    /// than the window leaves it.
+    /// The memory of the ring buffer while the next block is decoded. The buffer grows with the decoded bytes. Only
+    /// bytes older than the window leave it.
     fn memory(&self) -> u64 {
         let held = if self.full { self.window } else { self.window.min(self.blocks * BLOCK) };
-        // As the decoder rounds it. While it grows, what it was is there too.
+        // The decoder rounds the size up. While the buffer grows, the old one exists as well.
         let ring = held.next_power_of_two() + 2 * BLOCK;
         ring + ring / 2
     }
 }
 
-/// How much of the past a frame may refer to, in bytes (RFC 8878, 3.1.1.1); `None` if its header is cut short.
+/// The window size of a frame in bytes (RFC 8878, 3.1.1.1). `None` if its header is truncated.
 fn window(header: &[u8]) -> Option<u64> {
     let (&descriptor, rest) = header.get(4..)?.split_first()?;
     if descriptor & 0x20 == 0 {
@@ -113,7 +112,7 @@ fn window(header: &[u8]) -> Option<u64> {
         let base = 1_u64 << (10 + (window >> 3));
         return Some(base + base / 8 * u64::from(window & 7));
     }
-    // A single segment is its own window, and says how long it is behind the id of its dictionary.
+    // A single segment is its own window. Its size follows the id of its dictionary.
     let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
     let (length, least) = [(1, 0), (2, 256), (4, 0), (8, 0)][usize::from(descriptor >> 6)];
     let mut size = [0; 8];
@@ -125,7 +124,7 @@ fn window(header: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// Four bytes of magic, then what the frame says of itself.
+    /// Each header is the four magic bytes, followed by the frame header.
     #[test]
     fn h10_a_zstd_window_is_known_before_anything_is_decoded() {
         let of = |header: &[u8]| window(&[&[0x28, 0xb5, 0x2f, 0xfd], header].concat());

@@ -12,34 +12,34 @@ use tokio::time::Instant;
 
 use super::heads::InFlight;
 
-/// The most of an answer that is handed to HTTP/2 at once. It keeps what it got until the client takes it.
+/// The most bytes of an answer that are passed to HTTP/2 at once. It keeps them until the client accepts them.
 const PART: usize = 16 * 1024;
 /// How many answers of a connection may be given up before the connection is.
 const GIVEN_UP: usize = 16;
 
-/// The body of an answer. Its request is in flight until the end is read.
+/// The body of an answer. Its request is in flight until the body has been read completely.
 pub(super) enum Answer {
-    /// Over HTTP/1, where a client that takes nothing lets no write succeed.
+    /// Over HTTP/1. If the client reads nothing, writing blocks.
     Http1(Body, Option<InFlight>),
-    Http2(Arc<Mutex<Taken>>),
+    Http2(Arc<Mutex<Http2Answer>>),
 }
 
-/// An answer over HTTP/2. A client may allow nothing of it to be sent, and then nobody asks for it any more.
-pub(super) struct Taken {
-    /// `None` if it was given up.
+/// An answer over HTTP/2. If the client allows nothing to be sent, hyper does not ask for data any more.
+pub(super) struct Http2Answer {
+    /// `None` if the answer was given up.
     body: Option<Body>,
     _in_flight: InFlight,
-    /// What is there, and has not been asked for.
+    /// Data that is available and has not been asked for.
     rest: Bytes,
-    /// When a part was last asked for, or the answer began.
+    /// When data was last asked for, or when the answer began.
     since: Instant,
-    /// Whether it waits for the client, and not for the application.
+    /// Whether the answer waits for the client rather than for the application.
     waits: bool,
 }
 
-/// The answers of one connection over HTTP/2 that are not over.
+/// The unfinished answers of one HTTP/2 connection.
 #[derive(Clone, Default)]
-pub(super) struct Answers(Arc<Mutex<Vec<Weak<Mutex<Taken>>>>>);
+pub(super) struct Answers(Arc<Mutex<Vec<Weak<Mutex<Http2Answer>>>>>);
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -48,8 +48,13 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Answers {
     /// Adds an answer.
     pub(super) fn add(&self, body: Body, in_flight: InFlight) -> Answer {
-        let taken =
-            Taken { body: Some(body), _in_flight: in_flight, rest: Bytes::new(), since: Instant::now(), waits: true };
+        let taken = Http2Answer {
+            body: Some(body),
+            _in_flight: in_flight,
+            rest: Bytes::new(),
+            since: Instant::now(),
+            waits: true,
+        };
         let taken = Arc::new(Mutex::new(taken));
         let mut answers = lock(&self.0);
         if answers.len() == answers.capacity() {
@@ -59,8 +64,9 @@ impl Answers {
         Answer::Http2(taken)
     }
 
-    /// Gives up the answers of which nothing was taken for `limit`. Whether the connection is to be given up: all answers
-    /// on it were, or too many, each of which still holds a little. `in_flight` requests of it are not over.
+    /// Gives up the answers of which the client read nothing for `limit`. Returns whether the connection should be
+    /// given up as well: all of its answers were given up, or too many, as each still holds a little memory.
+    /// `in_flight` is the number of unfinished requests.
     pub(super) fn give_up(&self, limit: Duration, in_flight: usize) -> bool {
         let mut given_up = 0;
         lock(&self.0).retain(|answer| {
@@ -77,10 +83,10 @@ impl Answers {
     }
 }
 
-impl Taken {
+impl Http2Answer {
     fn poll_part(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Some(body) = &mut self.body else {
-            let error = std::io::Error::new(std::io::ErrorKind::TimedOut, "the peer takes nothing of the answer");
+            let error = std::io::Error::new(std::io::ErrorKind::TimedOut, "the client reads nothing of the answer");
             return Poll::Ready(Some(Err(axum::Error::new(error))));
         };
         self.since = Instant::now();
@@ -98,7 +104,7 @@ impl Taken {
         }
         let part = match self.rest.len() {
             ..=PART => std::mem::take(&mut self.rest),
-            // A slice would keep all of it.
+            // A slice would keep the whole buffer alive.
             _ => Bytes::copy_from_slice(&self.rest.split_to(PART)),
         };
         Poll::Ready(Some(Ok(Frame::data(part))))

@@ -1,4 +1,4 @@
-//! What a request must not be, whoever it is for.
+//! Refuses requests that no application may receive.
 
 use faasflow_core::code::{self, Code};
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
@@ -7,24 +7,24 @@ use http::{Request, StatusCode, Version};
 
 use crate::MOST_HEADERS;
 
-/// Why a request is refused: the status, the code, and the text for its sender.
-pub(super) type Fault = (StatusCode, Code, &'static str);
+/// Why a request is refused: the status, the code, and the text for the client.
+pub(super) type Refusal = (StatusCode, Code, &'static str);
 
-/// Looks for what a server must refuse, and hyper does not.
+/// Checks for what a server must refuse but hyper does not.
 ///
-/// Two servers that read the same bytes differently let a request be smuggled past the first one. So what could be read
-/// in two ways is refused. hyper itself answers 400 to two lengths that differ, to a length that is no number, to a
-/// `Transfer-Encoding` whose last coding is not `chunked`, and to one in HTTP/1.0. Of a length beside `chunked` it takes
-/// away the length, and it closes the connection afterwards (RFC 9112, 6.3).
-pub(super) fn check<B>(request: &Request<B>) -> Result<(), Fault> {
+/// If two servers read the same bytes differently, a request can be smuggled past the first one. So everything
+/// ambiguous is refused. hyper itself answers 400 to two different lengths, to a length that is not a number, to a
+/// `Transfer-Encoding` whose last coding is not `chunked`, and to a `Transfer-Encoding` in HTTP/1.0. If there is a
+/// length beside `chunked`, hyper removes the length and closes the connection afterwards (RFC 9112, 6.3).
+pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
     count(request)?;
     host(request)?;
     encoding(request)
 }
 
-/// hyper counts the headers of HTTP/1, and only the bytes of those of HTTP/2. There are tens of thousands in 1 MiB then, as
-/// many as a `HeaderMap` can hold: one that is added panics.
-fn count<B>(request: &Request<B>) -> Result<(), Fault> {
+/// hyper counts the headers of HTTP/1, but only the bytes of HTTP/2 headers. 1 MiB can contain tens of thousands of
+/// them, as many as a `HeaderMap` can hold. Adding one more would panic.
+fn count<B>(request: &Request<B>) -> Result<(), Refusal> {
     if request.headers().len() <= MOST_HEADERS {
         return Ok(());
     }
@@ -36,17 +36,17 @@ fn count<B>(request: &Request<B>) -> Result<(), Fault> {
 }
 
 /// RFC 9112, 3.2, and RFC 9113, 8.3.1.
-fn host<B>(request: &Request<B>) -> Result<(), Fault> {
+fn host<B>(request: &Request<B>) -> Result<(), Refusal> {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (_, Some(_)) => Err((StatusCode::BAD_REQUEST, code::BAD_HEAD, "the request has more than one `Host`")),
         (None, _) if request.version() == Version::HTTP_11 => {
             Err((StatusCode::BAD_REQUEST, code::BAD_HEAD, "the request has no `Host`, which HTTP/1.1 requires"))
         }
-        // It may be empty where the target has no name of a server.
+        // It may be empty if the target has no host.
         (Some(host), _) if host.is_empty() => Ok(()),
         (Some(host), _) => match host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) {
-            // A port that is not empty is a number below 65536.
+            // A non-empty port is a number below 65536.
             Some(host) if !host.as_str().contains('@') && has_usable_port(&host) => Ok(()),
             _ => Err((StatusCode::BAD_REQUEST, code::BAD_HEAD, "`Host` is not the name or the address of a server")),
         },
@@ -58,8 +58,9 @@ fn has_usable_port(host: &Authority) -> bool {
     matches!(host.as_str().strip_prefix(host.host()), Some("" | ":")) || host.port_u16().is_some()
 }
 
-/// Only `chunked` is understood (RFC 9112, 6.1 and 7). Any other coding would have to be undone before the body is handed on.
-fn encoding<B>(request: &Request<B>) -> Result<(), Fault> {
+/// Only `chunked` is supported (RFC 9112, 6.1 and 7). Any other coding would have to be decoded before the body is
+/// passed on.
+fn encoding<B>(request: &Request<B>) -> Result<(), Refusal> {
     let mut encodings = request.headers().get_all(TRANSFER_ENCODING).iter();
     match (encodings.next(), encodings.next()) {
         (None, _) => Ok(()),
@@ -67,12 +68,12 @@ fn encoding<B>(request: &Request<B>) -> Result<(), Fault> {
         _ => Err((
             StatusCode::NOT_IMPLEMENTED,
             code::BAD_HEAD,
-            "of `Transfer-Encoding` only `chunked`, once, is understood",
+            "the only `Transfer-Encoding` that is supported is `chunked`, once",
         )),
     }
 }
 
-/// Removes `Content-Length` where `Transfer-Encoding` says how the body is framed: hyper has read it in chunks.
+/// Removes `Content-Length` if there is a `Transfer-Encoding`, because hyper has read the body in chunks.
 pub(super) fn settle_length<B>(request: &mut Request<B>) {
     if request.headers().contains_key(TRANSFER_ENCODING) {
         request.headers_mut().remove(CONTENT_LENGTH);
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn h11_one_host_that_is_one() {
+    fn h11_one_valid_host_is_required() {
         for host in ["x", "localhost:8080", "LOCALHOST", "[::1]:8080", "127.0.0.1", "a.b.", "xn--bcher-kva.example", ""]
         {
             assert_eq!(status(Version::HTTP_11, &[("host", host)]), 200, "{host}");
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn h2_only_chunked_is_understood() {
+    fn h2_only_chunked_is_supported() {
         let encoded = |encodings: &[&str]| {
             let mut headers = vec![("host", "x")];
             headers.extend(encodings.iter().map(|&encoding| ("transfer-encoding", encoding)));

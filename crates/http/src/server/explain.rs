@@ -1,4 +1,4 @@
-//! Bodies for the answers that hyper gives by itself.
+//! Adds bodies to the answers that hyper sends by itself.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,26 +12,26 @@ use faasflow_core::code::{self, Code};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// How long a client that was refused may go on sending before the connection is closed. It would be told of a reset
-/// connection, and not of the answer, if what it sends were left unread.
+/// How long a refused client may continue to send before the connection is closed. If its data were left unread, the
+/// connection would be reset, and the client would see the reset instead of the answer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A stream on which an answer gets a body that says why, if it is hyper's own: one to a head that it could not read.
+/// A stream that adds a body with the reason to hyper's own answers, which hyper sends if it cannot read a head.
 ///
-/// On a connection whose application has answered before, hyper's answers are told from the application's by their headers: they
-/// have no others than hyper always adds.
+/// If the application has answered on the connection before, hyper's own answers are recognised by their headers: they
+/// have only those that hyper always adds.
 pub(super) struct Explain<S> {
     stream: S,
-    /// Whether the application has got a request.
+    /// Whether the application has received a request.
     begun: Arc<AtomicBool>,
     limits: Limits,
-    /// What is written instead, and how many bytes it stands for.
+    /// What is written instead, and the number of bytes that it replaces.
     instead: Option<(Bytes, usize)>,
     explained: bool,
     linger: Option<Pin<Box<Sleep>>>,
 }
 
-/// What is refused beyond.
+/// The limits beyond which hyper refuses a head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     /// Bytes of a head.
@@ -46,7 +46,7 @@ impl Limits {
             b"400" => Some((
                 "Bad Request",
                 code::BAD_HEAD,
-                "the head of the request cannot be read: its URL has a character that is to be escaped, such as `<`, \
+                "the head of the request cannot be read: its URL has a character that must be escaped, such as `<`, \
                  `>` or `\"`, a header is malformed, or its headers contradict each other about the length of the body"
                     .to_owned(),
             )),
@@ -69,7 +69,7 @@ impl<S> Explain<S> {
         Explain { stream, begun, limits, instead: None, explained: false, linger: None }
     }
 
-    /// What to write instead of these bytes, if they are an answer of hyper's own.
+    /// What to write instead of these bytes, if they are one of hyper's own answers.
     fn explanation(&self, bytes: &[u8]) -> Option<Bytes> {
         if self.explained || !bytes.ends_with(b"\r\n\r\n") {
             return None;
@@ -88,7 +88,7 @@ impl<S> Explain<S> {
     }
 }
 
-/// Whether a head has only the headers that hyper gives an answer of its own, which is empty.
+/// Whether a head has only the headers of hyper's own answers, which are empty.
 fn is_bare(head: &[u8]) -> bool {
     let mut lines =
         head.split(|&byte| byte == b'\n').skip(1).map(<[u8]>::trim_ascii_end).filter(|line| !line.is_empty());

@@ -1,8 +1,8 @@
-//! Where the heads are in what comes over a connection of HTTP/2.
+//! Finds the heads in the bytes of an HTTP/2 connection.
 
-/// What a client of HTTP/2 begins with (RFC 9113, 3.4).
+/// The first bytes of an HTTP/2 client (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Types of frames (RFC 9113, 6) that have the parts of a head, and the flag of the last one.
+/// The types of frames that contain parts of a head (RFC 9113, 6), and the flag of the last part.
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
@@ -10,9 +10,9 @@ const END_HEADERS: u8 = 4;
 /// Follows the frames that a client sends.
 #[derive(Debug)]
 pub(super) enum Frames {
-    /// So many bytes of the preface have come.
+    /// This many bytes of the preface have arrived.
     Preface(usize),
-    /// It is no HTTP/2.
+    /// The connection does not use HTTP/2.
     Not,
     Http2(Frame),
 }
@@ -22,9 +22,9 @@ pub(super) enum Frames {
 pub(super) struct Frame {
     start: [u8; 9],
     have: usize,
-    /// How many bytes of its content are to come.
+    /// How many bytes of its content are still missing.
     left: usize,
-    /// The bytes of the head that it is a part of; 0 between heads.
+    /// The size of the current head so far, in bytes; 0 between heads.
     head: u64,
 }
 
@@ -35,8 +35,9 @@ impl Default for Frames {
 }
 
 impl Frames {
-    /// Follows what has come; how many bytes of a head are there that is not whole yet. `None` if it is no HTTP/2.
-    pub(super) fn came(&mut self, mut bytes: &[u8]) -> Option<u64> {
+    /// Follows received bytes. Returns the size of the incomplete head so far, or `None` if the connection does not use
+    /// HTTP/2.
+    pub(super) fn received(&mut self, mut bytes: &[u8]) -> Option<u64> {
         if let Frames::Preface(had) = self {
             let more = bytes.len().min(PREFACE.len() - *had);
             if bytes[..more] != PREFACE[*had..*had + more] {
@@ -52,7 +53,7 @@ impl Frames {
         }
         match self {
             Frames::Http2(frame) => {
-                frame.came(bytes);
+                frame.received(bytes);
                 Some(frame.head)
             }
             _ => None,
@@ -61,7 +62,7 @@ impl Frames {
 }
 
 impl Frame {
-    fn came(&mut self, mut bytes: &[u8]) {
+    fn received(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.have < self.start.len() {
                 let more = bytes.len().min(self.start.len() - self.have);
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn r7_heads_are_found_however_the_bytes_come() {
+    fn r7_heads_are_found_however_the_bytes_are_split() {
         let all = [
             PREFACE.to_vec(),
             frame(4, 0, 0),
@@ -116,13 +117,13 @@ mod tests {
         .concat();
         for size in [1, 7, 100, all.len()] {
             let mut frames = Frames::default();
-            let last = all.chunks(size).map(|part| frames.came(part)).last().unwrap();
+            let last = all.chunks(size).map(|part| frames.received(part)).last().unwrap();
             assert_eq!(last, Some(500), "{size}");
-            assert_eq!(frames.came(&frame(CONTINUATION, END_HEADERS, 10)), Some(0), "{size}");
+            assert_eq!(frames.received(&frame(CONTINUATION, END_HEADERS, 10)), Some(0), "{size}");
         }
-        assert_eq!(Frames::default().came(b"POST / HTTP/1.1\r\n"), None);
+        assert_eq!(Frames::default().received(b"POST / HTTP/1.1\r\n"), None);
         let mut frames = Frames::default();
-        assert_eq!(frames.came(b"PR"), Some(0));
-        assert_eq!(frames.came(b"OPFIND / HTTP/1.1\r\n"), None);
+        assert_eq!(frames.received(b"PR"), Some(0));
+        assert_eq!(frames.received(b"OPFIND / HTTP/1.1\r\n"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! The heads of requests count against what all heads may take: those that are being read, and those in flight.
+//! Limits the memory of all heads: those that are being read, and those of requests in flight.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,19 +7,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::frames::Frames;
 
-/// Heads up to here are part of what a connection costs in any case, and not counted.
+/// Heads up to this size are included in the cost of a connection, and not counted.
 const SMALL: u64 = 16 * 1024;
-/// Bytes are counted in units of so many.
+/// The unit in which bytes are counted.
 const UNIT: u64 = 1024;
-/// How HTTP/2 counts a header beside its name and its value (RFC 9113, 6.5.2).
-const BESIDE: usize = 32;
+/// What HTTP/2 adds to the size of a header's name and value (RFC 9113, 6.5.2).
+const HEADER_OVERHEAD: usize = 32;
 
-/// What the heads of all connections may take.
+/// The memory that the heads of all connections share.
 #[derive(Clone, Debug)]
 pub(super) struct Heads(Arc<Semaphore>);
 
 impl Heads {
-    /// Of so many bytes.
+    /// Room for this many bytes.
     pub(super) fn new(bytes: u64) -> Heads {
         let units = usize::try_from(bytes / UNIT).unwrap_or(usize::MAX);
         Heads(Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))))
@@ -45,35 +45,35 @@ impl Heads {
     }
 }
 
-/// The head that one connection is about to bring.
+/// The head that a connection is receiving.
 #[derive(Clone, Debug)]
-pub(super) struct Unread(Arc<Mutex<State>>);
+pub(super) struct PendingHead(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
     heads: Heads,
     frames: Frames,
-    /// How many requests of the connection are in flight. With HTTP/1, no head is read meanwhile.
+    /// How many requests of the connection are in flight. With HTTP/1, no head is read during this time.
     in_flight: usize,
     bytes: u64,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Unread {
-    pub(super) fn new(heads: Heads) -> Unread {
+impl PendingHead {
+    pub(super) fn new(heads: Heads) -> PendingHead {
         let state = State { heads, frames: Frames::default(), in_flight: 0, bytes: 0, permit: None };
-        Unread(Arc::new(Mutex::new(state)))
+        PendingHead(Arc::new(Mutex::new(state)))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts what has come over the connection; whether there is room for it.
-    pub(super) fn came(&self, bytes: &[u8]) -> bool {
+    /// Counts received bytes. Returns whether there is room for them.
+    pub(super) fn received(&self, bytes: &[u8]) -> bool {
         let mut state = self.state();
         let state = &mut *state;
-        match state.frames.came(bytes) {
+        match state.frames.received(bytes) {
             Some(head) => {
                 state.bytes = head;
                 if head == 0 {
@@ -86,9 +86,9 @@ impl Unread {
         state.heads.take(&mut state.permit, state.bytes)
     }
 
-    /// The request is there whose head was read. `None` if there is no room for it.
+    /// The head has been read. Returns the request in flight, or `None` if there is no room for it.
     pub(super) fn read(&self, headers: &HeaderMap) -> Option<InFlight> {
-        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + BESIDE).sum();
+        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD).sum();
         let mut state = self.state();
         state.bytes = 0;
         let mut permit = state.permit.take();
@@ -101,7 +101,7 @@ impl Unread {
         Some(InFlight { of: self.clone(), _permit: permit })
     }
 
-    /// Whether the connection speaks HTTP/2.
+    /// Whether the connection uses HTTP/2.
     pub(super) fn is_http2(&self) -> bool {
         matches!(self.state().frames, Frames::Http2(_))
     }
@@ -112,16 +112,16 @@ impl Unread {
     }
 }
 
-/// A request in flight, whose head counts until this is dropped.
+/// A request in flight. Its head counts until this is dropped.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    of: Unread,
+    of: PendingHead,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl InFlight {
-    /// A request for whose head there was no room.
-    pub(super) fn uncounted(of: &Unread) -> InFlight {
+    /// A request whose head has no room.
+    pub(super) fn uncounted(of: &PendingHead) -> InFlight {
         of.state().in_flight += 1;
         InFlight { of: of.clone(), _permit: None }
     }
@@ -141,20 +141,20 @@ mod tests {
     #[test]
     fn r7_heads_count_while_they_are_read_and_in_flight() {
         let heads = Heads::new(1 << 20);
-        let [first, second] = [Unread::new(heads.clone()), Unread::new(heads.clone())];
-        assert!((0..9).all(|_| first.came(&[b'a'; 100_000])));
-        assert!(second.came(&[b'a'; 16_000]) && !second.came(&[b'a'; 200_000]));
+        let [first, second] = [PendingHead::new(heads.clone()), PendingHead::new(heads.clone())];
+        assert!((0..9).all(|_| first.received(&[b'a'; 100_000])));
+        assert!(second.received(&[b'a'; 16_000]) && !second.received(&[b'a'; 200_000]));
         let mut headers = HeaderMap::new();
         headers.insert("a", "1".parse().unwrap());
         let small = first.read(&headers).unwrap();
-        assert_eq!(heads.0.available_permits(), 1024, "it was a body for the most part");
-        assert!(first.came(&[b'a'; 2 << 20]), "and so is what follows");
+        assert_eq!(heads.0.available_permits(), 1024, "most of the bytes belonged to a body");
+        assert!(first.received(&[b'a'; 2 << 20]), "the following bytes belong to it too");
         drop(small);
         headers.insert("b", "x".repeat(1000 << 10).parse().unwrap());
         let large = second.read(&headers).unwrap();
         assert!(first.read(&headers).is_none());
-        assert!(!first.came(&[b'a'; 100_000]));
+        assert!(!first.received(&[b'a'; 100_000]));
         drop(large);
-        assert!(first.came(&[b'a'; 100_000]));
+        assert!(first.received(&[b'a'; 100_000]));
     }
 }

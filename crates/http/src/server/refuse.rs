@@ -1,4 +1,4 @@
-//! Connections that are turned away, and those that bring a head for which there is no room.
+//! Refuses connections, and heads for which there is no room.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
@@ -11,22 +11,22 @@ use faasflow_core::code;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::heads::Unread;
+use super::heads::PendingHead;
 use crate::read::poll_read_some;
 
-/// How long a client may go on sending after it was told to come again. Its connection would be reset otherwise, and what it
-/// was told lost.
+/// How long a client may continue to send after it was refused. Otherwise its connection would be reset, and the answer
+/// lost.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Why a head is not taken.
-pub(super) const NO_ROOM: &str = "the heads of requests take all the memory that they may: try again later";
+/// Why a head is refused.
+pub(super) const NO_ROOM: &str = "the heads of requests use all the memory that they may; try again later";
 
-/// When to come again, in seconds: not all that were refused together come again together.
+/// When to try again, in seconds. The value is random, so that clients do not all come back at once.
 pub(super) fn seconds() -> u64 {
     1 + RandomState::new().hash_one(0) % 5
 }
 
-/// The answer over a connection whose request is not read.
+/// The answer on a connection whose request is not read.
 fn busy(text: &str) -> Bytes {
     let seconds = seconds();
     Bytes::from(format!(
@@ -37,7 +37,7 @@ fn busy(text: &str) -> Bytes {
     ))
 }
 
-/// Tells a client to come again later, and closes its connection.
+/// Asks a client to try again later, and closes its connection.
 pub(super) struct TurnAway<S> {
     stream: S,
     refusal: Refusal,
@@ -98,30 +98,30 @@ impl Refusal {
     }
 }
 
-/// A stream whose heads count. Where there is no room for one, its client is told to come again, and the stream ends.
-pub(super) struct Counted<S> {
+/// A stream that counts heads. If there is no room for one, it asks the client to try again later and ends.
+pub(super) struct CountedStream<S> {
     stream: S,
-    unread: Unread,
+    unread: PendingHead,
     refusal: Option<Refusal>,
 }
 
-impl<S> Counted<S> {
-    pub(super) fn new(stream: S, unread: Unread) -> Counted<S> {
-        Counted { stream, unread, refusal: None }
+impl<S> CountedStream<S> {
+    pub(super) fn new(stream: S, unread: PendingHead) -> CountedStream<S> {
+        CountedStream { stream, unread, refusal: None }
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Counted<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for CountedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.refusal.is_none() {
             let before = into.filled().len();
             ready!(poll_read_some(Pin::new(&mut this.stream), context, into))?;
-            if this.unread.came(&into.filled()[before..]) {
+            if this.unread.received(&into.filled()[before..]) {
                 return Poll::Ready(Ok(()));
             }
             into.set_filled(before);
-            // In HTTP/2, other requests of the connection may be in flight, and this is no answer.
+            // In HTTP/2, other requests of the connection may be in flight, and this would not be a valid answer.
             this.refusal = (!this.unread.is_http2()).then(|| Refusal::new(NO_ROOM));
         }
         if let Some(refusal) = &mut this.refusal {
@@ -131,7 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Counted<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

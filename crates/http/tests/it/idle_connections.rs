@@ -1,4 +1,4 @@
-//! Servers that close a connection just when it is used again.
+//! Servers that close a connection just as it is reused.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long anything may take.
+/// The longest time that anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Reads a request with a `Content-Length`, or none; its body, or nothing when the connection has ended.
+/// Reads a request and returns its body. `None` if the connection has ended.
 async fn read_request(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -39,7 +39,7 @@ struct Server {
     _serving: AbortOnDropHandle<()>,
 }
 
-/// A server that answers the first request of each connection with its body, and what `serve` does with it afterwards.
+/// A server that passes each connection to `serve`.
 async fn server<F: Future<Output = ()> + Send + 'static>(
     serve: impl Fn(TcpStream, Arc<AtomicUsize>) -> F + Send + 'static,
 ) -> Server {
@@ -58,8 +58,8 @@ async fn server<F: Future<Output = ()> + Send + 'static>(
     Server { address, requests, _serving: AbortOnDropHandle::new(serving) }
 }
 
-/// Answers one request of each connection, reads another, and closes the connection without an answer: what a client sees
-/// whose request crosses with the end of an idle connection.
+/// Answers one request of each connection, reads another, and closes the connection without an answer. This is what a
+/// client sees if its request crosses the end of an idle connection.
 async fn closes_on_the_second(mut stream: TcpStream, requests: Arc<AtomicUsize>) {
     let Some(body) = read_request(&mut stream).await else { return };
     requests.fetch_add(1, Ordering::SeqCst);
@@ -67,7 +67,7 @@ async fn closes_on_the_second(mut stream: TcpStream, requests: Arc<AtomicUsize>)
     let _ = read_request(&mut stream).await;
 }
 
-/// Sends a request; what was answered, or the error.
+/// Sends a request. Returns the body of the answer, or the error.
 async fn send(
     client: &HttpClient,
     to: SocketAddr,
@@ -103,18 +103,18 @@ async fn r5_a_request_that_meets_a_closing_connection_is_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r5_a_request_that_may_do_harm_is_not_sent_again() {
+async fn r5_an_unsafe_request_is_not_sent_again() {
     for method in [Method::POST, Method::PATCH] {
         let server = server(closes_on_the_second).await;
         let client = HttpClient::new(PATIENCE);
         send(&client, server.address, Method::GET, None, Vec::new()).await.unwrap();
         let error = send(&client, server.address, method, None, b"body".to_vec()).await.unwrap_err();
-        assert_eq!((error.as_str(), server.requests.load(Ordering::SeqCst)), ("the connection broke off", 1));
+        assert_eq!((error.as_str(), server.requests.load(Ordering::SeqCst)), ("the connection was lost", 1));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r5_a_server_that_never_answers_is_not_asked_again() {
+async fn r5_a_server_that_never_answers_is_asked_only_once() {
     let server = server(async |mut stream, requests| {
         let _ = read_request(&mut stream).await;
         requests.fetch_add(1, Ordering::SeqCst);
@@ -125,7 +125,7 @@ async fn r5_a_server_that_never_answers_is_not_asked_again() {
     assert_eq!(server.requests.load(Ordering::SeqCst), 1);
 }
 
-/// The row as it was found: 19 of 40 failed.
+/// The defect, as it was found: 19 of 40 requests failed.
 #[tokio::test(flavor = "multi_thread")]
 async fn r5_idle_connections_may_be_closed_at_any_moment() {
     let server = server(async |mut stream, _| {
@@ -142,7 +142,7 @@ async fn r5_idle_connections_may_be_closed_at_any_moment() {
     }
 }
 
-/// Six kept connections to a server that executes what it gets and dies each time: it was executed five times.
+/// Six kept connections to a server that executes a request and dies each time. The request was executed five times.
 #[tokio::test(flavor = "multi_thread")]
 async fn r5_a_request_is_executed_twice_at_most() {
     const KEPT: usize = 6;
@@ -166,12 +166,12 @@ async fn r5_a_request_is_executed_twice_at_most() {
     let keep = (0..KEPT).map(|_| send(&client, server.address, Method::GET, None, Vec::new()));
     futures_util::future::join_all(keep).await.into_iter().for_each(|got| assert!(got.is_ok(), "{got:?}"));
     let error = send(&client, server.address, Method::POST, Some("k"), b"body".to_vec()).await.unwrap_err();
-    assert_eq!((error.as_str(), server.requests.load(Ordering::SeqCst)), ("the connection broke off", 2));
+    assert_eq!((error.as_str(), server.requests.load(Ordering::SeqCst)), ("the connection was lost", 2));
 }
 
-/// A function that refuses a large body closes the connection before it has read it: some answers were lost.
+/// A function that refuses a large body closes the connection before it has read it. Some of its answers were lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn r2_an_answer_is_read_though_the_body_was_not() {
+async fn r2_an_answer_is_read_even_if_the_server_did_not_read_the_body() {
     let server = server(async |mut stream, requests| {
         let mut some = [0; 1000];
         stream.read_exact(&mut some).await.unwrap();

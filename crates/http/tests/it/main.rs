@@ -1,4 +1,4 @@
-//! One test program for the crate, since linking a second takes as long as linking the first.
+//! One test program for the crate, because linking a second one would double the time.
 
 mod idle_connections;
 mod many_headers;

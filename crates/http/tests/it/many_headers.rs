@@ -1,4 +1,4 @@
-//! Heads with more headers than are taken.
+//! Heads with too many headers.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ async fn server() -> (SocketAddr, Arc<AtomicUsize>, AbortOnDropHandle<()>) {
     (address, requests, AbortOnDropHandle::new(serving))
 }
 
-/// At 24,572 to 24,576 headers the application panicked when it added one.
+/// With 24,572 to 24,576 headers, the application panicked when it added one.
 #[tokio::test(flavor = "multi_thread")]
 async fn r2_headers_beyond_the_limit_are_refused_in_http2_too() {
     let (address, requests, _serving) = server().await;

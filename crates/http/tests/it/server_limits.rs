@@ -1,4 +1,4 @@
-//! Clients that make a server hold what they do not take, or do not finish.
+//! Clients that make a server hold data which they do not read, or requests which they do not finish.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -28,14 +28,16 @@ async fn listen(app: Router, options: ServerOptions) -> (SocketAddr, AbortOnDrop
 
 async fn connect(to: SocketAddr, bytes: impl AsRef<[u8]>) -> TcpStream {
     let mut stream = TcpStream::connect(to).await.unwrap();
-    // It may be refused before all of it is sent.
+    // The server may refuse the connection before everything is sent.
     let _ = stream.write_all(bytes.as_ref()).await;
     stream
 }
 
 async fn to_the_end(mut stream: TcpStream) -> String {
     let mut answer = Vec::new();
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("it is closed");
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
+        .await
+        .expect("the server should close the connection");
     String::from_utf8_lossy(&answer).into_owned()
 }
 
@@ -44,7 +46,7 @@ const HEALTH: &str = "GET /health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r
 fn busy(answer: &str) {
     assert!(answer.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{answer:?}");
     assert!(answer.contains("retry-after: ") && answer.contains("x-faasflow-busy: true"), "{answer:?}");
-    assert!(answer.contains("\r\nconnection: close\r\n") && answer.ends_with(": try again later\n"), "{answer:?}");
+    assert!(answer.contains("\r\nconnection: close\r\n") && answer.ends_with("; try again later\n"), "{answer:?}");
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, content: &[u8]) -> Vec<u8> {
@@ -52,22 +54,22 @@ fn frame(kind: u8, flags: u8, stream: u32, content: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), content].concat()
 }
 
-/// The beginning of a connection over HTTP/2, with one setting: the initial window of a stream, in bytes.
+/// The beginning of an HTTP/2 connection, with one setting: the initial window of a stream in bytes.
 fn preface(window: u32) -> Vec<u8> {
     let setting = [&[0, 4][..], &window.to_be_bytes()].concat();
     [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &setting)].concat()
 }
 
-/// The head of `GET / http x`, by the static table of HPACK.
+/// The head of `GET / http x`, in terms of HPACK's static table.
 const GET: &[u8] = b"\x82\x86\x84\x41\x01x";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r7_heads_take_no_more_than_they_may() {
+async fn r7_the_memory_of_heads_is_limited() {
     let app = Router::new().route("/health", get(async || "OK")).route("/slow", get(std::future::pending::<()>));
     let options = ServerOptions { max_heads: 2 << 20, ..ServerOptions::default() };
     let (address, _serving) = listen(app, options).await;
     let large = "a".repeat(1_000_000);
-    // Unfinished ones, one of them over HTTP/2, and one whose request is in flight. Two find room.
+    // Unfinished heads, one of them over HTTP/2, and one request in flight. Two of them find room.
     let unfinished = format!("GET /slow HTTP/1.1\r\nhost: x\r\nx-a: {large}");
     let parts = large.as_bytes().chunks(16_000);
     let blocks = parts.enumerate().map(|(n, part)| frame(if n == 0 { 1 } else { 9 }, 0, 1, part));
@@ -78,7 +80,7 @@ async fn r7_heads_take_no_more_than_they_may() {
         for bytes in held {
             holding.push(connect(address, bytes).await);
         }
-        // What was sent may take a moment to be read.
+        // The server may take a moment to read what was sent.
         let answer = loop {
             let stream = connect(address, format!("{unfinished}\r\n\r\n")).await;
             match tokio::time::timeout(Duration::from_millis(500), to_the_end(stream)).await {
@@ -88,7 +90,7 @@ async fn r7_heads_take_no_more_than_they_may() {
         };
         busy(&answer);
         assert!(to_the_end(connect(address, HEALTH).await).await.ends_with("OK"));
-        // It ends without a word, since other requests may be in flight over it.
+        // It ends without an answer, because other requests may be in flight on it.
         let refused = to_the_end(connect(address, &http2).await).await;
         assert!(!refused.contains("503"), "{refused:?}");
         drop(holding);
@@ -104,7 +106,7 @@ async fn r7_heads_take_no_more_than_they_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r7_connections_beyond_the_limit_are_told_to_come_again() {
+async fn r7_connections_beyond_the_limit_are_asked_to_try_again_later() {
     let app = Router::new().route("/health", get(async || "OK"));
     let options = ServerOptions { max_connections: 16, ..ServerOptions::default() };
     let (address, _serving) = listen(app, options).await;
@@ -124,7 +126,7 @@ async fn r7_connections_beyond_the_limit_are_told_to_come_again() {
         }
         busy(&answer);
     }
-    // Among many, a connection ends with its answer.
+    // If there are many connections, each ends with its answer.
     while held.len() < 13 {
         held.push(connect(address, "GET / HTTP/1.1\r\n").await);
     }
@@ -132,22 +134,22 @@ async fn r7_connections_beyond_the_limit_are_told_to_come_again() {
     assert!(answer.contains("connection: close") && answer.ends_with("OK"), "{answer}");
 }
 
-struct Held(Vec<u8>, #[expect(dead_code, reason = "it counts until it is dropped")] Arc<()>);
+struct HeldBody(Vec<u8>, #[expect(dead_code, reason = "it counts until it is dropped")] Arc<()>);
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for HeldBody {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// What an answer holds is to be free though the client allows nothing to be sent.
+/// The memory of an answer must be freed even if the client allows nothing to be sent.
 #[tokio::test(flavor = "multi_thread")]
-async fn r7_an_answer_of_which_nothing_is_taken_ends() {
+async fn r7_an_answer_that_is_not_read_ends() {
     let held = Arc::new(());
     let answer = held.clone();
-    // All in one piece, as the output of a command.
-    let app =
-        Router::new().fallback(async move || Body::from(Bytes::from_owner(Held(vec![7; 1_000_000], answer.clone()))));
+    // In one piece, like the output of a command.
+    let app = Router::new()
+        .fallback(async move || Body::from(Bytes::from_owner(HeldBody(vec![7; 1_000_000], answer.clone()))));
     let short = Duration::from_millis(400);
     let options = ServerOptions { write_stall: short, header_timeout: short, ..ServerOptions::default() };
     let (address, _serving) = listen(app, options).await;
@@ -163,7 +165,7 @@ async fn r7_an_answer_of_which_nothing_is_taken_ends() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
-    // A client that is slow, and takes something again and again, gets it all.
+    // A slow client that reads something again and again gets everything.
     let client = HttpClient::http2(PATIENCE, None).unwrap();
     let request = Request::get(format!("http://{address}/")).body(Body::empty()).unwrap();
     let mut answer = client.send(request).await.unwrap().into_body();

@@ -104,7 +104,7 @@ impl Queue {
     async fn deliver(&self, claim: &Claim, deliver: &dyn Deliver) -> Conclusion {
         let mut share = self.options.budget.as_ref().map(|budget| {
             let most = budget.capacity();
-            (budget.waiting(PATIENCE).copied(READ_COPIES), (claim.bytes as u64).min(most))
+            (budget.answer_share(PATIENCE).copied(READ_COPIES), (claim.bytes as u64).min(most))
         });
         if let Some((share, length)) = &mut share
             && share.make_room(*length).await.is_err()

@@ -187,7 +187,8 @@ fn create_file(path: &Path) -> Result<(), QueueFileError> {
     })();
     let _ = std::fs::remove_file(&new);
     made?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(fault)
+    // Windows does not open folders as files.
+    if cfg!(unix) { File::open(folder).and_then(|folder| folder.sync_all()).map_err(fault) } else { Ok(()) }
 }
 
 fn initialise(database: &Database) -> Result<(), redb::Error> {

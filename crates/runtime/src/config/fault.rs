@@ -6,9 +6,12 @@ use std::path::PathBuf;
 
 use faasflow_core::code::{self, Code};
 use faasflow_core::names::HMAC_SECRET;
-use faasflow_core::{Problem, Report, why_unreadable};
+use faasflow_core::{Problem, Report, Unreadable};
 
-/// Settings that cannot be used: everything that is wrong, each with the variable, its value and the remedy.
+use crate::log::FilterFault;
+use crate::trace::TraceServerError;
+
+/// Settings that cannot be used. Lists everything that is wrong: each variable, its value, and what to do.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
     faults: Vec<SettingFault>,
@@ -18,45 +21,80 @@ pub struct ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingFault {
     setting: Cow<'static, str>,
-    /// Nothing where it may be secret.
+    /// `None` if the value may be secret.
     value: Option<String>,
     kind: SettingFaultKind,
+    cause: Option<Cause>,
     help: Cow<'static, str>,
+}
+
+/// The error of a parser that knows more than which values are accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum Cause {
+    #[error(transparent)]
+    TraceServer(TraceServerError),
+    #[error(transparent)]
+    LogFilter(FilterFault),
+}
+
+/// Why a parser did not accept a value.
+pub(super) struct NotAccepted {
+    cause: Option<Cause>,
+    /// Which values are accepted.
+    help: String,
+}
+
+impl From<String> for NotAccepted {
+    fn from(help: String) -> NotAccepted {
+        NotAccepted { cause: None, help }
+    }
+}
+
+impl From<TraceServerError> for NotAccepted {
+    fn from(error: TraceServerError) -> NotAccepted {
+        NotAccepted { help: error.help(), cause: Some(Cause::TraceServer(error)) }
+    }
+}
+
+impl From<FilterFault> for NotAccepted {
+    fn from(fault: FilterFault) -> NotAccepted {
+        NotAccepted { help: FilterFault::HELP.to_owned(), cause: Some(Cause::LogFilter(fault)) }
+    }
 }
 
 /// What can be wrong with a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingFaultKind {
-    /// Nothing says what the flow is called.
+    /// No variable contains the name of the flow.
     NoName,
-    /// The flow's name is one that no function can have.
+    /// No function can have this name.
     BadName,
-    /// Requests are to be verified, and signing is off.
+    /// Requests should be verified, but signing is off.
     VerifyWithoutSigning,
-    /// The gateway's address cannot be read.
+    /// The address of the gateway is not valid.
     Gateway,
-    /// It is neither `true` nor `false`.
+    /// The value is neither `true` nor `false`.
     Switch,
-    /// It is not a duration, or one that makes no sense.
+    /// The value is not a duration, or not one that makes sense.
     Duration,
-    /// It is not a size in bytes, or is 0.
+    /// The value is not a size in bytes, or is 0.
     Size,
-    /// It is not a number of things, or is 0.
+    /// The value is not a number, or is 0.
     Count,
-    /// It is not a port.
+    /// The value is not a port.
     Port,
-    /// It is not a method of HTTP.
+    /// The value is not an HTTP method.
     Method,
-    /// It is not a format of log lines.
+    /// The value is not a log format.
     LogFormat,
-    /// It is not a filter of log lines.
+    /// The value is not a log filter.
     LogFilter,
-    /// Traces cannot be sent there.
+    /// Traces cannot be sent to this address.
     TraceServer,
-    /// It is not a way to choose requests for tracing.
+    /// The value is not a sampler.
     Sampler,
-    /// Another variable of OpenTelemetry cannot be read.
+    /// Another OpenTelemetry variable is not valid.
     TraceOption,
 }
 
@@ -83,22 +121,22 @@ impl SettingFaultKind {
         }
     }
 
-    /// What the value is not, as the rest of a sentence.
+    /// What is wrong with the value, as the end of a sentence.
     fn unlike(self) -> &'static str {
         match self {
             SettingFaultKind::NoName | SettingFaultKind::VerifyWithoutSigning => "cannot be used",
             SettingFaultKind::BadName => "is not the name of a function",
             SettingFaultKind::Gateway => "is not the address of a gateway",
             SettingFaultKind::Switch => "is neither `true` nor `false`",
-            SettingFaultKind::Duration => "is not a time that can be used",
-            SettingFaultKind::Size => "is not a size that can be used",
-            SettingFaultKind::Count => "is not a number that can be used",
+            SettingFaultKind::Duration => "is not a valid duration",
+            SettingFaultKind::Size => "is not a valid size",
+            SettingFaultKind::Count => "is not a valid number",
             SettingFaultKind::Port => "is not a port",
-            SettingFaultKind::Method => "is not a method of HTTP",
-            SettingFaultKind::LogFormat => "is not a format of the log",
-            SettingFaultKind::LogFilter => "is not a filter of log lines",
+            SettingFaultKind::Method => "is not an HTTP method",
+            SettingFaultKind::LogFormat => "is not a log format",
+            SettingFaultKind::LogFilter => "is not a log filter",
             SettingFaultKind::TraceServer => "is not the address of a trace server",
-            SettingFaultKind::Sampler => "is not a way to choose requests",
+            SettingFaultKind::Sampler => "is not valid",
             SettingFaultKind::TraceOption => "cannot be read",
         }
     }
@@ -111,7 +149,18 @@ impl SettingFault {
         value: Option<String>,
         help: impl Into<Cow<'static, str>>,
     ) -> SettingFault {
-        SettingFault { setting: setting.into(), value, kind, help: help.into() }
+        SettingFault { setting: setting.into(), value, kind, cause: None, help: help.into() }
+    }
+
+    /// A value that a parser did not accept.
+    pub(super) fn not_accepted(
+        kind: SettingFaultKind,
+        setting: &'static str,
+        value: Option<String>,
+        error: NotAccepted,
+    ) -> SettingFault {
+        let NotAccepted { cause, help } = error;
+        SettingFault { cause, ..SettingFault::new(kind, setting, value, help) }
     }
 
     /// The name of the variable.
@@ -139,7 +188,7 @@ impl SettingFault {
     }
 
     fn problem(&self) -> Problem {
-        Problem::new(self.code(), self).help(self.help())
+        Problem::from_error(self.code(), self).help(self.help())
     }
 }
 
@@ -156,10 +205,14 @@ impl fmt::Display for SettingFault {
     }
 }
 
-impl std::error::Error for SettingFault {}
+impl std::error::Error for SettingFault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|cause| cause as _)
+    }
+}
 
 impl ConfigError {
-    /// There is at least one fault.
+    /// `faults` must not be empty.
     pub(super) fn new(faults: Vec<SettingFault>) -> ConfigError {
         ConfigError { faults }
     }
@@ -176,15 +229,15 @@ impl ConfigError {
         self.faults[0].code()
     }
 
-    /// Each fault as a person reads it.
+    /// The faults, each as it is printed.
     pub fn problems(&self) -> impl Iterator<Item = Problem> {
         self.faults.iter().map(SettingFault::problem)
     }
 
-    /// All faults as a person reads them.
+    /// All faults, as they are printed.
     #[must_use]
     pub fn report(&self) -> Report {
-        Report::of_all(self.problems()).summary("the settings cannot be used")
+        Report::from_problems(self.problems()).summary("the settings cannot be used")
     }
 }
 
@@ -205,20 +258,20 @@ impl fmt::Debug for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Keys for signing that cannot be read.
+/// The keys for signing cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The secret is absent or cannot be read.
-    #[error("signing is on, and its key cannot be read from {}", path.display())]
+    /// The secret does not exist or cannot be read.
+    #[error("signing is on, but its key cannot be read from {}", path.display())]
     Unreadable {
         /// The file of the secret.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        source: Unreadable,
     },
-    /// The secret holds no key.
-    #[error("signing is on, and there is no key in {}", .0.display())]
+    /// The secret contains no key.
+    #[error("signing is on, but there is no key in {}", .0.display())]
     Empty(PathBuf),
 }
 
@@ -232,16 +285,14 @@ impl KeyError {
         }
     }
 
-    /// The error as a person reads it.
+    /// The error as it is printed.
     #[must_use]
     pub fn problem(&self) -> Problem {
-        let problem = Problem::new(self.code(), self);
+        let problem = Problem::from_error(self.code(), self);
         match self {
-            KeyError::Unreadable { source, .. } => {
-                let problem = problem.because_text(why_unreadable(source));
-                // To create a key is no help where there is one.
-                if source.kind() == std::io::ErrorKind::NotFound { problem.help(create_a_key()) } else { problem }
-            }
+            // If the file exists, creating a key does not help.
+            KeyError::Unreadable { source, .. } if source.error().kind() != std::io::ErrorKind::NotFound => problem,
+            KeyError::Unreadable { .. } => problem.help(create_a_key()),
             KeyError::Empty(_) => problem.help("write the keys into it, one per line"),
         }
     }

@@ -1,13 +1,13 @@
-//! Texts to settings. The error says what is accepted.
+//! Parses settings. Each error says which values are accepted.
 
 use std::time::Duration;
 
 use faasflow_core::{Method, duration, parse_url, size};
 use http::Uri;
 
-use crate::log::{self, LogFormat};
+use crate::log::{self, FilterFault, LogFormat};
 
-/// Far above any timeout that is meant, and far below what a clock can count.
+/// Longer than any timeout that somebody means, and shorter than what a clock can count.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
@@ -20,21 +20,21 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
 
 pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     let parsed = duration::parse(text)
-        .map_err(|_| "write a duration such as `10s`, `1m30s` or `250ms`, or seconds alone".to_owned())?;
+        .map_err(|_| "write a duration such as `10s`, `1m30s` or `250ms`, or a number of seconds".to_owned())?;
     if parsed.is_zero() {
         Err("write a time above 0: with 0, every request would fail".to_owned())
     } else if parsed > LONGEST {
-        Err("write a time of a year at most".to_owned())
+        Err("write at most a year, `8760h`".to_owned())
     } else {
         Ok(parsed)
     }
 }
 
-/// 0 is a time too: the flow takes no more requests at once.
+/// Unlike a timeout, the drain time may be 0: the flow then stops accepting requests at once.
 pub(super) fn drain_time(text: &str) -> Result<Duration, String> {
     let parsed = duration::parse(text)
-        .map_err(|_| "write a duration such as `3s` or `500ms`, or seconds alone; 0 for none".to_owned())?;
-    if parsed > LONGEST { Err("write a time of a year at most".to_owned()) } else { Ok(parsed) }
+        .map_err(|_| "write a duration such as `3s` or `500ms`, or a number of seconds; 0 does not wait".to_owned())?;
+    if parsed > LONGEST { Err("write at most a year, `8760h`".to_owned()) } else { Ok(parsed) }
 }
 
 pub(super) fn method(text: &str) -> Result<Method, String> {
@@ -67,17 +67,17 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-/// What `RUST_LOG` says, as it is, if it can be read.
-pub(super) fn log_filter(text: &str) -> Result<String, String> {
-    // Nothing is the default, which other settings have a say in.
+/// Checks the value of `RUST_LOG` and returns it unchanged.
+pub(super) fn log_filter(text: &str) -> Result<String, FilterFault> {
+    // An empty filter is the default, which depends on other settings.
     if text.is_empty() { Ok(String::new()) } else { log::targets(text).map(|_| text.to_owned()) }
 }
 
 pub(super) fn port(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| "write a port number from 0 to 65535; 0 takes any that is free".to_owned())
+    text.parse().map_err(|_| "write a port number from 0 to 65535; 0 picks a free one".to_owned())
 }
 
-/// An address of a server: scheme optional, no path.
+/// The address of a server. The scheme is optional, and there must be no path.
 pub(super) fn base_url(text: &str) -> Result<Uri, String> {
     let accepted = "write the address of the gateway, such as `gateway:8080` or `https://gateway.example.com`";
     let uri = parse_url(text).map_err(|_| accepted.to_owned())?;

@@ -3,8 +3,8 @@ use super::*;
 fn load(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let found = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     Config::load(|name| match name {
-        "workflow_name" => Some(Found { value: "flow".to_owned(), origin: String::new() }),
-        name => Some(Found { value: found(name)?, origin: String::new() }),
+        "workflow_name" => Some(SettingValue { value: "flow".to_owned(), origin: String::new() }),
+        name => Some(SettingValue { value: found(name)?, origin: String::new() }),
     })
 }
 
@@ -21,7 +21,7 @@ fn r4_the_drain_time_follows_the_watchdogs_healthcheck_interval() {
         (&[watchdog, ("write_timeout", "60s"), ("healthcheck_interval", "3s")], 4_000),
         (&[watchdog, ("healthcheck_interval", "5")], 6_000),
         (&[watchdog, ("healthcheck_interval", "0")], 1_000),
-        // As the watchdog reads what it cannot read.
+        // The watchdog treats values that it cannot read the same way.
         (&[watchdog, ("write_timeout", "60s"), ("healthcheck_interval", "often")], 61_000),
         (&[watchdog, ("healthcheck_interval", "3s"), ("drain_time", "500ms")], 500),
         (&[("drain_time", "0")], 0),
@@ -34,10 +34,10 @@ fn r4_the_drain_time_follows_the_watchdogs_healthcheck_interval() {
 }
 
 #[test]
-fn r4_a_drain_time_that_cannot_be_read_is_named() {
+fn r4_an_invalid_drain_time_is_named() {
     let fault = load(&[("drain_time", "soon")]).unwrap_err();
     let [fault] = fault.faults() else { panic!("{fault}") };
-    assert_eq!(fault.to_string(), "`drain_time` is `soon`, which is not a time that can be used");
+    assert_eq!(fault.to_string(), "`drain_time` is `soon`, which is not a valid duration");
     assert!(fault.help().starts_with("write a duration "), "{fault:?}");
     assert_eq!(fault.code().as_str(), "FF0205");
 }

@@ -1,9 +1,12 @@
-//! What a flow function takes on: a request is refused before its body is read where there is no room for it.
+//! Admits requests. If there is no room for a request, it is refused before its body is read.
+
+use std::time::Duration;
 
 use axum::body::HttpBody;
 use axum::response::Response;
 use bytes::Bytes;
 use faasflow_core::{RequestId, code, headers};
+use faasflow_http::{Admission, Codings, DecodeError, ReadBodyError, drain_up_to, read_body_into, refuse_and_drain};
 use http::header::{EXPECT, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{StatusCode, request};
 
@@ -12,23 +15,22 @@ use super::respond::respond;
 use crate::conclusion::Conclusion;
 use crate::config::show;
 use crate::deadline::Deadline;
-use crate::http::{Codings, DecodeError, Place, ReadBodyError, hear_out_up_to, read_body_into, refuse_and_hear_out};
 use crate::instance::Instance;
 use crate::observers::{Event, Observers};
 
 impl Instance {
-    /// Takes a place for a request and reads its body.
-    pub(crate) async fn admit<B>(&self, body: &mut B) -> Result<(Place, Bytes), ReadBodyError>
+    /// Admits a request and reads its body.
+    pub(crate) async fn admit<B>(&self, body: &mut B) -> Result<(Admission, Bytes), ReadBodyError>
     where
         B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
     {
         let place = self.budget.admit()?;
-        let mut share = self.budget.intake();
+        let mut share = self.budget.request_share();
         let body = read_body_into(body, self.config.max_body, self.config.body_timeout(), &mut share).await?;
         Ok((place, share.keep(body)))
     }
 
-    /// Answers a request that was not admitted, and hears its client out.
+    /// Refuses a request that was not admitted, and drains its body.
     pub(crate) async fn turn_away<B>(
         &self,
         parts: &request::Parts,
@@ -47,33 +49,34 @@ impl Instance {
             _ => (StatusCode::BAD_REQUEST, ""),
         };
         let reason = format!("{error}{setting}");
-        let observers = Observers::of_request(id.clone(), &self.metrics);
+        let observers = Observers::for_request(id.clone(), &self.metrics);
         let delivery = delivery(&parts.headers);
         let code = error.code();
-        observers.tell(&Event::Refused { status, code, detail: &reason });
-        observers.tell(&Event::Closed { delivery, status });
+        observers.emit(&Event::Refused { status, code, detail: &reason });
+        observers.emit(&Event::Closed { delivery, status });
         let mut response = respond(Conclusion::Refused(status, code, reason), id, delivery, None);
         match status {
             StatusCode::PAYLOAD_TOO_LARGE => {
                 let mut headers = parts.headers.clone();
                 if body.size_hint().exact().is_none() {
-                    // Its length was not declared, so it has been read: the client waits for no permission to send it.
+                    // The body has no declared length, so part of it was read, and the client is not waiting for permission
+                    // to send it.
                     headers.remove(EXPECT);
                 }
-                refuse_and_hear_out(response, headers, body)
+                refuse_and_drain(response, headers, body)
             }
             StatusCode::SERVICE_UNAVAILABLE => {
-                hear_out_up_to(&parts.headers, body, self.config.max_body).await;
-                come_again(response.headers_mut());
+                drain_up_to(&parts.headers, body, self.config.max_body).await;
+                ask_to_retry(response.headers_mut());
                 response
             }
             _ => response,
         }
     }
 
-    /// The body of a fresh request without its `Content-Encoding`: functions are told of none. It is decoded within the
-    /// time that steps have, since none is left for them otherwise. One that takes longer would do so again: the caller is
-    /// told so, and no queue delivers it again.
+    /// Decodes the body of a fresh request, so that functions get it without a `Content-Encoding`. Decoding must finish
+    /// before the steps are cut off, because no time would be left for them. If it takes longer, it would do so again, so
+    /// the caller gets a 4xx status that no queue retries.
     pub(crate) async fn decoded(
         &self,
         headers: &HeaderMap,
@@ -94,9 +97,9 @@ impl Instance {
                 DecodeError::NoRoom(_) | DecodeError::Window { .. } => "; the setting is `max_inflight_bytes`",
                 _ => "",
             };
-            // The caller may read its own header again; the log is read by others.
+            // The caller may see its own header again, but other people read the log.
             let detail = match &error {
-                DecodeError::Unknown(_) => Some("its `Content-Encoding` is not known".to_owned()),
+                DecodeError::Unknown(_) => Some("its `Content-Encoding` is not supported".to_owned()),
                 _ => None,
             };
             Refusal {
@@ -104,25 +107,27 @@ impl Instance {
                 ..Refusal::new(status, error.code(), format!("the body cannot be used: {error}{setting}"))
             }
         };
-        let codings = Codings::of(headers).map_err(refuse)?;
+        let codings = Codings::from_headers(headers).map_err(refuse)?;
         if codings.is_empty() {
             return Ok(body);
         }
-        let mut share = self.budget.intake().beside(body.len() as u64);
+        let mut share = self.budget.request_share().beside(body.len() as u64);
         let decoding = codings.decode(body, self.config.max_body, &mut share);
         match tokio::time::timeout_at(deadline.steps(), decoding).await {
             Ok(decoded) => Ok(share.keep(decoded.map_err(refuse)?)),
-            Err(_) => {
-                let allowed = show(deadline.allowed());
-                let reason = format!("the body could not be decoded within {allowed}; the setting is `write_timeout`");
-                Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, code::DECODING_TOO_SLOW, reason))
-            }
+            Err(_) => Err(decoding_too_slow(deadline.allowed())),
         }
     }
 }
 
-/// Says that nothing was executed, and when to come again: not at the same time as all others that were refused.
-pub(crate) fn come_again(answer: &mut HeaderMap) {
+/// Refuses a body that could not be decoded in time.
+pub(crate) fn decoding_too_slow(allowed: Duration) -> Refusal {
+    let reason = format!("the body could not be decoded within {}; the setting is `write_timeout`", show(allowed));
+    Refusal::new(StatusCode::REQUEST_TIMEOUT, code::DECODING_TOO_SLOW, reason)
+}
+
+/// Says that nothing was executed, and when to retry. The time is random, so that clients do not all retry at once.
+pub(crate) fn ask_to_retry(answer: &mut HeaderMap) {
     answer.insert(RETRY_AFTER, HeaderValue::from(rand::random_range(1..=5)));
     answer.insert(headers::BUSY, HeaderValue::from_static("true"));
 }

@@ -1,4 +1,4 @@
-//! Performs what the machine decides, and tells it what came of that. Nothing else does.
+//! Carries out the effects that the machine decides on, and reports the results back to it. No other code does so.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,21 +8,21 @@ use faasflow_core::machine::{Effect, Happened, Outage, Unfit, advance};
 use faasflow_core::{Context, Error, Failure, Outcome, Payload, Resolution, code};
 use http::StatusCode;
 
-use super::request::Arrived;
+use super::request::Arrival;
 use super::respond::failure_payload;
 use crate::conclusion::Conclusion;
 use crate::deadline::Deadline;
-use crate::forward::{Absent, NotForwarded};
+use crate::forward::{NoPayload, NotForwarded};
 use crate::instance::Instance;
-use crate::observers::{Doing, Event, Observers, Origin};
-use crate::step::{Executed, Execution};
+use crate::observers::{Activity, Event, Observers, Origin};
+use crate::step::{Execution, SegmentResult};
 
 impl Instance {
-    /// Executes one phase and sees to what follows from it.
-    pub(super) async fn drive(&self, arrived: Arrived, deadline: &Deadline, observers: &Observers<'_>) -> Conclusion {
-        let Arrived { info, mut token, state, .. } = arrived;
+    /// Executes one phase and whatever follows from it.
+    pub(super) async fn drive(&self, arrived: Arrival, deadline: &Deadline, observers: &Observers<'_>) -> Conclusion {
+        let Arrival { info, mut token, state, .. } = arrived;
         let plan = self.flow.plan();
-        let manager = self.patient(deadline.state_in_steps());
+        let manager = self.retrying_state(deadline.state_in_steps());
         let context = match &manager {
             None => Context::embedded(info.clone(), token.place(), state),
             Some(manager) => Context::external(info.clone(), token.place(), manager.clone()),
@@ -38,42 +38,42 @@ impl Instance {
             failures_handled: self.flow.failure_handler().is_some(),
             outage: OnceLock::new(),
         };
-        let interrupted = |doing: Doing<'_>, outage: Outage| {
-            observers.tell(&Event::Interrupted { doing, outage: &outage });
+        let interrupted = |doing: Activity<'_>, outage: Outage| {
+            observers.emit(&Event::Interrupted { doing, outage: &outage });
             Happened::Outage(outage)
         };
         let failed_with = OnceLock::new();
         let failed = |failure: Failure, origin: Origin| {
-            observers.tell(&Event::Failed { failure: &failure, origin });
+            observers.emit(&Event::Failed { failure: &failure, origin });
             let _ = failed_with.set(failure.code());
             Happened::Failed(failure)
         };
         let mut effects = advance(plan, &token, Happened::Arrived);
         loop {
-            let happened = match effects.next().expect("effects end with an answer") {
+            let happened = match effects.next().expect("the last effect is an answer") {
                 Effect::Take => match self.take(token.take_payload(), &info, manager.as_deref(), observers).await {
                     Ok(payload) => Happened::Taken(payload),
-                    Err(Absent::Unfit(unfit)) => Happened::Unfit(unfit),
-                    Err(Absent::Outage(outage)) => interrupted(Doing::Taking, outage),
-                    Err(Absent::Failed(error)) => failed(self.not_taken(token.place(), error), Origin::Envelope),
+                    Err(NoPayload::Unfit(unfit)) => Happened::Unfit(unfit),
+                    Err(NoPayload::Outage(outage)) => interrupted(Activity::Fetching, outage),
+                    Err(NoPayload::Failed(error)) => failed(self.not_fetched(token.place(), error), Origin::Envelope),
                 },
                 Effect::Run(payload) => {
                     let segment = self.segment(token.place());
-                    observers.tell(&Event::PhaseBegun { place: token.place() });
+                    observers.emit(&Event::PhaseBegun { place: token.place() });
                     match execution.run(&self.flow, segment, payload).await {
-                        Executed::Done(payload) => Happened::Done(payload),
-                        Executed::Failed(failure) => failed(failure, Origin::Step),
-                        Executed::Replied(failure, payload) => {
-                            observers.tell(&Event::Failed { failure: &failure, origin: Origin::Reply });
+                        SegmentResult::Done(payload) => Happened::Done(payload),
+                        SegmentResult::Failed(failure) => failed(failure, Origin::Step),
+                        SegmentResult::Replied(failure, payload) => {
+                            observers.emit(&Event::Failed { failure: &failure, origin: Origin::Reply });
                             let _ = failed_with.set(failure.code());
                             Happened::Replied(payload)
                         }
-                        Executed::Outage(outage) => interrupted(Doing::Executing(token.place()), outage),
+                        SegmentResult::Outage(outage) => interrupted(Activity::Executing(token.place()), outage),
                     }
                 }
                 Effect::Forward(mut next) => match Box::pin(self.forward(&context, &next, deadline, observers)).await {
                     Ok(()) => Happened::Forwarded,
-                    Err(NotForwarded::Transient(outage)) => interrupted(Doing::Forwarding(next.place()), outage),
+                    Err(NotForwarded::Transient(outage)) => interrupted(Activity::Forwarding(next.place()), outage),
                     Err(NotForwarded::Failed(kind)) => {
                         let payload = next.take_inline().unwrap_or_else(Payload::empty);
                         let failure = self.not_forwarded(token.place(), next.place(), kind, payload);
@@ -85,15 +85,15 @@ impl Instance {
                         let unhandled = failure_payload(&info.id, &failure);
                         Happened::Resolved { resolution, unhandled }
                     }
-                    Err(outage) => interrupted(Doing::Handling, outage),
+                    Err(outage) => interrupted(Activity::Handling, outage),
                 },
                 Effect::Report(outcome, payload) => match self.report(&execution, outcome, &payload).await {
                     Ok(()) => continue,
-                    Err(outage) => interrupted(Doing::Reporting(outcome), outage),
+                    Err(outage) => interrupted(Activity::Reporting(outcome), outage),
                 },
                 Effect::Finally(outcome, on_outage) => match self.finally(&execution, outcome, on_outage).await {
                     Ok(()) => continue,
-                    Err(outage) => interrupted(Doing::Finalising, outage),
+                    Err(outage) => interrupted(Activity::Finalising, outage),
                 },
                 Effect::Forget => {
                     self.forget(&execution).await;
@@ -101,7 +101,7 @@ impl Instance {
                 }
                 Effect::AnswerForwarded => return Conclusion::Forwarded,
                 Effect::AnswerEnded(outcome, payload) => {
-                    observers.tell(&Event::Ended { outcome });
+                    observers.emit(&Event::Ended { outcome });
                     let code = failed_with.get().copied().filter(|_| outcome == Outcome::Failure);
                     return Conclusion::Ended(outcome, payload, code);
                 }
@@ -112,13 +112,14 @@ impl Instance {
         }
     }
 
-    /// The steps at a place that the machine has found in the plan.
+    /// The steps at a place. The machine has checked that the place exists.
     fn segment(&self, place: &Place) -> &Segment {
-        self.flow.plan().segment(place).expect("a token is executed at a place of its plan")
+        self.flow.plan().segment(place).expect("the place of a token is in the plan")
     }
 
-    /// The failure of a phase whose payload a state manager does not give back. It is the first step's.
-    fn not_taken(&self, place: &Place, error: Error) -> Failure {
+    /// The failure of a phase whose payload cannot be fetched from the state manager. It is reported as a failure of the
+    /// first step.
+    fn not_fetched(&self, place: &Place, error: Error) -> Failure {
         let first = self.segment(place).steps().next();
         let (number, name) = match first {
             Some(step) => (step.number(), self.flow.step(step).name().clone()),
@@ -127,7 +128,7 @@ impl Instance {
         Failure::new(place, number, name, FailureKind::Storage(Arc::new(error)), Payload::empty())
     }
 
-    /// The failure of a phase whose output cannot be handed on. It stands behind the last step.
+    /// The failure of a phase whose output cannot be forwarded. It is reported after the last step.
     fn not_forwarded(&self, place: &Place, next: &Place, kind: FailureKind, payload: Payload) -> Failure {
         let last = self.segment(place).steps().last().map_or(0, StepIndex::number);
         Failure::new(place, last, format!("forwarding to phase {next}").into(), kind, payload)
@@ -136,24 +137,24 @@ impl Instance {
     /// Asks the flow's failure handler, if there is one.
     async fn ask(&self, execution: &Execution<'_>, failure: &Failure) -> Result<Option<Resolution>, Outage> {
         let Some(handler) = self.flow.failure_handler() else { return Ok(None) };
-        execution.observers.tell(&Event::HandlerAsked);
+        execution.observers.emit(&Event::HandlerAsked);
         let context = self.at_the_end(execution);
         let resolution = execution.ask(handler(context, failure.clone())).await?;
-        execution.observers.tell(&Event::HandlerResolved { resolution: resolution.as_ref() });
+        execution.observers.emit(&Event::HandlerResolved { resolution: resolution.as_ref() });
         Ok(resolution)
     }
 
-    /// The context of a phase for what follows its steps, which has time of its own.
+    /// The context of a phase for the work after its steps, which has its own deadline.
     pub(super) fn at_the_end(&self, execution: &Execution<'_>) -> Context {
         let context = execution.context.clone();
-        match self.patient(execution.deadline.state_in_ending()) {
+        match self.retrying_state(execution.deadline.state_in_ending()) {
             Some(manager) => context.through(manager),
             None => context,
         }
     }
 }
 
-/// The answer to a token that nothing can be done with.
+/// The answer to a token that cannot be executed.
 fn refuse(unfit: Unfit) -> Conclusion {
     let (status, code, reason) = match unfit {
         Unfit::NoSuchPlace(place) => {
@@ -161,7 +162,7 @@ fn refuse(unfit: Unfit) -> Conclusion {
         }
         Unfit::PayloadGone => (StatusCode::GONE, code::PAYLOAD_GONE, crate::forward::PAYLOAD_GONE.to_owned()),
         Unfit::NoStateManager => {
-            let reason = "the payload is kept by a state manager, and this flow has none";
+            let reason = "the payload is in a state manager, but this flow has none";
             (StatusCode::CONFLICT, code::NO_STATE_MANAGER, reason.to_owned())
         }
     };

@@ -1,24 +1,21 @@
-//! What a request is owed at its end: the report that its caller asked for, `finally`, the removal of its state.
-
-use std::sync::Arc;
+//! The end of a request: the report that its caller asked for, `finally`, and the removal of its state.
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::machine::{OnOutage, Outage};
 use faasflow_core::state::StateManager as _;
-use faasflow_core::{CallResponse, Error, Outcome, Payload, Retry, code};
+use faasflow_core::{CallResponse, Outcome, Payload, Retry, code};
 
 use crate::config::show;
-use crate::error_text::internal;
 use crate::instance::Instance;
 use crate::observers::{Event, Report};
 use crate::step::{Execution, Unanswered};
 
 impl Instance {
-    /// Reports the end of a request, if its caller asked for that.
+    /// Reports the end of a request if its caller asked for it.
     ///
     /// # Errors
     ///
-    /// If the report was not taken, and may be later.
+    /// If the report was not accepted, but may be accepted later.
     pub(super) async fn report(
         &self,
         execution: &Execution<'_>,
@@ -27,11 +24,11 @@ impl Instance {
     ) -> Result<(), Outage> {
         let Some(url) = &execution.context.request().callback_url else { return Ok(()) };
         let answer = Box::pin(self.caller.report(url, execution.reporting(), outcome, payload)).await;
-        let tell = |report: Report<'_>| execution.observers.tell(&Event::Reported { outcome, report });
+        let tell = |report: Report<'_>| execution.observers.emit(&Event::Reported { outcome, report });
         if let Ok(response) = &answer
             && response.status().is_success()
         {
-            tell(Report::Taken(response.status()));
+            tell(Report::Accepted(response.status()));
             return Ok(());
         }
         let what = shown(&answer);
@@ -47,11 +44,11 @@ impl Instance {
         }
     }
 
-    /// Runs the finaliser, if there is one. Its failure changes nothing about the end.
+    /// Runs the finaliser, if there is one. If it fails, the outcome of the request stays the same.
     ///
     /// # Errors
     ///
-    /// If it met an outage for which the delivery is to come again.
+    /// If the finaliser met an outage and the delivery should be retried.
     pub(super) async fn finally(
         &self,
         execution: &Execution<'_>,
@@ -59,35 +56,35 @@ impl Instance {
         on_outage: OnOutage,
     ) -> Result<(), Outage> {
         let Some(finaliser) = self.flow.finaliser() else { return Ok(()) };
-        execution.observers.tell(&Event::FinallyBegun);
+        execution.observers.emit(&Event::FinallyBegun);
         let context = self.at_the_end(execution).with_outcome(outcome);
         let ran = execution.handled(execution.deadline.ending(), finaliser(context, outcome)).await;
-        execution.observers.tell(&Event::FinallyRan { succeeded: ran.is_ok() });
+        execution.observers.emit(&Event::FinallyRan { succeeded: ran.is_ok() });
         let Err(kind) = ran else { return Ok(()) };
-        let kind = match (execution.weigh(kind), on_outage) {
-            (Unanswered::Outage(outage), OnOutage::ComeAgain) => return Err(outage),
-            (Unanswered::Outage(outage), OnOutage::GoOn) => FailureKind::Handler(Arc::new(Error::msg(outage.detail))),
-            (Unanswered::Failed(kind), _) => kind,
-        };
-        execution.observers.tell(&Event::FinallyFailed { kind: &kind });
+        if on_outage == OnOutage::ComeAgain
+            && let Unanswered::Outage(outage) = execution.classify(kind.clone())
+        {
+            return Err(outage);
+        }
+        execution.observers.emit(&Event::FinallyFailed { kind: &kind });
         Ok(())
     }
 
-    /// Removes the state of the request, unless the settings say to keep it. What cannot be removed is left.
+    /// Removes the state of the request, unless the settings say to keep it. State that cannot be removed is left behind.
     pub(super) async fn forget(&self, execution: &Execution<'_>) {
         let deadline = execution.deadline;
-        let Some(manager) = self.patient(deadline.state_in_ending()).filter(|_| !self.config.keep_state) else {
+        let Some(manager) = self.retrying_state(deadline.state_in_ending()).filter(|_| !self.config.keep_state) else {
             return;
         };
         let scope = execution.context.request().scope();
         let removing = async { Ok(manager.remove_request(&scope).await?) };
         if let Err(kind) = execution.handled(deadline.ending(), removing).await {
-            execution.observers.tell(&Event::StateNotRemoved { kind: &kind });
+            execution.observers.emit(&Event::StateNotRemoved { kind: &kind });
         }
     }
 }
 
-/// The outage that a report has met, if it may be taken later.
+/// The outage that a report met, if the report may be accepted later.
 fn unreported(answer: Result<CallResponse, Unanswered>) -> Option<Outage> {
     let what = "the end of the request cannot be reported now";
     match answer {
@@ -109,6 +106,6 @@ fn shown(answer: &Result<CallResponse, Unanswered>) -> String {
         Err(Unanswered::Failed(FailureKind::Deadline(after) | FailureKind::Timeout(after))) => {
             format!("no answer within {}", show(*after))
         }
-        Err(Unanswered::Failed(kind)) => internal(kind),
+        Err(Unanswered::Failed(kind)) => kind.to_string(),
     }
 }

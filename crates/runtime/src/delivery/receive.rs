@@ -1,19 +1,19 @@
-//! Believes a delivery, or refuses it, and answers it in the end.
+//! Verifies a delivery, works on it, and answers it.
 
 use std::time::Duration;
 
 use axum::response::Response;
 use bytes::Bytes;
 use faasflow_core::{RequestId, code, headers};
+use faasflow_http::now_ms;
 use http::{StatusCode, request};
 use tokio::time::Instant;
 
-use super::admission::come_again;
+use super::admission::ask_to_retry;
 use super::request::{Refusal, delivery, resume, start};
 use super::respond::respond;
 use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
-use crate::http::now_ms;
 use crate::instance::Instance;
 use crate::log::RequestLog;
 use crate::observers::{Event, Observers};
@@ -45,38 +45,38 @@ impl Instance {
         let begun = Instant::now();
         let place = arrived.token.place().clone();
         let trace = self.tracer.begin(&arrived.info, &place, arrived.sent_ms);
-        let lines = RequestLog::of_phase(id.clone(), &place, trace.id());
-        let mut observers = Observers::of_phase(lines, trace, &self.metrics);
+        let lines = RequestLog::for_phase(id.clone(), &place, trace.id());
+        let mut observers = Observers::for_phase(lines, trace, &self.metrics);
         if self.config.combine_output {
-            observers = observers.combining();
+            observers = observers.keeping_lines();
         }
         let waited = arrived.sent_ms.map(since).unwrap_or_default();
-        observers.tell(&Event::Begun { delivery, waited });
+        observers.emit(&Event::Begun { delivery, waited });
         let started_ms = arrived.info.started_ms;
-        // In a box, since what is handed from one to the other is copied, and has room in each.
+        // Boxed, because this large future would otherwise be copied from one future into the next.
         let driving = Box::pin(self.drive(arrived, &deadline, &observers));
         let conclusion = observers.within(driving).await;
         let status = conclusion.status(delivery);
         let (took, since_start) = (begun.elapsed(), since(started_ms));
-        observers.tell(&Event::Concluded { place: &place, conclusion: &conclusion, status, took, since_start });
+        observers.emit(&Event::Concluded { place: &place, conclusion: &conclusion, status, took, since_start });
         let response = respond(conclusion, &id, delivery, observers.kept_lines());
-        observers.tell(&Event::Closed { delivery, status });
+        observers.emit(&Event::Closed { delivery, status });
         response
     }
 
-    /// No byte of an envelope is interpreted before this has passed.
+    /// Verifies the signature, if one is needed. Nothing may interpret a byte of an envelope before this succeeds.
     fn verify(&self, parts: &request::Parts, body: &Bytes, delivery: Delivery) -> Result<(), Refusal> {
         let needed = self.config.enable_hmac && (delivery == Delivery::Envelope || self.config.verify_request);
         if !needed {
             return Ok(());
         }
-        // Signed for what it is, it must not pass for what it is not.
+        // A body that was signed as an envelope must not be accepted as an ordinary body.
         if delivery == Delivery::Fresh && body.starts_with(faasflow_core::envelope::MAGIC) {
-            let reason = "the body is an envelope, and its content type says otherwise";
+            let reason = "the body is an envelope, but its content type says otherwise";
             return Err(Refusal::new(StatusCode::BAD_REQUEST, code::DISGUISED_ENVELOPE, reason));
         }
         let Some(keys) = &self.keys else {
-            let reason = "this flow has no key, so it takes no envelopes";
+            let reason = "this flow has no key, so it accepts no envelopes";
             return Err(Refusal::new(StatusCode::UNAUTHORIZED, code::NO_KEY, reason));
         };
         let header = parts.headers.get(headers::SIGNATURE).map(http::HeaderValue::as_bytes);
@@ -87,24 +87,24 @@ impl Instance {
     fn refuse(&self, refusal: Refusal, id: RequestId, delivery: Delivery) -> Response {
         let Refusal { status, code, reason, detail, of } = refusal;
         let (id, observers) = match of {
-            None => (id.clone(), Observers::of_request(id, &self.metrics)),
+            None => (id.clone(), Observers::for_request(id, &self.metrics)),
             Some((info, place)) => {
                 let trace = self.tracer.begin(&info, &place, None);
-                let lines = RequestLog::of_phase(info.id.clone(), &place, trace.id());
-                (info.id.clone(), Observers::of_phase(lines, trace, &self.metrics))
+                let lines = RequestLog::for_phase(info.id.clone(), &place, trace.id());
+                (info.id.clone(), Observers::for_phase(lines, trace, &self.metrics))
             }
         };
-        observers.tell(&Event::Refused { status, code, detail: detail.as_deref().unwrap_or(&reason) });
+        observers.emit(&Event::Refused { status, code, detail: detail.as_deref().unwrap_or(&reason) });
         let mut response = respond(Conclusion::Refused(status, code, reason), &id, delivery, None);
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            come_again(response.headers_mut());
+            ask_to_retry(response.headers_mut());
         }
-        observers.tell(&Event::Closed { delivery, status });
+        observers.emit(&Event::Closed { delivery, status });
         response
     }
 }
 
-/// How long ago a time was that is given in milliseconds since the Unix epoch.
+/// How long ago a time was, given in milliseconds since the Unix epoch.
 fn since(ms: u64) -> Duration {
     Duration::from_millis(now_ms().saturating_sub(ms))
 }

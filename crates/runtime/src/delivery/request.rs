@@ -9,17 +9,17 @@ use faasflow_core::graph::Place;
 use faasflow_core::machine::{Caller, Token};
 use faasflow_core::state::EmbeddedState;
 use faasflow_core::{Flow, Payload, RequestId, RequestInfo, chain, headers, parse_callback_url};
+use faasflow_http::now_ms;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode, request};
 use uuid::Uuid;
 
 use crate::conclusion::Delivery;
-use crate::http::now_ms;
 use crate::trace::{Sampling, incoming};
 
 /// A request at the start of one of its phases.
 #[derive(Debug)]
-pub(crate) struct Arrived {
+pub(crate) struct Arrival {
     pub(crate) info: Arc<RequestInfo>,
     pub(crate) token: Token,
     pub(crate) state: EmbeddedState,
@@ -27,14 +27,14 @@ pub(crate) struct Arrived {
     pub(crate) sent_ms: Option<u64>,
 }
 
-/// Why nothing was started: status and code, what the caller is told, and what the log is told.
+/// Why a delivery was refused: the status, the code, the reason for the caller, and a detail for the log.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) code: Code,
     pub(crate) reason: String,
     pub(crate) detail: Option<String>,
-    /// The request of an envelope that is believed, and where it stands.
+    /// The request of a verified envelope, and its place.
     pub(crate) of: Option<(Arc<RequestInfo>, Place)>,
 }
 
@@ -44,20 +44,20 @@ impl Refusal {
     }
 }
 
-/// What a request says that its body is. The body is never guessed at.
+/// What the body is, according to the request's content type. The body itself is never inspected.
 pub(crate) fn delivery(headers: &HeaderMap) -> Delivery {
     let Some(Ok(value)) = headers.get(CONTENT_TYPE).map(|value| value.to_str()) else { return Delivery::Fresh };
     let essence = value.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case(envelope::CONTENT_TYPE) { Delivery::Envelope } else { Delivery::Fresh }
 }
 
-/// Who learns how a request ends that is delivered at this place.
+/// How the caller learns about the end of a request that is delivered at this place.
 fn caller(flow: &Flow, info: &RequestInfo, place: &Place) -> Caller {
     let is_fresh = *place == flow.plan().start();
     if is_fresh && info.callback_url.is_none() { Caller::Waits } else { Caller::Left }
 }
 
-/// The id of a fresh request: the caller's own, else the gateway's for the invocation, else a new UUIDv7.
+/// The id of a fresh request: the one that the caller chose, otherwise the gateway's call id, otherwise a new UUIDv7.
 pub(crate) fn identify(headers: &HeaderMap) -> RequestId {
     let given = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).and_then(RequestId::parse);
     given(headers::REQUEST_ID)
@@ -65,8 +65,8 @@ pub(crate) fn identify(headers: &HeaderMap) -> RequestId {
         .unwrap_or_else(|| RequestId::parse(&Uuid::now_v7().to_string()).expect("a UUID is a valid request id"))
 }
 
-/// The invocation that begins a request whose caller chose its id; of any other the id says it. A queue that delivers
-/// again gives the same.
+/// The id of the invocation that starts a request, if the caller chose the request's id. Otherwise the request's id is
+/// already that of the invocation. It stays the same when a queue delivers the invocation again.
 fn invocation(headers: &HeaderMap) -> Option<String> {
     let valid = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).and_then(RequestId::parse);
     let chosen = valid(headers::REQUEST_ID)?;
@@ -84,13 +84,13 @@ pub(crate) fn start(
     parts: &request::Parts,
     body: Bytes,
     sampling: &Sampling,
-) -> Result<Arrived, Refusal> {
+) -> Result<Arrival, Refusal> {
     let callback_url = match parts.headers.get(headers::CALLBACK_URL) {
         None => None,
         Some(value) => {
             let url = value.to_str().map_err(|_| "it is not text".to_owned()).and_then(parse_callback_url);
             let url = url.map_err(|fault| {
-                let reason = format!("`X-Faasflow-Callback-Url` is of no use: {fault}");
+                let reason = format!("`X-Faasflow-Callback-Url` cannot be used: {fault}");
                 Refusal::new(StatusCode::BAD_REQUEST, code::BAD_CALLBACK_URL, reason)
             })?;
             Some(url)
@@ -109,12 +109,12 @@ pub(crate) fn start(
     let payload = Payload::new(body).with_content_type_header(parts.headers.get(CONTENT_TYPE).cloned());
     let start = flow.plan().start();
     let caller = caller(flow, &info, &start);
-    let token = Token::new(start, payload).of(caller);
-    Ok(Arrived { info: Arc::new(info), token, state: EmbeddedState::new(), sent_ms: None })
+    let token = Token::new(start, payload).with_caller(caller);
+    Ok(Arrival { info: Arc::new(info), token, state: EmbeddedState::new(), sent_ms: None })
 }
 
-/// Resumes a request from the body of an envelope that is already believed.
-pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, Refusal> {
+/// Resumes a request from the body of a verified envelope.
+pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrival, Refusal> {
     let envelope = Envelope::decode(body).map_err(|error| Refusal {
         detail: Some(chain(&error)),
         ..Refusal::new(StatusCode::BAD_REQUEST, error.code(), error.to_string())
@@ -122,15 +122,16 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, R
     let of = (envelope.request.clone(), envelope.place.clone());
     let refuse = |status, code, reason: String, detail| Refusal { status, code, reason, detail, of: Some(of.clone()) };
     if &*envelope.request.flow != name {
-        let reason = format!("the envelope is of the flow `{}`, this is `{name}`", envelope.request.flow);
+        let reason =
+            format!("the envelope belongs to the flow `{}`, but this is the flow `{name}`", envelope.request.flow);
         return Err(refuse(StatusCode::BAD_REQUEST, code::OTHER_FLOW, reason, None));
     }
     let plan = flow.plan();
     if envelope.fingerprint != plan.fingerprint() {
-        let reason = "the envelope is of another definition of this flow: it was deployed anew while the request was \
-                      on its way; deploy the old definition to let it end, or send the request again";
+        let reason = "the envelope was made by another definition of this flow, which was replaced while the request \
+                      was under way; deploy the old definition to let the request end, or send it again";
         let detail = format!(
-            "this flow is {} ({}); the envelope, at phase {}, is of {} ({})",
+            "this flow is {} ({}); the envelope, at phase {}, was made by {} ({})",
             plan.shape(),
             plan.fingerprint(),
             envelope.place,
@@ -140,17 +141,13 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrived, R
         return Err(refuse(StatusCode::CONFLICT, code::OTHER_DEFINITION, reason.to_owned(), Some(detail)));
     }
     if plan.segment(&envelope.place).is_none() {
-        let reason = format!(
-            "the envelope is malformed: it is at phase {}, the flow has {}",
-            envelope.place,
-            plan.phase_count()
-        );
+        let reason = format!("the envelope is malformed: it is at phase {} of {}", envelope.place, plan.phase_count());
         return Err(refuse(StatusCode::BAD_REQUEST, code::NO_SUCH_PHASE, reason, None));
     }
     let caller = caller(flow, &envelope.request, &envelope.place);
-    Ok(Arrived {
+    Ok(Arrival {
         info: envelope.request,
-        token: Token::new(envelope.place, envelope.payload).of(caller),
+        token: Token::new(envelope.place, envelope.payload).with_caller(caller),
         state: envelope.state,
         sent_ms: Some(envelope.sent_ms),
     })

@@ -1,4 +1,4 @@
-//! How an invocation is answered.
+//! The answers to deliveries.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -11,10 +11,10 @@ use serde::Serialize;
 use crate::conclusion::{Conclusion, Delivery};
 use crate::gateway::OCTETS;
 
-/// What `Retry-After` says when whoever is away has not said when to come again.
+/// The value of `Retry-After` if the service that is unavailable has not named one.
 const RETRY_SECONDS: u64 = 5;
 
-/// The body of an answer that is not the flow's own.
+/// The body of an answer that does not come from the flow's own code.
 #[derive(Serialize)]
 struct Problem<'a> {
     request_id: &'a str,
@@ -26,7 +26,7 @@ struct Problem<'a> {
     code: &'static str,
 }
 
-/// The payload of a failure that nobody handled.
+/// The payload of a failure that no handler resolved.
 pub(crate) fn failure_payload(id: &RequestId, failure: &Failure) -> Payload {
     let reason = failure.reason();
     let phase = Some(failure.phase());
@@ -44,7 +44,7 @@ fn problem(problem: &Problem<'_>) -> Payload {
     Payload::new(json).with_content_type("application/json")
 }
 
-/// The answer to one delivery, whose output begins with these lines, if there are any.
+/// The answer to one delivery. If there are `lines_before`, the body starts with them.
 pub(crate) fn respond(
     conclusion: Conclusion,
     id: &RequestId,
@@ -87,7 +87,7 @@ fn with_payload(status: StatusCode, payload: Payload, lines_before: Option<Strin
     };
     let body = match lines_before {
         None => Body::from(payload.into_bytes()),
-        Some(lines) => crate::http::body_of_parts(vec![lines.into(), payload.into_bytes()]),
+        Some(lines) => faasflow_http::body_of_parts(vec![lines.into(), payload.into_bytes()]),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;

@@ -1,4 +1,4 @@
-//! Whole deliveries, without HTTP: the flow is of modifiers, and the queue is here.
+//! Whole deliveries without HTTP: the flows have only modifiers, and the queue is a fake.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,7 +45,7 @@ async fn fresh(instance: &Instance) -> Answer {
     deliver(instance, "text/plain", "in".into()).await
 }
 
-/// Delivers the last envelope that the queue has taken.
+/// Delivers the last envelope that the queue accepted.
 async fn later(instance: &Instance, queue: &Queue) -> Answer {
     let body: Vec<u8> = queue.taken().last().unwrap().body.concat();
     deliver(instance, envelope::CONTENT_TYPE, body.into()).await
@@ -59,14 +59,14 @@ async fn fails(_: String) -> Result<String, Error> {
     Err(Error::msg("disk full"))
 }
 
-/// A call whose failure handler makes its output without that anything is sent.
+/// A call that fails before anything is sent, and whose failure handler returns its input.
 fn unsent(name: &str) -> Call {
     Call::new(name)
         .header_with("x-bad", |_: &Context| "a\nb".to_owned())
         .on_failure(async |_: Context, failure: Failure| failure.recover(failure.payload().clone()))
 }
 
-/// Two phases, each of which adds a mark.
+/// Two phases, each of which appends a mark.
 fn two_phases() -> FlowBuilder {
     Flow::builder().apply(unsent("one")).modify(exclaim).apply(unsent("two")).modify(exclaim)
 }
@@ -103,7 +103,7 @@ async fn a_request_of_two_phases_ends_when_its_envelope_is_delivered() {
 }
 
 #[tokio::test]
-async fn the_lines_of_a_request_begin_its_output_where_that_is_asked_for() {
+async fn combine_output_puts_log_lines_before_the_output() {
     let flow = Flow::builder().modify(exclaim).build().unwrap();
     let instance = instance(flow, &[("combine_output", "true")], &Arc::new(Queue::default()));
     let lines = ["Created", "Executing phase 1", "Executing modifier `exclaim`", "Completed successfully"];
@@ -112,7 +112,7 @@ async fn the_lines_of_a_request_begin_its_output_where_that_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_failure_is_asked_about_once_and_ends_the_request_as_the_handler_says() {
+async fn the_failure_handler_is_asked_once_and_decides_the_outcome() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
     let flow = Flow::builder().modify(fails).on_failure(move |_: Context, failure: Failure| {
@@ -128,7 +128,7 @@ async fn a_failure_is_asked_about_once_and_ends_the_request_as_the_handler_says(
 }
 
 #[tokio::test]
-async fn a_failure_that_nobody_handles_keeps_its_cause_to_itself() {
+async fn an_unhandled_failure_does_not_reveal_its_cause() {
     let flow = Flow::builder().modify(fails).build().unwrap();
     let answer = fresh(&instance(flow, &[], &Arc::new(Queue::default()))).await;
     assert_eq!((answer.status, answer.outcome.as_deref()), (StatusCode::INTERNAL_SERVER_ERROR, Some("failure")));
@@ -137,7 +137,7 @@ async fn a_failure_that_nobody_handles_keeps_its_cause_to_itself() {
 }
 
 #[tokio::test]
-async fn a_queue_that_refuses_for_good_fails_the_request() {
+async fn a_permanent_refusal_of_the_queue_fails_the_request() {
     let queue = Arc::new(Queue::default());
     let instance = instance(two_phases().build().unwrap(), &[], &queue);
     queue.refuses(ForwardError::permanent("no such function"));
@@ -148,7 +148,7 @@ async fn a_queue_that_refuses_for_good_fails_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_is_away_has_the_delivery_come_again_and_asks_nobody() {
+async fn an_unavailable_queue_makes_the_delivery_retry_without_asking_the_handler() {
     let queue = Arc::new(Queue::default());
     let flow = two_phases()
         .on_failure(async |_: Context, failure: Failure| failure.recover("mended"))
@@ -162,7 +162,7 @@ async fn a_queue_that_is_away_has_the_delivery_come_again_and_asks_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_finaliser_that_meets_an_outage_holds_up_only_who_does_not_wait() {
+async fn an_outage_in_the_finaliser_does_not_delay_a_waiting_caller() {
     async fn finaliser(context: Context, _: Outcome) -> Result<(), Error> {
         context.set("done", true).await
     }
@@ -178,14 +178,15 @@ async fn a_finaliser_that_meets_an_outage_holds_up_only_who_does_not_wait() {
     let flow = Flow::builder().modify(exclaim).state(shelf.clone()).finally(finaliser).build().unwrap();
     shelf.is_away(true);
     let instance = crate::testing::instance(flow, &[], &queue);
-    assert_eq!(fresh(&instance).await.status, StatusCode::OK, "who waits for the answer has a right to it");
+    assert_eq!(fresh(&instance).await.status, StatusCode::OK, "a caller that waits gets its answer");
 }
 
 #[tokio::test]
 async fn an_envelope_of_another_definition_is_refused_and_nothing_is_executed() {
     let queue = Arc::new(Queue::default());
     assert_eq!(fresh(&instance(two_phases().build().unwrap(), &[], &queue)).await.status, StatusCode::ACCEPTED);
-    let other = two_phases().modify(|_: String| async { panic!("it is executed") as String }).build().unwrap();
+    let other =
+        two_phases().modify(|_: String| async { panic!("a refused envelope was executed") as String }).build().unwrap();
     let other = instance(other, &[], &queue);
     assert_eq!(later(&other, &queue).await.status, StatusCode::CONFLICT);
     let damaged = deliver(&other, envelope::CONTENT_TYPE, Bytes::from_static(b"FAASFLOW?")).await;

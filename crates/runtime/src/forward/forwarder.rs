@@ -1,4 +1,4 @@
-//! An envelope on its way, and where it goes.
+//! Envelopes, and the trait of what accepts them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +13,21 @@ use uuid::Uuid;
 
 use crate::gateway::trace_headers;
 
-/// An envelope on its way to the next phase.
+/// An envelope that is to be delivered to the next phase.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Forward {
-    /// The name of the flow, which is the function to send to.
+    /// The name of the flow. This is the function that the envelope must be sent to.
     pub flow: String,
     /// The request.
     pub request: RequestId,
-    /// The number of the phase that is to receive it, from 1.
+    /// The number of the phase that receives the envelope, counted from 1.
     pub phase: usize,
-    /// The same whenever the same phase of the same request is forwarded, so that a queue can drop what it
-    /// already has: a phase that is delivered twice does not multiply the rest of its flow.
+    /// Identifies the invocation of this phase of this request. It is the same whenever the phase is forwarded again, so
+    /// that a queue can drop duplicates. Without this, a phase that is delivered twice would cause everything after it to
+    /// happen twice.
     pub call_id: Uuid,
-    /// The envelope's signature, where signing is on.
+    /// The signature of the envelope, if signing is on.
     pub signature: Option<String>,
     /// The trace context of the request.
     pub trace: TraceContext,
@@ -35,11 +36,11 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// The headers that the flow function is to receive with the body: content type, ids, signature and trace context.
+    /// The headers that the flow function must receive with the body: content type, ids, signature and trace context.
     ///
     /// # Panics
     ///
-    /// If the signature was replaced by one that no header may hold.
+    /// If `signature` was replaced by a text that is not a valid header value.
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
         let value = |text: &str| HeaderValue::from_str(text).expect("ids and signatures are header values");
@@ -55,17 +56,18 @@ impl Forward {
     }
 }
 
-/// Where envelopes go: by default the gateway's asynchronous route.
+/// Accepts envelopes. The default implementation posts them to the gateway's asynchronous route.
 ///
-/// Whoever takes an envelope has to keep it until it is delivered: a POST to the flow function with
-/// [`headers`](Forward::headers) and [`body`](Forward::body), unchanged. It is to be delivered again, after a pause, for as
-/// long as no answer comes, or one of 408, 425, 429, 502, 503 and 504. It may be delivered more than once, and in any order.
+/// An implementation must keep an accepted envelope until it is delivered. To deliver it, POST the unchanged
+/// [`body`](Forward::body) to the flow function with these [`headers`](Forward::headers). Deliver it again, after a pause,
+/// as long as there is no answer, or the answer is 408, 425, 429, 502, 503 or 504. An envelope may be delivered more than
+/// once, and envelopes may be delivered in any order.
 pub trait Forwarder: Send + Sync + 'static {
-    /// Delivers one envelope into safe hands, in one attempt.
+    /// Accepts one envelope, in one attempt. On success, the envelope must be stored safely.
     ///
     /// # Errors
     ///
-    /// If it was not accepted, and whether trying again may help.
+    /// If the envelope was not accepted. The error says whether trying again may help.
     fn forward(&self, forward: Forward) -> BoxFuture<'_, Result<(), ForwardError>>;
 }
 
@@ -79,19 +81,19 @@ pub struct ForwardError {
 }
 
 impl ForwardError {
-    /// Trying again may help.
+    /// An error after which trying again may help.
     #[must_use]
     pub fn temporary(message: impl Into<String>, retry_after: Option<Duration>) -> ForwardError {
         ForwardError { message: message.into(), temporary: true, retry_after, source: None }
     }
 
-    /// Trying again will not help.
+    /// An error after which trying again will not help.
     #[must_use]
     pub fn permanent(message: impl Into<String>) -> ForwardError {
         ForwardError { message: message.into(), temporary: false, retry_after: None, source: None }
     }
 
-    /// Names the error behind this one.
+    /// Adds the underlying error.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> ForwardError {
         self.source = Some(Arc::new(source));
@@ -110,7 +112,7 @@ impl ForwardError {
         self.temporary
     }
 
-    /// How long to wait at least, if the peer said.
+    /// The shortest time to wait before trying again, if the peer named one.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after

@@ -1,14 +1,14 @@
-//! Payloads that a state manager keeps between phases, read until they are what was stored.
+//! Fetches payloads that a state manager keeps between phases.
 
 use std::time::Duration;
 
 use faasflow_core::Payload;
 use faasflow_core::state::{Reference, Scope, StateError, StateManagerExt};
 
-/// How often a payload is read again that is not what was stored: a backend under repair may serve a part of it.
-const READS: usize = 3;
+/// How many times a payload is read if it differs from what was stored. A backend under repair may return only a part of it.
+const MAX_READS: usize = 3;
 
-/// Fetches a payload, whole or not at all; `None` if it is there no more.
+/// Fetches a complete payload. Returns `None` if it no longer exists.
 pub(crate) async fn fetch(
     manager: &impl StateManagerExt,
     scope: &Scope,
@@ -20,8 +20,8 @@ pub(crate) async fn fetch(
         let Some(found) = manager.read_payload(scope, reference).await? else { return Ok(None) };
         match found {
             Ok(payload) => return Ok(Some(payload)),
-            Err(fault) if read == READS => {
-                return Err(StateError::permanent("a payload is not what was stored").with_source(fault));
+            Err(fault) if read == MAX_READS => {
+                return Err(StateError::permanent("a payload differs from what was stored").with_source(fault));
             }
             Err(_) => {
                 read += 1;

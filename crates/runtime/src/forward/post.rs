@@ -5,16 +5,16 @@ use std::time::Duration;
 use axum::body::Body;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{Retry, headers};
+use faasflow_http::{HttpClient, body_of_parts, read_body, retry_after};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use tracing::Level;
 
 use super::forwarder::{Forward, ForwardError, Forwarder};
 use crate::gateway::gateway_url;
-use crate::http::{HttpClient, body_of_parts, read_body, retry_after};
 use crate::log::RequestLog;
 
-/// The answers to an envelope that pass: a gateway whose queue is away answers 500 too.
-const PASSING: Retry = Retry::unlimited().on_server_errors();
+/// The temporary answers to an envelope. A gateway whose queue is down also answers 500.
+const TEMPORARY: Retry = Retry::unlimited().on_server_errors();
 
 /// Posts envelopes to the gateway's `/async-function/<flow>`.
 #[derive(Debug)]
@@ -37,11 +37,11 @@ impl GatewayForwarder {
         (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) = (Method::POST, target, head);
         match tokio::time::timeout(self.attempt_timeout, self.exchange(request)).await {
             Ok(Ok(taken)) => {
-                if taken == Taken::Before {
-                    // A phase that is delivered twice does this, and no harm is done. So does a second request
-                    // under an id that was used a moment ago, and that one ends here.
+                if taken == Acceptance::Duplicate {
+                    // This happens when a phase is delivered twice, which is harmless. It also happens when a second request
+                    // uses the id of a recent one, and then the second request ends here.
                     RequestLog::new(forward.request.clone()).write(Level::WARN, None, format_args!(
-                        "The queue has phase {} already: a phase was delivered twice, or a request id was used twice",
+                        "The queue already has phase {}: a phase was delivered twice, or a request id was used twice",
                         forward.phase
                     ));
                 }
@@ -52,14 +52,14 @@ impl GatewayForwarder {
         }
     }
 
-    async fn exchange(&self, request: Request<Body>) -> Result<Taken, ForwardError> {
+    async fn exchange(&self, request: Request<Body>) -> Result<Acceptance, ForwardError> {
         let response = self.client.send(request).await;
         let response = response
             .map_err(|error| ForwardError::temporary("the gateway cannot be reached", None).with_source(error))?;
         let (parts, body) = response.into_parts();
-        // Read to its end, so that the connection can be used again.
+        // Read the whole body, so that the connection can be reused.
         let text = read_body(body, 4096, Duration::from_secs(5)).await.unwrap_or_default();
-        judge(parts.status, &parts.headers, &text)
+        interpret(parts.status, &parts.headers, &text)
     }
 }
 
@@ -69,22 +69,24 @@ impl Forwarder for GatewayForwarder {
     }
 }
 
-/// Whether the queue has taken an envelope now, or says that it had it already.
+/// Whether the queue accepted the envelope as new, or already had it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
-    Now,
-    Before,
+enum Acceptance {
+    New,
+    Duplicate,
 }
 
-/// What the gateway's answer to an envelope means.
-fn judge(status: StatusCode, head: &HeaderMap, text: &[u8]) -> Result<Taken, ForwardError> {
+/// Interprets the gateway's answer to an envelope.
+fn interpret(status: StatusCode, head: &HeaderMap, text: &[u8]) -> Result<Acceptance, ForwardError> {
     if status.is_success() {
         let duplicate = head.get(headers::DUPLICATE).is_some_and(|value| value == "true");
-        return Ok(if duplicate { Taken::Before } else { Taken::Now });
+        return Ok(if duplicate { Acceptance::Duplicate } else { Acceptance::New });
     }
-    let text = String::from_utf8_lossy(text);
-    let message = format!("the gateway answered {status}: {}", text.trim());
-    Err(if PASSING.retries_status(status) {
+    let message = match String::from_utf8_lossy(text).trim() {
+        "" => format!("the gateway answered {status}"),
+        text => format!("the gateway answered {status}: {text}"),
+    };
+    Err(if TEMPORARY.retries_status(status) {
         ForwardError::temporary(message, retry_after(head))
     } else {
         ForwardError::permanent(message)
@@ -97,24 +99,24 @@ mod tests {
 
     use super::*;
 
-    fn judged(status: u16, head: &[(HeaderName, &'static str)]) -> Result<Taken, ForwardError> {
+    fn interpreted(status: u16, head: &[(HeaderName, &'static str)]) -> Result<Acceptance, ForwardError> {
         let head = head.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
-        judge(StatusCode::from_u16(status).unwrap(), &head, b" the queue is full\n")
+        interpret(StatusCode::from_u16(status).unwrap(), &head, b" the queue is full\n")
     }
 
     #[test]
-    fn what_the_gateway_took_is_taken_once() {
-        assert_eq!(judged(202, &[]).unwrap(), Taken::Now);
-        assert_eq!(judged(200, &[(headers::DUPLICATE, "true")]).unwrap(), Taken::Before);
-        assert_eq!(judged(202, &[(headers::DUPLICATE, "false")]).unwrap(), Taken::Now);
+    fn duplicates_are_recognised_by_their_header() {
+        assert_eq!(interpreted(202, &[]).unwrap(), Acceptance::New);
+        assert_eq!(interpreted(200, &[(headers::DUPLICATE, "true")]).unwrap(), Acceptance::Duplicate);
+        assert_eq!(interpreted(202, &[(headers::DUPLICATE, "false")]).unwrap(), Acceptance::New);
     }
 
     #[test]
-    fn only_what_passes_is_tried_again() {
+    fn only_temporary_answers_are_retried() {
         for (status, temporary) in
             [(500, true), (503, true), (408, true), (425, true), (429, true), (400, false), (404, false), (413, false)]
         {
-            let error = judged(status, &[(RETRY_AFTER, "7")]).unwrap_err();
+            let error = interpreted(status, &[(RETRY_AFTER, "7")]).unwrap_err();
             assert_eq!(error.is_temporary(), temporary, "{status}");
             assert_eq!(error.retry_after(), temporary.then_some(Duration::from_secs(7)), "{status}");
             assert!(error.to_string().ends_with(": the queue is full"), "{error}");

@@ -1,4 +1,4 @@
-//! Seals what is left of a request into a signed envelope, and hands it on; takes the payload out again.
+//! Seals a request into a signed envelope and forwards it. Fetches the payload of a phase.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,26 +10,26 @@ use faasflow_core::machine::{Outage, Token, Unfit};
 use faasflow_core::signature::Keys;
 use faasflow_core::state::{Scope, StateError, StateManager as _, StateManagerExt as _};
 use faasflow_core::{Context, Error, Payload, RequestInfo, Retry, chain};
+use faasflow_http::now_ms;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::forwarder::{Forward, ForwardError};
 use super::payloads;
 use crate::deadline::Deadline;
-use crate::http::now_ms;
 use crate::instance::Instance;
-use crate::observers::{Event, Kept, Observers};
-use crate::patient::Patient;
+use crate::observers::{Event, Observers, PayloadLocation};
+use crate::retrying_state::RetryingState;
 
-/// How an envelope is tried again that was not accepted for a passing reason.
-const AGAIN: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
+/// How an envelope is retried after a temporary error.
+const RETRY: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
 
 impl Instance {
-    /// Sends a token on, trying again while there is time.
+    /// Forwards a token to its phase, with retries while there is time.
     ///
     /// # Errors
     ///
-    /// If nobody took it.
+    /// If the envelope was not accepted.
     pub(crate) async fn forward(
         &self,
         context: &Context,
@@ -41,7 +41,7 @@ impl Instance {
         let request = context.request();
         let (encoded, kept) = self.seal(context, token, deadline, observers).await?;
         let bytes = encoded.len();
-        observers.tell(&Event::Sealed { bytes });
+        observers.emit(&Event::Sealed { bytes });
         let sign = |keys: &Keys| keys.sign(encoded.parts().iter().map(|part| &**part));
         let signature = self.keys.as_ref().map(sign);
         let forward = Forward {
@@ -59,93 +59,95 @@ impl Instance {
             attempt = attempt.saturating_add(1);
             let error = match tokio::time::timeout_at(until, self.forwarder.forward(forward.clone())).await {
                 Ok(Ok(())) => {
-                    observers.tell(&Event::Forwarded { next, bytes, payload: kept });
+                    observers.emit(&Event::Forwarded { next, bytes, payload: kept });
                     return Ok(());
                 }
                 Ok(Err(error)) => error,
                 Err(_) => ForwardError::temporary("the gateway did not answer in time", None),
             };
             if !error.is_temporary() {
-                observers.tell(&Event::ForwardFailed);
+                observers.emit(&Event::ForwardFailed);
                 return Err(NotForwarded::Failed(FailureKind::Forward(Arc::new(error.into()))));
             }
-            let pause = AGAIN.delay(attempt, rand::random(), error.retry_after());
+            let pause = RETRY.delay(attempt, rand::random(), error.retry_after());
             let in_time = Instant::now().checked_add(pause).is_some_and(|then| then < until);
             if !in_time {
-                observers.tell(&Event::ForwardFailed);
+                observers.emit(&Event::ForwardFailed);
                 let outage = Outage::new(error.code(), "the next phase cannot be queued now", chain(&error));
                 return Err(NotForwarded::Transient(Outage { retry_after: error.retry_after(), ..outage }));
             }
-            observers.tell(&Event::ForwardRetried { next, error: &error });
+            observers.emit(&Event::ForwardRetried { next, error: &error });
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// The envelope, with the payload in it, or in the state manager if it would be too large or the settings say so;
-    /// and where the payload is.
+    /// Makes the envelope, and says where its payload is: in the envelope, or in the state manager if the envelope would be
+    /// too large or if the settings say so.
     async fn seal(
         &self,
         context: &Context,
         token: &Token,
         deadline: &Deadline,
         observers: &Observers<'_>,
-    ) -> Result<(Encoded, Kept), NotForwarded> {
+    ) -> Result<(Encoded, PayloadLocation), NotForwarded> {
         let limit = self.config.envelope_limit;
-        let manager = self.patient(deadline.state_in_ending());
+        let manager = self.retrying_state(deadline.state_in_ending());
         let encode = |payload: Carried| self.envelope(context, token.place(), payload).encode();
         let payload = match token.payload() {
             Carried::Inline(payload) => payload,
-            // It is where it belongs already.
-            stored @ Carried::Stored(_) => return Ok((encode(stored.clone()), Kept::InStateManager)),
+            // The payload is already stored.
+            stored @ Carried::Stored(_) => return Ok((encode(stored.clone()), PayloadLocation::StateManager)),
         };
         if !self.config.intermediate_storage {
             let encoded = encode(Carried::Inline(payload.clone()));
             if encoded.len() as u64 <= limit {
-                return Ok((encoded, Kept::InEnvelope));
+                return Ok((encoded, PayloadLocation::Envelope));
             }
             if manager.is_none() {
                 return Err(too_large(&encoded, payload.len(), context, limit));
             }
         }
         let Some(manager) = manager else {
-            // Refused at the start already.
-            return Err(NotForwarded::Failed(FailureKind::Storage(Arc::new(Error::msg("there is no state manager")))));
+            // Such a flow is refused at start-up, so this should not happen.
+            return Err(NotForwarded::Failed(FailureKind::Storage(Arc::new(Error::msg(
+                "the flow has no state manager",
+            )))));
         };
         let scope = context.request().scope();
-        let reference = manager.store_payload(&scope, token.place(), payload).await.map_err(unstored)?;
-        observers.tell(&Event::PayloadStored { bytes: payload.len(), manager: manager.name() });
+        let reference = manager.store_payload(&scope, token.place(), payload).await.map_err(not_stored)?;
+        observers.emit(&Event::PayloadStored { bytes: payload.len(), manager: manager.name() });
         let encoded = encode(Carried::Stored(reference));
         if encoded.len() as u64 <= limit {
-            Ok((encoded, Kept::InStateManager))
+            Ok((encoded, PayloadLocation::StateManager))
         } else {
             Err(too_large(&encoded, 0, context, limit))
         }
     }
 
-    /// The payload that a phase begins with.
+    /// Fetches the payload with which a phase starts.
     pub(crate) async fn take(
         &self,
         payload: Carried,
         info: &RequestInfo,
-        manager: Option<&Patient>,
+        manager: Option<&RetryingState>,
         observers: &Observers<'_>,
-    ) -> Result<Payload, Absent> {
+    ) -> Result<Payload, NoPayload> {
         let (reference, manager) = match (payload, manager) {
             (Carried::Inline(payload), _) => return Ok(payload),
             (Carried::Stored(reference), Some(manager)) => (reference, manager),
-            (Carried::Stored(_), None) => return Err(Absent::Unfit(Unfit::NoStateManager)),
+            (Carried::Stored(_), None) => return Err(NoPayload::Unfit(Unfit::NoStateManager)),
         };
         match payloads::fetch(manager, &info.scope(), &reference).await {
             Ok(Some(payload)) => Ok(payload),
             Ok(None) => {
-                observers.tell(&Event::PayloadGone { reason: PAYLOAD_GONE });
-                Err(Absent::Unfit(Unfit::PayloadGone))
+                observers.emit(&Event::PayloadGone { reason: PAYLOAD_GONE });
+                Err(NoPayload::Unfit(Unfit::PayloadGone))
             }
             Err(error) if error.is_temporary() => {
                 let detail = format!("the payload cannot be fetched: {}", chain(&error));
-                Err(Absent::Outage(Outage::of_state(detail)))
+                Err(NoPayload::Outage(Outage::state_unreachable(detail)))
             }
-            Err(error) => Err(Absent::Failed(error.into())),
+            Err(error) => Err(NoPayload::Failed(error.into())),
         }
     }
 
@@ -163,25 +165,25 @@ impl Instance {
     }
 }
 
-/// What a delivery is told whose payload is not there any more.
-pub(crate) const PAYLOAD_GONE: &str = "the payload is in the state manager no more: the request has ended, and this \
-                                       delivery is one too many, or what it stored has expired";
+/// The reason in the answer to a delivery whose payload no longer exists.
+pub(crate) const PAYLOAD_GONE: &str = "the payload is no longer in the state manager: the request has ended and was \
+                                       delivered once too often, or its payload has expired";
 
-/// Why a phase has no payload to begin with.
-pub(crate) enum Absent {
-    /// There is nothing to execute.
+/// Why a phase cannot get its payload.
+pub(crate) enum NoPayload {
+    /// The delivery cannot be executed.
     Unfit(Unfit),
-    /// The state manager is away.
+    /// The state manager is unavailable.
     Outage(Outage),
-    /// The request has failed; the error is for the log.
+    /// The request has failed. The error is for the log.
     Failed(Error),
 }
 
-/// Why a request was not handed on to its next phase.
+/// Why a request was not forwarded to its next phase.
 pub(crate) enum NotForwarded {
-    /// For a reason that passes.
+    /// For a temporary reason.
     Transient(Outage),
-    /// For good.
+    /// For a permanent reason.
     Failed(FailureKind),
 }
 
@@ -191,16 +193,16 @@ fn too_large(encoded: &Encoded, payload: usize, context: &Context, limit: u64) -
     NotForwarded::Failed(FailureKind::EnvelopeTooLarge { size, payload, state, limit })
 }
 
-fn unstored(error: StateError) -> NotForwarded {
+fn not_stored(error: StateError) -> NotForwarded {
     let what = "the payload cannot be stored";
     if error.is_temporary() {
-        NotForwarded::Transient(Outage::of_state(format!("{what}: {}", chain(&error))))
+        NotForwarded::Transient(Outage::state_unreachable(format!("{what}: {}", chain(&error))))
     } else {
         NotForwarded::Failed(FailureKind::Storage(Arc::new(Error::from(error).context(what))))
     }
 }
 
-/// The id of the invocation that executes a request's phase at a place: a UUID (version 8) of a hash of both.
+/// The id of the invocation that executes a request's phase at a place: a version 8 UUID made from a hash of both.
 fn call_id(request: &RequestInfo, place: &Place) -> Uuid {
     let Scope { flow, request } = request.scope();
     Uuid::new_v8(place.call_id(&flow, &request))

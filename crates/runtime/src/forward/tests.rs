@@ -1,4 +1,4 @@
-//! Envelopes are sealed, sent and opened without HTTP.
+//! Seals, sends and opens envelopes without HTTP.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use faasflow_core::machine::{Token, Unfit};
 use faasflow_core::{Flow, FlowBuilder, Payload};
 
 use super::forwarder::ForwardError;
-use super::seal::{Absent, NotForwarded};
+use super::seal::{NoPayload, NotForwarded};
 use crate::deadline::Deadline;
 use crate::testing::{Queue, Shelf, context, instance, lines, observers, request, series};
 
@@ -31,13 +31,13 @@ fn opened(parts: &[Bytes]) -> Envelope {
 }
 
 #[tokio::test]
-async fn a_token_is_sent_as_an_envelope_that_says_the_same() {
+async fn a_token_is_sent_as_an_equivalent_envelope() {
     let queue = Arc::new(Queue::default());
     let instance = instance(two_phases().build().unwrap(), &[], &queue);
     let observers = observers(&instance);
     let sent = instance.forward(&context(1), &token(b"photo"), &deadline(), &observers).await;
     assert!(sent.is_ok());
-    let [forward] = &queue.taken()[..] else { panic!("one envelope is queued") };
+    let [forward] = &queue.taken()[..] else { panic!("exactly one envelope should be queued") };
     assert_eq!((forward.flow.as_str(), forward.request.as_str(), forward.phase), ("flow", "r", 2));
     let envelope = opened(&forward.body);
     assert_eq!(envelope.place.phase(), 2);
@@ -47,7 +47,7 @@ async fn a_token_is_sent_as_an_envelope_that_says_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_passes_is_sent_again_under_the_same_call_id() {
+async fn temporary_refusals_are_retried_with_the_same_call_id() {
     let queue = Arc::new(Queue::default());
     let instance = instance(two_phases().build().unwrap(), &[], &queue);
     queue.refuses(ForwardError::temporary("busy", None));
@@ -55,7 +55,7 @@ async fn what_passes_is_sent_again_under_the_same_call_id() {
     let begun = tokio::time::Instant::now();
     let observers = observers(&instance);
     assert!(instance.forward(&context(1), &token(b""), &deadline(), &observers).await.is_ok());
-    assert!(begun.elapsed() >= Duration::from_secs(2), "it was asked to wait");
+    assert!(begun.elapsed() >= Duration::from_secs(2), "the queue asked it to wait");
     let given = queue.given();
     assert_eq!(given.len(), 3);
     assert!(given.iter().all(|forward| forward.call_id == given[0].call_id));
@@ -64,19 +64,19 @@ async fn what_passes_is_sent_again_under_the_same_call_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_pass_in_time_is_transient_and_what_never_passes_is_a_failure() {
+async fn a_long_refusal_is_transient_and_a_permanent_one_is_a_failure() {
     let queue = Arc::new(Queue::default());
     let instance = instance(two_phases().build().unwrap(), &[], &queue);
     queue.refuses(ForwardError::temporary("busy", Some(Duration::from_secs(60))));
     let observers = observers(&instance);
     match instance.forward(&context(1), &token(b""), &deadline(), &observers).await {
         Err(NotForwarded::Transient(outage)) => assert_eq!(outage.retry_after, Some(Duration::from_secs(60))),
-        _ => panic!("it may be taken later"),
+        _ => panic!("the error should be temporary"),
     }
     queue.refuses(ForwardError::permanent("no such function"));
     match instance.forward(&context(1), &token(b""), &deadline(), &observers).await {
         Err(NotForwarded::Failed(FailureKind::Forward(error))) => assert_eq!(error.to_string(), "no such function"),
-        _ => panic!("it will not be taken later"),
+        _ => panic!("the error should be permanent"),
     }
     assert_eq!(queue.given().len(), 2);
     assert_eq!(series(&instance, r#"faasflow_forwards_total{result="failed",flow="flow"}"#), "2");
@@ -91,13 +91,13 @@ async fn an_envelope_over_the_limit_is_refused_without_a_state_manager() {
             assert_eq!((payload, limit), (2000, 1000));
             assert!(size > 2000);
         }
-        _ => panic!("it is too large"),
+        _ => panic!("the envelope should be too large"),
     }
     assert!(queue.given().is_empty());
 }
 
 #[tokio::test]
-async fn a_payload_over_the_limit_is_kept_and_taken_out_again() {
+async fn a_payload_over_the_limit_is_stored_and_fetched() {
     let (queue, shelf) = (Arc::new(Queue::default()), Shelf::default());
     let flow = two_phases().state(shelf.clone()).build().unwrap();
     let instance = instance(flow, &[("envelope_limit", "1000")], &queue);
@@ -107,17 +107,17 @@ async fn a_payload_over_the_limit_is_kept_and_taken_out_again() {
     let envelope = opened(&queue.taken()[0].body);
     assert!(matches!(envelope.payload, Carried::Stored(_)));
 
-    let manager = instance.patient(deadline().state_in_steps());
+    let manager = instance.retrying_state(deadline().state_in_steps());
     let take = |carried: Carried| instance.take(carried, &envelope.request, manager.as_deref(), &observers);
     assert_eq!(take(envelope.payload.clone()).await.ok().unwrap().len(), 2000);
     shelf.lose();
-    assert!(matches!(take(envelope.payload.clone()).await, Err(Absent::Unfit(Unfit::PayloadGone))));
+    assert!(matches!(take(envelope.payload.clone()).await, Err(NoPayload::Unfit(Unfit::PayloadGone))));
     let without = instance.take(envelope.payload.clone(), &request(), None, &observers).await;
-    assert!(matches!(without, Err(Absent::Unfit(Unfit::NoStateManager))));
+    assert!(matches!(without, Err(NoPayload::Unfit(Unfit::NoStateManager))));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_state_manager_that_is_away_is_no_failure() {
+async fn an_unavailable_state_manager_is_not_a_failure() {
     let (queue, shelf) = (Arc::new(Queue::default()), Shelf::default());
     let flow = two_phases().state(shelf.clone()).build().unwrap();
     let instance = instance(flow, &[("intermediate_storage", "true")], &queue);

@@ -4,34 +4,34 @@ use std::fmt::{self, Write};
 
 use faasflow_core::line::note;
 
-use super::text::{is_plain, steers};
+use super::text::{is_printable_ascii, is_unsafe};
 
-/// Adds to a text up to a length, and counts the bytes for which there is no room.
-pub(super) struct Bounded<'a> {
+/// Appends to a text up to a maximum length, and counts the bytes that do not fit.
+pub(super) struct BoundedText<'a> {
     text: &'a mut String,
-    /// The most bytes of the text.
+    /// The maximum length of the text in bytes.
     end: usize,
     left_out: usize,
 }
 
-impl<'a> Bounded<'a> {
-    pub(super) fn new(text: &'a mut String, end: usize) -> Bounded<'a> {
-        Bounded { text, end, left_out: 0 }
+impl<'a> BoundedText<'a> {
+    pub(super) fn new(text: &'a mut String, end: usize) -> BoundedText<'a> {
+        BoundedText { text, end, left_out: 0 }
     }
 
-    /// Adds a value as one line, with what would steer a terminal escaped. A value whose `Display` fails is added as far as
-    /// it goes.
+    /// Appends a value as one line, and escapes characters that could control a terminal. If the value's `Display` fails,
+    /// the part before the failure is kept.
     pub(super) fn show(&mut self, value: fmt::Arguments<'_>) {
         let start = self.text.len();
         let _ = self.write_fmt(value);
-        if is_plain(&self.text[start..]) {
+        if is_printable_ascii(&self.text[start..]) {
             return;
         }
         if self.left_out == 0 {
             let end = start + self.text[start..].trim_end_matches(['\n', '\r']).len();
             self.text.truncate(end);
         }
-        if !is_plain(&self.text[start..]) {
+        if !is_printable_ascii(&self.text[start..]) {
             let raw = self.text.split_off(start);
             self.escape(&raw);
         }
@@ -43,12 +43,12 @@ impl<'a> Bounded<'a> {
             if character == '\r' && characters.peek().is_some_and(|&(_, next)| next == '\n') {
                 continue;
             }
-            let length = if steers(character) { character.escape_default().len() } else { character.len_utf8() };
+            let length = if is_unsafe(character) { character.escape_default().len() } else { character.len_utf8() };
             if self.text.len() + length > self.end {
                 self.left_out += raw.len() - at;
                 return;
             }
-            if steers(character) {
+            if is_unsafe(character) {
                 self.text.extend(character.escape_default());
             } else {
                 self.text.push(character);
@@ -56,13 +56,13 @@ impl<'a> Bounded<'a> {
         }
     }
 
-    /// Adds the note, if something was left out.
+    /// Appends the note about omitted bytes, if there are any.
     pub(super) fn finish(self) {
         note(self.text, self.left_out);
     }
 }
 
-impl Write for Bounded<'_> {
+impl Write for BoundedText<'_> {
     fn write_str(&mut self, added: &str) -> fmt::Result {
         let room = if self.left_out > 0 { 0 } else { self.end.saturating_sub(self.text.len()) };
         let taken = &added[..added.floor_char_boundary(room)];
@@ -78,21 +78,21 @@ mod tests {
 
     fn bounded(end: usize, values: &[&str]) -> String {
         let mut text = "> ".to_owned();
-        let mut bounded = Bounded::new(&mut text, end);
+        let mut bounded = BoundedText::new(&mut text, end);
         values.iter().for_each(|value| bounded.show(format_args!("{value}")));
         bounded.finish();
         text
     }
 
     #[test]
-    fn r3_text_is_cut_at_a_character_and_the_rest_is_counted() {
+    fn r3_text_is_cut_between_characters_and_the_rest_is_counted() {
         for (end, values, expected) in [
             (10, &["12345678"][..], "> 12345678"),
             (10, &["123456789"], "> 12345678… (1 bytes left out)"),
             (10, &["1234567é"], "> 1234567… (2 bytes left out)"),
             (10, &["1234567é", "next"], "> 1234567… (6 bytes left out)"),
             (20, &["one\r\ntwo\r\n"], "> one\\ntwo"),
-            // What is escaped takes more room than it had.
+            // Escaping makes a text longer.
             (10, &["1234\u{1b}5"], "> 1234… (2 bytes left out)"),
             (10, &["12\n\n\n\n\nx"], "> 12\\n\\n\\n… (3 bytes left out)"),
             (2, &["x"], "> … (1 bytes left out)"),

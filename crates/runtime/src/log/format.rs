@@ -1,4 +1,4 @@
-//! How the lines of the process are written.
+//! The format of the log.
 
 use std::sync::OnceLock;
 
@@ -6,31 +6,31 @@ use tracing::Level;
 
 use super::{json, line};
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// ``[Request `<id>`] text``, for people.
+    /// ``[Request `<id>`] text``, for people to read.
     #[default]
     Line,
-    /// An object a line, for a store of logs.
+    /// One JSON object per line, for log stores.
     Json,
 }
 
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
-/// The lines of the process are written so from now on.
-pub(super) fn of_process(format: LogFormat) {
+/// Sets the format of the process. Only the first call has an effect.
+pub(super) fn set_format(format: LogFormat) {
     let _ = FORMAT.set(format);
 }
 
-/// The line that says that so many are missing before it.
+/// A line that says how many lines were dropped before it.
 pub(super) fn dropped_lines(count: u64) -> String {
     let format = FORMAT.get().copied().unwrap_or_default();
-    let text = format_args!("{count} log lines are missing here: standard error was not read, and they were dropped");
+    let text = format_args!("{count} log lines were dropped here because standard error was not read");
     let mut line = String::new();
     match format {
-        LogFormat::Line => line::write_own(Level::WARN, None, None, text, &mut line),
-        LogFormat::Json => json::write_own(Level::WARN, None, None, text, &mut line),
+        LogFormat::Line => line::write_line(Level::WARN, None, None, text, &mut line),
+        LogFormat::Json => json::write_line(Level::WARN, None, None, text, &mut line),
     }
     line
 }

@@ -1,6 +1,6 @@
-//! An object a line: `timestamp`, `level`, `message`, `target`; `request_id`, `phase` and `trace_id` of a request's
-//! lines; the event's own fields in `fields`; and the `code` of an
-//! error of ours.
+//! Log lines as JSON, one object per line. Each has `timestamp`, `level`, `message` and `target`. The lines of a request
+//! have `request_id`, `phase` and `trace_id`. The event's own fields are in `fields`, and a line about a Faasflow error has
+//! its `code`.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -16,24 +16,24 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use super::filter::TARGET;
-use super::known::Known;
-use super::text::{is_plain, steers};
+use super::request_context::RequestContext;
+use super::text::{is_printable_ascii, is_unsafe};
 use faasflow_core::line::{LONGEST as LONGEST_LINE, note};
 
-/// Room for all of a line but its texts: names of members and fields, numbers, notes of what was left out.
-const AROUND: usize = 4 * 1024;
+/// Room for everything in a line but its texts: names of members and fields, numbers, and notes about omitted bytes.
+const OVERHEAD: usize = 4 * 1024;
 
-pub(super) fn write(event: &Event<'_>, line: &mut String) {
+pub(super) fn write_event(event: &Event<'_>, line: &mut String) {
     let mut fields = Fields::default();
     event.record(&mut fields);
     let metadata = event.metadata();
-    write_object(*metadata.level(), metadata.target(), Known::here().as_deref(), fields, line);
+    write_object(*metadata.level(), metadata.target(), RequestContext::current().as_deref(), fields, line);
 }
 
-/// The same for a line of ours.
-pub(super) fn write_own(
+/// Writes one of Faasflow's own lines.
+pub(super) fn write_line(
     level: Level,
-    known: Option<&Known>,
+    known: Option<&RequestContext>,
     code: Option<Code>,
     text: fmt::Arguments<'_>,
     line: &mut String,
@@ -44,18 +44,18 @@ pub(super) fn write_own(
     write_object(level, TARGET, known, fields, line);
 }
 
-fn write_object(level: Level, target: &str, known: Option<&Known>, mut fields: Fields, line: &mut String) {
+fn write_object(level: Level, target: &str, known: Option<&RequestContext>, mut fields: Fields, line: &mut String) {
     let start = line.len();
     write_whole(level, target, known, &fields, line);
     if line.len() - start > LONGEST_LINE {
-        // There are so many fields, or names so long, that there is no room for them.
+        // The names and numbers of the fields alone are too long for a line.
         line.truncate(start);
         fields.others = BTreeMap::from([("left_out", fields.others.len().into())]);
         write_whole(level, &target[..target.floor_char_boundary(256)], known, &fields, line);
     }
 }
 
-fn write_whole(level: Level, target: &str, known: Option<&Known>, fields: &Fields, line: &mut String) {
+fn write_whole(level: Level, target: &str, known: Option<&RequestContext>, fields: &Fields, line: &mut String) {
     let mut timestamp = String::new();
     let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
     let object = Object {
@@ -70,39 +70,40 @@ fn write_whole(level: Level, target: &str, known: Option<&Known>, fields: &Field
         code: fields.code.map(Code::as_str),
     };
     let mut bytes = std::mem::take(line).into_bytes();
-    let written = object.serialize(&mut Serializer::with_formatter(&mut bytes, Unsteered));
-    written.expect("texts and numbers are JSON");
+    let written = object.serialize(&mut Serializer::with_formatter(&mut bytes, SafeFormatter));
+    written.expect("texts and numbers can be written as JSON");
     bytes.push(b'\n');
     *line = String::from_utf8(bytes).expect("JSON is UTF-8");
 }
 
-/// How many more bytes the texts of a line may take, as they are written in JSON.
+/// The remaining length of a line's texts in bytes, escaped as in JSON.
 struct Room(usize);
 
 impl Default for Room {
     fn default() -> Room {
-        Room(LONGEST_LINE - AROUND)
+        Room(LONGEST_LINE - OVERHEAD)
     }
 }
 
 impl Room {
-    /// A value as text, cut where there is no more room. One that cannot show itself is shown as far as it does.
+    /// Formats a value, and cuts it off where there is no more room. If the value's `Display` fails, the part before the
+    /// failure is kept.
     fn show(&mut self, value: fmt::Arguments<'_>) -> String {
-        let mut shown = Shown { text: String::new(), room: self, left_out: 0 };
+        let mut shown = TextWriter { text: String::new(), room: self, left_out: 0 };
         let _ = shown.write_fmt(value);
-        let Shown { mut text, left_out, .. } = shown;
+        let TextWriter { mut text, left_out, .. } = shown;
         note(&mut text, left_out);
         text
     }
 }
 
-struct Shown<'a> {
+struct TextWriter<'a> {
     text: String,
     room: &'a mut Room,
     left_out: usize,
 }
 
-impl fmt::Write for Shown<'_> {
+impl fmt::Write for TextWriter<'_> {
     fn write_str(&mut self, added: &str) -> fmt::Result {
         let taken = if self.left_out > 0 { 0 } else { self.room.take(added) };
         self.text.push_str(&added[..taken]);
@@ -112,16 +113,16 @@ impl fmt::Write for Shown<'_> {
 }
 
 impl Room {
-    /// How much of a text there is room for; that is taken.
+    /// How many bytes of a text fit. The room for them is used up.
     fn take(&mut self, text: &str) -> usize {
-        if text.len() <= self.0 && is_plain(text) && !text.contains(['"', '\\', '\t']) {
+        if text.len() <= self.0 && is_printable_ascii(text) && !text.contains(['"', '\\', '\t']) {
             self.0 -= text.len();
             return text.len();
         }
         for (at, character) in text.char_indices() {
             let length = match character {
                 '"' | '\\' | '\t' | '\n' | '\r' => 2,
-                character if steers(character) => 6,
+                character if is_unsafe(character) => 6,
                 character => character.len_utf8(),
             };
             match self.0.checked_sub(length) {
@@ -133,18 +134,18 @@ impl Room {
     }
 }
 
-/// Compact, and with what would steer a terminal escaped: JSON asks for that of the first 32 characters only.
-struct Unsteered;
+/// Compact JSON that escapes every character that could control a terminal. JSON itself requires that only for the first 32.
+struct SafeFormatter;
 
-impl Formatter for Unsteered {
+impl Formatter for SafeFormatter {
     fn write_string_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        if is_plain(fragment) {
+        if is_printable_ascii(fragment) {
             return writer.write_all(fragment.as_bytes());
         }
         let mut rest = fragment;
-        while let Some((at, character)) = rest.char_indices().find(|(_, character)| steers(*character)) {
+        while let Some((at, character)) = rest.char_indices().find(|(_, character)| is_unsafe(*character)) {
             writer.write_all(&rest.as_bytes()[..at])?;
-            // All of them are of the first 65,536.
+            // All of these characters fit into one `\u` escape.
             write!(writer, "\\u{:04x}", u32::from(character))?;
             rest = &rest[at + character.len_utf8()..];
         }
@@ -156,7 +157,7 @@ impl Formatter for Unsteered {
 struct Object<'a> {
     timestamp: &'a str,
     level: &'a str,
-    // Before the message, which may be long enough to be cut off by whoever reads.
+    // The ids come before the message, because a reader may cut off a long message.
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -221,21 +222,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_is_escaped_and_reads_as_it_was() {
+    fn unsafe_characters_are_escaped_and_can_be_read_back() {
         let text = "Grüße 🦀 \u{7f}\u{9b}2J\u{202e}evil\u{2028}\u{1b}[2J\"\\\n\t";
         let mut written = Vec::new();
-        text.serialize(&mut Serializer::with_formatter(&mut written, Unsteered)).unwrap();
+        text.serialize(&mut Serializer::with_formatter(&mut written, SafeFormatter)).unwrap();
         let written = String::from_utf8(written).unwrap();
         assert_eq!(written, r#""Grüße 🦀 \u007f\u009b2J\u202eevil\u2028\u001b[2J\"\\\n\t""#);
         assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
     }
 
     #[test]
-    fn r3_a_line_is_bounded_whatever_it_takes_to_escape_it() {
+    fn r3_a_line_is_bounded_however_long_its_escapes_are() {
         for character in ['x', '"', '\\', '\u{1b}', '\u{202e}', '🦀', '\u{0}', '\u{8}', 'é'] {
             let text = String::from_iter(std::iter::repeat_n(character, 100_000));
             let mut line = String::new();
-            write_own(Level::INFO, None, None, format_args!("{text}"), &mut line);
+            write_line(Level::INFO, None, None, format_args!("{text}"), &mut line);
             assert!(line.len() <= LONGEST_LINE, "{character:?}: {}", line.len());
             let read: Value = serde_json::from_str(&line).unwrap();
             let (kept, left_out) = read["message"].as_str().unwrap().split_once("… (").unwrap();

@@ -1,5 +1,5 @@
-//! ``[Request `<id>`] text phase=<n> trace_id=<id> code=<code>`` for a request's lines, the bare text for the others; levels other
-//! than information in front.
+//! Log lines for people: ``[Request `<id>`] text phase=<n> trace_id=<id> code=<code>`` for the lines of a request, and only
+//! the text for other lines. Levels other than `INFO` come first.
 
 use std::fmt::{self, Write as _};
 
@@ -7,12 +7,12 @@ use faasflow_core::code::Code;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-use super::bounded::Bounded;
-use super::known::Known;
+use super::bounded::BoundedText;
+use super::request_context::RequestContext;
 use faasflow_core::line::{LONGEST as LONGEST_LINE, NOTE};
 
-pub(super) fn write(event: &Event<'_>, line: &mut String) {
-    let known = Known::here();
+pub(super) fn write_event(event: &Event<'_>, line: &mut String) {
+    let known = RequestContext::current();
     let mut text = begin(*event.metadata().level(), known.as_deref(), line);
     event.record(&mut Message(&mut text));
     event.record(&mut Others(&mut text));
@@ -20,10 +20,10 @@ pub(super) fn write(event: &Event<'_>, line: &mut String) {
     end(known.as_deref(), None, line);
 }
 
-/// The same for a line of ours.
-pub(super) fn write_own(
+/// Writes one of Faasflow's own lines.
+pub(super) fn write_line(
     level: Level,
-    known: Option<&Known>,
+    known: Option<&RequestContext>,
     code: Option<Code>,
     text: fmt::Arguments<'_>,
     line: &mut String,
@@ -34,21 +34,21 @@ pub(super) fn write_own(
     end(known, code, line);
 }
 
-/// Room for the code at the end, such as ` code=FF0309`.
+/// Room for the code at the end of a line, such as ` code=FF0309`.
 const CODE: usize = 12;
 
-/// Begins the line; what is added to it leaves room for its end.
-fn begin<'a>(level: Level, known: Option<&Known>, line: &'a mut String) -> Bounded<'a> {
+/// Begins a line, and reserves room for its end.
+fn begin<'a>(level: Level, known: Option<&RequestContext>, line: &'a mut String) -> BoundedText<'a> {
     if level != Level::INFO {
         line.push_str(level.as_str());
         line.push(' ');
     }
-    line.push_str(known.map_or("", Known::before));
-    Bounded::new(line, LONGEST_LINE - NOTE - known.map_or("", Known::behind).len() - CODE - 1)
+    line.push_str(known.map_or("", RequestContext::prefix));
+    BoundedText::new(line, LONGEST_LINE - NOTE - known.map_or("", RequestContext::suffix).len() - CODE - 1)
 }
 
-fn end(known: Option<&Known>, code: Option<Code>, line: &mut String) {
-    line.push_str(known.map_or("", Known::behind));
+fn end(known: Option<&RequestContext>, code: Option<Code>, line: &mut String) {
+    line.push_str(known.map_or("", RequestContext::suffix));
     if let Some(code) = code {
         line.extend([" code=", code.as_str()]);
     }
@@ -59,8 +59,8 @@ fn is_message(field: &Field) -> bool {
     field.name() == "message"
 }
 
-/// Takes the text. Events have their fields in an order of their own, in which it need not be first.
-struct Message<'a, 'b>(&'a mut Bounded<'b>);
+/// Writes the message of an event. It need not be the first of the event's fields.
+struct Message<'a, 'b>(&'a mut BoundedText<'b>);
 
 impl Visit for Message<'_, '_> {
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -76,12 +76,12 @@ impl Visit for Message<'_, '_> {
     }
 }
 
-/// Takes the fields beside the text.
-struct Others<'a, 'b>(&'a mut Bounded<'b>);
+/// Writes the other fields of an event.
+struct Others<'a, 'b>(&'a mut BoundedText<'b>);
 
 impl Visit for Others<'_, '_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // As in JSON, which knows no infinity.
+        // As in JSON, which has no infinity.
         self.record_debug(field, &format_args!("{}", serde_json::Value::from(value)));
     }
 

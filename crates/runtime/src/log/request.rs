@@ -8,24 +8,25 @@ use faasflow_core::code::Code;
 use faasflow_core::graph::Place;
 use tracing::Level;
 
-use super::bounded::Bounded;
+use super::bounded::BoundedText;
 use super::filter::TARGET;
-use super::gathered::Working;
-use super::known::{Known, REQUEST};
-use super::own::OwnLines;
+use super::line_buffer::ActiveRequest;
+use super::request_context::{REQUEST, RequestContext};
+use super::request_lines::RequestLines;
 use crate::trace::TraceId;
 use faasflow_core::line::{LONGEST as LONGEST_LINE, NOTE};
 
 /// Writes the log lines of one request.
 #[derive(Debug)]
 pub(crate) struct RequestLog {
-    known: Arc<Known>,
+    known: Arc<RequestContext>,
 }
 
-/// Writes a line where the log is ours, and has whoever subscribes to events else know it, with its request in fields.
+/// Writes a line directly if Faasflow owns the log of the process. Otherwise emits an event with the request in its fields,
+/// for whatever subscribes to events.
 macro_rules! write_line {
     ($event:ident, $level:ident, $log:expr, $code:expr, $text:expr) => {
-        match OwnLines::installed() {
+        match RequestLines::installed() {
             Some(lines) => lines.write(Level::$level, &$log.known, $code, $text),
             None => tracing::$event!(
                 target: TARGET,
@@ -42,22 +43,22 @@ macro_rules! write_line {
 
 impl RequestLog {
     pub(crate) fn new(id: RequestId) -> RequestLog {
-        RequestLog { known: Arc::new(Known::new(id, None, None)) }
+        RequestLog { known: Arc::new(RequestContext::new(id, None, None)) }
     }
 
-    /// The same for a phase, and for the trace that it is part of.
-    pub(crate) fn of_phase(id: RequestId, place: &Place, trace: Option<TraceId>) -> RequestLog {
-        RequestLog { known: Arc::new(Known::new(id, Some(place.phase() as u64), trace)) }
+    /// The same for a phase, and for the trace that it belongs to.
+    pub(crate) fn for_phase(id: RequestId, place: &Place, trace: Option<TraceId>) -> RequestLog {
+        RequestLog { known: Arc::new(RequestContext::new(id, Some(place.phase() as u64), trace)) }
     }
 
-    /// Whatever is logged in this belongs to the request too: the lines of the flow's own code, and of the libraries that
-    /// it uses. It is not a span of `tracing`, which the filter might take out.
-    pub(crate) async fn of_all<T>(&self, work: impl Future<Output = T>) -> T {
-        let _working = Working::begin();
+    /// Runs work whose log lines all belong to the request, including those of the flow's own code and of the libraries that
+    /// it uses. This is not a span of `tracing`, because the log filter could remove it.
+    pub(crate) async fn scope<T>(&self, work: impl Future<Output = T>) -> T {
+        let _working = ActiveRequest::begin();
         REQUEST.scope(self.known.clone(), work).await
     }
 
-    /// Writes a line, with the code of the error that it tells of, if it does.
+    /// Writes a line. If the line is about an error, it has the error's code.
     #[inline]
     pub(crate) fn write(&self, level: Level, code: Option<Code>, text: fmt::Arguments<'_>) {
         match level {
@@ -69,17 +70,17 @@ impl RequestLog {
         }
     }
 
-    /// What the lines of the request begin with.
-    pub(crate) fn before(&self) -> &str {
-        self.known.before()
+    /// The prefix of the request's lines.
+    pub(crate) fn prefix(&self) -> &str {
+        self.known.prefix()
     }
 }
 
-/// Appends a line to others, as long as one of the log may be.
-pub(crate) fn append(before: &str, text: fmt::Arguments<'_>, lines: &mut String) {
+/// Appends a line to others. It is limited in length as a log line is.
+pub(crate) fn append_line(before: &str, text: fmt::Arguments<'_>, lines: &mut String) {
     lines.push_str(before);
     let end = lines.len() + LONGEST_LINE - NOTE - before.len();
-    let mut line = Bounded::new(lines, end);
+    let mut line = BoundedText::new(lines, end);
     line.show(text);
     line.finish();
     lines.push('\n');

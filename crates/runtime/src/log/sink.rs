@@ -1,4 +1,4 @@
-//! Standard error, written to without waiting for whoever reads it.
+//! Writes to standard error without waiting for its reader.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -7,18 +7,18 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::FileType;
 
-/// So much can be written to a pipe that is ready, without waiting: POSIX's `PIPE_BUF` on Linux. Other systems have less,
-/// and a pipe there that is ready takes more than that all the same.
+/// How many bytes can be written without blocking to a pipe that is ready: `PIPE_BUF` on Linux. On other systems it is
+/// smaller, but there a pipe that is ready accepts this much anyway.
 const PIECE: usize = 4096;
 
-/// How standard error is written to.
+/// How to write to standard error.
 pub(super) enum Sink {
-    /// A pipe that was opened a second time, as one that does not block. To set that for the pipe that we were given would
-    /// set it for every process that has it.
+    /// A pipe that was opened a second time in non-blocking mode. Changing the mode of the pipe that we were given would
+    /// affect every process that shares it.
     Reopened(File),
-    /// A file, which takes what it is given.
+    /// A file, which can always be written to.
     File,
-    /// A terminal, a socket, or a pipe that cannot be opened again: asked whether it is ready, then given a piece.
+    /// A terminal, a socket, or a pipe that cannot be reopened. It is polled before each small write.
     Polled,
 }
 
@@ -32,7 +32,7 @@ impl Sink {
         }
     }
 
-    /// Writes as much as there is room for now; 0 if there is none.
+    /// Writes as many bytes as possible without blocking. Returns 0 if it cannot be written to now.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let written = match self {
             Sink::Reopened(pipe) => (&mut &*pipe).write(bytes),
@@ -49,8 +49,7 @@ impl Sink {
         }
     }
 
-    /// Waits until something can be written, or it is known that nothing ever can; at most this long. Returns whether that
-    /// is so.
+    /// Waits, for a limited time, until something can be written or an error is certain. Returns whether that is the case.
     pub(super) fn wait(&self, at_most: Duration) -> bool {
         let stderr = rustix::stdio::stderr();
         let watched = match self {
@@ -71,7 +70,7 @@ fn reopened() -> Option<File> {
     File::options().write(true).custom_flags(flags).open("/proc/self/fd/2").ok()
 }
 
-/// Elsewhere `/dev/fd/2` is the same pipe and not another opening of it.
+/// On other systems, `/dev/fd/2` is the same open pipe, so it cannot be reopened.
 #[cfg(not(target_os = "linux"))]
 fn reopened() -> Option<File> {
     None

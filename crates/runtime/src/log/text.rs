@@ -1,31 +1,31 @@
-//! Texts that are safe to show in a line.
+//! Escapes texts, so that they are safe in a log line.
 
 use std::borrow::Cow;
 
-/// The text with what would steer a terminal, end its line, or turn about what stands beside it, written as in Rust's strings:
-/// who writes a text is not to clear the screen of who reads it, or to write over what its lines are shown under.
+/// Escapes characters that could control a terminal, end the line or change the direction of the text, as in Rust string
+/// literals. Whoever writes a text must not be able to clear the reader's screen or to overwrite the beginning of the line.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
-    if is_plain(text) || !text.contains(steers) {
+    if is_printable_ascii(text) || !text.contains(is_unsafe) {
         return text.into();
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for character in text.chars() {
-        if steers(character) { shown.extend(character.escape_default()) } else { shown.push(character) }
+        if is_unsafe(character) { shown.extend(character.escape_default()) } else { shown.push(character) }
     }
     shown.into()
 }
 
-/// Whether a text is what most are, which is found faster than that none of its characters steers: without leaving off
-/// early, many bytes are looked at together.
-pub(super) fn is_plain(text: &str) -> bool {
+/// Whether a text consists only of printable ASCII characters and tabs, as most do. As the loop does not stop early, it
+/// checks many bytes at once, which is faster than looking for an unsafe character.
+pub(super) fn is_printable_ascii(text: &str) -> bool {
     text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~' | b'\t'))
 }
 
-pub(super) fn steers(character: char) -> bool {
+pub(super) fn is_unsafe(character: char) -> bool {
     match character {
         '\t' => false,
-        // Ends of lines and of paragraphs, and what changes the direction of writing.
+        // Line and paragraph separators, and characters that change the direction of the text.
         '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
         character => character.is_control(),
     }
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_is_shown_and_the_rest_is_left() {
+    fn unsafe_characters_are_escaped_and_others_are_not() {
         for (text, shown) in [
             ("Grüße\t„…“ 漢字 🦀 \\n", "Grüße\t„…“ 漢字 🦀 \\n"),
             ("\u{1b}]0;title\u{7}", r"\u{1b}]0;title\u{7}"),

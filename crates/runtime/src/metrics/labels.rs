@@ -1,4 +1,4 @@
-//! The values that labels take: few, and none that comes with a request.
+//! The values of labels. There are few of them, and none comes with a request.
 
 use std::borrow::Cow;
 
@@ -8,13 +8,13 @@ use http::StatusCode;
 
 use crate::observers::CallKind;
 
-/// How many phases, steps and functions have series of their own; those that come after share one.
-pub(super) const LISTED: usize = 100;
+/// How many phases, steps and functions have their own series. All others share one.
+pub(super) const MAX_SERIES: usize = 100;
 
-/// The value of a label for what is not listed.
+/// The label value of everything without its own series.
 pub(super) const OTHER: &str = "other";
 
-/// What a request is sent for, as a label.
+/// The purpose of a request, as a label.
 pub(super) fn call_kind(kind: CallKind) -> &'static str {
     match kind {
         CallKind::Call => "call",
@@ -23,14 +23,14 @@ pub(super) fn call_kind(kind: CallKind) -> &'static str {
     }
 }
 
-/// What came of one attempt to forward a request.
+/// The result of one attempt to forward a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ForwardResult {
-    /// The queue has it.
+    /// The queue accepted it.
     Accepted,
-    /// It was not taken, and is tried again.
+    /// It was not accepted, and will be tried again.
     Retried,
-    /// It was not taken, and that was the last attempt.
+    /// It was not accepted, and this was the last attempt.
     Failed,
 }
 
@@ -49,11 +49,11 @@ impl ForwardResult {
 /// Why spans were lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DroppedSpan {
-    /// They came faster than they were exported.
+    /// Spans were produced faster than they could be exported.
     QueueFull,
-    /// Whoever keeps traces did not take them.
+    /// The trace server did not accept the batch.
     ExportFailed,
-    /// Whoever keeps traces took others of the same batch, and not these.
+    /// The trace server accepted the batch, but not these spans.
     Refused,
 }
 
@@ -69,7 +69,7 @@ impl DroppedSpan {
     }
 }
 
-/// Every [`FailureKind::as_str`] whose series is there from the beginning.
+/// Every [`FailureKind::as_str`] whose series exists from the start.
 pub(super) const FAILURE_REASONS: [&str; 12] = [
     "handler",
     "panic",
@@ -85,7 +85,7 @@ pub(super) const FAILURE_REASONS: [&str; 12] = [
     "envelope_too_large",
 ];
 
-/// What an attempt came to: a status, or why there was none.
+/// The result of an attempt: a status, or why there is none.
 pub(super) fn attempt_code(answer: &Result<CallResponse, FailureKind>) -> Cow<'static, str> {
     match answer {
         Ok(response) => status_code(response.status()),
@@ -99,7 +99,8 @@ pub(super) fn attempt_code(answer: &Result<CallResponse, FailureKind>) -> Cow<'s
     }
 }
 
-/// A status. A function can answer with any of a thousand; of those that nobody has defined, the class alone is told.
+/// A status as a label. A function can answer with any of a thousand statuses. Those without a definition share the label of
+/// their class.
 pub(super) fn status_code(status: StatusCode) -> Cow<'static, str> {
     match status.canonical_reason() {
         Some(_) => status.as_str().to_owned().into(),
@@ -108,12 +109,12 @@ pub(super) fn status_code(status: StatusCode) -> Cow<'static, str> {
 }
 
 pub(super) fn phase(number: usize) -> Cow<'static, str> {
-    if number > LISTED { OTHER.into() } else { number.to_string().into() }
+    if number > MAX_SERIES { OTHER.into() } else { number.to_string().into() }
 }
 
-/// A step by its number and its short name, since the same function may be called twice.
+/// A step's label has its number, because a function may be called by several steps.
 pub(super) fn step(number: usize, step: &Step) -> Cow<'static, str> {
-    if number > LISTED { OTHER.into() } else { format!("{number} {}", short_name(step.name())).into() }
+    if number > MAX_SERIES { OTHER.into() } else { format!("{number} {}", short_name(step.name())).into() }
 }
 
 pub(super) fn step_kind(step: &Step) -> &'static str {
@@ -125,8 +126,8 @@ pub(super) fn step_kind(step: &Step) -> &'static str {
     }
 }
 
-/// The name within the name of a step: `facedetect` in ``function `facedetect` ``, and of a modifier without a name
-/// where it stands, `lib.rs:12` in `modifier at lib.rs:12`.
+/// The short name of a step: `facedetect` for ``function `facedetect` ``. A modifier without a name has its place in the
+/// source, so `lib.rs:12` for `modifier at lib.rs:12`.
 pub(crate) fn short_name(step: &str) -> &str {
     match step.split('`').nth(1) {
         Some(name) => name,

@@ -1,4 +1,4 @@
-//! Shows the metrics on a port of their own.
+//! Serves the metrics on their own port.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,36 +7,54 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use faasflow_core::chain;
+use faasflow_http::ServerOptions;
 use http::header::CONTENT_TYPE;
 use prometheus::TEXT_FORMAT;
 use tokio::net::TcpListener;
 
 use super::Metrics;
 use crate::config::Config;
-use crate::http::ServerOptions;
 
-/// How long whoever reads the metrics may stall. It is no caller of the flow, so no setting of the flow is about it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client that reads the metrics may stall. It is not a caller of the flow, so the flow's settings do not apply
+/// to it.
+const STALL: Duration = Duration::from_secs(10);
 
 /// The route of `/metrics`.
 pub(crate) fn router(metrics: Arc<Metrics>) -> Router {
     Router::new().route("/metrics", get(async move || ([(CONTENT_TYPE, TEXT_FORMAT)], metrics.text())))
 }
 
-/// Where metrics are shown.
+/// A bound socket for the metrics.
 #[derive(Debug)]
 pub(crate) struct MetricsListener {
     listener: TcpListener,
     address: SocketAddr,
 }
 
+/// The address of the metrics cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}")]
+pub(crate) struct NoMetrics {
+    address: String,
+    /// The setting of the port.
+    setting: &'static str,
+    source: std::io::Error,
+}
+
+impl NoMetrics {
+    /// What to do about it.
+    pub(crate) fn help(&self) -> String {
+        format!("choose another with `metrics_host` and `{}`, or stop what listens there", self.setting)
+    }
+}
+
 impl MetricsListener {
-    /// Listens where the settings say.
+    /// Binds to the address in the settings.
     ///
     /// # Errors
     ///
-    /// Why not, and what to do: a text for the log. A flow that nobody can watch is better than none.
-    pub(crate) async fn bind(config: &Config) -> Result<MetricsListener, String> {
+    /// If the address cannot be bound. The flow should serve anyway: a flow without metrics is better than none.
+    pub(crate) async fn bind(config: &Config) -> Result<MetricsListener, NoMetrics> {
         let (host, port) = config.metrics_address();
         let bind = async {
             let listener = TcpListener::bind((host, port)).await?;
@@ -44,21 +62,15 @@ impl MetricsListener {
             Ok(MetricsListener { listener, address })
         };
         let setting = if config.flow_metrics_port.is_some() { "flow_metrics_port" } else { "metrics_port" };
-        bind.await.map_err(|error: std::io::Error| {
-            format!(
-                "The flow serves without metrics: cannot listen on {host}:{port}: {}; choose another with `metrics_host` \
-                 and `{setting}`, or stop what listens there",
-                chain(&error)
-            )
-        })
+        bind.await.map_err(|source| NoMetrics { address: format!("{host}:{port}"), setting, source })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until `serving` resolves, which is what is measured, and returns its output.
-    pub(crate) async fn beside<T>(self, router: Router, serving: impl Future<Output = T>) -> T {
+    /// Serves metrics until `serving` resolves, and returns its output.
+    pub(crate) async fn serve_while<T>(self, router: Router, serving: impl Future<Output = T>) -> T {
         let (ended, end) = tokio::sync::oneshot::channel::<()>();
         let serving = async {
             let output = serving.await;
@@ -69,17 +81,18 @@ impl MetricsListener {
             let _ = end.await;
         };
         let options = ServerOptions {
-            header_timeout: PATIENCE,
-            write_stall: PATIENCE,
-            // What it stopped for is over, and a process that is told to end is not waited for long.
+            header_timeout: STALL,
+            write_stall: STALL,
+            // The flow has stopped already, and a process that was asked to stop should not take longer because of its
+            // metrics.
             grace: Duration::from_millis(500),
             ..ServerOptions::default()
         };
-        let showing = async {
-            if let Err(error) = crate::http::serve(self.listener, router, options, stop).await {
+        let serving_metrics = async {
+            if let Err(error) = faasflow_http::serve(self.listener, router, options, stop).await {
                 tracing::warn!("Metrics are no longer served: {}", chain(&error));
             }
         };
-        tokio::join!(serving, showing).0
+        tokio::join!(serving, serving_metrics).0
     }
 }

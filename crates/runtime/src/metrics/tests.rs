@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::{CallResponse, Context, Error, Flow, Outcome, Payload};
+use faasflow_http::Limits;
 use http::{HeaderMap, StatusCode};
 
 use super::*;
-use crate::http::Limits;
 
 async fn tidy(_: Context, payload: Payload) -> Payload {
     payload
@@ -30,7 +30,7 @@ fn metrics() -> Metrics {
     Metrics::new(&flow(), "photos", budget())
 }
 
-/// The value of a series, which is written with its labels in alphabetical order, `flow` last.
+/// The value of a series. Its labels are in alphabetical order, and `flow` comes last.
 fn value(metrics: &Metrics, series: &str) -> f64 {
     let text = metrics.text();
     let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -68,7 +68,7 @@ fn deliveries_are_counted_by_kind_and_status() {
 }
 
 #[test]
-fn what_is_in_flight_is_so_until_its_guard_is_dropped() {
+fn in_flight_counts_until_the_guard_is_dropped() {
     let metrics = metrics();
     let in_flight = "faasflow_deliveries_in_flight{flow=\"photos\"}";
     let (one, other) = (metrics.in_flight(), metrics.in_flight());
@@ -80,7 +80,7 @@ fn what_is_in_flight_is_so_until_its_guard_is_dropped() {
 }
 
 #[test]
-fn phases_and_steps_are_timed_apart() {
+fn phases_and_steps_are_timed_separately() {
     let metrics = metrics();
     metrics.phase(2, Duration::from_millis(250));
     metrics.step(1, Duration::from_millis(500));
@@ -96,7 +96,7 @@ fn phases_and_steps_are_timed_apart() {
         let series = format!("faasflow_step_duration_seconds_sum{{kind=\"{kind}\",step=\"{step}\",flow=\"photos\"}}");
         assert_eq!(value(&metrics, &series), sum);
     }
-    // Nothing has these numbers.
+    // There is no phase and no step with these numbers.
     metrics.phase(0, Duration::ZERO);
     metrics.step(5, Duration::ZERO);
 }
@@ -124,7 +124,7 @@ fn attempts_are_counted_by_function_and_status() {
 }
 
 #[test]
-fn what_is_forwarded_is_measured() {
+fn forwarding_is_measured() {
     let metrics = metrics();
     metrics.queued(Duration::from_secs(3));
     metrics.envelope(1000);
@@ -207,7 +207,7 @@ fn a_long_flow_has_no_more_series_than_a_hundred_steps() {
 }
 
 #[test]
-fn statuses_that_nobody_has_defined_share_their_class() {
+fn undefined_statuses_share_the_label_of_their_class() {
     let metrics = metrics();
     for status in 100..1000 {
         metrics.attempt(CallKind::Call, "resize", &answered(status));
@@ -222,7 +222,7 @@ fn statuses_that_nobody_has_defined_share_their_class() {
 }
 
 #[test]
-fn names_within_names_of_steps() {
+fn short_names_of_steps() {
     for (name, short) in [
         ("function `facedetect`", "facedetect"),
         ("modifier `exactly_one_face`", "exactly_one_face"),
@@ -233,9 +233,9 @@ fn names_within_names_of_steps() {
     }
 }
 
-/// Whoever looks at a flow function that has done nothing yet sees what there will be.
+/// A flow function that has done nothing yet already shows which metrics there will be.
 #[test]
-fn every_metric_is_there_from_the_beginning() {
+fn every_metric_exists_from_the_start() {
     let text = metrics().text();
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     insta::assert_snapshot!(names.join("\n"), @r"

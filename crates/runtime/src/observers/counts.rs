@@ -1,4 +1,4 @@
-//! Metrics: what is counted and timed of each event.
+//! Metrics: counts and times events.
 
 use http::StatusCode;
 

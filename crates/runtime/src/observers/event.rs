@@ -1,4 +1,4 @@
-//! What happens to a request, told once.
+//! Events of a request.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,76 +11,75 @@ use faasflow_core::{CallResponse, Failure, Method, Outcome, Payload, Resolution,
 use http::{StatusCode, Uri};
 
 use crate::conclusion::{Conclusion, Delivery};
-use crate::error_text::internal;
 use crate::forward::ForwardError;
 
-/// Something that has happened to a request. It borrows what it tells of, so that telling it costs nothing where nobody
-/// listens.
+/// Something that has happened to a request. It borrows its data, so that emitting an event costs nothing if no observer
+/// uses it.
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
-    /// A delivery is believed. `waited` is how long an envelope was on its way.
+    /// A delivery was verified. `waited` is the time that an envelope spent in the queue.
     Begun { delivery: Delivery, waited: Duration },
-    /// The payload that a state manager kept is not there any more.
+    /// The payload is no longer in the state manager.
     PayloadGone { reason: &'a str },
-    /// The steps at a place are about to be executed.
+    /// The steps at a place will be executed next.
     PhaseBegun { place: &'a Place },
-    /// A step is about to be executed.
+    /// A step will be executed next.
     StepBegun { step: &'a Step },
     /// A step sends a request.
     Sending { method: &'a Method, target: &'a Uri, to: Peer<'a>, bytes: usize },
-    /// One attempt to send a request came to this.
+    /// The result of one attempt to send a request.
     Attempted { to: Peer<'a>, answer: &'a Result<CallResponse, FailureKind> },
-    /// The author's policy asks for another attempt, the one numbered `attempt` from 1.
+    /// The retry policy asks for another attempt. `attempt` is its number, counted from 1.
     Retrying { to: Peer<'a>, answer: &'a Result<CallResponse, FailureKind>, wait: Duration, attempt: u32, of: u32 },
-    /// The author's policy asks for another attempt, and there is no time for it.
+    /// The retry policy asks for another attempt, but there is no time left for it.
     NoTimeToRetry { to: Peer<'a> },
-    /// An attempt met an outage, and is repeated.
+    /// An attempt met an outage and will be repeated.
     WaitingOut { to: Peer<'a>, outage: &'a Outage, wait: Duration },
-    /// The answer that a step goes on with, if there is one.
+    /// The answer that the step continues with, if there is one.
     Answered { answer: Option<&'a CallResponse> },
     /// A step succeeded.
     StepDone { at: StepRun<'a>, output: &'a Payload },
-    /// A step met an outage that did not pass in time.
+    /// A step met an outage that did not end in time.
     StepInterrupted { at: StepRun<'a>, outage: &'a Outage },
-    /// A step failed. Its own failure handler is asked, if it has one.
+    /// A step failed. If it has a failure handler of its own, that handler is asked next.
     StepFailed { at: StepRun<'a>, failure: &'a Failure, handler: StepHandler },
-    /// What the step's own failure handler made of it: an output, or nothing.
+    /// The result of the step's own failure handler: an output, or `None`.
     StepResolved { at: StepRun<'a>, failure: &'a Failure, output: Option<&'a Payload> },
-    /// A failure handler failed itself.
+    /// A failure handler itself failed.
     HandlerFailed { kind: &'a FailureKind },
-    /// The request has failed, which the flow's failure handler may still mend.
+    /// The request has failed, but the flow's failure handler may still recover it.
     Failed { failure: &'a Failure, origin: Origin },
-    /// The flow's failure handler is about to be asked.
+    /// The flow's failure handler will be asked next.
     HandlerAsked,
-    /// The flow's failure handler decided this; nothing if it failed.
+    /// The decision of the flow's failure handler. `None` if the handler failed.
     HandlerResolved { resolution: Option<&'a Resolution> },
-    /// The delivery has to come again.
-    Interrupted { doing: Doing<'a>, outage: &'a Outage },
-    /// A payload went to the state manager of this name.
+    /// The delivery must be repeated later.
+    Interrupted { doing: Activity<'a>, outage: &'a Outage },
+    /// A payload was stored in the state manager of this name.
     PayloadStored { bytes: usize, manager: &'a str },
     /// The envelope of the next phase was made.
     Sealed { bytes: usize },
-    /// The envelope of the next phase was not taken, and is sent again.
+    /// The envelope of the next phase was not accepted, and will be sent again.
     ForwardRetried { next: &'a Place, error: &'a ForwardError },
-    /// The envelope of the next phase was not taken, and that was the last attempt.
+    /// The envelope of the next phase was not accepted, and this was the last attempt.
     ForwardFailed,
     /// The next phase is queued.
-    Forwarded { next: &'a Place, bytes: usize, payload: Kept },
-    /// The end was reported to whoever asked for it, or was to be: this is what came of it.
+    Forwarded { next: &'a Place, bytes: usize, payload: PayloadLocation },
+    /// The result of reporting the end of a request to its callback URL.
     Reported { outcome: Outcome, report: Report<'a> },
-    /// The finaliser is about to run.
+    /// The finaliser will run next.
     FinallyBegun,
-    /// The finaliser ran to its end, or not.
+    /// The finaliser has run.
     FinallyRan { succeeded: bool },
-    /// The finaliser failed, which changes nothing about the end of the request.
+    /// The finaliser failed. The outcome of the request stays the same.
     FinallyFailed { kind: &'a FailureKind },
-    /// The state of the request was not removed.
+    /// The state of the request could not be removed.
     StateNotRemoved { kind: &'a FailureKind },
     /// The request has ended.
     Ended { outcome: Outcome },
-    /// Nothing was executed. The detail is for the log.
+    /// The delivery was refused, and nothing was executed. The detail is for the log.
     Refused { status: StatusCode, code: Code, detail: &'a str },
-    /// The delivery is over. `since_start` is how long ago the request began.
+    /// The delivery is over. `since_start` is the time since the request started.
     Concluded {
         place: &'a Place,
         conclusion: &'a Conclusion,
@@ -92,7 +91,7 @@ pub(crate) enum Event<'a> {
     Closed { delivery: Delivery, status: StatusCode },
 }
 
-/// What a request is sent for.
+/// The purpose of a request that the flow sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallKind {
     /// A call of a function.
@@ -103,19 +102,19 @@ pub(crate) enum CallKind {
     Report,
 }
 
-/// Who a request is sent to.
+/// The receiver of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer<'a> {
     pub(crate) kind: CallKind,
-    /// The receiver as log lines name it.
+    /// The receiver, as log lines name it.
     pub(crate) name: &'a str,
-    /// The function's name or the callback's host; nothing for a report, whose URL comes with the request.
+    /// The function's name or the callback's host. Empty for a report, because its URL comes with the request.
     pub(crate) function: &'a str,
-    /// The step that sends it, if one does.
+    /// The step that sends the request, if it is a step.
     pub(crate) step: Option<StepIndex>,
 }
 
-/// The execution of a step, once it is over.
+/// A completed execution of a step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepRun<'a> {
     pub(crate) step: &'a Step,
@@ -125,7 +124,7 @@ pub(crate) struct StepRun<'a> {
     pub(crate) bytes_in: usize,
 }
 
-/// Whether a step has a failure handler of its own.
+/// Whether the step has a failure handler of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StepHandler {
     Asked,
@@ -135,36 +134,36 @@ pub(crate) enum StepHandler {
 /// Where a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// In a step, which has been told already.
+    /// In a step. The failure of the step was already emitted.
     Step,
-    /// In a step, whose own failure handler replied for the whole request.
+    /// In a step whose own failure handler replied for the whole request.
     Reply,
-    /// When its payload was taken, or when it was handed on.
+    /// While its payload was fetched, or while it was forwarded.
     Envelope,
 }
 
 /// Where the payload of the next phase is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
-    InEnvelope,
-    InStateManager,
+pub(crate) enum PayloadLocation {
+    Envelope,
+    StateManager,
 }
 
-/// What came of the report of an end.
+/// The result of reporting the end of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Report<'a> {
-    /// It was taken, with this status.
-    Taken(StatusCode),
-    /// It may be taken later.
+    /// The report was accepted, with this status.
+    Accepted(StatusCode),
+    /// The report may be accepted later.
     Postponed(&'a str),
-    /// It never will be: what happened, and why it is given up.
+    /// The report will never be accepted. The text says what happened.
     GivenUp(&'a str),
 }
 
-/// What a delivery was doing when it met an outage, as the beginning of a log line.
+/// What a delivery was doing when it met an outage. Displayed as the beginning of a log line.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Doing<'a> {
-    Taking,
+pub(crate) enum Activity<'a> {
+    Fetching,
     Executing(&'a Place),
     Forwarding(&'a Place),
     Handling,
@@ -172,25 +171,25 @@ pub(crate) enum Doing<'a> {
     Finalising,
 }
 
-impl fmt::Display for Doing<'_> {
+impl fmt::Display for Activity<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Doing::Taking => f.write_str("Not executed"),
-            Doing::Executing(place) => write!(f, "Phase {place} cannot go on"),
-            Doing::Forwarding(next) => write!(f, "Cannot forward to phase {next}"),
-            Doing::Handling => f.write_str("The failure handler cannot go on"),
-            Doing::Reporting(outcome) => write!(f, "Cannot report the {outcome}"),
-            Doing::Finalising => f.write_str("finally cannot go on"),
+            Activity::Fetching => f.write_str("Not executed"),
+            Activity::Executing(place) => write!(f, "Phase {place} cannot continue"),
+            Activity::Forwarding(next) => write!(f, "Cannot forward to phase {next}"),
+            Activity::Handling => f.write_str("The failure handler cannot continue"),
+            Activity::Reporting(outcome) => write!(f, "Cannot report the {outcome}"),
+            Activity::Finalising => f.write_str("`finally` cannot continue"),
         }
     }
 }
 
-/// Why a handler failed, as log lines and spans say it.
+/// Says that a handler failed and why, for log lines and spans.
 pub(super) fn handler_failed(kind: &FailureKind) -> String {
-    format!("The failure handler failed itself: {}", internal(kind))
+    format!("The failure handler itself failed: {kind}")
 }
 
 /// The same for the finaliser.
 pub(super) fn finally_failed(kind: &FailureKind) -> String {
-    format!("finally failed: {}", internal(kind))
+    format!("`finally` failed: {kind}")
 }

@@ -1,7 +1,7 @@
 use super::event::Event;
 
-/// Hears what happens to a request.
+/// Observes what happens to a request.
 pub(super) trait Observer {
-    /// Hears an event. It is told once, in the order in which things happen, and must not wait.
+    /// Receives an event. Each event arrives once, in the order in which things happen. This must not block.
     fn observe(&self, event: &Event<'_>);
 }

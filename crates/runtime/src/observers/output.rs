@@ -1,26 +1,26 @@
-//! The lines that the output of a request begins with, where the setting `combine_output` asks for them.
+//! The log lines that are put before the output of a request if the setting `combine_output` is `true`.
 
 use std::sync::{Mutex, PoisonError};
 
 use tracing::Level;
 
 use super::event::Event;
+use super::log_line::log_line;
 use super::observer::Observer;
-use super::say::say;
 use crate::log::RequestLog;
 
-/// Keeps the log lines of a request.
+/// Collects the log lines of a request.
 #[derive(Debug)]
 pub(crate) struct Output {
-    /// What each line begins with.
+    /// The prefix of each line.
     before: String,
     lines: Mutex<String>,
 }
 
 impl Output {
-    /// Keeps the lines of this log.
+    /// Collects lines with the prefix of this log.
     pub(super) fn new(log: &RequestLog) -> Output {
-        Output { before: log.before().to_owned(), lines: Mutex::default() }
+        Output { before: log.prefix().to_owned(), lines: Mutex::default() }
     }
 
     /// The lines so far.
@@ -31,11 +31,11 @@ impl Output {
 
 impl Observer for Output {
     fn observe(&self, event: &Event<'_>) {
-        say(event, |level, _, text| {
-            // Lines for those who develop the flow are no part of the classic output.
+        log_line(event, |level, _, text| {
+            // The Go version had no debug lines in its output.
             if level != Level::DEBUG {
                 let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-                crate::log::append(&self.before, text, &mut lines);
+                crate::log::append_line(&self.before, text, &mut lines);
             }
         });
     }

@@ -1,8 +1,8 @@
-//! Traces: a span for the delivery and one for each step, with what happened as their events.
+//! Traces: a span for each delivery and each step. Other events become events of these spans.
 
 use faasflow_core::{Resolution, chain};
 
-use super::event::{CallKind, Event, Kept, Report, finally_failed, handler_failed};
+use super::event::{Event, PayloadLocation, Report, finally_failed, handler_failed};
 use super::observer::Observer;
 use crate::trace::{StepSpan, Trace, cut};
 
@@ -13,7 +13,9 @@ impl Observer for Trace {
             Event::Failed { failure, .. } => self.failed(failure),
             Event::HandlerFailed { kind } => self.exception(kind.as_str(), || handler_failed(kind)),
             Event::HandlerResolved { resolution } => {
-                self.event("failure handler", |event| event.attribute("faasflow.resolution", named(*resolution)));
+                self.event("failure handler", |event| {
+                    event.attribute("faasflow.resolution", resolution_name(*resolution));
+                });
             }
             Event::Interrupted { doing, outage } => {
                 self.exception("outage", || format!("{doing}: {}", outage.detail));
@@ -24,10 +26,10 @@ impl Observer for Trace {
             Event::Forwarded { next, bytes, payload } => self.event("forwarded", |event| {
                 event.attribute("faasflow.phase", next.phase());
                 event.attribute("faasflow.envelope.bytes", *bytes);
-                event.attribute("faasflow.payload.stored", *payload == Kept::InStateManager);
+                event.attribute("faasflow.payload.stored", *payload == PayloadLocation::StateManager);
             }),
             Event::Reported { report, .. } => self.event("report", |event| match report {
-                Report::Taken(status) => event.attribute("faasflow.report", &format!("it answered {status}")),
+                Report::Accepted(status) => event.attribute("faasflow.report", &format!("it answered {status}")),
                 Report::Postponed(what) | Report::GivenUp(what) => event.attribute("faasflow.report", *what),
             }),
             Event::FinallyRan { succeeded } => {
@@ -40,13 +42,13 @@ impl Observer for Trace {
     }
 }
 
-/// What the span of a step notes of an event.
+/// Records an event in the span of a step.
 #[inline(always)]
 pub(super) fn observe_step(span: &mut Option<StepSpan<'_>>, event: &Event<'_>) {
     match event {
         Event::Sending { method, target, to, bytes } => {
             if let Some(span) = span {
-                span.sends(method, target, to.kind == CallKind::Call, *bytes);
+                span.sends(method, target, to.kind, *bytes);
             }
         }
         Event::Attempted { answer, .. } => {
@@ -79,8 +81,8 @@ pub(super) fn observe_step(span: &mut Option<StepSpan<'_>>, event: &Event<'_>) {
     }
 }
 
-/// What a failure handler decided, in a word.
-fn named(resolution: Option<&Resolution>) -> &'static str {
+/// The decision of a failure handler, in one word.
+fn resolution_name(resolution: Option<&Resolution>) -> &'static str {
     match resolution {
         Some(Resolution::Recovered(_)) => "recovered",
         Some(Resolution::Replied(_)) => "replied",

@@ -1,4 +1,4 @@
-//! Reads the answers of functions and callbacks: within limits, and without their `Content-Encoding`.
+//! Reads the answers of functions and callbacks, within limits, and decodes them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,44 +7,43 @@ use axum::body::HttpBody;
 use bytes::Bytes;
 use faasflow_core::Error;
 use faasflow_core::failure::FailureKind;
+use faasflow_http::{Budget, Codings, DecodeError, NoRoom, ReadBodyError, read_body_into_untimed};
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap};
-
-use crate::http::{Budget, Codings, DecodeError, ReadBodyError, read_body_into_untimed};
 
 /// How answers are read.
 #[derive(Debug)]
 pub(crate) struct Answers {
     max_body: u64,
     budget: Budget,
-    /// How long an answer waits for room. Its function has done its work, so it is worth some time; but those who wait hold
-    /// payloads themselves, and one of them has to give way.
+    /// How long an answer waits for room. The function has already done its work, so waiting is worthwhile. It must end at
+    /// some point, because those that wait hold payloads themselves, and one of them has to give way.
     patience: Duration,
 }
 
 impl Answers {
-    /// Answers of `max_body` bytes at most, also when they are decoded, that take their room from `budget`.
+    /// Answers may have at most `max_body` bytes, also when decoded. They share the room in `budget`.
     pub(crate) fn new(max_body: u64, budget: Budget, write_timeout: Duration) -> Answers {
         Answers { max_body, budget, patience: (write_timeout / 4).min(Duration::from_secs(15)) }
     }
 
-    /// Reads an answer to its end. Its headers no longer speak of an encoding then.
+    /// Reads and decodes the whole answer, and removes the headers about its encoding.
     ///
     /// # Errors
     ///
     /// If it cannot be read, or there is no room for it.
-    pub(crate) async fn read<B>(&self, headers: &mut HeaderMap, body: B) -> Result<Bytes, Unread>
+    pub(crate) async fn read<B>(&self, headers: &mut HeaderMap, body: B) -> Result<Bytes, ReadFailure>
     where
         B: HttpBody<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
-        let unknown = |error: DecodeError| Unread::Failed(FailureKind::Undecodable(Arc::new(error.into())));
-        let codings = Codings::of(headers).map_err(unknown)?;
-        let mut share = self.budget.waiting(self.patience);
+        let unknown = |error: DecodeError| ReadFailure::Failed(FailureKind::Undecodable(Arc::new(error.into())));
+        let codings = Codings::from_headers(headers).map_err(unknown)?;
+        let mut share = self.budget.answer_share(self.patience);
         let read = read_body_into_untimed(body, self.max_body, &mut share).await.map_err(failure)?;
         let body = share.keep(read);
         if codings.is_empty() {
             return Ok(body);
         }
-        let mut share = self.budget.waiting(self.patience).beside(body.len() as u64);
+        let mut share = self.budget.answer_share(self.patience).beside(body.len() as u64);
         let decoded = codings.decode(body, self.max_body, &mut share).await.map_err(|error| failure(error.into()))?;
         headers.remove(CONTENT_ENCODING);
         headers.remove(CONTENT_LENGTH);
@@ -54,32 +53,35 @@ impl Answers {
 
 /// Why an answer was not read.
 #[derive(Debug)]
-pub(crate) enum Unread {
+pub(crate) enum ReadFailure {
     Failed(FailureKind),
-    /// There was no room for it in time. Whoever waits for it holds a payload, and is to give that up: others wait for the
-    /// room that it takes.
-    NoRoom(String),
+    /// There was no room for the answer in time. The waiting step must drop its payload, because others wait for the room
+    /// that it takes.
+    NoRoom(NoRoom),
 }
 
-fn failure(error: ReadBodyError) -> Unread {
-    Unread::Failed(match error {
+fn failure(error: ReadBodyError) -> ReadFailure {
+    ReadFailure::Failed(match error {
         ReadBodyError::TooLarge { limit } => FailureKind::AnswerTooLarge(limit),
-        ReadBodyError::Encoded(DecodeError::TooLarge { encoded, limit }) => undecodable(format!(
-            "its {encoded} bytes are encoded, and decoded they are more than the {limit} of `max_body`"
-        )),
-        ReadBodyError::Encoded(error @ DecodeError::Window { .. }) => {
-            undecodable(format!("{error}; the setting is `max_inflight_bytes`"))
-        }
+        ReadBodyError::Encoded(error @ DecodeError::TooLarge { .. }) => over_limit(error, "max_body"),
+        ReadBodyError::Encoded(error @ DecodeError::Window { .. }) => over_limit(error, "max_inflight_bytes"),
         ReadBodyError::Encoded(error) => FailureKind::Undecodable(Arc::new(error.into())),
-        ReadBodyError::NoRoom(full) if full.is_temporary() => {
-            return Unread::NoRoom(format!("its answer was not read: {full}"));
-        }
-        ReadBodyError::NoRoom(full) => undecodable(format!("{full}; the setting is `max_inflight_bytes`")),
+        ReadBodyError::NoRoom(full) if full.is_temporary() => return ReadFailure::NoRoom(full),
+        ReadBodyError::NoRoom(full) => over_limit(full, "max_inflight_bytes"),
         error if error.is_unusable() => FailureKind::Unusable(Arc::new(error.into())),
         error => FailureKind::Interrupted(Arc::new(error.into())),
     })
 }
 
-fn undecodable(why: String) -> FailureKind {
-    FailureKind::Undecodable(Arc::new(Error::msg(why)))
+/// An answer is over a limit.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}; the setting is `{setting}`")]
+struct OverLimit<E> {
+    error: E,
+    /// The setting that defines the limit.
+    setting: &'static str,
+}
+
+fn over_limit(error: impl std::error::Error + Send + Sync + 'static, setting: &'static str) -> FailureKind {
+    FailureKind::Undecodable(Arc::new(Error::from(OverLimit { error, setting })))
 }

@@ -1,4 +1,4 @@
-//! Makes the requests of calls and callbacks; `send.rs` sends them.
+//! Builds the requests of calls and callbacks. `send.rs` sends them.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::StepIndex;
 use faasflow_core::{Action, Call, Callback, Context, Error, Flow, Method, Payload, RequestOptions, Step};
+use faasflow_http::HttpClient;
 use http::Uri;
 use http::header::HeaderValue;
 use http::uri::Scheme;
@@ -13,7 +14,6 @@ use http::uri::Scheme;
 use super::answers::Answers;
 use super::outgoing::{Outgoing, PhaseHeaders};
 use crate::gateway::gateway_url;
-use crate::http::HttpClient;
 use crate::metrics::short_name;
 use crate::observers::{CallKind, Observers, Peer};
 
@@ -21,20 +21,20 @@ use crate::observers::{CallKind, Observers, Peer};
 pub(crate) struct Caller {
     pub(super) client: HttpClient,
     gateway: Uri,
-    /// What requests to the gateway have as their `Host`.
+    /// The `Host` header of requests to the gateway.
     gateway_host: Option<HeaderValue>,
     default_method: Method,
     pub(super) answers: Answers,
-    /// Of each step in its order.
-    prepared: Vec<Prepared>,
+    /// One for each step, in order.
+    prepared: Vec<StepTemplate>,
 }
 
-/// What is the same each time that a step sends a request.
+/// The parts of a step's request that never change.
 #[derive(Debug)]
-struct Prepared {
-    /// Where a call goes that has no query of its own.
+struct StepTemplate {
+    /// The target of a call without a query of its own.
     target: Option<Uri>,
-    /// The number of the step, from 1, as text.
+    /// The number of the step, counted from 1.
     number: String,
 }
 
@@ -48,26 +48,26 @@ impl Caller {
     ) -> Caller {
         let prepare = |(index, step): (usize, &Step)| {
             let target = match step.action() {
-                // One that cannot be made is the failure of the step, as one with a query is.
+                // If the URL is not valid, the step fails when it is executed, as it does if its query makes it invalid.
                 Action::Call(call) if !call.options().has_query() => {
                     gateway_url(&gateway, "function", call.function(), None).ok()
                 }
                 _ => None,
             };
-            Prepared { target, number: (index + 1).to_string() }
+            StepTemplate { target, number: (index + 1).to_string() }
         };
         let prepared = flow.steps().iter().enumerate().map(prepare).collect();
         let gateway_host = host(&gateway);
         Caller { client, gateway, gateway_host, default_method, answers, prepared }
     }
 
-    /// What the requests of a phase have in common.
+    /// The headers that all requests of a phase share.
     pub(crate) fn phase_headers(&self, context: &Context, observers: &Observers<'_>) -> PhaseHeaders {
         PhaseHeaders::new(context, observers, self.gateway_host.as_ref())
     }
 
-    /// The request that calls a function through the gateway. `options` are the call's, with the values that extractors have
-    /// made. What else the flow's own code says of it is asked now.
+    /// Builds the request for a call. `options` are those of the call, with the values that extractors have produced.
+    /// Closures of the flow that produce other values are called now.
     pub(crate) fn call<'a>(
         &'a self,
         call: &'a Call,
@@ -108,7 +108,7 @@ impl Caller {
         payload: Payload,
     ) -> Result<Outgoing<'a>, FailureKind> {
         let own = options.headers(step.context).map_err(|name| {
-            let text = format!("header `{name}` was given a value with control characters");
+            let text = format!("the value of header `{name}` has control characters");
             FailureKind::Handler(Arc::new(Error::msg(text)))
         })?;
         let prepared = &self.prepared[step.index.index()];
@@ -122,7 +122,7 @@ impl Caller {
             payload,
             timeout: options.timeout(),
             retry: options.retry(),
-            given_up: false,
+            payload_released: false,
         })
     }
 }
@@ -136,7 +136,7 @@ pub(crate) struct StepRef<'a> {
     pub(crate) name: &'a str,
 }
 
-/// A server as its clients name it (RFC 9110, 7.2): without the port, if that is the usual one.
+/// The value of a `Host` header (RFC 9110, 7.2). The default port is left out.
 fn host(url: &Uri) -> Option<HeaderValue> {
     let host = url.host()?;
     let usual = if url.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_has_the_name_that_clients_give_it() {
+    fn the_host_header_omits_the_default_port() {
         for (url, name) in [
             ("http://gateway:8080", "gateway:8080"),
             ("http://gateway:80", "gateway"),

@@ -17,26 +17,26 @@ use tokio::time::Instant;
 
 use super::caller::{Caller, StepRef};
 use super::outgoing::{Outgoing, PhaseHeaders, Time};
-use super::report::Reporting;
+use super::report::ReportContext;
 use super::unanswered::Unanswered;
 use crate::deadline::{CutOff, Deadline};
 use crate::heartbeat::Heartbeat;
 use crate::observers::{Event, Observers, Scope, StepHandler, StepRun};
 
-/// How the steps of a phase ended.
+/// How the steps of a segment ended.
 #[derive(Debug)]
-pub(crate) enum Executed {
-    /// All of them succeeded.
+pub(crate) enum SegmentResult {
+    /// All steps succeeded.
     Done(Payload),
-    /// One failed.
+    /// One step failed.
     Failed(Failure),
-    /// One failed, and its own handler replied.
+    /// One step failed, and its own failure handler replied.
     Replied(Failure, Payload),
-    /// One cannot go on, for a reason that passes.
+    /// One step cannot continue, for a temporary reason.
     Outage(Outage),
 }
 
-/// What the steps of one phase need besides themselves.
+/// The context in which the steps of one phase are executed.
 pub(crate) struct Execution<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) context: &'a Context,
@@ -44,15 +44,15 @@ pub(crate) struct Execution<'a> {
     pub(crate) deadline: &'a Deadline,
     pub(crate) observers: &'a Observers<'a>,
     pub(crate) heartbeat: &'a Heartbeat,
-    /// Whether the flow has a failure handler, which may ask what a failed step was given.
+    /// Whether the flow has a failure handler, which may need the input of a failed step.
     pub(crate) failures_handled: bool,
-    /// The first outage that the phase has met.
+    /// The first outage that the phase met.
     pub(crate) outage: OnceLock<Outage>,
 }
 
 impl Execution<'_> {
-    /// Executes the steps of a segment, each on the output of the one before.
-    pub(crate) async fn run(&self, flow: &Flow, segment: &Segment, mut payload: Payload) -> Executed {
+    /// Executes the steps of a segment. Each step receives the output of the one before.
+    pub(crate) async fn run(&self, flow: &Flow, segment: &Segment, mut payload: Payload) -> SegmentResult {
         let mut cut_off = CutOff::at(self.deadline.steps());
         for index in segment.steps() {
             match self.step(flow.step(index), index, payload, &mut cut_off).await {
@@ -60,7 +60,7 @@ impl Execution<'_> {
                 Err(ended) => return ended,
             }
         }
-        Executed::Done(payload)
+        SegmentResult::Done(payload)
     }
 
     async fn step(
@@ -69,37 +69,37 @@ impl Execution<'_> {
         index: StepIndex,
         payload: Payload,
         cut_off: &mut CutOff,
-    ) -> Result<Payload, Executed> {
+    ) -> Result<Payload, SegmentResult> {
         let mut scope = self.observers.step(step);
         let begun = Instant::now();
         let bytes_in = payload.len();
         let handler = if has_failure_handler(step) { StepHandler::Asked } else { StepHandler::None };
-        // What nobody will ask for is freed when it is sent, and not when the answer is there as well.
+        // If nobody will need the payload, it is freed once it is sent, and not held until the answer has arrived.
         let kept = (self.failures_handled || handler == StepHandler::Asked).then(|| payload.clone());
         let output = self.output(step, index, payload, &mut scope, cut_off).await;
         let at = StepRun { step, index, took: begun.elapsed(), bytes_in };
         match output {
             Ok(output) => {
-                scope.tell(&Event::StepDone { at, output: &output });
+                scope.emit(&Event::StepDone { at, output: &output });
                 Ok(output)
             }
             Err(Unanswered::Outage(outage)) => {
-                scope.tell(&Event::StepInterrupted { at, outage: &outage });
-                Err(Executed::Outage(outage))
+                scope.emit(&Event::StepInterrupted { at, outage: &outage });
+                Err(SegmentResult::Outage(outage))
             }
             Err(Unanswered::Failed(kind)) => {
                 let name = step.name().clone();
                 let payload = kept.unwrap_or_else(Payload::empty);
                 let failure = Failure::new(self.context.place(), index.number(), name, kind, payload);
-                scope.tell(&Event::StepFailed { at, failure: &failure, handler });
+                scope.emit(&Event::StepFailed { at, failure: &failure, handler });
                 let resolved = self.resolve(step, failure.clone()).await;
-                scope.tell(&Event::StepResolved { at, failure: &failure, output: resolved.as_ref().ok() });
+                scope.emit(&Event::StepResolved { at, failure: &failure, output: resolved.as_ref().ok() });
                 resolved
             }
         }
     }
 
-    /// What a step makes of its input.
+    /// Computes the output of a step.
     async fn output(
         &self,
         step: &Step,
@@ -111,7 +111,7 @@ impl Execution<'_> {
         match step.action() {
             Action::Modify(modifier) => {
                 let running = modifier.run(self.context.clone(), payload);
-                self.handled(self.deadline.steps(), running).await.map_err(|kind| self.weigh(kind))
+                self.handled(self.deadline.steps(), running).await.map_err(|kind| self.classify(kind))
             }
             Action::Call(call) => {
                 let extracted = self.extracted(call.options(), scope).await?;
@@ -121,7 +121,7 @@ impl Execution<'_> {
                 self.answer(answer, call.options()).await
             }
             Action::Callback(callback) => {
-                // It goes on, unless the answer takes its place.
+                // The step's input is also its output, unless the flow reads the answer.
                 let goes_on = callback.options().on_response().is_none().then(|| payload.clone());
                 let extracted = self.extracted(callback.options(), scope).await?;
                 let options = extracted.as_deref().unwrap_or(callback.options());
@@ -145,7 +145,7 @@ impl Execution<'_> {
         StepRef { context: self.context, phase: self.phase, index, name: step.name() }
     }
 
-    /// The options of a step with the values that their extractors make, if there are any.
+    /// The options of a step with the values of its extractors. `None` if it has no extractors.
     async fn extracted(
         &self,
         options: &RequestOptions,
@@ -157,12 +157,12 @@ impl Execution<'_> {
         let extracting = Box::pin(options.extracted(self.context));
         let extracted = self.handled(self.deadline.steps(), extracting).await;
         extracted.map_err(|kind| {
-            scope.tell(&Event::Answered { answer: None });
-            self.weigh(kind)
+            scope.emit(&Event::Answered { answer: None });
+            self.classify(kind)
         })
     }
 
-    /// Sends the request of a step, if it could be made.
+    /// Sends the request of a step, if it could be built.
     async fn send(
         &self,
         made: Result<Outgoing<'_>, FailureKind>,
@@ -176,11 +176,11 @@ impl Execution<'_> {
             }
             Err(kind) => Err(Unanswered::Failed(kind)),
         };
-        scope.tell(&Event::Answered { answer: answer.as_ref().ok() });
+        scope.emit(&Event::Answered { answer: answer.as_ref().ok() });
         answer
     }
 
-    /// A response as the step's output: by its own reading, or by its status.
+    /// Turns a response into the output of the step, either with the flow's own code or by its status.
     async fn answer(
         &self,
         answer: Result<CallResponse, Unanswered>,
@@ -190,7 +190,7 @@ impl Execution<'_> {
         match options.on_response() {
             Some(read) => {
                 let reading = read(self.context.clone(), response);
-                self.handled(self.deadline.steps(), reading).await.map_err(|kind| self.weigh(kind))
+                self.handled(self.deadline.steps(), reading).await.map_err(|kind| self.classify(kind))
             }
             None if response.status().is_success() => Ok(response.into_payload()),
             None => Err(Unanswered::Failed(FailureKind::Response(Box::new(response)))),
@@ -198,55 +198,55 @@ impl Execution<'_> {
     }
 
     /// Asks the step's own failure handler.
-    async fn resolve(&self, step: &Step, failure: Failure) -> Result<Payload, Executed> {
+    async fn resolve(&self, step: &Step, failure: Failure) -> Result<Payload, SegmentResult> {
         let Some(handler) = options(step).and_then(RequestOptions::on_failure) else {
-            return Err(Executed::Failed(failure));
+            return Err(SegmentResult::Failed(failure));
         };
-        match self.ask(handler(self.context.clone(), failure.clone())).await.map_err(Executed::Outage)? {
+        match self.ask(handler(self.context.clone(), failure.clone())).await.map_err(SegmentResult::Outage)? {
             Some(Resolution::Recovered(payload)) => Ok(payload),
-            Some(Resolution::Replied(payload)) => Err(Executed::Replied(failure, payload)),
-            _ => Err(Executed::Failed(failure)),
+            Some(Resolution::Replied(payload)) => Err(SegmentResult::Replied(failure, payload)),
+            _ => Err(SegmentResult::Failed(failure)),
         }
     }
 
-    /// What a report at the end of the phase needs of it.
-    pub(crate) fn reporting(&self) -> Reporting<'_> {
+    /// The parts of this execution that a report needs.
+    pub(crate) fn reporting(&self) -> ReportContext<'_> {
         let Execution { context, phase, deadline, observers, ref outage, .. } = *self;
-        Reporting { context, phase, deadline, observers, outage }
+        ReportContext { context, phase, deadline, observers, outage }
     }
 
-    /// Tells a failure of user code from an outage that it has met, or that has left it too little time.
-    pub(crate) fn weigh(&self, kind: FailureKind) -> Unanswered {
+    /// Distinguishes a failure of user code from an outage that the code met, or that left it too little time.
+    pub(crate) fn classify(&self, kind: FailureKind) -> Unanswered {
         match (&kind, self.outage.get()) {
             (FailureKind::Handler(error), _) if error.is_temporary() => {
-                Unanswered::Outage(Outage::of_state(format!("{error:#}")))
+                Unanswered::Outage(Outage::state_unreachable(format!("{error:#}")))
             }
             (FailureKind::Deadline(_), Some(outage)) => Unanswered::Outage(outage.clone()),
             _ => Unanswered::Failed(kind),
         }
     }
 
-    /// Runs a failure handler. One that fails itself decides nothing, and the log says so.
+    /// Runs a failure handler. If the handler itself fails, the failure stands and the log says so.
     ///
     /// # Errors
     ///
-    /// If it met with an outage: it might decide otherwise when that is over.
+    /// If the handler met an outage. It might decide differently when the outage is over.
     pub(crate) async fn ask(
         &self,
         handling: BoxFuture<'static, Result<Resolution>>,
     ) -> Result<Option<Resolution>, Outage> {
         let kind = match self.handled(self.deadline.ending(), handling).await {
             Ok(resolution) => return Ok(Some(resolution)),
-            Err(kind) => match self.weigh(kind) {
+            Err(kind) => match self.classify(kind) {
                 Unanswered::Outage(outage) => return Err(outage),
                 Unanswered::Failed(kind) => kind,
             },
         };
-        self.observers.tell(&Event::HandlerFailed { kind: &kind });
+        self.observers.emit(&Event::HandlerFailed { kind: &kind });
         Ok(None)
     }
 
-    /// Runs user code to its end, its error, its panic or the deadline.
+    /// Runs user code until it returns, fails, panics or reaches the deadline.
     pub(crate) async fn handled<T>(
         &self,
         until: Instant,
@@ -255,7 +255,7 @@ impl Execution<'_> {
         let _running = self.heartbeat.enter();
         let running = async {
             running.await.map_err(|error| {
-                // Its text is the flow's own code too. One that panics is to do so here, where it is caught.
+                // Formatting the error also runs user code. Do it here, where a panic is caught.
                 let _ = write!(String::new(), "{error:#}");
                 FailureKind::Handler(Arc::new(error))
             })
@@ -267,7 +267,7 @@ impl Execution<'_> {
     }
 }
 
-/// What a step says of its requests, if it sends any.
+/// The options of a step that sends requests.
 fn options(step: &Step) -> Option<&RequestOptions> {
     match step.action() {
         Action::Call(call) => Some(call.options()),
@@ -280,10 +280,10 @@ fn has_failure_handler(step: &Step) -> bool {
     options(step).is_some_and(|options| options.on_failure().is_some())
 }
 
-/// Turns a panic into a failure. What the code has shared with others it shares by `Context`, which holds no
-/// lock across user code, so nothing half-done is seen afterwards.
+/// Turns a panic into a failure. User code shares state with other code only through `Context`, which holds no lock while
+/// user code runs, so no half-done state can be seen afterwards.
 ///
-/// It is no `async fn`: that would have room for what it runs twice, for what it was given and for what it awaits.
+/// This is not an `async fn`, which would hold its future twice: once as an argument and once while awaiting it.
 fn caught<T>(running: impl Future<Output = Result<T, FailureKind>>) -> impl Future<Output = Result<T, FailureKind>> {
     AssertUnwindSafe(running).catch_unwind().map(|ended| match ended {
         Ok(output) => output,
@@ -291,7 +291,7 @@ fn caught<T>(running: impl Future<Output = Result<T, FailureKind>>) -> impl Futu
     })
 }
 
-/// The same for code that does not wait.
+/// The same for synchronous code.
 fn caught_at_once<T>(run: impl FnOnce() -> Result<T, FailureKind>) -> Result<T, FailureKind> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(FailureKind::Panic(panic_text(&*panic))))
 }

@@ -1,59 +1,61 @@
-//! What keeps a phase from going on and passes by itself.
+//! Detects outages: temporary conditions that keep a phase from continuing.
 //!
-//! The phase waits for an outage to pass while it has time. When its time is up, the delivery is answered with 503, and the
+//! A phase waits for an outage to end while it has time. If its time runs out, the delivery is answered with 503, and the
 //! queue delivers it again.
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::headers::{self, gateway_error};
 use faasflow_core::machine::Outage;
 use faasflow_core::{CallResponse, Retry, code};
+use faasflow_http::retry_after;
 use http::{HeaderName, StatusCode};
 
-use crate::http::retry_after;
 use crate::observers::CallKind;
 
-/// OpenFaaS's gateway and providers mark the answers that are their own with this header, and the queue worker of its
-/// commercial edition calls again when it sees one.
+/// OpenFaaS's gateway and providers put this header on their own answers. The queue worker of the commercial edition retries
+/// when it sees the header.
 const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 
-/// Answers of the gateway itself that pass: "Can't reach service for", no endpoint, and too many calls at once. A 502 or 504
-/// means that the function took too long, and it would again.
-const OF_THE_GATEWAY: Retry = Retry::unlimited().on_only(&[
+/// Temporary answers of the gateway itself: "Can't reach service for", no endpoint, and too many calls at once. A 502 or 504
+/// is not among them, because it means that the function took too long, and it would again.
+const GATEWAY_OUTAGES: Retry = Retry::unlimited().on_only(&[
     StatusCode::TOO_MANY_REQUESTS,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
 ]);
 
-/// What a proxy in front of a server says when the server is away.
-const OF_A_PROXY: Retry = Retry::unlimited().on_only(&[
+/// The answers of a proxy whose server is down.
+const PROXY_OUTAGES: Retry = Retry::unlimited().on_only(&[
     StatusCode::TOO_MANY_REQUESTS,
     StatusCode::BAD_GATEWAY,
     StatusCode::SERVICE_UNAVAILABLE,
     StatusCode::GATEWAY_TIMEOUT,
 ]);
 
-/// Asks to be called again if it says when (RFC 9110, 10.2.3), as a flow does that cannot go on.
-const ASKING: Retry = Retry::unlimited().on_only(&[StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE]);
+/// Answers that ask for a retry if they have a `Retry-After` header (RFC 9110, 10.2.3). A flow that cannot continue answers
+/// like this.
+const RETRY_AFTER_OUTAGES: Retry =
+    Retry::unlimited().on_only(&[StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE]);
 
-/// The outage that an attempt to send a request has met, if it has met one. `peer` is the receiver as log lines name it.
+/// The outage that an attempt to send a request met, if any. `peer` is the receiver as log lines name it.
 ///
-/// What counts is that calling again is safe or is what a redelivered phase would do anyway: no connection was made,
-/// the connection broke off before the answer was complete, or whoever answered asked to be called again.
-pub(super) fn met(
+/// An attempt counts as an outage if calling again is safe, or if a redelivered phase would call again anyway: no connection
+/// was made, the connection was lost before the answer was complete, or the peer asked for a retry.
+pub(crate) fn detect(
     answer: &Result<CallResponse, FailureKind>,
     kind: CallKind,
     retry: &Retry,
     peer: &str,
 ) -> Option<Outage> {
     match answer {
-        // An author can prefer not to know over calling twice, and a quick failure over waiting.
+        // The author may prefer a quick failure over waiting, or not knowing the result over calling twice.
         _ if !retry.retries_unreachable() => None,
         Err(FailureKind::Unreachable(error)) => {
-            let reason = format!("{} cannot be reached", away(kind, peer));
+            let reason = format!("{} cannot be reached", unavailable(kind, peer));
             Some(Outage::new(code::UNREACHABLE, reason, format!("{error:#}")))
         }
         Err(FailureKind::Interrupted(error)) => {
-            let reason = format!("{} broke off before it had answered", away(kind, peer));
+            let reason = format!("{} broke off before it had answered", unavailable(kind, peer));
             Some(Outage::new(code::INTERRUPTED, reason, format!("{error:#}")))
         }
         Err(_) => None,
@@ -61,8 +63,9 @@ pub(super) fn met(
     }
 }
 
-/// Who is away when no answer came: calls go through the gateway, everything else goes where it is sent.
-fn away(kind: CallKind, peer: &str) -> &str {
+/// The service that is unavailable if no answer came. Calls go through the gateway, and everything else goes directly to its
+/// URL.
+fn unavailable(kind: CallKind, peer: &str) -> &str {
     match kind {
         CallKind::Call => "the gateway",
         CallKind::Callback | CallKind::Report => peer,
@@ -82,30 +85,27 @@ fn answered(response: &CallResponse, kind: CallKind, retry: &Retry, peer: &str) 
         Some(gateway_error::FUNCTION_UNREACHABLE) => (code::UNREACHABLE, format!("{peer} cannot be reached"), true),
         Some(_) => return None,
         None if kind == CallKind::Call && response.header(INTERNAL.as_str()).is_some() => {
-            if !OF_THE_GATEWAY.retries_status(status) {
+            if !GATEWAY_OUTAGES.retries_status(status) {
                 return None;
             }
             (code::UNREACHABLE, format!("{peer} cannot be reached: the gateway answered {status}"), false)
         }
-        // From here on the author's own policy of retries comes first, if there is one.
+        // From here on, the author's retry policy takes precedence, if there is one.
         None if *retry != Retry::never() && kind != CallKind::Report => return None,
-        None if kind != CallKind::Call && OF_A_PROXY.retries_status(status) => {
+        None if kind != CallKind::Call && PROXY_OUTAGES.retries_status(status) => {
             (code::ASKED_TO_WAIT, format!("{peer} answered {status}"), false)
         }
-        None if ASKING.retries_status(status) && response.header("retry-after").is_some() => {
+        None if RETRY_AFTER_OUTAGES.retries_status(status) && response.header("retry-after").is_some() => {
             (code::ASKED_TO_WAIT, format!("{peer} answered {status} and asks to be called again"), false)
         }
         None => return None,
     };
     let text = String::from_utf8_lossy(response.payload().bytes());
-    let text: String = text.trim().chars().take(300).collect();
-    Some(Outage {
-        code,
-        detail: format!("it answered {status}: {text}"),
-        reason,
-        retry_after: retry_after(response.headers()),
-        marked,
-    })
+    let detail = match text.trim() {
+        "" => format!("it answered {status}"),
+        text => format!("it answered {status}: {}", text.chars().take(300).collect::<String>()),
+    };
+    Some(Outage { code, detail, reason, retry_after: retry_after(response.headers()), marked })
 }
 
 #[cfg(test)]
@@ -130,10 +130,10 @@ mod tests {
     }
 
     fn is_outage(answer: &Result<CallResponse, FailureKind>, kind: CallKind) -> bool {
-        met(answer, kind, &Retry::never(), "function `f`").is_some()
+        detect(answer, kind, &Retry::never(), "function `f`").is_some()
     }
 
-    /// The table of the reference: what counts as an outage unless the author says otherwise.
+    /// The table in the reference: what counts as an outage by default.
     #[test]
     fn r1_what_counts_as_an_outage() {
         use CallKind::{Call, Callback, Report};
@@ -161,7 +161,7 @@ mod tests {
             (503, &[], Call, false),
             (429, &[], Call, false),
             (500, &[], Call, false),
-            // A server outside does not speak for our gateway.
+            // These headers mean nothing on the answers of other servers.
             (500, DIED, Callback, false),
             (500, INTERNAL, Callback, false),
             (500, &[], Callback, false),
@@ -181,21 +181,21 @@ mod tests {
     }
 
     #[test]
-    fn r1_an_author_decides_about_answers_and_about_calling_twice() {
+    fn r1_the_retry_policy_overrides_the_defaults() {
         let later = response(503, &[("retry-after", "1")]);
         let died = response(502, &[("x-faasflow-gateway-error", "function-died")]);
         let own = Retry::attempts(3);
-        assert!(met(&later, CallKind::Call, &own, "f").is_none());
-        assert!(met(&died, CallKind::Call, &own, "f").is_some());
+        assert!(detect(&later, CallKind::Call, &own, "f").is_none());
+        assert!(detect(&died, CallKind::Call, &own, "f").is_some());
         let careful = Retry::never().on_unreachable(false);
-        assert!(met(&died, CallKind::Call, &careful, "f").is_none());
-        assert!(met(&Err(FailureKind::Unreachable(because(""))), CallKind::Call, &careful, "f").is_none());
+        assert!(detect(&died, CallKind::Call, &careful, "f").is_none());
+        assert!(detect(&Err(FailureKind::Unreachable(because(""))), CallKind::Call, &careful, "f").is_none());
     }
 
     #[test]
-    fn an_outage_says_who_is_away_and_keeps_the_rest_for_the_log() {
+    fn an_outage_names_the_peer_and_keeps_details_for_the_log() {
         let refused = Err(FailureKind::Unreachable(because("could not connect: refused")));
-        let of = |answer, kind, peer| met(answer, kind, &Retry::never(), peer).unwrap();
+        let of = |answer, kind, peer| detect(answer, kind, &Retry::never(), peer).unwrap();
         assert_eq!(of(&refused, CallKind::Call, "function `f`").reason, "the gateway cannot be reached");
         let callback = of(&refused, CallKind::Callback, "callback to `storage.io`");
         assert_eq!(callback.reason, "callback to `storage.io` cannot be reached");

@@ -1,4 +1,4 @@
-//! A request that is ready to be sent, and what the requests of a phase have in common.
+//! A request that is ready to be sent, and the headers that all requests of a phase share.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -14,35 +14,36 @@ use crate::deadline::{CutOff, Deadline};
 use crate::gateway::{OCTETS, trace_headers};
 use crate::observers::{CallKind, Observers, Peer, Scope};
 
-/// A request ready to be sent as often as its retries say.
+/// A request that can be sent as often as its retry policy allows.
 pub(crate) struct Outgoing<'a> {
     pub(super) to: Peer<'a>,
     pub(super) method: &'a Method,
     pub(super) target: Cow<'a, Uri>,
     pub(super) phase: &'a PhaseHeaders,
-    /// The beginning and the end of it.
+    /// The first and the second part of the key.
     pub(super) idempotency_key: [&'a str; 2],
-    /// What replaces headers of the same names: what the step says, or the report.
+    /// Headers of the step or of the report. They replace shared headers of the same names.
     pub(super) own: Vec<(HeaderName, HeaderValue)>,
     pub(super) payload: Payload,
     pub(super) timeout: Option<Duration>,
     pub(super) retry: &'a Retry,
-    /// Whether the payload was given up, so that there can be no further attempt.
-    pub(super) given_up: bool,
+    /// Whether the payload was dropped. Then there can be no further attempt.
+    pub(super) payload_released: bool,
 }
 
 impl Outgoing<'_> {
-    /// A GET or HEAD has no use for a body (RFC 9110, 9.3.1), and many servers stumble over one.
+    /// A GET or HEAD request has no meaningful body (RFC 9110, 9.3.1), and many servers reject one.
     fn is_bodiless(&self) -> bool {
         [Method::GET, Method::HEAD].contains(self.method)
     }
 
-    /// How many bytes its body has.
+    /// The size of its body in bytes.
     pub(super) fn size(&self) -> usize {
         if self.is_bodiless() { 0 } else { self.payload.len() }
     }
 
-    /// Made anew for each attempt, since most requests are sent once: what is kept for another attempt is copied.
+    /// Builds the request. It is built again for each attempt. As most requests are sent only once, keeping one for later
+    /// would only cost a copy.
     pub(super) fn request(&self, scope: &Scope<'_>) -> Request<Body> {
         let bodiless = self.is_bodiless();
         let body = if bodiless { Body::empty() } else { Body::from(self.payload.bytes().clone()) };
@@ -59,7 +60,7 @@ impl Outgoing<'_> {
     fn headers(&self, scope: &Scope<'_>) -> HeaderMap {
         let mut headers = match self.to.kind {
             CallKind::Call => self.phase.to_functions.clone(),
-            // The caller's headers stay at home where the URL is outside: they may be credentials.
+            // The headers of the flow's caller are not sent to other servers, because they may be credentials.
             CallKind::Callback | CallKind::Report => self.phase.headers(self.own.len() + 3),
         };
         match self.payload.content_type_header() {
@@ -69,7 +70,7 @@ impl Outgoing<'_> {
         };
         headers.insert(headers::IDEMPOTENCY_KEY, header_value(self.idempotency_key.concat()));
         scope.point(&mut headers);
-        // What the step says replaces what came along; what it says twice is sent twice.
+        // The step's headers replace shared ones. If the step sets a header twice, it is sent twice.
         for (name, _) in &self.own {
             headers.remove(name);
         }
@@ -80,25 +81,25 @@ impl Outgoing<'_> {
     }
 }
 
-/// Until when an answer is waited for.
+/// The time limits of a request.
 pub(crate) struct Time<'a> {
     pub(crate) deadline: &'a Deadline,
-    /// Cuts off when the deadline says that steps are.
+    /// Fires when the deadline says that the steps are cut off.
     pub(crate) cut_off: &'a mut CutOff,
-    /// The first outage that the phase has met: the time that it took is missing later.
+    /// The first outage that the phase met. It may be the reason why time runs out later.
     pub(crate) outage: &'a OnceLock<Outage>,
 }
 
-/// What the requests of one phase have in shared.
+/// The headers that all requests of one phase share.
 #[derive(Debug)]
 pub(crate) struct PhaseHeaders {
     /// The request's id.
     request: HeaderValue,
-    /// What the idempotency keys of its steps begin with.
+    /// The beginning of the idempotency keys of its steps.
     pub(super) keys: String,
-    /// The trace context that the request came with: a request that has a span of its own names that instead.
+    /// The trace context of the flow's request. A request with a span of its own sends that instead.
     trace: Vec<(HeaderName, HeaderValue)>,
-    /// The headers of calls. A copy of them costs a call less than to put each into a map.
+    /// The headers of calls. Copying this map is cheaper than inserting each header again.
     to_functions: HeaderMap,
 }
 
@@ -125,7 +126,7 @@ impl PhaseHeaders {
         if let Some(host) = gateway_host {
             headers.insert(HOST, host.clone());
         }
-        // A copy has room for what is in it. Each call has its own of these, which take their places.
+        // Placeholders for the headers that each call sets, so that a copy of the map has room for them.
         headers.insert(CONTENT_TYPE, OCTETS);
         headers.insert(headers::IDEMPOTENCY_KEY, PLACEHOLDER);
         if observers.is_traced() {
@@ -135,11 +136,11 @@ impl PhaseHeaders {
         shared
     }
 
-    /// What goes to any server, with room for so many more.
+    /// The headers for any server, in a map with room for `more` others.
     fn headers(&self, more: usize) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(self.trace.len() + 2 + more);
         headers.insert(headers::REQUEST_ID, self.request.clone());
-        // Answers are decoded as they come, so to encode them would be work for nothing. A step may ask for it.
+        // Answers are decoded anyway, so encoding them would be wasted work. A step can override this.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         for (name, value) in &self.trace {
             headers.insert(name, value.clone());
@@ -148,10 +149,10 @@ impl PhaseHeaders {
     }
 }
 
-/// Stands for a value that each request sets for itself.
+/// Stands for a value that each request sets.
 const PLACEHOLDER: HeaderValue = HeaderValue::from_static("");
 
-/// A request's id, or what begins with it.
+/// A header value made of a request id, or of a text that begins with one.
 fn header_value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).expect("a request's id has no character that a header may not have")
 }

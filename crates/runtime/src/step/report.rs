@@ -15,13 +15,13 @@ use crate::deadline::{CutOff, Deadline};
 use crate::gateway::trace_headers;
 use crate::observers::{CallKind, Observers, Peer};
 
-/// The phase at whose end a report is sent.
-pub(crate) struct Reporting<'a> {
+/// The phase after which the report is sent.
+pub(crate) struct ReportContext<'a> {
     pub(crate) context: &'a Context,
     pub(crate) phase: &'a PhaseHeaders,
     pub(crate) deadline: &'a Deadline,
     pub(crate) observers: &'a Observers<'a>,
-    /// The first outage that the phase has met.
+    /// The first outage that the phase met.
     pub(crate) outage: &'a OnceLock<Outage>,
 }
 
@@ -30,11 +30,11 @@ impl Caller {
     pub(crate) async fn report(
         &self,
         url: &Uri,
-        from: Reporting<'_>,
+        from: ReportContext<'_>,
         outcome: Outcome,
         payload: &Payload,
     ) -> Result<CallResponse, Unanswered> {
-        let Reporting { context, phase, deadline, observers, outage } = from;
+        let ReportContext { context, phase, deadline, observers, outage } = from;
         let mut own = vec![(headers::OUTCOME, HeaderValue::from_static(outcome.as_str()))];
         own.extend(trace_headers(&observers.trace_context()));
         let mut outgoing = Outgoing {
@@ -47,7 +47,7 @@ impl Caller {
             payload: payload.clone(),
             timeout: None,
             retry: &Retry::attempts(5),
-            given_up: false,
+            payload_released: false,
         };
         let deadline = deadline.for_ending();
         let mut cut_off = CutOff::at(deadline.steps());

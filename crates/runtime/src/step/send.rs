@@ -1,4 +1,4 @@
-//! Sends a request until it is answered, and tells what failed from what passes.
+//! Sends a request until it is answered, and distinguishes failures from outages.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -6,31 +6,41 @@ use std::time::Duration;
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::{CallResponse, Error, Payload, Retry};
+use faasflow_http::retry_after;
 use tokio::time::Instant;
 
-use super::answers::Unread;
+use super::answers::ReadFailure;
 use super::caller::Caller;
-use super::outage::met;
+use super::outage::detect;
 use super::outgoing::{Outgoing, Time};
 use super::unanswered::Unanswered;
-use crate::http::retry_after;
 use crate::observers::{Event, Peer, Scope};
 
-/// How long a phase waits for a function that the local gateway says is away: about as long as one takes to start. The
-/// gateway's queue delivers the phase again, and has better uses for its places meanwhile.
+/// How long a phase waits for a function that is unavailable according to the local gateway: about as long as a function
+/// takes to start. After that, the gateway's queue delivers the phase again and can use the worker for other calls in the
+/// meantime.
 const FUNCTION_RESTART: Duration = Duration::from_secs(10);
-/// How a step waits out an outage.
-const OUTAGE: Retry = Retry::unlimited().initial_delay(Duration::from_millis(100)).max_delay(Duration::from_secs(2));
-/// A payload of this many bytes is given up when an answer to it begins, so that it is not held beside the answer. If the
-/// answer breaks off then, the queue has to deliver the phase again; a smaller payload is sent once more from here.
-const LARGE: usize = 64 * 1024;
+/// How a step retries during an outage.
+const OUTAGE_RETRY: Retry =
+    Retry::unlimited().initial_delay(Duration::from_millis(100)).max_delay(Duration::from_secs(2));
+/// A payload of at least this many bytes is dropped when its answer begins, so that both need not be held at once. If the
+/// connection is lost after that, the queue has to deliver the phase again, whereas a smaller payload is sent again from
+/// here.
+const LARGE_PAYLOAD: usize = 64 * 1024;
+
+/// Whether the step's retry policy allows another attempt after this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    NotLast,
+    Last,
+}
 
 impl Caller {
-    /// Sends a request as often as its retries say, and until an outage is over.
+    /// Sends a request as often as its retry policy allows, and until outages are over.
     ///
     /// # Errors
     ///
-    /// If there is no answer that its retries leave as it is.
+    /// If there is no answer that the retry policy accepts.
     pub(crate) async fn send(
         &self,
         outgoing: &mut Outgoing<'_>,
@@ -39,20 +49,20 @@ impl Caller {
     ) -> Result<CallResponse, Unanswered> {
         let Outgoing { retry, to, .. } = *outgoing;
         let (method, target, bytes) = (outgoing.method, &*outgoing.target, outgoing.size());
-        scope.tell(&Event::Sending { method, target, to, bytes });
-        // Attempts that met with an outage do not count as attempts of the author's policy.
+        scope.emit(&Event::Sending { method, target, to, bytes });
+        // Attempts that met an outage do not count as attempts of the author's policy.
         let (mut attempt, mut outages, mut patience) = (1, 0, None);
         loop {
-            let last = attempt >= retry.max_attempts();
-            let answer = self.attempt(outgoing, last, scope, &mut time).await;
-            scope.tell(&Event::Attempted { to, answer: &answer });
-            // Most attempts end here, and an answer is large to move about.
-            if last && answer.as_ref().is_ok_and(|response| response.status().is_success()) {
+            let order = if attempt >= retry.max_attempts() { Order::Last } else { Order::NotLast };
+            let answer = self.attempt(outgoing, order, scope, &mut time).await;
+            scope.emit(&Event::Attempted { to, answer: &answer });
+            // Most attempts end here. Returning early avoids moving the answer, which is large.
+            if order == Order::Last && answer.as_ref().is_ok_and(|response| response.status().is_success()) {
                 return answer.map_err(Unanswered::Failed);
             }
-            let mut outage = match met(&answer, to.kind, retry, to.name) {
+            let mut outage = match detect(&answer, to.kind, retry, to.name) {
                 None => match (answer, time.outage.get()) {
-                    // Without the outage there would have been time.
+                    // Without the outage, there would have been enough time.
                     (Err(FailureKind::Deadline(_)), Some(outage)) => return Err(Unanswered::Outage(outage.clone())),
                     (answer, _) => {
                         let Some(wait) = wait_for_another(&answer, retry, to, attempt, &time, scope) else {
@@ -71,16 +81,16 @@ impl Caller {
                 let all = time.deadline.steps();
                 if outage.marked { all.min(Instant::now() + FUNCTION_RESTART) } else { all }
             });
-            let pause = OUTAGE.delay(outages, rand::random(), outage.retry_after);
-            if outgoing.given_up {
-                outage.reason += ", and the payload was given up to make room";
+            let pause = OUTAGE_RETRY.delay(outages, rand::random(), outage.retry_after);
+            if outgoing.payload_released {
+                outage.reason += ", and its payload was dropped to make room";
                 return Err(Unanswered::Outage(outage));
             }
-            // A function can ask for more than a clock can count.
+            // A function can ask for a pause that is too long for the clock.
             if Instant::now().checked_add(pause).is_none_or(|then| then >= until) {
                 return Err(Unanswered::Outage(outage));
             }
-            scope.tell(&Event::WaitingOut { to, outage: &outage, wait: pause });
+            scope.emit(&Event::WaitingOut { to, outage: &outage, wait: pause });
             tokio::time::sleep(pause).await;
         }
     }
@@ -88,7 +98,7 @@ impl Caller {
     async fn attempt(
         &self,
         outgoing: &mut Outgoing<'_>,
-        last: bool,
+        order: Order,
         scope: &Scope<'_>,
         time: &mut Time<'_>,
     ) -> Result<CallResponse, FailureKind> {
@@ -97,7 +107,7 @@ impl Caller {
             let until = Instant::now().checked_add(timeout).filter(|&until| until < deadline.steps())?;
             Some((until, timeout))
         });
-        let exchange = pin!(self.exchange(outgoing, last, scope));
+        let exchange = pin!(self.exchange(outgoing, order, scope));
         match own {
             Some((until, timeout)) => match tokio::time::timeout_at(until, exchange).await {
                 Ok(answer) => answer,
@@ -113,7 +123,7 @@ impl Caller {
     async fn exchange(
         &self,
         outgoing: &mut Outgoing<'_>,
-        last: bool,
+        order: Order,
         scope: &Scope<'_>,
     ) -> Result<CallResponse, FailureKind> {
         let response = self.client.send(outgoing.request(scope)).await.map_err(|error| {
@@ -125,24 +135,24 @@ impl Caller {
             kind(Arc::new(error.into()))
         })?;
         let (mut parts, body) = response.into_parts();
-        if last && parts.status.is_success() && outgoing.payload.len() >= LARGE {
+        if order == Order::Last && parts.status.is_success() && outgoing.payload.len() >= LARGE_PAYLOAD {
             outgoing.payload = Payload::empty();
-            outgoing.given_up = true;
+            outgoing.payload_released = true;
         }
-        // The time is bounded by the attempt as a whole.
+        // The attempt as a whole has a timeout, so reading needs none.
         match self.answers.read(&mut parts.headers, body).await {
             Ok(body) => Ok(CallResponse::new(parts.status, parts.headers, body)),
-            Err(Unread::Failed(kind)) => Err(kind),
-            Err(Unread::NoRoom(text)) => {
+            Err(ReadFailure::Failed(kind)) => Err(kind),
+            Err(ReadFailure::NoRoom(full)) => {
                 outgoing.payload = Payload::empty();
-                outgoing.given_up = true;
-                Err(FailureKind::Interrupted(Arc::new(Error::msg(text))))
+                outgoing.payload_released = true;
+                Err(FailureKind::Interrupted(Arc::new(Error::from(full).context("its answer was not read"))))
             }
         }
     }
 }
 
-/// How long to wait until the next attempt that the author's policy asks for; `None` if the answer stands.
+/// How long to wait before the next attempt that the author's policy asks for. `None` if there is none.
 fn wait_for_another(
     answer: &Result<CallResponse, FailureKind>,
     retry: &Retry,
@@ -165,10 +175,10 @@ fn wait_for_another(
     let asked = answer.as_ref().ok().and_then(|response| retry_after(response.headers()));
     let wait = retry.delay(attempt, rand::random(), asked);
     if Instant::now().checked_add(wait).is_none_or(|then| then >= time.deadline.steps()) {
-        scope.tell(&Event::NoTimeToRetry { to });
+        scope.emit(&Event::NoTimeToRetry { to });
         return None;
     }
-    scope.tell(&Event::Retrying { to, answer, wait, attempt: attempt + 1, of: retry.max_attempts() });
+    scope.emit(&Event::Retrying { to, answer, wait, attempt: attempt + 1, of: retry.max_attempts() });
     Some(wait)
 }
 
@@ -177,9 +187,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_of_an_outage_grow_to_the_longest() {
-        assert_eq!(OUTAGE.delay(1, 1.0, None), Duration::from_millis(100));
-        assert_eq!(OUTAGE.delay(2, 0.0, None), Duration::from_millis(100));
-        assert_eq!(OUTAGE.delay(u32::MAX, 1.0, None), Duration::from_secs(2));
+    fn pauses_during_an_outage_grow_up_to_a_limit() {
+        assert_eq!(OUTAGE_RETRY.delay(1, 1.0, None), Duration::from_millis(100));
+        assert_eq!(OUTAGE_RETRY.delay(2, 0.0, None), Duration::from_millis(100));
+        assert_eq!(OUTAGE_RETRY.delay(u32::MAX, 1.0, None), Duration::from_secs(2));
     }
 }

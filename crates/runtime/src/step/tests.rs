@@ -1,4 +1,4 @@
-//! Steps are executed without HTTP.
+//! Executes steps without HTTP.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::{Call, Callback, Context, Error, Failure, Flow, FlowBuilder, FromContext, Payload, RequestState};
 
-use super::execute::{Executed, Execution};
+use super::execute::{Execution, SegmentResult};
 use crate::deadline::Deadline;
 use crate::testing::{Queue, Shelf, context, instance, lines, observers};
 
-/// Executes the first phase of a flow on `in`; what came of it, and the log lines.
-async fn executed(flow: FlowBuilder, settings: &[(&str, &str)]) -> (Executed, Vec<String>) {
+/// Executes the first phase of a flow on the input `in`. Returns the result and the log lines.
+async fn executed(flow: FlowBuilder, settings: &[(&str, &str)]) -> (SegmentResult, Vec<String>) {
     let instance = instance(flow.build().unwrap(), settings, &Arc::new(Queue::default()));
     let (context, observers) = (context(1), observers(&instance));
     let phase = instance.caller.phase_headers(&context, &observers);
@@ -39,9 +39,9 @@ async fn panics(_: String) -> String {
     panic!("oh dear")
 }
 
-fn failure(executed: Executed) -> Failure {
+fn failure(executed: SegmentResult) -> Failure {
     match executed {
-        Executed::Failed(failure) => failure,
+        SegmentResult::Failed(failure) => failure,
         other => panic!("{other:?}"),
     }
 }
@@ -50,19 +50,20 @@ fn failure(executed: Executed) -> Failure {
 async fn each_step_gets_the_output_of_the_one_before() {
     let (executed, lines) = executed(Flow::builder().modify(exclaim).modify(exclaim), &[]).await;
     match executed {
-        Executed::Done(payload) => assert_eq!(payload.bytes(), "in!!"),
+        SegmentResult::Done(payload) => assert_eq!(payload.bytes(), "in!!"),
         other => panic!("{other:?}"),
     }
     assert_eq!(lines, ["Executing modifier `exclaim`", "Executing modifier `exclaim`"]);
 }
 
 #[tokio::test]
-async fn a_step_that_panics_has_failed_and_says_with_which_input() {
+async fn a_panic_fails_the_step_and_keeps_its_input() {
     let (executed, lines) = executed(Flow::builder().modify(panics), &[]).await;
     let failure = failure(executed);
     assert!(matches!(failure.kind(), FailureKind::Panic(text) if text == "oh dear"), "{failure}");
     assert_eq!((failure.phase(), failure.step_number(), failure.payload().bytes().as_ref()), (1, 1, &b"in"[..]));
-    // The flow's own handler is asked by whoever drives the delivery, who also says that the request has failed.
+    // The flow's own handler is asked later, by the code that drives the delivery. That code also logs that the request
+    // failed.
     assert_eq!(lines, ["Executing modifier `panics`"]);
 }
 
@@ -75,33 +76,33 @@ async fn a_step_that_takes_too_long_is_cut_off() {
     let begun = tokio::time::Instant::now();
     let (executed, _) = executed(Flow::builder().modify(dawdle), &[]).await;
     assert!(matches!(failure(executed).kind(), FailureKind::Deadline(after) if *after == Duration::from_secs(10)));
-    // A tenth is left for what follows.
+    // A tenth is reserved for the work after the steps.
     assert_eq!(begun.elapsed().as_secs(), 9);
 }
 
 #[tokio::test]
-async fn what_the_state_manager_cannot_do_now_is_an_outage() {
+async fn a_temporary_error_of_the_state_manager_is_an_outage() {
     async fn remember(_: Context, _: String) -> Result<String, Error> {
         Err(Error::from(faasflow_core::state::StateError::temporary("it is away")))
     }
     let flow = Flow::builder().state(Shelf::default()).modify(remember);
     match executed(flow, &[]).await.0 {
-        Executed::Outage(outage) => assert_eq!(outage.reason, "the state manager cannot be reached"),
+        SegmentResult::Outage(outage) => assert_eq!(outage.reason, "the state manager cannot be reached"),
         other => panic!("{other:?}"),
     }
 }
 
-/// A header that cannot be sent fails the call before anything is sent, so its handler can be tried here.
+/// A call whose header is not valid. It fails before anything is sent, so its failure handler can be tested here.
 fn unsendable() -> Call {
     Call::new("resize").header_with("x-bad", |_: &Context| "a\nb".to_owned())
 }
 
 #[tokio::test]
-async fn the_handler_of_a_step_is_asked_before_the_flow_s() {
+async fn a_step_s_failure_handler_is_asked_before_the_flow_s() {
     let mended = unsendable().on_failure(async |_: Context, failure: Failure| failure.recover("mended"));
     let (done, lines) = executed(Flow::builder().apply(mended), &[]).await;
     match done {
-        Executed::Done(payload) => assert_eq!(payload.bytes(), "mended"),
+        SegmentResult::Done(payload) => assert_eq!(payload.bytes(), "mended"),
         other => panic!("{other:?}"),
     }
     assert_eq!(lines.len(), 3, "{lines:?}");
@@ -109,23 +110,23 @@ async fn the_handler_of_a_step_is_asked_before_the_flow_s() {
     assert_eq!(lines[2], "The failure handler of function `resize` recovered");
 
     let replied = unsendable().on_failure(async |_: Context, failure: Failure| failure.reply("sorry"));
-    assert!(matches!(executed(Flow::builder().apply(replied), &[]).await.0, Executed::Replied(_, _)));
+    assert!(matches!(executed(Flow::builder().apply(replied), &[]).await.0, SegmentResult::Replied(_, _)));
 
     let declined = unsendable().on_failure(async |_: Context, failure: Failure| failure.decline());
-    assert!(matches!(executed(Flow::builder().apply(declined), &[]).await.0, Executed::Failed(_)));
+    assert!(matches!(executed(Flow::builder().apply(declined), &[]).await.0, SegmentResult::Failed(_)));
 }
 
 #[tokio::test]
-async fn a_handler_that_fails_itself_decides_nothing() {
+async fn a_failing_failure_handler_decides_nothing() {
     let broken =
         unsendable().on_failure(async |_: Context, _: Failure| -> faasflow_core::Resolution { panic!("again") });
     let (ended, lines) = executed(Flow::builder().apply(broken), &[]).await;
-    assert!(matches!(ended, Executed::Failed(_)));
-    assert_eq!(lines.last().unwrap(), "The failure handler failed itself: it panicked: again");
+    assert!(matches!(ended, SegmentResult::Failed(_)));
+    assert_eq!(lines.last().unwrap(), "The failure handler itself failed: it panicked: again");
 }
 
 #[tokio::test]
-async fn a_value_that_cannot_be_extracted_fails_the_step_and_an_outage_does_not() {
+async fn a_failed_extractor_fails_the_step_unless_it_met_an_outage() {
     #[derive(serde::Deserialize)]
     struct Login {
         token: String,
@@ -144,7 +145,7 @@ async fn a_value_that_cannot_be_extracted_fails_the_step_and_an_outage_does_not(
     }
     let callback = Callback::new("storage.io").query_from("q", |_: Away| "never");
     match executed(Flow::builder().callback(callback), &[]).await.0 {
-        Executed::Outage(outage) => assert_eq!(outage.reason, "the state manager cannot be reached"),
+        SegmentResult::Outage(outage) => assert_eq!(outage.reason, "the state manager cannot be reached"),
         other => panic!("{other:?}"),
     }
 

@@ -4,9 +4,9 @@ use faasflow_core::machine::Outage;
 /// Why a request has no answer.
 #[derive(Debug)]
 pub(crate) enum Unanswered {
-    /// For good.
+    /// For a permanent reason.
     Failed(FailureKind),
-    /// For a reason that has not passed in time.
+    /// Because of an outage that did not end in time.
     Outage(Outage),
 }
 

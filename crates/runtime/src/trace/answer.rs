@@ -1,24 +1,24 @@
-//! What a trace server says of spans that it did not take, although it took the others: an `ExportTraceServiceResponse`
+//! Reads which spans of an accepted batch a trace server rejected, from its `ExportTraceServiceResponse`
 //! (`opentelemetry/proto/collector/trace/v1/trace_service.proto`).
 
-/// What was not taken of a batch.
+/// The rejected spans of a batch.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Refused {
-    /// How many spans.
+pub(super) struct RejectedSpans {
+    /// The number of spans.
     pub(super) spans: usize,
-    /// Why, in the server's words.
+    /// The server's reason.
     pub(super) why: String,
 }
 
-impl Refused {
-    /// Reads an answer. What cannot be read says nothing: the spans are taken, by the status.
-    pub(super) fn read(answer: &[u8]) -> Refused {
-        let mut refused = Refused::default();
+impl RejectedSpans {
+    /// Reads an answer. If it cannot be read, the status counts, and no spans are rejected.
+    pub(super) fn read(answer: &[u8]) -> RejectedSpans {
+        let mut refused = RejectedSpans::default();
         for (number, value) in Fields(answer) {
             let (1, Value::Bytes(partial_success)) = (number, value) else { continue };
             for field in Fields(partial_success) {
                 match field {
-                    // A negative one is a mistake.
+                    // A negative number is a mistake of the server.
                     (1, Value::Number(spans)) => {
                         refused.spans = i64::try_from(spans).ok().and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
                     }
@@ -31,7 +31,7 @@ impl Refused {
     }
 }
 
-/// The fields of a message of protobuf, as far as they can be read.
+/// The fields of a protobuf message, as far as they can be read.
 struct Fields<'a>(&'a [u8]);
 
 enum Value<'a> {
@@ -83,26 +83,26 @@ impl<'a> Iterator for Fields<'a> {
 mod tests {
     use super::*;
 
-    fn refused(spans: usize, why: &str) -> Refused {
-        Refused { spans, why: why.to_owned() }
+    fn refused(spans: usize, why: &str) -> RejectedSpans {
+        RejectedSpans { spans, why: why.to_owned() }
     }
 
     #[test]
-    fn what_was_not_taken_is_read() {
-        assert_eq!(Refused::read(b""), refused(0, ""));
-        assert_eq!(Refused::read(b"\x0a\x00"), refused(0, ""));
-        assert_eq!(Refused::read(b"\x0a\x08\x08\x03\x12\x04late"), refused(3, "late"));
-        // Numbers take more bytes where they are large, and fields that nobody knows yet are passed over.
-        assert_eq!(Refused::read(b"\x12\x01x\x0a\x0c\x19abcdefgh\x08\xac\x02"), refused(300, ""));
+    fn rejected_spans_are_read() {
+        assert_eq!(RejectedSpans::read(b""), refused(0, ""));
+        assert_eq!(RejectedSpans::read(b"\x0a\x00"), refused(0, ""));
+        assert_eq!(RejectedSpans::read(b"\x0a\x08\x08\x03\x12\x04late"), refused(3, "late"));
+        // Large numbers take more bytes. Unknown fields are skipped.
+        assert_eq!(RejectedSpans::read(b"\x12\x01x\x0a\x0c\x19abcdefgh\x08\xac\x02"), refused(300, ""));
     }
 
     #[test]
-    fn what_cannot_be_read_says_nothing() {
+    fn malformed_answers_reject_nothing() {
         for answer in
             [&b"{}"[..], b"<html>", b"\x0a", b"\x0a\x7fx", b"\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"]
         {
-            assert_eq!(Refused::read(answer).spans, 0, "{answer:?}");
+            assert_eq!(RejectedSpans::read(answer).spans, 0, "{answer:?}");
         }
-        assert_eq!(Refused::read(&[0xff; 100]), refused(0, ""));
+        assert_eq!(RejectedSpans::read(&[0xff; 100]), refused(0, ""));
     }
 }

@@ -1,4 +1,4 @@
-//! Sends OTLP: as a plain POST, or as the one gRPC method that there is.
+//! Sends OTLP, either as a POST or as a gRPC call.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Limited};
 
-use super::answer::Refused;
+use super::answer::RejectedSpans;
 use super::options::unescaped;
 use super::server::TraceServer;
 use super::text::cut;
-use crate::http::{BadAuthorities, HttpClient, HttpError, body_of_parts};
 use crate::log::escaped;
+use faasflow_http::{BadAuthorities, HttpClient, HttpError, body_of_parts};
 
 /// The most bytes of a trace server's answer that are read.
 const ANSWER: usize = 64 * 1024;
@@ -23,20 +23,20 @@ const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf")
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// Why spans were not taken.
+/// Why spans were not accepted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
     #[error("{}", faasflow_core::chain(.0))]
     Unreachable(#[from] HttpError),
     #[error("no answer within {}", crate::config::show(*.0))]
     Late(Duration),
-    #[error("the answer broke off")]
+    #[error("the connection was lost before the answer was complete")]
     Broken,
     #[error("it answered {0}")]
     Status(StatusCode),
     #[error("it does not speak gRPC")]
     NotGrpc,
-    #[error("it answered with status {0} of gRPC: {1}")]
+    #[error("it answered with gRPC status {0}: {1}")]
     Grpc(String, String),
 }
 
@@ -50,7 +50,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client for this server. The headers are sent along; the authorities are trusted besides the public ones.
+    /// A client for `server`. It sends `headers` with every request and trusts `authorities` in addition to the public ones.
     pub(super) fn new(
         server: &TraceServer,
         headers: &HeaderMap,
@@ -65,7 +65,7 @@ impl Client {
             all.insert(TE, HeaderValue::from_static("trailers"));
             let mut parts = server.url.clone().into_parts();
             parts.path_and_query = Some(http::uri::PathAndQuery::from_static(EXPORT));
-            let url = Uri::from_parts(parts).expect("it had a path before");
+            let url = Uri::from_parts(parts).expect("only the path of a valid URL was replaced");
             (HttpClient::http2(timeout, authorities)?, url)
         } else {
             all.insert(CONTENT_TYPE, PROTOBUF);
@@ -78,55 +78,55 @@ impl Client {
         Ok(Client { client, grpc: server.grpc, url, headers: all, timeout })
     }
 
-    /// Sends an `ExportTraceServiceRequest`. Some of its spans may be refused where the others are taken.
-    pub(super) async fn export(&self, message: Vec<u8>) -> Result<Refused, SendError> {
+    /// Sends an `ExportTraceServiceRequest`. The server may reject some of its spans and accept the others.
+    pub(super) async fn export(&self, message: Vec<u8>) -> Result<RejectedSpans, SendError> {
         match tokio::time::timeout(self.timeout, self.exchange(message)).await {
             Ok(sent) => sent,
             Err(_) => Err(SendError::Late(self.timeout)),
         }
     }
 
-    async fn exchange(&self, message: Vec<u8>) -> Result<Refused, SendError> {
+    async fn exchange(&self, message: Vec<u8>) -> Result<RejectedSpans, SendError> {
         let body = if self.grpc { framed(message) } else { Body::from(message) };
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
         *request.headers_mut() = self.headers.clone();
         let (parts, body) = self.client.send(request).await?.into_parts();
-        // Read also where nothing is made of it: a connection of which all was read can be used again.
+        // Read the body even if it is not used. Only then can the connection be reused.
         let read = Limited::new(body, ANSWER).collect().await.map_err(|_| SendError::Broken);
         match (parts.status.is_success(), self.grpc) {
             (false, _) => Err(SendError::Status(parts.status)),
-            // Taken, by the status: what else it says may be there or not.
+            // The status says that the spans were accepted. The body is optional.
             (true, false) => match read {
                 Ok(read) if parts.headers.get(CONTENT_TYPE) == Some(&PROTOBUF) => Ok(refused(&read.to_bytes())),
-                _ => Ok(Refused::default()),
+                _ => Ok(RejectedSpans::default()),
             },
-            // An answer without a message has its status among the headers.
+            // An answer without a message has its status in the headers.
             (true, true) if parts.headers.contains_key(GRPC_STATUS) => {
-                verdict(&parts.headers).map(|()| Refused::default())
+                verdict(&parts.headers).map(|()| RejectedSpans::default())
             }
             (true, true) => {
                 let read = read?;
                 verdict(read.trailers().ok_or(SendError::NotGrpc)?)?;
-                // Behind five bytes, as in `framed`.
+                // The message follows the five bytes described in `framed`.
                 Ok(refused(read.to_bytes().get(5..).unwrap_or_default()))
             }
         }
     }
 }
 
-fn refused(answer: &[u8]) -> Refused {
-    let refused = Refused::read(answer);
-    Refused { why: shown(&refused.why), ..refused }
+fn refused(answer: &[u8]) -> RejectedSpans {
+    let refused = RejectedSpans::read(answer);
+    RejectedSpans { why: shown(&refused.why), ..refused }
 }
 
-/// What a server says, as a line of the log takes it.
+/// A text of the server, made safe for a log line.
 fn shown(text: &str) -> String {
     cut(escaped(text).into_owned())
 }
 
-/// A message as gRPC has it: whether it is compressed, its length, itself.
+/// A gRPC message: whether it is compressed, its length, and its bytes.
 fn framed(message: Vec<u8>) -> Body {
     let mut head = vec![0];
     head.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
@@ -140,7 +140,7 @@ fn verdict(headers: &HeaderMap) -> Result<(), SendError> {
         "" => Err(SendError::NotGrpc),
         status => {
             let message = text(GRPC_MESSAGE);
-            // It is sent with `%` escapes.
+            // The message has percent escapes.
             let message = unescaped(message).unwrap_or_else(|| message.to_owned());
             Err(SendError::Grpc(shown(status), shown(&message)))
         }
@@ -153,17 +153,17 @@ mod tests {
     use crate::trace::text::LONGEST_TEXT;
 
     #[test]
-    fn what_a_server_says_is_shown_as_one_line_of_bounded_length() {
+    fn a_server_s_message_becomes_one_line_of_bounded_length() {
         let mut headers = HeaderMap::new();
         headers.insert(GRPC_STATUS, HeaderValue::from_static("8"));
         headers.insert(GRPC_MESSAGE, HeaderValue::from_static("too%20many:%0A%1b[2J"));
-        let said = verdict(&headers).unwrap_err().to_string();
-        assert_eq!(said, r"it answered with status 8 of gRPC: too many:\n\u{1b}[2J");
+        let message = verdict(&headers).unwrap_err().to_string();
+        assert_eq!(message, r"it answered with gRPC status 8: too many:\n\u{1b}[2J");
         headers.insert(
             GRPC_MESSAGE,
             "é".repeat(5000).bytes().map(|byte| format!("%{byte:02X}")).collect::<String>().parse().unwrap(),
         );
-        let said = verdict(&headers).unwrap_err().to_string();
-        assert!(said.ends_with(&format!(": {}…", "é".repeat(LONGEST_TEXT / 2))), "{said}");
+        let message = verdict(&headers).unwrap_err().to_string();
+        assert!(message.ends_with(&format!(": {}…", "é".repeat(LONGEST_TEXT / 2))), "{message}");
     }
 }

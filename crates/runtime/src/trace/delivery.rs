@@ -1,4 +1,4 @@
-//! What is traced of one delivery.
+//! The trace of one delivery.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,66 +17,66 @@ use super::text::cut;
 use super::{incoming, sampling};
 use crate::conclusion::Conclusion;
 
-/// What all the traces of a flow function have in common.
+/// The parts that all traces of a flow function share.
 #[derive(Debug)]
 pub(super) struct Tracing {
     pub(super) exporter: Option<Exporter>,
     pub(super) sampling: Sampling,
     pub(super) phases: usize,
-    /// What the spans of each step always say.
+    /// For each step, the attributes that its spans always have.
     pub(super) steps: Vec<Span>,
 }
 
-/// What is traced of one delivery.
+/// The trace of one delivery.
 #[derive(Debug)]
 pub(crate) struct Trace {
     pub(super) info: Arc<RequestInfo>,
-    pub(super) active: Option<Active>,
+    pub(super) active: Option<ActiveTrace>,
 }
 
 #[derive(Debug)]
-pub(super) struct Active {
+pub(super) struct ActiveTrace {
     pub(super) tracing: Arc<Tracing>,
     /// The span of the phase.
     phase: SpanContext,
-    /// Whose child the request's span is: the caller's, if it said.
+    /// The caller's span, if the request named one. It is the parent of the request's span.
     caller: Option<SpanId>,
     place: Place,
     begun: SystemTime,
     sent: Option<SystemTime>,
-    /// What the spans of all its steps say.
+    /// The attributes of the spans of all steps.
     pub(super) of_steps: Span,
     pub(super) recording: Recording,
 }
 
-/// What becomes of the spans of a delivery.
+/// What happens to the spans of a delivery.
 #[derive(Debug)]
 pub(super) enum Recording {
     /// The request is not sampled.
     No,
-    /// There is no place where they could wait; how many steps were left out so far.
+    /// The exporter has no room. This counts the steps that were left out.
     LeftOut(AtomicUsize),
-    Yes(Mutex<Recorded>),
+    Yes(Mutex<DeliveryRecord>),
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Recorded {
+pub(super) struct DeliveryRecord {
     pub(super) steps: Vec<Span>,
     events: Events,
     failure: Option<(&'static str, String)>,
 }
 
-impl Active {
+impl ActiveTrace {
     pub(super) fn new(
         tracing: &Arc<Tracing>,
         exporter: &Exporter,
         info: &RequestInfo,
         place: &Place,
         sent_ms: Option<u64>,
-    ) -> Active {
-        let came = info.trace.parent.as_deref().and_then(incoming::parse);
-        let trace = came.map_or_else(|| sampling::trace_id(info), |came| came.trace);
-        let sampled = tracing.sampling.decide(came.as_ref(), trace);
+    ) -> ActiveTrace {
+        let incoming = info.trace.parent.as_deref().and_then(incoming::parse);
+        let trace = incoming.map_or_else(|| sampling::trace_id(info), |incoming| incoming.trace);
+        let sampled = tracing.sampling.decide(incoming.as_ref(), trace);
         let recording = match sampled {
             false => Recording::No,
             true if exporter.is_full() => Recording::LeftOut(AtomicUsize::new(0)),
@@ -88,10 +88,10 @@ impl Active {
             of_steps.within(phase, Some(phase.span), false);
             of_steps.attribute("faasflow.request.id", info.id.as_str());
         }
-        Active {
+        ActiveTrace {
             tracing: tracing.clone(),
             phase,
-            caller: came.map(|came| came.span),
+            caller: incoming.map(|incoming| incoming.span),
             place: place.clone(),
             begun: SystemTime::now(),
             sent: sent_ms.map(time),
@@ -100,19 +100,19 @@ impl Active {
         }
     }
 
-    pub(super) fn recorded(&self) -> Option<MutexGuard<'_, Recorded>> {
+    pub(super) fn recorded(&self) -> Option<MutexGuard<'_, DeliveryRecord>> {
         match &self.recording {
             Recording::Yes(recorded) => Some(recorded.lock().unwrap_or_else(PoisonError::into_inner)),
             _ => None,
         }
     }
 
-    /// A span of this trace.
+    /// The context of another span of this trace.
     pub(super) fn context(&self, span: SpanId) -> SpanContext {
         SpanContext { span, ..self.phase }
     }
 
-    /// How the delivery ended, after this failure, if there was one.
+    /// How the delivery ended. `failure` is the failure before that, if there was one.
     fn ending(&self, conclusion: &Conclusion, failure: Option<(&'static str, String)>) -> Ending {
         let (outcome, fault) = match conclusion {
             Conclusion::Forwarded => (None, None),
@@ -125,7 +125,8 @@ impl Active {
             }
             Conclusion::Refused(_, _, reason) => (None, Some(("refused", reason.clone()))),
         };
-        // Whoever called is told that it cannot go on, and that is the end for it, unless a queue delivers it again.
+        // If a fresh request cannot continue, its caller is told so. This ends the request, unless a queue delivers it
+        // again.
         let over = outcome.is_some() || (fault.is_some() && self.sent.is_none());
         Ending { outcome, fault: fault.map(|(kind, reason)| (kind, cut(reason))), over }
     }
@@ -133,11 +134,11 @@ impl Active {
 
 /// How a delivery ended.
 struct Ending {
-    /// How the request ended, if it did.
+    /// The outcome of the request, if it has ended.
     outcome: Option<&'static str>,
-    /// What failed, and why.
+    /// The kind of failure and its reason.
     fault: Option<(&'static str, String)>,
-    /// Whether the request's own span is due.
+    /// Whether the request's own span should be sent.
     over: bool,
 }
 
@@ -154,15 +155,15 @@ impl Ending {
 }
 
 impl Trace {
-    /// The trace's id, for the log: also where nothing is exported, if the request came with one.
+    /// The id of the trace, for the log. If traces are not exported, it is the id that came with the request, if any.
     pub(crate) fn id(&self) -> Option<TraceId> {
         match &self.active {
             Some(active) => Some(active.phase.trace),
-            None => self.info.trace.parent.as_deref().and_then(incoming::parse).map(|came| came.trace),
+            None => self.info.trace.parent.as_deref().and_then(incoming::parse).map(|incoming| incoming.trace),
         }
     }
 
-    /// The trace context of what this phase sends besides its steps.
+    /// The trace context for everything that the phase sends outside its steps.
     pub(crate) fn context(&self) -> TraceContext {
         match &self.active {
             None => self.info.trace.clone(),
@@ -172,35 +173,35 @@ impl Trace {
         }
     }
 
-    /// Whether it is passed on as one of ours, so that each step has a span, whether that is recorded or not.
+    /// Whether the flow adds its own spans to the trace context. This is also true if they are not recorded.
     pub(crate) fn is_active(&self) -> bool {
         self.active.is_some()
     }
 
-    /// Notes what happened in the phase, besides its steps.
+    /// Adds an event to the span of the phase.
     pub(crate) fn event(&self, name: &'static str, describe: impl FnOnce(&mut Event<'_>)) {
-        if let Some(mut recorded) = self.active.as_ref().and_then(Active::recorded) {
+        if let Some(mut recorded) = self.active.as_ref().and_then(ActiveTrace::recorded) {
             recorded.events.push(name, describe);
         }
     }
 
-    /// Notes what made the request fail, which a handler may still mend.
+    /// Records the failure of the request. A handler may still recover it.
     pub(crate) fn failed(&self, failure: &Failure) {
-        if let Some(mut recorded) = self.active.as_ref().and_then(Active::recorded) {
+        if let Some(mut recorded) = self.active.as_ref().and_then(ActiveTrace::recorded) {
             let kind = failure.kind().as_str();
             recorded.events.exception(kind, failure.to_string());
             recorded.failure = Some((kind, failure.reason()));
         }
     }
 
-    /// Notes an error that is not what the request fails with.
+    /// Records an error that does not fail the request.
     pub(crate) fn exception(&self, kind: &'static str, text: impl FnOnce() -> String) {
-        if let Some(mut recorded) = self.active.as_ref().and_then(Active::recorded) {
+        if let Some(mut recorded) = self.active.as_ref().and_then(ActiveTrace::recorded) {
             recorded.events.exception(kind, text());
         }
     }
 
-    /// Hands over what was traced.
+    /// Hands over the spans.
     pub(crate) fn finish(&self, conclusion: &Conclusion, answer: StatusCode) {
         let Some(active) = &self.active else { return };
         let Some(exporter) = &active.tracing.exporter else { return };
@@ -217,8 +218,14 @@ impl Trace {
         }
     }
 
-    fn spans(&self, active: &Active, recorded: Recorded, conclusion: &Conclusion, answer: StatusCode) -> Vec<Span> {
-        let Recorded { steps, events, failure } = recorded;
+    fn spans(
+        &self,
+        active: &ActiveTrace,
+        recorded: DeliveryRecord,
+        conclusion: &Conclusion,
+        answer: StatusCode,
+    ) -> Vec<Span> {
+        let DeliveryRecord { steps, events, failure } = recorded;
         let now = SystemTime::now();
         let ending = active.ending(conclusion, failure);
         let asynchronous = active.sent.is_some();
@@ -239,7 +246,7 @@ impl Trace {
         ending.describe(&mut phase);
         phase.events(&events);
 
-        // Parents first: where not all fit, these are worth the most.
+        // Parents come first. They are the most useful if not all spans fit.
         let mut spans = Vec::with_capacity(steps.len() + 2);
         spans.push(phase);
         if ending.over {
@@ -255,7 +262,7 @@ impl Trace {
         spans
     }
 
-    /// A span with what the request's and those of its phases have in common.
+    /// A span with the attributes that the spans of requests and phases share.
     fn span(&self) -> Span {
         let mut span = Span::new();
         span.attribute("faasflow.flow", &*self.info.flow);
@@ -264,8 +271,8 @@ impl Trace {
     }
 }
 
-/// The id of the request's span: the same in each phase, and another for each request, also where a flow is called twice
-/// in a trace under one request id.
+/// The id of the request's span. It is the same in each phase and differs between requests, even if a flow is called twice
+/// in one trace with the same request id.
 fn request_span(info: &RequestInfo, trace: TraceId) -> SpanId {
     let scope = info.scope();
     let digest = Sha256::new()

@@ -1,4 +1,4 @@
-//! Takes spans to the trace server, on a thread of its own: no request waits for it, whatever becomes of them.
+//! Sends spans to the trace server from a separate thread. Requests never wait for it.
 
 use std::iter::Peekable;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,25 +8,25 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
-use super::answer::Refused;
+use super::answer::RejectedSpans;
 use super::client::{Client, SendError};
 use super::options::ExportOptions;
 use super::otlp::{Origin, Span};
 use super::server::TraceServer;
 use crate::metrics::{DroppedSpan, SpanCounts};
 
-/// How many spans wait at most. What comes when there are as many is dropped, and counted.
-const WAITING: usize = 4096;
-/// How many are sent at once.
+/// The most spans that may wait to be sent. Further spans are dropped and counted.
+const MAX_WAITING: usize = 4096;
+/// The most spans in one batch.
 const BATCH: usize = 512;
-/// How many bytes of spans are sent at once, of several: servers take messages of 4 MiB by gRPC.
+/// The most bytes in a batch of several spans. Servers accept gRPC messages of 4 MiB.
 const BYTES: usize = 3 << 20;
-/// How long the first of a batch waits for others.
+/// How long the first span of a batch waits for others.
 const DELAY: Duration = Duration::from_secs(1);
-/// How long the server may take for one batch.
+/// How long the server may take to answer a batch.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The way to the trace server.
+/// Passes spans to the thread that sends them.
 #[derive(Debug)]
 pub(crate) struct Exporter {
     shared: Arc<Shared>,
@@ -35,32 +35,32 @@ pub(crate) struct Exporter {
 
 #[derive(Debug)]
 struct Shared {
-    waiting: Mutex<Waiting>,
-    /// Something has not fitted since the thread took what waits.
+    waiting: Mutex<Backlog>,
+    /// Whether spans were dropped since the thread last took the waiting ones.
     full: AtomicBool,
-    /// There is something to send.
+    /// Notified when there is something to send.
     some: Notify,
-    /// There is a batch to send, or nothing more will come.
+    /// Notified when there is a whole batch to send, or when nothing more will come.
     enough: Notify,
     stopping: AtomicBool,
     counts: SpanCounts,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct Backlog {
     spans: Vec<Span>,
-    /// How many the thread has taken, and the server not yet.
+    /// How many spans the thread has taken and the server has not yet accepted.
     in_hand: usize,
-    /// The stop was over before the server had taken them: they are counted as lost, whatever still becomes of them.
+    /// Whether stopping took too long. The spans are then counted as lost, no matter what happens to them later.
     abandoned: bool,
 }
 
 impl Shared {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Backlog> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what waits.
+    /// Takes the waiting spans.
     fn take(&self) -> Vec<Span> {
         let mut waiting = self.waiting();
         waiting.in_hand = waiting.spans.len();
@@ -68,14 +68,14 @@ impl Shared {
         std::mem::take(&mut waiting.spans)
     }
 
-    /// So many are not in hand any more. Whether they are still to be counted.
+    /// Marks spans as done. Returns whether they should still be counted.
     fn done(&self, count: usize) -> bool {
         let mut waiting = self.waiting();
         waiting.in_hand -= count;
         !waiting.abandoned
     }
 
-    /// Gives up what waits or is in hand. How many that were.
+    /// Gives up all spans that wait or are being sent. Returns their number.
     fn abandon(&self) -> usize {
         let mut waiting = self.waiting();
         waiting.abandoned = true;
@@ -84,11 +84,12 @@ impl Shared {
 }
 
 impl Exporter {
-    /// Starts to send the spans of a flow. The authorities are certificates in PEM, trusted besides the public ones.
+    /// Starts to export the spans of a flow. `authorities` are CA certificates in PEM that are trusted in addition to the
+    /// public ones.
     ///
     /// # Errors
     ///
-    /// If the certificates cannot be used, or there is no thread.
+    /// If the certificates cannot be used, or the operating system refuses a thread.
     pub(crate) fn start(
         server: TraceServer,
         flow: &str,
@@ -117,35 +118,35 @@ impl Exporter {
         Ok(Exporter { shared, thread: Mutex::new(Some((thread, ended))) })
     }
 
-    /// Whether spans that begin now would find no place in the end, as far as can be known: while a server is away, they
-    /// need not be written at all.
+    /// Whether spans that begin now will probably be dropped. While a server is unavailable, they need not be recorded at
+    /// all.
     pub(super) fn is_full(&self) -> bool {
         self.shared.full.load(Ordering::Relaxed)
     }
 
-    /// Counts spans that were not written because there was no place for them.
+    /// Counts spans that were not recorded because there was no room for them.
     pub(super) fn left_out(&self, count: usize) {
         self.shared.counts.dropped(DroppedSpan::QueueFull, count);
     }
 
-    /// Hands spans over, which takes a lock and no more.
+    /// Hands spans over. This only takes a lock.
     pub(super) fn send(&self, spans: Vec<Span>) {
         let mut waiting = self.shared.waiting();
         let (before, after) = (waiting.spans.len(), waiting.spans.len() + spans.len());
-        // All or none: steps without their phase would be of no use. A delivery of more than fit is cut off at its end,
-        // where its parents are not: they are first.
-        if before > 0 && after > WAITING || self.shared.stopping.load(Ordering::SeqCst) {
+        // All of them or none, because steps without their phase would be useless. If a single delivery has more spans than
+        // fit, its last ones are dropped, and parents come first.
+        if before > 0 && after > MAX_WAITING || self.shared.stopping.load(Ordering::SeqCst) {
             self.shared.full.store(true, Ordering::Relaxed);
             drop(waiting);
             return self.left_out(spans.len());
         }
-        let over = after.saturating_sub(WAITING);
-        waiting.spans.extend(spans.into_iter().take(WAITING - before));
+        let over = after.saturating_sub(MAX_WAITING);
+        waiting.spans.extend(spans.into_iter().take(MAX_WAITING - before));
         drop(waiting);
         if over > 0 {
             self.left_out(over);
         }
-        // Woken for the first and for a batch, not for each: that would cost more than all the rest.
+        // Notify only for the first span and for a full batch. Notifying for each span would cost more than everything else.
         if before == 0 {
             self.shared.some.notify_one();
         }
@@ -154,21 +155,21 @@ impl Exporter {
         }
     }
 
-    /// Sends what still waits, and ends. What the server has not taken by then is dropped.
+    /// Sends the waiting spans and stops. Spans that the server has not accepted in time are dropped.
     pub(crate) async fn stop(&self, within: Duration) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((thread, ended)) = thread else { return };
-        self.tell_to_stop();
+        self.signal_stop();
         if tokio::time::timeout(within, ended).await.is_ok() {
             let _ = thread.join();
         } else {
             let left = self.shared.abandon();
             self.shared.counts.dropped(DroppedSpan::ExportFailed, left);
-            tracing::warn!("The trace server took too long at the stop: {left} spans are lost");
+            tracing::warn!("The trace server did not answer in time before the stop: {left} spans are lost");
         }
     }
 
-    fn tell_to_stop(&self) {
+    fn signal_stop(&self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.some.notify_one();
         self.shared.enough.notify_one();
@@ -176,9 +177,9 @@ impl Exporter {
 }
 
 impl Drop for Exporter {
-    /// Nobody waits for what is still to be sent: the thread ends with its last batch.
+    /// Does not wait. The thread ends after its last batch.
     fn drop(&mut self) {
-        self.tell_to_stop();
+        self.signal_stop();
     }
 }
 
@@ -187,13 +188,13 @@ struct Sender {
     client: Client,
     origin: Origin,
     server: TraceServer,
-    /// How many spans were lost since the server took some, if the last batch was.
+    /// How many spans were lost since the server last accepted some. `None` if the last batch was accepted.
     lost: Option<usize>,
-    /// Whether it was said that the server refuses spans.
+    /// Whether the log has mentioned that the server rejects spans.
     refused: bool,
 }
 
-/// As many spans as are sent at once; none if there are no more.
+/// The next batch of spans. It is empty at the end.
 fn batch(spans: &mut Peekable<impl Iterator<Item = Span>>) -> Vec<Span> {
     let (mut batch, mut bytes) = (Vec::new(), 0);
     let fits = |batch: &Vec<Span>, bytes| batch.is_empty() || batch.len() < BATCH && bytes <= BYTES;
@@ -211,20 +212,20 @@ impl Sender {
             if !self.shared.stopping.load(Ordering::SeqCst) {
                 let _ = tokio::time::timeout(DELAY, self.shared.enough.notified()).await;
             }
-            // Taken before it is looked whether there is more: what comes in between is announced.
+            // Read the flag before taking the spans, so that spans that arrive in between are not missed.
             let stopping = self.shared.stopping.load(Ordering::SeqCst);
             let mut spans = self.shared.take().into_iter().peekable();
             while spans.peek().is_some() {
                 let batch = batch(&mut spans);
                 let count = batch.len();
                 let request = self.origin.request(&batch);
-                // Its spans are in the request, and need not wait for the answer with it.
+                // The request contains the spans, so they need not be kept until the answer arrives.
                 drop(batch);
                 let sent = self.client.export(request).await;
                 if !self.shared.done(count) {
                     return;
                 }
-                self.tell(sent, count);
+                self.report(sent, count);
             }
             if stopping {
                 return;
@@ -232,14 +233,14 @@ impl Sender {
         }
     }
 
-    fn tell(&mut self, sent: Result<Refused, SendError>, count: usize) {
+    fn report(&mut self, sent: Result<RejectedSpans, SendError>, count: usize) {
         match sent {
             Ok(refused) => {
-                self.tell_refused(&refused, count);
+                self.report_rejected(&refused, count);
                 if refused.spans < count
                     && let Some(lost) = self.lost.take()
                 {
-                    tracing::info!("Traces are delivered to {} again; at least {lost} spans were lost", self.server);
+                    tracing::info!("Exporting traces to {} again; at least {lost} spans were lost", self.server);
                 }
             }
             Err(error) => {
@@ -247,7 +248,7 @@ impl Sender {
                 if self.lost.is_none() {
                     let hint = self.server.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
                     tracing::warn!(
-                        "Traces are not delivered to {}, and requests go on without: {error}{hint}",
+                        "Cannot export traces to {}, so requests continue without them: {error}{hint}",
                         self.server
                     );
                 }
@@ -256,17 +257,17 @@ impl Sender {
         }
     }
 
-    /// Of a batch that was taken, but for these.
-    fn tell_refused(&mut self, refused: &Refused, count: usize) {
+    /// Counts a batch of which the server rejected some spans.
+    fn report_rejected(&mut self, refused: &RejectedSpans, count: usize) {
         let spans = refused.spans.min(count);
         self.shared.counts.exported(count - spans);
         self.shared.counts.dropped(DroppedSpan::Refused, spans);
-        // Said once: it is a matter of single spans, and may come with every other batch.
+        // Logged only once. This concerns single spans, and may happen with every other batch.
         if spans > 0 && !std::mem::replace(&mut self.refused, true) {
-            let why = if refused.why.is_empty() { "it does not say why" } else { &refused.why };
+            let why = if refused.why.is_empty() { "it gave no reason" } else { &refused.why };
             tracing::warn!(
-                "{} took a batch of {count} spans without {spans} of them: {why}; more of that is not said, and counted \
-                 by `faasflow_spans_dropped_total`",
+                "{} rejected {spans} of {count} spans: {why}; further rejections are not logged, but \
+                 `faasflow_spans_dropped_total` counts them",
                 self.server
             );
         }
@@ -281,15 +282,15 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
-    use crate::http::{Budget, Limits};
     use crate::metrics::Metrics;
+    use faasflow_http::{Budget, Limits};
 
     fn spans(count: usize) -> Vec<Span> {
         std::iter::repeat_with(Span::new).take(count).collect()
     }
 
     fn to(server: &str) -> (Exporter, Metrics) {
-        let budget = Budget::new(Limits::fitting(0));
+        let budget = Budget::new(Limits::for_memory(0));
         let metrics = Metrics::new(&Flow::builder().apply("a").build().unwrap(), "flow", budget);
         let server = TraceServer::parse(server).unwrap();
         (Exporter::start(server, "flow", &ExportOptions::default(), None, metrics.spans()).unwrap(), metrics)
@@ -302,21 +303,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_is_bounded_and_what_is_over_is_counted() {
+    async fn waiting_spans_are_bounded_and_dropped_ones_are_counted() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (exporter, metrics) = to(&silent.local_addr().unwrap().to_string());
-        // The sender may have taken one lot of them.
-        exporter.send(spans(3 * WAITING));
-        exporter.send(spans(WAITING));
+        // The sender may already have taken one full backlog.
+        exporter.send(spans(3 * MAX_WAITING));
+        exporter.send(spans(MAX_WAITING));
         let dropped = count(&metrics, "queue_full");
-        assert!((2 * WAITING..=3 * WAITING).contains(&dropped), "{dropped}");
+        assert!((2 * MAX_WAITING..=3 * MAX_WAITING).contains(&dropped), "{dropped}");
         let begun = Instant::now();
         exporter.stop(Duration::from_millis(200)).await;
-        assert!(begun.elapsed() < TIMEOUT, "the stop waited for a server that says nothing");
+        assert!(begun.elapsed() < TIMEOUT, "stopping waited for a silent server");
     }
 
     #[tokio::test]
-    async fn what_a_server_does_not_take_is_counted() {
+    async fn spans_that_a_server_does_not_accept_are_counted() {
         for scheme in ["grpc", "http"] {
             let (exporter, metrics) = to(&format!("{scheme}://127.0.0.1:1"));
             exporter.send(spans(3));
@@ -325,7 +326,7 @@ mod tests {
         }
     }
 
-    /// A server that answers each batch so, for both ways of speaking.
+    /// A server that answers each batch with this gRPC status. As an HTTP answer, its status is 200.
     async fn answering(status: &'static str) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
         serving(
             axum::Router::new()
@@ -337,15 +338,15 @@ mod tests {
     async fn serving(server: axum::Router) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let options = crate::http::ServerOptions::default();
+        let options = faasflow_http::ServerOptions::default();
         let serving = tokio::spawn(async move {
-            let _ = crate::http::serve(listener, server, options, std::future::pending()).await;
+            let _ = faasflow_http::serve(listener, server, options, std::future::pending()).await;
         });
         (address, serving)
     }
 
     #[tokio::test]
-    async fn what_waits_at_the_stop_is_sent() {
+    async fn waiting_spans_are_sent_when_stopping() {
         let (address, serving) = answering("0").await;
         for scheme in ["grpc", "http"] {
             let (exporter, metrics) = to(&format!("{scheme}://{address}"));
@@ -356,7 +357,7 @@ mod tests {
         serving.abort();
     }
 
-    /// A server that takes each batch but for two spans, as OTLP says that; each answer takes this long.
+    /// A server that rejects two spans of each batch and answers after a delay.
     async fn refusing_two(after: Duration) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
         let answer = move |request: http::Request<axum::body::Body>| async move {
             tokio::time::sleep(after).await;
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_server_refuses_of_a_batch_is_counted() {
+    async fn rejected_spans_of_a_batch_are_counted() {
         let (address, serving) = refusing_two(Duration::ZERO).await;
         for scheme in ["grpc", "http"] {
             let (exporter, metrics) = to(&format!("{scheme}://{address}"));
@@ -388,13 +389,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_stop_gives_up_is_counted_once() {
+    async fn spans_given_up_when_stopping_are_counted_once() {
         let (address, serving) = refusing_two(Duration::from_millis(300)).await;
         let (exporter, metrics) = to(&format!("http://{address}"));
         exporter.send(spans(2 * BATCH));
         exporter.stop(Duration::from_millis(20)).await;
         assert_eq!(count(&metrics, "export_failed"), 2 * BATCH);
-        // The thread goes on until the server has answered, and then counts nothing.
+        // The thread continues until the server answers, and must not count the spans again.
         while Arc::strong_count(&exporter.shared) > 1 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -418,7 +419,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_grpc_refuses_is_counted() {
+    async fn spans_refused_with_a_grpc_status_are_counted() {
         let (address, serving) = answering("8").await;
         let (exporter, metrics) = to(&format!("grpc://{address}"));
         exporter.send(spans(3));
@@ -428,15 +429,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn while_no_more_can_wait_that_is_known() {
+    async fn a_full_exporter_says_so() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let (exporter, metrics) = to(&silent.local_addr().unwrap().to_string());
-        exporter.send(spans(WAITING));
-        // What the sender takes makes place once; then it waits for an answer.
+        exporter.send(spans(MAX_WAITING));
+        // Room becomes free when the sender takes the spans. After that it waits for an answer.
         while exporter.shared.waiting().in_hand == 0 {
             std::thread::yield_now();
         }
-        exporter.send(spans(WAITING));
+        exporter.send(spans(MAX_WAITING));
         assert!(!exporter.is_full());
         exporter.send(spans(1));
         assert!(exporter.is_full());

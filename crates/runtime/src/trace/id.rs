@@ -1,4 +1,4 @@
-//! The ids of traces and spans, and the context that is passed on.
+//! The ids of traces and spans, and the trace context.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ impl fmt::Display for SpanId {
     }
 }
 
-/// A span as those below it know it.
+/// A span, as its children refer to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SpanContext {
     pub(super) trace: TraceId,
@@ -38,12 +38,12 @@ pub(crate) struct SpanContext {
 }
 
 impl SpanContext {
-    /// As `traceparent` names it (W3C Trace Context, level 1, 3.2).
+    /// The value of `traceparent` (W3C Trace Context, level 1, 3.2).
     pub(super) fn traceparent(&self) -> String {
         self.traceparent_bytes().iter().copied().map(char::from).collect()
     }
 
-    /// The same in ASCII. Each call has one, so it is put together by hand: formatting takes several times as long.
+    /// The same in ASCII. Every call needs one, so it is built by hand. Formatting takes several times as long.
     pub(super) fn traceparent_bytes(&self) -> [u8; 55] {
         let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
         put_hex(&mut text[3..35], &self.trace.0);
@@ -53,7 +53,7 @@ impl SpanContext {
     }
 }
 
-/// Whether a text has hexadecimal digits only: what Rust reads as a number may begin with a sign, too.
+/// Whether a text consists of hexadecimal digits. Rust's number parser would also accept a sign.
 pub(super) fn is_hexadecimal(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

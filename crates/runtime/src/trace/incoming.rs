@@ -1,4 +1,4 @@
-//! Reads the trace context that a request came with, in the forms that callers send it.
+//! Reads the trace context of a request, in the forms that callers use.
 
 use faasflow_core::{TraceContext, headers};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -13,18 +13,18 @@ const B3_SPAN: HeaderName = HeaderName::from_static("x-b3-spanid");
 const B3_PARENT: HeaderName = HeaderName::from_static("x-b3-parentspanid");
 const B3_SAMPLED: HeaderName = HeaderName::from_static("x-b3-sampled");
 const B3_FLAGS: HeaderName = HeaderName::from_static("x-b3-flags");
-/// Jaeger's own, from before W3C Trace Context.
+/// Jaeger's own header, which is older than W3C Trace Context.
 const UBER: HeaderName = HeaderName::from_static("uber-trace-id");
 
-/// The longest `tracestate` that is passed on; the standard asks for 512 characters at least. It goes with every call.
+/// The longest `tracestate` that is passed on. The standard requires at least 512 characters. It is sent with every call.
 const LONGEST_STATE: usize = 4096;
 
-/// The trace context of a fresh request: W3C's, else B3's, else Jaeger's own, written as W3C's. What cannot be read is as
-/// good as none, as the standard asks.
+/// The trace context of a fresh request in W3C's form. It is read from W3C's headers, otherwise from B3's, otherwise from
+/// Jaeger's. As the standard requires, a context that cannot be read is ignored.
 pub(crate) fn incoming(headers: &HeaderMap, sampling: &Sampling) -> TraceContext {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if let Some(parent) = text(&headers::TRACEPARENT).filter(|text| parse(text).is_some()) {
-        // What is given in several lines is one list.
+        // Several headers form one list.
         let state: Vec<&str> =
             headers.get_all(headers::TRACESTATE).iter().filter_map(|value| value.to_str().ok()).collect();
         let state = Some(state.join(",")).filter(|state| (1..=LONGEST_STATE).contains(&state.len()));
@@ -44,25 +44,25 @@ pub(crate) fn incoming(headers: &HeaderMap, sampling: &Sampling) -> TraceContext
     TraceContext { parent: found.map(|found| found.traceparent()), state: None }
 }
 
-/// Reads a `traceparent` (W3C Trace Context, level 1, 3.2), which each request has read several times.
+/// Reads a `traceparent` (W3C Trace Context, level 1, 3.2). This is called several times for each request.
 pub(crate) fn parse(text: &str) -> Option<SpanContext> {
     let (fixed, more) = text.as_bytes().split_first_chunk::<55>()?;
     if [fixed[2], fixed[35], fixed[52]] != *b"---" {
         return None;
     }
     let ([version], [flags]) = (digits(&fixed[..2])?, digits(&fixed[53..])?);
-    // Later versions may append to it.
+    // Later versions may append fields.
     let fits = match more.first() {
         None => version != 0xff,
         Some(next) => ![0, 0xff].contains(&version) && *next == b'-',
     };
     let (trace, span) = (digits(&fixed[3..35])?, digits(&fixed[36..52])?);
-    // Neither may be nothing but zeros.
+    // Ids of zeros only are not valid.
     let valid = fits && trace != [0; 16] && span != [0; 8];
     valid.then_some(SpanContext { trace: TraceId(trace), span: SpanId(span), sampled: flags & 1 == 1 })
 }
 
-/// Reads digits of `traceparent`, of which there are two for each byte, in lower case.
+/// Reads lower-case hexadecimal digits, two for each byte.
 fn digits<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let digit = |digit: u8| match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -76,14 +76,14 @@ fn digits<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// `{trace}-{span}-{sampled}-{parent}`, the last two of which may be absent.
+/// Reads `{trace}-{span}-{sampled}-{parent}`. The last two may be absent.
 fn b3(text: &str, sampling: &Sampling) -> Option<SpanContext> {
     let mut parts = text.split('-');
     let (trace, span) = (parts.next()?, parts.next()?);
     of_b3(trace, span, parts.next(), sampling)
 }
 
-/// `{trace}:{span}:{parent}:{flags}`, whose colons some clients escape.
+/// Reads `{trace}:{span}:{parent}:{flags}`. Some clients escape the colons.
 fn uber(text: &str) -> Option<SpanContext> {
     let text = text.replace("%3A", ":").replace("%3a", ":");
     let parts: Vec<&str> = text.split(':').collect();
@@ -92,17 +92,18 @@ fn uber(text: &str) -> Option<SpanContext> {
     if !fits(trace, 32) || !fits(span, 16) || !fits(flags, 2) || !is_hexadecimal(flags) {
         return None;
     }
-    // Leading zeros may be left out.
+    // Leading zeros may be missing.
     ids(&format!("{trace:0>32}"), &format!("{span:0>16}"), u8::from_str_radix(flags, 16).ok()? & 1 == 1)
 }
 
-/// B3 can ask for no trace without naming one. That is passed on as one that is not sampled, and nobody sees.
+/// B3 can say that a request must not be traced, without naming a trace. This is passed on as a new trace that is not
+/// sampled, so nobody sees it.
 fn unsampled() -> SpanContext {
     let trace = TraceId(rand::random::<u128>().max(1).to_be_bytes());
     SpanContext { trace, span: SpanId::random(), sampled: false }
 }
 
-/// B3 may leave the decision to whoever comes next.
+/// With B3, a caller may leave the sampling decision to the receiver.
 fn of_b3(trace: &str, span: &str, sampled: Option<&str>, sampling: &Sampling) -> Option<SpanContext> {
     let sampled = match sampled {
         Some("1" | "d" | "true") => true,
@@ -117,14 +118,14 @@ fn ids(trace: &str, span: &str, sampled: bool) -> Option<SpanContext> {
     if ![16, 32].contains(&trace.len()) || span.len() != 16 || !is_hexadecimal(trace) || !is_hexadecimal(span) {
         return None;
     }
-    // Neither may be nothing but zeros.
+    // Ids of zeros only are not valid.
     let trace = u128::from_str_radix(trace, 16).ok().filter(|&id| id > 0)?;
     let span = u64::from_str_radix(span, 16).ok().filter(|&id| id > 0)?;
     Some(SpanContext { trace: TraceId(trace.to_be_bytes()), span: SpanId(span.to_be_bytes()), sampled })
 }
 
-/// Points a call to its span: by `traceparent`, and by the forms that its caller's own headers speak, in which a function
-/// would otherwise read that it was called by the caller of the flow.
+/// Makes `to` the parent of a call. This sets `traceparent`, and replaces the values of any other trace headers that the
+/// flow's caller sent. Otherwise, a function that reads those would consider itself called by the flow's caller.
 pub(crate) fn point(headers: &mut HeaderMap, to: &SpanContext, state: Option<&str>) {
     let insert = |headers: &mut HeaderMap, name: HeaderName, value: String| {
         if let Ok(value) = HeaderValue::try_from(value) {
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_forms_that_callers_send() {
+    fn all_forms_of_trace_context_are_read() {
         let sampled = Some(format!("00-{TRACE}-{SPAN}-01"));
         let unsampled = Some(format!("00-{TRACE}-{SPAN}-00"));
         assert_eq!(read(&[("traceparent", &format!("00-{TRACE}-{SPAN}-01"))]), sampled);
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn b3_can_leave_the_decision_to_us() {
+    fn b3_can_leave_the_sampling_decision_to_us() {
         let mut headers = HeaderMap::new();
         headers.insert(B3, format!("{TRACE}-{SPAN}").parse().unwrap());
         let flags = |ratio| incoming(&headers, &Sampling { parent_based: true, ratio }).parent.unwrap();
@@ -205,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn the_standard_comes_first() {
+    fn traceparent_takes_precedence() {
         let parent = format!("00-{TRACE}-{SPAN}-00");
         assert_eq!(read(&[("b3", "1-2-3"), ("traceparent", &parent)]), Some(parent.clone()));
         assert_eq!(read(&[("b3", &format!("{SPAN}-{SPAN}-1")), ("traceparent", &parent)]), Some(parent));
     }
 
     #[test]
-    fn what_cannot_be_read_is_none() {
+    fn malformed_contexts_are_ignored() {
         for text in [
             "",
             "00",
@@ -246,13 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_may_say_more() {
+    fn a_later_version_may_have_more_fields() {
         let parent = format!("01-{TRACE}-{SPAN}-01-more");
         assert_eq!(read(&[("traceparent", &parent)]), Some(parent));
     }
 
     #[test]
-    fn a_call_is_pointed_to_its_span_in_every_form_that_is_there() {
+    fn the_parent_is_replaced_in_every_form_that_is_present() {
         let to = parse(&format!("00-{TRACE}-{SPAN}-01")).unwrap();
         let mut headers = HeaderMap::new();
         for name in [B3, UBER, B3_TRACE, B3_SPAN, B3_PARENT, B3_FLAGS] {

@@ -1,22 +1,23 @@
-//! What OpenTelemetry's own variables say about the exporter.
+//! OpenTelemetry's variables for the exporter.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::id::is_hexadecimal;
 
-/// Who the spans are said to be of, and what is sent along with them.
+/// The service that the spans belong to, and the headers for the trace server.
 #[derive(Clone, Debug, Default)]
 pub struct ExportOptions {
-    /// `OTEL_SERVICE_NAME`: what the service is called, if not as the flow is.
+    /// `OTEL_SERVICE_NAME`: the name of the service. By default it is the name of the flow.
     pub service: Option<String>,
-    /// `OTEL_RESOURCE_ATTRIBUTES`: what else is said of it.
+    /// `OTEL_RESOURCE_ATTRIBUTES`: other attributes of the service.
     pub attributes: Vec<(String, String)>,
-    /// `OTEL_EXPORTER_OTLP_HEADERS`: what is sent with each request. They may be credentials, so no log shows them.
+    /// `OTEL_EXPORTER_OTLP_HEADERS`: headers that are sent with each request. They may be credentials, so the log never
+    /// shows them.
     pub headers: HeaderMap,
 }
 
 impl ExportOptions {
-    /// What all spans of the process are of; a flow of this name.
+    /// The resource of all spans of the flow with this name.
     pub(super) fn resource<'a>(&'a self, flow: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         const SERVICE: &str = "service.name";
         let named = self.attributes.iter().find(|(key, _)| key == SERVICE).map(|(_, name)| name.as_str());
@@ -36,7 +37,7 @@ impl ExportOptions {
     ///
     /// # Errors
     ///
-    /// What is accepted.
+    /// The accepted format, as text.
     pub fn parse_attributes(text: &str) -> Result<Vec<(String, String)>, String> {
         let accepted = || "write `name=value,name=value`, with `%2C` for a comma in a value".to_owned();
         pairs(text).ok_or_else(accepted)
@@ -46,7 +47,7 @@ impl ExportOptions {
     ///
     /// # Errors
     ///
-    /// What is accepted.
+    /// The accepted format, as text.
     pub fn parse_headers(text: &str) -> Result<HeaderMap, String> {
         let accepted = || "write `header=value,header=value`, with `%2C` for a comma in a value".to_owned();
         let header = |(name, value): (String, String)| {
@@ -59,7 +60,7 @@ impl ExportOptions {
     }
 }
 
-/// Reads `key=value,key=value`, with `%` escapes in values, as W3C Baggage writes it.
+/// Reads `key=value,key=value` with percent escapes in the values, as in W3C Baggage.
 fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
     let pair = |entry: &str| {
@@ -69,12 +70,12 @@ fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     entries.map(pair).collect()
 }
 
-/// The text without its `%` escapes, if it is one then.
+/// Undoes percent escapes. `None` if the result is not UTF-8.
 pub(super) fn unescaped(text: &str) -> Option<String> {
     let mut parts = text.split('%');
     let mut bytes = parts.next()?.as_bytes().to_vec();
     for part in parts {
-        // A `%` that begins no escape is one.
+        // A `%` without two hexadecimal digits after it stands for itself.
         let escape = part.get(..2).filter(|digits| is_hexadecimal(digits));
         match escape.map(|digits| u8::from_str_radix(digits, 16)) {
             Some(Ok(byte)) => {
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_refused() {
+    fn malformed_attributes_and_headers_are_refused() {
         for text in ["a", "=1", "a=%ff"] {
             assert!(ExportOptions::parse_attributes(text).is_err(), "{text}");
         }
@@ -118,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn the_service_is_called_as_is_said_or_as_the_flow() {
+    fn the_service_name_defaults_to_the_flow() {
         let of = |options: &ExportOptions| options.resource("flow").next().map(|(_, name)| name.to_owned());
         let mut options = ExportOptions::default();
         assert_eq!(of(&options).as_deref(), Some("flow"));
         options.attributes = vec![("service.name".to_owned(), "of attributes".to_owned())];
         assert_eq!(of(&options).as_deref(), Some("of attributes"));
-        options.service = Some("of its own".to_owned());
-        assert_eq!(of(&options).as_deref(), Some("of its own"));
+        options.service = Some("own".to_owned());
+        assert_eq!(of(&options).as_deref(), Some("own"));
         assert_eq!(options.resource("flow").filter(|(key, _)| *key == "service.name").count(), 1);
     }
 }

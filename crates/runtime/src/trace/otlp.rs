@@ -1,21 +1,21 @@
-//! Spans as OTLP has them, in protobuf, written once and straight into the bytes that are sent.
+//! Writes spans as protobuf, in the form of OTLP, directly into the bytes that are sent.
 //!
-//! What is written here is `opentelemetry/proto/trace/v1/trace.proto` and what that refers to; the numbers are those of
-//! its fields. The tests of traces read it with the types that OpenTelemetry generates from it.
+//! The format is that of `opentelemetry/proto/trace/v1/trace.proto` and the files that it refers to. The numbers are those
+//! of its fields. The trace tests read the result with the types that OpenTelemetry generates from these files.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::id::{SpanContext, SpanId};
 use super::text::cut;
 
-/// How much a span is likely to take; one that needs more gets more.
-const USUAL: usize = 512;
+/// The usual size of a span. A larger span grows.
+const USUAL_SIZE: usize = 512;
 
-/// A message of protobuf, as far as it is written.
+/// A protobuf message that is being written.
 #[derive(Debug, Default)]
 struct Message(Vec<u8>);
 
-/// The types of fields (protobuf's encoding, "message structure").
+/// The wire types of fields (protobuf's encoding, "message structure").
 const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
 const BYTES: u8 = 2;
@@ -55,11 +55,11 @@ impl Message {
         self.0.extend_from_slice(bytes);
     }
 
-    /// A message within this one.
+    /// Writes a nested message.
     fn message(&mut self, field: u8, write: impl FnOnce(&mut Message)) {
         self.tag(field, BYTES);
         let start = self.0.len();
-        // The length stands in front, and is known last. Nearly always it is one byte.
+        // The length comes first but is known last. It is nearly always one byte.
         self.0.push(0);
         write(self);
         let length = self.0.len() - start - 1;
@@ -73,7 +73,7 @@ impl Message {
     }
 
     fn attribute(&mut self, field: u8, key: &str, value: Value<'_>) {
-        // What the messages within take, tags and lengths of a byte each: nearly all are so short.
+        // The length of the nested messages, if each tag and length is one byte. Nearly all attributes are this short.
         if let Value::Text(text) = value
             && key.len() + text.len() + 6 < 0x80
         {
@@ -141,7 +141,7 @@ impl From<f64> for Value<'_> {
     }
 }
 
-/// What a span stands for, as OTLP numbers it.
+/// The kind of a span, as OTLP numbers it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     Internal = 1,
@@ -150,22 +150,22 @@ pub(super) enum Kind {
     Consumer = 5,
 }
 
-/// A span as it is sent. What it says comes in any order.
+/// An encoded span. Its fields may be written in any order.
 #[derive(Debug)]
 pub(super) struct Span(Message);
 
 impl Span {
-    /// A span of which nothing is said yet.
+    /// An empty span with room for the usual size.
     pub(super) fn new() -> Span {
-        Span(Message(Vec::with_capacity(USUAL)))
+        Span(Message(Vec::with_capacity(USUAL_SIZE)))
     }
 
-    /// The same, with room for nothing.
+    /// An empty span without any room.
     pub(super) fn empty() -> Span {
         Span(Message::default())
     }
 
-    /// Which span it is, and below which.
+    /// Sets the trace, the id and the parent.
     pub(super) fn place(&mut self, context: SpanContext, parent: Option<SpanId>, parent_is_remote: bool) {
         self.within(context, parent, parent_is_remote);
         self.id(context.span);
@@ -175,23 +175,23 @@ impl Span {
         self.0.bytes(2, &span.0);
     }
 
-    /// Says what was written before, also for other spans.
-    pub(super) fn append(&mut self, said: &Span) {
-        self.0.0.extend_from_slice(&said.0.0);
+    /// Appends the fields of another span.
+    pub(super) fn append(&mut self, other: &Span) {
+        self.0.0.extend_from_slice(&other.0.0);
     }
 
-    /// Of which trace it is, and below which span; not which one of that trace.
+    /// Sets the trace and the parent, but not the id.
     pub(super) fn within(&mut self, context: SpanContext, parent: Option<SpanId>, parent_is_remote: bool) {
         self.0.bytes(1, &context.trace.0);
         if let Some(parent) = parent {
             self.0.bytes(4, &parent.0);
         }
-        // The second byte: that it is known whether the parent is remote, and whether it is.
+        // The second byte says that it is known whether the parent is remote, and whether it is.
         let remote = if parent_is_remote { 0x300 } else { 0x100 };
         self.0.fixed32(16, remote | u32::from(context.sampled));
     }
 
-    /// What it is called, in parts.
+    /// Sets the name, which is given in parts.
     pub(super) fn name(&mut self, kind: Kind, parts: &[&str]) {
         self.0.message(5, |name| parts.iter().for_each(|part| name.0.extend_from_slice(part.as_bytes())));
         self.0.number(6, kind as u64);
@@ -206,7 +206,7 @@ impl Span {
         self.0.attribute(9, key, value.into());
     }
 
-    /// What happened meanwhile.
+    /// Adds the events.
     pub(super) fn events(&mut self, events: &Events) {
         self.0.0.extend_from_slice(&events.written.0);
         if events.dropped > 0 {
@@ -214,12 +214,12 @@ impl Span {
         }
     }
 
-    /// How many bytes it takes.
+    /// The encoded size in bytes.
     pub(super) fn len(&self) -> usize {
         self.0.0.len()
     }
 
-    /// That it stands for something that failed, and why.
+    /// Marks the span as failed, with a reason.
     pub(super) fn failed(&mut self, reason: &str) {
         const ERROR: u64 = 2;
         self.0.message(15, |status| {
@@ -229,21 +229,21 @@ impl Span {
     }
 }
 
-/// How many events of a span are sent, as OpenTelemetry limits them where nothing else is said.
+/// The most events of a span that are sent. This is OpenTelemetry's default limit.
 pub(super) const EVENTS: usize = 128;
 
-/// What happened in a span. Of more than can be sent, the first are kept, and the last: it says what came of them.
+/// The events of a span. If there are too many, the first ones are kept and also the last one, which says how it ended.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     written: Message,
     count: usize,
-    /// Where the last one begins.
+    /// Where the last event begins.
     last: usize,
     dropped: u64,
 }
 
 impl Events {
-    /// Notes an error as OpenTelemetry records it. The text is the log's.
+    /// Adds an error as OpenTelemetry records it. The text is the one for the log.
     pub(super) fn exception(&mut self, kind: &'static str, text: String) {
         self.push("exception", |event| {
             event.attribute("exception.type", kind);
@@ -251,7 +251,7 @@ impl Events {
         });
     }
 
-    /// Adds what happens now.
+    /// Adds an event with the current time.
     pub(super) fn push(&mut self, name: &str, describe: impl FnOnce(&mut Event<'_>)) {
         if self.count < EVENTS {
             self.count += 1;
@@ -268,7 +268,7 @@ impl Events {
     }
 }
 
-/// An event that is described.
+/// An event that is being written.
 #[derive(Debug)]
 pub(crate) struct Event<'a>(&'a mut Message);
 
@@ -278,7 +278,7 @@ impl Event<'_> {
     }
 }
 
-/// Who all spans of a process are of.
+/// The resource and the scope of all spans of a process.
 #[derive(Debug)]
 pub(super) struct Origin {
     resource: Message,
@@ -286,7 +286,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// Of whom these attributes say who it is.
+    /// `attributes` describe the resource.
     pub(super) fn new<'a>(attributes: impl Iterator<Item = (&'a str, &'a str)>) -> Origin {
         let (mut resource, mut scope) = (Message::default(), Message::default());
         attributes.for_each(|(key, value)| resource.attribute(1, key, value.into()));
@@ -297,9 +297,9 @@ impl Origin {
 
     /// An `ExportTraceServiceRequest` with these spans.
     pub(super) fn request(&self, spans: &[Span]) -> Vec<u8> {
-        let beside = self.resource.0.len() + self.scope.0.len() + 64;
-        // Six bytes before each: a field's number, and its length.
-        let size = spans.iter().map(|span| 6 + span.0.0.len()).sum::<usize>() + beside;
+        let other_bytes = self.resource.0.len() + self.scope.0.len() + 64;
+        // Each span has up to six bytes before it, for its field number and its length.
+        let size = spans.iter().map(|span| 6 + span.0.0.len()).sum::<usize>() + other_bytes;
         let mut request = Message(Vec::with_capacity(size));
         request.message(1, |of_resource| {
             of_resource.bytes(1, &self.resource.0);
@@ -322,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_attribute_is_written_as_a_long_one_is() {
+    fn short_attributes_are_encoded_like_long_ones() {
         for length in 0..300 {
             let text = "x".repeat(length);
             let (mut written, mut expected) = (Message::default(), Message::default());
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_events_the_first_are_kept_and_the_last() {
+    fn the_first_events_and_the_last_one_are_kept() {
         let mut events = Events::default();
         for number in 0..EVENTS + 10 {
             events.push(&format!("event {number:03};"), |_| {});
@@ -346,7 +346,7 @@ mod tests {
         let has = |text: &[u8]| span.0.0.windows(text.len()).filter(|window| *window == text).count();
         assert_eq!(has(b"event "), EVENTS);
         assert_eq!([0, EVENTS - 2, EVENTS + 9].map(|it| has(format!("event {it:03};").as_bytes())), [1, 1, 1]);
-        // The field 12, of which it says how many there are not.
+        // Field 12 is the number of dropped events.
         assert!(span.0.0.ends_with(&[12 << 3, 10]));
 
         let mut few = Events::default();

@@ -1,4 +1,4 @@
-//! Which requests are traced, by OpenTelemetry's variables.
+//! Decides which requests are traced, by OpenTelemetry's variables.
 
 use faasflow_core::RequestInfo;
 use sha2::{Digest as _, Sha256};
@@ -8,14 +8,14 @@ use super::id::{SpanContext, TraceId};
 /// `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
-    /// Whether the decision of an incoming trace context stands.
+    /// Whether the decision in an incoming trace context is kept.
     pub parent_based: bool,
-    /// Which part of the others is traced, from 0 to 1.
+    /// The fraction of other requests that is traced, from 0 to 1.
     pub ratio: f64,
 }
 
 impl Default for Sampling {
-    /// Every request whose trace context does not say otherwise.
+    /// Traces every request whose trace context does not say otherwise.
     fn default() -> Sampling {
         Sampling { parent_based: true, ratio: 1.0 }
     }
@@ -26,7 +26,7 @@ impl Sampling {
     ///
     /// # Errors
     ///
-    /// Which of the two cannot be used, its value, and what is accepted.
+    /// The variable that is not valid, its value, and what is accepted.
     pub fn parse(name: &str, argument: Option<&str>) -> Result<Sampling, BadSampler> {
         let lower = name.to_ascii_lowercase();
         let (parent_based, kind) = match lower.strip_prefix("parentbased_") {
@@ -39,7 +39,7 @@ impl Sampling {
             ("traceidratio", Some(text)) => match text.parse() {
                 Ok(ratio) if (0.0..=1.0).contains(&ratio) => ratio,
                 _ => {
-                    let help = "write the part of requests to be traced, from `0.0` to `1.0`, such as `0.1`";
+                    let help = "write the fraction of requests to trace, from `0.0` to `1.0`, such as `0.1`";
                     return Err(fault("OTEL_TRACES_SAMPLER_ARG", text, help));
                 }
             },
@@ -51,23 +51,24 @@ impl Sampling {
         Ok(Sampling { parent_based, ratio })
     }
 
-    /// Decides on a request. It comes out alike in every phase, whoever executes it.
+    /// Decides whether a request is traced. Every phase reaches the same decision, whichever process executes it.
     pub(crate) fn decide(&self, incoming: Option<&SpanContext>, trace: TraceId) -> bool {
         match incoming {
             Some(incoming) if self.parent_based => incoming.sampled,
             Some(_) => self.decide_anew(trace),
-            // A UUID has bits that are the same in all, and among them the highest of that half.
-            None => self.takes(|| low_half(&Sha256::digest(trace.0))),
+            // Some bits are the same in all UUIDs, among them the highest bits of the second half. Hash the id to spread it
+            // evenly.
+            None => self.includes(|| low_half(&Sha256::digest(trace.0))),
         }
     }
 
-    /// Decides on a trace that has come from elsewhere as others do: by the half of its id that is random.
+    /// Decides about a trace that began elsewhere, by the random half of its id, as other implementations do.
     pub(super) fn decide_anew(&self, trace: TraceId) -> bool {
-        self.takes(|| low_half(&trace.0))
+        self.includes(|| low_half(&trace.0))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a part of requests is not meant to the last bit")]
-    fn takes(&self, random: impl FnOnce() -> u64) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "the fraction need not be exact to the last bit")]
+    fn includes(&self, random: impl FnOnce() -> u64) -> bool {
         self.ratio >= 1.0 || (random() as f64) < self.ratio * 2f64.powi(64)
     }
 }
@@ -78,7 +79,8 @@ fn low_half(bytes: &[u8]) -> u64 {
     u64::from_be_bytes(half)
 }
 
-/// The id of a trace that begins here: the request's, where that is a UUID. A request that is delivered twice has one trace.
+/// The id of a trace that begins here. It is the request's id if that is a UUID, so a request that is delivered twice has
+/// one trace.
 pub(super) fn trace_id(info: &RequestInfo) -> TraceId {
     match uuid::Uuid::try_parse(info.id.as_str()) {
         Ok(id) if !id.is_nil() => TraceId(id.into_bytes()),
@@ -94,12 +96,12 @@ fn fault(variable: &'static str, value: &str, help: &'static str) -> BadSampler 
     BadSampler { variable, value: value.to_owned(), help }
 }
 
-/// A variable that says nothing that can be used about which requests are traced.
+/// `OTEL_TRACES_SAMPLER` or `OTEL_TRACES_SAMPLER_ARG` is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{variable}` is `{value}`, which is not a way to choose requests")]
+#[error("`{variable}` is `{value}`, which is not valid")]
 #[non_exhaustive]
 pub struct BadSampler {
-    /// Its name.
+    /// The name of the variable.
     pub variable: &'static str,
     /// Its value.
     pub value: String,
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_decision_that_came_along_stands_where_it_is_asked_for() {
+    fn parent_based_sampling_keeps_the_caller_s_decision() {
         let incoming = parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00").unwrap();
         let decide = |name| Sampling::parse(name, None).unwrap().decide(Some(&incoming), incoming.trace);
         assert!(!decide("parentbased_always_on"));
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn uuids_are_sampled_in_the_ratio_that_was_asked_for() {
+    fn uuids_are_sampled_at_the_requested_ratio() {
         for make in [uuid::Uuid::now_v7, uuid::Uuid::new_v4] {
             for ratio in [0.1, 0.5, 0.9] {
                 let sampling = Sampling { parent_based: true, ratio };

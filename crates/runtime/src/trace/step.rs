@@ -14,18 +14,19 @@ use super::id::{SpanContext, SpanId};
 use super::incoming;
 use super::otlp::{Events, Kind, Span};
 use super::text::cut;
+use crate::observers::CallKind;
 
-/// The span of a step that runs. What is noted of it costs nothing where nobody will see it.
+/// The span of a step that is running. It costs nothing if it is not recorded.
 #[derive(Debug)]
 pub(crate) struct StepSpan<'a> {
     trace: &'a Trace,
-    /// What the step's requests name as their parent.
+    /// The parent of the requests that the step sends.
     context: Option<SpanContext>,
-    noted: Option<Noted>,
+    noted: Option<StepRecord>,
 }
 
 #[derive(Debug)]
-struct Noted {
+struct StepRecord {
     begun: SystemTime,
     span: Span,
     events: Events,
@@ -36,7 +37,7 @@ impl<'a> StepSpan<'a> {
     pub(crate) fn begin(trace: &'a Trace) -> StepSpan<'a> {
         let context = trace.active.as_ref().map(|active| active.context(SpanId::random()));
         let recorded = trace.active.as_ref().is_some_and(|active| matches!(active.recording, Recording::Yes(_)));
-        let noted = recorded.then(|| Noted {
+        let noted = recorded.then(|| StepRecord {
             begun: SystemTime::now(),
             span: Span::new(),
             events: Events::default(),
@@ -45,23 +46,23 @@ impl<'a> StepSpan<'a> {
         StepSpan { trace, context, noted }
     }
 
-    /// Points a request of this step to it, if it is part of a trace.
+    /// Makes this span the parent of a request, if it is part of a trace.
     pub(crate) fn point(&self, headers: &mut HeaderMap) {
         if let Some(context) = &self.context {
             incoming::point(headers, context, self.trace.info.trace.state.as_deref());
         }
     }
 
-    /// Notes the request that is sent.
-    pub(crate) fn sends(&mut self, method: &Method, target: &Uri, to_function: bool, bytes: usize) {
-        if let Some(Noted { span, .. }) = &mut self.noted {
+    /// Records the request that is sent.
+    pub(crate) fn sends(&mut self, method: &Method, target: &Uri, kind: CallKind, bytes: usize) {
+        if let Some(StepRecord { span, .. }) = &mut self.noted {
             span.attribute("http.request.method", method.as_str());
-            span.attribute("url.full", &without_secrets(target, to_function));
+            span.attribute("url.full", &without_secrets(target, kind));
             span.attribute("http.request.body.size", bytes);
         }
     }
 
-    /// Notes what an attempt came to.
+    /// Records the result of an attempt.
     pub(crate) fn attempted(&mut self, answer: &Result<CallResponse, FailureKind>) {
         let Some(noted) = &mut self.noted else { return };
         noted.attempts += 1;
@@ -77,9 +78,9 @@ impl<'a> StepSpan<'a> {
         });
     }
 
-    /// Notes the answer that the step goes on with.
+    /// Records the answer that the step continues with.
     pub(crate) fn answered(&mut self, answer: Option<&CallResponse>) {
-        let Some(Noted { span, attempts, .. }) = &mut self.noted else { return };
+        let Some(StepRecord { span, attempts, .. }) = &mut self.noted else { return };
         span.attribute("faasflow.attempts", *attempts);
         if let Some(response) = answer {
             span.attribute("http.response.status_code", response.status().as_u16());
@@ -87,15 +88,15 @@ impl<'a> StepSpan<'a> {
         }
     }
 
-    /// Notes that the step cannot go on for the time being.
+    /// Records that the step cannot continue for now.
     pub(crate) fn away(&mut self, outage: &Outage) {
-        if let Some(Noted { span, .. }) = &mut self.noted {
+        if let Some(StepRecord { span, .. }) = &mut self.noted {
             span.attribute("error.type", "outage");
             span.failed(&cut(outage.reason.clone()));
         }
     }
 
-    /// Ends the step with its output, or its failure, if it has one.
+    /// Ends the span with the output of the step or its failure.
     pub(crate) fn finish(
         self,
         step: &Step,
@@ -108,7 +109,7 @@ impl<'a> StepSpan<'a> {
         if let Recording::LeftOut(steps) = &active.recording {
             steps.fetch_add(1, Ordering::Relaxed);
         }
-        let (Some(context), Some(Noted { begun, mut span, mut events, .. })) = (self.context, self.noted) else {
+        let (Some(context), Some(StepRecord { begun, mut span, mut events, .. })) = (self.context, self.noted) else {
             return;
         };
         span.append(&active.of_steps);
@@ -126,7 +127,7 @@ impl<'a> StepSpan<'a> {
             span.attribute("error.type", kind);
             events.exception(kind, failure.to_string());
             match output {
-                // Its own handler has mended it.
+                // The step's own failure handler recovered.
                 Some(_) => span.attribute("faasflow.recovered", true),
                 None => span.failed(&cut(failure.reason())),
             }
@@ -138,8 +139,8 @@ impl<'a> StepSpan<'a> {
     }
 }
 
-/// What the spans of a step say in each request. Its number is counted from 1.
-pub(super) fn always(step: &Step, number: usize) -> Span {
+/// The attributes that the spans of a step always have. `number` is counted from 1.
+pub(super) fn constant_attributes(step: &Step, number: usize) -> Span {
     let mut span = Span::empty();
     span.attribute("faasflow.step", number);
     let what = match step.action() {
@@ -162,22 +163,22 @@ pub(super) fn always(step: &Step, number: usize) -> Span {
     span
 }
 
-/// A URL without what may be secret: of a function its query's values, of any other server all behind the host, since
-/// the path of a webhook is often its only password.
-fn without_secrets(target: &Uri, to_function: bool) -> String {
+/// A URL without parts that may be secret. The URL of a function loses the values of its query. Any other URL loses
+/// everything after the host, because the path of a webhook is often its only password.
+fn without_secrets(target: &Uri, kind: CallKind) -> String {
     let mut shown = String::with_capacity(96);
     shown += target.scheme_str().unwrap_or("http");
     shown += "://";
     let authority = target.authority().map_or("", |authority| authority.as_str());
     shown += authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-    shown += match (to_function, target.path()) {
+    shown += match (kind, target.path()) {
         (_, "/") => "/",
-        (true, path) => path,
-        (false, _) => "/REDACTED",
+        (CallKind::Call, path) => path,
+        (CallKind::Callback | CallKind::Report, _) => "/REDACTED",
     };
     match target.query() {
         None => {}
-        Some(_) if !to_function => shown += "?REDACTED",
+        Some(_) if kind != CallKind::Call => shown += "?REDACTED",
         Some(query) => {
             for (index, pair) in query.split('&').enumerate() {
                 shown.push(if index == 0 { '?' } else { '&' });
@@ -194,16 +195,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_tells_no_secrets_of_a_url() {
-        let shown = |url: &str, to_function| without_secrets(&url.parse().unwrap(), to_function);
+    fn spans_contain_no_secrets_of_urls() {
+        let shown = |url: &str, kind| without_secrets(&url.parse().unwrap(), kind);
         assert_eq!(
-            shown("http://gateway:8080/function/resize?width=80&token=s3cret", true),
+            shown("http://gateway:8080/function/resize?width=80&token=s3cret", CallKind::Call),
             "http://gateway:8080/function/resize?width=REDACTED&token=REDACTED"
         );
         assert_eq!(
-            shown("https://u:s3cret@hooks.example.com/T0/s3cret?k=s3cret", false),
+            shown("https://u:s3cret@hooks.example.com/T0/s3cret?k=s3cret", CallKind::Callback),
             "https://hooks.example.com/REDACTED?REDACTED"
         );
-        assert_eq!(shown("http://127.0.0.1:9/", false), "http://127.0.0.1:9/");
+        assert_eq!(shown("http://127.0.0.1:9/", CallKind::Report), "http://127.0.0.1:9/");
     }
 }

@@ -1,8 +1,8 @@
-/// How many bytes of a text go into a span: of spans that wait and of their events the number is
-/// bounded, and so is this of each.
+/// The most bytes of a text in a span. Together with the limits on spans and events, this bounds the memory of waiting
+/// spans.
 pub(super) const LONGEST_TEXT: usize = 1024;
 
-/// A text of any length, as much of it as a span takes.
+/// Cuts a text to the length that a span may have.
 pub(crate) fn cut(mut text: String) -> String {
     if text.len() > LONGEST_TEXT {
         text.truncate(text.floor_char_boundary(LONGEST_TEXT));

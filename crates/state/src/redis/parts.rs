@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use faasflow_core::state::StateError;
-use faasflow_http::Joined;
+use faasflow_http::BodyBuffer;
 
 use super::server::Server;
 
@@ -60,7 +60,7 @@ impl Server {
 
     /// Reads the parts of a value; `None` if one is gone.
     pub(super) async fn take_parts(&self, hash: &str, pointer: &Pointer) -> Result<Option<Bytes>, StateError> {
-        let mut value = Joined::of(pointer.bytes);
+        let mut value = BodyBuffer::new(pointer.bytes);
         for number in 0..pointer.count {
             let mut commands = redis::pipe();
             commands.cmd("HGET").arg(hash).arg(pointer.field(number));

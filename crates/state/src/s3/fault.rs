@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use faasflow_core::state::StateError;
+use faasflow_core::{Retry, StatusCode};
 use object_store::client::HttpError;
 
 /// An error of S3 as a state manager's, and whether a bucket would mend it.
@@ -50,9 +51,7 @@ pub(super) fn state_error(what: &str, bucket: &str, error: &object_store::Error)
                 (false, "access is denied".to_owned())
             }
             Some(507) => (true, "the server has no space left".to_owned()),
-            Some(status) => {
-                (status >= 500 || [408, 425, 429].contains(&status), format!("the server answered {status}"))
-            }
+            Some(status) => (is_temporary(status), format!("the server answered {status}")),
             None => (false, "the request failed".to_owned()),
         }
     };
@@ -62,6 +61,12 @@ pub(super) fn state_error(what: &str, bucket: &str, error: &object_store::Error)
         state_error = state_error.with_help(help);
     }
     Fault { error: state_error.with_source(Cause(innermost(error))), missing_bucket }
+}
+
+/// Whether a request that was answered with this status may succeed later.
+fn is_temporary(status: u16) -> bool {
+    const TEMPORARY: Retry = Retry::never().on_server_errors();
+    StatusCode::from_u16(status).is_ok_and(|status| TEMPORARY.retries_status(status))
 }
 
 /// The last of the causes, which is what the server or the connection said; each before it only repeats it.
@@ -112,4 +117,19 @@ fn status(error: &object_store::Error) -> Option<u16> {
 
 fn said(error: &object_store::Error) -> String {
     causes(error).iter().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overload_and_server_errors_are_temporary() {
+        for status in [408, 425, 429, 500, 501, 502, 503, 504, 599] {
+            assert!(is_temporary(status), "{status}");
+        }
+        for status in [301, 400, 401, 403, 404, 409, 412, 413] {
+            assert!(!is_temporary(status), "{status}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use faasflow_core::state::{Condition, Version};
 use tokio::task::JoinSet;
 
-use super::subject::{Subject, ensure, said};
+use super::subject::{Subject, describe, ensure};
 
 pub(super) async fn supported(subject: &Subject) -> bool {
     let scope = subject.own("supported");
@@ -14,38 +14,44 @@ pub(super) async fn supported(subject: &Subject) -> bool {
 pub(super) async fn create(subject: Subject) -> Result<(), String> {
     let (manager, scope) = (&subject.manager, subject.own("create"));
     let create = |value: &'static str| manager.set_if(&scope, "key", Bytes::from(value), Condition::Absent);
-    ensure(create("one").await.map_err(said)?.is_some(), || "an absent key was not created".to_owned())?;
-    ensure(create("two").await.map_err(said)?.is_none(), || "a key was created twice".to_owned())?;
-    let found = manager.get(&scope, "key").await.map_err(said)?;
-    ensure(found.as_deref() == Some(b"one"), || format!("the second creator has changed the value: {found:?}"))?;
-    manager.remove(&scope, "key").await.map_err(said)?;
-    ensure(create("three").await.map_err(said)?.is_some(), || "a removed key was not created".to_owned())?;
-    manager.remove_request(&scope).await.map_err(said)
+    ensure(create("one").await.map_err(describe)?.is_some(), || "a missing key was not created".to_owned())?;
+    ensure(create("two").await.map_err(describe)?.is_none(), || "a key was created twice".to_owned())?;
+    let found = manager.get(&scope, "key").await.map_err(describe)?;
+    ensure(found.as_deref() == Some(b"one"), || format!("the second creator changed the value to {found:?}"))?;
+    manager.remove(&scope, "key").await.map_err(describe)?;
+    ensure(create("three").await.map_err(describe)?.is_some(), || "a removed key was not created".to_owned())?;
+    manager.remove_request(&scope).await.map_err(describe)
 }
 
 pub(super) async fn update(subject: Subject) -> Result<(), String> {
     let (manager, scope) = (&subject.manager, subject.own("update"));
     let none = Condition::Version(Version::new("\"0123456789abcdef0123456789abcdef\""));
-    let written = manager.set_if(&scope, "key", Bytes::from("x"), none).await.map_err(said)?;
-    ensure(written.is_none(), || "an absent key was updated".to_owned())?;
+    let written = manager.set_if(&scope, "key", Bytes::from("x"), none).await.map_err(describe)?;
+    ensure(written.is_none(), || "a missing key was updated".to_owned())?;
 
-    manager.set(&scope, "key", Bytes::from("one")).await.map_err(said)?;
-    let (value, first) = manager.get_versioned(&scope, "key").await.map_err(said)?.ok_or("the value has no version")?;
-    ensure(value == "one", || format!("the value came back as {value:?}"))?;
-    // Large, so that managers which write in parts show that they do it here too.
+    manager.set(&scope, "key", Bytes::from("one")).await.map_err(describe)?;
+    let (value, first) =
+        manager.get_versioned(&scope, "key").await.map_err(describe)?.ok_or("the value was not found")?;
+    ensure(value == "one", || format!("`one` was set, but {value:?} was read"))?;
+    // A large value, so that managers that write in parts do so here as well.
     let large = Bytes::from(vec![7; 6 << 20]);
-    let second = manager.set_if(&scope, "key", large.clone(), Condition::Version(first.clone())).await.map_err(said)?;
-    let second = second.ok_or("the version that was read is not the one that is there")?;
+    let second =
+        manager.set_if(&scope, "key", large.clone(), Condition::Version(first.clone())).await.map_err(describe)?;
+    let second = second.ok_or("a write with the version that was just read was refused")?;
     ensure(second != first, || "two values have the same version".to_owned())?;
-    let stale = manager.set_if(&scope, "key", Bytes::from("late"), Condition::Version(first)).await.map_err(said)?;
-    ensure(stale.is_none(), || "a value was replaced in a version that is gone".to_owned())?;
-    let (value, now) = manager.get_versioned(&scope, "key").await.map_err(said)?.ok_or("the value is gone")?;
-    ensure(value == large && now == second, || "the version that was written is not the one that is read".to_owned())?;
-    // A plain write makes a version, too.
-    manager.set(&scope, "key", Bytes::from("four")).await.map_err(said)?;
-    let stale = manager.set_if(&scope, "key", Bytes::from("late"), Condition::Version(second)).await.map_err(said)?;
-    ensure(stale.is_none(), || "a plain write left the version as it was".to_owned())?;
-    manager.remove_request(&scope).await.map_err(said)
+    let stale =
+        manager.set_if(&scope, "key", Bytes::from("late"), Condition::Version(first)).await.map_err(describe)?;
+    ensure(stale.is_none(), || "a value was replaced although its version had changed".to_owned())?;
+    let (value, now) = manager.get_versioned(&scope, "key").await.map_err(describe)?.ok_or("the value is gone")?;
+    ensure(value == large && now == second, || {
+        "the value or its version differs from what was just written".to_owned()
+    })?;
+    // A plain write also creates a version.
+    manager.set(&scope, "key", Bytes::from("four")).await.map_err(describe)?;
+    let stale =
+        manager.set_if(&scope, "key", Bytes::from("late"), Condition::Version(second)).await.map_err(describe)?;
+    ensure(stale.is_none(), || "a plain write did not change the version".to_owned())?;
+    manager.remove_request(&scope).await.map_err(describe)
 }
 
 pub(super) async fn concurrent_creators(subject: Subject) -> Result<(), String> {
@@ -61,31 +67,34 @@ pub(super) async fn concurrent_creators(subject: Subject) -> Result<(), String> 
     }
     let mut winners = Vec::new();
     while let Some(done) = creators.join_next().await {
-        winners.extend(done.map_err(|error| error.to_string())?.map_err(said)?);
+        winners.extend(done.map_err(|error| error.to_string())?.map_err(describe)?);
     }
-    ensure(winners.len() == 1, || format!("{} of 16 creators have created it", winners.len()))?;
-    let found = subject.manager.get(&scope, "key").await.map_err(said)?;
-    ensure(found.as_ref() == winners.first(), || "the value is not the winner's".to_owned())?;
-    subject.manager.remove_request(&scope).await.map_err(said)
+    ensure(winners.len() == 1, || format!("{} of 16 creators succeeded, expected 1", winners.len()))?;
+    let found = subject.manager.get(&scope, "key").await.map_err(describe)?;
+    ensure(found.as_ref() == winners.first(), || {
+        "the value differs from what the successful creator wrote".to_owned()
+    })?;
+    subject.manager.remove_request(&scope).await.map_err(describe)
 }
 
 pub(super) async fn concurrent_counters(subject: Subject) -> Result<(), String> {
     const COUNTERS: u64 = 8;
     const TIMES: u64 = 10;
     let scope = subject.own("counters");
-    subject.manager.set(&scope, "count", Bytes::from("0")).await.map_err(said)?;
+    subject.manager.set(&scope, "count", Bytes::from("0")).await.map_err(describe)?;
     let mut counters = JoinSet::new();
     for _ in 0..COUNTERS {
         let (manager, scope) = (subject.manager.clone(), scope.clone());
         counters.spawn(async move {
             for _ in 0..TIMES {
                 loop {
-                    let found = manager.get_versioned(&scope, "count").await.map_err(said)?;
+                    let found = manager.get_versioned(&scope, "count").await.map_err(describe)?;
                     let (value, version) = found.ok_or("the count is gone")?;
-                    let count: u64 = String::from_utf8_lossy(&value).parse().map_err(|_| "the count is no number")?;
+                    let count: u64 =
+                        String::from_utf8_lossy(&value).parse().map_err(|_| "the count is not a number")?;
                     let next = Bytes::from((count + 1).to_string());
                     let condition = Condition::Version(version);
-                    if manager.set_if(&scope, "count", next, condition).await.map_err(said)?.is_some() {
+                    if manager.set_if(&scope, "count", next, condition).await.map_err(describe)?.is_some() {
                         break;
                     }
                 }
@@ -96,10 +105,10 @@ pub(super) async fn concurrent_counters(subject: Subject) -> Result<(), String> 
     while let Some(done) = counters.join_next().await {
         done.map_err(|error| error.to_string())??;
     }
-    let count = subject.manager.get(&scope, "count").await.map_err(said)?.unwrap_or_default();
+    let count = subject.manager.get(&scope, "count").await.map_err(describe)?.unwrap_or_default();
     let expected = (COUNTERS * TIMES).to_string();
     ensure(count == expected, || {
-        format!("{expected} were counted, and the count is {}", String::from_utf8_lossy(&count))
+        format!("after {expected} increments, the count is {}", String::from_utf8_lossy(&count))
     })?;
-    subject.manager.remove_request(&scope).await.map_err(said)
+    subject.manager.remove_request(&scope).await.map_err(describe)
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use faasflow_core::state::{Scope, StateError, StateManager};
 
-/// What a check works with: a manager, and scopes that nothing else uses.
+/// A manager to check, and scopes that nothing else uses.
 #[derive(Clone)]
 pub(super) struct Subject {
     pub(super) manager: Arc<dyn StateManager>,
@@ -18,15 +18,15 @@ impl Subject {
         Scope { flow: format!("conformance-{flow}"), request: format!("{}-{request}", self.run) }
     }
 
-    /// The scope of most checks, which is their own.
+    /// The scope of a check that needs only one.
     pub(super) fn own(&self, check: &str) -> Scope {
         self.scope("flow", check)
     }
 }
 
-/// An error of the manager with its cause, as the reason why a check failed.
+/// An error of the manager with its sources, as the reason why a check failed.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
-pub(super) fn said(error: StateError) -> String {
+pub(super) fn describe(error: StateError) -> String {
     faasflow_core::chain(&error)
 }
 

@@ -1,13 +1,13 @@
-//! Values: set, get, remove.
+//! Setting, getting and removing values.
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use super::subject::{Subject, ensure, said};
+use super::subject::{Subject, describe, ensure};
 
 const LARGEST: usize = 64 << 20;
 
-/// Bytes that differ from place to place, so that a part in the wrong place is noticed.
+/// Bytes that vary with their position, so that a part in the wrong place is noticed.
 fn pattern(length: usize, seed: u8) -> Bytes {
     let mut state = u32::from(seed) + 1;
     let mut bytes = Vec::with_capacity(length);
@@ -22,58 +22,60 @@ fn pattern(length: usize, seed: u8) -> Bytes {
 pub(super) async fn set_and_get(Subject { manager, run }: Subject) -> Result<(), String> {
     let scope = Subject { manager: manager.clone(), run }.own("set-and-get");
     let value = Bytes::from_static(b"{\"a\":1}\n\0\xff\xfe");
-    manager.set(&scope, "key", value.clone()).await.map_err(said)?;
+    manager.set(&scope, "key", value.clone()).await.map_err(describe)?;
     for _ in 0..2 {
-        let found = manager.get(&scope, "key").await.map_err(said)?;
-        ensure(found.as_ref() == Some(&value), || format!("{value:?} came back as {found:?}"))?;
+        let found = manager.get(&scope, "key").await.map_err(describe)?;
+        ensure(found.as_ref() == Some(&value), || format!("{value:?} was set, but {found:?} was read"))?;
     }
-    manager.remove_request(&scope).await.map_err(said)
+    manager.remove_request(&scope).await.map_err(describe)
 }
 
 pub(super) async fn absent(subject: Subject) -> Result<(), String> {
     let (manager, scope) = (&subject.manager, subject.own("absent"));
-    ensure(manager.get(&scope, "absent").await.map_err(said)?.is_none(), || "an absent key has a value".to_owned())?;
-    manager.remove(&scope, "absent").await.map_err(said)?;
-    manager.remove_request(&scope).await.map_err(said)
+    ensure(manager.get(&scope, "absent").await.map_err(describe)?.is_none(), || {
+        "a missing key has a value".to_owned()
+    })?;
+    manager.remove(&scope, "absent").await.map_err(describe)?;
+    manager.remove_request(&scope).await.map_err(describe)
 }
 
 pub(super) async fn overwrite(subject: Subject) -> Result<(), String> {
     let (manager, scope) = (&subject.manager, subject.own("overwrite"));
     for length in [10, 6 << 20, 3, 9 << 20, 0] {
         let value = pattern(length, 7);
-        manager.set(&scope, "key", value.clone()).await.map_err(said)?;
-        let found = manager.get(&scope, "key").await.map_err(said)?;
-        ensure(found == Some(value), || format!("after a write of {length} bytes another value is there"))?;
+        manager.set(&scope, "key", value.clone()).await.map_err(describe)?;
+        let found = manager.get(&scope, "key").await.map_err(describe)?;
+        ensure(found == Some(value), || format!("after a write of {length} bytes, another value was read"))?;
     }
-    manager.remove_request(&scope).await.map_err(said)
+    manager.remove_request(&scope).await.map_err(describe)
 }
 
 pub(super) async fn remove(subject: Subject) -> Result<(), String> {
     let (manager, scope) = (&subject.manager, subject.own("remove"));
     for key in ["a", "ab", "b"] {
-        manager.set(&scope, key, Bytes::copy_from_slice(key.as_bytes())).await.map_err(said)?;
+        manager.set(&scope, key, Bytes::copy_from_slice(key.as_bytes())).await.map_err(describe)?;
     }
-    manager.remove(&scope, "a").await.map_err(said)?;
-    manager.remove(&scope, "a").await.map_err(said)?;
+    manager.remove(&scope, "a").await.map_err(describe)?;
+    manager.remove(&scope, "a").await.map_err(describe)?;
     for (key, there) in [("a", false), ("ab", true), ("b", true)] {
-        let found = manager.get(&scope, key).await.map_err(said)?.is_some();
-        ensure(found == there, || format!("after `a` was removed, `{key}` is there: {found}"))?;
+        let found = manager.get(&scope, key).await.map_err(describe)?.is_some();
+        ensure(found == there, || format!("after `a` was removed, `{key}` exists: {found}, expected: {there}"))?;
     }
-    manager.remove_request(&scope).await.map_err(said)
+    manager.remove_request(&scope).await.map_err(describe)
 }
 
 pub(super) async fn sizes(subject: Subject) -> Result<(), String> {
     let (manager, scope) = (&subject.manager, subject.own("sizes"));
     for length in [0, 1, 4096, 1 << 20, (5 << 20) + 1, (8 << 20) + 1, LARGEST] {
         let value = pattern(length, 1);
-        manager.set(&scope, "key", value.clone()).await.map_err(said)?;
-        match manager.get(&scope, "key").await.map_err(said)? {
+        manager.set(&scope, "key", value.clone()).await.map_err(describe)?;
+        match manager.get(&scope, "key").await.map_err(describe)? {
             Some(found) if found == value => {}
-            Some(found) => return Err(format!("{length} bytes came back as {} others", found.len())),
-            None => return Err(format!("{length} bytes were written, and there is nothing")),
+            Some(found) => return Err(format!("{length} bytes were set, but {} other bytes were read", found.len())),
+            None => return Err(format!("{length} bytes were set, but no value was found")),
         }
     }
-    manager.remove_request(&scope).await.map_err(said)
+    manager.remove_request(&scope).await.map_err(describe)
 }
 
 pub(super) async fn keys(subject: Subject) -> Result<(), String> {
@@ -112,22 +114,23 @@ pub(super) async fn keys(subject: Subject) -> Result<(), String> {
     ];
     for key in odd {
         let value = Bytes::from(format!("value of {key}"));
-        manager.set(&scope, key, value).await.map_err(|error| format!("key {}: {}", shown(key), said(error)))?;
+        manager.set(&scope, key, value).await.map_err(|error| format!("key {}: {}", shown(key), describe(error)))?;
     }
     for key in odd {
-        let found = manager.get(&scope, key).await.map_err(|error| format!("key {}: {}", shown(key), said(error)))?;
+        let found =
+            manager.get(&scope, key).await.map_err(|error| format!("key {}: {}", shown(key), describe(error)))?;
         let expected = Bytes::from(format!("value of {key}"));
-        ensure(found == Some(expected), || format!("key {} has another value or none", shown(key)))?;
+        ensure(found == Some(expected), || format!("key {} has another value, or none", shown(key)))?;
     }
-    manager.remove_request(&scope).await.map_err(said)?;
+    manager.remove_request(&scope).await.map_err(describe)?;
     for key in odd {
-        let found = manager.get(&scope, key).await.map_err(said)?;
-        ensure(found.is_none(), || format!("key {} is still there after its request was removed", shown(key)))?;
+        let found = manager.get(&scope, key).await.map_err(describe)?;
+        ensure(found.is_none(), || format!("key {} still exists after its request was removed", shown(key)))?;
     }
     Ok(())
 }
 
-/// A key as messages show it; of a long one, the beginning.
+/// A key as shown in messages. A long one is shortened.
 fn shown(key: &str) -> String {
     match key.char_indices().nth(40) {
         Some((end, _)) => format!("{:?}… of {} bytes", &key[..end], key.len()),
@@ -140,16 +143,16 @@ pub(super) async fn isolation(subject: Subject) -> Result<(), String> {
     let scopes = [("a", "r"), ("a", "r2"), ("b", "r"), ("a-r", "x"), ("a", "r-x"), ("a", "r:x"), ("a.b", "r")];
     let scopes = scopes.map(|(flow, request)| subject.scope(flow, request));
     for (number, scope) in scopes.iter().enumerate() {
-        manager.set(scope, "key", Bytes::from(number.to_string())).await.map_err(said)?;
+        manager.set(scope, "key", Bytes::from(number.to_string())).await.map_err(describe)?;
     }
     for (number, scope) in scopes.iter().enumerate() {
-        let found = manager.get(scope, "key").await.map_err(said)?;
+        let found = manager.get(scope, "key").await.map_err(describe)?;
         ensure(found == Some(Bytes::from(number.to_string())), || {
-            format!("{scope:?} sees another's value: {found:?}")
+            format!("{scope:?} sees the value of another scope: {found:?}")
         })?;
     }
     for scope in &scopes {
-        manager.remove_request(scope).await.map_err(said)?;
+        manager.remove_request(scope).await.map_err(describe)?;
     }
     Ok(())
 }
@@ -163,28 +166,28 @@ pub(super) async fn concurrent_writers(subject: Subject) -> Result<(), String> {
         writers.spawn(async move { manager.set(&scope, "key", value).await });
     }
     while let Some(done) = writers.join_next().await {
-        done.map_err(|error| error.to_string())?.map_err(said)?;
+        done.map_err(|error| error.to_string())?.map_err(describe)?;
     }
-    let found = subject.manager.get(&scope, "key").await.map_err(said)?;
+    let found = subject.manager.get(&scope, "key").await.map_err(describe)?;
     let whole = found.is_some_and(|found| written.contains(&found));
-    ensure(whole, || "what is there is no writer's value".to_owned())?;
-    subject.manager.remove_request(&scope).await.map_err(said)
+    ensure(whole, || "the value is not one of those that were written".to_owned())?;
+    subject.manager.remove_request(&scope).await.map_err(describe)
 }
 
 pub(super) async fn remove_request(subject: Subject) -> Result<(), String> {
     let manager = &subject.manager;
     let (scope, other) = (subject.own("ended"), subject.own("ended-not"));
     for number in 0..30 {
-        manager.set(&scope, &format!("key {number}"), pattern(100, number)).await.map_err(said)?;
+        manager.set(&scope, &format!("key {number}"), pattern(100, number)).await.map_err(describe)?;
     }
-    manager.set(&scope, "large", pattern(9 << 20, 3)).await.map_err(said)?;
-    manager.set(&other, "key 0", pattern(100, 0)).await.map_err(said)?;
-    manager.remove_request(&scope).await.map_err(said)?;
+    manager.set(&scope, "large", pattern(9 << 20, 3)).await.map_err(describe)?;
+    manager.set(&other, "key 0", pattern(100, 0)).await.map_err(describe)?;
+    manager.remove_request(&scope).await.map_err(describe)?;
     for key in (0..30).map(|number| format!("key {number}")).chain(["large".to_owned()]) {
-        let found = manager.get(&scope, &key).await.map_err(said)?;
-        ensure(found.is_none(), || format!("`{key}` is still there"))?;
+        let found = manager.get(&scope, &key).await.map_err(describe)?;
+        ensure(found.is_none(), || format!("`{key}` still exists after its request was removed"))?;
     }
-    let kept = manager.get(&other, "key 0").await.map_err(said)?;
-    ensure(kept.is_some(), || "another request's value is gone".to_owned())?;
-    manager.remove_request(&other).await.map_err(said)
+    let kept = manager.get(&other, "key 0").await.map_err(describe)?;
+    ensure(kept.is_some(), || "the value of another request was removed as well".to_owned())?;
+    manager.remove_request(&other).await.map_err(describe)
 }

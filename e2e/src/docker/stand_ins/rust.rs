@@ -59,7 +59,7 @@ pub(crate) async fn rust(docker: &Docker, apart: &Apart, targets: &[&str]) -> Re
     if is_there(docker, &image, &made_of).await {
         return Ok(image);
     }
-    println!("Making a stand-in for {image}; this takes a minute, and it is kept for the next run.");
+    println!("Building a stand-in for {image}. This takes a minute; later runs reuse it.");
     let begun = Instant::now();
     let tools = tools::folder()?;
     let parent = tempfile::tempdir_in(&tools).map_err(|error| error.to_string())?;
@@ -97,7 +97,7 @@ pub(crate) async fn rust(docker: &Docker, apart: &Apart, targets: &[&str]) -> Re
         "CMD [\"/bin/sh\"]",
     ];
     import(docker, &root, &image, &made_of, &changes).await?;
-    println!("Made the stand-in for {image} in {:.0} s.", begun.elapsed().as_secs_f64());
+    println!("Built the stand-in for {image} in {:.0} s", begun.elapsed().as_secs_f64());
     Ok(image)
 }
 

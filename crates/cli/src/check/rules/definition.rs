@@ -1,4 +1,4 @@
-//! What is under way when another definition takes over.
+//! Requests in progress when a new definition replaces the deployed one.
 
 use super::super::facts::{Answered, FlowFacts, Running};
 use super::super::finding::Finding;
@@ -9,26 +9,27 @@ pub(super) fn judge(flow: &FlowFacts) -> Vec<Finding> {
     let Some(deployed) = &flow.deployed else { return Vec::new() };
     vec![match deployed {
         Answered::Known(Running::Flow(deployed)) if deployed.fingerprint == flow.description.fingerprint => {
-            Finding::ok(ABOUT, "the same is deployed")
+            Finding::ok(ABOUT, "the deployed definition is the same")
         }
         Answered::Known(Running::Flow(deployed)) if deployed.phases.len() > 1 => Finding::note(
             ABOUT,
             format!(
-                "another is deployed ({}, this one is {}): requests between its phases will be answered 409",
+                "another definition is deployed ({}, this one is {}): its requests that are between two phases will fail with 409",
                 short(&deployed.fingerprint),
                 short(&flow.description.fingerprint)
             ),
-            "let the queue run empty first, or deploy this one under another name",
+            "wait until the queue is empty, or deploy this one under another name",
         ),
-        Answered::Known(Running::Flow(_)) => {
-            Finding::ok(ABOUT, "another is deployed, of one phase: no request of it is under way in the queue")
-        }
+        Answered::Known(Running::Flow(_)) => Finding::ok(
+            ABOUT,
+            "another definition is deployed, but it has one phase, so none of its requests is in the queue",
+        ),
         Answered::Known(Running::Other) => Finding::warning(
             ABOUT,
-            format!("the function `{}` that is deployed is no flow: this would replace it", flow.name),
-            "give the flow another name, unless that is meant",
+            format!("a function `{}` that is not a flow is deployed, and this flow would replace it", flow.name),
+            "give the flow another name, unless you want to replace the function",
         ),
-        Answered::Forbidden(status) => unread(&format!("it answers {status}")),
+        Answered::Forbidden(status) => unread(&format!("it answered with {status}")),
         Answered::Unclear(what) => unread(what),
     }]
 }
@@ -36,12 +37,12 @@ pub(super) fn judge(flow: &FlowFacts) -> Vec<Finding> {
 fn unread(why: &str) -> Finding {
     Finding::note(
         ABOUT,
-        format!("what is deployed cannot be compared: {why}"),
-        "if it is another definition, let the queue run empty first: its requests would be answered 409",
+        format!("the deployed definition cannot be compared: {why}"),
+        "if it is another one, wait until the queue is empty: its requests would fail with 409",
     )
 }
 
-/// Enough to tell two apart.
+/// Long enough to tell two fingerprints apart.
 fn short(fingerprint: &str) -> &str {
     fingerprint.get(..8).unwrap_or(fingerprint)
 }

@@ -1,4 +1,4 @@
-//! Every function that is called is there, and can answer.
+//! Every function that the flow calls is deployed and can answer.
 
 use faasflow_core::description::{ActionDescription, StepDescription};
 
@@ -7,7 +7,7 @@ use super::super::finding::Finding;
 use super::wording::{Unknown, unknown};
 
 const ABOUT: &str = "functions";
-/// The namespace that functions are in by default, which `faas-cli invoke` writes out.
+/// The default namespace of functions.
 const NAMESPACE: &str = "openfaas-fn";
 
 /// A function's name, and its namespace unless that is the default.
@@ -19,7 +19,7 @@ pub(in super::super) fn split(function: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The functions of the namespace that a call names.
+/// The functions of a namespace.
 pub(super) fn listed<'a>(gateway: &'a GatewayFacts, namespace: Option<&str>) -> Option<&'a Answered<Vec<Deployed>>> {
     match namespace {
         None => Some(&gateway.functions),
@@ -27,7 +27,7 @@ pub(super) fn listed<'a>(gateway: &'a GatewayFacts, namespace: Option<&str>) -> 
     }
 }
 
-/// The steps that call a function, each with its name.
+/// The steps that call a function, each with the name of the function.
 pub(super) fn calls(flow: &FlowFacts) -> impl Iterator<Item = (&StepDescription, &str)> {
     let steps = flow.description.phases.iter().flat_map(|phase| &phase.steps);
     steps.filter_map(|step| match &step.action {
@@ -50,11 +50,10 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
                 }
                 Some(_) => deployed.push(function),
                 None if in_stack => findings.push(
-                    Finding::note(ABOUT, "it is not deployed yet", "it will be deployed with this stack")
-                        .of_call(step, function),
+                    Finding::note(ABOUT, "it is not deployed yet", "this stack deploys it").of_call(step, function),
                 ),
                 None => {
-                    // What is in another namespace is of no help here.
+                    // The stack has no functions of other namespaces.
                     let stack = flow.stack.iter().filter(|_| namespace.is_none()).map(String::as_str);
                     let known = functions.iter().map(|known| known.name.as_str()).chain(stack);
                     findings.push(absent(name, namespace, known).of_call(step, function));
@@ -71,22 +70,22 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
             None => {}
         }
     }
-    // That user and password are wrong is said also if nothing that is called depends on it.
+    // Wrong credentials are reported even if the flow calls nothing.
     if not_known.is_empty()
         && gateway.credentials
         && let Answered::Forbidden(_) = gateway.functions
         && let Some(why) = unknown(&gateway.functions, "GET /system/functions", gateway)
     {
-        findings.push(why.finding(ABOUT, "what is deployed is not known"));
+        findings.push(why.finding(ABOUT, "it is not known which functions are deployed"));
     }
     for (why, functions) in not_known {
         let functions = names(functions.iter().copied());
-        findings.push(why.finding(ABOUT, &format!("whether {functions} can be called is not known")));
+        findings.push(why.finding(ABOUT, &format!("it is not known whether {functions} can be called")));
     }
     if !deployed.is_empty() {
         findings.insert(0, Finding::ok(ABOUT, format!("deployed: {}", names(deployed.into_iter()))));
     } else if findings.is_empty() {
-        findings.push(Finding::ok(ABOUT, "it calls none"));
+        findings.push(Finding::ok(ABOUT, "the flow calls no functions"));
     }
     findings
 }
@@ -94,9 +93,9 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
 fn no_replica(function: &str) -> Finding {
     Finding::warning(
         ABOUT,
-        "it is deployed, and has no replica that could answer",
+        "it is deployed, but has no available replica",
         format!(
-            "look why with `faas-cli describe {function}` and `faas-cli logs {function}`, unless it scales to zero"
+            "unless it scales to zero, find out why with `faas-cli describe {function}` and `faas-cli logs {function}`"
         ),
     )
 }
@@ -106,19 +105,19 @@ fn absent<'a>(name: &str, namespace: Option<&str>, known: impl Iterator<Item = &
     let near = near.filter(|(distance, _)| *distance <= 2).map(|(_, near)| near);
     let Some(namespace) = namespace else {
         let remedy = match near {
-            Some(near) => format!("is `{near}` meant? Else deploy it, or add it to stack.yml"),
-            None => "deploy it, or add it to stack.yml".to_owned(),
+            Some(near) => format!("did you mean `{near}`? If not, deploy it or add it to stack.yml"),
+            None => "deploy it or add it to stack.yml".to_owned(),
         };
-        return Finding::error(ABOUT, "no such function is deployed, and this stack has none", remedy);
+        return Finding::error(ABOUT, "the function is neither deployed nor in this stack", remedy);
     };
     let remedy = match near {
-        Some(near) => format!("is `{near}.{namespace}` meant? Else deploy it there, or call another"),
-        None => format!("deploy it there, or call `{name}` where it is"),
+        Some(near) => format!("did you mean `{near}.{namespace}`? If not, deploy it there"),
+        None => format!("deploy it there, or call `{name}` in the namespace that has it"),
     };
-    Finding::error(ABOUT, format!("no such function is deployed in the namespace `{namespace}`"), remedy)
+    Finding::error(ABOUT, format!("the function is not deployed in the namespace `{namespace}`"), remedy)
 }
 
-/// The names, each once.
+/// Lists names, each once.
 pub(super) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut once: Vec<&str> = Vec::new();
     for name in names {

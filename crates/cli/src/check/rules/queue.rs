@@ -1,4 +1,4 @@
-//! There is a queue to go through.
+//! The gateway has a queue for the phases after the first.
 
 use faasflow_core::duration;
 
@@ -11,25 +11,25 @@ const OPTION: &str = "--ack-wait";
 
 pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     let Some(queue) = &flow.queue else {
-        return vec![Finding::ok(ABOUT, "one phase, which needs none")];
+        return vec![Finding::ok(ABOUT, "not needed: the flow has one phase")];
     };
-    let not_known = "whether it has a queue is not known";
+    let not_known = "it is not known whether there is a queue";
     let there = match queue {
-        Answered::Known(true) => Finding::ok(ABOUT, "it is there"),
+        Answered::Known(true) => Finding::ok(ABOUT, "the gateway has one"),
         Answered::Known(false) => Finding::error(
             ABOUT,
             format!(
-                "the gateway has no route /async-function/{}: of {} phases none after the first would run",
+                "the gateway has no queue (no route /async-function/{}), so only the first of {} phases would run",
                 flow.name,
                 flow.phases()
             ),
             "install OpenFaaS with its queue (async=true), or make all calls `sync`",
         ),
-        // The flow will go there as it was gone there now, with no user and no password.
+        // The flow uses this route without a user and a password, as this check does.
         Answered::Forbidden(status) => Finding::warning(
             ABOUT,
-            format!("{status} is answered to GET /async-function/{}: {not_known}", flow.name),
-            "look what is in front of the gateway, and whether the flow, which sends no password, comes by it",
+            format!("GET /async-function/{} was answered with {status}: {not_known}", flow.name),
+            "find out what protects the gateway, and whether the flow, which sends no password, can get through",
         ),
         Answered::Unclear(what) => unclear(what).finding(ABOUT, not_known),
     };
@@ -37,17 +37,17 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     std::iter::once(there).chain(again).collect()
 }
 
-/// A phase that is longer than the queue waits. Each phase may take that long and few do, so this is no error.
+/// A phase may take longer than the queue waits. Few phases take as long as they may, so this is only a warning.
 fn delivered_again(flow: &FlowFacts, gateway: &GatewayFacts) -> Option<Finding> {
     let (phase, limit) = (flow.settings.as_ref().ok()?.write_timeout, gateway.ack_wait);
     if gateway.local || phase <= limit.value {
         return None;
     }
     let what = format!(
-        "a phase may take {} (`write_timeout`), and the queue delivers it again after {}{}: it would be executed twice",
+        "a phase may take {} (`write_timeout`), but the queue delivers it again after {}{}: it would run twice",
         duration::format(phase),
         duration::format(limit.value),
         origin(&limit, OPTION)
     );
-    Some(Finding::warning(ABOUT, what, "lower `write_timeout`, or raise `ack_wait` of the queue's worker above it"))
+    Some(Finding::warning(ABOUT, what, "lower `write_timeout`, or raise `ack_wait` of the queue worker above it"))
 }

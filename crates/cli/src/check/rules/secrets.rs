@@ -1,4 +1,4 @@
-//! The secrets are there, and the flow may read them.
+//! The secrets of the flow exist, and the stack gives them to it.
 
 use faasflow_runtime::Config;
 use faasflow_runtime::config::{HMAC_SECRET, SECRETS};
@@ -20,10 +20,10 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
             findings.push(Finding::note(
                 ABOUT,
                 format!(
-                    "the key for signing is read from {} (`secret_mount_path`), which cannot be seen from here",
+                    "the signing key is read from {} (`secret_mount_path`), which cannot be checked from here",
                     config.secret_mount_path.display()
                 ),
-                format!("see to it that the image has `{HMAC_SECRET}` there"),
+                format!("make sure that the image has the file `{HMAC_SECRET}` there"),
             ));
         } else if !named {
             findings.push(key_not_named(flow, gateway));
@@ -38,42 +38,43 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
         answered if !wanted.is_empty() => {
             if let Some(why) = unknown(answered, "GET /system/secrets", gateway) {
                 let wanted = names(wanted.iter().copied());
-                findings.push(why.finding(ABOUT, &format!("whether {wanted} exist is not known")));
+                findings.push(why.finding(ABOUT, &format!("it is not known whether {wanted} exist")));
             }
         }
         _ => {}
     }
-    if findings.is_empty() {
+    // Broken settings do not tell whether the flow needs the key, so "ok" would be a guess.
+    if findings.is_empty() && config.is_some() {
         findings.push(Finding::ok(
             ABOUT,
             if wanted.is_empty() {
-                "it needs none".to_owned()
+                "the flow needs none".to_owned()
             } else {
-                format!("there: {}", names(wanted.iter().copied()))
+                format!("all exist: {}", names(wanted.iter().copied()))
             },
         ));
     }
     findings
 }
 
-/// As the flow function has it when it starts.
+/// The same condition as when the flow function starts.
 fn needs_key(flow: &FlowFacts, config: &Config) -> bool {
     config.enable_hmac && (flow.has_several_phases() || config.verify_request)
 }
 
 fn key_not_named(flow: &FlowFacts, gateway: &GatewayFacts) -> Finding {
     let why = if flow.has_several_phases() {
-        format!("it has {} phases, whose envelopes are signed", flow.phases())
+        format!("it signs envelopes, because it has {} phases", flow.phases())
     } else {
         "it verifies requests (`verify_request`)".to_owned()
     };
     let finding = Finding::error(
         ABOUT,
-        format!("{why}, and does not name the secret `{HMAC_SECRET}`: on OpenFaaS it does not start without"),
-        format!("add `secrets: [{HMAC_SECRET}]` to it in stack.yml"),
+        format!("{why}, but its `secrets` do not name `{HMAC_SECRET}`: on OpenFaaS it would not start"),
+        format!("add `secrets: [{HMAC_SECRET}]` to the flow in stack.yml"),
     );
-    // `faasflow up` gives flows the key whatever the stack says.
-    if gateway.local { finding.rated(Severity::Warning) } else { finding }
+    // `faasflow up` gives flows the key even if the stack does not name it.
+    if gateway.local { finding.with_severity(Severity::Warning) } else { finding }
 }
 
 /// Whether the gateway has a function of this name.
@@ -85,23 +86,27 @@ fn absent(name: &str, flow: &FlowFacts, gateway: &GatewayFacts) -> Finding {
     let create_key = || format!("`openssl rand -hex 32 | faas-cli secret create {HMAC_SECRET}`");
     if gateway.local && name == HMAC_SECRET {
         let what = format!("`{name}` does not exist yet");
-        // The gateway makes it for flows of the stack that it is started with. One that it does not list is of
-        // another stack, and would be deployed through the API, which asks for the secret.
+        // The gateway generates it for the flows of the stack it is started with. A flow that it does not list would be
+        // deployed through the API, which requires the secret.
         return if is_listed(flow, gateway) {
-            Finding::note(ABOUT, what, "`faasflow up` makes it when it starts this stack")
+            Finding::note(ABOUT, what, "`faasflow up` generates it when it starts this stack")
         } else {
-            let what = format!("{what}, and the gateway does not have this flow, so it made none");
-            Finding::warning(ABOUT, what, format!("{}, or start `faasflow up` with this one", create_key()))
+            let what = format!(
+                "{what}: the gateway generates it only for flows of its own stack, which does not have this one"
+            );
+            Finding::warning(
+                ABOUT,
+                what,
+                format!("create it with {}, or start `faasflow up` with this stack", create_key()),
+            )
         };
     }
     let remedy = if gateway.local {
-        format!(
-            "write it to `secrets/{name}` in the folder that `faasflow up` keeps its files in, by default `.faasflow`"
-        )
+        format!("write it to the file `secrets/{name}` in the state folder of `faasflow up`, by default `.faasflow`")
     } else if name == HMAC_SECRET {
-        create_key()
+        format!("create it with {}", create_key())
     } else {
-        format!("`faas-cli secret create {name} --from-file FILE`")
+        format!("create it with `faas-cli secret create {name} --from-file FILE`")
     };
-    Finding::error(ABOUT, format!("`{name}` does not exist at the gateway: the flow would not be deployed"), remedy)
+    Finding::error(ABOUT, format!("`{name}` does not exist at the gateway, so the flow could not be deployed"), remedy)
 }

@@ -1,4 +1,4 @@
-//! The state manager is one that the flow can start with.
+//! The flow can start with its state manager.
 
 use faasflow_runtime::Config;
 use faasflow_runtime::config::EMBEDDED;
@@ -20,54 +20,57 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
         findings.push(Finding::error(
             ABOUT,
             format!(
-                "the definition says `{}`, and the setting `state_manager` says `{state}`: it does not start",
+                "the definition uses `{}`, but the setting `state_manager` is `{state}`: the flow would not start",
                 flow.description.state
             ),
-            "say it in one place",
+            "set the state manager in one of the two places",
         ));
         return findings;
     }
     match state {
         EMBEDDED if config.intermediate_storage && flow.has_several_phases() => findings.push(Finding::error(
             ABOUT,
-            "`intermediate_storage` is `true`, and there is no state manager to store payloads in: it does not start",
+            "`intermediate_storage` is `true`, but there is no state manager to store payloads in: the flow would not start",
             "set `state_manager` to `s3` or `redis`, or `intermediate_storage` to `false`",
         )),
         "memory" if flow.has_several_phases() && !gateway.local => findings.push(Finding::error(
             ABOUT,
             format!(
-                "`memory` is of one process, and each of the {} phases may be run by another: it does not start",
+                "`memory` lives in one process, but each of the {} phases may run in another: the flow would not start",
                 flow.phases()
             ),
-            "use `s3` or `redis`, or none; `memory` is for tests and `faasflow up`",
+            "use `s3`, `redis` or no state manager; `memory` is for tests and `faasflow up`",
         )),
         "s3" => findings.extend(s3(flow)),
         "redis" if !flow.environment.contains_key("redis_url") && !names(flow, REDIS_SECRET) => {
             findings.push(Finding::note(
                 ABOUT,
-                "neither `redis_url` nor the secret `redis-url` is given: redis://redis:6379 is used, or what the \
-                 definition says",
-                "set one of them, if the server is elsewhere",
+                "neither `redis_url` nor the secret `redis-url` is set, so the address in the definition or \
+                 redis://redis:6379 is used",
+                "set one of them if the server has another address",
             ));
         }
         EMBEDDED | "redis" | "memory" => {}
-        // The definition may have a state manager of the user's own; a setting can name only ours.
+        // A definition may use a custom state manager; a setting can name only the built-in ones.
         other if config.state_manager == EMBEDDED || flow.description.state == other => {}
         other => findings.push(Finding::error(
             ABOUT,
-            format!("`state_manager` is `{other}`, which there is not: it does not start"),
-            "write `envelope`, `s3`, `redis` or, for tests, `memory`",
+            format!("`state_manager` is `{other}`, which does not exist: the flow would not start"),
+            "use `envelope`, `s3`, `redis` or, for tests, `memory`",
         )),
     }
     if findings.is_empty() {
-        let whose =
-            if state == EMBEDDED { "it travels in the envelope".to_owned() } else { format!("it is in `{state}`") };
+        let whose = if state == EMBEDDED {
+            "it is kept in the envelope".to_owned()
+        } else {
+            format!("it is kept in `{state}`")
+        };
         findings.push(Finding::ok(ABOUT, whose));
     }
     findings
 }
 
-/// Where state lives.
+/// The name of the state manager: the setting, or else the one in the definition.
 pub(super) fn manager<'a>(flow: &'a FlowFacts, config: &'a Config) -> &'a str {
     match config.state_manager.as_str() {
         EMBEDDED => &flow.description.state,
@@ -85,15 +88,15 @@ fn s3(flow: &FlowFacts) -> Option<Finding> {
         [false, false] if flow.environment.contains_key("AWS_ACCESS_KEY_ID") => None,
         [false, false] => Some(Finding::note(
             ABOUT,
-            "it keeps state in S3 and names no credentials: the role of the machine is used, or what the definition says",
-            format!("name the secrets `{}` and `{}` in stack.yml, if there is neither", S3_SECRETS[0], S3_SECRETS[1]),
+            "the stack names no credentials for S3, so those in the definition or the role of the machine are used",
+            format!("if there are neither, name the secrets `{}` and `{}` in stack.yml", S3_SECRETS[0], S3_SECRETS[1]),
         )),
         [access, _] => {
             let (named, missing) = if access { (0, 1) } else { (1, 0) };
             Some(Finding::error(
                 ABOUT,
                 format!(
-                    "it names the secret `{}` without `{}`: it does not start",
+                    "its `secrets` name `{}`, but not `{}`: the flow would not start",
                     S3_SECRETS[named], S3_SECRETS[missing]
                 ),
                 "name both in stack.yml, or neither",

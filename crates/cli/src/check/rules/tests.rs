@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use faasflow_core::description::Description;
 use faasflow_runtime::Config;
-use faasflow_runtime::config::Found;
+use faasflow_runtime::config::SettingValue;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ fn with(environment: &[(&str, &str)]) -> FlowFacts {
         environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let lookup = |name: &str| {
         let value = environment.get(name).cloned().or_else(|| (name == "OPENFAAS_NAME").then(|| "flow".to_owned()))?;
-        Some(Found { value, origin: String::new() })
+        Some(SettingValue { value, origin: String::new() })
     };
     FlowFacts {
         name: "flow".to_owned(),
@@ -75,8 +75,8 @@ fn gateway() -> GatewayFacts {
         functions: Answered::Known(vec![deployed("resize", Some(1)), deployed("store", None)]),
         elsewhere: BTreeMap::new(),
         secrets: Answered::Known(vec!["faasflow-hmac-secret".to_owned()]),
-        timeout: Limit { value: Duration::from_secs(60), origin: Origin::Said },
-        queue_limit: Limit { value: 256_000, origin: Origin::Said },
+        timeout: Limit { value: Duration::from_secs(60), origin: Origin::Reported },
+        queue_limit: Limit { value: 256_000, origin: Origin::Reported },
         ack_wait: Limit { value: Duration::from_secs(60), origin: Origin::Given },
     }
 }
@@ -127,14 +127,17 @@ fn settings() {
     let findings = about("settings", &unreadable, &gateway());
     assert_eq!(findings.len(), 2);
     found(&findings, Severity::Error, &["`write_timeout` is `soon`", "write a duration"]);
-    // What needs no settings is judged all the same.
+    // Rules that need no settings still judge the flow; the others do not say "ok".
     assert_eq!(about("functions", &unreadable, &gateway())[0].severity, Severity::Ok);
+    assert!(about("secrets", &unreadable, &gateway()).is_empty(), "whether the flow needs a key is not known");
+    let missing = FlowFacts { secrets: vec!["token".to_owned()], ..unreadable.clone() };
+    found(&about("secrets", &missing, &gateway()), Severity::Error, &["`token` does not exist"]);
     let renamed = with(&[("workflow_name", "other")]);
-    let says = ["`workflow_name` is `other`", "deployed as `flow`", "remove `workflow_name`, or make it `flow`"];
+    let says = ["`workflow_name` is `other`", "deployed as `flow`", "remove `workflow_name`, or set it to `flow`"];
     found(&about("settings", &renamed, &gateway()), Severity::Error, &says);
     assert_eq!(about("settings", &with(&[("workflow_name", "flow")]), &gateway())[0].severity, Severity::Ok);
-    let typo = FlowFacts { typos: vec!["is `x` meant?".to_owned()], ..flow() };
-    found(&about("settings", &typo, &gateway()), Severity::Warning, &["is `x` meant?"]);
+    let typo = FlowFacts { typos: vec!["did you mean `x`?".to_owned()], ..flow() };
+    found(&about("settings", &typo, &gateway()), Severity::Warning, &["did you mean `x`?"]);
 }
 
 #[test]
@@ -145,7 +148,11 @@ fn the_gateway_that_the_flow_calls() {
     found(&about("settings", &with(&[("gateway", "10.0.0.1:31112")]), &gateway()), Severity::Ok, &[]);
     for other in ["10.0.0.1:8080", "gateway", "gateway:8081", "127.0.0.1:31112", "https://gateway.example.com"] {
         let findings = about("settings", &with(&[("gateway", other)]), &gateway());
-        found(&findings, Severity::Note, &[other, "the flow calls that one", "http://10.0.0.1:31112", "openfaas:8080"]);
+        found(
+            &findings,
+            Severity::Note,
+            &[other, "the flow calls the gateway", "http://10.0.0.1:31112", "openfaas:8080"],
+        );
         let local = GatewayFacts { local: true, ..gateway() };
         found(&about("settings", &with(&[("gateway", other)]), &local), Severity::Ok, &[]);
     }
@@ -164,14 +171,15 @@ fn user_and_password_that_are_wrong() {
         secrets: Answered::Forbidden(StatusCode::FORBIDDEN),
         ..gateway()
     };
-    let says = ["401 Unauthorized to GET /system/functions, with this user and password", "`resize`", "the right user"];
+    let says =
+        ["401 Unauthorized to GET /system/functions with this user and password", "`resize`", "correct the user"];
     found(&about("functions", &flow(), &refused), Severity::Error, &says);
     found(&about("secrets", &flow(), &refused), Severity::Error, &["403 Forbidden", "`faasflow-hmac-secret`"]);
     // Also where nothing of what they are for is needed.
     let none = FlowFacts { description: description(&[json!([])]), secrets: Vec::new(), ..one_phase() };
-    found(&about("functions", &none, &refused), Severity::Error, &["401", "what is deployed is not known"]);
+    found(&about("functions", &none, &refused), Severity::Error, &["401", "not known which functions are deployed"]);
     let unasked = GatewayFacts { credentials: false, ..refused };
-    found(&about("functions", &none, &unasked), Severity::Ok, &["calls none"]);
+    found(&about("functions", &none, &unasked), Severity::Ok, &["calls no functions"]);
 }
 
 #[test]
@@ -182,28 +190,35 @@ fn functions() {
     };
     let findings = about("functions", &calling(&["resize", "resise", "beside", "elsewhere"]), &gateway());
     found(&findings, Severity::Ok, &["deployed: `resize`"]);
-    found(&findings, Severity::Error, &["no such function is deployed", "is `resize` meant? Else deploy it"]);
+    found(
+        &findings,
+        Severity::Error,
+        &["neither deployed nor in this stack", "did you mean `resize`? If not, deploy it"],
+    );
     let typo = findings.iter().find(|finding| finding.step == Some((2, "function `resise`".to_owned()))).unwrap();
     assert_eq!(typo.function.as_deref(), Some("resise"));
-    found(&findings, Severity::Note, &["not deployed yet", "will be deployed with this stack"]);
+    found(&findings, Severity::Note, &["not deployed yet", "this stack deploys it"]);
     let far = findings.iter().find(|finding| finding.function.as_deref() == Some("elsewhere")).unwrap();
-    assert_eq!((far.severity, far.remedy.as_deref()), (Severity::Error, Some("deploy it, or add it to stack.yml")));
+    assert_eq!((far.severity, far.remedy.as_deref()), (Severity::Error, Some("deploy it or add it to stack.yml")));
     // The near name may be one of the stack.
-    found(&about("functions", &calling(&["besides"]), &gateway()), Severity::Error, &["is `beside` meant?"]);
+    found(&about("functions", &calling(&["besides"]), &gateway()), Severity::Error, &["did you mean `beside`?"]);
 
     let asleep = GatewayFacts { functions: Answered::Known(vec![deployed("resize", Some(0))]), ..gateway() };
     found(
         &about("functions", &calling(&["resize"]), &asleep),
         Severity::Warning,
-        &["no replica", "faas-cli logs resize"],
+        &["no available replica", "faas-cli logs resize"],
     );
-    found(&about("functions", &calling(&[]), &gateway()), Severity::Ok, &["calls none"]);
+    found(&about("functions", &calling(&[]), &gateway()), Severity::Ok, &["calls no functions"]);
 
     let forbidden = GatewayFacts { functions: Answered::Forbidden(StatusCode::UNAUTHORIZED), ..gateway() };
     let findings = about("functions", &flow(), &forbidden);
     assert_eq!(findings.len(), 1, "{findings:?}");
-    let says =
-        ["401 Unauthorized to GET /system/functions", "whether `resize`, `store` can be called", "USER:PASSWORD"];
+    let says = [
+        "401 Unauthorized to GET /system/functions",
+        "not known whether `resize`, `store` can be called",
+        "USER:PASSWORD",
+    ];
     found(&findings, Severity::Warning, &says);
     let odd = GatewayFacts { functions: Answered::Unclear("GET /x answered 500".to_owned()), ..gateway() };
     found(&about("functions", &flow(), &odd), Severity::Warning, &["GET /x answered 500", "--gateway"]);
@@ -224,7 +239,7 @@ fn functions_of_other_namespaces() {
     let findings = about("functions", &flow, &gateway);
     found(&findings, Severity::Ok, &["`resize.openfaas-fn`, `there.staging`"]);
     let says =
-        ["no such function is deployed in the namespace `staging`", "deploy it there, or call `beside` where it is"];
+        ["the function is not deployed in the namespace `staging`", "or call `beside` in the namespace that has it"];
     found(&findings, Severity::Error, &says);
     assert_eq!(findings.len(), 2, "what this stack deploys is in the default namespace: {findings:#?}");
 }
@@ -232,7 +247,7 @@ fn functions_of_other_namespaces() {
 #[test]
 fn the_key_for_signing() {
     let unnamed = FlowFacts { secrets: Vec::new(), ..flow() };
-    let says = ["2 phases", "`faasflow-hmac-secret`", "does not start", "secrets: [faasflow-hmac-secret]"];
+    let says = ["2 phases", "`faasflow-hmac-secret`", "would not start", "secrets: [faasflow-hmac-secret]"];
     found(&about("secrets", &unnamed, &gateway()), Severity::Error, &says);
     let local = GatewayFacts { local: true, ..gateway() };
     found(&about("secrets", &unnamed, &local), Severity::Warning, &says);
@@ -242,22 +257,22 @@ fn the_key_for_signing() {
     found(&about("secrets", &flow(), &nothing), Severity::Error, &says);
     let fresh = GatewayFacts { local: true, ..nothing.clone() };
     let says = [
-        "does not have this flow",
+        "which does not have this one",
         "faas-cli secret create faasflow-hmac-secret",
-        "or start `faasflow up` with this one",
+        "or start `faasflow up` with this stack",
     ];
     found(&about("secrets", &flow(), &fresh), Severity::Warning, &says);
     let own = GatewayFacts { functions: Answered::Known(vec![deployed("flow", Some(1))]), ..fresh };
-    found(&about("secrets", &flow(), &own), Severity::Note, &["`faasflow up` makes it"]);
+    found(&about("secrets", &flow(), &own), Severity::Note, &["`faasflow up` generates it"]);
 
-    found(&about("secrets", &one_phase(), &nothing), Severity::Ok, &["needs none"]);
+    found(&about("secrets", &one_phase(), &nothing), Severity::Ok, &["the flow needs none"]);
     let off = FlowFacts { secrets: Vec::new(), ..with(&[("enable_hmac", "false")]) };
-    found(&about("secrets", &off, &nothing), Severity::Ok, &["needs none"]);
+    found(&about("secrets", &off, &nothing), Severity::Ok, &["the flow needs none"]);
     let verifying = with(&[("verify_request", "true")]);
     let verifying = FlowFacts { settings: verifying.settings, ..one_phase() };
     found(&about("secrets", &verifying, &gateway()), Severity::Error, &["verifies requests"]);
     let baked = FlowFacts { secrets: Vec::new(), ..with(&[("secret_mount_path", "/etc/keys")]) };
-    found(&about("secrets", &baked, &gateway()), Severity::Note, &["/etc/keys", "cannot be seen from here"]);
+    found(&about("secrets", &baked, &gateway()), Severity::Note, &["/etc/keys", "cannot be checked from here"]);
 }
 
 #[test]
@@ -266,11 +281,11 @@ fn other_secrets() {
     let says = ["`token` does not exist", "faas-cli secret create token"];
     found(&about("secrets", &flow, &gateway()), Severity::Error, &says);
     let local = GatewayFacts { local: true, ..gateway() };
-    found(&about("secrets", &flow, &local), Severity::Error, &["write it to `secrets/token`"]);
+    found(&about("secrets", &flow, &local), Severity::Error, &["write it to the file `secrets/token`"]);
     let forbidden = GatewayFacts { secrets: Answered::Forbidden(StatusCode::FORBIDDEN), ..gateway() };
-    let says = ["403 Forbidden to GET /system/secrets", "whether `token` exist is not known", "USER:PASSWORD"];
+    let says = ["403 Forbidden to GET /system/secrets", "not known whether `token` exist", "USER:PASSWORD"];
     found(&about("secrets", &flow, &forbidden), Severity::Warning, &says);
-    found(&about("secrets", &one_phase(), &forbidden), Severity::Ok, &["needs none"]);
+    found(&about("secrets", &one_phase(), &forbidden), Severity::Ok, &["the flow needs none"]);
 }
 
 #[test]
@@ -278,37 +293,37 @@ fn state() {
     let s3 = with(&[("state_manager", "s3")]);
     found(&about("state", &s3, &gateway()), Severity::Note, &["names no credentials", "s3-access-key"]);
     let half = FlowFacts { secrets: vec!["s3-secret-key".to_owned()], ..s3.clone() };
-    found(
-        &about("state", &half, &gateway()),
-        Severity::Error,
-        &["names the secret `s3-secret-key` without `s3-access-key`"],
-    );
+    found(&about("state", &half, &gateway()), Severity::Error, &["name `s3-secret-key`, but not `s3-access-key`"]);
     let whole = FlowFacts { secrets: ["s3-access-key", "s3-secret-key"].map(str::to_owned).to_vec(), ..s3.clone() };
-    found(&about("state", &whole, &gateway()), Severity::Ok, &["it is in `s3`"]);
+    found(&about("state", &whole, &gateway()), Severity::Ok, &["it is kept in `s3`"]);
 
     found(&about("state", &with(&[("state_manager", "redis")]), &gateway()), Severity::Note, &["redis://redis:6379"]);
     let redis = with(&[("state_manager", "redis"), ("redis_url", "redis://r")]);
-    found(&about("state", &redis, &gateway()), Severity::Ok, &["it is in `redis`"]);
+    found(&about("state", &redis, &gateway()), Severity::Ok, &["it is kept in `redis`"]);
 
     let nowhere = with(&[("intermediate_storage", "true")]);
     found(&about("state", &nowhere, &gateway()), Severity::Error, &["no state manager to store payloads in"]);
     let memory = with(&[("state_manager", "memory")]);
-    found(&about("state", &memory, &gateway()), Severity::Error, &["`memory` is of one process"]);
+    found(&about("state", &memory, &gateway()), Severity::Error, &["`memory` lives in one process"]);
     let local = GatewayFacts { local: true, ..gateway() };
     found(&about("state", &memory, &local), Severity::Ok, &[]);
     found(
         &about("state", &with(&[("state_manager", "s4")]), &gateway()),
         Severity::Error,
-        &["`s4`, which there is not"],
+        &["`s4`, which does not exist"],
     );
 
     // Said in the definition.
     let mut own = flow();
     own.description.state = "postgres".to_owned();
-    found(&about("state", &own, &gateway()), Severity::Ok, &["it is in `postgres`"]);
+    found(&about("state", &own, &gateway()), Severity::Ok, &["it is kept in `postgres`"]);
     let mut both = s3;
     both.description.state = "redis".to_owned();
-    found(&about("state", &both, &gateway()), Severity::Error, &["the definition says `redis`", "say it in one place"]);
+    found(
+        &about("state", &both, &gateway()),
+        Severity::Error,
+        &["the definition uses `redis`", "in one of the two places"],
+    );
 }
 
 #[test]
@@ -316,12 +331,12 @@ fn a_phase_and_the_gateway() {
     let timeout = |origin| GatewayFacts { timeout: Limit { value: Duration::from_secs(60), origin }, ..gateway() };
     let long = with(&[("write_timeout", "2m")]);
     let says = ["may take 2m", "waits 1m", "502", "lower `write_timeout`, or raise the gateway's"];
-    found(&about("timeouts", &long, &timeout(Origin::Said)), Severity::Error, &says);
-    found(&about("timeouts", &long, &timeout(Origin::Given)), Severity::Error, &["(said by `--gateway-timeout`)"]);
+    found(&about("timeouts", &long, &timeout(Origin::Reported)), Severity::Error, &says);
+    found(&about("timeouts", &long, &timeout(Origin::Given)), Severity::Error, &["(set by `--gateway-timeout`)"]);
     found(
         &about("timeouts", &long, &timeout(Origin::Assumed)),
         Severity::Warning,
-        &["(assumed: the gateway does not say"],
+        &["(assumed, because the gateway does not report it"],
     );
     let local = GatewayFacts { local: true, ..gateway() };
     found(&about("timeouts", &long, &local), Severity::Error, &["`faasflow up` with `--upstream-timeout`"]);
@@ -334,7 +349,11 @@ fn a_phase_and_the_watchdog() {
     let short = with(&[("exec_timeout", "30s")]);
     let says = ["after 30s (`exec_timeout`)", "may take 1m", "raise `exec_timeout` to 1m"];
     found(&about("timeouts", &short, &gateway()), Severity::Error, &says);
-    found(&about("timeouts", &with(&[("exec_timeout", "soon")]), &gateway()), Severity::Warning, &["cannot read"]);
+    found(
+        &about("timeouts", &with(&[("exec_timeout", "soon")]), &gateway()),
+        Severity::Warning,
+        &["is not a duration"],
+    );
     let unset = with(&[("exec_timeout", "0")]);
     found(
         &about("timeouts", &unset, &gateway()),
@@ -361,7 +380,7 @@ fn a_phase_and_the_watchdog() {
 fn a_call_and_the_watchdog_of_its_function() {
     let both = resize_with(&[("exec_timeout", "20s"), ("write_timeout", "15s")]);
     let findings = about("timeouts", &flow(), &both);
-    let says = ["ends a request after 15s (its `write_timeout`)", "1m (`write_timeout` of the flow)", "of 15s at most"];
+    let says = ["ends a request after 15s (its `write_timeout`)", "1m (`write_timeout` of the flow)", "of at most 15s"];
     found(&findings, Severity::Warning, &says);
     assert_eq!((findings.len(), findings[0].function.as_deref()), (1, Some("resize")));
     // `faasflow up` keeps to one of them.
@@ -407,14 +426,14 @@ fn a_call_and_those_around_it() {
 #[test]
 fn the_queue() {
     let queue = |queue| FlowFacts { queue: Some(queue), ..flow() };
-    found(&about("queue", &queue(Answered::Known(true)), &gateway()), Severity::Ok, &["it is there"]);
+    found(&about("queue", &queue(Answered::Known(true)), &gateway()), Severity::Ok, &["the gateway has one"]);
     let says = ["no route /async-function/flow", "2 phases", "async=true"];
     found(&about("queue", &queue(Answered::Known(false)), &gateway()), Severity::Error, &says);
     let forbidden = queue(Answered::Forbidden(StatusCode::UNAUTHORIZED));
     let says = ["401", "/async-function/flow", "the flow, which sends no password"];
     found(&about("queue", &forbidden, &gateway()), Severity::Warning, &says);
     let odd = queue(Answered::Unclear("GET /x answered 502".to_owned()));
-    found(&about("queue", &odd, &gateway()), Severity::Warning, &["502", "is not known"]);
+    found(&about("queue", &odd, &gateway()), Severity::Warning, &["502", "it is not known"]);
     found(&about("queue", &one_phase(), &gateway()), Severity::Ok, &["one phase"]);
 }
 
@@ -442,16 +461,16 @@ fn a_phase_and_the_queue() {
 #[test]
 fn envelopes() {
     let limit = |value, origin| GatewayFacts { queue_limit: Limit { value, origin }, ..gateway() };
-    let says = ["256000 bytes (`envelope_limit`)", "takes 1000", "lower `envelope_limit` to 1000"];
-    found(&about("envelopes", &flow(), &limit(1000, Origin::Said)), Severity::Error, &says);
+    let says = ["256000 bytes (`envelope_limit`)", "accepts 1000", "lower `envelope_limit` to 1000"];
+    found(&about("envelopes", &flow(), &limit(1000, Origin::Reported)), Severity::Error, &says);
     found(
         &about("envelopes", &flow(), &limit(1000, Origin::Assumed)),
         Severity::Warning,
         &["(assumed", "--queue-limit"],
     );
-    let local = GatewayFacts { local: true, ..limit(1000, Origin::Said) };
+    let local = GatewayFacts { local: true, ..limit(1000, Origin::Reported) };
     found(&about("envelopes", &flow(), &local), Severity::Error, &["`faasflow up` with `--queue-limit`"]);
-    found(&about("envelopes", &one_phase(), &limit(1000, Origin::Said)), Severity::Ok, &["one phase"]);
+    found(&about("envelopes", &one_phase(), &limit(1000, Origin::Reported)), Severity::Ok, &["one phase"]);
 
     found(
         &about("envelopes", &flow(), &gateway()),
@@ -471,10 +490,10 @@ fn the_definition_that_is_deployed() {
     found(
         &about("definition", &running(Answered::Known(Running::Flow(other.clone()))), &gateway()),
         Severity::Ok,
-        &["the same"],
+        &["is the same"],
     );
     other.fingerprint = "abcdefghij".to_owned();
-    let says = ["abcdefgh", "01234567", "409", "queue run empty first"];
+    let says = ["abcdefgh", "01234567", "409", "until the queue is empty"];
     found(
         &about("definition", &running(Answered::Known(Running::Flow(other.clone()))), &gateway()),
         Severity::Note,
@@ -482,11 +501,11 @@ fn the_definition_that_is_deployed() {
     );
     other.phases.pop();
     let findings = about("definition", &running(Answered::Known(Running::Flow(other))), &gateway());
-    found(&findings, Severity::Ok, &["of one phase"]);
+    found(&findings, Severity::Ok, &["it has one phase"]);
     found(
         &about("definition", &running(Answered::Known(Running::Other)), &gateway()),
         Severity::Warning,
-        &["is no flow"],
+        &["is not a flow"],
     );
     let unclear = running(Answered::Unclear("GET /x answered 502".to_owned()));
     found(&about("definition", &unclear, &gateway()), Severity::Note, &["502", "409"]);

@@ -1,15 +1,14 @@
-//! Who waits for whom, and how long.
+//! Everything that waits for something waits long enough.
 //!
-//! A phase may take `write_timeout`; whoever waits for it has to wait at least as long: the gateway, and a watchdog in
-//! front of the flow where the image has one. Calls are made in a phase and go through the gateway.
+//! A phase may take `write_timeout`. Everything that waits for it has to wait at least as long: the gateway, and the
+//! watchdog in front of the flow, if the image has one. Calls are made within a phase and go through the gateway.
 //!
-//! A watchdog reads the same environment, and two of its variables have our names. `read_timeout` and `write_timeout`
-//! bound reading the request and writing the answer there, so what is set for the flow is set for the watchdog, and
-//! the two agree by themselves. They differ in two ways. What is *not* set has another default there. And
-//! `exec_timeout`, which the flow does not know, ends the request whatever `write_timeout` allows. The template of this
-//! project has a watchdog in its image, and sets all three there so that they agree.
+//! A watchdog reads the same environment. `read_timeout` and `write_timeout` limit reading the request and writing the
+//! answer there, so a value that is set applies to the flow and to the watchdog, and the two agree. They differ in two
+//! ways: their defaults are different, and `exec_timeout`, which the flow does not know, ends a request whatever
+//! `write_timeout` allows. The template of this project has a watchdog in its image, and sets all three consistently.
 //!
-//! In front of the functions that are called there are watchdogs too; some gateways say what they were told.
+//! The functions that are called have watchdogs too. Some gateways report their environment.
 
 use std::time::Duration;
 
@@ -23,8 +22,8 @@ use super::wording::{origin, severity};
 
 const ABOUT: &str = "timeouts";
 const OPTION: &str = "--gateway-timeout";
-/// What only a watchdog reads: where one of them is set, one is in front of the flow.
-const OF_WATCHDOG: [&str; 6] =
+/// Variables that only a watchdog reads: if one is set, there is a watchdog in front of the flow.
+const WATCHDOG_VARIABLES: [&str; 6] =
     ["exec_timeout", "fprocess", "function_process", "http_upstream_url", "mode", "upstream_url"];
 
 pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
@@ -32,7 +31,7 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     let (phase, limit) = (config.write_timeout, gateway.timeout);
     let mut findings = Vec::new();
     if phase > limit.value {
-        findings.push(longer_than_gateway(phase, &limit, gateway.local).rated(severity(limit.origin)));
+        findings.push(longer_than_gateway(phase, &limit, gateway.local).with_severity(severity(limit.origin)));
     }
     findings.extend(watchdog(flow, phase));
     findings.extend(calls(flow, phase, &limit));
@@ -41,7 +40,7 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
         findings.push(Finding::ok(
             ABOUT,
             format!(
-                "a phase may take {}, the gateway waits {}{}",
+                "a phase may take {}, and the gateway waits {}{}",
                 duration::format(phase),
                 duration::format(limit.value),
                 origin(&limit, OPTION)
@@ -60,8 +59,8 @@ fn longer_than_gateway(phase: Duration, limit: &Limit<Duration>, local: bool) ->
     Finding::error(
         ABOUT,
         format!(
-            "a phase may take {} (`write_timeout`), and the gateway waits {}{}: a longer one is answered 502 while it \
-             goes on, and a queue that delivers again runs it twice",
+            "a phase may take {} (`write_timeout`), but the gateway waits {}{}: a longer phase is answered with 502 while \
+             it still runs, and a queue that delivers again runs it twice",
             duration::format(phase),
             duration::format(limit.value),
             origin(limit, OPTION)
@@ -72,21 +71,21 @@ fn longer_than_gateway(phase: Duration, limit: &Limit<Duration>, local: bool) ->
 
 fn watchdog(flow: &FlowFacts, phase: Duration) -> Option<Finding> {
     let set = |name: &str| flow.environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
-    let before = OF_WATCHDOG.iter().find(|name| set(name).is_some())?;
+    let before = WATCHDOG_VARIABLES.iter().find(|name| set(name).is_some())?;
     if let Some(text) = set("exec_timeout") {
         let Ok(limit) = duration::parse(text) else {
             return Some(Finding::warning(
                 ABOUT,
-                format!("`exec_timeout` is `{text}`, which the watchdog cannot read: it takes its default"),
+                format!("`exec_timeout` is `{text}`, which is not a duration, so the watchdog uses its default"),
                 "write a duration such as `60s`",
             ));
         };
-        // 0 is none.
+        // 0 means no limit.
         if !limit.is_zero() && limit < phase {
             return Some(Finding::error(
                 ABOUT,
                 format!(
-                    "the watchdog ends a request after {} (`exec_timeout`), and a phase may take {} (`write_timeout`)",
+                    "the watchdog ends a request after {} (`exec_timeout`), but a phase may take {} (`write_timeout`)",
                     duration::format(limit),
                     duration::format(phase)
                 ),
@@ -97,19 +96,20 @@ fn watchdog(flow: &FlowFacts, phase: Duration) -> Option<Finding> {
     if flow.of_template {
         return None;
     }
-    // Of what is not set, both sides take a default of their own, and the watchdog's is the shorter one.
+    // For variables that are not set, the watchdog has a shorter default than the flow.
     let unset: Vec<&str> = ["write_timeout", "exec_timeout"].into_iter().filter(|name| set(name).is_none()).collect();
     let name = unset.first()?;
     Some(Finding::warning(
         ABOUT,
         format!(
-            "a watchdog is in front of it (`{before}` is set), and `{name}` is not set: its default is shorter than a phase may take"
+            "a watchdog is in front of the flow (`{before}` is set), but `{name}` is not set, and its default is shorter than a \
+             phase may take"
         ),
         format!("set `{name}: {}`", duration::format(phase)),
     ))
 }
 
-/// What ends before a call does: the watchdogs of the functions that are called.
+/// Watchdogs of called functions that end a request before the call times out.
 fn called(flow: &FlowFacts, gateway: &GatewayFacts, phase: Duration) -> Vec<Finding> {
     let judged = functions::calls(flow).filter_map(|(step, function)| {
         let ActionDescription::Call { request, .. } = &step.action else { return None };
@@ -125,12 +125,12 @@ fn called(flow: &FlowFacts, gateway: &GatewayFacts, phase: Duration) -> Vec<Find
         let finding = Finding::warning(
             ABOUT,
             format!(
-                "the function's watchdog ends a request after {} (its `{variable}`), and the call may take {} ({whose})",
+                "the function's watchdog ends a request after {} (its `{variable}`), but the call may take {} ({whose})",
                 duration::format(ends),
                 duration::format(wait)
             ),
             format!(
-                "raise `{variable}` of the function, or give the step a `timeout` of {} at most",
+                "raise `{variable}` of the function, or give the step a `timeout` of at most {}",
                 duration::format(ends)
             ),
         );
@@ -139,8 +139,8 @@ fn called(flow: &FlowFacts, gateway: &GatewayFacts, phase: Duration) -> Vec<Find
     judged.collect()
 }
 
-/// The variable by which a watchdog ends requests first. The gateway of `faasflow up` does what a watchdog would, and
-/// knows one of them, for functions that are a process for each request.
+/// The variable with the shortest limit of a watchdog. The gateway of `faasflow up` acts as the watchdog and knows only
+/// `exec_timeout`, for functions that start a process for each request.
 fn watchdog_ends(deployed: &Deployed, local: bool) -> Option<(&'static str, Duration)> {
     if local && deployed.environment.get("mode").is_some_and(|mode| mode.trim() == "http") {
         return None;
@@ -148,7 +148,7 @@ fn watchdog_ends(deployed: &Deployed, local: bool) -> Option<(&'static str, Dura
     let known: &[&'static str] = if local { &["exec_timeout"] } else { &["exec_timeout", "write_timeout"] };
     let read = |name: &&'static str| {
         let limit = duration::parse(deployed.environment.get(*name)?.trim()).ok()?;
-        // 0 is none.
+        // 0 means no limit.
         (!limit.is_zero()).then_some((*name, limit))
     };
     known.iter().filter_map(read).min_by_key(|(_, limit)| *limit)
@@ -163,13 +163,13 @@ fn calls(flow: &FlowFacts, phase: Duration, limit: &Limit<Duration>) -> Vec<Find
             _ => return None,
         };
         let own = duration::parse(request.timeout.as_deref()?).ok()?;
-        let what = format!("its own timeout of {} is never reached", duration::format(own));
+        let what = format!("its timeout of {} is never reached", duration::format(own));
         let finding = if own >= phase {
-            let what = format!("{what}: the phase ends after {} (`write_timeout`)", duration::format(phase));
+            let what = format!("{what}, because the phase ends after {} (`write_timeout`)", duration::format(phase));
             Finding::warning(ABOUT, what, "raise `write_timeout`, or lower the step's `timeout`")
         } else if own > limit.value && function.is_some() {
             let waits = format!("{}{}", duration::format(limit.value), origin(limit, OPTION));
-            let what = format!("{what}: the gateway, which it goes through, gives up after {waits}");
+            let what = format!("{what}, because the gateway gives up after {waits}");
             Finding::warning(ABOUT, what, "raise the gateway's timeout, or lower the step's `timeout`")
         } else {
             return None;

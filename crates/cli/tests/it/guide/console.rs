@@ -2,55 +2,77 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::gateway::{Up, copy};
 use super::page::Block;
+use crate::support::share_build;
 
 /// The gateway as pages name it.
 const NAMED: &str = "127.0.0.1:8080";
-/// What works through a queue may take a while to come out as the page says: until then a command is run again.
+/// How long a command is repeated. What goes through the queue, or is being built, takes a while.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-pub(crate) struct Console<'a> {
-    up: Option<&'a Up>,
-    folder: Option<TempDir>,
+pub(crate) struct Console {
+    place: Place,
+    /// Whether the page makes its own project.
+    own: bool,
+    /// While that project runs: keeps other tests from building theirs.
+    guard: Option<MutexGuard<'static, ()>>,
 }
 
-impl<'a> Console<'a> {
-    /// Commands run in the folder of the gateway, in a copy of the example, or in an empty folder.
-    pub(crate) fn new(root: &Path, up: Option<&'a Up>, example: Option<&str>) -> Console<'a> {
-        let folder = match (up, example) {
-            (Some(_), _) => None,
-            (None, Some(example)) => Some(copy(root, example)),
-            (None, None) => Some(tempfile::tempdir().expect("a folder")),
-        };
-        Console { up, folder }
+/// Where commands run.
+enum Place {
+    /// In the folder of a gateway, which they talk to.
+    Up(Up),
+    /// In a folder without one.
+    Folder(TempDir),
+}
+
+impl Console {
+    /// Commands run in the folder of the gateway.
+    pub(crate) fn up(up: Up) -> Console {
+        Console { place: Place::Up(up), own: false, guard: None }
     }
 
-    /// Returns what went otherwise than the block says.
-    pub(crate) fn run(&self, block: &Block) -> Vec<String> {
+    /// Commands run in a copy of the example, or in an empty folder.
+    pub(crate) fn new(root: &Path, example: Option<&str>) -> Console {
+        let folder = example.map_or_else(|| tempfile::tempdir().expect("a folder"), |example| copy(root, example));
+        Console { place: Place::Folder(folder), own: false, guard: None }
+    }
+
+    /// Commands run in an empty folder, where the page makes a project and starts a gateway.
+    pub(crate) fn own() -> Console {
+        Console { place: Place::Folder(tempfile::tempdir().expect("a folder")), own: true, guard: None }
+    }
+
+    /// Writes a file of the page's project.
+    pub(crate) fn write(&self, file: &str, text: &str) {
+        assert!(self.own, "{file}: only a page with `up: .` has files");
+        std::fs::write(self.folder().join(file), text).expect("the page's file is in a folder that its commands make");
+    }
+
+    /// Runs the commands of a block, and returns a message for each whose output differs from the block.
+    pub(crate) fn run(&mut self, block: &Block) -> Vec<String> {
         let commands = commands(&block.text);
         if commands.is_empty() {
             return vec![format!("{}: a console block without a line that begins with `$ `", block.place)];
         }
         let mut failures = Vec::new();
         for (command, expected) in commands {
+            self.prepare(&command);
             let deadline = Instant::now() + PATIENCE;
             loop {
                 let printed = self.execute(&command);
                 if matches(&expected, &printed) {
                     break;
                 }
-                // Only what asks may be asked again.
-                let asking =
-                    ["faasflow up", "faasflow logs", "faasflow queue list", "faasflow queue dead-letters", "cat "];
-                let asks = asking.iter().any(|start| command.starts_with(start)) || command.contains("/system/");
-                if !asks || Instant::now() > deadline {
+                if !self.may_repeat(&command) || Instant::now() > deadline {
                     let place = &block.place;
-                    failures.push(format!("{place}: `{command}` is to print\n{expected}\nand prints\n{printed}"));
+                    failures.push(format!("{place}: `{command}` should print\n{expected}\nbut prints\n{printed}"));
                     break;
                 }
                 std::thread::sleep(Duration::from_millis(100));
@@ -59,25 +81,53 @@ impl<'a> Console<'a> {
         failures
     }
 
-    /// What a command prints, both outputs together. `faasflow up` runs already: it is what that has said.
+    /// In a page that makes its own project: starts the gateway where the page does.
+    fn prepare(&mut self, command: &str) {
+        let Place::Folder(folder) = &mut self.place else { return };
+        if !self.own || command != "faasflow up" {
+            return;
+        }
+        let mut entries = std::fs::read_dir(folder.path()).expect("the folder").flatten().map(|entry| entry.path());
+        let project = entries.find(|path| path.join(".cargo/config.toml").is_file());
+        self.guard = project.map(|project| share_build(&project));
+        let folder = std::mem::replace(folder, tempfile::tempdir().expect("a folder"));
+        self.place = Place::Up(Up::start_in(folder, &[]));
+    }
+
+    /// Whether a command may be repeated until it prints what the page shows. That goes for commands that only read, and for
+    /// an invocation in the page's own project, which may come before the flow has been rebuilt.
+    fn may_repeat(&self, command: &str) -> bool {
+        let asking = ["faasflow up", "faasflow logs", "faasflow queue list", "faasflow queue dead-letters", "cat "];
+        asking.iter().any(|start| command.starts_with(start))
+            || command.contains("/system/")
+            || self.own && command.contains("| faasflow invoke ")
+    }
+
+    fn folder(&self) -> &Path {
+        match &self.place {
+            Place::Up(up) => up.folder.path(),
+            Place::Folder(folder) => folder.path(),
+        }
+    }
+
+    /// What a command prints, to both outputs together. `faasflow up` runs already, so it prints what it has written so far.
     fn execute(&self, command: &str) -> String {
-        let address = self.up.map_or("127.0.0.1:9", |up| &up.address);
-        let printed = match (command, self.up) {
-            ("faasflow up", Some(up)) => up.said(),
-            _ => {
-                let program = Path::new(env!("CARGO_BIN_EXE_faasflow"));
-                let programs = program.parent().expect("a program is in a folder").display();
-                let folder = self.up.map(|up| &up.folder).or(self.folder.as_ref()).expect("there is a folder");
-                let output = Command::new("bash")
-                    .args(["-c", &format!("exec 2>&1; PATH={programs}:$PATH\n{}", command.replace(NAMED, address))])
-                    .current_dir(folder.path())
-                    .env("OPENFAAS_URL", format!("http://{address}"))
-                    .stdin(Stdio::null())
-                    .output()
-                    .expect("bash runs");
-                String::from_utf8_lossy(&output.stdout).into_owned()
-            }
+        let (address, said) = match &self.place {
+            Place::Up(up) => (up.address.as_str(), (command == "faasflow up").then(|| up.said())),
+            Place::Folder(_) => ("127.0.0.1:9", None),
         };
+        let printed = said.unwrap_or_else(|| {
+            let program = Path::new(env!("CARGO_BIN_EXE_faasflow"));
+            let programs = program.parent().expect("a program is in a folder").display();
+            let output = Command::new("bash")
+                .args(["-c", &format!("exec 2>&1; PATH={programs}:$PATH\n{}", command.replace(NAMED, address))])
+                .current_dir(self.folder())
+                .env("OPENFAAS_URL", format!("http://{address}"))
+                .stdin(Stdio::null())
+                .output()
+                .expect("bash runs");
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        });
         printed.replace(address, NAMED).replace(&format!(" --gateway http://{NAMED}"), "")
     }
 }

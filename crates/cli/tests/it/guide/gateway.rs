@@ -1,4 +1,4 @@
-//! An example that is up, and copies of examples.
+//! `faasflow up`, on copies of examples and in the project that a page makes.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 /// Building an example on a loaded machine may take long; a hang must end all the same.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// `faasflow up` on a copy of an example.
+/// A running `faasflow up`.
 pub(crate) struct Up {
     pub(crate) folder: TempDir,
     pub(crate) address: String,
@@ -46,10 +46,16 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 impl Up {
+    /// On a copy of an example.
     pub(crate) fn start(root: &Path, example: &str) -> Up {
-        let folder = copy(root, example);
+        Up::start_in(copy(root, example), &["--no-watch"])
+    }
+
+    /// In a folder that has a stack file.
+    pub(crate) fn start_in(folder: TempDir, options: &[&str]) -> Up {
         let mut child = Command::new(env!("CARGO_BIN_EXE_faasflow"))
-            .args(["up", "--port", "0", "--no-watch"])
+            .args(["up", "--port", "0"])
+            .args(options)
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

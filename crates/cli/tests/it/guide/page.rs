@@ -9,9 +9,12 @@ pub(crate) struct Page {
     pub(crate) blocks: Vec<Block>,
     /// The example whose copy commands run in.
     pub(crate) example: Option<String>,
-    /// The example that is to be up.
+    /// The example that is to be up, or [`OWN`].
     pub(crate) up: Option<String>,
 }
+
+/// Instead of an example: the reader's own project, which the page makes.
+pub(crate) const OWN: &str = ".";
 
 /// A fenced block.
 pub(crate) struct Block {
@@ -22,13 +25,15 @@ pub(crate) struct Block {
     pub(crate) text: String,
     /// The file that runs its commands instead.
     pub(crate) run_by: Option<String>,
+    /// The file of the reader's project that the block is the text of.
+    pub(crate) file: Option<String>,
 }
 
 impl Page {
     pub(crate) fn read(root: &Path, path: &Path) -> Page {
         let name = path.strip_prefix(root).expect("a page is in the repository").display().to_string();
         let text = std::fs::read_to_string(path).expect("a page is text");
-        let (mut up, mut example, mut run_by) = (None, None, None);
+        let (mut up, mut example, mut run_by, mut file) = (None, None, None, None);
         let mut blocks = Vec::new();
         let mut open = None::<Block>;
         for (index, line) in text.lines().enumerate() {
@@ -46,6 +51,7 @@ impl Page {
                         attributes: words.collect(),
                         text: String::new(),
                         run_by: run_by.take(),
+                        file: file.take(),
                     });
                 }
                 (None, None) => {
@@ -56,11 +62,12 @@ impl Page {
                     up = up.or_else(|| directive("up: "));
                     example = example.or_else(|| directive("in: "));
                     run_by = directive("run by: ").or(run_by);
+                    file = directive("file: ").or(file);
                 }
             }
         }
         assert!(open.is_none(), "{name}: a block is not closed");
-        let example = example.or_else(|| up.clone());
+        let example = example.or_else(|| up.clone().filter(|up| up != OWN));
         Page { name, blocks, example, up }
     }
 }

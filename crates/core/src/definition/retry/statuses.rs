@@ -12,7 +12,7 @@ const FIRST: u16 = 100;
 impl Statuses {
     pub(super) const NONE: Statuses = Statuses([0; 15]);
 
-    pub(super) const fn of(statuses: &[StatusCode]) -> Statuses {
+    pub(super) const fn new(statuses: &[StatusCode]) -> Statuses {
         let (mut set, mut next) = (Statuses::NONE, 0);
         while next < statuses.len() {
             set = set.with(statuses[next].as_u16());
@@ -66,7 +66,7 @@ mod tests {
         let ends = [100, 163, 164, 429, 999].map(|status| StatusCode::from_u16(status).unwrap());
         let set: Statuses = ends.into_iter().collect();
         assert_eq!(format!("{set:?}"), "{100, 163, 164, 429, 999}");
-        assert_eq!(set, Statuses::of(&ends));
+        assert_eq!(set, Statuses::new(&ends));
         let errors = format!("{:?}", Statuses::NONE.and_server_errors());
         assert!(errors.starts_with("{500, 501, ") && errors.ends_with(", 598, 599}"), "{errors}");
     }

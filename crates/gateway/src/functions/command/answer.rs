@@ -1,13 +1,11 @@
-//! What becomes of a process that has ended: an answer, lines of the log, and a cause for the dead letter.
+//! Turns the end of a process into an answer, lines of the log, and a cause for the dead letter.
 
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
 
 use axum::body::Body;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use rustix::process::Signal;
 
 use faasflow_core::code::{self, Code};
 use faasflow_core::duration;
@@ -17,9 +15,9 @@ use faasflow_http::is_out_of_files;
 use super::excerpt::Excerpt;
 use super::run::{Combine, Ended, How, Job, OUTPUT};
 use crate::answer::refusal;
-use crate::functions::NoAnswer;
+use crate::functions::{NoAnswer, group};
 
-/// Why a command failed, in one line: an extension of its answer, for the dead letter.
+/// Why a command failed, in one line. It is an extension of the answer, for the dead letter.
 #[derive(Clone, Debug)]
 pub(crate) struct Cause(pub(crate) String);
 
@@ -31,8 +29,7 @@ impl Ended {
     /// Whether somebody else killed it: an operator, or the system when memory runs out. It has not failed by itself, as one
     /// has that crashes, so it may be called again.
     fn was_killed(&self) -> bool {
-        let kills = [Signal::KILL, Signal::TERM].map(Signal::as_raw);
-        matches!(&self.how, How::Exited(status) if status.signal().is_some_and(|signal| kills.contains(&signal)))
+        matches!(self.how, How::Exited(status) if group::was_killed(status))
     }
 
     /// The code of the error that an answer of this status is about.
@@ -55,25 +52,25 @@ impl Ended {
                 Some(code) => format!("exit status {code}"),
                 None => status.to_string(),
             },
-            How::Unknown(error) => format!("it is not known how it ended: {error}"),
+            How::Unknown(error) => format!("the system did not report how it ended: {error}"),
             How::NotStarted(error) => format!("`{program}` cannot be started: {error}"),
-            How::NoRoom(full) => format!("killed: there is no room for its output: {full}"),
+            How::NoRoom(full) => format!("killed: there is no memory for its output: {full}"),
             How::TooLarge => format!("killed: its output is larger than {OUTPUT} bytes"),
             How::ExecTimeout(limit) => {
                 format!("killed: the function took longer than exec_timeout, {}", duration::format(*limit))
             }
             How::Timeout(limit) => format!("killed: it took longer than {}", duration::format(*limit)),
-            How::Stopped => "killed: the gateway stops".to_owned(),
+            How::Stopped => "killed: the gateway is stopping".to_owned(),
         }
     }
 
-    /// What is said of it when nobody takes its answer.
+    /// A summary for the log, if nobody waits for the answer.
     pub(super) fn summary(&self, program: &str) -> String {
         format!("{} after {:.3} s, {} bytes of output", self.how(program), self.took.as_secs_f64(), self.output.len())
     }
 
-    /// Has the log of the function say that it failed, and what it wrote to standard output, which nobody may see
-    /// otherwise. What it wrote to standard error is in the log already.
+    /// Logs a failure with the standard output, which might not be shown anywhere else. The standard error is in the log
+    /// already.
     pub(super) fn log(&self, job: &Job) {
         if self.succeeded() {
             return;
@@ -88,7 +85,7 @@ impl Ended {
     ///
     /// # Errors
     ///
-    /// If the gateway gave it up: it decides on the answer.
+    /// If the gateway stopped waiting, or had no memory for the output. The caller of this function decides on the answer.
     pub(super) fn answer(self, job: &Job) -> Result<Response, NoAnswer> {
         if self.succeeded() {
             return Ok(self.success(job));
@@ -97,7 +94,8 @@ impl Ended {
             return Err(NoAnswer::Timeout(limit));
         }
         if let How::NoRoom(full) = self.how {
-            // It was executed, unlike a request that finds no room. Only a lack that passes is worth another execution.
+            // It was executed, unlike a request for which there is no memory. It is only worth another execution if the lack is
+            // temporary.
             let why = self.how(job.program());
             return Err(if full.is_temporary() { NoAnswer::Died(why) } else { NoAnswer::Unusable(why) });
         }
@@ -128,7 +126,7 @@ impl Ended {
                 .headers_mut()
                 .insert(headers::GATEWAY_ERROR, HeaderValue::from_static(gateway_error::FUNCTION_DIED));
         }
-        // The dead letter is not for the caller, so it names what standard error says in any case.
+        // The caller does not see the dead letter, so its cause may include standard error.
         let said = self.complained.last_line().or_else(|| written.last_line());
         let cause = said.map_or_else(|| how.clone(), |said| format!("{how}: {said}"));
         response.extensions_mut().insert(Cause(cause));
@@ -151,8 +149,8 @@ impl Ended {
     }
 }
 
-/// A lack of files, processes or memory passes, and so does a program that is being written. What is not there will
-/// not be there the next time, and what does not fit will not fit.
+/// The status for a program that cannot be started. A lack of files, processes or memory is temporary, and so is a program that
+/// is being written. A program that does not exist, or arguments that are too large, will not change.
 fn not_started(error: &io::Error) -> StatusCode {
     use io::ErrorKind::{ArgumentListTooLong, ExecutableFileBusy, Interrupted, OutOfMemory, WouldBlock};
 
@@ -169,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h6_what_cannot_be_started_is_tried_again_only_if_that_may_help() {
+    fn h6_a_failed_start_is_tried_again_only_if_that_may_help() {
         for passing in [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ETXTBSY, libc::EINTR] {
             let error = io::Error::from_raw_os_error(passing);
             assert_eq!(not_started(&error), StatusCode::SERVICE_UNAVAILABLE, "{error}");

@@ -1,13 +1,13 @@
-//! The part of an output that a failure is told with.
+//! An excerpt of an output, for the report of a failure.
 
 use std::collections::VecDeque;
 
-/// How much of the beginning is kept. What a program was about to do stands there.
+/// How many bytes of the beginning are kept. They show what the program was about to do.
 const HEAD: usize = 4 * 1024;
-/// How much of the end is kept. Why it failed stands there.
+/// How many bytes of the end are kept. They show why it failed.
 const TAIL: usize = 12 * 1024;
 
-/// The beginning and the end of what was written; what is between is counted.
+/// The beginning and the end of an output. The bytes between are counted.
 #[derive(Debug, Default)]
 pub(super) struct Excerpt {
     head: Vec<u8>,
@@ -32,7 +32,7 @@ impl Excerpt {
         self.left_out += (skipped + over) as u64;
     }
 
-    /// The text, ending with a line break unless it is empty. What is not UTF-8 is replaced.
+    /// The text, which ends with a line break unless it is empty. Bytes that are not UTF-8 are replaced.
     pub(super) fn text(&self) -> String {
         let tail: Vec<u8> = self.tail.iter().copied().collect();
         let mut text = if self.left_out == 0 {
@@ -47,7 +47,7 @@ impl Excerpt {
         text
     }
 
-    /// Its last line with something in it, cut to a length that fits into a sentence.
+    /// The last line that is not empty, cut to a length that fits into a sentence.
     pub(super) fn last_line(&self) -> Option<String> {
         const LONGEST: usize = 200;
         let text = self.text();
@@ -69,7 +69,7 @@ mod tests {
         let whole = vec![b'x'; HEAD + TAIL];
         assert_eq!(Excerpt::new(&whole).text().len(), HEAD + TAIL + 1);
 
-        // However it comes, in one piece or in many.
+        // It does not matter in how many pieces it comes.
         let long: Vec<u8> = (0..100_000u32).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
         for size in [1, 1000, 8192, long.len()] {
             let mut excerpt = Excerpt::default();

@@ -1,4 +1,4 @@
-//! One process, from its start to its end.
+//! Runs one process from its start to its end.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -10,31 +10,31 @@ use faasflow_core::{RequestId, duration};
 use faasflow_http::{NoRoom, Share};
 use futures_util::FutureExt as _;
 use http::HeaderValue;
-use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio_util::io::InspectReader;
 use tokio_util::sync::CancellationToken;
 
 use super::excerpt::Excerpt;
 use super::variables::Variables;
-use crate::functions::{Function, orphan};
+use crate::functions::Function;
+use crate::functions::group::{self, Child, Group};
 
-/// The most bytes that a command may answer.
+/// The largest output of a command, in bytes.
 pub(super) const OUTPUT: usize = 64 << 20;
 
-/// What is to be run.
+/// A command to run.
 pub(super) struct Job {
     pub(super) function: Arc<Function>,
     pub(super) words: Vec<String>,
     pub(super) variables: Variables,
     pub(super) body: Bytes,
-    /// The process has this one request, so what it writes is of it.
+    /// The request. Everything that the process writes belongs to it.
     pub(super) request: Option<RequestId>,
     pub(super) content_type: Option<HeaderValue>,
-    /// How much of its output is kept. Where nobody asks for the rest, it is read and takes no room.
+    /// How much of its output is kept, in bytes. The rest is read, but takes no memory.
     pub(super) wanted: usize,
-    /// How long it may run, whatever its `exec_timeout` is.
+    /// How long it may run, even if its `exec_timeout` is longer.
     pub(super) timeout: Duration,
 }
 
@@ -42,23 +42,23 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) enum How {
     Exited(ExitStatus),
-    /// The system did not tell how.
+    /// The system did not report how.
     Unknown(io::Error),
     /// It could not be started.
     NotStarted(io::Error),
-    /// It was killed, since it wrote more than [`OUTPUT`] bytes.
+    /// It was killed because it wrote more than [`OUTPUT`] bytes.
     TooLarge,
-    /// It was killed, since there was no room for what it wrote.
+    /// It was killed because there was no memory for its output.
     NoRoom(NoRoom),
     /// It was killed after its `exec_timeout`.
     ExecTimeout(Duration),
-    /// It was killed when the gateway gave it up.
+    /// It was killed when the gateway stopped waiting.
     Timeout(Duration),
-    /// It was killed, since the gateway stops.
+    /// It was killed because the gateway stops.
     Stopped,
 }
 
-/// Whether the lines that a command writes to standard error are part of its answer.
+/// Whether the answer includes what a command writes to standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Combine {
     Always,
@@ -67,14 +67,14 @@ pub(super) enum Combine {
     Never,
 }
 
-/// A process that has ended, and what it wrote until then.
+/// A process that has ended, with its output.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) how: How,
     pub(super) output: Vec<u8>,
-    /// The room that the output takes.
+    /// The memory for the output.
     pub(super) share: Share,
-    /// The whole of standard error, where it is always part of the answer, and the room that it takes.
+    /// All of standard error, if it is always part of the answer, and the memory for it.
     pub(super) complaints: Vec<u8>,
     pub(super) complaints_share: Share,
     pub(super) complained: Excerpt,
@@ -87,7 +87,7 @@ impl Job {
         self.function.spec.environment.get(name).map(String::as_str)
     }
 
-    /// The program that is run.
+    /// The program to run.
     pub(super) fn program(&self) -> &str {
         &self.words[0]
     }
@@ -104,14 +104,13 @@ impl Job {
             .args(&self.words[1..])
             .current_dir(&self.function.spec.folder)
             .env_clear()
-            // The later one of a name stays.
+            // Later variables override earlier ones.
             .envs(self.variables.headers.iter().cloned())
             .envs(own)
             .envs(self.variables.facts.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        orphan::bind_to_us(&mut command);
         command
     }
 
@@ -123,7 +122,7 @@ impl Job {
         }
     }
 
-    /// What ends the process when it is over, and when that is.
+    /// The time limit, and how the process ends when it is reached.
     fn limit(&self) -> (Duration, How) {
         let own = self.variable("exec_timeout").and_then(|text| duration::parse(text).ok());
         match own.filter(|own| !own.is_zero() && *own < self.timeout) {
@@ -133,7 +132,7 @@ impl Job {
     }
 }
 
-/// Runs a command to its end, or until it is over. Dropped, it kills the process and its children.
+/// Runs a command until it ends or reaches a limit. If this is dropped, the process and its children are killed.
 pub(super) async fn run(job: &Job, share: Share, complaints_share: Share, stop: &CancellationToken) -> Ended {
     let begun = Instant::now();
     let mut ended = Ended {
@@ -147,8 +146,8 @@ pub(super) async fn run(job: &Job, share: Share, complaints_share: Share, stop: 
         took: Duration::ZERO,
     };
     if !stop.is_cancelled() {
-        ended.how = match job.command().spawn() {
-            Ok(child) => attend(job, child, stop, &mut ended).await,
+        ended.how = match group::spawn(job.command()) {
+            Ok((child, group)) => attend(job, child, group, stop, &mut ended).await,
             Err(error) => How::NotStarted(error),
         };
     }
@@ -156,13 +155,13 @@ pub(super) async fn run(job: &Job, share: Share, complaints_share: Share, stop: 
     ended
 }
 
-/// Feeds a process and takes what it writes, so much of it as it has written when it ends or is killed.
-async fn attend(job: &Job, mut child: Child, stop: &CancellationToken, ended: &mut Ended) -> How {
-    let group = Group(child.id());
+/// Writes the body to a process and reads its output, until it ends or is killed.
+async fn attend(job: &Job, mut child: Child, group: Group, stop: &CancellationToken, ended: &mut Ended) -> How {
+    let group = KillOnDrop(Some(group));
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feed = async {
         if let Some(mut stdin) = stdin {
-            // A command need not read its input.
+            // A command does not have to read its input.
             let _ = stdin.write_all(&job.body).await;
         }
     };
@@ -176,7 +175,7 @@ async fn attend(job: &Job, mut child: Child, stop: &CancellationToken, ended: &m
             None => Ok(()),
         };
         if room.is_err() || output.len() > OUTPUT {
-            // Nobody reads on, so it would wait for ever.
+            // Nobody reads any more, so it would wait for ever.
             group.kill();
         }
         room.map(|()| output.len())
@@ -188,7 +187,7 @@ async fn attend(job: &Job, mut child: Child, stop: &CancellationToken, ended: &m
                 if keeps_all && complaints_full.is_none() {
                     let room = (job.wanted + 1).saturating_sub(complaints.len());
                     complaints.extend_from_slice(&written[..written.len().min(room)]);
-                    // It does not wait.
+                    // This does not wait for memory.
                     let room = complaints_share.grow(complaints.capacity() as u64, 2 * OUTPUT as u64).now_or_never();
                     complaints_full = room.and_then(Result::err);
                     if complaints_full.is_some() {
@@ -196,7 +195,7 @@ async fn attend(job: &Job, mut child: Child, stop: &CancellationToken, ended: &m
                     }
                 }
             });
-            job.function.logs.take(job.request.as_ref(), heard).await;
+            job.function.logs.read(job.request.as_ref(), heard).await;
         }
     };
     let finish = async {
@@ -224,8 +223,8 @@ async fn attend(job: &Job, mut child: Child, stop: &CancellationToken, ended: &m
     how
 }
 
-/// Reads until the end, or one byte over [`OUTPUT`]. What was read stays when this is dropped. While there is no room, the
-/// command waits as well.
+/// Reads to the end, or one byte more than [`OUTPUT`]. If this is dropped, `output` has what was read so far. The command waits
+/// while there is no memory for its output.
 async fn collect(mut from: impl AsyncRead + Unpin, output: &mut Vec<u8>, share: &mut Share) -> Result<(), NoRoom> {
     while output.len() <= OUTPUT {
         if output.capacity() == output.len() {
@@ -240,23 +239,23 @@ async fn collect(mut from: impl AsyncRead + Unpin, output: &mut Vec<u8>, share: 
     Ok(())
 }
 
-/// Reads until the end, and keeps the beginning.
+/// Reads to the end, and keeps the beginning.
 async fn excerpt(from: impl AsyncRead + Unpin, output: &mut Vec<u8>, kept: usize) -> Result<(), NoRoom> {
     let mut from = InspectReader::new(from, |written: &[u8]| {
         output.extend_from_slice(&written[..written.len().min(kept.saturating_sub(output.len()))]);
     });
-    // What breaks off is told by how the process ends.
+    // An error here shows in the way the process ends.
     let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
     Ok(())
 }
 
-/// Kills the whole group of a process unless told that it is done.
-struct Group(Option<u32>);
+/// Kills the whole group of a process when dropped, unless [`done`](KillOnDrop::done) is called.
+struct KillOnDrop(Option<Group>);
 
-impl Group {
+impl KillOnDrop {
     fn kill(&self) {
-        if let Some(leader) = self.0 {
-            orphan::signal_group(leader, Signal::KILL);
+        if let Some(group) = &self.0 {
+            group.kill();
         }
     }
 
@@ -265,7 +264,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         self.kill();
     }

@@ -1,17 +1,16 @@
-//! A request as variables of a process, under the names that both watchdogs of OpenFaaS use.
+//! Passes a request to a process in variables, with the names that both watchdogs of OpenFaaS use.
 //!
-//! A header becomes `Http_` and its name. That lets a caller choose names, so some headers become nothing:
+//! A header becomes a variable named `Http_` and its name. Because a caller chooses the names, some headers are withheld:
 //!
-//! - `Proxy`. Many HTTP libraries take a variable `http_proxy`, in any case, for the proxy of their own requests (httpoxy,
+//! - `Proxy`. Many HTTP libraries use a variable `http_proxy`, in any case, as the proxy for their own requests (httpoxy,
 //!   CVE-2016-5385).
-//! - Headers named like what the gateway tells of a request: `Method: X` must not stand in for the method.
-//! - Names with characters other than letters, digits and `-`. `X_User` and `X-User` look the same in a variable, and
-//!   what stands in front of the gateway may check one and not the other. Apache and nginx drop them too.
+//! - Names of variables that the gateway sets for a request. `Method: X` must not replace the method.
+//! - Names with characters other than letters, digits and `-`. `X_User` and `X-User` become the same variable, and a proxy in
+//!   front of the gateway may check only one of them. Apache and nginx drop such headers too.
 //!
-//! Nor does a header replace a variable that the author of the function set.
+//! A header does not replace a variable that the author of the function set either.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt as _;
 
 use http::header::{COOKIE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::request;
@@ -19,7 +18,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::forwarding::host;
 
-/// Headers that become no variable by themselves: `Proxy`, and those that stand for what the gateway tells.
+/// Headers that do not become variables: `Proxy`, and those whose variables the gateway sets.
 const WITHHELD: [&str; 8] =
     ["proxy", "method", "path", "query", "contentlength", "content-length", "host", "transfer-encoding"];
 
@@ -28,26 +27,26 @@ pub(super) type Variable = (OsString, OsString);
 /// The variables of a request.
 #[derive(Debug)]
 pub(super) struct Variables {
-    /// Those of its headers. The function's own environment goes before them.
+    /// The variables of its headers. The function's own environment overrides them.
     pub(super) headers: Vec<Variable>,
-    /// What the gateway tells of it. This goes before the function's own environment.
+    /// The variables that the gateway sets. They override the function's own environment.
     pub(super) facts: Vec<Variable>,
 }
 
-/// A path that cannot be a variable, since it has a NUL in it.
+/// The path contains a NUL byte, so it cannot be a variable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NulInPath;
 
 impl Variables {
-    /// Those of a request with a body of `length` bytes. `path` is what stood behind the function's name, as it was
-    /// sent.
+    /// Creates the variables of a request with a body of `length` bytes. `path` is the part of the path after the function's
+    /// name, as it was sent.
     pub(super) fn new(parts: &request::Parts, path: &str, length: usize) -> Result<Variables, NulInPath> {
         let path = if path.is_empty() { "/" } else { path };
         let path: Vec<u8> = percent_decode_str(path).collect();
         if path.contains(&0) {
             return Err(NulInPath);
         }
-        let fact = |name: &str, value: Vec<u8>| (OsString::from(name), OsString::from_vec(value));
+        let fact = |name: &str, value: Vec<u8>| (OsString::from(name), value_of(value));
         let length = length.to_string().into_bytes();
         let mut facts = vec![
             fact("Http_Method", parts.method.as_str().into()),
@@ -64,12 +63,12 @@ impl Variables {
         if parts.headers.contains_key(TRANSFER_ENCODING) {
             facts.push(fact("Http_Transfer_Encoding", "chunked".into()));
         }
-        Ok(Variables { headers: of_headers(&parts.headers), facts })
+        Ok(Variables { headers: header_variables(&parts.headers), facts })
     }
 }
 
-/// One for each name: the first value, and all cookies, which HTTP/2 may send one by one.
-fn of_headers(headers: &HeaderMap) -> Vec<Variable> {
+/// Creates a variable for each header, with its first value. Cookies are joined, because HTTP/2 may send them one by one.
+fn header_variables(headers: &HeaderMap) -> Vec<Variable> {
     let mut variables = Vec::with_capacity(headers.keys_len());
     for name in headers.keys() {
         let text = name.as_str();
@@ -83,12 +82,24 @@ fn of_headers(headers: &HeaderMap) -> Vec<Variable> {
         } else {
             headers.get(name).map(|value| value.as_bytes().to_vec()).unwrap_or_default()
         };
-        variables.push((format!("Http_{}", train_case(text)).into(), OsString::from_vec(value)));
+        variables.push((format!("Http_{}", train_case(text)).into(), value_of(value)));
     }
     variables
 }
 
-/// `x-call-id` as `X_Call_Id`.
+/// Converts bytes to the value of a variable. On Unix, the value has the same bytes.
+#[cfg(unix)]
+fn value_of(bytes: Vec<u8>) -> OsString {
+    std::os::unix::ffi::OsStringExt::from_vec(bytes)
+}
+
+/// Converts bytes to the value of a variable. On Windows, it is a text, and bytes that are not UTF-8 become U+FFFD.
+#[cfg(not(unix))]
+fn value_of(bytes: Vec<u8>) -> OsString {
+    String::from_utf8_lossy(&bytes).into_owned().into()
+}
+
+/// Converts a name such as `x-call-id` to `X_Call_Id`.
 fn train_case(name: &str) -> String {
     let words = name.split('-').map(|word| {
         let mut letters = word.chars();
@@ -100,6 +111,8 @@ fn train_case(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    #[cfg(unix)]
+    use std::os::unix::ffi::OsStringExt as _;
 
     use http::{HeaderName, Request};
 
@@ -125,11 +138,11 @@ mod tests {
     }
 
     #[test]
-    fn h1_a_header_stands_in_for_nothing_else() {
+    fn h1_a_header_replaces_no_other_variable() {
         let named = ["method", "path", "query", "contentlength", "content-length", "host", "transfer-encoding"];
         for name in named {
             let variables = variables("/", "/p", &[(name, b"forged")]);
-            // The last two are what they say.
+            // `Host` is the only one that the caller may set.
             let forged = variables.iter().filter(|(_, value)| *value == b"forged").map(|(name, _)| name.as_str());
             let expected: &[&str] = if name == "host" { &["Http_Host"] } else { &[] };
             assert_eq!(forged.collect::<Vec<_>>(), expected, "{name}");

@@ -1,17 +1,24 @@
-//! What many ask for at once, and one tries.
+//! An attempt that several tasks need at once, and one of them makes.
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// An attempt that one makes while others wait for its outcome.
-#[derive(Debug, Default)]
-pub(super) struct Attempt(Mutex<Option<(Instant, String)>>);
+/// An attempt that one task makes while others wait for its outcome.
+#[derive(Debug)]
+pub(super) struct Attempt<E>(Mutex<Option<(Instant, E)>>);
 
-impl Attempt {
-    /// Does the work, unless somebody failed to while this one waited, which is then told the same reason. Otherwise as many
-    /// as wait would each fail in turn, and the last after as many times as long. The work begins by seeing whether it has
-    /// been done meanwhile.
-    pub(super) async fn share<T>(&self, work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+impl<E> Default for Attempt<E> {
+    fn default() -> Attempt<E> {
+        Attempt(Mutex::new(None))
+    }
+}
+
+impl<E: Clone> Attempt<E> {
+    /// Does the work, unless another task failed at it while this one waited. Then this one returns the same error.
+    ///
+    /// Without this, the waiting tasks would fail one after the other, and the last one only after a long time. The work
+    /// should begin with a check whether it has been done in the meantime.
+    pub(super) async fn share<T>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let came = Instant::now();
         let mut failed = self.0.lock().await;
         if let Some((when, why)) = &*failed
@@ -35,8 +42,8 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn those_who_wait_share_the_failure_and_later_ones_try_again() {
-        let (attempt, tries) = (Attempt::default(), AtomicUsize::new(0));
+    async fn waiting_tasks_share_the_failure_and_later_ones_try_again() {
+        let (attempt, tries) = (Attempt::<String>::default(), AtomicUsize::new(0));
         let work = async || {
             tries.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_secs(5)).await;
@@ -51,6 +58,6 @@ mod tests {
         assert_eq!(tries.load(Ordering::Relaxed), 2);
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!(attempt.share(async { Ok::<_, String>(1) }).await, Ok(1));
-        assert_eq!(attempt.share(async { Ok::<_, String>(2) }).await, Ok(2), "a success is not kept");
+        assert_eq!(attempt.share(async { Ok::<_, String>(2) }).await, Ok(2), "a success is not remembered");
     }
 }

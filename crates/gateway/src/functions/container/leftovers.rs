@@ -1,46 +1,40 @@
-//! Containers of this gateway that nobody looks after. They are found by their label, and removed.
+//! Removes leftovers: containers of this gateway, found by their label, that no task manages.
 //!
-//! A gateway that was killed leaves some. So does an engine that makes a container and breaks off before it has said so, or
-//! that cannot remove one at the moment.
-
-use std::collections::BTreeSet;
-use std::time::Duration;
+//! A gateway that was killed leaves some. So does an engine that creates a container and fails before it answers, or that
+//! cannot remove one at the moment.
 
 use futures_util::future::join_all;
+use std::collections::BTreeSet;
 use tokio::time::Instant;
 
 use super::connection::{Connected, Containers, OWNER};
 use super::names::Names;
 use super::plan;
+use crate::functions::RunError;
+use crate::functions::backoff::{Backoff, REMOVE_LEFTOVERS};
 use crate::functions::endings::LAST_LOOK;
 
-/// How long after the first try leftovers are looked for again. It doubles each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-
 impl Containers {
-    /// Removes leftovers whenever there may be some, and tries again while it cannot be done. Never ends.
+    /// Removes leftovers whenever there may be some, and tries again until it succeeds. Never returns.
     pub(crate) async fn remove_leftovers(&self) {
         let names = self.names();
-        // Those whose removal failed, which is said once.
-        let mut told = BTreeSet::new();
+        // What has been logged already, so that it is logged once.
+        let mut logged = BTreeSet::new();
         loop {
             names.suspected.notified().await;
-            let mut pause = FIRST_PAUSE;
-            while self.look_for_leftovers(&mut told).await {
-                let wait = tokio::time::sleep(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
+            let mut backoff = Backoff::new(&REMOVE_LEFTOVERS);
+            while self.look_for_leftovers(&mut logged).await {
                 tokio::select! {
-                    () = wait => {}
-                    () = names.suspected.notified() => pause = FIRST_PAUSE,
+                    () = tokio::time::sleep(backoff.next()) => {}
+                    () = names.suspected.notified() => backoff.reset(),
                 }
             }
         }
     }
 
-    /// Whether to look again.
-    async fn look_for_leftovers(&self, told: &mut BTreeSet<String>) -> bool {
-        // Without an engine, the first connection to one is waited for.
+    /// Removes the leftovers that there are. Returns whether to look again.
+    async fn look_for_leftovers(&self, logged: &mut BTreeSet<String>) -> bool {
+        // Without an engine there is nothing to do until the first connection to one.
         let Ok(connected) = self.connected().await else { return false };
         let names = self.names();
         let until = {
@@ -48,29 +42,27 @@ impl Containers {
             state.suspicion = false;
             state.until
         };
-        let outcome = removed(&connected, names).await;
-        let stay = match outcome {
-            Ok(stay) => stay,
-            Err(why) => {
-                if told.insert(why.clone()) {
-                    tracing::warn!(
-                        "containers may have been left behind, and cannot be looked for; it is tried again: {why}"
-                    );
+        let remaining = match remove(&connected, names).await {
+            Ok(remaining) => remaining,
+            Err(error) => {
+                let why = error.describe();
+                if logged.insert(why.clone()) {
+                    let code = error.code();
+                    tracing::warn!(%code, "cannot look for containers that were left behind, and will try again: {why}");
                 }
                 names.state().suspicion = true;
                 return true;
             }
         };
-        told.retain(|name| stay.iter().any(|(stays, _)| stays == name));
-        for (name, why) in &stay {
-            if told.insert(name.clone()) {
-                tracing::warn!(
-                    "the container `{name}` was left behind and cannot be removed; it is tried again: {why}"
-                );
+        logged.retain(|name| remaining.iter().any(|(other, _)| other == name));
+        for (name, error) in &remaining {
+            if logged.insert(name.clone()) {
+                let (code, why) = (error.code(), error.describe());
+                tracing::warn!(%code, "cannot remove the container `{name}`, which was left behind, and will try again: {why}");
             }
         }
         let mut state = names.state();
-        state.suspicion |= !stay.is_empty();
+        state.suspicion |= !remaining.is_empty();
         state.suspicion || until.is_some_and(|until| Instant::now() < until)
     }
 
@@ -78,47 +70,46 @@ impl Containers {
     pub(crate) async fn end(&self) {
         let Some(connected) = self.connected_already() else { return };
         let names = self.names();
-        let looking = tokio::time::timeout(LAST_LOOK, removed(&connected, names));
+        let looking = tokio::time::timeout(LAST_LOOK, remove(&connected, names));
         let why = match looking.await {
-            Ok(Ok(stay)) => {
-                for (name, why) in stay {
-                    tracing::error!(
-                        "the container `{name}` cannot be removed: {why}; it will be removed at the next start"
-                    );
+            Ok(Ok(remaining)) => {
+                for (name, error) in remaining {
+                    let (code, why) = (error.code(), error.describe());
+                    tracing::error!(%code, "cannot remove the container `{name}`; the next start will remove it: {why}");
                 }
                 return;
             }
-            Ok(Err(why)) => why,
+            Ok(Err(error)) => error.describe(),
             Err(_) => "the container engine does not answer".to_owned(),
         };
         if names.state().suspicion {
-            tracing::error!("containers may be left behind: {why}; they will be removed at the next start");
+            tracing::error!("containers may be left behind, and the next start will remove them: {why}");
         }
     }
 }
 
-/// Removes this gateway's containers that nobody looks after. Yields the names of those that stay, and why they do.
-async fn removed(connected: &Connected, names: &Names) -> Result<Vec<(String, String)>, String> {
+/// Removes the leftovers. Returns the names of those that could not be removed, with the error.
+async fn remove(connected: &Connected, names: &Names) -> Result<Vec<(String, RunError)>, RunError> {
     let engine = &connected.engine;
-    let found = engine.labelled(OWNER, &connected.owner).await.map_err(|error| error.to_string())?;
+    let found = engine.labelled(OWNER, &connected.owner).await?;
     let left: Vec<_> = {
-        // After the list was made, so that whatever is in it and has somebody was taken before.
+        // The lock is taken after listing. So every container in the list that a task manages has its name here by now.
         let state = names.state();
         let ours = found.into_iter().filter(|found| plan::is_name(&found.name, &found.labels));
-        ours.filter(|container| !state.taken.contains(&container.name)).collect()
+        ours.filter(|container| !state.managed.contains(&container.name)).collect()
     };
     let removing = left.iter().map(|container| engine.remove(&container.id));
-    let (mut gone, mut stay) = (Vec::new(), Vec::new());
+    let (mut gone, mut remaining) = (Vec::new(), Vec::new());
     for (container, outcome) in left.iter().zip(join_all(removing).await) {
         match outcome {
             Ok(()) => gone.push(container.name.as_str()),
-            Err(error) => stay.push((container.name.clone(), error.to_string())),
+            Err(error) => remaining.push((container.name.clone(), error.into())),
         }
     }
     match &gone[..] {
         [] => {}
-        [one] => tracing::warn!("removed the container `{one}`, which was left behind"),
-        many => tracing::warn!("removed {} containers that were left behind: {}", many.len(), many.join(", ")),
+        [one] => tracing::warn!("Removed the container `{one}`, which was left behind"),
+        many => tracing::warn!("Removed {} containers that were left behind: {}", many.len(), many.join(", ")),
     }
-    Ok(stay)
+    Ok(remaining)
 }

@@ -1,12 +1,11 @@
-//! The secrets of a function, as its containers see them.
+//! The copies of a function's secrets that its containers read.
 //!
-//! The secrets that the gateway keeps are files that only its own user may read, and the user in a container is another one.
-//! So there is a folder of copies for each function, in a folder that only the gateway's user can enter. A container sees
-//! the inner one, so that a secret that is replaced is replaced in containers that run, as on Kubernetes.
+//! Only the gateway's user may read the gateway's secrets, and a container runs as another user. So each function has a folder
+//! with copies, inside a folder that only the gateway's user can enter. Its containers mount the inner folder. If a secret
+//! changes, running containers see the new one, as on Kubernetes.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,54 +15,55 @@ use crate::stack::FunctionSpec;
 
 const FOLDER: &str = "mounts";
 
-/// A folder of secrets, which is removed when nobody needs it any more.
+/// A folder with copies of secrets, removed when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Mount {
     folder: PathBuf,
-    kept: PathBuf,
+    originals: PathBuf,
     secrets: Vec<String>,
-    /// Whether the folder is there. Locked while anything in it changes, so that a copy that is made later is of a secret
-    /// that was read later.
-    made: Mutex<bool>,
+    /// Whether the folder exists. Locked while the folder changes, so that the last copy is of the secret that was read last.
+    exists: Mutex<bool>,
 }
 
 impl Mount {
-    /// The folder of the secrets that a function names, which is not there yet.
+    /// Chooses a folder for the secrets that a function names. It does not exist yet.
     pub(super) fn new(state: &Path, spec: &FunctionSpec) -> Mount {
         let folder = state.join(FOLDER).join(format!("{}-{:08x}", spec.name, rand::random::<u32>()));
-        Mount { folder, kept: state.join("secrets"), secrets: spec.secrets.clone(), made: Mutex::new(false) }
+        Mount { folder, originals: state.join("secrets"), secrets: spec.secrets.clone(), exists: Mutex::new(false) }
     }
 
-    /// Makes the folder, and copies the secrets. One that is not there is left out. What failed may be tried again.
+    /// Creates the folder and copies the secrets. A secret that does not exist is left out. This can be tried again after a
+    /// failure.
     pub(super) fn fill(&self) -> io::Result<()> {
-        let mut made = self.made();
-        if !*made {
+        let mut exists = self.lock();
+        if !*exists {
             self.folder.parent().map_or(Ok(()), private_file::folder)?;
             fs::create_dir(&self.folder)?;
-            *made = true;
+            *exists = true;
         }
-        fs::set_permissions(&self.folder, Permissions::from_mode(0o755))?;
+        set_mode(&self.folder, 0o755)?;
         label(&self.folder);
         self.secrets.iter().try_for_each(|secret| self.copy(secret))
     }
 
-    fn made(&self) -> MutexGuard<'_, bool> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.exists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Copies a secret again, if it is one of these, or removes the copy of one that is gone. Before the folder is filled there is nothing to be done.
+    /// Copies a secret again if it is one of these, or removes the copy if the secret is gone. Does nothing before the folder
+    /// is filled.
     pub(super) fn refresh(&self, secret: &str) -> io::Result<()> {
-        let made = self.made();
-        if *made && self.secrets.iter().any(|own| own == secret) { self.copy(secret) } else { Ok(()) }
+        let exists = self.lock();
+        if *exists && self.secrets.iter().any(|own| own == secret) { self.copy(secret) } else { Ok(()) }
     }
 
     fn copy(&self, secret: &str) -> io::Result<()> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let bytes = match fs::read(self.kept.join(secret)) {
+        let bytes = match fs::read(self.originals.join(secret)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return match fs::remove_file(self.folder.join(secret)) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -72,12 +72,12 @@ impl Mount {
             }
             read => read?,
         };
-        // Given its name when it is whole: a function may be reading it. Not made of the name, which may be as long as names
-        // can be.
+        // The copy gets its name when it is complete, because a function may be reading it. The temporary name is not derived
+        // from the name, which may have the maximum length already.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let unfinished = self.folder.join(format!(".new-{number}"));
         let copied = fs::write(&unfinished, bytes)
-            .and_then(|()| fs::set_permissions(&unfinished, Permissions::from_mode(0o444)))
+            .and_then(|()| set_mode(&unfinished, 0o444))
             .and_then(|()| fs::rename(&unfinished, self.folder.join(secret)));
         if copied.is_err() {
             let _ = fs::remove_file(&unfinished);
@@ -85,14 +85,26 @@ impl Mount {
         copied
     }
 
-    /// Removes the folders that an earlier run has left.
+    /// Removes the folders that an earlier run left behind.
     pub(super) fn sweep(state: &Path) {
         let _ = fs::remove_dir_all(state.join(FOLDER));
     }
 }
 
-/// Lets containers read a folder, and what is made in it, where SELinux asks for that. An engine labels what is named in
-/// `binds` with `z`, and has no such word for mounts, which are what fails when a folder is missing.
+/// Sets the mode of a file or folder.
+#[cfg(unix)]
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+}
+
+/// Does nothing on other systems, where the gateway runs no containers.
+#[cfg(not(unix))]
+fn set_mode(_path: &Path, _mode: u32) -> io::Result<()> {
+    Ok(())
+}
+
+/// Lets containers read a folder and its files under SELinux. An engine can label a folder in `binds` with `z`, but not one
+/// in mounts. Mounts are used here because they fail if the folder is missing.
 fn label(folder: &Path) {
     #[cfg(target_os = "linux")]
     if Path::new("/sys/fs/selinux/enforce").exists() {
@@ -114,6 +126,8 @@ impl Drop for Mount {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    #[cfg(unix)]
+    use std::os::unix::fs::PermissionsExt as _;
 
     use faasflow_admin::Deployment;
 
@@ -121,7 +135,7 @@ mod tests {
     use crate::functions::deployment::{Runs, spec};
 
     #[test]
-    fn others_may_read_the_copies_and_nobody_else_finds_them() {
+    fn copies_are_readable_but_only_the_owner_can_enter_the_folder() {
         let state = tempfile::tempdir().unwrap();
         let secrets = state.path().join("secrets");
         fs::create_dir(&secrets).unwrap();
@@ -159,7 +173,7 @@ mod tests {
         assert!(!folder.exists());
     }
 
-    /// Two that copied at once took each other's unfinished file, or the older copy came last.
+    /// Two threads that copied at once took each other's unfinished file, or the older copy came last.
     #[test]
     fn the_last_copy_is_of_the_last_secret() {
         let state = tempfile::tempdir().unwrap();

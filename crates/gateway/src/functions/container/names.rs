@@ -1,4 +1,4 @@
-//! The names of a gateway's containers, which tell those that somebody looks after from what was left behind.
+//! The names of the containers that tasks of this gateway manage. All others are leftovers.
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How long the engine may go on making a container after nobody waits for it any more.
+/// How long the engine may still create a container after the gateway has stopped waiting for it.
 const DOUBT: Duration = Duration::from_secs(120);
 
-/// The names of the containers that somebody looks after.
+/// The names of the containers that are managed.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     state: Mutex<State>,
@@ -20,14 +20,14 @@ pub(super) struct Names {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    pub(super) taken: BTreeSet<String>,
+    pub(super) managed: BTreeSet<String>,
     /// Whether there may be leftovers.
     pub(super) suspicion: bool,
-    /// Until when one may appear that was not there yet.
+    /// Until when the engine may still create one.
     pub(super) until: Option<Instant>,
 }
 
-/// A container's name. From before the container is made until it is removed.
+/// The name of a container, held from before its creation until its removal.
 #[derive(Debug)]
 pub(super) struct Name {
     names: Arc<Names>,
@@ -39,13 +39,13 @@ impl Names {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a name, which no leftover has from now on.
+    /// Takes a name. Its container is not a leftover until the name is dropped.
     pub(super) fn take(self: &Arc<Self>, name: String) -> Name {
-        self.state().taken.insert(name.clone());
+        self.state().managed.insert(name.clone());
         Name { names: self.clone(), name }
     }
 
-    /// Has leftovers looked for.
+    /// Starts a search for leftovers.
     pub(super) fn suspect(&self) {
         self.state().suspicion = true;
         self.suspected.notify_one();
@@ -53,8 +53,8 @@ impl Names {
 }
 
 impl Name {
-    /// The container may be there, or may appear: it is removed once it can be.
-    pub(super) fn lose(self) {
+    /// Gives up a container that may exist or may still be created. It becomes a leftover, to be removed later.
+    pub(super) fn abandon(self) {
         self.names.state().until = Some(Instant::now() + DOUBT);
         let names = self.names.clone();
         drop(self);
@@ -64,7 +64,7 @@ impl Name {
 
 impl Drop for Name {
     fn drop(&mut self) {
-        self.names.state().taken.remove(&self.name);
+        self.names.state().managed.remove(&self.name);
     }
 }
 

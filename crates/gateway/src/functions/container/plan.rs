@@ -1,4 +1,4 @@
-//! What the container of a function is made of.
+//! The name and the description of a function's container.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,35 +6,35 @@ use std::path::Path;
 use faasflow_containers::Blueprint;
 
 use super::connection::{Connected, FUNCTION, OWNER, STATE_FOLDER};
-use crate::functions::Function;
+use crate::functions::{Function, RunError};
 use crate::stack::{Allowed, FunctionSpec, port};
 
-/// What the names of containers begin with.
+/// The prefix of the names of containers.
 const PREFIX: &str = "faasflow-";
 
-/// A name for a container of a function.
+/// Chooses a name for a container of a function.
 pub(super) fn name(spec: &FunctionSpec) -> String {
     format!("{PREFIX}{}-{:08x}", spec.name, rand::random::<u32>())
 }
 
-/// Whether a container has a name that this gives. One that was made of an image that was committed from one of ours has our
-/// labels, and a name of its own.
+/// Whether this gateway chose the name of a container. A container of an image that was committed from one of ours has our
+/// labels, but another name.
 pub(super) fn is_name(name: &str, labels: &HashMap<String, String>) -> bool {
     let number = labels.get(FUNCTION).and_then(|function| name.strip_prefix(PREFIX)?.strip_prefix(&**function));
     let digits = number.and_then(|number| number.strip_prefix('-')).unwrap_or_default();
     digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The container of a function. `secrets` is where the engine finds the folder of its secrets.
+/// Describes a container of a function. `secrets` is the path by which the engine finds the folder of its secrets.
 pub(super) fn blueprint(
     function: &Function,
     name: &str,
     image: &str,
     connected: &Connected,
     secrets: Option<&Path>,
-) -> Result<Blueprint, String> {
+) -> Result<Blueprint, RunError> {
     let spec = &function.spec;
-    let Allowed { limits, requests } = Allowed::read(spec)?;
+    let Allowed { limits, requests } = Allowed::read(spec).map_err(|fault| RunError::Limits(fault.to_string()))?;
     let mut environment = function.environment.clone();
     environment.push(("gateway".to_owned(), connected.gateway.clone()));
     let mut labels = spec.labels.clone();

@@ -1,4 +1,4 @@
-//! Whether a container takes requests.
+//! Waits until a container takes requests.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,100 +9,100 @@ use faasflow_http::HttpClient;
 use http::{Request, StatusCode};
 use tokio::time::Instant;
 
-/// How long a container may take until it takes requests.
-const START: Duration = Duration::from_secs(60);
-/// After how long it is told that it does not yet.
-const TOLD: Duration = Duration::from_secs(5);
-/// How long a health check may take, about.
-const CHECK: Duration = Duration::from_secs(10);
-/// How long the answer to a probe may take.
-const PROBE: Duration = Duration::from_secs(1);
+use crate::functions::RunError;
+use crate::functions::backoff::{ASK_ENGINE, Backoff, PROBE_CONTAINER};
 
-/// A container that is waited for.
+/// How long a container may take to be ready.
+const START: Duration = Duration::from_secs(60);
+/// After how long the log says that the container is not ready yet.
+const NOTICE: Duration = Duration::from_secs(5);
+/// The expected duration of a health check.
+const HEALTH_CHECK: Duration = Duration::from_secs(10);
+/// How long the answer to a probe may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A container that is starting.
 pub(super) struct Starting<'a> {
     pub(super) engine: &'a Engine,
     pub(super) client: &'a HttpClient,
     pub(super) id: &'a str,
     pub(super) port: u16,
     pub(super) reach: &'a Reach,
-    /// Where it says whether it is well.
+    /// The path of its health endpoint.
     pub(super) path: &'a str,
-    /// How often its health is checked, if its image says how.
+    /// How often the engine checks its health, if its image defines a health check.
     pub(super) health_check: Option<Duration>,
-    /// Is told once, after a few seconds, why it does not take requests yet.
+    /// Called once after a few seconds, with what the container is waiting for.
     pub(super) waits: &'a (dyn Fn(String) + Send + Sync),
 }
 
-/// What a probe came to.
+/// The result of a probe.
 #[derive(Debug, PartialEq, Eq)]
-enum Probed {
-    /// It is well.
-    Well,
-    /// It speaks HTTP, and knows nothing of the path.
-    Speaks,
-    /// There is no answer yet, or one that says not yet.
-    NotYet,
+enum Probe {
+    /// The health endpoint reports that it is ready.
+    Ready,
+    /// It speaks HTTP, but has no such health endpoint.
+    SpeaksHttp,
+    /// It does not answer yet, or reports that it is not ready.
+    NotReady,
 }
 
 impl Starting<'_> {
-    /// Waits until the container takes requests. Yields its address.
+    /// Waits until the container takes requests. Returns its address.
     ///
-    /// A watchdog says so at `/_/health`. Of something else, the image's health check does, or else any answer. An answer is
-    /// enough as well where the engine should have checked by now and has not: Podman does so by systemd alone.
+    /// A watchdog reports that it is ready at `/_/health`. For any other server, the image's health check counts, or any
+    /// answer if the image has none. Any answer also counts if the engine should have made a check by now and has not, like
+    /// Podman without systemd.
     ///
     /// # Errors
     ///
     /// If it ends, or does not take requests within a minute.
-    pub(super) async fn ready(&self) -> Result<SocketAddr, String> {
+    pub(super) async fn ready(&self) -> Result<SocketAddr, RunError> {
         let begun = Instant::now();
         let deadline = begun + START;
-        let mut told = false;
-        let mut pause = Duration::from_millis(10);
+        let mut noticed = false;
+        let (mut probing, mut asking) = (Backoff::new(&PROBE_CONTAINER), Backoff::new(&ASK_ENGINE));
         loop {
-            let state = match self.engine.look(self.id, self.port, self.reach).await {
+            let state = match self.engine.state(self.id, self.port, self.reach).await {
                 Ok(state) => state,
-                Err(error) if error.is_away() && Instant::now() < deadline => {
-                    // The container may be well.
-                    tokio::time::sleep(Duration::from_millis(250)).await;
+                Err(error) if error.is_unreachable() && Instant::now() < deadline => {
+                    // This says nothing about the container.
+                    tokio::time::sleep(asking.next()).await;
                     continue;
                 }
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return Err(error.into()),
             };
-            if let Some(how) = state.ended {
-                return Err(how);
+            asking.reset();
+            if state.ended.is_some() {
+                return Err(RunError::ended(state));
             }
             if state.health == Some(Health::Unhealthy) {
-                return Err("its health check fails".to_owned());
+                return Err(RunError::Unhealthy);
             }
             if let Some(address) = state.address {
                 let is_ready = match self.probe(address).await {
-                    Probed::Well => true,
-                    Probed::Speaks => match (self.health_check, state.health) {
+                    Probe::Ready => true,
+                    Probe::SpeaksHttp => match (self.health_check, state.health) {
                         (None, _) | (_, Some(Health::Healthy)) => true,
                         (Some(interval), Some(Health::Unknown) | None) => {
-                            begun.elapsed() > (interval.saturating_add(CHECK)).min(START - CHECK)
+                            begun.elapsed() > (interval.saturating_add(HEALTH_CHECK)).min(START - HEALTH_CHECK)
                         }
                         _ => false,
                     },
-                    Probed::NotYet => false,
+                    Probe::NotReady => false,
                 };
                 if is_ready {
                     return Ok(address);
                 }
             }
-            if !told && begun.elapsed() > TOLD {
-                told = true;
+            if !noticed && begun.elapsed() > NOTICE {
+                noticed = true;
                 (self.waits)(self.why(state.paused));
             }
             if Instant::now() > deadline {
-                let port = self.port;
-                return Err(format!(
-                    "it did not take requests on port {port} within {START:?}. An image of OpenFaaS has a watchdog \
-                     that listens there; for another port, set `port` in its environment"
-                ));
+                return Err(RunError::NotReady { port: self.port, limit: START });
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(250));
+            tokio::time::sleep(probing.next()).await;
         }
     }
 
@@ -111,30 +111,30 @@ impl Starting<'_> {
         match (paused, self.health_check) {
             (true, _) => "its container is paused, and has to be unpaused".to_owned(),
             (_, Some(interval)) => format!(
-                "its container has run for {TOLD:?}, and is not well yet: it has to take requests on port {port}, and its \
+                "its container has run for {NOTICE:?}, and is not well yet: it has to take requests on port {port}, and its \
                  health check, which is made every {interval:?}, to succeed"
             ),
             (_, None) => {
-                format!("its container has run for {TOLD:?}, and does not take requests on port {port} yet")
+                format!("its container has run for {NOTICE:?}, and does not take requests on port {port} yet")
             }
         }
     }
 
-    async fn probe(&self, address: SocketAddr) -> Probed {
+    async fn probe(&self, address: SocketAddr) -> Probe {
         let url = format!("http://{address}{}", self.path);
-        let Ok(request) = Request::get(url).body(Body::empty()) else { return Probed::NotYet };
-        match tokio::time::timeout(PROBE, self.client.send(request)).await {
-            Ok(Ok(answer)) => means(answer.status()),
-            _ => Probed::NotYet,
+        let Ok(request) = Request::get(url).body(Body::empty()) else { return Probe::NotReady };
+        match tokio::time::timeout(PROBE_TIMEOUT, self.client.send(request)).await {
+            Ok(Ok(answer)) => evaluate(answer.status()),
+            _ => Probe::NotReady,
         }
     }
 }
 
-fn means(status: StatusCode) -> Probed {
+fn evaluate(status: StatusCode) -> Probe {
     match status.as_u16() {
-        200..=299 => Probed::Well,
-        500..=599 => Probed::NotYet,
-        _ => Probed::Speaks,
+        200..=299 => Probe::Ready,
+        500..=599 => Probe::NotReady,
+        _ => Probe::SpeaksHttp,
     }
 }
 
@@ -143,10 +143,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_watchdog_that_is_not_ready_says_so_with_503() {
-        for (status, probed) in [(200, Probed::Well), (204, Probed::Well), (404, Probed::Speaks), (503, Probed::NotYet)]
+    fn a_watchdog_reports_that_it_is_not_ready_with_503() {
+        for (status, probe) in
+            [(200, Probe::Ready), (204, Probe::Ready), (404, Probe::SpeaksHttp), (503, Probe::NotReady)]
         {
-            assert_eq!(means(StatusCode::from_u16(status).unwrap()), probed);
+            assert_eq!(evaluate(StatusCode::from_u16(status).unwrap()), probe);
         }
     }
 }

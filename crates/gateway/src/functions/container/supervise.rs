@@ -1,4 +1,4 @@
-//! Keeps the containers of a function, as many as are wanted.
+//! Keeps the containers of a function running, as many as it should have.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,29 +10,29 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempt;
-use super::backoff::Backoff;
 use super::connection::Containers;
 use super::mount::Mount;
 use super::replica::{News, Replica};
 use crate::event::Events;
+use crate::functions::backoff::{RESTART_CONTAINER, Restarts};
 use crate::functions::upstream::Server;
-use crate::functions::{Function, Servers, Upstream};
+use crate::functions::{Function, Servers, Unavailable, Upstream};
 
-/// The containers of a function, by the order in which they were wanted.
+/// The containers of a function, oldest first.
 #[derive(Default)]
 struct Fleet(BTreeMap<u64, Member>);
 
 struct Member {
     unwanted: CancellationToken,
-    /// Where it takes requests, if it does.
+    /// Its server, if it takes requests.
     server: Option<Server>,
-    /// What it waits for, if that has been told.
-    waiting: Option<String>,
-    /// Why it does not, the last time that it was told, and whether that is more than chance.
-    down: Option<(String, bool)>,
+    /// What it is waiting for, if that is known.
+    waiting: Option<Unavailable>,
+    /// Why it last failed to take requests, and whether that is more than chance.
+    down: Option<(Unavailable, bool)>,
 }
 
-/// Keeps as many containers of an image as the function is to have, until it is gone or `stop`.
+/// Keeps as many containers of an image running as the function should have, until the function is gone or `stop`.
 pub(crate) async fn supervise(
     function: Arc<Function>,
     image: String,
@@ -49,7 +49,7 @@ pub(crate) async fn supervise(
         function.set(last(&stop));
         return;
     }
-    let (news, mut told) = unbounded_channel();
+    let (news, mut arriving) = unbounded_channel();
     let mut fleet = Fleet::default();
     let pulling = Arc::new(Attempt::default());
     let mut running = JoinSet::new();
@@ -81,7 +81,7 @@ pub(crate) async fn supervise(
         while fleet.0.len() > count {
             unwanted.extend(fleet.drop_one());
         }
-        // Before those that go are told: they take what they were sent, and no more.
+        // Before the others are cancelled, so that they get no more requests.
         function.set(fleet.upstream());
         for member in unwanted {
             member.cancel();
@@ -89,7 +89,7 @@ pub(crate) async fn supervise(
         tokio::select! {
             () = function.gone.cancelled() => break,
             changed = wanted.changed() => if changed.is_err() { break },
-            Some((number, news)) = told.recv() => fleet.hear(number, news),
+            Some((number, news)) = arriving.recv() => fleet.update(number, news),
             _ = running.join_next(), if !running.is_empty() => {}
         }
     }
@@ -98,42 +98,43 @@ pub(crate) async fn supervise(
         member.unwanted.cancel();
     }
     while running.join_next().await.is_some() {}
-    // The last one who has it removes what is on disk.
+    // Dropping the last reference removes the folder.
     let _ = tokio::task::spawn_blocking(move || drop(mount)).await;
 }
 
-/// What a function is that has ended. A stop passes: a flow that is told so leaves its phase to the queue.
+/// The upstream of a function that has ended. A stop of the gateway is temporary, and a flow that learns of it leaves its
+/// phase to the queue.
 fn last(stop: &CancellationToken) -> Upstream {
-    if stop.is_cancelled() { Upstream::Failing("the gateway is stopping".to_owned()) } else { Upstream::Gone }
+    if stop.is_cancelled() { Upstream::Failing(Unavailable::Stopping) } else { Upstream::Gone }
 }
 
-/// Copies the secrets of a function for its containers, again and again while the disk does not take them.
+/// Copies the secrets of a function for its containers, and tries again until it succeeds.
 async fn fill(mount: &Arc<Mount>, function: &Function) {
-    let mut backoff = Backoff::default();
+    let mut restarts = Restarts::new(&RESTART_CONTAINER);
     loop {
         let filling = mount.clone();
         let filled = tokio::task::spawn_blocking(move || filling.fill()).await;
         let Err(error) = filled.unwrap_or_else(|error| Err(io::Error::other(error))) else { return };
-        let (wait, again_and_again) = backoff.next(Duration::ZERO, Duration::ZERO);
-        let why = format!("its secrets cannot be written for its containers, which is tried again: {error}");
-        if again_and_again {
-            tracing::error!("`{}`: {why}", function.spec.name);
+        let restart = restarts.next(Duration::ZERO, Duration::ZERO);
+        let why = Unavailable::Secrets(Arc::new(error));
+        if restart.lasting {
+            tracing::error!(code = %why.code(), "the function `{}` cannot start: {}", function.spec.name, why.describe());
         }
-        function.set(if again_and_again { Upstream::Failing(why) } else { Upstream::Pending(why) });
-        tokio::time::sleep(wait).await;
+        function.set(if restart.lasting { Upstream::Failing(why) } else { Upstream::Pending(why) });
+        tokio::time::sleep(restart.wait).await;
     }
 }
 
 impl Fleet {
-    /// Takes out the one that is missed least: one that serves nobody, or else the youngest.
+    /// Removes the youngest container that takes no requests, or else the youngest of all.
     fn drop_one(&mut self) -> Option<CancellationToken> {
         let idle = self.0.iter().rev().find(|(_, member)| member.server.is_none());
         let number = *idle.or_else(|| self.0.iter().next_back())?.0;
         Some(self.0.remove(&number)?.unwanted)
     }
 
-    /// What is told of one that was taken out comes too late.
-    fn hear(&mut self, number: u64, news: News) {
+    /// Takes note of news. News of a container that was dropped comes too late.
+    fn update(&mut self, number: u64, news: News) {
         let Some(member) = self.0.get_mut(&number) else { return };
         match news {
             News::Up(server) => {
@@ -141,12 +142,11 @@ impl Fleet {
                 member.waiting = None;
                 member.down = None;
             }
-            News::Pulling => member.waiting = Some("its image is being pulled".to_owned()),
             News::Waiting(why) => member.waiting = Some(why),
-            News::Down { why, again_and_again } => {
+            News::Down { why, lasting } => {
                 member.server = None;
                 member.waiting = None;
-                member.down = Some((why, again_and_again));
+                member.down = Some((why, lasting));
             }
         }
     }
@@ -163,7 +163,7 @@ impl Fleet {
         match down.next() {
             None => {
                 let waiting = self.0.values().find_map(|member| member.waiting.clone());
-                Upstream::Pending(waiting.unwrap_or_else(|| "its container is being started".to_owned()))
+                Upstream::Pending(waiting.unwrap_or(Unavailable::StartingContainer))
             }
             Some((why, true)) => Upstream::Failing(why),
             Some((why, false)) => Upstream::Pending(why),
@@ -176,6 +176,7 @@ mod tests {
     use tokio_util::task::TaskTracker;
 
     use super::*;
+    use crate::functions::RunError;
 
     fn fleet(count: u64) -> Fleet {
         let member = || Member { unwanted: CancellationToken::new(), server: None, waiting: None, down: None };
@@ -187,36 +188,36 @@ mod tests {
         News::Up(Server::new(url, TaskTracker::new(), None))
     }
 
-    fn down(again_and_again: bool) -> News {
-        News::Down { why: "it ended".to_owned(), again_and_again }
+    fn down(lasting: bool) -> News {
+        News::Down { why: Unavailable::Ended(RunError::Unhealthy), lasting }
     }
 
     #[test]
-    fn requests_are_taken_as_long_as_one_serves() {
+    fn requests_are_taken_while_one_container_takes_them() {
         let mut fleet = fleet(2);
         assert!(matches!(fleet.upstream(), Upstream::Pending(_)));
-        fleet.hear(1, News::Pulling);
-        assert!(matches!(fleet.upstream(), Upstream::Pending(why) if why == "its image is being pulled"));
-        fleet.hear(0, down(false));
+        fleet.update(1, News::Waiting(Unavailable::Pulling));
+        assert!(matches!(fleet.upstream(), Upstream::Pending(Unavailable::Pulling)));
+        fleet.update(0, down(false));
         assert!(matches!(fleet.upstream(), Upstream::Pending(_)));
-        fleet.hear(0, down(true));
+        fleet.update(0, down(true));
         assert!(matches!(fleet.upstream(), Upstream::Failing(_)));
-        fleet.hear(1, up());
+        fleet.update(1, up());
         assert!(matches!(fleet.upstream(), Upstream::Http(servers) if servers.len() == 1));
-        fleet.hear(0, up());
+        fleet.update(0, up());
         assert!(matches!(fleet.upstream(), Upstream::Http(servers) if servers.len() == 2));
     }
 
     #[test]
-    fn one_that_serves_nobody_goes_first() {
+    fn an_idle_container_is_dropped_first() {
         let mut fleet = fleet(3);
-        fleet.hear(1, up());
-        fleet.hear(2, up());
+        fleet.update(1, up());
+        fleet.update(2, up());
         fleet.drop_one();
         fleet.drop_one();
         assert_eq!(fleet.0.keys().copied().collect::<Vec<_>>(), [1]);
-        // Too late.
-        fleet.hear(2, up());
+        // This comes too late.
+        fleet.update(2, up());
         assert!(matches!(fleet.upstream(), Upstream::Http(servers) if servers.len() == 1));
         fleet.drop_one();
         assert!(matches!(fleet.upstream(), Upstream::Idle));

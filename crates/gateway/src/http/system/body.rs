@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use faasflow_core::code::{self, Code};
-use faasflow_http::{ReadBodyError, hear_out, read_body};
+use faasflow_http::{ReadBodyError, drain, read_body};
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
@@ -60,7 +60,7 @@ async fn bytes(mut body: Body) -> Result<Bytes, Box<Response>> {
         Err(error) => {
             let status = match error {
                 ReadBodyError::TooLarge { .. } => {
-                    hear_out(&HeaderMap::new(), body).await;
+                    drain(&HeaderMap::new(), body).await;
                     StatusCode::PAYLOAD_TOO_LARGE
                 }
                 ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,

@@ -10,7 +10,7 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use faasflow_core::code;
-use faasflow_http::hear_out;
+use faasflow_http::drain;
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use http::uri::Authority;
 use http::{Method, StatusCode};
@@ -113,7 +113,7 @@ fn is_local(request: &Request) -> bool {
 
 async fn refuse_body(request: Request) {
     let (parts, body) = request.into_parts();
-    hear_out(&parts.headers, body).await;
+    drain(&parts.headers, body).await;
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use super::extract::Parameters;
 use super::namespace::Namespace;
 use crate::answer::refusal;
 use crate::functions::follow::Follower;
-use crate::functions::logs::{Asked, Journal, LogLine, Past};
+use crate::functions::logs::{Journal, LogFilter, LogLine, Past};
 use crate::functions::{Function, Functions};
 use crate::namespace::NAMESPACE;
 use crate::rfc3339;
@@ -45,7 +45,7 @@ pub(super) struct LogQuery {
 }
 
 impl LogQuery {
-    fn read(&self) -> Result<Asked, String> {
+    fn read(&self) -> Result<LogFilter, String> {
         let request = match self.request.as_str() {
             "" if self.name.is_empty() => {
                 return Err(
@@ -74,7 +74,7 @@ impl LogQuery {
         };
         // 0 means all lines, as on OpenFaaS.
         let tail = usize::try_from(tail).ok().filter(|&tail| tail > 0).unwrap_or(usize::MAX);
-        Ok(Asked { request, since_ms, tail })
+        Ok(LogFilter { request, since_ms, tail })
     }
 
     fn follows(&self) -> bool {
@@ -123,7 +123,7 @@ pub(super) async fn logs(
 }
 
 /// Collects the lines of these functions, in the order in which they came.
-fn collect(journal: &Journal, functions: &[Arc<Function>], asked: &Asked) -> Collected {
+fn collect(journal: &Journal, functions: &[Arc<Function>], asked: &LogFilter) -> Collected {
     let mut told = Collected { past: Vec::new(), follower: Follower::new(journal), dropped: Vec::new() };
     let mut dropped = Vec::new();
     for function in functions {
@@ -145,7 +145,7 @@ fn collect(journal: &Journal, functions: &[Arc<Function>], asked: &Asked) -> Col
 struct Live {
     follower: Follower,
     sources: Arc<LogSources>,
-    asked: Asked,
+    asked: LogFilter,
     /// Whether functions that are deployed later are followed too.
     all: bool,
     /// The last line when all functions had ended. The stream ends after it.
@@ -159,7 +159,7 @@ impl Live {
             if silent && self.until == u64::MAX {
                 self.until = self.sources.journal.last();
             }
-            self.follower.look();
+            self.follower.mark_seen();
             if self.all {
                 for function in self.sources.functions.all() {
                     self.follower.add(&function.logs, 0);

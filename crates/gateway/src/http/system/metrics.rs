@@ -65,7 +65,7 @@ pub(super) async fn of_function(
     }
     let Some(function) = functions.find(&name) else { return absent(&name) };
     // A process that is being replaced goes on until the next one accepts requests.
-    let (function, taken) = function.take(Duration::ZERO).await;
+    let (function, taken) = function.route(Duration::ZERO).await;
     let port = function.metrics_port.load(Ordering::Relaxed);
     if port == 0 {
         let text =

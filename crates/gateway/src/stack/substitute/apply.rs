@@ -1,14 +1,14 @@
-//! What the forms make of a value.
+//! Applies a form to the value of a variable.
 
-/// What a form asks for.
+/// The operation of a form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     /// `${A}`
     Value,
     /// `${#A}`: the length in bytes.
     Length,
-    /// `${A:-word}`, `${A:=word}` and `${A=word}`: the word where the variable is empty. So are `:?` and `:+`, which are
-    /// something else in a shell.
+    /// `${A:-word}`, `${A:=word}` and `${A=word}`: the word if the variable is empty. `:?` and `:+` do the same here, unlike
+    /// in a shell.
     Default,
     /// `${A:offset}` and `${A:offset:length}`, in bytes.
     Part,
@@ -27,7 +27,7 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    // The longer of two that begin alike comes first.
+    // If two begin with the same characters, the longer one comes first.
     pub(super) const CASES: [(&str, Operation); 4] = [
         (",,", Operation::Lower),
         (",", Operation::LowerFirst),
@@ -48,7 +48,7 @@ impl Operation {
     ];
 }
 
-/// The value as the form wants it. Says why there is none.
+/// Applies an operation to a value. The error says why there is no result.
 pub(super) fn apply(operation: Operation, value: &str, arguments: &[String]) -> Result<String, String> {
     let argument = |index: usize| arguments.get(index).map_or("", String::as_str);
     let pattern = argument(0);
@@ -68,7 +68,7 @@ pub(super) fn apply(operation: Operation, value: &str, arguments: &[String]) -> 
         Operation::RemoveLongestSuffix => reversed(&removed(&reversed(value), &reversed(pattern), true)),
         Operation::ReplaceFirst => value.replacen(pattern, argument(1), 1),
         Operation::ReplaceAll => value.replace(pattern, argument(1)),
-        // Without a second argument these two change nothing.
+        // Without a second argument, these two change nothing.
         Operation::ReplacePrefix | Operation::ReplaceSuffix if arguments.len() < 2 => value.to_owned(),
         Operation::ReplacePrefix => {
             value.strip_prefix(pattern).map_or(value.to_owned(), |rest| argument(1).to_owned() + rest)
@@ -79,7 +79,7 @@ pub(super) fn apply(operation: Operation, value: &str, arguments: &[String]) -> 
     })
 }
 
-/// Of a length or an offset that is no number the whole value is what comes out.
+/// A part of the value. If the length or the offset is not a number, the result is the whole value.
 fn part(value: &str, offset: &str, length: Option<&str>) -> Result<String, String> {
     let Ok(offset) = offset.parse::<i64>() else { return Ok(value.to_owned()) };
     let all = i64::try_from(value.len()).unwrap_or(i64::MAX);
@@ -93,7 +93,7 @@ fn part(value: &str, offset: &str, length: Option<&str>) -> Result<String, Strin
         return Ok(String::new());
     }
     if end < begin {
-        return Err("its length is negative, which `faas-cli` does not take".to_owned());
+        return Err("its length is negative, which `faas-cli` does not accept".to_owned());
     }
     let range = usize::try_from(begin).unwrap_or_default()..usize::try_from(end).unwrap_or_default();
     value.get(range).map(str::to_owned).ok_or_else(|| {
@@ -106,7 +106,7 @@ fn first(value: &str, change: fn(char) -> char) -> String {
     characters.next().map(|first| change(first).to_string() + characters.as_str()).unwrap_or_default()
 }
 
-/// One character stays one, as in Go: `ß` has no upper case.
+/// As in Go, the result is always one character: `ß` has no upper case.
 fn upper(character: char) -> char {
     let mut changed = character.to_uppercase();
     if changed.len() == 1 { changed.next().unwrap_or(character) } else { character }
@@ -121,7 +121,7 @@ fn reversed(text: &str) -> String {
     text.chars().rev().collect()
 }
 
-/// The value without the shortest or longest beginning that matches; the whole where the pattern is none.
+/// The value without the shortest or longest prefix that matches, or the whole value if the pattern is malformed.
 fn removed(value: &str, pattern: &str, longest: bool) -> String {
     let pattern: Vec<char> = pattern.chars().collect();
     let characters: Vec<char> = value.chars().collect();
@@ -141,13 +141,13 @@ fn removed(value: &str, pattern: &str, longest: bool) -> String {
     found.map_or(value.to_owned(), |end| characters[end..].iter().collect())
 }
 
-/// A pattern that is none: a `[` that is not closed, or a `\` at its end.
+/// A malformed pattern: a `[` is not closed, or a `\` is at the end.
 struct Malformed;
 
-/// Whether a pattern of `*`, `?`, `[…]`, `[^…]` and `\` matches the whole text. `*` matches anything, slashes as well.
+/// Whether a pattern with `*`, `?`, `[…]`, `[^…]` and `\` matches the whole text. `*` also matches slashes.
 fn matches(pattern: &[char], text: &[char]) -> Result<bool, Malformed> {
     let (mut sign, mut at) = (0, 0);
-    // Where the last `*` ends, and how far it reaches so far: if the rest does not fit, it reaches one further.
+    // The end of the last `*` and how far it reaches. If the rest does not fit, it reaches one character further.
     let mut star = None;
     loop {
         let step = match (pattern.get(sign), text.get(at)) {
@@ -171,7 +171,7 @@ fn matches(pattern: &[char], text: &[char]) -> Result<bool, Malformed> {
     }
 }
 
-/// How long the sign is that a pattern begins with, if it matches this character.
+/// The length of the first element of a pattern, if it matches this character.
 fn one(pattern: &[char], character: char) -> Result<Option<usize>, Malformed> {
     match pattern {
         ['?', ..] => Ok(Some(1)),
@@ -186,7 +186,7 @@ fn one(pattern: &[char], character: char) -> Result<Option<usize>, Malformed> {
     }
 }
 
-/// Whether a character is of the class whose `[` was read, and what follows the `]`.
+/// Whether a character is in the class whose `[` was read, and what follows the `]`.
 fn class(pattern: &[char], character: char) -> Result<(bool, &[char]), Malformed> {
     let (negated, mut rest) = match pattern.split_first() {
         Some(('^', rest)) => (true, rest),
@@ -211,7 +211,7 @@ fn class(pattern: &[char], character: char) -> Result<(bool, &[char]), Malformed
     }
 }
 
-/// A bound of a range; something must follow it.
+/// Reads a bound of a range. Something must follow it.
 fn bound(pattern: &[char]) -> Result<(char, &[char]), Malformed> {
     let (bound, rest) = match pattern.split_first() {
         None | Some(('-' | ']', _)) => return Err(Malformed),

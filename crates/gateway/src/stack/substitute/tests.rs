@@ -15,7 +15,7 @@ fn variable(name: &str) -> Result<Option<String>, String> {
 }
 
 fn done(text: &str) -> Result<String, String> {
-    substitute(text, &variable).map_err(|unusable| unusable.what)
+    substitute(text, &variable).map_err(|Unusable { what, help, .. }| format!("{what}; {help}"))
 }
 
 /// Each form and its result, as drone/envsubst 1.0.3 gave it.
@@ -25,7 +25,7 @@ fn y2_forms_come_out_as_with_faas_cli() {
         ("no form, $HOME and $", "no form, $HOME and $"),
         ("${WORD}", "abcABCabc"),
         ("a ${UNSET}.", "a ."),
-        // Defaults. Those two last are something else in a shell.
+        // Defaults. The last two mean something else in a shell.
         ("${UNSET:-x:y}", "x:y"),
         ("${UNSET:=x}", "x"),
         ("${UNSET=x}", "x"),
@@ -117,7 +117,7 @@ fn y2_an_unknown_form_is_an_error_that_shows_it() {
         "${A:é}",
     ] {
         let what = done(&format!("a: {form}\n")).unwrap_err();
-        assert!(what.starts_with(&format!("`{form}` is no form that `faas-cli` knows")), "{form}: {what}");
+        assert!(what.starts_with(&format!("`{form}` is not a form that `faas-cli` knows")), "{form}: {what}");
         assert!(what.contains("`${A:-default}`") && what.contains("`$${`"), "{what}");
     }
     for form in ["${", "${A", "${A:-x", "${A:-${B}", "${A/"] {
@@ -139,7 +139,7 @@ fn y2_a_value_that_cannot_be_put_in_is_an_error() {
         ("${BYTES:-x}", "it is not UTF-8"),
     ] {
         let what = done(form).unwrap_err();
-        assert!(what.contains("cannot be put in") && what.contains(why), "{form}: {what}");
+        assert!(what.contains("cannot be inserted") && what.contains(why), "{form}: {what}");
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use super::fault::At;
+use super::At;
 
-/// A value and its place. Cloning is cheap, so that an alias costs nothing however often it is used.
+/// A value and its place. Cloning is cheap, so an alias can be used any number of times.
 #[derive(Clone, Debug)]
 pub(in crate::stack) struct Node {
     pub(in crate::stack) at: At,
@@ -13,7 +13,7 @@ pub(in crate::stack) struct Node {
 
 #[derive(Clone, Debug)]
 pub(in crate::stack) enum Value {
-    /// The text, without its quotes and escapes; `plain` if it had no quotes and is no block.
+    /// A text, without its quotes and escapes. It is `plain` if it had no quotes and is not a block.
     Scalar {
         text: Rc<str>,
         plain: bool,
@@ -24,7 +24,7 @@ pub(in crate::stack) enum Value {
 }
 
 impl Node {
-    /// Whether nothing is written here, or `~` or `null`.
+    /// Whether it is null: nothing is written here, or `~` or `null`.
     pub(in crate::stack) fn is_null(&self) -> bool {
         match &self.value {
             Value::Scalar { text, plain: true, tag: None } => matches!(&**text, "" | "~" | "null" | "Null" | "NULL"),

@@ -5,14 +5,13 @@ use std::rc::Rc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 
-use super::explain;
-use super::fault::{At, Fault};
 use super::node::{Node, Value};
+use super::{At, Fault, explain};
 
-/// Reads a file of one document; an empty one is null.
+/// Reads a file with one document. An empty file is null.
 pub(in crate::stack) fn parse(text: &str) -> Result<Node, Fault> {
     explain::check_characters(text)?;
-    // As libyaml does, on which the Go reader is built.
+    // As libyaml behaves, which the Go reader is built on.
     let options = granit_parser::options! {
         emit_comments: false,
         emit_unresolved_aliases: true,
@@ -27,7 +26,7 @@ pub(in crate::stack) fn parse(text: &str) -> Result<Node, Fault> {
 struct Builder<'a, T: granit_parser::BorrowedInput<'a>> {
     parser: Parser<'a, T>,
     source: &'a str,
-    /// What each anchor names. One that is not complete yet is not there.
+    /// The value of each anchor. A value that is not complete yet is missing.
     anchors: HashMap<usize, Value>,
 }
 
@@ -42,14 +41,14 @@ impl<'a, T: granit_parser::BorrowedInput<'a>> Builder<'a, T> {
                     let node = self.node(event, at)?;
                     match &root {
                         None => root = Some(node),
-                        // What follows a last `---` may be nothing.
+                        // A last `---` may be followed by nothing.
                         Some(_) if node.is_null() => {}
                         Some(_) => {
-                            return Err(Fault::new(
+                            return Err(Fault::structure(
                                 at,
-                                "a second document begins here, after a line `---`, and would never be read; move what \
-                                 it has into the first, or into a file of its own",
-                            ));
+                                "a second document begins here, after a line `---`, and would not be read",
+                            )
+                            .help("move its content into the first document, or into another file"));
                         }
                     }
                 }
@@ -96,27 +95,23 @@ impl<'a, T: granit_parser::BorrowedInput<'a>> Builder<'a, T> {
                 (Value::Mapping(entries.into()), anchor)
             }
             Event::Alias(id) => {
-                let value = self.anchors.get(&id).cloned().ok_or_else(|| {
-                    Fault::new(at, "this alias is inside of what it stands for, and so would never end")
-                })?;
+                let value = self
+                    .anchors
+                    .get(&id)
+                    .cloned()
+                    .ok_or_else(|| Fault::syntax(at, "this alias is inside the value that it stands for"))?;
                 return Ok(Node { at, value });
             }
             Event::UnresolvedAlias(name) => {
-                return Err(Fault::new(
-                    at,
-                    format!(
-                        "`*{name}` stands for nothing: no value above it has the anchor `&{name}`; if it is a text, quote it"
-                    ),
-                ));
+                let what = format!("`*{name}` stands for nothing: no value above it has the anchor `&{name}`");
+                return Err(Fault::syntax(at, what).help("if it is a text, quote it"));
             }
-            _ => return Err(Fault::new(at, "a value was expected here")),
+            _ => return Err(Fault::syntax(at, "a value was expected here")),
         };
         if anchor != 0 {
             if let Some(name) = odd_anchor(self.source, at) {
-                return Err(Fault::new(
-                    at,
-                    format!("`&{name}` would be a name for what follows it; if it is a text, quote it"),
-                ));
+                let what = format!("`&{name}` is an anchor, a name for the value after it");
+                return Err(Fault::syntax(at, what).help("if it is a text, quote it"));
             }
             self.anchors.insert(anchor, value.clone());
         }
@@ -124,12 +119,12 @@ impl<'a, T: granit_parser::BorrowedInput<'a>> Builder<'a, T> {
     }
 
     fn inner(&mut self, at: At) -> Result<(Event<'a>, At), Fault> {
-        self.next()?.ok_or_else(|| Fault::new(at, "the file ends within what begins here"))
+        self.next()?.ok_or_else(|| Fault::syntax(at, "the file ends in the middle of what begins here"))
     }
 }
 
-/// The name of the anchor of what stands at `at`, if it is none to other readers of YAML: they take letters, digits, `-` and
-/// `_`. A password that begins with `&` would silently become nothing.
+/// The name of the anchor at `at`, if other readers of YAML do not accept the name: they take letters, digits, `-` and `_`.
+/// Otherwise a password that begins with `&` would silently be lost.
 fn odd_anchor(source: &str, at: At) -> Option<&str> {
     let line: usize = source.split_inclusive('\n').take(at.line - 1).map(str::len).sum();
     let column: usize = source[line..].chars().take(at.column - 1).map(char::len_utf8).sum();
@@ -143,7 +138,7 @@ fn odd_anchor(source: &str, at: At) -> Option<&str> {
     (name.is_empty() || !name.chars().all(usual)).then_some(name)
 }
 
-/// `!!int` for the tags that YAML has of its own, else the tag as it stands.
+/// The short form, such as `!!int`, of the tags that YAML defines, or else the tag as it is written.
 fn tag_name(tag: &Tag) -> Rc<str> {
     match tag.core_suffix() {
         Some(suffix) => format!("!!{suffix}").into(),

@@ -1,12 +1,13 @@
-//! Values of the kinds that a stack file has, from nodes of any kind.
+//! Reads nodes as the types of values that a stack file has.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::fault::{At, Fault};
 use super::node::{Node, Value};
+use super::{At, Fault};
 
-/// The most entries that merges (`<<`) may bring: enough for any file, and an end to those that grow by powers.
+/// The most entries that a mapping may have after merging (`<<`). It is enough for any real file, and stops one whose merges
+/// grow exponentially.
 const MOST_MERGED: usize = 10_000;
 
 /// A key of a mapping, with its value.
@@ -17,31 +18,33 @@ pub(in crate::stack) struct Entry {
     pub(in crate::stack) value: Node,
 }
 
-/// The text of a single value, as it is written. `what` names the value in faults.
+/// Reads a single value as the text that is written. `what` names the value in faults.
 ///
-/// This is what Go's `yaml.v3` puts into a string: a null is the empty text, `!!binary` is decoded, and any other tag
-/// changes nothing, but must fit.
+/// Like Go's `yaml.v3`, it reads null as the empty text, and decodes `!!binary`. Any other tag must fit the text, and changes
+/// nothing.
 pub(in crate::stack) fn text(node: &Node, what: &str) -> Result<String, Fault> {
     let Value::Scalar { text, tag, .. } = &node.value else {
-        return Err(Fault::new(node.at, format!("{what} must be a single value, and is {}", kind(node))));
+        return Err(Fault::structure(node.at, format!("{what} must be a single value, but is {}", kind(node))));
     };
     if node.is_null() {
         return Ok(String::new());
     }
-    // Neither a variable nor a word of a command may have one.
+    // Neither a variable nor an argument of a command may contain one.
     if text.contains('\0') {
-        return Err(Fault::new(node.at, format!("{what} has a NUL in it; remove it")));
+        return Err(Fault::structure(node.at, format!("{what} contains a NUL byte")).help("remove it"));
     }
     let misfit = |tag: &str| {
-        Fault::new(node.at, format!("{what} is `{text}`, which does not fit its tag `{tag}`; leave the tag out"))
+        Fault::structure(node.at, format!("{what} is `{text}`, which does not fit its tag `{tag}`"))
+            .help("remove the tag")
     };
     match tag.as_deref() {
         Some("!!binary") => {
             let packed: String = text.split_ascii_whitespace().collect();
             let decoded = STANDARD.decode(packed).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-            decoded
-                .filter(|text| !text.contains('\0'))
-                .ok_or_else(|| Fault::new(node.at, format!("{what} is tagged `!!binary`, and is not Base64 of a text")))
+            decoded.filter(|text| !text.contains('\0')).ok_or_else(|| {
+                let what = format!("{what} is tagged `!!binary`, but is not the Base64 encoding of a text");
+                Fault::structure(node.at, what)
+            })
         }
         Some("!!null") => match &**text {
             "" | "~" | "null" | "Null" | "NULL" => Ok(String::new()),
@@ -79,7 +82,7 @@ fn is_number(text: &str) -> bool {
             && bare.replace('_', "").parse::<f64>().is_ok())
 }
 
-/// A switch; `None` for null.
+/// Reads a switch. Null is `None`.
 pub(in crate::stack) fn switch(node: &Node, what: &str) -> Result<Option<bool>, Fault> {
     if node.is_null() {
         return Ok(None);
@@ -88,31 +91,30 @@ pub(in crate::stack) fn switch(node: &Node, what: &str) -> Result<Option<bool>, 
         Value::Scalar { text, plain: true, .. } => match text.to_ascii_lowercase().as_str() {
             "true" | "yes" | "on" | "y" => Ok(Some(true)),
             "false" | "no" | "off" | "n" => Ok(Some(false)),
-            _ => Err(Fault::new(node.at, format!("{what} is `{text}`; write `true` or `false`"))),
+            _ => Err(Fault::structure(node.at, format!("{what} is `{text}`")).help("write `true` or `false`")),
         },
-        Value::Scalar { text, .. } => {
-            Err(Fault::new(node.at, format!("{what} is the text \"{text}\"; write `true` or `false` without quotes")))
-        }
-        _ => Err(Fault::new(node.at, format!("{what} must be `true` or `false`, and is {}", kind(node)))),
+        Value::Scalar { text, .. } => Err(Fault::structure(node.at, format!("{what} is the text \"{text}\""))
+            .help("write `true` or `false` without quotes")),
+        _ => Err(Fault::structure(node.at, format!("{what} must be `true` or `false`, but is {}", kind(node)))),
     }
 }
 
-/// A list of single values; empty for null.
+/// Reads a list of single values. Null is an empty list.
 pub(in crate::stack) fn list(node: &Node, what: &str) -> Result<Vec<(At, String)>, Fault> {
     if node.is_null() {
         return Ok(Vec::new());
     }
     let Value::List(items) = &node.value else {
-        let example = match &node.value {
-            Value::Scalar { text, .. } => format!("; write `[{text}]`"),
-            _ => String::new(),
-        };
-        return Err(Fault::new(node.at, format!("{what} must be a list, and is {}{example}", kind(node))));
+        let fault = Fault::structure(node.at, format!("{what} must be a list, but is {}", kind(node)));
+        return Err(match &node.value {
+            Value::Scalar { text, .. } => fault.help(format!("write `[{text}]`")),
+            _ => fault,
+        });
     };
     let item = |item: &Node| {
         let text = text(item, &format!("each entry of {what}"))?;
         if text.is_empty() {
-            Err(Fault::new(item.at, format!("an entry of {what} is empty")))
+            Err(Fault::structure(item.at, format!("an entry of {what} is empty")))
         } else {
             Ok((item.at, text))
         }
@@ -120,7 +122,7 @@ pub(in crate::stack) fn list(node: &Node, what: &str) -> Result<Vec<(At, String)
     items.iter().map(item).collect()
 }
 
-/// The entries of a mapping, in their order, with those that it merges (`<<: *other`) after its own; empty for null.
+/// Reads the entries of a mapping in their order, followed by those that it merges (`<<: *other`). Null is an empty mapping.
 pub(in crate::stack) fn mapping(node: &Node, what: &str) -> Result<Vec<Entry>, Fault> {
     let mut entries = Vec::new();
     let mut budget = MOST_MERGED;
@@ -132,19 +134,17 @@ pub(in crate::stack) fn mapping(node: &Node, what: &str) -> Result<Vec<Entry>, F
 
 fn collect(node: &Node, what: &str, into: &mut Vec<Entry>, budget: &mut usize) -> Result<(), Fault> {
     let Value::Mapping(pairs) = &node.value else {
-        let hint = match &node.value {
+        let fault =
+            Fault::structure(node.at, format!("{what} must be a mapping (`key: value`), but is {}", kind(node)));
+        return Err(match &node.value {
             Value::Scalar { text, plain: true, .. } => match text.split_once(':') {
                 Some((key, value)) if !value.starts_with('/') => {
-                    format!("; a space is missing after the colon: `{key}: {}`", value.trim_start())
+                    fault.help(format!("add the missing space after the colon: `{key}: {}`", value.trim_start()))
                 }
-                _ => String::new(),
+                _ => fault,
             },
-            _ => String::new(),
-        };
-        return Err(Fault::new(
-            node.at,
-            format!("{what} must be a mapping (`key: value`), and is {}{hint}", kind(node)),
-        ));
+            _ => fault,
+        });
     };
     let mut own: Vec<Entry> = Vec::new();
     let mut merged = Vec::new();
@@ -154,24 +154,23 @@ fn collect(node: &Node, what: &str, into: &mut Vec<Entry>, budget: &mut usize) -
             continue;
         }
         if key.is_null() {
-            return Err(Fault::new(key.at, format!("a key of {what} is empty; quote it if it is meant as a text")));
+            return Err(Fault::structure(key.at, format!("a key of {what} is empty")).help("quote it if it is a text"));
         }
         let name = text(key, &format!("a key of {what}"))?;
         if let Some(first) = own.iter().find(|entry| entry.key == name) {
-            return Err(Fault::new(
-                key.at,
-                format!("{what} has `{name}` twice, first in line {}; remove one of them", first.at.line),
-            ));
+            let what = format!("{what} has `{name}` twice, first in line {}", first.at.line);
+            return Err(Fault::structure(key.at, what).help("remove one of them"));
         }
         own.push(Entry { key: name, at: key.at, value: value.clone() });
     }
-    // Within what is merged the first wins, and what is written out wins over it.
+    // The first of several merged entries wins, and an entry that is written out wins over a merged one.
     for entry in own {
         if !into.iter().any(|other| other.key == entry.key) {
             into.push(entry);
         }
-        *budget =
-            budget.checked_sub(1).ok_or_else(|| Fault::new(node.at, format!("{what} merges too many entries")))?;
+        *budget = budget
+            .checked_sub(1)
+            .ok_or_else(|| Fault::structure(node.at, format!("{what} merges too many entries")))?;
     }
     for value in merged {
         match &value.value {
@@ -182,10 +181,8 @@ fn collect(node: &Node, what: &str, into: &mut Vec<Entry>, budget: &mut usize) -
                 }
             }
             _ => {
-                return Err(Fault::new(
-                    value.at,
-                    format!("`<<` of {what} must name a mapping, such as `<<: *other`, or a list of them"),
-                ));
+                let what = format!("`<<` of {what} must name a mapping, such as `<<: *other`, or a list of mappings");
+                return Err(Fault::structure(value.at, what));
             }
         }
     }
@@ -201,7 +198,7 @@ fn is_merge(key: &Node) -> bool {
     }
 }
 
-/// What a node is, as a user would say it.
+/// The type of a node, as a user would call it.
 fn kind(node: &Node) -> String {
     match &node.value {
         _ if node.is_null() => "empty".to_owned(),

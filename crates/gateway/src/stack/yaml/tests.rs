@@ -3,10 +3,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn value(written: &str) -> Result<String, String> {
-    let root = parse(&format!("x: &x anchored\nk: {written}\nz: end\n")).map_err(|fault| fault.to_string())?;
-    let entries = mapping(&root, "it").map_err(|fault| fault.to_string())?;
+    let root = parse(&format!("x: &x anchored\nk: {written}\nz: end\n")).map_err(|fault| fault.describe())?;
+    let entries = mapping(&root, "it").map_err(|fault| fault.describe())?;
     assert_eq!(entries.iter().map(|entry| entry.key.as_str()).collect::<Vec<_>>(), ["x", "k", "z"], "{written}");
-    text(&entries[1].value, "`k`").map_err(|fault| fault.to_string())
+    text(&entries[1].value, "`k`").map_err(|fault| fault.describe())
 }
 
 /// What Go's yaml.v3 3.0.1 reads into a `map[string]string`, as it was observed. A text alone stands for itself.
@@ -114,16 +114,16 @@ fn y1_a_value_is_the_text_as_written() {
         assert_eq!(value(written).as_deref(), Ok(expected), "{written}");
     }
     for (written, expected) in [
-        ("[1]", "line 2, column 4: `k` must be a single value, and is a list"),
-        ("{a: b}", "line 2, column 4: `k` must be a single value, and is a mapping"),
+        ("[1]", "line 2, column 4: `k` must be a single value, but is a list"),
+        ("{a: b}", "line 2, column 4: `k` must be a single value, but is a mapping"),
         ("!!int abc", "`k` is `abc`, which does not fit its tag `!!int`"),
         ("!!bool yes", "does not fit its tag `!!bool`"),
         ("!!null x", "does not fit its tag `!!null`"),
         ("!!float x", "does not fit its tag `!!float`"),
         ("!!timestamp x", "does not fit its tag `!!timestamp`"),
-        ("!!binary x", "is tagged `!!binary`, and is not Base64 of a text"),
+        ("!!binary x", "is tagged `!!binary`, but is not the Base64 encoding of a text"),
         ("*nobody", "`*nobody` stands for nothing"),
-        ("\"\\0\"", "`k` has a NUL in it"),
+        ("\"\\0\"", "`k` contains a NUL byte"),
     ] {
         let fault = value(written).unwrap_err();
         assert!(fault.contains(expected), "{written}: {fault}");
@@ -161,10 +161,10 @@ proptest! {
 }
 
 fn keys(text: &str) -> Result<String, String> {
-    let read = parse(text).and_then(|root| mapping(&root, "it")).map_err(|fault| fault.to_string())?;
+    let read = parse(text).and_then(|root| mapping(&root, "it")).map_err(|fault| fault.describe())?;
     let pairs =
         read.iter().map(|entry| super::text(&entry.value, "a value").map(|value| format!("{}={value}", entry.key)));
-    pairs.collect::<Result<Vec<_>, _>>().map(|pairs| pairs.join(" ")).map_err(|fault| fault.to_string())
+    pairs.collect::<Result<Vec<_>, _>>().map(|pairs| pairs.join(" ")).map_err(|fault| fault.describe())
 }
 
 #[test]
@@ -197,24 +197,24 @@ fn y3_faults_have_line_column_and_the_users_words() {
         ("a: 1\n  b: 2\n", "line 2, column 4: a `: ` is not expected here"),
         ("a:\n\tb: 1\n", "line 2, column 2: the line is indented with a tab"),
         ("a:\n  b\nc: 1\nd\n", "line 4, column 1: a `:` was expected after this key"),
-        ("- a\n", "line 1, column 1: it must be a mapping (`key: value`), and is a list"),
-        ("a:b\n", "and is the single value `a:b`; a space is missing after the colon: `a: b`"),
+        ("- a\n", "line 1, column 1: it must be a mapping (`key: value`), but is a list"),
+        ("a:b\n", "but is the single value `a:b`; add the missing space after the colon: `a: b`"),
         ("a: {b: 1\n", "line 1, column 4: the `{` is not closed"),
         ("a: [1}\n", "a `[` is closed by `}`"),
-        ("a: 'b\n", "a quote that is opened is not closed"),
-        ("a: 'it's'\n", "line 1, column 8: text follows a closing quote"),
+        ("a: 'b\n", "a quote is not closed"),
+        ("a: 'it's'\n", "line 1, column 8: there is text after a closing quote"),
         ("a: \"C:\\dir\"\n", "in double quotes a `\\` begins an escape"),
-        ("a: @b\n", "line 1, column 4: a value cannot begin with `@`; quote it"),
-        ("a: &a {b: *a}\n", "this alias is inside of what it stands for"),
-        ("a: b\0c\n", "line 1, column 5: a NUL byte is in the file"),
-        ("a: b\u{7}\n", "line 1, column 5: a control character is in the file"),
+        ("a: @b\n", "line 1, column 4: a value cannot begin with `@`"),
+        ("a: &a {b: *a}\n", "this alias is inside the value that it stands for"),
+        ("a: b\0c\n", "line 1, column 5: there is a NUL byte in the file"),
+        ("a: b\u{7}\n", "line 1, column 5: there is a control character in the file"),
         ("<<: 5\n", "`<<` of it must name a mapping"),
         ("~: 5\n", "line 1, column 1: a key of it is empty"),
-        ("[a]: 5\n", "line 1, column 1: a key of it must be a single value, and is a list"),
+        ("[a]: 5\n", "line 1, column 1: a key of it must be a single value, but is a list"),
     ] {
         let fault = keys(text).unwrap_err();
         assert!(fault.contains(expected), "{text}\n{fault}");
         assert!(!fault.contains("::") && !fault.contains("struct") && !fault.contains("Option"), "{fault}");
     }
-    assert!(keys("a: @b\n").unwrap_err().ends_with("\n  | a: @b"), "the line is shown");
+    assert!(keys("a: @b\n").unwrap_err().ends_with("\n  | a: @b; quote it"), "the line is shown");
 }

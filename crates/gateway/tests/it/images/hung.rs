@@ -1,9 +1,9 @@
-//! Engines that take requests and answer none.
+//! Engines that accept requests but do not answer.
 
 use super::*;
 use futures_util::future::join_all;
 
-/// How long the gateway may take to stop while the engine answers nothing: it took 21 seconds.
+/// How long the gateway may take to stop while the engine does not answer. It used to take 21 seconds.
 const STOPS: Duration = Duration::from_secs(9);
 
 async fn stops(fixture: Fixture) {
@@ -13,7 +13,7 @@ async fn stops(fixture: Fixture) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_does_not_answer_is_given_up() {
+async fn the_gateway_gives_up_on_an_engine_that_does_not_answer() {
     let stand = stand(None).await;
     stand.engine.inside().slow = true;
     let begun = Instant::now();
@@ -25,9 +25,9 @@ async fn an_engine_that_does_not_answer_is_given_up() {
     stand.fixture.gateway.stop().await;
 }
 
-/// Each waited for the ones before, and then as long for the engine.
+/// Each task waited for the earlier ones, and then as long for the engine.
 #[tokio::test(flavor = "multi_thread")]
-async fn all_who_wait_for_an_engine_give_up_together() {
+async fn all_tasks_that_wait_for_an_engine_give_up_together() {
     let stand = stand(None).await;
     stand.engine.inside().slow = true;
     let must = json!({ "annotations": { "faasflow.run": "container" } });
@@ -39,7 +39,7 @@ async fn all_who_wait_for_an_engine_give_up_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_that_is_being_made_does_not_keep_the_gateway_from_stopping() {
+async fn a_container_that_is_being_created_does_not_keep_the_gateway_from_stopping() {
     let stand = stand(None).await;
     stand.engine.inside().hangs_at_making = true;
     deployed(&stand.fixture, Method::POST, json!({})).await;
@@ -60,7 +60,7 @@ async fn an_engine_that_hangs_does_not_keep_the_gateway_from_stopping() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_containers_of_an_engine_that_hangs_are_given_up_together() {
+async fn the_gateway_gives_up_on_many_containers_of_an_engine_that_hangs_at_once() {
     let Stand { fixture, engine, inside: _, _listening } = stand(None).await;
     deployed(&fixture, Method::POST, json!({ "labels": { "com.openfaas.scale.min": "12" } })).await;
     available(&fixture, 12).await;
@@ -68,15 +68,15 @@ async fn many_containers_of_an_engine_that_hangs_are_given_up_together() {
     stops(fixture).await;
 }
 
-/// Whatever it sent was taken into memory.
+/// All of the answer was read into memory.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_without_end_is_broken_off() {
+async fn an_endless_answer_is_cut_off() {
     let stand = stand(None).await;
     stand.engine.inside().endless = true;
     deployed(&stand.fixture, Method::POST, json!({})).await;
     let got = stand.fixture.post("/function/f", "").await;
     assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(got.text().contains("its answer has more than 16 MiB"), "{}", got.text());
+    assert!(got.text().contains("its answer is larger than 16 MiB"), "{}", got.text());
     let (sent, made) = {
         let inside = stand.engine.inside();
         (inside.sent, inside.made)

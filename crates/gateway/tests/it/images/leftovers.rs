@@ -1,5 +1,5 @@
-//! Engines that go away, lose answers or cannot remove: no container stays that nobody looks after, and none is taken for
-//! one of ours that is not.
+//! Engines that stop, lose answers or cannot remove containers. The gateway removes every container that it left behind, and
+//! never one that is not its own.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn ids(engine: &FakeEngine) -> Vec<String> {
     engine.inside().containers.keys().cloned().collect()
 }
 
-/// Waits until the function serves from another container than this one, and that one is gone.
+/// Waits until another container serves the function, and this one is removed.
 async fn replaced(stand: &Stand, id: &str) {
     until("another", async || {
         let ids = ids(&stand.engine);
@@ -29,13 +29,13 @@ async fn containers_outlive_a_restart_of_their_engine() {
     let mut stand = serving().await;
     let kept = ids(&stand.engine);
     stand.engine.go();
-    // Long enough for a container to be given up, as it was, and for another to be asked for.
+    // Long enough for the gateway to give up on the container and request another, as it used to do.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(stand.fixture.post("/function/f", "").await.text(), "answer");
     stand.engine.come();
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!((ids(&stand.engine), stand.engine.inside().made), (kept.clone(), 1));
-    // It is watched again.
+    // The gateway watches it again.
     stand.engine.inside().containers.get_mut(&kept[0]).unwrap().1 = false;
     replaced(&stand, &kept[0]).await;
     stand.fixture.gateway.stop().await;
@@ -62,7 +62,7 @@ async fn containers_that_ended_with_their_engine_are_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_waits_for_an_engine_that_is_away() {
+async fn a_function_waits_for_an_engine_that_does_not_answer() {
     let mut stand = stand(None).await;
     deployed(&stand.fixture, Method::POST, json!({ "labels": { "com.openfaas.scale.min": "0" } })).await;
     stand.engine.go();
@@ -75,7 +75,7 @@ async fn a_function_waits_for_an_engine_that_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_container_whose_making_was_not_confirmed_is_removed() {
+async fn a_container_whose_creation_was_not_confirmed_is_removed() {
     let stand = stand(None).await;
     stand.engine.inside().loses_answers = true;
     deployed(&stand.fixture, Method::POST, json!({})).await;
@@ -110,13 +110,13 @@ async fn a_container_that_cannot_be_stopped_is_removed() {
     stand.fixture.gateway.stop().await;
 }
 
-/// What a gateway left that was killed: its container, and the gateway started anew.
+/// Returns the container of a gateway that was killed, and the gateway after its next start.
 async fn killed() -> (Fixture, FakeEngine, Value, Listening) {
     let Stand { fixture, engine, inside: _, _listening } = serving().await;
     let made = engine.inside().containers.values().next().unwrap().0.clone();
     fixture.gateway.stop().await;
     let Fixture { folder, .. } = fixture;
-    // It has no function any more, and is removed all the same.
+    // Its function no longer exists, and it is still removed.
     std::fs::remove_file(folder.path().join(".faasflow/functions/f.json")).unwrap();
     engine.inside().containers.insert("left".to_owned(), (made.clone(), true));
     let mut other = made.clone();
@@ -127,7 +127,7 @@ async fn killed() -> (Fixture, FakeEngine, Value, Listening) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_gateway_left_is_removed_and_what_others_have_is_not() {
+async fn containers_of_a_killed_gateway_are_removed_and_those_of_others_are_not() {
     let (fixture, engine, _, _listening) = killed().await;
     until("removal", async || (!ids(&engine).contains(&"left".to_owned())).then_some(())).await;
     assert_eq!(ids(&engine), ["another"]);
@@ -155,9 +155,9 @@ async fn a_leftover_that_cannot_be_removed_keeps_no_function_from_running() {
     assert!(ids(&engine).is_empty());
 }
 
-/// The engine's word is not enough: what it lists has to have the label, and a name that this gateway gives.
+/// The gateway does not rely on the engine's filter. A container must have the label, and a name that this gateway gave.
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_is_ours_beyond_doubt_is_removed() {
+async fn only_containers_that_are_certainly_ours_are_removed() {
     let Stand { fixture, engine, inside: _, _listening } = serving().await;
     let made = engine.inside().containers.values().next().unwrap().0.clone();
     fixture.gateway.stop().await;
@@ -171,7 +171,7 @@ async fn only_what_is_ours_beyond_doubt_is_removed() {
         };
         let owner = &made["Labels"]["faasflow.gateway"];
         add("left", made["Name"].as_str().unwrap(), owner.clone());
-        // One of an image that was committed from one of ours has our label.
+        // A container of an image that was committed from one of ours has our label.
         add("committed", "busy_turing", owner.clone());
         add("similar", "faasflow-f-mine", owner.clone());
         add("another", "faasflow-f-00000001", "another".into());
@@ -193,7 +193,7 @@ async fn a_gateway_without_an_identity_gets_one() {
     let Stand { fixture, engine, inside: _, _listening } = serving().await;
     fixture.gateway.stop().await;
     let file = fixture.folder.path().join(".faasflow/containers-id");
-    // As of a disk that was full. With no identity, any engine's containers without one would be ours.
+    // A full disk can leave this. With an empty identity, all containers without one would count as ours.
     std::fs::write(&file, "").unwrap();
     let fixture = gateway(fixture.folder, &engine.socket).await;
     fixture.gateway.ready().await.unwrap();

@@ -1,4 +1,4 @@
-//! What containers write, and what is told of those that never listen.
+//! The logs of containers, also of those that never listen.
 
 use super::*;
 use crate::support::engine::frame;
@@ -11,9 +11,9 @@ async fn logged(fixture: &Fixture, text: &str) -> String {
     .await
 }
 
-/// It was logged when the container had ended, which for a prompt or a progress is never.
+/// It was logged only when the container ended, which for a prompt or a progress bar may be never.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_line_without_an_end_is_logged_after_a_while() {
+async fn an_unfinished_line_is_logged_after_a_pause() {
     let stand = stand(None).await;
     let log = [frame(1, "whole\n"), frame(1, "half a li"), frame(1, "ne"), frame(2, "an error")].concat();
     stand.engine.inside().log = Some((log, true));
@@ -24,9 +24,9 @@ async fn a_line_without_an_end_is_logged_after_a_while() {
     stand.fixture.gateway.stop().await;
 }
 
-/// Podman begins to answer as if there was a log. Its refusal became a line of the function.
+/// Podman begins to answer as if there were a log. Its refusal was logged as a line of the function.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_no_line_of_the_function() {
+async fn a_refusal_of_the_engine_is_not_logged_as_a_line_of_the_function() {
     let stand = stand(None).await;
     let refusal = br#"{"cause":"unknown FS magic","message":"failed to obtain logs","response":500}"#;
     stand.engine.inside().log = Some((refusal.to_vec(), false));
@@ -39,9 +39,9 @@ async fn a_refusal_is_no_line_of_the_function() {
     stand.fixture.gateway.stop().await;
 }
 
-/// A frame may say that it has four gigabytes, for which nothing is reserved.
+/// A frame may claim to have four gigabytes. No memory is reserved for it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frame_is_passed_on_as_it_comes() {
+async fn parts_of_a_frame_are_logged_as_they_arrive() {
     let stand = stand(None).await;
     let mut log = vec![1, 0, 0, 0, 255, 255, 255, 255];
     log.extend(b"a line of it\n");
@@ -51,9 +51,9 @@ async fn a_frame_is_passed_on_as_it_comes() {
     stand.fixture.gateway.stop().await;
 }
 
-/// The reason came after a minute.
+/// The reason used to come after a minute.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_never_listens_is_told_after_some_seconds() {
+async fn the_log_says_after_a_few_seconds_that_a_container_does_not_listen() {
     let stand = stand(None).await;
     stand.engine.inside().port = nowhere().port();
     stand.engine.inside().log = Some((frame(1, "reading the model"), true));

@@ -1,4 +1,4 @@
-//! Containers that somebody pauses: they take connections, and answer nothing.
+//! Paused containers, which accept connections but do not answer.
 
 use super::*;
 
@@ -10,9 +10,9 @@ async fn two() -> (Stand, Vec<String>) {
     (stand, ids)
 }
 
-/// Each second request hung.
+/// Every second request hung.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_container_gets_no_requests_until_it_goes_on() {
+async fn a_paused_container_gets_no_requests_until_it_is_unpaused() {
     for podman in [false, true] {
         let (stand, ids) = two().await;
         stand.engine.inside().podman = podman;
@@ -28,15 +28,15 @@ async fn a_paused_container_gets_no_requests_until_it_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn that_all_are_paused_is_told() {
+async fn callers_learn_that_all_containers_are_paused() {
     let (stand, ids) = two().await;
     stand.engine.inside().paused.extend(ids);
     available(&stand.fixture, 0).await;
     let got = stand.fixture.post("/function/f", "").await;
     assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(got.text().contains("is paused, and has to be unpaused"), "{}", got.text());
+    assert!(got.text().contains("is paused; unpause it"), "{}", got.text());
     assert!(stand.fixture.get("/system/logs?name=f").await.text().contains("gateway: its container `faasflow-f-"));
-    // One that ends while it is paused is replaced.
+    // A container that ends while it is paused is replaced.
     let ended = stand.engine.inside().containers.keys().next().unwrap().clone();
     stand.engine.inside().paused.remove(&ended);
     stand.engine.inside().containers.get_mut(&ended).unwrap().1 = false;

@@ -1,4 +1,4 @@
-//! What Podman does otherwise than Docker, as it was seen of versions 4.3.
+//! Podman's differences from Docker, as observed with version 4.3.
 
 use super::*;
 use crate::support::engine::PODMAN_BRIDGE;
@@ -12,9 +12,9 @@ async fn podman() -> Stand {
     Stand { fixture, engine, inside, _listening }
 }
 
-/// It said that what answers is not a container engine: bollard does not know the word `stopped`.
+/// The error said that Podman is not a container engine, because bollard does not know the word `stopped`.
 #[tokio::test(flavor = "multi_thread")]
-async fn how_a_container_ended_is_told() {
+async fn the_end_of_a_container_is_reported() {
     let stand = podman().await;
     deployed(&stand.fixture, Method::POST, json!({ "labels": { "com.openfaas.scale.min": "2" } })).await;
     available(&stand.fixture, 2).await;
@@ -34,7 +34,7 @@ async fn how_a_container_ended_is_told() {
     stand.fixture.gateway.stop().await;
 }
 
-/// The list of all containers failed because of one that had just ended.
+/// The list of all containers could not be read because of one that had just ended.
 #[tokio::test(flavor = "multi_thread")]
 async fn leftovers_are_found_among_containers_that_have_just_ended() {
     let Stand { fixture, engine, inside: _, _listening } = podman().await;
@@ -51,7 +51,7 @@ async fn leftovers_are_found_among_containers_that_have_just_ended() {
 /// Podman before 4.8 does not know `host-gateway`, and has no bridge before the first container.
 #[tokio::test(flavor = "multi_thread")]
 #[cfg(target_os = "linux")]
-async fn containers_reach_the_gateway_by_the_address_of_a_bridge_that_is_not_there_yet() {
+async fn containers_reach_the_gateway_by_the_address_of_a_bridge_that_does_not_exist_yet() {
     let stand = podman().await;
     deployed(&stand.fixture, Method::POST, json!({})).await;
     available(&stand.fixture, 1).await;
@@ -65,9 +65,9 @@ async fn containers_reach_the_gateway_by_the_address_of_a_bridge_that_is_not_the
     stand.fixture.gateway.stop().await;
 }
 
-/// Podman makes health checks by systemd. Where there is none, the container never became ready.
+/// Podman makes health checks with systemd. Without it, the container never became ready.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_whose_health_nobody_checks_is_ready_when_it_answers() {
+async fn an_image_without_health_checks_by_the_engine_is_ready_when_it_answers() {
     let stand = podman().await;
     stand.inside.answers("/_/health", &[404]);
     {

@@ -1,8 +1,8 @@
-//! Containers that end, or never begin to serve.
+//! Containers that end, or never take requests.
 
 use super::*;
 
-/// It took requests until it was removed.
+/// It got requests until it was removed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_ended_gets_no_more_requests() {
     let stand = stand(None).await;
@@ -12,7 +12,7 @@ async fn a_container_that_ended_gets_no_more_requests() {
     let dead = stand.engine.inside().containers.keys().next().unwrap().clone();
     stand.engine.inside().containers.get_mut(&dead).unwrap().1 = false;
     let begun = Instant::now();
-    // The other one alone, then a new one besides.
+    // First only the other container serves, then a new one as well.
     available(&stand.fixture, 1).await;
     available(&stand.fixture, 2).await;
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
@@ -22,9 +22,9 @@ async fn a_container_that_ended_gets_no_more_requests() {
     assert!(stand.engine.inside().containers.is_empty());
 }
 
-/// As docs/reference/local-gateway.md has it. It was 500.
+/// docs/reference/local-gateway.md says so. It was 500.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_meets_a_container_that_is_gone_is_502() {
+async fn a_request_to_a_container_that_has_ended_gets_502() {
     let Stand { fixture, engine: _engine, inside: _, _listening } = stand(None).await;
     deployed(&fixture, Method::POST, json!({})).await;
     available(&fixture, 1).await;
@@ -42,9 +42,9 @@ async fn a_request_that_meets_a_container_that_is_gone_is_502() {
     fixture.gateway.stop().await;
 }
 
-/// The function was broken until it was deployed again.
+/// The function did not run until it was deployed again.
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_that_the_disk_did_not_take_are_copied_later() {
+async fn secrets_that_could_not_be_copied_are_copied_later() {
     let stand = stand(None).await;
     put_secret(&stand.fixture, Method::POST, "one").await;
     let mounts = stand.fixture.folder.path().join(".faasflow/mounts");
@@ -52,7 +52,7 @@ async fn secrets_that_the_disk_did_not_take_are_copied_later() {
     deployed(&stand.fixture, Method::POST, json!({ "secrets": ["key"] })).await;
     let got = stand.fixture.post("/function/f", "").await;
     assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(got.text().contains("secrets cannot be written"), "{}", got.text());
+    assert!(got.text().contains("secrets cannot be copied"), "{}", got.text());
     assert!(stand.fixture.gateway.ready().await.is_err());
     put_secret(&stand.fixture, Method::PUT, "two").await;
     std::fs::remove_file(&mounts).unwrap();
@@ -62,7 +62,7 @@ async fn secrets_that_the_disk_did_not_take_are_copied_later() {
     stand.fixture.gateway.stop().await;
 }
 
-/// Each container pulled it for itself.
+/// Each container pulled the image separately.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_is_pulled_once_for_all_containers_of_a_function() {
     let Stand { fixture, engine, inside: _, _listening } = stand(None).await;
@@ -76,7 +76,7 @@ async fn an_image_is_pulled_once_for_all_containers_of_a_function() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_few_containers_are_made_at_a_time_and_no_more_than_there_may_be() {
+async fn only_a_few_containers_are_created_at_the_same_time() {
     let stand = stand(None).await;
     let labels = |least: u32| json!({ "labels": { "com.openfaas.scale.min": least.to_string() } });
     let got = deploy(&stand.fixture, Method::POST, labels(1000)).await;

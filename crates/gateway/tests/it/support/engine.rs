@@ -1,5 +1,5 @@
-//! A container engine that is none: it speaks the few calls of Docker's API that the gateway makes, notes them, and its
-//! containers are whatever listens where it says.
+//! A fake container engine. It answers the few requests of Docker's API that the gateway makes, and records them. A test
+//! chooses the server that its containers seem to be.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -18,53 +18,53 @@ use serde_json::{Value, json};
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 
-/// The address of this machine in the network of a [`podman`](Inside::podman), which no machine has (RFC 5737).
+/// The address of this machine in the network of a [`podman`](Inside::podman). It is reserved for documentation (RFC 5737).
 pub(crate) const PODMAN_BRIDGE: &str = "198.51.100.1";
 
-/// What it has, and what it was asked.
+/// Its state, and the requests that it got.
 #[derive(Default)]
 pub(crate) struct Inside {
-    /// Its images, each with the words of its health check.
+    /// Its images, each with the command of its health check.
     pub(crate) images: BTreeMap<String, Vec<String>>,
-    /// Its containers by their ids: the body that each was made of, and whether it runs.
+    /// Its containers by id: the body of the request that created each, and whether it runs.
     pub(crate) containers: BTreeMap<String, (Value, bool)>,
-    /// The port of this machine at which all containers are.
+    /// The port of this machine at which all containers are reached.
     pub(crate) port: u16,
-    /// What it says instead of making a container.
+    /// The error with which it refuses to create containers.
     pub(crate) refuses: Option<String>,
-    /// Whether it takes for ever to answer.
+    /// Whether it never answers.
     pub(crate) slow: bool,
-    /// Whether it makes a container and breaks off before it has said so.
+    /// Whether it creates a container but closes the connection before it answers.
     pub(crate) loses_answers: bool,
-    /// How many it makes at the moment, and made at once at most.
+    /// How many containers it is creating, and the most that it created at once.
     pub(crate) making: (usize, usize),
-    /// How long it takes to pull any image; `None` if it cannot.
+    /// How long it takes to pull any image, or `None` if it cannot.
     pub(crate) pull: Option<Duration>,
     /// How many times it was asked to pull.
     pub(crate) pulls: usize,
-    /// Whether it makes a container and says nothing then.
+    /// Whether it creates a container but never answers.
     pub(crate) hangs_at_making: bool,
     /// The containers that it cannot remove.
     pub(crate) stuck: BTreeSet<String>,
     /// How long it takes to remove a container.
     pub(crate) removal: Duration,
-    /// What it answers instead of a list of containers.
+    /// The answer in place of a list of containers.
     pub(crate) lists: Option<Value>,
     /// Whether it cannot stop containers.
     pub(crate) cannot_stop: bool,
-    /// Whether it is Podman: other words, and another way to the machine.
+    /// Whether it behaves like Podman: it uses other words, and has another network.
     pub(crate) podman: bool,
-    /// The containers that somebody has paused.
+    /// The containers that are paused.
     pub(crate) paused: BTreeSet<String>,
-    /// What it says of the health of each container.
+    /// The health that it reports for each container.
     pub(crate) health: Option<Value>,
-    /// The log of each container, as the API has it, and whether there may be more of it.
+    /// The log of each container in the format of the API, and whether the log stays open.
     pub(crate) log: Option<(Vec<u8>, bool)>,
-    /// Whether an answer about a container has no end, and how many bytes of such there have been.
+    /// Whether answers about a container never end, and how many bytes of them were sent.
     pub(crate) endless: bool,
     pub(crate) sent: usize,
     pub(crate) stopped: Vec<String>,
-    /// How many it has made.
+    /// How many containers it has created.
     pub(crate) made: usize,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct FakeEngine {
     pub(crate) socket: PathBuf,
     inside: Arc<Mutex<Inside>>,
     _folder: tempfile::TempDir,
-    /// A runtime of its own, so that connections end with it.
+    /// Its own runtime, so that its connections end with it.
     serving: Option<Runtime>,
 }
 
@@ -95,7 +95,7 @@ impl FakeEngine {
         self.inside.lock().unwrap()
     }
 
-    /// Ends all connections. Its containers go on.
+    /// Ends all connections. The containers go on.
     pub(crate) fn go(&mut self) {
         self.break_off();
         std::fs::remove_file(&self.socket).unwrap();
@@ -124,7 +124,7 @@ impl FakeEngine {
     }
 }
 
-/// What a list of containers tells of one.
+/// The entry of a container in a list.
 pub(crate) fn summary(id: &str, made: &Value) -> Value {
     let name = format!("/{}", made["Name"].as_str().unwrap_or_default());
     // Podman's word for a container that has just ended.
@@ -135,10 +135,10 @@ fn fault(status: u16, message: &str) -> Response {
     (StatusCode::from_u16(status).unwrap(), axum::Json(json!({ "message": message }))).into_response()
 }
 
-/// The bytes of an answer without end that are sent at most, so that a test ends where nobody breaks it off.
+/// The most bytes of an endless answer that are sent, so that a test ends even if the gateway does not close the connection.
 const ENDLESS: usize = 128 << 20;
 
-/// The beginning of an answer, which goes on.
+/// The beginning of an endless answer.
 fn endless(inside: &Arc<Mutex<Inside>>) -> Response {
     let inside = inside.clone();
     let parts = futures_util::stream::unfold(0, move |sent| {
@@ -153,7 +153,7 @@ fn endless(inside: &Arc<Mutex<Inside>>) -> Response {
     Body::from_stream(parts).into_response()
 }
 
-/// A frame of a log: the output that it is of, three bytes of nothing, its length, and it.
+/// A frame of a log: the number of the output, three unused bytes, the length, and the text.
 pub(crate) fn frame(output: u8, text: &str) -> Vec<u8> {
     let length = u32::try_from(text.len()).unwrap().to_be_bytes();
     [&[output, 0, 0, 0][..], &length, text.as_bytes()].concat()
@@ -174,7 +174,7 @@ async fn answer(shared: &Arc<Mutex<Inside>>, request: Request) -> Response {
         return endless(shared);
     }
     if let ["containers", id, "wait"] = words[..] {
-        // One that is at another port was restarted, so it has ended in between.
+        // A container at another port was restarted, so it has ended in between.
         let port = inside.lock().unwrap().port;
         let lives = |id: &str| {
             let inside = inside.lock().unwrap();
@@ -258,7 +258,7 @@ fn answered(inside: &mut Inside, parts: &Parts, words: &[&str], body: &[u8]) -> 
                 return fault(400, why);
             }
             let body: Value = serde_json::from_slice(body).unwrap();
-            // As Docker does of mounts. Of `Binds` it makes the folder that is missing.
+            // Docker checks mounts. For `Binds` it creates a missing folder.
             let mounts = body["HostConfig"]["Mounts"].as_array().cloned().unwrap_or_default();
             for source in mounts.iter().filter_map(|mount| mount["Source"].as_str()) {
                 if !std::path::Path::new(source).exists() {
@@ -291,7 +291,7 @@ fn answered(inside: &mut Inside, parts: &Parts, words: &[&str], body: &[u8]) -> 
                     (_, true, true) => "paused",
                     (_, true, false) => "running",
                 };
-                // Podman's do not run while they are paused.
+                // Podman reports that a paused container does not run.
                 let running = *runs && !(paused && inside.podman);
                 let state = json!({
                     "Status": status, "Running": running, "Paused": paused, "ExitCode": 3, "Health": inside.health,

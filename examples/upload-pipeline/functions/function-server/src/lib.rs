@@ -29,7 +29,10 @@ async fn listen(routes: Router) -> std::io::Result<()> {
     let variable = |name| std::env::var(name).ok();
     let host = variable("host").unwrap_or_else(|| "0.0.0.0".to_owned());
     let port = variable("port").or_else(|| variable("PORT")).unwrap_or_else(|| "8080".to_owned());
+    #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    #[cfg(windows)]
+    let mut terminate = tokio::signal::windows::ctrl_break()?;
     let listener = tokio::net::TcpListener::bind(format!("{host}:{port}")).await?.tap_io(|stream| {
         let _ = stream.set_nodelay(true);
     });

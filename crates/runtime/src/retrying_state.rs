@@ -1,4 +1,4 @@
-//! State managers within a deadline.
+//! A state manager that retries until a deadline.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,22 +12,22 @@ use tracing::Level;
 
 use crate::log::RequestLog;
 
-/// How an operation is tried again that failed for a passing reason.
-const AGAIN: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
+/// How operations are retried after a temporary error.
+const RETRY: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
 
-/// A state manager that tries again what failed for a passing reason, and never waits past a deadline.
+/// A state manager that retries operations after temporary errors and never waits past its deadline.
 #[derive(Clone)]
-pub(crate) struct Patient {
+pub(crate) struct RetryingState {
     manager: Arc<dyn StateManager>,
     until: Instant,
 }
 
-impl Patient {
-    pub(crate) fn new(manager: Arc<dyn StateManager>, until: Instant) -> Patient {
-        Patient { manager, until }
+impl RetryingState {
+    pub(crate) fn new(manager: Arc<dyn StateManager>, until: Instant) -> RetryingState {
+        RetryingState { manager, until }
     }
 
-    /// How long one attempt may take: half of the time that is left, so that a stalled one is not the only one.
+    /// How long one attempt may take: half of the time that is left, so that one stalled attempt does not use up all of it.
     fn attempt_limit(&self) -> Duration {
         let left = self.until.saturating_duration_since(Instant::now());
         (left / 2).max(Duration::from_millis(500)).min(left)
@@ -54,7 +54,7 @@ impl Patient {
                 Err(error) if !error.is_temporary() => return Err(error),
                 Err(error) => error,
             };
-            let pause = AGAIN.delay(tried, rand::random(), None);
+            let pause = RETRY.delay(tried, rand::random(), None);
             if Instant::now() + pause >= self.until {
                 return Err(error);
             }
@@ -62,14 +62,18 @@ impl Patient {
             if let Some(id) = RequestId::parse(&scope.request) {
                 let log = RequestLog::new(id);
                 let (code, error) = (error.code(), chain(&error));
-                log.write(Level::WARN, Some(code), format_args!("State manager `{name}` cannot {what} yet: {error}"));
+                log.write(
+                    Level::WARN,
+                    Some(code),
+                    format_args!("The state manager `{name}` cannot {what} yet: {error}"),
+                );
             }
             tokio::time::sleep(pause).await;
         }
     }
 }
 
-impl StateManager for Patient {
+impl StateManager for RetryingState {
     fn name(&self) -> &str {
         self.manager.name()
     }
@@ -106,7 +110,7 @@ impl StateManager for Patient {
         Box::pin(self.try_until(scope, "read", move || self.manager.get_versioned(scope, key)))
     }
 
-    /// Once only: whether a failed attempt has written is for the caller to find out.
+    /// This is not retried. Only the caller can find out whether a failed attempt has written the value.
     fn set_if<'a>(
         &'a self,
         scope: &'a Scope,
@@ -128,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    /// Fails so often for a passing reason, or never answers.
+    /// Returns temporary errors a number of times, or never answers.
     struct Weak {
         asked: AtomicUsize,
         failures: usize,
@@ -173,25 +177,25 @@ mod tests {
 
     async fn read(weak: &Arc<Weak>, allowed: Duration) -> Result<Option<Bytes>, StateError> {
         let scope = Scope { flow: "f".into(), request: "r".into() };
-        Patient::new(weak.clone(), Instant::now() + allowed).get(&scope, "k").await
+        RetryingState::new(weak.clone(), Instant::now() + allowed).get(&scope, "k").await
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_passing_trouble_is_waited_out() {
+    async fn temporary_errors_are_retried() {
         let busy = weak(5, false, false);
         assert_eq!(read(&busy, Duration::from_secs(30)).await.unwrap(), None);
         assert_eq!(busy.asked.load(Ordering::SeqCst), 6);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lasting_trouble_is_not() {
+    async fn permanent_errors_are_not_retried() {
         let locked = weak(5, false, true);
         assert!(!read(&locked, Duration::from_secs(30)).await.unwrap_err().is_temporary());
         assert_eq!(locked.asked.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stalled_backend_is_given_up_before_the_deadline_and_asked_more_than_once() {
+    async fn a_stalled_backend_is_retried_and_given_up_before_the_deadline() {
         let stalled = weak(usize::MAX, true, false);
         let begun = Instant::now();
         assert!(read(&stalled, Duration::from_secs(30)).await.unwrap_err().is_temporary());

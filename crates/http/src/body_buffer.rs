@@ -1,50 +1,51 @@
-//! What comes in several parts, in one piece.
+//! Joins the parts of a body.
 
 use bytes::{Bytes, BytesMut};
 use memmap2::MmapMut;
 
-/// What is reserved at once on the strength of a declared length alone.
+/// How much is reserved at once because of a declared length alone.
 const RESERVE: usize = 1 << 20;
-/// How much of it is reserved for what has come, so many times as much: to grow by doubling would end at up to twice
-/// the length, and copy what is there several times.
-const TRUSTED: usize = 16;
-/// From here on a body has pages of its own. Allocators keep what was freed of such a size for the next of them, each
-/// thread for itself: one request then holds its payload several times.
-const PAGES: usize = 4 << 20;
+/// How much of the declared length is reserved, as a multiple of the data that has arrived. Growing by doubling would
+/// use up to twice the length and copy the data several times.
+const RESERVE_FACTOR: usize = 16;
+/// From this size on, a body gets its own memory pages. Allocators keep freed blocks of this size for later use,
+/// separately for each thread, so that one request would hold its payload several times.
+const MIN_PAGES: usize = 4 << 20;
 
-/// What comes in several parts, in one piece: memory is reserved as it comes, and if there is much of it, it has pages of
-/// its own, which the system has back as soon as nobody holds it.
+/// Joins the parts of a body into one piece. Memory is reserved as data arrives. A large body gets its own memory
+/// pages, which go back to the operating system as soon as the body is dropped.
 #[derive(Debug)]
-pub struct Joined {
+pub struct BodyBuffer {
     room: Room,
     expected: usize,
 }
 
-impl Joined {
-    /// Nothing yet, of so many bytes, or of 0 if that is not known. It may become more, or less.
+impl BodyBuffer {
+    /// An empty buffer. `expected` is the expected length in bytes, or 0 if it is not known. The data may be longer or
+    /// shorter.
     #[must_use]
-    pub fn of(expected: usize) -> Joined {
-        Joined { room: Room::Grown(BytesMut::new()), expected }
+    pub fn new(expected: usize) -> BodyBuffer {
+        BodyBuffer { room: Room::Grown(BytesMut::new()), expected }
     }
 
-    /// Whether nothing has come.
+    /// Whether the buffer is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.room.len() == 0
     }
 
-    /// Makes room at once for so much that is about to be added.
+    /// Reserves room for `more` bytes that will be appended next.
     pub(crate) fn make_room(&mut self, more: usize) {
         self.room.make(more, self.expected);
     }
 
-    /// Adds what has come, a copy of it.
+    /// Appends a copy of the data.
     pub fn append(&mut self, part: &[u8]) {
         self.room.make(part.len(), self.expected);
         self.room.append(part);
     }
 
-    /// All that has come.
+    /// Returns the data.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.room.freeze()
@@ -54,7 +55,7 @@ impl Joined {
 #[derive(Debug)]
 enum Room {
     Grown(BytesMut),
-    /// Pages for all of it, and how much of them is filled.
+    /// Memory pages, and how many of their bytes are filled.
     Pages(MmapMut, usize),
 }
 
@@ -66,16 +67,16 @@ impl Room {
         }
     }
 
-    /// Makes it large enough for so much more, of what has `declared` bytes, as is said.
+    /// Reserves room for `more` bytes of data whose declared length is `declared`.
     fn make(&mut self, more: usize, declared: usize) {
-        let came = self.len() + more;
+        let needed = self.len() + more;
         match self {
-            Room::Grown(all) if came > all.capacity() => {
-                let reserved = declared.min(came.saturating_mul(TRUSTED).max(RESERVE)).max(came);
-                // Pages cost nothing before something is in them, where addresses are plenty.
-                let wanted = if declared >= came { declared } else { came.next_power_of_two() };
+            Room::Grown(all) if needed > all.capacity() => {
+                let reserved = declared.min(needed.saturating_mul(RESERVE_FACTOR).max(RESERVE)).max(needed);
+                // On 64-bit systems, mapping pages uses no memory before they are filled.
+                let wanted = if declared >= needed { declared } else { needed.next_power_of_two() };
                 if cfg!(target_pointer_width = "64")
-                    && reserved >= PAGES
+                    && reserved >= MIN_PAGES
                     && let Ok(pages) = pages(wanted)
                 {
                     let grown = std::mem::replace(self, Room::Pages(pages, 0));
@@ -84,11 +85,11 @@ impl Room {
                     all.reserve(reserved - all.len());
                 }
             }
-            // More than was declared, or expected: twice as much, as often as it takes.
-            Room::Pages(full, filled) if came > full.len() => {
-                let mut larger = match pages(came.next_power_of_two()) {
+            // The data is longer than declared or expected: double the size.
+            Room::Pages(full, filled) if needed > full.len() => {
+                let mut larger = match pages(needed.next_power_of_two()) {
                     Ok(larger) => Room::Pages(larger, 0),
-                    Err(_) => Room::Grown(BytesMut::with_capacity(came)),
+                    Err(_) => Room::Grown(BytesMut::with_capacity(needed)),
                 };
                 larger.append(&full[..*filled]);
                 *self = larger;
@@ -117,7 +118,7 @@ impl Room {
 
 fn pages(length: usize) -> std::io::Result<MmapMut> {
     let pages = MmapMut::map_anon(length)?;
-    // Fewer faults. Where the system has no large ones, small ones do.
+    // Large pages cause fewer page faults. If there are none, small ones are used.
     #[cfg(target_os = "linux")]
     let _ = pages.advise(memmap2::Advice::HugePage);
     Ok(pages)
@@ -128,8 +129,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_large_body_is_in_pages_once_a_part_has_come_and_may_be_longer_than_declared() {
-        let mut joined = Joined::of(5_000_000);
+    fn a_large_body_moves_to_pages_and_may_be_longer_than_declared() {
+        let mut joined = BodyBuffer::new(5_000_000);
         let mut expected = Vec::new();
         let mut kinds = Vec::new();
         for part in 0..60 {

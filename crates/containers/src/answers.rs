@@ -1,13 +1,13 @@
-//! What an engine tells of containers, as far as it is needed here.
+//! The parts of an engine's answers that are used here.
 //!
-//! bollard's types know Docker's words for the state of a container, and fail at Podman's, such as `stopped` and
-//! `initialized`. These take the state as text.
+//! bollard's types know only Docker's names for the state of a container. They reject Podman's, such as `stopped` and
+//! `initialized`. The types here do not read the name.
 
 use std::collections::HashMap;
 
 use serde::Deserialize;
 
-/// A container that was asked about.
+/// The description of one container.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Container {
@@ -69,7 +69,7 @@ pub(crate) struct Endpoint {
     pub(crate) ip_address: Option<String>,
 }
 
-/// A container of a list.
+/// A container in a list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Listed {
@@ -78,7 +78,7 @@ pub(crate) struct Listed {
     pub(crate) labels: Option<HashMap<String, String>>,
 }
 
-/// What an engine tells of itself.
+/// The description of an engine.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(crate) struct Info {

@@ -1,21 +1,20 @@
-//! What a log line says of an event.
+//! The log lines of events.
 
 use std::fmt;
 use std::time::Duration;
 
 use faasflow_core::code::{self, Code};
-use faasflow_core::failure::FailureKind;
 use faasflow_core::{Outcome, chain};
 use tracing::Level;
 
 use super::event::{Event, Origin, Report, StepHandler, finally_failed, handler_failed};
 use crate::conclusion::Delivery;
 use crate::config::show;
-use crate::error_text::internal;
 
-/// Hands the line that tells of an event to `write`, with the code of the error that it tells of, if one does.
+/// Calls `write` with the log line of an event, if it has one. If the event is about an error, the line has the error's
+/// code.
 #[inline(always)]
-pub(super) fn say(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Arguments<'_>)) {
+pub(crate) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Arguments<'_>)) {
     let debug = |text: fmt::Arguments<'_>| write(Level::DEBUG, None, text);
     let info = |text: fmt::Arguments<'_>| write(Level::INFO, None, text);
     let warn = |code: Code, text: fmt::Arguments<'_>| write(Level::WARN, Some(code), text);
@@ -33,12 +32,11 @@ pub(super) fn say(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Ar
             };
             match answer {
                 Ok(response) => again(format_args!("it answered {}", response.status())),
-                Err(FailureKind::Timeout(after)) => again(format_args!("no answer within {}", show(*after))),
-                Err(kind) => again(format_args!("{}", internal(kind))),
+                Err(kind) => again(format_args!("{kind}")),
             }
         }
         Event::NoTimeToRetry { to } => {
-            write(Level::WARN, None, format_args!("No time is left to try {} again", to.name));
+            write(Level::WARN, None, format_args!("There is no time left to try {} again", to.name));
         }
         Event::WaitingOut { outage, wait, .. } => {
             let wait = show(millis(*wait));
@@ -70,14 +68,14 @@ pub(super) fn say(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fmt::Ar
             warn(error.code(), format_args!("Cannot forward to phase {next} yet: {}", chain(*error)));
         }
         Event::Forwarded { next, .. } => info(format_args!("Forwarded to phase {next}")),
-        Event::Reported { outcome, report: Report::Taken(_) } => info(format_args!("Reported the {outcome}")),
+        Event::Reported { outcome, report: Report::Accepted(_) } => info(format_args!("Reported the {outcome}")),
         Event::Reported { outcome, report: Report::GivenUp(why) } => {
-            error(code::NOT_REPORTED, format_args!("Cannot report the {outcome}, and gives up: {why}"));
+            error(code::NOT_REPORTED, format_args!("Cannot report the {outcome}, giving up: {why}"));
         }
         Event::FinallyBegun => info(format_args!("Executing finally")),
         Event::FinallyFailed { kind } => error(kind.code(), format_args!("{}", finally_failed(kind))),
         Event::StateNotRemoved { kind } => {
-            error(kind.code(), format_args!("The state of the request was not removed: {}", internal(kind)));
+            error(kind.code(), format_args!("Cannot remove the state of the request: {kind}"));
         }
         Event::Ended { outcome: Outcome::Success } => info(format_args!("Completed successfully")),
         Event::Ended { outcome: Outcome::Recovered } => info(format_args!("Completed: recovered")),

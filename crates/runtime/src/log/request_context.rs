@@ -1,4 +1,4 @@
-//! What is known of the request of a line.
+//! The request that a log line belongs to.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -7,25 +7,25 @@ use faasflow_core::RequestId;
 
 use crate::trace::TraceId;
 
-/// What is known of a line's request.
+/// What a log line says about its request.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct RequestContext {
     pub(super) request: RequestId,
     pub(super) phase: Option<u64>,
     pub(super) trace: Option<TraceId>,
-    /// What stands before the text of a line for people, and what behind it: the same for all lines of the request.
+    /// The prefix and the suffix of all lines of the request, in the format for people.
     around: String,
-    /// Where the second part begins.
+    /// Where the suffix begins.
     behind: usize,
 }
 
 tokio::task_local! {
-    /// The request that a task works on.
-    pub(super) static REQUEST: Arc<Known>;
+    /// The request that the current task works on.
+    pub(super) static REQUEST: Arc<RequestContext>;
 }
 
-impl Known {
-    pub(super) fn new(request: RequestId, phase: Option<u64>, trace: Option<TraceId>) -> Known {
+impl RequestContext {
+    pub(super) fn new(request: RequestId, phase: Option<u64>, trace: Option<TraceId>) -> RequestContext {
         let mut around = String::with_capacity(128);
         around.extend(["[Request `", request.as_str(), "`] "]);
         let behind = around.len();
@@ -35,19 +35,19 @@ impl Known {
         if let Some(trace) = trace {
             let _ = write!(around, " trace_id={trace}");
         }
-        Known { request, phase, trace, around, behind }
+        RequestContext { request, phase, trace, around, behind }
     }
 
-    pub(super) fn before(&self) -> &str {
+    pub(super) fn prefix(&self) -> &str {
         &self.around[..self.behind]
     }
 
-    pub(super) fn behind(&self) -> &str {
+    pub(super) fn suffix(&self) -> &str {
         &self.around[self.behind..]
     }
 
-    /// Of the request that is worked on here, if any.
-    pub(super) fn here() -> Option<Arc<Known>> {
+    /// The request that is being worked on here, if any.
+    pub(super) fn current() -> Option<Arc<RequestContext>> {
         REQUEST.try_with(Arc::clone).ok()
     }
 }

@@ -6,14 +6,14 @@ use super::container::Containers;
 use super::logs::Journal;
 use crate::event::Events;
 
-/// What all functions are made with.
+/// What all functions of a gateway share.
 #[derive(Clone, Debug)]
-pub(crate) struct Surroundings {
-    /// The address of this gateway, as functions reach it.
+pub(crate) struct FunctionContext {
+    /// The address by which processes reach this gateway.
     pub(crate) gateway: String,
     /// The folder of the secrets.
     pub(crate) secrets: PathBuf,
-    /// The memory that each process may count on, in bytes.
+    /// The memory that each process can expect, in bytes.
     pub(crate) memory: u64,
     pub(crate) containers: Containers,
     pub(crate) events: Events,

@@ -1,4 +1,4 @@
-//! Deployed functions on disk: a file for each, so that they outlive the gateway.
+//! Deployed functions on disk, in a file for each. So they are there again after a restart of the gateway.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,38 +10,38 @@ use crate::error::{DeployedError, GatewayError};
 use crate::functions::deployment::Runs;
 use crate::private_file;
 
-/// The version of the files. A gateway does not read those of a newer one.
+/// The version of the files. A gateway refuses files of a later version.
 const VERSION: u32 = 1;
 
-/// A deployed function as its file has it.
+/// A deployed function as it is stored in its file.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Kept {
+pub(crate) struct StoredFunction {
     version: u32,
     pub(crate) created_ms: u64,
     pub(crate) deployment: Deployment,
-    /// Absent in the files of gateways that knew no containers.
+    /// Missing in files of gateways that did not support containers.
     #[serde(default)]
     pub(crate) runs: Runs,
 }
 
-impl Kept {
-    pub(crate) fn new(created_ms: u64, deployment: Deployment, runs: Runs) -> Kept {
-        Kept { version: VERSION, created_ms, deployment, runs }
+impl StoredFunction {
+    pub(crate) fn new(created_ms: u64, deployment: Deployment, runs: Runs) -> StoredFunction {
+        StoredFunction { version: VERSION, created_ms, deployment, runs }
     }
 }
 
-/// The folder of those files.
+/// The folder with the files of deployed functions.
 #[derive(Clone, Debug)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Storage(PathBuf);
 
-impl Folder {
-    /// Makes the folder where there is none.
-    pub(crate) fn open(path: PathBuf) -> Result<Folder, GatewayError> {
+impl Storage {
+    /// Opens the folder, and creates it if it does not exist.
+    pub(crate) fn open(path: PathBuf) -> Result<Storage, GatewayError> {
         private_file::folder(&path).map_err(|source| GatewayError::StateFolder { path: path.clone(), source })?;
-        Ok(Folder(path))
+        Ok(Storage(path))
     }
 
-    /// Removes what a gateway that was killed left unfinished. Only for who has the folder alone.
+    /// Removes the unfinished files of a gateway that was killed. Call this only while no other gateway uses the folder.
     pub(crate) fn sweep(&self) {
         private_file::sweep(&self.0);
     }
@@ -50,9 +50,9 @@ impl Folder {
         self.0.join(format!("{name}.json"))
     }
 
-    pub(crate) fn write(&self, kept: &Kept) -> io::Result<()> {
-        let bytes = serde_json::to_vec(kept)?;
-        private_file::replace(&self.file(&kept.deployment.service), &bytes)
+    pub(crate) fn write(&self, function: &StoredFunction) -> io::Result<()> {
+        let bytes = serde_json::to_vec(function)?;
+        private_file::replace(&self.file(&function.deployment.service), &bytes)
     }
 
     pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
@@ -62,13 +62,13 @@ impl Folder {
         }
     }
 
-    /// All that are kept.
+    /// Reads all files.
     ///
     /// # Errors
     ///
-    /// If one is damaged. To go on without it would be worse: calls that wait for the function in the queue would
-    /// become dead letters, for want of a function that somebody was told is there.
-    pub(crate) fn read(&self) -> Result<Vec<Kept>, GatewayError> {
+    /// If one is damaged. Ignoring it would be worse, because calls that wait for the function in the queue would become dead
+    /// letters.
+    pub(crate) fn read(&self) -> Result<Vec<StoredFunction>, GatewayError> {
         let listed = private_file::names(&self.0);
         let names = listed.map_err(|source| GatewayError::StateFolder { path: self.0.clone(), source })?;
         let files = names.iter().filter_map(|file| Some((file.strip_suffix(".json")?, self.0.join(file))));
@@ -82,7 +82,7 @@ impl Folder {
     }
 }
 
-fn parse(name: &str, bytes: &[u8]) -> Result<Kept, DeployedError> {
+fn parse(name: &str, bytes: &[u8]) -> Result<StoredFunction, DeployedError> {
     #[derive(Deserialize)]
     struct Head {
         version: u32,
@@ -91,9 +91,9 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Kept, DeployedError> {
     if head.version > VERSION {
         return Err(DeployedError::Version { version: head.version, known: VERSION });
     }
-    let kept: Kept = serde_json::from_slice(bytes)?;
-    if kept.deployment.service != name {
-        return Err(DeployedError::OtherFunction(kept.deployment.service));
+    let stored: StoredFunction = serde_json::from_slice(bytes)?;
+    if stored.deployment.service != name {
+        return Err(DeployedError::OtherFunction(stored.deployment.service));
     }
-    Ok(kept)
+    Ok(stored)
 }

@@ -1,8 +1,8 @@
-//! Lines wait a moment for others, so that one write takes them all to standard error: writing each by itself costs a
-//! busy flow more than formatting it.
+//! Buffers log lines for a moment, so that one write passes many of them to standard error. For a busy flow, a separate
+//! write for each line costs more than formatting it.
 //!
-//! Nobody waits for long on whoever reads standard error. Lines that cannot be written are kept, and when there are too
-//! many, further ones are dropped and counted.
+//! If standard error is not read, nobody waits for it for long. Lines that cannot be written are kept, and when there are
+//! too many of them, further lines are dropped and counted.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,107 +12,116 @@ use std::time::{Duration, Instant};
 use super::format::dropped_lines;
 use super::sink::Sink;
 
-/// How long a line waits for others at most. Too short to be noticed by a person who follows the log, and long enough for
-/// a busy flow to gather hundreds.
+/// The longest time that a line is buffered. It is too short to be noticed by a person who follows the log, and long enough
+/// for a busy flow to collect hundreds of lines.
 const WAIT: Duration = Duration::from_millis(20);
 
-/// So many bytes are written without waiting for more.
-const ROOM: usize = 64 * 1024;
+/// The number of buffered bytes that are written without waiting for more.
+const BATCH_SIZE: usize = 64 * 1024;
 
-/// So many bytes may wait while standard error takes none.
+/// The most bytes that are kept while standard error cannot be written to.
 const BACKLOG: usize = 1 << 20;
 
-/// How long whoever logs waits for room, once, until all that waited is written. A reader that is only slow gets all lines
-/// of a flow that aborts.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// How long code that logs waits until standard error can be written to. It waits only once until all buffered lines are
+/// written. Thanks to this, all lines of a flow that aborts reach a reader that is merely slow.
+const WRITE_WAIT: Duration = Duration::from_millis(100);
 
-/// How long the end of the process waits for the reader.
+/// How long the end of the process waits until standard error can be written to.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Standard error is the process's, and so are the lines that wait for it.
-static LINES: Gathered = Gathered {
-    waiting: Mutex::new(Waiting {
+/// There is one buffer per process, because there is one standard error.
+static LINES: LineBuffer = LineBuffer {
+    waiting: Mutex::new(Pending {
         lines: Vec::new(),
-        gathering: false,
+        buffering: false,
         running: false,
         asleep: false,
         stalled: false,
         dropped: 0,
     }),
     some: Condvar::new(),
-    writing: Mutex::new(Writing { lines: Vec::new(), written: 0 }),
+    writing: Mutex::new(Batch { lines: Vec::new(), written: 0 }),
     sink: OnceLock::new(),
     working: AtomicUsize::new(0),
     dropped: AtomicU64::new(0),
 };
 
-struct Gathered {
-    waiting: Mutex<Waiting>,
-    /// Wakes the thread that writes, when there is something.
+struct LineBuffer {
+    waiting: Mutex<Pending>,
+    /// Wakes the writer thread when there are lines to write.
     some: Condvar,
-    /// Held by who takes lines out and writes them, so that they are written in the order in which they came.
-    writing: Mutex<Writing>,
+    /// Locked while lines are taken and written, so that they are written in order.
+    writing: Mutex<Batch>,
     sink: OnceLock<Sink>,
-    /// How many requests are worked on.
+    /// How many requests are being worked on.
     working: AtomicUsize,
-    /// How many lines were dropped since the start.
+    /// How many lines were dropped since the process started.
     dropped: AtomicU64,
 }
 
-struct Waiting {
+struct Pending {
     lines: Vec<u8>,
-    /// Whether lines wait for others. Otherwise they are written at once.
-    gathering: bool,
-    /// Whether the thread that writes is to go on.
+    /// Whether lines are buffered. Otherwise they are written at once.
+    buffering: bool,
+    /// Whether the writer thread should continue.
     running: bool,
     asleep: bool,
-    /// Whether standard error had no room, and lines have been left over since.
+    /// Whether standard error could not be written to, so that lines were left over.
     stalled: bool,
-    /// How many lines were dropped since the log last said so.
+    /// How many lines were dropped since the log last mentioned it.
     dropped: u64,
 }
 
-/// What has been taken out and is being written.
-struct Writing {
+/// The lines that are being written.
+struct Batch {
     lines: Vec<u8>,
     written: usize,
 }
 
-/// Writes what waits, until it is dropped.
-#[derive(Debug)]
-pub(super) struct Gathering(());
+/// Whether log lines may wait to be written together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buffering {
+    /// Each line is written at once.
+    None,
+    /// Lines may wait for a few milliseconds, so that one write takes many of them.
+    Batched,
+}
 
-impl Gathering {
-    /// `gathers` says whether lines wait for others. Without a thread none do, and what was left over is written with the
-    /// line after it.
-    pub(super) fn start(gathers: bool) -> Gathering {
+/// Writes the buffered lines until it is dropped.
+#[derive(Debug)]
+pub(super) struct WriterThread(());
+
+impl WriterThread {
+    /// Starts the writer thread. If that fails, lines are not buffered, and lines that could not be written are written
+    /// together with the next one.
+    pub(super) fn start(buffering: Buffering) -> WriterThread {
         LINES.waiting().running = true;
         match std::thread::Builder::new().name("log".to_owned()).spawn(|| LINES.write_while_running()) {
-            Ok(_) => LINES.waiting().gathering = gathers,
+            Ok(_) => LINES.waiting().buffering = buffering == Buffering::Batched,
             Err(_) => LINES.waiting().running = false,
         }
-        Gathering(())
+        WriterThread(())
     }
 }
 
-impl Drop for Gathering {
+impl Drop for WriterThread {
     fn drop(&mut self) {
         LINES.stop();
     }
 }
 
-/// A request is worked on for as long as this is kept. When none is, all lines are written: who has an answer of a flow
-/// that does nothing else finds its lines.
-pub(super) struct Working(());
+/// A request that is being worked on. When the last one is dropped, all buffered lines are written. If a flow does nothing
+/// else, a client that has its answer therefore finds all lines of the request.
+pub(super) struct ActiveRequest(());
 
-impl Working {
-    pub(super) fn begin() -> Working {
+impl ActiveRequest {
+    pub(super) fn begin() -> ActiveRequest {
         LINES.working.fetch_add(1, Ordering::Relaxed);
-        Working(())
+        ActiveRequest(())
     }
 }
 
-impl Drop for Working {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         if LINES.working.fetch_sub(1, Ordering::Relaxed) == 1 {
             LINES.write();
@@ -120,24 +129,24 @@ impl Drop for Working {
     }
 }
 
-/// Takes a line, with its end. If it is urgent, it and all before it are written when this returns, as far as standard
-/// error takes them.
+/// Adds a complete line. An urgent line, and all lines before it, are written before this returns, unless standard error
+/// cannot be written to.
 pub(super) fn push(line: &str, urgent: bool) {
     LINES.push(line.as_bytes(), urgent);
 }
 
-/// How many lines this process has dropped because standard error did not take them.
+/// How many lines this process has dropped because standard error was not read.
 pub(crate) fn dropped() -> u64 {
     LINES.dropped.load(Ordering::Relaxed)
 }
 
-/// Writes what waits, before the process exits.
+/// Writes the buffered lines. Call this before the process exits.
 pub(crate) fn flush() {
     LINES.flush(LAST_LINES);
 }
 
-impl Gathered {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+impl LineBuffer {
+    fn waiting(&self) -> MutexGuard<'_, Pending> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -147,14 +156,14 @@ impl Gathered {
 
     fn push(&self, line: &[u8], urgent: bool) {
         let mut waiting = self.waiting();
-        // Once one is dropped, all are until the log says so: the place where they are missing is one.
+        // Once a line is dropped, all further ones are dropped until the log has mentioned it. So there is only one gap.
         if waiting.dropped > 0 || waiting.lines.len() + line.len() > BACKLOG {
             waiting.dropped += 1;
             self.dropped.fetch_add(1, Ordering::Relaxed);
         } else {
             waiting.lines.extend_from_slice(line);
         }
-        if urgent || !waiting.gathering || waiting.lines.len() >= ROOM {
+        if urgent || !waiting.buffering || waiting.lines.len() >= BATCH_SIZE {
             drop(waiting);
             self.write();
         } else if std::mem::take(&mut waiting.asleep) {
@@ -163,7 +172,7 @@ impl Gathered {
         }
     }
 
-    /// Writes all that waits, as far as there is room. Returns whether it was all.
+    /// Writes all buffered lines, as far as possible. Returns whether none are left.
     fn write(&self) -> bool {
         let mut writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -171,10 +180,10 @@ impl Gathered {
                 return true;
             }
             match self.sink().write(writing.rest()) {
-                Ok(0) if self.stalls() || !self.sink().wait(PATIENCE) => return false,
+                Ok(0) if self.stalls() || !self.sink().wait(WRITE_WAIT) => return false,
                 Ok(written) => writing.written += written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Nobody can read it any more, so there is nowhere to say so.
+                // Nobody can read standard error any more, so there is no place to report this.
                 Err(_) => {
                     let lines = writing.rest().iter().filter(|&&byte| byte == b'\n').count();
                     self.dropped.fetch_add(lines as u64, Ordering::Relaxed);
@@ -184,14 +193,14 @@ impl Gathered {
         }
     }
 
-    /// Takes out what waits. Returns whether there was something.
-    fn refill(&self, writing: &mut Writing) -> bool {
+    /// Takes the buffered lines. Returns whether there are any.
+    fn refill(&self, writing: &mut Batch) -> bool {
         writing.lines.clear();
-        writing.lines.shrink_to(ROOM);
+        writing.lines.shrink_to(BATCH_SIZE);
         writing.written = 0;
         let mut waiting = self.waiting();
         if waiting.dropped > 0 {
-            // What was written last made room.
+            // The last write made room.
             let line = dropped_lines(std::mem::take(&mut waiting.dropped));
             waiting.lines.extend_from_slice(line.as_bytes());
         }
@@ -200,7 +209,7 @@ impl Gathered {
         !writing.lines.is_empty()
     }
 
-    /// Leaves what is there to the thread. Returns whether it was left to it before.
+    /// Leaves the lines to the writer thread. Returns whether they were left to it before.
     fn stalls(&self) -> bool {
         let mut waiting = self.waiting();
         let before = std::mem::replace(&mut waiting.stalled, true);
@@ -211,7 +220,7 @@ impl Gathered {
         before
     }
 
-    /// The work of the thread, which sleeps while there is nothing.
+    /// Runs the writer thread, which sleeps while there is nothing to write.
     fn write_while_running(&self) {
         while let Some(stalled) = self.wait_for_some() {
             if stalled {
@@ -223,10 +232,10 @@ impl Gathered {
         }
     }
 
-    /// Whether lines are left over because there was no room; `None` at the end.
+    /// Waits for lines. Returns whether some are left over because they could not be written, or `None` at the end.
     fn wait_for_some(&self) -> Option<bool> {
         let mut waiting = self.waiting();
-        while waiting.running && !waiting.stalled && (waiting.lines.is_empty() || !waiting.gathering) {
+        while waiting.running && !waiting.stalled && (waiting.lines.is_empty() || !waiting.buffering) {
             waiting.asleep = true;
             waiting = self.some.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
@@ -235,7 +244,7 @@ impl Gathered {
 
     fn stop(&self) {
         let mut waiting = self.waiting();
-        (waiting.gathering, waiting.running) = (false, false);
+        (waiting.buffering, waiting.running) = (false, false);
         drop(waiting);
         self.some.notify_one();
         self.flush(LAST_LINES);
@@ -252,7 +261,7 @@ impl Gathered {
     }
 }
 
-impl Writing {
+impl Batch {
     fn rest(&self) -> &[u8] {
         &self.lines[self.written..]
     }

@@ -1,0 +1,107 @@
+//! What the help of each command ends with: examples, and what a newcomer wants to know next.
+
+pub(super) const FAASFLOW: &str = "\
+Start here:
+  faasflow new hello-flow                    create a flow and a stack.yml that names it
+  faasflow up                                build it, and run it on a local gateway
+  echo Ada | faasflow invoke hello-flow      call it, from another terminal
+
+Terms:
+  function   a program that answers HTTP requests; a stack.yml lists functions
+  flow       a function that calls other functions, one step after the other
+  gateway    the server through which functions are called: `faasflow up`, or OpenFaaS
+
+Exit codes:
+  0  success
+  1  the command ran, but failed: a function answered with an error, a check found an error
+  2  the command line is wrong
+  3  the gateway cannot be reached
+  4  a file, a setting or a flow definition cannot be used";
+
+pub(super) const DEMO: &str = "\
+Examples:
+  faasflow demo                      build the pipeline, send it four photos, and show what happens
+  faasflow demo --keep --port 8080   leave the gateway running afterwards, to try it yourself";
+
+pub(super) const UP: &str = "\
+Examples:
+  faasflow up                        run the functions of ./stack.yml on http://127.0.0.1:8080
+  faasflow up shop/stack.yml -p 0    run another stack, on any free port
+  faasflow up --no-stack             start empty, and deploy functions with `faas-cli deploy`
+
+Functions that are cargo projects are built first, and again when their sources change. Ctrl-C stops the gateway; \
+calls that are still in its queue are kept and delivered after the next start.";
+
+pub(super) const NEW: &str = "\
+Examples:
+  faasflow new hello-flow                        create hello-flow/ and stack.yml
+  faasflow new second-flow --append stack.yml    add another flow to the same stack";
+
+pub(super) const INVOKE: &str = "\
+Examples:
+  echo Ada | faasflow invoke hello-flow               send a text, print the answer
+  faasflow invoke resize < photo.jpg > small.jpg      send and store files
+  faasflow invoke resize --async < photo.jpg          queue the call, print its ID
+  faasflow invoke resize -q width=200 -H X-Token=abc  with a query and a header
+
+Each request has an ID, the header X-Faasflow-Request-Id of the answer. `faasflow logs ID` shows what functions \
+logged while they worked on it.";
+
+pub(super) const LOGS: &str = "\
+Examples:
+  faasflow logs 5f0c9a41e7d2             what all functions logged while they worked on this request
+  faasflow logs --function resize -f     what one function logs, as it happens";
+
+pub(super) const GRAPH: &str = "\
+Examples:
+  faasflow graph hello-flow/                   build the project in this folder, and draw its flow
+  faasflow graph hello-flow                    the deployed flow, if no folder has this name
+  faasflow graph hello-flow/ --format mermaid  for a README on GitHub
+
+A phase is what runs in one request to the flow; the queue of the gateway stands between two phases.";
+
+pub(super) const CONFIG: &str = "\
+Examples:
+  faasflow config                    all flows of ./stack.yml
+  faasflow config --flow hello-flow  one of them
+
+Each line has a setting, its value, and where the value comes from: the stack file, an environment file, or the \
+default.";
+
+pub(super) const CHECK: &str = "\
+Examples:
+  faasflow check                                       against the gateway of `faasflow up`
+  faasflow check --gateway http://admin:pw@host:8080   against OpenFaaS, before `faas-cli deploy`
+
+Flows are built to read their definitions. The gateway is only asked: nothing is deployed or changed.";
+
+pub(super) const QUEUE: &str = "\
+Examples:
+  faasflow queue list              calls that wait or are being delivered
+  faasflow queue dead-letters      calls that were given up, each with the reason
+  faasflow queue dead-letters 3    all about one of them
+  faasflow queue redrive 3         deliver it once more
+
+A call becomes a dead letter if the function answers with an error that another try would not change, or if it has been \
+tried as often as `faasflow up --queue-attempts` allows. It stays until it is redriven or discarded.";
+
+pub(super) const HEALTH: &str = "\
+Examples:
+  faasflow health                                  exits with 0 if the gateway is up, with 3 if it cannot be reached
+  faasflow health --gateway http://10.0.0.5:8080";
+
+pub(super) const EXPLAIN: &str = "\
+Examples:
+  faasflow explain FF0901    why a gateway cannot be reached, and what to do
+  faasflow explain           list all codes";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  faasflow completions bash > ~/.local/share/bash-completion/completions/faasflow
+  faasflow completions zsh > ~/.zfunc/_faasflow        with ~/.zfunc in $fpath
+  faasflow completions fish > ~/.config/fish/completions/faasflow.fish
+  faasflow completions powershell >> $PROFILE";
+
+pub(super) const MAN: &str = "\
+Examples:
+  faasflow man --out ~/.local/share/man/man1    then `man faasflow` and `man faasflow-up` work";

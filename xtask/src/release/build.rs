@@ -1,0 +1,55 @@
+//! Static programs of the command line.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Release;
+use crate::command;
+
+/// Builds the command line for a target, and returns where the program is.
+///
+/// # Errors
+///
+/// If it cannot be built, or needs a loader or libraries of the system.
+pub(super) fn program(release: &Release, target: &str) -> Result<PathBuf, String> {
+    command::rust_target(release.root, target)?;
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(release.root).args(["build", "--locked", "--quiet", "--profile", "dist", "--target", target]);
+    cargo.args(["--package", "faasflow-cli"]).env("FAASFLOW_COMMIT", release.commit);
+    compiler(target, &mut cargo)?;
+    // Panic messages name source files. They should not tell where the program was built.
+    let mut flags = format!("--remap-path-prefix={}=/faasflow", release.root.display());
+    // rustup sets it for every cargo.
+    #[expect(clippy::disallowed_methods, reason = "this is no part of the product")]
+    if let Some(home) = std::env::var_os("CARGO_HOME") {
+        flags = format!("{flags} --remap-path-prefix={}=/cargo", Path::new(&home).display());
+    }
+    command::run(cargo.env("RUSTFLAGS", flags))?;
+    let program = command::target_folder(release.root)?.join(target).join("dist/faasflow");
+    let segments = command::output(Command::new("readelf").args(["--program-headers", "--wide"]).arg(&program))?;
+    if segments.contains("INTERP") {
+        return Err(format!("{} is not static: it asks for a loader", program.display()));
+    }
+    Ok(program)
+}
+
+/// Sets the C compiler, and for another processor the linker, as `build.sh` of the template does.
+fn compiler(target: &str, cargo: &mut Command) -> Result<(), String> {
+    let processor = target.split('-').next().unwrap_or_default();
+    let variable = target.replace('-', "_");
+    if processor == std::env::consts::ARCH {
+        command::debian("musl-tools", "musl-gcc")?;
+        cargo.env(format!("CC_{variable}"), "musl-gcc");
+        return Ok(());
+    }
+    let prefix = format!("{processor}-linux-gnu");
+    let package = processor.replace('_', "-");
+    command::debian(&format!("gcc-{package}-linux-gnu"), &format!("{prefix}-gcc"))?;
+    let architecture = if processor == "aarch64" { "arm64" } else { "amd64" };
+    if !Path::new("/usr").join(&prefix).join("include/stdio.h").is_file() {
+        command::install(&format!("libc6-dev-{architecture}-cross"))?;
+    }
+    cargo.env(format!("CC_{variable}"), format!("{prefix}-gcc")).env(format!("AR_{variable}"), format!("{prefix}-ar"));
+    cargo.env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), "rust-lld");
+    Ok(())
+}
