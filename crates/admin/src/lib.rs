@@ -1,8 +1,8 @@
-//! The admin API of Faasflow's local gateway: its [routes](ROUTES), and what goes over the wire as types.
+//! The admin API of Faasflow's local gateway: its [routes](ROUTES), and types for the bodies of requests and answers.
 //!
-//! The gateway answers with these types and the command line reads them, so that they agree. A program that asks a gateway
-//! needs this crate and an HTTP client, and nothing of the gateway. The reference has a page for it,
-//! `docs/reference/admin-api.md`, with every field, its unit, and what may be refused.
+//! The gateway writes these types and the command line reads them, so the two always agree. A program that calls a gateway needs
+//! only this crate and an HTTP client. The page `docs/reference/admin-api.md` lists every field, its unit, and the refusals of each
+//! route.
 //!
 //! ```
 //! use faasflow_admin::{QueueStats, paths};
@@ -15,16 +15,18 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 //!
-//! What is about functions, secrets, logs and the gateway itself is OpenFaaS's API, so a real OpenFaaS gateway answers most of
-//! it as well; what such a gateway may leave out is an `Option` here, or empty. What is about the queue is Faasflow's own.
+//! The routes about functions, secrets, logs and the gateway itself are OpenFaaS's API, so a gateway of OpenFaaS answers most of
+//! them too. A field that such a gateway may leave out is an `Option`, or is empty. The routes about the queue are Faasflow's own.
 //!
-//! Later versions add fields. Answers are read all the same, since fields that are not known are skipped.
+//! Later versions may add fields to answers and leave fields out. Unknown fields are skipped, and a missing field has its default.
+//! That is why the types of answers are `#[non_exhaustive]`.
 
 pub mod paths;
 
 mod functions;
 mod info;
 mod logs;
+mod null;
 mod queue;
 mod routes;
 mod secrets;

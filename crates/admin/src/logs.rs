@@ -1,26 +1,28 @@
-//! What functions log.
+//! The log lines of functions.
 
 use serde::{Deserialize, Serialize};
 
-/// A header of the answer of [`LOGS`](crate::paths::LOGS): the functions of which earlier lines are not kept any more, with
-/// commas between. Of a request, only those whose lines may have been among them. Gateways of OpenFaaS do not have it.
+/// A header of the answer of [`LOGS`](crate::paths::LOGS): the functions whose earlier lines were dropped, separated by commas.
+/// If the lines of a request were asked for, it lists only functions whose dropped lines may belong to that request. Gateways of
+/// OpenFaaS do not send it.
 pub const LOG_DROPPED: &str = "x-faasflow-log-dropped";
 
-/// A line of a log: the answer of [`LOGS`](crate::paths::LOGS) has one of these in each of its lines.
+/// A log line. Each line of the answer of [`LOGS`](crate::paths::LOGS) is one of these, as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct LogLine {
-    /// What wrote it: the name of the function at Faasflow, of a pod elsewhere.
+    /// The name of the function at Faasflow; at OpenFaaS, the name of the pod.
     pub instance: String,
     /// The function.
     pub name: String,
     /// Its namespace.
     pub namespace: String,
-    /// The request that it is of, where that is known; never at gateways of OpenFaaS.
+    /// The id of the request that it belongs to, if that is known. Gateways of OpenFaaS never send it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// The line, without its end.
+    /// The text of the line, without the line break.
     pub text: String,
-    /// When it was written, as in RFC 3339.
+    /// When it was written, in RFC 3339.
     pub timestamp: String,
 }

@@ -1,4 +1,4 @@
-//! The paths of the API. Those with `{…}` are patterns, and have a function beside them that makes a path.
+//! The paths of the API. A path with `{…}` is a pattern; for each there is a function that fills it in.
 
 /// The functions.
 pub const FUNCTIONS: &str = "/system/functions";
@@ -6,17 +6,17 @@ pub const FUNCTIONS: &str = "/system/functions";
 pub const FUNCTION: &str = "/system/function/{name}";
 /// How many containers a function has.
 pub const SCALE: &str = "/system/scale-function/{name}";
-/// What the gateway is.
+/// What the gateway says of itself.
 pub const INFO: &str = "/system/info";
 /// The namespaces.
 pub const NAMESPACES: &str = "/system/namespaces";
 /// The secrets of functions.
 pub const SECRETS: &str = "/system/secrets";
-/// What functions log.
+/// The log lines of functions.
 pub const LOGS: &str = "/system/logs";
 /// The metrics of one function.
 pub const FUNCTION_METRICS: &str = "/system/metrics";
-/// How the queue stands.
+/// The state of the queue.
 pub const QUEUE: &str = "/system/queue";
 /// The calls in the queue.
 pub const CALLS: &str = "/system/queue/calls";
@@ -26,10 +26,10 @@ pub const DEAD_LETTERS: &str = "/system/queue/dead-letters";
 pub const DEAD_LETTER: &str = "/system/queue/dead-letters/{id}";
 /// Puts dead letters back into the queue.
 pub const REDRIVE: &str = "/system/queue/redrive";
-/// The metrics of the gateway. They are outside of `/system`, and ask nobody for a password.
+/// The metrics of the gateway. The path is outside `/system` and needs no password.
 pub const METRICS: &str = "/metrics";
 
-/// The path of one function: [`FUNCTION`]. The name has letters, digits, `-`, `_` and `.`, which need no escape.
+/// The path of one function: [`FUNCTION`]. Names have only letters, digits, `-`, `_` and `.`, so nothing is escaped.
 #[must_use]
 pub fn function(name: &str) -> String {
     FUNCTION.replace("{name}", name)

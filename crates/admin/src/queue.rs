@@ -1,4 +1,4 @@
-//! The queue: what is in it, and what was given up.
+//! The queue and its dead letters.
 
 use std::collections::BTreeMap;
 
@@ -6,39 +6,43 @@ use serde::{Deserialize, Serialize};
 
 /// The state of the queue: the answer of [`QUEUE`](crate::paths::QUEUE).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
 pub struct QueueStats {
-    /// Calls and callbacks in it, in flight or waiting.
+    /// Calls and callbacks in the queue, in flight or waiting.
     pub depth: u64,
     /// Calls and callbacks in the queue, by function.
     pub functions: BTreeMap<String, u64>,
     /// Deliveries under way.
     pub in_flight: u64,
-    /// How long the oldest has been in it, in seconds.
+    /// How long the oldest has been in the queue, in seconds.
     pub oldest_seconds: f64,
     /// Dead letters kept.
     pub dead_letters: u64,
-    /// Records that this version cannot read. They stay where they are.
+    /// Records in the file that this version cannot read. They stay there.
     pub unreadable: u64,
     /// Calls accepted since the gateway started.
     pub accepted: u64,
-    /// Calls dropped since then, because one of the same id was accepted before.
+    /// Calls dropped since then, because one with the same id was accepted before.
     pub duplicates: u64,
     /// Calls and callbacks answered with 2xx since then.
     pub delivered: u64,
-    /// Attempts since then that were to be made again.
+    /// Attempts since then that failed and were scheduled again.
     pub retried: u64,
     /// Calls and callbacks given up since then.
     pub dead: u64,
 }
 
 /// A call or callback in the queue: the answer of [`CALLS`](crate::paths::CALLS) is a list of these.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
 pub struct QueuedCall {
     /// Its number in the queue.
     pub id: u64,
     /// The id of the invocation.
     pub call_id: String,
-    /// The function that it goes to, or whose answer it carries.
+    /// The function that it goes to; for a callback, the function whose answer it carries.
     pub function: String,
     /// Whether it is a callback.
     pub callback: bool,
@@ -48,20 +52,22 @@ pub struct QueuedCall {
     pub in_flight: bool,
     /// When it was accepted, in milliseconds since the Unix epoch.
     pub accepted_ms: u64,
-    /// When the next attempt is due, in the same; 0 for at once.
+    /// When the next attempt is due, in milliseconds since the Unix epoch; 0 for at once.
     pub due_ms: u64,
     /// The size of its body, in bytes.
     pub bytes: u64,
 }
 
 /// A call or callback that was given up: the answer of [`DEAD_LETTERS`](crate::paths::DEAD_LETTERS) is a list of these.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
 pub struct DeadLetterSummary {
-    /// Its number, by which it is redriven or discarded.
+    /// Its number, which selects it for redrive and discard.
     pub id: u64,
     /// The id of the invocation.
     pub call_id: String,
-    /// The function that it was for, or whose answer it carries.
+    /// The function that it was sent to; for a callback, the function whose answer it carries.
     pub function: String,
     /// Whether it is a callback.
     pub callback: bool,
@@ -73,40 +79,42 @@ pub struct DeadLetterSummary {
     pub attempts: u32,
     /// When it was accepted, in milliseconds since the Unix epoch.
     pub accepted_ms: u64,
-    /// When it was given up, in the same.
+    /// When it was given up, in milliseconds since the Unix epoch.
     pub died_ms: u64,
     /// The size of its body, in bytes.
     pub bytes: u64,
 }
 
-/// A dead letter, with what it carried and what it was answered: the answer of
-/// [`DEAD_LETTER`](crate::paths::DEAD_LETTER). On the wire, the fields of the summary stand beside the others.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A dead letter with its body and the last answer that it got: the answer of [`DEAD_LETTER`](crate::paths::DEAD_LETTER). In
+/// JSON, the fields of the summary are on the same level as the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
 pub struct DeadLetter {
-    /// What it is.
+    /// The summary.
     #[serde(flatten)]
     pub summary: DeadLetterSummary,
-    /// Where it went: path and query of the function, or the callback URL.
+    /// Where it was sent: path and query of the function, or the callback URL.
     pub target: String,
     /// Its headers, as pairs of name and value.
     pub headers: Vec<(String, String)>,
-    /// Its body; what is not UTF-8 is replaced.
+    /// Its body. Bytes that are not UTF-8 are replaced.
     pub body: String,
     /// The headers of the last answer.
     pub answer_headers: Vec<(String, String)>,
-    /// The body of the last answer, up to 64 KiB; what is not UTF-8 is replaced.
+    /// The body of the last answer, up to 64 KiB. Bytes that are not UTF-8 are replaced.
     pub answer_body: Option<String>,
 }
 
 /// Which dead letters to discard: the body of `DELETE` of [`DEAD_LETTERS`](crate::paths::DEAD_LETTERS).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-// A misspelt key would select all of them.
+// With a misspelt key, an empty selection would remain, which selects all dead letters.
 #[serde(deny_unknown_fields)]
 pub struct Selection {
-    /// Those of these numbers; all, where absent.
+    /// Selects these numbers; all if absent.
     #[serde(default)]
     pub ids: Option<Vec<u64>>,
-    /// Those of this function; of every, where absent.
+    /// Selects the dead letters of this function; of every function if absent.
     #[serde(default)]
     pub function: Option<String>,
 }
@@ -115,26 +123,30 @@ pub struct Selection {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Redrive {
-    /// Those of these numbers; all, where absent.
+    /// Selects these numbers; all if absent.
     #[serde(default)]
     pub ids: Option<Vec<u64>>,
-    /// Those of this function; of every, where absent.
+    /// Selects the dead letters of this function; of every function if absent.
     #[serde(default)]
     pub function: Option<String>,
-    /// How many each second; all at once, where absent.
+    /// How many to put back each second; all at once if absent.
     #[serde(default)]
     pub per_second: Option<u32>,
 }
 
 /// The answer of [`REDRIVE`](crate::paths::REDRIVE).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
 pub struct Redriven {
     /// How many dead letters were put back into the queue.
     pub redriven: u64,
 }
 
 /// The answer of `DELETE` of [`DEAD_LETTERS`](crate::paths::DEAD_LETTERS).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
 pub struct Discarded {
     /// How many dead letters were removed.
     pub discarded: u64,

@@ -8,7 +8,7 @@ pub struct Route {
     pub method: &'static str,
     /// The path, a constant of [`paths`].
     pub path: &'static str,
-    /// The parameters that its query may have. All are optional, unless the reference says otherwise.
+    /// The parameters of its query. They are optional unless the reference says otherwise.
     pub query: &'static [&'static str],
 }
 

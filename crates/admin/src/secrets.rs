@@ -1,4 +1,4 @@
-//! The secrets of functions. What is in them is never told.
+//! The secrets of functions. No answer contains their values.
 
 use std::fmt;
 
@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 pub struct Secret {
     /// Its name.
     pub name: String,
-    /// Its namespace; the gateway's own, where absent.
+    /// Its namespace; that of the gateway if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// What is in it, as text. `DELETE` does not look at it.
+    /// The value, as text. `DELETE` ignores it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// What is in it, in Base64. If both are there, this one counts.
+    /// The value, in Base64. If both are given, this one is used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raw_value: Option<String>,
 }
@@ -30,6 +30,7 @@ impl fmt::Debug for Secret {
 /// The name of a secret: the answer of `GET` of [`SECRETS`](crate::paths::SECRETS) is a list of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct SecretName {
     /// The name.
     pub name: String,

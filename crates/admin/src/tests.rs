@@ -259,6 +259,39 @@ fn gateways_of_openfaas_are_read_which_leave_much_out() {
     assert_eq!(function.env_vars, Some(BTreeMap::from([("a".to_owned(), "1".to_owned())])));
 }
 
+/// A gateway of another version may leave out any field of an answer.
+#[test]
+fn answers_may_leave_out_any_field() {
+    fn read<T: serde::de::DeserializeOwned + Default + PartialEq + std::fmt::Debug>() {
+        assert_eq!(serde_json::from_value::<T>(json!({ "of a later version": 1 })).unwrap(), T::default());
+    }
+    read::<FunctionStatus>();
+    read::<Usage>();
+    read::<Info>();
+    read::<ProviderInfo>();
+    read::<SecretName>();
+    read::<LogLine>();
+    read::<QueueStats>();
+    read::<QueuedCall>();
+    read::<DeadLetterSummary>();
+    read::<DeadLetter>();
+    read::<Redriven>();
+    read::<Discarded>();
+}
+
+/// Go writes a field that is not set as null.
+#[test]
+fn null_in_a_deployment_is_the_same_as_nothing() {
+    let mut all = samples().remove("Deployment").unwrap();
+    for (name, field) in all.as_object_mut().unwrap() {
+        if name != "service" {
+            *field = Value::Null;
+        }
+    }
+    let deployment: Deployment = serde_json::from_value(all).unwrap();
+    assert_eq!(deployment, Deployment { service: "text".to_owned(), ..Deployment::default() });
+}
+
 #[test]
 fn what_is_secret_is_not_shown() {
     let text = || Some("hidden".to_owned());

@@ -28,10 +28,14 @@ pub(crate) fn problem(error: &GatewayError) -> Problem {
         GatewayError::StateFolder { .. } => {
             Problem::from_error(code, error).help("choose another folder with `--state-dir`")
         }
-        GatewayError::Queue(queue) => match queue.help() {
-            Some(help) => Problem::from_error(code, error).help(help).help("choose another folder with `--state-dir`"),
-            None => Problem::from_error(code, error),
-        },
-        _ => Problem::from_error(code, error),
+        _ => {
+            let problem = error.help().into_iter().fold(Problem::from_error(code, error), Problem::help);
+            match error {
+                GatewayError::Queue(queue) if queue.help().is_some() => {
+                    problem.help("choose another folder with `--state-dir`")
+                }
+                _ => problem,
+            }
+        }
     }
 }

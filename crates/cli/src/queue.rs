@@ -37,7 +37,7 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
         QueueCommand::Redrive { which, rate } => {
             let Selection { ids, function } = selection(&which);
             let asked = Redrive { ids, function, per_second: rate };
-            let Redriven { redriven } = client.json_for(Method::POST, paths::REDRIVE, &asked).await?;
+            let Redriven { redriven, .. } = client.json_for(Method::POST, paths::REDRIVE, &asked).await?;
             if redriven > 0 || which.ids.is_empty() {
                 say!("Redrove {}", letters(redriven));
             }
@@ -45,7 +45,7 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
         }
         QueueCommand::Discard { which } => {
             let asked = selection(&which);
-            let Discarded { discarded } = client.json_for(Method::DELETE, paths::DEAD_LETTERS, &asked).await?;
+            let Discarded { discarded, .. } = client.json_for(Method::DELETE, paths::DEAD_LETTERS, &asked).await?;
             if discarded > 0 || which.ids.is_empty() {
                 say!("Discarded {}", letters(discarded));
             }

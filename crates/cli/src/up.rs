@@ -34,6 +34,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     }
     options.commit = env!("FAASFLOW_COMMIT").to_owned();
     options.queue.max_body = usize::try_from(up.queue_limit).unwrap_or(usize::MAX);
+    options.max_body_option = Some("`--queue-limit`".to_owned());
     options.queue.workers = up.queue_workers;
     options.queue.max_attempts = up.queue_attempts;
     if let Some(folder) = up.state_dir {

@@ -222,6 +222,28 @@ codes! {
     FUNCTION_BROKEN = "FF0711", "a function does not run until it is changed";
     UNKNOWN_FUNCTION = "FF0712", "the gateway has no function of this name";
     FUNCTION_BUSY = "FF0713", "a function has as many requests as it may have";
+    NO_ROUTE = "FF0714", "the gateway serves nothing at a path";
+    WRONG_METHOD = "FF0715", "a path of the gateway does not take a method";
+    BAD_CALL_ID = "FF0716", "the id of a call cannot be used";
+    UNSUPPORTED_UPGRADE = "FF0717", "a request asks for another protocol";
+    BAD_API_BODY = "FF0718", "the body of a request to the admin API cannot be used";
+    BAD_API_PARAMETER = "FF0719", "a parameter of a request to the admin API cannot be used";
+    UNKNOWN_NAMESPACE = "FF0720", "a namespace does not exist";
+    BAD_DEPLOYMENT = "FF0721", "a function cannot be deployed as described";
+    FUNCTION_EXISTS = "FF0722", "a function of this name exists already";
+    FUNCTION_OF_STACK = "FF0723", "a function belongs to the stack file";
+    NO_ENGINE = "FF0724", "the container engine does not answer";
+    BAD_SCALE = "FF0725", "a function cannot have this number of containers";
+    NO_METRICS = "FF0726", "a function has no metrics";
+    BAD_SECRET = "FF0727", "a secret has a name or a value that cannot be used";
+    SECRET_EXISTS = "FF0728", "a secret of this name exists already";
+    UNKNOWN_SECRET = "FF0729", "a secret does not exist";
+    NOT_CONFIRMED = "FF0730", "the disk has not confirmed a change";
+    FROM_WEB_PAGE = "FF0731", "a web page asks the gateway for a change";
+    FOREIGN_HOST = "FF0732", "a request reaches the gateway under a foreign name";
+    CONTAINERS_ONLY = "FF0733", "an address of the gateway is for containers only";
+    GATEWAY_FAILED = "FF0734", "the gateway itself failed";
+    REQUEST_LOOP = "FF0735", "a request comes back to the gateway again and again";
 
     // 08: stack files.
     BAD_STACK_FILE = "FF0801", "the stack file does not have the expected structure";

@@ -1,4 +1,4 @@
-//! Answers of the gateway's own.
+//! The gateway's own answers: refusals, in a line of text with an error code.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -8,43 +8,41 @@ use faasflow_http::NoRoom;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 
-/// Marks them, as OpenFaaS's gateway and providers do.
+/// Marks answers that come from the gateway instead of the function, as OpenFaaS's gateway and providers mark theirs.
 pub(crate) const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 
-/// A short text of the gateway's own, marked as OpenFaaS marks it.
-pub(crate) fn internal(status: StatusCode, text: String) -> Response {
-    let mut response = plain(status, text);
+/// A refusal: one line of text, and the code of the error in a header.
+///
+/// Every refusal is made here, so none can be without a code.
+pub(crate) fn refusal(status: StatusCode, code: Code, text: impl Into<String>) -> Response {
+    let mut response = Response::new(Body::from(text.into() + "\n"));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(headers::ERROR_CODE, HeaderValue::from_static(code.as_str()));
+    response
+}
+
+/// A refusal of a call, marked with [`INTERNAL`].
+pub(crate) fn internal(status: StatusCode, code: Code, text: impl Into<String>) -> Response {
+    let mut response = refusal(status, code, text);
     response.headers_mut().insert(INTERNAL, HeaderValue::from_static("proxy"));
     response
 }
 
-/// The same answer, with the code of the error that it tells of.
-pub(crate) fn coded(mut response: Response, code: Code) -> Response {
-    response.headers_mut().insert(headers::ERROR_CODE, HeaderValue::from_static(code.as_str()));
-    response
-}
-
-/// A short text as an answer.
-pub(crate) fn plain(status: StatusCode, text: String) -> Response {
-    let mut response = Response::new(Body::from(text + "\n"));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
-}
-
-/// The answer to a request for which there is no room: nothing was executed.
+/// The answer to a request for which there is no room. Nothing was executed.
 pub(crate) fn no_room(why: NoRoom) -> Response {
-    if !why.is_temporary() {
-        let text = format!("{why}; `--max-inflight-bytes` allows more");
-        return coded(internal(StatusCode::PAYLOAD_TOO_LARGE, text), why.code());
+    if why.is_temporary() {
+        busy(why.to_string())
+    } else {
+        internal(StatusCode::PAYLOAD_TOO_LARGE, why.code(), why.to_string())
     }
-    busy(why.to_string())
 }
 
-/// The answer to a request that is to come again later: nothing was executed.
+/// The answer to a request that should be sent again later. Nothing was executed.
 pub(crate) fn busy(why: String) -> Response {
-    let mut response = coded(internal(StatusCode::SERVICE_UNAVAILABLE, why), code::NO_ROOM);
-    // Not all that were refused together come again together.
+    let mut response = internal(StatusCode::SERVICE_UNAVAILABLE, code::NO_ROOM, why);
+    // The wait is random, so that requests refused together do not return together.
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(rand::random_range(1..=5)));
     response.headers_mut().insert(headers::BUSY, HeaderValue::from_static("true"));
     response

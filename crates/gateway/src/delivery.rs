@@ -1,6 +1,6 @@
-//! Delivers what comes from the queue: a call to its function, the answer to the URL that the caller named.
+//! Delivers calls from the queue to their functions, and answers to callback URLs.
 //!
-//! The queue knows nothing of functions, and the router nothing of deliveries.
+//! The queue does not know functions, and the router does not know deliveries.
 
 mod callback;
 
@@ -19,15 +19,16 @@ use crate::metrics::Metrics;
 use crate::proxy::{Proxy, Sender};
 use crate::queue::{Answer, Call, Deliver, Delivery, Target, Unreachable};
 use crate::room;
+use crate::wanted::Wanted;
 
-/// The most that is read of answers that only a dead letter shows, in bytes.
+/// How much is read of an answer that only a dead letter shows, in bytes.
 const LARGEST_SHOWN: u64 = 64 * 1024;
 
-/// The same way that callers take, for calls from the queue.
+/// Delivers calls from the queue through the same proxy as those of callers.
 pub(crate) struct Deliveries {
     pub(crate) functions: Functions,
     pub(crate) proxy: Proxy,
-    /// What may be in flight.
+    /// The limit of what is in flight.
     pub(crate) budget: Budget,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -39,7 +40,8 @@ impl Deliver for Deliveries {
             let call = &delivery.call;
             let answer = match &call.target {
                 Target::Function { name, path, query, callback_url } => {
-                    self.to_function(call, name, path, query.as_deref(), callback_url.is_some()).await
+                    let wanted = if callback_url.is_some() { Wanted::Whole } else { Wanted::Beginning };
+                    self.to_function(call, name, path, query.as_deref(), wanted).await
                 }
                 Target::Callback { url, .. } => self.to_callback(call, url).await,
             };
@@ -53,19 +55,19 @@ impl Deliver for Deliveries {
 }
 
 impl Deliveries {
-    /// Calls a function. The answer is read whole if it is `wanted`, else its beginning.
+    /// Calls a function, and reads as much of the answer as is `wanted`.
     async fn to_function(
         &self,
         call: &Call,
         name: &str,
         path: &str,
         query: Option<&str>,
-        wanted: bool,
+        wanted: Wanted,
     ) -> Result<Answer, Unreachable> {
         let beside = (call.body.len() as u64).saturating_mul(room::READ_COPIES);
         let mut share = self.budget.answer_share(room::PATIENCE).beside(beside);
         let Some(function) = self.functions.find(name) else {
-            let reason = format!("it could not be reached: there is no function `{name}` here");
+            let reason = format!("it could not be reached: the function `{name}` is not deployed");
             return Err(Unreachable { reason });
         };
         let mut request = Request::new(Body::from(call.body.clone()));
@@ -81,9 +83,9 @@ impl Deliveries {
         let mut cause = None;
         let answer = match self.proxy.invoke(&function, path, parts, body, Sender::Queue { wanted }).await {
             Ok(answer) => answer,
-            // It was not executed, and is to come later.
+            // It was not executed, and the queue tries again later.
             Err(none @ (NoAnswer::Busy(_) | NoAnswer::NoFiles(_))) => none.response(name),
-            // It would come to the same again.
+            // Another attempt would end the same way.
             Err(none @ (NoAnswer::Request(..) | NoAnswer::Unusable(_))) => {
                 cause = Some(none.reason());
                 none.response(name)
@@ -95,8 +97,8 @@ impl Deliveries {
         };
         let (mut parts, body) = answer.into_parts();
         let body = match room::read_answer(Body::new(body), wanted, self.proxy.timeout, &mut share).await {
-            // It leaves the budget here. A callback waits in the queue, which limits the bodies that it keeps,
-            // and takes room again when it is delivered.
+            // The answer leaves the budget here. A callback waits in the queue, which limits its bodies by itself, and takes room
+            // again when it is delivered.
             Ok(body) => body,
             Err(error @ ReadBodyError::NoRoom(full)) if full.is_temporary() => {
                 started.end(StatusCode::BAD_GATEWAY);
@@ -106,7 +108,7 @@ impl Deliveries {
                 started.end(StatusCode::BAD_GATEWAY);
                 return Err(Unreachable { reason: NoAnswer::Died(chain(&error)).reason() });
             }
-            // It was executed and has answered: the answer is of no use, and would be again.
+            // The function was executed and answered, but the answer cannot be used. The next one could not either.
             Err(error) => {
                 let none = NoAnswer::Unusable(chain(&error));
                 cause = Some(none.reason());
@@ -120,16 +122,16 @@ impl Deliveries {
         Ok(Answer { status: parts.status, headers: parts.headers, body, duration: Duration::ZERO, cause })
     }
 
-    /// Takes the answer of a call to the URL that its caller named.
+    /// Sends the answer of a call to its callback URL.
     async fn to_callback(&self, call: &Call, url: &Uri) -> Result<Answer, Unreachable> {
         let timeout = self.proxy.timeout;
         let exchange = async {
             let (parts, body, cause) = match callback::send(&self.proxy.client, url, call).await {
                 Ok(answer) => {
                     let (mut parts, body) = answer.into_parts();
-                    // It is the gateway's own, and says what to do with a call.
+                    // Only the gateway may set this header, which says what to do with a call.
                     parts.headers.remove(headers::GATEWAY_ERROR);
-                    let redirects = "it redirects to what cannot be asked, or has redirected ten times";
+                    let redirects = "it redirects to a URL that cannot be used, or has redirected ten times";
                     let cause = parts.status.is_redirection().then(|| redirects.to_owned());
                     (parts, body, cause)
                 }

@@ -1,20 +1,21 @@
-//! Disks that take no more, and how the gateway answers then.
+//! The answers of the gateway if the disk is full or fails.
 
 use std::io;
 
 use axum::response::Response;
 use faasflow_core::chain;
+use faasflow_core::code::Code;
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
-use crate::answer::{coded, plain};
+use crate::answer::refusal;
 use crate::queue::{QueueError, is_full};
 
-/// When to come again to a disk that took nothing, in seconds: room on it is seldom made sooner.
+/// The value of `Retry-After` after an error of the disk, in seconds. Space is seldom made sooner.
 const RETRY_SECONDS: &str = "5";
 
-/// The status for a change that the disk did not take: 507 where it is full, 500 where somebody has to see to the folder,
-/// else 503.
+/// The status for a change that could not be written: 507 if the disk is full, 500 if somebody must repair the folder, and 503
+/// otherwise.
 pub(crate) fn status(error: &io::Error) -> StatusCode {
     use io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
     match error.kind() {
@@ -26,7 +27,7 @@ pub(crate) fn status(error: &io::Error) -> StatusCode {
     }
 }
 
-/// The status for something that the queue did not do, for want of its disk or since it is closed.
+/// The status for an error of the queue.
 pub(crate) fn queue_status(error: &QueueError) -> StatusCode {
     match error {
         QueueError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -36,14 +37,14 @@ pub(crate) fn queue_status(error: &QueueError) -> StatusCode {
     }
 }
 
-/// The answer about something that the queue did not do.
+/// The answer for an error of the queue.
 pub(crate) fn queue_answer(error: &QueueError, before: &str) -> Response {
-    coded(answer(queue_status(error), format!("{before}{}", chain(error))), error.code())
+    answer(queue_status(error), error.code(), format!("{before}{}", chain(error)))
 }
 
-/// A short text as an answer, with the time to come again where the status is one that passes.
-pub(crate) fn answer(status: StatusCode, text: String) -> Response {
-    let mut response = plain(status, text);
+/// A refusal, with `Retry-After` if the status is temporary.
+pub(crate) fn answer(status: StatusCode, code: Code, text: String) -> Response {
+    let mut response = refusal(status, code, text);
     if [StatusCode::INSUFFICIENT_STORAGE, StatusCode::SERVICE_UNAVAILABLE].contains(&status) {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
     }

@@ -1,7 +1,7 @@
-//! The environment of this process, and what of it functions get to see. Nothing else in the crate reads it.
+//! The environment of this process, and the variables that functions inherit. No other module of the crate reads it.
 
-/// What a function's process inherits, besides what its stack gives it: enough to find programs, a home and
-/// certificates, and nothing that could be a secret of the developer's.
+/// The variables that a function's process inherits, besides those in the stack file. They are enough to find programs, a home and
+/// certificates, and none of them could be a secret of the developer.
 #[cfg(unix)]
 const INHERITED: &[&str] = &[
     "PATH",
@@ -50,14 +50,14 @@ pub(crate) fn variable(name: &str) -> Option<String> {
 ///
 /// # Errors
 ///
-/// If it has bytes that are none.
+/// If its value is not UTF-8.
 pub(crate) fn text(name: &str) -> Result<Option<String>, String> {
     #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
     match std::env::var(name) {
         Ok(value) => Ok(Some(value)),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => {
-            Err(format!("the value of `{name}` in the environment is not UTF-8; set it to a text"))
+            Err(format!("the value of `{name}` in the environment is not UTF-8; set it to text in UTF-8"))
         }
     }
 }
@@ -67,9 +67,9 @@ pub(crate) fn inherited() -> impl Iterator<Item = (&'static str, String)> {
     INHERITED.iter().filter_map(|&name| Some((name, variable(name)?)))
 }
 
-/// The variables that cargo sets for what it runs, such as this process under `cargo run` or `cargo test`. Another
-/// cargo is not to see them: build scripts that depend on one, as ring's does on `CARGO_PKG_NAME`, would run again, and
-/// everything above them would be compiled again.
+/// The variables that cargo sets for programs that it runs, such as this process under `cargo run` or `cargo test`. Another cargo must
+/// not see them. Build scripts that depend on one, as ring's does on `CARGO_PKG_NAME`, would run again, and all crates that depend on
+/// them would be compiled again.
 pub(crate) fn set_by_cargo() -> Vec<std::ffi::OsString> {
     let is_set_by_cargo = |name: &str| {
         name.starts_with("CARGO_PKG_")

@@ -9,8 +9,8 @@ use faasflow_core::code::{self, Code};
 use crate::queue::QueueError;
 use crate::stack::StackError;
 
-/// A gateway that cannot start, or a function that it cannot run. The causes are not part of the text: print it with
-/// `faasflow_core::chain` to show them.
+/// Why a gateway cannot start, or cannot run a function. The text includes neither causes nor remedies: `faasflow_core::chain`
+/// prints the causes, and [`help`](GatewayError::help) is the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GatewayError {
@@ -20,7 +20,7 @@ pub enum GatewayError {
     /// The queue cannot be used.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The address cannot be listened on.
+    /// The gateway cannot listen on its address.
     #[error("cannot listen on {address}")]
     Listen {
         /// The address.
@@ -28,7 +28,7 @@ pub enum GatewayError {
         /// Why not.
         source: std::io::Error,
     },
-    /// A folder or file of the gateway's own cannot be written.
+    /// A folder or file in the state folder cannot be written.
     #[error("cannot write {}", path.display())]
     StateFolder {
         /// The folder or file.
@@ -44,60 +44,57 @@ pub enum GatewayError {
         /// Why not.
         source: Unreadable,
     },
-    /// Functions name secrets that are not there.
-    #[error("secrets are missing: {}; write each into a file of its name in {}", listed(missing), folder.display())]
+    /// Functions name secrets that do not exist.
+    #[error("secrets are missing: {}", listed(missing))]
     Secrets {
-        /// Which, in the order of the functions that want them.
+        /// The secrets, in the order of the functions that name them.
         missing: Vec<MissingSecret>,
-        /// Where they are looked for.
+        /// The folder of the secrets.
         folder: PathBuf,
     },
     /// The key for signing is empty.
-    #[error("the key for signing in {} is empty: write one there, or remove the file to have one made", path.display())]
+    #[error("the key for signing in {} is empty", path.display())]
     EmptyKey {
         /// The file.
         path: PathBuf,
     },
-    /// The user or the password of the gateway's own API is empty.
-    #[error("{} is empty: write one there, or remove the file to have one made", path.display())]
+    /// The user name or the password of the admin API is empty.
+    #[error("{} is empty", path.display())]
     EmptyCredential {
         /// The file.
         path: PathBuf,
     },
-    /// The user of the gateway's own API can never log in.
-    #[error("{} holds a `:`, with which nobody can log in: write another name into it", path.display())]
+    /// Nobody could log in with the user name of the admin API.
+    #[error("the user name in {} contains a `:`, so nobody could log in with it", path.display())]
     UserWithColon {
         /// The file.
         path: PathBuf,
     },
-    /// A function that was deployed was kept in a file that is of no use.
-    #[error(
-        "the deployed function in {} cannot be used; mend the file, or remove it and deploy the function again",
-        path.display()
-    )]
+    /// The file of a deployed function cannot be used.
+    #[error("the deployed function in {} cannot be used", path.display())]
     Deployed {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: DeployedError,
     },
-    /// Cargo could not build functions; the text is cargo's.
+    /// Cargo could not build functions.
     #[error("cargo could not build {what}:\n{output}")]
     Build {
-        /// What was to be built.
+        /// What cargo should have built.
         what: String,
-        /// What cargo said.
+        /// The output of cargo.
         output: String,
     },
-    /// Functions do not run.
+    /// Some functions do not run.
     #[error("not all functions run:{}", lines(reasons))]
     Functions {
-        /// Why each does not, by its name.
+        /// The reason, by the name of the function.
         reasons: BTreeMap<String, String>,
     },
 }
 
-/// A secret that is not there.
+/// A secret that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MissingSecret {
@@ -111,18 +108,18 @@ pub struct MissingSecret {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeployedError {
-    /// It is not JSON of the known form.
+    /// It is not JSON, or has other fields.
     #[error(transparent)]
     Format(#[from] serde_json::Error),
     /// A newer program wrote it.
-    #[error("it is of version {version}, and this program knows {known}")]
+    #[error("it has version {version}, and this program reads versions up to {known}")]
     Version {
         /// Its version.
         version: u32,
         /// The newest that this program reads.
         known: u32,
     },
-    /// It is of another function than its name says.
+    /// The file belongs to another function than its name says.
     #[error("it holds `{0}`")]
     OtherFunction(String),
 }
@@ -140,6 +137,28 @@ fn lines(reasons: &BTreeMap<String, String>) -> String {
 }
 
 impl GatewayError {
+    /// What to do about it, if that is known. It names no options of the program that starts the gateway.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            GatewayError::Queue(error) => error.help().map(str::to_owned),
+            GatewayError::Secrets { folder, .. } => {
+                Some(format!("write each secret into a file of its name in {}", folder.display()))
+            }
+            GatewayError::EmptyKey { .. } => {
+                Some("write a key into the file, or remove it, and the gateway makes one".to_owned())
+            }
+            GatewayError::EmptyCredential { .. } => {
+                Some("write a value into the file, or remove it, and the gateway makes one".to_owned())
+            }
+            GatewayError::UserWithColon { .. } => Some("write another name into the file".to_owned()),
+            GatewayError::Deployed { .. } => {
+                Some("correct the file, or remove it and deploy the function again".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// The code of the error.
     #[must_use]
     pub fn code(&self) -> Code {

@@ -1,22 +1,22 @@
 use std::time::Duration;
 
-/// Something that happened, for whoever shows progress.
+/// Something that happened, for programs that show progress.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// Cargo begins to build these functions.
+    /// Cargo starts to build functions.
     BuildStarted {
         /// Their names.
         functions: Vec<String>,
     },
-    /// Cargo has begun with another crate.
+    /// Cargo compiles another crate.
     Compiling {
         /// Its name and version.
         krate: String,
     },
-    /// Cargo has to wait, for example for another cargo.
+    /// Cargo waits, for example for another cargo process.
     BuildWaits {
-        /// What it says.
+        /// The message of cargo.
         what: String,
     },
     /// Cargo has built the program of a function.
@@ -24,33 +24,33 @@ pub enum Event {
         /// The function's name.
         function: String,
     },
-    /// Cargo has built them.
+    /// The build is complete.
     BuildFinished {
         /// How long it took.
         took: Duration,
     },
-    /// A build failed; what ran before still runs.
+    /// A build failed. Functions that ran before go on running.
     BuildFailed {
-        /// What cargo said.
+        /// The output of cargo.
         output: String,
     },
-    /// A function is started.
+    /// A function is being started.
     Starting {
         /// Its name.
         function: String,
     },
-    /// A function takes requests.
+    /// A function accepts requests.
     Ready {
         /// Its name.
         function: String,
     },
-    /// A function's process ended by itself, and is started again after a while.
+    /// The process of a function ended by itself. It is started again after a while.
     Exited {
         /// Its name.
         function: String,
         /// How it ended, and the last lines of its log.
         how: String,
-        /// When it is started again.
+        /// The time until it is started again.
         again_in: Duration,
     },
     /// The sources of a function changed.
@@ -67,5 +67,5 @@ pub enum Event {
     },
 }
 
-/// Where events go.
+/// The sender of events.
 pub type Events = tokio::sync::mpsc::UnboundedSender<Event>;

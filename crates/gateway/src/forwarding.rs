@@ -1,15 +1,15 @@
-//! What a function is told of where its request came from.
+//! The headers that tell a function where its request came from.
 
 use faasflow_http::Peer;
 use http::header::{self, HeaderName, HeaderValue};
-use http::request;
+use http::{HeaderMap, request};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Says once whom the request comes from, behind the addresses that it passed before, in however many headers these are.
-/// Host and protocol are those that the first proxy saw.
+/// Appends the address of the client to the addresses of earlier proxies, and joins them in one header. Host and protocol are those
+/// that the first proxy saw.
 pub(crate) fn forward(parts: &mut request::Parts) {
     let Some(Peer(peer)) = parts.extensions.remove::<Peer>() else { return };
     let (peer, host) = (peer.ip().to_string(), host(parts));
@@ -27,8 +27,32 @@ pub(crate) fn forward(parts: &mut request::Parts) {
     headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
 }
 
-/// The server that a request is for: that of its target, where it names one, as in HTTP/2 and in requests to a proxy, and else
-/// that of `Host` (RFC 9112, 3.2.2).
+/// How often a request has gone from this gateway to the URL of a function. A URL that leads back to the gateway would
+/// otherwise keep a request going round, and each round would hold one more connection.
+const PASSES: HeaderName = HeaderName::from_static("x-faasflow-passes");
+/// How often that may be. Functions that call each other through the gateway stay far below.
+pub(crate) const MOST_PASSES: u32 = 10;
+
+/// A request that has gone round as often as it may.
+#[derive(Debug)]
+pub(crate) struct Looped;
+
+/// Counts that a request goes to the URL of a function.
+///
+/// # Errors
+///
+/// If it has gone to one [`MOST_PASSES`] times.
+pub(crate) fn count_pass(headers: &mut HeaderMap) -> Result<(), Looped> {
+    let before = headers.get(PASSES).and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
+    if before >= MOST_PASSES {
+        return Err(Looped);
+    }
+    headers.insert(PASSES, HeaderValue::from(before + 1));
+    Ok(())
+}
+
+/// The server that a request is for. It is in the target, as in HTTP/2 and in requests to a proxy, or else in `Host` (RFC 9112,
+/// 3.2.2).
 pub(crate) fn host(parts: &request::Parts) -> Option<HeaderValue> {
     match parts.uri.authority() {
         Some(target) => HeaderValue::from_str(target.as_str()).ok(),

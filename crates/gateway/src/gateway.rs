@@ -1,4 +1,4 @@
-//! Starts everything, and stops it.
+//! Starts and stops the gateway.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ use crate::queue::{Queue, QueueOptions};
 use crate::stack::Stack;
 use crate::{private_file, secrets};
 
-/// How a gateway runs a stack.
+/// The options of a gateway.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GatewayOptions {
@@ -52,29 +52,32 @@ pub struct GatewayOptions {
     pub state_dir: PathBuf,
     /// Whether functions are built with cargo's release profile.
     pub release: bool,
-    /// Whether functions are built anew when their sources change.
+    /// Whether functions are built again when their sources change.
     pub watch: bool,
-    /// How long a function may take until it begins to answer.
+    /// How long a function may take to begin its answer.
     pub upstream_timeout: Duration,
-    /// How long the body of an asynchronous invocation may take to arrive.
+    /// How long the body of an asynchronous call may take to arrive.
     pub read_timeout: Duration,
-    /// How long requests in flight may go on after the stop.
+    /// How long requests in flight may go on after [`RunningGateway::stop`] was called.
     pub grace: Duration,
-    /// Whether the routes under `/system` ask for user and password, which are secrets here: `basic-auth-user` and
-    /// `basic-auth-password`, made where there are none.
+    /// Whether the routes under `/system` require a user and a password. These are the secrets `basic-auth-user` and
+    /// `basic-auth-password`, which are generated if they do not exist.
     pub basic_auth: bool,
-    /// The gateway that functions are told of, where this one is a provider behind it; by default this one.
+    /// The address of the gateway in front, if this one is its provider. Functions use that gateway instead of this one.
     pub behind: Option<String>,
-    /// How many invocations are in flight, at most; by default as many as fit into the memory.
+    /// The most calls in flight; by default as many as fit into the memory.
     pub max_inflight_requests: Option<usize>,
-    /// How many bytes of bodies are held, at most; by default half of the memory that the functions leave.
+    /// The most bytes of bodies in memory; by default half of the gateway's share of the memory.
     pub max_inflight_bytes: Option<u64>,
-    /// Which container engine runs images.
+    /// The container engine that runs images.
     pub engine: EngineChoice,
-    /// The commit that the program was built from, as `/system/info` tells it.
+    /// The commit that the program was built from, which `/system/info` reports.
     pub commit: String,
-    /// How the queue behaves.
+    /// The options of the queue.
     pub queue: QueueOptions,
+    /// What users call the option behind `queue.max_body`, such as `` `--queue-limit` ``. The gateway names it where it
+    /// refuses a call that is too large.
+    pub max_body_option: Option<String>,
 }
 
 impl GatewayOptions {
@@ -98,26 +101,27 @@ impl GatewayOptions {
             engine: EngineChoice::Find,
             commit: "unknown".to_owned(),
             queue: QueueOptions::default(),
+            max_body_option: None,
         }
     }
 
-    /// The memory that each process may count on, in bytes: the gateway and each function of the stack have as much.
+    /// The share of the memory for each process, in bytes. The gateway and each function of the stack have equal shares.
     fn share_of_memory(&self) -> u64 {
         memory_limit() / (self.stack.functions.len() as u64 + 1)
     }
 
-    /// Starts to listen, takes up the queue, and starts the functions, which may take a while to be ready:
-    /// [`RunningGateway::ready`] waits for that.
+    /// Opens the queue, starts to listen, and starts the functions. These may take a while to be ready; [`RunningGateway::ready`] waits
+    /// for them.
     ///
     /// # Errors
     ///
-    /// If a secret is missing, the queue cannot be used, a deployed function's file is damaged, or the address cannot
-    /// be listened on.
+    /// If a secret is missing, the queue cannot be used, the file of a deployed function is damaged, or the gateway cannot listen on
+    /// its address.
     pub async fn start(self, events: Events) -> Result<RunningGateway, GatewayError> {
         self.start_boxed(events).await
     }
 
-    /// Boxed, so that the gateway is compiled in this crate, and not in those that await its start.
+    /// Boxed, so that the gateway is compiled in this crate and not again in every crate that starts it.
     fn start_boxed(self, events: Events) -> Pin<Box<dyn Future<Output = Result<RunningGateway, GatewayError>> + Send>> {
         Box::pin(self.begin(events))
     }
@@ -133,13 +137,13 @@ impl GatewayOptions {
             bytes: self.max_inflight_bytes.unwrap_or(fitting.bytes),
         });
         let mut options = self.queue.clone();
-        // Bodies that wait in memory are counted apart from those in flight, and are to fit beside them.
+        // Waiting bodies in memory are not part of the budget for bodies in flight, and must fit next to it.
         let kept = (memory / 8).min(budget.capacity() / 2);
         options.kept_bodies = options.kept_bodies.min(usize::try_from(kept).unwrap_or(usize::MAX));
         options.budget = Some(budget.clone());
         let queue_file = self.state_dir.join("queue.redb");
         let queue = Queue::open(&queue_file, options)?;
-        // Read once the queue is ours, and the folders with it: until then another gateway may deploy.
+        // Read after the queue is locked, because until then another gateway may use the folder and deploy.
         let storage = Storage::open(self.state_dir.join("functions"))?;
         let deployed = storage.read()?;
         let address = self.listen;
@@ -193,6 +197,7 @@ impl GatewayOptions {
                 queue: queue.clone(),
                 budget: budget.clone(),
                 max_body: self.queue.max_body,
+                max_body_option: self.max_body_option,
                 read_timeout: self.read_timeout,
             }),
             functions: functions.clone(),
@@ -215,7 +220,7 @@ impl GatewayOptions {
             proxy,
         });
 
-        // Those who listen to logs stay until the functions have ended, which is told to them.
+        // Clients that follow logs stay connected until the functions have ended, so that they get the last lines.
         let options = ServerOptions {
             grace: 2 * self.grace + PROCESS_ENDING.max(CONTAINERS_ENDING),
             ..ServerOptions::for_memory(memory)
@@ -228,7 +233,7 @@ impl GatewayOptions {
                 let (options, accepting) = (options.clone(), accepting.clone());
                 tasks.spawn(async move {
                     if let Err(error) = serve(listener, router, options, accepting.cancelled_owned()).await {
-                        tracing::error!("functions in containers cannot reach this gateway any more: {error}");
+                        tracing::error!("functions in containers can no longer reach this gateway: {error}");
                     }
                 });
             })
@@ -274,7 +279,7 @@ impl GatewayOptions {
     }
 }
 
-/// What is told to stop, in this order.
+/// The parts that stop, in this order.
 #[derive(Clone, Debug, Default)]
 struct Stop {
     delivering: CancellationToken,
@@ -302,7 +307,7 @@ impl Builder {
         if projects.is_empty() {
             return;
         }
-        // Watched from before the first build, so that no change falls between.
+        // Watching starts before the first build, so that no change is missed.
         let sources = if watch { Sources::watch(projects.clone()).map(Some) } else { Ok(None) };
         self.build(&projects, &projects).await;
         match sources {
@@ -315,12 +320,12 @@ impl Builder {
                 let wanted: Vec<_> = projects.iter().filter(|(name, _)| changed.contains(name)).cloned().collect();
                 self.build(&wanted, &projects).await;
             },
-            Err(error) => tracing::warn!(%error, "changes of sources are not noticed: they cannot be watched"),
+            Err(error) => tracing::warn!(%error, "sources cannot be watched, so changes are not noticed"),
         }
     }
 
     async fn build(&self, projects: &[(String, PathBuf)], all: &[(String, PathBuf)]) {
-        // Each runs as soon as it is built, not when all are.
+        // Each function starts as soon as it is built.
         let mut running = HashSet::new();
         let built = build::build(projects, all, self.release, &self.events, |programs| {
             for (name, folder) in projects {
@@ -333,8 +338,8 @@ impl Builder {
         });
         let built = built.await;
         if !built.faults.is_empty() {
-            let said: Vec<String> = built.faults.iter().map(|fault| chain(fault)).collect();
-            let _ = self.events.send(Event::BuildFailed { output: said.join("\n") });
+            let texts: Vec<String> = built.faults.iter().map(|fault| chain(fault)).collect();
+            let _ = self.events.send(Event::BuildFailed { output: texts.join("\n") });
         }
         for (name, folder) in projects {
             if let (Some(order), None) = (self.orders.get(name), built.programs.get(folder)) {
@@ -344,7 +349,7 @@ impl Builder {
     }
 }
 
-/// A gateway that runs. Dropped without [`stop`](RunningGateway::stop), its functions are killed with the process.
+/// A running gateway. If it is dropped without [`stop`](RunningGateway::stop), its functions are killed with the process.
 #[derive(Debug)]
 pub struct RunningGateway {
     address: SocketAddr,
@@ -360,7 +365,7 @@ pub struct RunningGateway {
 }
 
 impl RunningGateway {
-    /// The address it listens on.
+    /// The address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -372,7 +377,7 @@ impl RunningGateway {
         format!("http://{}", reachable(self.address))
     }
 
-    /// The names of its functions, those of the stack and those that are deployed.
+    /// The names of its functions, from the stack and from deployments.
     #[must_use]
     pub fn function_names(&self) -> Vec<String> {
         self.functions.names()
@@ -384,11 +389,11 @@ impl RunningGateway {
         &self.queue
     }
 
-    /// Waits until every function takes requests, or has failed to.
+    /// Waits until every function accepts requests or has failed.
     ///
     /// # Errors
     ///
-    /// If one will not, for example because it could not be built: the text names each with the reason.
+    /// If a function has failed, for example because it could not be built. The text names each one with the reason.
     pub async fn ready(&self) -> Result<(), GatewayError> {
         let mut reasons = BTreeMap::new();
         for function in self.functions.all() {
@@ -403,16 +408,16 @@ impl RunningGateway {
         if reasons.is_empty() { Ok(()) } else { Err(GatewayError::Functions { reasons }) }
     }
 
-    /// Whether every function takes requests now.
+    /// Whether every function accepts requests now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.functions.all().iter().all(|function| function.upstream.borrow().takes_requests())
     }
 
-    /// Lets what is in flight finish within the grace, stops the functions, and closes the queue.
+    /// Lets requests in flight finish within [`grace`](GatewayOptions::grace), stops the functions, and closes the queue.
     ///
-    /// A flow in the middle of a phase calls its functions through here. So it goes on to accept until nothing is
-    /// under way, or the grace is over. Those who follow logs are told what the functions write until they have ended.
+    /// A flow in the middle of a phase calls its functions through this gateway. So the gateway accepts requests until nothing is under
+    /// way or the grace period is over. Clients that follow logs get all lines until the functions have ended.
     pub async fn stop(self) {
         self.stop.delivering.cancel();
         self.under_way.close();
@@ -423,13 +428,13 @@ impl RunningGateway {
         };
         let finished = tokio::time::timeout(self.grace, finishing).await.is_ok();
         if !finished {
-            tracing::warn!("calls are still under way after {:?}; their functions are told to stop", self.grace);
-            // What was not finished is delivered at the next start.
+            tracing::warn!("calls are still under way after {:?}; their functions are stopped now", self.grace);
+            // Unfinished calls are delivered after the next start.
             delivering.abort();
         }
         self.stop.accepting.cancel();
         if finished {
-            // What came in the last moment.
+            // For calls that came in the last moment.
             let _ = tokio::time::timeout(self.grace, self.under_way.wait()).await;
         }
         self.stop.functions.cancel();
@@ -440,19 +445,19 @@ impl RunningGateway {
         let mut serving = self.serving;
         if tokio::time::timeout(self.grace, &mut serving).await.is_err() {
             tracing::warn!(
-                "requests were still in flight {:?} after the functions had ended; they are cut off",
+                "requests were still in flight {:?} after the functions had ended; their connections are closed",
                 self.grace
             );
             serving.abort();
             let _ = serving.await;
         }
-        // A deployment that came in the last moment.
+        // For a deployment that came in the last moment.
         self.tasks.wait().await;
         self.queue.close().await;
     }
 }
 
-/// Where functions on this machine reach an address that may stand for all of them.
+/// The address for functions on this machine. An address that stands for all interfaces becomes that of the loopback.
 fn reachable(address: SocketAddr) -> String {
     let ip = if address.ip().is_unspecified() { [127, 0, 0, 1].into() } else { address.ip() };
     SocketAddr::new(ip, address.port()).to_string()

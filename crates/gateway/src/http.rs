@@ -1,7 +1,8 @@
-//! What the gateway answers: calls of functions, the OpenFaaS API, and the queue's own.
+//! The HTTP interface: calls of functions, OpenFaaS's API, and the API of the queue.
 
 mod enqueue;
 mod invoke;
+mod method;
 mod name;
 mod router;
 mod stamp;

@@ -1,7 +1,7 @@
 //! The local gateway: the OpenFaaS experience in one process, without a cluster.
 //!
-//! It reads the `stack.yml` that `faas-cli` deploys, runs each function as a local process, or as containers of its image
-//! where there is a container engine, speaks OpenFaaS's API, and keeps asynchronous calls in a durable queue.
+//! It reads the `stack.yml` that `faas-cli` deploys and runs each function as a local process, or as containers of its image if
+//! there is a container engine. It implements OpenFaaS's API and keeps asynchronous calls in a durable queue.
 
 pub mod queue;
 pub mod stack;
@@ -16,7 +16,7 @@ mod event;
 mod forwarding;
 mod functions;
 mod gateway;
-mod held;
+mod guarded_body;
 mod http;
 mod metrics;
 mod namespace;
@@ -26,6 +26,7 @@ mod request_id;
 mod rfc3339;
 mod room;
 mod secrets;
+mod wanted;
 
 pub use error::{DeployedError, GatewayError, MissingSecret};
 pub use event::{Event, Events};

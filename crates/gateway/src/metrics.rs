@@ -1,4 +1,4 @@
-//! Counts, in Prometheus's text format and under the names that OpenFaaS's gateway uses.
+//! The metrics of the gateway, in Prometheus's text format. Those about calls have the names of OpenFaaS's gateway.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -17,33 +17,32 @@ use crate::functions::{Function, Functions};
 use crate::namespace::NAMESPACE;
 use crate::queue::QueueStats;
 
-/// The upper bounds of the histogram's buckets, in seconds: those of OpenFaaS's gateway, and some for what is faster or
-/// slower.
+/// The upper bounds of the histogram's buckets, in seconds: those of OpenFaaS's gateway, and some for faster and slower calls.
 const BUCKETS: [f64; 15] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
-/// What an invocation ends with whose caller has gone away before it was answered, as at nginx.
+/// The status of a call whose caller has disconnected before the answer, as in nginx.
 const GONE: u16 = 499;
-/// Why what goes into a registry is taken there.
+/// Why the registry accepts every metric.
 const VALID: &str = "names of metrics and labels are valid, and each is registered once";
 
-/// Only deployed functions are counted, so the number of series is bounded by them and the statuses that there are.
+/// Counts calls of deployed functions only, so the number of series is limited by their number and by the known statuses.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     registry: Registry,
     functions: RwLock<BTreeMap<String, Arc<Invocations>>>,
 }
 
-/// Those of one function.
+/// The counts of one function.
 #[derive(Debug)]
 struct Invocations {
     started: IntCounter,
     ended: IntCounterVec,
     seconds: HistogramVec,
-    /// What is counted under each status that there was, at hand: to find it by its label takes longer than to count.
+    /// The counters for each status so far. Looking them up by label would take longer than counting.
     by_status: RwLock<BTreeMap<u16, (IntCounter, Histogram)>>,
 }
 
 impl Invocations {
-    fn of(function: &str) -> Invocations {
+    fn new(function: &str) -> Invocations {
         let label = |opts: Opts| opts.const_label("function_name", labelled(function));
         let (started, ended) = ("gateway_function_invocation_started", "gateway_function_invocation_total");
         let started = label(Opts::new(started, "The total number of function HTTP requests started."));
@@ -77,7 +76,7 @@ impl Invocations {
     }
 }
 
-/// An invocation under way.
+/// A call under way.
 pub(crate) struct Started {
     invocations: Arc<Invocations>,
     begun: Instant,
@@ -105,8 +104,8 @@ impl Metrics {
         self.functions.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts an invocation as started, and as ended when it is, or when it is dropped. Of a function that was removed in
-    /// the meantime, nobody sees that any more.
+    /// Counts a call as started. It is counted as ended by [`Started::end`], or when it is dropped. If the function has been
+    /// removed by then, the count is lost.
     pub(crate) fn start(&self, function: &str) -> Started {
         let known = self.read().get(function).cloned();
         let invocations = known.unwrap_or_else(|| self.invocations_of(&mut self.write(), function).clone());
@@ -120,7 +119,7 @@ impl Metrics {
         function: &str,
     ) -> &'a Arc<Invocations> {
         functions.entry(function.to_owned()).or_insert_with(|| {
-            let invocations = Invocations::of(function);
+            let invocations = Invocations::new(function);
             for collector in invocations.collectors() {
                 self.registry.register(collector).expect(VALID);
             }
@@ -128,27 +127,27 @@ impl Metrics {
         })
     }
 
-    /// Forgets a function that was removed.
+    /// Removes the counts of a function that was removed.
     pub(crate) fn forget(&self, function: &str) {
-        // Locked until the end, since it may be deployed again at once.
+        // Locked until the end, because the function may be deployed again at once.
         let mut functions = self.write();
         for collector in functions.remove(function).iter().flat_map(|invocations| invocations.collectors()) {
             self.registry.unregister(collector).expect(VALID);
         }
     }
 
-    /// How often a function was invoked.
+    /// How often a function was called.
     pub(crate) fn invocations(&self, function: &str) -> u64 {
         self.read().get(function).map_or(0, |invocations| invocations.started.get())
     }
 
-    /// All of it, with how functions and queue stand now.
+    /// All metrics as text, with the current state of functions and queue.
     pub(crate) fn text(&self, functions: &Functions, queue: &QueueStats, budget: &Budget) -> String {
         let mut counted = self.write();
-        // Looked at under the lock: what is removed meanwhile is forgotten thereafter.
+        // Read under the lock, so that a function that is removed now is forgotten afterwards.
         let deployed = functions.all();
         for function in &deployed {
-            // Prometheus sees an increase only from one value to another, so the first call has to begin at zero.
+            // Prometheus sees an increase only between two values, so the series must exist with 0 before the first call.
             self.invocations_of(&mut counted, &function.spec.name).ended.with_label_values(&["200"]);
         }
         drop(counted);
@@ -158,8 +157,8 @@ impl Metrics {
     }
 }
 
-/// Statuses that nobody has registered are counted by their class, so that a function cannot make as many series as it
-/// likes.
+/// The label for a status. Unregistered statuses are counted by their class, so that a function cannot create any number of
+/// series.
 fn code(status: u16) -> String {
     let registered = StatusCode::from_u16(status).is_ok_and(|status| status.canonical_reason().is_some());
     if registered || status == GONE { status.to_string() } else { format!("{}xx", status / 100) }
@@ -169,7 +168,7 @@ fn labelled(function: &str) -> String {
     format!("{function}.{NAMESPACE}")
 }
 
-/// What is known elsewhere, and copied when somebody asks.
+/// The metrics that are copied from elsewhere for each answer.
 fn standing(deployed: &[Arc<Function>], queue: &QueueStats, budget: &Budget) -> prometheus::Result<Registry> {
     let registry = Registry::new();
     let by_function = |name, help| IntGaugeVec::new(Opts::new(name, help), &["function_name"]);
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_answers_any_status_makes_few_series() {
+    fn a_function_that_answers_with_any_status_makes_few_series() {
         let metrics = Metrics::default();
         for function in ["f", "g"] {
             metrics.start(function).end(StatusCode::OK);

@@ -1,11 +1,11 @@
-//! The one namespace that there is here.
+//! The only namespace.
 
 pub(crate) use faasflow_queue::{NAMESPACE, bare_name};
 
-/// Whether a namespace is the one that there is, or none is named.
+/// Checks that a request names no namespace, or the only one.
 pub(crate) fn check_namespace(namespace: Option<&str>) -> Result<(), String> {
     match namespace {
         None | Some("" | NAMESPACE) => Ok(()),
-        Some(other) => Err(format!("there is no namespace `{other}` here: the only one is `{NAMESPACE}`")),
+        Some(other) => Err(format!("the namespace `{other}` does not exist: the only one is `{NAMESPACE}`")),
     }
 }

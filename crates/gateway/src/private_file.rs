@@ -1,4 +1,4 @@
-//! Files that their owner alone may read, and that have their names only when they are whole and on disk.
+//! Files that only their owner can read, and that get their names when they are complete and on disk.
 
 use std::error::Error;
 use std::fs;
@@ -6,21 +6,20 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Files that are not whole yet begin with this. What is kept never begins with a dot.
+/// The beginning of the names of unfinished files. Other names never begin with a dot.
 const UNFINISHED: &str = ".new-";
 
-/// Writes a file that must not be there yet.
+/// Writes a file that must not exist yet.
 ///
 /// # Errors
 ///
-/// As with all that changes something here: if it was not done, or if it was done and the disk does not confirm it,
-/// which [`is_done`] tells apart.
+/// As for every change in this module: if it was not made, or if it was made and the disk does not confirm it. [`is_done`] tells which.
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // Unlike a rename, a link fails where the name is taken.
+    // Unlike a rename, a link fails if the name is taken.
     change(path, || fs::hard_link(&Temporary::beside(path, bytes)?.0, path))
 }
 
-/// Writes a file, in place of the one of that name if there is one.
+/// Writes a file, and replaces one of that name.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     change(path, || fs::rename(&Temporary::beside(path, bytes)?.0, path))
 }
@@ -29,22 +28,22 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     change(path, || fs::remove_file(path))
 }
 
-/// Whether the change was made, though it may be undone if the machine stops before the disk has it.
+/// Whether the change was made. It may still be lost if the machine stops before it is on disk.
 pub(crate) fn is_done(error: &io::Error) -> bool {
     error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Unconfirmed>)
 }
 
-/// Why the disk did not confirm what was done.
+/// Why the disk did not confirm a change.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Unconfirmed(io::Error);
 
-/// Changes what is in the folder of this path, and sees to it that it stays so.
+/// Makes a change in the folder of this path, and waits until it is on disk.
 fn change(path: &Path, change: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    // Opened before, so that as little as possible fails after the change. Windows does not open folders as files.
+    // Opened first, so that as little as possible can fail after the change. Windows does not open folders as files.
     let folder = path.parent().filter(|_| cfg!(unix)).map(fs::File::open).transpose()?;
     change()?;
-    // The kind of the error is not passed on: it says nothing of the file.
+    // The kind of the error is not passed on, because it says nothing about the file.
     folder.as_ref().map_or(Ok(()), sync).map_err(|error| io::Error::other(Unconfirmed(error)))
 }
 
@@ -56,7 +55,7 @@ fn sync(folder: &fs::File) -> io::Result<()> {
     folder.sync_all()
 }
 
-/// A disk that confirms nothing, for tests.
+/// A disk that never confirms anything, for tests.
 #[cfg(test)]
 pub(crate) mod faulty {
     use std::cell::Cell;
@@ -67,7 +66,7 @@ pub(crate) mod faulty {
         FAULTY.get()
     }
 
-    /// What this thread does, while `work` runs, is not confirmed.
+    /// Runs `work` while nothing that this thread does is confirmed.
     pub(crate) fn during<T>(work: impl FnOnce() -> T) -> T {
         FAULTY.set(true);
         let outcome = work();
@@ -76,7 +75,7 @@ pub(crate) mod faulty {
     }
 }
 
-/// The names in a folder, sorted, without those of files that are not whole.
+/// The names in a folder, sorted, without unfinished files.
 pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
     let mut names: Vec<String> = fs::read_dir(folder)?
         .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()))
@@ -86,7 +85,7 @@ pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Makes a folder that its owner alone may look into.
+/// Creates a folder that only its owner can access.
 pub(crate) fn folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -95,7 +94,7 @@ pub(crate) fn folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Removes what a gateway that was killed left unfinished. Only for who has the folder alone.
+/// Removes unfinished files of a gateway that was killed. No other gateway may be using the folder.
 pub(crate) fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
@@ -104,13 +103,13 @@ pub(crate) fn sweep(folder: &Path) {
     }
 }
 
-/// A file that is gone when this is dropped, unless it was renamed.
+/// A file that is removed when this is dropped, unless it was renamed.
 struct Temporary(PathBuf);
 
 impl Temporary {
     fn beside(path: &Path, bytes: &[u8]) -> io::Result<Temporary> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        // Not made of the name, which may be as long as names can be.
+        // The name is not part of it, because it may already have the greatest length.
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = path.with_file_name(format!("{UNFINISHED}{}-{number}", std::process::id()));
         let _ = fs::remove_file(&path);
@@ -137,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_done_is_told_from_what_is_not_confirmed() {
+    fn an_unconfirmed_change_is_not_reported_as_undone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let read = || fs::read_to_string(&path).ok();

@@ -1,4 +1,4 @@
-//! Takes a request to its function and the answer back, both as streams.
+//! Sends a request to its function and returns the answer, both as streams.
 
 mod lent;
 
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use faasflow_core::chain;
 use faasflow_core::headers::{self, GATEWAY_ERROR};
+use faasflow_core::{chain, code};
 use faasflow_http::{HttpClient, drain, end_after, read_body};
 use http::header::{self, HeaderMap, HeaderName};
 use http::uri::PathAndQuery;
@@ -16,46 +16,45 @@ use http::{Request, StatusCode, Uri, request};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::answer::INTERNAL;
-use crate::forwarding::forward;
+use crate::forwarding::{MOST_PASSES, count_pass, forward};
 use crate::functions::command::{Commands, Invocation};
 use crate::functions::limit::QUEUE_WAITS;
 use crate::functions::{Function, NoAnswer, Route, Unavailable};
-use crate::held::Held;
-use crate::stack::Kind;
+use crate::guarded_body::GuardedBody;
+use crate::stack::{Kind, URL_ANNOTATION};
+use crate::wanted::Wanted;
 use lent::lend;
 
 /// How long a request waits for a function that is being started.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) const START_TIME: HeaderName = HeaderName::from_static("x-start-time");
-/// What some programs take for the proxy of their own requests, once it is a variable (httpoxy, CVE-2016-5385).
+/// A header that becomes the variable `HTTP_PROXY` of a command, which some programs use for their own requests (httpoxy,
+/// CVE-2016-5385).
 const PROXY: HeaderName = HeaderName::from_static("proxy");
 
 #[derive(Clone, Debug)]
 pub(crate) struct Proxy {
     pub(crate) client: HttpClient,
     pub(crate) commands: Commands,
-    /// How long a function may take until it begins to answer.
+    /// How long a function may take to begin its answer.
     pub(crate) timeout: Duration,
 }
 
-/// Who sends a request.
+/// The sender of a request.
 #[derive(Debug)]
 pub(crate) enum Sender {
-    /// A caller, who is told at once if the function is busy. The token is held until the answer is through.
+    /// A caller, which gets an answer at once if the function is busy. The token is held until the answer is complete.
     Caller(TaskTrackerToken),
     /// The queue, which waits a little.
-    Queue {
-        /// Whether somebody waits for the whole answer. Else its beginning is enough, for a dead letter.
-        wanted: bool,
-    },
+    Queue { wanted: Wanted },
 }
 
 impl Proxy {
-    /// Sends a request to a function. `path` is what stood behind the function's name, empty or beginning with `/`.
+    /// Sends a request to a function. `path` is the rest of the path after the function's name: empty, or beginning with `/`.
     ///
-    /// A caller is heard out before it is told that there is no answer, and before an answer ends that came early: it
-    /// would see its connection reset otherwise, and nothing else.
+    /// The body of a caller is read to its end before an error is returned, and before an early answer ends. Otherwise the caller
+    /// would only see that its connection was reset.
     pub(crate) async fn invoke(
         &self,
         function: &Arc<Function>,
@@ -69,8 +68,8 @@ impl Proxy {
         }
         let (body, mut lent) = lend(&parts.headers, body);
         match self.send(function, path, parts, body, sender).await {
-            // A success that comes early is most often one that is made as the body is read. It keeps its length, by which
-            // whoever gets it knows how much room it needs.
+            // A successful answer that comes early is usually produced while the body is read. It keeps its length, so that the
+            // client knows how much room it needs.
             Ok(answer) if lent.is_over() || answer.status().is_success() => Ok(answer),
             Ok(answer) => Ok(end_after(answer, lent.drain())),
             Err(none) => {
@@ -89,13 +88,12 @@ impl Proxy {
         sender: Sender,
     ) -> Result<Response, NoAnswer> {
         if let Some(why) = unsupported_upgrade(&parts.headers) {
-            return Err(NoAnswer::Request(StatusCode::NOT_IMPLEMENTED, why));
+            return Err(NoAnswer::Request(StatusCode::NOT_IMPLEMENTED, code::UNSUPPORTED_UPGRADE, why));
         }
         let (function, route) = function.route(PATIENCE).await;
-        let wanted = !matches!(sender, Sender::Queue { wanted: false });
-        let (held, patience) = match sender {
-            Sender::Caller(token) => (Some(token), Duration::ZERO),
-            Sender::Queue { .. } => (None, QUEUE_WAITS),
+        let (held, patience, wanted) = match sender {
+            Sender::Caller(token) => (Some(token), Duration::ZERO, Wanted::Whole),
+            Sender::Queue { wanted } => (None, QUEUE_WAITS, wanted),
         };
         let place = match function.limits.request(patience).await {
             Ok(place) => place,
@@ -113,21 +111,32 @@ impl Proxy {
                 let function = function.clone();
                 let invocation = Invocation { function, words, parts, path, body, has_room, wanted };
                 let response = self.commands.invoke(invocation, self.timeout, (held.clone(), place)).await?;
-                return Ok(response.map(|body| Held::body(body, held)));
+                return Ok(response.map(|body| GuardedBody::body(body, held)));
             }
             Route::Pending(why) => return Err(NoAnswer::Pending(why)),
             Route::Idle => return Err(NoAnswer::Pending(Unavailable::ScaledToZero)),
             Route::Broken(why) => return Err(NoAnswer::Broken(why)),
             Route::Gone => return Err(NoAnswer::Removed),
         };
+        if matches!(function.spec.kind, Kind::Url(_)) && count_pass(&mut parts.headers).is_err() {
+            drain(&parts.headers, body).await;
+            let text = format!(
+                "the URL of the function `{}` leads back to this gateway: the request came through here \
+                 {MOST_PASSES} times. Set the annotation `{URL_ANNOTATION}` to the server that answers for the function",
+                function.spec.name
+            );
+            return Err(NoAnswer::Request(StatusCode::LOOP_DETECTED, code::REQUEST_LOOP, text));
+        }
         forward(&mut parts);
-        parts.uri = target(&base, path, parts.uri.query())
-            .map_err(|error| NoAnswer::Request(StatusCode::BAD_REQUEST, format!("the path is of no use: {error}")))?;
+        parts.uri = target(&base, path, parts.uri.query()).map_err(|error| {
+            let text = format!("the path cannot be used: {error}");
+            NoAnswer::Request(StatusCode::BAD_REQUEST, code::BAD_HEAD, text)
+        })?;
         parts.version = http::Version::HTTP_11;
         parts.headers.remove(header::HOST);
         remove_hop_by_hop(&mut parts.headers);
         let sending = self.client.send(Request::from_parts(parts, body));
-        // As of-watchdog has it, which stands before the program in an image.
+        // of-watchdog, which is in front of the program in an image, has the same limit.
         let timeout = match function.spec.kind {
             Kind::Url(_) => self.timeout,
             _ => function.limits.exec_timeout.unwrap_or(self.timeout).min(self.timeout),
@@ -146,25 +155,25 @@ impl Proxy {
             Err(_) => return Err(NoAnswer::Timeout(timeout)),
         };
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let text = "it switched to another protocol, which it was not asked for".to_owned();
+            let text = "it switched to another protocol without being asked".to_owned();
             return Err(NoAnswer::Unusable(text));
         }
         let (mut parts, body) = response.into_parts();
-        // The version is one connection's, and that to the caller is another than that to the function.
+        // The version belongs to the connection to the function, not to the one to the caller.
         parts.version = http::Version::HTTP_11;
         remove_hop_by_hop(&mut parts.headers);
-        // They mark the gateway's own words. Flows log the one and act on the other; a function cannot say either.
+        // These mark answers of the gateway itself. Flows log one and act on the other, so functions must not send them.
         parts.headers.remove(INTERNAL);
         parts.headers.remove(GATEWAY_ERROR);
-        // The request is over when its answer is.
-        Ok(Response::from_parts(parts, Held::body(body, (held, token, place))))
+        // The request ends when its answer does.
+        Ok(Response::from_parts(parts, GuardedBody::body(body, (held, token, place))))
     }
 
-    /// Asks a function's process for something of its own, such as its metrics, and reads the answer whole.
+    /// Sends a GET to the process of a function, for example for its metrics, and reads the whole answer.
     ///
     /// # Errors
     ///
-    /// If there is no answer within `patience`, or it is larger; the text says why.
+    /// If there is no complete answer within `patience`, or it has more than `largest` bytes. The text says why.
     pub(crate) async fn ask(&self, url: &str, largest: u64, patience: Duration) -> Result<Response, String> {
         let request = Request::get(url).body(Body::empty()).map_err(|error| error.to_string())?;
         let exchange = async {
@@ -183,7 +192,7 @@ fn target(base: &Uri, path: &str, query: Option<&str>) -> Result<Uri, http::Erro
         return Ok(base.clone());
     }
     let path = if path.is_empty() { "/" } else { path };
-    // What the URL of the function asks for comes first.
+    // The query in the URL of the function comes first.
     let queries: Vec<&str> = [base.query(), query].into_iter().flatten().collect();
     let path_and_query: PathAndQuery = match queries.is_empty() {
         false => format!("{prefix}{path}?{}", queries.join("&")).parse()?,
@@ -194,8 +203,8 @@ fn target(base: &Uri, path: &str, query: Option<&str>) -> Result<Uri, http::Erro
     Ok(Uri::from_parts(parts)?)
 }
 
-/// What a command sees of a request has been through this gateway as well. That the body came in chunks stays: both
-/// watchdogs of OpenFaaS tell it.
+/// Changes the headers for a command as for a request that is sent on, except `Transfer-Encoding`, which both watchdogs of OpenFaaS
+/// pass to the command.
 fn prepare_for_command(parts: &mut request::Parts) {
     let chunked = parts.headers.remove(header::TRANSFER_ENCODING);
     remove_hop_by_hop(&mut parts.headers);
@@ -205,8 +214,8 @@ fn prepare_for_command(parts: &mut request::Parts) {
     forward(parts);
 }
 
-/// Why a request cannot be taken that asks for another protocol instead of HTTP, if its sender would wait for it in vain. An
-/// upgrade to HTTP/2 may be left unanswered: the client goes on with HTTP/1.1.
+/// Why a request to upgrade to another protocol is refused. A request to upgrade to HTTP/2 is not: if the server ignores it, the
+/// client goes on with HTTP/1.1.
 pub(crate) fn unsupported_upgrade(headers: &HeaderMap) -> Option<String> {
     let names =
         |name| headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
@@ -216,15 +225,15 @@ pub(crate) fn unsupported_upgrade(headers: &HeaderMap) -> Option<String> {
     let mut protocols = names(header::UPGRADE).map(str::trim);
     let protocol = protocols.find(|protocol| !protocol.is_empty() && !protocol.eq_ignore_ascii_case("h2c"))?;
     Some(format!(
-        "an upgrade to `{protocol}` is not supported: requests and answers go through this gateway, and no connections"
+        "an upgrade to `{protocol}` is not supported: this gateway forwards requests and answers, not connections"
     ))
 }
 
-/// Removes what belongs to one connection (RFC 9110, 7.6.1). `Content-Length` stays, unlike at OpenFaaS's gateway,
-/// which always sends chunks: it frames the same body, and tells the function what to expect. Beside `Transfer-Encoding` it
-/// says nothing of the body (RFC 9112, 6.3), and goes as well.
+/// Removes headers that belong to one connection (RFC 9110, 7.6.1). `Content-Length` stays, because it is right for the forwarded
+/// body too and tells the function what to expect. OpenFaaS's gateway always sends chunks instead. Next to `Transfer-Encoding` it has
+/// no meaning (RFC 9112, 6.3) and is removed.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    // Most often there is none: a look at the names is cheaper than a search for each.
+    // Usually there are none, and one pass over the names is cheaper than a lookup of each.
     if !headers.keys().any(headers::is_hop_by_hop) {
         return;
     }

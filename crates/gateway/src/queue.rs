@@ -1,9 +1,9 @@
-//! The durable queue behind `/async-function/`: what is accepted is on disk, and is delivered at least once.
+//! The durable queue behind `/async-function/`: a call that was accepted is on disk, and is delivered at least once.
 //!
-//! The queue itself is a crate of its own, `faasflow-queue`.
+//! The queue itself is the crate `faasflow-queue`.
 
 pub use faasflow_queue::{
-    Accepted, Answer, Call, DeadLetter, DeadLetterSummary, Deliver, Delivery, NewCall, Queue, QueueError, QueueOptions,
-    QueueStats, QueuedCall, Selection, Target, Unreachable,
+    Accepted, Answer, Call, DeadLetter, DeadLetterSummary, Deliver, Delivery, NewCall, Queue, QueueError,
+    QueueFileError, QueueOptions, QueueStats, QueuedCall, Selection, Target, Unreachable,
 };
-pub(crate) use faasflow_queue::{READ_COPIES, is_full, now_ms};
+pub(crate) use faasflow_queue::{READ_COPIES, is_full};

@@ -1,4 +1,4 @@
-//! What the gateway takes on at once, and how it refuses the rest.
+//! Limits what the gateway handles at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,64 +12,65 @@ use futures_util::StreamExt as _;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue};
 
-use crate::answer::{busy, coded, internal, no_room};
+use crate::answer::{busy, internal, no_room};
 pub(crate) use crate::queue::READ_COPIES;
+use crate::wanted::Wanted;
 
-/// How often the queue holds a body while it is written: as it came, as the record, and as pages of the file.
+/// How many copies of a body exist while the queue writes it: the body, the record, and the pages of the file.
 pub(crate) const WRITTEN_COPIES: u64 = 3;
 /// How long a delivery or an answer waits for room.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-/// How much of a refused body is heard, so that its client learns when to come again.
-const HEARD: u64 = 64 << 20;
-/// The largest answer of a queued call that is kept for its callback.
+/// How much of a refused body is read, so that the client gets the answer, which says when to try again.
+const DRAINED: u64 = 64 << 20;
+/// The largest answer of a queued call that is kept for its callback, in bytes.
 const ANSWER: u64 = 64 << 20;
-/// How much of an answer is kept where there is no callback: what a dead letter shows.
+/// How much of an answer is kept if there is no callback, in bytes. A dead letter shows it.
 pub(crate) const EXCERPT: usize = 64 << 10;
 
-/// Refuses a request, and hears its client out.
+/// Refuses a request after reading its body, so that the client gets the answer.
 pub(crate) async fn refuse(request: &HeaderMap, body: Body, why: NoRoom) -> Response {
-    drain_up_to(request, body, HEARD).await;
+    drain_up_to(request, body, DRAINED).await;
     no_room(why)
 }
 
-/// The most headers of a caller's request. Flows and clients take [`MOST_HEADERS`], and each on the way to them adds some of
-/// its own. So what is accepted here is not too large for a function behind.
+/// The most headers of a caller's request. Flows accept [`MOST_HEADERS`], and every server on the way adds some. With this limit, a
+/// request that is accepted here is not too large for a function.
 const CALLERS_HEADERS: usize = MOST_HEADERS - 100;
 
-/// Refuses a caller's request that has too many headers. A step's are the flow's own, and were counted when it came.
+/// Refuses a caller's request that has too many headers. Calls of flows are not limited: their headers were counted with the request.
 pub(crate) fn refuse_headers(request: &HeaderMap) -> Option<Response> {
     if request.len() <= CALLERS_HEADERS || is_step(request) {
         return None;
     }
     let text = format!("the head of the request has more than {CALLERS_HEADERS} headers");
-    Some(coded(internal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, text), code::HEAD_TOO_LARGE))
+    Some(internal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, code::HEAD_TOO_LARGE, text))
 }
 
-/// Counts a call of a function among its `calls`, until what this returns is dropped. One function may have seven eighths of all calls in flight,
-/// so that one that is slow, and whose callers all wait, leaves room for the others.
+/// Counts a call among the `calls` of a function until the returned guard is dropped. A function may have seven eighths of all calls
+/// in flight, so that a slow function leaves room for the others.
 ///
 /// # Errors
 ///
-/// Why not, if it has as many.
+/// If the function has that many calls in flight. The text says so.
 pub(crate) fn share(budget: &Budget, name: &str, calls: &Arc<()>) -> Result<Arc<()>, String> {
     let most = budget.limits().requests;
     let most = most - most / 8;
     let counted = calls.clone();
-    // The function has one itself.
+    // The function itself has one reference.
     if Arc::strong_count(calls) - 1 <= most {
         return Ok(counted);
     }
     Err(format!("{most} requests to `{name}` are in flight, as many as one function may have: try again later"))
 }
 
-/// Refuses a request to a function that has its share, and hears its client out.
+/// Refuses a request to a function that has used up its share, after reading the body.
 pub(crate) async fn refuse_share(request: &HeaderMap, body: Body, why: String) -> Response {
-    drain_up_to(request, body, HEARD).await;
+    drain_up_to(request, body, DRAINED).await;
     busy(why)
 }
 
-/// Whether a request is a call of a flow, as part of a request that has its place already. It needs none of its own:
-/// if flows could take all places, none would be left for what they call, and all of them would wait.
+/// Whether a request is a call that a flow makes for a request which already has a place. Such a call needs no place. If it did, flows
+/// could take all places, and would then wait for each other forever.
 pub(crate) fn is_step(request: &HeaderMap) -> bool {
     let text = |name| request.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     match (text(headers::REQUEST_ID), text(headers::IDEMPOTENCY_KEY)) {
@@ -78,17 +79,17 @@ pub(crate) fn is_step(request: &HeaderMap) -> bool {
     }
 }
 
-/// Reads the answer to a queued call: whole, if it is wanted for a callback, else its beginning.
+/// Reads the answer to a queued call: all of it for a callback, otherwise its beginning.
 pub(crate) async fn read_answer(
     body: Body,
-    wanted: bool,
+    wanted: Wanted,
     within: Duration,
     share: &mut Share,
 ) -> Result<Bytes, ReadBodyError> {
-    if wanted {
+    if wanted == Wanted::Whole {
         return read_body_into(body, ANSWER, within, share).await;
     }
-    // Nobody asks for the rest; but a function that is cut off may take it for a failure.
+    // The rest is read too, because a function whose answer is cut off may take that for a failure.
     let mut kept = Vec::new();
     let mut rest = body.into_data_stream();
     let reading = async {

@@ -10,12 +10,12 @@ use crate::error::{GatewayError, MissingSecret};
 use crate::private_file;
 use crate::stack::{FunctionSpec, Stack, check_secret_name};
 
-/// The user of the gateway's own API, and the password. They are no function's.
+/// The secrets with the user name and the password of the admin API. Functions cannot have them.
 pub(crate) const USER: &str = "basic-auth-user";
 pub(crate) const PASSWORD: &str = "basic-auth-password";
 
-/// Sees to it that every secret that a function of the stack names is there. The key for signing is generated where
-/// a flow needs one and there is none.
+/// Checks that every secret exists that a function of the stack names. If a flow needs a key for signing and there is none, one is
+/// generated.
 pub(crate) fn prepare(stack: &Stack, folder: &Path) -> Result<(), GatewayError> {
     private_file::folder(folder).map_err(|source| GatewayError::StateFolder { path: folder.to_owned(), source })?;
     let mut missing = Vec::new();
@@ -38,13 +38,13 @@ pub(crate) fn prepare(stack: &Stack, folder: &Path) -> Result<(), GatewayError> 
     if missing.is_empty() { Ok(()) } else { Err(GatewayError::Secrets { missing, folder: folder.to_owned() }) }
 }
 
-/// The secrets that a function names and that are not there.
+/// The secrets that a function names and that do not exist.
 pub(crate) fn absent<'a>(spec: &'a FunctionSpec, folder: &Path) -> Vec<&'a str> {
     let there = |secret: &str| !is_own(secret) && !secret.contains('/') && folder.join(secret).is_file();
     spec.secrets.iter().map(String::as_str).filter(|secret| !there(secret)).collect()
 }
 
-/// The first secret that a function names and that is there, but that neither the gateway nor the function can read.
+/// The first secret of a function that exists but cannot be read.
 pub(crate) fn unreadable(spec: &FunctionSpec, folder: &Path) -> Option<(PathBuf, io::Error)> {
     let paths =
         spec.secrets.iter().filter(|secret| check_secret_name(secret).is_ok()).map(|secret| folder.join(secret));
@@ -54,7 +54,7 @@ pub(crate) fn unreadable(spec: &FunctionSpec, folder: &Path) -> Option<(PathBuf,
     })
 }
 
-/// User and password of the gateway's own API, made where there are none.
+/// The user name and the password of the admin API. They are generated if they do not exist.
 pub(crate) fn credentials(folder: &Path) -> Result<(String, String), GatewayError> {
     let read = |name: &str, make: fn() -> String| {
         let path = folder.join(name);
@@ -63,7 +63,7 @@ pub(crate) fn credentials(folder: &Path) -> Result<(String, String), GatewayErro
         if kept.is_empty() { Err(GatewayError::EmptyCredential { path }) } else { Ok(kept) }
     };
     let user = read(USER, || "admin".to_owned())?;
-    // It ends there in what a client sends (RFC 7617).
+    // Clients send `user:password`, so the name would end there (RFC 7617).
     if user.contains(':') {
         return Err(GatewayError::UserWithColon { path: folder.join(USER) });
     }
@@ -72,7 +72,7 @@ pub(crate) fn credentials(folder: &Path) -> Result<(String, String), GatewayErro
 
 /// The names of the secrets of functions.
 pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
-    // What else lies in the folder is nothing that the API could name.
+    // Other files in the folder cannot be named through the API.
     let told = |name: &String| path(folder, name).is_ok_and(|path| path.is_file());
     Ok(private_file::names(folder)?.into_iter().filter(told).collect())
 }
@@ -81,32 +81,32 @@ fn is_own(name: &str) -> bool {
     [USER, PASSWORD].contains(&name)
 }
 
-/// Where a secret of this name is kept.
+/// The file of a secret.
 ///
 /// # Errors
 ///
-/// If no secret may have this name: the text says what they may be.
+/// If no secret can have this name. The text says which names are allowed.
 pub(crate) fn path(folder: &Path, name: &str) -> Result<PathBuf, String> {
     check_secret_name(name).map_err(|rule| format!("`{}` is not the name of a secret; {rule}", name.escape_debug()))?;
     if is_own(name) {
-        return Err(format!("`{name}` is of the gateway itself: its owner changes it in the folder of the secrets"));
+        return Err(format!("`{name}` belongs to the gateway itself: change the file in the folder of the secrets"));
     }
     Ok(folder.join(name))
 }
 
-/// Whether a secret may hold this.
+/// Checks the value of a secret.
 ///
 /// # Errors
 ///
-/// If no gateway would start with it, nor a flow.
+/// If no gateway and no flow would start with it.
 pub(crate) fn check(name: &str, bytes: &[u8]) -> Result<(), String> {
     if name == HMAC_SECRET && bytes.trim_ascii().is_empty() {
-        return Err(format!("`{name}` is the key for signing, and cannot be empty: `openssl rand -hex 32` makes one"));
+        return Err(format!("`{name}` is the key for signing and cannot be empty: `openssl rand -hex 32` makes one"));
     }
     Ok(())
 }
 
-/// What is in a file. One that is not there is made; where another gateway was first, its content is the one.
+/// The content of a file. Creates the file if it does not exist; if another gateway is faster, its content is used.
 fn kept_or(path: &Path, make: impl FnOnce() -> String) -> Result<Vec<u8>, GatewayError> {
     let unreadable = |error: io::Error| GatewayError::Unreadable { path: path.to_owned(), source: error.into() };
     match fs::read(path) {
@@ -134,7 +134,7 @@ mod tests {
     const LONGEST_NAME: usize = 253;
 
     #[test]
-    fn names_that_lead_elsewhere_are_none() {
+    fn names_that_lead_out_of_the_folder_are_refused() {
         let folder = Path::new("secrets");
         for name in ["a", "0", "api-key", "tls.crt", "a..b", &"a".repeat(LONGEST_NAME)] {
             assert_eq!(path(folder, name), Ok(folder.join(name)));

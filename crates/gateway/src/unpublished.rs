@@ -1,15 +1,15 @@
-//! What to do where cargo does not find Faasflow's own crates, which are not published yet.
+//! Advice if cargo does not find Faasflow's own crates, which are not published yet.
 
 use std::path::Path;
 
-/// What cargo says of them, by the beginning of a line.
+/// The beginnings of lines that cargo prints in this case.
 const SAID: [&str; 3] = [
     "error: no matching package named `faasflow",
     "error: failed to load source for dependency `faasflow",
     "error: failed to select a version for the requirement `faasflow",
 ];
 
-/// What to write into the project in `folder`, if cargo's output tells that it does not find Faasflow's crates.
+/// The lines to write for the project in `folder`, if the output of cargo says that it does not find Faasflow's crates.
 #[must_use]
 pub(crate) fn advice(said: &str, folder: &Path) -> Option<String> {
     if !said.lines().any(|line| SAID.iter().any(|begin| line.starts_with(begin))) {
@@ -25,7 +25,7 @@ pub(crate) fn advice(said: &str, folder: &Path) -> Option<String> {
          [patch.crates-io]\n\
          faasflow = {{ path = \"{checkout}/crates/faasflow\" }}\n\
          faasflow-testkit = {{ path = \"{checkout}/crates/testkit\" }}\n\n\
-         In an image there is no such path. There it is, for both of them:\n\n\
+         An image does not have this path. Write this for both crates there:\n\n\
          {{ git = \"https://github.com/faasflow/faasflow\", rev = \"COMMIT\" }}",
         folder.join(".cargo/config.toml").display()
     ))
@@ -52,7 +52,7 @@ mod tests {
             ] {
                 assert!(advice.lines().any(|found| found == line), "{line}\n{advice}");
             }
-            // What is to be copied is as cargo reads it.
+            // The lines to copy are valid for cargo.
             let lines: Vec<&str> = advice.lines().filter(|line| line.starts_with(['[', 'f'])).collect();
             assert_eq!(lines.len(), 3, "{lines:?}");
         }

@@ -1,17 +1,17 @@
-//! What a queue holds: calls of functions, and callbacks that carry an answer to a URL.
+//! The contents of a queue: calls of functions, and callbacks, which send an answer to a URL.
 
 use bytes::Bytes;
 use faasflow_http::now_ms;
 use http::{HeaderMap, Uri};
 
-/// A call to be accepted.
+/// A call that is not in the queue yet.
 #[derive(Clone, Debug)]
 pub struct NewCall {
     /// The id of the invocation. A second call of the same function with this id is a duplicate within the window.
     pub call_id: String,
     /// The name of the function as it was invoked.
     pub function: String,
-    /// The path behind the name, empty or beginning with `/`.
+    /// The rest of the path after the name: empty, or beginning with `/`.
     pub path: String,
     /// The query, without the `?`.
     pub query: Option<String>,
@@ -19,11 +19,11 @@ pub struct NewCall {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// Where the function's answer is to be sent.
+    /// The URL that gets the function's answer.
     pub callback_url: Option<Uri>,
 }
 
-/// What became of a call.
+/// The result of [`Queue::enqueue`](crate::Queue::enqueue).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
     /// The store has it, and it will be delivered.
@@ -39,18 +39,18 @@ pub enum Target {
     Function {
         /// Its name as it was invoked.
         name: String,
-        /// The path behind the name, empty or beginning with `/`.
+        /// The rest of the path after the name: empty, or beginning with `/`.
         path: String,
         /// The query, without the `?`.
         query: Option<String>,
-        /// Where the answer is to be sent.
+        /// The URL that gets the answer.
         callback_url: Option<Uri>,
     },
     /// To a URL, with the answer of a function.
     Callback {
         /// The URL.
         url: Uri,
-        /// The function whose answer it is.
+        /// The function that gave the answer.
         function: String,
     },
 }
@@ -77,7 +77,7 @@ impl Call {
         Call { call_id, target, headers, body, accepted_ms: now_ms() }
     }
 
-    /// The name of the function that it goes to, or whose answer it carries.
+    /// The name of the function that it goes to; for a callback, of the function whose answer it carries.
     #[must_use]
     pub fn function(&self) -> &str {
         match &self.target {
@@ -86,21 +86,21 @@ impl Call {
         }
     }
 
-    /// Whether it carries an answer to a callback URL.
+    /// Whether it is a callback.
     #[must_use]
     pub fn is_callback(&self) -> bool {
         matches!(self.target, Target::Callback { .. })
     }
 
-    /// What makes a second call a duplicate: the id of the invocation and the function. The same id may go on to another
-    /// function, as a callback to an asynchronous route does.
+    /// The key by which duplicates are found: the id of the invocation and the function. The function is part of it because a
+    /// callback to an asynchronous route is a call of another function with the same id.
     #[must_use]
     pub fn duplicate_key(&self) -> String {
         format!("{} {}", self.call_id, bare_name(self.function()))
     }
 
-    /// Calls of one lane share a limit of deliveries at once, and take turns with other lanes. A function is a lane, and so
-    /// is the host of a callback URL.
+    /// The lane of the call. Calls of one lane share a limit of concurrent deliveries, and lanes take turns. Each function is a
+    /// lane, and so is each host of callback URLs.
     #[must_use]
     pub fn lane(&self) -> String {
         match &self.target {
@@ -115,7 +115,7 @@ impl Call {
 /// The namespace of all functions of a local gateway.
 pub const NAMESPACE: &str = "openfaas-fn";
 
-/// The name of a function without its namespace. With it or without it, it is the same function.
+/// The name of a function without its namespace. Both forms of the name mean the same function.
 #[must_use]
 pub fn bare_name(name: &str) -> &str {
     match name.rsplit_once('.') {

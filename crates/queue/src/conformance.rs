@@ -1,7 +1,7 @@
-//! The tests that every store has to pass, for whoever writes one.
+//! The tests that every store has to pass. Use them if you write a store.
 //!
-//! [`check`] is for all stores. [`check_durable`] is for those that outlive their process: closed and opened again, killed,
-//! and damaged where they are a file.
+//! [`check`] is for all stores. [`check_durable`] is for stores that outlive their process: it closes and opens them again, and kills
+//! the process.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -47,8 +47,8 @@ pub async fn check(open: impl AsyncFn(QueueOptions) -> Arc<dyn Store>) {
     assert!(matches!(store.claim(&|_| 1).await, Err(QueueError::Closed)), "a closed store gives nothing");
 }
 
-/// Checks a store that outlives its process. `open` gets a path in a folder of the test's own, and is called again with it
-/// after the store was closed.
+/// Checks a store that outlives its process. `open` gets a path in a temporary folder, and is called again with the same path after
+/// the store was closed.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! The other side of a queue: who takes calls to where they go.
+//! The interface to the program that delivers calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct Delivery {
     pub call: Arc<Call>,
 }
 
-/// What the receiver answered.
+/// The answer of the receiver.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status.
@@ -32,24 +32,24 @@ pub struct Answer {
     pub body: Bytes,
     /// How long it took.
     pub duration: Duration,
-    /// Why the receiver failed, where more is known of it than its status: for the dead letter.
+    /// Why the receiver failed, if more is known than the status. It is shown with the dead letter.
     pub cause: Option<String>,
 }
 
 /// Why there was no answer.
 #[derive(Clone, Debug)]
 pub struct Unreachable {
-    /// What happened to the receiver, as in "it died": for the log and the dead letter.
+    /// What happened to the receiver, as in "it died". It is shown in the log and with the dead letter.
     pub reason: String,
 }
 
-/// Takes calls to where they go.
+/// Delivers calls.
 pub trait Deliver: Send + Sync + 'static {
     /// Makes one attempt. A panic counts as an unreachable receiver.
     fn deliver(&self, delivery: Delivery) -> BoxFuture<'_, Result<Answer, Unreachable>>;
 
-    /// How many calls of a function may be delivered at once, as far as that is known. More than half of the queue's
-    /// workers are not in any case.
+    /// How many calls of a function may be delivered at once, if there is such a limit. A function never gets more than half of the
+    /// queue's workers.
     fn at_once(&self, function: &str) -> usize {
         let _ = function;
         usize::MAX

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use faasflow_core::code::{self, Code};
 
-/// A queue that cannot do what it was asked.
+/// Why a queue did not do something.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// The body is larger than the queue takes.
-    #[error("the body is {size} bytes, the queue takes {limit}")]
+    /// The body is larger than the queue accepts.
+    #[error("the body has {size} bytes, and the queue accepts {limit}")]
     TooLarge {
         /// The size of the body in bytes.
         size: usize,
@@ -18,19 +18,17 @@ pub enum QueueError {
         limit: usize,
     },
     /// The file cannot be used. Nothing in it was changed.
-    #[error("the queue file {} cannot be used: {what}. Nothing was deleted or changed", path.display())]
+    #[error("the queue file {} cannot be used", path.display())]
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
-        what: String,
-        /// What to do.
-        remedy: &'static str,
+        /// What is wrong with it.
+        source: QueueFileError,
     },
-    /// Its disk has no room.
+    /// The disk is full.
     #[error("the disk of the queue is full")]
     Full(#[source] Arc<dyn Error + Send + Sync>),
-    /// It cannot be written now, or not be read.
+    /// The file cannot be written or read now.
     #[error("the queue file cannot be written or read")]
     Storage(#[source] Arc<dyn Error + Send + Sync>),
     /// The queue is closed.
@@ -38,13 +36,85 @@ pub enum QueueError {
     Closed,
 }
 
+/// What is wrong with the file of a queue. Nothing in it was deleted or changed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueueFileError {
+    /// Another process uses it.
+    #[error("another process has it open")]
+    InUse,
+    /// There is a folder in its place.
+    #[error("it is a folder")]
+    Folder,
+    /// It cannot be created.
+    #[error("it cannot be created")]
+    NotCreated(#[source] Arc<io::Error>),
+    /// It cannot be opened, read or written.
+    #[error("it cannot be opened, read or written")]
+    Access(#[source] Arc<io::Error>),
+    /// It has no bytes.
+    #[error("it is damaged: it is empty")]
+    Empty,
+    /// Its end is missing.
+    #[error("it is damaged: it is cut short")]
+    CutShort,
+    /// What is in it contradicts itself.
+    #[error("it is damaged: it contradicts itself")]
+    Damaged(#[source] Option<Arc<dyn Error + Send + Sync>>),
+    /// It is some other file.
+    #[error("it is not a queue file")]
+    OtherFile(#[source] Arc<io::Error>),
+    /// A version of the database with another file format wrote it.
+    #[error("it has version {0} of the database format, which this version of faasflow does not read")]
+    DatabaseVersion(u8),
+    /// Another version of faasflow wrote it.
+    #[error("its format is {}, and this version of faasflow reads formats up to {known}", shown(*found))]
+    Version {
+        /// Its format, if it has one.
+        found: Option<u64>,
+        /// The newest format that this version reads.
+        known: u64,
+    },
+}
+
+fn shown(format: Option<u64>) -> String {
+    format.map_or_else(|| "missing".to_owned(), |format| format.to_string())
+}
+
+impl QueueFileError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self {
+            QueueFileError::InUse => {
+                "stop the other gateway, which is most likely another `faasflow up` for the same stack file, or give this one \
+                 another folder"
+            }
+            QueueFileError::Folder => "remove the folder, or choose another place",
+            QueueFileError::NotCreated(_) | QueueFileError::Access(_) => {
+                "check that the folder exists, has space and can be written, or choose another"
+            }
+            QueueFileError::DatabaseVersion(_) | QueueFileError::Version { .. } => {
+                "use the version of faasflow that wrote the file, or move the file aside to start with an empty queue"
+            }
+            QueueFileError::Empty
+            | QueueFileError::CutShort
+            | QueueFileError::Damaged(_)
+            | QueueFileError::OtherFile(_) => {
+                "nothing in it was deleted or changed: move the file aside to start with an empty queue, and keep it, because it \
+                 may hold calls that were accepted"
+            }
+        }
+    }
+}
+
 impl QueueError {
-    /// The disk is full; `error` is the source.
+    /// Makes the error for a full disk; `error` is its source.
     pub fn full(error: impl Into<Box<dyn Error + Send + Sync>>) -> QueueError {
         QueueError::Full(Arc::from(error.into()))
     }
 
-    /// The file cannot be written or read now; `error` is the source.
+    /// Makes the error for a file that cannot be written or read now; `error` is its source.
     pub fn storage(error: impl Into<Box<dyn Error + Send + Sync>>) -> QueueError {
         QueueError::Storage(Arc::from(error.into()))
     }
@@ -53,7 +123,7 @@ impl QueueError {
     #[must_use]
     pub fn help(&self) -> Option<&str> {
         match self {
-            QueueError::Unusable { remedy, .. } => Some(remedy),
+            QueueError::Unusable { source, .. } => Some(source.help()),
             _ => None,
         }
     }
@@ -77,7 +147,7 @@ impl QueueError {
     }
 }
 
-/// Whether an error says that there is no room: on the disk, in the user's share of it, or for a file of this size.
+/// Whether an error means that there is no room: the disk is full, a quota is used up, or the file has its largest size.
 #[must_use]
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)

@@ -1,4 +1,4 @@
-//! Dead letters: calls that were given up, and how they are shown.
+//! Dead letters: calls that were given up.
 
 use bytes::Bytes;
 use faasflow_core::{envelope, without_credentials};
@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::call::{Call, Target, bare_name};
 use crate::deliver::Answer;
 
-/// How much of a last answer is kept.
+/// How much of the last answer is kept, in bytes.
 const KEPT_ANSWER: usize = 64 * 1024;
 
 /// A call that was given up, and why.
@@ -22,7 +22,7 @@ pub struct Letter {
     pub attempts: u32,
     /// When it was given up, in milliseconds since the Unix epoch.
     pub died_ms: u64,
-    /// The last answer, if there was one. Of its body, the first 64 KiB.
+    /// The last answer, if there was one, with the first 64 KiB of its body.
     pub answer: Option<(StatusCode, HeaderMap, Bytes)>,
 }
 
@@ -40,11 +40,11 @@ impl Letter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetterSummary {
-    /// Its number, by which it is redriven or discarded.
+    /// Its number, which selects it for redrive and discard.
     pub id: u64,
     /// The id of the invocation.
     pub call_id: String,
-    /// The function that it was for, or whose answer it carries.
+    /// The function that it was sent to; for a callback, the function whose answer it carries.
     pub function: String,
     /// Whether it is a callback.
     pub callback: bool,
@@ -56,41 +56,41 @@ pub struct DeadLetterSummary {
     pub attempts: u32,
     /// When it was accepted, in milliseconds since the Unix epoch.
     pub accepted_ms: u64,
-    /// When it was given up, in the same.
+    /// When it was given up, in milliseconds since the Unix epoch.
     pub died_ms: u64,
     /// The size of its body.
     pub bytes: usize,
 }
 
-/// A dead letter, with what it carried and what it was answered.
+/// A dead letter with its body and the last answer that it got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// What it is.
+    /// The summary.
     pub summary: DeadLetterSummary,
-    /// Where it went: path and query of the function, or the callback URL.
+    /// Where it was sent: path and query of the function, or the callback URL.
     pub target: String,
     /// Its headers.
     pub headers: Vec<(String, String)>,
-    /// Its body; what is not UTF-8 is replaced.
+    /// Its body. Bytes that are not UTF-8 are replaced.
     pub body: String,
     /// The headers of the last answer.
     pub answer_headers: Vec<(String, String)>,
-    /// The body of the last answer, up to 64 KiB; what is not UTF-8 is replaced.
+    /// The body of the last answer, up to 64 KiB. Bytes that are not UTF-8 are replaced.
     pub answer_body: Option<String>,
 }
 
-/// Which dead letters.
+/// Selects dead letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Those of these numbers; all, where absent.
+    /// Selects these numbers; all if absent.
     pub ids: Option<Vec<u64>>,
-    /// Those of this function; of every, where absent.
+    /// Selects the dead letters of this function; of every function if absent.
     pub function: Option<String>,
 }
 
 impl Selection {
-    /// Whether a letter is of the function that is asked for, by its name with or without the namespace.
+    /// Whether a letter belongs to the selected function, which may be named with or without its namespace.
     pub(crate) fn is_of(&self, letter: &Letter) -> bool {
         self.function.as_ref().is_none_or(|function| bare_name(function) == bare_name(letter.call.function()))
     }
@@ -115,9 +115,9 @@ pub(crate) fn whole(id: u64, letter: &Letter) -> DeadLetter {
     let texts = |headers: &HeaderMap| {
         let text = |name: &HeaderName, value: &HeaderValue| {
             let text = String::from_utf8_lossy(value.as_bytes());
-            // They may hold credentials.
+            // They may contain credentials.
             match name.as_str().ends_with("callback-url") {
-                // It may be written without a scheme.
+                // The URL may have no scheme.
                 true if !text.contains("://") => without_credentials(&format!("://{text}")).split_off("://".len()),
                 true => without_credentials(&text),
                 false => text.into_owned(),
@@ -134,7 +134,7 @@ pub(crate) fn whole(id: u64, letter: &Letter) -> DeadLetter {
     };
     let answer = letter.answer.as_ref();
     let body = String::from_utf8_lossy(&letter.call.body);
-    // An envelope holds the URL to which its caller wants the end reported.
+    // An envelope contains the URL that gets the report about the end of the request.
     let body = if is_envelope(&letter.call.headers) { without_credentials(&body) } else { body.into_owned() };
     DeadLetter {
         summary: summary(id, letter),

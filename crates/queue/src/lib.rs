@@ -1,9 +1,8 @@
 //! The queue behind asynchronous calls.
 //!
-//! [`Queue`] has the policy: how often a call is tried and with which waits, what an answer means, what becomes a dead
-//! letter, and what a callback carries. A [`Store`] keeps the calls and says which is next. There is one in a file
-//! ([`RedbStore`], for one machine) and one in memory ([`MemoryStore`], for tests); `conformance` (a feature) holds
-//! every store to the same rules.
+//! [`Queue`] is the policy: how often a call is tried and after which delays, what an answer means, when a call becomes a dead
+//! letter, and what a callback contains. A [`Store`] keeps the calls and says which one is next. [`RedbStore`] keeps them in a file,
+//! for one machine. [`MemoryStore`] keeps them in memory, for tests. The feature `conformance` has tests that every store must pass.
 
 mod call;
 #[cfg(any(test, feature = "conformance"))]
@@ -24,8 +23,7 @@ mod tests;
 
 pub use call::{Accepted, Call, NAMESPACE, NewCall, Target, bare_name};
 pub use deliver::{Answer, Deliver, Delivery, Unreachable};
-pub use error::{QueueError, is_full};
-pub use faasflow_http::now_ms;
+pub use error::{QueueError, QueueFileError, is_full};
 pub use letter::{DeadLetter, DeadLetterSummary, Letter, Selection};
 pub use memory::MemoryStore;
 pub use policy::options::QueueOptions;

@@ -1,4 +1,4 @@
-//! Calls in memory, for tests: they end with the process.
+//! A store in memory, for tests. Its calls are lost when the process ends.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ struct Shared {
 struct State {
     schedule: Schedule,
     next_id: u64,
-    /// The keys of accepted calls, and in the order of acceptance.
+    /// The keys of accepted calls, as a set and in the order of acceptance.
     seen: HashMap<String, u64>,
     seen_order: VecDeque<(u64, String)>,
     letters: BTreeMap<u64, Letter>,
@@ -62,7 +62,7 @@ impl MemoryStore {
         MemoryStore { shared: Arc::new(Shared { options, state: Mutex::new(state), changed: Notify::new() }) }
     }
 
-    /// The calls that wait, in the order of acceptance; those in flight are not among them.
+    /// The waiting calls, in the order of acceptance, without those in flight.
     #[must_use]
     pub fn waiting(&self) -> Vec<Arc<Call>> {
         let state = self.state();
@@ -70,18 +70,18 @@ impl MemoryStore {
         waiting.filter_map(|entry| entry.call.clone()).collect()
     }
 
-    /// From now on it accepts calls and gives none out.
+    /// Accepts calls from now on, but gives none out.
     pub fn hold(&self) {
         self.state().held = true;
     }
 
-    /// Gives calls out again, also those that were held.
+    /// Gives calls out again, including those that were held back.
     pub fn release(&self) {
         self.state().held = false;
         self.shared.changed.notify_one();
     }
 
-    /// Each operation leaves the state whole, so a panic elsewhere while it was held changes nothing.
+    /// Every operation leaves the state consistent, so a poisoned lock can be ignored.
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,7 +107,7 @@ impl State {
     fn forget_seen(&mut self, oldest: u64) {
         while self.seen_order.front().is_some_and(|&(accepted, _)| accepted < oldest) {
             if let Some((accepted, key)) = self.seen_order.pop_front() {
-                // It may have been released and accepted anew meanwhile.
+                // It may have been released and accepted again in the meantime.
                 if self.seen.get(&key) == Some(&accepted) {
                     self.seen.remove(&key);
                 }
@@ -293,13 +293,13 @@ impl Store for MemoryStore {
         Box::pin(async move {
             self.state().closed = true;
             self.shared.changed.notify_waiters();
-            // For whoever looked before, and waits only now.
+            // Also wakes a task that has just looked and is about to wait.
             self.shared.changed.notify_one();
         })
     }
 }
 
-/// Waits for a change, or until it is time.
+/// Waits for a change or until the given time.
 pub(crate) async fn wait(changed: impl Future<Output = ()>, due_ms: Option<u64>) {
     let due = async {
         match due_ms {

@@ -1,5 +1,5 @@
-//! What every queue does alike, wherever its calls are kept: how often it tries, what an answer means, what a callback
-//! carries, and who is next.
+//! The policy, which is the same for every store: how often a call is tried, what an answer means, what a callback contains, and
+//! which call is next.
 
 pub(crate) mod callback;
 pub(crate) mod options;

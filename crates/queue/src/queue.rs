@@ -1,4 +1,4 @@
-//! The queue: policy over a store.
+//! The queue: a store, and the policy of deliveries.
 
 use std::sync::Arc;
 
@@ -21,29 +21,29 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// A queue over this store. Options that the store has to know, such as the window of duplicates, it was opened with.
+    /// Makes a queue over this store. Options of the store, such as the window of duplicates, were set when it was opened.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, options: QueueOptions) -> Queue {
         Queue { store, options: Arc::new(options) }
     }
 
-    /// Opens the queue in the file at `path`, creating it if it is not there, and takes up what it holds.
+    /// Opens the queue in the file at `path`. Creates the file if it does not exist.
     ///
     /// # Errors
     ///
-    /// If the file is damaged, of another program or of a newer version, is held by another process, or cannot be
-    /// written. Nothing is deleted or replaced in any of these cases.
+    /// If the file is damaged, belongs to another program or a newer version, is open in another process, or cannot be written. In
+    /// none of these cases is anything deleted or replaced.
     #[cfg(feature = "redb")]
     pub fn open(path: &std::path::Path, options: QueueOptions) -> Result<Queue, QueueError> {
         let store = crate::redb::RedbStore::open(path, options.clone())?;
         Ok(Queue::new(Arc::new(store), options))
     }
 
-    /// Accepts a call. When this returns, the store has it: the one in a file has it on disk.
+    /// Accepts a call. When this returns, the call is in the store; with a store in a file, it is on disk.
     ///
     /// # Errors
     ///
-    /// If the body is too large, or the call cannot be written. It is then not in the queue, in part or whole.
+    /// If the body is too large, or the call cannot be written. Nothing of it is in the queue then.
     pub async fn enqueue(&self, call: NewCall) -> Result<Accepted, QueueError> {
         let limit = self.options.max_body;
         if call.body.len() > limit {
@@ -52,7 +52,7 @@ impl Queue {
         self.store.accept(Arc::new(Call::new(call))).await
     }
 
-    /// How it stands.
+    /// The state of the queue.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl Queue {
         self.store.stats().await
     }
 
-    /// The records that cannot be read: their numbers and what is wrong. They stay in the store.
+    /// The records that cannot be read, with their numbers and what is wrong with them. They stay in the store.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl Queue {
         self.store.unreadable().await
     }
 
-    /// The first `limit` calls and callbacks in it, in the order of acceptance.
+    /// The first `limit` calls and callbacks, in the order of acceptance.
     ///
     /// # Errors
     ///
@@ -95,7 +95,7 @@ impl Queue {
         Ok(letters)
     }
 
-    /// One dead letter, whole; `None` if there is none of this number.
+    /// One dead letter in full; `None` if there is none with this number.
     ///
     /// # Errors
     ///
@@ -104,12 +104,12 @@ impl Queue {
         Ok(self.store.letter(id).await?.map(|letter| letter::whole(id, &letter)))
     }
 
-    /// Puts dead letters back into the queue, `per_second` of them each second, or all at once. Returns how many.
-    /// Each is in the store as the one or the other at every moment.
+    /// Puts dead letters back into the queue, `per_second` of them each second, or all at once. Returns how many. At every moment,
+    /// each of them is either a dead letter or a call in the store.
     ///
     /// # Errors
     ///
-    /// If the store cannot be read or written; those already moved are in the queue.
+    /// If the store cannot be read or written. Letters that were already moved stay in the queue.
     pub async fn redrive(&self, which: &Selection, per_second: Option<u32>) -> Result<u64, QueueError> {
         let mut count = 0u64;
         for id in self.selected(which).await? {
@@ -148,7 +148,7 @@ impl Queue {
         Ok(of_function)
     }
 
-    /// Has the store put away what is pending, and closes it. Calls that arrive later are refused.
+    /// Writes what is pending and closes the store. Later calls are refused.
     pub async fn close(self) {
         self.store.close().await;
     }

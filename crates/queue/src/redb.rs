@@ -1,8 +1,8 @@
-//! Calls in one file, for one machine: on disk before they are accepted.
+//! A store in one file, for one machine. A call is on disk before it is accepted.
 //!
-//! One writer thread commits whatever is pending in one transaction with one flush (group commit), and only
-//! then are the callers told. Conclusions wait for company, since a lost one costs a redelivery and no
-//! more. What is in memory is bounded, however many calls wait: see `window.rs`.
+//! One writer thread commits everything that is pending in one transaction with one flush (group commit), and only then answers
+//! the callers. Conclusions wait until there is more to write, because losing one only costs another delivery. The memory that the
+//! store needs is bounded, however many calls wait: see `window.rs`.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
@@ -43,10 +43,10 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-/// How long is waited after the file could not be read.
+/// How long to wait after the file could not be read.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
-/// A store in one file. It is for one process at a time, which holds a lock on it.
+/// A store in one file. One process at a time can use it, and holds a lock on the file.
 #[derive(Debug)]
 pub struct RedbStore {
     shared: Arc<Shared>,
@@ -55,21 +55,21 @@ pub struct RedbStore {
     path: PathBuf,
 }
 
-/// What those who accept and deliver share with the writer.
+/// What accepting and delivering tasks share with the writer.
 #[derive(Debug)]
 struct Shared {
     options: QueueOptions,
     disk: Arc<Disk>,
     window: Mutex<Window>,
     changed: Notify,
-    /// Held by who reads what is missing in memory.
+    /// Locked by the task that reads calls into memory.
     reading: tokio::sync::Mutex<()>,
-    /// Held by who moves or removes dead letters: two who moved the same would deliver it twice.
+    /// Locked while dead letters are moved or removed. Two tasks that moved the same letter would deliver it twice.
     letters: tokio::sync::Mutex<()>,
 }
 
 impl Shared {
-    /// Each operation leaves the window whole, so a panic elsewhere while it was held changes nothing.
+    /// Every operation leaves the window consistent, so a poisoned lock can be ignored.
     fn window(&self) -> MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,13 +89,13 @@ impl Shared {
 }
 
 impl RedbStore {
-    /// Opens the file at `path`, creating it if it is not there. It is read from end to end, and every checksum is
-    /// compared; one of an older format is brought into the present one.
+    /// Opens the file at `path`. Creates it if it does not exist. The whole file is read and every checksum is compared. A file of an
+    /// older format is migrated.
     ///
     /// # Errors
     ///
-    /// If the file is damaged, of another program or of a newer version, is held by another process, or cannot be
-    /// written. Nothing is deleted or replaced in any of these cases.
+    /// If the file is damaged, belongs to another program or a newer version, is open in another process, or cannot be written. In
+    /// none of these cases is anything deleted or replaced.
     pub fn open(path: &Path, options: QueueOptions) -> Result<RedbStore, QueueError> {
         let disk = Arc::new(Disk::open(path)?);
         let mut ids = Ids::new();
@@ -122,7 +122,7 @@ impl RedbStore {
         &self.path
     }
 
-    /// Reads the first calls of every lane, and so finds out at once what cannot be read among them.
+    /// Reads the first calls of every lane, so that unreadable ones are found at once.
     fn read_first(&self) -> Result<(), QueueError> {
         let lanes = self.shared.window().hungry();
         for lane in lanes {
@@ -137,7 +137,7 @@ impl RedbStore {
         self.writer.lazy(aside.into_iter().map(|id| Change::PutAside { id, lane: lane.clone() }).collect());
     }
 
-    /// Reads from the file, where that holds up nobody.
+    /// Reads from the file on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Disk) -> Result<T, QueueError> + Send + 'static,
@@ -147,7 +147,7 @@ impl RedbStore {
         read.unwrap_or_else(|error| Err(QueueError::storage(format!("reading ended: {error}"))))
     }
 
-    /// Reads some of what is wanted in memory.
+    /// Reads some of the calls that should be in memory.
     async fn read_wanted(&self) -> Result<(), QueueError> {
         let _alone = self.shared.reading.lock().await;
         let wanted = self.shared.window().wanted();
@@ -198,7 +198,7 @@ impl RedbStore {
                 known
             };
             match known {
-                // The first of this id is on its way to the disk: wait for it, then look again.
+                // The first call with this id is being written: wait for it, then look again.
                 None => self.writer.barrier().await?,
                 Some(number) => {
                     let whole = self.read(move |disk| read::id(disk, number)).await?;
@@ -215,7 +215,7 @@ impl RedbStore {
         let accepted_ms = call.accepted_ms;
         let work = Work::Numbered(Box::new(move |id| numbered(put, id, hash, accepted_ms)));
         let shared = self.shared.clone();
-        // Not done by whoever waits here: a client that goes away must not lose what it was promised.
+        // The writer does this, not the waiting task: if a client goes away, its call must still be accepted.
         self.writer.urgent(work, move |id| shared.settle(id, hash, call)).await?;
         Ok(Accepted::New)
     }
@@ -257,7 +257,7 @@ impl RedbStore {
         if let Some(call) = read().await? {
             return Ok(Some(Arc::new(call)));
         }
-        // A callback may still wait for company on its way to the file.
+        // A callback may still wait to be written.
         self.writer.barrier().await?;
         Ok(read().await?.map(Arc::new))
     }
@@ -332,7 +332,7 @@ impl RedbStore {
     }
 }
 
-/// The changes that accept a call under this number, and what takes them back.
+/// The changes that accept a call under this number, and those that undo it.
 fn numbered(put: Change, number: u64, hash: u128, accepted_ms: u64) -> writer::Changes {
     let mut changes = vec![put, Change::PutId { id: number, hash, accepted_ms }];
     let mut undo = vec![Change::RemoveId(number)];
@@ -382,7 +382,7 @@ impl Store for RedbStore {
 
     fn letter(&self, id: u64) -> BoxFuture<'_, Result<Option<Letter>, QueueError>> {
         Box::pin(async move {
-            // What died a moment ago may still be on its way to the file.
+            // A recent dead letter may still wait to be written.
             self.writer.barrier().await?;
             self.read(move |disk| read::letter(disk, id)).await
         })
@@ -400,7 +400,7 @@ impl Store for RedbStore {
         Box::pin(async move {
             self.shared.window().closed = true;
             self.shared.changed.notify_waiters();
-            // For whoever looked before, and waits only now.
+            // Also wakes a task that has just looked and is about to wait.
             self.shared.changed.notify_one();
             self.writer.close().await;
         })

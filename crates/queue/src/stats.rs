@@ -1,42 +1,42 @@
-//! How a queue stands.
+//! The state of a queue.
 
 use std::collections::BTreeMap;
 
 use crate::call::Call;
 
-/// What a queue has done since it was opened.
+/// Counts since the queue was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
     /// Calls accepted.
     pub accepted: u64,
-    /// Calls dropped because one of the same id was accepted before.
+    /// Calls dropped because one with the same id was accepted before.
     pub duplicates: u64,
     /// Calls and callbacks answered with 2xx.
     pub delivered: u64,
-    /// Attempts that were to be made again.
+    /// Attempts that failed and were scheduled again.
     pub retried: u64,
     /// Calls and callbacks given up.
     pub dead: u64,
 }
 
-/// How a queue stands.
+/// The state of a queue.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct QueueStats {
-    /// Calls and callbacks in it, in flight or waiting.
+    /// Calls and callbacks in the queue, in flight or waiting.
     pub depth: usize,
     /// The same by function.
     pub functions: BTreeMap<String, usize>,
     /// Deliveries under way.
     pub in_flight: usize,
-    /// How long the oldest has been in it, in seconds.
+    /// How long the oldest has been in the queue, in seconds.
     pub oldest_seconds: f64,
     /// Dead letters kept.
     pub dead_letters: usize,
-    /// Records that this version cannot read. They stay where they are.
+    /// Records in the file that this version cannot read. They stay there.
     pub unreadable: usize,
-    /// What it has done since it was opened.
+    /// Counts since the queue was opened.
     pub totals: Totals,
 }
 
@@ -48,7 +48,7 @@ pub struct QueuedCall {
     pub id: u64,
     /// The id of the invocation.
     pub call_id: String,
-    /// The function that it goes to, or whose answer it carries.
+    /// The function that it goes to; for a callback, the function whose answer it carries.
     pub function: String,
     /// Whether it is a callback.
     pub callback: bool,
@@ -58,14 +58,14 @@ pub struct QueuedCall {
     pub in_flight: bool,
     /// When it was accepted, in milliseconds since the Unix epoch.
     pub accepted_ms: u64,
-    /// When the next attempt is due, in the same; 0 for at once.
+    /// When the next attempt is due, in milliseconds since the Unix epoch; 0 for at once.
     pub due_ms: u64,
     /// The size of its body.
     pub bytes: usize,
 }
 
 impl QueuedCall {
-    /// How a call of a store is shown.
+    /// How a call in the store is listed.
     #[must_use]
     pub fn new(id: u64, call: &Call, attempt: u32, due_ms: u64, in_flight: bool) -> QueuedCall {
         QueuedCall {

@@ -1,4 +1,4 @@
-//! The trait that keeps calls, and what is asked of it.
+//! The trait of stores, which keep calls.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use crate::letter::Letter;
 use crate::policy::schedule::Entry;
 use crate::stats::{QueueStats, QueuedCall};
 
-/// Where calls are kept until they are delivered.
+/// Keeps calls until they are delivered.
 ///
-/// A store may be shared by several processes, each with a [`Queue`](crate::Queue) of its own over it: a call that one of
-/// them has claimed is not given to another one until it is concluded, or until its lease has passed without
-/// [`extend`](Store::extend). So a call is delivered at least once.
+/// Several processes may share a store, each with its own [`Queue`](crate::Queue). If one of them has claimed a call, no other one
+/// gets it until the claim is concluded, or until its lease has passed without [`extend`](Store::extend). So a call is delivered at
+/// least once.
 ///
-/// What an answer means, how long to wait, and what a callback holds is decided by the queue. The store is told by
-/// [`conclude`](Store::conclude), and makes all of a conclusion true or nothing of it. `conformance::check` (feature
-/// `conformance`) holds a store to what is written here.
+/// The queue decides what an answer means, how long to wait, and what a callback contains. It passes the decision to
+/// [`conclude`](Store::conclude), which carries out all of it or nothing. `conformance::check` (feature `conformance`) tests that a
+/// store follows these rules.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Accepts a call. When this returns, it survives whatever the store is meant to survive. The future may be dropped; the
-    /// call is then in the store or not, but never in part.
+    /// Accepts a call. After this returns, the call survives everything that the store is meant to survive. If the future is dropped,
+    /// the call is in the store or it is not, but it is never there in part.
     ///
-    /// A call with the [`duplicate_key`](Call::duplicate_key) of one that was accepted within the window is a duplicate, also
-    /// while the first is being written.
+    /// A call is a duplicate if one with the same [`duplicate_key`](Call::duplicate_key) was accepted within the window, or is
+    /// being written.
     ///
     /// # Errors
     ///
@@ -35,24 +35,23 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Waits for the next call that is due and may be delivered, and claims it.
     ///
-    /// Lanes ([`Call::lane`]) take turns. Within a lane, calls come in the order of acceptance; those that are tried again come
-    /// when they are due. A lane of which `most` are claimed here is passed over. Dropped before it returns, it has claimed
-    /// nothing.
+    /// Lanes ([`Call::lane`]) take turns. Within a lane, calls come in the order of acceptance; calls that are tried again come
+    /// when they are due. A lane with `most` claims of this process is skipped. If the future is dropped, nothing is claimed.
     ///
     /// # Errors
     ///
-    /// If the store is closed. Errors that pass are waited out.
+    /// If the store is closed. It waits while an error is temporary.
     fn claim<'a>(&'a self, most: &'a (dyn Fn(&str) -> usize + Send + Sync))
     -> BoxFuture<'a, Result<Claim, QueueError>>;
 
-    /// The call that was claimed; `None` if it is gone, which no program that keeps to this trait brings about.
+    /// The call of a claim; `None` if it is gone, which cannot happen if all programs use the store through this trait.
     ///
     /// # Errors
     ///
     /// If it cannot be read now.
     fn fetch<'a>(&'a self, claim: &'a Claim) -> BoxFuture<'a, Result<Option<Arc<Call>>, QueueError>>;
 
-    /// Keeps a claim for another lease. The queue does so as long as it delivers.
+    /// Extends a claim by another lease. The queue calls this until the delivery has ended.
     ///
     /// # Errors
     ///
@@ -62,29 +61,29 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Ends a claim. A conclusion that is lost in a crash means another delivery, so a store need not have it on disk when
-    /// this returns; but it keeps the order, and never has it in part.
+    /// Ends a claim. If a crash loses the conclusion, the call is only delivered once more. So the conclusion need not be on disk
+    /// when this returns, but the order must be kept, and a conclusion is never carried out in part.
     ///
     /// # Errors
     ///
-    /// If nothing of it is known to be done: the claim then ends with its lease.
+    /// If nothing is known to be carried out. The claim then ends with its lease.
     fn conclude(&self, claim: Claim, conclusion: Conclusion) -> BoxFuture<'_, Result<(), QueueError>>;
 
-    /// How it stands, as seen from this process.
+    /// The state of the store, as this process sees it.
     ///
     /// # Errors
     ///
     /// If that cannot be found out now.
     fn stats(&self) -> BoxFuture<'_, Result<QueueStats, QueueError>>;
 
-    /// The first `limit` calls and callbacks in it, in the order of acceptance.
+    /// The first `limit` calls and callbacks, in the order of acceptance.
     ///
     /// # Errors
     ///
     /// If they cannot be read now.
     fn list(&self, limit: usize) -> BoxFuture<'_, Result<Vec<QueuedCall>, QueueError>>;
 
-    /// Records that cannot be read: their numbers and what is wrong. They stay where they are.
+    /// The records that cannot be read, with their numbers and what is wrong with them. They stay in the store.
     ///
     /// # Errors
     ///
@@ -93,41 +92,41 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
-    /// The numbers of dead letters, in the order in which they died. All conclusions before are seen.
+    /// The numbers of the dead letters, oldest first. All earlier conclusions are taken into account.
     ///
     /// # Errors
     ///
     /// If they cannot be read now.
     fn letters(&self) -> BoxFuture<'_, Result<Vec<u64>, QueueError>>;
 
-    /// One dead letter; `None` if there is none of this number.
+    /// One dead letter; `None` if there is none with this number.
     ///
     /// # Errors
     ///
     /// If it cannot be read now.
     fn letter(&self, id: u64) -> BoxFuture<'_, Result<Option<Letter>, QueueError>>;
 
-    /// Makes a call of a dead letter again, under the same number, its attempts forgotten, and due at `due_ms` (milliseconds
-    /// since the Unix epoch). It is the one or the other at every moment. `false` if there is no such letter: of two who
-    /// do this at once, one gets `true`.
+    /// Turns a dead letter back into a call with the same number and no attempts, due at `due_ms` (milliseconds since the Unix
+    /// epoch). At every moment it is exactly one of the two. Returns `false` if there is no such letter. If two programs do this at
+    /// once, one of them gets `true`.
     ///
     /// # Errors
     ///
-    /// If the letter stays one.
+    /// If it stays a dead letter.
     fn revive(&self, id: u64, due_ms: u64) -> BoxFuture<'_, Result<bool, QueueError>>;
 
-    /// Removes dead letters for good. Returns how many there were of them.
+    /// Removes dead letters for good. Returns how many were removed.
     ///
     /// # Errors
     ///
     /// If none was removed.
     fn discard(&self, ids: Vec<u64>) -> BoxFuture<'_, Result<u64, QueueError>>;
 
-    /// Puts away what is pending and ends. What is asked later fails with [`QueueError::Closed`].
+    /// Writes what is pending and closes the store. Later operations fail with [`QueueError::Closed`].
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
-/// A call that is to be delivered by whoever holds this.
+/// The right to deliver a call.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Claim {
@@ -135,15 +134,15 @@ pub struct Claim {
     pub id: u64,
     /// Its lane.
     pub lane: Arc<str>,
-    /// The attempt to be made, from 1.
+    /// The number of the next attempt, from 1.
     pub attempt: u32,
-    /// How many times in a row it was put off before, as far as this process knows.
+    /// How many times in a row the call was put off, as far as this process knows.
     pub put_off: u32,
     /// The size of its body, in bytes.
     pub bytes: usize,
-    /// The call, where the store has it in memory.
+    /// The call, if the store has it in memory.
     pub call: Option<Arc<Call>>,
-    /// How long the claim holds without [`extend`](Store::extend); for ever, where there is none.
+    /// How long the claim holds without [`extend`](Store::extend); forever if `None`.
     pub lease: Option<Duration>,
 }
 
@@ -161,36 +160,36 @@ impl From<Entry> for Claim {
     }
 }
 
-/// What becomes of a call after an attempt.
+/// What happens to a call after an attempt.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Conclusion {
     /// It was delivered, and is removed.
     Delivered {
-        /// The callback that it asked for, which is accepted in the same moment, without regard to duplicates.
+        /// The callback that it asked for. It is accepted in the same step, and is never a duplicate.
         callback: Option<Arc<Call>>,
     },
     /// It is tried again.
     Again {
         /// When, in milliseconds since the Unix epoch.
         due_ms: u64,
-        /// Whether the attempt counts. One that was put off does not.
+        /// Whether the attempt counts. It does not if the call was put off.
         counts: bool,
     },
-    /// It is given up: a dead letter takes its place, and its id may be accepted anew. The store forgets the
-    /// oldest letters when they are too old or too many.
+    /// It is given up. A dead letter takes its place, and a call with its id may be accepted again. The store removes the oldest
+    /// letters when they are too old or too many.
     Dead {
         /// The letter.
         letter: Box<Letter>,
         /// The callback that it asked for.
         callback: Option<Arc<Call>>,
     },
-    /// Nothing was tried, for want of memory or because the call could not be read. It comes again at this time,
-    /// and nothing is counted.
+    /// There was no attempt, because there was too little memory or the call could not be read. The call comes again, and nothing is
+    /// counted.
     Untried {
         /// When, in milliseconds since the Unix epoch.
         due_ms: u64,
     },
-    /// It is gone from the store, which is nobody's doing.
+    /// The call is gone from the store, although no program should have removed it.
     Gone,
 }

@@ -1,4 +1,4 @@
-//! Sends the answer of a function to the URL that the caller named.
+//! Sends the answer of a function to its callback URL.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -12,17 +12,18 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use crate::functions::NoAnswer;
 use crate::queue::Call;
 
-/// How many times a callback is redirected, as in Go's `net/http`.
+/// The most redirects of a callback, as in Go's `net/http`.
 const REDIRECTS: usize = 10;
 
-/// What `Location` may hold and a URL may not. The percent sign stays, since it is there for what is encoded already.
+/// Characters that occur in `Location` but not in URLs. The percent sign is not one of them, because it may belong to an encoding.
 const OUTSIDE_URLS: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'|').add(b'}');
 
-/// Sends a callback and follows where it is redirected to.
+/// Sends a callback and follows redirects.
 ///
-/// 301, 302, 307 and 308 repeat it, payload included: without it, it would tell nothing. (Go sends a GET after 301 and 302.) 303
-/// says that it was taken, and what came of it is asked for with a GET. A redirection that cannot be followed is the answer.
+/// After 301, 302, 307 and 308 the callback is sent again with its body, because it would mean nothing without. (Go sends a GET after
+/// 301 and 302.) 303 means that the callback was accepted, and a GET fetches the result. If a redirect cannot be followed, it is the
+/// answer.
 pub(crate) async fn send(client: &HttpClient, url: &Uri, call: &Call) -> Result<Response, NoAnswer> {
     let (mut url, mut headers) = (url.clone(), call.headers.clone());
     let (mut method, mut payload) = (Method::POST, call.body.clone());
@@ -50,22 +51,22 @@ pub(crate) async fn send(client: &HttpClient, url: &Uri, call: &Call) -> Result<
     unreachable!("the last redirection is not followed")
 }
 
-/// Who is behind a URL. Another scheme is somebody else too: credentials for TLS are not to be sent without it.
+/// The origin of a URL. The scheme is part of it, because credentials for TLS must not be sent without TLS.
 fn origin(url: &Uri) -> (Option<&str>, Option<&str>, u16) {
     let usual = if url.scheme_str() == Some("https") { 443 } else { 80 };
     (url.scheme_str(), url.host(), url.port_u16().unwrap_or(usual))
 }
 
-/// Where an answer redirects to, if that is a URL that can be asked.
+/// The URL that an answer redirects to, if it can be used.
 fn target(from: &Uri, headers: &HeaderMap) -> Option<Uri> {
-    // Servers also send spaces and letters beyond ASCII, which no URL has.
+    // Some servers send spaces and non-ASCII letters, which are not allowed in URLs.
     let location = percent_encode(headers.get(LOCATION)?.as_bytes(), OUTSIDE_URLS).to_string();
     let (location, from) = (UriReferenceStr::new(&location).ok()?, from.to_string());
     let target = location.resolve_against(UriAbsoluteStr::new(&from).ok()?).to_dedicated_string();
     let without_fragment = target.as_str().split('#').next()?;
-    // Without a scheme of the web, it would be taken for the name of a host.
-    let is_asked = matches!(target.scheme_str(), "http" | "https");
-    is_asked.then(|| faasflow_core::parse_callback_url(without_fragment).ok())?
+    // Another scheme would be read as the name of a host.
+    let is_http = matches!(target.scheme_str(), "http" | "https");
+    is_http.then(|| faasflow_core::parse_callback_url(without_fragment).ok())?
 }
 
 #[cfg(test)]

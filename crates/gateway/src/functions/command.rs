@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use faasflow_core::code;
 use faasflow_http::{Budget, ReadBodyError, drain, drain_up_to, read_body, read_body_into};
 use http::header::CONTENT_TYPE;
 use http::{StatusCode, request};
@@ -19,6 +20,7 @@ use crate::functions::Function;
 use crate::functions::NoAnswer;
 use crate::functions::command::run::{Job, run};
 use crate::functions::command::variables::Variables;
+use crate::wanted::Wanted;
 use crate::{request_id, room};
 
 mod answer;
@@ -53,7 +55,7 @@ pub(crate) struct Invocation<'a> {
     /// Whether memory for the body is reserved already, as for deliveries from the queue.
     pub(crate) has_room: bool,
     /// Whether the whole output is wanted, and not only its beginning.
-    pub(crate) wanted: bool,
+    pub(crate) wanted: Wanted,
 }
 
 impl Commands {
@@ -94,11 +96,11 @@ impl Commands {
                 ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
                 _ => StatusCode::BAD_REQUEST,
             };
-            NoAnswer::Request(status, error.to_string())
+            NoAnswer::Request(status, error.code(), error.to_string())
         })?;
         let variables = Variables::new(parts, path, body.len()).map_err(|_| {
             let why = "the path has `%00` in it, which the variables of a command cannot have".to_owned();
-            NoAnswer::Request(StatusCode::BAD_REQUEST, why)
+            NoAnswer::Request(StatusCode::BAD_REQUEST, code::BAD_HEAD, why)
         })?;
         let place = function.limits.process(timeout).await.map_err(NoAnswer::Busy)?;
         let job = Job {
@@ -108,7 +110,7 @@ impl Commands {
             body,
             request: request_id::of(&parts.headers),
             content_type: parts.headers.get(CONTENT_TYPE).cloned(),
-            wanted: if wanted { run::OUTPUT } else { room::EXCERPT },
+            wanted: if wanted == Wanted::Whole { run::OUTPUT } else { room::EXCERPT },
             timeout,
         };
         let request = job.request.clone();

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use faasflow_admin::Deployment;
 use faasflow_core::chain;
+use faasflow_core::code::{self, Code};
+use faasflow_http::now_ms;
 use http::StatusCode;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::task::TaskTracker;
@@ -18,12 +20,20 @@ use crate::functions::process::{Launch, Order, supervise};
 use crate::functions::storage::{Storage, StoredFunction};
 use crate::functions::{Function, FunctionContext, Functions, RunError};
 use crate::namespace::check_namespace;
-use crate::queue::now_ms;
 use crate::stack::{FunctionSpec, Kind, RUN_ANNOTATION, Stack, URL_ANNOTATION, wrong_wish};
 use crate::{private_file, secrets};
 
 /// How long a deployment waits for its image to be pulled. `faas-cli` waits for a minute.
 const PULL: Duration = Duration::from_secs(50);
+
+/// What a deployment does about the function of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// There must be none yet.
+    Add,
+    /// There must be one, which the deployment replaces.
+    Replace,
+}
 
 /// Adds, replaces and removes functions, on disk and in service.
 #[derive(Debug)]
@@ -39,9 +49,24 @@ pub(crate) struct Deployments {
     changing: Mutex<()>,
 }
 
-/// Why something was not done: the status for it, and the text.
+/// Why a change was refused.
 #[derive(Debug)]
-pub(crate) struct Refused(pub(crate) StatusCode, pub(crate) String);
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) code: Code,
+    pub(crate) text: String,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, code: Code, text: String) -> Refusal {
+        Refusal { status, code, text }
+    }
+
+    /// Refuses a deployment that cannot run as it is described.
+    fn invalid(text: String) -> Refusal {
+        Refusal::new(StatusCode::BAD_REQUEST, code::BAD_DEPLOYMENT, text)
+    }
+}
 
 impl Deployments {
     pub(crate) fn new(folder: PathBuf, storage: Storage, context: FunctionContext, tasks: TaskTracker) -> Deployments {
@@ -77,10 +102,9 @@ impl Deployments {
         }
     }
 
-    /// Deploys a function that is to run so; with `replace`, in place of the one of its name. Waits for the disk.
-    pub(crate) fn deploy(&self, deployment: Deployment, runs: Runs, replace: bool) -> Result<(), Refused> {
-        let invalid = |why| Refused(StatusCode::BAD_REQUEST, why);
-        let spec = spec(&deployment, &self.folder, runs).map_err(invalid)?;
+    /// Adds or replaces a function, which runs as `runs` says. Blocks until the change is on disk.
+    pub(crate) fn deploy(&self, deployment: Deployment, runs: Runs, change: Change) -> Result<(), Refusal> {
+        let spec = spec(&deployment, &self.folder, runs).map_err(Refusal::invalid)?;
         if let Some(program) = absent_program(&spec) {
             let engine = format!("it is to run as a process, not as a container (`{RUN_ANNOTATION}`)");
             return Err(not_here(program, &deployment.image, &engine));
@@ -88,11 +112,15 @@ impl Deployments {
         let name = spec.name.clone();
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.deployed(&name)?;
-        match (&before, replace) {
-            (Some(_), false) => {
-                return Err(Refused(StatusCode::CONFLICT, format!("the function `{name}` exists: PUT replaces it")));
+        match (&before, change) {
+            (Some(_), Change::Add) => {
+                return Err(Refusal::new(
+                    StatusCode::CONFLICT,
+                    code::FUNCTION_EXISTS,
+                    format!("the function `{name}` exists already: PUT replaces it"),
+                ));
             }
-            (None, true) => return Err(absent(&name)),
+            (None, Change::Replace) => return Err(absent(&name)),
             _ => {}
         }
         self.check_secrets(&spec)?;
@@ -108,18 +136,17 @@ impl Deployments {
     /// # Errors
     ///
     /// If it says how it is to run, and cannot run so; or if the image cannot be had.
-    pub(crate) async fn settle(&self, deployment: &Deployment, replace: bool) -> Result<Runs, Refused> {
-        let invalid = |why| Refused(StatusCode::BAD_REQUEST, why);
+    pub(crate) async fn settle(&self, deployment: &Deployment, change: Change) -> Result<Runs, Refusal> {
         let wish = deployment.annotation(RUN_ANNOTATION);
         let must = match wish {
             Some("container") => true,
             Some("process") => return Ok(Runs::Here),
             None => false,
-            Some(other) => return Err(invalid(wrong_wish(other).describe())),
+            Some(other) => return Err(Refusal::invalid(wrong_wish(other).describe())),
         };
         if deployment.image.trim().is_empty() || (deployment.annotation(URL_ANNOTATION).is_some() && !must) {
             return if must {
-                Err(invalid(format!("`{RUN_ANNOTATION}` is `container`: name the image")))
+                Err(Refusal::invalid(format!("`{RUN_ANNOTATION}` is `container`: name the image")))
             } else {
                 Ok(Runs::Here)
             };
@@ -129,10 +156,12 @@ impl Deployments {
         let process = process.filter(|spec| absent_program(spec).is_none());
         let connected = match self.context.containers.connected().await {
             Ok(connected) => connected,
-            Err(error) if must => return Err(Refused(StatusCode::SERVICE_UNAVAILABLE, error.describe())),
+            Err(error) if must => {
+                return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::NO_ENGINE, error.describe()));
+            }
             Err(_) if process.is_some() => return Ok(Runs::Here),
             Err(error) => {
-                let here = spec(deployment, &self.folder, Runs::Here).map_err(invalid)?;
+                let here = spec(deployment, &self.folder, Runs::Here).map_err(Refusal::invalid)?;
                 return match absent_program(&here) {
                     Some(program) => Err(not_here(program, &deployment.image, &error.describe())),
                     None => Ok(Runs::Here),
@@ -144,9 +173,9 @@ impl Deployments {
         if let (Err(_), Some(_), false) = (&checked, &process, must) {
             return Ok(Runs::Here);
         }
-        checked.map_err(invalid)?;
+        checked.map_err(Refusal::invalid)?;
         // faas-cli asks for a replacement first, whether or not there is something to replace: nothing is pulled for that.
-        if replace && self.functions.find(&deployment.service).is_none() {
+        if change == Change::Replace && self.functions.find(&deployment.service).is_none() {
             return Err(absent(&deployment.service));
         }
         match connected.engine.image(&deployment.image).await {
@@ -155,22 +184,25 @@ impl Deployments {
             Ok(None) => {
                 let pulling = container::pull(&connected.engine, &deployment.image);
                 match tokio::time::timeout(PULL, pulling).await {
-                    Ok(Err(error)) => Err(invalid(error.describe())),
+                    Ok(Err(error)) => Err(Refusal::invalid(error.describe())),
                     // A pull that takes longer goes on, and the state of the function shows it.
                     Ok(Ok(())) | Err(_) => Ok(Runs::Container),
                 }
             }
             Err(_) if process.is_some() && !must => Ok(Runs::Here),
             Err(error) if error.is_unreachable() => {
-                Err(Refused(StatusCode::SERVICE_UNAVAILABLE, RunError::from(error).describe()))
+                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::NO_ENGINE, RunError::from(error).describe()))
             }
-            Err(error) => Err(invalid(format!("the image `{}` cannot be used: {}", deployment.image, chain(&error)))),
+            Err(error) => {
+                Err(Refusal::invalid(format!("the image `{}` cannot be used: {}", deployment.image, chain(&error))))
+            }
         }
     }
 
     /// Removes a function; `forget` is told its name once nobody finds it any more. Waits for the disk.
-    pub(crate) fn remove(&self, name: &str, namespace: Option<&str>, forget: impl FnOnce(&str)) -> Result<(), Refused> {
-        check_namespace(namespace).map_err(|why| Refused(StatusCode::BAD_REQUEST, why))?;
+    pub(crate) fn remove(&self, name: &str, namespace: Option<&str>, forget: impl FnOnce(&str)) -> Result<(), Refusal> {
+        check_namespace(namespace)
+            .map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, code::UNKNOWN_NAMESPACE, why))?;
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let function = self.deployed(name)?.ok_or_else(|| absent(name))?;
         let name = &function.spec.name;
@@ -181,23 +213,24 @@ impl Deployments {
     }
 
     /// The deployed function of this name.
-    fn deployed(&self, name: &str) -> Result<Option<Arc<Function>>, Refused> {
+    fn deployed(&self, name: &str) -> Result<Option<Arc<Function>>, Refusal> {
         let found = self.functions.find(name);
         if found.as_ref().is_some_and(|function| function.deployment.is_none()) {
             let why = format!(
                 "`{name}` is of the stack file that this gateway was started with: change it there and start \
                  `faasflow up` again, or deploy under another name"
             );
-            return Err(Refused(StatusCode::CONFLICT, why));
+            return Err(Refusal::new(StatusCode::CONFLICT, code::FUNCTION_OF_STACK, why));
         }
         Ok(found)
     }
 
-    fn check_secrets(&self, spec: &FunctionSpec) -> Result<(), Refused> {
+    fn check_secrets(&self, spec: &FunctionSpec) -> Result<(), Refusal> {
         if let Some((path, error)) = secrets::unreadable(spec, &self.context.secrets) {
             let why = faasflow_core::Unreadable::from(error);
             let secret = path.file_name().unwrap_or_default().display();
-            return Err(Refused(StatusCode::BAD_REQUEST, format!("the secret `{secret}` cannot be read: {why}")));
+            let text = format!("the secret `{secret}` cannot be read: {why}");
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, code::GATEWAY_FILE_UNREADABLE, text));
         }
         let absent = secrets::absent(spec, &self.context.secrets);
         let Some(first) = absent.first() else { return Ok(()) };
@@ -206,7 +239,7 @@ impl Deployments {
             "secrets are missing: {}; create each, for example with `faas-cli secret create {first}`",
             names.join(", ")
         );
-        Err(Refused(StatusCode::BAD_REQUEST, why))
+        Err(Refusal::new(StatusCode::BAD_REQUEST, code::SECRETS_MISSING, why))
     }
 
     fn serve(&self, function: Arc<Function>) {
@@ -258,7 +291,7 @@ fn is_program(path: &Path) -> bool {
 }
 
 /// Refuses a deployment that could run neither as a process nor as a container; `engine` says why not as a container.
-fn not_here(program: &str, image: &str, engine: &str) -> Refused {
+fn not_here(program: &str, image: &str, engine: &str) -> Refusal {
     let image = if image.is_empty() {
         "no image was named".to_owned()
     } else {
@@ -269,29 +302,29 @@ fn not_here(program: &str, image: &str, engine: &str) -> Refused {
          (`fprocess`) and the variable `mode` set to `http` if it serves HTTP, or start `faasflow up` with the stack file, \
          which builds flows and other cargo projects"
     );
-    Refused(StatusCode::BAD_REQUEST, why)
+    Refusal::invalid(why)
 }
 
-fn absent(name: &str) -> Refused {
-    Refused(StatusCode::NOT_FOUND, format!("there is no function `{name}` here"))
+fn absent(name: &str) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, code::UNKNOWN_FUNCTION, format!("the function `{name}` is not deployed"))
 }
 
 /// Separates changes that were not made from those that were made but not confirmed. The latter are kept, because undoing them
 /// would need the same disk.
-fn done(kept: io::Result<()>) -> Result<io::Result<()>, Refused> {
+fn done(kept: io::Result<()>) -> Result<io::Result<()>, Refusal> {
     match kept {
         Err(error) if !private_file::is_done(&error) => {
             let why = format!("nothing was changed: the disk does not take it: {error}");
-            Err(Refused(disk::status(&error), why))
+            Err(Refusal::new(disk::status(&error), code::STATE_FOLDER, why))
         }
         kept => Ok(kept),
     }
 }
 
-fn unconfirmed(what: &str, error: &io::Error) -> Refused {
+fn unconfirmed(what: &str, error: &io::Error) -> Refusal {
     let why = format!("{what}, but the disk has not confirmed it, and may forget it if this machine stops: {error}");
     tracing::error!("{why}");
-    Refused(StatusCode::INTERNAL_SERVER_ERROR, why)
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, code::NOT_CONFIRMED, why)
 }
 
 #[cfg(test)]
@@ -320,17 +353,17 @@ mod tests {
             env_process: Some(command.to_owned()),
             ..Deployment::default()
         };
-        let said = |outcome: Result<(), Refused>| {
-            let Refused(status, why) = outcome.unwrap_err();
-            assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-            why
+        let said = |outcome: Result<(), Refusal>| {
+            let refusal = outcome.unwrap_err();
+            assert_eq!(refusal.status, StatusCode::INTERNAL_SERVER_ERROR);
+            refusal.text
         };
         // The command in service, and the one on disk.
         let process =
             || deployments.functions().find("f").and_then(|function| function.deployment.clone()?.env_process);
         let on_disk = || storage.read().unwrap().pop().and_then(|kept| kept.deployment.env_process);
-        for (replace, words) in [(false, "cat"), (true, "cat -n")] {
-            let why = said(private_file::faulty::during(|| deployments.deploy(command(words), Runs::Here, replace)));
+        for (change, words) in [(Change::Add, "cat"), (Change::Replace, "cat -n")] {
+            let why = said(private_file::faulty::during(|| deployments.deploy(command(words), Runs::Here, change)));
             assert!(why.starts_with("`f` was deployed, but the disk has not confirmed it"), "{why}");
             assert_eq!((process().as_deref(), on_disk().as_deref()), (Some(words), Some(words)));
         }
@@ -342,7 +375,7 @@ mod tests {
 
         // A folder takes the place of the file.
         std::fs::create_dir(folder.path().join("functions/f.json")).unwrap();
-        let why = said(deployments.deploy(command("cat"), Runs::Here, false));
+        let why = said(deployments.deploy(command("cat"), Runs::Here, Change::Add));
         assert!(why.starts_with("nothing was changed"), "{why}");
         assert_eq!(process(), None);
     }

@@ -5,10 +5,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use faasflow_http::now_ms;
 use tokio::sync::watch;
 
 use super::logs::{Buffer, Journal, LogFilter, LogLine, Logs};
-use crate::queue::now_ms;
 
 /// How many lines are read at once. A follower may hold this many after they are dropped from the log.
 const AT_ONCE: usize = 256;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use faasflow_admin::Deployment;
+use faasflow_http::now_ms;
 use http::Uri;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,6 @@ use super::logs::Logs;
 use super::scale::Scale;
 use super::unavailable::Unavailable;
 use super::upstream::{Route, Servers, Upstream};
-use crate::queue::now_ms;
 use crate::stack::{FunctionSpec, Kind, Replicas};
 
 /// A function of the stack file or of the API. It never changes. A deployment in its place is another function.

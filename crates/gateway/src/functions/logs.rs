@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use faasflow_core::RequestId;
 use faasflow_core::line::cut;
+use faasflow_http::now_ms;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::sync::watch;
 
 use crate::event::{Event, Events};
-use crate::queue::now_ms;
 
 /// How many bytes of each function's log are kept. The oldest lines go first.
 pub const KEPT_LOG: usize = 4 << 20;

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use axum::response::Response;
+use faasflow_core::chain;
+use faasflow_core::code::{self, Code};
 use faasflow_core::headers::{ERROR_CODE, GATEWAY_ERROR, gateway_error};
-use faasflow_core::{chain, code};
 use faasflow_http::{HttpError, NoRoom};
 use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 
 use super::limit::Busy;
 use super::unavailable::Unavailable;
-use crate::answer::{busy, coded, internal, no_room};
+use crate::answer::{busy, internal, no_room};
 
 /// Why a function gave no answer.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ pub(crate) enum NoAnswer {
     /// There is no memory for the request or for the answer.
     NoRoom(NoRoom),
     /// The request could not be forwarded.
-    Request(StatusCode, String),
+    Request(StatusCode, Code, String),
 }
 
 impl NoAnswer {
@@ -61,8 +62,8 @@ impl NoAnswer {
                 format!("`{name}` does not run: {}", why.describe()),
             ),
             NoAnswer::Removed => {
-                let text = format!("there is no function `{name}` here: it was removed");
-                coded(internal(StatusCode::NOT_FOUND, text), code::UNKNOWN_FUNCTION)
+                let text = format!("the function `{name}` is not deployed: it was removed");
+                internal(StatusCode::NOT_FOUND, code::UNKNOWN_FUNCTION, text)
             }
             NoAnswer::Busy(limit) => too_many(name, limit),
             NoAnswer::Unreachable(_) => marked(
@@ -90,10 +91,10 @@ impl NoAnswer {
             ),
             NoAnswer::Timeout(after) => {
                 let text = format!("`{name}` did not begin to answer within {after:?}");
-                coded(internal(StatusCode::BAD_GATEWAY, text), code::TIMEOUT)
+                internal(StatusCode::BAD_GATEWAY, code::TIMEOUT, text)
             }
             NoAnswer::NoRoom(full) => no_room(*full),
-            NoAnswer::Request(status, why) => internal(*status, why.clone()),
+            NoAnswer::Request(status, code, why) => internal(*status, *code, why.clone()),
         }
     }
 
@@ -110,7 +111,7 @@ impl NoAnswer {
             NoAnswer::Busy(busy) => busy.reason(),
             NoAnswer::Timeout(after) => format!("it did not begin to answer within {after:?}"),
             NoAnswer::NoRoom(full) => full.to_string(),
-            NoAnswer::Request(_, why) => why.clone(),
+            NoAnswer::Request(_, _, why) => why.clone(),
         }
     }
 }
@@ -123,7 +124,7 @@ impl From<HttpError> for NoAnswer {
         } else if error.is_connect() {
             NoAnswer::Unreachable(why)
         } else if error.is_request_body() {
-            NoAnswer::Request(StatusCode::BAD_REQUEST, why)
+            NoAnswer::Request(StatusCode::BAD_REQUEST, code::BODY_INTERRUPTED, why)
         } else if error.is_unusable_answer() {
             NoAnswer::Unusable(why)
         } else {
@@ -135,7 +136,7 @@ impl From<HttpError> for NoAnswer {
 /// The answer if a function has as many requests as it may have: 429, with the time after which to try again.
 fn too_many(name: &str, limit: &Busy) -> Response {
     let text = format!("`{name}` is busy: {}. Try again later.", limit.reason());
-    let mut response = coded(internal(StatusCode::TOO_MANY_REQUESTS, text), code::FUNCTION_BUSY);
+    let mut response = internal(StatusCode::TOO_MANY_REQUESTS, code::FUNCTION_BUSY, text);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
@@ -148,7 +149,7 @@ fn marked(status: StatusCode, why: &'static str, text: String) -> Response {
         gateway_error::UNUSABLE_ANSWER => code::UNUSABLE_ANSWER,
         _ => code::FUNCTION_BROKEN,
     };
-    let mut response = coded(internal(status, text), code);
+    let mut response = internal(status, code, text);
     response.headers_mut().insert(GATEWAY_ERROR, HeaderValue::from_static(why));
     response
 }

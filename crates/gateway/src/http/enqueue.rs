@@ -1,4 +1,4 @@
-//! `/async-function/NAME`: a call that is put into the queue.
+//! `/async-function/NAME`: an asynchronous call, which goes into the queue.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use http::{Method, StatusCode, request};
 
 use super::name::{find, split};
 use super::stamp::{identify, stamp};
-use crate::answer::{coded, plain};
+use crate::answer::refusal;
 use crate::forwarding::forward;
 use crate::functions::Functions;
 use crate::queue::{Accepted, NewCall, Queue, QueueError};
@@ -21,19 +21,28 @@ use crate::{disk, proxy, request_id, room};
 
 const CALLBACK_URL: HeaderName = HeaderName::from_static("x-callback-url");
 
-/// What calls go through on their way into the queue.
+/// The state for asynchronous calls.
 pub(crate) struct Intake {
     pub(crate) functions: Functions,
     pub(crate) queue: Queue,
-    /// What may be in flight.
+    /// The limit of what is in flight.
     pub(crate) budget: Budget,
     /// The largest body, in bytes.
     pub(crate) max_body: usize,
+    /// What users call the option that sets `max_body`, such as a flag.
+    pub(crate) max_body_option: Option<String>,
     /// How long a body may take to arrive.
     pub(crate) read_timeout: Duration,
 }
 
-/// Puts a call into the queue, and answers under the id that its request came with.
+impl Intake {
+    fn too_large(&self, limit: usize) -> String {
+        let raise = self.max_body_option.as_ref().map(|option| format!(", or raise the limit with {option}"));
+        format!("the queue takes bodies up to {limit} bytes: send less{}", raise.unwrap_or_default())
+    }
+}
+
+/// Puts a call into the queue. The answer gets the request id of the request.
 pub(super) async fn asynchronous(State(intake): State<Arc<Intake>>, request: Request) -> Response {
     let id = request_id::given(request.headers());
     let mut response = queue(&intake, request).await;
@@ -48,11 +57,11 @@ async fn queue(intake: &Intake, request: Request) -> Response {
         return refusal;
     }
     if let Some(why) = proxy::unsupported_upgrade(&parts.headers) {
-        return plain(StatusCode::NOT_IMPLEMENTED, why);
+        return refusal(StatusCode::NOT_IMPLEMENTED, code::UNSUPPORTED_UPGRADE, why);
     }
     if parts.method != Method::POST {
-        let text = "an asynchronous invocation is a POST".to_owned();
-        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+        let text = format!("`{}` cannot be used here: an asynchronous call is a POST", parts.method);
+        let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, code::WRONG_METHOD, text);
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
@@ -64,8 +73,8 @@ async fn queue(intake: &Intake, request: Request) -> Response {
     if let Some(id) = parts.headers.get(headers::CALL_ID)
         && id.to_str().is_err()
     {
-        let text = "`X-Call-Id` has bytes that are not visible ASCII, by which calls cannot be told apart".to_owned();
-        return plain(StatusCode::BAD_REQUEST, text);
+        let text = "`X-Call-Id` may only have visible ASCII characters";
+        return refusal(StatusCode::BAD_REQUEST, code::BAD_CALL_ID, text);
     }
     let place = match intake.budget.admit() {
         Ok(place) => place,
@@ -79,7 +88,7 @@ async fn queue(intake: &Intake, request: Request) -> Response {
             *response.status_mut() = StatusCode::ACCEPTED;
             response.headers_mut().insert(headers::CALL_ID, call_id);
             if accepted == Accepted::Duplicate {
-                // Most often a repetition, which is what the window is for. But a caller that gives two calls one
+                // Usually this is a repetition, which the window is for. But a caller that gives two calls one
                 // id by mistake would never learn that the second one goes nowhere.
                 response.headers_mut().insert(headers::DUPLICATE, HeaderValue::from_static("true"));
             }
@@ -90,7 +99,7 @@ async fn queue(intake: &Intake, request: Request) -> Response {
     }
 }
 
-/// Puts an invocation into the queue; it is on disk when this returns its id, and whether it was there before.
+/// Puts a call into the queue. When this returns, the call is on disk. Returns its id, and whether it was there before.
 async fn accept(
     intake: &Intake,
     name: &str,
@@ -98,7 +107,7 @@ async fn accept(
     parts: &mut request::Parts,
     body: Body,
 ) -> Result<(HeaderValue, Accepted), Box<Response>> {
-    let refuse = |status, code, text: String| Box::new(coded(plain(status, text), code));
+    let refuse = |status, code, text: String| Box::new(refusal(status, code, text));
     let callback_url = match parts.headers.get(CALLBACK_URL) {
         None => None,
         Some(value) => {
@@ -107,7 +116,7 @@ async fn accept(
                 refuse(
                     StatusCode::BAD_REQUEST,
                     code::BAD_CALLBACK_URL,
-                    format!("`X-Callback-Url` is of no use: {fault}"),
+                    format!("`X-Callback-Url` cannot be used: {fault}"),
                 )
             })?)
         }
@@ -115,7 +124,7 @@ async fn accept(
     if let Some(url) = &callback_url
         && let Ok(shown) = HeaderValue::try_from(without_credentials(&url.to_string()))
     {
-        // The function is told of it, and whoever looks into the queue sees its headers.
+        // The function gets this header, and the admin API shows it.
         parts.headers.insert(CALLBACK_URL, shown);
     }
     let limit = intake.max_body;
@@ -129,13 +138,15 @@ async fn accept(
         _ => {}
     }
     let body = read.map_err(|error| match error {
-        ReadBodyError::TooLarge { .. } => refuse(StatusCode::PAYLOAD_TOO_LARGE, code::CALL_TOO_LARGE, too_large(limit)),
+        ReadBodyError::TooLarge { .. } => {
+            refuse(StatusCode::PAYLOAD_TOO_LARGE, code::CALL_TOO_LARGE, intake.too_large(limit))
+        }
         ReadBodyError::TooSlow(_) => refuse(StatusCode::REQUEST_TIMEOUT, error.code(), error.to_string()),
         _ => refuse(StatusCode::BAD_REQUEST, error.code(), error.to_string()),
     })?;
     let (call_id, _) = identify(&mut parts.headers);
     stamp(&mut parts.headers);
-    // When it is delivered, nobody knows any more whom it came from.
+    // The address of the client is added now, because it is unknown when the call is delivered.
     forward(parts);
     parts.headers.remove(http::header::HOST);
     let call = NewCall {
@@ -152,18 +163,11 @@ async fn accept(
     match accepted {
         Ok(accepted) => Ok((call_id, accepted)),
         Err(QueueError::TooLarge { limit, .. }) => {
-            Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, code::CALL_TOO_LARGE, too_large(limit)))
+            Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, code::CALL_TOO_LARGE, intake.too_large(limit)))
         }
         Err(error) => {
             tracing::error!(error = chain(&error), code = %error.code(), "a call was not accepted");
             Err(Box::new(disk::queue_answer(&error, "Error queuing request: ")))
         }
     }
-}
-
-fn too_large(limit: usize) -> String {
-    format!(
-        "the queue takes bodies up to {limit} bytes, as OpenFaaS's community edition does by default: send less, or \
-         raise it here with `--queue-limit`"
-    )
 }

@@ -1,4 +1,4 @@
-//! `/function/NAME`: a call whose caller waits for the answer.
+//! `/function/NAME`: a synchronous call.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use tokio_util::task::TaskTracker;
 use super::name::{find, split};
 use super::stamp::{identify, stamp};
 use crate::functions::Functions;
-use crate::held::Held;
+use crate::guarded_body::GuardedBody;
 use crate::metrics::Metrics;
 use crate::proxy::{Proxy, Sender};
 use crate::request_id;
 use crate::room::{self, is_step};
 
-/// What calls go through whose callers wait.
+/// The state for synchronous calls.
 pub(crate) struct Invocations {
     pub(crate) functions: Functions,
     pub(crate) proxy: Proxy,
-    /// What may be in flight.
+    /// The limit of what is in flight.
     pub(crate) budget: Budget,
     pub(crate) metrics: Arc<Metrics>,
     /// Whether another gateway is in front.
@@ -30,7 +30,7 @@ pub(crate) struct Invocations {
     pub(crate) under_way: TaskTracker,
 }
 
-/// Answers an invocation, under the id that its request came with where what answers says none: only flows do.
+/// Answers a call. If the answer has no request id, it gets the one of the request. Only flows answer with an id.
 pub(super) async fn synchronous(State(way): State<Arc<Invocations>>, request: Request) -> Response {
     let id = request_id::given(request.headers());
     let mut response = invoke(&way, request, id.as_ref()).await;
@@ -60,7 +60,7 @@ async fn invoke(way: &Invocations, request: Request, given: Option<&RequestId>) 
     };
     let token = way.under_way.token();
     let (call_id, made) = identify(&mut parts.headers);
-    // Behind another gateway, that is the one whose start counts; its stamps go on as they are.
+    // The headers of a gateway in front are passed on unchanged, because its start time counts.
     if !way.behind {
         stamp(&mut parts.headers);
     }
@@ -70,12 +70,12 @@ async fn invoke(way: &Invocations, request: Request, given: Option<&RequestId>) 
         let of_call = || request_id::parse(&call_id);
         let id = given.cloned().or_else(of_call);
         function.logs.push(id.as_ref(), format!("gateway: no answer: {}", none.reason()));
-        none.response(name).map(|body| Held::body(body, token))
+        none.response(name).map(|body| GuardedBody::body(body, token))
     });
     started.end(response.status());
-    // It is over when its answer is through.
+    // The call ends when its answer is complete.
     if let Some(place) = place {
-        response = response.map(|body| Held::body(body, place));
+        response = response.map(|body| GuardedBody::body(body, place));
     }
     if made {
         response.headers_mut().insert(headers::CALL_ID, call_id);

@@ -6,10 +6,10 @@ use axum::response::Response;
 use faasflow_core::code;
 use http::StatusCode;
 
-use crate::answer::{coded, internal, plain};
+use crate::answer::{internal, refusal};
 use crate::functions::{Function, Functions};
 
-/// The name of a function and what stands behind it.
+/// Splits a target into the name of a function and the rest of the path.
 pub(super) fn split(target: &str) -> (&str, &str) {
     match target.find('/') {
         Some(slash) if &target[slash..] == "/" => (&target[..slash], ""),
@@ -22,17 +22,17 @@ pub(super) fn split(target: &str) -> (&str, &str) {
 ///
 /// # Errors
 ///
-/// The answer that the caller gets: 400 if no function may have this name, 404 if none has.
+/// If there is none, with the answer for the caller: 400 if no function can have this name, otherwise 404.
 pub(super) fn find(functions: &Functions, name: &str) -> Result<Arc<Function>, Box<Response>> {
     let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if !valid {
-        let text = format!("`{name}` is no function's name: letters, digits, `-`, `_` and `.` only");
-        return Err(Box::new(coded(plain(StatusCode::BAD_REQUEST, text), code::UNKNOWN_FUNCTION)));
+        let text = format!("`{name}` cannot be the name of a function: use letters, digits, `-`, `_` and `.` only");
+        return Err(Box::new(refusal(StatusCode::BAD_REQUEST, code::UNKNOWN_FUNCTION, text)));
     }
     functions.find(name).ok_or_else(|| {
         let known = functions.names().join(", ");
-        let known = if known.is_empty() { "none is deployed".to_owned() } else { format!("deployed are: {known}") };
-        let text = format!("there is no function `{name}` here; {known}");
-        Box::new(coded(internal(StatusCode::NOT_FOUND, text), code::UNKNOWN_FUNCTION))
+        let known = if known.is_empty() { "no function is".to_owned() } else { format!("deployed functions: {known}") };
+        let text = format!("the function `{name}` is not deployed; {known}");
+        Box::new(internal(StatusCode::NOT_FOUND, code::UNKNOWN_FUNCTION, text))
     })
 }

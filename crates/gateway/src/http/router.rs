@@ -1,29 +1,35 @@
-//! What is served where.
+//! The routes.
 
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::routing::{any, get};
 use faasflow_containers::Bridge;
+use faasflow_core::code;
 use faasflow_http::Peer;
 use http::StatusCode;
 
+use super::method::wrong_method;
 use super::state::AppState;
 use super::{enqueue, invoke, system};
-use crate::answer::plain;
+use crate::answer::refusal;
 
-/// Everything that the gateway serves.
+/// All routes of the gateway.
 pub(crate) fn router(state: &AppState) -> Router {
     finish(invocations().merge(system::routes(state)), state)
 }
 
-/// What functions in containers reach. It is for them alone, and without the API, by which a function could have
-/// programs run outside of its container.
+/// The routes for functions in containers only. The admin API is not among them, because a function could use it to run
+/// programs outside its container.
 pub(crate) fn router_for_containers(state: &AppState, bridge: Bridge) -> Router {
     let for_containers = move |request: Request, next: Next| async move {
         match request.extensions().get::<Peer>() {
             Some(Peer(peer)) if bridge.contains(peer.ip()) => next.run(request).await,
-            _ => plain(StatusCode::FORBIDDEN, "this address is for containers of this machine".to_owned()),
+            _ => refusal(
+                StatusCode::FORBIDDEN,
+                code::CONTAINERS_ONLY,
+                "this address is only for containers on this machine",
+            ),
         }
     };
     finish(invocations(), state).layer(from_fn(for_containers))
@@ -39,13 +45,11 @@ fn invocations() -> Router<AppState> {
 fn finish(router: Router<AppState>, state: &AppState) -> Router {
     router
         .fallback(|request: Request| async move {
-            plain(
-                StatusCode::NOT_FOUND,
-                format!(
-                    "nothing is served at {}: functions are at /function/NAME and /async-function/NAME",
-                    request.uri().path()
-                ),
-            )
+            let path = request.uri().path();
+            let text =
+                format!("nothing is served at `{path}`: functions are at /function/NAME and /async-function/NAME");
+            refusal(StatusCode::NOT_FOUND, code::NO_ROUTE, text)
         })
+        .method_not_allowed_fallback(wrong_method)
         .with_state(state.clone())
 }

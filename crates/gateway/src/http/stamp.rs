@@ -1,4 +1,4 @@
-//! What the gateway writes onto requests and answers: the id of the call, and when it came.
+//! The headers that the gateway adds to requests and answers: the id of the call, and the time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,14 +10,14 @@ use crate::proxy::START_TIME;
 
 const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
 
-/// Gives an invocation an id where it has none; returns its id, and whether it was made here.
+/// Gives a call an id if it has none. Returns the id, and whether it was made here.
 pub(super) fn identify(headers: &mut HeaderMap) -> (HeaderValue, bool) {
-    // An empty one is as good as none.
+    // An empty id counts as none.
     let given = headers.get(headers::CALL_ID).filter(|id| !id.as_bytes().trim_ascii().is_empty());
     if let Some(id) = given {
         return (id.clone(), false);
     }
-    // Not `Uuid::new_v4`, which asks the operating system every time.
+    // `Uuid::new_v4` would ask the operating system every time.
     let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
     let mut text = Uuid::encode_buffer();
     let id = HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).expect("it is hexadecimal");
@@ -25,7 +25,7 @@ pub(super) fn identify(headers: &mut HeaderMap) -> (HeaderValue, bool) {
     (id, true)
 }
 
-/// Says when a request came, and that it was here.
+/// Adds the time at which the request came, and the name of this gateway.
 pub(super) fn stamp(headers: &mut HeaderMap) {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     headers.insert(START_TIME, HeaderValue::from(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)));

@@ -1,4 +1,4 @@
-//! What handlers have at hand. Each takes only the part that it needs.
+//! The state of the router. Each handler extracts only the part that it needs.
 
 use std::sync::Arc;
 
@@ -17,8 +17,7 @@ use crate::functions::deploy::Deployments;
 use crate::proxy::Proxy;
 use crate::queue::Queue;
 
-/// The state of the router. It is cloned for each request, so it is one pointer, and a part is cloned when a handler asks
-/// for it.
+/// The state of the router. It is one pointer, because it is cloned for each request. A part is cloned when a handler extracts it.
 #[derive(Clone)]
 pub(crate) struct AppState(Arc<States>);
 

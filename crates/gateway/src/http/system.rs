@@ -1,15 +1,17 @@
-//! The OpenFaaS API that `faas-cli` asks, and the queue's own.
+//! OpenFaaS's API, which `faas-cli` uses, and the API of the queue.
 
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use faasflow_admin::paths;
 
+use super::method::wrong_method;
 use super::state::AppState;
 use crate::namespace::NAMESPACE;
 
 mod absent;
 mod body;
+mod extract;
 pub(crate) mod functions;
 pub(crate) mod guard;
 pub(crate) mod info;
@@ -37,6 +39,7 @@ pub(crate) fn routes(state: &AppState) -> Router<AppState> {
         .route(paths::DEAD_LETTERS, get(queue::dead_letters).delete(queue::discard))
         .route(paths::DEAD_LETTER, get(queue::dead_letter))
         .route(paths::REDRIVE, post(queue::redrive))
+        .method_not_allowed_fallback(wrong_method)
         .route_layer(from_fn_with_state(state.clone(), guard::check))
         .route(paths::METRICS, get(metrics::of_gateway))
 }

@@ -1,4 +1,4 @@
-//! A caller's body that may come back before its end was read.
+//! Lends a caller's body to a request, and gets the rest of it back.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,13 +12,13 @@ use http::header::EXPECT;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-/// How much of a body that nobody wants any more is read, in bytes.
+/// How much of an unwanted body is read, in bytes.
 const HEARD: u64 = 64 << 20;
-/// How long that may take, and what is still sending the body before.
+/// How long to wait for the rest of the body and to read it.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// Lends a body to whoever sends it on. A function may answer and close its connection before it has read all; the
-/// connection to the caller would then be closed while the caller still sends. It would be reset, and the answer lost.
+/// Lends a body to the request that sends it on. A function may answer and close its connection before it has read everything. The
+/// connection to the caller would then be closed while the caller is still sending, so it would be reset and the answer lost.
 pub(crate) fn lend(headers: &HeaderMap, body: Body) -> (Body, Lent) {
     use hyper::body::Body as _;
 
@@ -30,7 +30,7 @@ pub(crate) fn lend(headers: &HeaderMap, body: Body) -> (Body, Lent) {
     (Body::new(OnLoan { body, waits, back: Some(back) }), Lent { rest })
 }
 
-/// Where the rest of a lent body comes back to.
+/// Receives the rest of a lent body.
 #[derive(Debug)]
 pub(crate) struct Lent {
     rest: oneshot::Receiver<Body>,
@@ -51,22 +51,22 @@ impl Lent {
         }
     }
 
-    /// Reads the rest of the body, within bounds.
+    /// Reads and drops the rest of the body, within limits.
     pub(crate) async fn drain(self) {
-        let hearing = async {
+        let draining = async {
             if let Ok(rest) = self.rest.await {
                 drain_up_to(&HeaderMap::new(), rest, HEARD).await;
             }
         };
-        let _ = tokio::time::timeout(WITHIN, hearing).await;
+        let _ = tokio::time::timeout(WITHIN, draining).await;
     }
 }
 
 struct OnLoan {
     body: Body,
-    /// Whether its sender waits for a word before it sends anything (`Expect`).
+    /// Whether the caller waits for an interim answer before it sends the body (`Expect`).
     waits: bool,
-    /// `None` once the end was read.
+    /// `None` after the end was read.
     back: Option<oneshot::Sender<Body>>,
 }
 

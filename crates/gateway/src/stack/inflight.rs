@@ -7,7 +7,8 @@ pub(crate) const MAX_INFLIGHT: &str = "max_inflight";
 /// A number that does not fit is as good as no limit: there is no room for so many requests.
 const MOST: usize = usize::MAX >> 3;
 
-/// Reads `max_inflight` from the environment of a function. As in of-watchdog, 0 and less mean no limit.
+/// Reads `max_inflight` from the environment of a function. 0 means no limit, as in of-watchdog. A negative number, which
+/// of-watchdog takes for no limit too, is refused: it reads like a limit.
 ///
 /// # Errors
 ///
@@ -16,8 +17,7 @@ pub(crate) fn max_inflight(environment: &BTreeMap<String, String>) -> Result<Opt
     let Some(text) = environment.get(MAX_INFLIGHT).map(|text| text.trim()).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!(
             "`{MAX_INFLIGHT}` is `{}`: set it to the number of requests that the function takes at once, such as 4, \
              or to 0 for no limit",
@@ -41,10 +41,10 @@ mod tests {
         for (text, read) in [("1", Some(1)), (" 25 ", Some(25)), ("007", Some(7))] {
             assert_eq!(limit(text), Ok(read), "{text}");
         }
-        for unlimited in ["0", "-1", "", " ", "99999999999999999999999999"] {
+        for unlimited in ["0", "", " ", "99999999999999999999999999"] {
             assert_eq!(limit(unlimited), Ok(None), "{unlimited}");
         }
-        for wrong in ["abc", "1.5", "4k", "-", "1 2", "0x10", "true"] {
+        for wrong in ["abc", "-1", "1.5", "4k", "-", "1 2", "0x10", "true"] {
             let fault = limit(wrong).unwrap_err();
             assert!(
                 fault.contains("`max_inflight`") && fault.contains(wrong) && fault.contains("such as 4"),

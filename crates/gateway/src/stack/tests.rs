@@ -61,7 +61,7 @@ fn faults_name_function_and_key() {
         ),
         ("functions: [1]\n", "`functions` must be a mapping"),
         ("provider: {}\n", "`functions:` is missing"),
-        ("functions:\n  f:\n    fprocess: cat\n    namespace: dev\n", "there is no namespace `dev` here"),
+        ("functions:\n  f:\n    fprocess: cat\n    namespace: dev\n", "the namespace `dev` does not exist"),
         ("functions:\n  'a b':\n    fprocess: cat\n", "its name is not valid; use at most 63 letters"),
     ] {
         let fault = stack(text).unwrap_err();
@@ -244,7 +244,7 @@ fn y4_values_that_cannot_be_used_are_refused_with_the_remedy() {
             "`secrets`: `../../etc/passwd` is not the name of a secret; use at most 253 lower-case letters",
         ),
         ("secrets: [API_KEY]", "`secrets`: `API_KEY` is not the name of a secret; use at most 253 lower-case letters"),
-        ("namespace: dev", "`namespace`: there is no namespace `dev` here"),
+        ("namespace: dev", "`namespace`: the namespace `dev` does not exist"),
         ("annotations: { faasflow.url: ftp://x }", "`annotations`: `faasflow.url` is `ftp://x`"),
     ] {
         let fault = command(lines).unwrap_err();

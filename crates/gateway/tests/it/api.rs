@@ -25,7 +25,10 @@ async fn secrets_are_created_replaced_and_removed_and_never_told() {
     assert_eq!(std::fs::read(&file).unwrap(), b"first");
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let again = secret(&fixture, Method::POST, &value("second")).await;
-    assert_eq!((again.status, again.text()), (StatusCode::CONFLICT, "the secret `api-key` exists: PUT replaces it\n"));
+    assert_eq!(
+        (again.status, again.text()),
+        (StatusCode::CONFLICT, "the secret `api-key` exists already: PUT replaces it\n")
+    );
     assert_eq!(std::fs::read(&file).unwrap(), b"first");
     let raw = json!({ "name": "api-key", "value": "ignored", "rawValue": STANDARD.encode([0, 255, 10]) });
     assert_eq!(secret(&fixture, Method::PUT, &raw).await.status, StatusCode::ACCEPTED);
@@ -67,7 +70,7 @@ async fn secrets_that_are_none_are_refused() {
     assert_eq!(secret(&fixture, Method::DELETE, &longest).await.status, StatusCode::ACCEPTED);
     for (body, reason) in [
         (json!({ "name": "a" }), "it has no `value`"),
-        (json!({ "name": "a", "rawValue": "hidden?" }), "`rawValue` is no base64"),
+        (json!({ "name": "a", "rawValue": "hidden?" }), "`rawValue` is not Base64"),
         (json!({ "name": "a", "value": "v", "namespace": "other" }), "the only one is `openfaas-fn`"),
         (json!({ "name": "a", "value": ["hidden"] }), "the body cannot be used: see line 1"),
         (json!("hidden"), "the body cannot be used: see line 1"),

@@ -46,11 +46,14 @@ async fn a_command_is_deployed_replaced_and_removed() {
     let fixture = start(OWN).await;
     // The requests of faas-cli: PUT, and then POST if there is no such function.
     let absent = ask(&fixture, Method::PUT, &command("f", "cat")).await;
-    assert_eq!((absent.status, absent.text()), (StatusCode::NOT_FOUND, "there is no function `f` here\n"));
+    assert_eq!((absent.status, absent.text()), (StatusCode::NOT_FOUND, "the function `f` is not deployed\n"));
     accepted(&fixture, Method::POST, &command("f", "cat")).await;
     assert_eq!(fixture.post("/function/f.openfaas-fn", "body").await.text(), "body");
     let again = ask(&fixture, Method::POST, &command("f", "cat")).await;
-    assert_eq!((again.status, again.text()), (StatusCode::CONFLICT, "the function `f` exists: PUT replaces it\n"));
+    assert_eq!(
+        (again.status, again.text()),
+        (StatusCode::CONFLICT, "the function `f` exists already: PUT replaces it\n")
+    );
     accepted(&fixture, Method::PUT, &command("f", "tr a-z A-Z")).await;
     assert_eq!(fixture.post("/function/f", "body").await.text(), "BODY");
 
@@ -61,7 +64,7 @@ async fn a_command_is_deployed_replaced_and_removed() {
     let metrics = fixture.get("/metrics").await;
     assert!(!metrics.text().contains("f.openfaas-fn"), "{}", metrics.text());
     let gone = remove(&fixture, "f").await;
-    assert_eq!((gone.status, gone.text()), (StatusCode::NOT_FOUND, "there is no function `f` here\n"));
+    assert_eq!((gone.status, gone.text()), (StatusCode::NOT_FOUND, "the function `f` is not deployed\n"));
     fixture.gateway.stop().await;
 }
 
@@ -111,7 +114,7 @@ async fn an_invalid_deployment_is_refused_with_the_reason() {
         (command("../f", "cat"), "is not a valid name; use at most 63 letters"),
         (command("a.b", "cat"), "is not a valid name; use at most 63 letters"),
         (command(&"a".repeat(64), "cat"), "use at most 63 letters"),
-        (with("namespace", json!("other")), "there is no namespace `other` here: the only one is `openfaas-fn`"),
+        (with("namespace", json!("other")), "the namespace `other` does not exist: the only one is `openfaas-fn`"),
         (
             with("envProcess", json!("")),
             "because there is no container engine; start Docker or Podman, or set `envProcess`",
@@ -372,7 +375,7 @@ async fn a_queued_call_for_a_removed_function_becomes_a_dead_letter() {
         (letters.as_array()?.len() == 1).then_some(letters)
     })
     .await;
-    assert!(letters[0]["reason"].as_str().unwrap().contains("there is no function `f` here"), "{letters}");
+    assert!(letters[0]["reason"].as_str().unwrap().contains("the function `f` is not deployed"), "{letters}");
     fixture.gateway.stop().await;
 }
 
@@ -429,16 +432,17 @@ async fn deployments_survive_a_restart_of_the_gateway() {
 
     for (text, reason) in [
         ("{", "EOF while parsing"),
-        ("{\"version\": 2}", "it is of version 2, and this program knows 1"),
+        ("{\"version\": 2}", "it has version 2, and this program reads versions up to 1"),
         ("{\"version\": 1, \"created_ms\": 1, \"deployment\": {\"service\": \"other\"}}", "it holds `other`"),
     ] {
         std::fs::write(path.join("bad.json"), text).unwrap();
         let mut options = crate::support::options(&folder);
         options.watch = false;
         let refused = options.start(tokio::sync::mpsc::unbounded_channel().0).await.unwrap_err();
+        assert_eq!(refused.help().as_deref(), Some("correct the file, or remove it and deploy the function again"));
         let refused = faasflow_core::chain(&refused);
         let file = path.join("bad.json").display().to_string();
-        assert!(refused.contains(&file) && refused.contains(reason) && refused.contains("mend"), "{refused}");
+        assert!(refused.contains(&file) && refused.contains(reason), "{refused}");
     }
 }
 
@@ -452,7 +456,7 @@ async fn a_gateway_without_a_stack_is_filled_by_deploying() {
     fixture.gateway.ready().await.unwrap();
     assert_eq!(fixture.get("/system/functions").await.json(), json!([]));
     let none = fixture.get("/function/f").await;
-    assert_eq!(none.text(), "there is no function `f` here; none is deployed\n");
+    assert_eq!(none.text(), "the function `f` is not deployed; no function is\n");
     accepted(&fixture, Method::POST, &command("f", "cat")).await;
     assert_eq!(fixture.post("/function/f", "x").await.text(), "x");
     fixture.gateway.stop().await;

@@ -381,15 +381,11 @@ async fn an_empty_key_is_refused() {
 async fn a_missing_secret_is_named() {
     let folder = folder("f:\n  fprocess: cat\n  secrets: [one, two]\n");
     let path = folder.path().to_owned();
-    let refused = start_in(folder, |_| {}).await.err().expect("it does not start").to_string();
+    let refused = start_in(folder, |_| {}).await.err().expect("it does not start");
     let secrets = path.join(".faasflow/secrets");
-    assert_eq!(
-        refused,
-        format!(
-            "secrets are missing: `one` (for `f`), `two` (for `f`); write each into a file of its name in {}",
-            secrets.display()
-        )
-    );
+    assert_eq!(refused.to_string(), "secrets are missing: `one` (for `f`), `two` (for `f`)");
+    let help = format!("write each secret into a file of its name in {}", secrets.display());
+    assert_eq!(refused.help(), Some(help));
 }
 
 #[tokio::test(flavor = "multi_thread")]

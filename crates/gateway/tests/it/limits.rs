@@ -70,7 +70,7 @@ async fn r7_bodies_for_queue_and_commands_are_counted() {
     for path in ["/async-function/f", "/function/cat"] {
         let never = gateway.post(path, vec![7; 5 << 20]).await;
         assert_eq!(never.status, 413);
-        assert!(never.text().contains("4194304 bytes") && never.text().contains("--max-inflight-bytes"), "{never:?}");
+        assert!(never.text().contains("4194304 bytes") && !never.text().contains("--"), "{never:?}");
     }
     // One at a time, and all in the end.
     let posted = (0..6).map(|_| gateway.post("/async-function/f", vec![7; 1 << 20]));

@@ -24,8 +24,8 @@ async fn logs_are_served_line_by_line_and_can_be_followed() {
     for (query, says) in [
         ("", "name the function, /system/logs?name=NAME, or the request, /system/logs?request=ID\n"),
         ("?name=&tail=1", "name the function, "),
-        ("?request=two%20words", "`request` is no id of a request: "),
-        ("?name=talk&tail=few", "`tail` is `few`: write how many lines\n"),
+        ("?request=two%20words", "`request` is not the id of a request: "),
+        ("?name=talk&tail=few", "`tail` is `few`: write a number of lines, such as 100\n"),
         ("?name=talk&since=5m", "`since` is `5m`: write a time such as "),
     ] {
         let got = fixture.get(&format!("/system/logs{query}")).await;

@@ -18,6 +18,7 @@ mod metrics_port;
 mod odd_requests;
 mod openfaas;
 mod queue_file;
+mod refusals;
 mod stopping;
 mod streaming;
 mod support;

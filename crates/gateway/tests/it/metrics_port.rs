@@ -39,11 +39,11 @@ async fn each_process_has_a_port_for_metrics_which_the_gateway_asks() {
     }
     for (query, status, says) in [
         ("", StatusCode::BAD_REQUEST, "name the function: /system/metrics?name=NAME\n"),
-        ("?name=absent", StatusCode::NOT_FOUND, "there is no function `absent` here\n"),
-        ("?name=a&namespace=other", StatusCode::NOT_FOUND, "there is no namespace `other` here"),
-        ("?name=command", StatusCode::NOT_FOUND, "`command` has no metrics: "),
-        ("?name=there", StatusCode::NOT_FOUND, "`there` has no metrics: "),
-        ("?name=silent", StatusCode::NOT_FOUND, "`silent` serves no metrics at http://127.0.0.1:"),
+        ("?name=absent", StatusCode::NOT_FOUND, "the function `absent` is not deployed\n"),
+        ("?name=a&namespace=other", StatusCode::NOT_FOUND, "the namespace `other` does not exist"),
+        ("?name=command", StatusCode::NOT_FOUND, "the function `command` has no metrics: "),
+        ("?name=there", StatusCode::NOT_FOUND, "the function `there` has no metrics: "),
+        ("?name=silent", StatusCode::NOT_FOUND, "the function `silent` serves no metrics at http://127.0.0.1:"),
     ] {
         let got = fixture.get(&format!("/system/metrics{query}")).await;
         assert!(got.status == status && got.text().starts_with(says), "{query}: {got:?}");

@@ -79,7 +79,7 @@ async fn a_function_that_gives_no_answer_is_told_from_one_that_does() {
     assert_eq!((silent.status, silent.header("x-openfaas-internal")), (StatusCode::BAD_GATEWAY, Some("proxy")));
     let absent = fixture.post("/function/absent", "x").await;
     assert_eq!(absent.status, StatusCode::NOT_FOUND);
-    assert_eq!(absent.text(), "there is no function `absent` here; deployed are: gone, silent\n");
+    assert_eq!(absent.text(), "the function `absent` is not deployed; deployed functions: gone, silent\n");
     assert_eq!(fixture.post("/function/a%20b", "x").await.status, StatusCode::BAD_REQUEST);
     assert_eq!(fixture.get("/elsewhere").await.status, StatusCode::NOT_FOUND);
     fixture.gateway.stop().await;
@@ -301,7 +301,7 @@ async fn in_another_namespace_there_is_nothing() {
         (Method::POST, "/system/scale-function/f?namespace="),
     ] {
         let got = fixture.send(method.clone(), &format!("{path}other"), &[], "").await;
-        let says = "there is no namespace `other` here: the only one is `openfaas-fn`\n";
+        let says = "the namespace `other` does not exist: the only one is `openfaas-fn`\n";
         assert_eq!((got.status, got.text()), (StatusCode::NOT_FOUND, says), "{path}");
         let got = fixture.send(method, &format!("{path}openfaas-fn"), &[], "").await;
         assert!(got.status.is_success(), "{path}: {got:?}");

@@ -48,11 +48,10 @@ fn refused(path: &Path) -> String {
     let listed = listing(path);
     let refused = Queue::open(path, QueueOptions::default()).err();
     let error = refused.unwrap_or_else(|| panic!("{} was opened", path.display()));
-    let text = format!("{error}; {}", error.help().expect("there is something to do"));
+    let text = format!("{}; {}", faasflow_core::chain(&error), error.help().expect("there is something to do"));
     assert!(std::fs::read(path).ok() == before, "the file was changed: {text}");
     assert_eq!(listing(path), listed, "{text}");
     assert!(text.starts_with(&format!("the queue file {} cannot be used: ", path.display())), "{text}");
-    assert!(text.contains(". Nothing was deleted or changed; "), "{text}");
     text
 }
 
@@ -75,7 +74,7 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
     std::fs::write(&path, b"").unwrap();
     assert!(refused(&path).contains("it is damaged: it is empty"));
     std::fs::write(&path, b"#!/bin/sh\necho this is no queue, and long enough to be one\n".repeat(100)).unwrap();
-    assert!(refused(&path).contains("it is no queue file"), "{}", refused(&path));
+    assert!(refused(&path).contains("it is not a queue file"), "{}", refused(&path));
     std::fs::write(&path, vec![0; whole.len()]).unwrap();
     refused(&path);
 
@@ -146,7 +145,7 @@ async fn what_stands_in_the_way_of_a_file_is_named() {
     let queue = Queue::open(&path, QueueOptions::default()).unwrap();
     queue.enqueue(call("c", 1)).await.unwrap();
     let said = refused(&path);
-    assert!(said.contains("another process has it open. Nothing was deleted or changed"), "{said}");
+    assert!(said.contains("another process has it open"), "{said}");
     assert!(said.contains("stop the other"), "{said}");
     queue.enqueue(call("d", 1)).await.unwrap();
     queue.close().await;
@@ -164,8 +163,8 @@ async fn a_file_of_a_newer_version_is_left_to_it() {
     write.commit().unwrap();
     database.close().unwrap();
     let said = refused(&path);
-    assert!(said.contains("its format is 4, this version knows 3"), "{said}");
-    assert!(said.contains("use the version of faasflow that wrote it"), "{said}");
+    assert!(said.contains("its format is 4, and this version of faasflow reads formats up to 3"), "{said}");
+    assert!(said.contains("use the version of faasflow that wrote the file"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -232,7 +231,8 @@ fn part() -> Option<PathBuf> {
 #[tokio::test]
 async fn a_file_that_may_not_be_written_is_refused() {
     if let Some(path) = part() {
-        println!("SAID {}", Queue::open(&path, QueueOptions::default()).unwrap_err());
+        let refused = Queue::open(&path, QueueOptions::default()).unwrap_err();
+        println!("SAID {}", faasflow_core::chain(&refused));
         return;
     }
     let (folder, path) = filled().await;

@@ -1,4 +1,4 @@
-//! What is there after a restart, and what of a damaged file.
+//! Restarts and damaged files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ pub(super) async fn a_long_queue_is_taken_up(open: &impl AsyncFn(&Path, QueueOpt
     futures_util::future::join_all(accepting).await;
     let order: Vec<String> =
         store.list(MANY).await.expect("it can be read").into_iter().map(|call| call.call_id).collect();
-    // Every tenth waits for its time, beyond the restart.
+    // Every tenth call is due after the restart.
     let mut later = Vec::new();
     for (at, expected) in order.iter().take(MANY / 2).enumerate() {
         let (claim, got) = claim(&*store, 99).await;
@@ -157,7 +157,7 @@ pub(super) async fn a_damaged_file_is_refused_and_left_as_it_is(open: &impl Asyn
         damaged[start..start + 512].fill(0xa5);
         std::fs::write(&path, &damaged).expect("it is written");
         match open(&path, QueueOptions::default()).await {
-            // Where nothing lies, nothing is lost.
+            // Damage to unused bytes loses nothing.
             Ok(store) => {
                 let stats = store.stats().await.expect("it can be asked");
                 assert_eq!((stats.depth, stats.unreadable), (CALLS, 0), "damage at {start} went unnoticed");

@@ -1,4 +1,4 @@
-//! A process that is killed in the middle of it all.
+//! A process that is killed at any moment.
 
 use std::collections::HashSet;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -13,15 +13,15 @@ use crate::error::QueueError;
 use crate::policy::options::QueueOptions;
 use crate::store::Store;
 
-/// What a victim had been promised when it was killed.
+/// The calls of a victim that was killed.
 #[derive(Debug, Default)]
 pub struct Victim {
     accepted: HashSet<String>,
-    /// Their deliveries had begun, and may or may not be put down.
+    /// Calls whose deliveries had begun. Their conclusions may be written or not.
     delivered: HashSet<String>,
 }
 
-/// Plays the victim, in a process of its own: accepts and delivers calls, says so on standard output, and never returns.
+/// Plays the victim in its own process: accepts and delivers calls, prints that to standard output, and never returns.
 ///
 /// # Panics
 ///

@@ -15,7 +15,7 @@ pub(super) async fn duplicates_are_dropped(store: &dyn Store) {
     let (one, two, three) = tokio::join!(same(), same(), same());
     let accepted = [one, two, three].map(|accepted| accepted.expect("it is accepted"));
     assert_eq!(accepted.iter().filter(|&&accepted| accepted == Accepted::New).count(), 1);
-    // With its namespace or without it, it is one function; another one may get the same id.
+    // The name with and without the namespace means the same function. Another function may get the same id.
     assert_eq!(store.accept(call("same", "f.openfaas-fn")).await.expect("it is accepted"), Accepted::Duplicate);
     accept(store, "same", "g").await;
     for _ in 0..2 {

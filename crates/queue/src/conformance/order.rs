@@ -1,4 +1,4 @@
-//! Which call comes when.
+//! The order of calls.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) async fn lanes_take_turns_within_their_limits(store: &dyn Store) {
         accept(store, &format!("a{id}"), if id % 2 == 0 { "many" } else { "many.openfaas-fn" }).await;
     }
     accept(store, "b", "few").await;
-    // However many wait in another lane.
+    // No matter how many calls wait in another lane.
     let (first, one) = claim(store, 1).await;
     let (second, other) = claim(store, 1).await;
     let lanes = HashSet::from([one.lane(), other.lane()]);
@@ -82,7 +82,7 @@ pub(super) async fn a_call_comes_again_when_it_is_due(store: &dyn Store) {
     assert_eq!(store.stats().await.expect("it can be asked").totals.retried, 3);
 }
 
-/// More calls than a store should have in memory, with some that come again in between.
+/// More calls than a store should keep in memory, with some that come again in between.
 pub(super) async fn a_long_queue_is_delivered_once_and_in_order(store: &dyn Store) {
     const EACH: usize = 4_000;
     let accepting = (0..EACH).map(|id| async move {
@@ -138,7 +138,7 @@ pub(super) async fn bodies_that_find_no_room_are_read_again(store: &dyn Store) {
         conclude(store, claim, Conclusion::Delivered { callback: (id == 49).then(|| Arc::new(callback.clone())) })
             .await;
     }
-    // At once, while it may still wait to be written.
+    // At once, when it may not be written yet.
     let (claim, got) = claim(store, 99).await;
     assert_eq!(got.body, "body of back");
     deliver(store, claim).await;

@@ -1,4 +1,4 @@
-//! What tests of stores do again and again.
+//! Steps that the tests of stores share.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::call::{Accepted, Call, NewCall};
 use crate::letter::Letter;
 use crate::store::{Claim, Conclusion, Store};
 
-/// How long a store may take for what it has to do.
+/// How long a store may take for an operation.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long is waited for what must not come.
+/// How long to wait for something that must not happen.
 const MOMENT: Duration = Duration::from_millis(60);
 
 pub(crate) fn new_call(id: &str, function: &str) -> NewCall {
@@ -45,7 +45,7 @@ pub(crate) async fn within<T>(doing: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, doing).await.expect("a store does what it is asked within 20 seconds")
 }
 
-/// Claims the next call; what it is.
+/// Claims the next call and returns it.
 pub(crate) async fn claim(store: &dyn Store, most: usize) -> (Claim, Arc<Call>) {
     let claim = within(store.claim(&move |_| most)).await.expect("there is a call");
     let call = within(store.fetch(&claim)).await.expect("it can be read").expect("it is there");
@@ -78,7 +78,7 @@ pub(crate) fn letter(call: &Call) -> Box<Letter> {
     })
 }
 
-/// Gives the next call up; its number.
+/// Gives up the next call and returns its number.
 pub(crate) async fn kill(store: &dyn Store) -> u64 {
     let (claim, call) = claim(store, 99).await;
     let id = claim.id;
@@ -86,7 +86,7 @@ pub(crate) async fn kill(store: &dyn Store) -> u64 {
     id
 }
 
-/// Delivers all that is there; call ids by lane, in their order.
+/// Delivers all calls. Returns the call ids by lane, in order.
 pub(crate) async fn drain(store: &dyn Store) -> HashMap<String, Vec<String>> {
     let mut delivered: HashMap<String, Vec<String>> = HashMap::new();
     while within(store.stats()).await.expect("it can be asked").depth > 0 {

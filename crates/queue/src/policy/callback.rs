@@ -9,10 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use crate::call::{Call, Target};
 use crate::deliver::Answer;
 
-/// The status that a callback reports for a function that gave no answer, as the OpenFaaS worker does.
+/// The status in a callback if the function gave no answer. OpenFaaS's worker reports the same.
 const NO_ANSWER: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
-/// The callback that a call asks for, with what was answered; `None` if it asks for none.
+/// The callback that a call asks for, with the answer; `None` if the call asks for none.
 pub(crate) fn callback_of(call: &Call, answer: Option<&Answer>) -> Option<Call> {
     let Target::Function { name, callback_url: Some(url), .. } = &call.target else { return None };
     let mut headers = HeaderMap::new();
@@ -23,7 +23,7 @@ pub(crate) fn callback_of(call: &Call, answer: Option<&Answer>) -> Option<Call> 
             }
         }
     }
-    // Flows answer with the id of the request; for other functions it is the caller's.
+    // Flows answer with the id of the request. For other functions the id comes from the caller.
     if let Some(id) =
         call.headers.get(REQUEST_ID).filter(|id| id.to_str().is_ok_and(|id| RequestId::parse(id).is_some()))
     {

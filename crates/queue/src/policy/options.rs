@@ -4,30 +4,30 @@ use faasflow_core::Retry;
 use faasflow_http::Budget;
 use http::StatusCode;
 
-/// How a queue behaves.
+/// The options of a queue.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct QueueOptions {
-    /// How many deliveries are under way at once, at most. One function gets half of them at most, so that a
-    /// slow one does not starve the others.
+    /// The most deliveries under way at once. One function gets at most half of them, so that a slow function does not starve the
+    /// others.
     pub workers: usize,
-    /// The largest body accepted, in bytes. The default is what OpenFaaS's community edition takes.
+    /// The largest body that is accepted, in bytes. The default is the limit of OpenFaaS's community edition.
     pub max_body: usize,
-    /// How many times a call is delivered, at most, before it becomes a dead letter.
+    /// The most attempts to deliver a call before it becomes a dead letter.
     pub max_attempts: u32,
-    /// About how long to wait before the second attempt; it doubles from there.
+    /// About how long to wait before the second attempt. The wait doubles for each further attempt.
     pub initial_delay: Duration,
     /// The longest wait between two attempts.
     pub max_delay: Duration,
-    /// How long the id of an accepted call is remembered, so that a second one is dropped.
+    /// How long the id of an accepted call is remembered. A second call with the id is dropped.
     pub duplicate_window: Duration,
     /// How long a dead letter is kept.
     pub dead_letter_age: Duration,
-    /// How many dead letters are kept; the oldest go first.
+    /// The most dead letters that are kept. The oldest are removed first.
     pub dead_letter_count: usize,
-    /// How many bytes of waiting bodies are kept in memory, at most; what is over that is read again when it is its turn.
+    /// The most bytes of waiting bodies in memory. Other bodies are read from the store when it is their turn.
     pub kept_bodies: usize,
-    /// What bodies of deliveries take their room from; without it, they are not counted.
+    /// The budget for bodies of deliveries. Without it, they are not counted.
     pub budget: Option<Budget>,
 }
 
@@ -48,7 +48,7 @@ impl Default for QueueOptions {
     }
 }
 
-/// The statuses that pass. 429 is not among them: nothing was executed then, so the call is put off and has not failed.
+/// The temporary statuses. 429 is not one of them: nothing was executed, so the call is put off and has not failed.
 const PASSING: [StatusCode; 5] = [
     StatusCode::REQUEST_TIMEOUT,
     StatusCode::TOO_EARLY,
@@ -80,7 +80,7 @@ impl QueueOptions {
     }
 }
 
-/// A duration in milliseconds; what is longer than can be counted is as long as can be.
+/// A duration in milliseconds, at most `u64::MAX`.
 pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

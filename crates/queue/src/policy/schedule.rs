@@ -1,5 +1,5 @@
-//! Who is next: lanes take turns, and none has more deliveries under way than it may. A store gives it the calls that it has
-//! in memory, which may be all of them or the next few of each lane.
+//! Chooses the next call. Lanes take turns, and each has a limit of deliveries under way. A store adds the calls that it has in
+//! memory, which may be all of them or the next few of each lane.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use crate::call::Call;
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) id: u64,
-    /// The attempt that comes next, from 1.
+    /// The number of the next attempt, from 1.
     pub(crate) attempt: u32,
-    /// How many times in a row it was put off, which is no attempt. Forgotten at a restart.
+    /// How many times in a row it was put off, which does not count as an attempt. A restart resets it.
     pub(crate) put_off: u32,
     /// When the next attempt is due, in milliseconds since the Unix epoch; 0 for at once.
     pub(crate) due_ms: u64,
     pub(crate) bytes: usize,
     pub(crate) lane: Arc<str>,
     pub(crate) function: Arc<str>,
-    /// The call itself, where there was room to keep it.
+    /// The call itself, if there was room to keep it in memory.
     pub(crate) call: Option<Arc<Call>>,
 }
 
@@ -31,11 +31,11 @@ impl Entry {
     }
 }
 
-/// What the next worker is to do.
+/// What the next worker should do.
 #[derive(Debug)]
 pub(crate) enum Next {
     Deliver(Box<Entry>),
-    /// Nothing until then, in milliseconds since the Unix epoch, or until something is added.
+    /// Wait until this time, in milliseconds since the Unix epoch, or until a call is added.
     Wait(Option<u64>),
 }
 

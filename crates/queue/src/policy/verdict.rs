@@ -14,33 +14,32 @@ pub(crate) enum Verdict {
     Delivered,
     /// It is tried again after this long.
     Again(Duration),
-    /// It was not executed, since the receiver has too much to do. It comes again after this long, and this attempt
-    /// does not count.
+    /// It was not executed, because the receiver is busy. It comes again after this long, and this attempt does not count.
     Later(Duration),
     /// It becomes a dead letter, for this reason.
     Dead(String),
 }
 
-/// The longest that a `Retry-After` is heeded: a function must not park its calls for ever.
+/// The longest `Retry-After` that is respected, so that a function cannot park its calls forever.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-/// The shortest wait after 429, whatever `Retry-After` says: 0 would keep a worker busy with asking.
+/// The shortest wait after 429, whatever `Retry-After` says. With 0, a worker would try again without pause.
 const SHORTEST_WAIT: Duration = Duration::from_millis(20);
 
-/// What a call has behind it.
+/// The earlier attempts of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tries {
-    /// The attempt that was made, from 1; those that were put off do not count.
+    /// The number of the attempt, from 1. Deliveries that were put off do not count.
     pub(crate) attempt: u32,
     /// How many times in a row it was put off before.
     pub(crate) put_off: u32,
 }
 
-/// A call is tried again after a status that passes ([`QueueOptions::retry`]), and where the function cannot be reached or
-/// dies. A 500 is the function's own failure, and would be one again; so would an answer that cannot be used.
+/// A call is tried again after a temporary status ([`QueueOptions::retry`]), and if the function cannot be reached or dies. After
+/// a 500 it is not, because the function itself failed and would fail again. The same holds for an answer that cannot be used.
 ///
-/// After 429 nothing was executed: the function is at its `max_inflight`, or limits a rate. So it is where a flow or the
-/// gateway has no room, and says so by [`BUSY`](faasflow_core::headers::BUSY). That lasts as long as there
-/// is much to do, so the call is put off as often as it takes, and never given up for it.
+/// A 429 means that nothing was executed: the function has reached its `max_inflight`, or limits its rate. An answer with
+/// [`BUSY`](faasflow_core::headers::BUSY) means the same, for a flow or the gateway without room. This may last long under load, so
+/// the call is put off as often as necessary and never given up.
 pub(crate) fn verdict(
     outcome: &Result<Answer, Unreachable>,
     tries: Tries,
@@ -76,7 +75,8 @@ pub(crate) fn verdict(
     Verdict::Again(retry.delay(attempt, random, asked))
 }
 
-/// Whether the gateway says that the receiver has executed the call, and would answer again what cannot be used.
+/// Whether the gateway reports that the receiver executed the call but gave an answer that cannot be used. The next answer would
+/// be no better.
 fn is_unusable(answer: &Answer) -> bool {
     answer.headers.get(GATEWAY_ERROR).is_some_and(|why| why == gateway_error::UNUSABLE_ANSWER)
 }

@@ -1,4 +1,4 @@
-//! Delivers what is due, and tells the store what became of it.
+//! Delivers calls that are due, and passes the results to the store.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -21,20 +21,20 @@ use crate::policy::verdict::{Tries, Verdict, verdict};
 use crate::queue::Queue;
 use crate::store::{Claim, Conclusion};
 
-/// How often the queue holds a body while it is delivered: as the store has it, and as the request.
+/// How many copies of a body exist while it is delivered: one of the store, and one of the request.
 pub const READ_COPIES: u64 = 2;
 /// How long a delivery waits for room.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// When a call comes again for which there was no room.
+/// After how long a call comes again for which there was no room.
 const NO_ROOM_MS: u64 = 1_000;
-/// When a call comes again that could not be read.
+/// After how long a call comes again that could not be read.
 const UNREADABLE_MS: u64 = 30_000;
-/// How long the queue rests after the store failed to say what is next.
+/// How long the queue waits after the store could not give the next call.
 const REST: Duration = Duration::from_secs(1);
 
 impl Queue {
-    /// Delivers until `stop` is cancelled, then waits for what is in flight. Dropped before that, what is in
-    /// flight stays in the queue.
+    /// Delivers until `stop` is cancelled, then waits for the deliveries in flight. If the future is dropped, these calls stay in
+    /// the queue.
     pub async fn run(&self, deliver: Arc<dyn Deliver>, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(self.options.workers.max(1)));
         let mut under_way = JoinSet::new();
@@ -58,7 +58,7 @@ impl Queue {
                 Ok(claim) => claim,
                 Err(QueueError::Closed) => break,
                 Err(error) => {
-                    tracing::error!(error = %chain(&error), code = %error.code(), "the queue cannot tell what is next");
+                    tracing::error!(error = %chain(&error), code = %error.code(), "the queue cannot get the next call");
                     tokio::select! {
                         () = stop.cancelled() => break,
                         () = tokio::time::sleep(REST) => continue,
@@ -86,11 +86,11 @@ impl Queue {
         };
         let id = claim.id;
         if let Err(error) = self.store.conclude(claim, conclusion).await {
-            tracing::warn!(error = %chain(&error), id, code = %error.code(), "what became of a call cannot be put down; it is delivered again");
+            tracing::warn!(error = %chain(&error), id, code = %error.code(), "the result of a call cannot be written; the call is delivered again");
         }
     }
 
-    /// Extends a claim again and again. One that is lost is delivered by somebody else as well; to break this delivery off
+    /// Extends a claim again and again. If the claim is lost, another process delivers the call as well. Cancelling this delivery
     /// would not undo it.
     async fn keep(&self, claim: &Claim, lease: Duration) {
         loop {
@@ -114,7 +114,10 @@ impl Queue {
         let call = match self.store.fetch(claim).await {
             Ok(Some(call)) => call,
             Ok(None) => {
-                tracing::error!(id = claim.id, "a queued call is not in the store; was another program at it?");
+                tracing::error!(
+                    id = claim.id,
+                    "a queued call is not in the store; another program may have changed the file"
+                );
                 return Conclusion::Gone;
             }
             Err(error) => {
@@ -146,7 +149,7 @@ impl Queue {
     }
 }
 
-/// The time when this wait is over, in milliseconds since the Unix epoch.
+/// The end of a wait, in milliseconds since the Unix epoch.
 fn after(wait: Duration) -> u64 {
     now_ms().saturating_add(milliseconds(wait))
 }

@@ -1,4 +1,4 @@
-//! The tables of the file, and what is written to them.
+//! The tables of the file, and the changes to them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::error::QueueError;
 use crate::letter::Letter;
 use crate::redb::record;
 
-/// The format of the file: these tables, with the records of `record.rs`.
+/// The version of the file format: these tables, with the records of `record.rs`.
 pub(crate) const FORMAT: u64 = 3;
 
 pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -18,12 +18,12 @@ pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("me
 /// there, redb fills its pages: a key in the middle splits a full page into two halves. With the lane in front, three calls of
 /// 1 kB would take two pages instead of one.
 pub(crate) const CALLS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("calls");
-/// The numbers of the calls of each lane, so that its next ones are found without those of other lanes.
+/// The numbers of the calls of each lane, so that the next calls of a lane are found without reading others.
 pub(crate) const LANES: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("lanes");
 /// The attempts that a call has had, and when the next is due, in milliseconds since the Unix epoch: for those
 /// that do not come in the order of their lane. Apart from the call, so that a retry does not write its body again.
 pub(crate) const TRIED: TableDefinition<'_, u64, (u32, u64)> = TableDefinition::new("tried");
-/// The same by lane, the time when they are due, and number.
+/// The same, ordered by lane, due time and number.
 pub(crate) const DUE: TableDefinition<'_, (&str, u64, u64), ()> = TableDefinition::new("due");
 /// How many calls there are by function.
 pub(crate) const COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("counts");
@@ -33,10 +33,10 @@ pub(crate) const DIED: TableDefinition<'_, u64, u64> = TableDefinition::new("die
 /// The hashes of duplicate keys and when their calls were accepted, by the number of the call: in the order of acceptance, so
 /// that they are written and forgotten at the ends.
 pub(crate) const IDS: TableDefinition<'_, u64, (u128, u64)> = TableDefinition::new("ids");
-/// Records that cannot be read, as they were found.
+/// Records that cannot be read, byte for byte.
 pub(crate) const UNREADABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("unreadable");
 
-/// One thing to write. A batch of them is written whole or not at all.
+/// One change. A batch of changes is written completely or not at all.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     PutCall {
@@ -48,7 +48,7 @@ pub(crate) enum Change {
         id: u64,
         place: Place,
     },
-    /// When a call comes again, which has had so many attempts.
+    /// Sets when a call comes again, and how many attempts it has had.
     PutDue {
         id: u64,
         lane: Arc<str>,
@@ -67,14 +67,14 @@ pub(crate) enum Change {
         accepted_ms: u64,
     },
     RemoveId(u64),
-    /// Puts a record aside that cannot be read.
+    /// Sets aside a record that cannot be read.
     PutAside {
         id: u64,
         lane: Arc<str>,
     },
 }
 
-/// Where a call lies, and as what it is counted.
+/// The place of a call in the tables, and the function that it counts for.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) lane: Arc<str>,
@@ -97,7 +97,7 @@ impl Change {
     }
 }
 
-/// Writes changes into a transaction, in their order.
+/// Writes changes into a transaction, in order.
 pub(crate) fn apply<'a>(write: &WriteTransaction, changes: impl Iterator<Item = &'a Change>) -> Result<(), QueueError> {
     let mut calls = write.open_table(CALLS)?;
     let mut lanes = write.open_table(LANES)?;
@@ -169,7 +169,7 @@ pub(crate) fn apply<'a>(write: &WriteTransaction, changes: impl Iterator<Item = 
     Ok(())
 }
 
-/// Makes all tables, so that each can be read.
+/// Creates all tables, so that each can be read.
 pub(crate) fn make_tables(write: &WriteTransaction) -> Result<(), redb::Error> {
     write.open_table(META)?.insert("format", FORMAT)?;
     write.open_table(CALLS)?;

@@ -1,4 +1,4 @@
-//! What becomes of a call after an attempt, in memory and in the file.
+//! Carries out conclusions, in memory and in the file.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use crate::redb::window::Window;
 use crate::store::{Claim, Conclusion};
 
 impl RedbStore {
-    /// Puts a conclusion down: in memory at once, and in the file with the next batch.
+    /// Carries out a conclusion: in memory at once, and in the file with the next batch.
     pub(super) fn conclude_call(&self, claim: &Claim, conclusion: Conclusion) {
         let mut window = self.shared.window();
         if !window.schedule.is_in_flight(claim.id) {
@@ -49,7 +49,7 @@ impl RedbStore {
                 changes.push(Change::put_letter(id, &letter));
                 window.dead.push_back((id, letter.died_ms));
                 if !letter.call.is_callback() {
-                    // It may be sent again under its id.
+                    // A call with this id may be sent again.
                     let hash = hash(&letter.call.duplicate_key());
                     if let Some(number) = window.ids.find(hash) {
                         window.ids.remove(number, hash);
@@ -69,7 +69,7 @@ impl RedbStore {
             changes.push(Change::PutDue { id, lane: again.lane.clone(), attempts, due_ms: again.due_ms });
         }
         let added = added.map(|callback| self.add_callback(&window, callback, &mut changes));
-        // Before memory knows: who reads the file for what memory leaves to it first has this written.
+        // Before the change in memory: a task that reads the file afterwards first waits until this is written.
         self.writer.lazy(changes);
         window.finish(id, &claim.lane, again);
         if let Some((entry, in_order)) = added {

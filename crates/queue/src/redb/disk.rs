@@ -1,4 +1,4 @@
-//! The file: opened, checked, brought into the present format, and read and written as a redb database.
+//! The file of the queue: opens, checks and migrates it, and reads and writes it as a redb database.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use redb::{Builder, Database, Durability, ReadTransaction, ReadableDatabase as _, TableError};
 
-use crate::error::{QueueError, is_full};
+use crate::error::{QueueError, QueueFileError, is_full};
 use crate::redb::change::{Change, FORMAT, META, apply, make_tables};
 use crate::redb::file::QueueFile;
 use crate::redb::migrate::{OLDER, migrate};
 
-/// A file that is open and locked.
+/// An open and locked file.
 #[derive(Debug)]
 pub(crate) struct Disk {
     opened: RwLock<Opened>,
 }
 
 struct Opened {
-    /// `None` while it is being opened again, and once it is closed.
+    /// `None` while the database is being opened again, and after it was closed.
     database: Option<Database>,
-    /// Held open, and locked, until the disk is closed.
+    /// Stays open and locked until the disk is closed.
     file: Option<Arc<File>>,
     /// Why it could not be opened again.
     fault: Option<QueueError>,
@@ -36,13 +36,13 @@ impl std::fmt::Debug for Opened {
 }
 
 impl Disk {
-    /// Opens the file, creating it if there is none, and brings it into the present format.
+    /// Opens the file, creates it if it does not exist, and migrates it if it has an older format.
     pub(crate) fn open(path: &Path) -> Result<Disk, QueueError> {
-        let unusable = |(what, remedy)| QueueError::Unusable { path: path.to_owned(), what, remedy };
+        let unusable = |source| QueueError::Unusable { path: path.to_owned(), source };
         let file = Arc::new(open_file(path).map_err(unusable)?);
-        // redb trusts a file of its own, and may panic over one that was damaged.
+        // redb trusts its files, and may panic if one is damaged.
         let checked = catch_unwind(AssertUnwindSafe(|| check(&file)));
-        let database = checked.unwrap_or_else(|_| Err(damaged("it makes no sense"))).map_err(unusable)?;
+        let database = checked.unwrap_or(Err(QueueFileError::Damaged(None))).map_err(unusable)?;
         let opened = Opened { database: Some(database), file: Some(file), fault: None };
         Ok(Disk { opened: RwLock::new(opened) })
     }
@@ -66,19 +66,19 @@ impl Disk {
         Ok(())
     }
 
-    /// Whether changes can be tried at all.
+    /// Whether the file is open, so that changes can be tried.
     pub(crate) fn is_open(&self) -> bool {
         self.opened().database.is_some()
     }
 
-    /// Closes the file and gives up its lock, once those who read are through.
+    /// Waits for readers, closes the file, and releases its lock.
     pub(crate) fn close(&self) {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         opened.database = None;
         opened.file = None;
     }
 
-    /// After an error of the disk, redb wants to be opened anew before it writes again.
+    /// Opens the database again. After an error of the disk, redb refuses to write until that is done.
     pub(crate) fn reopen(&self) -> Result<(), QueueError> {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
         opened.database = None;
@@ -89,7 +89,7 @@ impl Disk {
             Err(error) => {
                 let fault = match error {
                     redb::Error::Io(source) if is_full(&source) => QueueError::full(source),
-                    error => QueueError::storage(explain(error).0),
+                    error => QueueError::storage(explain(error)),
                 };
                 opened.fault = Some(fault.clone());
                 return Err(fault);
@@ -109,23 +109,17 @@ impl Opened {
     }
 }
 
-/// What is wrong with a file, and what to do.
-type Fault = (String, &'static str);
-
-const ASIDE: &str = "move the file aside to start with an empty queue, and keep it: what it holds was accepted";
-const ACCESS: &str = "see that the folder exists, has space and may be written, or choose another";
-const OTHER_VERSION: &str =
-    "use the version of faasflow that wrote it, or move the file aside to start with an empty queue";
-
-/// How much of the file redb keeps in memory, in bytes. Waiting calls are kept apart from it.
+/// How much of the file redb keeps in memory, in bytes. The waiting calls in memory are not part of it.
 const CACHE: usize = 32 << 20;
 
-fn damaged(what: impl std::fmt::Display) -> Fault {
-    (format!("it is damaged: {what}"), ASIDE)
+fn access(error: io::Error) -> QueueFileError {
+    QueueFileError::Access(Arc::new(error))
 }
 
-/// Locks the file, which must not be in use. A process that is being started has, for the blink of an eye, whatever is
-/// open in the one that starts it, also a lock that was given up meanwhile. So a second look decides.
+/// Locks the file, which must not be in use.
+///
+/// A process that is just being started shares, for a moment, all open files of the process that starts it, including a lock that
+/// was released in the meantime. So the lock is tried for half a second.
 fn lock(file: &File) -> Result<(), TryLockError> {
     for _ in 0..50 {
         match file.try_lock() {
@@ -137,10 +131,10 @@ fn lock(file: &File) -> Result<(), TryLockError> {
 }
 
 /// Opens and locks the file.
-fn open_file(path: &Path) -> Result<File, Fault> {
+fn open_file(path: &Path) -> Result<File, QueueFileError> {
     let fault = |error: io::Error| match error.kind() {
-        io::ErrorKind::IsADirectory => ("it is a folder".to_owned(), "remove the folder, or choose another place"),
-        _ => (error.to_string(), ACCESS),
+        io::ErrorKind::IsADirectory => QueueFileError::Folder,
+        _ => access(error),
     };
     let mut options = File::options();
     options.read(true).write(true);
@@ -154,25 +148,19 @@ fn open_file(path: &Path) -> Result<File, Fault> {
     let file = file.map_err(fault)?;
     match lock(&file) {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err((
-                "another process has it open".to_owned(),
-                "stop the other gateway, which is most likely another `faasflow up` for the same stack file, or give this one \
-                 another folder",
-            ));
-        }
+        Err(TryLockError::WouldBlock) => return Err(QueueFileError::InUse),
         Err(TryLockError::Error(error)) => return Err(fault(error)),
     }
-    // redb would take it for a new one. It never is: a new one is made whole before it gets its name.
+    // redb would initialise an empty file. It cannot be new, because a new file gets its name only when it is complete.
     if file.metadata().map_err(fault)?.len() == 0 {
-        return Err(damaged("it is empty"));
+        return Err(QueueFileError::Empty);
     }
     Ok(file)
 }
 
-/// Makes a file for an empty queue, which has its name only when it is whole and on disk.
-fn create_file(path: &Path) -> Result<(), Fault> {
-    let fault = |error: io::Error| (format!("it cannot be created: {error}"), ACCESS);
+/// Creates the file of an empty queue. It gets its name only when it is complete and on disk.
+fn create_file(path: &Path) -> Result<(), QueueFileError> {
+    let fault = |error: io::Error| QueueFileError::NotCreated(Arc::new(error));
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(fault)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -181,7 +169,7 @@ fn create_file(path: &Path) -> Result<(), Fault> {
     let made = (|| {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(true);
-        // What waits in it are payloads and the headers of callers.
+        // It contains payloads and the headers of callers.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&new).map_err(fault)?;
@@ -191,7 +179,7 @@ fn create_file(path: &Path) -> Result<(), Fault> {
         initialise(&database).map_err(explain)?;
         database.close().map_err(|error| explain(error.into()))?;
         file.sync_all().map_err(fault)?;
-        // Unlike a renaming, this takes no file's place that came meanwhile.
+        // Unlike a rename, a link does not replace a file that another process has created in the meantime.
         match std::fs::hard_link(&new, path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(fault(error)),
             _ => Ok(()),
@@ -210,10 +198,10 @@ fn initialise(database: &Database) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// Reads the file from end to end, every checksum compared, without a change to it. Then it is adopted, and migrated if it
-/// is of an older format.
-fn check(file: &Arc<File>) -> Result<Database, Fault> {
-    let trial = QueueFile::on_trial(file.clone()).map_err(|error| (error.to_string(), ACCESS))?;
+/// Reads the whole file and compares every checksum, without changing it. If all is well, the file is adopted, and migrated if it
+/// has an older format.
+fn check(file: &Arc<File>) -> Result<Database, QueueFileError> {
+    let trial = QueueFile::on_trial(file.clone()).map_err(access)?;
     let database = Builder::new()
         .set_cache_size(CACHE)
         .set_check_integrity_on_open(true)
@@ -225,12 +213,11 @@ fn check(file: &Arc<File>) -> Result<Database, Fault> {
     };
     let older = format.filter(|format| OLDER.contains(format));
     if format != Some(FORMAT) && older.is_none() {
-        let found = format.map_or("not given".to_owned(), |format| format.to_string());
-        return Err((format!("its format is {found}, this version knows {FORMAT}"), OTHER_VERSION));
+        return Err(QueueFileError::Version { found: format, known: FORMAT });
     }
-    trial.adopt().map_err(|error| (error.to_string(), ACCESS))?;
+    trial.adopt().map_err(access)?;
     if let Some(format) = older {
-        tracing::info!("the queue file is of an older version, and is brought into the present format");
+        tracing::info!("the queue file has an older format and is converted to the current one");
         migrate(&database, format).map_err(explain)?;
     }
     Ok(database)
@@ -251,16 +238,15 @@ fn format(read: &ReadTransaction) -> Result<Option<u64>, redb::Error> {
     Ok(meta.get("format")?.map(|value| value.value()))
 }
 
-fn explain(error: redb::Error) -> Fault {
+fn explain(error: redb::Error) -> QueueFileError {
     match error {
-        redb::Error::UpgradeRequired(version) => (format!("it is of the file format {version}"), OTHER_VERSION),
+        redb::Error::UpgradeRequired(version) => QueueFileError::DatabaseVersion(version),
         redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-            (format!("it is no queue file ({error})"), ASIDE)
+            QueueFileError::OtherFile(Arc::new(error))
         }
-        redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => damaged("it is cut short"),
-        redb::Error::Io(error) => (error.to_string(), ACCESS),
-        redb::Error::Corrupted(what) => damaged(what),
-        error => damaged(error),
+        redb::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => QueueFileError::CutShort,
+        redb::Error::Io(error) => access(error),
+        error => QueueFileError::Damaged(Some(Arc::new(error))),
     }
 }
 

@@ -1,8 +1,8 @@
-//! The queue's file as redb sees it: for real, or on trial.
+//! The storage backend of redb: it writes to the file, or keeps the changes in memory for a trial.
 //!
-//! redb writes to a file as soon as it opens it, and more so when it has to mend one. A file that turns out to be
-//! damaged, or of another version, must be left as it was found. So it is opened on trial first: what is written
-//! then goes to memory. It is forgotten with a file that is refused, and written with one that is adopted.
+//! redb writes to a file as soon as it opens it, even more if it repairs the file. But a file that is damaged or has another
+//! version must stay unchanged. So it is first opened on trial, and all writes go to memory. If the file is refused, they are
+//! dropped. If it is adopted, they are written.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -37,13 +37,13 @@ struct Inner {
     overlay: Mutex<Overlay>,
 }
 
-/// What was written on trial.
+/// The writes of a trial.
 #[derive(Debug, Default)]
 struct Overlay {
     pages: BTreeMap<u64, Box<[u8; PAGE]>>,
-    /// How long the file would be.
+    /// The length that the file would have.
     length: u64,
-    /// How much of the real file shows through: less than its length once it would have been shortened.
+    /// How much of the real file is visible. This is less than its length after it was shortened.
     shown: u64,
     /// What was last read of the real file, the latest use first. Nobody writes to it during a trial.
     chunks: Vec<Chunk>,
@@ -67,8 +67,8 @@ impl QueueFile {
         Ok(QueueFile { inner: Arc::new(Inner { file, on_trial: AtomicBool::new(true), overlay }) })
     }
 
-    /// Ends the trial: what was written until now goes to the file, and so does what is written from now on. What redb reads
-    /// first comes last, after all else is on disk: whoever is killed in between has the file as it was.
+    /// Ends the trial. Earlier and later writes go to the file. The part that redb reads first is written last, after everything else is
+    /// on disk, so that the file stays valid if the process is killed in between.
     pub(crate) fn adopt(&self) -> io::Result<()> {
         let mut overlay = self.inner.overlay.lock().unwrap_or_else(PoisonError::into_inner);
         let file = &self.inner.file;
@@ -149,7 +149,7 @@ impl Overlay {
         Ok(page)
     }
 
-    /// Goes through the pages that a range touches: the page, where in it, and how much.
+    /// Goes through the pages of a range. Yields the page, the offset in it, and the length.
     fn pieces(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
         let mut done = 0;
         std::iter::from_fn(move || {
@@ -198,7 +198,7 @@ impl StorageBackend for QueueFile {
             overlay.shown = overlay.shown.min(length);
             let kept = length.div_ceil(PAGE as u64);
             overlay.pages.split_off(&kept);
-            // What is appended later begins with zeros, also within the last page.
+            // Bytes that are appended later are zeros at first, also in the last page.
             if let Some(page) = overlay.pages.get_mut(&(length / PAGE as u64)) {
                 page[usize::try_from(length % PAGE as u64).unwrap_or(0)..].fill(0);
             }
@@ -229,7 +229,7 @@ impl StorageBackend for QueueFile {
     }
 }
 
-/// Disks that fail when they are flushed, after they took all that was written.
+/// Disks that accept writes and then fail to flush.
 #[cfg(test)]
 pub(crate) mod faults {
     use std::fs::File;
@@ -240,7 +240,7 @@ pub(crate) mod faults {
 
     static FAILING: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
-    /// Has the flushes of a file fail, or no longer.
+    /// Sets whether flushes of a file fail.
     pub(crate) fn fail(path: &Path, fails: bool) {
         let inode = std::fs::metadata(path).unwrap().ino();
         let mut failing = FAILING.lock().unwrap();

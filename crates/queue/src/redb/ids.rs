@@ -1,11 +1,11 @@
-//! The ids that were accepted within the window: by a hash in memory, whole on disk. Twenty to forty bytes each, for as long
-//! as the window is.
+//! The ids that were accepted within the window, as full hashes on disk and partial hashes in memory. Each takes twenty to forty bytes
+//! of memory.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use sha2::{Digest as _, Sha256};
 
-/// What a duplicate key is known by. Nobody can make two keys with one hash, so no call is dropped for another's.
+/// The hash of a duplicate key. Two keys with the same hash cannot be made, so no call is dropped by mistake.
 pub(crate) fn hash(duplicate_key: &str) -> u128 {
     let digest = Sha256::digest(duplicate_key.as_bytes());
     u128::from_le_bytes(std::array::from_fn(|at| digest[at]))
@@ -14,20 +14,20 @@ pub(crate) fn hash(duplicate_key: &str) -> u128 {
 /// An id on disk: the number of its call, its hash, and when it was accepted.
 pub(crate) type Known = (u64, u128, u64);
 
-/// How many maps there are. Each grows by itself, so that never all of them are in memory twice.
+/// The number of maps. Each grows separately, so that they are never all in memory twice.
 const SHARDS: usize = 64;
-/// How many ids are read at once to be forgotten.
+/// How many ids are read at once to forget them.
 pub(crate) const FORGET: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct Ids {
-    /// The number of the call by a part of its hash. Whoever hits compares the whole on disk.
+    /// The number of the call by a part of its hash. A hit is compared with the full hash on disk.
     known: Vec<HashMap<u64, u64>>,
     /// Those whose calls are being written.
     pub(crate) writing: HashSet<u128>,
-    /// The oldest, in the order of acceptance: what is to be forgotten next.
+    /// The oldest ids, in the order of acceptance. They are forgotten next.
     oldest: VecDeque<Known>,
-    /// The last number that `oldest` has had; all after it are on disk only.
+    /// The last number that was in `oldest`; all later ones are only on disk.
     read_to: u64,
     /// The highest number that is known.
     last: u64,
@@ -78,10 +78,10 @@ impl Ids {
         (self.oldest.is_empty() && self.read_to < self.last).then_some((self.read_to, self.last))
     }
 
-    /// Takes what was read for [`wants_oldest`](Ids::wants_oldest), unless somebody else did so meanwhile.
+    /// Takes what was read for [`wants_oldest`](Ids::wants_oldest), unless another task has done that in the meantime.
     pub(crate) fn take_oldest(&mut self, (after, up_to): (u64, u64), read: Vec<Known>) {
         if self.oldest.is_empty() && self.read_to == after {
-            // Where nothing is left, all of them were released.
+            // If none are left, all of them were released.
             self.read_to = read.last().map_or(up_to, |&(id, ..)| id);
             self.oldest = read.into();
         }

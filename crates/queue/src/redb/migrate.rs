@@ -1,4 +1,4 @@
-//! Brings a file of an older format into the present one.
+//! Migrates a file of an older format.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ const CALLS_2: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("c
 /// The formats that are migrated.
 pub(crate) const OLDER: [u64; 2] = [1, 2];
 
-/// Moves everything in one transaction: whoever is killed meanwhile finds the file as it was. Records stay as they are,
-/// since they are read in either form; those that cannot be read are put aside, byte for byte.
+/// Moves everything in one transaction, so the file is unchanged if the process is killed. Records stay as they are, because both forms
+/// can be read. Those that cannot be read are set aside, byte for byte.
 pub(crate) fn migrate(database: &Database, format: u64) -> Result<(), redb::Error> {
     let mut write = database.begin_write()?;
     write.set_durability(Durability::Immediate)?;
@@ -31,7 +31,7 @@ pub(crate) fn migrate(database: &Database, format: u64) -> Result<(), redb::Erro
     Ok(())
 }
 
-/// The second format had the calls themselves by lane.
+/// The second format kept the calls themselves ordered by lane.
 fn from_second(write: &WriteTransaction) -> Result<(), redb::Error> {
     {
         let old = write.open_table(CALLS_2)?;
@@ -48,7 +48,7 @@ fn from_second(write: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// The first format had no lanes, and whole ids.
+/// The first format had no lanes, and kept the ids unhashed.
 fn from_first(write: &WriteTransaction) -> Result<(), redb::Error> {
     let mut next = 1;
     {
@@ -115,7 +115,7 @@ fn from_first(write: &WriteTransaction) -> Result<(), redb::Error> {
         }
         seen.sort_unstable();
         let mut ids = write.open_table(IDS)?;
-        // The old file does not say whose they are. Numbers only have to rise with the time of acceptance.
+        // The old file does not say which calls they belong to. The numbers only have to rise with the time of acceptance.
         for (number, (accepted_ms, hash)) in (next..).zip(seen) {
             ids.insert(number, (hash, accepted_ms))?;
         }

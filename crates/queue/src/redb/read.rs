@@ -14,22 +14,22 @@ use crate::redb::ids::Known;
 use crate::redb::record;
 use crate::stats::QueuedCall;
 
-/// How many bytes of records are read at once, more or less.
+/// About how many bytes of records are read at once.
 const AT_ONCE: usize = 1 << 20;
-/// How many records of a lane are looked at, at once: many may have been tried before, and come when they are due.
+/// How many records of a lane are examined at once. Many of them may have been tried before and come when they are due.
 const LOOKS: usize = 8192;
 
 /// A lane, and the time and number of the first of its calls that come when they are due.
 pub(crate) type FirstDue = (String, (u64, u64));
 
-/// What a file holds when it is opened.
+/// The content of a file when it is opened.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     /// The last number of each lane.
     pub(crate) lanes: Vec<(String, u64)>,
     pub(crate) depth: usize,
     pub(crate) functions: BTreeMap<String, usize>,
-    /// By lane, when the first of those is due that do not come in the order of the lane, and its number.
+    /// For each lane, due time and number of the first call that comes when it is due.
     pub(crate) first_due: Vec<FirstDue>,
     /// Numbers of dead letters and when they died, oldest first.
     pub(crate) dead: Vec<(u64, u64)>,
@@ -38,7 +38,7 @@ pub(crate) struct Held {
     pub(crate) next_id: u64,
 }
 
-/// Reads what a queue has to know. `each` gets the ids in the order of acceptance.
+/// Reads what a queue needs when it is opened. `each` gets the ids in the order of acceptance.
 pub(crate) fn held(disk: &Disk, each: &mut dyn FnMut(Known)) -> Result<Held, QueueError> {
     let read = disk.read()?;
     let calls = read.open_table(CALLS)?;
@@ -117,7 +117,7 @@ pub(crate) struct OfLane {
     pub(crate) last: Option<u64>,
 }
 
-/// The calls of a lane after a number, so many at most, without those that come when they are due.
+/// At most so many calls of a lane after a number, without those that come when they are due.
 pub(crate) fn of_lane(disk: &Disk, lane: &str, after: u64, most: usize) -> Result<OfLane, QueueError> {
     let read = disk.read()?;
     let (numbers, calls) = (read.open_table(LANES)?, read.open_table(CALLS)?);
@@ -195,7 +195,7 @@ pub(crate) fn id(disk: &Disk, number: u64) -> Result<Option<(u128, u64)>, QueueE
     Ok(disk.read()?.open_table(IDS)?.get(number)?.map(|known| known.value()))
 }
 
-/// The ids after a number and up to another, so many at most.
+/// At most so many ids after one number and up to another.
 pub(crate) fn ids(disk: &Disk, (after, up_to): (u64, u64), most: usize) -> Result<Vec<Known>, QueueError> {
     let read = disk.read()?;
     let mut found = Vec::new();
@@ -210,13 +210,13 @@ pub(crate) fn ids(disk: &Disk, (after, up_to): (u64, u64), most: usize) -> Resul
 /// When the oldest call was accepted.
 pub(crate) fn oldest(disk: &Disk) -> Result<Option<u64>, QueueError> {
     let read = disk.read()?;
-    // The first was accepted first, but for one that was a dead letter meanwhile.
+    // The first call is the oldest, unless it was a dead letter in between.
     let calls = read.open_table(CALLS)?;
     let first = calls.first()?;
     Ok(first.and_then(|(_, record)| Some(record::decode_call(record.value()).ok()?.accepted_ms)))
 }
 
-/// The first calls of all lanes, by number, as if none was in flight.
+/// The first calls of all lanes, by number, as if none were in flight.
 pub(crate) fn list(disk: &Disk, limit: usize) -> Result<Vec<QueuedCall>, QueueError> {
     let read = disk.read()?;
     let (calls, tried) = (read.open_table(CALLS)?, read.open_table(TRIED)?);
@@ -234,8 +234,7 @@ pub(crate) fn list(disk: &Disk, limit: usize) -> Result<Vec<QueuedCall>, QueueEr
     Ok(listed)
 }
 
-/// Whether a batch with these changes may be in the file, although writing it failed: an error can come after
-/// the last byte.
+/// Whether a batch with these changes may be in the file although writing it failed. An error can come after the last byte.
 pub(crate) fn may_hold(disk: &Disk, changes: &[Change]) -> bool {
     changes.iter().any(|change| match change {
         Change::PutCall { id, .. } => !matches!(call(disk, *id), Ok(None)),

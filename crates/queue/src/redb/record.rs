@@ -1,4 +1,4 @@
-//! Calls and dead letters as they lie in the file.
+//! The records of calls and dead letters in the file.
 //!
 //! A record of this version begins with [`VERSION`] and is binary: numbers in LEB128, texts and values after their
 //! length, the body last. Those of the first version (`record/first.rs`) are read as well; they begin with the length of a
@@ -118,7 +118,7 @@ pub(crate) fn decode_letter(record: &[u8]) -> Result<Letter, Fault> {
     Ok(Letter { call, reason, attempts, died_ms, answer })
 }
 
-/// All of a call but its body.
+/// A call without its body.
 fn put_head(out: &mut Vec<u8>, call: &Call) {
     put_number(out, call.accepted_ms);
     put_bytes(out, call.call_id.as_bytes());

@@ -42,7 +42,7 @@ async fn it_is_durable() {
     conformance::check_file(open).await;
 }
 
-/// The variable that makes a test the victim, with the file that it is to use.
+/// The variable that turns a test into the victim. Its value is the path of the file.
 const VICTIM: &str = "FAASFLOW_TEST_VICTIM";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
-//! What of the queue is in memory: the next calls of each lane, those that are due next, and what is in flight. The rest is
-//! on disk only, and is read when there is room for it.
+//! The part of the queue that is in memory: the next calls of each lane, the calls that are due next, and the calls in flight. The
+//! rest is only on disk, and is read when there is room.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use crate::redb::ids::Ids;
 use crate::redb::read::{Due, DueCall, Held, OfLane};
 use crate::stats::Totals;
 
-/// How many ready calls of a lane are in memory, at most, besides those that come back to it.
+/// The most ready calls of a lane in memory, besides those that come back to it.
 pub(crate) const WINDOW: usize = 1024;
-/// With fewer than these, more of a lane are read.
+/// If a lane has fewer calls in memory, more are read.
 const LOW: usize = WINDOW / 4;
 /// How many calls of a lane that come when they are due are in memory, at most.
 const DUE: usize = 1024;
@@ -50,7 +50,7 @@ struct Reading {
     finished: HashSet<u64>,
 }
 
-/// What is to be read next.
+/// What to read next.
 #[derive(Debug)]
 pub(crate) enum Wanted {
     Lane { lane: Arc<str>, after: u64, most: usize },
@@ -121,7 +121,7 @@ impl Window {
         }
     }
 
-    /// Takes up a call that was accepted. Numbers rise within a lane.
+    /// Adds a call that was accepted. Numbers rise within a lane.
     pub(crate) fn accepted(&mut self, id: u64, call: Arc<Call>) {
         self.count(call.function());
         let entry = Entry::new(id, call, 1, 0);
@@ -205,7 +205,7 @@ impl Window {
         self.hungry.iter().cloned().collect()
     }
 
-    /// What is to be read before anything else.
+    /// What to read before anything else.
     pub(crate) fn wanted(&self) -> Option<Wanted> {
         if let Some(lane) = self.hungry.iter().next() {
             let after = self.behind.get(lane)?.read_to;

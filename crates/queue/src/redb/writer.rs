@@ -1,4 +1,4 @@
-//! The one thread that writes: group commit.
+//! The writer thread: group commit.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -14,26 +14,26 @@ use crate::redb::change::Change;
 use crate::redb::disk::Disk;
 use crate::redb::read;
 
-/// How long acknowledgements wait for an urgent batch to join, at most.
+/// The longest time that acknowledgements wait for an urgent batch to join.
 const COMPANY: Duration = Duration::from_millis(5);
 const AFTER_ERROR: Duration = Duration::from_secs(1);
-/// Past this many, acknowledgements are written without company.
+/// With more acknowledgements than this, they are written in their own batch.
 const MANY: usize = 4096;
 
-/// Told the number that was given, or 0, if the changes were written.
+/// Called with the assigned number, or 0, if the changes were written.
 type Settle = Box<dyn FnOnce(Option<u64>) + Send>;
 
-/// Changes, and what takes them back, should the disk have failed after they reached it.
+/// Changes, and those that undo them if the disk fails after they reached it.
 pub(crate) type Changes = (Vec<Change>, Vec<Change>);
 
-/// What somebody wants to have written.
+/// A request to write changes.
 pub(crate) enum Work {
     Fixed(Changes),
     /// It takes the next number. Numbers are given here, so they rise in the order in which calls reach the disk.
     Numbered(Box<dyn FnOnce(u64) -> Changes + Send>),
 }
 
-/// Changes that somebody waits for.
+/// Changes that a task waits for.
 struct Waiting {
     work: Option<Work>,
     number: u64,
@@ -44,7 +44,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Says what is to be written.
+    /// Makes the changes to write.
     fn prepare(&mut self, next_id: &AtomicU64) {
         match self.work.take() {
             Some(Work::Fixed(changes)) => (self.changes, self.undo) = changes,
@@ -56,7 +56,7 @@ impl Waiting {
         }
     }
 
-    /// Tells what became of the changes.
+    /// Reports the result of the changes.
     fn settle(mut self, written: &Result<(), QueueError>) {
         if let Some(settle) = self.settle.take() {
             settle(written.is_ok().then_some(self.number));
@@ -69,7 +69,7 @@ impl Waiting {
 }
 
 impl Drop for Waiting {
-    /// What comes when the writer ends is not written. Whoever waits learns that from the dropped sender.
+    /// Drops requests that come when the writer ends. The dropped sender tells the waiting tasks.
     fn drop(&mut self) {
         if let Some(settle) = self.settle.take() {
             settle(None);
@@ -87,8 +87,8 @@ enum Message {
     Close(oneshot::Sender<()>),
 }
 
-/// Changes that nobody waits for. They lie here until the writer takes them: a message for each would wake it for
-/// nothing, since it only puts them aside.
+/// Changes that no task waits for. They stay here until the writer takes them. A message for each would wake the writer for nothing,
+/// because it would only set them aside.
 #[derive(Debug, Default)]
 struct Lazy {
     changes: Vec<Change>,
@@ -104,7 +104,7 @@ fn lock(lazy: &Mutex<Lazy>) -> MutexGuard<'_, Lazy> {
     lazy.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The way to the writer thread.
+/// The handle to the writer thread.
 #[derive(Debug)]
 pub(crate) struct Writer {
     messages: Sender<Message>,
@@ -124,8 +124,8 @@ impl Writer {
         Ok(Writer { messages, lazy: shared, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Writes changes and returns when they are on disk. `settle` runs on the writer thread before that, in the order of
-    /// numbers, and is told the number if they were written, also when nobody waits any more.
+    /// Writes changes and returns when they are on disk. Before that, `settle` runs on the writer thread, in the order of numbers, and
+    /// gets the number if they were written. It also runs if the waiting future was dropped.
     pub(crate) async fn urgent(
         &self,
         work: Work,
@@ -146,17 +146,17 @@ impl Writer {
         written.await.unwrap_or(Err(QueueError::Closed))
     }
 
-    /// Returns when everything sent before is on disk.
+    /// Returns when everything that was sent earlier is on disk.
     pub(crate) async fn barrier(&self) -> Result<(), QueueError> {
         let (done, written) = oneshot::channel();
         let _ = self.messages.send(Message::Barrier(done));
         written.await.unwrap_or(Err(QueueError::Closed))
     }
 
-    /// Writes changes some time soon, after all that were sent before.
+    /// Writes changes soon, after everything that was sent earlier.
     pub(crate) fn lazy(&self, changes: Vec<Change>) {
         let mut lazy = lock(&self.lazy);
-        // A closed queue redelivers, which is what an unwritten acknowledgement means.
+        // If the queue is closed, the change is lost, and the call is only delivered again.
         if lazy.closed {
             return;
         }
@@ -184,9 +184,9 @@ struct Loop {
     disk: Arc<Disk>,
     next_id: Arc<AtomicU64>,
     shared: SharedLazy,
-    /// Lazy changes that were taken, and not yet written.
+    /// Lazy changes that were taken but not written yet.
     lazy: Vec<Change>,
-    /// How long lazy changes wait: longer after an error, so that a full disk is not tried all the time.
+    /// How long lazy changes wait. The time is longer after an error, so that a full disk is not tried constantly.
     company: Duration,
 }
 
@@ -207,7 +207,7 @@ impl Loop {
             let first = self.next(messages, idle);
             let gone = matches!(first, Err(RecvTimeoutError::Disconnected));
             idle = first.is_err();
-            // All that is pending shares the flush.
+            // Everything that is pending shares one flush.
             for message in first.ok().into_iter().chain(messages.try_iter()) {
                 match message {
                     Message::Urgent(waiting) => urgent.push(waiting),
@@ -216,18 +216,18 @@ impl Loop {
                     Message::Barrier(done) => barriers.push(done),
                 }
             }
-            // Also what waits for company.
+            // Includes lazy changes.
             let due = idle || close.is_some() || !barriers.is_empty() || lock(&self.shared).changes.len() >= MANY;
             if due || !urgent.is_empty() {
                 self.write(urgent);
             }
             for done in barriers {
-                // Still here after a write: the disk has trouble.
+                // Changes that remain after a write mean that the disk has failed.
                 let trouble = || QueueError::storage("changes wait for the disk".to_owned());
                 let _ = done.send(if self.lazy.is_empty() { Ok(()) } else { Err(trouble()) });
             }
             if let Some(closed) = close {
-                // Before it is told: from then on, nothing is taken that would never be written.
+                // Set before the answer, so that no changes are accepted afterwards that would never be written.
                 drop(self);
                 let _ = closed.send(());
                 return;
@@ -238,8 +238,8 @@ impl Loop {
         }
     }
 
-    /// The next message, or none when lazy changes have waited long enough. Only one that was idle for that long sleeps
-    /// without an end: while calls come one after the other, their acknowledgements need wake nobody.
+    /// The next message, or `None` when lazy changes have waited long enough. The writer sleeps without a limit only after it was idle for
+    /// that long, so that acknowledgements need not wake it while calls keep coming.
     fn next(&self, messages: &Receiver<Message>, idle: bool) -> Result<Message, RecvTimeoutError> {
         if idle && self.lazy.is_empty() {
             let mut shared = lock(&self.shared);
@@ -264,7 +264,7 @@ impl Loop {
             written = self.disk.commit(changes());
             if let Err(error) = &written {
                 tracing::error!(error = %chain(error), code = %error.code(), "the queue cannot be written");
-                // The lazy changes stay for the next time; whoever waits is told.
+                // The lazy changes stay for the next batch; waiting tasks get the error.
                 let attempted = self.disk.is_open();
                 if let Err(error) = self.disk.reopen() {
                     tracing::error!(error = %chain(&error), code = %error.code(), "the queue file cannot be opened again");
@@ -299,7 +299,7 @@ mod tests {
             let settled = settled.clone();
             writer.urgent(Work::Fixed((Vec::new(), Vec::new())), move |id| settled.lock().unwrap().push((name, id)))
         };
-        // One is sent before it is gone, and not looked at any more; one after that.
+        // One message is sent before the writer has ended, and never read; one is sent afterwards.
         let (before, ()) = tokio::join!(urgent("before"), async { drop(receiver) });
         let after = urgent("after").await;
         assert!(matches!((before, after), (Err(QueueError::Closed), Err(QueueError::Closed))));

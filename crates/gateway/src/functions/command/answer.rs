@@ -7,13 +7,14 @@ use axum::response::Response;
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 
+use faasflow_core::code::{self, Code};
 use faasflow_core::duration;
 use faasflow_core::headers::{self, gateway_error};
 use faasflow_http::is_out_of_files;
 
 use super::excerpt::Excerpt;
 use super::run::{Combine, Ended, How, Job, OUTPUT};
-use crate::answer::plain;
+use crate::answer::refusal;
 use crate::functions::{NoAnswer, group};
 
 /// Why a command failed, in one line. It is an extension of the answer, for the dead letter.
@@ -29,6 +30,19 @@ impl Ended {
     /// has that crashes, so it may be called again.
     fn was_killed(&self) -> bool {
         matches!(self.how, How::Exited(status) if group::was_killed(status))
+    }
+
+    /// The code of the error that an answer of this status is about.
+    fn code(&self, status: StatusCode) -> Code {
+        match &self.how {
+            How::ExecTimeout(_) => code::TIMEOUT,
+            How::Stopped => code::INTERRUPTED,
+            How::NotStarted(_) if status == StatusCode::SERVICE_UNAVAILABLE => code::NO_ROOM,
+            How::NotStarted(_) if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => code::HEAD_TOO_LARGE,
+            How::NotStarted(_) => code::FUNCTION_BROKEN,
+            _ if self.was_killed() => code::INTERRUPTED,
+            _ => code::FUNCTION_FAILED,
+        }
     }
 
     /// How it ended, in a few words.
@@ -100,7 +114,7 @@ impl Ended {
         let written = Excerpt::new(&self.output);
         text.push_str(&written.text());
         text.truncate(text.trim_end().len());
-        let mut response = plain(status, text);
+        let mut response = refusal(status, self.code(status), text);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             if matches!(&self.how, How::NotStarted(error) if is_out_of_files(error)) {

@@ -1,9 +1,10 @@
 use axum::response::Response;
+use faasflow_core::code;
 use http::StatusCode;
 
-use crate::answer::plain;
+use crate::answer::refusal;
 
-/// The answer where no function has this name.
+/// The answer to a request about a function that is not deployed.
 pub(super) fn absent(name: &str) -> Response {
-    plain(StatusCode::NOT_FOUND, format!("there is no function `{name}` here"))
+    refusal(StatusCode::NOT_FOUND, code::UNKNOWN_FUNCTION, format!("the function `{name}` is not deployed"))
 }

@@ -1,17 +1,18 @@
-//! Reads what is sent to the API, within bounds.
+//! Reads bodies of API requests, within limits.
 
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use faasflow_core::code::{self, Code};
 use faasflow_http::{ReadBodyError, drain, read_body};
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
-use crate::answer::plain;
+use crate::answer::refusal;
 
-/// The largest body, in bytes: what Kubernetes allows a secret.
+/// The largest body, in bytes. Kubernetes has the same limit for secrets.
 const LARGEST: u64 = 1 << 20;
 /// How long a body may take to arrive.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -23,7 +24,7 @@ pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Respo
     let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
         let error = error.into_inner();
-        // An error of syntax is nowhere in particular.
+        // The path means nothing if the syntax is wrong.
         if path == "." || error.is_syntax() || error.is_eof() {
             error.to_string()
         } else {
@@ -31,27 +32,24 @@ pub(super) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Box<Respo
         }
     });
     let whole = read.and_then(|read| reader.end().map(|()| read).map_err(|error| error.to_string()));
-    whole.map_err(|why| refuse(StatusCode::BAD_REQUEST, format!("the body cannot be used: {why}")))
+    whole.map_err(|why| unusable(&why))
 }
 
-/// Reads JSON that holds a secret: no word of it is in the answer.
+/// Reads JSON that contains a secret. The answer quotes nothing of it.
 pub(super) async fn read_secret<T: DeserializeOwned>(body: Body) -> Result<T, Box<Response>> {
     let body = object(body).await?;
     serde_json::from_slice(&body).map_err(|error| {
         let (line, column) = (error.line(), error.column());
-        refuse(StatusCode::BAD_REQUEST, format!("the body cannot be used: see line {line}, column {column}"))
+        unusable(&format!("see line {line}, column {column}"))
     })
 }
 
-/// The bytes of a body that is an object, as far as its first character tells. serde would fill a struct from an array too, by
-/// the order of its fields, and an empty array would select every dead letter.
+/// The bytes of a body that does not begin like an array. serde would fill a struct from an array too, in the order of its fields, and
+/// an empty array would select every dead letter.
 async fn object(body: Body) -> Result<Bytes, Box<Response>> {
     let bytes = bytes(body).await?;
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        Some(b'[') => {
-            let why = "the body cannot be used: it is a list, and must be a JSON object, such as `{\"name\": …}`";
-            Err(refuse(StatusCode::BAD_REQUEST, why.to_owned()))
-        }
+        Some(b'[') => Err(unusable("it is a list, and must be a JSON object, such as `{\"name\": …}`")),
         _ => Ok(bytes),
     }
 }
@@ -68,11 +66,15 @@ async fn bytes(mut body: Body) -> Result<Bytes, Box<Response>> {
                 ReadBodyError::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
                 _ => StatusCode::BAD_REQUEST,
             };
-            Err(refuse(status, error.to_string()))
+            Err(refuse(status, error.code(), error.to_string()))
         }
     }
 }
 
-fn refuse(status: StatusCode, text: String) -> Box<Response> {
-    Box::new(plain(status, text))
+fn unusable(why: &str) -> Box<Response> {
+    refuse(StatusCode::BAD_REQUEST, code::BAD_API_BODY, format!("the body cannot be used: {why}"))
+}
+
+fn refuse(status: StatusCode, code: Code, text: String) -> Box<Response> {
+    Box::new(refusal(status, code, text))
 }

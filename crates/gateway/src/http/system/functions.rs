@@ -1,4 +1,4 @@
-//! Functions are listed, deployed, replaced and removed.
+//! Lists, deploys, replaces and removes functions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use faasflow_admin::{Deployment, FunctionStatus, Removal, Scaling, Usage};
+use faasflow_core::code;
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde::Deserialize;
@@ -16,35 +17,36 @@ use serde_json::Value;
 
 use super::absent::absent;
 use super::body;
+use super::extract::{Parameters, Segment};
 use super::namespace::Namespace;
-use crate::answer::plain;
+use crate::answer::refusal;
 use crate::disk;
 use crate::functions::Function;
 use crate::functions::Functions;
 use crate::functions::container::Containers;
-use crate::functions::deploy::{Deployments, Refused};
+use crate::functions::deploy::{Change, Deployments, Refusal};
 use crate::metrics::Metrics;
 use crate::namespace::NAMESPACE;
 use crate::rfc3339;
 use crate::stack::Amounts;
 
-/// How long the container engine may take to say what containers use.
+/// How long the container engine may take to report the memory of containers.
 const USAGE: Duration = Duration::from_secs(3);
 
-/// What there is to tell of functions besides what they are.
+/// The sources for the state of functions.
 pub(crate) struct Reports {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) containers: Containers,
 }
 
-/// Whether to tell what functions use.
+/// Whether the answer should include what functions use.
 #[derive(Deserialize)]
-pub(super) struct Asked {
+pub(super) struct UsageQuery {
     #[serde(default)]
     usage: String,
 }
 
-impl Asked {
+impl UsageQuery {
     fn usage(&self) -> bool {
         ["1", "true"].contains(&self.usage.as_str())
     }
@@ -53,8 +55,8 @@ impl Asked {
 pub(super) async fn list(
     State(functions): State<Functions>,
     State(reports): State<Arc<Reports>>,
-    Query(asked): Query<Asked>,
-    Query(namespace): Query<Namespace>,
+    Parameters(asked): Parameters<UsageQuery>,
+    Parameters(namespace): Parameters<Namespace>,
 ) -> Json<Vec<FunctionStatus>> {
     let functions = namespace.only(|| functions.all());
     Json(join_all(functions.iter().map(|function| status(&reports, function, asked.usage()))).await)
@@ -63,12 +65,12 @@ pub(super) async fn list(
 pub(super) async fn one(
     State(functions): State<Functions>,
     State(reports): State<Arc<Reports>>,
-    Path(name): Path<String>,
-    Query(asked): Query<Asked>,
-    Query(namespace): Query<Namespace>,
+    Segment(name): Segment,
+    Parameters(asked): Parameters<UsageQuery>,
+    Parameters(namespace): Parameters<Namespace>,
 ) -> Response {
-    if let Err(why) = namespace.check() {
-        return plain(StatusCode::NOT_FOUND, why);
+    if let Some(refusal) = namespace.refuse_others() {
+        return refusal;
     }
     match functions.find(&name) {
         Some(function) => Json(status(&reports, &function, asked.usage()).await).into_response(),
@@ -78,41 +80,41 @@ pub(super) async fn one(
 
 pub(super) async fn scale(
     State(functions): State<Functions>,
-    Path(name): Path<String>,
-    Query(namespace): Query<Namespace>,
+    Segment(name): Segment,
+    Parameters(namespace): Parameters<Namespace>,
     body: Body,
 ) -> Response {
-    if let Err(why) = namespace.check() {
-        return plain(StatusCode::NOT_FOUND, why);
+    if let Some(refusal) = namespace.refuse_others() {
+        return refusal;
     }
     let Some(function) = functions.find(&name) else { return absent(&name) };
-    // One process serves all requests. What is asked for is not looked at, as in the versions that knew no containers.
+    // One process serves all requests, so the body is ignored, as it was before the gateway supported containers.
     let Some(scale) = &function.scale else { return StatusCode::ACCEPTED.into_response() };
     match body::read::<Scaling>(body).await {
         Ok(Scaling { replicas }) => match scale.set(replicas) {
             Ok(()) => StatusCode::ACCEPTED.into_response(),
-            Err(why) => plain(StatusCode::BAD_REQUEST, format!("`{name}`: {why}")),
+            Err(why) => refusal(StatusCode::BAD_REQUEST, code::BAD_SCALE, format!("`{name}`: {why}")),
         },
         Err(response) => *response,
     }
 }
 
 pub(super) async fn deploy(State(deployments): State<Arc<Deployments>>, body: Body) -> Response {
-    put(deployments, body, false).await
+    put(deployments, body, Change::Add).await
 }
 
 pub(super) async fn replace(State(deployments): State<Arc<Deployments>>, body: Body) -> Response {
-    put(deployments, body, true).await
+    put(deployments, body, Change::Replace).await
 }
 
-async fn put(deployments: Arc<Deployments>, body: Body, replace: bool) -> Response {
+async fn put(deployments: Arc<Deployments>, body: Body, kind: Change) -> Response {
     let deployment = match body::read::<Deployment>(body).await {
         Ok(deployment) => deployment,
         Err(response) => return *response,
     };
-    match deployments.settle(&deployment, replace).await {
-        Ok(runs) => change(deployments, move |deployments| deployments.deploy(deployment, runs, replace)).await,
-        Err(Refused(status, why)) => plain(status, why),
+    match deployments.settle(&deployment, kind).await {
+        Ok(runs) => change(deployments, move |deployments| deployments.deploy(deployment, runs, kind)).await,
+        Err(Refusal { status, code, text }) => refusal(status, code, text),
     }
 }
 
@@ -129,22 +131,25 @@ pub(super) async fn remove(
     change(deployments, move |deployments| deployments.remove(&name, namespace.as_deref(), forget)).await
 }
 
-/// Does what waits for the disk. It is done also if whoever asked goes away.
+/// Runs a change that waits for the disk. It is completed even if the client disconnects.
 async fn change(
     deployments: Arc<Deployments>,
-    work: impl FnOnce(&Deployments) -> Result<(), Refused> + Send + 'static,
+    work: impl FnOnce(&Deployments) -> Result<(), Refusal> + Send + 'static,
 ) -> Response {
     match tokio::task::spawn_blocking(move || work(&deployments)).await {
         Ok(Ok(())) => StatusCode::ACCEPTED.into_response(),
-        Ok(Err(Refused(status, why))) => disk::answer(status, why),
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("it was not done: {error}")),
+        Ok(Err(Refusal { status, code, text })) => disk::answer(status, code, text),
+        Err(error) => {
+            let text = format!("the change failed: {error}");
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, code::GATEWAY_FAILED, text)
+        }
     }
 }
 
-/// A function as OpenFaaS's providers report one. What was not given is left out, as by them.
+/// A function as providers of OpenFaaS report it. Like them, it leaves out what was not given.
 async fn status(reports: &Reports, function: &Arc<Function>, usage: bool) -> FunctionStatus {
     let spec = &function.spec;
-    // As on Kubernetes, where it is how a function's pods are found.
+    // On Kubernetes, the pods of a function are found by this label.
     let mut labels = spec.labels.clone();
     labels.insert("faas_function".to_owned(), spec.name.clone());
     let given = function.deployment.as_ref();
@@ -153,31 +158,35 @@ async fn status(reports: &Reports, function: &Arc<Function>, usage: bool) -> Fun
         (true, Some(process)) => Some(memory(process)),
         (true, None) => Some(memory_of_containers(&reports.containers, function).await),
     };
-    FunctionStatus {
-        annotations: Some(spec.annotations.clone()),
-        available_replicas: Some(function.available() as u64),
-        constraints: given.and_then(|given| given.constraints.clone()),
-        created_at: Some(rfc3339::written(function.created_ms)),
-        env_process: spec.process.clone().filter(|process| !process.is_empty()),
-        env_vars: Some(spec.environment.clone()).filter(|variables| !variables.is_empty()),
-        image: Some(spec.image.clone().unwrap_or_default()),
-        invocation_count: Some(reports.metrics.invocations(&spec.name)),
-        labels: Some(labels),
-        limits: told(given.and_then(|given| given.limits.as_ref()), &spec.resources.limits),
-        name: spec.name.clone(),
-        namespace: Some(NAMESPACE.to_owned()),
-        read_only_root_filesystem: Some(true).filter(|_| spec.resources.read_only_root_filesystem),
-        replicas: Some(function.replicas().into()),
-        requests: told(given.and_then(|given| given.requests.as_ref()), &spec.resources.requests),
-        secrets: Some(spec.secrets.clone()).filter(|secrets| !secrets.is_empty()),
-        usage: usage.map(|total_memory_bytes| Usage { total_memory_bytes }),
-    }
+    let mut status = FunctionStatus::default();
+    status.annotations = Some(spec.annotations.clone());
+    status.available_replicas = Some(function.available() as u64);
+    status.constraints = given.and_then(|given| given.constraints.clone());
+    status.created_at = Some(rfc3339::format(function.created_ms));
+    status.env_process = spec.process.clone().filter(|process| !process.is_empty());
+    status.env_vars = Some(spec.environment.clone()).filter(|variables| !variables.is_empty());
+    status.image = Some(spec.image.clone().unwrap_or_default());
+    status.invocation_count = Some(reports.metrics.invocations(&spec.name));
+    status.labels = Some(labels);
+    status.limits = amounts(given.and_then(|given| given.limits.as_ref()), &spec.resources.limits);
+    status.name = spec.name.clone();
+    status.namespace = Some(NAMESPACE.to_owned());
+    status.read_only_root_filesystem = Some(true).filter(|_| spec.resources.read_only_root_filesystem);
+    status.replicas = Some(function.replicas().into());
+    status.requests = amounts(given.and_then(|given| given.requests.as_ref()), &spec.resources.requests);
+    status.secrets = Some(spec.secrets.clone()).filter(|secrets| !secrets.is_empty());
+    status.usage = usage.map(|bytes| {
+        let mut usage = Usage::default();
+        usage.total_memory_bytes = bytes;
+        usage
+    });
+    status
 }
 
-/// Memory and processor as a deployment gave them, or else those of the stack; `None` where neither did.
-fn told(given: Option<&Value>, own: &Amounts) -> Option<BTreeMap<String, Option<String>>> {
+/// Memory and CPU as the deployment gave them, or else the stack file; `None` if neither did.
+fn amounts(given: Option<&Value>, own: &Amounts) -> Option<BTreeMap<String, Option<String>>> {
     if let Some(given) = given {
-        // It was checked when it was deployed.
+        // It was checked when the function was deployed.
         return Deserialize::deserialize(given).ok()?;
     }
     let entries = [("memory", &own.memory), ("cpu", &own.cpu)];
@@ -186,7 +195,7 @@ fn told(given: Option<&Value>, own: &Amounts) -> Option<BTreeMap<String, Option<
     (!given.is_empty()).then_some(given)
 }
 
-/// What the containers of a function hold in memory together, in bytes, as far as the engine tells within a moment.
+/// The memory of all containers of a function, in bytes, as far as the engine reports it within [`USAGE`].
 async fn memory_of_containers(containers: &Containers, function: &Arc<Function>) -> u64 {
     let ids = function.containers();
     if ids.is_empty() {
@@ -200,7 +209,7 @@ async fn memory_of_containers(containers: &Containers, function: &Arc<Function>)
     tokio::time::timeout(USAGE, asking).await.unwrap_or(0)
 }
 
-/// What a process holds in memory, in bytes, where the operating system tells: Linux, in `/proc`.
+/// The memory of a process in bytes, from `/proc`; 0 on systems other than Linux.
 fn memory(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let kilobytes =

@@ -1,4 +1,4 @@
-//! Who may use the API.
+//! Access to the admin API.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,20 +9,21 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use faasflow_core::code;
 use faasflow_http::drain;
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use http::uri::Authority;
 use http::{Method, StatusCode};
 use subtle::ConstantTimeEq as _;
 
-use crate::answer::plain;
+use crate::answer::refusal;
 use crate::forwarding::FORWARDED_HOST;
 
-/// Whom the gateway lets in.
+/// The rules of access.
 pub(crate) struct Guard {
-    /// Who may use the routes under `/system`; `None` asks nobody.
+    /// The user and the password for the routes under `/system`; `None` if none are required.
     pub(crate) credentials: Option<Credentials>,
-    /// Whether only this machine reaches the gateway.
+    /// Whether the gateway can only be reached from this machine.
     pub(crate) local: bool,
     /// Whether another gateway is in front.
     pub(crate) behind: bool,
@@ -39,7 +40,7 @@ impl Credentials {
         Credentials { user, password }
     }
 
-    /// Whether these are named (RFC 7617). How long it takes says nothing of how near a guess is.
+    /// Whether the request has this user and password (RFC 7617). The comparison takes the same time for every guess.
     fn are_in(&self, headers: &HeaderMap) -> bool {
         let Some((user, password)) = named(headers) else { return false };
         let user = user.as_bytes().ct_eq(self.user.as_bytes());
@@ -64,42 +65,43 @@ fn named(headers: &HeaderMap) -> Option<(String, String)> {
     Some((user.to_owned(), password.to_owned()))
 }
 
-/// Lets through who may ask.
+/// Refuses requests that may not use the API.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    // A page in a browser on this machine can send requests here, whoever wrote it, and to deploy a function is to
-    // run a program. Browsers say so on every request that could change something; faas-cli does not.
+    // Any web page in a browser on this machine can send requests here, and deploying a function runs a program. Browsers send
+    // `Origin` with every request that could change something; faas-cli does not.
     let changes = ![Method::GET, Method::HEAD].contains(request.method());
     if changes && request.headers().contains_key(ORIGIN) && !(guard.behind && is_of_the_gateway(request.headers())) {
-        let text = "web pages may change nothing here: use faas-cli, or leave out `Origin`".to_owned();
         refuse_body(request).await;
-        return plain(StatusCode::FORBIDDEN, text);
+        let text = "web pages may not change anything here: use faas-cli, or leave out the header `Origin`";
+        return refusal(StatusCode::FORBIDDEN, code::FROM_WEB_PAGE, text);
     }
-    // Nor may one read what is here, under a name of its own that it lets lead to this machine.
+    // A web page must not read answers either, through a domain name that resolves to this machine (DNS rebinding).
     if guard.local && guard.credentials.is_none() && !guard.behind && !is_local(&request) {
-        let text = "this gateway is asked by the address of this machine or as `localhost`".to_owned();
         refuse_body(request).await;
-        return plain(StatusCode::FORBIDDEN, text);
+        let text = "this gateway answers only if the URL names it by an IP address or as `localhost`";
+        return refusal(StatusCode::FORBIDDEN, code::FOREIGN_HOST, text);
     }
     if guard.credentials.as_ref().is_some_and(|credentials| !credentials.are_in(request.headers())) {
-        let text = "this gateway requires a user and a password: give them to `faas-cli login`, or write them into the URL, as in http://USER:PASSWORD@HOST:PORT".to_owned();
         refuse_body(request).await;
-        let mut response = plain(StatusCode::UNAUTHORIZED, text);
+        let text = "this gateway requires a user and a password: give them to `faas-cli login`, or write them into the URL, \
+                    as in http://USER:PASSWORD@HOST:PORT";
+        let mut response = refusal(StatusCode::UNAUTHORIZED, code::ACCESS_DENIED, text);
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"faasflow\""));
         return response;
     }
     next.run(request).await
 }
 
-/// Whether a page is of the gateway in front, which passes on what its own page asks. A page from elsewhere can say
-/// neither of the two headers.
+/// Whether the request comes from a page of the gateway in front, which forwards the requests of its own page. Other pages cannot set
+/// these two headers.
 fn is_of_the_gateway(headers: &HeaderMap) -> bool {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let origin = text(&ORIGIN).and_then(|origin| origin.split_once("://"));
     matches!((origin, text(&FORWARDED_HOST)), (Some((_, origin)), Some(host)) if origin == host)
 }
 
-/// Whether a request names this machine by an address, or as `localhost`. Names of hosts are compared without case, and
-/// may end with the dot of the root. A name in the target comes before `Host` (RFC 9112, 3.2.2).
+/// Whether a request names this machine by an IP address or as `localhost`. Case does not matter, and a name may end with a dot. A
+/// name in the target takes precedence over `Host` (RFC 9112, 3.2.2).
 fn is_local(request: &Request) -> bool {
     let named = || request.headers().get(HOST).map(|value| value.to_str().unwrap_or_default());
     let Some(host) = request.uri().authority().map(Authority::as_str).or_else(named) else { return true };
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_right_ones_are_let_through() {
+    fn only_the_right_user_and_password_are_accepted() {
         let credentials = Credentials::new("admin".to_owned(), "a:b c".to_owned());
         let header = |value: &str| HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(value).unwrap())]);
         let coded = |text: &str| STANDARD.encode(text);

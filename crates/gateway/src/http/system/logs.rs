@@ -1,14 +1,14 @@
-//! The lines that functions wrote: those of a function, or those of a request from all of them.
+//! The log lines of a function, or of a request from all functions.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use faasflow_admin::{self as admin, LOG_DROPPED};
-use faasflow_core::RequestId;
+use faasflow_core::{RequestId, code};
 use futures_util::stream::{self, StreamExt as _};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -16,23 +16,24 @@ use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::absent::absent;
+use super::extract::Parameters;
 use super::namespace::Namespace;
-use crate::answer::plain;
+use crate::answer::refusal;
 use crate::functions::follow::Follower;
 use crate::functions::logs::{Journal, LogFilter, LogLine, Past};
 use crate::functions::{Function, Functions};
 use crate::namespace::NAMESPACE;
 use crate::rfc3339;
 
-/// Where lines come from.
+/// The sources of log lines.
 pub(crate) struct LogSources {
     pub(crate) functions: Functions,
     pub(crate) journal: Journal,
-    /// Cancelled when the functions have ended at the stop, and write nothing more.
+    /// Cancelled when the gateway stops and all functions have ended, so that no more lines come.
     pub(crate) silent: CancellationToken,
 }
 
-/// As text, so that what cannot be read is answered in our words.
+/// The parameters, as text, so that the gateway itself words the errors.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct LogQuery {
@@ -53,22 +54,25 @@ impl LogQuery {
             }
             "" => None,
             text => Some(RequestId::parse(text).ok_or_else(|| {
-                "`request` is no id of a request: those have 1 to 128 letters, digits, `-`, `_`, `.` and `:`".to_owned()
+                "`request` is not the id of a request: an id has 1 to 128 letters, digits, `-`, `_`, `.` and `:`"
+                    .to_owned()
             })?),
         };
         let tail = match self.tail.as_str() {
             "" => 0,
-            text => text.parse::<i64>().map_err(|_| format!("`tail` is `{text}`: write how many lines"))?,
+            text => {
+                text.parse::<i64>().map_err(|_| format!("`tail` is `{text}`: write a number of lines, such as 100"))?
+            }
         };
         let since_ms = match self.since.as_str() {
             "" => 0,
-            text => rfc3339::read(text).ok_or_else(|| {
+            text => rfc3339::parse(text).ok_or_else(|| {
                 format!(
                     "`since` is `{text}`: write a time such as 2026-08-01T12:00:00Z, or 2026-08-01T12:00:00%2B02:00"
                 )
             })?,
         };
-        // 0 is all, as at OpenFaaS.
+        // 0 means all lines, as on OpenFaaS.
         let tail = usize::try_from(tail).ok().filter(|&tail| tail > 0).unwrap_or(usize::MAX);
         Ok(LogFilter { request, since_ms, tail })
     }
@@ -78,8 +82,8 @@ impl LogQuery {
     }
 }
 
-/// What is told: the lines until now, who listens for those after them, and whose log is not whole.
-struct Told {
+/// The lines so far, the follower for later ones, and the functions whose earlier lines were dropped.
+struct Collected {
     past: Vec<Arc<LogLine>>,
     follower: Follower,
     dropped: Vec<String>,
@@ -87,22 +91,22 @@ struct Told {
 
 pub(super) async fn logs(
     State(sources): State<Arc<LogSources>>,
-    Query(query): Query<LogQuery>,
-    Query(namespace): Query<Namespace>,
+    Parameters(query): Parameters<LogQuery>,
+    Parameters(namespace): Parameters<Namespace>,
 ) -> Response {
     let asked = match query.read() {
         Ok(asked) => asked,
-        Err(why) => return plain(StatusCode::BAD_REQUEST, why),
+        Err(why) => return refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why),
     };
-    if let Err(why) = namespace.check() {
-        return plain(StatusCode::NOT_FOUND, why);
+    if let Some(refusal) = namespace.refuse_others() {
+        return refusal;
     }
     let all = query.name.is_empty();
     let told = if all {
-        told(&sources.journal, &sources.functions.all(), &asked)
+        collect(&sources.journal, &sources.functions.all(), &asked)
     } else {
         let Some(function) = sources.functions.find(&query.name) else { return absent(&query.name) };
-        told(&sources.journal, &[function], &asked)
+        collect(&sources.journal, &[function], &asked)
     };
     let dropped = HeaderValue::from_str(&told.dropped.join(",")).unwrap_or(HeaderValue::from_static(""));
     let past = stream::iter(told.past.into_iter().map(|line| Ok::<_, Infallible>(ndjson(&line))));
@@ -118,9 +122,9 @@ pub(super) async fn logs(
     response
 }
 
-/// The lines of these functions, in the order in which they came.
-fn told(journal: &Journal, functions: &[Arc<Function>], asked: &LogFilter) -> Told {
-    let mut told = Told { past: Vec::new(), follower: Follower::new(journal), dropped: Vec::new() };
+/// Collects the lines of these functions, in the order in which they came.
+fn collect(journal: &Journal, functions: &[Arc<Function>], asked: &LogFilter) -> Collected {
+    let mut told = Collected { past: Vec::new(), follower: Follower::new(journal), dropped: Vec::new() };
     let mut dropped = Vec::new();
     for function in functions {
         let Past { lines, read, kept_from } = function.logs.past(asked);
@@ -129,7 +133,7 @@ fn told(journal: &Journal, functions: &[Arc<Function>], asked: &LogFilter) -> To
         dropped.extend(kept_from.map(|from| (function.spec.name.clone(), from)));
     }
     told.past.sort_by_key(|line| line.number);
-    // What was dropped before the first line that is known of a request is taken to be of others.
+    // Lines that were dropped before the first known line of the request are assumed to belong to others.
     let first = told.past.first().map(|line| line.number).filter(|_| asked.request.is_some());
     dropped.retain(|&(_, from)| first.is_none_or(|first| from > first));
     told.dropped = dropped.into_iter().map(|(name, _)| name).collect();
@@ -137,14 +141,14 @@ fn told(journal: &Journal, functions: &[Arc<Function>], asked: &LogFilter) -> To
     told
 }
 
-/// Lines as they come, to the last ones that the functions write when the gateway stops.
+/// The stream of new lines, up to the last ones that the functions write when the gateway stops.
 struct Live {
     follower: Follower,
     sources: Arc<LogSources>,
     asked: LogFilter,
-    /// Whether functions that come later are listened to.
+    /// Whether functions that are deployed later are followed too.
     all: bool,
-    /// The last line that had come when the functions had ended: until there, all is told.
+    /// The last line when all functions had ended. The stream ends after it.
     until: u64,
 }
 
@@ -162,7 +166,7 @@ impl Live {
                 }
             }
             match self.follower.read(&self.asked, self.until) {
-                // Others are to have their turn, however many lines there are that were not asked for.
+                // Lets other tasks run, however many lines are skipped.
                 Some(lines) if lines.is_empty() => tokio::task::yield_now().await,
                 Some(lines) => return Some((lines, self)),
                 None if silent || !(self.all || self.follower.has_sources()) => return None,
@@ -175,16 +179,15 @@ impl Live {
     }
 }
 
-/// A line as OpenFaaS's log providers write one, and whose request it is of.
+/// A line in the format of OpenFaaS's log providers, with the id of its request.
 fn ndjson(line: &LogLine) -> Bytes {
-    let told = admin::LogLine {
-        instance: line.function.clone(),
-        name: line.function.clone(),
-        namespace: NAMESPACE.to_owned(),
-        request_id: line.request.as_ref().map(|request| request.as_str().to_owned()),
-        text: line.text.clone(),
-        timestamp: rfc3339::written(line.timestamp_ms),
-    };
+    let mut told = admin::LogLine::default();
+    told.instance = line.function.clone();
+    told.name = line.function.clone();
+    told.namespace = NAMESPACE.to_owned();
+    told.request_id = line.request.as_ref().map(|request| request.as_str().to_owned());
+    told.text = line.text.clone();
+    told.timestamp = rfc3339::format(line.timestamp_ms);
     let mut line = serde_json::to_vec(&told).expect("texts can be written");
     line.push(b'\n');
     Bytes::from(line)

@@ -1,30 +1,32 @@
-//! The gateway's own metrics, and those of flows, which serve them on ports that the gateway has chosen.
+//! The metrics of the gateway, and those of flows, which serve them on ports that the gateway chose.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use faasflow_core::code;
 use faasflow_http::Budget;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 
 use super::absent::absent;
+use super::extract::Parameters;
 use super::namespace::Namespace;
-use crate::answer::plain;
+use crate::answer::refusal;
 use crate::disk;
 use crate::functions::Functions;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::queue::Queue;
 
-/// How long a function may take to tell its metrics, and how many bytes of them are taken on.
+/// How long a function may take to send its metrics, and how large they may be, in bytes.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LARGEST: u64 = 16 << 20;
 
-/// What the gateway's own metrics are taken from.
+/// The sources of the gateway's metrics.
 pub(crate) struct Gauges {
     pub(crate) functions: Functions,
     pub(crate) queue: Queue,
@@ -47,30 +49,32 @@ pub(super) struct Which {
     name: String,
 }
 
-/// What a function serves on its `metrics_port`.
+/// The metrics that a function serves on its `metrics_port`.
 pub(super) async fn of_function(
     State(functions): State<Functions>,
     State(proxy): State<Proxy>,
-    Query(Which { name }): Query<Which>,
-    Query(namespace): Query<Namespace>,
+    Parameters(Which { name }): Parameters<Which>,
+    Parameters(namespace): Parameters<Namespace>,
 ) -> Response {
     if name.is_empty() {
-        return plain(StatusCode::BAD_REQUEST, "name the function: /system/metrics?name=NAME".to_owned());
+        let text = "name the function: /system/metrics?name=NAME";
+        return refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, text);
     }
-    if let Err(why) = namespace.check() {
-        return plain(StatusCode::NOT_FOUND, why);
+    if let Some(refusal) = namespace.refuse_others() {
+        return refusal;
     }
     let Some(function) = functions.find(&name) else { return absent(&name) };
-    // One that is replaced goes on until the next takes requests.
+    // A process that is being replaced goes on until the next one accepts requests.
     let (function, taken) = function.route(Duration::ZERO).await;
     let port = function.metrics_port.load(Ordering::Relaxed);
     if port == 0 {
-        let why = format!("`{name}` has no metrics: the gateway runs no process of it that would serve them");
-        return plain(StatusCode::NOT_FOUND, why);
+        let text =
+            format!("the function `{name}` has no metrics: the gateway runs no process of it that could serve them");
+        return refusal(StatusCode::NOT_FOUND, code::NO_METRICS, text);
     }
     let url = format!("http://127.0.0.1:{port}/metrics");
     let told = proxy.ask(&url, LARGEST, PATIENCE).await;
-    // Until then its process is not replaced.
+    // Holding it has kept the process from being replaced.
     drop(taken);
     match told {
         Ok(answer) => {
@@ -81,9 +85,11 @@ pub(super) async fn of_function(
             }
             response
         }
-        Err(why) => plain(
-            StatusCode::NOT_FOUND,
-            format!("`{name}` serves no metrics at {url}, as flows do where the variable `metrics_port` says: {why}"),
-        ),
+        Err(why) => {
+            let text = format!(
+                "the function `{name}` serves no metrics at {url}, the port in its variable `metrics_port`: {why}"
+            );
+            refusal(StatusCode::NOT_FOUND, code::NO_METRICS, text)
+        }
     }
 }

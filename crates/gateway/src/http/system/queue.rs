@@ -1,15 +1,17 @@
-//! What is in the queue, and what becomes of dead letters.
+//! Lists the queue, and handles dead letters.
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use faasflow_admin::{self as admin, Discarded, Redrive, Redriven};
+use faasflow_core::code;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::body;
-use crate::answer::plain;
+use super::extract::{Parameters, Segment};
+use crate::answer::refusal;
 use crate::disk;
 use crate::queue::{DeadLetter, DeadLetterSummary, Queue, QueueError, QueueStats, QueuedCall, Selection};
 
@@ -17,8 +19,7 @@ pub(super) async fn stats(State(queue): State<Queue>) -> Response {
     answer(queue.stats().await.map(stats_told))
 }
 
-/// How many of a list are asked for: 100 if the query does not say. It is read as text, so that the error can say what to
-/// write.
+/// The length of a list, 100 by default. It is read as text, so that the error can say what to write.
 #[derive(Deserialize)]
 pub(super) struct Limit {
     limit: Option<String>,
@@ -31,30 +32,32 @@ impl Limit {
     }
 }
 
-pub(super) async fn calls(State(queue): State<Queue>, Query(limit): Query<Limit>) -> Response {
+pub(super) async fn calls(State(queue): State<Queue>, Parameters(limit): Parameters<Limit>) -> Response {
     match limit.read() {
         Ok(limit) => answer(queue.list(limit).await.map(|calls| calls.into_iter().map(call_told).collect::<Vec<_>>())),
-        Err(why) => plain(StatusCode::BAD_REQUEST, why),
+        Err(why) => refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why),
     }
 }
 
-pub(super) async fn dead_letters(State(queue): State<Queue>, Query(limit): Query<Limit>) -> Response {
+pub(super) async fn dead_letters(State(queue): State<Queue>, Parameters(limit): Parameters<Limit>) -> Response {
     match limit.read() {
         Ok(limit) => answer(
             queue.dead_letters(limit).await.map(|letters| letters.into_iter().map(summary_told).collect::<Vec<_>>()),
         ),
-        Err(why) => plain(StatusCode::BAD_REQUEST, why),
+        Err(why) => refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why),
     }
 }
 
-pub(super) async fn dead_letter(State(queue): State<Queue>, Path(id): Path<String>) -> Response {
+pub(super) async fn dead_letter(State(queue): State<Queue>, Segment(id): Segment) -> Response {
     let Ok(id) = id.parse() else {
         let why = format!("`{id}` is not the number of a dead letter: /system/queue/dead-letters lists them");
-        return plain(StatusCode::BAD_REQUEST, why);
+        return refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why);
     };
     match queue.dead_letter(id).await {
         Ok(Some(letter)) => Json(letter_told(letter)).into_response(),
-        Ok(None) => plain(StatusCode::NOT_FOUND, format!("there is no dead letter {id}")),
+        Ok(None) => {
+            refusal(StatusCode::NOT_FOUND, code::NO_DEAD_LETTER, format!("the dead letter {id} does not exist"))
+        }
         Err(error) => answer::<()>(Err(error)),
     }
 }
@@ -66,11 +69,15 @@ pub(super) async fn redrive(State(queue): State<Queue>, body: Body) -> Response 
     };
     let Redrive { ids, function, per_second } = redrive;
     if per_second == Some(0) {
-        let why = "`per_second` is 0, at which nothing would ever be put back: write a number above 0, or leave it out";
-        return plain(StatusCode::BAD_REQUEST, why.to_owned());
+        let why = "`per_second` is 0, so nothing would ever be put back: write a number above 0, or leave it out";
+        return refusal(StatusCode::BAD_REQUEST, code::BAD_API_BODY, why);
     }
     let count = queue.redrive(&Selection { ids, function }, per_second).await;
-    answer(count.map(|redriven| Redriven { redriven }))
+    answer(count.map(|count| {
+        let mut told = Redriven::default();
+        told.redriven = count;
+        told
+    }))
 }
 
 pub(super) async fn discard(State(queue): State<Queue>, body: Body) -> Response {
@@ -78,7 +85,11 @@ pub(super) async fn discard(State(queue): State<Queue>, body: Body) -> Response 
         Ok(admin::Selection { ids, function }) => Selection { ids, function },
         Err(response) => return *response,
     };
-    answer(queue.discard(&which).await.map(|discarded| Discarded { discarded }))
+    answer(queue.discard(&which).await.map(|count| {
+        let mut told = Discarded::default();
+        told.discarded = count;
+        told
+    }))
 }
 
 fn answer<T: Serialize>(outcome: Result<T, QueueError>) -> Response {
@@ -88,59 +99,59 @@ fn answer<T: Serialize>(outcome: Result<T, QueueError>) -> Response {
     }
 }
 
-/// The queue's own types may change with it; those of the API are what programs read.
+/// The types of the queue may change. Programs read those of the API.
 fn stats_told(stats: QueueStats) -> admin::QueueStats {
-    admin::QueueStats {
-        depth: stats.depth as u64,
-        functions: stats.functions.into_iter().map(|(name, depth)| (name, depth as u64)).collect(),
-        in_flight: stats.in_flight as u64,
-        oldest_seconds: stats.oldest_seconds,
-        dead_letters: stats.dead_letters as u64,
-        unreadable: stats.unreadable as u64,
-        accepted: stats.totals.accepted,
-        duplicates: stats.totals.duplicates,
-        delivered: stats.totals.delivered,
-        retried: stats.totals.retried,
-        dead: stats.totals.dead,
-    }
+    let mut told = admin::QueueStats::default();
+    told.depth = stats.depth as u64;
+    told.functions = stats.functions.into_iter().map(|(name, depth)| (name, depth as u64)).collect();
+    told.in_flight = stats.in_flight as u64;
+    told.oldest_seconds = stats.oldest_seconds;
+    told.dead_letters = stats.dead_letters as u64;
+    told.unreadable = stats.unreadable as u64;
+    told.accepted = stats.totals.accepted;
+    told.duplicates = stats.totals.duplicates;
+    told.delivered = stats.totals.delivered;
+    told.retried = stats.totals.retried;
+    told.dead = stats.totals.dead;
+    told
 }
 
 fn call_told(call: QueuedCall) -> admin::QueuedCall {
-    admin::QueuedCall {
-        id: call.id,
-        call_id: call.call_id,
-        function: call.function,
-        callback: call.callback,
-        attempt: call.attempt,
-        in_flight: call.in_flight,
-        accepted_ms: call.accepted_ms,
-        due_ms: call.due_ms,
-        bytes: call.bytes as u64,
-    }
+    let mut told = admin::QueuedCall::default();
+    told.id = call.id;
+    told.call_id = call.call_id;
+    told.function = call.function;
+    told.callback = call.callback;
+    told.attempt = call.attempt;
+    told.in_flight = call.in_flight;
+    told.accepted_ms = call.accepted_ms;
+    told.due_ms = call.due_ms;
+    told.bytes = call.bytes as u64;
+    told
 }
 
 fn summary_told(letter: DeadLetterSummary) -> admin::DeadLetterSummary {
-    admin::DeadLetterSummary {
-        id: letter.id,
-        call_id: letter.call_id,
-        function: letter.function,
-        callback: letter.callback,
-        reason: letter.reason,
-        status: letter.status,
-        attempts: letter.attempts,
-        accepted_ms: letter.accepted_ms,
-        died_ms: letter.died_ms,
-        bytes: letter.bytes as u64,
-    }
+    let mut told = admin::DeadLetterSummary::default();
+    told.id = letter.id;
+    told.call_id = letter.call_id;
+    told.function = letter.function;
+    told.callback = letter.callback;
+    told.reason = letter.reason;
+    told.status = letter.status;
+    told.attempts = letter.attempts;
+    told.accepted_ms = letter.accepted_ms;
+    told.died_ms = letter.died_ms;
+    told.bytes = letter.bytes as u64;
+    told
 }
 
 fn letter_told(letter: DeadLetter) -> admin::DeadLetter {
-    admin::DeadLetter {
-        summary: summary_told(letter.summary),
-        target: letter.target,
-        headers: letter.headers,
-        body: letter.body,
-        answer_headers: letter.answer_headers,
-        answer_body: letter.answer_body,
-    }
+    let mut told = admin::DeadLetter::default();
+    told.summary = summary_told(letter.summary);
+    told.target = letter.target;
+    told.headers = letter.headers;
+    told.body = letter.body;
+    told.answer_headers = letter.answer_headers;
+    told.answer_body = letter.answer_body;
+    told
 }

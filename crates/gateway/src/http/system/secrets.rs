@@ -1,4 +1,4 @@
-//! Secrets are created, replaced and removed; what is in them is never told.
+//! Creates, replaces and removes secrets. No answer contains their values.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,51 +6,64 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use faasflow_admin::{Secret, SecretName};
+use faasflow_core::code::{self, Code};
 use http::StatusCode;
 
 use super::body;
+use super::extract::Parameters;
 use super::namespace::Namespace;
-use crate::answer::plain;
+use crate::answer::refusal;
 use crate::disk;
 use crate::functions::container::Containers;
 use crate::namespace::{NAMESPACE, check_namespace};
 use crate::{private_file, secrets};
 
-/// Where secrets are, and who sees them.
+/// The folder of the secrets, and the containers that have them.
 pub(crate) struct SecretFiles {
     pub(crate) folder: PathBuf,
     pub(crate) containers: Containers,
 }
 
-/// Where a secret is kept, if there may be one of its name here.
-fn path(secret: &Secret, folder: &Path) -> Result<PathBuf, String> {
-    check_namespace(secret.namespace.as_deref())?;
-    secrets::path(folder, &secret.name)
+/// The file of a secret, if its name is valid.
+fn path(secret: &Secret, folder: &Path) -> Result<PathBuf, (Code, String)> {
+    check_namespace(secret.namespace.as_deref()).map_err(|why| (code::UNKNOWN_NAMESPACE, why))?;
+    secrets::path(folder, &secret.name).map_err(|why| (code::BAD_SECRET, why))
 }
 
-/// The bytes that were given; those in `rawValue` go first, as at OpenFaaS.
+/// The value. `rawValue` takes precedence, as on OpenFaaS.
 fn bytes(secret: &Secret) -> Result<Vec<u8>, String> {
     match (secret.raw_value.as_deref().filter(|raw| !raw.is_empty()), &secret.value) {
-        (Some(raw), _) => STANDARD.decode(raw).map_err(|_| "`rawValue` is no base64".to_owned()),
+        (Some(raw), _) => STANDARD.decode(raw).map_err(|_| "`rawValue` is not Base64".to_owned()),
         (None, Some(value)) => Ok(value.clone().into_bytes()),
-        (None, None) => Err("it has no `value` and no `rawValue`".to_owned()),
+        (None, None) => Err("the secret has no value: give `value` or `rawValue`".to_owned()),
     }
 }
 
-pub(super) async fn list(State(files): State<Arc<SecretFiles>>, Query(namespace): Query<Namespace>) -> Response {
+pub(super) async fn list(
+    State(files): State<Arc<SecretFiles>>,
+    Parameters(namespace): Parameters<Namespace>,
+) -> Response {
     match secrets::names(&files.folder) {
         Ok(names) => {
             let names = namespace.only(|| names);
-            let told = |name| SecretName { name, namespace: NAMESPACE.to_owned() };
+            let told = |name| {
+                let mut told = SecretName::default();
+                told.name = name;
+                told.namespace = NAMESPACE.to_owned();
+                told
+            };
             let names: Vec<_> = names.into_iter().map(told).collect();
             Json(names).into_response()
         }
-        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("the secrets cannot be listed: {error}")),
+        Err(error) => {
+            let text = format!("the secrets cannot be listed: {error}");
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, code::GATEWAY_FILE_UNREADABLE, text)
+        }
     }
 }
 
@@ -60,7 +73,7 @@ pub(super) async fn create(State(files): State<Arc<SecretFiles>>, body: Body) ->
 
 pub(super) async fn replace(State(files): State<Arc<SecretFiles>>, body: Body) -> Response {
     let replace = |path: &Path, bytes: &[u8]| {
-        // Whoever removes it at the same time sees it come back: the last word counts.
+        // If it is removed at the same time, the replacement may come later and wins.
         if path.is_file() { private_file::replace(path, bytes) } else { Err(io::ErrorKind::NotFound.into()) }
     };
     write(&files, body, replace).await
@@ -83,7 +96,7 @@ pub(super) async fn remove(State(files): State<Arc<SecretFiles>>, body: Body) ->
             };
             done(secret.name, work).await
         }
-        Err(why) => plain(StatusCode::BAD_REQUEST, why),
+        Err((code, why)) => refusal(StatusCode::BAD_REQUEST, code, why),
     }
 }
 
@@ -92,8 +105,10 @@ async fn write(files: &SecretFiles, body: Body, write: fn(&Path, &[u8]) -> io::R
         Ok(secret) => secret,
         Err(response) => return *response,
     };
-    let checked = path(&secret, &files.folder).and_then(|path| Ok((path, bytes(&secret)?)));
-    let checked = checked.and_then(|(path, bytes)| secrets::check(&secret.name, &bytes).map(|()| (path, bytes)));
+    let checked = path(&secret, &files.folder).and_then(|path| {
+        let bytes = bytes(&secret).and_then(|bytes| secrets::check(&secret.name, &bytes).map(|()| bytes));
+        Ok((path, bytes.map_err(|why| (code::BAD_SECRET, why))?))
+    });
     match checked {
         Ok((path, bytes)) => {
             let (containers, name) = (files.containers.clone(), secret.name.clone());
@@ -106,31 +121,35 @@ async fn write(files: &SecretFiles, body: Body, write: fn(&Path, &[u8]) -> io::R
             };
             done(secret.name, work).await
         }
-        Err(why) => plain(StatusCode::BAD_REQUEST, why),
+        Err((code, why)) => refusal(StatusCode::BAD_REQUEST, code, why),
     }
 }
 
-/// Does what waits for the disk. It is done also if whoever asked goes away.
+/// Runs a change that waits for the disk. It is completed even if the client disconnects.
 async fn done(name: String, work: impl FnOnce() -> io::Result<()> + Send + 'static) -> Response {
     let outcome = tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)));
     match outcome {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
         Err(error) => match error.kind() {
             io::ErrorKind::AlreadyExists => {
-                plain(StatusCode::CONFLICT, format!("the secret `{name}` exists: PUT replaces it"))
+                let text = format!("the secret `{name}` exists already: PUT replaces it");
+                refusal(StatusCode::CONFLICT, code::SECRET_EXISTS, text)
             }
-            io::ErrorKind::NotFound => plain(StatusCode::NOT_FOUND, format!("there is no secret `{name}` here")),
+            io::ErrorKind::NotFound => {
+                let text = format!("the secret `{name}` does not exist");
+                refusal(StatusCode::NOT_FOUND, code::UNKNOWN_SECRET, text)
+            }
             _ if private_file::is_done(&error) => {
                 let text = format!(
                     "the secret `{name}` was changed, but the disk has not confirmed it, and may forget it if this machine \
                      stops: {error}"
                 );
                 tracing::error!("{text}");
-                plain(StatusCode::INTERNAL_SERVER_ERROR, text)
+                refusal(StatusCode::INTERNAL_SERVER_ERROR, code::NOT_CONFIRMED, text)
             }
             _ => {
-                let text = format!("the secret `{name}` stays as it was: the disk does not take it: {error}");
-                disk::answer(disk::status(&error), text)
+                let text = format!("the secret `{name}` was not changed: it cannot be written: {error}");
+                disk::answer(disk::status(&error), code::STATE_FOLDER, text)
             }
         },
     }
@@ -143,7 +162,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_the_disk_does_not_confirm_is_not_told_as_undone() {
+    async fn a_change_that_the_disk_does_not_confirm_is_not_reported_as_undone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let work = {

@@ -1,4 +1,4 @@
-//! Records of the first version: a length, a JSON head, then the bodies, raw. They are read for ever, and no longer written.
+//! Records of the first version: a length, a JSON head, then the bodies, raw. They are still read, but no longer written.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};

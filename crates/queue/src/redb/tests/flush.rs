@@ -7,7 +7,7 @@ async fn a_call_whose_flush_failed_does_not_come_back() {
     let (_folder, path) = file();
     let store = RedbStore::open(&path, QueueOptions::default()).unwrap();
     store.accept(call("before", "f")).await.unwrap();
-    // All of it is in the file by then, but nobody can say that it will stay.
+    // Everything is in the file then, but it is not certain to stay.
     file::faults::fail(&path, true);
     let refused = store.accept(call("refused", "f")).await.unwrap_err();
     assert!(refused.is_temporary(), "{refused}");
@@ -25,7 +25,7 @@ async fn a_call_whose_flush_failed_does_not_come_back() {
     store.close().await;
 }
 
-/// Conclusions wake nobody while calls come. The last one before a pause must not wait for the next call.
+/// Conclusions do not wake the writer while calls come. The last one before a pause must not wait for the next call.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_company_is_written_without_it() {
     let (_folder, path) = file();
