@@ -24,6 +24,7 @@ struct Entry {
     id: &'static str,
     name: &'static str,
     title: &'static str,
+    retired: bool,
 }
 
 impl Code {
@@ -43,6 +44,13 @@ impl Code {
     #[must_use]
     pub fn title(self) -> &'static str {
         self.0.title
+    }
+
+    /// Whether no error has this code any longer. A retired code keeps its place in the table and its section in the
+    /// reference, because people still search for it.
+    #[must_use]
+    pub fn is_retired(self) -> bool {
+        self.0.retired
     }
 
     /// All codes, in order.
@@ -94,13 +102,13 @@ impl fmt::Debug for Code {
 }
 
 // All codes. A new one goes to the end of its area, with a section in `docs/reference/errors.md` and a line in
-// `tests/golden/codes.txt`.
+// `tests/golden/codes.txt`. One that no error has any longer stays, and is marked: `NAME = "FF0199", "its title", retired;`.
 
 macro_rules! codes {
-    ($($name:ident = $id:literal, $title:literal;)+) => {
+    ($($name:ident = $id:literal, $title:literal $(, $retired:ident)?;)+) => {
         $(
             #[doc = concat!("`", $id, "`: ", $title, ".")]
-            pub const $name: Code = Code(&Entry { id: $id, name: stringify!($name), title: $title });
+            pub const $name: Code = Code(&Entry { id: $id, name: stringify!($name), title: $title, retired: !concat!($(stringify!($retired))?).is_empty() });
         )+
 
         const ALL: &[Code] = &[$($name),+];
@@ -296,4 +304,21 @@ codes! {
     SECRETS_NOT_MOUNTED = "FF1010", "the secrets of a function cannot be given to its containers";
     CONTAINER_NOT_READY = "FF1011", "a container does not take requests";
     CONTAINER_ENDED = "FF1012", "a container ended";
+}
+
+#[cfg(test)]
+#[expect(unreachable_pub, reason = "the macro makes public constants")]
+mod tests {
+    use super::{Code, Entry};
+
+    codes! {
+        LIVE = "FF9901", "an error";
+        GONE = "FF9902", "an error that nothing reports", retired;
+    }
+
+    #[test]
+    fn only_a_marked_code_is_retired() {
+        assert!(!LIVE.is_retired() && GONE.is_retired());
+        assert_eq!(ALL.len(), 2);
+    }
 }

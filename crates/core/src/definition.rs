@@ -21,5 +21,5 @@ pub use flow::{Flow, FlowBuilder};
 pub use options::RequestOptions;
 pub use retry::Retry;
 pub use step::{Action, Modifier, Step};
-pub use url::{UrlError, parse_callback_url, parse_url, without_credentials};
+pub use url::{UrlError, parse_callback_header, parse_callback_url, parse_url, without_credentials};
 pub use value::{IntoValue, ValueFrom};

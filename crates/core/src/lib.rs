@@ -35,8 +35,8 @@ pub use definition::extract::{FromContext, OptionalFromContext, Query, RequestSt
 pub use definition::handler::{Handler, HandlerOf};
 pub use definition::{
     Action, Call, Callback, DefinitionError, Fault, FaultKind, Flow, FlowBuilder, IntoValue, Modifier, RequestOptions,
-    Retry, Step, UrlError, ValueFrom, description, extract, handler, parse_callback_url, parse_url,
-    without_credentials,
+    Retry, Step, UrlError, ValueFrom, description, extract, handler, parse_callback_header, parse_callback_url,
+    parse_url, without_credentials,
 };
 pub use error::{Error, Result};
 pub use failure::{Failure, Resolution};

@@ -13,5 +13,5 @@ mod outage;
 mod token;
 
 pub use advance::{Effect, Effects, Happened, OnOutage, Unfit, advance};
-pub use outage::Outage;
+pub use outage::{NoticedBy, Outage};
 pub use token::{Caller, Token};

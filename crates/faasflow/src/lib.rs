@@ -9,6 +9,7 @@ pub use faasflow_core::{
     FromPayload, HeaderMap, IntoPayload, Json, Method, OptionalFromContext, Outcome, Payload, Query, RequestId,
     RequestState, Resolution, Result, Retry, StatusCode, TraceContext, code,
     failure::FailureKind,
+    graph::Place,
     handler::BoxFuture,
     state::{self, Scope, StateError, StateManager},
 };
@@ -19,12 +20,12 @@ pub use faasflow_state::{Redis, RedisBuilder};
 #[cfg(feature = "s3")]
 pub use faasflow_state::{S3, S3Builder};
 
-/// What a step does is to allocate, to copy and to free, on any thread. Neither glibc nor musl is made for that.
+/// A step mostly allocates, copies and frees memory, on any thread. The allocators of glibc and musl are slow at that.
 #[cfg(all(target_os = "linux", feature = "mimalloc"))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Serves a flow as a function until it is told to stop. This is the whole of a deployed program:
+/// Serves a flow as a function until the process is asked to stop. This is a complete program:
 ///
 /// ```no_run
 /// # fn define() -> Result<faasflow::Flow, faasflow::DefinitionError> { faasflow::Flow::builder().apply("facedetect").build() }
@@ -33,22 +34,21 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// }
 /// ```
 ///
-/// Settings are environment variables, as OpenFaaS gives them. With the argument `describe` the program prints the
-/// definition as JSON and ends.
+/// It reads its settings from environment variables, which OpenFaaS sets. With the argument `describe` the program prints the
+/// definition as JSON and exits.
 ///
 /// # Errors
 ///
-/// If it cannot start: a setting that cannot be used, no key for signing, a port that is taken, a state manager that
-/// will not work.
+/// If the flow cannot start, for example because a setting is not valid, the signing key is missing, the port is in use, or
+/// the state manager does not work.
 pub fn serve(flow: Flow) -> Result<()> {
     faasflow_runtime::serve(flow, faasflow_state::open)
 }
 
-/// Serves a flow whose envelopes go another way than through the gateway's queue: through a message broker of yours, for
-/// instance. [`Forwarder`] says what is expected of whoever takes them. Everything else is as with [`serve`].
+/// Serves a flow that sends its envelopes through something other than the gateway's queue, such as your own message broker.
+/// [`Forwarder`] describes what the broker must do. Otherwise this is the same as [`serve`].
 ///
-/// The forwarder is made before the program has a runtime for async code, so it should connect when the first envelope
-/// comes.
+/// You create the forwarder before the async runtime exists, so it should connect when it receives the first envelope.
 ///
 /// ```no_run
 /// use faasflow::{BoxFuture, Forward, ForwardError, Forwarder};
@@ -56,7 +56,7 @@ pub fn serve(flow: Flow) -> Result<()> {
 /// struct Broker { /* … */ }
 ///
 /// impl Broker {
-///     /// Publishes a message under an id. One that the broker has already is dropped.
+///     /// Publishes a message under an id. The broker drops a message whose id it has already seen.
 ///     async fn publish(&self, id: &str, headers: faasflow::HeaderMap, body: Vec<u8>) -> std::io::Result<()> {
 /// #       let _ = (id, headers, body);
 ///         // …

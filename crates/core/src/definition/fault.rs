@@ -9,7 +9,7 @@ use crate::state::StateError;
 
 use super::url::UrlError;
 
-/// A definition that cannot be built: everything that is wrong with it, each fault naming its step.
+/// A definition that cannot be built. It lists everything that is wrong, and each [`Fault`] names its step.
 #[derive(Clone)]
 pub struct DefinitionError {
     faults: Vec<Fault>,
@@ -19,7 +19,7 @@ pub struct DefinitionError {
 #[derive(Clone, Debug)]
 pub struct Fault {
     step: Option<usize>,
-    /// The step as messages name it.
+    /// The step, as messages name it.
     place: Option<String>,
     kind: FaultKind,
 }
@@ -31,40 +31,40 @@ pub enum FaultKind {
     /// The flow has no step.
     #[error("the flow has no step")]
     NoStep,
-    /// A handler or the state manager is set a second time, at `file` and `line`.
+    /// A handler or the state manager is set twice. `file` and `line` are those of the second call.
     #[error("`{what}` is set twice (again at {file}:{line})")]
     SetTwice {
         /// The method of the builder.
         what: &'static str,
-        /// The source file of the second time.
+        /// The source file of the second call.
         file: &'static str,
         /// The line in that file.
         line: u32,
     },
-    /// No function can have this name.
-    #[error("{}", if .0.is_empty() { "the function's name is empty".to_owned() } else { format!("`{}` is not a function's name", .0) })]
+    /// The name of a function is not valid.
+    #[error("{}", if .0.is_empty() { "the function name is empty".to_owned() } else { format!("`{}` is not a valid function name", .0) })]
     FunctionName(String),
     /// A URL cannot be used.
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// No header can have this name.
-    #[error("`{0}` is not the name of a header")]
+    /// The name of a header is not valid.
+    #[error("`{0}` is not a valid header name")]
     HeaderName(String),
-    /// The header of this name has a value that cannot be sent.
-    #[error("the value of header `{0}` has control characters")]
+    /// The header with this name has a value that cannot be sent.
+    #[error("the value of the header `{0}` contains control characters")]
     HeaderValue(String),
-    /// A header is named like an option of the step.
-    #[error("`{name}` is an option of the step and not a header")]
+    /// A header has the name of an option of the step.
+    #[error("`{name}` is an option of the step, not a header")]
     OptionAsHeader {
         /// The name that was given.
         name: String,
-        /// The code to write instead.
+        /// The code to write instead, such as `.sync()`.
         instead: String,
     },
     /// A timeout of zero.
-    #[error("a timeout of 0 would fail every call")]
+    #[error("a timeout of 0 would make every call fail")]
     ZeroTimeout,
-    /// The state manager cannot be made.
+    /// The state manager cannot be created.
     #[error("the state manager cannot be used")]
     StateManager(#[source] Arc<StateError>),
 }
@@ -89,13 +89,13 @@ impl FaultKind {
     fn help(&self) -> Option<String> {
         Some(match self {
             FaultKind::NoStep => "add one with `apply`, `modify` or `callback`".to_owned(),
-            FaultKind::SetTwice { what, .. } => format!("keep one call of `{what}`"),
-            FaultKind::FunctionName(_) => "use letters, digits, `-`, `_` and `.` only".to_owned(),
+            FaultKind::SetTwice { what, .. } => format!("remove one of the calls of `{what}`"),
+            FaultKind::FunctionName(_) => "use only letters, digits, `-`, `_` and `.`".to_owned(),
             FaultKind::Url(error) => error.help().to_owned(),
             FaultKind::HeaderName(_) => "use letters, digits and `-`, as in `x-token`".to_owned(),
-            FaultKind::HeaderValue(_) => "remove line breaks and other control characters from it".to_owned(),
+            FaultKind::HeaderValue(_) => "remove line breaks and other control characters".to_owned(),
             FaultKind::OptionAsHeader { instead, .. } => format!("write `{instead}`"),
-            FaultKind::ZeroTimeout => "leave the timeout out, or give it a longer time".to_owned(),
+            FaultKind::ZeroTimeout => "remove the timeout or make it longer".to_owned(),
             FaultKind::StateManager(error) => return error.help().map(str::to_owned),
         })
     }
@@ -111,7 +111,7 @@ impl Fault {
         Fault { step: Some(step), place: Some(place), kind }
     }
 
-    /// The number of the step, from 1; `None` if the fault is the flow's own.
+    /// The number of the step, from 1. `None` if the fault is not in a step.
     #[must_use]
     pub fn step(&self) -> Option<usize> {
         self.step
@@ -168,7 +168,7 @@ impl DefinitionError {
         self.faults[0].code()
     }
 
-    /// All faults as a person reads them.
+    /// All faults, formatted for people.
     #[must_use]
     pub fn report(&self) -> Report {
         Report::from_problems(self.faults.iter().map(Fault::problem)).summary("the flow cannot be built")
@@ -183,7 +183,7 @@ impl fmt::Display for DefinitionError {
     }
 }
 
-/// The [`report`](DefinitionError::report): it is what a `main` that returns the error prints.
+/// The [`report`](DefinitionError::report). A `main` that returns the error prints it.
 impl fmt::Debug for DefinitionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.report(), f)
@@ -192,7 +192,7 @@ impl fmt::Debug for DefinitionError {
 
 impl std::error::Error for DefinitionError {}
 
-/// For `.state(S3::from_env()?)` within a definition.
+/// Lets a function that builds a flow use `?`, as in `.state(S3::from_env()?)`.
 impl From<StateError> for DefinitionError {
     fn from(error: StateError) -> DefinitionError {
         DefinitionError::new(vec![Fault::of_flow(FaultKind::StateManager(Arc::new(error)))])

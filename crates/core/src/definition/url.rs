@@ -1,9 +1,10 @@
-//! URLs that others say.
+//! URLs that come from a definition or a request.
 
 use std::sync::Arc;
 
-use http::Uri;
+use http::header::ToStrError;
 use http::uri::{Authority, InvalidUri};
+use http::{HeaderValue, Uri};
 
 use crate::code::{self, Code};
 
@@ -14,17 +15,20 @@ pub enum UrlError {
     /// It is not a URL.
     #[error("its URL cannot be read")]
     Unreadable(#[source] Arc<InvalidUri>),
-    /// It is of another scheme than HTTP's.
-    #[error("its URL has the scheme `{0}`, and only `http` and `https` can be used")]
+    /// It comes from a header whose value has bytes that no URL has.
+    #[error("its URL is not ASCII text")]
+    NotText(#[source] Arc<ToStrError>),
+    /// Its scheme is neither `http` nor `https`.
+    #[error("its URL has the scheme `{0}`; only `http` and `https` are supported")]
     Scheme(String),
     /// It has no host.
-    #[error("its URL names no host")]
+    #[error("its URL has no host")]
     NoHost,
-    /// Its port is no port.
-    #[error("its URL has a port that is not a number from 1 to 65535")]
+    /// Its port is not a number from 1 to 65535.
+    #[error("the port in its URL is not a number from 1 to 65535")]
     Port,
-    /// It has a user or a password.
-    #[error("its URL holds credentials, which would end up in logs")]
+    /// It contains a user name or a password.
+    #[error("its URL contains credentials, which would end up in logs")]
     Credentials,
 }
 
@@ -42,36 +46,43 @@ impl UrlError {
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
-            UrlError::Unreadable(_) => "write a URL such as `https://example.com/path`",
-            UrlError::Scheme(_) => "begin the URL with `http://` or `https://`",
+            UrlError::Unreadable(_) | UrlError::NotText(_) => "write a URL such as `https://example.com/path`",
+            UrlError::Scheme(_) => "start the URL with `http://` or `https://`",
             UrlError::NoHost => "write the host after the scheme, as in `https://example.com/path`",
-            UrlError::Port => "write the number of the port after the host, as in `https://example.com:8443/path`",
-            UrlError::Credentials => "leave them out of the URL, and send them in a header",
+            UrlError::Port => "write a port number after the host, as in `https://example.com:8443/path`",
+            UrlError::Credentials => "remove them from the URL and send them in a header",
         }
     }
 }
 
-/// Reads an absolute `http` or `https` URL; without a scheme it is `http`.
+/// Parses an absolute `http` or `https` URL. Without a scheme, `http` is assumed.
 ///
 /// # Errors
 ///
-/// What is wrong with it.
+/// If the URL cannot be used, or contains credentials.
 pub fn parse_url(url: &str) -> Result<Uri, UrlError> {
     let uri = read(url)?;
     if uri.authority().is_some_and(has_credentials) { Err(UrlError::Credentials) } else { Ok(uri) }
 }
 
-/// The same for the URL of a callback that comes with a request, which may hold credentials (`http://user:password@host/`).
-/// They are sent as `Authorization`; where the URL is shown, [`without_credentials`] hides them.
+/// Parses the callback URL of a request. Unlike a URL in a definition, it may contain credentials
+/// (`http://user:password@host/`). They are sent as `Authorization`; [`without_credentials`] hides them wherever the URL is
+/// shown.
 ///
 /// # Errors
 ///
-/// What is wrong with it, as a text that does not repeat credentials.
-pub fn parse_callback_url(url: &str) -> Result<Uri, String> {
-    read(url).map_err(|error| match &error {
-        UrlError::Unreadable(why) => format!("{error}: {why}"),
-        _ => error.to_string(),
-    })
+/// If the URL cannot be used. The error does not repeat credentials.
+pub fn parse_callback_url(url: &str) -> Result<Uri, UrlError> {
+    read(url)
+}
+
+/// Parses a header with the callback URL of a request, as [`parse_callback_url`] does.
+///
+/// # Errors
+///
+/// If the value is not text, or the URL cannot be used.
+pub fn parse_callback_header(value: &HeaderValue) -> Result<Uri, UrlError> {
+    read(value.to_str().map_err(|error| UrlError::NotText(Arc::new(error)))?)
 }
 
 fn read(url: &str) -> Result<Uri, UrlError> {
@@ -126,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h13_a_port_is_a_number_that_a_port_can_have() {
+    fn h13_a_port_must_be_in_range() {
         for url in
             ["h", "h:80", "http://h:65535/", "http://[::1]:8080", "http://[::1]", "http://u:1@h:2/", "http://h:/"]
         {
@@ -135,13 +146,13 @@ mod tests {
         for url in
             ["h:99999", "http://h:65536/", "http://h:0/", "http://h:port/", "http://u:p@h:123456", "http://[::1]:x"]
         {
-            let fault = parse_callback_url(url).unwrap_err();
+            let fault = parse_callback_url(url).unwrap_err().to_string();
             assert!(fault.contains("port") || fault.contains("read"), "{url}: {fault}");
         }
     }
 
     #[test]
-    fn h12_credentials_are_taken_for_callbacks_and_hidden() {
+    fn h12_callbacks_may_have_credentials_which_are_hidden() {
         for url in ["http://u:p@host/", "https://u:p%40ss@host:8080/a?b=c", "u:p@host", "http://u@[::1]/"] {
             assert!(parse_callback_url(url).is_ok(), "{url}");
             let refused = parse_url(url).unwrap_err().to_string();

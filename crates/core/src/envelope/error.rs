@@ -4,14 +4,14 @@ use crate::code::{self, Code};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {
-    /// It is damaged, or something else.
+    /// It is damaged, or is not an envelope at all.
     #[error("the envelope is malformed: {0}")]
     Malformed(&'static str),
-    /// Its header is no JSON of the known form.
+    /// Its header is not JSON of the expected form.
     #[error("the envelope is malformed: its header cannot be read")]
     Header(#[source] serde_json::Error),
-    /// It was written by a version not known here.
-    #[error("the envelope is of version {0}, only version 1 is known: deploy the same version of the flow everywhere")]
+    /// It was written in a version of the format that this program does not know.
+    #[error("the envelope has version {0}, but this program reads only version 1")]
     Version(u16),
 }
 
@@ -22,6 +22,15 @@ impl EnvelopeError {
         match self {
             EnvelopeError::Malformed(_) | EnvelopeError::Header(_) => code::ENVELOPE_MALFORMED,
             EnvelopeError::Version(_) => code::ENVELOPE_VERSION,
+        }
+    }
+
+    /// What to do about it, if there is a remedy.
+    #[must_use]
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            EnvelopeError::Malformed(_) | EnvelopeError::Header(_) => None,
+            EnvelopeError::Version(_) => Some("deploy the same version of the flow everywhere"),
         }
     }
 }

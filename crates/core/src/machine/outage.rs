@@ -16,15 +16,15 @@ pub struct Outage {
     pub detail: String,
     /// How long whoever is away asked to be left alone.
     pub retry_after: Option<Duration>,
-    /// Whether the local gateway said so, whose queue delivers again: then there is no need to wait here for long.
-    pub marked: bool,
+    /// Who noticed it. This decides how long to wait before the delivery is given back to the queue.
+    pub noticed_by: NoticedBy,
 }
 
 impl Outage {
     /// An outage of something that says nothing about itself.
     #[must_use]
     pub fn new(code: Code, reason: impl Into<String>, detail: impl Into<String>) -> Outage {
-        Outage { code, reason: reason.into(), detail: detail.into(), retry_after: None, marked: false }
+        Outage { code, reason: reason.into(), detail: detail.into(), retry_after: None, noticed_by: NoticedBy::Flow }
     }
 
     /// The state manager cannot be reached; the text is its own.
@@ -32,4 +32,13 @@ impl Outage {
     pub fn state_unreachable(detail: impl Into<String>) -> Outage {
         Outage::new(code::STATE_UNREACHABLE, "the state manager cannot be reached", detail)
     }
+}
+
+/// Who noticed an [`Outage`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticedBy {
+    /// The flow function itself.
+    Flow,
+    /// The local gateway, which restarts functions and whose queue delivers again. A short wait is enough.
+    LocalGateway,
 }

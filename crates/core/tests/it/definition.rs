@@ -78,12 +78,12 @@ fn every_fault_of_a_definition_is_said_at_once() {
     for part in [
         "error[FF0103]: `finally` is set twice (again at ",
         "step 1 (function `face detect`, crates/core/tests/it/definition.rs:",
-        "`face detect` is not a function's name\n  help: use letters, digits, `-`, `_` and `.` only",
-        "its URL has the scheme `ftp`, and only `http` and `https` can be used",
-        "its URL holds credentials, which would end up in logs\n  help: leave them out of the URL, and send them in a header",
-        "`bad name` is not the name of a header",
-        "the value of header `x-a` has control characters",
-        "a timeout of 0 would fail every call",
+        "`face detect` is not a valid function name\n  help: use only letters, digits, `-`, `_` and `.`",
+        "its URL has the scheme `ftp`; only `http` and `https` are supported",
+        "its URL contains credentials, which would end up in logs\n  help: remove them from the URL and send them in a header",
+        "`bad name` is not a valid header name",
+        "the value of the header `x-a` contains control characters",
+        "a timeout of 0 would make every call fail",
     ] {
         assert!(text.contains(part), "{part} is missing in:\n{text}");
     }
@@ -112,9 +112,9 @@ fn i3_an_option_that_is_written_as_a_header_is_refused() {
             .build()
             .unwrap_err();
         assert_eq!(error.faults().len(), 2, "{error}");
-        let said = format!("`{name}` is an option of the step and not a header\n  help: write `{instead}`");
+        let said = format!("`{name}` is an option of the step, not a header\n  help: write `{instead}`");
         assert!(error.report().problems()[0].to_string().ends_with(&said), "{error:?}");
-        assert!(error.faults()[1].to_string().contains("is an option of the step and not a header"), "{error}");
+        assert!(error.faults()[1].to_string().contains("is an option of the step, not a header"), "{error}");
     }
     // Headers that functions have reason to expect.
     for name in ["x-method", "x-http-method-override", "request-timeout", "retry-after", "x-query", "allow"] {

@@ -28,7 +28,7 @@ impl Forwarder for Broker {
                     Err(ForwardError::temporary("the broker is away", Some(Duration::from_millis(10))))
                 }
                 Some(first) => {
-                    assert!(forward.phase > 2 || forward.call_id == first, "it comes again under the same id");
+                    assert!(forward.place.phase() > 2 || forward.call_id == first, "it comes again under the same id");
                     self.envelopes.send(forward).map_err(|_| ForwardError::permanent("nobody takes it"))
                 }
             }
@@ -48,7 +48,7 @@ async fn envelopes_go_where_the_forwarder_takes_them() {
     assert_eq!(answer.status, 202);
     for (phase, function) in [(2, "b"), (3, "c")] {
         let forward = envelopes.recv().await.unwrap();
-        assert_eq!((forward.flow.as_str(), forward.phase), ("flow", phase));
+        assert_eq!((forward.flow.as_str(), forward.place.phase()), ("flow", phase));
         assert_eq!(forward.request.as_str(), answer.request_id());
         let head = forward.headers();
         assert_eq!(head["x-call-id"], forward.call_id.to_string());

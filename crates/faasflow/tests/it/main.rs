@@ -4,6 +4,7 @@ mod callbacks;
 mod calls;
 mod encoding;
 mod endings;
+mod errors_page;
 mod forwarding;
 mod hostile;
 mod isolation;

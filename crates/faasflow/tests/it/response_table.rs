@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crate::errors_page;
 use crate::support::logs;
 use faasflow::bytes::Bytes;
 use faasflow::{
     BoxFuture, Call, Context, Error, Failure, Flow, FlowBuilder, Json, Outcome, Payload, Result, Scope, StateError,
-    StateManager,
+    StateManager, code,
 };
 use faasflow_testkit::{Answer, Fake, Reply, Running, TestKit};
 use http::HeaderMap;
@@ -282,7 +283,12 @@ async fn an_envelope_of_an_unknown_version_answers_400() {
     future[9] = 2;
     let refused = kit.request(future).headers(headers).signed().answer().await;
     assert_eq!(refused.status, 400);
-    assert!(problem(&refused)["reason"].as_str().unwrap().starts_with("the envelope is of version 2, only version 1"));
+    assert!(
+        problem(&refused)["reason"]
+            .as_str()
+            .unwrap()
+            .starts_with("the envelope has version 2, but this program reads only version 1")
+    );
 }
 
 #[tokio::test]
@@ -293,6 +299,7 @@ async fn an_envelope_of_another_flow_answers_400() {
     let refused = kit.request(body).headers(headers).answer().await;
     assert_eq!(refused.status, 400);
     assert_eq!(problem(&refused)["reason"], "the envelope belongs to the flow `other`, but this is the flow `flow`");
+    errors_page::assert_quoted(code::OTHER_FLOW, problem(&refused)["reason"].as_str().unwrap());
     assert!(kit.calls("second").is_empty());
 }
 
@@ -305,6 +312,7 @@ async fn an_envelope_of_another_definition_answers_409_executes_nothing_and_logs
     let refused = new.request(body).headers(headers.clone()).answer().await;
     assert_eq!(refused.status, 409);
     assert!(problem(&refused)["reason"].as_str().unwrap().contains("by another definition of this flow"));
+    errors_page::assert_quoted(code::OTHER_DEFINITION, problem(&refused)["reason"].as_str().unwrap());
     assert_eq!(refused.request_id(), headers["x-faasflow-request-id"]);
     assert!(new.calls("third").is_empty());
     for shape in ["[call first] [call third]", "[call first] [call second]"] {

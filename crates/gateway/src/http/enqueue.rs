@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use faasflow_core::{chain, code, headers, parse_callback_url, without_credentials};
+use faasflow_core::{chain, code, headers, parse_callback_header, without_credentials};
 use faasflow_http::{Budget, ReadBodyError, drain, read_body_into};
 use http::header::{ALLOW, HeaderName, HeaderValue};
 use http::{Method, StatusCode, request};
@@ -111,7 +111,7 @@ async fn accept(
     let callback_url = match parts.headers.get(CALLBACK_URL) {
         None => None,
         Some(value) => {
-            let url = value.to_str().map_err(|_| "it is not text".to_owned()).and_then(parse_callback_url);
+            let url = parse_callback_header(value).map_err(|fault| chain(&fault));
             Some(url.map_err(|fault| {
                 refuse(
                     StatusCode::BAD_REQUEST,

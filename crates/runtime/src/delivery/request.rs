@@ -8,7 +8,7 @@ use faasflow_core::envelope::{self, Envelope};
 use faasflow_core::graph::Place;
 use faasflow_core::machine::{Caller, Token};
 use faasflow_core::state::EmbeddedState;
-use faasflow_core::{Flow, Payload, RequestId, RequestInfo, chain, headers, parse_callback_url};
+use faasflow_core::{Flow, Payload, RequestId, RequestInfo, chain, headers, parse_callback_header};
 use faasflow_http::now_ms;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode, request};
@@ -88,7 +88,7 @@ pub(crate) fn start(
     let callback_url = match parts.headers.get(headers::CALLBACK_URL) {
         None => None,
         Some(value) => {
-            let url = value.to_str().map_err(|_| "it is not text".to_owned()).and_then(parse_callback_url);
+            let url = parse_callback_header(value).map_err(|fault| chain(&fault));
             let url = url.map_err(|fault| {
                 let reason = format!("`X-Faasflow-Callback-Url` cannot be used: {fault}");
                 Refusal::new(StatusCode::BAD_REQUEST, code::BAD_CALLBACK_URL, reason)
@@ -113,11 +113,19 @@ pub(crate) fn start(
     Ok(Arrival { info: Arc::new(info), token, state: EmbeddedState::new(), sent_ms: None })
 }
 
+/// An answer has one text for what happened and what to do about it.
+fn with_help(what: String, help: Option<&str>) -> String {
+    match help {
+        Some(help) => format!("{what}: {help}"),
+        None => what,
+    }
+}
+
 /// Resumes a request from the body of a verified envelope.
 pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrival, Refusal> {
     let envelope = Envelope::decode(body).map_err(|error| Refusal {
         detail: Some(chain(&error)),
-        ..Refusal::new(StatusCode::BAD_REQUEST, error.code(), error.to_string())
+        ..Refusal::new(StatusCode::BAD_REQUEST, error.code(), with_help(error.to_string(), error.help()))
     })?;
     let of = (envelope.request.clone(), envelope.place.clone());
     let refuse = |status, code, reason: String, detail| Refusal { status, code, reason, detail, of: Some(of.clone()) };

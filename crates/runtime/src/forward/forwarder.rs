@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faasflow_core::code::{self, Code};
+use faasflow_core::graph::Place;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{RequestId, TraceContext, envelope, headers};
 use http::header::CONTENT_TYPE;
@@ -21,8 +22,8 @@ pub struct Forward {
     pub flow: String,
     /// The request.
     pub request: RequestId,
-    /// The number of the phase that receives the envelope, counted from 1.
-    pub phase: usize,
+    /// Where the request continues. [`Place::phase`] is the number of the phase.
+    pub place: Place,
     /// Identifies the invocation of this phase of this request. It is the same whenever the phase is forwarded again, so
     /// that a queue can drop duplicates. Without this, a phase that is delivered twice would cause everything after it to
     /// happen twice.

@@ -42,7 +42,7 @@ impl GatewayForwarder {
                     // uses the id of a recent one, and then the second request ends here.
                     RequestLog::new(forward.request.clone()).write(Level::WARN, None, format_args!(
                         "The queue already has phase {}: a phase was delivered twice, or a request id was used twice",
-                        forward.phase
+                        forward.place
                     ));
                 }
                 Ok(())

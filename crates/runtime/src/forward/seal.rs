@@ -47,7 +47,7 @@ impl Instance {
         let forward = Forward {
             flow: self.name.to_string(),
             request: request.id.clone(),
-            phase: next.phase(),
+            place: next.clone(),
             call_id: call_id(request, next),
             signature,
             trace: observers.trace_context(),

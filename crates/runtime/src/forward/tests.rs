@@ -38,7 +38,7 @@ async fn a_token_is_sent_as_an_equivalent_envelope() {
     let sent = instance.forward(&context(1), &token(b"photo"), &deadline(), &observers).await;
     assert!(sent.is_ok());
     let [forward] = &queue.taken()[..] else { panic!("exactly one envelope should be queued") };
-    assert_eq!((forward.flow.as_str(), forward.request.as_str(), forward.phase), ("flow", "r", 2));
+    assert_eq!((forward.flow.as_str(), forward.request.as_str(), forward.place.phase()), ("flow", "r", 2));
     let envelope = opened(&forward.body);
     assert_eq!(envelope.place.phase(), 2);
     assert_eq!(envelope.payload, Carried::Inline(Payload::new("photo").with_content_type_header(None)));

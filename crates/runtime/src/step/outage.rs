@@ -5,7 +5,7 @@
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::headers::{self, gateway_error};
-use faasflow_core::machine::Outage;
+use faasflow_core::machine::{NoticedBy, Outage};
 use faasflow_core::{CallResponse, Retry, code};
 use faasflow_http::retry_after;
 use http::{HeaderName, StatusCode};
@@ -105,7 +105,8 @@ fn answered(response: &CallResponse, kind: CallKind, retry: &Retry, peer: &str) 
         "" => format!("it answered {status}"),
         text => format!("it answered {status}: {}", text.chars().take(300).collect::<String>()),
     };
-    Some(Outage { code, detail, reason, retry_after: retry_after(response.headers()), marked })
+    let noticed_by = if marked { NoticedBy::LocalGateway } else { NoticedBy::Flow };
+    Some(Outage { code, detail, reason, retry_after: retry_after(response.headers()), noticed_by })
 }
 
 #[cfg(test)]

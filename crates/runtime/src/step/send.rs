@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use faasflow_core::failure::FailureKind;
+use faasflow_core::machine::NoticedBy;
 use faasflow_core::{CallResponse, Error, Payload, Retry};
 use faasflow_http::retry_after;
 use tokio::time::Instant;
@@ -79,7 +80,11 @@ impl Caller {
             outages += 1;
             let until = *patience.get_or_insert_with(|| {
                 let all = time.deadline.steps();
-                if outage.marked { all.min(Instant::now() + FUNCTION_RESTART) } else { all }
+                if outage.noticed_by == NoticedBy::LocalGateway {
+                    all.min(Instant::now() + FUNCTION_RESTART)
+                } else {
+                    all
+                }
             });
             let pause = OUTAGE_RETRY.delay(outages, rand::random(), outage.retry_after);
             if outgoing.payload_released {
