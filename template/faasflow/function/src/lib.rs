@@ -10,14 +10,14 @@ use faasflow::{DefinitionError, Flow};
 pub fn define() -> Result<Flow, DefinitionError> {
     Flow::builder()
         .modify(greet)
-        // A function that is deployed beside the flow is called by its name; it gets what the step before returned:
+        // To call a function, name it. Its input is the output of the step before:
         // .apply("shout")
-        // From the second such call on, each begins a phase of its own, which the gateway's queue delivers: the caller is
-        // told that the request goes on, not how it ends. Call::new("shout").sync() stays in the phase.
+        // From the second call on, each call starts a new phase, which the gateway's queue delivers. The caller then learns
+        // that the request was accepted, not how it ends. To stay in the same phase, use Call::new("shout").sync().
         .build()
 }
 
-/// Takes the body as text, and hands on another.
+/// Takes the body as text and returns a greeting.
 async fn greet(name: String) -> String {
     let name = name.trim();
     format!("Hello, {}!", if name.is_empty() { "world" } else { name })
