@@ -1,4 +1,4 @@
-//! What a step may know and do about its request.
+//! The context of a request: what a step can find out about it, and its state.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,8 +20,7 @@ use crate::state::{EmbeddedState, Scope, StateManager, StateValue, Store, ValueK
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// Takes a text as an id, or `None` if it is not a valid one. Ids come from callers, and end up in logs
-    /// and keys.
+    /// Parses an id. Returns `None` if it is not valid: ids come from callers and are used in logs and keys.
     ///
     /// ```
     /// use faasflow_core::RequestId;
@@ -66,7 +65,7 @@ pub struct TraceContext {
     pub state: Option<String>,
 }
 
-/// What is fixed about a request from its first call to its end.
+/// Everything about a request that does not change from its first call to its end.
 #[derive(Clone, Debug)]
 pub struct RequestInfo {
     /// The request id.
@@ -77,7 +76,7 @@ pub struct RequestInfo {
     pub query: String,
     /// The headers of the first call that are the caller's own.
     pub headers: HeaderMap,
-    /// Where the end of the request is to be reported.
+    /// Where to report the end of the request.
     pub callback_url: Option<Uri>,
     /// The trace context of the first call.
     pub trace: TraceContext,
@@ -99,10 +98,9 @@ impl RequestInfo {
     }
 }
 
-/// What a step may know and do about its request: its id, where it stands, the query and headers it came
-/// with, and its state.
+/// The context of a request: its id, its place in the flow, its query and headers, and its state.
 ///
-/// Cloning is cheap, and clones see the same state.
+/// Cloning is cheap. Clones share the state.
 #[derive(Clone)]
 pub struct Context {
     request: Arc<RequestInfo>,
@@ -134,7 +132,7 @@ impl Context {
         self
     }
 
-    /// The same context, knowing how the request ended. What [`outcome`](Context::outcome) then tells.
+    /// Returns the same context with the outcome of the request, which [`outcome`](Context::outcome) then returns.
     ///
     /// ```
     /// use faasflow_core::{Context, Outcome};
@@ -149,7 +147,7 @@ impl Context {
         self
     }
 
-    /// All that is fixed about the request.
+    /// Everything about the request that does not change from its first call to its end.
     #[must_use]
     pub fn request(&self) -> &Arc<RequestInfo> {
         &self.request
@@ -179,8 +177,8 @@ impl Context {
         &self.place
     }
 
-    /// The first value of a key in the query of the first call, decoded; `None` if the key is not there. A key
-    /// without a value has the empty one.
+    /// The first value of a key in the query of the request, decoded. `None` if the query does not have the key. A key without
+    /// a value has an empty one.
     ///
     /// ```
     /// use faasflow_core::Context;
@@ -195,7 +193,7 @@ impl Context {
         self.query_values(key).next()
     }
 
-    /// All values of a key in the query of the first call, decoded, in their order; none if the key is not there.
+    /// All values of a key in the query of the request, decoded, in the order in which they were sent.
     ///
     /// ```
     /// use faasflow_core::Context;
@@ -213,23 +211,23 @@ impl Context {
             .map(|(_, value)| value.into_owned())
     }
 
-    /// A header of the first call, in any case, where it is there and readable as text.
+    /// A header of the request. The case of the name does not matter. `None` if there is no such header or it is not text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<String> {
         self.request.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     }
 
-    /// How the request ended: known in `finally`, `None` before.
+    /// How the request ended. Known in `finally`; `None` in other handlers.
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         self.outcome
     }
 
-    /// Keeps a value for the later steps of this request, in this phase and the next ones. [`Bytes`] and
-    /// other types that are bytes to serde are kept raw, all others as JSON; for `Vec<u8>` and slices use
-    /// [`set_bytes`](Context::set_bytes), since serde takes those for lists of numbers.
+    /// Stores a value for later steps of this request, in this phase and the next ones. It replaces an earlier value of the
+    /// key.
     ///
-    /// A value that is there is replaced.
+    /// [`Bytes`], and other types that serialize as bytes, are stored raw; all others as JSON. For `Vec<u8>` and slices use
+    /// [`set_bytes`](Context::set_bytes), because serde serializes them as lists of numbers.
     ///
     /// ```
     /// use faasflow_core::Context;
@@ -249,7 +247,7 @@ impl Context {
         self.store.set(key, value).await
     }
 
-    /// Reads a value kept by [`set`](Context::set): `None` if there is none.
+    /// Reads a value that [`set`](Context::set) stored. `None` if there is no value.
     ///
     /// ```
     /// use faasflow_core::Context;
@@ -265,7 +263,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// If the value is not a `T`, which the text says with the key and both types, or the state manager fails.
+    /// If the value is not a `T` (the message names the key and both types), or if the state manager fails.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
         match self.store.get(key).await? {
             Some(value) => value.read(key).map(Some),
@@ -273,7 +271,7 @@ impl Context {
         }
     }
 
-    /// Keeps bytes, raw, without a copy. A value that is there is replaced.
+    /// Stores bytes as they are, without copying them. They replace an earlier value of the key.
     ///
     /// ```
     /// use faasflow_core::Context;
@@ -293,11 +291,11 @@ impl Context {
         self.store.set(key, value).await
     }
 
-    /// Reads bytes kept raw: `None` if there are none.
+    /// Reads raw bytes. `None` if there is no value.
     ///
     /// # Errors
     ///
-    /// If the value was kept as JSON, or the state manager fails.
+    /// If the value was stored as JSON, or if the state manager fails.
     pub async fn get_bytes(&self, key: &str) -> Result<Option<Bytes>> {
         match self.store.get(key).await? {
             Some(StateValue { kind: ValueKind::Bytes, bytes }) => Ok(Some(bytes)),
@@ -308,7 +306,7 @@ impl Context {
         }
     }
 
-    /// Removes a value; an absent key is no error.
+    /// Removes a value. A missing key is not an error.
     ///
     /// ```
     /// use faasflow_core::Context;
@@ -328,13 +326,13 @@ impl Context {
         self.store.remove(key).await
     }
 
-    /// The values that are to travel in the envelope; none where a manager keeps them.
+    /// The values that travel in the envelope. Empty if a state manager stores them.
     #[must_use]
     pub fn embedded_state(&self) -> EmbeddedState {
         self.store.embedded()
     }
 
-    /// A context to test handlers with: an embedded state, request `test`, flow `test`, phase 1.
+    /// Creates a context for testing handlers: request `test` of flow `test` in phase 1, with its state in memory.
     ///
     /// ```
     /// use faasflow_core::Context;

@@ -16,8 +16,8 @@ use super::value::{IntoValue, Value, ValueFrom};
 
 /// A call of a function through the gateway.
 ///
-/// Calls are asynchronous by default, and start a phase of their own, except the first call of a flow.
-/// [`sync`](Call::sync) makes one synchronous. A bare name is a call with all defaults: `.apply("facedetect")`.
+/// Calls are asynchronous by default: each one starts a new phase, except the first call of a flow.
+/// [`sync`](Call::sync) makes a call synchronous. If you need no options, pass the name alone: `.apply("facedetect")`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,12 +38,12 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call of the function deployed under this name, with all defaults.
+    /// Creates a call of the function with this name, with default options.
     pub fn new(function: impl Into<String>) -> Call {
         Call { function: function.into(), sync: false, request: RequestOptions::default() }
     }
 
-    /// Calls within the phase of the step before, rather than in a phase of its own.
+    /// Makes the call synchronous: it runs in the same phase as the step before it.
     ///
     /// ```
     /// use faasflow_core::{Call, Flow};
@@ -62,13 +62,13 @@ impl Call {
         &self.function
     }
 
-    /// Whether it is synchronous: see [`sync`](Call::sync).
+    /// Whether the call is synchronous: see [`sync`](Call::sync).
     #[must_use]
     pub fn is_sync(&self) -> bool {
         self.sync
     }
 
-    /// What it sends and how it treats the answer.
+    /// The request it sends, and how it treats the answer.
     #[must_use]
     pub fn options(&self) -> &RequestOptions {
         &self.request
@@ -83,7 +83,7 @@ impl<S: Into<String>> From<S> for Call {
 
 /// Options of the request.
 impl Call {
-    /// Sends with this method, rather than the setting `default_method`. GET and HEAD carry no body.
+    /// Sets the HTTP method. The default is the setting `default_method`. A GET or HEAD request has no body.
     ///
     /// ```
     /// use faasflow_core::{Call, Method};
@@ -96,8 +96,8 @@ impl Call {
         self
     }
 
-    /// Sends a header. Given twice for the same name, both are sent. `build` reports a name or a value that no header may
-    /// have, and a name that is an option: `.header("method", "put")` is `.method(Method::PUT)`.
+    /// Adds a header. If you add two headers with the same name, both are sent. `build` reports names and values that are not
+    /// valid, and names of options: write `.method(Method::PUT)` instead of `.header("method", "put")`.
     ///
     /// ```
     /// use faasflow_core::{Call, Context};
@@ -111,8 +111,9 @@ impl Call {
         self
     }
 
-    /// Sends a header whose value is made for each request. It is left out where the closure yields `None`. A value with
-    /// control characters fails the step. [`header_from`](Call::header_from) takes extractors instead of the context.
+    /// Adds a header whose value the closure computes for each request. If the closure returns `None`, the header is not sent.
+    /// A value with control characters makes the step fail. To use extractors instead of the context, see
+    /// [`header_from`](Call::header_from).
     ///
     /// ```
     /// use faasflow_core::{Call, Context};
@@ -131,15 +132,14 @@ impl Call {
         self
     }
 
-    /// Sends a header whose value is made for each request from any number of extractors, as handlers take them. It is left
-    /// out where the closure yields `None`. The step fails where an extractor cannot be made, or the value has control
-    /// characters.
+    /// Adds a header whose value the closure computes for each request from extractors, as in a handler. If the closure returns
+    /// `None`, the header is not sent. The step fails if an extractor fails or the value has control characters.
     ///
     /// ```
     /// use faasflow_core::{Call, RequestState};
     ///
     /// #[derive(serde::Deserialize)]
-    /// struct Login { token: String } // what an earlier step has kept as `token`
+    /// struct Login { token: String } // an earlier step stored it under the key `token`
     ///
     /// let call = Call::new("compress")
     ///     .header_from("x-token", |RequestState(login): RequestState<Login>| login.token);
@@ -154,7 +154,7 @@ impl Call {
         self
     }
 
-    /// Adds a key to the query, encoded. Given twice for the same key, both are sent.
+    /// Adds a key and value to the query, and encodes them. If you add a key twice, both values are sent.
     ///
     /// ```
     /// use faasflow_core::{Call, Context};
@@ -168,8 +168,8 @@ impl Call {
         self
     }
 
-    /// Adds a key to the query whose value is made for each request. It is left out where the closure yields `None`.
-    /// [`query_from`](Call::query_from) takes extractors instead of the context.
+    /// Adds a key to the query, whose value the closure computes for each request. If the closure returns `None`, the key is
+    /// left out. To use extractors instead of the context, see [`query_from`](Call::query_from).
     ///
     /// ```
     /// use faasflow_core::{Call, Context};
@@ -187,8 +187,8 @@ impl Call {
         self
     }
 
-    /// Adds a key to the query whose value is made for each request from any number of extractors, as handlers take them. It
-    /// is left out where the closure yields `None`. The step fails where an extractor cannot be made.
+    /// Adds a key to the query, whose value the closure computes for each request from extractors, as in a handler. If the
+    /// closure returns `None`, the key is left out. The step fails if an extractor fails.
     ///
     /// ```
     /// use faasflow_core::{Call, Context, Query};
@@ -212,8 +212,8 @@ impl Call {
         self
     }
 
-    /// How long one attempt may take, from sending to the last byte of the answer. Without it, as long as the invocation
-    /// may, which is `write_timeout`. `build` reports a timeout of 0.
+    /// Limits how long one attempt may take, from sending the request to the last byte of the answer. By default an attempt may
+    /// take as long as the invocation, which is limited by the setting `write_timeout`. `build` reports a timeout of 0.
     ///
     /// ```
     /// use std::time::Duration;
@@ -227,7 +227,7 @@ impl Call {
         self
     }
 
-    /// When it is tried again. Without it, only in an outage: see [`Retry::on_unreachable`].
+    /// Sets when to try again. The default is to do so only during an outage: see [`Retry::on_unreachable`].
     ///
     /// ```
     /// use faasflow_core::{Call, Retry};
@@ -240,12 +240,13 @@ impl Call {
         self
     }
 
-    /// Decides about a failure of this call, after its retries and before the flow's own handler. The handler takes any
-    /// number of extractors and, last, the [`Failure`].
+    /// Handles a failure of this call, after all retries and before the failure handler of the flow. The handler takes any
+    /// number of extractors and, as its last parameter, the [`Failure`].
     ///
-    /// `failure.recover(payload)` makes that payload the output of the call, and the flow goes on; `failure.reply(payload)`
-    /// ends the request with it. `failure.decline()`, an error and an extractor that cannot be made leave the decision to
-    /// the flow's handler.
+    /// - `failure.recover(payload)` continues the flow, with the payload as the output of the call.
+    /// - `failure.reply(payload)` ends the request with the payload.
+    /// - `failure.decline()` leaves the decision to the handler of the flow. An error from the handler or from an extractor
+    ///   does the same.
     ///
     /// ```
     /// use faasflow_core::{Call, Failure, Query};
@@ -267,11 +268,11 @@ impl Call {
         self
     }
 
-    /// Reads the answer, whatever its status, instead of taking 2xx for success and all else for a failure. The handler takes
-    /// any number of extractors and, last, the [`CallResponse`].
+    /// Handles the answer, no matter which status it has. Without this handler, 2xx is success and everything else is a
+    /// failure. The handler takes any number of extractors and, as its last parameter, the [`CallResponse`].
     ///
-    /// What it returns is the output of the call; its error is the failure of the call. Statuses that are retried come here
-    /// only from the last attempt.
+    /// The call succeeds with what the handler returns, or fails with its error. An answer that is retried reaches the handler
+    /// only if it is the last attempt's.
     ///
     /// ```
     /// use faasflow_core::{Call, CallResponse, Error, Payload, Result, StatusCode};

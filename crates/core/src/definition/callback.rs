@@ -16,7 +16,7 @@ use super::value::{IntoValue, Value, ValueFrom};
 
 /// A request to a URL outside the gateway, with the payload as its body.
 ///
-/// The payload goes on unchanged: a callback reports, it does not transform. A URL without a scheme is `http`.
+/// The next step receives the same payload, not the answer. If the URL has no scheme, `http` is assumed.
 ///
 /// ```
 /// use faasflow_core::{Callback, Flow};
@@ -37,7 +37,7 @@ pub struct Callback {
 }
 
 impl Callback {
-    /// A callback to this URL, with all defaults.
+    /// Creates a callback to this URL, with default options.
     pub fn new(url: impl Into<String>) -> Callback {
         Callback { url: url.into(), target: Uri::default(), request: RequestOptions::default() }
     }
@@ -48,7 +48,7 @@ impl Callback {
         &self.target
     }
 
-    /// What it sends and how it treats the answer.
+    /// The request it sends, and how it treats the answer.
     #[must_use]
     pub fn options(&self) -> &RequestOptions {
         &self.request
@@ -63,7 +63,7 @@ impl<S: Into<String>> From<S> for Callback {
 
 /// Options of the request.
 impl Callback {
-    /// Sends with this method, rather than the setting `default_method`. GET and HEAD carry no body.
+    /// Sets the HTTP method. The default is the setting `default_method`. A GET or HEAD request has no body.
     ///
     /// ```
     /// use faasflow_core::{Callback, Method};
@@ -76,8 +76,8 @@ impl Callback {
         self
     }
 
-    /// Sends a header. Given twice for the same name, both are sent. `build` reports a name or a value that no header may
-    /// have, and a name that is an option: `.header("method", "put")` is `.method(Method::PUT)`.
+    /// Adds a header. If you add two headers with the same name, both are sent. `build` reports names and values that are not
+    /// valid, and names of options: write `.method(Method::PUT)` instead of `.header("method", "put")`.
     ///
     /// ```
     /// use faasflow_core::{Callback, Context};
@@ -91,8 +91,9 @@ impl Callback {
         self
     }
 
-    /// Sends a header whose value is made for each request. It is left out where the closure yields `None`. A value with
-    /// control characters fails the step. [`header_from`](Callback::header_from) takes extractors instead of the context.
+    /// Adds a header whose value the closure computes for each request. If the closure returns `None`, the header is not sent.
+    /// A value with control characters makes the step fail. To use extractors instead of the context, see
+    /// [`header_from`](Callback::header_from).
     ///
     /// ```
     /// use faasflow_core::{Callback, Context};
@@ -111,15 +112,14 @@ impl Callback {
         self
     }
 
-    /// Sends a header whose value is made for each request from any number of extractors, as handlers take them. It is left
-    /// out where the closure yields `None`. The step fails where an extractor cannot be made, or the value has control
-    /// characters.
+    /// Adds a header whose value the closure computes for each request from extractors, as in a handler. If the closure returns
+    /// `None`, the header is not sent. The step fails if an extractor fails or the value has control characters.
     ///
     /// ```
     /// use faasflow_core::{Callback, RequestState};
     ///
     /// #[derive(serde::Deserialize)]
-    /// struct Login { token: String } // what an earlier step has kept as `token`
+    /// struct Login { token: String } // an earlier step stored it under the key `token`
     ///
     /// let callback = Callback::new("storage.io/bucket")
     ///     .header_from("x-token", |RequestState(login): RequestState<Login>| login.token);
@@ -134,7 +134,7 @@ impl Callback {
         self
     }
 
-    /// Adds a key to the query, encoded. Given twice for the same key, both are sent.
+    /// Adds a key and value to the query, and encodes them. If you add a key twice, both values are sent.
     ///
     /// ```
     /// use faasflow_core::{Callback, Context};
@@ -148,8 +148,8 @@ impl Callback {
         self
     }
 
-    /// Adds a key to the query whose value is made for each request. It is left out where the closure yields `None`.
-    /// [`query_from`](Callback::query_from) takes extractors instead of the context.
+    /// Adds a key to the query, whose value the closure computes for each request. If the closure returns `None`, the key is
+    /// left out. To use extractors instead of the context, see [`query_from`](Callback::query_from).
     ///
     /// ```
     /// use faasflow_core::{Callback, Context};
@@ -167,8 +167,8 @@ impl Callback {
         self
     }
 
-    /// Adds a key to the query whose value is made for each request from any number of extractors, as handlers take them. It
-    /// is left out where the closure yields `None`. The step fails where an extractor cannot be made.
+    /// Adds a key to the query, whose value the closure computes for each request from extractors, as in a handler. If the
+    /// closure returns `None`, the key is left out. The step fails if an extractor fails.
     ///
     /// ```
     /// use faasflow_core::{Callback, Context, Query};
@@ -192,8 +192,8 @@ impl Callback {
         self
     }
 
-    /// How long one attempt may take, from sending to the last byte of the answer. Without it, as long as the invocation
-    /// may, which is `write_timeout`. `build` reports a timeout of 0.
+    /// Limits how long one attempt may take, from sending the request to the last byte of the answer. By default an attempt may
+    /// take as long as the invocation, which is limited by the setting `write_timeout`. `build` reports a timeout of 0.
     ///
     /// ```
     /// use std::time::Duration;
@@ -207,7 +207,7 @@ impl Callback {
         self
     }
 
-    /// When it is tried again. Without it, only in an outage: see [`Retry::on_unreachable`].
+    /// Sets when to try again. The default is to do so only during an outage: see [`Retry::on_unreachable`].
     ///
     /// ```
     /// use faasflow_core::{Callback, Retry};
@@ -220,17 +220,18 @@ impl Callback {
         self
     }
 
-    /// Decides about a failure of this callback, after its retries and before the flow's own handler. The handler takes any
-    /// number of extractors and, last, the [`Failure`].
+    /// Handles a failure of this callback, after all retries and before the failure handler of the flow. The handler takes any
+    /// number of extractors and, as its last parameter, the [`Failure`].
     ///
-    /// `failure.recover(payload)` lets the flow go on, with that payload for the next step; `failure.reply(payload)` ends the
-    /// request with it. `failure.decline()`, an error and an extractor that cannot be made leave the decision to the flow's
-    /// handler.
+    /// - `failure.recover(payload)` continues the flow, with the payload as the input of the next step.
+    /// - `failure.reply(payload)` ends the request with the payload.
+    /// - `failure.decline()` leaves the decision to the handler of the flow. An error from the handler or from an extractor
+    ///   does the same.
     ///
     /// ```
     /// use faasflow_core::{Callback, Failure};
     ///
-    /// // A copy that is not kept is no reason to stop.
+    /// // The flow continues even if the copy cannot be stored.
     /// let callback = Callback::new("storage.io/bucket")
     ///     .on_failure(async |failure: Failure| failure.recover(failure.payload().clone()));
     /// assert!(callback.options().on_failure().is_some());
@@ -244,16 +245,16 @@ impl Callback {
         self
     }
 
-    /// Reads the answer, whatever its status, instead of taking 2xx for success and all else for a failure. The handler takes
-    /// any number of extractors and, last, the [`CallResponse`].
+    /// Handles the answer, no matter which status it has. Without this handler, 2xx is success and everything else is a
+    /// failure. The handler takes any number of extractors and, as its last parameter, the [`CallResponse`].
     ///
-    /// What it returns takes the place of the payload that was sent, as the payload of the next step; its error is the failure
-    /// of the callback. Statuses that are retried come here only from the last attempt.
+    /// What the handler returns becomes the payload of the next step, in place of the one that was sent. If it returns an error,
+    /// the callback fails. An answer that is retried reaches the handler only if it is the last attempt's.
     ///
     /// ```
     /// use faasflow_core::{Callback, CallResponse};
     ///
-    /// // The address under which the payload was kept goes on, and not the payload.
+    /// // The next step receives the address of the stored payload instead of the payload.
     /// let callback = Callback::new("storage.io/bucket")
     ///     .on_response(async |answer: CallResponse| answer.header("location").unwrap_or_default().to_owned());
     /// assert!(callback.options().on_response().is_some());

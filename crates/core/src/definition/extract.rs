@@ -1,4 +1,4 @@
-//! What a handler can take besides its payload.
+//! Extractors: what a handler can take besides its payload.
 
 use serde::de::DeserializeOwned;
 
@@ -8,12 +8,12 @@ use crate::mismatch::Mismatch;
 
 mod fields;
 
-/// A type that a handler can take from the context of its request.
+/// An extractor: a type that a handler can take as a parameter, made from the context of the request.
 ///
 /// ```
 /// use faasflow_core::{Context, Error, FromContext, Result};
 ///
-/// /// Who calls, by the header that the gateway's proxy sets.
+/// /// The caller, from a header that the gateway's proxy sets.
 /// struct Tenant(String);
 ///
 /// impl FromContext for Tenant {
@@ -23,16 +23,16 @@ mod fields;
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "a handler cannot take `{Self}` from its context",
+    message = "`{Self}` is not an extractor",
     label = "not an extractor",
-    note = "before the payload, a handler takes `Context`, `Query<T>`, `RequestState<T>` or a type that implements `FromContext`"
+    note = "before the payload, a handler can take `Context`, `Query<T>`, `RequestState<T>`, or a type that implements `FromContext`"
 )]
 pub trait FromContext: Sized {
-    /// Takes the value.
+    /// Extracts the value.
     ///
     /// # Errors
     ///
-    /// If it is not there, or not as it should be. A handler that needs it then fails.
+    /// If the value is missing or not valid. The handler then fails without being run.
     fn from_context(context: &Context) -> impl Future<Output = Result<Self>> + Send;
 }
 
@@ -42,10 +42,10 @@ impl FromContext for Context {
     }
 }
 
-/// An extractor of what may be absent, which a handler then takes as an `Option`.
+/// An extractor that a handler can take as an `Option`, because its value may be missing.
 ///
-/// `Option<E>` is `None` where there is nothing, and still an error where something is there that is not as it should be. To
-/// go on in that case too, take a `Result<E>`, which any extractor can be.
+/// `Option<E>` is `None` if there is no value. If there is a value but it is not valid, the handler still fails. To handle that
+/// case too, take a `Result<E>`, which works for every extractor.
 ///
 /// ```
 /// use faasflow_core::{Flow, Query, RequestState, Result};
@@ -70,11 +70,11 @@ impl FromContext for Context {
     note = "take a `Result<{Self}>` to go on whatever is wrong"
 )]
 pub trait OptionalFromContext: Sized {
-    /// Takes the value, if there is one.
+    /// Extracts the value, if there is one.
     ///
     /// # Errors
     ///
-    /// If it is there and not as it should be.
+    /// If there is a value but it is not valid.
     fn from_context_if_there(context: &Context) -> impl Future<Output = Result<Option<Self>>> + Send;
 }
 
@@ -84,16 +84,16 @@ impl<E: OptionalFromContext> FromContext for Option<E> {
     }
 }
 
-/// An error of the extractor is one that the handler may go on with.
+/// Passes the error of the extractor to the handler instead of failing.
 impl<E: FromContext> FromContext for Result<E> {
     async fn from_context(context: &Context) -> Result<Result<E>> {
         Ok(E::from_context(context).await)
     }
 }
 
-/// The query of the first call as a `T`, refused with the reason if it is none.
+/// The query string of the request, deserialized into `T`. If that fails, the request is refused, and the caller learns why.
 ///
-/// A key that may be repeated is a `Vec`.
+/// Use a `Vec` for a key that may be repeated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Query<T>(pub T);
 
@@ -108,7 +108,7 @@ impl<T: DeserializeOwned + Send> FromContext for Query<T> {
     }
 }
 
-/// `None` if there is no query.
+/// `None` if the query is empty.
 impl<T: DeserializeOwned + Send> OptionalFromContext for Query<T> {
     async fn from_context_if_there(context: &Context) -> Result<Option<Query<T>>> {
         if context.request().query.is_empty() {
@@ -118,11 +118,11 @@ impl<T: DeserializeOwned + Send> OptionalFromContext for Query<T> {
     }
 }
 
-/// Several values of the request's state at once: each field of the struct `T` is a key, read as by
-/// [`Context::get`]. An absent key is an error that names it, unless the field is an `Option` or has a default.
+/// Several values from the state of the request. `T` is a struct, and each of its fields is a key that is read as with
+/// [`Context::get`]. A missing key is an error that names the key, unless the field is an `Option` or has a default.
 ///
-/// This is what earlier steps of the same request have kept with [`Context::set`]. It is not what axum calls `State`, which
-/// is shared by all requests: for that, let the handler's closure capture it.
+/// The values are those that earlier steps of the same request stored with [`Context::set`]. This is not what axum calls
+/// `State`, which all requests share. To share a value between requests, capture it in the closure of the handler.
 ///
 /// ```
 /// use faasflow_core::{Flow, RequestState};
@@ -144,7 +144,7 @@ impl<T: DeserializeOwned + Send> FromContext for RequestState<T> {
     }
 }
 
-/// `None` if none of the keys is there.
+/// `None` if all keys are missing.
 impl<T: DeserializeOwned + Send> OptionalFromContext for RequestState<T> {
     async fn from_context_if_there(context: &Context) -> Result<Option<RequestState<T>>> {
         let kept = kept::<T>(context).await?;
@@ -152,7 +152,7 @@ impl<T: DeserializeOwned + Send> OptionalFromContext for RequestState<T> {
     }
 }
 
-/// What the request has kept under the names of the fields of `T`.
+/// The values stored under the names of the fields of `T`.
 async fn kept<T: DeserializeOwned>(context: &Context) -> Result<serde_json::Map<String, serde_json::Value>> {
     let Some(names) = fields::of::<T>() else {
         return Err(Error::msg(format!(

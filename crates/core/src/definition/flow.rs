@@ -16,8 +16,9 @@ use super::handler::{FailureFn, FinallyFn, Handler, HandlerOf, IntoEnd, erase, e
 use super::step::{Action, Modifier, Step};
 use super::url::parse_url;
 
-/// The definition of a flow: its steps in order, failure handler, finaliser and state manager. Built once
-/// at start-up, immutable, the same for every request.
+/// The definition of a flow: its steps in order, its failure handler, its finaliser and its state manager.
+///
+/// Build it once, when the program starts. It never changes, and every request uses the same one.
 #[derive(Clone)]
 pub struct Flow(Arc<Definition>);
 
@@ -30,7 +31,7 @@ struct Definition {
 }
 
 impl Flow {
-    /// Starts a definition.
+    /// Creates an empty builder. Add at least one step to it, then call [`build`](FlowBuilder::build).
     pub fn builder() -> FlowBuilder {
         FlowBuilder::default()
     }
@@ -41,17 +42,17 @@ impl Flow {
         &self.0.steps
     }
 
-    /// The step at an index that the flow's plan names.
+    /// The step at an index from the plan of this flow.
     ///
     /// # Panics
     ///
-    /// If the index is of the plan of a longer flow.
+    /// If the index comes from the plan of another, longer flow.
     #[must_use]
     pub fn step(&self, index: StepIndex) -> &Step {
         &self.0.steps[index.index()]
     }
 
-    /// The segments of the flow, and what follows each.
+    /// The phases of the flow, and what follows each.
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.0.plan
@@ -67,14 +68,14 @@ impl Flow {
         self.0.finally.as_ref()
     }
 
-    /// The state manager; `None` is the default, which keeps state in the envelope.
+    /// The state manager. `None`, the default, means that state travels in the envelope.
     #[must_use]
     pub fn state_manager(&self) -> Option<&Arc<dyn StateManager>> {
         self.0.state.as_ref()
     }
 
-    /// Whether requests run code of the definition: a modifier, a handler, a finaliser, a closure that makes a header or a
-    /// query, a state manager of its own. Such code may block its thread; a flow without it only waits for others.
+    /// Whether the definition contains code that requests run: a modifier, a handler, a finaliser, a closure that computes a
+    /// header or a query value, or a state manager. Such code may block its thread. A flow without it only waits for others.
     ///
     /// ```
     /// use bytes::Bytes;
@@ -102,7 +103,7 @@ impl Flow {
 }
 
 impl Flow {
-    /// The same flow, whose state is kept by this manager.
+    /// Returns the same flow with this state manager.
     #[must_use]
     pub fn with_state_manager(self, manager: Arc<dyn StateManager>) -> Flow {
         let Definition { steps, plan, on_failure, finally, .. } = &*self.0;
@@ -123,7 +124,7 @@ impl fmt::Debug for Flow {
     }
 }
 
-/// Collects the steps of a flow; [`build`](FlowBuilder::build) checks them all at once.
+/// Collects the steps of a flow. [`build`](FlowBuilder::build) then checks all of them at once.
 #[derive(Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct FlowBuilder {
@@ -135,7 +136,7 @@ pub struct FlowBuilder {
 }
 
 impl FlowBuilder {
-    /// Calls a function: a name, or a [`Call`] with options.
+    /// Adds a step that calls a function, given by its name or by a [`Call`] with options.
     #[track_caller]
     pub fn apply(self, call: impl Into<Call>) -> FlowBuilder {
         let call = call.into();
@@ -143,7 +144,7 @@ impl FlowBuilder {
         self.step(name, Action::Call(call), Location::caller())
     }
 
-    /// Runs inline code: see [`Handler`].
+    /// Adds a step that runs your own code, an async function or closure: see [`Handler`].
     #[track_caller]
     pub fn modify<M, H: Handler<M>>(self, handler: H) -> FlowBuilder {
         let location = Location::caller();
@@ -151,16 +152,17 @@ impl FlowBuilder {
         self.step(name, Action::Modify(Modifier { run: erase_modifier(handler) }), location)
     }
 
-    /// Sends the payload to a URL, or a [`Callback`] with options. The payload goes on unchanged.
+    /// Adds a step that sends the payload to a URL, given as text or by a [`Callback`] with options. The next step receives the
+    /// same payload.
     #[track_caller]
     pub fn callback(self, callback: impl Into<Callback>) -> FlowBuilder {
         let callback = callback.into();
         self.step(callback_name(&callback.url), Action::Callback(callback), Location::caller())
     }
 
-    /// Decides about a request in which a step has failed: see [`Failure`]. The handler takes any number of extractors and,
-    /// last, the failure. Where an extractor cannot be made, or the handler returns an error, nothing is decided: the log
-    /// says so, and the failure stands.
+    /// Sets the handler of requests in which a step failed. It takes any number of extractors and, as its last parameter, the
+    /// [`Failure`]. If an extractor fails or the handler returns an error, the error is logged and the request fails as if
+    /// there were no handler.
     #[track_caller]
     pub fn on_failure<M: 'static, H>(mut self, handler: H) -> FlowBuilder
     where
@@ -174,8 +176,8 @@ impl FlowBuilder {
         self
     }
 
-    /// Runs at the end of a request, however it ended, once per delivery that ends it. The handler takes any number of
-    /// extractors and, last, the [`Outcome`].
+    /// Sets a handler that runs when a request ends, whether it succeeded or failed. It takes any number of extractors and, as
+    /// its last parameter, the [`Outcome`]. If the delivery that ends a request is repeated, the handler runs again.
     ///
     /// ```
     /// use faasflow_core::{Context, Flow, Outcome};
@@ -199,7 +201,7 @@ impl FlowBuilder {
         self
     }
 
-    /// Keeps the state of requests in this manager, rather than in their envelopes.
+    /// Sets the state manager that stores the state of requests. By default state travels in the envelope.
     #[track_caller]
     pub fn state(mut self, manager: impl StateManager) -> FlowBuilder {
         if self.state.is_some() {
@@ -209,11 +211,11 @@ impl FlowBuilder {
         self
     }
 
-    /// Checks the definition and plans its phases.
+    /// Checks the definition and divides it into phases.
     ///
     /// # Errors
     ///
-    /// All that is wrong, at once, each fault with the step it is in.
+    /// If something is wrong with the definition. The error lists every fault, with the step it is in.
     pub fn build(mut self) -> Result<Flow, DefinitionError> {
         let mut steps = Vec::with_capacity(self.steps.len());
         for (index, (mut step, location)) in self.steps.into_iter().enumerate() {
@@ -258,7 +260,7 @@ fn planned(action: &Action) -> PlannedStep<'_> {
     }
 }
 
-/// A modifier is called what its function is called; a closure, which has no name, where it stands.
+/// A modifier is named after its function. A closure has no name, so it is named after its place in the source.
 fn modifier_name(type_name: &str, location: &Location<'_>) -> String {
     match type_name.rsplit("::").next() {
         Some(name) if !name.is_empty() && !name.contains(['{', '<', '>', '(']) => format!("modifier `{name}`"),
@@ -269,7 +271,7 @@ fn modifier_name(type_name: &str, location: &Location<'_>) -> String {
     }
 }
 
-/// Host only: the rest of a URL may hold secrets, and names end up in answers.
+/// Contains only the host: the rest of the URL may hold secrets, and names appear in answers.
 fn callback_name(url: &str) -> String {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     let host = host.split(['/', '?', '#']).next().unwrap_or_default();

@@ -13,10 +13,10 @@ use super::extract::FromContext;
 
 pub use crate::future::BoxFuture;
 
-/// An async function that can be a modifier: any number of extractors, then the payload, and something
-/// that becomes a payload back.
+/// An async function that can be a modifier. Its parameters are any number of extractors and, last, the payload. It returns
+/// the next payload.
 ///
-/// It is implemented for functions and closures; there is no need to implement it by hand.
+/// This trait is implemented for functions and closures. You do not need to implement it yourself.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -42,25 +42,25 @@ pub use crate::future::BoxFuture;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a modifier",
     label = "not a modifier",
-    note = "a modifier is an async function or closure of extractors (`Context`, `Query<T>`, `RequestState<T>`) and, last, \
-            the payload (`Bytes`, `String`, `Json<T>`, `Payload`, `()`)",
+    note = "a modifier is an async function or closure whose parameters are extractors (`Context`, `Query<T>`, \
+            `RequestState<T>`) and, last, the payload (`Bytes`, `String`, `Json<T>`, `Payload`, `()`)",
     note = "it returns `Bytes`, `Vec<u8>`, `String`, `Json<T>`, `Payload` or `()`, or a `Result` of one with `faasflow::Error`",
-    note = "its future must be `Send`: hold no `Rc` or lock guard across an `.await`"
+    note = "its future must be `Send`: do not hold an `Rc` or a lock guard across an `.await`"
 )]
 pub trait Handler<M>: Send + Sync + 'static {
     /// Runs the handler on one payload.
     fn call(&self, context: Context, payload: Payload) -> BoxFuture<'static, Result<Payload>>;
 }
 
-/// An async function that handles an `S`: any number of extractors, then the `S`, which is its subject.
+/// An async function that handles an `S`. Its parameters are any number of extractors and, last, the `S`.
 ///
-/// What the subject is depends on the handler: a [`Failure`] for `on_failure`, an [`Outcome`] for `finally`, a
-/// [`CallResponse`] for `on_response`. What the function may return is up to the method that takes it.
+/// `S` depends on where the handler is used: a [`Failure`] in `on_failure`, an [`Outcome`] in `finally`, a [`CallResponse`] in
+/// `on_response`. The method that takes the handler decides what it may return.
 ///
-/// An extractor that cannot be made is an error of the handler, and the function is not run.
+/// If an extractor fails, the handler fails with its error, and the function is not run.
 ///
-/// It is implemented for functions and closures; there is no need to implement it by hand. The parameters of a closure need
-/// their types, as those of a modifier do, since it is by them that the extractors are found.
+/// This trait is implemented for functions and closures. You do not need to implement it yourself. Write the types of a
+/// closure's parameters, because the compiler chooses the extractors by them.
 ///
 /// ```
 /// use faasflow_core::{Context, Failure, Flow, Outcome, Query, Resolution};
@@ -80,10 +80,11 @@ pub trait Handler<M>: Send + Sync + 'static {
 /// # assert!(flow.is_ok());
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a handler of `{S}`",
+    message = "`{Self}` cannot handle a `{S}`",
     label = "not a handler of `{S}`",
-    note = "a handler is an async function or closure of extractors (`Context`, `Query<T>`, `RequestState<T>`) and, last, `{S}`",
-    note = "its future must be `Send`: hold no `Rc` or lock guard across an `.await`"
+    note = "a handler is an async function or closure whose parameters are extractors (`Context`, `Query<T>`, \
+            `RequestState<T>`) and, last, `{S}`",
+    note = "its future must be `Send`: do not hold an `Rc` or a lock guard across an `.await`"
 )]
 pub trait HandlerOf<S, M>: Send + Sync + 'static {
     /// What it returns.

@@ -59,13 +59,13 @@ impl Value {
 
 /// A function or closure that makes a header or query value from extractors.
 ///
-/// It is implemented for functions and closures of one to seven extractors; there is no need to implement it by hand. They
-/// are not async: what takes time is the extractors' business.
+/// It is implemented for functions and closures of one to seven extractors. You do not need to implement it yourself. The
+/// functions are not async; work that takes time belongs in an extractor.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot make a header or query value",
     label = "not a function of extractors",
-    note = "it is a function or closure, not async, of extractors: `Context`, `Query<T>`, `RequestState<T>`, or a type that \
-            implements `FromContext`"
+    note = "it must be a function or closure that is not async and takes only extractors: `Context`, `Query<T>`, \
+            `RequestState<T>`, or a type that implements `FromContext`"
 )]
 pub trait ValueFrom<M>: Send + Sync + 'static {
     /// What it returns.
@@ -101,7 +101,7 @@ value_from!(E1, E2, E3, E4, E5);
 value_from!(E1, E2, E3, E4, E5, E6);
 value_from!(E1, E2, E3, E4, E5, E6, E7);
 
-/// What a closure for a header or a query value may return. `None` leaves the header or key out.
+/// A type that a closure for a header or query value may return. `None` leaves the header or key out.
 #[diagnostic::on_unimplemented(
     message = "a header or query value cannot be made from `{Self}`",
     note = "return a `String`, a `&'static str`, a number, a `bool`, or an `Option` of one: `None` leaves it out"
