@@ -80,7 +80,7 @@ pub trait Handler<M>: Send + Sync + 'static {
 /// # assert!(flow.is_ok());
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot handle a `{S}`",
+    message = "`{Self}` is not a handler of `{S}`",
     label = "not a handler of `{S}`",
     note = "a handler is an async function or closure whose parameters are extractors (`Context`, `Query<T>`, \
             `RequestState<T>`) and, last, `{S}`",
