@@ -69,7 +69,7 @@ async fn secrets_that_are_none_are_refused() {
     assert_eq!(secret(&fixture, Method::PUT, &longest).await.status, StatusCode::ACCEPTED);
     assert_eq!(secret(&fixture, Method::DELETE, &longest).await.status, StatusCode::ACCEPTED);
     for (body, reason) in [
-        (json!({ "name": "a" }), "it has no `value`"),
+        (json!({ "name": "a" }), "the secret has no value: give `value` or `rawValue`"),
         (json!({ "name": "a", "rawValue": "hidden?" }), "`rawValue` is not Base64"),
         (json!({ "name": "a", "value": "v", "namespace": "other" }), "the only one is `openfaas-fn`"),
         (json!({ "name": "a", "value": ["hidden"] }), "the body cannot be used: see line 1"),
