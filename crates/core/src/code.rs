@@ -136,13 +136,13 @@ codes! {
     BAD_SIZE = "FF0206", "a setting is not a size that can be used";
     BAD_COUNT = "FF0207", "a setting is not a number that can be used";
     BAD_PORT = "FF0208", "a setting is not a port";
-    BAD_METHOD = "FF0209", "a setting is not a method of HTTP";
+    BAD_METHOD = "FF0209", "a setting is not an HTTP method";
     BAD_LOG_FORMAT = "FF0210", "the format of the log is not known";
     BAD_LOG_FILTER = "FF0211", "the filter of log lines cannot be read";
     BAD_TRACE_SERVER = "FF0212", "the address of the trace server cannot be read";
     BAD_SAMPLER = "FF0213", "the choice of requests to trace cannot be read";
     BAD_TRACE_OPTION = "FF0214", "a variable of OpenTelemetry cannot be read";
-    VERIFY_WITHOUT_SIGNING = "FF0215", "requests are to be verified while signing is off";
+    VERIFY_WITHOUT_SIGNING = "FF0215", "`verify_request` is on, but signing is off";
     KEY_UNREADABLE = "FF0216", "the key for signing cannot be read";
     KEY_EMPTY = "FF0217", "the secret for signing holds no key";
     CANNOT_LISTEN = "FF0218", "the flow cannot listen on its address";
@@ -229,7 +229,7 @@ codes! {
     FUNCTIONS_DO_NOT_RUN = "FF0710", "not all functions run";
     FUNCTION_BROKEN = "FF0711", "a function does not run until it is changed";
     UNKNOWN_FUNCTION = "FF0712", "the gateway has no function of this name";
-    FUNCTION_BUSY = "FF0713", "a function has as many requests as it may have";
+    FUNCTION_BUSY = "FF0713", "a function is at its limit of requests";
     NO_ROUTE = "FF0714", "the gateway serves nothing at a path";
     WRONG_METHOD = "FF0715", "a path of the gateway does not take a method";
     BAD_CALL_ID = "FF0716", "the id of a call cannot be used";
@@ -274,12 +274,12 @@ codes! {
     SIGNING_KEY_UNUSABLE = "FF0908", "the key of the command line cannot be used";
     FUNCTION_FAILED = "FF0909", "a function answered with an error";
     CHECK_FAILED = "FF0910", "a check found an error";
-    DEMO_FAILED = "FF0911", "the demo did not end as it must";
+    DEMO_FAILED = "FF0911", "the demo did not end as expected";
     STOPPED = "FF0912", "the command was stopped before its end";
     NO_CHECKOUT = "FF0913", "there is no checkout of faasflow to work with";
     BAD_REPORT_URL = "FF0914", "the demo has no usable callback URL";
     BAD_NEW_NAME = "FF0915", "a new flow cannot have this name";
-    EXISTS = "FF0916", "what is to be made exists already";
+    EXISTS = "FF0916", "the folder or file of the new flow already exists";
     NOT_WRITTEN = "FF0917", "a file cannot be written";
     NOT_APPENDED = "FF0918", "the flow cannot be added to the stack file";
     NO_PROJECT = "FF0919", "there is no flow to draw";
@@ -289,7 +289,7 @@ codes! {
     NO_DEAD_LETTER = "FF0923", "a dead letter does not exist";
     NO_FOLDER = "FF0924", "a folder was expected";
     INPUT_OUTPUT = "FF0925", "the system refused to read or write";
-    NO_SUCH_CODE = "FF0926", "there is no error of this code";
+    NO_SUCH_CODE = "FF0926", "the error code does not exist";
 
     // 10: container engines.
     NO_CONTAINER_ENGINE = "FF1001", "no container engine was found";

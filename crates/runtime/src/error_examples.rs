@@ -215,7 +215,7 @@ async fn deliver(
 #[tokio::test]
 async fn answers_of_modifiers() {
     async fn validate(Json(email): Json<String>) -> Result<String, Error> {
-        Err(Error::refused(format!("`{email}` is no address")))
+        Err(Error::refused(format!("`{email}` is not a valid address")))
     }
     async fn greet(name: String) -> String {
         name

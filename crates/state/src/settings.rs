@@ -15,8 +15,8 @@ pub const SETTINGS: [(&str, &str, &str); 8] = [
     ("s3_tls", "false", "whether an `s3_url` without a scheme is https"),
     ("s3_path_style", "", "whether the bucket is named in the path (default: with an `s3_url`, yes)"),
     ("s3_create_bucket", "false", "create the bucket if it is not there"),
-    ("redis_url", "redis://redis:6379", "address of the Redis server; the secret `redis-url` goes before it"),
-    ("redis_ttl", "168h", "how long what a request has stored is kept after its last write"),
+    ("redis_url", "redis://redis:6379", "address of the Redis server; the secret `redis-url` takes precedence"),
+    ("redis_ttl", "168h", "how long a request's data is kept after its last write"),
 ];
 
 /// The secret with the access key for S3.

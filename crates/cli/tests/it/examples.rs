@@ -40,7 +40,7 @@ async fn makeuserid() {
                 assert!(text.lines().any(|found| found == line), "{line}\n{text}");
             }
         } else {
-            assert!(text.contains("`email` is no address"), "{text}");
+            assert!(text.contains("`email` is not a valid address"), "{text}");
         }
     }
     assert_eq!(up.stop(), Some(0));

@@ -103,7 +103,7 @@ impl<T: DeserializeOwned + Send> FromContext for Query<T> {
         serde_path_to_error::deserialize(query).map(Query).map_err(|error| {
             let why = Mismatch::from_text(&error.inner().to_string());
             let key = error.path().iter().next().map(|_| format!("{}: ", error.path())).unwrap_or_default();
-            Error::refused(format!("the query is not as needed: {key}{why}"))
+            Error::refused(format!("the query is not valid: {key}{why}"))
         })
     }
 }
@@ -172,5 +172,5 @@ async fn kept<T: DeserializeOwned>(context: &Context) -> Result<serde_json::Map<
 fn read<T: DeserializeOwned>(kept: serde_json::Map<String, serde_json::Value>) -> Result<RequestState<T>> {
     T::deserialize(serde_json::Value::Object(kept))
         .map(RequestState)
-        .map_err(|error| Error::from(error).context("the request's state is not as the handler needs it"))
+        .map_err(|error| Error::from(error).context("the state of the request does not match the handler's type"))
 }

@@ -81,7 +81,7 @@ async fn headers_and_queries_are_made_from_extractors() {
 
     let answer = kit.request("photo").query("width", "wide").send().await;
     assert_eq!((answer.outcome(), kit.calls("f").len()), (Some(Outcome::Failure), 1));
-    assert!(reason(&answer.text()).starts_with("the query is not as needed: width"), "{}", answer.text());
+    assert!(reason(&answer.text()).starts_with("the query is not valid: width"), "{}", answer.text());
 }
 
 #[tokio::test]

@@ -87,7 +87,7 @@ async fn extractors_take_from_query_and_headers_in_every_phase_and_refuse_with_t
     };
     assert_eq!(reason(request().query("quality", "80")).await, "x-tenant is missing");
     let said = reason(request().query("quality", "900").header("x-tenant", "t")).await;
-    assert!(said.starts_with("the query is not as needed: quality: "), "{said}");
+    assert!(said.starts_with("the query is not valid: quality: "), "{said}");
     assert!(reason(request()).await.contains("missing field `quality`"));
 }
 

@@ -23,7 +23,7 @@ pub(crate) enum NoAnswer {
     Broken(Unavailable),
     /// It was removed after the request had found it.
     Removed,
-    /// It has as many requests as it may have.
+    /// It is at its limit of requests.
     Busy(Busy),
     /// The gateway could not connect to it.
     Unreachable(String),
@@ -133,7 +133,7 @@ impl From<HttpError> for NoAnswer {
     }
 }
 
-/// The answer if a function has as many requests as it may have: 429, with the time after which to try again.
+/// The answer if a function is at its limit of requests: 429, with the time after which to try again.
 fn too_many(name: &str, limit: &Busy) -> Response {
     let text = format!("`{name}` is busy: {}. Try again later.", limit.reason());
     let mut response = internal(StatusCode::TOO_MANY_REQUESTS, code::FUNCTION_BUSY, text);

@@ -110,7 +110,7 @@ impl Redis {
         }
         if let Some(text) = settings.text("redis_ttl") {
             let time_to_live = duration::parse(&text).map_err(|_| {
-                StateError::misconfigured(format!("`redis_ttl` is `{text}`, which is not a time that can be used"))
+                StateError::misconfigured(format!("`redis_ttl` is `{text}`, which is not a valid duration"))
                     .with_help("write a duration such as `168h` or `30m`, or seconds alone")
             })?;
             builder = builder.time_to_live(time_to_live);

@@ -44,7 +44,7 @@ impl S3Builder {
         self
     }
 
-    /// The region of the bucket; `us-east-1` unless said.
+    /// The region of the bucket. The default is `us-east-1`.
     pub fn region(mut self, region: impl Into<String>) -> S3Builder {
         self.region = region.into();
         self

@@ -3,7 +3,7 @@
 use faasflow::{Context, DefinitionError, Error, Flow, Json, Result};
 use serde::{Deserialize, Serialize};
 
-/// What the caller sends, and what becomes of it.
+/// The record that the flow makes of a new user.
 #[derive(Debug, Deserialize, Serialize)]
 struct User {
     id: String,
@@ -26,14 +26,14 @@ pub fn define() -> Result<Flow, DefinitionError> {
     Flow::builder().modify(validate).apply("titleize").modify(record).apply("to-xml").apply("format-xml").build()
 }
 
-/// Refuses what is no user; keeps the address and hands on the name.
+/// Checks the input, keeps the address in the context, and returns the name.
 async fn validate(context: Context, Json(user): Json<NewUser>) -> Result<String> {
     let name = user.name.trim().to_owned();
     if name.is_empty() {
         return Err(Error::refused("`name` is empty"));
     }
     if !user.email.contains('@') {
-        return Err(Error::refused("`email` is no address"));
+        return Err(Error::refused("`email` is not a valid address"));
     }
     context.set("email", user.email).await?;
     Ok(name)

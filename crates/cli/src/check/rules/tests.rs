@@ -441,9 +441,9 @@ fn the_queue() {
 fn a_phase_and_the_queue() {
     let wait =
         |seconds, origin| GatewayFacts { ack_wait: Limit { value: Duration::from_secs(seconds), origin }, ..gateway() };
-    let says = ["may take 1m", "delivers it again after 30s (assumed", "`--ack-wait` does", "raise `ack_wait`"];
+    let says = ["may take 1m", "delivers it again after 30s (assumed", "set it with `--ack-wait`", "raise `ack_wait`"];
     found(&about("queue", &flow(), &wait(30, Origin::Assumed)), Severity::Warning, &says);
-    found(&about("queue", &flow(), &wait(59, Origin::Given)), Severity::Warning, &["59s (said by `--ack-wait`)"]);
+    found(&about("queue", &flow(), &wait(59, Origin::Given)), Severity::Warning, &["59s (set by `--ack-wait`)"]);
     let local = GatewayFacts { local: true, ..wait(30, Origin::Assumed) };
     let absent = FlowFacts { queue: Some(Answered::Known(false)), ..flow() };
     for (flow, gateway) in [
