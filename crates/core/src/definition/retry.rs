@@ -29,8 +29,8 @@ pub struct Retry {
     timeouts: bool,
 }
 
-/// The statuses that pass by themselves: too early, too much to do, or somebody away.
-const PASSING: Statuses = Statuses::new(&[
+/// The temporary statuses: the request came too early, or the server is overloaded or unavailable.
+const TEMPORARY: Statuses = Statuses::new(&[
     StatusCode::REQUEST_TIMEOUT,
     StatusCode::TOO_EARLY,
     StatusCode::TOO_MANY_REQUESTS,
@@ -55,7 +55,7 @@ impl Retry {
             attempts: if attempts == 0 { 1 } else { attempts },
             initial_delay: Duration::from_millis(100),
             max_delay: Duration::from_secs(10),
-            statuses: PASSING,
+            statuses: TEMPORARY,
             unreachable: true,
             timeouts: true,
         }
@@ -108,6 +108,20 @@ impl Retry {
     /// ```
     pub const fn on_only(mut self, statuses: &[StatusCode]) -> Retry {
         self.statuses = Statuses::new(statuses);
+        self
+    }
+
+    /// Does not try again on this status.
+    ///
+    /// ```
+    /// use faasflow_core::{Retry, StatusCode};
+    ///
+    /// let retry = Retry::attempts(3).except(StatusCode::TOO_MANY_REQUESTS);
+    /// assert!(!retry.retries_status(StatusCode::TOO_MANY_REQUESTS));
+    /// assert!(retry.retries_status(StatusCode::SERVICE_UNAVAILABLE));
+    /// ```
+    pub const fn except(mut self, status: StatusCode) -> Retry {
+        self.statuses = self.statuses.without(status);
         self
     }
 

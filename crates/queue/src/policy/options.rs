@@ -48,22 +48,14 @@ impl Default for QueueOptions {
     }
 }
 
-/// The temporary statuses. 429 is not one of them: nothing was executed, so the call is put off and has not failed.
-const PASSING: [StatusCode; 5] = [
-    StatusCode::REQUEST_TIMEOUT,
-    StatusCode::TOO_EARLY,
-    StatusCode::BAD_GATEWAY,
-    StatusCode::SERVICE_UNAVAILABLE,
-    StatusCode::GATEWAY_TIMEOUT,
-];
-
 impl QueueOptions {
-    /// When and how often a call is tried again.
+    /// When and how often a call is tried again. A 429 does not count as an attempt: nothing was executed, so the call is
+    /// put off and has not failed.
     pub fn retry(&self) -> Retry {
         Retry::attempts(self.max_attempts)
             .initial_delay(self.initial_delay)
             .max_delay(self.max_delay)
-            .on_statuses(PASSING)
+            .except(StatusCode::TOO_MANY_REQUESTS)
     }
 
     /// How many deliveries of one lane may be under way at once.

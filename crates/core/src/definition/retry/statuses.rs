@@ -36,6 +36,13 @@ impl Statuses {
         self.0[at / 64] & (1 << (at % 64)) != 0
     }
 
+    /// The same statuses except this one.
+    pub(super) const fn without(mut self, status: StatusCode) -> Statuses {
+        let at = (status.as_u16() - FIRST) as usize;
+        self.0[at / 64] &= !(1 << (at % 64));
+        self
+    }
+
     /// The same, and this one, which is a status's number.
     const fn with(mut self, status: u16) -> Statuses {
         let at = (status - FIRST) as usize;
