@@ -90,7 +90,7 @@ impl Stand {
         Ok(Stand { docker, client: Client::new(), recorder, key, faasflow, folder, _gateway: gateway })
     }
 
-    /// The gateway, for whoever is in the namespace.
+    /// The gateway, as seen from inside the namespace.
     pub(super) fn url(&self) -> String {
         format!("http://127.0.0.1:{GATEWAY_PORT}")
     }

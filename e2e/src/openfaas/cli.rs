@@ -278,7 +278,7 @@ async fn deploy(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
         program.display()
     );
     std::fs::write(&stack, text).map_err(|error| error.to_string())?;
-    // Word for word, it is the program of the image that is deployed. There is no image here, and that is said.
+    // Word for word, it is the program of the image that is deployed. There is no image here, and the suite says so.
     let plain = user.faas_cli(&format!("deploy -f {}", stack.display())).await;
     let said = plain.as_ref().map_or_else(String::as_str, String::as_str);
     expect(said.contains("`./flow` is not on this machine"), || format!("a deployment of the image: {plain:?}"))?;

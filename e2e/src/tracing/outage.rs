@@ -67,7 +67,7 @@ async fn killed(stand: Arc<Stand>) -> Result<(), String> {
 async fn back(stand: Arc<Stand>) -> Result<(), String> {
     stand.jaeger.again().await?;
     let deadline = Instant::now() + KNOWN;
-    // What was sent before it is reached again is lost, and it is said to be.
+    // Spans sent before the server is reached again are lost, and the log says so.
     loop {
         let (id, trace) = stand.id();
         stand.invoke("function", "relay", &[("x-faasflow-request-id", &id)], "again").await?.expect(202)?;

@@ -35,7 +35,7 @@ pub(super) struct Span {
     pub(super) end: u64,
     pub(super) attributes: Attributes,
     pub(super) events: Vec<Event>,
-    /// What was said of it that concerns the transport and not the flow, such as the name of the library.
+    /// Attributes that concern the transport and not the flow, such as the name of the library.
     pub(super) besides: Attributes,
 }
 

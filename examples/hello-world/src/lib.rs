@@ -2,7 +2,7 @@
 
 use faasflow::{DefinitionError, Flow};
 
-/// Greets whoever is named in the body.
+/// Greets the person named in the body.
 ///
 /// # Errors
 ///

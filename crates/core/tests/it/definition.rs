@@ -1,4 +1,4 @@
-//! Definitions as users write them: what compiles, how it is planned, and what is said about mistakes.
+//! Definitions as users write them: what compiles, how it is planned, and how mistakes are reported.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ fn the_photo_pipeline_is_planned_in_two_phases() {
     );
 }
 
-/// All faults at once, each with its step: whoever defines a flow should not meet them one by one.
+/// All faults at once, each with its step: an author should not meet them one by one.
 #[test]
 fn every_fault_of_a_definition_is_said_at_once() {
     let error = Flow::builder()

@@ -162,7 +162,7 @@ async fn r1_a_function_that_dies_is_called_again_under_the_same_key() {
         Reply::new(gone).status(500).header("x-faasflow-gateway-error", "function-unreachable"),
         Reply::new(gone).status(500).header("x-openfaas-internal", "proxy"),
         Reply::new("No endpoints available for: f.\n").status(503).header("x-openfaas-internal", "proxy"),
-        // A flow that cannot go on, and whoever else asks to be called again.
+        // A flow that cannot go on, and anything else that asks to be called again.
         Reply::new("later").status(503).header("retry-after", "1"),
     ] {
         let seen = Seen::default();

@@ -36,7 +36,7 @@ fn problem(answer: &Answer) -> serde_json::Value {
     assert_eq!(answer.header("content-type"), Some("application/json"));
     let problem: serde_json::Value = answer.json();
     assert_eq!(problem["request_id"], answer.request_id());
-    // Of every row: whoever reads the header needs no JSON.
+    // In every row, a client that reads the header needs no JSON.
     assert_eq!(problem["code"].as_str(), answer.header("x-faasflow-error-code"), "{problem}");
     problem
 }

@@ -1,4 +1,4 @@
-//! The log: no line is too long for whoever reads it, and nobody waits for the reader.
+//! The log: no line is too long for its reader, and no request waits for the reader.
 
 use std::time::Instant;
 

@@ -200,7 +200,7 @@ fn r6_readiness_behind_the_watchdog_is_the_flows() {
 }
 
 fn i8_a_large_body_is_refused_while_it_is_still_sent() {
-    // What is left is more than has to be sent: whoever forwards it has the answer before the connection closes.
+    // More is left than has to be sent: the forwarder has the answer before the connection closes.
     let program = Program::new("hello").with("max_body", "1MiB").start();
     for expect in ["", "expect: 100-continue\r\n"] {
         is_refused_while_it_is_sent(&program.address, expect);

@@ -54,7 +54,7 @@ async fn exactly_one_face(context: Context, Json(found): Json<Found>) -> Result<
     Ok(Payload::new(photo).with_content_type(context.header("content-type").as_deref().unwrap_or("image/jpeg")))
 }
 
-/// The answer to a failure, for whoever waits at `X-Faasflow-Callback-Url`.
+/// The report of a failure, which goes to `X-Faasflow-Callback-Url`.
 async fn explain(context: Context, failure: Failure) -> faasflow::Resolution {
     failure.reply(Json(serde_json::json!({
         "request_id": context.request_id(),

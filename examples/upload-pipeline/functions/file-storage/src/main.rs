@@ -36,7 +36,7 @@ fn locate(folder: &Path, name: &str) -> Result<PathBuf, Refused> {
     }
 }
 
-/// Written beside, flushed and then given its name: whoever reads it sees all of it or nothing.
+/// Writes to a temporary file, flushes it and renames it, so that a reader sees all of it or nothing.
 fn store(folder: &Path, name: &str, body: &[u8]) -> Result<(), Refused> {
     let path = locate(folder, name)?;
     let fault = |error: std::io::Error| Refused(StatusCode::INSUFFICIENT_STORAGE, error.to_string());
