@@ -46,9 +46,12 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     report.notes.push(format!("At worst {worst:.2} x the floor (at most 1.3)."));
     measure_loads(&stand, phases, bodies, scale, loads, &mut report, &mut spreads).await?;
     report.notes.extend([
-        "cpu each: processor time of the gateway and the flow per request. cpu in use: the share of the machine's".to_owned(),
-        "processors that was busy, with any process; if all of it is used, more clients cannot run more flows.".to_owned(),
-        "Flushes: 4 KiB written and flushed, repeatedly. Enqueues: the queue alone, with as many producers as there".to_owned(),
+        "cpu each: processor time of the gateway and the flow per request. cpu in use: the share of the machine's"
+            .to_owned(),
+        "processors that was busy, with any process; if all of it is used, more clients cannot run more flows."
+            .to_owned(),
+        "Flushes: 4 KiB written and flushed, repeatedly. Enqueues: the queue alone, with as many producers as there"
+            .to_owned(),
         "are clients, each call on disk before the next; a hop needs one enqueue and one acknowledgement.".to_owned(),
         noise(&spreads),
     ]);

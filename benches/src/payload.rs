@@ -87,7 +87,8 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     rows.push(ratio_row("payload-rss-ratio", worst_peak, weighings));
     let notes = vec![
         format!("{}: {CALLS} calls, one client, {rounds}; of the large ones half as many.", scale.name()),
-        "Peak RSS: the peak memory during one request, minus the memory before it, in a process that had answered".to_owned(),
+        "Peak RSS: the peak memory during one request, minus the memory before it, in a process that had answered"
+            .to_owned(),
         format!("one small request; the median of {weighings}."),
         format!(
             "At worst {:.3} x the time (at most 1.25); from {} on, {:.2} x the payload in memory (at most 2).",
@@ -95,7 +96,8 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
             bytes(LARGE),
             worst_peak.0
         ),
-        "A request takes a few MB more, for connections and the allocator, so the bound is for large payloads.".to_owned(),
+        "A request takes a few MB more, for connections and the allocator, so the bound is for large payloads."
+            .to_owned(),
         noise(&spreads),
     ];
     Ok(Report { title: "payload: payloads through five calls".to_owned(), tables: vec![table], notes, rows })

@@ -81,10 +81,18 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         }
     }
     let mut notes = vec![
-        format!("{}: 32 B, {rounds}; an arm whose flows are slow has fewer, but no less than {least}, of which the first counts if there are no more.", scale.name()),
+        format!(
+            "{}: 32 B, {rounds}; an arm whose flows are slow has fewer, but no less than {least}, of which the first counts if there are no more.",
+            scale.name()
+        ),
         "p50 and p99: from the call to the result, which is checked. cpu each: of the whole system, except".to_owned(),
-        "the function. The system, the function and the load share the processors, and no server is stopped.".to_owned(),
-        format!("A flush of 4 KiB, alone, between the arms of each round: {:.0} us (median of {}).", median(&mut flushes_us), flushes_us.len()),
+        "the function. The system, the function and the load share the processors, and no server is stopped."
+            .to_owned(),
+        format!(
+            "A flush of 4 KiB, alone, between the arms of each round: {:.0} us (median of {}).",
+            median(&mut flushes_us),
+            flushes_us.len()
+        ),
     ];
     notes.push(
         "floor: on disk, a flush for each call; otherwise the chain by hand with the same number of clients, which keeps nothing."

@@ -298,7 +298,7 @@ impl Config {
             let help = "set `workflow_name` to the name under which it is deployed, such as `workflow_name=my-flow`";
             faults.push(SettingFault::new(Kind::NoName, "workflow_name", None, help));
         } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
-            let help = "use letters, digits, `-`, `_` and `.` only";
+            let help = "use only letters, digits, `-`, `_` and `.`";
             faults.push(SettingFault::new(Kind::BadName, "workflow_name", Some(name.clone()), help));
         }
         if self.verify_request && !self.enable_hmac {

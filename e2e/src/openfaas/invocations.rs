@@ -31,7 +31,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check("the table: a body over the queue's limit", over_the_limit(stand.clone())).await;
     suite.check("the table: a call id that comes twice", duplicate(stand.clone())).await;
     suite.check("the table: a queued call that is answered with 503", unavailable(stand.clone())).await;
-    suite.check("an unknown function is said to be unknown", unknown(stand.clone())).await;
+    suite.check("a call of an unknown function is answered with its name", unknown(stand.clone())).await;
 }
 
 async fn one_phase(stand: Arc<Stand>) -> Result<(), String> {

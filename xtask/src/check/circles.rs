@@ -164,7 +164,7 @@ mod tests {
             ("a.rs", "use crate::b::B; struct A;"),
             ("b.rs", "use super::a::A; struct B;"),
         ];
-        assert_eq!(found(&circle), ["a.rs:1 uses `crate::b::B`, b.rs:1 uses `super::a::A`, of 2 files in circles"]);
+        assert_eq!(found(&circle), ["a.rs:1 uses `crate::b::B`, b.rs:1 uses `super::a::A` (a circle of 2 files)"]);
         let long = [
             ("a.rs", "fn f() { crate::b::f(); }"),
             ("b.rs", "pub fn f() { println!(\"{}\", crate::c::C); }"),
@@ -172,14 +172,14 @@ mod tests {
             ("d.rs", ""),
         ];
         let shown =
-            "a.rs:1 uses `crate::b::f`, b.rs:1 uses `crate::c::C`, c.rs:1 uses `crate::a`, of 3 files in circles";
+            "a.rs:1 uses `crate::b::f`, b.rs:1 uses `crate::c::C`, c.rs:1 uses `crate::a` (a circle of 3 files)";
         assert_eq!(found(&long), [shown]);
     }
 
     #[test]
     fn a_child_that_uses_what_its_parent_defines_and_uses_is_in_a_circle() {
         let circle = [("a.rs", "mod b; use b::B; struct A(B);"), ("a/b.rs", "use super::A; struct B;")];
-        assert_eq!(found(&circle), ["a.rs:1 uses `b::B`, a/b.rs:1 uses `super::A`, of 2 files in circles"]);
+        assert_eq!(found(&circle), ["a.rs:1 uses `b::B`, a/b.rs:1 uses `super::A` (a circle of 2 files)"]);
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use super::Fault;
 
+/// This file, which lists the phrases.
+const THIS: &str = "xtask/src/check/prose.rs";
+
 /// Phrases that pages must not use, and what to write instead. Text in code is not looked at.
 const PHRASES: &[(&str, &str)] = &[
     ("is said", "\"is set\", \"is given\", or who says it"),
@@ -20,17 +23,30 @@ const PHRASES: &[(&str, &str)] = &[
     ("there are that", "\"there are\""),
 ];
 
+/// Phrases that comments, messages and documentation in sources must not use either. There are fewer, because a source also
+/// has words of code.
+const PHRASES_IN_SOURCES: &[(&str, &str)] = &[
+    ("is said", "\"is set\", \"is reported\", or who says it"),
+    ("was said", "\"was set\", \"was reported\", or who said it"),
+    ("unless said", "\"the default is\""),
+    ("whoever", "who it is, such as \"the caller\""),
+    ("is of no use", "\"cannot be used\""),
+    ("goes before", "\"takes precedence over\""),
+];
+
 /// The most words that a sentence should have. Longer ones are listed, and fail nothing: a list may be one sentence.
 const LONG: usize = 40;
 
 /// What is wrong with the pages.
 pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
-    pages(root, files).flat_map(|(page, text)| [blocks(page, &text), phrases(page, &text)].concat()).collect()
+    let pages = read(root, files, ".md").flat_map(|(page, text)| [blocks(page, &text), phrases(page, &text)].concat());
+    let sources = read(root, files, ".rs").filter(|(source, _)| *source != THIS);
+    pages.chain(sources.flat_map(|(source, text)| source_phrases(source, &text))).collect()
 }
 
 /// The sentences that should be shorter. They are listed, but are not faults.
 pub(super) fn long_sentences(root: &Path, files: &[String]) -> Vec<String> {
-    pages(root, files)
+    read(root, files, ".md")
         .flat_map(|(page, text)| {
             let found = sentences(&text).into_iter().filter(|(_, words)| *words > LONG);
             found.map(|(line, words)| format!("{page}:{line}: this sentence has {words} words")).collect::<Vec<_>>()
@@ -38,9 +54,10 @@ pub(super) fn long_sentences(root: &Path, files: &[String]) -> Vec<String> {
         .collect()
 }
 
-fn pages<'a>(root: &'a Path, files: &'a [String]) -> impl Iterator<Item = (&'a str, String)> {
-    let pages = files.iter().filter(|path| path.ends_with(".md"));
-    pages.filter_map(|page| Some((page.as_str(), std::fs::read_to_string(root.join(page)).ok()?)))
+/// The files whose names end like this, with their texts.
+fn read<'a>(root: &'a Path, files: &'a [String], end: &'a str) -> impl Iterator<Item = (&'a str, String)> {
+    let files = files.iter().filter(move |path| path.ends_with(end));
+    files.filter_map(|path| Some((path.as_str(), std::fs::read_to_string(root.join(path)).ok()?)))
 }
 
 /// The lines outside of fenced blocks, with their numbers from 1; with each fence that opens a block, if `fences`.
@@ -66,15 +83,24 @@ fn blocks(page: &str, text: &str) -> Vec<Fault> {
 }
 
 fn phrases(page: &str, text: &str) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    for (number, line) in outside(text, false) {
-        let line = without_code(line).to_lowercase();
-        for (phrase, instead) in PHRASES.iter().filter(|(phrase, _)| has_words(&line, phrase)) {
-            let what = format!("\"{phrase}\": write {instead}");
-            faults.push(Fault { rule: "plain English", place: format!("{page}:{number}"), what });
-        }
-    }
-    faults
+    let lines = outside(text, false).map(|(number, line)| (number, without_code(line)));
+    lines.flat_map(|(number, line)| in_line(page, number, &line, PHRASES)).collect()
+}
+
+fn source_phrases(source: &str, text: &str) -> Vec<Fault> {
+    let lines = text.lines().enumerate();
+    lines.flat_map(|(index, line)| in_line(source, index + 1, line, PHRASES_IN_SOURCES)).collect()
+}
+
+fn in_line(path: &str, number: usize, line: &str, phrases: &[(&str, &str)]) -> Vec<Fault> {
+    let line = line.to_lowercase();
+    let found = phrases.iter().filter(|(phrase, _)| has_words(&line, phrase));
+    let fault = |(phrase, instead): &(&str, &str)| Fault {
+        rule: "plain English",
+        place: format!("{path}:{number}"),
+        what: format!("\"{phrase}\": write {instead}"),
+    };
+    found.map(fault).collect()
 }
 
 /// A line without what stands in backticks. What begins with two ends with two, and may have one inside.
@@ -140,6 +166,17 @@ mod tests {
         let found = phrases("a.md", text);
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].place, "a.md:1");
+    }
+
+    #[test]
+    fn a_phrase_is_found_in_comments_names_and_messages() {
+        let text = "/// Ten, unless said otherwise.\nlet whoever_asks = 1;\nformat!(\"`{x}` is of no use\");\n";
+        let found = source_phrases("a.rs", text);
+        assert_eq!(
+            found.iter().map(|fault| fault.place.as_str()).collect::<Vec<_>>(),
+            ["a.rs:1", "a.rs:2", "a.rs:3"],
+            "{found:?}"
+        );
     }
 
     #[test]

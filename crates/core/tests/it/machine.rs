@@ -289,7 +289,7 @@ proptest! {
         }
     }
 
-    /// Whoever waits for the answer of a flow of one phase gets it also when its finaliser meets an outage.
+    /// A caller that waits for a flow of one phase gets its answer even if the finaliser meets an outage.
     #[test]
     fn who_waits_is_answered((_, behaviours) in requests(), fates in fates(false)) {
         let plan = linear(1);

@@ -209,7 +209,7 @@ fn every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepte
       help: write a port number from 0 to 65535; 0 picks a free one
 
     error[FF0202]: `workflow_name` is `my flow`, which is not the name of a function
-      help: use letters, digits, `-`, `_` and `.` only
+      help: use only letters, digits, `-`, `_` and `.`
 
     For more about an error, run `faasflow explain` with its code, as in `faasflow explain FF0203`.
     "#);

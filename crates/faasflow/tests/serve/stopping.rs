@@ -116,7 +116,7 @@ fn r4_a_rolling_restart_behind_the_watchdog_fails_no_request() {
     let start = || Watchdog::start(Program::new("hello"), &image_settings());
     let old = start();
     let restarting = AtomicBool::new(true);
-    // Whoever sends requests learns only after a while that one of the two stops.
+    // Clients notice only after a while that one of the two stops.
     let old_is_known = AtomicBool::new(true);
     let new = std::sync::OnceLock::<Watchdog>::new();
     let answered = std::thread::scope(|scope| {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// Escapes characters that could control a terminal, end the line or change the direction of the text, as in Rust string
-/// literals. Whoever writes a text must not be able to clear the reader's screen or to overwrite the beginning of the line.
+/// literals. The author of a text must not be able to clear the reader's screen or to overwrite the beginning of the line.
 #[must_use]
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if is_printable_ascii(text) || !text.contains(is_unsafe) {
