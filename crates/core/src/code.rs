@@ -1,10 +1,10 @@
 //! The codes of errors, such as `FF0102`.
 //!
-//! Every error that a user can meet has a code. It stays the same when the wording changes, so it can be searched for, and
-//! `docs/reference/errors.md` has a section about each. `faasflow explain FF0102` prints that section.
+//! Every error that a user can meet has a code. It stays the same when the wording changes, so you can search for it.
+//! `docs/reference/errors.md` has a section about each code, and `faasflow explain FF0102` prints that section.
 //!
-//! The first two digits are the area and the last two count within it. A code is never given to another error, and an error
-//! never gets another code; a golden file of the tests keeps that.
+//! The first two digits are the area, and the last two count within it. A code is never reused for another error, and
+//! an error never changes its code. A golden file of the tests enforces this.
 
 use std::fmt;
 
@@ -40,7 +40,8 @@ impl Code {
         self.0.name
     }
 
-    /// What is wrong, in general, as a fragment: the heading of its section in the reference.
+    /// A general description of the error, without a capital or a full stop. It is the heading of its section in the
+    /// reference.
     #[must_use]
     pub fn title(self) -> &'static str {
         self.0.title
@@ -59,8 +60,8 @@ impl Code {
         ALL
     }
 
-    /// Finds a code by its text, also as it is printed, such as `error[FF0101]:`. Case does not matter, and the letters may be
-    /// left out.
+    /// Finds a code by its text. The printed form, such as `error[FF0101]:`, is accepted too. Case does not matter, and
+    /// the letters may be left out.
     ///
     /// ```
     /// use faasflow_core::code::{self, Code};
@@ -101,8 +102,9 @@ impl fmt::Debug for Code {
     }
 }
 
-// All codes. A new one goes to the end of its area, with a section in `docs/reference/errors.md` and a line in
-// `tests/golden/codes.txt`. One that no error has any longer stays, and is marked: `NAME = "FF0199", "its title", retired;`.
+// All codes. A new code goes to the end of its area, with a section in `docs/reference/errors.md` and a line in
+// `tests/golden/codes.txt`. A code that no error uses any longer stays, and is marked as retired:
+// `NAME = "FF0199", "its title", retired;`.
 
 macro_rules! codes {
     ($($name:ident = $id:literal, $title:literal $(, $retired:ident)?;)+) => {

@@ -1,15 +1,15 @@
-//! Durations as Go writes them, which is how OpenFaaS gives them: `10s`, `1m30s`, `250ms`, `1.5h`.
+//! Durations in the notation of Go, which OpenFaaS uses: `10s`, `1m30s`, `250ms`, `1.5h`.
 
 use std::time::Duration;
 
-/// Reads a Go duration, or a bare number as seconds.
+/// Parses a Go duration, or a bare number of seconds.
 ///
-/// Units are `ns`, `us` (or `µs`), `ms`, `s`, `m` and `h`; each number may have a fraction. Format: Go's
-/// `time.ParseDuration`, without the sign, since no setting here may be negative.
+/// Units are `ns`, `us` (or `µs`), `ms`, `s`, `m` and `h`; each number may have a fraction. The format is that of Go's
+/// `time.ParseDuration`, without the sign, because no setting here may be negative.
 ///
 /// # Errors
 ///
-/// If the text is empty, has an unknown or missing unit, or exceeds what a [`Duration`] holds.
+/// If the text is empty, has an unknown or missing unit, or exceeds what a [`Duration`] can hold.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,7 +50,7 @@ pub fn parse(text: &str) -> Result<Duration, ParseDurationError> {
     Ok(total)
 }
 
-/// Writes a duration the way [`parse`] reads it, in the largest units that keep it exact to the nanosecond.
+/// Formats a duration so that [`parse`] can read it, in the largest units that keep it exact to the nanosecond.
 #[must_use]
 pub fn format(duration: Duration) -> String {
     let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
@@ -68,7 +68,7 @@ pub fn format(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
-/// A text that is no duration.
+/// The error of a text that is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a duration: write a number and a unit, like `10s`, `1m30s` or `250ms`, or seconds alone")]
 pub struct ParseDurationError(String);
@@ -90,15 +90,13 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap(), expected, "{text}");
         }
-        for text in ["", "s", "10", "-3s", "3 s", "1d", "1..2s", "10s4", "9999999999999999999999h", "ten"] {
-            if text != "10" {
-                assert!(parse(text).is_err(), "{text}");
-            }
+        for text in ["", "s", "-3s", "3 s", "1d", "1..2s", "10s4", "9999999999999999999999h", "ten"] {
+            assert!(parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_formatted_duration_can_be_parsed() {
         for nanos in [0, 1, 999, 1_000, 60_000_000_000, 3_661_001_002_003] {
             let duration = Duration::from_nanos(nanos);
             assert_eq!(parse(&format(duration)).unwrap(), duration, "{}", format(duration));

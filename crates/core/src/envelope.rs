@@ -1,4 +1,4 @@
-//! A partially executed request on the wire, version 1.
+//! The wire format of a partially executed request, version 1.
 //!
 //! ```text
 //! offset  bytes
@@ -10,10 +10,10 @@
 //! …       …      state values, raw, in the order of the header's list
 //! ```
 //!
-//! The lengths of the raw sections stand in the header, and together they are the whole body: one byte
-//! more or less is malformed. Unknown fields of the header are ignored, an unknown version is refused.
+//! The header contains the lengths of the raw sections, which must add up to the whole body: one byte more or less
+//! makes the envelope malformed. Unknown fields of the header are ignored, and an unknown version is refused.
 //!
-//! A payload that a state manager keeps is not in the body: the header then holds a [`Reference`] to it.
+//! A payload in a state manager is not in the body. The header then contains a [`Reference`] to it.
 
 mod carried;
 mod codec;
@@ -27,5 +27,5 @@ pub use error::EnvelopeError;
 
 pub use crate::state::{NotWhatWasStored, Reference};
 
-/// The content type that tells an envelope from a fresh request.
+/// The content type that distinguishes an envelope from a new request.
 pub const CONTENT_TYPE: &str = "application/vnd.faasflow.envelope";

@@ -1,4 +1,4 @@
-//! A step that failed, and what a handler decides about it.
+//! Steps that failed, and what failure handlers decide about them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,52 +19,52 @@ use crate::response::CallResponse;
 pub enum FailureKind {
     /// A handler returned an error.
     Handler(Arc<Error>),
-    /// A handler panicked; the text is the panic's, for the log only.
+    /// A handler panicked. The text is the panic message, for the log only.
     Panic(String),
-    /// The function or callback could not be reached, and the step says by [`Retry::on_unreachable`] not to wait for it. The
-    /// error is for the log only.
+    /// The function or callback could not be reached, and the step does not wait for it because
+    /// [`Retry::on_unreachable`] is off. The error is for the log only.
     ///
     /// [`Retry::on_unreachable`]: crate::Retry::on_unreachable
     Unreachable(Arc<Error>),
-    /// The connection was lost before the answer was complete, so nobody knows what the function or callback has done, and
-    /// the step says by [`Retry::on_unreachable`] not to call again. The error is for the log only.
+    /// The connection was lost before the answer was complete, so it is unknown what the function or callback did. The
+    /// step does not call again because [`Retry::on_unreachable`] is off. The error is for the log only.
     ///
     /// [`Retry::on_unreachable`]: crate::Retry::on_unreachable
     Interrupted(Arc<Error>),
-    /// The function or callback answered, and the answer is not HTTP that can be understood. Calling again would end the
-    /// same way. The error is for the log only.
+    /// The function or callback answered, but the answer is malformed HTTP or its head is too large. Calling again
+    /// would give the same result. The error is for the log only.
     Unusable(Arc<Error>),
-    /// The function or callback did not answer in this time.
+    /// The function or callback did not answer within this time.
     Timeout(Duration),
-    /// The function or callback answered with something else than success.
+    /// The function or callback answered with a status other than success.
     Response(Box<CallResponse>),
     /// The answer was larger than this many bytes.
     AnswerTooLarge(u64),
-    /// The answer has a `Content-Encoding`, and cannot be decoded: the encoding is not known, the answer is not what it says,
-    /// or it is larger than `max_body` when it is decoded. The error says which.
+    /// The answer has a `Content-Encoding` and cannot be decoded: the encoding is unknown, the body does not match it,
+    /// or the decoded body is larger than `max_body`. The error says which.
     Undecodable(Arc<Error>),
-    /// The invocation may take no longer: `write_timeout` is over.
+    /// The invocation took longer than `write_timeout`.
     Deadline(Duration),
-    /// The next phase cannot be queued, for good; the error is for the log only.
+    /// The next phase cannot be queued, and trying again will not help. The error is for the log only.
     Forward(Arc<Error>),
-    /// The state manager does not take the payload for the next phase, or does not give it to this one, for good; the
-    /// error is for the log only.
+    /// The state manager cannot store the payload for the next phase, or cannot return the payload for this phase, and
+    /// trying again will not help. The error is for the log only.
     Storage(Arc<Error>),
-    /// The next phase cannot be queued, since its envelope would be over the limit. Sizes in bytes.
+    /// The next phase cannot be queued because its envelope would be larger than the limit. All sizes are in bytes.
     EnvelopeTooLarge {
-        /// How large it would be.
+        /// The size that the envelope would have.
         size: u64,
-        /// How much of that is the payload; none, where a state manager has it already.
+        /// The part of it that is the payload; 0 if a state manager stores the payload.
         payload: u64,
-        /// How much of that is the request's state.
+        /// The part of it that is the request's state.
         state: u64,
-        /// The setting `envelope_limit`.
+        /// The limit, which is the setting `envelope_limit`.
         limit: u64,
     },
 }
 
 impl FailureKind {
-    /// The kind in a word, for metrics and traces, such as `timeout`.
+    /// A short name of the kind for metrics and traces, such as `timeout`.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -107,7 +107,7 @@ impl FailureKind {
         }
     }
 
-    /// The error behind the failure, for the log only; `None` if the kind says it all.
+    /// The underlying error, for the log only, or `None` if the kind has none.
     #[must_use]
     pub fn cause(&self) -> Option<&Error> {
         match self {
@@ -128,7 +128,7 @@ impl FailureKind {
     }
 }
 
-/// A step that failed: which one, why, and with what input.
+/// A failed step: which step it is, why it failed, and its input.
 ///
 /// ```
 /// use faasflow_core::{Context, Failure, Flow, Json};
@@ -154,8 +154,8 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of the step numbered `step`, called `name`, in the phase at `place`, on `payload`. In a test, the number
-    /// of a phase will do as a place.
+    /// Creates a failure of the step numbered `step` and named `name`, in the phase at `place`, with the input
+    /// `payload`. A test can pass the number of the phase as the place.
     #[must_use]
     pub fn new(place: impl Into<Place>, step: usize, name: Arc<str>, kind: FailureKind, payload: Payload) -> Failure {
         Failure { place: place.into(), step, name, kind, payload }
@@ -179,25 +179,25 @@ impl Failure {
         &self.name
     }
 
-    /// Why it failed.
+    /// Why the step failed.
     #[must_use]
     pub fn kind(&self) -> &FailureKind {
         &self.kind
     }
 
-    /// The code of the error, such as `FF0309`. The answer has it too, so it may be told to the caller.
+    /// The code of the error, such as `FF0309`. The answer to the caller contains it too, so it is not confidential.
     #[must_use]
     pub fn code(&self) -> Code {
         self.kind.code()
     }
 
-    /// The payload that the step was given.
+    /// The input of the step.
     #[must_use]
     pub fn payload(&self) -> &Payload {
         &self.payload
     }
 
-    /// What the function or callback answered, if that is why it failed.
+    /// The answer of the function or callback, if the step failed because of it.
     #[must_use]
     pub fn response(&self) -> Option<&CallResponse> {
         match &self.kind {
@@ -206,13 +206,13 @@ impl Failure {
         }
     }
 
-    /// The status that the function or callback answered with, if that is why it failed.
+    /// The status of that answer, if the step failed because of it.
     #[must_use]
     pub fn status(&self) -> Option<StatusCode> {
         self.response().map(CallResponse::status)
     }
 
-    /// The error that a handler returned, if that is why it failed.
+    /// The error that a handler returned, if the step failed because of it.
     #[must_use]
     pub fn error(&self) -> Option<&Error> {
         match &self.kind {
@@ -221,14 +221,15 @@ impl Failure {
         }
     }
 
-    /// Whether time ran out.
+    /// Whether the step or the whole invocation ran out of time.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self.kind, FailureKind::Timeout(_) | FailureKind::Deadline(_))
     }
 
-    /// Whether the function or callback could not be reached, or broke off. Such a step only fails if it says so by
-    /// [`Retry::on_unreachable`](crate::Retry::on_unreachable); otherwise the phase waits, and is delivered again.
+    /// Whether the function or callback could not be reached, or the connection was lost before it had answered. A step
+    /// fails for this reason only if [`Retry::on_unreachable`](crate::Retry::on_unreachable) is off. Otherwise the
+    /// phase waits and is delivered again.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(self.kind, FailureKind::Unreachable(_) | FailureKind::Interrupted(_))
@@ -240,7 +241,8 @@ impl Failure {
         self.error().is_some_and(Error::is_refusal)
     }
 
-    /// Why, in a few words fit for the caller: no internals, no addresses, no secrets.
+    /// Why the step failed, in a few words that are safe to show to the caller. They contain no internals, addresses or
+    /// secrets.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -263,7 +265,7 @@ impl Failure {
 }
 
 impl FailureKind {
-    /// Why the step failed, in a few words fit for the caller, as [`Failure::reason`] has it.
+    /// Why the step failed, in a few words that are safe to show to the caller. See [`Failure::reason`].
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
@@ -303,8 +305,10 @@ impl FailureKind {
 }
 
 impl Failure {
-    /// Ends the trouble: in a flow's failure handler the request is over, with 200 and this payload; in a
-    /// call's, the payload is the step's output and the flow goes on.
+    /// Recovers from the failure.
+    ///
+    /// In the failure handler of a flow, this ends the request with status 200 and the payload. In the failure handler
+    /// of a step, the payload becomes the output of the step, and the flow continues.
     ///
     /// ```
     /// use faasflow_core::{Call, Context, Failure};
@@ -317,8 +321,8 @@ impl Failure {
         Resolution::from_payload(payload, Resolution::Recovered)
     }
 
-    /// Ends the request with 500 and this payload. From a call's failure handler as well: the flow's is
-    /// then not asked.
+    /// Ends the request with status 500 and the payload. In the failure handler of a step, this skips the failure
+    /// handler of the flow.
     ///
     /// ```
     /// use faasflow_core::{Context, Failure, Flow};
@@ -334,7 +338,7 @@ impl Failure {
         Resolution::from_payload(payload, Resolution::Replied)
     }
 
-    /// Decides nothing: it goes on as if there were no handler.
+    /// Decides nothing. The failure is handled as if there were no such handler.
     ///
     /// ```
     /// use faasflow_core::{Call, Context, Failure, StatusCode};
@@ -350,14 +354,14 @@ impl Failure {
     }
 }
 
-/// The failure for the log, on one line: with the internals that [`Failure::reason`] leaves out.
+/// The failure for the log, on one line. It includes the internals that [`Failure::reason`] leaves out.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "step {} ({}) failed: {}", self.step, self.name, self.kind)
     }
 }
 
-/// Why the step failed, for the log, on one line: with the internals that [`FailureKind::reason`] leaves out.
+/// Why the step failed, for the log, on one line. It includes the internals that [`FailureKind::reason`] leaves out.
 impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -368,7 +372,7 @@ impl fmt::Display for FailureKind {
             | FailureKind::Unusable(error)
             | FailureKind::Forward(error)
             | FailureKind::Storage(error) => write!(f, "{}: {error:#}", self.reason()),
-            // If the gateway itself answered, its text is not a payload, so the log may have it.
+            // A text that the gateway itself answered is not a payload, so the log may contain it.
             FailureKind::Response(response) if response.header("x-openfaas-internal").is_some() => {
                 let text = String::from_utf8_lossy(response.payload().bytes());
                 let text: String = text.trim().chars().take(300).collect();
@@ -389,7 +393,7 @@ pub enum Resolution {
     Replied(Payload),
     /// See [`Failure::decline`].
     Declined,
-    /// The handler itself failed; the log gets its error, the failure stands.
+    /// The handler itself failed. Its error goes to the log, and the step's failure stands.
     Failed(Error),
 }
 
@@ -402,14 +406,14 @@ impl Resolution {
     }
 }
 
-/// What a failure handler may return: a [`Resolution`], or a result of one.
+/// What a failure handler may return: a [`Resolution`] or a `Result` of one.
 #[diagnostic::on_unimplemented(
     message = "a failure handler cannot return `{Self}`",
     label = "not a resolution",
     note = "return `failure.recover(payload)`, `failure.reply(payload)` or `failure.decline()`, or a `Result` of one"
 )]
 pub trait IntoResolution {
-    /// The resolution.
+    /// Converts the value into a resolution.
     ///
     /// # Errors
     ///

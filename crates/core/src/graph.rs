@@ -1,4 +1,4 @@
-//! The plan of a flow: its segments and what follows each, and the places that requests take in it.
+//! The plan of a flow: its segments, what follows each of them, and the places of requests in it.
 
 mod fingerprint;
 mod place;

@@ -1,29 +1,29 @@
-//! The headers that flows speak, and which of a caller's headers go on to functions.
+//! The headers that flows use, and which of a caller's headers reach functions.
 
 use http::header::{self, HeaderMap, HeaderName};
 
-/// The request id, in and out and onwards.
+/// The id of a request, on the request, on its answer, and on the calls that the flow makes for it.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-faasflow-request-id");
-/// Where the end of a request is to be reported; on a fresh request.
+/// The URL to which the end of a request is reported. It is set on a new request.
 pub const CALLBACK_URL: HeaderName = HeaderName::from_static("x-faasflow-callback-url");
 /// How a request ended: an [`Outcome`](crate::Outcome).
 pub const OUTCOME: HeaderName = HeaderName::from_static("x-faasflow-outcome");
 /// The id that the gateway gives an invocation (OpenFaaS).
 pub const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
-/// On the answer of a local gateway that accepted an asynchronous call: `true` if one with the same call id was
-/// accepted before, within the window in which it remembers them, and this one was dropped.
+/// On the local gateway's answer to an asynchronous call: `true` if the gateway dropped the call because it had already
+/// accepted one with the same call id. The gateway remembers call ids for a limited time.
 pub const DUPLICATE: HeaderName = HeaderName::from_static("x-faasflow-duplicate");
-/// On an answer of the local gateway's own: why the function gave none, so that a flow can tell what may be called
-/// again from what must not be. The values are constants of [`gateway_error`].
+/// On an answer from the local gateway itself: why there is none from the function. It allows a flow to tell which
+/// calls it may repeat. The values are the constants of [`gateway_error`].
 pub const GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-faasflow-gateway-error");
-/// `true` on an answer of a flow or of the local gateway that refuses a request for want of room: nothing was executed, and
-/// the request is welcome after the time that `Retry-After` says.
+/// `true` on the answer of a flow or of the local gateway that has no room for a request. Nothing was executed, and the
+/// caller may try again after the time in `Retry-After`.
 pub const BUSY: HeaderName = HeaderName::from_static("x-faasflow-busy");
-/// On an answer that is an error of Faasflow's: its [code](crate::code), such as `FF0407`.
+/// On an answer that is one of Faasflow's own errors: its [code](crate::code), such as `FF0407`.
 pub const ERROR_CODE: HeaderName = HeaderName::from_static("x-faasflow-error-code");
 /// The HMAC over a body: `sha256=<hex>` (the form of WebSub, as `faas-cli invoke --sign` sends it).
 pub const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature");
-/// The same on every attempt of one step, so that a function can recognise a repetition
+/// A key that is the same for every attempt of one step, so that a function can recognise a repeated call
 /// (draft-ietf-httpapi-idempotency-key-header).
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// W3C Trace Context.
@@ -31,22 +31,23 @@ pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// W3C Trace Context.
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// What [`GATEWAY_ERROR`] says.
+/// The values of [`GATEWAY_ERROR`].
 pub mod gateway_error {
-    /// The connection to the function was lost before its answer was complete, so the function may have executed the
-    /// call or not. Calling again under the same `Idempotency-Key` is what a redelivered phase would do.
+    /// The connection to the function was lost before its answer was complete, so the function may or may not have
+    /// executed the call. Calling again with the same `Idempotency-Key` is what a redelivered phase would do.
     pub const FUNCTION_DIED: &str = "function-died";
-    /// The function answered, and the answer cannot be used: it is malformed or too large. Calling again would execute
-    /// the function again, to the same end.
+    /// The function answered, but the answer cannot be used because it is malformed or too large. Calling again would
+    /// execute the function again, with the same result.
     pub const UNUSABLE_ANSWER: &str = "unusable-answer";
-    /// No connection to the function could be made, so nothing was executed.
+    /// The gateway could not connect to the function, so nothing was executed.
     pub const FUNCTION_UNREACHABLE: &str = "function-unreachable";
-    /// The function will not run until somebody changes it, as one that does not compile, so nothing was executed, and
-    /// waiting does not help.
+    /// The function does not run until somebody changes it, for example because it does not compile. Nothing was
+    /// executed, and waiting does not help.
     pub const FUNCTION_BROKEN: &str = "function-broken";
 }
 
-/// Headers that belong to one connection (RFC 9110, 7.6.1), besides what `Connection` names. Nobody passes them on.
+/// Headers that belong to one connection (RFC 9110, 7.6.1), in addition to those that `Connection` names. They are
+/// never forwarded.
 pub const HOP_BY_HOP: [HeaderName; 7] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -57,30 +58,30 @@ pub const HOP_BY_HOP: [HeaderName; 7] = [
     header::UPGRADE,
 ];
 
-/// Whether a header belongs to one connection: [`HOP_BY_HOP`].
+/// Whether a header is one of [`HOP_BY_HOP`].
 #[must_use]
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name)
 }
 
-/// Headers that belong to one invocation, to the body, or to the gateway, and so are not the caller's own, besides those
-/// of one hop.
+/// Headers that belong to one invocation, to the body, or to the gateway, and so are not the caller's own. The
+/// hop-by-hop headers are not repeated here.
 const NOT_CARRIED: [&str; 20] = [
     "proxy-authenticate",
     "proxy-authorization",
     "expect",
     "host",
-    // Programs that get headers as variables may take this one for the proxy of their own requests (httpoxy,
-    // CVE-2016-5385). Nothing that is registered has this name.
+    // Programs that receive headers as environment variables may take this one for the proxy of their own requests
+    // (httpoxy, CVE-2016-5385). It is not a registered header.
     "proxy",
-    // The body's: each step's body has its own.
+    // About the body, which is a different one in each step.
     "content-length",
     "content-encoding",
     "content-md5",
     "content-range",
     "digest",
     "accept-encoding",
-    // The invocation's, set by the gateway and the queue.
+    // About the invocation. The gateway and the queue set these.
     "x-call-id",
     "x-start-time",
     "x-served-by",
@@ -92,8 +93,8 @@ const NOT_CARRIED: [&str; 20] = [
     "x-retry",
 ];
 
-/// The headers of a fresh request that stay with it to its end: the caller's own. The prefix `x-faasflow-` and
-/// the trace context are carried in their own places.
+/// The headers of a new request that stay with it until it ends: the caller's own. Headers that begin with
+/// `x-faasflow-` and the trace context are carried separately.
 #[must_use]
 pub fn carried(headers: &HeaderMap) -> HeaderMap {
     let mut carried = HeaderMap::with_capacity(headers.len());
@@ -116,7 +117,7 @@ fn is_carried(name: &HeaderName) -> bool {
         || name == TRACESTATE.as_str())
 }
 
-/// Whether a carried header goes on to functions. The content type does not: each payload has its own.
+/// Whether a carried header is sent to functions. `Content-Type` is not, because each payload has its own.
 #[must_use]
 pub fn goes_to_functions(name: &HeaderName) -> bool {
     name != header::CONTENT_TYPE

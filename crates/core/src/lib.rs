@@ -1,7 +1,7 @@
 //! Definition, plan, handlers, context, envelope and signature of Faasflow flows.
 //!
-//! This crate does no I/O and reads no clock: what it needs to know of the world it is told. Users depend
-//! on the crate `faasflow`, which re-exports what a definition needs.
+//! This crate does no I/O and reads no clock: its callers pass in what it needs to know. Users depend on the crate
+//! `faasflow`, which re-exports what a definition needs.
 
 pub mod code;
 pub mod definition;

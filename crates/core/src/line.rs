@@ -1,25 +1,25 @@
-//! Lines of logs, as flows write them and the local gateway passes them on.
+//! Log lines, as flows write them and the local gateway passes them on.
 //!
-//! Whoever reads a log line by line may give up at a line that is too long: of-watchdog ends its reader at 64 KiB, and from
-//! then on nobody reads what the function logs.
+//! A program that reads a log line by line may give up at a line that is too long. The reader of of-watchdog ends at 64
+//! KiB, and from then on nothing that the function logs is read.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The most bytes of a line, with its end.
+/// The largest size of a line in bytes, including its end.
 pub const LONGEST: usize = 16 * 1024;
 
-/// Room for the [`note`] that says how much was left out, in bytes.
+/// The room for the [`note`] that says how much was left out, in bytes.
 pub const NOTE: usize = 48;
 
-/// Says at the end of a text how many bytes were left out, if any were.
+/// Adds to the end of a text how many bytes were left out, if any were.
 pub fn note(text: &mut String, left_out: usize) {
     if left_out > 0 {
         let _ = write!(text, "… ({left_out} bytes left out)");
     }
 }
 
-/// A text that is to be one line of a log: what is over 16 KiB is left out, and the text says how much.
+/// Shortens a text that becomes one line of a log: what exceeds 16 KiB is left out, and the text says how much that is.
 ///
 /// ```
 /// use faasflow_core::line::cut;

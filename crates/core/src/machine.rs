@@ -1,5 +1,5 @@
-//! Decides what follows from what has happened to a request. Deciding does no I/O and knows no clock: the runtime
-//! performs the effects, tells what came of them, and asks again.
+//! Decides what to do next for a request. The decision does no I/O and reads no clock: the runtime performs the
+//! effects, reports what happened, and asks again.
 //!
 //! ```text
 //! arrived ──▶ take ──▶ run ──┬─▶ forward ──▶ answer: forwarded

@@ -3,9 +3,10 @@
 /// The secret that holds the keys for signing, one per line.
 pub const HMAC_SECRET: &str = "faasflow-hmac-secret";
 
-/// The variable by which `faasflow up` tells a flow that one process serves all of its requests. It is no setting for users.
+/// The environment variable with which `faasflow up` tells a flow that one process serves all of its requests. It is
+/// not a setting for users.
 pub const SINGLE_PROCESS: &str = "faasflow_single_process";
 
-/// The variable by which `faasflow up` tells a flow the part of the machine's memory that it may count on, in bytes. It is no
-/// setting for users.
+/// The environment variable with which `faasflow up` tells a flow how much of the machine's memory it may count on, in
+/// bytes. It is not a setting for users.
 pub const MEMORY: &str = "faasflow_memory";

@@ -8,7 +8,7 @@ pub enum Outcome {
     Success,
     /// A step failed, and the flow's failure handler recovered.
     Recovered,
-    /// A step failed, and that was the end.
+    /// A step failed, and the request failed with it.
     Failure,
 }
 
@@ -41,7 +41,7 @@ impl FromStr for Outcome {
     }
 }
 
-/// A word that names no [`Outcome`].
+/// The error of a text that is not an [`Outcome`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no outcome: expected `success`, `recovered` or `failure`")]
 pub struct UnknownOutcome(String);

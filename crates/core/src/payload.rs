@@ -1,4 +1,4 @@
-//! What travels from step to step, and how typed values become it and are read from it.
+//! The payload that travels from step to step, and its conversion to and from typed values.
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -26,23 +26,23 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// A payload of unstated type; on the wire that is `application/octet-stream`.
+    /// Creates a payload without a content type. It is sent as `application/octet-stream`.
     #[must_use]
     pub fn new(bytes: impl Into<Bytes>) -> Payload {
         Payload { bytes: bytes.into(), content_type: None }
     }
 
-    /// Nothing, of no type.
+    /// Creates an empty payload without a content type.
     #[must_use]
     pub fn empty() -> Payload {
         Payload::default()
     }
 
-    /// States the content type, such as `image/jpeg`.
+    /// Sets the content type, such as `image/jpeg`.
     ///
     /// # Panics
     ///
-    /// If the text holds bytes that no header may hold (control characters or a line break).
+    /// If the text contains control characters or a line break, which a header cannot hold.
     #[must_use]
     pub fn with_content_type(mut self, content_type: impl AsRef<str>) -> Payload {
         let text = content_type.as_ref();
@@ -51,7 +51,7 @@ impl Payload {
         self
     }
 
-    /// The same bytes under a content type taken from a header, if there is one.
+    /// Sets the content type to the value of a header, or removes it with `None`.
     #[must_use]
     pub fn with_content_type_header(mut self, content_type: Option<HeaderValue>) -> Payload {
         self.content_type = content_type;
@@ -64,37 +64,37 @@ impl Payload {
         &self.bytes
     }
 
-    /// Takes the bytes out.
+    /// Converts the payload into its bytes.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
 
-    /// How many bytes.
+    /// The number of bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Whether there are no bytes.
+    /// Whether the payload has no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// The content type as text, where it is stated and readable.
+    /// The content type as text, or `None` if it is not set or is not ASCII text.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
         self.content_type.as_ref().and_then(|value| value.to_str().ok())
     }
 
-    /// The content type as it goes into a header.
+    /// The content type as the value of a header.
     #[must_use]
     pub fn content_type_header(&self) -> Option<&HeaderValue> {
         self.content_type.as_ref()
     }
 
-    /// Reads the bytes as JSON, whatever the content type says.
+    /// Parses the bytes as JSON, whatever the content type is.
     ///
     /// ```
     /// use faasflow_core::Payload;
@@ -105,12 +105,13 @@ impl Payload {
     ///
     /// # Errors
     ///
-    /// If they are not the JSON of a `T`.
+    /// If the bytes are not the JSON of a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.bytes).map_err(|error| Error::from(NotTheJson { source: Mismatch::new(&error) }))
     }
 
-    /// What a handler made of this payload: bytes that it only handed on keep their content type.
+    /// Completes the payload that a handler made from this one. If the handler returned the same bytes without a
+    /// content type, they keep the one that they had.
     pub(crate) fn hand_on(&self, made: Payload) -> Payload {
         let same = made.bytes.as_ptr() == self.bytes.as_ptr() && made.len() == self.len() && !made.is_empty();
         match made.content_type {
@@ -120,7 +121,7 @@ impl Payload {
     }
 }
 
-/// A payload that was not the JSON its handler asked for.
+/// The error of a handler that expects JSON, when its payload is something else.
 #[derive(Debug, thiserror::Error)]
 #[error("the payload is not the JSON expected")]
 pub struct NotTheJson {
@@ -128,7 +129,7 @@ pub struct NotTheJson {
     source: Mismatch,
 }
 
-/// A payload that was not the text its handler asked for.
+/// The error of a handler that expects text, when its payload is not UTF-8.
 #[derive(Debug, thiserror::Error)]
 #[error("the payload is not UTF-8 text")]
 pub struct NotText {
@@ -136,7 +137,8 @@ pub struct NotText {
     source: std::str::Utf8Error,
 }
 
-/// A payload as JSON: read on the way in, written on the way out as `application/json`.
+/// A payload as JSON. It is parsed when a handler takes it, and written as `application/json` when a handler returns
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
@@ -148,11 +150,11 @@ pub struct Json<T>(pub T);
     note = "`Context`, `Query<T>` and `RequestState<T>` come before it"
 )]
 pub trait FromPayload: Sized {
-    /// Reads the payload.
+    /// Converts the payload.
     ///
     /// # Errors
     ///
-    /// If the payload is not what the type needs.
+    /// If the payload cannot be converted to the type.
     fn from_payload(payload: Payload) -> Result<Self>;
 }
 
@@ -178,7 +180,7 @@ impl FromPayload for String {
     }
 }
 
-/// Fails unless the bytes are the JSON of a `T`. The content type is not looked at: many functions state none.
+/// Fails unless the bytes are the JSON of a `T`. The content type is ignored, because many functions do not set one.
 impl<T: DeserializeOwned> FromPayload for Json<T> {
     fn from_payload(payload: Payload) -> Result<Json<T>> {
         payload.json().map(Json)
@@ -199,11 +201,11 @@ impl FromPayload for () {
     note = "return `Bytes`, `Vec<u8>`, `String`, `Json<T>`, `Payload`, `()`, or a `Result` of one with `faasflow::Error`"
 )]
 pub trait IntoPayload {
-    /// Makes the payload.
+    /// Converts the value into a payload.
     ///
     /// # Errors
     ///
-    /// If the value cannot be written, or was an error.
+    /// If the value cannot be serialised, or is an error itself.
     fn into_payload(self) -> Result<Payload>;
 }
 
@@ -213,7 +215,7 @@ impl IntoPayload for Payload {
     }
 }
 
-/// Bytes that the handler was given keep their content type; new ones have none.
+/// Bytes that the handler passes on unchanged keep their content type. Other bytes have none.
 impl IntoPayload for Bytes {
     fn into_payload(self) -> Result<Payload> {
         Ok(Payload::new(self))
@@ -226,28 +228,28 @@ impl IntoPayload for Vec<u8> {
     }
 }
 
-/// `text/plain; charset=utf-8`.
+/// The content type is `text/plain; charset=utf-8`.
 impl IntoPayload for String {
     fn into_payload(self) -> Result<Payload> {
         Ok(Payload::new(self).with_content_type_header(Some(TEXT)))
     }
 }
 
-/// `text/plain; charset=utf-8`.
+/// The content type is `text/plain; charset=utf-8`.
 impl IntoPayload for &'static str {
     fn into_payload(self) -> Result<Payload> {
         Ok(Payload::new(self).with_content_type_header(Some(TEXT)))
     }
 }
 
-/// An empty payload.
+/// The payload is empty.
 impl IntoPayload for () {
     fn into_payload(self) -> Result<Payload> {
         Ok(Payload::empty())
     }
 }
 
-/// `application/json`.
+/// The content type is `application/json`.
 impl<T: Serialize> IntoPayload for Json<T> {
     fn into_payload(self) -> Result<Payload> {
         let bytes = serde_json::to_vec(&self.0).map_err(|error| Error::from(error).context("cannot write JSON"))?;
@@ -255,7 +257,7 @@ impl<T: Serialize> IntoPayload for Json<T> {
     }
 }
 
-// One error type only: it is what lets `?` in an `async` closure infer its type.
+// There is only one error type here, because that allows `?` in an `async` closure to infer its type.
 impl<T: IntoPayload> IntoPayload for Result<T, Error> {
     fn into_payload(self) -> Result<Payload> {
         self.and_then(T::into_payload)

@@ -1,11 +1,11 @@
-//! Errors as a person reads them: code, what happened, why, and what to do.
+//! Errors as they are printed for people: the code, what happened, why, and what to do.
 
 use std::error::Error as StdError;
 use std::fmt;
 
 use crate::code::Code;
 
-/// What is printed of an error where it reaches a person.
+/// Everything that is printed about an error.
 ///
 /// ```
 /// use faasflow_core::{code, Problem, Report};
@@ -34,19 +34,19 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem whose cause is not known.
+    /// Creates a problem without causes.
     #[must_use]
     pub fn new(code: Code, what: impl fmt::Display) -> Problem {
         Problem { code, what: what.to_string(), causes: Vec::new(), help: Vec::new() }
     }
 
-    /// Makes a problem of an error and all its sources.
+    /// Creates a problem from an error and all its sources.
     #[must_use]
     pub fn from_error(code: Code, error: &dyn StdError) -> Problem {
         Problem::new(code, error).because_of_all(error.source())
     }
 
-    /// Adds an error that caused it, and what caused that.
+    /// Adds an error as a cause, and all its sources.
     #[must_use]
     pub fn because(self, cause: &dyn StdError) -> Problem {
         self.because_text(cause.to_string()).because_of_all(cause.source())
@@ -56,9 +56,9 @@ impl Problem {
     #[must_use]
     pub fn because_text(mut self, cause: impl Into<String>) -> Problem {
         let cause = cause.into();
-        // Many errors of others repeat the text of their source.
-        let said = self.what.contains(&cause) || self.causes.iter().any(|earlier| earlier.contains(&cause));
-        if !said {
+        // Many errors repeat the text of their source.
+        let repeated = self.what.contains(&cause) || self.causes.iter().any(|earlier| earlier.contains(&cause));
+        if !repeated {
             self.causes.push(cause);
         }
         self
@@ -97,14 +97,14 @@ impl Problem {
         &self.causes
     }
 
-    /// What can be done about it.
+    /// What to do about it.
     #[must_use]
     pub fn remedies(&self) -> &[String] {
         &self.help
     }
 }
 
-/// Several lines, the first of which begins with the code.
+/// Several lines. The first begins with the code.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error[{}]: {}", self.code, indented(&self.what))?;
@@ -113,25 +113,25 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Further lines of a text stand below its first.
+/// Indents all lines of a text but the first.
 fn indented(text: &str) -> String {
     text.trim_end().replace('\n', "\n    ")
 }
 
 impl Report {
-    /// A report of one problem.
+    /// Creates a report of one problem.
     #[must_use]
     pub fn new(problem: Problem) -> Report {
         Report { summary: None, problems: vec![problem] }
     }
 
-    /// A report of all these problems.
+    /// Creates a report of several problems.
     #[must_use]
     pub fn from_problems(problems: impl IntoIterator<Item = Problem>) -> Report {
         Report { summary: None, problems: problems.into_iter().collect() }
     }
 
-    /// Puts a line before the problems that says what could not be done.
+    /// Adds a line before the problems. It says what could not be done.
     #[must_use]
     pub fn summary(mut self, summary: impl Into<String>) -> Report {
         self.summary = Some(summary.into());
@@ -144,7 +144,7 @@ impl Report {
         &self.problems
     }
 
-    /// The last line, which says where there is more to read.
+    /// The last line, which says how to read more. There is none if there are no problems.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         let first = self.problems.first()?.code();

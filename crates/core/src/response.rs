@@ -2,7 +2,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::payload::Payload;
 
-/// What a function or a callback answered.
+/// The answer of a function or a callback.
 #[derive(Clone, Debug)]
 pub struct CallResponse {
     status: StatusCode,
@@ -11,7 +11,7 @@ pub struct CallResponse {
 }
 
 impl CallResponse {
-    /// A response of these parts. The payload's content type is that of the `Content-Type` header.
+    /// Creates an answer. Its payload gets the content type from the `Content-Type` header.
     #[must_use]
     pub fn new(status: StatusCode, headers: HeaderMap, body: bytes::Bytes) -> CallResponse {
         let content_type = headers.get(http::header::CONTENT_TYPE).cloned();
@@ -30,7 +30,7 @@ impl CallResponse {
         &self.headers
     }
 
-    /// A header as text, where it is there and readable.
+    /// The value of a header as text, or `None` if the header is missing or is not ASCII text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
@@ -42,7 +42,7 @@ impl CallResponse {
         &self.payload
     }
 
-    /// Takes the body out.
+    /// Converts the answer into its body.
     #[must_use]
     pub fn into_payload(self) -> Payload {
         self.payload

@@ -1,4 +1,4 @@
-//! HMAC-SHA256 over an envelope, in the header and form that `faas-cli invoke --sign` uses.
+//! HMAC-SHA256 signatures of envelopes, in the header and form that `faas-cli invoke --sign` uses.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretSlice};
@@ -6,18 +6,18 @@ use sha2::Sha256;
 
 use crate::code::{self, Code};
 
-/// The keys that sign and verify. The first signs, all verify, so that a key can be replaced without a stop:
-/// add the new one below, deploy, move it to the top, deploy, remove the old one.
+/// The keys that sign and verify. The first key signs, and all keys verify, so that a key can be replaced without
+/// downtime: add the new key below the old one and deploy; move it to the top and deploy; then remove the old key.
 pub struct Keys {
     keys: Vec<SecretSlice<u8>>,
 }
 
 impl Keys {
-    /// Reads keys from a text, one per line; blank lines and white space around a key do not count.
+    /// Reads keys from a text with one key per line. Blank lines and white space around a key are ignored.
     ///
     /// # Errors
     ///
-    /// If there is no key in the text.
+    /// If the text contains no key.
     pub fn parse(text: &str) -> Result<Keys, NoKey> {
         let keys: Vec<SecretSlice<u8>> = text
             .lines()
@@ -28,13 +28,13 @@ impl Keys {
         if keys.is_empty() { Err(NoKey) } else { Ok(Keys { keys }) }
     }
 
-    /// How many keys.
+    /// The number of keys.
     #[must_use]
     pub fn count(&self) -> usize {
         self.keys.len()
     }
 
-    /// The signature of a body given in parts, as the value of [`SIGNATURE`](crate::headers::SIGNATURE):
+    /// Signs a body that is given in parts. Returns the value of the header [`SIGNATURE`](crate::headers::SIGNATURE):
     /// `sha256=` and 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn sign<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> String {
@@ -46,7 +46,7 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// If the header is absent, is not of the form `sha256=<64 hex digits>`, or fits none of the keys.
+    /// If the header is missing, does not have the form `sha256=<64 hex digits>`, or matches none of the keys.
     pub fn verify(&self, header: Option<&[u8]>, body: &[u8]) -> Result<(), SignatureError> {
         let header = header.ok_or(SignatureError::Missing)?;
         let digits = header.strip_prefix(b"sha256=").ok_or(SignatureError::Malformed)?;
@@ -72,22 +72,22 @@ fn mac<'a>(key: &SecretSlice<u8>, parts: impl IntoIterator<Item = &'a [u8]>) -> 
     mac
 }
 
-/// A text without a key.
+/// The error of a text that contains no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no key in it: write one key per line")]
 pub struct NoKey;
 
-/// A body whose signature proves nothing.
+/// The error of a signature that is missing or cannot be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// No signature.
+    /// There is no signature.
     #[error("the signature is missing: send it as `X-Hub-Signature: sha256=<hex HMAC-SHA256 of the body>`")]
     Missing,
-    /// Something that is no signature.
+    /// The header does not have the form of a signature.
     #[error("the signature is not of the form `sha256=<64 hexadecimal digits>`")]
     Malformed,
-    /// A signature by another key, or of another body.
+    /// The signature was made with another key or for another body.
     #[error("the signature does not fit the body and any of this flow's keys")]
     Wrong,
 }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_signature() {
+    fn missing_and_malformed_signatures_are_rejected() {
         let keys = Keys::parse("k").unwrap();
         assert_eq!(keys.verify(None, b""), Err(SignatureError::Missing));
         for header in ["", "sha1=00", "sha256=", "sha256=zz", &"0".repeat(64), &format!("sha256={}", "é".repeat(32))] {

@@ -1,11 +1,11 @@
-//! Sizes in bytes, as settings and options give them: `256000`, `64MiB`, `1 MB`.
+//! Sizes in bytes, as written in settings and options: `256000`, `64MiB`, `1 MB`.
 
-/// Reads a number of bytes, alone or with a unit: `k`, `M` and `G` are powers of 1000, `Ki`, `Mi` and `Gi` powers of
-/// 1024. A `B` may follow, and case does not matter.
+/// Parses a number of bytes, alone or with a unit. `k`, `M` and `G` are powers of 1000; `Ki`, `Mi` and `Gi` are powers
+/// of 1024. A `B` may follow the unit, and case does not matter.
 ///
 /// # Errors
 ///
-/// If the text is not such a size, or is above [`u64::MAX`]. The error says what to write.
+/// If the text is not a size, or the size is above [`u64::MAX`]. The error says what to write.
 ///
 /// ```
 /// use faasflow_core::size::parse;

@@ -1,4 +1,4 @@
-//! Where a request's key-value state and its large payloads live.
+//! The storage of a request's key-value state and of its large payloads.
 
 mod error;
 mod extension;

@@ -1,7 +1,7 @@
-//! State managers for Faasflow: where the state of requests lives when it is not in their envelopes.
+//! State managers for Faasflow. They store the state of requests outside the envelopes.
 //!
-//! Each can be given to a flow with `.state(…)`, or be named by the setting `state_manager`, and takes its own
-//! settings and secrets as OpenFaaS gives them: see [`SETTINGS`].
+//! Pass one to a flow with `.state(…)`, or name it in the setting `state_manager`. Each has its own settings and
+//! secrets, which come from where OpenFaaS puts them: see [`SETTINGS`].
 
 mod memory;
 mod open;

@@ -5,23 +5,23 @@ use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version};
 
-/// Keeps state in the memory of this process: for tests, and for flows of one phase. Another instance of
-/// the flow function does not see it, and it is gone when the process ends; so a flow of several phases is refused
-/// with it, but for the test kit and `faasflow up`, where one process executes them all.
+/// Stores state in the memory of this process, for tests and for flows of one phase. Other instances of the flow
+/// function do not see it, and it is lost when the process ends. A flow of several phases therefore refuses to start
+/// with it, except in the test kit and under `faasflow up`, where one process executes all phases.
 ///
-/// Cloning shares the state.
+/// Clones share the state.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    kept: Arc<Mutex<Kept>>,
+    values: Arc<Mutex<Values>>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Values {
     requests: HashMap<Scope, HashMap<String, (Bytes, u64)>>,
     writes: u64,
 }
 
-impl Kept {
+impl Values {
     fn write(&mut self, scope: &Scope, key: &str, value: Bytes) -> Version {
         self.writes += 1;
         self.requests.entry(scope.clone()).or_default().insert(key.to_owned(), (value, self.writes));
@@ -35,21 +35,21 @@ impl Kept {
 }
 
 impl Memory {
-    /// An empty one.
+    /// Creates a state manager without values.
     #[must_use]
     pub fn new() -> Memory {
         Memory::default()
     }
 
-    /// How many requests have state here.
+    /// The number of requests that have state here.
     #[must_use]
     pub fn request_count(&self) -> usize {
-        self.kept().requests.len()
+        self.lock().requests.len()
     }
 
-    /// Each operation on the map is whole, so a panic elsewhere leaves nothing half-done.
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Every operation on the map completes or has no effect, so the map is usable after a panic elsewhere.
+    fn lock(&self) -> MutexGuard<'_, Values> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,24 +63,24 @@ impl StateManager for Memory {
     }
 
     fn get<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>> {
-        let value = self.kept().read(scope, key).map(|(value, _)| value);
+        let value = self.lock().read(scope, key).map(|(value, _)| value);
         Box::pin(async move { Ok(value) })
     }
 
     fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
-        self.kept().write(scope, key, value);
+        self.lock().write(scope, key, value);
         Box::pin(async { Ok(()) })
     }
 
     fn remove<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
-        if let Some(values) = self.kept().requests.get_mut(scope) {
+        if let Some(values) = self.lock().requests.get_mut(scope) {
             values.remove(key);
         }
         Box::pin(async { Ok(()) })
     }
 
     fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
-        self.kept().requests.remove(scope);
+        self.lock().requests.remove(scope);
         Box::pin(async { Ok(()) })
     }
 
@@ -89,7 +89,7 @@ impl StateManager for Memory {
         scope: &'a Scope,
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<(Bytes, Version)>, StateError>> {
-        let found = self.kept().read(scope, key);
+        let found = self.lock().read(scope, key);
         Box::pin(async move { Ok(found) })
     }
 
@@ -100,14 +100,14 @@ impl StateManager for Memory {
         value: Bytes,
         condition: Condition,
     ) -> BoxFuture<'a, Result<Option<Version>, StateError>> {
-        let mut kept = self.kept();
-        let found = kept.read(scope, key).map(|(_, version)| version);
+        let mut values = self.lock();
+        let found = values.read(scope, key).map(|(_, version)| version);
         let holds = match condition {
             Condition::Absent => found.is_none(),
             Condition::Version(expected) => found == Some(expected),
         };
-        let written = holds.then(|| kept.write(scope, key, value));
-        drop(kept);
+        let written = holds.then(|| values.write(scope, key, value));
+        drop(values);
         Box::pin(async move { Ok(written) })
     }
 }

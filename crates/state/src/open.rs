@@ -1,4 +1,4 @@
-//! The state manager that a setting names.
+//! Opens the state manager that a setting names.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::memory::Memory;
 #[cfg(any(feature = "s3", feature = "redis"))]
 use crate::settings::Settings;
 
-/// Opens the state manager of this name (`memory`, `s3` or `redis`) with the settings that `lookup` finds and the
-/// secrets in a folder. Nothing is connected to yet.
+/// Opens the state manager with this name (`memory`, `s3` or `redis`), using the settings that `lookup` finds and the
+/// secrets in the folder `secrets`. It does not connect yet.
 ///
 /// # Errors
 ///
-/// If there is none of this name here, or a setting or secret cannot be used: the text names it, its value and what
-/// is accepted.
+/// If there is no state manager with this name, or a setting or secret cannot be used. The text names the setting, its
+/// value and what is accepted.
 #[cfg_attr(
     not(any(feature = "s3", feature = "redis")),
     expect(unused_variables, reason = "memory alone has neither settings nor secrets")

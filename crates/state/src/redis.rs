@@ -1,16 +1,16 @@
 //! State in Redis.
 //!
-//! All that a request has stored is one hash, `faasflow:<flow>:<request>`, so that it expires and is removed as one. Of
-//! a value `key` it holds
+//! All data of a request is in one hash, `faasflow:<flow>:<request>`, so that it expires and is removed as a whole. For
+//! a value with the key `key`, the hash has these fields:
 //!
-//! | field | what |
+//! | field | content |
 //! |---|---|
 //! | `d<key>` | the value, if it is small |
-//! | `p<key>` | where the parts of a large one are: their id, how many, how many bytes |
-//! | `c<id>:<n>` | a part |
-//! | `v<key>` | how often the key has been written; it outlives the value, so that no version comes twice |
+//! | `p<key>` | where the parts of a large value are: their id, their number, the size of the value in bytes |
+//! | `c<id>:<n>` | one part |
+//! | `v<key>` | how often the key has been written; it outlives the value, so that no version is used twice |
 //!
-//! A value is there when `d` or `p` is, which are written in one transaction.
+//! A value exists if its `d` or `p` field exists. Both are written in one transaction.
 
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
@@ -26,8 +26,9 @@ pub use builder::RedisBuilder;
 use parts::{PART, Pointer};
 use server::Server;
 
-/// Writes `d` or `p` if the condition holds, and yields the version; nothing if it does not. Arguments: key, `absent` or
-/// the version, `d` or `p`, the value or pointer, the time to live in milliseconds.
+/// Writes `d` or `p` if the condition holds, and returns the version. Returns nothing if the condition does not hold.
+/// The arguments are the key, `absent` or the version, `d` or `p`, the value or pointer, and the time to live in
+/// milliseconds.
 const SET_IF: &str = "\
 local there = redis.call('HEXISTS', KEYS[1], 'd' .. ARGV[1]) + redis.call('HEXISTS', KEYS[1], 'p' .. ARGV[1])
 if ARGV[2] == 'absent' then
@@ -41,40 +42,40 @@ redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return tostring(redis.call('HINCRBY', KEYS[1], 'v' .. ARGV[1], 1))
 ";
 
-/// Keeps state in a Redis server, version 4 or later. It connects when it is first asked, and again when the connection
-/// is lost. Conditional writes are atomic on the server.
+/// Stores state in a Redis server, version 4 or later. It connects on first use, and reconnects when the connection is
+/// lost. Conditional writes are atomic on the server.
 ///
-/// What a request has stored is removed when it ends; of one that never does, some time after its last write: see
-/// [`RedisBuilder::time_to_live`].
+/// The data of a request is removed when the request ends. If the request never ends, its data expires some time after
+/// the last write: see [`RedisBuilder::time_to_live`].
 ///
-/// Cloning is cheap and yields the same.
+/// Cloning is cheap, and a clone uses the same connection.
 #[derive(Clone)]
 pub struct Redis {
     server: Server,
 }
 
-/// A value as its hash has it.
-enum Stored {
+/// A value as it is in the hash.
+enum Contents {
     Whole(Vec<u8>),
     InParts(Pointer),
 }
 
 impl Redis {
-    /// What `d` or `p` of a key holds, and its version.
-    async fn look(&self, hash: &str, key: &str) -> Result<Option<(Stored, u64)>, StateError> {
+    /// Reads the `d` or `p` field of a key, and its version.
+    async fn find(&self, hash: &str, key: &str) -> Result<Option<(Contents, u64)>, StateError> {
         let mut commands = redis::pipe();
         commands.cmd("HMGET").arg(hash).arg(format!("d{key}")).arg(format!("p{key}")).arg(format!("v{key}"));
         type Fields = (Option<Vec<u8>>, Option<String>, Option<u64>);
         let ((whole, pointer, version),): (Fields,) = self.server.ask("a value cannot be read", &commands).await?;
         let stored = match (whole, pointer) {
-            (Some(whole), _) => Stored::Whole(whole),
-            (None, Some(pointer)) => Stored::InParts(Pointer::parse(&pointer)?),
+            (Some(whole), _) => Contents::Whole(whole),
+            (None, Some(pointer)) => Contents::InParts(Pointer::parse(&pointer)?),
             (None, None) => return Ok(None),
         };
         Ok(Some((stored, version.unwrap_or_default())))
     }
 
-    /// The pointer of a large value under a key, whose parts are of no use once another value is there.
+    /// Reads the pointer of a key whose value is large. The parts must be deleted once the key has another value.
     async fn old_parts(&self, hash: &str, key: &str) -> Result<Option<Pointer>, StateError> {
         let mut commands = redis::pipe();
         commands.cmd("HGET").arg(hash).arg(format!("p{key}"));
@@ -83,7 +84,7 @@ impl Redis {
     }
 }
 
-/// The hash of all that a request has stored. Names of flows have no colon.
+/// The name of the hash with all data of a request. Names of flows have no colon, so it is unambiguous.
 fn hash(scope: &Scope) -> String {
     format!("faasflow:{}:{}", scope.flow, scope.request)
 }
@@ -153,12 +154,12 @@ impl StateManager for Redis {
         Box::pin(async move {
             let hash = hash(scope);
             loop {
-                let Some((stored, version)) = self.look(&hash, key).await? else { return Ok(None) };
+                let Some((stored, version)) = self.find(&hash, key).await? else { return Ok(None) };
                 let value = match stored {
-                    Stored::Whole(value) => Some(Bytes::from(value)),
-                    Stored::InParts(pointer) => self.server.take_parts(&hash, &pointer).await?,
+                    Contents::Whole(value) => Some(Bytes::from(value)),
+                    Contents::InParts(pointer) => self.server.take_parts(&hash, &pointer).await?,
                 };
-                // Parts that are gone were those of a value that has been replaced meanwhile.
+                // If parts are missing, the value has been replaced in the meantime: read the new one.
                 if let Some(value) = value {
                     return Ok(Some((value, Version::new(version.to_string()))));
                 }
@@ -192,8 +193,8 @@ impl StateManager for Redis {
             }
             command.arg(self.server.millis());
             let (version,): (Option<String>,) = self.server.ask("a value cannot be written", &commands).await?;
-            let useless = if version.is_some() { old } else { new };
-            self.server.drop_parts(&hash, useless).await?;
+            let unreferenced = if version.is_some() { old } else { new };
+            self.server.drop_parts(&hash, unreferenced).await?;
             Ok(version.map(Version::new))
         })
     }

@@ -1,7 +1,7 @@
-//! State in S3, Amazon's or any server that speaks it.
+//! State in S3, either Amazon's or any compatible server.
 //!
-//! A value is the object `<flow>/<request>/<key>` of the bucket, each part written as [`path`] does. Large values go
-//! up in parts, and appear when the last one is there.
+//! A value is the object `<flow>/<request>/<key>` in the bucket, with each part encoded by [`path`]. A large value is
+//! uploaded in parts, and becomes visible with the last one.
 
 use std::sync::Arc;
 
@@ -25,21 +25,21 @@ pub use builder::S3Builder;
 use fault::{is_absent, state_error};
 use http::Http;
 
-/// The size of the parts that a large value is sent in; S3 wants at least 5 MiB.
+/// The size of the parts in which a large value is uploaded. S3 requires at least 5 MiB.
 const PART: usize = 8 << 20;
-/// How many parts are on their way at once.
+/// How many parts are uploaded at once.
 const PARTS_AT_ONCE: usize = 4;
 /// How many objects are removed at once.
 const REMOVALS_AT_ONCE: usize = 8;
 
-/// Keeps state in an S3 bucket. Conditional writes are by `ETag`, so the server must support `If-Match` and
-/// `If-None-Match` on writes, as Amazon's and MinIO do.
+/// Stores state in an S3 bucket. Conditional writes use the `ETag`, so the server must support `If-Match` and
+/// `If-None-Match` on writes, as Amazon S3 and MinIO do.
 ///
-/// Parts of an upload that was broken off stay in the bucket unseen: give it a lifecycle rule that aborts
-/// incomplete uploads. What requests have stored is removed when they end; a rule that expires objects after some days
-/// takes care of those that never do.
+/// If an upload is interrupted, its parts stay in the bucket, where they are not listed: give the bucket a lifecycle
+/// rule that aborts incomplete uploads. The data of a request is removed when the request ends. For requests that never
+/// end, add a rule that expires objects after some days.
 ///
-/// Cloning is cheap and yields the same.
+/// Cloning is cheap, and a clone uses the same bucket.
 #[derive(Clone, Debug)]
 pub struct S3 {
     store: Arc<AmazonS3>,
@@ -59,7 +59,7 @@ impl S3 {
         match sent {
             Ok(()) => upload.complete().await.map(drop),
             Err(error) => {
-                // What it fails on is what has just failed.
+                // If this fails too, the error of the upload has already said why.
                 let _ = upload.abort().await;
                 Err(error)
             }
@@ -92,7 +92,7 @@ impl StateManager for S3 {
 
     fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
         Box::pin(async move {
-            let path = path::of(scope, key);
+            let path = path::object(scope, key);
             let put = if value.len() > PART {
                 self.put_large(&path, &value).await
             } else {
@@ -103,12 +103,12 @@ impl StateManager for S3 {
     }
 
     fn remove<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
-        Box::pin(async move { self.remove_object(&path::of(scope, key)).await })
+        Box::pin(async move { self.remove_object(&path::object(scope, key)).await })
     }
 
     fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
         Box::pin(async move {
-            let folder = path::of_request(scope);
+            let folder = path::folder(scope);
             let objects = self.store.list(Some(&folder));
             let objects = objects.map_err(|error| {
                 StateError::from(state_error("what a request stored cannot be listed", &self.bucket, &error))
@@ -128,7 +128,7 @@ impl StateManager for S3 {
     ) -> BoxFuture<'a, Result<Option<(Bytes, Version)>, StateError>> {
         Box::pin(async move {
             let fault = |error| StateError::from(state_error("a value cannot be read", &self.bucket, &error));
-            let found = match self.store.get(&path::of(scope, key)).await {
+            let found = match self.store.get(&path::object(scope, key)).await {
                 Ok(found) => found,
                 Err(error) if is_absent(&error) => return Ok(None),
                 Err(error) => return Err(fault(error)),
@@ -158,7 +158,7 @@ impl StateManager for S3 {
                 }
             };
             let payload = PutPayload::from_bytes(value);
-            match self.store.put_opts(&path::of(scope, key), payload, mode.into()).await {
+            match self.store.put_opts(&path::object(scope, key), payload, mode.into()).await {
                 Ok(put) => Ok(Some(Version::new(put.e_tag.unwrap_or_default()))),
                 Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(None),
                 Err(error) if is_absent(&error) => Ok(None),

@@ -1,13 +1,13 @@
-//! The settings of state managers, as OpenFaaS gives them: environment variables and secrets.
+//! The settings of state managers: environment variables and secrets, in the places where OpenFaaS puts them.
 //!
-//! This module and nothing else in the crate reads the environment.
+//! No other module of this crate reads the environment.
 
 #[cfg(any(feature = "s3", feature = "redis"))]
 use faasflow_core::state::StateError;
 #[cfg(any(feature = "s3", feature = "redis"))]
 use secrecy::SecretString;
 
-/// Name, default and meaning of every setting.
+/// The name, default and meaning of every setting.
 pub const SETTINGS: [(&str, &str, &str); 8] = [
     ("s3_url", "", "address of the S3 server, such as `minio:9000` (default: Amazon's of the region)"),
     ("s3_bucket", "faasflow", "bucket that state and payloads are kept in"),
@@ -19,13 +19,13 @@ pub const SETTINGS: [(&str, &str, &str); 8] = [
     ("redis_ttl", "168h", "how long a request's data is kept after its last write"),
 ];
 
-/// The secret with the access key for S3.
+/// The name of the secret with the access key for S3.
 #[cfg(feature = "s3")]
 pub(crate) const S3_ACCESS_KEY: &str = "s3-access-key";
-/// The secret with the secret key for S3.
+/// The name of the secret with the secret key for S3.
 #[cfg(feature = "s3")]
 pub(crate) const S3_SECRET_KEY: &str = "s3-secret-key";
-/// The secret with the address of the Redis server, which may hold a password.
+/// The name of the secret with the address of the Redis server, which may contain a password.
 #[cfg(feature = "redis")]
 pub(crate) const REDIS_URL: &str = "redis-url";
 
@@ -38,18 +38,18 @@ pub(crate) struct Settings<'a> {
 
 #[cfg(any(feature = "s3", feature = "redis"))]
 impl Settings<'_> {
-    /// Runs `with` on the settings of this process.
+    /// Calls `with` with the settings of this process.
     pub(crate) fn of_process<T>(with: impl FnOnce(&Settings<'_>) -> T) -> T {
         let secrets = variable("secret_mount_path").unwrap_or_else(|| "/var/openfaas/secrets".to_owned());
         with(&Settings { lookup: &variable, secrets: secrets.into() })
     }
 
-    /// A setting; an empty one is as good as none.
+    /// The value of a setting; `None` if it is missing or empty.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
-    /// A setting that is `true` or `false`.
+    /// The value of a setting that is `true` or `false`; `None` if it is missing or empty.
     #[cfg(feature = "s3")]
     pub(crate) fn boolean(&self, name: &str) -> Result<Option<bool>, StateError> {
         match self.text(name).map(|text| text.to_ascii_lowercase()).as_deref() {
@@ -63,7 +63,7 @@ impl Settings<'_> {
         }
     }
 
-    /// The certificates in the file that `SSL_CERT_FILE` names.
+    /// Reads the file of certificates that `SSL_CERT_FILE` names, if it is set.
     pub(crate) fn authorities(&self) -> Result<Option<Vec<u8>>, StateError> {
         let Some(path) = self.text("SSL_CERT_FILE") else { return Ok(None) };
         let fault = |error: std::io::Error| {
@@ -73,7 +73,7 @@ impl Settings<'_> {
         std::fs::read(&path).map(Some).map_err(fault)
     }
 
-    /// The text of a secret; `None` if there is none of this name.
+    /// The text of a secret; `None` if it is missing or empty.
     pub(crate) fn secret(&self, name: &str) -> Result<Option<SecretString>, StateError> {
         let path = self.secrets.join(name);
         match std::fs::read_to_string(&path) {

@@ -8,7 +8,7 @@ use super::flow::Flow;
 use super::options::RequestOptions;
 use super::step::{Action, Step};
 
-/// A flow as data. The JSON of it is what `<flow> describe` prints and `GET /_/flow` answers.
+/// A flow as data. `<flow> describe` prints it as JSON, and `GET /_/flow` answers with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Description {
@@ -60,7 +60,7 @@ pub enum ActionDescription {
         function: String,
         /// Whether it is called within the phase of the step before.
         sync: bool,
-        /// How.
+        /// How it is sent.
         #[serde(flatten)]
         request: RequestDescription,
     },
@@ -70,7 +70,7 @@ pub enum ActionDescription {
     Callback {
         /// The URL without its query, which may hold secrets.
         url: String,
-        /// How.
+        /// How it is sent.
         #[serde(flatten)]
         request: RequestDescription,
     },
@@ -80,10 +80,10 @@ pub enum ActionDescription {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RequestDescription {
-    /// The method, if one was given.
+    /// The method, if one is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// The names of headers sent.
+    /// The names of the headers that it sends.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<String>,
     /// The keys of the query.
@@ -92,7 +92,7 @@ pub struct RequestDescription {
     /// How long one attempt may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<String>,
-    /// How many attempts at most, where more than one.
+    /// The maximum number of attempts, if there is more than one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
     /// Whether the step has a failure handler of its own.

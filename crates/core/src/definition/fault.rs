@@ -9,7 +9,8 @@ use crate::state::StateError;
 
 use super::url::UrlError;
 
-/// A definition that cannot be built. It lists everything that is wrong, and each [`Fault`] names its step.
+/// The error of a definition that cannot be built. It lists everything that is wrong, and each [`Fault`] names its
+/// step.
 #[derive(Clone)]
 pub struct DefinitionError {
     faults: Vec<Fault>,
@@ -19,7 +20,7 @@ pub struct DefinitionError {
 #[derive(Clone, Debug)]
 pub struct Fault {
     step: Option<usize>,
-    /// The step, as messages name it.
+    /// The step and where it is in the source, as messages show it.
     place: Option<String>,
     kind: FaultKind,
 }
@@ -151,7 +152,7 @@ impl std::error::Error for Fault {
 }
 
 impl DefinitionError {
-    /// There is at least one fault.
+    /// Creates the error from at least one fault.
     pub(crate) fn new(faults: Vec<Fault>) -> DefinitionError {
         DefinitionError { faults }
     }
@@ -192,7 +193,7 @@ impl fmt::Debug for DefinitionError {
 
 impl std::error::Error for DefinitionError {}
 
-/// Lets a function that builds a flow use `?`, as in `.state(S3::from_env()?)`.
+/// Allows `?` on the error of a state manager in a function that builds a flow, as in `.state(S3::from_env()?)`.
 impl From<StateError> for DefinitionError {
     fn from(error: StateError) -> DefinitionError {
         DefinitionError::new(vec![Fault::of_flow(FaultKind::StateManager(Arc::new(error)))])

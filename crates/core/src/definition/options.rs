@@ -1,4 +1,4 @@
-//! What calls and callbacks have in common: the request that they send, and how they treat its answer.
+//! The options that calls and callbacks share: the request that they send, and how they treat its answer.
 
 mod option_header;
 
@@ -15,7 +15,8 @@ use super::handler::{FailureFn, ResponseFn};
 use super::retry::Retry;
 use super::value::Value;
 
-/// What a [`Call`](crate::Call) or a [`Callback`](crate::Callback) sends, and how it treats the answer. Their methods set it.
+/// What a [`Call`](crate::Call) or a [`Callback`](crate::Callback) sends, and how it treats the answer. The methods of
+/// those types set it.
 #[derive(Clone, Default)]
 pub struct RequestOptions {
     pub(crate) method: Option<Method>,
@@ -25,24 +26,26 @@ pub struct RequestOptions {
     pub(crate) retry: Retry,
     pub(crate) on_failure: Option<FailureFn>,
     pub(crate) on_response: Option<ResponseFn>,
-    /// What was wrong with the arguments given; `build` reports it.
+    /// Invalid arguments, which `build` reports.
     pub(crate) faults: Vec<FaultKind>,
 }
 
 impl RequestOptions {
-    /// The method, if one was given.
+    /// The method, if one is set.
     #[must_use]
     pub fn method(&self) -> Option<&Method> {
         self.method.as_ref()
     }
 
-    /// The same options for one request, with the values that extractors make; `None` if there are no such values.
+    /// Runs the extractors for one request, and returns a copy of the options that contains their values. Returns
+    /// `None` if no value needs an extractor.
     ///
-    /// [`headers`](RequestOptions::headers) and [`query`](RequestOptions::query) leave these values out until then.
+    /// On the original options, [`headers`](RequestOptions::headers) and [`query`](RequestOptions::query) leave these
+    /// values out.
     ///
     /// # Errors
     ///
-    /// The error of an extractor.
+    /// The error of the first extractor that fails.
     pub async fn extracted(&self, context: &Context) -> Result<Option<Box<RequestOptions>>> {
         if !self.extracts() {
             return Ok(None);
@@ -57,19 +60,18 @@ impl RequestOptions {
         Ok(Some(Box::new(options)))
     }
 
-    /// Whether extractors make a value of a header or of the query.
+    /// Whether extractors make the value of a header or of the query.
     #[must_use]
     pub fn extracts(&self) -> bool {
         let extracted = |value: &Value| matches!(value, Value::Extracted(_));
         self.headers.iter().any(|(_, value)| extracted(value)) || self.query.iter().any(|(_, value)| extracted(value))
     }
 
-    /// The headers for this request, in the order given. A value that a closure made and that no header may
-    /// hold is an error: the name of the header.
+    /// The headers for this request, in the order in which they were added.
     ///
     /// # Errors
     ///
-    /// The name of the first header whose value cannot be sent.
+    /// The name of the first header whose value cannot be sent, because a closure made a value that no header can hold.
     pub fn headers(&self, context: &Context) -> std::result::Result<Vec<(HeaderName, HeaderValue)>, HeaderName> {
         let mut headers = Vec::with_capacity(self.headers.len());
         for (name, value) in &self.headers {
@@ -81,7 +83,7 @@ impl RequestOptions {
         Ok(headers)
     }
 
-    /// The query for this request, encoded, after what `url_query` already holds; `None` if there is none.
+    /// The encoded query for this request, appended to `url_query`; `None` if there is none.
     #[must_use]
     pub fn query(&self, url_query: Option<&str>, context: &Context) -> Option<String> {
         if self.query.is_empty() {
@@ -101,34 +103,34 @@ impl RequestOptions {
         }
     }
 
-    /// How long one attempt may take, if that is limited.
+    /// How long one attempt may take, if there is a limit.
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout
     }
 
-    /// When it is tried again.
+    /// When and how often the request is retried.
     pub fn retry(&self) -> &Retry {
         &self.retry
     }
 
-    /// Asks the step's own failure handler, if there is one.
+    /// The failure handler of the step, if there is one.
     pub fn on_failure(&self) -> Option<&FailureFn> {
         self.on_failure.as_ref()
     }
 
-    /// The step's own reading of the answer, if there is one.
+    /// The handler that reads the answer, if the step has one.
     pub fn on_response(&self) -> Option<&ResponseFn> {
         self.on_response.as_ref()
     }
 
-    /// Whether there is a query of its own, fixed or made for each request.
+    /// Whether the step adds to the query, with fixed values or with values made for each request.
     #[must_use]
     pub fn has_query(&self) -> bool {
         !self.query.is_empty()
     }
 
-    /// Whether code runs for it: a closure that makes a value, a handler of failures or of answers.
+    /// Whether it runs user code: a closure that makes a value, a failure handler, or a handler that reads the answer.
     pub(crate) fn runs_code(&self) -> bool {
         let made = |value: &Value| !matches!(value, Value::Fixed(_));
         self.headers.iter().any(|(_, value)| made(value))
@@ -154,7 +156,7 @@ impl RequestOptions {
         }
     }
 
-    /// Limits the time of an attempt.
+    /// Limits the time of one attempt.
     pub(super) fn limit(&mut self, timeout: Duration) {
         if timeout.is_zero() {
             self.faults.push(FaultKind::ZeroTimeout);
@@ -162,7 +164,8 @@ impl RequestOptions {
         self.timeout = Some(timeout);
     }
 
-    /// The name of a header, with its value where that is fixed. One that cannot be sent, or is an option, is a fault.
+    /// Parses the name of a header. If the name is invalid, or names an option of the step, this adds a fault and
+    /// returns `None`. `value` is the value of the header, if it is fixed.
     fn header_name(&mut self, name: &str, value: Option<&str>) -> Option<HeaderName> {
         if let Some(instead) = option_header::instead(name, value) {
             self.faults.push(FaultKind::OptionAsHeader { name: name.to_owned(), instead });
@@ -180,7 +183,7 @@ impl RequestOptions {
 
 impl fmt::Debug for RequestOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Values are left out: they may be secrets.
+        // Values are left out because they may be secrets.
         f.debug_struct("RequestOptions")
             .field("method", &self.method)
             .field("headers", &self.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())

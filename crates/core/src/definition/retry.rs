@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use statuses::Statuses;
 
-/// When and how often a call is tried again.
+/// When and how often a call is retried.
 ///
 /// ```
 /// use std::time::Duration;
@@ -15,9 +15,9 @@ use statuses::Statuses;
 /// let call = Call::new("ocr").retry(Retry::attempts(5).initial_delay(Duration::from_millis(100)));
 /// ```
 ///
-/// Between attempts it waits exponentially longer, from the initial delay up to the longest, with jitter, and
-/// at least as long as a `Retry-After` of the answer says. All attempts together stay within the invocation's
-/// `write_timeout`. A function may see a call more than once; each attempt carries the same `Idempotency-Key`.
+/// The wait between two attempts grows exponentially from the initial delay to the maximum, with jitter. It is never
+/// shorter than the `Retry-After` of the answer. All attempts together stay within the invocation's `write_timeout`. A
+/// function may receive a call more than once; every attempt carries the same `Idempotency-Key`.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub struct Retry {
@@ -40,15 +40,15 @@ const TEMPORARY: Statuses = Statuses::new(&[
 ]);
 
 impl Retry {
-    /// One attempt only. The default of a call.
+    /// A single attempt. This is the default of a call.
     pub const fn never() -> Retry {
         Retry::attempts(1)
     }
 
-    /// At most this many attempts in all (0 counts as 1): on 408, 425, 429, 502, 503 and 504, and on timeouts. The first
-    /// wait is about 100 ms, none is over 10 s.
+    /// At most this many attempts in total (0 counts as 1). It retries on 408, 425, 429, 502, 503 and 504, and on
+    /// timeouts. The first wait is about 100 ms, and no wait is longer than 10 s.
     ///
-    /// Attempts that find the gateway, the function or the callback URL away do not count: see
+    /// Attempts that cannot reach the gateway, the function or the callback URL do not count: see
     /// [`on_unreachable`](Retry::on_unreachable).
     pub const fn attempts(attempts: u32) -> Retry {
         Retry {
@@ -61,7 +61,7 @@ impl Retry {
         }
     }
 
-    /// As [`attempts`](Retry::attempts), as often as there is time.
+    /// Like [`attempts`](Retry::attempts), but as often as time allows.
     ///
     /// ```
     /// use faasflow_core::Retry;
@@ -72,7 +72,7 @@ impl Retry {
         Retry::attempts(u32::MAX)
     }
 
-    /// About how long to wait before the second attempt; it doubles from there.
+    /// About how long to wait before the second attempt. The wait doubles after each further attempt.
     pub const fn initial_delay(mut self, delay: Duration) -> Retry {
         self.initial_delay = delay;
         self
@@ -84,7 +84,7 @@ impl Retry {
         self
     }
 
-    /// The statuses to try again on, instead of the usual ones.
+    /// The statuses to retry on, instead of the default ones.
     ///
     /// ```
     /// use faasflow_core::{Retry, StatusCode};
@@ -98,7 +98,7 @@ impl Retry {
         self
     }
 
-    /// As [`on_statuses`](Retry::on_statuses), for a policy that is a constant.
+    /// Like [`on_statuses`](Retry::on_statuses), but usable in a constant.
     ///
     /// ```
     /// use faasflow_core::{Retry, StatusCode};
@@ -111,7 +111,7 @@ impl Retry {
         self
     }
 
-    /// Does not try again on this status.
+    /// Does not retry on this status.
     ///
     /// ```
     /// use faasflow_core::{Retry, StatusCode};
@@ -125,7 +125,7 @@ impl Retry {
         self
     }
 
-    /// Tries again on every status from 500 to 599 too.
+    /// Also retries on every status from 500 to 599.
     ///
     /// ```
     /// use faasflow_core::{Retry, StatusCode};
@@ -139,12 +139,13 @@ impl Retry {
         self
     }
 
-    /// Whether to go on trying while the function or callback URL cannot be reached, and after it broke off. This is the
-    /// default: an outage passes, so the step tries again while the phase has time, and then leaves it to the queue to
-    /// deliver the phase again.
+    /// Whether to keep trying while the function or callback URL cannot be reached, and after a lost connection. The
+    /// default is `true`: outages pass, so the step retries while the phase has time, and then leaves it to the queue
+    /// to deliver the phase again.
     ///
-    /// With `false` the step fails at once instead. Choose that where a quick failure is better than waiting, or where it is
-    /// better not to know than to do a thing twice: a function that broke off may have done its work.
+    /// With `false`, the step fails at once. Choose this if failing fast is better than waiting, or if an unknown
+    /// result is better than doing the work twice: when the connection is lost, the function may already have done its
+    /// work.
     ///
     /// ```
     /// use faasflow_core::Retry;
@@ -157,31 +158,31 @@ impl Retry {
         self
     }
 
-    /// Whether to try again when the function did not answer in time.
+    /// Whether to retry when the function did not answer in time.
     pub const fn on_timeout(mut self, retry: bool) -> Retry {
         self.timeouts = retry;
         self
     }
 
-    /// How many attempts in all.
+    /// The maximum number of attempts, including the first.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// Whether this status is one to try again on.
+    /// Whether a call is retried after this status.
     #[must_use]
     pub const fn retries_status(&self, status: StatusCode) -> bool {
         self.statuses.contains(status)
     }
 
-    /// Whether the step goes on trying while the function cannot be reached.
+    /// Whether the step keeps trying while the function cannot be reached.
     #[must_use]
     pub fn retries_unreachable(&self) -> bool {
         self.unreachable
     }
 
-    /// Whether a timeout is tried again.
+    /// Whether a call is retried after a timeout.
     #[must_use]
     pub fn retries_timeout(&self) -> bool {
         self.timeouts
@@ -189,8 +190,8 @@ impl Retry {
 
     /// How long to wait after the attempt numbered `attempt` (from 1), where `random` is a number in [0, 1).
     ///
-    /// Half of the exponential delay is fixed and half is jitter, so that callers who failed together do not
-    /// come back together, and none comes back at once.
+    /// Half of the exponential delay is fixed and half is jitter, so that callers that failed together do not retry
+    /// together, and none retries immediately.
     #[must_use]
     pub fn delay(&self, attempt: u32, random: f64, retry_after: Option<Duration>) -> Duration {
         let doublings = attempt.saturating_sub(1).min(30);

@@ -1,4 +1,4 @@
-//! One element of a flow.
+//! The steps of a flow.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::call::Call;
 use super::callback::Callback;
 use super::handler::ModifierFn;
 
-/// One element of a flow.
+/// One step of a flow: a call, inline code or a callback.
 #[derive(Clone)]
 pub struct Step {
     name: Arc<str>,
@@ -31,14 +31,14 @@ pub enum Action {
     Callback(Callback),
 }
 
-/// Inline code as a step.
+/// A step that runs inline code.
 #[derive(Clone)]
 pub struct Modifier {
     pub(crate) run: ModifierFn,
 }
 
 impl Modifier {
-    /// Runs the code on a payload. A panic in it unwinds out of the future.
+    /// Runs the code on a payload. A panic in the code propagates out of the future.
     pub fn run(&self, context: Context, payload: Payload) -> BoxFuture<'static, Result<Payload>> {
         (self.run)(context, payload)
     }
@@ -61,7 +61,7 @@ impl Step {
         &self.name
     }
 
-    /// What it does, for the builder to check and complete.
+    /// What it does, for the builder, which checks and completes it.
     pub(super) fn action_mut(&mut self) -> &mut Action {
         &mut self.action
     }

@@ -1,7 +1,7 @@
 use crate::payload::Payload;
 use crate::state::Reference;
 
-/// A payload as an envelope carries it.
+/// The payload of an envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Carried {
     /// In the envelope itself.

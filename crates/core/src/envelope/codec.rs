@@ -1,4 +1,4 @@
-//! How version 1 of the envelope is written and read.
+//! Encodes and decodes version 1 of the envelope.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ use super::carried::Carried;
 use super::encoded::Encoded;
 use super::error::EnvelopeError;
 
-/// The version written.
+/// The version that is written.
 pub const VERSION: u16 = 1;
 
-/// What every envelope begins with.
+/// The bytes that every envelope begins with.
 pub const MAGIC: &[u8; 8] = b"FAASFLOW";
 const PREAMBLE: usize = 14;
-/// Far above any real header, and small enough to parse without a thought.
+/// Far more than any real header needs, and still cheap to parse.
 const MAX_HEADER: usize = 4 << 20;
 
-/// A shape is for the log only; a flow of a thousand steps must not pay for it in every envelope.
+/// The shape is only for the log, so a flow of a thousand steps must not pay for it in every envelope.
 const MAX_SHAPE: usize = 4096;
 
 #[derive(Serialize, Deserialize)]
@@ -54,17 +54,17 @@ struct Header {
     state: Vec<StateSection>,
 }
 
-/// How version 1 writes a place.
+/// A place as version 1 writes it.
 #[derive(Serialize, Deserialize)]
 struct Position {
     phase: u32,
 }
 
-/// Where the bytes are. A variant that is not known is an error: to read on without the bytes would lose them.
+/// Where the bytes are. An unknown variant is an error, because reading on without the bytes would lose them.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Section {
-    /// In this envelope, so many of them.
+    /// In this envelope. The number is their length.
     Inline(u64),
     /// In the state manager.
     Stored(StoredSection),
@@ -92,28 +92,28 @@ fn is_default(trace: &TraceContext) -> bool {
 /// A partially executed request: what the next phase needs to know.
 #[derive(Clone, Debug)]
 pub struct Envelope {
-    /// What is fixed about the request.
+    /// The part of the request that never changes.
     pub request: Arc<RequestInfo>,
-    /// Where it stands: the phase to execute.
+    /// The place of the phase to execute.
     pub place: Place,
-    /// The definition that the place belongs to.
+    /// The fingerprint of the definition that the place belongs to.
     pub fingerprint: Fingerprint,
-    /// The shape of that definition, for those who must find out why it does not fit; the first 4,096 bytes of it.
+    /// The shape of that definition, to find out why it does not match; at most the first 4,096 bytes.
     pub shape: String,
     /// When it was sent, in milliseconds since the Unix epoch.
     pub sent_ms: u64,
-    /// The output of the phase before.
+    /// The output of the previous phase.
     pub payload: Carried,
-    /// The request's state, where it is embedded.
+    /// The request's state, if it travels in the envelope.
     pub state: EmbeddedState,
 }
 
 impl Envelope {
-    /// Writes the envelope, version 1.
+    /// Encodes the envelope in version 1.
     ///
     /// # Panics
     ///
-    /// Never in practice: the header holds nothing that JSON cannot.
+    /// Never in practice: the header contains only data that JSON can represent.
     #[must_use]
     pub fn encode(&self) -> Encoded {
         let request = &self.request;
@@ -170,12 +170,12 @@ impl Envelope {
         Encoded { parts }
     }
 
-    /// Reads an envelope; payload and state share the memory of `body`.
+    /// Decodes an envelope. Payload and state share the memory of `body`.
     ///
     /// # Errors
     ///
-    /// If it is not one, is of a version not known here, or is damaged. Nothing is reserved on the strength of
-    /// a length that the body does not have.
+    /// If `body` is not an envelope, has an unknown version, or is damaged. No memory is allocated for a length that
+    /// exceeds the body.
     pub fn decode(body: &Bytes) -> Result<Envelope, EnvelopeError> {
         let malformed = EnvelopeError::Malformed;
         if body.len() < PREAMBLE || &body[..8] != MAGIC {
@@ -193,7 +193,7 @@ impl Envelope {
         let header: Header = serde_json::from_slice(&rest.split_to(length)).map_err(EnvelopeError::Header)?;
 
         let content_type = match &header.content_type {
-            Some(text) => Some(from_latin1(text).ok_or(malformed("its content type is none"))?),
+            Some(text) => Some(from_latin1(text).ok_or(malformed("its content type is not valid"))?),
             None => None,
         };
         let mut raw = |length: u64| match usize::try_from(length) {
@@ -206,18 +206,19 @@ impl Envelope {
             }
             Section::Stored(StoredSection { key, bytes, sha256: digits }) => {
                 let mut sha256 = [0; 32];
-                hex::decode_to_slice(digits, &mut sha256).map_err(|_| malformed("the hash of its payload is none"))?;
+                hex::decode_to_slice(digits, &mut sha256)
+                    .map_err(|_| malformed("the hash of its payload is not valid"))?;
                 Carried::Stored(Reference { key: key.clone(), bytes: *bytes, sha256, content_type })
             }
         };
         let mut state = EmbeddedState::new();
         for entry in &header.state {
             let Section::Inline(length) = entry.value else {
-                return Err(malformed("a state value is said to be elsewhere"));
+                return Err(malformed("a state value is not in the envelope"));
             };
             let value = StateValue { kind: entry.kind, bytes: raw(length)? };
             if state.insert(entry.key.clone(), value).is_some() {
-                return Err(malformed("a state key is there twice"));
+                return Err(malformed("a state key appears twice"));
             }
         }
         if !rest.is_empty() {
@@ -231,11 +232,11 @@ impl Envelope {
             headers.try_append(name, value).map_err(|_| malformed("it carries too many headers"))?;
         }
         let callback_url = match &header.callback_url {
-            Some(text) => Some(text.parse().map_err(|_| malformed("its callback URL is none"))?),
+            Some(text) => Some(text.parse().map_err(|_| malformed("its callback URL is not valid"))?),
             None => None,
         };
         let request = RequestInfo {
-            id: RequestId::parse(&header.request).ok_or(malformed("its request id is none"))?,
+            id: RequestId::parse(&header.request).ok_or(malformed("its request id is not valid"))?,
             flow: header.flow.into(),
             query: header.query,
             headers,
@@ -256,8 +257,8 @@ impl Envelope {
     }
 }
 
-/// Header values are bytes; each becomes the character of its number, which loses nothing and is readable
-/// where they are ASCII.
+/// Header values are bytes. Each byte becomes the character with the same number, which loses nothing and keeps ASCII
+/// readable.
 fn latin1(value: &HeaderValue) -> String {
     value.as_bytes().iter().map(|&byte| char::from(byte)).collect()
 }

@@ -2,11 +2,12 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// Where a request stands in the plan of its flow: the segment to execute next.
+/// Where a request is in the plan of its flow: the segment to execute next.
 ///
-/// A [`Plan`](super::Plan) hands out the places of its flow, and an envelope carries one. A place that was read from
-/// an envelope need not exist in the plan; [`Plan::segment`](super::Plan::segment) tells. Everything that names a phase
-/// to the outside derives from its place: the number in log lines and spans, idempotency keys and call ids.
+/// A [`Plan`](super::Plan) hands out the places of its flow, and an envelope carries one. A place that was read from an
+/// envelope may not exist in the plan; [`Plan::segment`](super::Plan::segment) then returns `None`. Everything that
+/// names a phase to the outside derives from its place: the number in log lines and spans, idempotency keys and call
+/// ids.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Place {
     /// Counted from 1, as envelopes of version 1 write it.
@@ -14,22 +15,22 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place with this number, as an envelope of version 1 writes it.
+    /// The place with this number of an envelope of version 1.
     pub(crate) fn numbered(segment: u32) -> Place {
         Place { segment }
     }
 
-    /// The number that an envelope of version 1 writes.
+    /// The number for an envelope of version 1.
     pub(crate) fn number(&self) -> u32 {
         self.segment
     }
 
-    /// The place that stands at `index` in the plan's list of segments.
+    /// The place of the segment at `index` in the plan's list.
     pub(super) fn at(index: usize) -> Place {
         Place { segment: u32::try_from(index + 1).unwrap_or(u32::MAX) }
     }
 
-    /// Where its segment stands in the plan's list; `None` if no list has such a place.
+    /// The index of its segment in the plan's list; `None` if no list can have such a place.
     pub(super) fn index(&self) -> Option<usize> {
         usize::try_from(self.segment).ok()?.checked_sub(1)
     }
@@ -40,7 +41,7 @@ impl Place {
         self.segment as usize
     }
 
-    /// What the idempotency keys of the steps at this place begin with; the number of the step follows.
+    /// The prefix of the idempotency keys of the steps at this place. The number of the step follows it.
     ///
     /// ```
     /// use faasflow_core::graph::Place;
@@ -52,8 +53,8 @@ impl Place {
         [request_id, "-", &self.segment.to_string(), "-"].concat()
     }
 
-    /// The id under which a request is forwarded to this place, as 128 bits of a hash. It is the same for every attempt,
-    /// so a queue can drop what it already has. `flow` and `request` are those of the request's scope, see
+    /// The call id with which a request is forwarded to this place: 128 bits of a hash. It is the same for every
+    /// attempt, so that a queue can drop duplicates. `flow` and `request` are those of the request's scope, see
     /// [`RequestInfo::scope`](crate::RequestInfo::scope).
     #[must_use]
     pub fn call_id(&self, flow: &str, request: &str) -> [u8; 16] {
@@ -70,8 +71,7 @@ impl Place {
     }
 }
 
-/// The place of the phase with this number, from 1, for tests of handlers. Whether a flow has such a phase, its plan
-/// knows.
+/// The place of the phase with this number, from 1, for tests of handlers. The flow may not have such a phase.
 impl From<usize> for Place {
     fn from(phase: usize) -> Place {
         Place { segment: u32::try_from(phase).unwrap_or(u32::MAX) }
@@ -101,7 +101,7 @@ impl fmt::Debug for Place {
 mod tests {
     use super::*;
 
-    /// Queues have calls under these ids: for the same place they may never change.
+    /// Queues contain calls with these ids, so the id of a place must never change.
     #[test]
     fn the_call_id_of_a_place_is_the_same_in_every_version() {
         let id = |phase: usize| hex::encode(Place::from(phase).call_id("photos", "request-1"));

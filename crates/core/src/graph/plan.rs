@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::fingerprint::Fingerprint;
 use super::place::Place;
 
-/// What planning knows of a step.
+/// What a plan needs to know about a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PlannedStep<'a> {
@@ -22,7 +22,7 @@ pub enum PlannedStep<'a> {
     },
 }
 
-/// Where a step stands in the definition of its flow.
+/// The position of a step in the definition of its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StepIndex(usize);
 
@@ -33,7 +33,7 @@ impl StepIndex {
         self.0
     }
 
-    /// The number of the step, from 1, as messages have it.
+    /// The number of the step, from 1, as messages show it.
     #[must_use]
     pub fn number(self) -> usize {
         self.0 + 1
@@ -60,7 +60,7 @@ impl Segment {
         self.steps.clone().map(StepIndex)
     }
 
-    /// Where the request goes after it; `None` at the end of the flow.
+    /// The place to which the request goes next; `None` at the end of the flow.
     #[must_use]
     pub fn next(&self) -> Option<&Place> {
         self.next.as_ref()
@@ -69,9 +69,9 @@ impl Segment {
 
 /// The segments of a flow, what follows each, and a fingerprint of their shape.
 ///
-/// The rule: a flow starts with an empty first segment. A modifier, a callback or a `sync` call joins the current
-/// segment. An asynchronous call starts a new one, except when no call has yet been placed in the first
-/// segment, which it then joins.
+/// The rules are: A flow starts with an empty first segment. A modifier, a callback or a `sync` call joins the current
+/// segment. An asynchronous call starts a new segment, unless the first segment has no call yet: then it joins that
+/// one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     segments: Vec<Segment>,
@@ -80,7 +80,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans steps that follow one another.
+    /// Plans a sequence of steps.
     ///
     /// ```
     /// use faasflow_core::graph::{Plan, PlannedStep};
@@ -98,38 +98,38 @@ impl Plan {
         Plan { segments, shape, fingerprint }
     }
 
-    /// How many phases; at least one.
+    /// The number of phases, which is at least one.
     #[must_use]
     pub fn phase_count(&self) -> usize {
         self.segments.len()
     }
 
-    /// Where a request begins.
+    /// The place where every request begins.
     #[must_use]
     pub fn start(&self) -> Place {
         Place::at(0)
     }
 
-    /// What to execute at a place; `None` if the flow has no such place.
+    /// The segment to execute at a place; `None` if the flow has no such place.
     #[must_use]
     pub fn segment(&self, place: &Place) -> Option<&Segment> {
         self.segments.get(place.index()?)
     }
 
-    /// The segments, in the order in which a request comes to them.
+    /// The segments, in the order in which a request passes through them.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment> + ExactSizeIterator {
         self.segments.iter()
     }
 
-    /// What the fingerprint is made of: the kinds of the steps and the names of the functions, phase by phase,
-    /// such as `[modifier, call facedetect] [call compress, callback]`. Options, URLs and the names of modifiers
-    /// are no part of it: they may change while requests are on their way.
+    /// The text from which the fingerprint is computed: the kinds of the steps and the names of the functions, phase by
+    /// phase, such as `[modifier, call facedetect] [call compress, callback]`. Options, URLs and the names of modifiers
+    /// are not part of it, because they may change while requests are in progress.
     #[must_use]
     pub fn shape(&self) -> &str {
         &self.shape
     }
 
-    /// Changes when, and only when, the shape does.
+    /// A hash that changes if and only if the shape does.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint

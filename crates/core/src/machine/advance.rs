@@ -9,44 +9,44 @@ use super::token::{Caller, Token};
 /// What has happened to the token of a delivery.
 #[derive(Debug)]
 pub enum Happened {
-    /// It was delivered, and is believed.
+    /// It was delivered and has been verified.
     Arrived,
-    /// Nothing can be done with it, now or later.
+    /// It cannot be executed, now or later.
     Unfit(Unfit),
-    /// Its payload is at hand.
+    /// Its payload has been fetched.
     Taken(Payload),
     /// The steps at its place succeeded, with this output.
     Done(Payload),
-    /// A step failed and its own failure handler, if it has one, did not mend it; or the payload could not be taken or
-    /// handed on, for good.
+    /// A step failed, and its own failure handler, if it has one, did not recover from that. Or the payload could not
+    /// be fetched or forwarded, and trying again will not help.
     Failed(Failure),
     /// A step failed, and its own failure handler replied for the whole request.
     Replied(Payload),
-    /// The flow's failure handler was asked.
+    /// The failure handler of the flow was asked.
     Resolved {
-        /// What it decided; `None` if there is no handler, or it failed itself.
+        /// What it decided; `None` if there is no handler, or the handler itself failed.
         resolution: Option<Resolution>,
-        /// What the request ends with if it decided nothing.
+        /// The payload that the request ends with if the handler did not decide.
         unhandled: Payload,
     },
-    /// The next token is in safe hands.
+    /// The next token has been accepted for delivery.
     Forwarded,
-    /// What was being done cannot be done now, for a reason that passes.
+    /// The last effect cannot be performed now, for a reason that will pass.
     Outage(Outage),
 }
 
 /// Something to do for a token.
 #[derive(Debug)]
 pub enum Effect {
-    /// Get hold of the token's payload, which a state manager may keep.
+    /// Fetch the token's payload, which may be in a state manager.
     Take,
     /// Execute the steps at the token's place on this payload.
     Run(Payload),
-    /// Hand this token on.
+    /// Forward this token.
     Forward(Token),
-    /// Ask the flow's failure handler about this failure, if there is one.
+    /// Ask the failure handler of the flow about this failure, if there is one.
     Ask(Failure),
-    /// Report the end to whoever asked for a report.
+    /// Report the end of the request, if the caller asked for a report.
     Report(Outcome, Payload),
     /// Run the finaliser, if there is one.
     Finally(Outcome, OnOutage),
@@ -56,34 +56,34 @@ pub enum Effect {
     AnswerForwarded,
     /// Answer the delivery: the request has ended.
     AnswerEnded(Outcome, Payload),
-    /// Answer the delivery: it must come again.
+    /// Answer the delivery: it must be repeated.
     ComeAgain(Outage),
-    /// Answer the delivery: nothing is executed, now or later.
+    /// Answer the delivery: it cannot be executed, now or later.
     Refuse(Unfit),
 }
 
-/// Why nothing can be done with a token.
+/// Why a token can never be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfit {
     /// The flow has no such place.
     NoSuchPlace(Place),
-    /// Its payload is not where it was stored: the request has ended, or what it stored has expired.
+    /// Its payload is no longer stored: the request has ended, or the stored payload has expired.
     PayloadGone,
-    /// A state manager keeps its payload, and the flow has none.
+    /// Its payload is in a state manager, but the flow has none.
     NoStateManager,
 }
 
-/// What becomes of a request whose finaliser meets an outage.
+/// What happens to a request whose finaliser meets an outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnOutage {
-    /// The delivery comes again: the finaliser is owed its run, and a report is known by its key.
+    /// The delivery is repeated. The finaliser must run, and a repeated report is recognised by its key.
     ComeAgain,
-    /// It goes on: whoever waits for the answer has a right to it.
+    /// The request goes on, because a caller is waiting for the answer.
     GoOn,
 }
 
-/// What to do, in order. If one of them meets an outage or a failure that it cannot pass over, the rest is not done, and
-/// [`advance`] is asked what is.
+/// The effects to perform, in order. If one of them meets an outage, or a failure that it cannot ignore, drop the rest
+/// and tell [`advance`] what happened.
 #[derive(Debug)]
 #[must_use = "effects do nothing until they are performed"]
 pub struct Effects(Pending);
@@ -128,10 +128,10 @@ impl Iterator for Effects {
     }
 }
 
-/// Decides what to do for a token, now that this has happened to it.
+/// Decides what to do for a token after something has happened to it.
 ///
-/// It depends on nothing but its arguments. A redelivered token is decided about as the first was, which is what makes
-/// redelivery safe: it is forwarded to the same place, under the same call id.
+/// The decision depends only on the arguments, so a redelivered token gets the same decision as the first one. This is
+/// what makes redelivery safe: the token is forwarded to the same place, with the same call id.
 ///
 /// ```
 /// use faasflow_core::graph::{Plan, PlannedStep};

@@ -2,7 +2,7 @@ use crate::envelope::Carried;
 use crate::graph::Place;
 use crate::payload::Payload;
 
-/// A place and a payload: what a delivery brings, and what an envelope carries on.
+/// A place and a payload: what a delivery brings, and what the next envelope carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     place: Place,
@@ -11,43 +11,43 @@ pub struct Token {
 }
 
 impl Token {
-    /// A token at a place, for whose delivery nobody waits.
+    /// Creates a token at a place. No caller waits for its delivery.
     #[must_use]
     pub fn new(place: Place, payload: impl Into<Carried>) -> Token {
         Token { place, payload: payload.into(), caller: Caller::Left }
     }
 
-    /// The same token, of this caller.
+    /// Sets the caller.
     #[must_use]
     pub fn with_caller(self, caller: Caller) -> Token {
         Token { caller, ..self }
     }
 
-    /// Where it stands.
+    /// Its place in the plan.
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// What it carries.
+    /// The payload that it carries.
     #[must_use]
     pub fn payload(&self) -> &Carried {
         &self.payload
     }
 
-    /// Who learns how its request ends.
+    /// How the caller learns the end of its request.
     #[must_use]
     pub fn caller(&self) -> Caller {
         self.caller
     }
 
-    /// Takes out what it carries, and leaves it empty, so that nothing is held twice.
+    /// Takes the payload and leaves an empty one, so that the payload is not held in memory twice.
     #[must_use]
     pub fn take_payload(&mut self) -> Carried {
         std::mem::replace(&mut self.payload, Carried::Inline(Payload::empty()))
     }
 
-    /// The same, if it is here and not in a state manager.
+    /// Like [`take_payload`](Token::take_payload), but `None` if the payload is in a state manager.
     #[must_use]
     pub fn take_inline(&mut self) -> Option<Payload> {
         match self.take_payload() {
@@ -57,11 +57,11 @@ impl Token {
     }
 }
 
-/// Who learns how the request ends.
+/// How the caller learns the end of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// It waits for the answer to this very delivery, and nobody else tells it.
+    /// The caller waits for the answer to this delivery, and gets no other message.
     Waits,
-    /// It gets a report, or has not asked for any.
+    /// The caller gets a report, or did not ask for one.
     Left,
 }

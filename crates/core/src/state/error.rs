@@ -3,7 +3,7 @@ use std::fmt;
 use crate::code::{self, Code};
 use crate::report::Problem;
 
-/// A state manager that could not do what it was asked.
+/// The error of a state manager.
 #[derive(Debug)]
 pub struct StateError {
     kind: ErrorKind,
@@ -25,31 +25,31 @@ impl StateError {
         StateError { kind, message, help: None, source: None }
     }
 
-    /// It may work later: the backend is unreachable or overloaded.
+    /// Creates an error that may go away: the backend is unreachable or overloaded.
     #[must_use]
     pub fn temporary(message: impl Into<String>) -> StateError {
         StateError::new(ErrorKind::Temporary, message.into())
     }
 
-    /// It will not work later either: wrong credentials, a missing bucket.
+    /// Creates an error that will not go away, such as wrong credentials or a missing bucket.
     #[must_use]
     pub fn permanent(message: impl Into<String>) -> StateError {
         StateError::new(ErrorKind::Permanent, message.into())
     }
 
-    /// A setting or a secret of the state manager cannot be used, so that it cannot even be made.
+    /// Creates the error of a setting or secret that cannot be used, so that the state manager cannot even be created.
     #[must_use]
     pub fn misconfigured(message: impl Into<String>) -> StateError {
         StateError::new(ErrorKind::Misconfigured, message.into())
     }
 
-    /// The backend cannot do this at all; `what` names it.
+    /// Creates the error of an operation that the backend does not support. `what` names the operation.
     #[must_use]
     pub fn unsupported(what: impl fmt::Display) -> StateError {
         StateError::new(ErrorKind::Unsupported, format!("this state manager does not support {what}"))
     }
 
-    /// Names the error behind this one.
+    /// Adds the underlying error.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> StateError {
         self.source = Some(Box::new(source));
@@ -67,7 +67,7 @@ impl StateError {
         }
     }
 
-    /// Says what to do about it.
+    /// Adds what to do about it.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> StateError {
         self.help = Some(help.into());
@@ -80,7 +80,7 @@ impl StateError {
         self.help.as_deref()
     }
 
-    /// The error as a person reads it: with its causes, and what to do.
+    /// The error as it is printed for people: with its causes, and what to do.
     #[must_use]
     pub fn problem(&self) -> Problem {
         let problem = Problem::from_error(self.code(), self);
@@ -96,7 +96,7 @@ impl StateError {
         self.kind == ErrorKind::Temporary
     }
 
-    /// Whether the backend cannot do this at all.
+    /// Whether the backend does not support the operation.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
         self.kind == ErrorKind::Unsupported

@@ -1,4 +1,4 @@
-//! What flows do with a state manager, in terms of the few methods that one has.
+//! The operations that flows need, built on the few methods of a state manager.
 
 use bytes::Bytes;
 
@@ -12,13 +12,14 @@ use super::manager::{Scope, StateManager};
 use super::reference::{NotWhatWasStored, Reference};
 use super::value::StateValue;
 
-/// What flows keep in a state manager. Every [`StateManager`] has these methods; there is nothing to implement.
+/// The operations that flows need from a state manager. Every [`StateManager`] has these methods, and there is nothing
+/// to implement.
 pub trait StateManagerExt: StateManager {
-    /// Reads the value that the flow's own code calls `key`; `None` if it is absent.
+    /// Reads the value that the flow's own code calls `key`; `None` if there is none.
     ///
     /// # Errors
     ///
-    /// If the manager fails, or a flow did not write what is there.
+    /// If the manager fails, or the stored value was not written by a flow.
     fn read_value(&self, scope: &Scope, key: &str) -> impl Future<Output = Result<Option<StateValue>>> + Send {
         async move {
             match self.get(scope, &layout::value(key)).await? {
@@ -28,7 +29,7 @@ pub trait StateManagerExt: StateManager {
         }
     }
 
-    /// Writes the value that the flow's own code calls `key`, over the one that is there.
+    /// Writes the value that the flow's own code calls `key`, and replaces an existing one.
     ///
     /// # Errors
     ///
@@ -43,7 +44,7 @@ pub trait StateManagerExt: StateManager {
         async move { self.set(scope, &layout::value(key), tagged).await }
     }
 
-    /// Removes the value that the flow's own code calls `key`; an absent one is no error.
+    /// Removes the value that the flow's own code calls `key`. It is not an error if there is none.
     ///
     /// # Errors
     ///
@@ -52,7 +53,7 @@ pub trait StateManagerExt: StateManager {
         async move { self.remove(scope, &layout::value(key)).await }
     }
 
-    /// Stores a payload for the phase at `place`, and yields what the envelope says of it.
+    /// Stores a payload for the phase at `place`, and returns the reference that goes into the envelope.
     ///
     /// # Errors
     ///
@@ -70,8 +71,8 @@ pub trait StateManagerExt: StateManager {
         }
     }
 
-    /// Reads a payload once; `None` if it is not there any more. The inner error says that something else is there than
-    /// what was stored, which a backend under repair may do for a while.
+    /// Reads a payload with a single attempt; `None` if it is gone. The inner error means that something other than the
+    /// stored payload was found. That can happen for a while when a backend is under repair.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The keys under which a state manager keeps what belongs to a request. No key is made anywhere else.
+//! The keys under which a state manager stores the data of a request. No other module makes such keys.
 //!
 //! ```text
 //! key                          value
@@ -6,17 +6,17 @@
 //! payload/PHASE-SHA256         a payload on its way to a phase
 //! ```
 //!
-//! All of them lie in the scope of the request, and are removed with it at its end.
+//! All keys are in the scope of the request, and are removed with it when it ends.
 
 use crate::graph::Place;
 
-/// The key of a value that the flow's own code calls `key`.
+/// The key of the value that the flow's own code calls `key`.
 pub(crate) fn value(key: &str) -> String {
     format!("state/{key}")
 }
 
-/// The key of a payload for the phase at `place`. It holds the hash, so that a phase which is delivered twice, and makes
-/// another payload the second time, does not change what the first envelope refers to.
+/// The key of a payload for the phase at `place`. It contains the hash: if a phase is delivered twice and makes another
+/// payload the second time, the payload that the first envelope refers to does not change.
 pub(crate) fn payload(place: &Place, sha256: &[u8; 32]) -> String {
     format!("payload/{place}-{}", hex::encode(sha256))
 }
@@ -25,7 +25,7 @@ pub(crate) fn payload(place: &Place, sha256: &[u8; 32]) -> String {
 mod tests {
     use super::*;
 
-    /// Requests are on their way with these keys in their envelopes.
+    /// Envelopes that are already in queues contain these keys.
     #[test]
     fn keys_are_the_same_in_every_version() {
         assert_eq!(value("a/b"), "state/a/b");

@@ -1,4 +1,4 @@
-//! What a state manager is: the trait that others implement.
+//! The trait that state managers implement.
 
 use bytes::Bytes;
 
@@ -6,7 +6,7 @@ use crate::future::BoxFuture;
 
 use super::error::StateError;
 
-/// The request that a value belongs to. Two requests never share state, nor do two flows.
+/// The request that a value belongs to. Two requests never share state, and neither do two flows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scope {
     /// The name of the flow.
@@ -15,42 +15,42 @@ pub struct Scope {
     pub request: String,
 }
 
-/// Keeps the key-value state of requests outside the envelope, and payloads that are too large for one.
+/// Stores the key-value state of requests outside the envelope, and payloads that are too large for it.
 ///
-/// Keys are any UTF-8, values any bytes from none to hundreds of megabytes; both are opaque to the manager. A
-/// value is seen whole or not at all, also by another process and after a crash. Five methods are enough;
-/// conditional writes are for backends that can.
+/// A key is any UTF-8 text, and a value is any number of bytes from zero to hundreds of megabytes. The manager
+/// interprets neither. A value is visible as a whole or not at all, also to other processes and after a crash. Only
+/// five methods are required; conditional writes are for backends that support them.
 ///
-/// The test kit's `conformance` checks an implementation.
+/// The module `conformance` of the test kit checks an implementation.
 pub trait StateManager: Send + Sync + 'static {
-    /// A word for logs and `describe`, such as `memory` or `s3`.
+    /// A short name for logs and `describe`, such as `memory` or `s3`.
     fn name(&self) -> &str;
 
     /// Reads a value; `None` if the key is absent.
     fn get<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>>;
 
-    /// Writes a value, over the one that is there.
+    /// Writes a value, and replaces an existing one.
     fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StateError>>;
 
-    /// Removes a value; an absent key is no error.
+    /// Removes a value. It is not an error if the key is absent.
     fn remove<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>>;
 
-    /// Removes every value of the request. Called when the request has ended.
+    /// Removes every value of the request. It is called when the request has ended.
     fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>>;
 
-    /// Whether every instance of a flow function sees the same values, also after a restart. A flow of several
-    /// phases needs that.
+    /// Whether every instance of a flow function sees the same values, also after a restart. A flow of several phases
+    /// needs that. The default is `true`.
     fn is_shared(&self) -> bool {
         true
     }
 
-    /// Finds out whether it works. A flow function asks when it starts, where a permanent error stops the start, and
-    /// about once a second while something asks its `/_/ready`, so this should cost the backend little.
+    /// Checks whether the manager works. A flow function calls this when it starts, where a permanent error aborts the
+    /// start, and about once a second while something polls its `/_/ready`. It should be cheap for the backend.
     fn probe(&self) -> BoxFuture<'_, Result<(), StateError>> {
         Box::pin(async { Ok(()) })
     }
 
-    /// Reads a value and its version. Unless implemented, [unsupported](StateError::is_unsupported).
+    /// Reads a value and its version. The default is an [unsupported](StateError::is_unsupported) error.
     fn get_versioned<'a>(
         &'a self,
         _scope: &'a Scope,
@@ -59,11 +59,10 @@ pub trait StateManager: Send + Sync + 'static {
         Box::pin(async { Err(StateError::unsupported("conditional writes")) })
     }
 
-    /// Writes a value if the condition holds, in one step that no other writer comes between, and yields its
-    /// version; `None` if the condition does not hold. Unless implemented,
-    /// [unsupported](StateError::is_unsupported).
+    /// Writes a value atomically if the condition holds, and returns its version; `None` if the condition does not
+    /// hold. The default is an [unsupported](StateError::is_unsupported) error.
     ///
-    /// After a temporary error the value may have been written or not: whoever tries again reads first.
+    /// After a temporary error, the value may or may not have been written. Read it before you try again.
     fn set_if<'a>(
         &'a self,
         _scope: &'a Scope,
@@ -75,29 +74,29 @@ pub trait StateManager: Send + Sync + 'static {
     }
 }
 
-/// Which value it is, as its state manager tells: two different values of one key never have the same.
+/// Identifies a value of a key. A state manager never gives two different values of one key the same version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Version(String);
 
 impl Version {
-    /// A version as the manager writes it.
+    /// Creates a version from the text that the manager uses.
     #[must_use]
     pub fn new(text: impl Into<String>) -> Version {
         Version(text.into())
     }
 
-    /// The version as the manager wrote it.
+    /// The text that the manager uses.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// When a conditional write takes place.
+/// The condition of a conditional write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Only if the key is absent.
+    /// The key must be absent.
     Absent,
-    /// Only if the value there is still of this version.
+    /// The current value must have this version.
     Version(Version),
 }

@@ -1,4 +1,4 @@
-//! Tells types that are bytes to serde from all others, so that they are kept raw and not as a JSON array
+//! Separates types that serialise as bytes from all others, so that their values are stored raw and not as a JSON array
 //! of numbers.
 
 use bytes::Bytes;
@@ -6,19 +6,19 @@ use serde::de::value::Error as ValueError;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde::ser::{Impossible, Serialize, Serializer};
 
-/// The bytes of a value whose type serialises as bytes, else `None`.
+/// The bytes of a value whose type serialises as bytes, otherwise `None`.
 pub(super) fn as_bytes<T: Serialize + ?Sized>(value: &T) -> Option<Bytes> {
     value.serialize(BytesOnly).ok()
 }
 
-/// The value of a type that deserialises from bytes.
+/// Deserialises a value of such a type.
 pub(super) fn from_bytes<T: DeserializeOwned>(bytes: Bytes) -> Result<T, ValueError> {
     T::deserialize(RawBytes(bytes))
 }
 
 struct BytesOnly;
 
-/// "Not bytes", the caller then writes JSON. An error that costs nothing to make.
+/// The value is not bytes, so the caller writes JSON instead. Creating this error costs nothing.
 #[derive(Debug)]
 struct NotBytes;
 

@@ -1,4 +1,4 @@
-//! Payloads that a state manager keeps.
+//! References to payloads that a state manager stores.
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -9,7 +9,7 @@ use crate::payload::Payload;
 
 use super::layout;
 
-/// Where a payload lies in the request's scope of a state manager, and what must be found there.
+/// Where a payload is stored in the request's scope of a state manager, and what must be found there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     pub(crate) key: String,
@@ -19,7 +19,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// The reference to a payload for the phase at `place`.
+    /// Creates the reference to a payload for the phase at `place`.
     #[must_use]
     pub fn to(payload: &Payload, place: impl Into<Place>) -> Reference {
         let sha256: [u8; 32] = Sha256::digest(payload.bytes()).into();
@@ -43,11 +43,11 @@ impl Reference {
         self.bytes
     }
 
-    /// Takes what was found under the key as the payload, if it is what was put there.
+    /// Converts what was found under the key into the payload, if it is what was stored.
     ///
     /// # Errors
     ///
-    /// If its size or hash is another.
+    /// If the size or the hash differs.
     pub fn check(&self, found: Bytes) -> Result<Payload, NotWhatWasStored> {
         if found.len() as u64 != self.bytes {
             return Err(NotWhatWasStored { stored: self.bytes, found: found.len() as u64 });
@@ -59,7 +59,7 @@ impl Reference {
     }
 }
 
-/// A payload that came back from a state manager as something else.
+/// The error of a payload that a state manager returned with another size or hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the payload of {stored} bytes that the state manager was given came back as {found} bytes of another hash")]
 pub struct NotWhatWasStored {

@@ -54,7 +54,8 @@ impl Store {
     }
 }
 
-/// Each operation on the map is whole, so a panic elsewhere while it was held leaves nothing half-done.
+/// Every operation on the map completes or has no effect, so the map is usable after a panic elsewhere while it was
+/// locked.
 fn lock(values: &Mutex<EmbeddedState>) -> MutexGuard<'_, EmbeddedState> {
     values.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,7 +9,7 @@ use crate::mismatch::Mismatch;
 
 use super::raw;
 
-/// How a value was written, kept beside its bytes so that it comes back as what it was.
+/// How a value was written. It is stored with the bytes, so that the value is read back as what it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueKind {
@@ -29,13 +29,14 @@ pub struct StateValue {
 }
 
 impl StateValue {
-    /// A raw value.
+    /// Creates a value of raw bytes.
     #[must_use]
     pub fn raw(bytes: Bytes) -> StateValue {
         StateValue { kind: ValueKind::Bytes, bytes }
     }
 
-    /// A value of any type that serde can write. A type that is bytes to serde, like [`Bytes`], is kept raw.
+    /// Serialises a value of any type. A type that serialises as bytes, such as [`Bytes`], is stored raw, and every
+    /// other type as JSON.
     ///
     /// # Errors
     ///
@@ -50,11 +51,11 @@ impl StateValue {
         }
     }
 
-    /// The value as a `T`.
+    /// Deserialises the value as a `T`.
     ///
     /// # Errors
     ///
-    /// If it is none; the text names the key, what is there and what was asked for.
+    /// If it is not a `T`. The text names the key, what was found and what was asked for.
     pub(crate) fn read<T: DeserializeOwned>(&self, key: &str) -> Result<T> {
         let asked = std::any::type_name::<T>();
         match self.kind {
@@ -72,7 +73,7 @@ impl StateValue {
         }
     }
 
-    /// One byte for the kind, then the value: the form that a [`StateManager`] keeps.
+    /// One byte for the kind, then the value. State managers store values in this form.
     pub(super) fn tagged(&self) -> Bytes {
         let mut tagged = BytesMut::with_capacity(self.bytes.len() + 1);
         tagged.put_u8(match self.kind {

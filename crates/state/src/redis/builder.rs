@@ -1,4 +1,4 @@
-//! Where a Redis server is.
+//! The builder of the Redis state manager.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use super::Redis;
 use super::server::Server;
 use crate::settings::{REDIS_URL, Settings};
 
-/// How long what a request has stored is kept after its last write, unless said otherwise.
+/// How long the data of a request is kept after its last write, by default.
 const TIME_TO_LIVE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// After this long without an acknowledgement the connection is given up.
+/// The connection is given up when data stays unacknowledged for this long.
 #[cfg(target_os = "linux")]
 const SILENCE: Duration = Duration::from_secs(20);
 
-/// Says where a Redis server is, and how long it keeps what requests have stored.
+/// Builds a [`Redis`]: where the server is, and how long it keeps the data of requests.
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct RedisBuilder {
@@ -33,25 +33,25 @@ impl RedisBuilder {
         RedisBuilder { url: url.into(), time_to_live: TIME_TO_LIVE, authorities: None }
     }
 
-    /// How long what a request has stored is kept after its last write; seven days unless said. Longer than any request
-    /// takes.
+    /// How long the data of a request is kept after its last write. It must be longer than any request takes. The
+    /// default is seven days.
     pub fn time_to_live(mut self, time_to_live: Duration) -> RedisBuilder {
         self.time_to_live = time_to_live;
         self
     }
 
-    /// Certificates of authorities to trust, in PEM, rather than the public ones, for a server with a certificate of
-    /// your own.
+    /// The certificate authorities to trust instead of the public ones, in PEM, for a server with a certificate of your
+    /// own.
     pub fn authorities(mut self, pem: impl Into<Vec<u8>>) -> RedisBuilder {
         self.authorities = Some(pem.into());
         self
     }
 
-    /// Checks what was said. Nothing is connected to yet.
+    /// Checks the options. It does not connect yet.
     ///
     /// # Errors
     ///
-    /// If the address is none, or the time to live is zero.
+    /// If the address is not valid, or the time to live is zero.
     pub fn build(self) -> Result<Redis, StateError> {
         if self.time_to_live.is_zero() {
             return Err(StateError::misconfigured("a time to live of 0 would lose every value"));
@@ -75,7 +75,7 @@ impl RedisBuilder {
 }
 
 fn with_tcp(info: ConnectionInfo) -> ConnectionInfo {
-    // Small commands must not wait for the acknowledgement of the one before.
+    // A small command must not wait for the acknowledgement of the previous one.
     let tcp = TcpSettings::default().set_nodelay(true);
     #[cfg(target_os = "linux")]
     let tcp = tcp.set_user_timeout(SILENCE);
@@ -83,17 +83,18 @@ fn with_tcp(info: ConnectionInfo) -> ConnectionInfo {
 }
 
 impl Redis {
-    /// Takes settings (`redis_url`, `redis_ttl`) and the secret `redis-url` as OpenFaaS gives them.
+    /// Reads the settings (`redis_url`, `redis_ttl`) and the secret `redis-url` from where OpenFaaS puts them. It does
+    /// not check whether the server can be reached.
     ///
     /// # Errors
     ///
-    /// If a setting cannot be used: the text names it and what is accepted. Whether the server is there is not asked.
+    /// If a setting cannot be used. The text names it and what is accepted.
     pub fn from_env() -> Result<Redis, StateError> {
         Settings::of_process(Redis::from_settings)
     }
 
-    /// Starts with the address of a server, such as `redis://:password@redis:6379/0`, or `rediss://…` with TLS; the
-    /// rest is optional.
+    /// Creates a builder with the address of a server, such as `redis://:password@redis:6379/0`, or `rediss://…` with
+    /// TLS. All other options have defaults.
     pub fn builder(url: impl Into<String>) -> RedisBuilder {
         RedisBuilder::new(url.into())
     }

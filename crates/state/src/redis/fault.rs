@@ -1,4 +1,4 @@
-//! What Redis's errors mean: permanent or temporary, and what to do.
+//! What errors of Redis mean: whether they are permanent or temporary, and what to do.
 
 use faasflow_core::state::StateError;
 use redis::{ErrorKind, RedisError};
@@ -8,7 +8,7 @@ pub(super) fn state_error(what: &str, error: RedisError) -> StateError {
     let (temporary, why) = match code.as_deref() {
         Some("OOM") => (true, "the server has no memory left (`maxmemory`)"),
         Some("MISCONF") => (true, "the server cannot write to its disk"),
-        // As during a failover: the connection finds the new server when it is made again.
+        // This happens during a failover. A new connection finds the new server.
         Some("READONLY") => (true, "the server is a read-only replica"),
         Some("LOADING" | "BUSY" | "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN") => (true, "the server is not ready"),
         Some("NOAUTH" | "WRONGPASS" | "NOPERM") => (false, "access is denied"),
@@ -28,7 +28,7 @@ pub(super) fn state_error(what: &str, error: RedisError) -> StateError {
     .with_source(error)
 }
 
-/// The server's word for the error; of a pipeline or a transaction, that of the first command that was refused.
+/// The server's code for the error. For a pipeline or a transaction, it is that of the first command that was refused.
 fn code(error: &RedisError) -> Option<String> {
     match error.clone().into_server_errors() {
         Some(errors) => errors.first().map(|(_, error)| error.code().to_owned()),

@@ -1,4 +1,4 @@
-//! Large values, part by part.
+//! Large values, which are stored in parts.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use faasflow_http::BodyBuffer;
 
 use super::server::Server;
 
-/// The largest value that is written as one field. What is larger goes up and down in parts of this size, so that
-/// neither side holds it twice and no other request waits for it.
+/// The largest value that is written as one field. A larger value is sent and received in parts of this size, so that
+/// neither side holds it twice and no other request has to wait for it.
 pub(super) const PART: usize = 1 << 20;
 
 /// Where the parts of a value are.
@@ -43,13 +43,13 @@ impl fmt::Display for Pointer {
 }
 
 impl Server {
-    /// Writes the parts of a value, which nobody sees before their pointer is written.
+    /// Writes the parts of a value. Nobody sees them until their pointer is written.
     pub(super) async fn put_parts(&self, hash: &str, value: &Bytes) -> Result<Pointer, StateError> {
         let id = format!("{:032x}", rand::random::<u128>());
         let pointer = Pointer { id, count: value.len().div_ceil(PART), bytes: value.len() };
         for (number, part) in value.chunks(PART).enumerate() {
             let mut commands = redis::pipe();
-            // In one transaction: a hash that is new must not be without its time to live.
+            // This is one transaction, so that a new hash is never without its time to live.
             commands.atomic();
             commands.cmd("HSET").arg(hash).arg(pointer.field(number)).arg(part).ignore();
             commands.cmd("PEXPIRE").arg(hash).arg(self.millis()).ignore();
@@ -58,7 +58,7 @@ impl Server {
         Ok(pointer)
     }
 
-    /// Reads the parts of a value; `None` if one is gone.
+    /// Reads the parts of a value; `None` if a part is missing.
     pub(super) async fn take_parts(&self, hash: &str, pointer: &Pointer) -> Result<Option<Bytes>, StateError> {
         let mut value = BodyBuffer::new(pointer.bytes);
         for number in 0..pointer.count {
@@ -74,7 +74,7 @@ impl Server {
         Ok((value.len() == pointer.bytes).then_some(value))
     }
 
-    /// Removes parts that nothing points to any more.
+    /// Removes parts that no pointer refers to.
     pub(super) async fn drop_parts(&self, hash: &str, pointer: Option<Pointer>) -> Result<(), StateError> {
         let Some(pointer) = pointer else { return Ok(()) };
         let mut commands = redis::pipe();
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pointer_comes_back() {
+    fn a_pointer_is_read_back() {
         let pointer = Pointer { id: "0a".into(), count: 15, bytes: 60_000_000 };
         assert_eq!(Pointer::parse(&pointer.to_string()).unwrap(), pointer);
         assert!(Pointer::parse("0a x").is_err());

@@ -1,4 +1,4 @@
-//! A Redis server: connected to when it is first asked, and asked.
+//! A Redis server, with a connection that is made on first use.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use redis::{Client, FromRedisValue, Pipeline, RedisError};
 
 use super::fault::state_error;
 
-/// How long a connection may take to be made.
+/// How long it may take to connect.
 const CONNECT: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
@@ -24,7 +24,7 @@ impl Server {
         Server { client, connection: Arc::default(), time_to_live }
     }
 
-    /// How long what a request has stored is kept after its last write.
+    /// How long the data of a request is kept after its last write.
     pub(super) fn time_to_live(&self) -> Duration {
         self.time_to_live
     }
@@ -35,7 +35,7 @@ impl Server {
         }
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(CONNECT))
-            // Whoever waits decides how long, and how often: the flow function tries again within its deadline.
+            // The caller decides how long to wait and how often to try: the flow function retries within its deadline.
             .set_response_timeout(None)
             .set_number_of_retries(1);
         let connection = ConnectionManager::new_lazy_with_config(self.client.clone(), config)
@@ -43,7 +43,7 @@ impl Server {
         Ok(self.connection.get_or_init(|| connection).clone())
     }
 
-    /// Sends commands, and takes their answers.
+    /// Sends commands and returns their answers.
     pub(super) async fn ask<T: FromRedisValue>(&self, what: &str, commands: &Pipeline) -> Result<T, StateError> {
         let mut connection = self.connection()?;
         let fault = |error: RedisError| state_error(what, error);

@@ -1,4 +1,4 @@
-//! Creates a bucket.
+//! Creates the bucket.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use object_store::signer::Signer as _;
 
 use super::http::Http;
 
-/// The region, unless another one is given.
+/// The default region.
 pub(super) const REGION: &str = "us-east-1";
 
-/// Creates the bucket; one that somebody else of ours has created meanwhile is as good.
+/// Creates the bucket. It is not an error if another instance has created it in the meantime.
 pub(super) async fn create(store: &AmazonS3, http: &Http, bucket: &str, region: &str) -> Result<(), StateError> {
     let what = format!("the bucket `{bucket}` cannot be created");
     let url = store
         .signed_url(Method::PUT, &Path::default(), Duration::from_secs(60))
         .await
         .map_err(|error| StateError::permanent(what.clone()).with_source(error))?;
-    // Amazon wants the region said, except for the one that it takes for granted.
+    // Amazon requires the region in the body, except for its default region.
     let body = if region == REGION {
         HttpRequestBody::empty()
     } else {

@@ -1,4 +1,4 @@
-//! Where an S3 bucket is, and who asks.
+//! The builder of the S3 state manager.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::bucket::REGION;
 use super::http::Http;
 use crate::settings::{S3_ACCESS_KEY, S3_SECRET_KEY, Settings};
 
-/// Says where a bucket is, and who asks.
+/// Builds an [`S3`]: where the bucket is, and the credentials for it.
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct S3Builder {
@@ -38,7 +38,7 @@ impl S3Builder {
         }
     }
 
-    /// A server other than Amazon's, as `http://` or `https://` and its address.
+    /// The URL of a server other than Amazon's, which begins with `http://` or `https://`.
     pub fn endpoint(mut self, url: impl Into<String>) -> S3Builder {
         self.endpoint = Some(url.into());
         self
@@ -50,36 +50,37 @@ impl S3Builder {
         self
     }
 
-    /// Whether the bucket is named in the path of URLs, rather than in their host. By default it is for servers other
-    /// than Amazon's.
+    /// Whether URLs have the bucket in the path instead of the host. The default is `true` for servers other than
+    /// Amazon's.
     pub fn path_style(mut self, path_style: bool) -> S3Builder {
         self.path_style = Some(path_style);
         self
     }
 
-    /// The keys to sign with.
+    /// The keys with which requests are signed.
     pub fn credentials(mut self, access_key: impl Into<String>, secret_key: impl Into<String>) -> S3Builder {
         self.aws = self.aws.with_access_key_id(access_key).with_secret_access_key(secret_key);
         self
     }
 
-    /// Whether the bucket is created, when the flow function starts, if it is not there.
+    /// Whether to create the bucket when the flow function starts, if it does not exist. The default is `false`.
     pub fn create_bucket(mut self, create: bool) -> S3Builder {
         self.create_bucket = create;
         self
     }
 
-    /// Certificates of authorities to trust besides the public ones, in PEM, for a server with a certificate of your own.
+    /// Certificate authorities to trust in addition to the public ones, in PEM, for a server with a certificate of your
+    /// own.
     pub fn authorities(mut self, pem: impl Into<Vec<u8>>) -> S3Builder {
         self.authorities = Some(pem.into());
         self
     }
 
-    /// Checks what was said. Nothing is connected to yet.
+    /// Checks the options. It does not connect yet.
     ///
     /// # Errors
     ///
-    /// If the endpoint is no URL, or what was said does not fit together.
+    /// If the endpoint is not a URL, or the options contradict each other.
     pub fn build(self) -> Result<S3, StateError> {
         let S3Builder { aws, bucket, endpoint, region, path_style, create_bucket, authorities } = self;
         let path_style = path_style.unwrap_or(endpoint.is_some());
@@ -89,7 +90,7 @@ impl S3Builder {
             .with_region(&region)
             .with_virtual_hosted_style_request(!path_style)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
-            // Whoever waits decides how long: the flow function tries again within its deadline.
+            // The caller decides how long to wait: the flow function retries within its deadline.
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() })
             .with_http_connector(http.clone());
         if let Some(endpoint) = endpoint {
@@ -108,24 +109,25 @@ impl S3Builder {
 }
 
 impl S3 {
-    /// Takes settings (`s3_url`, `s3_bucket` …) and secrets (`s3-access-key`, `s3-secret-key`) as OpenFaaS gives them,
-    /// and what is not set from the usual AWS variables.
+    /// Reads the settings (`s3_url`, `s3_bucket` …) and secrets (`s3-access-key`, `s3-secret-key`) from where OpenFaaS
+    /// puts them, and everything that is not set from the usual AWS variables. It does not check whether the server can
+    /// be reached.
     ///
     /// # Errors
     ///
-    /// If a setting cannot be used: the text names it and what is accepted. Whether the server is there is not asked.
+    /// If a setting cannot be used. The text names it and what is accepted.
     pub fn from_env() -> Result<S3, StateError> {
         Settings::of_process(S3::from_settings)
     }
 
-    /// Starts with a bucket; the rest is optional.
+    /// Creates a builder for a bucket. All other options have defaults.
     pub fn builder(bucket: impl Into<String>) -> S3Builder {
         S3Builder::new(bucket.into())
     }
 
     pub(crate) fn from_settings(settings: &Settings<'_>) -> Result<S3, StateError> {
         let mut builder = S3::builder(settings.text("s3_bucket").unwrap_or_else(|| "faasflow".to_owned()));
-        // Credentials, roles and region as every AWS client takes them; what is said below goes before.
+        // Credentials, roles and the region are read as every AWS client reads them. The settings below override them.
         builder.aws = AmazonS3Builder::from_env();
         let region = settings.text("s3_region").or_else(|| settings.text("AWS_REGION"));
         if let Some(region) = region.or_else(|| settings.text("AWS_DEFAULT_REGION")) {

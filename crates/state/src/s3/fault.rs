@@ -1,4 +1,4 @@
-//! What S3's errors mean: permanent or temporary, and what to do.
+//! What errors of S3 mean: whether they are permanent or temporary, and what to do.
 
 use std::error::Error;
 use std::fmt;
@@ -7,7 +7,7 @@ use faasflow_core::state::StateError;
 use faasflow_core::{Retry, StatusCode};
 use object_store::client::HttpError;
 
-/// An error of S3 as a state manager's, and whether a bucket would mend it.
+/// An error of S3 as a [`StateError`], and whether it would go away if the bucket existed.
 pub(super) struct Fault {
     error: StateError,
     missing_bucket: bool,
@@ -25,13 +25,13 @@ impl From<Fault> for StateError {
     }
 }
 
-/// Whether an object is not there, in a bucket that is: servers answer 404 to both.
+/// Whether an object is missing from a bucket that exists. Servers answer 404 when either is missing.
 pub(super) fn is_absent(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::NotFound { .. }) && !names_no_bucket(error)
 }
 
 fn names_no_bucket(error: &object_store::Error) -> bool {
-    said(error).contains("NoSuchBucket")
+    full_text(error).contains("NoSuchBucket")
 }
 
 pub(super) fn state_error(what: &str, bucket: &str, error: &object_store::Error) -> Fault {
@@ -69,7 +69,7 @@ fn is_temporary(status: u16) -> bool {
     StatusCode::from_u16(status).is_ok_and(|status| TEMPORARY.retries_status(status))
 }
 
-/// The last of the causes, which is what the server or the connection said; each before it only repeats it.
+/// The text of the innermost cause, which comes from the server or the connection. The outer errors only repeat it.
 #[derive(Debug)]
 struct Cause(String);
 
@@ -83,7 +83,7 @@ impl Error for Cause {}
 
 fn innermost(error: &object_store::Error) -> String {
     let last = causes(error).last().map(ToString::to_string).unwrap_or_default();
-    // Servers say it in XML.
+    // Servers describe errors in XML.
     let element = |name: &str| {
         let (_, after) = last.split_once(&format!("<{name}>"))?;
         after.split_once('<').map(|(text, _)| text.to_owned())
@@ -94,7 +94,7 @@ fn innermost(error: &object_store::Error) -> String {
     }
 }
 
-/// The error and what is behind it, outermost first.
+/// The error and its causes, outermost first.
 fn causes(error: &object_store::Error) -> Vec<&(dyn Error + 'static)> {
     let mut causes: Vec<&(dyn Error + 'static)> = vec![error];
     while let Some(cause) = causes[causes.len() - 1].source() {
@@ -103,19 +103,19 @@ fn causes(error: &object_store::Error) -> Vec<&(dyn Error + 'static)> {
     causes
 }
 
-/// Whether there was no answer at all, or not the whole of one.
+/// Whether there was no answer, or only a part of one.
 fn is_transport(error: &object_store::Error) -> bool {
     causes(error).iter().any(|cause| cause.is::<HttpError>())
 }
 
-/// The status of the answer. The crate's error does not tell it but in its text.
+/// The status of the answer, which the error of `object_store` contains only in its text.
 fn status(error: &object_store::Error) -> Option<u16> {
-    let text = said(error);
+    let text = full_text(error);
     let (_, after) = text.split_once("status code: ")?;
     after.get(..3)?.parse().ok()
 }
 
-fn said(error: &object_store::Error) -> String {
+fn full_text(error: &object_store::Error) -> String {
     causes(error).iter().map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 

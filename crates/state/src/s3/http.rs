@@ -1,4 +1,4 @@
-//! The HTTP client that talks to S3: the one that flows call functions with.
+//! The HTTP client for S3, which is the one that flows use to call functions.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use object_store::client::{
     HttpService,
 };
 
-/// How long a connection may take to be made.
+/// How long it may take to connect.
 const CONNECT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 pub(super) struct Http(HttpClient);
 
 impl Http {
-    /// A client that trusts these authorities besides the public ones.
+    /// Creates a client that trusts these authorities in addition to the public ones.
     pub(super) fn new(authorities: Option<&[u8]>) -> Result<Http, StateError> {
         let client = match authorities {
             None => HttpClient::new(CONNECT),

@@ -6,22 +6,22 @@ use faasflow_core::state::Scope;
 use object_store::path::Path;
 use sha2::{Digest as _, Sha256};
 
-/// Servers that keep objects as files, as MinIO does, allow 255 bytes for one part of a name.
+/// The longest encoded part of a name. Servers that store objects as files, such as MinIO, allow 255 bytes.
 const LONGEST: usize = 200;
 
-/// The object of a value.
-pub(super) fn of(scope: &Scope, key: &str) -> Path {
-    of_request(scope).join(part(key).as_str())
+/// The name of the object that holds a value.
+pub(super) fn object(scope: &Scope, key: &str) -> Path {
+    folder(scope).join(part(key).as_str())
 }
 
-/// What the objects of a request's values begin with.
-pub(super) fn of_request(scope: &Scope) -> Path {
+/// The common prefix of the objects of a request.
+pub(super) fn folder(scope: &Scope) -> Path {
     Path::from_iter([part(&scope.flow).as_str(), part(&scope.request).as_str()])
 }
 
-/// Any text as one part of a name: letters, digits, `-`, `_` and `.` stand for themselves, any other byte is `=` and two
-/// hexadecimal digits, as in quoted-printable. The mark in front keeps the empty text and `..` apart from what
-/// servers make of them. A text too long for a name is its hash.
+/// Encodes any text as one part of a name. Letters, digits, `-`, `_` and `.` stand for themselves. Any other byte
+/// becomes `=` and two hexadecimal digits, as in quoted-printable. The prefix protects the empty text and `..`, which
+/// servers treat specially. A text that would be too long is replaced by its hash.
 fn part(text: &str) -> String {
     let mut part = "k-".to_owned();
     for &byte in text.as_bytes() {
@@ -47,19 +47,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_plain_and_never_meet() {
+    fn names_are_plain_and_unique() {
         let scope = |request: &str| Scope { flow: "flow.a".into(), request: request.into() };
-        assert_eq!(of(&scope("r-1"), "state/raw image").as_ref(), "k-flow.a/k-r-1/k-state=2fraw=20image");
+        assert_eq!(object(&scope("r-1"), "state/raw image").as_ref(), "k-flow.a/k-r-1/k-state=2fraw=20image");
         let long = "k".repeat(400);
         let other = format!("{long}2");
         let keys = ["", ".", "..", "a", "A", "=61", "k-a", "ä", "\0", "a/b", "a//b", &long, &other];
         let names: std::collections::BTreeSet<String> =
-            keys.iter().map(|key| of(&scope("r"), key).to_string()).collect();
+            keys.iter().map(|key| object(&scope("r"), key).to_string()).collect();
         assert_eq!(names.len(), keys.len(), "{names:?}");
         for name in names {
             assert_eq!(name.split('/').count(), 3, "{name}");
             assert!(name.split('/').all(|part| (2..=255).contains(&part.len())), "{name}");
         }
-        assert_ne!(of_request(&scope("r")), of_request(&scope("r2")));
+        assert_ne!(folder(&scope("r")), folder(&scope("r2")));
     }
 }

@@ -1,3 +1,3 @@
-//! One test program for the crate, since linking a second takes as long as linking the first.
+//! There is one test program for the crate, because linking a second one would take as long as linking the first.
 
 mod memory;

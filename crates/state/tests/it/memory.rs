@@ -1,4 +1,4 @@
-//! The state manager in memory against the public conformance suite. The others need a server: `cargo xtask e2e state`.
+//! Runs the public conformance suite on the state manager in memory. The others need a server: `cargo xtask e2e state`.
 
 use faasflow_state::Memory;
 use faasflow_testkit::conformance;

@@ -1,9 +1,9 @@
-//! The names of a struct's fields, as serde tells them to a deserializer.
+//! The names of a struct's fields, as serde passes them to a deserializer.
 
 use serde::de::value::Error;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
-/// The keys that a struct deserialises from, or `None` if `T` is no struct with named fields.
+/// The keys that a struct deserialises from, or `None` if `T` is not a struct with named fields.
 pub(super) fn of<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
     let mut names = None;
     let probed = T::deserialize(Probe(&mut names));

@@ -1,7 +1,8 @@
-//! Headers that are named like an option of the step.
+//! Headers with the name of an option of the step.
 
-/// What to write for a header that is named like an option. The Go original took the method as `Header("method", "put")`,
-/// and a flow that is ported literally would send a POST with a header `method`, which no function asked for.
+/// What to write instead of a header with the name of an option; `None` for any other header. The Go original sets the
+/// method with `Header("method", "put")`. If such a flow is ported literally, it sends a POST with a header `method`,
+/// which no function expects.
 pub(super) fn instead(name: &str, value: Option<&str>) -> Option<String> {
     let plain: String = name.trim().chars().filter(char::is_ascii_alphanumeric).collect();
     Some(match plain.to_ascii_lowercase().as_str() {

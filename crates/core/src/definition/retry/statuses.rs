@@ -2,11 +2,11 @@ use std::fmt;
 
 use http::StatusCode;
 
-/// A set of statuses, one bit for each of 100 to 999, so that a policy can be a constant.
+/// A set of status codes that can be built in a constant, with one bit for each code from 100 to 999.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) struct Statuses([u64; 15]);
 
-/// What a status begins at.
+/// The lowest status code.
 const FIRST: u16 = 100;
 
 impl Statuses {
@@ -21,7 +21,7 @@ impl Statuses {
         set
     }
 
-    /// The same, and 500 to 599.
+    /// Adds 500 to 599.
     pub(super) const fn and_server_errors(mut self) -> Statuses {
         let mut status = 500;
         while status < 600 {
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_has_what_was_put_into_it() {
+    fn a_set_contains_the_statuses_that_were_added() {
         let ends = [100, 163, 164, 429, 999].map(|status| StatusCode::from_u16(status).unwrap());
         let set: Statuses = ends.into_iter().collect();
         assert_eq!(format!("{set:?}"), "{100, 163, 164, 429, 999}");
