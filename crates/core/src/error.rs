@@ -11,8 +11,8 @@ use crate::state::StateError;
 
 /// What a handler returns when it cannot go on.
 ///
-/// Any standard error converts into it with `?`. Its text goes to the log and never to the caller, because it may
-/// contain internals. To give the caller a reason, use [`Error::refused`]:
+/// The `?` operator converts any standard error into it. The text of such an error goes to the log and never to the
+/// caller, because it may contain internals. To give the caller a reason, use [`Error::refused`]:
 ///
 /// ```
 /// use faasflow_core::Error;

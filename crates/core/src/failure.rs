@@ -372,7 +372,7 @@ impl fmt::Display for FailureKind {
             | FailureKind::Unusable(error)
             | FailureKind::Forward(error)
             | FailureKind::Storage(error) => write!(f, "{}: {error:#}", self.reason()),
-            // A text that the gateway itself answered is not a payload, so the log may contain it.
+            // If the gateway itself answered, its text is not a payload, so the log may contain it.
             FailureKind::Response(response) if response.header("x-openfaas-internal").is_some() => {
                 let text = String::from_utf8_lossy(response.payload().bytes());
                 let text: String = text.trim().chars().take(300).collect();

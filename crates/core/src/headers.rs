@@ -2,9 +2,9 @@
 
 use http::header::{self, HeaderMap, HeaderName};
 
-/// The id of a request, on the request, on its answer, and on the calls that the flow makes for it.
+/// The id of a request. It is on the request, on its answer, and on the calls that the flow makes for it.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-faasflow-request-id");
-/// The URL to which the end of a request is reported. It is set on a new request.
+/// The URL to which the flow reports the end of a request. The caller sets it on a new request.
 pub const CALLBACK_URL: HeaderName = HeaderName::from_static("x-faasflow-callback-url");
 /// How a request ended: an [`Outcome`](crate::Outcome).
 pub const OUTCOME: HeaderName = HeaderName::from_static("x-faasflow-outcome");
@@ -13,8 +13,8 @@ pub const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 /// On the local gateway's answer to an asynchronous call: `true` if the gateway dropped the call because it had already
 /// accepted one with the same call id. The gateway remembers call ids for a limited time.
 pub const DUPLICATE: HeaderName = HeaderName::from_static("x-faasflow-duplicate");
-/// On an answer from the local gateway itself: why there is none from the function. It allows a flow to tell which
-/// calls it may repeat. The values are the constants of [`gateway_error`].
+/// On an answer that the local gateway itself gives, because it has none from the function: the reason, so that a flow
+/// can tell which calls it may repeat. The values are the constants of [`gateway_error`].
 pub const GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-faasflow-gateway-error");
 /// `true` on the answer of a flow or of the local gateway that has no room for a request. Nothing was executed, and the
 /// caller may try again after the time in `Retry-After`.
@@ -74,14 +74,14 @@ const NOT_CARRIED: [&str; 20] = [
     // Programs that receive headers as environment variables may take this one for the proxy of their own requests
     // (httpoxy, CVE-2016-5385). It is not a registered header.
     "proxy",
-    // About the body, which is a different one in each step.
+    // These describe the body, and every step has a different body.
     "content-length",
     "content-encoding",
     "content-md5",
     "content-range",
     "digest",
     "accept-encoding",
-    // About the invocation. The gateway and the queue set these.
+    // These describe the invocation. The gateway and the queue set them.
     "x-call-id",
     "x-start-time",
     "x-served-by",

@@ -5,7 +5,7 @@
 //! arrived ──▶ take ──▶ run ──┬─▶ forward ──▶ answer: forwarded
 //!                            ├─▶ report, finally, forget, answer: ended
 //!                            └─▶ ask the failure handler ──▶ report, finally, forget, answer: ended
-//! an outage, at any point ──▶ come again
+//! an outage, at any point ──▶ deliver again
 //! ```
 
 mod advance;

@@ -43,5 +43,5 @@ impl FromStr for Outcome {
 
 /// The error of a text that is not an [`Outcome`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no outcome: expected `success`, `recovered` or `failure`")]
+#[error("`{0}` is not an outcome: expected `success`, `recovered` or `failure`")]
 pub struct UnknownOutcome(String);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::code::Code;
 
-/// Everything that is printed about an error.
+/// The report that is printed about an error. It consists of one or more problems.
 ///
 /// ```
 /// use faasflow_core::{code, Problem, Report};

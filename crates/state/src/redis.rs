@@ -54,7 +54,7 @@ pub struct Redis {
     server: Server,
 }
 
-/// A value as it is in the hash.
+/// A value as the hash stores it.
 enum Contents {
     Whole(Vec<u8>),
     InParts(Pointer),
@@ -75,7 +75,7 @@ impl Redis {
         Ok(Some((stored, version.unwrap_or_default())))
     }
 
-    /// Reads the pointer of a key whose value is large. The parts must be deleted once the key has another value.
+    /// Reads the pointer of a key, if its value is large. The parts must be deleted once the key has another value.
     async fn old_parts(&self, hash: &str, key: &str) -> Result<Option<Pointer>, StateError> {
         let mut commands = redis::pipe();
         commands.cmd("HGET").arg(hash).arg(format!("p{key}"));
@@ -98,7 +98,7 @@ impl StateManager for Redis {
         Box::pin(async {
             let mut commands = redis::pipe();
             commands.cmd("PING").ignore();
-            self.server.ask("the server does not answer as it must", &commands).await
+            self.server.ask("the server does not answer a ping", &commands).await
         })
     }
 

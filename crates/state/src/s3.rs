@@ -59,7 +59,7 @@ impl S3 {
         match sent {
             Ok(()) => upload.complete().await.map(drop),
             Err(error) => {
-                // If this fails too, the error of the upload has already said why.
+                // If this fails too, the reason is that of the upload, which is returned.
                 let _ = upload.abort().await;
                 Err(error)
             }

@@ -45,7 +45,7 @@ impl Retry {
         Retry::attempts(1)
     }
 
-    /// At most this many attempts in total (0 counts as 1). It retries on 408, 425, 429, 502, 503 and 504, and on
+    /// Makes at most this many attempts in total (0 counts as 1). It retries on 408, 425, 429, 502, 503 and 504, and on
     /// timeouts. The first wait is about 100 ms, and no wait is longer than 10 s.
     ///
     /// Attempts that cannot reach the gateway, the function or the callback URL do not count: see
@@ -61,7 +61,7 @@ impl Retry {
         }
     }
 
-    /// Like [`attempts`](Retry::attempts), but as often as time allows.
+    /// Like [`attempts`](Retry::attempts), but retries as often as time allows.
     ///
     /// ```
     /// use faasflow_core::Retry;

@@ -15,7 +15,7 @@ pub enum UrlError {
     /// It is not a URL.
     #[error("its URL cannot be read")]
     Unreadable(#[source] Arc<InvalidUri>),
-    /// It comes from a header whose value has bytes that no URL has.
+    /// It comes from a header whose value has bytes that a URL cannot contain.
     #[error("its URL is not ASCII text")]
     NotText(#[source] Arc<ToStrError>),
     /// Its scheme is neither `http` nor `https`.
@@ -101,12 +101,12 @@ fn read(url: &str) -> Result<Uri, UrlError> {
     }
 }
 
-/// [`Uri`] reads a port that is out of range as if there were none, and the request would go to another server.
+/// [`Uri`] ignores a port that is out of range, and the request would go to another server.
 fn has_usable_port(authority: &Authority) -> bool {
     let text = authority.as_str();
     let host_and_port = text.rsplit_once('@').map_or(text, |(_, behind)| behind);
     match host_and_port.strip_prefix(authority.host()).unwrap_or_default() {
-        // RFC 3986, 3.2.3: an empty port is the usual one.
+        // RFC 3986, 3.2.3: an empty port means the default port.
         "" | ":" => true,
         _ => authority.port_u16().is_some_and(|port| port > 0),
     }
@@ -116,7 +116,7 @@ fn has_credentials(authority: &Authority) -> bool {
     authority.as_str().contains('@')
 }
 
-/// A text, without the credentials of the URLs in it.
+/// Removes the credentials from all URLs in a text.
 #[must_use]
 pub fn without_credentials(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

@@ -13,7 +13,7 @@ use super::extract::FromContext;
 pub(crate) enum Value {
     Fixed(String),
     PerRequest(MakeValue),
-    /// It needs more than the context, which may take time.
+    /// It is made from extractors, which may take time.
     Extracted(ExtractValue),
 }
 
@@ -39,7 +39,7 @@ impl Value {
         }))
     }
 
-    /// The value for one request, or `None` to leave it out, as one that needs to be extracted is.
+    /// The value for one request, or `None` to leave it out. A value that is made from extractors is left out.
     pub(super) fn for_request(&self, context: &Context) -> Option<String> {
         match self {
             Value::Fixed(text) => Some(text.clone()),
@@ -48,7 +48,7 @@ impl Value {
         }
     }
 
-    /// The same value without a need to extract it, or `None` to leave it out.
+    /// The same value with its extractors run, or `None` to leave it out.
     pub(super) async fn extract(&self, context: &Context) -> Result<Option<Value>> {
         match self {
             Value::Extracted(make) => Ok(make(context.clone()).await?.map(Value::Fixed)),

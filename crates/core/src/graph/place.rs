@@ -15,12 +15,12 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place with this number of an envelope of version 1.
+    /// Creates the place from its number in an envelope of version 1.
     pub(crate) fn numbered(segment: u32) -> Place {
         Place { segment }
     }
 
-    /// The number for an envelope of version 1.
+    /// Its number in an envelope of version 1.
     pub(crate) fn number(&self) -> u32 {
         self.segment
     }

@@ -69,9 +69,9 @@ impl Segment {
 
 /// The segments of a flow, what follows each, and a fingerprint of their shape.
 ///
-/// The rules are: A flow starts with an empty first segment. A modifier, a callback or a `sync` call joins the current
-/// segment. An asynchronous call starts a new segment, unless the first segment has no call yet: then it joins that
-/// one.
+/// Steps are divided into segments by these rules. A flow starts with an empty first segment. A modifier, a callback or
+/// a `sync` call joins the current segment. An asynchronous call starts a new segment, unless the first segment has no
+/// call yet. In that case, it joins the first segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     segments: Vec<Segment>,

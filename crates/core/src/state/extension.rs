@@ -71,7 +71,7 @@ pub trait StateManagerExt: StateManager {
         }
     }
 
-    /// Reads a payload with a single attempt; `None` if it is gone. The inner error means that something other than the
+    /// Reads a payload without retrying; `None` if it is gone. The inner error means that something other than the
     /// stored payload was found. That can happen for a while when a backend is under repair.
     ///
     /// # Errors

@@ -17,9 +17,9 @@ pub struct Scope {
 
 /// Stores the key-value state of requests outside the envelope, and payloads that are too large for it.
 ///
-/// A key is any UTF-8 text, and a value is any number of bytes from zero to hundreds of megabytes. The manager
-/// interprets neither. A value is visible as a whole or not at all, also to other processes and after a crash. Only
-/// five methods are required; conditional writes are for backends that support them.
+/// A key is any UTF-8 text, and a value is any number of bytes from zero to hundreds of megabytes. Both are opaque to
+/// the manager. A value is visible as a whole or not at all, even to other processes and after a crash. Only five
+/// methods are required; conditional writes are for backends that support them.
 ///
 /// The module `conformance` of the test kit checks an implementation.
 pub trait StateManager: Send + Sync + 'static {
@@ -38,7 +38,7 @@ pub trait StateManager: Send + Sync + 'static {
     /// Removes every value of the request. It is called when the request has ended.
     fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>>;
 
-    /// Whether every instance of a flow function sees the same values, also after a restart. A flow of several phases
+    /// Whether every instance of a flow function sees the same values, even after a restart. A flow of several phases
     /// needs that. The default is `true`.
     fn is_shared(&self) -> bool {
         true

@@ -61,7 +61,7 @@ impl Reference {
 
 /// The error of a payload that a state manager returned with another size or hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the payload of {stored} bytes that the state manager was given came back as {found} bytes of another hash")]
+#[error("the state manager was given a payload of {stored} bytes and returned {found} bytes with another hash")]
 pub struct NotWhatWasStored {
     stored: u64,
     found: u64,

@@ -88,7 +88,11 @@ impl StateValue {
         let kind = match tagged.first() {
             Some(b'j') => ValueKind::Json,
             Some(b'b') => ValueKind::Bytes,
-            _ => return Err(Error::msg(format!("state `{key}` was not written by a flow: its first byte is no mark"))),
+            _ => {
+                return Err(Error::msg(format!(
+                    "state `{key}` was not written by a flow: its first byte is not a known kind"
+                )));
+            }
         };
         Ok(StateValue { kind, bytes: tagged.slice(1..) })
     }

@@ -22,7 +22,7 @@ const SILENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct RedisBuilder {
-    /// It may hold a password.
+    /// It may contain a password.
     url: SecretString,
     time_to_live: Duration,
     authorities: Option<Vec<u8>>,

@@ -27,7 +27,7 @@ impl Pointer {
         let (id, count, bytes) = (word().to_owned(), word().parse(), word().parse());
         match (count, bytes) {
             (Ok(count), Ok(bytes)) => Ok(Pointer { id, count, bytes }),
-            _ => Err(StateError::permanent(format!("`{text}` is no pointer to the parts of a value"))),
+            _ => Err(StateError::permanent(format!("`{text}` is not a pointer to the parts of a value"))),
         }
     }
 

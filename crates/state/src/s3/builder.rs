@@ -139,7 +139,7 @@ impl S3 {
                 (None, Some(true)) => "https://",
                 (None, _) => "http://",
                 (Some("https"), Some(false)) | (Some("http"), Some(true)) => {
-                    let what = format!("`s3_url` is `{url}`, and `s3_tls` says otherwise");
+                    let what = format!("`s3_url` is `{url}`, which contradicts `s3_tls`");
                     return Err(StateError::misconfigured(what).with_help("leave out `s3_tls` or the scheme"));
                 }
                 (Some(_), _) => "",

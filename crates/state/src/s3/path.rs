@@ -6,7 +6,7 @@ use faasflow_core::state::Scope;
 use object_store::path::Path;
 use sha2::{Digest as _, Sha256};
 
-/// The longest encoded part of a name. Servers that store objects as files, such as MinIO, allow 255 bytes.
+/// The longest encoded part of a name, in bytes. Servers that store objects as files, such as MinIO, allow 255.
 const LONGEST: usize = 200;
 
 /// The name of the object that holds a value.
