@@ -159,8 +159,8 @@ pub(crate) fn erase_modifier<M, H: Handler<M>>(handler: H) -> ModifierFn {
 
 /// The handler without its extractors, and with what it returns turned into what is needed.
 ///
-/// A handler that is a plain function may panic before it returns its future. All of it runs when the future does, so that
-/// whoever runs the future catches that too.
+/// A handler that is a plain function may panic before it returns its future. It is called inside the future, so that a
+/// panic there is caught as well.
 pub(crate) fn erase<S, T, M: 'static, H>(handler: H, into: fn(H::Output) -> Result<T>) -> HandlerFn<S, T>
 where
     S: Send + 'static,

@@ -409,7 +409,7 @@ async fn a_function_that_never_starts_is_reported_and_delays_no_other() {
     let fault = fixture.gateway.ready().await.unwrap_err().to_string();
     assert!(fault.contains("`dying`: it ended with exit status: 3"), "{fault}");
     assert_eq!(fixture.post("/function/well", "x").await.text(), "x");
-    assert_eq!(fixture.post("/function/port", "").await.text(), "\n", "where a function listens is said here");
+    assert_eq!(fixture.post("/function/port", "").await.text(), "\n", "only the gateway sets the port of a function");
     fixture.gateway.stop().await;
 }
 

@@ -42,7 +42,7 @@ async fn filled() -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// Opens a file that must be refused, and be left as it was; returns what was said.
+/// Opens a file that must be refused, and be left as it was. Returns the error.
 fn refused(path: &Path) -> String {
     let before = std::fs::read(path).ok();
     let listed = listing(path);

@@ -111,7 +111,7 @@ async fn a_query_or_a_method_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_call_that_is_too_large_names_the_option_only_if_whoever_starts_the_gateway_gave_its_name() {
+async fn a_call_that_is_too_large_names_the_option_only_if_its_name_was_given() {
     for (option, expected) in [
         (None, "the queue takes bodies up to 10 bytes: send less\n"),
         (Some("`--limit`"), "the queue takes bodies up to 10 bytes: send less, or raise the limit with `--limit`\n"),

@@ -43,7 +43,7 @@ impl Statuses {
         self
     }
 
-    /// The same, and this one, which is a status's number.
+    /// Adds one status code.
     const fn with(mut self, status: u16) -> Statuses {
         let at = (status - FIRST) as usize;
         self.0[at / 64] |= 1 << (at % 64);
