@@ -30,11 +30,11 @@ Usage: cargo xtask COMMAND
                                to each request
   package [--quick]            package the published crates, build each from its package, and test a new project
                                against them; --quick builds only what that project needs
-  fuzz [--seconds N]           platforms                    type-check the library and the command line for macOS and Windows
+  platforms                    type-check the library and the command line for macOS and Windows
   release [--draft]            build the archives, checksums, SBOMs and notes of a release, as RELEASE.md describes
   pictures [--check]           run the demo and create the pictures in the README from it; --check compares them with
                                the committed ones
-  fuzz the parsers of untrusted input, N seconds for each target (default: 30)
+  fuzz [--seconds N]           fuzz the parsers of untrusted input, N seconds for each target (default: 30)
 
 Exit codes: 0 success, 1 failure, 2 the command line is wrong";
 
@@ -116,4 +116,29 @@ fn e2e(words: &[&str]) -> Result<(), String> {
     ]))?;
     let program = command::target_folder(&root)?.join("debug/faasflow-e2e");
     command::run(Command::new(program).current_dir(&root).args(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The commands that `main` matches, from its source.
+    fn commands() -> Vec<&'static str> {
+        let (_, arms) = include_str!("main.rs").split_once("match words.as_slice() {").unwrap();
+        let (arms, _) = arms.split_once("        _ => ").unwrap();
+        arms.lines().filter_map(|line| line.trim().strip_prefix("[\"")?.split('"').next()).collect()
+    }
+
+    #[test]
+    fn each_command_begins_a_line_of_the_help() {
+        let listed: Vec<&str> = HELP.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
+        let commands = commands();
+        assert!(commands.contains(&"check") && commands.contains(&"fuzz"), "{commands:?}");
+        for command in &commands {
+            assert!(listed.contains(command), "`{command}` begins no line of the help:\n{HELP}");
+        }
+        for word in listed {
+            assert!(word.is_empty() || commands.contains(&word), "the help lists `{word}`, which is no command");
+        }
+    }
 }
