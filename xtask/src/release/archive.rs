@@ -6,9 +6,14 @@ use std::process::Command;
 use super::Release;
 use crate::command;
 
-/// The shells that the command line has completions for, and where each looks for them.
-const COMPLETIONS: [(&str, &str); 4] =
-    [("bash", "faasflow.bash"), ("zsh", "_faasflow"), ("fish", "faasflow.fish"), ("powershell", "_faasflow.ps1")];
+/// The shells that `faasflow completions` supports, and the name of the file for each.
+const COMPLETIONS: [(&str, &str); 5] = [
+    ("bash", "faasflow.bash"),
+    ("zsh", "_faasflow"),
+    ("fish", "faasflow.fish"),
+    ("powershell", "_faasflow.ps1"),
+    ("elvish", "faasflow.elv"),
+];
 
 /// The name of an archive, without its ending, and of the folder in it.
 pub(super) fn name(version: &str, target: &str) -> String {
