@@ -58,7 +58,7 @@ pub(crate) fn is_installed(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok()
 }
 
-/// Sees to it that a program is there, from its Debian package if need be.
+/// Makes sure that a program is installed, from its Debian package if necessary.
 ///
 /// # Errors
 ///

@@ -58,7 +58,7 @@ pub(super) fn run(program: &Path, target: &str, version: &str) -> Result<(), Str
     let mut up = faasflow();
     up.current_dir(&folder).args(["up", "--no-containers", "--port", &port.to_string()]);
     up.stdin(Stdio::null()).stdout(log.try_clone().map_err(fault)?).stderr(log);
-    let _up = Ended(up.spawn().map_err(fault)?);
+    let _up = KilledOnDrop(up.spawn().map_err(fault)?);
 
     let url = format!("http://127.0.0.1:{port}");
     let deadline = Instant::now() + START;
@@ -87,9 +87,9 @@ pub(super) fn run(program: &Path, target: &str, version: &str) -> Result<(), Str
 }
 
 /// A process that does not outlive this value.
-struct Ended(Child);
+struct KilledOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KilledOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
