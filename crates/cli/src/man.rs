@@ -1,6 +1,6 @@
 //! `faasflow man`
 
-use clap::CommandFactory as _;
+use clap::{Command, CommandFactory as _};
 use faasflow_core::code;
 
 use crate::args::{Arguments, Man};
@@ -13,9 +13,14 @@ pub(crate) fn run(man: &Man) -> Result<(), Failure> {
     };
     std::fs::create_dir_all(&man.out).map_err(fault)?;
     clap_mangen::generate_to(Arguments::command(), &man.out).map_err(fault)?;
-    let pages = std::fs::read_dir(&man.out).map_err(fault)?.flatten();
-    let is_ours = |name: &str| name.starts_with("faasflow") && name.ends_with(".1");
-    let count = pages.filter(|page| page.file_name().to_str().is_some_and(is_ours)).count();
-    say!("Wrote {count} man pages to {}", man.out.display());
+    // `generate_to` writes no pages for `help` and for hidden commands.
+    let mut command = Arguments::command().disable_help_subcommand(true);
+    command.build();
+    say!("Wrote {} man pages to {}", pages(&command), man.out.display());
     Ok(())
+}
+
+/// The number of pages of a command and its subcommands.
+fn pages(command: &Command) -> usize {
+    1 + command.get_subcommands().filter(|command| !command.is_hide_set()).map(pages).sum::<usize>()
 }

@@ -39,6 +39,9 @@ fn bash_offers_subcommands() {
 fn each_command_has_a_man_page() {
     let folder = tempfile::tempdir().unwrap();
     let pages = folder.path().join("share/man1");
+    // A page of an earlier version, which is not counted.
+    std::fs::create_dir_all(&pages).unwrap();
+    std::fs::write(pages.join("faasflow-old.1"), ".TH old 1").unwrap();
     let mut command = faasflow();
     // The default of `--gateway` comes from this variable, and must not get into a page.
     command.args(["man", "--out"]).arg(&pages).env("OPENFAAS_URL", "http://admin:hidden@example.com");
@@ -48,7 +51,7 @@ fn each_command_has_a_man_page() {
         std::fs::read_dir(&pages).unwrap().map(|page| page.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        format!("Wrote {} man pages to {}\n", names.len(), pages.display())
+        format!("Wrote {} man pages to {}\n", names.len() - 1, pages.display())
     );
     for (page, text) in [
         ("faasflow.1", "faasflow\\-up(1)"),
