@@ -78,7 +78,13 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
         invite(&gateway, &example)?;
         stop.recv().await;
     }
-    gateway.stop().await;
+    eprintln!("Stopping: finishing requests in flight. Press Ctrl-C again to stop at once");
+    let shown = tokio::select! {
+        () = gateway.stop() => shown,
+        _ = stop.recv() => {
+            Err(Failure::failed(code::STOPPED, "the demo was stopped at once, and requests in flight were cut off"))
+        }
+    };
     showing.abort();
     shown
 }

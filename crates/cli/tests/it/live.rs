@@ -35,6 +35,31 @@ async fn a_second_ctrl_c_stops_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_ctrl_c_stops_the_demo_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let begun = folder.path().join("begun");
+    let slow = format!("upload-pipeline:\n  fprocess: sh -c 'touch {}; sleep 100'\n", begun.display());
+    let example = stack(&slow);
+    std::fs::create_dir(example.path().join("photos")).unwrap();
+    std::fs::write(example.path().join("photos/portrait.jpg"), "not read by this function").unwrap();
+    let mut command = faasflow();
+    command.arg("demo").arg("--example").arg(example.path()).arg("--output").arg(folder.path().join("output"));
+    command.args(["--port", "0"]).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    let mut demo = command.spawn().unwrap();
+    until("it calls the function", async || begun.exists().then_some(())).await;
+    let mut lines = BufReader::new(demo.stderr.take().unwrap()).lines().map(Result::unwrap);
+    crate::support::signal("-INT", demo.id());
+    assert!(lines.any(|line| line.contains("Press Ctrl-C again to stop at once")));
+    let first = std::time::Instant::now();
+    crate::support::signal("-INT", demo.id());
+    let said: Vec<String> = lines.collect();
+    assert_eq!(demo.wait().unwrap().code(), Some(1), "{said:?}");
+    // The first Ctrl-C gives requests in flight ten seconds.
+    assert!(first.elapsed() < std::time::Duration::from_secs(8), "{:?}\n{said:?}", first.elapsed());
+    assert!(said.iter().any(|line| line.contains("the demo was stopped at once")), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn invocations() {
     let folder = stack("cat:\n  fprocess: cat\nenv:\n  fprocess: env\nfails:\n  fprocess: sh -c 'exit 3'\n");
     let up = Up::start(folder.path(), &folder.path().join("state"));
