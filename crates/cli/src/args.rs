@@ -121,7 +121,7 @@ pub(crate) struct Up {
     /// How many asynchronous calls to deliver at once
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) queue_workers: usize,
-    /// How often to try an asynchronous call before giving it up as a dead letter
+    /// How many times to try an asynchronous call before giving it up as a dead letter
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) queue_attempts: u32,
 }
@@ -342,7 +342,7 @@ pub(crate) enum QueueCommand {
     Redrive {
         #[command(flatten)]
         which: Which,
-        /// Redrive so many per second instead of all at once
+        /// Redrive this many per second instead of all at once
         #[arg(long, value_name = "PER-SECOND", value_parser = clap::value_parser!(u32).range(1..))]
         rate: Option<u32>,
     },

@@ -39,7 +39,7 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
             let asked = Redrive { ids, function, per_second: rate };
             let Redriven { redriven, .. } = client.json_for(Method::POST, paths::REDRIVE, &asked).await?;
             if redriven > 0 || which.ids.is_empty() {
-                say!("Redrove {}", letters(redriven));
+                say!("Put {} back into the queue", letters(redriven));
             }
             all_were_there(&which, redriven)
         }

@@ -175,7 +175,7 @@ async fn the_queue_and_its_dead_letters() {
     std::fs::write(folder.path().join("mended"), "").unwrap();
     let begun = std::time::Instant::now();
     let output = up.run(&["queue", "redrive", "--all", "--rate", "10"], b"");
-    assert_eq!(text(done(&output)), "Redrove 4 dead letters\n");
+    assert_eq!(text(done(&output)), "Put 4 dead letters back into the queue\n");
     until("it is empty", async || {
         let output = up.run(&["queue", "list"], b"");
         (text(&output.stderr) == "0 in the queue, 0 in flight, 0 dead letters\n").then_some(())
