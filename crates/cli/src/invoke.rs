@@ -18,8 +18,9 @@ pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
     let client = Client::new(&invoke.gateway)?;
     let mut body = Vec::new();
     if std::io::stdin().is_terminal() {
+        let end = if cfg!(windows) { "Ctrl-Z and Enter" } else { "Ctrl-D" };
         eprintln!(
-            "Reading the request body from the terminal: type it, then press Ctrl-D. To send a file, use `< FILE`."
+            "Reading the request body from the terminal: type it, then press {end}. To send a file, use `< FILE`."
         );
     }
     std::io::stdin().read_to_end(&mut body)?;

@@ -154,18 +154,25 @@ fn no_stack(folder: &Path) -> Result<Stack, Failure> {
 }
 
 fn say_how_to_log_in(screen: &Screen, gateway: &RunningGateway, secrets: &Path) {
-    let (user, password) = (secrets.join("basic-auth-user"), secrets.join("basic-auth-password"));
+    let (user, password) = &(secrets.join("basic-auth-user"), secrets.join("basic-auth-password"));
     screen.line(format!(
         "The admin API requires the user and password in {} and {}. To log in:",
         user.display(),
         password.display()
     ));
-    screen.line(format!(
-        "  faas-cli login --gateway {} --username \"$(cat '{}')\" --password-stdin < '{}'",
-        gateway.url(),
-        user.display(),
-        password.display()
-    ));
+    screen.line(format!("  {}", login(&gateway.url(), user, password, cfg!(windows))));
+}
+
+/// The command that logs in, for a POSIX shell or for PowerShell.
+fn login(url: &str, user: &Path, password: &Path, powershell: bool) -> String {
+    let (user, password) = (user.display(), password.display());
+    if powershell {
+        return format!(
+            "Get-Content '{password}' | faas-cli login --gateway {url} --username (Get-Content '{user}') \
+             --password-stdin"
+        );
+    }
+    format!("faas-cli login --gateway {url} --username \"$(cat '{user}')\" --password-stdin < '{password}'")
 }
 
 fn greet(screen: &Screen, gateway: &RunningGateway) {
@@ -188,5 +195,24 @@ pub(crate) fn log_line(event: &Event) -> Option<(&str, &str)> {
     match event {
         Event::Log { function, line } => Some((function, line)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_to_log_in_is_one_of_the_platforms_shell() {
+        let command = |powershell| login("http://h:1", Path::new("s/u"), Path::new("s/p"), powershell);
+        assert_eq!(
+            command(false),
+            "faas-cli login --gateway http://h:1 --username \"$(cat 's/u')\" --password-stdin < 's/p'"
+        );
+        assert_eq!(
+            command(true),
+            "Get-Content 's/p' | faas-cli login --gateway http://h:1 --username (Get-Content 's/u') \
+             --password-stdin"
+        );
     }
 }
