@@ -9,7 +9,7 @@ use bytes::Bytes;
 use faasflow_core::code::{self, Code};
 use faasflow_core::headers;
 use faasflow_http::{HttpClient, read_body};
-use http::header::{AUTHORIZATION, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde::Serialize;
@@ -17,6 +17,9 @@ use serde::de::DeserializeOwned;
 
 use crate::args::Gateway;
 use crate::error::Failure;
+
+/// Marks the answers that a gateway gives in place of a function.
+const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 
 /// The largest answer that is read, in bytes.
 const LARGEST: u64 = 1 << 30;
@@ -125,8 +128,11 @@ impl Client {
     pub(crate) fn not_deployed(&self, function: &str, answer: &str) -> Failure {
         let what = format!("the function `{function}` is not deployed at {}", self.base);
         let failure = Failure::failed(code::UNKNOWN_FUNCTION, what);
-        let known = answer.trim().split_once("; ").map(|(_, known)| known);
-        let failure = known.into_iter().fold(failure, Failure::because_text);
+        // Leave out the part that the message repeats. Any other text is shown in full.
+        let answer = answer.trim();
+        let repeated = format!("the function `{function}` is not deployed");
+        let cause = answer.strip_prefix(&repeated).unwrap_or(answer).trim_start_matches([';', ':', ' ']);
+        let failure = if cause.is_empty() { failure } else { failure.because_text(cause) };
         failure.help("check the name, or add the function to stack.yml and restart `faasflow up`")
     }
 
@@ -186,11 +192,27 @@ impl Client {
     }
 }
 
+/// The code in the header of an answer. Gateways of OpenFaaS send none.
+pub(crate) fn error_code(headers: &HeaderMap) -> Option<Code> {
+    Code::find(headers.get(headers::ERROR_CODE)?.to_str().ok()?)
+}
+
+/// Whether the gateway answered in place of the function. Gateways drop this header from the answers of functions.
+pub(crate) fn is_own_answer(headers: &HeaderMap) -> bool {
+    headers.contains_key(INTERNAL)
+}
+
+/// Whether this is the gateway's answer to a call of a function that it does not know. A function may answer 404, and may
+/// send any code.
+pub(crate) fn is_unknown_function(status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::NOT_FOUND && is_own_answer(headers) && error_code(headers) == Some(code::UNKNOWN_FUNCTION)
+}
+
 /// The error of a request that the gateway refused; `text` is the body of its answer. It has the code that the answer
 /// names, which gateways of OpenFaaS do not.
 pub(crate) fn refused(status: StatusCode, headers: &HeaderMap, text: &str) -> Failure {
-    let code = headers.get(headers::ERROR_CODE).and_then(|value| Code::find(value.to_str().ok()?));
-    let failure = Failure::failed(code.unwrap_or(code::GATEWAY_REFUSES), format!("the gateway answered {status}"));
+    let code = error_code(headers).unwrap_or(code::GATEWAY_REFUSES);
+    let failure = Failure::failed(code, format!("the gateway answered {status}"));
     if text.trim_start().starts_with('<') {
         return failure
             .because_text("the answer is a web page, so this may not be a gateway")
@@ -255,6 +277,22 @@ mod tests {
             assert_eq!(client.base, base);
             let header = expected.map(|expected| format!("Basic {}", STANDARD.encode(expected)));
             assert_eq!(client.authorization.map(|value| value.to_str().unwrap().to_owned()), header, "{gateway}");
+        }
+    }
+
+    #[test]
+    fn a_function_that_is_not_deployed_is_reported_with_what_else_the_gateway_says() {
+        let client = client("http://h:1").ok().unwrap();
+        for (answer, cause) in [
+            ("the function `f` is not deployed; deployed functions: a, b\n", Some("deployed functions: a, b")),
+            ("the function `f` is not deployed: it was removed\n", Some("it was removed")),
+            ("the function `f` is not deployed\n", None),
+            ("another wording; with a semicolon\n", Some("another wording; with a semicolon")),
+            ("", None),
+        ] {
+            let Failure::Problems { problems, .. } = client.not_deployed("f", answer) else { panic!("no problem") };
+            let text = problems[0].to_string();
+            assert_eq!(text.lines().find_map(|line| line.strip_prefix("  cause: ")), cause, "{text}");
         }
     }
 

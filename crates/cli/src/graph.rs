@@ -5,15 +5,14 @@ use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use bytes::Bytes;
-use faasflow_core::code::{self, Code};
+use faasflow_core::code;
 use faasflow_core::description::{ActionDescription, Description, StepDescription};
-use faasflow_core::headers;
 use faasflow_gateway::Event;
 use http::{HeaderMap, Method};
 use tokio::process::Command;
 
 use crate::args::{Format, Graph};
-use crate::client::Client;
+use crate::client::{Client, error_code, is_own_answer, is_unknown_function, refused};
 use crate::error::Failure;
 use crate::progress::Progress;
 
@@ -70,12 +69,15 @@ async fn find(graph: &Graph) -> Result<Bytes, Failure> {
         return Ok(answer.body);
     }
     let text = String::from_utf8_lossy(&answer.body);
-    let named = answer.headers.get(headers::ERROR_CODE).and_then(|code| Code::find(code.to_str().ok()?));
-    if named == Some(code::UNKNOWN_FUNCTION) {
+    if is_unknown_function(answer.status, &answer.headers) {
         return Err(client.not_deployed(&graph.flow, &text));
     }
-    let what = format!("the function `{}` answered {}", graph.flow, answer.status);
-    Err(Failure::failed(code::FUNCTION_FAILED, what).because_text(text.trim()))
+    if is_own_answer(&answer.headers) {
+        return Err(refused(answer.status, &answer.headers, &text));
+    }
+    let code = error_code(&answer.headers).unwrap_or(code::FUNCTION_FAILED);
+    let failure = Failure::failed(code, format!("the function `{}` answered {}", graph.flow, answer.status));
+    Err(if text.trim().is_empty() { failure } else { failure.because_text(text.trim()) })
 }
 
 /// Builds a project and returns the description that its program prints.

@@ -3,13 +3,13 @@
 use std::io::{IsTerminal as _, Read as _, Write as _};
 
 use faasflow_core::Unreadable;
-use faasflow_core::code::{self, Code};
+use faasflow_core::code;
 use faasflow_core::headers;
 use faasflow_core::signature::Keys;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::args::Invoke;
-use crate::client::Client;
+use crate::client::{Client, error_code, is_unknown_function};
 use crate::error::Failure;
 
 const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
@@ -51,11 +51,11 @@ pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
     let logs = id.map(|id| format!("see what functions logged with `faasflow logs {id}`"));
     if !answer.status.is_success() {
         let body = String::from_utf8_lossy(&answer.body);
-        // The code of the function or the gateway is more specific than ours.
-        let code = Code::find(text(headers::ERROR_CODE)).unwrap_or(code::FUNCTION_FAILED);
-        if code == code::UNKNOWN_FUNCTION {
+        if is_unknown_function(answer.status, &answer.headers) {
             return Err(client.not_deployed(&invoke.name, &body));
         }
+        // The code of the function or the gateway is more specific than ours.
+        let code = error_code(&answer.headers).unwrap_or(code::FUNCTION_FAILED);
         let failure = Failure::failed(code, format!("the function `{}` answered {}", invoke.name, answer.status));
         let failure = if body.trim().is_empty() { failure } else { failure.because_text(reason(&body)) };
         return Err(logs.into_iter().fold(failure, Failure::help));

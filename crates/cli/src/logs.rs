@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use serde_json::Value;
 
 use crate::args::Logs;
-use crate::client::Client;
+use crate::client::{Client, error_code};
 use crate::error::Failure;
 use faasflow_runtime::log::escaped;
 
@@ -34,8 +34,8 @@ pub(crate) async fn run(logs: Logs) -> Result<(), Failure> {
         let refused = client.check(parts.status, &parts.headers, &text);
         // OpenFaaS requires the name of a function, and answers with one of these statuses, without saying so.
         let fails = matches!(parts.status.as_u16(), 404 | 422 | 500 | 501);
-        if let (Some(function), 404) = (&logs.function, parts.status.as_u16())
-            && text.contains(function.as_str())
+        if let Some(function) = &logs.function
+            && error_code(&parts.headers) == Some(code::UNKNOWN_FUNCTION)
         {
             return Err(client.not_deployed(function, &text));
         }

@@ -7,11 +7,11 @@ use faasflow_admin::{DeadLetterSummary, Discarded, QueueStats, QueuedCall, Redri
 use faasflow_core::code;
 use faasflow_core::line::cut;
 use faasflow_runtime::log::escaped;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method};
 use serde_json::Value;
 
 use crate::args::{Queue, QueueCommand, Which};
-use crate::client::Client;
+use crate::client::{Client, error_code};
 use crate::error::Failure;
 
 /// What to do if a dead letter does not exist.
@@ -24,7 +24,7 @@ pub(crate) async fn run(queue: Queue) -> Result<(), Failure> {
         QueueCommand::DeadLetters { id: Some(id), .. } => {
             // As untyped JSON, to keep fields that only a newer gateway knows.
             let answer = client.send(Method::GET, &paths::dead_letter(id), HeaderMap::new(), Bytes::new()).await?;
-            if answer.status == StatusCode::NOT_FOUND && String::from_utf8_lossy(&answer.body).contains("dead letter") {
+            if error_code(&answer.headers) == Some(code::NO_DEAD_LETTER) {
                 return Err(Failure::failed(code::NO_DEAD_LETTER, format!("there is no dead letter {id}"))
                     .because_text("it never existed, or it was redriven or discarded")
                     .help(LIST));

@@ -1,5 +1,6 @@
 //! One test program for the crate, since linking a second takes as long as linking the first.
 
+mod answers;
 mod check;
 mod commands;
 mod completions;
