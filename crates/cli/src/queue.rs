@@ -14,6 +14,11 @@ use crate::args::{Queue, QueueCommand, Which};
 use crate::client::{Client, error_code};
 use crate::error::Failure;
 
+/// The list fetches this many dead letters in full at most, to show what the function answered.
+const FETCHED: usize = 20;
+/// The largest body of a dead letter that the list fetches, in bytes.
+const LARGEST_FETCHED: u64 = 1 << 20;
+
 /// What to do if a dead letter does not exist.
 const LIST: &str = "list the dead letters with `faasflow queue dead-letters`";
 
@@ -78,10 +83,13 @@ async fn dead_letters(client: &Client, limit: usize) -> Result<(), Failure> {
     let path = format!("{}?limit={limit}", paths::DEAD_LETTERS);
     let letters: Vec<DeadLetterSummary> = client.json(Method::GET, &path).await?;
     let is_empty = letters.is_empty();
-    let mut rows = Vec::new();
+    let (mut rows, mut fetched) = (Vec::new(), 0);
     for letter in letters {
         let kind = if letter.callback { "callback" } else { "call" };
-        let reason = match answer_of(client, &letter).await {
+        let is_fetched = names_only_the_status(&letter.reason) && letter.bytes <= LARGEST_FETCHED && fetched < FETCHED;
+        fetched += usize::from(is_fetched);
+        let answer = if is_fetched { answer_of(client, letter.id).await } else { None };
+        let reason = match answer {
             Some(answer) => format!("{}: {answer}", letter.reason),
             None => letter.reason,
         };
@@ -108,14 +116,15 @@ async fn dead_letters(client: &Client, limit: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The first line of what the function answered, if the reason names only the status: a flow answers with JSON that has
-/// a `reason`. The list shows it because the status alone, `500`, explains nothing.
-async fn answer_of(client: &Client, letter: &DeadLetterSummary) -> Option<String> {
-    if !letter.reason.starts_with("it answered ") || letter.reason.contains(": ") {
-        return None;
-    }
+/// Whether a reason names nothing but the status, such as `500`, which explains nothing.
+fn names_only_the_status(reason: &str) -> bool {
+    reason.starts_with("it answered ") && !reason.contains(": ")
+}
+
+/// The first line of what the function answered. A flow answers with JSON that has a `reason`.
+async fn answer_of(client: &Client, id: u64) -> Option<String> {
     // The letter may be gone by now, and the list is useful without this.
-    let whole: Value = client.json(Method::GET, &paths::dead_letter(letter.id)).await.ok()?;
+    let whole: Value = client.json(Method::GET, &paths::dead_letter(id)).await.ok()?;
     let answer = whole["answer_body"].as_str()?;
     let failure: Option<Value> = serde_json::from_str(answer).ok();
     let text = failure.as_ref().and_then(|failure| failure["reason"].as_str()).unwrap_or(answer);

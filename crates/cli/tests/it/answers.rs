@@ -1,6 +1,8 @@
 //! Commands against gateways whose answers the tests choose.
 
 use std::process::Output;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::StatusCode;
 
@@ -86,4 +88,33 @@ async fn refusals_are_recognised_by_their_codes() {
     assert!(text(&output.stderr).starts_with(&says), "{output:?}");
     let (output, _) = answered(&lines, 404, &[], "404 page not found: /f\n").await;
     assert!(text(&output.stderr).starts_with("error[FF0902]: the gateway answered 404 Not Found\n"), "{output:?}");
+}
+
+/// A dead letter contains its body, so fetching all of them would take long.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_dead_letters_fetches_only_a_few_in_full() {
+    let reason = "it answered 500 Internal Server Error";
+    let letters: serde_json::Value = (1..=25)
+        .map(|id| serde_json::json!({ "id": id, "reason": reason, "bytes": if id == 2 { 2 << 20 } else { 5 } }))
+        .collect();
+    let fetched = Arc::new(AtomicUsize::new(0));
+    let whole = {
+        let fetched = fetched.clone();
+        move || async move {
+            fetched.fetch_add(1, Ordering::SeqCst);
+            r#"{"answer_body":"why"}"#
+        }
+    };
+    let app = axum::Router::new()
+        .route("/system/queue/dead-letters", axum::routing::get(move || async move { letters.to_string() }))
+        .route("/system/queue/dead-letters/{id}", axum::routing::get(whole));
+    let (address, _serving) = listen(app).await;
+    let mut command = faasflow();
+    command.args(["queue", "dead-letters", "--gateway", &format!("http://{address}")]);
+    let output = run(command, b"");
+    let lines: Vec<&str> = text(&output.stdout).lines().collect();
+    assert_eq!(lines.len(), 26, "{output:?}");
+    let explained: Vec<bool> = lines[1..].iter().map(|line| line.ends_with(": why")).collect();
+    let expected: Vec<bool> = (1..=25).map(|id| id != 2 && id <= 21).collect();
+    assert_eq!((explained, fetched.load(Ordering::SeqCst)), (expected, 20), "{lines:?}");
 }
