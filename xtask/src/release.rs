@@ -41,7 +41,7 @@ struct Release<'a> {
 /// # Errors
 ///
 /// If CHANGELOG.md has no section for the version, if there are changes that are not committed, or if a program cannot be
-/// built, does not work, or cannot be packed.
+/// built, contains the path of the checkout, does not work, or cannot be packed.
 pub(crate) fn run(root: &Path, draft: bool) -> Result<(), String> {
     let root = &root.canonicalize().map_err(|error| format!("{}: {error}", root.display()))?;
     let target = command::target_folder(root)?;
@@ -71,7 +71,14 @@ pub(crate) fn run(root: &Path, draft: bool) -> Result<(), String> {
     for target in TARGETS {
         println!("Building for {target}");
         let program = build::program(&release, target)?;
-        trial::run(&program, target, &version)?;
+        if build::contains(&program, root)? {
+            let what = format!("{} contains the path {}, which no user has", program.display(), root.display());
+            if !draft {
+                return Err(what);
+            }
+            println!("{what}. Without --draft, this is an error");
+        }
+        trial::run(&release, &program, target)?;
         programs.push((target, program));
     }
     let (_, own) = programs

@@ -55,7 +55,7 @@ pub(crate) struct Demo {
     #[arg(long)]
     pub(crate) keep: bool,
     /// The folder `examples/upload-pipeline` of a faasflow checkout [default: that of the checkout this program was built
-    /// from]
+    /// from; releases have no default]
     #[arg(long, value_name = "DIR")]
     pub(crate) example: Option<PathBuf>,
     /// Where to write pictures, the queue and secrets [default: target/demo in the checkout]
@@ -149,7 +149,8 @@ pub(crate) struct New {
     /// Add the flow to this stack file, and create its folder beside it, instead of creating stack.yml
     #[arg(long, value_name = "FILE")]
     pub(crate) append: Option<PathBuf>,
-    /// The faasflow checkout to build against [default: the one this program was built from]
+    /// The faasflow checkout to build against [default: the one this program was built from; releases
+    /// have no default]
     #[arg(long, value_name = "DIR")]
     pub(crate) checkout: Option<PathBuf>,
 }

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::args::{Demo, Gateway};
+use crate::checkout::BUILT_FROM;
 use crate::client::{Client, refused};
 use crate::error::Failure;
 use crate::progress::Progress;
@@ -90,8 +91,13 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
 }
 
 fn example(demo: &Demo) -> Result<PathBuf, Failure> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/upload-pipeline");
-    let example = demo.example.clone().unwrap_or_else(|| PathBuf::from(beside));
+    let help = "get a checkout of faasflow, and name its folder examples/upload-pipeline with `--example`";
+    let built_from = || Some(Path::new(BUILT_FROM?).join("examples/upload-pipeline"));
+    let Some(example) = demo.example.clone().or_else(built_from) else {
+        return Err(Failure::unusable(code::NO_CHECKOUT, "the folder of the photo pipeline is not given")
+            .because_text("the demo runs an example of the faasflow sources")
+            .help(help));
+    };
     example
         .canonicalize()
         .ok()
@@ -99,7 +105,7 @@ fn example(demo: &Demo) -> Result<PathBuf, Failure> {
         .ok_or_else(|| {
             Failure::unusable(code::NO_CHECKOUT, format!("the photo pipeline is not in `{}`", example.display()))
                 .because_text("the demo runs an example of the faasflow sources, which are not there")
-                .help("get a checkout of faasflow, and name its folder examples/upload-pipeline with `--example`")
+                .help(help)
         })
 }
 

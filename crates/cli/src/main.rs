@@ -10,6 +10,7 @@ macro_rules! say {
 
 mod args;
 mod check;
+mod checkout;
 mod client;
 mod completions;
 mod config;

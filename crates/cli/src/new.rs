@@ -7,6 +7,7 @@ use faasflow_core::code;
 use faasflow_gateway::Stack;
 
 use crate::args::New;
+use crate::checkout::BUILT_FROM;
 use crate::error::Failure;
 
 mod stack_file;
@@ -55,7 +56,7 @@ pub(crate) fn run(new: &New) -> Result<(), Failure> {
         None => stack_file::with_one_flow(name),
         Some(text) => stack_file::append(text, name).map_err(|why| cannot_append(&stack).because_text(why))?,
     };
-    let checkout = checkout(new)?;
+    let checkout = checkout(new.checkout.as_deref(), BUILT_FROM)?;
     if let Err(failure) =
         write_project(&folder, &checkout).and_then(|()| replace_stack_file(&stack, before.as_deref(), &after))
     {
@@ -175,14 +176,18 @@ fn suggestion(name: &str) -> String {
 }
 
 /// The library is not published yet, so projects are built against a checkout.
-fn checkout(new: &New) -> Result<PathBuf, Failure> {
-    let built_from = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let checkout = new.checkout.clone().unwrap_or_else(|| PathBuf::from(built_from));
+fn checkout(given: Option<&Path>, built_from: Option<&str>) -> Result<PathBuf, Failure> {
+    let help = "name the folder of a checkout with `--checkout`";
+    let Some(checkout) = given.or(built_from.map(Path::new)) else {
+        return Err(Failure::unusable(code::NO_CHECKOUT, "no checkout of faasflow is given")
+            .because_text("a new project is built against the library in a checkout")
+            .help(help));
+    };
     let found = checkout.canonicalize().ok().filter(|found| found.join("crates/faasflow/Cargo.toml").is_file());
     found.ok_or_else(|| {
         Failure::unusable(code::NO_CHECKOUT, format!("`{}` is not a checkout of faasflow", checkout.display()))
             .because_text("a new project is built against the library in a checkout, and this folder has none")
-            .help("name the folder of a checkout with `--checkout`")
+            .help(help)
     })
 }
 
@@ -211,4 +216,19 @@ fn ignore(file: &Path) -> Result<(), Failure> {
     }
     text.extend(missing.iter().map(|path| format!("{path}\n")));
     Ok(std::fs::write(file, text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_needs_the_option_for_a_checkout() {
+        let failure = checkout(None, None).err().unwrap().to_string();
+        let says = "no checkout of faasflow is given: a new project is built against the library in a checkout";
+        assert!(failure.contains(says), "{failure}");
+        // These tests are not built as a release.
+        let found = checkout(None, BUILT_FROM).ok().unwrap();
+        assert_eq!(checkout(Some(&found), None).ok(), Some(found));
+    }
 }

@@ -1,6 +1,6 @@
 //! Advice if cargo does not find Faasflow's own crates, which are not published yet.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The beginnings of lines that cargo prints in this case.
 const SAID: [&str; 3] = [
@@ -9,22 +9,29 @@ const SAID: [&str; 3] = [
     "error: failed to select a version for the requirement `faasflow",
 ];
 
+/// The checkout that this program was built from, and `None` in a release, for which `cargo xtask release` sets the variable.
+const BUILT_FROM: Option<&str> = match option_env!("FAASFLOW_NO_CHECKOUT") {
+    Some(_) => None,
+    None => Some(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")),
+};
+
 /// The lines to write for the project in `folder`, if the output of cargo says that it does not find Faasflow's crates.
 #[must_use]
 pub(crate) fn advice(said: &str, folder: &Path) -> Option<String> {
     if !said.lines().any(|line| SAID.iter().any(|begin| line.starts_with(begin))) {
         return None;
     }
-    let built_from = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     // This program may have been built elsewhere.
-    let checkout =
-        built_from.canonicalize().ok().filter(|checkout| checkout.join("crates/faasflow/Cargo.toml").is_file());
-    let checkout = checkout.map_or_else(|| "PATH-OF-A-CHECKOUT".to_owned(), |checkout| checkout.display().to_string());
+    let built_from = BUILT_FROM.and_then(|folder| Path::new(folder).canonicalize().ok());
+    let checkout = built_from.filter(|checkout| checkout.join("crates/faasflow/Cargo.toml").is_file());
+    let checkout = checkout.unwrap_or_else(|| PathBuf::from("PATH-OF-A-CHECKOUT"));
+    // `{:?}` escapes the backslashes of Windows, as TOML requires.
+    let [library, testkit] = ["crates/faasflow", "crates/testkit"].map(|path| checkout.join(path));
     Some(format!(
         "Faasflow's crates are not published yet. Tell cargo where they are, in {}:\n\n\
          [patch.crates-io]\n\
-         faasflow = {{ path = \"{checkout}/crates/faasflow\" }}\n\
-         faasflow-testkit = {{ path = \"{checkout}/crates/testkit\" }}\n\n\
+         faasflow = {{ path = {library:?} }}\n\
+         faasflow-testkit = {{ path = {testkit:?} }}\n\n\
          An image does not have this path. Write this for both crates there:\n\n\
          {{ git = \"https://github.com/faasflow/faasflow\", rev = \"COMMIT\" }}",
         folder.join(".cargo/config.toml").display()

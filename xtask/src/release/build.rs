@@ -16,8 +16,10 @@ pub(super) fn program(release: &Release, target: &str) -> Result<PathBuf, String
     let mut cargo = Command::new("cargo");
     cargo.current_dir(release.root).args(["build", "--locked", "--quiet", "--profile", "dist", "--target", target]);
     cargo.args(["--package", "faasflow-cli"]).env("FAASFLOW_COMMIT", release.commit);
+    // The program offers no checkout, and does not contain the path of this one.
+    cargo.env("FAASFLOW_NO_CHECKOUT", "1");
     compiler(target, &mut cargo)?;
-    // Panic messages name source files. They should not tell where the program was built.
+    // Panic messages name source files. This shortens their paths, but not those that `env!` puts into a program.
     let mut flags = format!("--remap-path-prefix={}=/faasflow", release.root.display());
     // rustup sets it for every cargo.
     #[expect(clippy::disallowed_methods, reason = "this is no part of the product")]
@@ -31,6 +33,17 @@ pub(super) fn program(release: &Release, target: &str) -> Result<PathBuf, String
         return Err(format!("{} is not static: it asks for a loader", program.display()));
     }
     Ok(program)
+}
+
+/// Whether a program contains a path.
+///
+/// # Errors
+///
+/// If the program cannot be read.
+pub(super) fn contains(program: &Path, path: &Path) -> Result<bool, String> {
+    let bytes = std::fs::read(program).map_err(|error| format!("{}: {error}", program.display()))?;
+    let path = path.as_os_str().as_encoded_bytes();
+    Ok(bytes.windows(path.len()).any(|window| window == path))
 }
 
 /// Sets the C compiler, and for another processor the linker, as `build.sh` of the template does.
@@ -52,4 +65,19 @@ fn compiler(target: &str, cargo: &mut Command) -> Result<(), String> {
     cargo.env(format!("CC_{variable}"), format!("{prefix}-gcc")).env(format!("AR_{variable}"), format!("{prefix}-ar"));
     cargo.env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), "rust-lld");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_a_program_is_found() {
+        let own = std::env::current_exe().unwrap();
+        // This path is in the program of these tests.
+        let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(contains(&own, package).unwrap());
+        assert!(!contains(&own, &Path::new("/absent").join(std::process::id().to_string())).unwrap());
+        assert!(contains(Path::new("/absent"), package).unwrap_err().starts_with("/absent: "));
+    }
 }

@@ -1,4 +1,4 @@
-//! A trial of a program before it is packed: its version, and one request through its gateway.
+//! A trial of a program before it is packed: its version, a new project, and one request through its gateway.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::Release;
 use crate::command;
 
 /// How long the gateway may take until it answers. An emulated one takes seconds.
@@ -26,8 +27,9 @@ functions:
 ///
 /// # Errors
 ///
-/// If it is of another version, or its gateway does not answer a request.
-pub(super) fn run(program: &Path, target: &str, version: &str) -> Result<(), String> {
+/// If it has another version, does not write a new project, or its gateway does not answer a request.
+pub(super) fn run(release: &Release, program: &Path, target: &str) -> Result<(), String> {
+    let version = release.version;
     let processor = target.split('-').next().unwrap_or_default();
     let emulator = (processor != std::env::consts::ARCH).then(|| format!("qemu-{processor}-static"));
     if let Some(emulator) = &emulator {
@@ -52,6 +54,14 @@ pub(super) fn run(program: &Path, target: &str, version: &str) -> Result<(), Str
         std::fs::remove_dir_all(&folder).map_err(fault)?;
     }
     std::fs::create_dir_all(&folder).map_err(fault)?;
+    let project = folder.join("project");
+    std::fs::create_dir(&project).map_err(fault)?;
+    let mut new = faasflow();
+    command::output(new.current_dir(&project).args(["new", "trial", "--checkout"]).arg(release.root))?;
+    if !project.join("trial/Cargo.toml").is_file() {
+        return Err(format!("`faasflow new` of {} wrote no project", program.display()));
+    }
+
     std::fs::write(folder.join("stack.yml"), STACK).map_err(fault)?;
     let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).map_err(fault)?.port();
     let log = std::fs::File::create(folder.join("log")).map_err(fault)?;
@@ -82,7 +92,7 @@ pub(super) fn run(program: &Path, target: &str, version: &str) -> Result<(), Str
         ));
     }
     let how = emulator.map_or("on this machine".to_owned(), |emulator| format!("under {emulator}"));
-    println!("Tried {how}: {}, and a request through its gateway", printed.trim());
+    println!("Tried {how}: {}, a new project, and a request through its gateway", printed.trim());
     Ok(())
 }
 
