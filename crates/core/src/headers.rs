@@ -16,6 +16,9 @@ pub const DUPLICATE: HeaderName = HeaderName::from_static("x-faasflow-duplicate"
 /// On an answer of the local gateway's own: why the function gave none, so that a flow can tell what may be called
 /// again from what must not be. The values are constants of [`gateway_error`].
 pub const GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-faasflow-gateway-error");
+/// How many times each local gateway has sent a request on to the URL of a function: `<id>=<number>`, separated by
+/// commas. Each gateway counts only under its own id, which is random.
+pub const PASSES: HeaderName = HeaderName::from_static("x-faasflow-passes");
 /// `true` on an answer of a flow or of the local gateway that refuses a request for want of room: nothing was executed, and
 /// the request is welcome after the time that `Retry-After` says.
 pub const BUSY: HeaderName = HeaderName::from_static("x-faasflow-busy");
