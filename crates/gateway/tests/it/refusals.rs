@@ -81,6 +81,11 @@ async fn every_refusal_of_the_gateway_has_a_code() {
     let odd = b"POST /async-function/f HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-call-id: \xe9\r\ncontent-length: 0\r\n\r\n";
     let answer = exchange(fixture.gateway.address(), odd).await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("x-faasflow-error-code: FF0716\r\n"), "{answer}");
+    // The body is read first. Otherwise the client would only see a reset.
+    for path in ["/function/absent", "/async-function/absent"] {
+        let got = fixture.post(path, "x".repeat(8 << 20)).await;
+        assert_eq!((got.status.as_u16(), code(&got)), (404, Some(code::UNKNOWN_FUNCTION)), "{path}");
+    }
     fixture.gateway.stop().await;
 
     let guarded = start_with(STACK, |options| options.basic_auth = true).await;
