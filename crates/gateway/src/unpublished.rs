@@ -23,11 +23,14 @@ pub(crate) fn advice(said: &str, folder: &Path) -> Option<String> {
     Some(format!(
         "Faasflow's crates are not published yet. Tell cargo where they are, in {}:\n\n\
          [patch.crates-io]\n\
-         faasflow = {{ path = \"{checkout}/crates/faasflow\" }}\n\
-         faasflow-testkit = {{ path = \"{checkout}/crates/testkit\" }}\n\n\
+         faasflow = {{ path = {:?} }}\n\
+         faasflow-testkit = {{ path = {:?} }}\n\n\
          An image does not have this path. Write this for both crates there:\n\n\
          {{ git = \"https://github.com/faasflow/faasflow\", rev = \"COMMIT\" }}",
-        folder.join(".cargo/config.toml").display()
+        folder.join(".cargo/config.toml").display(),
+        // With the backslashes of Windows escaped, as TOML needs them.
+        format!("{checkout}/crates/faasflow"),
+        format!("{checkout}/crates/testkit"),
     ))
 }
 
