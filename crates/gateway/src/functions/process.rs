@@ -363,6 +363,9 @@ fn free_ports(function: &Function) -> std::io::Result<(u16, u16)> {
     Ok((requests.local_addr()?.port(), metrics.local_addr()?.port()))
 }
 
+#[cfg(all(test, unix))]
+mod replacement;
+
 #[cfg(test)]
 mod tests {
     use super::*;
