@@ -242,7 +242,7 @@ codes! {
     BAD_DEPLOYMENT = "FF0721", "a function cannot be deployed as described";
     FUNCTION_EXISTS = "FF0722", "a function of this name exists already";
     FUNCTION_OF_STACK = "FF0723", "a function belongs to the stack file";
-    NO_ENGINE = "FF0724", "the container engine does not answer";
+    NO_ENGINE = "FF0724", "the container engine does not answer", retired;
     BAD_SCALE = "FF0725", "a function cannot have this number of containers";
     NO_METRICS = "FF0726", "a function has no metrics";
     BAD_SECRET = "FF0727", "a secret has a name or a value that cannot be used";
@@ -254,6 +254,7 @@ codes! {
     CONTAINERS_ONLY = "FF0733", "an address of the gateway is for containers only";
     GATEWAY_FAILED = "FF0734", "the gateway itself failed";
     REQUEST_LOOP = "FF0735", "a request comes back to the gateway again and again";
+    BAD_NAME_IN_PATH = "FF0736", "no function can have the name in a path";
 
     // 08: stack files.
     BAD_STACK_FILE = "FF0801", "the stack file does not have the expected structure";

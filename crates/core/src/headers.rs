@@ -16,6 +16,9 @@ pub const DUPLICATE: HeaderName = HeaderName::from_static("x-faasflow-duplicate"
 /// On an answer that the local gateway itself gives, because it has none from the function: the reason, so that a flow
 /// can tell which calls it may repeat. The values are the constants of [`gateway_error`].
 pub const GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-faasflow-gateway-error");
+/// How many times each local gateway has sent a request on to the URL of a function: `<id>=<number>`, separated by
+/// commas. Each gateway counts only under its own id, which is random.
+pub const PASSES: HeaderName = HeaderName::from_static("x-faasflow-passes");
 /// `true` on the answer of a flow or of the local gateway that has no room for a request. Nothing was executed, and the
 /// caller may try again after the time in `Retry-After`.
 pub const BUSY: HeaderName = HeaderName::from_static("x-faasflow-busy");

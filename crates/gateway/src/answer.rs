@@ -4,16 +4,16 @@ use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::code::{self, Code};
 use faasflow_core::headers;
-use faasflow_http::NoRoom;
+use faasflow_http::{NoRoom, drain};
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 
 /// Marks answers that come from the gateway instead of the function, as OpenFaaS's gateway and providers mark theirs.
 pub(crate) const INTERNAL: HeaderName = HeaderName::from_static("x-openfaas-internal");
 
 /// A refusal: one line of text, and the code of the error in a header.
 ///
-/// Every refusal is made here, so none can be without a code.
+/// Every refusal of this crate is made here, so none can be without a code.
 pub(crate) fn refusal(status: StatusCode, code: Code, text: impl Into<String>) -> Response {
     let mut response = Response::new(Body::from(text.into() + "\n"));
     *response.status_mut() = status;
@@ -28,6 +28,12 @@ pub(crate) fn internal(status: StatusCode, code: Code, text: impl Into<String>) 
     let mut response = refusal(status, code, text);
     response.headers_mut().insert(INTERNAL, HeaderValue::from_static("proxy"));
     response
+}
+
+/// Reads the body of a refused request, so that the client gets the answer, and returns the answer.
+pub(crate) async fn after_body(request: &HeaderMap, body: Body, answer: Response) -> Response {
+    drain(request, body).await;
+    answer
 }
 
 /// The answer to a request for which there is no room. Nothing was executed.

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::delivery::Deliveries;
 use crate::error::GatewayError;
 use crate::event::{Event, Events};
+use crate::forwarding::PassCounter;
 use crate::functions::command::Commands;
 use crate::functions::container::{Containers, EngineChoice};
 use crate::functions::deploy::Deployments;
@@ -176,7 +177,7 @@ impl GatewayOptions {
         let commands = Commands::new(tasks.clone(), stop.functions.clone(), budget.clone());
         let under_way = TaskTracker::new();
         let metrics = Arc::new(Metrics::default());
-        let proxy = Proxy { client, commands, timeout: self.upstream_timeout };
+        let proxy = Proxy { client, commands, passes: PassCounter::new(), timeout: self.upstream_timeout };
         let deliveries = Deliveries {
             functions: functions.clone(),
             proxy: proxy.clone(),

@@ -12,6 +12,8 @@ mod delivery;
 mod disk;
 mod environment;
 mod error;
+#[cfg(test)]
+mod error_examples;
 mod event;
 mod forwarding;
 mod functions;

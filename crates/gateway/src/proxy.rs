@@ -16,7 +16,7 @@ use http::{Request, StatusCode, Uri, request};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::answer::INTERNAL;
-use crate::forwarding::{MOST_PASSES, count_pass, forward};
+use crate::forwarding::{MOST_PASSES, PassCounter, forward};
 use crate::functions::command::{Commands, Invocation};
 use crate::functions::limit::QUEUE_WAITS;
 use crate::functions::{Function, NoAnswer, Route, Unavailable};
@@ -37,6 +37,7 @@ const PROXY: HeaderName = HeaderName::from_static("proxy");
 pub(crate) struct Proxy {
     pub(crate) client: HttpClient,
     pub(crate) commands: Commands,
+    pub(crate) passes: PassCounter,
     /// How long a function may take to begin its answer.
     pub(crate) timeout: Duration,
 }
@@ -118,7 +119,7 @@ impl Proxy {
             Route::Broken(why) => return Err(NoAnswer::Broken(why)),
             Route::Gone => return Err(NoAnswer::Removed),
         };
-        if matches!(function.spec.kind, Kind::Url(_)) && count_pass(&mut parts.headers).is_err() {
+        if matches!(function.spec.kind, Kind::Url(_)) && self.passes.count(&mut parts.headers).is_err() {
             drain(&parts.headers, body).await;
             let text = format!(
                 "the URL of the function `{}` leads back to this gateway: the request came through here \

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use faasflow_admin::Deployment;
-use faasflow_core::chain;
 use faasflow_core::code::{self, Code};
 use faasflow_http::now_ms;
 use http::StatusCode;
@@ -65,6 +64,15 @@ impl Refusal {
     /// Refuses a deployment that cannot run as it is described.
     fn invalid(text: String) -> Refusal {
         Refusal::new(StatusCode::BAD_REQUEST, code::BAD_DEPLOYMENT, text)
+    }
+
+    /// Refuses a deployment because of the engine or the image. The status is 503 if the engine could not be asked.
+    fn from_engine(error: &RunError, text: String) -> Refusal {
+        let status = match error.is_temporary() {
+            true => StatusCode::SERVICE_UNAVAILABLE,
+            false => StatusCode::BAD_REQUEST,
+        };
+        Refusal::new(status, error.code(), text)
     }
 }
 
@@ -157,7 +165,7 @@ impl Deployments {
         let connected = match self.context.containers.connected().await {
             Ok(connected) => connected,
             Err(error) if must => {
-                return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::NO_ENGINE, error.describe()));
+                return Err(Refusal::from_engine(&error, error.describe()));
             }
             Err(_) if process.is_some() => return Ok(Runs::Here),
             Err(error) => {
@@ -184,17 +192,19 @@ impl Deployments {
             Ok(None) => {
                 let pulling = container::pull(&connected.engine, &deployment.image);
                 match tokio::time::timeout(PULL, pulling).await {
-                    Ok(Err(error)) => Err(Refusal::invalid(error.describe())),
+                    Ok(Err(error)) => Err(Refusal::from_engine(&error, error.describe())),
                     // A pull that takes longer goes on, and the state of the function shows it.
                     Ok(Ok(())) | Err(_) => Ok(Runs::Container),
                 }
             }
             Err(_) if process.is_some() && !must => Ok(Runs::Here),
-            Err(error) if error.is_unreachable() => {
-                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, code::NO_ENGINE, RunError::from(error).describe()))
-            }
             Err(error) => {
-                Err(Refusal::invalid(format!("the image `{}` cannot be used: {}", deployment.image, chain(&error))))
+                let error = RunError::from(error);
+                let text = match error.is_temporary() {
+                    true => error.describe(),
+                    false => format!("the image `{}` cannot be used: {}", deployment.image, error.describe()),
+                };
+                Err(Refusal::from_engine(&error, text))
             }
         }
     }
@@ -217,7 +227,7 @@ impl Deployments {
         let found = self.functions.find(name);
         if found.as_ref().is_some_and(|function| function.deployment.is_none()) {
             let why = format!(
-                "`{name}` is of the stack file that this gateway was started with: change it there and start \
+                "`{name}` comes from the stack file that this gateway was started with: change it there and start \
                  `faasflow up` again, or deploy under another name"
             );
             return Err(Refusal::new(StatusCode::CONFLICT, code::FUNCTION_OF_STACK, why));
@@ -298,7 +308,7 @@ fn not_here(program: &str, image: &str, engine: &str) -> Refusal {
         format!("the image `{image}` cannot be run: {engine}")
     };
     let why = format!(
-        "`{program}` is not on this machine, and {image}; deploy a program that is here, with its whole path in `envProcess` \
+        "`{program}` is not on this machine, and {image}; deploy a program that is here, with its full path in `envProcess` \
          (`fprocess`) and the variable `mode` set to `http` if it serves HTTP, or start `faasflow up` with the stack file, \
          which builds flows and other cargo projects"
     );
@@ -314,7 +324,7 @@ fn absent(name: &str) -> Refusal {
 fn done(kept: io::Result<()>) -> Result<io::Result<()>, Refusal> {
     match kept {
         Err(error) if !private_file::is_done(&error) => {
-            let why = format!("nothing was changed: the disk does not take it: {error}");
+            let why = format!("nothing was changed: it could not be written: {error}");
             Err(Refusal::new(disk::status(&error), code::STATE_FOLDER, why))
         }
         kept => Ok(kept),

@@ -1,5 +1,6 @@
 //! The processes of a function: the one that the gateway starts, and its children. They form a group, which the gateway stops
-//! and kills as a whole. The group does not outlive the gateway, even if the gateway is killed.
+//! and kills as a whole. If the gateway itself is killed, Windows ends the whole group and Linux only the leader. On other
+//! systems, all of them go on.
 //!
 //! On Unix, this is a process group. On Windows, it is a job object of the crate process-wrap. Its wrapper for Unix is not used,
 //! because that waits for all processes of a group, and a function has ended when its leader has. Both modules have the same

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -151,13 +152,32 @@ pub(crate) async fn supervise(
                     // Not every change makes a new program: a file may be saved without changes, and the first build writes
                     // Cargo.lock.
                     if running.is_some() && !same {
-                        match start(&function, &launch, &events).await {
+                        let mut starting = pin!(start(&function, &launch, &events));
+                        let started = tokio::select! {
+                            started = &mut starting => started,
+                            // It ends before its replacement is ready.
+                            status = exited(&mut running) => {
+                                if let Some(ended) = running.take() {
+                                    ended.group.kill();
+                                    let restart = Restart { wait: Duration::ZERO, lasting: false };
+                                    report(&function, &events, how_it_ended(status), restart);
+                                }
+                                starting.await
+                            }
+                        };
+                        match started {
                             Ok(started) => {
                                 let _ = events.send(Event::Ready { function: function.spec.name.clone() });
                                 function.set(upstream(&started));
                                 if let Some(old) = running.replace(started) {
                                     retiring.spawn(replaced(old, stop.clone()));
                                 }
+                            }
+                            Err(_) if function.gone.is_cancelled() => break,
+                            Err(error) if running.is_none() => {
+                                let restart = restarts.next(Duration::ZERO, Duration::ZERO);
+                                report(&function, &events, error, restart);
+                                wait = restart.wait;
                             }
                             Err(error) => {
                                 let name = function.spec.name.clone();
@@ -342,6 +362,9 @@ fn free_ports(function: &Function) -> std::io::Result<(u16, u16)> {
     let requests = bind(0)?;
     Ok((requests.local_addr()?.port(), metrics.local_addr()?.port()))
 }
+
+#[cfg(all(test, unix))]
+mod replacement;
 
 #[cfg(test)]
 mod tests {

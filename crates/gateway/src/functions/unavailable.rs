@@ -56,7 +56,7 @@ impl Unavailable {
     pub(crate) fn describe(&self) -> String {
         let why = chain(self);
         match self {
-            Unavailable::Ended(error) => format!("{}; it is started again", error.describe()),
+            Unavailable::Ended(error) => format!("{}; the gateway will start the function again", error.describe()),
             Unavailable::Secrets(_) => format!("{why}; the gateway tries again"),
             Unavailable::Paused(_) => format!("{why}; unpause it"),
             _ => why,
@@ -128,11 +128,13 @@ impl RunError {
     /// The code of the error.
     pub(crate) fn code(&self) -> Code {
         match self {
-            RunError::NoPort(_) | RunError::Exited(_) | RunError::Lost(_) | RunError::NotListening { .. } => {
-                code::UNREACHABLE
-            }
-            RunError::NotStarted { .. } => code::FUNCTION_BROKEN,
-            RunError::NotNeeded => code::UNREACHABLE,
+            // A program that cannot be started is tried again, like one that ends.
+            RunError::NoPort(_)
+            | RunError::NotStarted { .. }
+            | RunError::Exited(_)
+            | RunError::Lost(_)
+            | RunError::NotListening { .. }
+            | RunError::NotNeeded => code::UNREACHABLE,
             RunError::NoEngine | RunError::NoImages => code::NO_CONTAINER_ENGINE,
             RunError::Address(error) => error.code(),
             RunError::Engine(error) => error.code(),
@@ -143,6 +145,16 @@ impl RunError {
             RunError::Limits(_) => code::BAD_FUNCTION_VALUE,
             RunError::ContainerEnded(_) | RunError::Removed | RunError::Restarted => code::CONTAINER_ENDED,
             RunError::Unhealthy | RunError::NotReady { .. } => code::CONTAINER_NOT_READY,
+        }
+    }
+
+    /// Whether the container engine could not be asked, so that the same request may succeed once it answers.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            RunError::NoEngine => true,
+            RunError::Engine(error) | RunError::Pull { source: error, .. } => error.is_unreachable(),
+            RunError::Engines(errors) => errors.iter().any(EngineError::is_unreachable),
+            _ => false,
         }
     }
 
@@ -196,13 +208,16 @@ mod tests {
         assert_eq!(
             error.describe(),
             "the container engine at /run/docker.sock did not answer within 5s; check whether `docker ps` hangs as well, \
-             and restart the engine if it does; it is started again"
+             and restart the engine if it does; the gateway will start the function again"
         );
         let pull = RunError::Pull { image: "f:1".to_owned(), source: slow };
         assert_eq!(pull.to_string(), "cannot pull image `f:1`", "without its cause");
         assert_eq!(pull.code(), code::IMAGE_NOT_PULLED);
+        assert!(pull.is_temporary() && !RunError::NoImages.is_temporary());
         assert!(pull.describe().ends_with("; build it with `faas-cli build`, or push it to its registry"));
         assert_eq!(Unavailable::Building.code(), code::UNREACHABLE);
+        let absent = RunError::not_started("f".into(), io::ErrorKind::NotFound.into());
+        assert_eq!(Unavailable::Ended(absent).code(), code::UNREACHABLE, "it is tried again");
         assert_eq!(Unavailable::Ended(RunError::NoEngine).code(), code::NO_CONTAINER_ENGINE);
     }
 }

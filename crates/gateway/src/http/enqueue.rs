@@ -13,7 +13,7 @@ use http::{Method, StatusCode, request};
 
 use super::name::{find, split};
 use super::stamp::{identify, stamp};
-use crate::answer::refusal;
+use crate::answer::{after_body, refusal};
 use crate::forwarding::forward;
 use crate::functions::Functions;
 use crate::queue::{Accepted, NewCall, Queue, QueueError};
@@ -53,28 +53,29 @@ pub(super) async fn asynchronous(State(intake): State<Arc<Intake>>, request: Req
 async fn queue(intake: &Intake, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     if let Some(refusal) = room::refuse_headers(&parts.headers) {
-        drain(&parts.headers, body).await;
-        return refusal;
+        return after_body(&parts.headers, body, refusal).await;
     }
     if let Some(why) = proxy::unsupported_upgrade(&parts.headers) {
-        return refusal(StatusCode::NOT_IMPLEMENTED, code::UNSUPPORTED_UPGRADE, why);
+        let refusal = refusal(StatusCode::NOT_IMPLEMENTED, code::UNSUPPORTED_UPGRADE, why);
+        return after_body(&parts.headers, body, refusal).await;
     }
     if parts.method != Method::POST {
         let text = format!("`{}` cannot be used here: an asynchronous call is a POST", parts.method);
         let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, code::WRONG_METHOD, text);
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-        return response;
+        return after_body(&parts.headers, body, response).await;
     }
     let target = parts.uri.path().strip_prefix("/async-function/").unwrap_or_default().to_owned();
     let (name, path) = split(&target);
     if let Err(response) = find(&intake.functions, name) {
-        return *response;
+        return after_body(&parts.headers, body, *response).await;
     }
     if let Some(id) = parts.headers.get(headers::CALL_ID)
         && id.to_str().is_err()
     {
         let text = "`X-Call-Id` may only have visible ASCII characters";
-        return refusal(StatusCode::BAD_REQUEST, code::BAD_CALL_ID, text);
+        let refusal = refusal(StatusCode::BAD_REQUEST, code::BAD_CALL_ID, text);
+        return after_body(&parts.headers, body, refusal).await;
     }
     let place = match intake.budget.admit() {
         Ok(place) => place,

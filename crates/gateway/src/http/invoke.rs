@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use faasflow_core::{RequestId, headers};
-use faasflow_http::{Budget, drain};
+use faasflow_http::Budget;
 use tokio_util::task::TaskTracker;
 
 use super::name::{find, split};
 use super::stamp::{identify, stamp};
+use crate::answer::after_body;
 use crate::functions::Functions;
 use crate::guarded_body::GuardedBody;
 use crate::metrics::Metrics;
@@ -41,14 +42,13 @@ pub(super) async fn synchronous(State(way): State<Arc<Invocations>>, request: Re
 async fn invoke(way: &Invocations, request: Request, given: Option<&RequestId>) -> Response {
     let (mut parts, body) = request.into_parts();
     if let Some(refusal) = room::refuse_headers(&parts.headers) {
-        drain(&parts.headers, body).await;
-        return refusal;
+        return after_body(&parts.headers, body, refusal).await;
     }
     let uri = parts.uri.clone();
     let (name, path) = split(uri.path().strip_prefix("/function/").unwrap_or_default());
     let function = match find(&way.functions, name) {
         Ok(function) => function,
-        Err(response) => return *response,
+        Err(response) => return after_body(&parts.headers, body, *response).await,
     };
     let place = match is_step(&parts.headers) {
         true => None,

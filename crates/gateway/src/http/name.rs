@@ -27,7 +27,7 @@ pub(super) fn find(functions: &Functions, name: &str) -> Result<Arc<Function>, B
     let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if !valid {
         let text = format!("`{name}` cannot be the name of a function: use letters, digits, `-`, `_` and `.` only");
-        return Err(Box::new(refusal(StatusCode::BAD_REQUEST, code::UNKNOWN_FUNCTION, text)));
+        return Err(Box::new(refusal(StatusCode::BAD_REQUEST, code::BAD_NAME_IN_PATH, text)));
     }
     functions.find(name).ok_or_else(|| {
         let known = functions.names().join(", ");

@@ -2,14 +2,14 @@
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::routing::{any, get};
 use faasflow_containers::Bridge;
 use faasflow_core::code;
 use faasflow_http::Peer;
 use http::StatusCode;
 
-use super::method::wrong_method;
+use super::method::{list_methods, wrong_method};
 use super::state::AppState;
 use super::{enqueue, invoke, system};
 use crate::answer::refusal;
@@ -43,7 +43,7 @@ fn invocations() -> Router<AppState> {
 }
 
 fn finish(router: Router<AppState>, state: &AppState) -> Router {
-    router
+    let router = router
         .fallback(|request: Request| async move {
             let path = request.uri().path();
             let text =
@@ -51,5 +51,7 @@ fn finish(router: Router<AppState>, state: &AppState) -> Router {
             refusal(StatusCode::NOT_FOUND, code::NO_ROUTE, text)
         })
         .method_not_allowed_fallback(wrong_method)
-        .with_state(state.clone())
+        .with_state(state.clone());
+    // axum adds `Allow` to the answers of the whole router only, so this layer is outside of it.
+    Router::new().fallback_service(router).layer(map_response(list_methods))
 }

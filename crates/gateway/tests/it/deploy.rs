@@ -223,7 +223,7 @@ async fn the_api_cannot_change_functions_of_the_stack() {
         remove(&fixture, "own").await,
     ] {
         assert_eq!(got.status, StatusCode::CONFLICT);
-        let reason = "`own` is of the stack file that this gateway was started with: change it there";
+        let reason = "`own` comes from the stack file that this gateway was started with: change it there";
         assert!(got.text().starts_with(reason), "{}", got.text());
     }
     assert_eq!(fixture.post("/function/own", "a").await.text(), "a");

@@ -143,7 +143,7 @@ async fn containers_have_their_secrets_after_a_restart_of_the_gateway() {
 async fn an_image_that_cannot_be_pulled_is_refused_with_the_engine_s_reason() {
     let stand = stand(None).await;
     let got = deploy(&stand.fixture, Method::POST, json!({ "image": "absent:1" })).await;
-    assert_eq!(got.status, StatusCode::BAD_REQUEST);
+    assert_eq!((got.status, got.header("x-faasflow-error-code")), (StatusCode::BAD_REQUEST, Some("FF1009")));
     for part in ["cannot pull image `absent:1`", "the registry is away", "`faas-cli build`"] {
         assert!(got.text().contains(part), "{}", got.text());
     }
@@ -229,7 +229,7 @@ async fn callers_learn_why_the_engine_refused() {
     deployed(&stand.fixture, Method::POST, json!({})).await;
     let got = stand.fixture.post("/function/f", "").await;
     assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(got.text().contains("port is taken") && got.text().contains("started again"), "{}", got.text());
+    assert!(got.text().contains("port is taken") && got.text().contains("start the function again"), "{}", got.text());
     assert_eq!(got.header("x-faasflow-error-code"), Some("FF1006"), "the code of the cause");
     stand.engine.inside().refuses = None;
     available(&stand.fixture, 1).await;
@@ -244,6 +244,10 @@ async fn a_refused_deployment_says_why_the_engine_cannot_run_it() {
     assert_eq!(got.status, StatusCode::BAD_REQUEST);
     assert!(got.text().contains("`no-such-program` is not on this machine"), "{}", got.text());
     assert!(got.text().contains(&format!("{}", stand.engine.socket.display())), "{}", got.text());
+    let wish = json!({ "annotations": { "faasflow.run": "container" } });
+    let got = deploy(&stand.fixture, Method::POST, wish).await;
+    let found = (got.status, got.header("x-faasflow-error-code"));
+    assert_eq!(found, (StatusCode::SERVICE_UNAVAILABLE, Some("FF1002")), "{}", got.text());
     stand.engine.come();
     let got = deploy(&stand.fixture, Method::PUT, json!({ "image": "nowhere:1" })).await;
     assert_eq!(got.status, StatusCode::NOT_FOUND, "nothing is pulled for it: {}", got.text());

@@ -82,6 +82,17 @@ impl QueueFile {
             let size = usize::try_from(overlay.length.saturating_sub(start)).unwrap_or(PAGE).min(PAGE);
             file.write_all_at(&page[..size], start)
         };
+        // Where the file was shortened and then made longer on trial, it still has its old bytes.
+        let (mut start, end) = (overlay.shown, overlay.length.min(before));
+        while start < end {
+            let next = (start / PAGE as u64 + 1) * PAGE as u64;
+            let is_written = |number| rest.contains_key(&number) || (number == 0 && first.is_some());
+            if !is_written(start / PAGE as u64) {
+                let size = usize::try_from(next.min(end) - start).unwrap_or(PAGE);
+                file.write_all_at(&[0; PAGE][..size], start)?;
+            }
+            start = next;
+        }
         for (number, page) in rest {
             write(number, &page)?;
         }
@@ -99,8 +110,13 @@ impl QueueFile {
     }
 
     fn overlay(&self) -> Option<MutexGuard<'_, Overlay>> {
-        let on_trial = self.inner.on_trial.load(Ordering::Acquire);
-        on_trial.then(|| self.inner.overlay.lock().unwrap_or_else(PoisonError::into_inner))
+        let is_on_trial = || self.inner.on_trial.load(Ordering::Acquire);
+        if !is_on_trial() {
+            return None;
+        }
+        let overlay = self.inner.overlay.lock().unwrap_or_else(PoisonError::into_inner);
+        // The trial may have ended while this waited.
+        is_on_trial().then_some(overlay)
     }
 }
 
@@ -319,6 +335,20 @@ mod tests {
         assert_eq!((&read[10..15], &read[4 * PAGE - 1..4 * PAGE + 3]), (b"first".as_slice(), b"last".as_slice()));
         assert_eq!((&read[2 * PAGE..2 * PAGE + 5], read[PAGE], read[4 * PAGE + 3]), (b"after".as_slice(), 1, 0));
         assert_eq!(trial.len().unwrap(), 5 * PAGE as u64);
+
+        let trial = QueueFile::on_trial(file.clone()).unwrap();
+        trial.set_len(PAGE as u64 + 10).unwrap();
+        trial.set_len(4 * PAGE as u64).unwrap();
+        trial.write(2 * PAGE as u64 + 5, b"new").unwrap();
+        let mut shown = vec![0; 4 * PAGE];
+        trial.read(0, &mut shown).unwrap();
+        assert_eq!((shown[PAGE + 9], shown[PAGE + 10]), (1, 0));
+        trial.adopt().unwrap();
+        let mut read = vec![0; 4 * PAGE];
+        file.read_exact_at(&mut read, 0).unwrap();
+        assert!(read == shown, "what was cut off does not come back");
+        assert_eq!(file.metadata().unwrap().len(), 4 * PAGE as u64);
+
         trial.set_len(PAGE as u64).unwrap();
         assert_eq!(file.metadata().unwrap().len(), PAGE as u64);
     }

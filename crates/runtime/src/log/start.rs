@@ -22,7 +22,8 @@ use crate::config::Config;
 ///
 /// A line has at most 16 KiB. The rest is omitted, and the line says how much. If standard error is not read, logging waits
 /// for at most a tenth of a second. Up to 1 MiB of lines is kept. Further lines are dropped and counted, and the log
-/// mentions them once it can be written again.
+/// mentions them once it can be written again. Systems other than Unix cannot do this: there, a line waits until standard
+/// error is read, and requests that log wait with it.
 ///
 /// # Errors
 ///
@@ -41,8 +42,8 @@ pub fn start(config: &Config, buffering: Buffering) -> Result<Logging, FilterErr
     Ok(Logging { _gathering: first.then(|| WriterThread::start(buffering)) })
 }
 
-/// Keeps the log of the process running. When it is dropped, the buffered lines are written, which takes at most a second if
-/// standard error is not read.
+/// Keeps the log of the process running. When it is dropped, the buffered lines are written. If standard error is not read,
+/// this takes at most a second on Unix, and waits on other systems.
 #[derive(Debug)]
 #[must_use]
 pub struct Logging {

@@ -37,7 +37,8 @@ impl Ended {
         match &self.how {
             How::ExecTimeout(_) => code::TIMEOUT,
             How::Stopped => code::INTERRUPTED,
-            How::NotStarted(_) if status == StatusCode::SERVICE_UNAVAILABLE => code::NO_ROOM,
+            How::NotStarted(error) if is_out_of_resources(error) => code::NO_ROOM,
+            How::NotStarted(_) if status == StatusCode::SERVICE_UNAVAILABLE => code::UNREACHABLE,
             How::NotStarted(_) if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => code::HEAD_TOO_LARGE,
             How::NotStarted(_) => code::FUNCTION_BROKEN,
             _ if self.was_killed() => code::INTERRUPTED,
@@ -152,14 +153,19 @@ impl Ended {
 /// The status for a program that cannot be started. A lack of files, processes or memory is temporary, and so is a program that
 /// is being written. A program that does not exist, or arguments that are too large, will not change.
 fn not_started(error: &io::Error) -> StatusCode {
-    use io::ErrorKind::{ArgumentListTooLong, ExecutableFileBusy, Interrupted, OutOfMemory, WouldBlock};
+    use io::ErrorKind::{ArgumentListTooLong, ExecutableFileBusy, Interrupted};
 
     match error.kind() {
         ArgumentListTooLong => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        ExecutableFileBusy | Interrupted | OutOfMemory | WouldBlock => StatusCode::SERVICE_UNAVAILABLE,
-        _ if is_out_of_files(error) => StatusCode::SERVICE_UNAVAILABLE,
+        ExecutableFileBusy | Interrupted => StatusCode::SERVICE_UNAVAILABLE,
+        _ if is_out_of_resources(error) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
+}
+
+/// Whether the system had no memory, files or processes left.
+fn is_out_of_resources(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock) || is_out_of_files(error)
 }
 
 #[cfg(test)]
@@ -171,6 +177,8 @@ mod tests {
         for passing in [libc::EAGAIN, libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::ETXTBSY, libc::EINTR] {
             let error = io::Error::from_raw_os_error(passing);
             assert_eq!(not_started(&error), StatusCode::SERVICE_UNAVAILABLE, "{error}");
+            let lacks = ![libc::ETXTBSY, libc::EINTR].contains(&passing);
+            assert_eq!(is_out_of_resources(&error), lacks, "{error}");
         }
         for lasting in
             [libc::ENOENT, libc::EACCES, libc::ENOTDIR, libc::ENOEXEC, libc::EISDIR, libc::ELOOP, libc::EPERM]

@@ -109,13 +109,13 @@ impl Starting<'_> {
     fn why(&self, paused: bool) -> String {
         let port = self.port;
         match (paused, self.health_check) {
-            (true, _) => "its container is paused, and has to be unpaused".to_owned(),
+            (true, _) => "its container is paused; unpause it".to_owned(),
             (_, Some(interval)) => format!(
-                "its container has run for {NOTICE:?}, and is not well yet: it has to take requests on port {port}, and its \
-                 health check, which is made every {interval:?}, to succeed"
+                "its container has run for {NOTICE:?} and is not ready: nothing answers on port {port} yet, or the health \
+                 check (every {interval:?}) has not passed"
             ),
             (_, None) => {
-                format!("its container has run for {NOTICE:?}, and does not take requests on port {port} yet")
+                format!("its container has run for {NOTICE:?} and is not ready: nothing answers on port {port} yet")
             }
         }
     }

@@ -9,8 +9,9 @@ use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process_group, setr
 pub(in crate::functions) use tokio::process::Child;
 use tokio::process::Command;
 
-/// A process group. A group keeps its number as long as it has a process, and the number is not reused at once after that. So a
-/// signal to a group whose leader has just been waited for does not reach other processes.
+/// A process group. A group keeps its number as long as it has a process. After that, systems hand out all other numbers before
+/// they use it again. A signal that is sent much later, when a leader without children has been waited for long ago, could
+/// therefore reach a new group of the same number.
 #[derive(Clone, Copy)]
 pub(in crate::functions) struct Group(Option<Pid>);
 

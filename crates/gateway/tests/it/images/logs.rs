@@ -59,7 +59,7 @@ async fn the_log_says_after_a_few_seconds_that_a_container_does_not_listen() {
     stand.engine.inside().log = Some((frame(1, "reading the model"), true));
     deployed(&stand.fixture, Method::POST, json!({})).await;
     let begun = Instant::now();
-    let log = logged(&stand.fixture, "does not take requests on port 8080 yet").await;
+    let log = logged(&stand.fixture, "nothing answers on port 8080 yet").await;
     assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
     assert!(log.contains("its last line: reading the model"), "{log}");
     stand.fixture.gateway.stop().await;

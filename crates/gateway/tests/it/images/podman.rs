@@ -79,6 +79,6 @@ async fn an_image_without_health_checks_by_the_engine_is_ready_when_it_answers()
     deployed(&stand.fixture, Method::POST, json!({})).await;
     available(&stand.fixture, 1).await;
     assert!(begun.elapsed() > Duration::from_secs(10), "the first check was waited for");
-    assert!(stand.fixture.get("/system/logs?name=f").await.text().contains("its health check, which is made every 1s"));
+    assert!(stand.fixture.get("/system/logs?name=f").await.text().contains("the health check (every 1s)"));
     stand.fixture.gateway.stop().await;
 }

@@ -1,0 +1,100 @@
+//! The examples in the reference of errors (`docs/reference/errors.md`) are what the gateway answers today.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::to_bytes;
+use axum::response::Response;
+use faasflow_containers::{AddressError, EngineError, EngineMessage};
+use faasflow_core::Problem;
+use faasflow_core::code::{self, Code};
+use faasflow_core::headers::ERROR_CODE;
+use http::StatusCode;
+
+use crate::GatewayError;
+use crate::answer::refusal;
+use crate::functions::{NoAnswer, RunError, Unavailable};
+use crate::queue::{QueueError, QueueFileError};
+use crate::stack::Replicas;
+
+/// The example in the section of a code.
+fn example(code: Code) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/errors.md");
+    let page = std::fs::read_to_string(page).expect("the reference of errors should be readable");
+    let section = page.split("\n## ").find(|section| section.starts_with(code.as_str())).expect("a section");
+    let example = section.split("```text\n").nth(1).and_then(|rest| rest.split("\n```").next());
+    example.expect("an example").to_owned()
+}
+
+/// Compares examples, and reports all that differ.
+#[track_caller]
+fn compare(actual: &[(Code, String)]) {
+    let actual = actual.iter().filter(|(code, actual)| example(*code) != *actual);
+    let differ: Vec<String> = actual
+        .map(|(code, actual)| format!("{code}: the reference has\n{}\nbut it is\n{actual}", example(*code)))
+        .collect();
+    assert!(differ.is_empty(), "{}", differ.join("\n\n"));
+}
+
+async fn text(answer: Response) -> (Code, String) {
+    let (parts, body) = answer.into_parts();
+    let code = Code::find(parts.headers[ERROR_CODE].to_str().unwrap()).unwrap();
+    let body = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
+    (code, format!("HTTP/1.1 {}\nx-faasflow-error-code: {code}\n\n{}", parts.status, body.trim_end()))
+}
+
+fn said(text: &str) -> EngineMessage {
+    EngineMessage(text.to_owned())
+}
+
+#[tokio::test]
+async fn answers_for_functions_that_do_not_run() {
+    let socket = || "/var/run/docker.sock".to_owned();
+    let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+    let no_such_program = r#"OCI runtime create failed: exec: "watchdog": executable file not found in $PATH"#;
+    let killed = "it ended with status 137 because it used more memory than its limit";
+    let invalid = io::Error::other("invalid HTTP version parsed");
+    let errors = [
+        RunError::NoEngine,
+        EngineError::Denied { address: socket(), source: Arc::new(denied) }.into(),
+        EngineError::Timeout { address: socket(), limit: Duration::from_secs(60) }.into(),
+        EngineError::Unusable { address: "127.0.0.1:2375".to_owned(), source: Arc::new(invalid) }.into(),
+        EngineError::Refused(said(no_such_program)).into(),
+        EngineError::NotFound(said("No such container: 4f1d")).into(),
+        AddressError::OtherMachine("tcp://10.0.0.7:2375".to_owned()).into(),
+        RunError::Pull { image: "ghcr.io/ada/resize:1.2".to_owned(), source: EngineError::Refused(said("denied")) },
+        RunError::NotReady { port: 8080, limit: Duration::from_secs(60) },
+        RunError::ContainerEnded(killed.to_owned()),
+    ];
+    let full = io::Error::other("No space left on device");
+    let others = [NoAnswer::Pending(Unavailable::Secrets(Arc::new(full))), NoAnswer::Broken(Unavailable::NotBuilt)];
+    let pending = errors.map(|error| NoAnswer::Pending(Unavailable::Ended(error)));
+    let mut shown = Vec::new();
+    for none in pending.into_iter().chain(others) {
+        shown.push(text(none.response("resize")).await);
+    }
+    let scale = Replicas { least: 1, most: 20 }.check(21).unwrap_err();
+    shown.push(text(refusal(StatusCode::BAD_REQUEST, code::BAD_SCALE, format!("`resize`: {scale}"))).await);
+    compare(&shown);
+}
+
+#[cfg(unix)]
+#[test]
+fn errors_of_the_start() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let status = std::process::ExitStatus::from_raw(1 << 8);
+    let why = Unavailable::Ended(RunError::Exited(status)).describe();
+    let error = GatewayError::Functions { reasons: BTreeMap::from([("resize".to_owned(), why)]) };
+    compare(&[(error.code(), Problem::from_error(error.code(), &error).to_string())]);
+
+    let queue = QueueError::Unusable { path: ".faasflow/queue.redb".into(), source: QueueFileError::CutShort };
+    let error = GatewayError::from(queue);
+    let problem = Problem::from_error(error.code(), &error).help(error.help().unwrap()).to_string();
+    // The command line adds a line, which names one of its options.
+    let shown = example(code::QUEUE_UNUSABLE);
+    assert!(shown.starts_with(&format!("{problem}\n  help: ")), "{shown}\nbut it is\n{problem}");
+}
