@@ -202,7 +202,7 @@ fn which(program: &str) -> Option<PathBuf> {
 
 /// Builds packages of the benchmarks and shows cargo's output; the error is cargo's first one, in one line.
 fn build(root: &Path, words: &[&str]) -> Result<(), String> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = crate::command::cargo();
     cargo
         .current_dir(root)
         .args(["build", "--quiet", "--color", "never", "--release", "--manifest-path", "benches/Cargo.toml"])

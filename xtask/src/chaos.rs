@@ -26,7 +26,7 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> ExitCode {
     let release = words.contains(&"--release");
     let words: Vec<&str> = words.iter().copied().filter(|word| *word != "--release").collect();
     let built = (|| {
-        let mut cargo = Command::new("cargo");
+        let mut cargo = crate::command::cargo();
         cargo.current_dir(root).args(["build", "--quiet", "--package", "faasflow-e2e", "--package", "faasflow-cli"]);
         if release {
             cargo.arg("--release");

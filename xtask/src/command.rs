@@ -3,6 +3,28 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Variables that `cargo run` sets about the package it runs, here this one. Build scripts such as ring's run again when
+/// they change, so a cargo that inherits them builds half of the dependencies anew.
+const OF_THIS_PACKAGE: [&str; 8] = [
+    "CARGO_MANIFEST_DIR",
+    "CARGO_MANIFEST_LINKS",
+    "CARGO_MANIFEST_PATH",
+    "CARGO_PKG_NAME",
+    "CARGO_PKG_VERSION_MAJOR",
+    "CARGO_PKG_VERSION_MINOR",
+    "CARGO_PKG_VERSION_PATCH",
+    "CARGO_PKG_VERSION_PRE",
+];
+
+/// Cargo, as if it were started from a shell.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new("cargo");
+    OF_THIS_PACKAGE.iter().for_each(|name| {
+        cargo.env_remove(name);
+    });
+    cargo
+}
+
 /// Runs a program to its end.
 ///
 /// # Errors
@@ -35,8 +57,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
 ///
 /// If `cargo metadata` fails.
 pub(crate) fn metadata(root: &Path) -> Result<serde_json::Value, String> {
-    let text =
-        output(Command::new("cargo").current_dir(root).args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let text = output(cargo().current_dir(root).args(["metadata", "--no-deps", "--format-version", "1"]))?;
     serde_json::from_str(&text).map_err(|error| format!("the output of `cargo metadata` cannot be parsed: {error}"))
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn run(root: &Path, seconds: u64) -> Result<(), String> {
         Err(why) => {
             println!("cargo-fuzz cannot be used here: {why}");
             println!("Running the same targets on mutated seeds instead, without coverage guidance");
-            let mut smash = Command::new("cargo");
+            let mut smash = crate::command::cargo();
             smash.current_dir(root).args(["run", "--release", "--quiet", "--manifest-path", "fuzz/Cargo.toml"]);
             command::run(smash.args(["--bin", "smash", "--", "--seconds", &seconds.to_string()]))
         }
@@ -61,7 +61,7 @@ fn tool(root: &Path) -> Result<PathBuf, String> {
     let program = place.join("bin/cargo-fuzz");
     if !program.is_file() {
         println!("Installing cargo-fuzz {CARGO_FUZZ}");
-        let mut install = Command::new("cargo");
+        let mut install = crate::command::cargo();
         install
             .args(["install", "--locked", "--quiet", "--debug", "cargo-fuzz", "--version", CARGO_FUZZ, "--root"])
             .arg(&place);

@@ -106,7 +106,7 @@ fn root() -> PathBuf {
 /// Builds the suites with the programs they start, and runs one.
 fn e2e(words: &[&str]) -> Result<(), String> {
     let root = root();
-    command::run(Command::new("cargo").current_dir(&root).args([
+    command::run(command::cargo().current_dir(&root).args([
         "build",
         "--quiet",
         "--package",

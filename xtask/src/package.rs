@@ -22,7 +22,7 @@ struct Package {
 pub(crate) fn run(root: &Path, quick: bool) -> Result<(), String> {
     let target = command::target_folder(root)?;
     let packages = packages(root, &target)?;
-    let mut package = Command::new("cargo");
+    let mut package = crate::command::cargo();
     package.current_dir(root).args(["package", "--locked", "--allow-dirty"]);
     if quick {
         package.arg("--no-verify");
@@ -76,7 +76,7 @@ fn project(root: &Path, target: &Path, packages: &[Package]) -> Result<(), Strin
         std::fs::remove_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    command::run(Command::new("cargo").current_dir(root).args(["build", "--quiet", "--package", "faasflow-cli"]))?;
+    command::run(crate::command::cargo().current_dir(root).args(["build", "--quiet", "--package", "faasflow-cli"]))?;
     command::run(Command::new(target.join("debug/faasflow")).current_dir(&folder).args(["new", "packaged"]))?;
     let project = folder.join("packaged");
     let config = project.join(".cargo/config.toml");
@@ -85,7 +85,7 @@ fn project(root: &Path, target: &Path, packages: &[Package]) -> Result<(), Strin
         let _ = writeln!(patches, "{name} = {{ path = {unpacked:?} }}");
     }
     std::fs::write(&config, patches).map_err(|error| format!("{}: {error}", config.display()))?;
-    let mut test = Command::new("cargo");
+    let mut test = crate::command::cargo();
     // The same profile as in the workspace, so that what is built there can be used here.
     test.current_dir(&project).arg("test").args(["--config", "profile.dev.debug='line-tables-only'"]);
     test.args(["--config", "profile.dev.package.'*'.debug=false"]).env("CARGO_TARGET_DIR", target);

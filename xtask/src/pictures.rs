@@ -66,7 +66,7 @@ fn drawn_flow(root: &Path) -> Result<String, String> {
 
 /// The command line, built as CI builds it for the demo.
 fn faasflow(root: &Path) -> Command {
-    let mut command = Command::new("cargo");
+    let mut command = crate::command::cargo();
     command.current_dir(root).args(["run", "--quiet", "--release", "--"]);
     command
 }

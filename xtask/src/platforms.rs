@@ -1,7 +1,6 @@
 //! Type-checks what runs on developers' machines for the platforms that CI does not run on.
 
 use std::path::Path;
-use std::process::Command;
 
 use crate::command;
 
@@ -60,7 +59,7 @@ fn prepare(root: &Path, platform: &Platform) -> Result<(), String> {
 
 fn check(root: &Path, platform: &Platform) -> Result<(), String> {
     let Platform { target, compiler, .. } = platform;
-    let mut cargo = Command::new("cargo");
+    let mut cargo = crate::command::cargo();
     cargo.current_dir(root).args(["check", "--quiet", "--locked", "--target", target]);
     for name in CRATES {
         cargo.args(["--package", name]);

@@ -13,7 +13,7 @@ use crate::command;
 /// If it cannot be built, or needs a loader or libraries of the system.
 pub(super) fn program(release: &Release, target: &str) -> Result<PathBuf, String> {
     command::rust_target(release.root, target)?;
-    let mut cargo = Command::new("cargo");
+    let mut cargo = crate::command::cargo();
     cargo.current_dir(release.root).args(["build", "--locked", "--quiet", "--profile", "dist", "--target", target]);
     cargo.args(["--package", "faasflow-cli"]).env("FAASFLOW_COMMIT", release.commit);
     // The program offers no checkout, and does not contain the path of this one.

@@ -15,7 +15,7 @@ pub(super) fn write(release: &Release, folder: &Path, target: &str) -> Result<()
     let program = place.join("bin/cargo-cyclonedx");
     if !program.is_file() {
         println!("Installing cargo-cyclonedx {CYCLONEDX}.");
-        let mut install = Command::new("cargo");
+        let mut install = crate::command::cargo();
         install.args([
             "install",
             "--locked",
