@@ -119,10 +119,10 @@ pub(crate) struct Up {
     #[arg(long, value_name = "BYTES", default_value = "256000", value_parser = limit)]
     pub(crate) queue_limit: u64,
     /// How many asynchronous calls to deliver at once
-    #[arg(long, value_name = "N", default_value_t = 64)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = count)]
     pub(crate) queue_workers: usize,
     /// How many times to try an asynchronous call before giving it up as a dead letter
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) queue_attempts: u32,
 }
 
