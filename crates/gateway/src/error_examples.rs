@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,24 +19,10 @@ use crate::functions::{NoAnswer, RunError, Unavailable};
 use crate::queue::{QueueError, QueueFileError};
 use crate::stack::Replicas;
 
-/// The example in the section of a code.
-fn example(code: Code) -> String {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/errors.md");
-    let page = std::fs::read_to_string(page).expect("the reference of errors should be readable");
-    let section = page.split("\n## ").find(|section| section.starts_with(code.as_str())).expect("a section");
-    let example = section.split("```text\n").nth(1).and_then(|rest| rest.split("\n```").next());
-    example.expect("an example").to_owned()
-}
+#[path = "../../core/tests/support/errors_page.rs"]
+mod errors_page;
 
-/// Compares examples, and reports all that differ.
-#[track_caller]
-fn compare(actual: &[(Code, String)]) {
-    let actual = actual.iter().filter(|(code, actual)| example(*code) != *actual);
-    let differ: Vec<String> = actual
-        .map(|(code, actual)| format!("{code}: the reference has\n{}\nbut it is\n{actual}", example(*code)))
-        .collect();
-    assert!(differ.is_empty(), "{}", differ.join("\n\n"));
-}
+use errors_page::{compare, example};
 
 async fn text(answer: Response) -> (Code, String) {
     let (parts, body) = answer.into_parts();
@@ -78,7 +63,7 @@ async fn answers_for_functions_that_do_not_run() {
     }
     let scale = Replicas { least: 1, most: 20 }.check(21).unwrap_err();
     shown.push(text(refusal(StatusCode::BAD_REQUEST, code::BAD_SCALE, format!("`resize`: {scale}"))).await);
-    compare(&shown);
+    compare(shown);
 }
 
 #[cfg(unix)]
@@ -89,7 +74,7 @@ fn errors_of_the_start() {
     let status = std::process::ExitStatus::from_raw(1 << 8);
     let why = Unavailable::Ended(RunError::Exited(status)).describe();
     let error = GatewayError::Functions { reasons: BTreeMap::from([("resize".to_owned(), why)]) };
-    compare(&[(error.code(), Problem::from_error(error.code(), &error).to_string())]);
+    compare([(error.code(), Problem::from_error(error.code(), &error).to_string())]);
 
     let queue = QueueError::Unusable { path: ".faasflow/queue.redb".into(), source: QueueFileError::CutShort };
     let error = GatewayError::from(queue);

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,25 +35,10 @@ use crate::observers::{CallKind, Event, Origin, Peer, Report, log_line};
 use crate::step::detect;
 use crate::testing::{Queue, Shelf, instance};
 
-/// The example in the section of a code.
-fn example(code: Code) -> String {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/errors.md");
-    let page = std::fs::read_to_string(page).expect("the reference of errors should be readable");
-    let section = page.split("\n## ").find(|section| section.starts_with(code.as_str())).expect("a section");
-    let example = section.split("```text\n").nth(1).and_then(|rest| rest.split("\n```").next());
-    example.expect("an example").to_owned()
-}
+#[path = "../../core/tests/support/errors_page.rs"]
+mod errors_page;
 
-/// Compares examples, and reports all that differ.
-#[track_caller]
-fn compare(actual: impl IntoIterator<Item = (Code, String)>) {
-    let actual = actual.into_iter();
-    let differ: Vec<String> = actual
-        .filter(|(code, actual)| example(*code) != *actual)
-        .map(|(code, actual)| format!("{code}: the reference has\n{}\nbut it is\n{actual}", example(code)))
-        .collect();
-    assert!(differ.is_empty(), "{}", differ.join("\n\n"));
-}
+use errors_page::compare;
 
 #[test]
 fn settings() {

@@ -1,6 +1,5 @@
 //! The examples in the reference of errors show what the program really prints.
 
-use std::path::Path;
 use std::time::Duration;
 
 use faasflow::code::{self, Code};
@@ -8,14 +7,10 @@ use faasflow::{Call, Context, Flow, Outcome, StateError};
 use faasflow_core::envelope::EnvelopeError;
 use faasflow_core::signature::SignatureError;
 
-/// The example of a code in `docs/reference/errors.md`.
-fn example(code: Code) -> String {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/errors.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let section = page.split(&format!("\n## {code}: ")).nth(1).unwrap_or_else(|| panic!("no section about {code}"));
-    let example = section.split("```text\n").nth(1).and_then(|rest| rest.split("\n```").next());
-    example.unwrap_or_else(|| panic!("no example of {code}")).to_owned()
-}
+#[path = "../../../core/tests/support/errors_page.rs"]
+mod page;
+
+use page::example;
 
 /// Removes the file and line of a definition: those of a test are not those of the page.
 fn without_places(text: &str) -> String {

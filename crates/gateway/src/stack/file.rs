@@ -190,7 +190,7 @@ fn items(node: &Node, what: &str) -> Result<Vec<String>, Fault> {
     Ok(yaml::list(node, what)?.into_iter().map(|(_, text)| text).collect())
 }
 
-/// Reads the variables of an environment file, and hints about the file.
+/// Reads the variables of an environment file. Also returns hints about its keys.
 pub(super) fn environment(text: &str) -> Result<(BTreeMap<String, String>, Vec<String>), Fault> {
     let root = yaml::parse(text)?;
     let entries = yaml::mapping(&root, "an environment file")?;

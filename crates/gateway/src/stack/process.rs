@@ -36,9 +36,7 @@ pub(crate) fn url_or_command(
         return Err(Fault::value(format!("`{key}` contains a NUL byte")).help("remove it"));
     }
     let Some(words) = words(text) else {
-        return Err(
-            Fault::value(format!("`{key}` is `{text}`, in which a quote is not closed")).help("close the quote")
-        );
+        return Err(Fault::value(format!("`{key}` has a quote that is not closed: `{text}`")).help("close the quote"));
     };
     if words.is_empty() {
         let empty = || Fault::value(format!("`{key}` is empty")).help("write the command there, or remove the key");

@@ -54,7 +54,7 @@ fn faults_name_function_and_key() {
     for (text, expected) in [
         ("functions:\n  f: {}\n", "function `f`: it does not say how it runs"),
         ("functions:\n  f:\n    handler: ./absent\n", "function `f`: `handler` is `./absent`"),
-        ("functions:\n  f:\n    fprocess: \"sh -c 'x\"\n", "a quote is not closed"),
+        ("functions:\n  f:\n    fprocess: \"sh -c 'x\"\n", "a quote that is not closed"),
         (
             "functions:\n  f:\n    fprocess: x\n    environment: { mode: static }\n",
             "its `mode` is `static`; write `http`",

@@ -119,7 +119,7 @@ async fn an_invalid_deployment_is_refused_with_the_reason() {
             with("envProcess", json!("")),
             "because there is no container engine; start Docker or Podman, or set `envProcess`",
         ),
-        (with("envProcess", json!("sh -c 'x")), "a quote is not closed"),
+        (with("envProcess", json!("sh -c 'x")), "a quote that is not closed"),
         (with("envProcess", json!("cat a\0b")), "`envProcess` contains a NUL byte"),
         (with("envVars", json!({ "mode": "static" })), "its `mode` is `static`; write `http`"),
         (with("envVars", json!({ "A=B": "x" })), "`envVars`: `A=B` cannot be the name of a variable"),

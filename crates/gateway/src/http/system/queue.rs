@@ -16,7 +16,7 @@ use crate::disk;
 use crate::queue::{DeadLetter, DeadLetterSummary, Queue, QueueError, QueueStats, QueuedCall, Selection};
 
 pub(super) async fn stats(State(queue): State<Queue>) -> Response {
-    answer(queue.stats().await.map(stats_told))
+    answer(queue.stats().await.map(stats_to_admin))
 }
 
 /// The length of a list, 100 by default. It is read as text, so that the error can say what to write.
@@ -34,7 +34,9 @@ impl Limit {
 
 pub(super) async fn calls(State(queue): State<Queue>, Parameters(limit): Parameters<Limit>) -> Response {
     match limit.read() {
-        Ok(limit) => answer(queue.list(limit).await.map(|calls| calls.into_iter().map(call_told).collect::<Vec<_>>())),
+        Ok(limit) => {
+            answer(queue.list(limit).await.map(|calls| calls.into_iter().map(call_to_admin).collect::<Vec<_>>()))
+        }
         Err(why) => refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why),
     }
 }
@@ -42,7 +44,10 @@ pub(super) async fn calls(State(queue): State<Queue>, Parameters(limit): Paramet
 pub(super) async fn dead_letters(State(queue): State<Queue>, Parameters(limit): Parameters<Limit>) -> Response {
     match limit.read() {
         Ok(limit) => answer(
-            queue.dead_letters(limit).await.map(|letters| letters.into_iter().map(summary_told).collect::<Vec<_>>()),
+            queue
+                .dead_letters(limit)
+                .await
+                .map(|letters| letters.into_iter().map(summary_to_admin).collect::<Vec<_>>()),
         ),
         Err(why) => refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why),
     }
@@ -54,7 +59,7 @@ pub(super) async fn dead_letter(State(queue): State<Queue>, Segment(id): Segment
         return refusal(StatusCode::BAD_REQUEST, code::BAD_API_PARAMETER, why);
     };
     match queue.dead_letter(id).await {
-        Ok(Some(letter)) => Json(letter_told(letter)).into_response(),
+        Ok(Some(letter)) => Json(letter_to_admin(letter)).into_response(),
         Ok(None) => {
             refusal(StatusCode::NOT_FOUND, code::NO_DEAD_LETTER, format!("the dead letter {id} does not exist"))
         }
@@ -74,9 +79,9 @@ pub(super) async fn redrive(State(queue): State<Queue>, body: Body) -> Response 
     }
     let count = queue.redrive(&Selection { ids, function }, per_second).await;
     answer(count.map(|count| {
-        let mut told = Redriven::default();
-        told.redriven = count;
-        told
+        let mut converted = Redriven::default();
+        converted.redriven = count;
+        converted
     }))
 }
 
@@ -86,9 +91,9 @@ pub(super) async fn discard(State(queue): State<Queue>, body: Body) -> Response 
         Err(response) => return *response,
     };
     answer(queue.discard(&which).await.map(|count| {
-        let mut told = Discarded::default();
-        told.discarded = count;
-        told
+        let mut converted = Discarded::default();
+        converted.discarded = count;
+        converted
     }))
 }
 
@@ -100,58 +105,58 @@ fn answer<T: Serialize>(outcome: Result<T, QueueError>) -> Response {
 }
 
 /// The types of the queue may change. Programs read those of the API.
-fn stats_told(stats: QueueStats) -> admin::QueueStats {
-    let mut told = admin::QueueStats::default();
-    told.depth = stats.depth as u64;
-    told.functions = stats.functions.into_iter().map(|(name, depth)| (name, depth as u64)).collect();
-    told.in_flight = stats.in_flight as u64;
-    told.oldest_seconds = stats.oldest_seconds;
-    told.dead_letters = stats.dead_letters as u64;
-    told.unreadable = stats.unreadable as u64;
-    told.accepted = stats.totals.accepted;
-    told.duplicates = stats.totals.duplicates;
-    told.delivered = stats.totals.delivered;
-    told.retried = stats.totals.retried;
-    told.dead = stats.totals.dead;
-    told
+fn stats_to_admin(stats: QueueStats) -> admin::QueueStats {
+    let mut converted = admin::QueueStats::default();
+    converted.depth = stats.depth as u64;
+    converted.functions = stats.functions.into_iter().map(|(name, depth)| (name, depth as u64)).collect();
+    converted.in_flight = stats.in_flight as u64;
+    converted.oldest_seconds = stats.oldest_seconds;
+    converted.dead_letters = stats.dead_letters as u64;
+    converted.unreadable = stats.unreadable as u64;
+    converted.accepted = stats.totals.accepted;
+    converted.duplicates = stats.totals.duplicates;
+    converted.delivered = stats.totals.delivered;
+    converted.retried = stats.totals.retried;
+    converted.dead = stats.totals.dead;
+    converted
 }
 
-fn call_told(call: QueuedCall) -> admin::QueuedCall {
-    let mut told = admin::QueuedCall::default();
-    told.id = call.id;
-    told.call_id = call.call_id;
-    told.function = call.function;
-    told.callback = call.callback;
-    told.attempt = call.attempt;
-    told.in_flight = call.in_flight;
-    told.accepted_ms = call.accepted_ms;
-    told.due_ms = call.due_ms;
-    told.bytes = call.bytes as u64;
-    told
+fn call_to_admin(call: QueuedCall) -> admin::QueuedCall {
+    let mut converted = admin::QueuedCall::default();
+    converted.id = call.id;
+    converted.call_id = call.call_id;
+    converted.function = call.function;
+    converted.callback = call.callback;
+    converted.attempt = call.attempt;
+    converted.in_flight = call.in_flight;
+    converted.accepted_ms = call.accepted_ms;
+    converted.due_ms = call.due_ms;
+    converted.bytes = call.bytes as u64;
+    converted
 }
 
-fn summary_told(letter: DeadLetterSummary) -> admin::DeadLetterSummary {
-    let mut told = admin::DeadLetterSummary::default();
-    told.id = letter.id;
-    told.call_id = letter.call_id;
-    told.function = letter.function;
-    told.callback = letter.callback;
-    told.reason = letter.reason;
-    told.status = letter.status;
-    told.attempts = letter.attempts;
-    told.accepted_ms = letter.accepted_ms;
-    told.died_ms = letter.died_ms;
-    told.bytes = letter.bytes as u64;
-    told
+fn summary_to_admin(letter: DeadLetterSummary) -> admin::DeadLetterSummary {
+    let mut converted = admin::DeadLetterSummary::default();
+    converted.id = letter.id;
+    converted.call_id = letter.call_id;
+    converted.function = letter.function;
+    converted.callback = letter.callback;
+    converted.reason = letter.reason;
+    converted.status = letter.status;
+    converted.attempts = letter.attempts;
+    converted.accepted_ms = letter.accepted_ms;
+    converted.died_ms = letter.died_ms;
+    converted.bytes = letter.bytes as u64;
+    converted
 }
 
-fn letter_told(letter: DeadLetter) -> admin::DeadLetter {
-    let mut told = admin::DeadLetter::default();
-    told.summary = summary_told(letter.summary);
-    told.target = letter.target;
-    told.headers = letter.headers;
-    told.body = letter.body;
-    told.answer_headers = letter.answer_headers;
-    told.answer_body = letter.answer_body;
-    told
+fn letter_to_admin(letter: DeadLetter) -> admin::DeadLetter {
+    let mut converted = admin::DeadLetter::default();
+    converted.summary = summary_to_admin(letter.summary);
+    converted.target = letter.target;
+    converted.headers = letter.headers;
+    converted.body = letter.body;
+    converted.answer_headers = letter.answer_headers;
+    converted.answer_body = letter.answer_body;
+    converted
 }
