@@ -18,11 +18,6 @@ use redb::StorageBackend;
 use super::positioned::Positioned as _;
 
 const PAGE: usize = 4096;
-/// How much of the real file is read at once during a trial, in bytes. redb reads page by page, and a system call for
-/// each is a third of the time that it takes to check a long queue.
-const CHUNK: usize = 256 << 10;
-/// How many chunks are kept: a check follows the branches of a tree, whose leaves need not be neighbours.
-const CHUNKS: usize = 16;
 
 /// A file whose writes reach the disk, or stay in memory. Cloning yields the same one.
 #[derive(Clone, Debug)]
@@ -45,15 +40,6 @@ struct Overlay {
     length: u64,
     /// How much of the real file is visible. This is less than its length after it was shortened.
     shown: u64,
-    /// What was last read of the real file, the latest use first. Nobody writes to it during a trial.
-    chunks: Vec<Chunk>,
-}
-
-/// A part of the real file.
-#[derive(Debug)]
-struct Chunk {
-    number: u64,
-    bytes: Vec<u8>,
 }
 
 impl QueueFile {
@@ -104,7 +90,6 @@ impl QueueFile {
             file.set_len(overlay.length)?;
         }
         file.sync_data()?;
-        overlay.chunks = Vec::new();
         self.inner.on_trial.store(false, Ordering::Release);
         Ok(())
     }
@@ -121,39 +106,6 @@ impl QueueFile {
 }
 
 impl Overlay {
-    /// Reads a range of the real file, all of which it has.
-    fn read_real(&mut self, file: &File, mut offset: u64, mut out: &mut [u8]) -> io::Result<()> {
-        while !out.is_empty() {
-            let (number, start) = (offset / CHUNK as u64, usize::try_from(offset % CHUNK as u64).unwrap_or(0));
-            let size = (CHUNK - start).min(out.len());
-            let (piece, rest) = out.split_at_mut(size);
-            let bytes = self.chunk(file, number)?;
-            piece.copy_from_slice(bytes.get(start..start + size).ok_or(io::ErrorKind::UnexpectedEof)?);
-            (out, offset) = (rest, offset + size as u64);
-        }
-        Ok(())
-    }
-
-    /// A chunk of the real file; the last one is shorter.
-    fn chunk(&mut self, file: &File, number: u64) -> io::Result<&[u8]> {
-        match self.chunks.iter().position(|chunk| chunk.number == number) {
-            Some(index) => self.chunks[..=index].rotate_right(1),
-            None => {
-                let mut bytes = if self.chunks.len() < CHUNKS {
-                    Vec::with_capacity(CHUNK)
-                } else {
-                    self.chunks.pop().map_or_else(Vec::new, |chunk| chunk.bytes)
-                };
-                let start = number * CHUNK as u64;
-                let left = file.metadata()?.len().saturating_sub(start);
-                bytes.resize(usize::try_from(left).unwrap_or(CHUNK).min(CHUNK), 0);
-                file.read_exact_at(&mut bytes, start)?;
-                self.chunks.insert(0, Chunk { number, bytes });
-            }
-        }
-        Ok(&self.chunks[0].bytes)
-    }
-
     fn page(&self, file: &File, number: u64) -> io::Result<Box<[u8; PAGE]>> {
         if let Some(page) = self.pages.get(&number) {
             return Ok(page.clone());
@@ -190,7 +142,7 @@ impl StorageBackend for QueueFile {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let Some(mut overlay) = self.overlay() else { return self.inner.file.read_exact_at(out, offset) };
+        let Some(overlay) = self.overlay() else { return self.inner.file.read_exact_at(out, offset) };
         if offset.saturating_add(out.len() as u64) > overlay.length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -198,7 +150,8 @@ impl StorageBackend for QueueFile {
         let pages = offset / PAGE as u64..end.div_ceil(PAGE as u64);
         // Most of a file is read as it is.
         if end <= overlay.shown && overlay.pages.range(pages).next().is_none() {
-            return overlay.read_real(&self.inner.file, offset, out);
+            drop(overlay);
+            return self.inner.file.read_exact_at(out, offset);
         }
         for (number, start, piece) in Overlay::pieces(offset, out.len()) {
             let page = overlay.page(&self.inner.file, number)?;
@@ -298,25 +251,6 @@ mod tests {
         let mut after = vec![0; before.len()];
         file.read_exact_at(&mut after, 0).unwrap();
         assert_eq!((after, file.metadata().unwrap().len()), (before.clone(), before.len() as u64));
-    }
-
-    #[test]
-    fn a_trial_reads_what_is_in_the_file_wherever_a_chunk_ends() {
-        let file = tempfile::tempfile().unwrap();
-        let length = (CHUNKS + 2) * CHUNK + 100;
-        let whole: Vec<u8> = (0..length).map(|byte| (byte % 251) as u8).collect();
-        file.write_all_at(&whole, 0).unwrap();
-        let trial = QueueFile::on_trial(Arc::new(file)).unwrap();
-        let near_ends = (0..CHUNKS + 3).map(|chunk| chunk * CHUNK).chain([0, length - 3, CHUNK]);
-        for end in near_ends {
-            for size in [5, PAGE, 2 * CHUNK] {
-                let start = end.saturating_sub(size / 2);
-                let mut read = vec![0; size.min(length - start)];
-                trial.read(start as u64, &mut read).unwrap();
-                assert!(read == whole[start..start + read.len()], "{size} bytes from {start}");
-            }
-        }
-        assert!(trial.read(length as u64 - 2, &mut [0; 3]).is_err());
     }
 
     #[test]
