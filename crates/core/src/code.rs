@@ -128,6 +128,15 @@ codes! {
     BAD_HEADER_VALUE = "FF0107", "a step sends a header whose value is not valid";
     OPTION_AS_HEADER = "FF0108", "an option of a step is written as a header";
     ZERO_TIMEOUT = "FF0109", "a step has a timeout of zero";
+    BAD_BRANCH_NAME = "FF0110", "a branch has no name, or one that another has";
+    UNKNOWN_BRANCH = "FF0111", "a graph has no branch of this name";
+    CYCLE = "FF0112", "branches of a graph wait for each other";
+    NO_BRANCH = "FF0113", "a graph or a choice has no branch";
+    NOT_IN_A_BRANCH = "FF0114", "a branch sets what only a whole flow can have";
+    ZERO_AT_MOST = "FF0115", "a for-each runs no item at a time";
+    BAD_COMPLETE = "FF0116", "a graph or a for-each cannot be complete";
+    ZERO_TIME = "FF0117", "a branch or an item has no time";
+    TOO_DEEP = "FF0118", "flows are nested too deeply";
 
     // 02: settings, and the start of a flow.
     NO_NAME = "FF0201", "the flow does not know its own name";
@@ -189,6 +198,9 @@ codes! {
     INTERNAL = "FF0328", "the flow function itself failed";
     BAD_HEAD = "FF0329", "the head of a request is malformed";
     HEAD_TOO_LARGE = "FF0330", "the head of a request is too large";
+    BRANCH_FAILED = "FF0331", "a branch of a graph or an item of a for-each failed";
+    TOO_MANY_ITEMS = "FF0332", "a for-each has too many items";
+    UNKNOWN_CHOICE = "FF0333", "a choice names no branch";
 
     // 04: envelopes and signatures.
     ENVELOPE_MALFORMED = "FF0401", "an envelope is malformed";

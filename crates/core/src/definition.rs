@@ -4,18 +4,27 @@ pub mod description;
 pub mod extract;
 pub mod handler;
 
+mod build;
 mod call;
 mod callback;
+mod check;
+mod composite;
+mod draft;
 mod fault;
 mod flow;
+mod nest;
 mod options;
 mod retry;
 mod step;
 mod url;
 mod value;
 
+pub use build::Composite;
 pub use call::Call;
 pub use callback::Callback;
+pub use composite::{
+    Branches, Choice, Complete, ForEach, Graph, IntoBranchName, IntoItems, Items, MemberOutcome, MemberResult, Policy,
+};
 pub use fault::{DefinitionError, Fault, FaultKind};
 pub use flow::{Flow, FlowBuilder};
 pub use options::RequestOptions;

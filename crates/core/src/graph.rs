@@ -1,9 +1,16 @@
 //! The plan of a flow: its segments, what follows each of them, and the places of requests in it.
 
 mod fingerprint;
+mod outline;
 mod place;
 mod plan;
+mod planning;
+mod segment;
+mod shape;
 
 pub use fingerprint::Fingerprint;
-pub use place::Place;
-pub use plan::{Plan, PlannedStep, Segment, StepIndex};
+pub(crate) use outline::Outline;
+pub use outline::{Body, BodyIndex, Branch, Composite, CompositeIndex, CompositeKind, Node, PlannedStep, StepIndex};
+pub use place::{Member, Place};
+pub use plan::Plan;
+pub use segment::{Follow, Segment};

@@ -34,9 +34,10 @@ pub use context::{Context, RequestId, RequestInfo, TraceContext};
 pub use definition::extract::{FromContext, OptionalFromContext, Query, RequestState};
 pub use definition::handler::{Handler, HandlerOf};
 pub use definition::{
-    Action, Call, Callback, DefinitionError, Fault, FaultKind, Flow, FlowBuilder, IntoValue, Modifier, RequestOptions,
-    Retry, Step, UrlError, ValueFrom, description, extract, handler, parse_callback_header, parse_callback_url,
-    parse_url, without_credentials,
+    Action, Branches, Call, Callback, Choice, Complete, Composite, DefinitionError, Fault, FaultKind, Flow,
+    FlowBuilder, ForEach, Graph, IntoBranchName, IntoItems, IntoValue, Items, MemberOutcome, MemberResult, Modifier,
+    Policy, RequestOptions, Retry, Step, UrlError, ValueFrom, description, extract, handler, parse_callback_header,
+    parse_callback_url, parse_url, without_credentials,
 };
 pub use error::{Error, Result};
 pub use failure::{Failure, Resolution};

@@ -19,7 +19,7 @@ use crate::mismatch::Mismatch;
 /// assert_eq!(photo.len(), 2);
 /// assert_eq!(photo.content_type(), Some("image/jpeg"));
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Payload {
     bytes: Bytes,
     content_type: Option<HeaderValue>,
@@ -108,6 +108,11 @@ impl Payload {
     /// If the bytes are not the JSON of a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(&self.bytes).map_err(|error| Error::from(NotTheJson { source: Mismatch::new(&error) }))
+    }
+
+    /// A text that is JSON.
+    pub(crate) fn json_text(text: String) -> Payload {
+        Payload::new(text).with_content_type_header(Some(JSON))
     }
 
     /// Completes the payload that a handler made from this one. If the handler returned the same bytes without a

@@ -9,6 +9,9 @@ use crate::state::StateError;
 
 use super::url::UrlError;
 
+/// How deep flows may be nested.
+pub(super) const MAX_DEPTH: usize = 8;
+
 /// The error of a definition that cannot be built. It lists everything that is wrong, and each [`Fault`] names its
 /// step.
 #[derive(Clone)]
@@ -65,6 +68,43 @@ pub enum FaultKind {
     /// A timeout of zero.
     #[error("a timeout of 0 would make every call fail")]
     ZeroTimeout,
+    /// A branch without a name.
+    #[error("a branch has no name")]
+    UnnamedBranch,
+    /// Two branches whose names differ at most by case; the other is at `file` and `line`.
+    #[error("the name `{name}` is used twice (again at {file}:{line})")]
+    DuplicateBranch {
+        /// The name.
+        name: String,
+        /// The source file of the second one.
+        file: &'static str,
+        /// The line in that file.
+        line: u32,
+    },
+    /// A branch is named that the graph does not have.
+    #[error("the graph has no branch `{0}`")]
+    UnknownBranch(String),
+    /// Branches wait for each other: each comes after the next, and the last after the first.
+    #[error("branches wait for each other: {}", .0.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" after "))]
+    Cycle(Vec<String>),
+    /// A graph or a choice without branches.
+    #[error("the {0} has no branch")]
+    NoBranch(&'static str),
+    /// A method of the builder that only a whole flow can use.
+    #[error("`{0}` is set in a branch")]
+    NotInABranch(&'static str),
+    /// A for-each that may run no item at all.
+    #[error("`at_most(0)` would never begin an item")]
+    ZeroAtMost,
+    /// A policy that can never be met, or says nothing. The text says which.
+    #[error("{0}")]
+    BadComplete(String),
+    /// A branch or an item that would always fail.
+    #[error("`within` no time at all would fail every request")]
+    ZeroTime,
+    /// Graphs, choices, for-eaches and sub-flows are nested too deeply.
+    #[error("flows are nested more than {} deep", MAX_DEPTH)]
+    TooDeep,
     /// The state manager cannot be created.
     #[error("the state manager cannot be used")]
     StateManager(#[source] Arc<StateError>),
@@ -83,8 +123,21 @@ impl FaultKind {
             FaultKind::HeaderValue(_) => code::BAD_HEADER_VALUE,
             FaultKind::OptionAsHeader { .. } => code::OPTION_AS_HEADER,
             FaultKind::ZeroTimeout => code::ZERO_TIMEOUT,
+            FaultKind::UnnamedBranch | FaultKind::DuplicateBranch { .. } => code::BAD_BRANCH_NAME,
+            FaultKind::UnknownBranch(_) => code::UNKNOWN_BRANCH,
+            FaultKind::Cycle(_) => code::CYCLE,
+            FaultKind::NoBranch(_) => code::NO_BRANCH,
+            FaultKind::NotInABranch(_) => code::NOT_IN_A_BRANCH,
+            FaultKind::ZeroAtMost => code::ZERO_AT_MOST,
+            FaultKind::BadComplete(_) => code::BAD_COMPLETE,
+            FaultKind::ZeroTime => code::ZERO_TIME,
+            FaultKind::TooDeep => code::TOO_DEEP,
             FaultKind::StateManager(error) => error.code(),
         }
+    }
+
+    pub(crate) fn set_twice(what: &'static str, location: &'static Location<'static>) -> FaultKind {
+        FaultKind::SetTwice { what, file: location.file(), line: location.line() }
     }
 
     fn help(&self) -> Option<String> {
@@ -97,6 +150,18 @@ impl FaultKind {
             FaultKind::HeaderValue(_) => "remove line breaks and other control characters".to_owned(),
             FaultKind::OptionAsHeader { instead, .. } => format!("write `{instead}`"),
             FaultKind::ZeroTimeout => "remove the timeout or make it longer".to_owned(),
+            FaultKind::UnnamedBranch => "give it a name, which paths and messages can show".to_owned(),
+            FaultKind::DuplicateBranch { .. } => {
+                "give each branch a name of its own, which differs by more than upper and lower case".to_owned()
+            }
+            FaultKind::UnknownBranch(_) => "name a branch that was added to the graph before".to_owned(),
+            FaultKind::Cycle(_) => "remove one `after` of the circle".to_owned(),
+            FaultKind::NoBranch(_) => "add one with `branch`".to_owned(),
+            FaultKind::NotInABranch(what) => format!("call `{what}` on the whole flow instead"),
+            FaultKind::ZeroAtMost => "allow at least 1, or leave `at_most` out".to_owned(),
+            FaultKind::BadComplete(_) => "use a policy that can be met".to_owned(),
+            FaultKind::ZeroTime => "leave `within` out, or give it a longer time".to_owned(),
+            FaultKind::TooDeep => "deploy an inner flow by itself, and call it with `apply`".to_owned(),
             FaultKind::StateManager(error) => return error.help().map(str::to_owned),
         })
     }
@@ -107,9 +172,17 @@ impl Fault {
         Fault { step: None, place: None, kind }
     }
 
-    pub(crate) fn in_step(step: usize, name: &str, location: &Location<'_>, kind: FaultKind) -> Fault {
-        let place = format!("step {step} ({name}, {}:{})", location.file(), location.line());
+    /// A fault of a step: its number in the whole flow, its name, and the path of names that leads to it.
+    pub(crate) fn in_step(step: usize, name: &str, path: &[String], location: &Location<'_>, kind: FaultKind) -> Fault {
+        let path = path.iter().map(|name| format!("{name} > ")).collect::<String>();
+        let place = format!("{path}step {step} ({name}, {}:{})", location.file(), location.line());
         Fault { step: Some(step), place: Some(place), kind }
+    }
+
+    /// A fault of a graph, choice, for-each or sub-flow, or of a branch of one. The path of names ends with it.
+    pub(crate) fn in_composite(path: &[String], location: &Location<'_>, kind: FaultKind) -> Fault {
+        let place = format!("{} ({}:{})", path.join(" > "), location.file(), location.line());
+        Fault { step: None, place: Some(place), kind }
     }
 
     /// The number of the step, from 1. `None` if the fault is not in a step.

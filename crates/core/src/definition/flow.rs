@@ -5,16 +5,17 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::failure::{Failure, IntoResolution};
-use crate::graph::{Plan, PlannedStep, StepIndex};
+use crate::graph::{BodyIndex, CompositeIndex, Plan, StepIndex};
 use crate::outcome::Outcome;
 use crate::state::StateManager;
 
+use super::build::{Built, Composite};
 use super::call::Call;
 use super::callback::Callback;
+use super::draft::{At, Draft, Element};
 use super::fault::{DefinitionError, Fault, FaultKind};
 use super::handler::{FailureFn, FinallyFn, Handler, HandlerOf, IntoEnd, erase, erase_modifier};
 use super::step::{Action, Modifier, Step};
-use super::url::parse_url;
 
 /// The definition of a flow: its steps in order, its failure handler, its finaliser and its state manager.
 ///
@@ -24,10 +25,12 @@ pub struct Flow(Arc<Definition>);
 
 struct Definition {
     steps: Vec<Step>,
+    composites: Vec<Composite>,
+    /// The failure handler of each body. The first body is the flow itself.
+    handlers: Vec<Option<FailureFn>>,
     plan: Plan,
-    on_failure: Option<FailureFn>,
-    finally: Option<FinallyFn>,
-    state: Option<Arc<dyn StateManager>>,
+    /// What it was built from, for use as a part of another flow.
+    source: Draft,
 }
 
 impl Flow {
@@ -60,18 +63,37 @@ impl Flow {
 
     /// The failure handler, if there is one.
     pub fn failure_handler(&self) -> Option<&FailureFn> {
-        self.0.on_failure.as_ref()
+        self.handler_of(BodyIndex(0))
+    }
+
+    /// The failure handler of the flow, or of a flow inside it.
+    ///
+    /// # Panics
+    ///
+    /// If the index is of the plan of another flow.
+    pub fn handler_of(&self, body: BodyIndex) -> Option<&FailureFn> {
+        self.0.handlers[body.index()].as_ref()
+    }
+
+    /// A graph, choice, for-each or sub-flow, with the functions that its author gave it.
+    ///
+    /// # Panics
+    ///
+    /// If the index is of the plan of another flow.
+    #[must_use]
+    pub fn composite(&self, index: CompositeIndex) -> &Composite {
+        &self.0.composites[index.index()]
     }
 
     /// The finaliser, if there is one.
     pub fn finaliser(&self) -> Option<&FinallyFn> {
-        self.0.finally.as_ref()
+        self.0.source.finally.as_ref()
     }
 
     /// The state manager. `None`, the default, means that state travels in the envelope.
     #[must_use]
     pub fn state_manager(&self) -> Option<&Arc<dyn StateManager>> {
-        self.0.state.as_ref()
+        self.0.source.state.as_ref()
     }
 
     /// Whether the definition contains code that requests run: a modifier, a handler, a finaliser, a closure that computes a
@@ -90,10 +112,11 @@ impl Flow {
     /// ```
     #[must_use]
     pub fn runs_code(&self) -> bool {
-        let Definition { steps, on_failure, finally, state, .. } = &*self.0;
-        on_failure.is_some()
-            || finally.is_some()
-            || state.is_some()
+        let Definition { steps, composites, handlers, source, .. } = &*self.0;
+        handlers.iter().any(Option::is_some)
+            || source.finally.is_some()
+            || source.state.is_some()
+            || composites.iter().any(Composite::runs_code)
             || steps.iter().any(|step| match step.action() {
                 Action::Modify(_) => true,
                 Action::Call(call) => call.options().runs_code(),
@@ -106,14 +129,13 @@ impl Flow {
     /// Returns the same flow with this state manager.
     #[must_use]
     pub fn with_state_manager(self, manager: Arc<dyn StateManager>) -> Flow {
-        let Definition { steps, plan, on_failure, finally, .. } = &*self.0;
-        let (on_failure, finally) = (on_failure.clone(), finally.clone());
+        let Definition { steps, composites, handlers, plan, source } = &*self.0;
         Flow(Arc::new(Definition {
             steps: steps.clone(),
+            composites: composites.clone(),
+            handlers: handlers.clone(),
             plan: plan.clone(),
-            on_failure,
-            finally,
-            state: Some(manager),
+            source: Draft { state: Some(manager), ..source.clone() },
         }))
     }
 }
@@ -125,14 +147,17 @@ impl fmt::Debug for Flow {
 }
 
 /// Collects the steps of a flow. [`build`](FlowBuilder::build) then checks all of them at once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct FlowBuilder {
-    steps: Vec<(Step, &'static Location<'static>)>,
-    on_failure: Option<FailureFn>,
-    finally: Option<FinallyFn>,
-    state: Option<Arc<dyn StateManager>>,
-    faults: Vec<Fault>,
+    pub(super) draft: Draft,
+}
+
+/// A flow as a part of another: what `branch`, `for_each` and `flow` take.
+impl From<Flow> for FlowBuilder {
+    fn from(flow: Flow) -> FlowBuilder {
+        FlowBuilder { draft: flow.0.source.clone() }
+    }
 }
 
 impl FlowBuilder {
@@ -169,10 +194,10 @@ impl FlowBuilder {
         H: HandlerOf<Failure, M>,
         H::Output: IntoResolution,
     {
-        if self.on_failure.is_some() {
+        if self.draft.on_failure.is_some() {
             self.once("on_failure", Location::caller());
         }
-        self.on_failure = Some(erase(handler, IntoResolution::into_resolution));
+        self.draft.on_failure = Some(erase(handler, IntoResolution::into_resolution));
         self
     }
 
@@ -194,20 +219,20 @@ impl FlowBuilder {
         H: HandlerOf<Outcome, M>,
         H::Output: IntoEnd,
     {
-        if self.finally.is_some() {
+        if self.draft.finally.is_some() {
             self.once("finally", Location::caller());
         }
-        self.finally = Some(erase(handler, IntoEnd::into_end));
+        self.draft.finally = Some(erase(handler, IntoEnd::into_end));
         self
     }
 
     /// Sets the state manager that stores the state of requests. By default state travels in the envelope.
     #[track_caller]
     pub fn state(mut self, manager: impl StateManager) -> FlowBuilder {
-        if self.state.is_some() {
+        if self.draft.state.is_some() {
             self.once("state", Location::caller());
         }
-        self.state = Some(Arc::new(manager));
+        self.draft.state = Some(Arc::new(manager));
         self
     }
 
@@ -216,47 +241,30 @@ impl FlowBuilder {
     /// # Errors
     ///
     /// If something is wrong with the definition. The error lists every fault, with the step it is in.
-    pub fn build(mut self) -> Result<Flow, DefinitionError> {
-        let mut steps = Vec::with_capacity(self.steps.len());
-        for (index, (mut step, location)) in self.steps.into_iter().enumerate() {
-            for kind in check(step.action_mut()) {
-                self.faults.push(Fault::in_step(index + 1, step.name(), location, kind));
-            }
-            steps.push(step);
+    pub fn build(self) -> Result<Flow, DefinitionError> {
+        let mut source = self.draft.clone();
+        let Built { steps, composites, handlers, plan, mut faults } = Built::new(self.draft);
+        if source.elements.is_empty() {
+            faults.insert(0, Fault::of_flow(FaultKind::NoStep));
         }
-        if steps.is_empty() {
-            self.faults.insert(0, Fault::of_flow(FaultKind::NoStep));
+        if !faults.is_empty() {
+            return Err(DefinitionError::new(faults));
         }
-        if !self.faults.is_empty() {
-            return Err(DefinitionError::new(self.faults));
-        }
-        let plan = Plan::linear(steps.iter().map(|step| planned(step.action())));
-        Ok(Flow(Arc::new(Definition {
-            steps,
-            plan,
-            on_failure: self.on_failure,
-            finally: self.finally,
-            state: self.state,
-        })))
+        source.faults.clear();
+        Ok(Flow(Arc::new(Definition { steps, composites, handlers, plan, source })))
     }
 
-    fn step(mut self, name: String, action: Action, location: &'static Location<'static>) -> FlowBuilder {
-        self.steps.push((Step::new(name.into(), action), location));
+    fn step(self, name: String, action: Action, location: At) -> FlowBuilder {
+        self.element(Element::Step(Step::new(name.into(), action)), location)
+    }
+
+    pub(super) fn element(mut self, element: Element, at: At) -> FlowBuilder {
+        self.draft.elements.push((element, at));
         self
     }
 
-    fn once(&mut self, what: &'static str, location: &'static Location<'static>) {
-        let (file, line) = (location.file(), location.line());
-        self.faults.push(Fault::of_flow(FaultKind::SetTwice { what, file, line }));
-    }
-}
-
-/// What planning needs to know of a step.
-fn planned(action: &Action) -> PlannedStep<'_> {
-    match action {
-        Action::Modify(_) => PlannedStep::Modifier,
-        Action::Callback(_) => PlannedStep::Callback,
-        Action::Call(call) => PlannedStep::Call { function: call.function(), sync: call.is_sync() },
+    fn once(&mut self, what: &'static str, location: At) {
+        self.draft.faults.push((FaultKind::set_twice(what, location), location));
     }
 }
 
@@ -277,30 +285,4 @@ fn callback_name(url: &str) -> String {
     let host = host.split(['/', '?', '#']).next().unwrap_or_default();
     let host = host.rsplit('@').next().unwrap_or_default();
     format!("callback to `{host}`")
-}
-
-fn check(action: &mut Action) -> Vec<FaultKind> {
-    match action {
-        Action::Modify(_) => Vec::new(),
-        Action::Call(call) => {
-            let mut faults = std::mem::take(&mut call.request.faults);
-            if !is_function_name(&call.function) {
-                faults.insert(0, FaultKind::FunctionName(call.function.clone()));
-            }
-            faults
-        }
-        Action::Callback(callback) => {
-            let mut faults = std::mem::take(&mut callback.request.faults);
-            match parse_url(&callback.url) {
-                Ok(target) => callback.target = target,
-                Err(error) => faults.insert(0, error.into()),
-            }
-            faults
-        }
-    }
-}
-
-/// Whether OpenFaaS routes this name: `[-a-zA-Z_0-9.]+`.
-fn is_function_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }

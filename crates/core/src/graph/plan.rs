@@ -1,80 +1,28 @@
-//! The segments of a flow and what follows each: a pure function of its steps.
-
-use std::ops::Range;
+//! The segments of a flow and what follows each: a pure function of its definition.
 
 use super::fingerprint::Fingerprint;
+use super::outline::{Body, BodyIndex, Composite, CompositeIndex, CompositeKind, Outline, PlannedStep};
 use super::place::Place;
-
-/// What a plan needs to know about a step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PlannedStep<'a> {
-    /// Inline code.
-    Modifier,
-    /// The payload is sent to a URL.
-    Callback,
-    /// A function is called.
-    Call {
-        /// Its name.
-        function: &'a str,
-        /// Whether it is called within the phase of the step before.
-        sync: bool,
-    },
-}
-
-/// The position of a step in the definition of its flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StepIndex(usize);
-
-impl StepIndex {
-    /// Its index in the flow's list of steps.
-    #[must_use]
-    pub fn index(self) -> usize {
-        self.0
-    }
-
-    /// The number of the step, from 1, as messages show it.
-    #[must_use]
-    pub fn number(self) -> usize {
-        self.0 + 1
-    }
-}
-
-/// The steps that one phase executes, and what follows them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Segment {
-    place: Place,
-    steps: Range<usize>,
-    next: Option<Place>,
-}
-
-impl Segment {
-    /// The place at which a request executes it.
-    #[must_use]
-    pub fn place(&self) -> &Place {
-        &self.place
-    }
-
-    /// Its steps, in order.
-    pub fn steps(&self) -> impl DoubleEndedIterator<Item = StepIndex> + ExactSizeIterator + use<> {
-        self.steps.clone().map(StepIndex)
-    }
-
-    /// The place to which the request goes next; `None` at the end of the flow.
-    #[must_use]
-    pub fn next(&self) -> Option<&Place> {
-        self.next.as_ref()
-    }
-}
+use super::planning::Cut;
+use super::segment::{Follow, Segment};
 
 /// The segments of a flow, what follows each, and a fingerprint of their shape.
 ///
 /// Steps are divided into segments by these rules. A flow starts with an empty first segment. A modifier, a callback or
 /// a `sync` call joins the current segment. An asynchronous call starts a new segment, unless the first segment has no
 /// call yet. In that case, it joins the first segment.
+///
+/// A graph, choice, for-each or sub-flow whose calls are all `sync` joins the current segment. Any other ends it: each of its
+/// branches starts with an empty first segment of its own, and what follows starts another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     segments: Vec<Segment>,
+    bodies: Vec<Body>,
+    composites: Vec<Composite>,
+    /// Where each branch of each composite begins.
+    entries: Vec<Vec<Follow>>,
+    /// What follows the end of each body.
+    ends: Vec<Follow>,
     shape: String,
     fingerprint: Fingerprint,
 }
@@ -91,11 +39,21 @@ impl Plan {
     /// ```
     #[must_use]
     pub fn linear<'a>(steps: impl IntoIterator<Item = PlannedStep<'a>>) -> Plan {
-        let steps: Vec<PlannedStep<'_>> = steps.into_iter().collect();
-        let segments = segments(&steps);
-        let shape = shape(&steps, &segments);
-        let fingerprint = Fingerprint::from_shape(&shape);
-        Plan { segments, shape, fingerprint }
+        Plan::new(Outline::linear(steps))
+    }
+
+    /// Plans a flow with flows inside it.
+    pub(crate) fn new(outline: Outline<'_>) -> Plan {
+        let mut cut = Cut::new(&outline);
+        for index in 0..cut.segments.len() {
+            cut.segments[index].ahead = Fingerprint::from_shape(&cut.ahead(index));
+        }
+        let entries = (0..outline.composites.len()).map(|index| cut.entries(CompositeIndex(index))).collect();
+        let ends = (0..outline.bodies.len()).map(|index| cut.end_of(BodyIndex(index))).collect();
+        let shape = cut.shape();
+        let segments = cut.segments;
+        let Outline { bodies, composites, .. } = outline;
+        Plan { fingerprint: Fingerprint::from_shape(&shape), segments, bodies, composites, entries, ends, shape }
     }
 
     /// The number of phases, which is at least one.
@@ -113,17 +71,125 @@ impl Plan {
     /// The segment to execute at a place; `None` if the flow has no such place.
     #[must_use]
     pub fn segment(&self, place: &Place) -> Option<&Segment> {
-        self.segments.get(place.index()?)
+        let segment = self.segments.get(place.index()?)?;
+        self.fits(segment, place).then_some(segment)
     }
 
-    /// The segments, in the order in which a request passes through them.
+    /// Whether the path of a place leads to its segment.
+    fn fits(&self, segment: &Segment, place: &Place) -> bool {
+        let mut body = segment.body;
+        let mut path = place.path().iter().rev();
+        while let Some((composite, branch)) = self.bodies[body.index()].owner {
+            let outline = &self.composites[composite.index()];
+            if outline.kind.joins() {
+                let Some(member) = path.next() else { return false };
+                let fork = usize::try_from(member.fork).ok().and_then(|fork| self.segments.get(fork.checked_sub(1)?));
+                let forks = fork.is_some_and(|fork| fork.follow == Follow::Fork(composite));
+                let is_branch = outline.kind == CompositeKind::ForEach || usize::try_from(member.index) == Ok(branch);
+                if !forks || !is_branch {
+                    return false;
+                }
+            }
+            body = outline.parent;
+        }
+        path.next().is_none()
+    }
+
+    /// The segments: of a flow without branches, in the order in which a request passes through them.
     pub fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment> + ExactSizeIterator {
         self.segments.iter()
+    }
+
+    /// A flow or a flow inside it.
+    ///
+    /// # Panics
+    ///
+    /// If the index is of the plan of another flow.
+    #[must_use]
+    pub fn body(&self, index: BodyIndex) -> &Body {
+        &self.bodies[index.index()]
+    }
+
+    /// A graph, choice, for-each or sub-flow.
+    ///
+    /// # Panics
+    ///
+    /// If the index is of the plan of another flow.
+    #[must_use]
+    pub fn composite(&self, index: CompositeIndex) -> &Composite {
+        &self.composites[index.index()]
+    }
+
+    /// The composites, in order.
+    pub fn composites(&self) -> impl ExactSizeIterator<Item = &Composite> {
+        self.composites.iter()
+    }
+
+    /// Where a branch of a composite begins that is not inline: its first segment, or what follows an empty branch of a
+    /// choice.
+    ///
+    /// # Panics
+    ///
+    /// If the composite has no such branch.
+    #[must_use]
+    pub fn entry(&self, composite: CompositeIndex, branch: usize) -> &Follow {
+        &self.entries[composite.index()][branch]
+    }
+
+    /// What follows the end of a body.
+    ///
+    /// # Panics
+    ///
+    /// If the index is of the plan of another flow.
+    #[must_use]
+    pub fn end_of(&self, body: BodyIndex) -> &Follow {
+        &self.ends[body.index()]
+    }
+
+    /// The segment at which the members of a graph or for-each come together.
+    ///
+    /// # Panics
+    ///
+    /// If it runs within a phase, or is a choice or a sub-flow.
+    #[must_use]
+    pub fn join(&self, composite: CompositeIndex) -> &Segment {
+        let join = self.segments.iter().find(|segment| segment.joins == Some(composite));
+        join.expect("a graph or for-each of several phases has a join")
+    }
+
+    /// The segment that ends with the beginning of a graph or for-each.
+    ///
+    /// # Panics
+    ///
+    /// If it runs within a phase, or is a choice or a sub-flow.
+    #[must_use]
+    pub fn fork(&self, composite: CompositeIndex) -> &Segment {
+        let fork = self.segments.iter().find(|segment| segment.follow == Follow::Fork(composite));
+        fork.expect("a graph or for-each of several phases has a fork")
+    }
+
+    /// The body that a composite stands in.
+    ///
+    /// # Panics
+    ///
+    /// If the index is of the plan of another flow.
+    #[must_use]
+    pub fn parent(&self, composite: CompositeIndex) -> BodyIndex {
+        self.composites[composite.index()].parent
+    }
+
+    /// Whether its requests need a store that all instances share, with conditional writes: they have more than one token, or
+    /// choose a branch of several phases.
+    #[must_use]
+    pub fn needs_store(&self) -> bool {
+        self.segments.iter().any(|segment| matches!(segment.follow, Follow::Fork(_) | Follow::Choose(_)))
     }
 
     /// The text from which the fingerprint is computed: the kinds of the steps and the names of the functions, phase by
     /// phase, such as `[modifier, call facedetect] [call compress, callback]`. Options, URLs and the names of modifiers
     /// are not part of it, because they may change while requests are in progress.
+    ///
+    /// Graphs have their branches in braces, such as `[] graph{a: [call f]; b after a: [call g]} []`.
     #[must_use]
     pub fn shape(&self) -> &str {
         &self.shape
@@ -134,42 +200,4 @@ impl Plan {
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
-}
-
-fn segments(steps: &[PlannedStep<'_>]) -> Vec<Segment> {
-    let mut ends = Vec::new();
-    let mut called = false;
-    for (index, step) in steps.iter().enumerate() {
-        if matches!(step, PlannedStep::Call { sync: false, .. }) && called {
-            ends.push(index);
-        }
-        called |= matches!(step, PlannedStep::Call { .. });
-    }
-    ends.push(steps.len());
-    let starts = std::iter::once(0).chain(ends.iter().copied());
-    let ranges = starts.zip(ends.iter().copied()).map(|(start, end)| start..end);
-    let segment = |(index, steps): (usize, Range<usize>)| {
-        let next = (index + 1 < ends.len()).then(|| Place::at(index + 1));
-        Segment { place: Place::at(index), steps, next }
-    };
-    ranges.enumerate().map(segment).collect()
-}
-
-fn shape(steps: &[PlannedStep<'_>], segments: &[Segment]) -> String {
-    let mut shape = String::new();
-    for segment in segments {
-        let words: Vec<String> = segment
-            .steps()
-            .map(|step| match steps[step.index()] {
-                PlannedStep::Call { function, .. } => format!("call {function}"),
-                PlannedStep::Modifier => "modifier".to_owned(),
-                PlannedStep::Callback => "callback".to_owned(),
-            })
-            .collect();
-        if !shape.is_empty() {
-            shape.push(' ');
-        }
-        shape.push_str(&format!("[{}]", words.join(", ")));
-    }
-    shape
 }

@@ -1,0 +1,113 @@
+//! What can be wrong with a step or a graph, looked at by itself.
+
+use std::collections::HashMap;
+
+use super::composite::Complete;
+use super::draft::{At, BranchDraft, GraphDraft};
+use super::fault::FaultKind;
+use super::step::Action;
+use super::url::parse_url;
+
+/// The faults of a step. It also completes the step: the URL of a callback is parsed.
+pub(super) fn step(action: &mut Action) -> Vec<FaultKind> {
+    match action {
+        Action::Modify(_) => Vec::new(),
+        Action::Call(call) => {
+            let mut faults = std::mem::take(&mut call.request.faults);
+            if !is_function_name(&call.function) {
+                faults.insert(0, FaultKind::FunctionName(call.function.clone()));
+            }
+            faults
+        }
+        Action::Callback(callback) => {
+            let mut faults = std::mem::take(&mut callback.request.faults);
+            match parse_url(&callback.url) {
+                Ok(target) => callback.target = target,
+                Err(error) => faults.insert(0, error.into()),
+            }
+            faults
+        }
+    }
+}
+
+/// Whether OpenFaaS routes this name: `[-a-zA-Z_0-9.]+`.
+fn is_function_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}
+
+/// Names that are missing or used twice. Outputs and paths are keyed by name, and a difference of case alone is a slip.
+pub(super) fn names(branches: &[BranchDraft]) -> Vec<(FaultKind, At)> {
+    let mut known: HashMap<String, &BranchDraft> = HashMap::new();
+    let mut faults = Vec::new();
+    for branch in branches {
+        if branch.name.is_empty() {
+            faults.push((FaultKind::UnnamedBranch, branch.at));
+        } else if let Some(first) = known.insert(branch.name.to_lowercase(), branch) {
+            let (file, line) = (branch.at.file(), branch.at.line());
+            let name = first.name.clone();
+            faults.push((FaultKind::DuplicateBranch { name, file, line }, first.at));
+        }
+    }
+    faults
+}
+
+/// For each branch of a graph those that it comes after, by index. Names that are no branches are faults, and so are circles.
+pub(super) fn edges(graph: &GraphDraft) -> (Vec<Vec<usize>>, Vec<FaultKind>) {
+    let mut after = vec![Vec::new(); graph.branches.len()];
+    let mut faults = Vec::new();
+    let index = |name: &str| graph.branches.iter().position(|branch| branch.name == name);
+    for (branch, other) in &graph.after {
+        let mut known = |name: &String| {
+            let found = index(name);
+            if found.is_none() && !graph.branches.is_empty() {
+                faults.push(FaultKind::UnknownBranch(name.clone()));
+            }
+            found
+        };
+        if let (Some(branch), Some(other)) = (known(branch), known(other))
+            && !after[branch].contains(&other)
+        {
+            after[branch].push(other);
+        }
+    }
+    // In order of definition, which is the order of the object that the branch is given.
+    after.iter_mut().for_each(|others: &mut Vec<usize>| others.sort_unstable());
+    if let Some(circle) = circle(&after) {
+        faults.push(FaultKind::Cycle(circle.into_iter().map(|index| graph.branches[index].name.clone()).collect()));
+    }
+    (after, faults)
+}
+
+/// Branches of which each comes after the next, and the last after the first, which stands at both ends.
+fn circle(after: &[Vec<usize>]) -> Option<Vec<usize>> {
+    let mut done = vec![false; after.len()];
+    fn visit(at: usize, after: &[Vec<usize>], done: &mut [bool], path: &mut Vec<usize>) -> Option<Vec<usize>> {
+        if let Some(start) = path.iter().position(|&other| other == at) {
+            let mut circle = path[start..].to_vec();
+            circle.push(at);
+            return Some(circle);
+        }
+        if done[at] {
+            return None;
+        }
+        path.push(at);
+        let found = after[at].iter().find_map(|&other| visit(other, after, done, path));
+        path.pop();
+        done[at] = true;
+        found
+    }
+    (0..after.len()).find_map(|at| visit(at, after, &mut done, &mut Vec::new()))
+}
+
+/// Whether a policy can be met by so many branches; `None` if their number is not known.
+pub(super) fn complete(complete: Complete, branches: Option<usize>) -> Option<FaultKind> {
+    let text = match complete {
+        Complete::AtLeast(0) => "`AtLeast(0)` is met before anything begins".to_owned(),
+        Complete::AtLeast(count) if branches.is_some_and(|branches| branches < count as usize) => {
+            format!("`AtLeast({count})` cannot be met by {} branches", branches.unwrap_or_default())
+        }
+        Complete::TolerateShare(percent) if percent > 100 => format!("{percent} % of the members cannot fail"),
+        _ => return None,
+    };
+    Some(FaultKind::BadComplete(text))
+}

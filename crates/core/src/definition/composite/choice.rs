@@ -1,0 +1,116 @@
+//! A choice between branches.
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use crate::context::Context;
+use crate::definition::draft::{BranchDraft, ChoiceDraft, DecideFn};
+use crate::definition::fault::FaultKind;
+use crate::definition::flow::FlowBuilder;
+use crate::definition::handler::HandlerOf;
+use crate::error::{Error, Result};
+use crate::payload::{FromPayload, Payload};
+
+/// Exactly one of several branches, picked by a function of the payload.
+///
+/// The function returns the name of a branch. A name that is no branch takes [`otherwise`](Choice::otherwise), and without
+/// that it fails the step. The branch goes on with the payload that the function saw. An empty branch passes the payload
+/// through.
+///
+/// The function runs once: where the choice is recorded, a phase that is delivered again takes the branch that was chosen.
+///
+/// ```
+/// use faasflow_core::{Choice, Flow, Json};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Photo { width: u32 }
+///
+/// let flow = Flow::builder()
+///     .choose(
+///         Choice::new(async |Json(photo): Json<Photo>| if photo.width > 2000 { "large" } else { "small" })
+///             .branch("large", Flow::builder().apply("shrink"))
+///             .branch("small", Flow::builder())
+///             .otherwise(Flow::builder().apply("inspect")),
+///     )
+///     .build();
+/// # assert!(flow.is_ok());
+/// ```
+#[derive(Clone)]
+#[must_use = "a choice does nothing until it is given to a flow"]
+pub struct Choice {
+    pub(in crate::definition) draft: ChoiceDraft,
+}
+
+impl Choice {
+    /// A choice by this function. It takes any number of extractors and, last, the payload, and returns the name of a branch.
+    pub fn new<P, M, H>(decide: H) -> Choice
+    where
+        P: FromPayload + Send + 'static,
+        M: 'static,
+        H: HandlerOf<P, M>,
+        H::Output: IntoBranchName,
+    {
+        let decide = Arc::new(decide);
+        let decide: DecideFn = Arc::new(move |context: Context, payload: Payload| {
+            let decide = decide.clone();
+            Box::pin(async move {
+                let payload = P::from_payload(payload)?;
+                decide.call(&context, payload).await?.into_branch_name()
+            })
+        });
+        Choice { draft: ChoiceDraft { decide, branches: Vec::new(), otherwise: None, faults: Vec::new() } }
+    }
+
+    /// Adds a branch.
+    #[track_caller]
+    pub fn branch(mut self, name: impl Into<String>, body: impl Into<FlowBuilder>) -> Choice {
+        let (name, body) = (name.into(), body.into().draft);
+        self.draft.branches.push(BranchDraft { name, body, within: None, at: Location::caller() });
+        self
+    }
+
+    /// Sets the branch for all names that are not branches.
+    #[track_caller]
+    pub fn otherwise(mut self, body: impl Into<FlowBuilder>) -> Choice {
+        let at = Location::caller();
+        if self.draft.otherwise.is_some() {
+            self.draft.faults.push((FaultKind::set_twice("otherwise", at), at));
+        }
+        let (name, body) = ("otherwise".to_owned(), body.into().draft);
+        self.draft.otherwise = Some(BranchDraft { name, body, within: None, at });
+        self
+    }
+}
+
+/// What the function of a [`Choice`] may return: the name of a branch, or a result of one.
+#[diagnostic::on_unimplemented(
+    message = "a choice cannot be made by `{Self}`",
+    label = "not the name of a branch",
+    note = "return a `String` or a `&'static str`, or a `Result` of one with `faasflow::Error`"
+)]
+pub trait IntoBranchName {
+    /// The name of the branch.
+    ///
+    /// # Errors
+    ///
+    /// The error that the function returned.
+    fn into_branch_name(self) -> Result<String>;
+}
+
+impl IntoBranchName for String {
+    fn into_branch_name(self) -> Result<String> {
+        Ok(self)
+    }
+}
+
+impl IntoBranchName for &'static str {
+    fn into_branch_name(self) -> Result<String> {
+        Ok(self.to_owned())
+    }
+}
+
+impl<T: IntoBranchName> IntoBranchName for Result<T, Error> {
+    fn into_branch_name(self) -> Result<String> {
+        self.and_then(T::into_branch_name)
+    }
+}

@@ -1,0 +1,173 @@
+//! One branch for each item of a list.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::context::Context;
+use crate::definition::draft::{At, ForEachDraft};
+use crate::definition::fault::FaultKind;
+use crate::definition::flow::FlowBuilder;
+use crate::definition::handler::{HandlerOf, erase};
+use crate::error::{Error, Result};
+use crate::payload::{FromPayload, IntoPayload, Payload};
+
+use super::complete::Complete;
+use super::items::Items;
+
+/// How many items are in flight at once unless [`ForEach::at_most`] says otherwise.
+const DEFAULT_AT_MOST: u32 = 64;
+
+/// One execution of a branch for each item of a list.
+///
+/// The list is the payload, which has to be a JSON array, or what [`split`](ForEach::split) makes of the payload. Without
+/// [`collect`](ForEach::collect), the output is a JSON array of the items' outputs, in the order of the items.
+///
+/// ```
+/// use faasflow_core::{Flow, ForEach, Items};
+///
+/// let flow = Flow::builder()
+///     .for_each(
+///         ForEach::new(Flow::builder().apply("ocr"))
+///             .split(async |text: String| text.split('\u{c}').map(str::to_owned).collect::<Vec<_>>())
+///             .at_most(16)
+///             .collect(async |items: Items| {
+///                 let pages: Vec<String> = items.take_all()?;
+///                 Ok(pages.join("\n"))
+///             }),
+///     )
+///     .build();
+/// # assert!(flow.is_ok());
+/// ```
+#[derive(Clone)]
+#[must_use = "a for-each does nothing until it is given to a flow"]
+pub struct ForEach {
+    pub(in crate::definition) draft: ForEachDraft,
+}
+
+impl ForEach {
+    /// Runs this branch once for each item.
+    pub fn new(body: impl Into<FlowBuilder>) -> ForEach {
+        let draft = ForEachDraft {
+            body: body.into().draft,
+            split: None,
+            collect: None,
+            complete: Complete::All,
+            at_most: DEFAULT_AT_MOST,
+            within: None,
+            faults: Vec::new(),
+        };
+        ForEach { draft }
+    }
+
+    /// Makes the list from the payload. The function takes any number of extractors and, last, the payload. It runs once:
+    /// where the list is recorded, a phase that is delivered again has the same items.
+    #[track_caller]
+    pub fn split<P, M, H>(mut self, split: H) -> ForEach
+    where
+        P: FromPayload + Send + 'static,
+        M: 'static,
+        H: HandlerOf<P, M>,
+        H::Output: IntoItems,
+    {
+        self.once(self.draft.split.is_some(), "split", Location::caller());
+        let split = Arc::new(split);
+        self.draft.split = Some(Arc::new(move |context: Context, payload: Payload| {
+            let split = split.clone();
+            Box::pin(async move {
+                let payload = P::from_payload(payload)?;
+                split.call(&context, payload).await?.into_items()
+            })
+        }));
+        self
+    }
+
+    /// Sets how many items are in flight at once; without it, 64.
+    ///
+    /// ```
+    /// use faasflow_core::{Flow, ForEach};
+    ///
+    /// let one_by_one = ForEach::new(Flow::builder().apply("charge")).at_most(1);
+    /// assert!(Flow::builder().for_each(one_by_one).build().is_ok());
+    /// ```
+    #[track_caller]
+    pub fn at_most(mut self, items: u32) -> ForEach {
+        if items == 0 {
+            self.draft.faults.push((FaultKind::ZeroAtMost, Location::caller()));
+        }
+        self.draft.at_most = items;
+        self
+    }
+
+    /// Fails an item that has not ended in this time, counted from when it begins.
+    #[track_caller]
+    pub fn within(mut self, time: Duration) -> ForEach {
+        if time.is_zero() {
+            self.draft.faults.push((FaultKind::ZeroTime, Location::caller()));
+        }
+        self.draft.within = Some(time);
+        self
+    }
+
+    /// Sets when the for-each is complete; without it, [`Complete::All`].
+    pub fn complete(mut self, complete: Complete) -> ForEach {
+        self.draft.complete = complete;
+        self
+    }
+
+    /// Makes the output of the for-each from the outputs of its items. The handler takes any number of extractors and, last,
+    /// the [`Items`].
+    #[track_caller]
+    pub fn collect<M: 'static, H>(mut self, handler: H) -> ForEach
+    where
+        H: HandlerOf<Items, M>,
+        H::Output: IntoPayload,
+    {
+        self.once(self.draft.collect.is_some(), "collect", Location::caller());
+        self.draft.collect = Some(erase(handler, IntoPayload::into_payload));
+        self
+    }
+
+    fn once(&mut self, is_set: bool, what: &'static str, location: At) {
+        if is_set {
+            self.draft.faults.push((FaultKind::set_twice(what, location), location));
+        }
+    }
+}
+
+/// What [`ForEach::split`] may return: a list of payloads, or a result of one.
+#[diagnostic::on_unimplemented(
+    message = "a payload cannot be split into `{Self}`",
+    label = "not a list of payloads",
+    note = "return a `Vec` of `Bytes`, `String`, `Json<T>` or `Payload`, or a `Result` of one with `faasflow::Error`"
+)]
+pub trait IntoItems {
+    /// The items, in order.
+    ///
+    /// # Errors
+    ///
+    /// If an item cannot be written, or the function returned an error.
+    fn into_items(self) -> Result<Vec<Payload>>;
+}
+
+impl<T: IntoPayload> IntoItems for Vec<T> {
+    fn into_items(self) -> Result<Vec<Payload>> {
+        self.into_iter().map(T::into_payload).collect()
+    }
+}
+
+impl<T: IntoItems> IntoItems for Result<T, Error> {
+    fn into_items(self) -> Result<Vec<Payload>> {
+        self.and_then(T::into_items)
+    }
+}
+
+/// The items of a payload that splits itself: the elements of a JSON array, each as it stands there.
+///
+/// # Errors
+///
+/// If the payload is not a JSON array.
+pub(crate) fn split_array(payload: &Payload) -> Result<Vec<Payload>> {
+    let items: Vec<Box<serde_json::value::RawValue>> = payload.json()?;
+    Ok(items.into_iter().map(|item| Payload::json_text(Box::<str>::from(item).into_string())).collect())
+}

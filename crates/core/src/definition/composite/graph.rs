@@ -1,0 +1,129 @@
+//! A set of named branches, some of which wait for others.
+
+use std::panic::Location;
+use std::time::Duration;
+
+use crate::definition::draft::{BranchDraft, GraphDraft};
+use crate::definition::fault::FaultKind;
+use crate::definition::flow::FlowBuilder;
+use crate::definition::handler::{HandlerOf, erase};
+use crate::payload::IntoPayload;
+
+use super::branches::Branches;
+use super::complete::Complete;
+
+/// Branches that run side by side, and a join that sees their outputs.
+///
+/// A branch is a flow. It begins with the payload that the graph is given, or, if it comes [`after`](Graph::after) others,
+/// with their outputs. Without a handler of its own, the join yields the outputs of the branches that no other branch waits
+/// for, as a JSON object by branch name.
+///
+/// ```
+/// use faasflow_core::{Branches, Call, Flow, Graph, Json};
+/// # #[derive(serde::Deserialize)] struct Tags(Vec<String>);
+///
+/// let flow = Flow::builder()
+///     .graph(
+///         Graph::new()
+///             .branch("thumb", Flow::builder().apply("resize").apply("watermark"))
+///             .branch("tags", Flow::builder().apply("classify"))
+///             .branch("sheet", Flow::builder().apply("layout"))
+///             .after("sheet", ["thumb", "tags"])
+///             .join(async |mut branches: Branches| {
+///                 let Json(Tags(tags)) = branches.take("tags")?;
+///                 Ok(format!("{} tags, {} bytes", tags.len(), branches.output("sheet")?.len()))
+///             }),
+///     )
+///     .build();
+/// # assert!(flow.is_ok());
+/// ```
+#[derive(Clone, Default)]
+#[must_use = "a graph does nothing until it is given to a flow"]
+pub struct Graph {
+    pub(in crate::definition) draft: GraphDraft,
+}
+
+impl Graph {
+    /// A graph without branches.
+    pub fn new() -> Graph {
+        Graph::default()
+    }
+
+    /// Adds a branch. It begins when the graph does, unless it comes [`after`](Graph::after) others.
+    #[track_caller]
+    pub fn branch(mut self, name: impl Into<String>, body: impl Into<FlowBuilder>) -> Graph {
+        let (name, body) = (name.into(), body.into().draft);
+        self.draft.branches.push(BranchDraft { name, body, within: None, at: Location::caller() });
+        self
+    }
+
+    /// Has a branch begin when others have succeeded, with their outputs as a JSON object by branch name. `build` reports
+    /// names that are not branches of this graph, and branches that wait for each other.
+    ///
+    /// ```
+    /// use faasflow_core::{Flow, Graph};
+    ///
+    /// let branch = |function: &str| Flow::builder().apply(function);
+    /// let diamond = Graph::new()
+    ///     .branch("top", branch("a"))
+    ///     .branch("left", branch("b")).after("left", ["top"])
+    ///     .branch("right", branch("c")).after("right", ["top"])
+    ///     .branch("bottom", branch("d")).after("bottom", ["left", "right"]);
+    /// assert!(Flow::builder().graph(diamond).build().is_ok());
+    /// ```
+    #[track_caller]
+    pub fn after<N: Into<String>>(mut self, branch: impl Into<String>, others: impl IntoIterator<Item = N>) -> Graph {
+        let branch = branch.into();
+        self.draft.after.extend(others.into_iter().map(|other| (branch.clone(), other.into())));
+        self
+    }
+
+    /// Fails a branch that has not ended in this time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use faasflow_core::{Complete, Flow, Graph};
+    ///
+    /// let graph = Graph::new()
+    ///     .branch("quick", Flow::builder().apply("estimate"))
+    ///     .branch("exact", Flow::builder().apply("compute"))
+    ///     .within("exact", Duration::from_secs(20))
+    ///     .complete(Complete::Settled);
+    /// assert!(Flow::builder().graph(graph).build().is_ok());
+    /// ```
+    #[track_caller]
+    pub fn within(mut self, branch: impl AsRef<str>, time: Duration) -> Graph {
+        let name = branch.as_ref();
+        let location = Location::caller();
+        if time.is_zero() {
+            self.draft.faults.push((FaultKind::ZeroTime, location));
+        }
+        match self.draft.branches.iter_mut().find(|branch| branch.name == name) {
+            Some(branch) => branch.within = Some(time),
+            None => self.draft.faults.push((FaultKind::UnknownBranch(name.to_owned()), location)),
+        }
+        self
+    }
+
+    /// Sets when the graph is complete; without it, [`Complete::All`].
+    pub fn complete(mut self, complete: Complete) -> Graph {
+        self.draft.complete = complete;
+        self
+    }
+
+    /// Makes the output of the graph from the outputs of its branches. The handler takes any number of extractors and, last,
+    /// the [`Branches`].
+    #[track_caller]
+    pub fn join<M: 'static, H>(mut self, handler: H) -> Graph
+    where
+        H: HandlerOf<Branches, M>,
+        H::Output: IntoPayload,
+    {
+        let location = Location::caller();
+        if self.draft.join.is_some() {
+            self.draft.faults.push((FaultKind::set_twice("join", location), location));
+        }
+        self.draft.join = Some(erase(handler, IntoPayload::into_payload));
+        self
+    }
+}

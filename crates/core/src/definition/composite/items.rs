@@ -1,0 +1,115 @@
+//! What a collect gets of the items of a for-each.
+
+use crate::error::{Error, Result};
+use crate::payload::{FromPayload, Payload};
+
+use super::complete::Complete;
+use super::member::{MemberOutcome, MemberResult, json};
+
+/// The items of a for-each with what became of each, in the order of the list.
+///
+/// ```
+/// use faasflow_core::{Items, Json, MemberResult, Payload, Result};
+///
+/// fn sum(items: Items) -> Result<String> {
+///     let numbers: Vec<Json<u32>> = items.take_all()?;
+///     Ok(numbers.iter().map(|Json(number)| number).sum::<u32>().to_string())
+/// }
+///
+/// let items = Items::new(["1", "2"].map(|text| MemberResult::Done(Payload::new(text))));
+/// assert_eq!(sum(items).unwrap(), "3");
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Items {
+    results: Vec<MemberResult>,
+}
+
+impl Items {
+    /// Items with what became of each. A flow makes them itself; this is for tests of handlers.
+    pub fn new(results: impl IntoIterator<Item = MemberResult>) -> Items {
+        Items { results: results.into_iter().collect() }
+    }
+
+    /// How many there are, however they ended.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.results.len()
+    }
+
+    /// Whether the list was empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.results.is_empty()
+    }
+
+    /// What became of each item, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &MemberResult> {
+        self.results.iter()
+    }
+
+    /// The outputs of the items that succeeded, in order, with their content types.
+    pub fn outputs(&self) -> impl Iterator<Item = &Payload> {
+        self.results.iter().filter_map(MemberResult::output)
+    }
+
+    /// Reads the outputs of all items, in order, each as a `Json<T>`, as `Bytes`, or as any other type that a handler can
+    /// take as its payload.
+    ///
+    /// # Errors
+    ///
+    /// If an item did not succeed, or its output is not a `P`. The text names the item by its number, from 1.
+    pub fn take_all<P: FromPayload>(self) -> Result<Vec<P>> {
+        let read = |(index, result): (usize, MemberResult)| {
+            let output = result.into_output(numbered(index))?;
+            P::from_payload(output).map_err(|error| error.context(format!("the output of {}", numbered(index))))
+        };
+        self.results.into_iter().enumerate().map(read).collect()
+    }
+
+    /// What a for-each without a `collect` yields.
+    ///
+    /// # Errors
+    ///
+    /// If an output is not JSON. The text names the item.
+    pub fn into_output(self, complete: Complete) -> Result<Payload> {
+        if complete == Complete::First {
+            let first = self.results.into_iter().find_map(|result| result.output().cloned());
+            return first.ok_or_else(|| Error::msg("no item succeeded"));
+        }
+        let mut elements = Vec::with_capacity(self.results.len());
+        for (index, result) in self.results.iter().enumerate() {
+            match result {
+                result if complete.shows_failures() => elements.push(json::outcome(&numbered(index), result)?),
+                MemberResult::Done(output) => elements.push(json::text(&numbered(index), output)?.to_owned()),
+                other if other.outcome() == MemberOutcome::Done || !matches!(complete, Complete::AtLeast(_)) => {
+                    return other.clone().into_output(numbered(index));
+                }
+                _ => {}
+            }
+        }
+        Ok(Payload::json_text(format!("[{}]", elements.join(","))))
+    }
+}
+
+fn numbered(index: usize) -> String {
+    format!("item {}", index + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_output_keeps_the_order_of_the_items() {
+        let done = |text: &'static str| MemberResult::Done(Payload::new(text));
+        let items = Items::new([done("1"), MemberResult::Failed("no".to_owned()), done("null")]);
+        let output = |complete| items.clone().into_output(complete).map(|output| output.into_bytes());
+        assert_eq!(output(Complete::AtLeast(2)).unwrap(), "[1,null]");
+        assert_eq!(output(Complete::First).unwrap(), "1");
+        assert_eq!(
+            output(Complete::Tolerate(1)).unwrap(),
+            r#"[{"outcome":"done","output":1},{"outcome":"failed","reason":"no"},{"outcome":"done","output":null}]"#
+        );
+        assert!(output(Complete::All).unwrap_err().to_string().starts_with("item 2 has no output"));
+    }
+}

@@ -1,0 +1,148 @@
+//! How a branch or an item ended.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::payload::Payload;
+
+/// How a branch of a graph, or an item of a for-each, ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MemberOutcome {
+    /// It succeeded, or its own failure handler recovered it.
+    Done,
+    /// It failed.
+    Failed,
+    /// The request was stopped.
+    Stopped,
+    /// It did not begin: a branch that it comes after failed, or there was no need for it.
+    NotBegun,
+    /// It had not ended when the join was decided, and its result is not used.
+    Dropped,
+}
+
+impl MemberOutcome {
+    const ALL: [MemberOutcome; 5] = [
+        MemberOutcome::Done,
+        MemberOutcome::Failed,
+        MemberOutcome::Stopped,
+        MemberOutcome::NotBegun,
+        MemberOutcome::Dropped,
+    ];
+
+    /// The word for it in outputs and logs, such as `not_begun`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            MemberOutcome::Done => "done",
+            MemberOutcome::Failed => "failed",
+            MemberOutcome::Stopped => "stopped",
+            MemberOutcome::NotBegun => "not_begun",
+            MemberOutcome::Dropped => "dropped",
+        }
+    }
+}
+
+impl fmt::Display for MemberOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for MemberOutcome {
+    type Err = ();
+
+    fn from_str(text: &str) -> std::result::Result<MemberOutcome, ()> {
+        MemberOutcome::ALL.into_iter().find(|outcome| outcome.as_str() == text).ok_or(())
+    }
+}
+
+/// What became of a branch or an item, with its output or the reason of its failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MemberResult {
+    /// It succeeded with this output.
+    Done(Payload),
+    /// It failed, for this reason. It is fit for the caller.
+    Failed(String),
+    /// It ended in another way, without an output.
+    Other(MemberOutcome),
+}
+
+impl MemberResult {
+    /// How it ended.
+    #[must_use]
+    pub fn outcome(&self) -> MemberOutcome {
+        match self {
+            MemberResult::Done(_) => MemberOutcome::Done,
+            MemberResult::Failed(_) => MemberOutcome::Failed,
+            MemberResult::Other(outcome) => *outcome,
+        }
+    }
+
+    /// The output, if it succeeded.
+    #[must_use]
+    pub fn output(&self) -> Option<&Payload> {
+        match self {
+            MemberResult::Done(output) => Some(output),
+            _ => None,
+        }
+    }
+
+    /// Why there is no output, in words that are fit for the caller.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            MemberResult::Done(_) => None,
+            MemberResult::Failed(reason) => Some(reason),
+            MemberResult::Other(MemberOutcome::Stopped) => Some("the request was stopped"),
+            MemberResult::Other(MemberOutcome::NotBegun) => Some("it was not begun"),
+            MemberResult::Other(_) => Some("it had not ended when the join was decided"),
+        }
+    }
+
+    /// The output, or an error that names the member.
+    pub(super) fn into_output(self, member: impl fmt::Display) -> Result<Payload> {
+        match self {
+            MemberResult::Done(output) => Ok(output),
+            other => Err(Error::msg(format!(
+                "{member} has no output: {}",
+                other.reason().unwrap_or("its output was taken before")
+            ))),
+        }
+    }
+}
+
+/// Writes members into a join's default output, as JSON text that keeps each output as it stands.
+pub(super) mod json {
+    use super::{MemberOutcome, MemberResult};
+    use crate::error::{Error, Result};
+    use crate::payload::Payload;
+
+    /// An output as JSON text. A join without a handler needs each to be JSON.
+    pub(in super::super) fn text<'a>(member: &str, output: &'a Payload) -> Result<&'a str> {
+        let text = std::str::from_utf8(output.bytes()).ok();
+        let text = text.filter(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
+        text.map(str::trim).ok_or_else(|| {
+            Error::refused(format!("the output of {member} is not JSON, which a join without a handler needs"))
+        })
+    }
+
+    /// `{"outcome": …, "output": …}`, or `{"outcome": …, "reason": …}`.
+    pub(in super::super) fn outcome(member: &str, result: &MemberResult) -> Result<String> {
+        let outcome = result.outcome();
+        Ok(match result {
+            MemberResult::Done(output) => {
+                format!(r#"{{"outcome":"{}","output":{}}}"#, MemberOutcome::Done, text(member, output)?)
+            }
+            _ => {
+                let reason = serde_json::to_string(result.reason().unwrap_or_default())?;
+                format!(r#"{{"outcome":"{outcome}","reason":{reason}}}"#)
+            }
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! A flow as its author wrote it, before it is checked and numbered.
+
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::payload::Payload;
+use crate::state::StateManager;
+
+use super::composite::{Branches, Complete, Items};
+use super::fault::FaultKind;
+use super::handler::{FailureFn, FinallyFn, HandlerFn};
+use super::step::Step;
+
+/// Where in the author's code something was written.
+pub(super) type At = &'static Location<'static>;
+
+/// A flow, or a flow inside another.
+#[derive(Clone, Default)]
+pub(super) struct Draft {
+    pub(super) elements: Vec<(Element, At)>,
+    pub(super) on_failure: Option<FailureFn>,
+    pub(super) finally: Option<FinallyFn>,
+    pub(super) state: Option<Arc<dyn StateManager>>,
+    /// Faults of the whole.
+    pub(super) faults: Vec<(FaultKind, At)>,
+}
+
+/// A step, or flows inside the flow.
+#[derive(Clone)]
+pub(super) enum Element {
+    Step(Step),
+    Graph(GraphDraft),
+    Choice(ChoiceDraft),
+    ForEach(Box<ForEachDraft>),
+    Flow(BranchDraft),
+}
+
+/// A named flow inside another.
+#[derive(Clone)]
+pub(super) struct BranchDraft {
+    pub(super) name: String,
+    pub(super) body: Draft,
+    pub(super) within: Option<Duration>,
+    pub(super) at: At,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct GraphDraft {
+    pub(super) branches: Vec<BranchDraft>,
+    /// A branch, and one that it comes after.
+    pub(super) after: Vec<(String, String)>,
+    pub(super) complete: Complete,
+    pub(super) join: Option<JoinFn>,
+    pub(super) faults: Vec<(FaultKind, At)>,
+}
+
+#[derive(Clone)]
+pub(super) struct ChoiceDraft {
+    pub(super) decide: DecideFn,
+    pub(super) branches: Vec<BranchDraft>,
+    pub(super) otherwise: Option<BranchDraft>,
+    pub(super) faults: Vec<(FaultKind, At)>,
+}
+
+#[derive(Clone)]
+pub(super) struct ForEachDraft {
+    pub(super) body: Draft,
+    pub(super) split: Option<SplitFn>,
+    pub(super) collect: Option<CollectFn>,
+    pub(super) complete: Complete,
+    pub(super) at_most: u32,
+    pub(super) within: Option<Duration>,
+    pub(super) faults: Vec<(FaultKind, At)>,
+}
+
+pub(super) type JoinFn = HandlerFn<Branches, Payload>;
+pub(super) type DecideFn = HandlerFn<Payload, String>;
+pub(super) type SplitFn = HandlerFn<Payload, Vec<Payload>>;
+pub(super) type CollectFn = HandlerFn<Items, Payload>;

@@ -1,0 +1,147 @@
+//! The shape of a plan as text, and of what lies ahead of each place.
+
+use std::fmt::Write as _;
+
+use super::outline::{BodyIndex, Composite, CompositeIndex, CompositeKind, Node, PlannedStep};
+use super::planning::{Cut, Piece};
+
+impl Cut<'_> {
+    /// The whole shape, such as `[modifier, call a] graph{x: [call b]; y after x: [call c]} []`.
+    pub(super) fn shape(&self) -> String {
+        let mut text = String::new();
+        self.write_pieces(&mut text, &self.pieces[0]);
+        text
+    }
+
+    /// The shape of what a token at a segment has ahead of it. A branch has the rest of itself ahead, the names of all
+    /// branches that come together with it, those that come after it, and what follows the join.
+    pub(super) fn ahead(&self, segment: usize) -> String {
+        let mut text = String::new();
+        if let Some(composite) = self.segments[segment].joins {
+            self.write_signature(&mut text, composite, None);
+            text.push(' ');
+        }
+        let body = self.segments[segment].body;
+        self.write_rest(&mut text, body, Piece::Segment(segment), 0);
+        text
+    }
+
+    /// The pieces of a body from one on, or behind it, and then what follows the body.
+    fn write_rest(&self, text: &mut String, body: BodyIndex, from: Piece, skip: usize) {
+        let pieces = &self.pieces[body.0];
+        let at = pieces.iter().position(|piece| *piece == from).map_or(pieces.len(), |at| at + skip);
+        self.write_pieces(text, &pieces[at..]);
+        if let Some((composite, branch)) = self.outline.bodies[body.0].owner {
+            let outline = &self.outline.composites[composite.0];
+            text.push_str(" < ");
+            self.write_signature(text, composite, outline.kind.joins().then_some(branch));
+            text.push(' ');
+            self.write_rest(text, outline.parent, Piece::Composite(composite), 1);
+        }
+    }
+
+    /// What a composite is, without what is in its branches, but for those that come after one of them.
+    fn write_signature(&self, text: &mut String, composite: CompositeIndex, from: Option<usize>) {
+        let outline = &self.outline.composites[composite.0];
+        text.push_str(word(outline.kind));
+        if !outline.kind.joins() {
+            return;
+        }
+        let later = from.map(|branch| later(outline, branch)).unwrap_or_default();
+        self.write_branches(text, outline, |index| later.contains(&index));
+    }
+
+    fn write_pieces(&self, text: &mut String, pieces: &[Piece]) {
+        for (index, piece) in pieces.iter().enumerate() {
+            if index > 0 {
+                text.push(' ');
+            }
+            match piece {
+                Piece::Segment(segment) => {
+                    let segment = &self.segments[*segment];
+                    text.push('[');
+                    self.write_nodes(text, &self.outline.bodies[segment.body.0].nodes[segment.nodes.clone()]);
+                    text.push(']');
+                }
+                Piece::Composite(composite) => self.write_composite(text, *composite),
+            }
+        }
+    }
+
+    fn write_nodes(&self, text: &mut String, nodes: &[Node]) {
+        for (index, node) in nodes.iter().enumerate() {
+            if index > 0 {
+                text.push_str(", ");
+            }
+            match node {
+                Node::Step(step) => match self.outline.steps[step.0] {
+                    PlannedStep::Call { function, .. } => text.extend(["call ", function]),
+                    PlannedStep::Modifier => text.push_str("modifier"),
+                    PlannedStep::Callback => text.push_str("callback"),
+                },
+                Node::Composite(composite) => self.write_composite(text, *composite),
+            }
+        }
+    }
+
+    fn write_composite(&self, text: &mut String, composite: CompositeIndex) {
+        let outline = &self.outline.composites[composite.0];
+        text.push_str(word(outline.kind));
+        self.write_branches(text, outline, |_| true);
+    }
+
+    fn write_branches(&self, text: &mut String, outline: &Composite, full: impl Fn(usize) -> bool) {
+        text.push('{');
+        for (index, branch) in outline.branches.iter().enumerate() {
+            if index > 0 {
+                text.push_str("; ");
+            }
+            write_name(text, &branch.name);
+            for (position, &other) in branch.after.iter().enumerate() {
+                text.push_str(if position == 0 { " after " } else { " " });
+                write_name(text, &outline.branches[other].name);
+            }
+            if !full(index) {
+                continue;
+            }
+            text.push_str(": ");
+            match outline.is_inline {
+                true => self.write_nodes(text, &self.outline.bodies[branch.body.0].nodes),
+                false => self.write_pieces(text, &self.pieces[branch.body.0]),
+            }
+        }
+        text.push('}');
+    }
+}
+
+fn word(kind: CompositeKind) -> &'static str {
+    match kind {
+        CompositeKind::Graph => "graph",
+        CompositeKind::Choice => "choice",
+        CompositeKind::ForEach => "for_each",
+        CompositeKind::Flow => "flow",
+    }
+}
+
+/// A name that could be taken for something else is quoted.
+fn write_name(text: &mut String, name: &str) {
+    match name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) && name != "after" {
+        true => text.push_str(name),
+        false => write!(text, "{name:?}").expect("a string takes what is written to it"),
+    }
+}
+
+/// The branches of a graph that come after one, directly or not.
+fn later(graph: &Composite, branch: usize) -> Vec<usize> {
+    let mut later: Vec<usize> = graph.successors(branch).collect();
+    let mut index = 0;
+    while let Some(&next) = later.get(index) {
+        for successor in graph.successors(next) {
+            if !later.contains(&successor) {
+                later.push(successor);
+            }
+        }
+        index += 1;
+    }
+    later
+}
