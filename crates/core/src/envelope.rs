@@ -1,9 +1,9 @@
-//! The wire format of a partially executed request, version 1.
+//! The wire format of a partially executed request.
 //!
 //! ```text
 //! offset  bytes
 //! 0       8      magic: "FAASFLOW"
-//! 8       2      version, big-endian: 1
+//! 8       2      version, big-endian: 1, or 2 for a request with branches
 //! 10      4      length of the header, big-endian
 //! 14      …      header, JSON
 //! …       …      payload, raw
@@ -13,17 +13,24 @@
 //! The header contains the lengths of the raw sections, which must add up to the whole body: one byte more or less
 //! makes the envelope malformed. Unknown fields of the header are ignored, and an unknown version is refused.
 //!
+//! The two versions differ in the header only. The place of version 1 is the number of a phase. Version 2 has a path and a
+//! generation besides, and says where the input of the phase comes from and which joins are ahead of it: [`Branching`].
+//!
 //! A payload in a state manager is not in the body. The header then contains a [`Reference`] to it.
 
+mod branch;
 mod carried;
 mod codec;
 mod encoded;
 mod error;
+mod section;
 
+pub use branch::{Branching, List, Origin, Terms};
 pub use carried::Carried;
-pub use codec::{Envelope, MAGIC, VERSION};
+pub use codec::{Envelope, MAGIC, VERSION, VERSION_OF_BRANCHES};
 pub use encoded::Encoded;
 pub use error::EnvelopeError;
+pub(crate) use section::Packed;
 
 pub use crate::state::{NotWhatWasStored, Reference};
 

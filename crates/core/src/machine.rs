@@ -7,6 +7,11 @@
 //!                            └─▶ ask the failure handler ──▶ report, finally, forget, answer: ended
 //! an outage, at any point ──▶ deliver again
 //! ```
+//!
+//! [`advance`] is for requests with one token, whose position travels in the envelope. It needs no store. [`forked`] is for
+//! requests with branches.
+
+pub mod forked;
 
 mod advance;
 mod outage;

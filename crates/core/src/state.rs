@@ -2,7 +2,8 @@
 
 mod error;
 mod extension;
-mod layout;
+mod key;
+pub(crate) mod layout;
 mod manager;
 mod raw;
 mod reference;
@@ -11,6 +12,7 @@ mod value;
 
 pub use error::StateError;
 pub use extension::StateManagerExt;
+pub use key::Key;
 pub use manager::{Condition, Scope, StateManager, Version};
 pub use reference::{NotWhatWasStored, Reference};
 pub use store::EmbeddedState;

@@ -2,7 +2,7 @@ use crate::payload::Payload;
 use crate::state::Reference;
 
 /// The payload of an envelope.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Carried {
     /// In the envelope itself.
     Inline(Payload),

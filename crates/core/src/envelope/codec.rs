@@ -1,22 +1,26 @@
-//! Encodes and decodes version 1 of the envelope.
+//! Encodes and decodes versions 1 and 2 of the envelope.
 
 use std::sync::Arc;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderMap, HeaderName, Uri};
 use serde::{Deserialize, Serialize};
 
 use crate::context::{RequestId, RequestInfo, TraceContext};
-use crate::graph::{Fingerprint, Place};
-use crate::payload::Payload;
-use crate::state::{EmbeddedState, Reference, StateValue, ValueKind};
+use crate::graph::{Fingerprint, Member, Place};
+use crate::state::{EmbeddedState, StateValue, ValueKind};
 
+use super::branch::{Branching, Origin, Terms};
 use super::carried::Carried;
 use super::encoded::Encoded;
 use super::error::EnvelopeError;
+use super::section::{Section, from_latin1, join, latin1, split};
 
-/// The version that is written.
+/// The version of envelopes of requests without branches.
 pub const VERSION: u16 = 1;
+
+/// The version of envelopes of requests with branches.
+pub const VERSION_OF_BRANCHES: u16 = 2;
 
 /// The bytes that every envelope begins with.
 pub const MAGIC: &[u8; 8] = b"FAASFLOW";
@@ -33,6 +37,8 @@ struct Header {
     request: String,
     position: Position,
     fingerprint: Fingerprint,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ahead: Option<Fingerprint>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     shape: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -52,30 +58,26 @@ struct Header {
     payload: Section,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     state: Vec<StateSection>,
+    /// Version 2 only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
+    /// Version 2 only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    joins: Vec<Terms>,
 }
 
-/// A place as version 1 writes it.
+/// A place. Version 1 has the number of the phase and nothing else.
 #[derive(Serialize, Deserialize)]
 struct Position {
     phase: u32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    path: Vec<Member>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    generation: u32,
 }
 
-/// Where the bytes are. An unknown variant is an error, because reading on without the bytes would lose them.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Section {
-    /// In this envelope. The number is their length.
-    Inline(u64),
-    /// In the state manager.
-    Stored(StoredSection),
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredSection {
-    key: String,
-    bytes: u64,
-    /// 64 hexadecimal digits.
-    sha256: String,
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -98,6 +100,8 @@ pub struct Envelope {
     pub place: Place,
     /// The fingerprint of the definition that the place belongs to.
     pub fingerprint: Fingerprint,
+    /// What that definition has ahead of the place; `None` in envelopes that were written before there was such a thing.
+    pub ahead: Option<Fingerprint>,
     /// The shape of that definition, to find out why it does not match; at most the first 4,096 bytes.
     pub shape: String,
     /// When it was sent, in milliseconds since the Unix epoch.
@@ -106,10 +110,12 @@ pub struct Envelope {
     pub payload: Carried,
     /// The request's state, if it travels in the envelope.
     pub state: EmbeddedState,
+    /// What a request with branches needs besides. The envelope is of version 2 if, and only if, it is there.
+    pub branching: Option<Branching>,
 }
 
 impl Envelope {
-    /// Encodes the envelope in version 1.
+    /// Encodes the envelope: in version 2 if it has [`branching`](Envelope::branching), else in version 1.
     ///
     /// # Panics
     ///
@@ -117,28 +123,25 @@ impl Envelope {
     #[must_use]
     pub fn encode(&self) -> Encoded {
         let request = &self.request;
-        let (content_type, payload, inline) = match &self.payload {
-            Carried::Inline(payload) => {
-                (payload.content_type_header(), Section::Inline(payload.len() as u64), payload.bytes().clone())
-            }
-            Carried::Stored(reference) => {
-                let section = StoredSection {
-                    key: reference.key.clone(),
-                    bytes: reference.bytes,
-                    sha256: hex::encode(reference.sha256),
-                };
-                (reference.content_type.as_ref(), Section::Stored(section), Bytes::new())
-            }
+        let (content_type, payload, inline) = split(&self.payload);
+        let (version, origin, joins) = match &self.branching {
+            None => (VERSION, None, Vec::new()),
+            Some(Branching { origin, joins }) => (VERSION_OF_BRANCHES, Some(origin.clone()), joins.clone()),
         };
         let header = Header {
             flow: request.flow.to_string(),
             request: request.id.to_string(),
-            position: Position { phase: self.place.number() },
+            position: Position {
+                phase: self.place.number(),
+                path: self.place.path().to_vec(),
+                generation: self.place.generation(),
+            },
             fingerprint: self.fingerprint,
+            ahead: self.ahead,
             shape: self.shape[..self.shape.floor_char_boundary(MAX_SHAPE)].to_owned(),
             query: request.query.clone(),
             headers: request.headers.iter().map(|(name, value)| (name.to_string(), latin1(value))).collect(),
-            content_type: content_type.map(latin1),
+            content_type,
             trace: request.trace.clone(),
             callback_url: request.callback_url.as_ref().map(Uri::to_string),
             invocation: request.invocation.clone(),
@@ -154,11 +157,13 @@ impl Envelope {
                     value: Section::Inline(value.bytes.len() as u64),
                 })
                 .collect(),
+            origin,
+            joins,
         };
         let json = serde_json::to_vec(&header).expect("the header is plain data");
         let mut head = BytesMut::with_capacity(PREAMBLE + json.len());
         head.put_slice(MAGIC);
-        head.put_u16(VERSION);
+        head.put_u16(version);
         head.put_u32(u32::try_from(json.len()).expect("headers are limited far below 4 GiB"));
         head.put_slice(&json);
 
@@ -182,7 +187,7 @@ impl Envelope {
             return Err(malformed("it does not start like an envelope"));
         }
         let version = u16::from_be_bytes([body[8], body[9]]);
-        if version != VERSION {
+        if ![VERSION, VERSION_OF_BRANCHES].contains(&version) {
             return Err(EnvelopeError::Version(version));
         }
         let length = u32::from_be_bytes([body[10], body[11], body[12], body[13]]) as usize;
@@ -192,31 +197,17 @@ impl Envelope {
         let mut rest = body.slice(PREAMBLE..);
         let header: Header = serde_json::from_slice(&rest.split_to(length)).map_err(EnvelopeError::Header)?;
 
-        let content_type = match &header.content_type {
-            Some(text) => Some(from_latin1(text).ok_or(malformed("its content type is not valid"))?),
-            None => None,
-        };
         let mut raw = |length: u64| match usize::try_from(length) {
             Ok(length) if length <= rest.len() => Ok(rest.split_to(length)),
-            _ => Err(malformed("a section is longer than the envelope")),
+            _ => Err("a section is longer than the envelope"),
         };
-        let payload = match &header.payload {
-            Section::Inline(length) => {
-                Carried::Inline(Payload::new(raw(*length)?).with_content_type_header(content_type))
-            }
-            Section::Stored(StoredSection { key, bytes, sha256: digits }) => {
-                let mut sha256 = [0; 32];
-                hex::decode_to_slice(digits, &mut sha256)
-                    .map_err(|_| malformed("the hash of its payload is not valid"))?;
-                Carried::Stored(Reference { key: key.clone(), bytes: *bytes, sha256, content_type })
-            }
-        };
+        let payload = join(header.content_type.as_deref(), &header.payload, &mut raw).map_err(malformed)?;
         let mut state = EmbeddedState::new();
         for entry in &header.state {
             let Section::Inline(length) = entry.value else {
                 return Err(malformed("a state value is not in the envelope"));
             };
-            let value = StateValue { kind: entry.kind, bytes: raw(length)? };
+            let value = StateValue { kind: entry.kind, bytes: raw(length).map_err(malformed)? };
             if state.insert(entry.key.clone(), value).is_some() {
                 return Err(malformed("a state key appears twice"));
             }
@@ -235,6 +226,18 @@ impl Envelope {
             Some(text) => Some(text.parse().map_err(|_| malformed("its callback URL is not valid"))?),
             None => None,
         };
+        let Position { phase, path, generation } = header.position;
+        let (place, branching) = match version {
+            // What version 1 does not have is an unknown field, and ignored.
+            VERSION => (Place::numbered(phase), None),
+            _ if path.len() != header.joins.len() => {
+                return Err(malformed("it is in more or fewer branches than joins"));
+            }
+            _ => {
+                let branching = Branching { origin: header.origin.unwrap_or_default(), joins: header.joins };
+                (Place::with_path(phase, &path, generation), Some(branching))
+            }
+        };
         let request = RequestInfo {
             id: RequestId::parse(&header.request).ok_or(malformed("its request id is not valid"))?,
             flow: header.flow.into(),
@@ -247,23 +250,14 @@ impl Envelope {
         };
         Ok(Envelope {
             request: Arc::new(request),
-            place: Place::numbered(header.position.phase),
+            place,
             fingerprint: header.fingerprint,
+            ahead: header.ahead,
             shape: header.shape,
             sent_ms: header.sent,
             payload,
             state,
+            branching,
         })
     }
-}
-
-/// Header values are bytes. Each byte becomes the character with the same number, which loses nothing and keeps ASCII
-/// readable.
-fn latin1(value: &HeaderValue) -> String {
-    value.as_bytes().iter().map(|&byte| char::from(byte)).collect()
-}
-
-fn from_latin1(text: &str) -> Option<HeaderValue> {
-    let bytes: Option<Vec<u8>> = text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect();
-    HeaderValue::from_bytes(&bytes?).ok()
 }

@@ -11,7 +11,7 @@ pub enum EnvelopeError {
     #[error("the envelope is malformed: its header cannot be read")]
     Header(#[source] serde_json::Error),
     /// It was written in a version of the format that this program does not know.
-    #[error("the envelope has version {0}, but this program reads only version 1")]
+    #[error("the envelope has version {0}, but this program reads only versions 1 and 2")]
     Version(u16),
 }
 

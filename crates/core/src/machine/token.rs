@@ -58,7 +58,7 @@ impl Token {
 }
 
 /// How the caller learns the end of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Caller {
     /// The caller waits for the answer to this delivery, and gets no other message.
     Waits,

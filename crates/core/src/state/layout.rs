@@ -3,12 +3,27 @@
 //! ```text
 //! key                          value
 //! state/KEY                    a value of the flow's own code: one byte for its kind, then its bytes
-//! payload/PHASE-SHA256         a payload on its way to a phase
+//! payload/PLACE-SHA256         a payload on its way to a place
+//!
+//! only in requests with branches, each created once and never changed:
+//! result/PLACE                 how the phase at a place ended, with its output; of a fork, the terms of its members
+//! member/FORK/INDEX            how a branch or item ended, with its output
+//! entry/FORK/NUMBER            which member ended as this number of all, and what has become of the join since
+//! turn/FORK/INDEX/ATTEMPT      which entry a member tries to be, after it was not the one that it tried before
+//! decided/FORK                 the join was decided: what still goes on inside is not needed
+//! list/FORK-SHA256/CHUNK       a chunk of the items that a for-each has split
+//! over@GENERATION              the request has ended, or was started again in a later generation
 //! ```
 //!
-//! All keys are in the scope of the request, and are removed with it when it ends.
+//! All keys are in the scope of the request, and are removed with it when it ends. Only `over` stays, for as long as envelopes
+//! of the request may still arrive.
+//!
+//! PLACE is a place as text, such as `3.17/5`. FORK is the place of the phase that began the graph or for-each. No name of a
+//! branch and no item is part of a key, so whatever their text is, keys cannot collide.
 
 use crate::graph::Place;
+
+use super::key::Key;
 
 /// The key of the value that the flow's own code calls `key`.
 pub(crate) fn value(key: &str) -> String {
@@ -21,6 +36,44 @@ pub(crate) fn payload(place: &Place, sha256: &[u8; 32]) -> String {
     format!("payload/{place}-{}", hex::encode(sha256))
 }
 
+/// The key of how the phase at a place ended.
+pub(crate) fn result(place: &Place) -> Key {
+    Key::new(format!("result/{place}"))
+}
+
+/// The key of how a member ended.
+pub(crate) fn member(fork: &Place, index: u32) -> Key {
+    Key::new(format!("member/{fork}/{index}"))
+}
+
+/// The key of an entry of a join, counted from 0.
+pub(crate) fn entry(fork: &Place, number: u32) -> Key {
+    Key::new(format!("entry/{fork}/{number}"))
+}
+
+/// The key of the entry that a member tries to be, counted from 1. The first one is in the member's own record.
+pub(crate) fn turn(fork: &Place, member: u32, attempt: u32) -> Key {
+    Key::new(format!("turn/{fork}/{member}/{attempt}"))
+}
+
+/// The key that is there when the join of a fork was decided.
+pub(crate) fn decided(fork: &Place) -> Key {
+    Key::new(format!("decided/{fork}"))
+}
+
+/// The key of a chunk of a list, counted from 0.
+pub(crate) fn chunk(fork: &Place, sha256: &str, chunk: u32) -> Key {
+    Key::new(format!("list/{fork}-{sha256}/{chunk}"))
+}
+
+/// The key that is there when a generation of the request is over. It outlives the request.
+pub(crate) fn over(generation: u32) -> Key {
+    Key::new(format!("{OVER}{generation}"))
+}
+
+/// What the keys begin with that stay when a request has ended.
+pub(super) const OVER: &str = "over@";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +83,16 @@ mod tests {
     fn keys_are_the_same_in_every_version() {
         assert_eq!(value("a/b"), "state/a/b");
         assert_eq!(payload(&Place::from(12), &[0xab; 32]), format!("payload/12-{}", "ab".repeat(32)));
+
+        let place = Place::from(3).member(17, &Place::from(5));
+        let (fork, index) = place.fork().unwrap();
+        assert_eq!(result(&place).as_str(), "result/3.17/5");
+        assert_eq!(member(&fork, index).as_str(), "member/3/17");
+        assert_eq!(member(&place, 2).as_str(), "member/3.17/5/2");
+        assert_eq!(entry(&fork, 4).as_str(), "entry/3/4");
+        assert_eq!(turn(&fork, 17, 1).as_str(), "turn/3/17/1");
+        assert_eq!(decided(&fork.in_generation(1)).as_str(), "decided/3@1");
+        assert_eq!(chunk(&place, "abc", 0).as_str(), "list/3.17/5-abc/0");
+        assert_eq!(over(0).as_str(), "over@0");
     }
 }

@@ -10,7 +10,7 @@ use crate::payload::Payload;
 use super::layout;
 
 /// Where a payload is stored in the request's scope of a state manager, and what must be found there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reference {
     pub(crate) key: String,
     pub(crate) bytes: u64,

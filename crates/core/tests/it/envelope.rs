@@ -31,10 +31,12 @@ fn envelope(query: &str, headers: &[(String, Vec<u8>)], payload: &[u8], state: &
         }),
         place: plan.segment(&plan.start()).unwrap().next().unwrap().clone(),
         fingerprint: plan.fingerprint(),
+        ahead: None,
         shape: plan.shape().to_owned(),
         sent_ms: 1_700_000_000_001,
         payload: Payload::new(payload.to_vec()).with_content_type("image/jpeg").into(),
         state: state.iter().map(|(key, value)| (key.clone(), StateValue::raw(value.clone().into()))).collect(),
+        branching: None,
     }
 }
 
@@ -127,8 +129,8 @@ fn a_stored_payload_travels_as_a_reference() {
 #[test]
 fn an_unknown_version_is_refused() {
     let mut encoded = sample().encode().to_bytes().to_vec();
-    encoded[9] = 2;
-    assert!(matches!(Envelope::decode(&encoded.into()), Err(EnvelopeError::Version(2))));
+    encoded[9] = 3;
+    assert!(matches!(Envelope::decode(&encoded.into()), Err(EnvelopeError::Version(3))));
 }
 
 #[test]

@@ -157,10 +157,12 @@ impl Instance {
             request: context.request().clone(),
             place: place.clone(),
             fingerprint: plan.fingerprint(),
+            ahead: None,
             shape: plan.shape().to_owned(),
             sent_ms: now_ms(),
             payload,
             state: context.embedded_state(),
+            branching: None,
         }
     }
 }

@@ -1,0 +1,102 @@
+//! How a carried payload is written: a description as JSON, and its bytes elsewhere.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use serde::{Deserialize, Serialize};
+
+use crate::payload::Payload;
+use crate::state::Reference;
+
+use super::carried::Carried;
+
+/// Where the bytes are. An unknown variant is an error, because reading on without the bytes would lose them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Section {
+    /// In the same body. The number is their length.
+    Inline(u64),
+    /// In the state manager.
+    Stored(StoredSection),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StoredSection {
+    key: String,
+    bytes: u64,
+    /// 64 hexadecimal digits.
+    sha256: String,
+}
+
+/// A carried payload without the bytes that are inline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Packed {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content_type: Option<String>,
+    payload: Section,
+}
+
+impl Packed {
+    /// The description, and the bytes that are inline.
+    pub(crate) fn pack(carried: &Carried) -> (Packed, Bytes) {
+        let (content_type, payload, inline) = split(carried);
+        (Packed { content_type, payload }, inline)
+    }
+
+    /// The payload; `None` if `inline` is not what was described.
+    pub(crate) fn unpack(&self, inline: &Bytes) -> Option<Carried> {
+        let mut rest = inline.clone();
+        let carried = join(self.content_type.as_deref(), &self.payload, |length| {
+            let length = usize::try_from(length).ok().filter(|length| *length <= rest.len()).ok_or("too short")?;
+            Ok(rest.split_to(length))
+        });
+        carried.ok().filter(|_| rest.is_empty())
+    }
+}
+
+/// The content type, where the bytes are, and those that are inline.
+pub(super) fn split(carried: &Carried) -> (Option<String>, Section, Bytes) {
+    match carried {
+        Carried::Inline(payload) => {
+            (payload.content_type_header().map(latin1), Section::Inline(payload.len() as u64), payload.bytes().clone())
+        }
+        Carried::Stored(reference) => {
+            let section = StoredSection {
+                key: reference.key.clone(),
+                bytes: reference.bytes,
+                sha256: hex::encode(reference.sha256),
+            };
+            (reference.content_type.as_ref().map(latin1), Section::Stored(section), Bytes::new())
+        }
+    }
+}
+
+/// The payload, where `take` takes so many of the inline bytes.
+pub(super) fn join(
+    content_type: Option<&str>,
+    section: &Section,
+    take: impl FnOnce(u64) -> Result<Bytes, &'static str>,
+) -> Result<Carried, &'static str> {
+    let content_type = match content_type {
+        Some(text) => Some(from_latin1(text).ok_or("its content type is not valid")?),
+        None => None,
+    };
+    Ok(match section {
+        Section::Inline(length) => Carried::Inline(Payload::new(take(*length)?).with_content_type_header(content_type)),
+        Section::Stored(StoredSection { key, bytes, sha256: digits }) => {
+            let mut sha256 = [0; 32];
+            hex::decode_to_slice(digits, &mut sha256).map_err(|_| "the hash of its payload is not valid")?;
+            Carried::Stored(Reference { key: key.clone(), bytes: *bytes, sha256, content_type })
+        }
+    })
+}
+
+/// Header values are bytes. Each byte becomes the character with the same number, which loses nothing and keeps ASCII
+/// readable.
+pub(super) fn latin1(value: &HeaderValue) -> String {
+    value.as_bytes().iter().map(|&byte| char::from(byte)).collect()
+}
+
+pub(super) fn from_latin1(text: &str) -> Option<HeaderValue> {
+    let bytes: Option<Vec<u8>> = text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect();
+    HeaderValue::from_bytes(&bytes?).ok()
+}

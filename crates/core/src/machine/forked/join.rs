@@ -1,0 +1,274 @@
+//! How the members of a graph or for-each begin, end and come together.
+//!
+//! A join has entries, which are numbered from 0 without gaps. A member that ends writes its result, and then becomes the
+//! next entry by creating it, if nobody else has. So each member is one entry, and the entries are the order in which members
+//! ended. Each entry has the [tally](Tally) of all entries up to it. Everything else follows from that:
+//!
+//! - The entry whose tally decides the join is the claim. There is exactly one, and no entry comes after it.
+//! - The members of the entries up to it are the set that the join decided on, and it never changes.
+//! - An entry gives back a slot, and so begins the item whose turn it is. A member that is delivered again finds its entry, and
+//!   with it what it began.
+
+use crate::envelope::{Carried, Origin, Terms};
+use crate::graph::{CompositeIndex, CompositeKind, Follow, Place, Segment};
+use crate::payload::Payload;
+use crate::state::layout;
+
+use super::effect::Answer;
+use super::effect::{Effect, Input, Reply};
+use super::ended::Ended;
+use super::flaw::Flaw;
+use super::journal::{Step, answer};
+use super::message::Message;
+use super::proceed::{End, Walk, reply};
+use super::record::{Entry, Record, decode, encode};
+use super::tally::{Tally, Verdict};
+
+impl Walk<'_> {
+    /// Begins the first members, or fires the join of a graph or for-each that is decided before any begins.
+    pub(super) fn fork(self, composite: CompositeIndex, record: Record) -> End {
+        let outline = self.plan.composite(composite);
+        let Some(terms) = record.fork else { return reply(Reply::ComeAgain) };
+        if Tally::new(outline, &terms).verdict.is_some() {
+            let fork = self.message.place.clone();
+            return self.fire(composite, &fork, terms, None);
+        }
+        let first = Tally::first(outline, &terms);
+        let joins = |terms: &Terms| [&self.message.joins[..], std::slice::from_ref(terms)].concat();
+        let begin = |member: u32| {
+            let origin = if terms.list.is_some() { Origin::Item } else { Origin::Payload };
+            let place = self.entry_place(composite, &self.message.place, member);
+            Message::begin(place, record.output.clone(), origin, joins(&terms))
+        };
+        let messages = first.into_iter().map(begin).collect();
+        self.post(messages)
+    }
+
+    /// Where a member begins.
+    fn entry_place(&self, composite: CompositeIndex, fork: &Place, member: u32) -> Place {
+        let branch = match self.plan.composite(composite).kind() {
+            CompositeKind::ForEach => 0,
+            _ => member as usize,
+        };
+        match self.plan.entry(composite, branch) {
+            Follow::Next(segment) => fork.member(member, segment),
+            other => unreachable!("a branch of a graph begins with a phase, not with {other:?}"),
+        }
+    }
+
+    /// Posts the token of the join.
+    fn fire(self, composite: CompositeIndex, fork: &Place, terms: Terms, entry: Option<u32>) -> End {
+        let joins = self.message.joins[..fork.path().len()].to_vec();
+        let segment = self.plan.join(composite);
+        let message = Message::join(fork.sibling(segment.place()), Terms { seen: 0, ..terms }, entry, joins);
+        self.post(vec![message])
+    }
+
+    /// The entry that this member tries to be first: the next one. `None` if the join is decided.
+    pub(super) fn turn(&mut self, composite: CompositeIndex) -> Step<Option<u32>> {
+        let Some(((fork, _), terms)) = self.message.place.fork().zip(self.message.joins.last()) else {
+            return Ok(None);
+        };
+        debug_assert!(self.plan.composite(composite).kind().joins());
+        self.next_entry(&fork, terms, terms.seen)
+    }
+
+    /// The number of the next entry, looked for from one on that all before are known to be there; `None` if the join is
+    /// decided. It costs reads by the logarithm of how many members ended since.
+    fn next_entry(&mut self, fork: &Place, terms: &Terms, from: u32) -> Step<Option<u32>> {
+        let (mut low, mut high, mut stride) = (from, terms.members, 1);
+        let mut probe = low;
+        while probe < high {
+            match self.replay.read(layout::entry(fork, probe))? {
+                Some(_) => {
+                    low = probe + 1;
+                    probe = probe.saturating_add(stride);
+                    stride *= 2;
+                }
+                None => high = probe,
+            }
+        }
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.replay.read(layout::entry(fork, middle))? {
+                Some(_) => low = middle + 1,
+                None => high = middle,
+            }
+        }
+        let Some(last) = low.checked_sub(1) else { return Ok(Some(0)) };
+        let entry = self.entry(fork, last)?;
+        Ok(entry.tally.verdict.is_none().then_some(low))
+    }
+
+    /// An entry that was seen before. A store that does not show it is asked again later.
+    fn entry(&mut self, fork: &Place, number: u32) -> Step<Entry> {
+        let found = self.replay.read(layout::entry(fork, number))?;
+        found.and_then(|found| decode(&found)).ok_or(Effect::Reply(Reply::ComeAgain))
+    }
+
+    /// A member has ended with this record, which may still have to be written as the member's own.
+    pub(super) fn member_ended(mut self, segment: &Segment, composite: CompositeIndex, record: Record) -> End {
+        let place = &self.message.place;
+        let Some(((fork, member), terms)) = place.fork().zip(self.message.joins.last()) else {
+            return reply(Reply::Refused(crate::machine::Unfit::NoSuchPlace(place.clone())));
+        };
+        let key = layout::member(&fork, member);
+        let is_written = matches!(segment.follow(), Follow::Arrive(_));
+        if self.flaw == Flaw::ClaimBeforeWrite {
+            return self.claim_before_write(composite, &fork, member, record);
+        }
+        let record = match is_written {
+            true => record,
+            false => {
+                let own = Record { recovered: None, chosen: None, fork: None, ..record };
+                let stands = self.replay.create(key, &own.encode())?;
+                match Record::decode(&stands) {
+                    Some(record) => record,
+                    None => return reply(Reply::ComeAgain),
+                }
+            }
+        };
+        match self.flaw {
+            Flaw::NoClaim => return self.fire_without_claim(composite, &fork, terms),
+            Flaw::CountInsteadOfSet => return self.count_again(composite, &fork, member, record),
+            _ => {}
+        }
+        match self.claim(composite, &fork, member, &record)? {
+            Some((number, entry)) => self.ended_as(composite, &fork, terms, number, &entry),
+            None => self.drop_out(),
+        }
+    }
+
+    /// Becomes an entry of the join, or finds the one that this member is already; `None` if the join was decided before.
+    fn claim(
+        &mut self,
+        composite: CompositeIndex,
+        fork: &Place,
+        member: u32,
+        record: &Record,
+    ) -> Step<Option<(u32, Entry)>> {
+        let Some(terms) = self.message.joins.last() else { return Ok(None) };
+        let outline = self.plan.composite(composite);
+        let Some(mut number) = record.turn else { return Ok(None) };
+        for attempt in 1.. {
+            let before = match number.checked_sub(1) {
+                None => Tally::new(outline, terms),
+                Some(last) => self.entry(fork, last)?.tally,
+            };
+            let tally = before.after(outline, terms, member, record.ended);
+            let mine = Entry { member, ended: record.ended, tally };
+            let stands = self.replay.create(layout::entry(fork, number), &encode(&mine))?;
+            match decode::<Entry>(&stands) {
+                Some(entry) if entry.member == member => return Ok(Some((number, entry))),
+                Some(entry) if entry.tally.verdict.is_some() => return Ok(None),
+                Some(_) => {}
+                None => return Err(Effect::Reply(Reply::ComeAgain)),
+            }
+            // Somebody else is that entry. Which one it tries next is written down first, so that the same member, delivered
+            // twice at once, does not become two.
+            let Some(next) = self.next_entry(fork, terms, number + 1)? else { return Ok(None) };
+            let stands = self.replay.create(layout::turn(fork, member, attempt), &encode(&next))?;
+            number = decode(&stands).ok_or(Effect::Reply(Reply::ComeAgain))?;
+        }
+        unreachable!("there are more attempts than entries")
+    }
+
+    /// Does what follows from an entry: fires the join, or begins members.
+    fn ended_as(self, composite: CompositeIndex, fork: &Place, terms: &Terms, number: u32, entry: &Entry) -> End {
+        if entry.tally.verdict.is_some() {
+            return self.fire(composite, fork, terms.clone(), Some(number));
+        }
+        let outline = self.plan.composite(composite);
+        let next = entry.tally.next(outline, terms, number, entry.member);
+        let begin = |member: u32| {
+            let mut joins = self.message.joins.clone();
+            if let Some(terms) = joins.last_mut() {
+                terms.seen = number + 1;
+            }
+            let origin = if terms.list.is_some() { Origin::Item } else { Origin::Branches };
+            let payload: Carried = Payload::empty().into();
+            Message::begin(self.entry_place(composite, fork, member), payload, origin, joins)
+        };
+        let messages = next.into_iter().map(begin).collect();
+        self.post(messages)
+    }
+
+    /// What a join begins with: what became of each member when it was decided.
+    pub(super) fn join_input(&mut self, composite: CompositeIndex, terms: &Terms, entry: Option<u32>) -> Step<Input> {
+        let fork = self.fork_place(composite);
+        let outline = self.plan.composite(composite);
+        let (tally, decider) = match entry {
+            None => (Tally::new(outline, terms), None),
+            Some(number) => {
+                let entry = self.entry(&fork, number)?;
+                (entry.tally, Some(entry.member))
+            }
+        };
+        let mut entries: Vec<(u32, Ended)> = Vec::new();
+        if let Some(last) = entry.filter(|_| tally.needs_entries(terms)) {
+            let keys = (0..=last).map(|number| layout::entry(&fork, number)).collect();
+            let found = answer!(self.replay.perform(|| Effect::ReadAll(keys))?, Answer::FoundAll(found) => found);
+            for value in found {
+                let entry: Option<Entry> = value.as_ref().and_then(decode);
+                let entry = entry.ok_or(Effect::Reply(Reply::ComeAgain))?;
+                entries.push((entry.member, entry.ended));
+            }
+        }
+        let members = (0u32..).zip(tally.members(outline, terms, &entries));
+        let members = members.map(|(index, outcome)| (outcome, layout::member(&fork, index))).collect();
+        let verdict = tally.verdict.unwrap_or(Verdict::Complete);
+        Ok(Input::Join { composite, verdict, members, decider })
+    }
+}
+
+/// The protocol with mistakes, for tests that must find them.
+impl Walk<'_> {
+    fn fire_without_claim(mut self, composite: CompositeIndex, fork: &Place, terms: &Terms) -> End {
+        let mut tally = Tally::new(self.plan.composite(composite), terms);
+        for member in 0..terms.members {
+            let found = self.replay.read(layout::member(fork, member))?;
+            let Some(record) = found.and_then(|found| Record::decode(&found)) else { return self.post(Vec::new()) };
+            tally = tally.after(self.plan.composite(composite), terms, member, record.ended);
+        }
+        // The entry is written so that the join finds what it was decided on. That everybody writes it is the mistake.
+        let entry = Entry { member: 0, ended: Ended::Done, tally };
+        self.replay.create(layout::entry(fork, terms.members - 1), &encode(&entry))?;
+        self.fire(composite, fork, terms.clone(), Some(terms.members - 1))
+    }
+
+    fn count_again(mut self, composite: CompositeIndex, fork: &Place, member: u32, record: Record) -> End {
+        let Some(terms) = self.message.joins.last() else { return self.drop_out() };
+        loop {
+            let Some(number) = self.next_entry(fork, terms, terms.seen)? else { return self.drop_out() };
+            let before = match number.checked_sub(1) {
+                None => Tally::new(self.plan.composite(composite), terms),
+                Some(last) => self.entry(fork, last)?.tally,
+            };
+            let tally = before.after(self.plan.composite(composite), terms, member, record.ended);
+            let mine = Entry { member, ended: record.ended, tally };
+            let stands = self.replay.create(layout::entry(fork, number), &encode(&mine))?;
+            if stands == encode(&mine) {
+                return self.ended_as(composite, fork, terms, number, &mine);
+            }
+        }
+    }
+
+    fn claim_before_write(mut self, composite: CompositeIndex, fork: &Place, member: u32, record: Record) -> End {
+        let claimed = self.claim(composite, fork, member, &record)?;
+        let messages = match &claimed {
+            Some((number, entry)) if entry.tally.verdict.is_some() => {
+                let terms = self.message.joins.last().cloned().expect("a member has terms");
+                let joins = self.message.joins[..fork.path().len()].to_vec();
+                let place = fork.sibling(self.plan.join(composite).place());
+                vec![Message::join(place, Terms { seen: 0, ..terms }, Some(*number), joins)]
+            }
+            _ => Vec::new(),
+        };
+        if !messages.is_empty() {
+            self.replay.act(|| Effect::Post(messages))?;
+        }
+        let own = Record { recovered: None, chosen: None, fork: None, ..record };
+        self.replay.create(layout::member(fork, member), &own.encode())?;
+        reply(Reply::Forwarded)
+    }
+}

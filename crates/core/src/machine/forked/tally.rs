@@ -1,0 +1,178 @@
+//! What a join knows after each member that ended: a pure function of the members in the order of their entries.
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::{MemberOutcome, Policy};
+use crate::envelope::Terms;
+use crate::graph::{Composite, CompositeKind};
+
+use super::ended::Ended;
+
+/// How many members of a graph or for-each ended in which way, and whether that decides the join.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tally {
+    #[serde(default, skip_serializing_if = "is_zero")]
+    done: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    failed: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    not_begun: u32,
+    /// One letter for each branch of a graph, see [`letter`]. A for-each may have too many items for that.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    branches: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) verdict: Option<Verdict>,
+}
+
+/// What was decided about a graph or for-each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is complete. The join runs.
+    Complete,
+    /// Too many members failed.
+    Failed,
+    /// The last member that ended has replied for the whole request.
+    Replied,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// The letters of [`Tally::branches`].
+mod letter {
+    /// It has not ended, and may not have begun.
+    pub(super) const OPEN: u8 = b'.';
+    pub(super) const DONE: u8 = b'd';
+    pub(super) const FAILED: u8 = b'f';
+    /// It will not begin: a branch that it comes after failed.
+    pub(super) const NOT_BEGUN: u8 = b'n';
+}
+
+impl Tally {
+    /// The tally before any member ended.
+    pub(super) fn new(composite: &Composite, terms: &Terms) -> Tally {
+        let branches = match composite.kind() {
+            CompositeKind::Graph => ".".repeat(composite.branches().len()),
+            _ => String::new(),
+        };
+        Tally { branches, ..Tally::default() }.decide(terms)
+    }
+
+    /// The tally after one member more.
+    pub(super) fn after(&self, composite: &Composite, terms: &Terms, member: u32, ended: Ended) -> Tally {
+        let mut tally = self.clone();
+        match ended {
+            Ended::Done => tally.done += 1,
+            Ended::Failed | Ended::Replied => tally.failed += 1,
+        }
+        if !tally.branches.is_empty() {
+            let mut letters = std::mem::take(&mut tally.branches).into_bytes();
+            letters[member as usize] = if ended == Ended::Done { letter::DONE } else { letter::FAILED };
+            if ended != Ended::Done {
+                tally.not_begun += give_up(composite, &mut letters, member as usize);
+            }
+            tally.branches = String::from_utf8(letters).expect("letters are ASCII");
+        }
+        match ended {
+            Ended::Replied => Tally { verdict: Some(Verdict::Replied), ..tally },
+            _ => tally.decide(terms),
+        }
+    }
+
+    fn decide(mut self, terms: &Terms) -> Tally {
+        let open = terms.members - self.done - self.failed - self.not_begun;
+        self.verdict = match terms.policy {
+            Policy::Successes(count) if self.done >= count => Some(Verdict::Complete),
+            Policy::Successes(count) if self.done + open < count => Some(Verdict::Failed),
+            Policy::Failures(count) if self.failed > count => Some(Verdict::Failed),
+            Policy::Failures(_) | Policy::Settled if open == 0 => Some(Verdict::Complete),
+            _ => None,
+        };
+        self
+    }
+
+    /// The members that begin before any has ended.
+    pub(super) fn first(composite: &Composite, terms: &Terms) -> Vec<u32> {
+        match composite.kind() {
+            CompositeKind::Graph => {
+                let branches = (0u32..).zip(composite.branches());
+                branches.filter(|(_, branch)| branch.after().is_empty()).map(|(index, _)| index).collect()
+            }
+            _ => (0..terms.at_most.min(terms.members)).collect(),
+        }
+    }
+
+    /// The members that begin since `member` has ended, as the entry of this number.
+    pub(super) fn next(&self, composite: &Composite, terms: &Terms, number: u32, member: u32) -> Vec<u32> {
+        match composite.kind() {
+            CompositeKind::Graph => {
+                let ready = |branch: &usize| {
+                    self.letter(*branch) == letter::OPEN
+                        && composite.branches()[*branch].after().iter().all(|other| self.letter(*other) == letter::DONE)
+                };
+                let ready = composite.successors(member as usize).filter(ready);
+                ready.filter_map(|branch| u32::try_from(branch).ok()).collect()
+            }
+            // Each entry gives back one slot, and so begins one item. As entries are numbered without gaps, so are the items.
+            _ => {
+                let next = terms.at_most.saturating_add(number);
+                (next < terms.members).then_some(next).into_iter().collect()
+            }
+        }
+    }
+
+    /// What became of each member when this tally decided the join, where `entries` are the members of all entries up to it
+    /// if there are any to know.
+    pub(super) fn members(&self, composite: &Composite, terms: &Terms, entries: &[(u32, Ended)]) -> Vec<MemberOutcome> {
+        if composite.kind() == CompositeKind::Graph {
+            let outcome = |branch: usize| match self.letter(branch) {
+                letter::DONE => MemberOutcome::Done,
+                letter::FAILED => MemberOutcome::Failed,
+                letter::NOT_BEGUN => MemberOutcome::NotBegun,
+                _ => {
+                    let after = composite.branches()[branch].after();
+                    let begun = after.iter().all(|other| self.letter(*other) == letter::DONE);
+                    if begun { MemberOutcome::Dropped } else { MemberOutcome::NotBegun }
+                }
+            };
+            return (0..composite.branches().len()).map(outcome).collect();
+        }
+        if self.done == terms.members {
+            return vec![MemberOutcome::Done; terms.members as usize];
+        }
+        // The entry that decides begins nothing.
+        let begun = terms.at_most as usize + entries.len().saturating_sub(1);
+        let mut members = vec![MemberOutcome::NotBegun; terms.members as usize];
+        members.iter_mut().take(begun).for_each(|member| *member = MemberOutcome::Dropped);
+        for (member, ended) in entries {
+            members[*member as usize] = match ended {
+                Ended::Done => MemberOutcome::Done,
+                Ended::Failed | Ended::Replied => MemberOutcome::Failed,
+            };
+        }
+        members
+    }
+
+    /// Whether the entries before this one are needed to know what became of each member.
+    pub(super) fn needs_entries(&self, terms: &Terms) -> bool {
+        self.branches.is_empty() && self.done != terms.members
+    }
+
+    fn letter(&self, branch: usize) -> u8 {
+        self.branches.as_bytes()[branch]
+    }
+}
+
+/// Marks the branches that come after a failed one, directly or not, and counts them.
+fn give_up(graph: &Composite, letters: &mut [u8], failed: usize) -> u32 {
+    let mut count = 0;
+    for branch in graph.successors(failed).collect::<Vec<_>>() {
+        if letters[branch] == letter::OPEN {
+            letters[branch] = letter::NOT_BEGUN;
+            count += 1 + give_up(graph, letters, branch);
+        }
+    }
+    count
+}

@@ -1,0 +1,37 @@
+use std::fmt;
+
+use super::layout;
+
+/// A key in the request's scope of a state manager, under which the machine keeps something.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(String);
+
+impl Key {
+    pub(super) fn new(text: String) -> Key {
+        Key(text)
+    }
+
+    /// The key as the state manager gets it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it stays when the request has ended, so that envelopes which arrive late find it.
+    #[must_use]
+    pub fn outlives_request(&self) -> bool {
+        self.0.starts_with(layout::OVER)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
