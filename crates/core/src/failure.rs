@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::code::{self, Code};
+use crate::definition::{Branches, Items, MemberResult};
 use crate::duration;
 use crate::error::{Error, Result};
 use crate::graph::Place;
@@ -61,6 +62,10 @@ pub enum FailureKind {
         /// The limit, which is the setting `envelope_limit`.
         limit: u64,
     },
+    /// Too many branches of a graph failed. What became of each is there.
+    Branches(Arc<Branches>),
+    /// Too many items of a for-each failed. What became of each is there.
+    Items(Arc<Items>),
 }
 
 impl FailureKind {
@@ -81,6 +86,8 @@ impl FailureKind {
             FailureKind::Forward(_) => "forward",
             FailureKind::Storage(_) => "storage",
             FailureKind::EnvelopeTooLarge { .. } => "envelope_too_large",
+            FailureKind::Branches(_) => "branches",
+            FailureKind::Items(_) => "items",
         }
     }
 
@@ -104,6 +111,7 @@ impl FailureKind {
             FailureKind::Forward(_) => code::NOT_QUEUED,
             FailureKind::Storage(_) => code::PAYLOAD_NOT_KEPT,
             FailureKind::EnvelopeTooLarge { .. } => code::ENVELOPE_TOO_LARGE,
+            FailureKind::Branches(_) | FailureKind::Items(_) => code::BRANCH_FAILED,
         }
     }
 
@@ -123,7 +131,9 @@ impl FailureKind {
             | FailureKind::Response(_)
             | FailureKind::AnswerTooLarge(_)
             | FailureKind::Deadline(_)
-            | FailureKind::EnvelopeTooLarge { .. } => None,
+            | FailureKind::EnvelopeTooLarge { .. }
+            | FailureKind::Branches(_)
+            | FailureKind::Items(_) => None,
         }
     }
 }
@@ -221,6 +231,37 @@ impl Failure {
         }
     }
 
+    /// What became of the branches of a graph, if too many of them failed.
+    ///
+    /// ```
+    /// use faasflow_core::{Context, Failure, Flow};
+    ///
+    /// let flow = Flow::builder()
+    ///     .parallel([("thumb", Flow::builder().apply("resize")), ("tags", Flow::builder().apply("classify"))])
+    ///     .on_failure(async |_: Context, failure: Failure| match failure.branches() {
+    ///         Some(branches) if branches.output("thumb").is_ok() => failure.recover("no tags"),
+    ///         _ => failure.decline(),
+    ///     })
+    ///     .build();
+    /// # assert!(flow.is_ok());
+    /// ```
+    #[must_use]
+    pub fn branches(&self) -> Option<&Branches> {
+        match &self.kind {
+            FailureKind::Branches(branches) => Some(branches),
+            _ => None,
+        }
+    }
+
+    /// What became of the items of a for-each, if too many of them failed.
+    #[must_use]
+    pub fn items(&self) -> Option<&Items> {
+        match &self.kind {
+            FailureKind::Items(items) => Some(items),
+            _ => None,
+        }
+    }
+
     /// Whether the step or the whole invocation ran out of time.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
@@ -291,6 +332,14 @@ impl FailureKind {
             FailureKind::Deadline(after) => format!("the invocation took longer than {}", duration::format(*after)),
             FailureKind::Forward(_) => "the queue refuses the next phase".to_owned(),
             FailureKind::Storage(_) => "the state manager does not keep its payload".to_owned(),
+            FailureKind::Branches(branches) => {
+                let failed = branches.iter().map(|(name, result)| (format!("the branch `{name}`"), result));
+                of_members(failed)
+            }
+            FailureKind::Items(items) => {
+                let failed = (1..).zip(items.iter()).map(|(number, result)| (format!("item {number}"), result));
+                of_members(failed)
+            }
             FailureKind::EnvelopeTooLarge { size, payload: 0, state: 0, limit } => format!(
                 "the envelope would be {size} bytes without payload and state, over the limit of {limit}: send the \
                  request with a shorter query and fewer headers, or raise `envelope_limit` if the gateway's queue takes more"
@@ -351,6 +400,20 @@ impl Failure {
     #[must_use]
     pub fn decline(&self) -> Resolution {
         Resolution::Declined
+    }
+}
+
+/// The reasons of the members that failed: the first three, and how many more there are.
+fn of_members<'a>(members: impl Iterator<Item = (String, &'a MemberResult)>) -> String {
+    let failed = members.filter_map(|(name, result)| match result {
+        MemberResult::Failed(reason) => Some(format!("{name} failed: {reason}")),
+        _ => None,
+    });
+    let failed: Vec<String> = failed.collect();
+    match failed.len() {
+        0 => "too few members can succeed".to_owned(),
+        1..=3 => failed.join("; "),
+        count => format!("{}; and {} more failed", failed[..3].join("; "), count - 3),
     }
 }
 

@@ -23,6 +23,7 @@
 //! the flow function crash.
 
 pub mod conformance;
+pub mod explore;
 
 mod fake;
 mod flow_process;
@@ -33,6 +34,7 @@ mod recorded;
 mod request;
 mod running;
 
+pub use explore::explore;
 pub use fake::{Fake, Reply};
 pub use kit::TestKit;
 pub use recorded::RecordedCall;

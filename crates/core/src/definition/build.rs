@@ -163,7 +163,7 @@ impl Building {
         let (after, faults) = check::edges(&graph);
         self.named("graph", |building| {
             building.need_branch("graph", &graph.branches, at);
-            let mut kinds: Vec<(FaultKind, At)> = faults.into_iter().map(|kind| (kind, at)).collect();
+            let mut kinds = faults;
             kinds.extend(graph.faults);
             let branches = (!graph.branches.is_empty()).then_some(graph.branches.len());
             kinds.extend(check::complete(graph.complete, branches).map(|kind| (kind, at)));

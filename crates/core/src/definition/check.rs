@@ -52,15 +52,15 @@ pub(super) fn names(branches: &[BranchDraft]) -> Vec<(FaultKind, At)> {
 }
 
 /// For each branch of a graph those that it comes after, by index. Names that are no branches are faults, and so are circles.
-pub(super) fn edges(graph: &GraphDraft) -> (Vec<Vec<usize>>, Vec<FaultKind>) {
+pub(super) fn edges(graph: &GraphDraft) -> (Vec<Vec<usize>>, Vec<(FaultKind, At)>) {
     let mut after = vec![Vec::new(); graph.branches.len()];
     let mut faults = Vec::new();
     let index = |name: &str| graph.branches.iter().position(|branch| branch.name == name);
-    for (branch, other) in &graph.after {
+    for (branch, other, at) in &graph.after {
         let mut known = |name: &String| {
             let found = index(name);
             if found.is_none() && !graph.branches.is_empty() {
-                faults.push(FaultKind::UnknownBranch(name.clone()));
+                faults.push((FaultKind::UnknownBranch(name.clone()), *at));
             }
             found
         };
@@ -73,7 +73,10 @@ pub(super) fn edges(graph: &GraphDraft) -> (Vec<Vec<usize>>, Vec<FaultKind>) {
     // In order of definition, which is the order of the object that the branch is given.
     after.iter_mut().for_each(|others: &mut Vec<usize>| others.sort_unstable());
     if let Some(circle) = circle(&after) {
-        faults.push(FaultKind::Cycle(circle.into_iter().map(|index| graph.branches[index].name.clone()).collect()));
+        let name = |index: &usize| graph.branches[*index].name.clone();
+        let last = graph.after.iter().rfind(|(branch, ..)| circle.iter().any(|index| name(index) == *branch));
+        let at = last.map_or(graph.branches[circle[0]].at, |(_, _, at)| at);
+        faults.push((FaultKind::Cycle(circle.iter().map(name).collect()), at));
     }
     (after, faults)
 }

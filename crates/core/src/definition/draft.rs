@@ -49,7 +49,7 @@ pub(super) struct BranchDraft {
 pub(super) struct GraphDraft {
     pub(super) branches: Vec<BranchDraft>,
     /// A branch, and one that it comes after.
-    pub(super) after: Vec<(String, String)>,
+    pub(super) after: Vec<(String, String, At)>,
     pub(super) complete: Complete,
     pub(super) join: Option<JoinFn>,
     pub(super) faults: Vec<(FaultKind, At)>,

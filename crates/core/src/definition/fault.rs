@@ -100,7 +100,7 @@ pub enum FaultKind {
     #[error("{0}")]
     BadComplete(String),
     /// A branch or an item that would always fail.
-    #[error("`within` no time at all would fail every request")]
+    #[error("a `within` of 0 would fail every request")]
     ZeroTime,
     /// Graphs, choices, for-eaches and sub-flows are nested too deeply.
     #[error("flows are nested more than {} deep", MAX_DEPTH)]

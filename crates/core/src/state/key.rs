@@ -20,7 +20,7 @@ impl Key {
     /// Whether it stays when the request has ended, so that envelopes which arrive late find it.
     #[must_use]
     pub fn outlives_request(&self) -> bool {
-        self.0.starts_with(layout::OVER)
+        layout::outlives_request(&self.0)
     }
 }
 

@@ -13,10 +13,11 @@
 //! decided/FORK                 the join was decided: what still goes on inside is not needed
 //! list/FORK-SHA256/CHUNK       a chunk of the items that a for-each has split
 //! over@GENERATION              the request has ended, or was started again in a later generation
+//! finished@GENERATION          all that the request is owed at its end is done, and its keys may go
 //! ```
 //!
-//! All keys are in the scope of the request, and are removed with it when it ends. Only `over` stays, for as long as envelopes
-//! of the request may still arrive.
+//! All keys are in the scope of the request, and are removed with it when it ends. Only `over` and `finished` stay, for as long
+//! as envelopes of the request may still arrive.
 //!
 //! PLACE is a place as text, such as `3.17/5`. FORK is the place of the phase that began the graph or for-each. No name of a
 //! branch and no item is part of a key, so whatever their text is, keys cannot collide.
@@ -71,8 +72,18 @@ pub(crate) fn over(generation: u32) -> Key {
     Key::new(format!("{OVER}{generation}"))
 }
 
-/// What the keys begin with that stay when a request has ended.
-pub(super) const OVER: &str = "over@";
+/// The key that is there when all is done that a request is owed at its end. It outlives the request.
+pub(crate) fn finished(generation: u32) -> Key {
+    Key::new(format!("{FINISHED}{generation}"))
+}
+
+/// Whether a key stays when a request has ended.
+pub(super) fn outlives_request(key: &str) -> bool {
+    key.starts_with(OVER) || key.starts_with(FINISHED)
+}
+
+const OVER: &str = "over@";
+const FINISHED: &str = "finished@";
 
 #[cfg(test)]
 mod tests {
@@ -94,5 +105,6 @@ mod tests {
         assert_eq!(decided(&fork.in_generation(1)).as_str(), "decided/3@1");
         assert_eq!(chunk(&place, "abc", 0).as_str(), "list/3.17/5-abc/0");
         assert_eq!(over(0).as_str(), "over@0");
+        assert_eq!(finished(1).as_str(), "finished@1");
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use faasflow_core::envelope::{Carried, Envelope, EnvelopeError, Reference};
+use faasflow_core::envelope::{Branching, Carried, Envelope, EnvelopeError, List, Origin, Reference, Terms};
+use faasflow_core::graph::Place;
 use faasflow_core::signature::Keys;
 use faasflow_core::state::StateValue;
-use faasflow_core::{Flow, Payload, RequestId, RequestInfo, TraceContext};
+use faasflow_core::{Flow, Payload, Policy, RequestId, RequestInfo, TraceContext};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
@@ -52,6 +53,7 @@ fn assert_same(one: &Envelope, two: &Envelope) {
     assert_eq!(a.invocation, b.invocation);
     assert_eq!((&one.place, one.fingerprint, one.sent_ms), (&two.place, two.fingerprint, two.sent_ms));
     assert_eq!((&one.payload, &one.state, &one.shape), (&two.payload, &two.state, &two.shape));
+    assert_eq!((one.ahead, &one.branching), (two.ahead, &two.branching));
 }
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/envelope-v1.bin");
@@ -63,6 +65,47 @@ fn the_golden_file_of_version_1() {
     assert_same(&Envelope::decode(&golden).unwrap(), &sample());
     // To write a file for a new version: `sample().encode().to_bytes()`, once, beside this one.
     assert_eq!(sample().encode().to_bytes(), golden);
+}
+
+/// The same request in the middle of a for-each inside a graph, in its second generation.
+fn sample_of_branches() -> Envelope {
+    let list = List { sha256: "ab".repeat(32), per_chunk: 32 };
+    let graph = Terms { members: 2, policy: Policy::Failures(0), at_most: 2, list: None, seen: 1 };
+    let items = Terms { members: 10_000, policy: Policy::Successes(3), at_most: 16, list: Some(list), seen: 400 };
+    let place = Place::from(1).member(1, &Place::from(3)).member(416, &Place::from(4)).in_generation(1);
+    Envelope {
+        place,
+        payload: Payload::empty().into(),
+        branching: Some(Branching { origin: Origin::Item, joins: vec![graph, items] }),
+        ahead: Some(sample().fingerprint),
+        ..sample()
+    }
+}
+
+const GOLDEN_OF_BRANCHES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/envelope-v2.bin");
+
+/// Version 2 as it was first written. It must be read for ever.
+#[test]
+fn the_golden_file_of_version_2() {
+    let golden = Bytes::from(std::fs::read(GOLDEN_OF_BRANCHES).unwrap());
+    assert_same(&Envelope::decode(&golden).unwrap(), &sample_of_branches());
+    assert_eq!(sample_of_branches().encode().to_bytes(), golden);
+}
+
+#[test]
+fn a_join_travels_with_its_terms() {
+    let terms = Terms { members: 0, policy: Policy::Settled, at_most: 1, list: None, seen: 0 };
+    for entry in [None, Some(7)] {
+        let origin = Origin::Join { terms: terms.clone(), entry };
+        let envelope = Envelope { branching: Some(Branching { origin, joins: Vec::new() }), ..sample() };
+        assert_same(&Envelope::decode(&envelope.encode().to_bytes()).unwrap(), &envelope);
+    }
+    let bad = with_header(&sample_of_branches().encode().to_bytes(), |header| header["joins"] = serde_json::json!([]));
+    assert!(matches!(Envelope::decode(&bad), Err(EnvelopeError::Malformed(_))), "each branch has a join");
+    let odd = with_header(&sample().encode().to_bytes(), |header| {
+        header["position"]["path"] = serde_json::json!([{ "fork": 1, "index": 1 }]);
+    });
+    assert_same(&Envelope::decode(&odd).unwrap(), &sample());
 }
 
 /// Puts another header into an encoded envelope.
@@ -210,6 +253,10 @@ proptest! {
 #[test]
 fn every_truncation_and_extension_is_refused() {
     let encoded = sample().encode().to_bytes();
+    let of_branches = sample_of_branches().encode().to_bytes();
+    for length in 0..of_branches.len() {
+        assert!(Envelope::decode(&of_branches.slice(..length)).is_err(), "{length}");
+    }
     for length in 0..encoded.len() {
         assert!(Envelope::decode(&encoded.slice(..length)).is_err(), "{length}");
     }

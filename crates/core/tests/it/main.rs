@@ -6,6 +6,7 @@ mod definition;
 mod description;
 mod envelope;
 mod errors_of_main;
+mod graphs;
 mod handlers;
 mod machine;
 mod plan;

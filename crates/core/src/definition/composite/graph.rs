@@ -73,8 +73,8 @@ impl Graph {
     /// ```
     #[track_caller]
     pub fn after<N: Into<String>>(mut self, branch: impl Into<String>, others: impl IntoIterator<Item = N>) -> Graph {
-        let branch = branch.into();
-        self.draft.after.extend(others.into_iter().map(|other| (branch.clone(), other.into())));
+        let (branch, at) = (branch.into(), Location::caller());
+        self.draft.after.extend(others.into_iter().map(|other| (branch.clone(), other.into(), at)));
         self
     }
 

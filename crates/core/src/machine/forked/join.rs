@@ -24,6 +24,14 @@ use super::proceed::{End, Walk, reply};
 use super::record::{Entry, Record, decode, encode};
 use super::tally::{Tally, Verdict};
 
+/// What comes after the last entry of a join.
+enum Next {
+    /// An entry of this number may be created.
+    Free(u32),
+    /// Nothing: this is the entry that decided the join.
+    Decided(u32, Entry),
+}
+
 impl Walk<'_> {
     /// Begins the first members, or fires the join of a graph or for-each that is decided before any begins.
     pub(super) fn fork(self, composite: CompositeIndex, record: Record) -> End {
@@ -70,12 +78,15 @@ impl Walk<'_> {
             return Ok(None);
         };
         debug_assert!(self.plan.composite(composite).kind().joins());
-        self.next_entry(&fork, terms, terms.seen)
+        Ok(match self.next_entry(&fork, terms, terms.seen)? {
+            Next::Free(number) => Some(number),
+            Next::Decided(..) => None,
+        })
     }
 
-    /// The number of the next entry, looked for from one on that all before are known to be there; `None` if the join is
-    /// decided. It costs reads by the logarithm of how many members ended since.
-    fn next_entry(&mut self, fork: &Place, terms: &Terms, from: u32) -> Step<Option<u32>> {
+    /// The next entry, looked for from one on that all before are known to be there. It costs reads by the logarithm of how many
+    /// members ended since.
+    fn next_entry(&mut self, fork: &Place, terms: &Terms, from: u32) -> Step<Next> {
         let (mut low, mut high, mut stride) = (from, terms.members, 1);
         let mut probe = low;
         while probe < high {
@@ -95,9 +106,12 @@ impl Walk<'_> {
                 None => high = middle,
             }
         }
-        let Some(last) = low.checked_sub(1) else { return Ok(Some(0)) };
+        let Some(last) = low.checked_sub(1) else { return Ok(Next::Free(0)) };
         let entry = self.entry(fork, last)?;
-        Ok(entry.tally.verdict.is_none().then_some(low))
+        Ok(match entry.tally.verdict {
+            None => Next::Free(low),
+            Some(_) => Next::Decided(last, entry),
+        })
     }
 
     /// An entry that was seen before. A store that does not show it is asked again later.
@@ -166,7 +180,12 @@ impl Walk<'_> {
             }
             // Somebody else is that entry. Which one it tries next is written down first, so that the same member, delivered
             // twice at once, does not become two.
-            let Some(next) = self.next_entry(fork, terms, number + 1)? else { return Ok(None) };
+            let next = match self.next_entry(fork, terms, number + 1)? {
+                Next::Free(number) => number,
+                // It has decided the join itself, in a delivery before this one.
+                Next::Decided(number, entry) if entry.member == member => return Ok(Some((number, entry))),
+                Next::Decided(..) => return Ok(None),
+            };
             let stands = self.replay.create(layout::turn(fork, member, attempt), &encode(&next))?;
             number = decode(&stands).ok_or(Effect::Reply(Reply::ComeAgain))?;
         }
@@ -239,7 +258,7 @@ impl Walk<'_> {
     fn count_again(mut self, composite: CompositeIndex, fork: &Place, member: u32, record: Record) -> End {
         let Some(terms) = self.message.joins.last() else { return self.drop_out() };
         loop {
-            let Some(number) = self.next_entry(fork, terms, terms.seen)? else { return self.drop_out() };
+            let Next::Free(number) = self.next_entry(fork, terms, terms.seen)? else { return self.drop_out() };
             let before = match number.checked_sub(1) {
                 None => Tally::new(self.plan.composite(composite), terms),
                 Some(last) => self.entry(fork, last)?.tally,

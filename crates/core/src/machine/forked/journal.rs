@@ -27,6 +27,19 @@ impl Journal {
         self.answers.push(answer);
     }
 
+    /// The same, but a write that was not answered and then read back leaves no trace: it is as if it had been answered, or not
+    /// been tried. An exploration needs that, so as not to see the same state twice.
+    #[doc(hidden)]
+    pub fn add_settled(&mut self, answer: Answer) {
+        match (self.answers.last(), answer) {
+            (Some(Answer::Unknown), Answer::Found(found)) => {
+                self.answers.pop();
+                self.answers.extend(found.map(Answer::Stands));
+            }
+            (_, answer) => self.answers.push(answer),
+        }
+    }
+
     /// How many effects have an answer.
     #[must_use]
     pub fn len(&self) -> usize {

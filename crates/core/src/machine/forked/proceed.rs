@@ -240,35 +240,46 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn post(mut self, messages: Vec<Message>) -> End {
-        if !messages.is_empty() {
-            self.replay.act(|| Effect::Post(messages))?;
+        if messages.is_empty() {
+            return self.leave(Reply::Forwarded);
         }
+        self.replay.act(|| Effect::Post(messages))?;
         reply(Reply::Forwarded)
     }
 
-    /// The result is not needed. If the request has ended meanwhile, what this delivery has written is removed again.
-    pub(super) fn drop_out(mut self) -> End {
-        if self.replay.read(layout::over(self.message.place.generation()))?.is_some() {
+    /// The result is not needed.
+    pub(super) fn drop_out(self) -> End {
+        self.leave(Reply::Dropped)
+    }
+
+    /// Nothing follows from this delivery. Where something follows, it is that which finds the request over.
+    fn leave(mut self, with: Reply) -> End {
+        self.tidy()?;
+        reply(with)
+    }
+
+    /// If the request has finished while this delivery was under way, removes again what it has written. If it only ends now,
+    /// the token that ends it still needs what is there, and removes it afterwards.
+    fn tidy(&mut self) -> Step<()> {
+        if self.replay.read(layout::finished(self.message.place.generation()))?.is_some() {
             self.replay.act(|| Effect::Forget)?;
         }
-        reply(Reply::Dropped)
+        Ok(())
     }
 
     /// The request has ended, or this generation of it.
     fn late(mut self, segment: &Segment, over: Option<Over>) -> End {
-        match over {
-            // This very token has ended it, and may have been interrupted. What it ended with is there until all is done.
-            Some(over) if over.by == self.message.place.to_string() => {
-                let record = self.replay.read(self.record_key(segment))?;
-                match record.and_then(|record| Record::decode(&record)) {
-                    Some(record) => self.conclude(over.outcome(), record.output),
-                    None => reply(Reply::Ended(over.outcome(), None)),
-                }
-            }
-            _ => {
-                self.replay.act(|| Effect::Forget)?;
-                reply(Reply::Late)
-            }
+        let Some(over) = over.filter(|over| over.by == self.message.place.to_string()) else {
+            return self.leave(Reply::Late);
+        };
+        // This very token has ended it, and may have been interrupted.
+        if self.replay.read(layout::finished(self.message.place.generation()))?.is_some() {
+            return self.leave(Reply::Ended(over.outcome(), None));
+        }
+        let record = self.replay.read(self.record_key(segment))?;
+        match record.and_then(|record| Record::decode(&record)) {
+            Some(record) => self.conclude(over.outcome(), record.output),
+            None => reply(Reply::ComeAgain),
         }
     }
 
@@ -283,13 +294,11 @@ impl<'a> Walk<'a> {
         let stands = self.replay.create(layout::over(self.message.place.generation()), &encode(&over))?;
         match decode::<Over>(&stands) {
             Some(over) if over.by == by => self.conclude(over.outcome(), record.output),
-            _ => {
-                self.replay.act(|| Effect::Forget)?;
-                reply(Reply::Late)
-            }
+            _ => self.leave(Reply::Late),
         }
     }
 
+    /// Does what a request is owed at its end.
     fn conclude(mut self, outcome: Outcome, output: Carried) -> End {
         let on_outage = match self.message.caller {
             Caller::Waits => OnOutage::GoOn,
@@ -297,6 +306,8 @@ impl<'a> Walk<'a> {
         };
         self.replay.act(|| Effect::Report(outcome, output.clone()))?;
         self.replay.act(|| Effect::Finally(outcome, on_outage))?;
+        // From here on whoever comes late removes what is there, and this token needs nothing of it.
+        self.replay.create(layout::finished(self.message.place.generation()), &encode(&()))?;
         self.replay.act(|| Effect::Forget)?;
         reply(Reply::Ended(outcome, Some(output)))
     }

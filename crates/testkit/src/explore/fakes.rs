@@ -1,0 +1,38 @@
+//! Functions without a network, and user code without a runtime.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// What a function makes of the text that it is called with.
+pub(super) type Function = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
+
+/// The functions that a flow calls.
+#[derive(Clone, Default)]
+pub(super) struct Fakes {
+    pub(super) functions: HashMap<String, Function>,
+}
+
+impl Fakes {
+    /// The answer of a function; without one of the test's own, its input.
+    pub(super) fn call(&self, function: &str, input: &str) -> Result<String, String> {
+        match self.functions.get(function) {
+            Some(answer) => answer(input),
+            None => Ok(input.to_owned()),
+        }
+    }
+}
+
+/// Runs code that does not wait for anything.
+///
+/// # Panics
+///
+/// If it does.
+pub(super) fn at_once<T>(running: impl Future<Output = T>) -> T {
+    match pin!(running).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("code of the flow waits for something, which an exploration cannot"),
+    }
+}

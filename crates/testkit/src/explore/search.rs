@@ -1,0 +1,255 @@
+//! Goes through the states: all of them, breadth first, or along random orders.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use super::seed::{self, Random};
+use super::state::{Move, State, outcome_of};
+use super::steps::Steps;
+use super::tell::tell;
+use super::world::World;
+use super::{Cost, Explore, Explored, Violation};
+
+/// The state that a state was first reached from, and which of its moves leads here.
+#[derive(Clone, Copy)]
+struct Origin {
+    parent: u32,
+    choice: u16,
+}
+
+fn world(explore: &Explore) -> World<'_> {
+    World::new(&explore.flow, Steps { flow: &explore.flow, fakes: &explore.fakes }, explore.flaw)
+}
+
+/// Two states with the same 128 bits are taken for one. Among a million states the chance of that is below 10^-26.
+fn fingerprint(state: &State) -> (u64, u64) {
+    let mut hashers = (DefaultHasher::new(), DefaultHasher::new());
+    state.hash(&mut hashers.0);
+    1u8.hash(&mut hashers.1);
+    state.hash(&mut hashers.1);
+    (hashers.0.finish(), hashers.1.finish())
+}
+
+/// Sees every state, nearest first, so that the first violation is a shortest one.
+pub(super) fn exhaust(explore: &Explore) -> Result<Explored, Violation> {
+    let mut world = world(explore);
+    let start = world.start(&explore.input, explore.faults);
+    let mut known = HashMap::from([(fingerprint(&start), 0u32)]);
+    let mut origins = vec![Origin { parent: 0, choice: 0 }];
+    // Which states lead to a state without a fault. A request must be able to end from everywhere.
+    let mut before: Vec<(u32, u32)> = Vec::new();
+    let mut last: Vec<u32> = Vec::new();
+    let mut ends = BTreeMap::new();
+    let (mut level, mut transitions, mut depth) = (vec![(0u32, start)], 0, 0);
+    let mut exhaustive = true;
+    while !level.is_empty() && exhaustive {
+        let mut next = Vec::new();
+        for (index, state) in std::mem::take(&mut level) {
+            let moves = world.moves(&state);
+            if moves.is_empty() {
+                world
+                    .check_end(&state, explore.faults)
+                    .map_err(|what| violation(explore, what, &way(&origins, index)))?;
+                last.push(index);
+                *ends.entry(end_of(&world, &state)).or_insert(0) += 1;
+            }
+            for (choice, this) in moves.into_iter().enumerate() {
+                let choice = u16::try_from(choice).expect("fewer than 65,536 moves");
+                transitions += 1;
+                let made = world.make(&state, this).map_err(|what| {
+                    let mut choices = way(&origins, index);
+                    choices.push(usize::from(choice));
+                    violation(explore, what, &choices)
+                })?;
+                let count = u32::try_from(origins.len()).expect("fewer than 2^32 states");
+                let number = *known.entry(fingerprint(&made)).or_insert(count);
+                if number == count {
+                    origins.push(Origin { parent: index, choice });
+                    next.push((number, made));
+                }
+                if !this.is_fault() {
+                    before.push((number, index));
+                }
+            }
+            if origins.len() > explore.limit {
+                exhaustive = false;
+                break;
+            }
+        }
+        depth += 1;
+        level = next;
+    }
+    if exhaustive && let Some(stuck) = stuck(origins.len(), &before, &last) {
+        let what = "the request can never end from here".to_owned();
+        return Err(violation(explore, what, &way(&origins, stuck)));
+    }
+    Ok(Explored { states: origins.len(), transitions, depth: depth - 1, faults: explore.faults, exhaustive, ends })
+}
+
+/// The nearest state from which none of the last ones can be reached.
+fn stuck(states: usize, before: &[(u32, u32)], last: &[u32]) -> Option<u32> {
+    let mut sorted = before.to_vec();
+    sorted.sort_unstable();
+    let mut ends = vec![false; states];
+    let mut todo = last.to_vec();
+    last.iter().for_each(|index| ends[*index as usize] = true);
+    while let Some(state) = todo.pop() {
+        let from = sorted.partition_point(|(to, _)| *to < state);
+        for (_, earlier) in sorted[from..].iter().take_while(|(to, _)| *to == state) {
+            if !std::mem::replace(&mut ends[*earlier as usize], true) {
+                todo.push(*earlier);
+            }
+        }
+    }
+    ends.iter().position(|ends| !ends).and_then(|index| u32::try_from(index).ok())
+}
+
+/// The choices that lead to a state.
+fn way(origins: &[Origin], mut index: u32) -> Vec<usize> {
+    let mut choices = Vec::new();
+    while index != 0 {
+        let Origin { parent, choice } = origins[index as usize];
+        choices.push(usize::from(choice));
+        index = parent;
+    }
+    choices.reverse();
+    choices
+}
+
+fn end_of(world: &World<'_>, state: &State) -> (String, Vec<u8>) {
+    let (outcome, output) = state.end.expect("it has ended");
+    let output = match world.outputs.value(output) {
+        faasflow_core::envelope::Carried::Inline(payload) => payload.bytes().to_vec(),
+        faasflow_core::envelope::Carried::Stored(_) => Vec::new(),
+    };
+    (outcome_of(outcome).as_str().to_owned(), output)
+}
+
+fn violation(explore: &Explore, what: String, choices: &[usize]) -> Violation {
+    let (events, _) = run(explore, choices);
+    Violation { what, events, seed: seed::write(choices) }
+}
+
+/// Runs an order, and lists what happens in it.
+fn run(explore: &Explore, choices: &[usize]) -> (Vec<String>, Result<State, String>) {
+    let mut world = world(explore);
+    let mut state = world.start(&explore.input, explore.faults);
+    let mut events = Vec::new();
+    for &choice in choices {
+        let moves = world.moves(&state);
+        let Some(&this) = moves.get(choice) else { return (events, Err(NOT_OF_THIS_FLOW.to_owned())) };
+        events.push(tell(&world, &state, this));
+        match world.make(&state, this) {
+            Ok(made) => state = made,
+            Err(what) => return (events, Err(what)),
+        }
+    }
+    if world.moves(&state).is_empty()
+        && let Err(what) = world.check_end(&state, explore.faults)
+    {
+        return (events, Err(what));
+    }
+    (events, Ok(state))
+}
+
+const NOT_OF_THIS_FLOW: &str = "the seed is not of this flow, or the flow has changed since";
+
+pub(super) fn replay(explore: &Explore, seed: &str) -> Result<Vec<String>, Violation> {
+    let choices = seed::read(seed).expect("a seed that an exploration has printed");
+    match run(explore, &choices) {
+        (events, Ok(_)) => Ok(events),
+        (_, Err(what)) if what == NOT_OF_THIS_FLOW => panic!("{NOT_OF_THIS_FLOW}"),
+        (events, Err(what)) => Err(Violation { what, events, seed: seed.to_owned() }),
+    }
+}
+
+/// Goes along random orders. A violation is made shorter by leaving out what it does not need.
+pub(super) fn sample(explore: &Explore, seed: u64, orders: usize) -> Result<Explored, Violation> {
+    let mut random = Random(seed);
+    let mut world = world(explore);
+    let mut seen = std::collections::HashSet::new();
+    let mut ends = BTreeMap::new();
+    let (mut transitions, mut depth) = (0, 0);
+    for _ in 0..orders {
+        let mut state = world.start(&explore.input, explore.faults);
+        let mut choices = Vec::new();
+        loop {
+            let moves = world.moves(&state);
+            if moves.is_empty() {
+                world.check_end(&state, explore.faults).map_err(|what| shrink(explore, what, choices.clone()))?;
+                *ends.entry(end_of(&world, &state)).or_insert(0) += 1;
+                break;
+            }
+            let choice = pick(&mut random, &moves);
+            choices.push(choice);
+            state = world.make(&state, moves[choice]).map_err(|what| shrink(explore, what, choices.clone()))?;
+            seen.insert(fingerprint(&state));
+            transitions += 1;
+            assert!(choices.len() < 100_000, "the request does not end: {}", seed::write(&choices));
+        }
+        depth = depth.max(choices.len());
+    }
+    Ok(Explored { states: seen.len(), transitions, depth, faults: explore.faults, exhaustive: false, ends })
+}
+
+/// Faults are rarer than steps, so that they are spread over the order.
+fn pick(random: &mut Random, moves: &[Move]) -> usize {
+    let peaceful = moves.iter().filter(|this| !this.is_fault()).count();
+    match peaceful > 0 && random.below(10) > 0 {
+        true => random.below(peaceful),
+        false => random.below(moves.len()),
+    }
+}
+
+/// Leaves out choices, and replaces them by the first one, as long as it ends in the same violation.
+fn shrink(explore: &Explore, what: String, mut choices: Vec<usize>) -> Violation {
+    let same = |choices: &[usize]| matches!(run(explore, choices), (_, Err(other)) if kind(&other) == kind(&what));
+    let mut again = true;
+    while again {
+        again = false;
+        for index in (0..choices.len()).rev() {
+            let mut without = choices.clone();
+            without.remove(index);
+            if same(&without) {
+                (choices, again) = (without, true);
+            } else if choices[index] != 0 {
+                let mut first = choices.clone();
+                first[index] = 0;
+                if same(&first) {
+                    (choices, again) = (first, true);
+                }
+            }
+        }
+    }
+    violation(explore, what, &choices)
+}
+
+/// A violation without its places and numbers.
+fn kind(what: &str) -> String {
+    what.chars().filter(|letter| !letter.is_ascii_digit()).take(30).collect()
+}
+
+/// Runs one random order without faults, and counts.
+pub(super) fn cost(explore: &Explore, seed: u64) -> Result<Cost, Violation> {
+    let mut random = Random(seed);
+    let mut world = world(explore);
+    // It would take as long as all the rest.
+    world.counts_items = false;
+    let mut state = world.start(&explore.input, 0);
+    let mut choices = Vec::new();
+    loop {
+        let moves = world.moves(&state);
+        if moves.is_empty() {
+            break;
+        }
+        let choice = random.below(moves.len());
+        choices.push(choice);
+        world.change(&mut state, moves[choice]).map_err(|what| violation(explore, what, &choices))?;
+    }
+    world.check_end(&state, 0).map_err(|what| violation(explore, what, &choices))?;
+    // The join gathers what all members made, in one delivery.
+    let joins = state.fired.iter().map(|(join, _)| *join).collect::<std::collections::HashSet<_>>();
+    let members = world.keys_of.iter().filter(|(message, _)| !joins.contains(message));
+    let most_in_one = members.map(|(_, keys)| *keys).max().unwrap_or_default();
+    Ok(Cost { most_in_one, ..world.cost })
+}

@@ -1,0 +1,88 @@
+//! Moves as a person reads them.
+
+use faasflow_core::graph::{CompositeKind, Place};
+use faasflow_core::machine::forked::{Effect, Reply};
+
+use super::state::{Move, State};
+use super::world::World;
+
+/// What a move is, in a line.
+pub(super) fn tell(world: &World<'_>, state: &State, this: Move) -> String {
+    let of = |local: u32| {
+        let local = &world.locals[local as usize];
+        (name(world, &world.messages.value(local.message).place), what(world, state, &local.effect))
+    };
+    let message = |number: u32| name(world, &world.messages.value(number).place);
+    match this {
+        Move::Deliver(number) => format!("{} is delivered", message(number)),
+        Move::DeliverTwice(number) => format!("{} is delivered, and will be again", message(number)),
+        Move::Step(local) => {
+            let (name, what) = of(local);
+            format!("{name} {what}")
+        }
+        Move::Die(local) => {
+            let (name, what) = of(local);
+            format!("{name} dies before it {what}")
+        }
+        Move::Unanswered(local) => {
+            let (name, what) = of(local);
+            format!("{name} {what}, and gets no answer")
+        }
+        Move::Lost(local) => {
+            let (name, what) = of(local);
+            format!("{name} {what}, but that is lost, and gets no answer")
+        }
+    }
+}
+
+fn what(world: &World<'_>, state: &State, effect: &Effect) -> String {
+    match effect {
+        Effect::Read(key) => {
+            let there = world.keys.find(key).and_then(|key| state.value(key)).is_some();
+            format!("reads {key}, which {}", if there { "is there" } else { "is not there" })
+        }
+        Effect::ReadAll(keys) => format!("reads {} keys", keys.len()),
+        Effect::Create(key, _) => format!("creates {key}"),
+        Effect::Post(messages) => {
+            let names: Vec<String> = messages.iter().map(|message| name(world, &message.place)).collect();
+            format!("posts {}", names.join(", "))
+        }
+        Effect::Report(outcome, _) => format!("reports {outcome}"),
+        Effect::Finally(..) => "runs the finaliser".to_owned(),
+        Effect::Forget => "removes what the store has of the request".to_owned(),
+        Effect::Reply(Reply::Forwarded) => "is done".to_owned(),
+        Effect::Reply(Reply::Ended(outcome, _)) => format!("is done: the request has ended, {outcome}"),
+        Effect::Reply(Reply::Dropped) => "is done: its result is not needed".to_owned(),
+        Effect::Reply(Reply::Late) => "is done: it is too late".to_owned(),
+        Effect::Reply(Reply::ComeAgain) => "has to come again".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A place with the names of its branches, such as `thumb (1.0/2)`.
+fn name(world: &World<'_>, place: &Place) -> String {
+    let plan = world.flow.plan();
+    let mut names = Vec::new();
+    let mut body = plan.segment(place).map(|segment| segment.body());
+    let mut path = place.path().iter().rev();
+    while let Some((composite, branch)) = body.and_then(|body| plan.body(body).owner()) {
+        let outline = plan.composite(composite);
+        match outline.kind() {
+            CompositeKind::ForEach => {
+                names.push(format!("item {}", path.next().map_or(0, |member| member.index + 1)));
+            }
+            kind => {
+                if kind.joins() {
+                    path.next();
+                }
+                names.push(outline.branches()[branch].name().to_string());
+            }
+        }
+        body = Some(plan.parent(composite));
+    }
+    names.reverse();
+    match names.is_empty() {
+        true => format!("phase {place}"),
+        false => format!("{} ({place})", names.join(" > ")),
+    }
+}

@@ -1,0 +1,260 @@
+//! Every order of deliveries of small flows with branches.
+
+use std::time::Instant;
+
+use faasflow_core::machine::forked::Flaw;
+use faasflow_core::{Call, Choice, Complete, Context, Failure, Flow, FlowBuilder, ForEach, Graph, Outcome};
+use faasflow_testkit::explore::{Explore, Explored, explore};
+
+fn call(function: &str) -> FlowBuilder {
+    Flow::builder().apply(function)
+}
+
+/// Explores, and prints how much there was to see.
+fn run(name: &str, explore: Explore) -> Explored {
+    let begun = Instant::now();
+    let explored = explore.run();
+    println!("{name}: {explored}, in {:.1?}", begun.elapsed());
+    explored
+}
+
+fn all(name: &str, explore: Explore) -> Explored {
+    let explored = run(name, explore);
+    assert!(explored.is_exhaustive(), "{name}: {explored}");
+    explored
+}
+
+fn parallel(names: &[&str]) -> Flow {
+    Flow::builder().parallel(names.iter().map(|name| (*name, call(name)))).build().unwrap()
+}
+
+#[test]
+fn parallel_of_two() {
+    let flow = parallel(&["a", "b"]);
+    let explored = all("parallel of 2, 1 fault", explore(&flow, "1"));
+    assert_eq!((explored.outcome(), explored.output().as_str()), (Outcome::Success, r#"{"a":1,"b":1}"#));
+    all("parallel of 2, 2 faults", explore(&flow, "1").faults(2));
+}
+
+#[test]
+fn parallel_of_three() {
+    let flow = parallel(&["a", "b", "c"]);
+    let explored = all("parallel of 3, 1 fault", explore(&flow, "1"));
+    assert_eq!(explored.output(), r#"{"a":1,"b":1,"c":1}"#);
+}
+
+#[test]
+fn nested_parallel() {
+    let inner = || Flow::builder().parallel([("x", call("x")), ("y", call("y"))]);
+    let flow = Flow::builder().parallel([("a", inner()), ("b", inner())]).build().unwrap();
+    let explored = all("nested parallel, no fault", explore(&flow, "1").faults(0));
+    assert_eq!(explored.output(), r#"{"a":{"x":1,"y":1},"b":{"x":1,"y":1}}"#);
+    let flow = Flow::builder().parallel([("a", inner()), ("b", call("b"))]).build().unwrap();
+    all("parallel of a parallel and a call, 1 fault", explore(&flow, "1"));
+}
+
+#[test]
+fn a_diamond() {
+    let graph = Graph::new()
+        .branch("top", call("top"))
+        .branch("left", call("left"))
+        .after("left", ["top"])
+        .branch("right", call("right"))
+        .after("right", ["top"])
+        .branch("bottom", call("bottom"))
+        .after("bottom", ["left", "right"]);
+    let flow = Flow::builder().graph(graph).build().unwrap();
+    let explored = all("diamond, 1 fault", explore(&flow, "1"));
+    assert_eq!(explored.output(), r#"{"bottom":{"left":{"top":1},"right":{"top":1}}}"#);
+}
+
+/// `c` waits for `a` alone, `d` for `a` and `b`: neither a chain nor levels.
+#[test]
+fn a_graph_like_an_n() {
+    let graph = Graph::new()
+        .branch("a", call("a"))
+        .branch("b", call("b"))
+        .branch("c", call("c"))
+        .after("c", ["a"])
+        .branch("d", call("d"))
+        .after("d", ["a", "b"]);
+    let flow = Flow::builder().graph(graph).build().unwrap();
+    let explored = all("N-shaped graph, 1 fault", explore(&flow, "1"));
+    assert_eq!(explored.output(), r#"{"c":{"a":1},"d":{"a":1,"b":1}}"#);
+}
+
+#[test]
+fn a_choice_inside_parallel() {
+    let choice = Choice::new(async |text: String| if text == "1" { "one" } else { "more" })
+        .branch("one", Flow::builder())
+        .branch("more", call("more"));
+    let choosing = Flow::builder().apply("a").choose(choice);
+    let flow = Flow::builder().parallel([("a", choosing), ("b", call("b"))]).build().unwrap();
+    let explored = all("choice of an empty branch inside parallel, 1 fault", explore(&flow, "1"));
+    assert_eq!(explored.output(), r#"{"a":1,"b":1}"#);
+    let explored =
+        all("choice of a call inside parallel, 1 fault", explore(&flow, "2").function("more", |_| Ok("3".into())));
+    assert_eq!(explored.output(), r#"{"a":3,"b":2}"#);
+}
+
+#[test]
+fn a_for_each_of_three_with_two_at_once() {
+    let flow = Flow::builder().for_each(ForEach::new(call("f")).at_most(2)).build().unwrap();
+    let explored = all("for-each of 3, 2 at once, 1 fault", explore(&flow, "[1,2,3]"));
+    assert_eq!(explored.output(), "[1,2,3]");
+    let explored = all("for-each of none", explore(&flow, "[]"));
+    assert_eq!(explored.output(), "[]");
+    let explored = all("for-each of 1", explore(&flow, r#"[{"x":1}]"#));
+    assert_eq!(explored.output(), r#"[{"x":1}]"#);
+}
+
+/// Every policy, with no failure, one, and nothing but failures; the graph and the for-each must agree.
+#[test]
+fn every_policy() {
+    let policies = [
+        (Complete::All, [true, false, false]),
+        (Complete::Settled, [true, true, true]),
+        (Complete::First, [true, true, false]),
+        (Complete::AtLeast(2), [true, true, false]),
+        (Complete::Tolerate(1), [true, true, false]),
+        (Complete::TolerateShare(34), [true, true, false]),
+    ];
+    for (policy, successes) in policies {
+        for (failures, success) in [0, 1, 3].into_iter().zip(successes) {
+            let graph = [("a", 1), ("b", 2), ("c", 3)].into_iter().fold(Graph::new(), |graph, (name, number)| {
+                graph.branch(name, call(if number <= failures { "fails" } else { "works" }))
+            });
+            let graph = Flow::builder().graph(graph.complete(policy)).build().unwrap();
+            let for_each =
+                Flow::builder().for_each(ForEach::new(call("f")).at_most(2).complete(policy)).build().unwrap();
+            let fails = move |text: &str| match text.parse::<i32>().unwrap() <= failures {
+                true => Err("no".to_owned()),
+                false => Ok(text.to_owned()),
+            };
+            let expected = if success { Outcome::Success } else { Outcome::Failure };
+            let explored =
+                all(&format!("graph, {policy:?}, {failures} failures"), explore(&graph, "1").failing("fails"));
+            assert!(explored.ends().all(|(outcome, ..)| outcome == expected), "{policy:?} {failures}");
+            let explored = all(
+                &format!("for-each, {policy:?}, {failures} failures"),
+                explore(&for_each, "[1,2,3]").function("f", fails),
+            );
+            assert!(explored.ends().all(|(outcome, ..)| outcome == expected), "{policy:?} {failures}");
+        }
+    }
+}
+
+/// The handler of a branch is asked first, and what it recovers is the branch's output. What it does not is the flow's.
+#[test]
+fn failing_branches() {
+    let recovering = call("fails").on_failure(async |_: Context, failure: Failure| failure.recover("0"));
+    let flow = Flow::builder().parallel([("a", recovering), ("b", call("b"))]).build().unwrap();
+    let explored = all("a branch recovers, 1 fault", explore(&flow, "1").failing("fails"));
+    assert_eq!((explored.outcome(), explored.output().as_str()), (Outcome::Success, r#"{"a":0,"b":1}"#));
+
+    let flow = Flow::builder()
+        .parallel([("a", Flow::builder().parallel([("x", call("fails")), ("y", call("y"))])), ("b", call("b"))])
+        .on_failure(async |_: Context, failure: Failure| failure.recover(failure.reason()))
+        .build()
+        .unwrap();
+    let explored = all("an inner branch fails, no fault", explore(&flow, "1").failing("fails").faults(0));
+    assert_eq!(explored.outcome(), Outcome::Recovered);
+    assert_eq!(explored.output(), "the branch `a` failed: the branch `x` failed: it answered 404 Not Found");
+
+    let replying = Call::new("fails").on_failure(async |_: Context, failure: Failure| failure.reply("sorry"));
+    let replying = Flow::builder().apply(replying);
+    let flow = Flow::builder().parallel([("a", replying), ("b", call("b"))]).build().unwrap();
+    let explored = all("a step of a branch replies, 1 fault", explore(&flow, "1").failing("fails"));
+    assert_eq!((explored.outcome(), explored.output().as_str()), (Outcome::Failure, "sorry"));
+}
+
+/// With a mistake in the protocol, an exploration finds an order that shows it, and can run that order again.
+fn finds(flow: &Flow, input: &'static str, flaw: Flaw, expected: &str) {
+    let explore = || explore(flow, input).flaw(flaw);
+    let violation = explore().try_run().expect_err("the mistake is found");
+    println!("{flaw:?}: {violation}");
+    assert!(violation.what().contains(expected), "{violation}");
+    assert!(violation.events().len() < 40, "it is short: {violation}");
+    let again = explore().replay(violation.seed()).expect_err("the same order shows it again");
+    assert_eq!((again.what(), again.events()), (violation.what(), violation.events()));
+    let sampled = explore().sample(7, 20_000).try_run().expect_err("random orders show it too");
+    assert!(explore().replay(sampled.seed()).is_err(), "{sampled}");
+}
+
+#[test]
+fn a_join_without_a_claim_is_found() {
+    finds(&parallel(&["a", "b"]), "1", Flaw::NoClaim, "is fired by");
+}
+
+#[test]
+fn counting_instead_of_a_set_is_found() {
+    finds(&parallel(&["a", "b"]), "1", Flaw::CountInsteadOfSet, "which was not written");
+}
+
+#[test]
+fn a_claim_before_the_write_is_found() {
+    finds(&parallel(&["a", "b"]), "1", Flaw::ClaimBeforeWrite, "which was not written");
+}
+
+#[test]
+fn a_replay_lists_what_happens() {
+    let flow = Flow::builder().parallel([("only", call("a"))]).build().unwrap();
+    let events = explore(&flow, "1").replay("x12").unwrap();
+    assert_eq!(
+        events,
+        [
+            "phase 1 is delivered",
+            "phase 1 creates result/1",
+            "phase 1 posts only (1.0/2)",
+            "only (1.0/2) is delivered",
+            "only (1.0/2) reads entry/1/0, which is not there",
+            "only (1.0/2) creates member/1/0",
+            "only (1.0/2) creates entry/1/0",
+            "only (1.0/2) posts phase 3",
+            "phase 3 is delivered",
+            "phase 3 creates result/3",
+            "phase 3 creates decided/1",
+            "phase 3 creates over@0",
+        ]
+    );
+}
+
+/// Too many orders to try all: forks inside a for-each inside a fork, with several faults.
+#[test]
+fn a_larger_flow_is_sampled() {
+    let each = ForEach::new(Flow::builder().parallel([("x", call("x")), ("y", call("y"))])).at_most(2);
+    let flow = Flow::builder()
+        .parallel([("items", Flow::builder().for_each(each)), ("b", call("b").apply("b2"))])
+        .apply("end")
+        .build()
+        .unwrap();
+    let explored = run("sampled", explore(&flow, "[1,2,3]").faults(4).sample(1, 300));
+    let item = |number: u8| format!(r#"{{"x":{number},"y":{number}}}"#);
+    let items = [1, 2, 3].map(item).join(",");
+    assert_eq!(explored.output(), format!(r#"{{"items":[{items}],"b":[1,2,3]}}"#));
+}
+
+/// A member reads and writes no more keys among ten thousand than among ten.
+#[test]
+fn the_cost_of_a_for_each_is_linear() {
+    let flow = Flow::builder().for_each(ForEach::new(call("f")).at_most(16)).build().unwrap();
+    let mut per_item = Vec::new();
+    for items in [10, 100, 1_000, 10_000_u32] {
+        let list = serde_json::to_string(&(0..items).collect::<Vec<_>>()).unwrap();
+        let begun = Instant::now();
+        let cost = explore(&flow, list).cost(1);
+        let each = |count: usize| count as f64 / f64::from(items);
+        println!(
+            "{items} items: per item {:.2} reads, {:.2} creates, {:.2} posts; at most {} keys in one phase; {:.1?}",
+            each(cost.reads),
+            each(cost.creates),
+            each(cost.posts),
+            cost.most_in_one,
+            begun.elapsed()
+        );
+        per_item.push((each(cost.reads), each(cost.creates)));
+        assert!(cost.most_in_one < 200, "{cost:?}");
+    }
+    let [_, (reads, creates), _, (many_reads, many_creates)] = per_item[..] else { panic!("{per_item:?}") };
+    assert!(many_reads < reads * 1.2 && many_creates < creates * 1.2, "{per_item:?}");
+}
