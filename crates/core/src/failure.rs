@@ -66,6 +66,15 @@ pub enum FailureKind {
     Branches(Arc<Branches>),
     /// Too many items of a for-each failed. What became of each is there.
     Items(Arc<Items>),
+    /// The list of a for-each is too long. Nothing was begun.
+    TooManyItems {
+        /// How many items it has.
+        items: usize,
+        /// The setting `max_items`.
+        limit: usize,
+    },
+    /// The function of a choice returned this name, which is not a branch.
+    NoSuchBranch(String),
 }
 
 impl FailureKind {
@@ -88,6 +97,8 @@ impl FailureKind {
             FailureKind::EnvelopeTooLarge { .. } => "envelope_too_large",
             FailureKind::Branches(_) => "branches",
             FailureKind::Items(_) => "items",
+            FailureKind::TooManyItems { .. } => "too_many_items",
+            FailureKind::NoSuchBranch(_) => "no_such_branch",
         }
     }
 
@@ -112,6 +123,8 @@ impl FailureKind {
             FailureKind::Storage(_) => code::PAYLOAD_NOT_KEPT,
             FailureKind::EnvelopeTooLarge { .. } => code::ENVELOPE_TOO_LARGE,
             FailureKind::Branches(_) | FailureKind::Items(_) => code::BRANCH_FAILED,
+            FailureKind::TooManyItems { .. } => code::TOO_MANY_ITEMS,
+            FailureKind::NoSuchBranch(_) => code::UNKNOWN_CHOICE,
         }
     }
 
@@ -133,7 +146,9 @@ impl FailureKind {
             | FailureKind::Deadline(_)
             | FailureKind::EnvelopeTooLarge { .. }
             | FailureKind::Branches(_)
-            | FailureKind::Items(_) => None,
+            | FailureKind::Items(_)
+            | FailureKind::TooManyItems { .. }
+            | FailureKind::NoSuchBranch(_) => None,
         }
     }
 }
@@ -340,6 +355,10 @@ impl FailureKind {
                 let failed = (1..).zip(items.iter()).map(|(number, result)| (format!("item {number}"), result));
                 of_members(failed)
             }
+            FailureKind::TooManyItems { items, limit } => {
+                format!("the list has {items} items, and at most {limit} are allowed")
+            }
+            FailureKind::NoSuchBranch(name) => format!("there is no branch `{name}`"),
             FailureKind::EnvelopeTooLarge { size, payload: 0, state: 0, limit } => format!(
                 "the envelope would be {size} bytes without payload and state, over the limit of {limit}: send the \
                  request with a shorter query and fewer headers, or raise `envelope_limit` if the gateway's queue takes more"

@@ -1,13 +1,16 @@
 //! Does the effects of a delivery that nobody else can see, up to the next one that somebody can.
 
+use std::sync::Arc;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use faasflow_core::envelope::{Carried, List};
+use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::Place;
 use faasflow_core::machine::forked::{
     Answer, Effect, Ended, Input, Journal, MemberRecord, Ran, Reason, Resolved, Verdict, chunk_key,
 };
 use faasflow_core::state::Key;
-use faasflow_core::{Failure, MemberOutcome, MemberResult, Payload, Resolution};
+use faasflow_core::{Error, Failure, MemberOutcome, MemberResult, Payload, Resolution};
 
 use super::state::State;
 use super::steps::{Stop, reason};
@@ -67,13 +70,13 @@ impl World<'_> {
                 Effect::Choose(composite) => {
                     let output = self.locals[local as usize].output.clone().unwrap_or_default();
                     let chosen = self.steps.choose(*composite, &output);
-                    let chosen = chosen.map_err(|error| self.steps.joining_failed(*composite, error));
+                    let chosen = chosen.map_err(|kind| self.steps.joining_failed(*composite, kind));
                     self.with_failure(local, chosen, Answer::Chosen)
                 }
                 Effect::Split { composite, fork } => {
                     let output = self.locals[local as usize].output.clone().unwrap_or_default();
                     let items = self.steps.split(*composite, &output);
-                    let items = items.map_err(|error| self.steps.joining_failed(*composite, error));
+                    let items = items.map_err(|error| self.steps.joining_failed(*composite, handler(error)));
                     let list = items.map(|items| self.write_list(state, fork, &items));
                     self.with_failure(local, list, Answer::Split)
                 }
@@ -167,7 +170,9 @@ impl World<'_> {
                 let (composite, _) = self.flow.plan().body(segment.body()).owner().expect("a branch has a graph");
                 match self.steps.of_branches(composite, results) {
                     Ok(payload) => payload,
-                    Err(error) => return Ok(Some(Err(Stop::Failed(self.steps.joining_failed(composite, error))))),
+                    Err(error) => {
+                        return Ok(Some(Err(Stop::Failed(self.steps.joining_failed(composite, handler(error))))));
+                    }
                 }
             }
             Input::Join { composite, verdict, members, decider } => {
@@ -188,7 +193,9 @@ impl World<'_> {
                 }
                 match self.steps.join(*composite, results) {
                     Ok(payload) => payload,
-                    Err(error) => return Ok(Some(Err(Stop::Failed(self.steps.joining_failed(*composite, error))))),
+                    Err(error) => {
+                        return Ok(Some(Err(Stop::Failed(self.steps.joining_failed(*composite, handler(error))))));
+                    }
                 }
             }
             other => unreachable!("an exploration stores nothing by reference: {other:?}"),
@@ -207,6 +214,10 @@ impl World<'_> {
         }
         (u32::try_from(items.len()).expect("a list of fewer than 2^32 items"), List { sha256, per_chunk: PER_CHUNK })
     }
+}
+
+fn handler(error: Error) -> FailureKind {
+    FailureKind::Handler(Arc::new(error))
 }
 
 fn result_of(record: &MemberRecord) -> MemberResult {

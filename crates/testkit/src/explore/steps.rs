@@ -42,15 +42,16 @@ impl Steps<'_> {
     }
 
     /// The branch that a choice takes.
-    pub(super) fn choose(&self, composite: CompositeIndex, input: &Payload) -> Result<usize> {
+    pub(super) fn choose(&self, composite: CompositeIndex, input: &Payload) -> Result<usize, FailureKind> {
         let Composite::Choice { decide, otherwise, .. } = self.flow.composite(composite) else {
-            return Err(Error::msg("it is not a choice"));
+            unreachable!("the machine asks for a choice only where there is one")
         };
-        let name = at_once(decide(Context::for_test(""), input.clone()))?;
+        let name = at_once(decide(Context::for_test(""), input.clone()));
+        let name = name.map_err(|error| FailureKind::Handler(Arc::new(error)))?;
         let branches = self.flow.plan().composite(composite).branches();
         let named = branches.iter().enumerate().filter(|(index, _)| Some(*index) != *otherwise);
         let named = named.into_iter().find(|(_, branch)| **branch.name() == *name).map(|(index, _)| index);
-        named.or(*otherwise).ok_or_else(|| Error::refused(format!("there is no branch `{name}`")))
+        named.or(*otherwise).ok_or(FailureKind::NoSuchBranch(name))
     }
 
     /// The items that a for-each has.
@@ -127,11 +128,12 @@ impl Steps<'_> {
     /// Runs what has synchronous calls only, one branch after the other.
     fn composite(&self, index: CompositeIndex, input: Payload) -> Result<Payload, Stop> {
         let outline = self.flow.plan().composite(index);
-        let failed = |error: Error| Stop::Failed(self.joining_failed(index, error));
+        let failed = |error: Error| Stop::Failed(self.joining_failed(index, FailureKind::Handler(Arc::new(error))));
         match self.flow.composite(index) {
             Composite::Flow => self.body(outline.branches()[0].body(), input),
             Composite::Choice { .. } => {
-                let branch = self.choose(index, &input).map_err(failed)?;
+                let branch = self.choose(index, &input);
+                let branch = branch.map_err(|kind| Stop::Failed(self.joining_failed(index, kind)))?;
                 self.body(outline.branches()[branch].body(), input)
             }
             Composite::ForEach { complete, .. } => {
@@ -187,7 +189,9 @@ impl Steps<'_> {
             _ => true,
         };
         match complete {
-            true => self.join(index, results).map_err(|error| Stop::Failed(self.joining_failed(index, error))),
+            true => self
+                .join(index, results)
+                .map_err(|error| Stop::Failed(self.joining_failed(index, FailureKind::Handler(Arc::new(error))))),
             false => Err(Stop::Failed(self.members_failed(index, results))),
         }
     }
@@ -209,13 +213,13 @@ impl Steps<'_> {
     }
 
     /// The failure of a join, a split or a choice.
-    pub(super) fn joining_failed(&self, composite: CompositeIndex, error: Error) -> Failure {
+    pub(super) fn joining_failed(&self, composite: CompositeIndex, kind: FailureKind) -> Failure {
         let name = match self.flow.composite(composite) {
             Composite::Choice { .. } => "choice",
             Composite::ForEach { .. } => "for-each",
             _ => "join",
         };
-        Failure::new(1, 0, name.into(), FailureKind::Handler(Arc::new(error)), Payload::empty())
+        Failure::new(1, 0, name.into(), kind, Payload::empty())
     }
 
     /// The failure of a graph or for-each too many of whose members failed.

@@ -188,7 +188,7 @@ fn a_join_without_a_claim_is_found() {
 
 #[test]
 fn counting_instead_of_a_set_is_found() {
-    finds(&parallel(&["a", "b"]), "1", Flaw::CountInsteadOfSet, "which was not written");
+    finds(&parallel(&["a", "b"]), "1", Flaw::CountInsteadOfSet, "has not ended");
 }
 
 #[test]
