@@ -178,6 +178,12 @@ impl Plan {
         self.composites[composite.index()].parent
     }
 
+    /// Whether the flow is a list of steps, without flows inside it.
+    #[must_use]
+    pub fn is_linear(&self) -> bool {
+        self.composites.is_empty()
+    }
+
     /// Whether its requests need a store that all instances share, with conditional writes: they have more than one token, or
     /// choose a branch of several phases.
     #[must_use]

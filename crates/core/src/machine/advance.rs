@@ -130,6 +130,8 @@ impl Iterator for Effects {
 
 /// Decides what to do for a token after something has happened to it.
 ///
+/// It is for flows without flows inside them, and refuses the tokens of all others.
+///
 /// The decision depends only on the arguments, so a redelivered token gets the same decision as the first one. This is
 /// what makes redelivery safe: the token is forwarded to the same place, with the same call id.
 ///
@@ -148,7 +150,10 @@ impl Iterator for Effects {
 pub fn advance(plan: &Plan, token: &Token, happened: Happened) -> Effects {
     let (place, caller) = (token.place(), token.caller());
     let effect = match happened {
-        Happened::Arrived if plan.segment(place).is_none() => Effect::Refuse(Unfit::NoSuchPlace(place.clone())),
+        // Whoever executes the steps of a segment as a list would get the order and the branches wrong.
+        Happened::Arrived if !plan.is_linear() || plan.segment(place).is_none() => {
+            Effect::Refuse(Unfit::NoSuchPlace(place.clone()))
+        }
         Happened::Arrived => Effect::Take,
         Happened::Unfit(unfit) => Effect::Refuse(unfit),
         Happened::Taken(payload) => Effect::Run(payload),

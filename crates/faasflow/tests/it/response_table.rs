@@ -280,14 +280,14 @@ async fn an_envelope_of_an_unknown_version_answers_400() {
     let kit = two_phases(&[]).await;
     let (headers, body) = held_envelope(&kit, "payload").await;
     let mut future = body.to_vec();
-    future[9] = 2;
+    future[9] = 3;
     let refused = kit.request(future).headers(headers).signed().answer().await;
     assert_eq!(refused.status, 400);
     assert!(
         problem(&refused)["reason"]
             .as_str()
             .unwrap()
-            .starts_with("the envelope has version 2, but this program reads only version 1")
+            .starts_with("the envelope has version 3, but this program reads only versions 1 and 2")
     );
 }
 

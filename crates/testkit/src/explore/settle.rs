@@ -23,8 +23,10 @@ impl World<'_> {
     /// Lets a delivery go on as long as it does not matter when: it executes code, or it reads what will not change.
     pub(super) fn settle(&mut self, state: &mut State, mut local: u32) -> Result<(), Broken> {
         loop {
-            let Local { message, effect, .. } = self.locals[local as usize].clone();
-            local = match &effect {
+            let this = self.locals[local as usize].clone();
+            let Local { message, effect, .. } = &*this;
+            let message = *message;
+            local = match effect {
                 Effect::Read(key) => match self.find(state, key) {
                     Some(value) => {
                         self.count(message, 1, 0);
@@ -97,10 +99,11 @@ impl World<'_> {
         result: Result<T, Failure>,
         answer: impl FnOnce(Result<T, Reason>) -> Answer,
     ) -> u32 {
-        let Local { message, mut journal, output, .. } = self.locals[local as usize].clone();
+        let Local { message, journal, output, .. } = &*self.locals[local as usize].clone();
+        let mut journal = journal.clone();
         let failure = result.as_ref().err().cloned();
         journal.add(answer(result.map_err(|failure| reason(&failure))));
-        self.local(message, journal, output, failure)
+        self.local(*message, journal, output.clone(), failure)
     }
 
     fn find(&self, state: &State, key: &Key) -> Option<Bytes> {
@@ -131,10 +134,10 @@ impl World<'_> {
             Err(Stop::Replied(payload)) => (Ran::Replied(payload.into()), None, None),
             Err(Stop::Failed(failure)) => (Ran::Failed(reason(&failure)), None, Some(failure)),
         };
-        let Local { message, journal, .. } = self.locals[local as usize].clone();
-        let mut journal: Journal = journal;
+        let Local { message, journal, .. } = &*self.locals[local as usize].clone();
+        let mut journal: Journal = journal.clone();
         journal.add(Answer::Ran(ran));
-        let next = self.local(message, journal, output, failure);
+        let next = self.local(*message, journal, output, failure);
         self.memo.insert((local, found), next);
         Ok(Some(next))
     }

@@ -1,7 +1,8 @@
 //! What can happen in a state, and what comes of it.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use faasflow_core::envelope::{Carried, Origin};
@@ -25,7 +26,11 @@ pub(super) struct World<'a> {
     pub(super) keys: Interner<Key>,
     pub(super) values: Interner<Bytes>,
     pub(super) outputs: Interner<Carried>,
-    pub(super) locals: Vec<Local>,
+    pub(super) locals: Vec<Arc<Local>>,
+    /// The delivery that is one answer further than another.
+    answered: HashMap<(u32, Answer), u32>,
+    /// By what messages are ordered.
+    orders: Vec<u64>,
     pub(super) numbers: HashMap<(u32, Journal), u32>,
     pub(super) memo: HashMap<(u32, Vec<Option<u32>>), u32>,
     /// The messages that were ever at a place.
@@ -39,7 +44,6 @@ pub(super) struct World<'a> {
 }
 
 /// How far a delivery has come. What it does next follows from that.
-#[derive(Clone)]
 pub(super) struct Local {
     pub(super) message: u32,
     pub(super) journal: Journal,
@@ -65,6 +69,8 @@ impl<'a> World<'a> {
             values: Interner::default(),
             outputs: Interner::default(),
             locals: Vec::new(),
+            answered: HashMap::new(),
+            orders: Vec::new(),
             numbers: HashMap::new(),
             memo: HashMap::new(),
             places: HashMap::new(),
@@ -77,9 +83,17 @@ impl<'a> World<'a> {
     /// The state in which the request waits to be delivered for the first time.
     pub(super) fn start(&mut self, input: &Payload, faults: usize) -> State {
         let message = Message::fresh(self.flow.plan().start(), input.clone(), Caller::Left);
-        let first = self.messages.number(&message);
+        let first = self.message(&message);
         let faults_left = u8::try_from(faults).expect("fewer than 256 faults");
         State { queue: vec![first], posted: vec![first], faults_left, ..State::default() }
+    }
+
+    fn message(&mut self, message: &Message) -> u32 {
+        let number = self.messages.number(message);
+        if self.orders.len() == number as usize {
+            self.orders.push(hash(&message.place.to_string()));
+        }
+        number
     }
 
     /// What can happen, in an order that is the same in every run.
@@ -87,7 +101,7 @@ impl<'a> World<'a> {
         let (mut running, mut queue) = (state.running.clone(), state.queue.clone());
         running.dedup();
         running.sort_by_key(|local| self.locals[*local as usize].order);
-        queue.sort_by_key(|message| self.messages.value(*message).place.to_string());
+        queue.sort_by_key(|message| self.orders[*message as usize]);
         let mut moves: Vec<Move> = running.iter().map(|local| Move::Step(*local)).collect();
         moves.extend(queue.iter().map(|message| Move::Deliver(*message)));
         if state.faults_left > 0 {
@@ -165,9 +179,15 @@ impl<'a> World<'a> {
 
     /// The delivery that is one answer further.
     pub(super) fn next(&mut self, local: u32, answer: Answer) -> u32 {
-        let Local { message, mut journal, output, failure, .. } = self.locals[local as usize].clone();
-        journal.add_settled(answer);
-        self.local(message, journal, output, failure)
+        if let Some(next) = self.answered.get(&(local, answer.clone())) {
+            return *next;
+        }
+        let Local { message, journal, output, failure, .. } = &*self.locals[local as usize].clone();
+        let mut journal = journal.clone();
+        journal.add_settled(answer.clone());
+        let next = self.local(*message, journal, output.clone(), failure.clone());
+        self.answered.insert((local, answer), next);
+        next
     }
 
     pub(super) fn local(
@@ -182,21 +202,20 @@ impl<'a> World<'a> {
         }
         let effect = proceed_with(self.flow, self.messages.value(message), &journal, self.flaw);
         let number = u32::try_from(self.locals.len()).expect("fewer deliveries than states");
-        let mut hasher = DefaultHasher::new();
-        (self.messages.value(message), &journal).hash(&mut hasher);
-        let order = hasher.finish();
-        self.locals.push(Local { message, journal: journal.clone(), effect, order, output, failure });
+        let order = hash(&(self.messages.value(message), &journal));
+        self.locals.push(Arc::new(Local { message, journal: journal.clone(), effect, order, output, failure }));
         self.numbers.insert((message, journal), number);
         number
     }
 
     /// Does an effect that others can see. `None` if the delivery is over.
     pub(super) fn perform(&mut self, state: &mut State, local: u32) -> Result<Option<Answer>, Broken> {
-        let Local { message, effect, .. } = self.locals[local as usize].clone();
-        Ok(Some(match effect {
+        let this = self.locals[local as usize].clone();
+        let message = this.message;
+        Ok(Some(match &this.effect {
             Effect::Read(key) => {
                 self.count(message, 1, 0);
-                let key = self.keys.number(&key);
+                let key = self.keys.number(key);
                 Answer::Found(state.value(key).map(|value| self.values.value(value).clone()))
             }
             Effect::ReadAll(keys) => {
@@ -209,19 +228,19 @@ impl<'a> World<'a> {
             }
             Effect::Create(key, value) => {
                 self.count(message, 0, 1);
-                let (key, value) = (self.keys.number(&key), self.values.number(&value));
+                let (key, value) = (self.keys.number(key), self.values.number(value));
                 state.write(key, value);
                 let stands = state.value(key).expect("it was written");
                 Answer::Stands(self.values.value(stands).clone())
             }
             Effect::Post(messages) => {
                 for posted in messages {
-                    self.post(state, message, &posted)?;
+                    self.post(state, message, posted)?;
                 }
                 Answer::Done
             }
             Effect::Report(outcome, output) => {
-                self.ended(state, outcome, &output)?;
+                self.ended(state, *outcome, output)?;
                 Answer::Done
             }
             Effect::Finally(..) => {
@@ -235,7 +254,7 @@ impl<'a> World<'a> {
             }
             Effect::Reply(reply) => {
                 match reply {
-                    Reply::Ended(outcome, Some(output)) => self.ended(state, outcome, &output)?,
+                    Reply::Ended(outcome, Some(output)) => self.ended(state, *outcome, output)?,
                     Reply::ComeAgain => state.enqueue(message),
                     Reply::Refused(unfit) => return Err(format!("a token is refused: {unfit:?}")),
                     _ => {}
@@ -255,7 +274,7 @@ impl<'a> World<'a> {
 
     fn post(&mut self, state: &mut State, by: u32, message: &Message) -> Result<(), Broken> {
         self.cost.posts += 1;
-        let number = self.messages.number(message);
+        let number = self.message(message);
         let same = self.places.entry(message.place.clone()).or_default();
         if !same.contains(&number) {
             same.push(number);
@@ -339,4 +358,11 @@ impl<'a> World<'a> {
             left => Err(format!("the request has ended, and these are still in the store: {}", left.join(", "))),
         }
     }
+}
+
+/// A number that is the same in every run.
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }

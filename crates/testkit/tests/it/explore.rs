@@ -33,7 +33,7 @@ fn parallel_of_two() {
     let flow = parallel(&["a", "b"]);
     let explored = all("parallel of 2, 1 fault", explore(&flow, "1"));
     assert_eq!((explored.outcome(), explored.output().as_str()), (Outcome::Success, r#"{"a":1,"b":1}"#));
-    all("parallel of 2, 2 faults", explore(&flow, "1").faults(2));
+    run("parallel of 2, 3 faults", explore(&flow, "1").faults(3).sample(1, 2_000));
 }
 
 #[test]
@@ -79,7 +79,8 @@ fn a_graph_like_an_n() {
         .branch("d", call("d"))
         .after("d", ["a", "b"]);
     let flow = Flow::builder().graph(graph).build().unwrap();
-    let explored = all("N-shaped graph, 1 fault", explore(&flow, "1"));
+    let explored = all("N-shaped graph, no fault", explore(&flow, "1").faults(0));
+    run("N-shaped graph, 3 faults", explore(&flow, "1").faults(3).sample(1, 2_000));
     assert_eq!(explored.output(), r#"{"c":{"a":1},"d":{"a":1,"b":1}}"#);
 }
 
@@ -100,15 +101,19 @@ fn a_choice_inside_parallel() {
 #[test]
 fn a_for_each_of_three_with_two_at_once() {
     let flow = Flow::builder().for_each(ForEach::new(call("f")).at_most(2)).build().unwrap();
-    let explored = all("for-each of 3, 2 at once, 1 fault", explore(&flow, "[1,2,3]"));
+    let explored = all("for-each of 3, 2 at once, no fault", explore(&flow, "[1,2,3]").faults(0));
     assert_eq!(explored.output(), "[1,2,3]");
+    run("for-each of 3, 2 at once, 3 faults", explore(&flow, "[1,2,3]").faults(3).sample(1, 2_000));
+    let one = Flow::builder().for_each(ForEach::new(call("f")).at_most(1)).build().unwrap();
+    all("for-each of 2, 1 at once, 1 fault", explore(&one, "[1,2]"));
     let explored = all("for-each of none", explore(&flow, "[]"));
     assert_eq!(explored.output(), "[]");
     let explored = all("for-each of 1", explore(&flow, r#"[{"x":1}]"#));
     assert_eq!(explored.output(), r#"[{"x":1}]"#);
 }
 
-/// Every policy, with no failure, one, and nothing but failures; the graph and the for-each must agree.
+/// Every policy, with no failure, one, and nothing but failures; the graph and the for-each must agree. All orders without a
+/// fault, and some with three.
 #[test]
 fn every_policy() {
     let policies = [
@@ -125,22 +130,35 @@ fn every_policy() {
                 graph.branch(name, call(if number <= failures { "fails" } else { "works" }))
             });
             let graph = Flow::builder().graph(graph.complete(policy)).build().unwrap();
-            let for_each =
-                Flow::builder().for_each(ForEach::new(call("f")).at_most(2).complete(policy)).build().unwrap();
+            let each = ForEach::new(call("f")).at_most(2).complete(policy);
+            let for_each = Flow::builder().for_each(each).build().unwrap();
             let fails = move |text: &str| match text.parse::<i32>().unwrap() <= failures {
                 true => Err("no".to_owned()),
                 false => Ok(text.to_owned()),
             };
             let expected = if success { Outcome::Success } else { Outcome::Failure };
-            let explored =
-                all(&format!("graph, {policy:?}, {failures} failures"), explore(&graph, "1").failing("fails"));
-            assert!(explored.ends().all(|(outcome, ..)| outcome == expected), "{policy:?} {failures}");
-            let explored = all(
-                &format!("for-each, {policy:?}, {failures} failures"),
-                explore(&for_each, "[1,2,3]").function("f", fails),
-            );
-            assert!(explored.ends().all(|(outcome, ..)| outcome == expected), "{policy:?} {failures}");
+            for (kind, make) in [
+                ("graph", &(|| explore(&graph, "1").failing("fails")) as &dyn Fn() -> Explore),
+                ("for-each", &|| explore(&for_each, "[1,2,3]").function("f", fails)),
+            ] {
+                let name = format!("{kind}, {policy:?}, {failures} failures");
+                let explored = all(&format!("{name}, no fault"), make().faults(0));
+                assert!(explored.ends().all(|(outcome, ..)| outcome == expected), "{name}");
+                let explored = run(&format!("{name}, 3 faults"), make().faults(3).sample(3, 150));
+                assert!(explored.ends().all(|(outcome, ..)| outcome == expected), "{name}");
+            }
         }
+    }
+}
+
+/// The join of two, under each policy that can be met early, in all orders with a fault.
+#[test]
+fn early_policies_with_a_fault() {
+    for policy in [Complete::First, Complete::AtLeast(1), Complete::Tolerate(1)] {
+        let graph = Graph::new().branch("a", call("fails")).branch("b", call("b")).complete(policy);
+        let flow = Flow::builder().graph(graph).build().unwrap();
+        let explored = all(&format!("{policy:?} of 2, one fails, 1 fault"), explore(&flow, "1").failing("fails"));
+        assert_eq!(explored.outcome(), Outcome::Success);
     }
 }
 
