@@ -153,13 +153,23 @@ impl Explore {
         search::replay(self, seed)
     }
 
-    /// Runs one order without faults, which follows from the seed, and counts what it costs.
+    /// Runs one order without faults, which follows from the seed, and counts what it costs. Each delivery goes on to its end
+    /// before the next one begins, so that members of a join do not compete.
     ///
     /// # Panics
     ///
     /// If it violates what is promised.
     pub fn cost(&self, seed: u64) -> Cost {
-        search::cost(self, seed).unwrap_or_else(|violation| panic!("{violation}"))
+        search::cost(self, seed, false).unwrap_or_else(|violation| panic!("{violation}"))
+    }
+
+    /// The same, but all members that are in flight end at the same moment, and compete. It is the most that it can cost.
+    ///
+    /// # Panics
+    ///
+    /// If it violates what is promised.
+    pub fn contended_cost(&self, seed: u64) -> Cost {
+        search::cost(self, seed, true).unwrap_or_else(|violation| panic!("{violation}"))
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Branching {
 pub enum Origin {
     /// The token carries it.
     #[default]
-    Payload,
+    Token,
     /// It is an item of the list that the for-each has split.
     Item,
     /// It is made of the outputs of the branches that this branch comes after.

@@ -229,8 +229,9 @@ fn kind(what: &str) -> String {
     what.chars().filter(|letter| !letter.is_ascii_digit()).take(30).collect()
 }
 
-/// Runs one random order without faults, and counts.
-pub(super) fn cost(explore: &Explore, seed: u64) -> Result<Cost, Violation> {
+/// Runs one random order without faults, and counts. Either each delivery goes on to its end before the next begins, or all go
+/// on at once.
+pub(super) fn cost(explore: &Explore, seed: u64, at_once: bool) -> Result<Cost, Violation> {
     let mut random = Random(seed);
     let mut world = world(explore);
     // It would take as long as all the rest.
@@ -242,7 +243,11 @@ pub(super) fn cost(explore: &Explore, seed: u64) -> Result<Cost, Violation> {
         if moves.is_empty() {
             break;
         }
-        let choice = random.below(moves.len());
+        let choice = match at_once {
+            // What is under way comes before what waits.
+            false if !state.running.is_empty() => 0,
+            _ => random.below(moves.len()),
+        };
         choices.push(choice);
         world.change(&mut state, moves[choice]).map_err(|what| violation(explore, what, &choices))?;
     }

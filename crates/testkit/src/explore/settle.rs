@@ -32,6 +32,11 @@ impl World<'_> {
                         self.count(message, 1, 0);
                         self.next(local, Answer::Found(Some(value)))
                     }
+                    // The last read of a delivery. To read it later is to remove once more what was removed.
+                    None if key.as_str().starts_with("finished@") => {
+                        self.count(message, 1, 0);
+                        self.next(local, Answer::Found(None))
+                    }
                     None => break,
                 },
                 Effect::Create(key, _) => match self.find(state, key) {

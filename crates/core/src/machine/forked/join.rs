@@ -44,7 +44,7 @@ impl Walk<'_> {
         let first = Tally::first(outline, &terms);
         let joins = |terms: &Terms| [&self.message.joins[..], std::slice::from_ref(terms)].concat();
         let begin = |member: u32| {
-            let origin = if terms.list.is_some() { Origin::Item } else { Origin::Payload };
+            let origin = if terms.list.is_some() { Origin::Item } else { Origin::Token };
             let place = self.entry_place(composite, &self.message.place, member);
             Message::begin(place, record.output.clone(), origin, joins(&terms))
         };

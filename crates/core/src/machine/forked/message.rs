@@ -22,7 +22,7 @@ impl Message {
     /// The first token of a request.
     #[must_use]
     pub fn fresh(start: Place, payload: impl Into<Carried>, caller: Caller) -> Message {
-        Message { place: start, payload: payload.into(), origin: Origin::Payload, joins: Vec::new(), caller }
+        Message { place: start, payload: payload.into(), origin: Origin::Token, joins: Vec::new(), caller }
     }
 
     /// A token that an envelope has carried.
@@ -41,7 +41,7 @@ impl Message {
     /// The same token at another place, with this payload.
     pub(super) fn onward(&self, place: Place, payload: Carried) -> Message {
         let joins = self.joins.clone();
-        Message { place, payload, origin: Origin::Payload, joins, caller: Caller::Left }
+        Message { place, payload, origin: Origin::Token, joins, caller: Caller::Left }
     }
 
     /// A token of a member that this one begins, or a neighbour of it.

@@ -240,11 +240,10 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn post(mut self, messages: Vec<Message>) -> End {
-        if messages.is_empty() {
-            return self.leave(Reply::Forwarded);
+        if !messages.is_empty() {
+            self.replay.act(|| Effect::Post(messages))?;
         }
-        self.replay.act(|| Effect::Post(messages))?;
-        reply(Reply::Forwarded)
+        self.leave(Reply::Forwarded)
     }
 
     /// The result is not needed.
@@ -252,7 +251,8 @@ impl<'a> Walk<'a> {
         self.leave(Reply::Dropped)
     }
 
-    /// Nothing follows from this delivery. Where something follows, it is that which finds the request over.
+    /// Ends the delivery. What it has posted need not arrive late and find the request over: a queue may know it already, and
+    /// drop it.
     fn leave(mut self, with: Reply) -> End {
         self.tidy()?;
         reply(with)
