@@ -124,7 +124,7 @@ impl Building {
         self.handlers.push(flow.on_failure);
         for (element, at) in flow.elements {
             let node = match element {
-                Element::Step(step) => Node::Step(self.step(step, at)),
+                Element::Step(step) => Node::Step(self.step(*step, at)),
                 Element::Graph(graph) => Node::Composite(self.graph(index, graph, at)),
                 Element::Choice(choice) => {
                     let mut branches = choice.branches;

@@ -29,7 +29,7 @@ pub(super) struct Draft {
 /// A step, or flows inside the flow.
 #[derive(Clone)]
 pub(super) enum Element {
-    Step(Step),
+    Step(Box<Step>),
     Graph(GraphDraft),
     Choice(ChoiceDraft),
     ForEach(Box<ForEachDraft>),

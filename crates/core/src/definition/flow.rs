@@ -255,7 +255,7 @@ impl FlowBuilder {
     }
 
     fn step(self, name: String, action: Action, location: At) -> FlowBuilder {
-        self.element(Element::Step(Step::new(name.into(), action)), location)
+        self.element(Element::Step(Box::new(Step::new(name.into(), action))), location)
     }
 
     pub(super) fn element(mut self, element: Element, at: At) -> FlowBuilder {

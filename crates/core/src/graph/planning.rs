@@ -72,7 +72,7 @@ impl<'a> Cut<'a> {
         for (at, &node) in nodes.iter().enumerate() {
             match node {
                 Node::Composite(composite) if !self.outline.composites[composite.0].is_inline => {
-                    open = self.composite(body, composite, open, at, at + 1 == nodes.len());
+                    open = self.composite(body, composite, &open, at, at + 1 == nodes.len());
                     continue;
                 }
                 Node::Step(step) if self.outline.steps[step.0].is_async() && !open.takes_call => {
@@ -91,7 +91,7 @@ impl<'a> Cut<'a> {
     }
 
     /// Ends the open segment before a composite, cuts the bodies inside it, and opens the segment that follows it.
-    fn composite(&mut self, body: BodyIndex, composite: CompositeIndex, open: Open, at: usize, last: bool) -> Open {
+    fn composite(&mut self, body: BodyIndex, composite: CompositeIndex, open: &Open, at: usize, last: bool) -> Open {
         let kind = self.outline.composites[composite.0].kind;
         let branches = &self.outline.composites[composite.0].branches;
         let inner = Follow::Next(Place::at(self.segments.len()));
@@ -100,7 +100,7 @@ impl<'a> Cut<'a> {
             CompositeKind::Choice => Follow::Choose(composite),
             CompositeKind::Flow => inner,
         };
-        self.close(&open, follow);
+        self.close(open, follow);
         self.pieces[body.0].push(Piece::Composite(composite));
         for branch in branches {
             // A choice needs no phase for a branch without steps: the token goes on behind it.

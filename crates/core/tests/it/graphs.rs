@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use faasflow_core::graph::{BodyIndex, Follow, Place};
+use faasflow_core::graph::{BodyIndex, Follow, Place, Segment, StepIndex};
 use faasflow_core::{
     Branches, Call, Choice, Complete, Context, Failure, Flow, FlowBuilder, ForEach, Graph, Items, Json, Outcome, Result,
 };
@@ -81,7 +81,7 @@ fn what_has_synchronous_calls_only_runs_within_a_phase() {
     let flow = Flow::builder().parallel([("x", sync("x"))]).build().unwrap();
     assert!(!flow.plan().needs_store());
     let segment = flow.plan().segments().next().unwrap();
-    assert_eq!(segment.steps().map(|step| step.number()).collect::<Vec<_>>(), [1]);
+    assert_eq!(segment.steps().map(StepIndex::number).collect::<Vec<_>>(), [1]);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn what_has_an_asynchronous_call_is_cut_into_phases() {
     let flow = flow.build().unwrap();
     let plan = flow.plan();
     assert_eq!(plan.shape(), "[call a] graph{x: [call x] [call x2]; y: [call y]} [modifier, call b] [call c]");
-    let follows: Vec<&Follow> = plan.segments().map(|segment| segment.follow()).collect();
+    let follows: Vec<&Follow> = plan.segments().map(Segment::follow).collect();
     let [Follow::Fork(graph), Follow::Next(x2), Follow::Arrive(x), Follow::Arrive(y), Follow::Next(c), Follow::End] =
         follows[..]
     else {
@@ -103,7 +103,7 @@ fn what_has_an_asynchronous_call_is_cut_into_phases() {
     assert!(graph == x && graph == y);
     assert_eq!((x2.phase(), c.phase()), (3, 6));
     assert_eq!(plan.join(*graph).place().phase(), 5);
-    assert_eq!(plan.join(*graph).steps().map(|step| step.number()).collect::<Vec<_>>(), [5, 6]);
+    assert_eq!(plan.join(*graph).steps().map(StepIndex::number).collect::<Vec<_>>(), [5, 6]);
 }
 
 #[test]

@@ -137,7 +137,7 @@ impl World<'_> {
         let (ran, output, failure) = match ran {
             Ok(output) => (Ran::Done(output.clone().into()), Some(output), None),
             Err(Stop::Replied(payload)) => (Ran::Replied(payload.into()), None, None),
-            Err(Stop::Failed(failure)) => (Ran::Failed(reason(&failure)), None, Some(failure)),
+            Err(Stop::Failed(failure)) => (Ran::Failed(reason(&failure)), None, Some(*failure)),
         };
         let Local { message, journal, .. } = &*self.locals[local as usize].clone();
         let mut journal: Journal = journal.clone();
@@ -179,7 +179,9 @@ impl World<'_> {
                 match self.steps.of_branches(composite, results) {
                     Ok(payload) => payload,
                     Err(error) => {
-                        return Ok(Some(Err(Stop::Failed(self.steps.joining_failed(composite, handler(error))))));
+                        return Ok(Some(Err(Stop::Failed(Box::new(
+                            self.steps.joining_failed(composite, handler(error)),
+                        )))));
                     }
                 }
             }
@@ -197,12 +199,14 @@ impl World<'_> {
                     });
                 }
                 if *verdict == Verdict::Failed {
-                    return Ok(Some(Err(Stop::Failed(self.steps.members_failed(*composite, results)))));
+                    return Ok(Some(Err(Stop::Failed(Box::new(self.steps.members_failed(*composite, results))))));
                 }
                 match self.steps.join(*composite, results) {
                     Ok(payload) => payload,
                     Err(error) => {
-                        return Ok(Some(Err(Stop::Failed(self.steps.joining_failed(*composite, handler(error))))));
+                        return Ok(Some(Err(Stop::Failed(Box::new(
+                            self.steps.joining_failed(*composite, handler(error)),
+                        )))));
                     }
                 }
             }

@@ -21,7 +21,7 @@ pub(super) struct Steps<'a> {
 
 /// Why a phase went no further.
 pub(super) enum Stop {
-    Failed(Failure),
+    Failed(Box<Failure>),
     Replied(Payload),
 }
 
@@ -121,19 +121,22 @@ impl Steps<'_> {
                 Failure::new(1, index.number(), step.name().clone(), kind, input)
             }
         };
-        let Some(handler) = options.and_then(|options| options.on_failure()) else { return Err(Stop::Failed(failure)) };
+        let Some(handler) = options.and_then(|options| options.on_failure()) else {
+            return Err(Stop::Failed(Box::new(failure)));
+        };
         settle(at_once(handler(Context::for_test(""), failure.clone())).unwrap_or_else(Resolution::Failed), failure)
     }
 
     /// Runs what has synchronous calls only, one branch after the other.
     fn composite(&self, index: CompositeIndex, input: Payload) -> Result<Payload, Stop> {
         let outline = self.flow.plan().composite(index);
-        let failed = |error: Error| Stop::Failed(self.joining_failed(index, FailureKind::Handler(Arc::new(error))));
+        let failed =
+            |error: Error| Stop::Failed(Box::new(self.joining_failed(index, FailureKind::Handler(Arc::new(error)))));
         match self.flow.composite(index) {
             Composite::Flow => self.body(outline.branches()[0].body(), input),
             Composite::Choice { .. } => {
                 let branch = self.choose(index, &input);
-                let branch = branch.map_err(|kind| Stop::Failed(self.joining_failed(index, kind)))?;
+                let branch = branch.map_err(|kind| Stop::Failed(Box::new(self.joining_failed(index, kind))))?;
                 self.body(outline.branches()[branch].body(), input)
             }
             Composite::ForEach { complete, .. } => {
@@ -189,10 +192,10 @@ impl Steps<'_> {
             _ => true,
         };
         match complete {
-            true => self
-                .join(index, results)
-                .map_err(|error| Stop::Failed(self.joining_failed(index, FailureKind::Handler(Arc::new(error))))),
-            false => Err(Stop::Failed(self.members_failed(index, results))),
+            true => self.join(index, results).map_err(|error| {
+                Stop::Failed(Box::new(self.joining_failed(index, FailureKind::Handler(Arc::new(error)))))
+            }),
+            false => Err(Stop::Failed(Box::new(self.members_failed(index, results)))),
         }
     }
 
@@ -207,7 +210,7 @@ impl Steps<'_> {
     fn body(&self, body: BodyIndex, input: Payload) -> Result<Payload, Stop> {
         let nodes = 0..self.flow.plan().body(body).nodes().len();
         match self.nodes(body, nodes, input) {
-            Err(Stop::Failed(failure)) => settle(self.ask(body, &failure), failure),
+            Err(Stop::Failed(failure)) => settle(self.ask(body, &failure), *failure),
             ended => ended,
         }
     }
@@ -240,7 +243,7 @@ fn settle(resolution: Resolution, failure: Failure) -> Result<Payload, Stop> {
     match resolution {
         Resolution::Recovered(payload) => Ok(payload),
         Resolution::Replied(payload) => Err(Stop::Replied(payload)),
-        _ => Err(Stop::Failed(failure)),
+        _ => Err(Stop::Failed(Box::new(failure))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Moves as a person reads them.
 
-use faasflow_core::graph::{CompositeKind, Place};
+use faasflow_core::graph::{CompositeKind, Place, Segment};
 use faasflow_core::machine::forked::{Effect, Reply};
 
 use super::state::{Move, State};
@@ -63,7 +63,7 @@ fn what(world: &World<'_>, state: &State, effect: &Effect) -> String {
 fn name(world: &World<'_>, place: &Place) -> String {
     let plan = world.flow.plan();
     let mut names = Vec::new();
-    let mut body = plan.segment(place).map(|segment| segment.body());
+    let mut body = plan.segment(place).map(Segment::body);
     let mut path = place.path().iter().rev();
     while let Some((composite, branch)) = body.and_then(|body| plan.body(body).owner()) {
         let outline = plan.composite(composite);

@@ -103,7 +103,7 @@ mod tests {
     fn the_default_output_keeps_the_order_of_the_items() {
         let done = |text: &'static str| MemberResult::Done(Payload::new(text));
         let items = Items::new([done("1"), MemberResult::Failed("no".to_owned()), done("null")]);
-        let output = |complete| items.clone().into_output(complete).map(|output| output.into_bytes());
+        let output = |complete| items.clone().into_output(complete).map(Payload::into_bytes);
         assert_eq!(output(Complete::AtLeast(2)).unwrap(), "[1,null]");
         assert_eq!(output(Complete::First).unwrap(), "1");
         assert_eq!(

@@ -144,7 +144,7 @@ impl Walk<'_> {
         };
         match self.flaw {
             Flaw::NoClaim => return self.fire_without_claim(composite, &fork, terms),
-            Flaw::CountInsteadOfSet => return self.count_again(composite, &fork, member, record),
+            Flaw::CountInsteadOfSet => return self.count_again(composite, &fork, member, &record),
             _ => {}
         }
         match self.claim(composite, &fork, member, &record)? {
@@ -255,7 +255,7 @@ impl Walk<'_> {
         self.fire(composite, fork, terms.clone(), Some(terms.members - 1))
     }
 
-    fn count_again(mut self, composite: CompositeIndex, fork: &Place, member: u32, record: Record) -> End {
+    fn count_again(mut self, composite: CompositeIndex, fork: &Place, member: u32, record: &Record) -> End {
         let Some(terms) = self.message.joins.last() else { return self.drop_out() };
         loop {
             let Next::Free(number) = self.next_entry(fork, terms, terms.seen)? else { return self.drop_out() };
