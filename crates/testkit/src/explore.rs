@@ -30,30 +30,34 @@
 //! runs again.
 
 mod cost;
+mod explored;
 mod fakes;
 mod interner;
 mod search;
 mod seed;
 mod settle;
+mod setup;
 mod state;
 mod steps;
 mod tell;
+mod violation;
 mod world;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use faasflow_core::machine::forked::Flaw;
-use faasflow_core::{Flow, Outcome, Payload};
+use faasflow_core::{Flow, Payload};
 
 pub use cost::Cost;
+pub use explored::Explored;
 use fakes::Fakes;
+use setup::Setup;
+pub use violation::Violation;
 
 /// Explores a flow that is called with this payload. See the [module](self).
 pub fn explore(flow: &Flow, input: impl Into<Bytes>) -> Explore {
-    Explore {
+    Explore(Setup {
         flow: flow.clone(),
         input: Payload::new(input),
         fakes: Fakes::default(),
@@ -61,20 +65,12 @@ pub fn explore(flow: &Flow, input: impl Into<Bytes>) -> Explore {
         limit: 2_000_000,
         samples: None,
         flaw: Flaw::None,
-    }
+    })
 }
 
 /// An exploration that is being set up.
 #[must_use = "nothing is explored until `run`"]
-pub struct Explore {
-    flow: Flow,
-    input: Payload,
-    fakes: Fakes,
-    faults: usize,
-    limit: usize,
-    samples: Option<(u64, usize)>,
-    flaw: Flaw,
-}
+pub struct Explore(Setup);
 
 impl Explore {
     /// Has a function answer what this makes of the text that it is called with. An error is a failure of the step, for this
@@ -84,7 +80,7 @@ impl Explore {
         name: impl Into<String>,
         answer: impl Fn(&str) -> Result<String, String> + Send + Sync + 'static,
     ) -> Explore {
-        self.fakes.functions.insert(name.into(), Arc::new(answer));
+        self.0.fakes.functions.insert(name.into(), Arc::new(answer));
         self
     }
 
@@ -96,26 +92,26 @@ impl Explore {
     /// How many faults one run may have at most: processes that die, deliveries that come twice, and writes without an answer.
     /// The default is 1.
     pub fn faults(mut self, faults: usize) -> Explore {
-        self.faults = faults;
+        self.0.faults = faults;
         self
     }
 
     /// Gives up after this many states, and says so. The default is 2,000,000.
     pub fn limit(mut self, states: usize) -> Explore {
-        self.limit = states;
+        self.0.limit = states;
         self
     }
 
     /// Tries this many random orders, which follow from the seed, instead of all. It is for flows with too many states.
     pub fn sample(mut self, seed: u64, orders: usize) -> Explore {
-        self.samples = Some((seed, orders));
+        self.0.samples = Some((seed, orders));
         self
     }
 
     /// Makes a mistake in the protocol.
     #[doc(hidden)]
     pub fn flaw(mut self, flaw: Flaw) -> Explore {
-        self.flaw = flaw;
+        self.0.flaw = flaw;
         self
     }
 
@@ -134,9 +130,9 @@ impl Explore {
     ///
     /// The shortest order that violates what is promised.
     pub fn try_run(self) -> Result<Explored, Violation> {
-        match self.samples {
-            Some((seed, orders)) => search::sample(&self, seed, orders),
-            None => search::exhaust(&self),
+        match self.0.samples {
+            Some((seed, orders)) => search::sample(&self.0, seed, orders),
+            None => search::exhaust(&self.0),
         }
     }
 
@@ -150,7 +146,7 @@ impl Explore {
     ///
     /// If the text is no seed of this flow.
     pub fn replay(&self, seed: &str) -> Result<Vec<String>, Violation> {
-        search::replay(self, seed)
+        search::replay(&self.0, seed)
     }
 
     /// Runs one order without faults, which follows from the seed, and counts what it costs. Each delivery goes on to its end
@@ -160,7 +156,7 @@ impl Explore {
     ///
     /// If it violates what is promised.
     pub fn cost(&self, seed: u64) -> Cost {
-        search::cost(self, seed, false).unwrap_or_else(|violation| panic!("{violation}"))
+        search::cost(&self.0, seed, false).unwrap_or_else(|violation| panic!("{violation}"))
     }
 
     /// The same, but all members that are in flight end at the same moment, and compete. It is the most that it can cost.
@@ -169,124 +165,6 @@ impl Explore {
     ///
     /// If it violates what is promised.
     pub fn contended_cost(&self, seed: u64) -> Cost {
-        search::cost(self, seed, true).unwrap_or_else(|violation| panic!("{violation}"))
+        search::cost(&self.0, seed, true).unwrap_or_else(|violation| panic!("{violation}"))
     }
 }
-
-/// What was explored, without a violation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Explored {
-    /// How many different states were seen.
-    pub states: usize,
-    /// How many steps lead from one to another; of a sample, how many were made.
-    pub transitions: usize,
-    /// The length of the longest order.
-    pub depth: usize,
-    /// The most faults that one order had.
-    pub faults: usize,
-    /// Whether all states were seen that can be reached with so many faults.
-    exhaustive: bool,
-    /// The outcomes and outputs with which the request ended.
-    ends: BTreeMap<(String, Vec<u8>), usize>,
-}
-
-impl Explored {
-    /// Whether every order was tried.
-    #[must_use]
-    pub fn is_exhaustive(&self) -> bool {
-        self.exhaustive
-    }
-
-    /// The outcome of the request.
-    ///
-    /// # Panics
-    ///
-    /// If different orders end in different ways. [`ends`](Explored::ends) has all.
-    #[must_use]
-    pub fn outcome(&self) -> Outcome {
-        self.the_end().0
-    }
-
-    /// The output of the request as text.
-    ///
-    /// # Panics
-    ///
-    /// If different orders end in different ways, or it is not text.
-    #[must_use]
-    pub fn output(&self) -> String {
-        self.the_end().1
-    }
-
-    /// The outcomes and outputs with which the request ended, in different orders, and how many last states had each.
-    pub fn ends(&self) -> impl Iterator<Item = (Outcome, String, usize)> {
-        self.ends.iter().map(|((outcome, output), count)| {
-            let outcome = outcome.parse().expect("an outcome");
-            (outcome, String::from_utf8(output.clone()).expect("the output is text"), *count)
-        })
-    }
-
-    fn the_end(&self) -> (Outcome, String) {
-        let ends: Vec<_> = self.ends().collect();
-        match &ends[..] {
-            [(outcome, output, _)] => (*outcome, output.clone()),
-            _ => panic!("the request ends in different ways: {ends:?}"),
-        }
-    }
-}
-
-/// What was explored, in a line.
-impl fmt::Display for Explored {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = if self.exhaustive { "all orders" } else { "some orders" };
-        write!(
-            f,
-            "{all} with at most {} fault(s): {} states, {} transitions, {} steps at most, {} end(s)",
-            self.faults,
-            self.states,
-            self.transitions,
-            self.depth,
-            self.ends.len()
-        )
-    }
-}
-
-/// An order that violates what is promised.
-#[derive(Clone, Debug)]
-pub struct Violation {
-    pub(crate) what: String,
-    pub(crate) events: Vec<String>,
-    pub(crate) seed: String,
-}
-
-impl Violation {
-    /// What is violated.
-    #[must_use]
-    pub fn what(&self) -> &str {
-        &self.what
-    }
-
-    /// What happened, in order.
-    #[must_use]
-    pub fn events(&self) -> &[String] {
-        &self.events
-    }
-
-    /// The text that [`Explore::replay`] runs again.
-    #[must_use]
-    pub fn seed(&self) -> &str {
-        &self.seed
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.what)?;
-        for (number, event) in (1..).zip(&self.events) {
-            writeln!(f, "{number:4}  {event}")?;
-        }
-        write!(f, "replay it with `.replay(\"{}\")`", self.seed)
-    }
-}
-
-impl std::error::Error for Violation {}

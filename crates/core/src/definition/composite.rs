@@ -16,4 +16,4 @@ pub use graph::Graph;
 pub use items::Items;
 pub use member::{MemberOutcome, MemberResult};
 
-pub(crate) use for_each::split_array;
+pub(crate) use items::split_array;

@@ -150,7 +150,7 @@ impl Iterator for Effects {
 pub fn advance(plan: &Plan, token: &Token, happened: Happened) -> Effects {
     let (place, caller) = (token.place(), token.caller());
     let effect = match happened {
-        // Whoever executes the steps of a segment as a list would get the order and the branches wrong.
+        // A driver that executes the steps of a segment as a list would get the order and the branches wrong.
         Happened::Arrived if !plan.is_linear() || plan.segment(place).is_none() => {
             Effect::Refuse(Unfit::NoSuchPlace(place.clone()))
         }

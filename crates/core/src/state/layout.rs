@@ -24,7 +24,7 @@
 
 use crate::graph::Place;
 
-use super::key::Key;
+use super::key::{FINISHED, Key, OVER};
 
 /// The key of the value that the flow's own code calls `key`.
 pub(crate) fn value(key: &str) -> String {
@@ -76,14 +76,6 @@ pub(crate) fn over(generation: u32) -> Key {
 pub(crate) fn finished(generation: u32) -> Key {
     Key::new(format!("{FINISHED}{generation}"))
 }
-
-/// Whether a key stays when a request has ended.
-pub(super) fn outlives_request(key: &str) -> bool {
-    key.starts_with(OVER) || key.starts_with(FINISHED)
-}
-
-const OVER: &str = "over@";
-const FINISHED: &str = "finished@";
 
 #[cfg(test)]
 mod tests {

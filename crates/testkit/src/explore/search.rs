@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use super::cost::Cost;
+use super::explored::Explored;
 use super::seed::{self, Random};
+use super::setup::Setup;
 use super::state::{Move, State, outcome_of};
 use super::steps::Steps;
 use super::tell::tell;
+use super::violation::Violation;
 use super::world::World;
-use super::{Cost, Explore, Explored, Violation};
 
 /// The state that a state was first reached from, and which of its moves leads here.
 #[derive(Clone, Copy)]
@@ -17,8 +20,8 @@ struct Origin {
     choice: u16,
 }
 
-fn world(explore: &Explore) -> World<'_> {
-    World::new(&explore.flow, Steps { flow: &explore.flow, fakes: &explore.fakes }, explore.flaw)
+fn world(setup: &Setup) -> World<'_> {
+    World::new(&setup.flow, Steps { flow: &setup.flow, fakes: &setup.fakes }, setup.flaw)
 }
 
 /// Two states with the same 128 bits are taken for one. Among a million states the chance of that is below 10^-26.
@@ -31,9 +34,9 @@ fn fingerprint(state: &State) -> (u64, u64) {
 }
 
 /// Sees every state, nearest first, so that the first violation is a shortest one.
-pub(super) fn exhaust(explore: &Explore) -> Result<Explored, Violation> {
-    let mut world = world(explore);
-    let start = world.start(&explore.input, explore.faults);
+pub(super) fn exhaust(setup: &Setup) -> Result<Explored, Violation> {
+    let mut world = world(setup);
+    let start = world.start(&setup.input, setup.faults);
     let mut known = HashMap::from([(fingerprint(&start), 0u32)]);
     let mut origins = vec![Origin { parent: 0, choice: 0 }];
     // Which states lead to a state without a fault. A request must be able to end from everywhere.
@@ -47,9 +50,7 @@ pub(super) fn exhaust(explore: &Explore) -> Result<Explored, Violation> {
         for (index, state) in std::mem::take(&mut level) {
             let moves = world.moves(&state);
             if moves.is_empty() {
-                world
-                    .check_end(&state, explore.faults)
-                    .map_err(|what| violation(explore, what, &way(&origins, index)))?;
+                world.check_end(&state, setup.faults).map_err(|what| violation(setup, what, &way(&origins, index)))?;
                 last.push(index);
                 *ends.entry(end_of(&world, &state)).or_insert(0) += 1;
             }
@@ -59,7 +60,7 @@ pub(super) fn exhaust(explore: &Explore) -> Result<Explored, Violation> {
                 let made = world.make(&state, this).map_err(|what| {
                     let mut choices = way(&origins, index);
                     choices.push(usize::from(choice));
-                    violation(explore, what, &choices)
+                    violation(setup, what, &choices)
                 })?;
                 let count = u32::try_from(origins.len()).expect("fewer than 2^32 states");
                 let number = *known.entry(fingerprint(&made)).or_insert(count);
@@ -71,7 +72,7 @@ pub(super) fn exhaust(explore: &Explore) -> Result<Explored, Violation> {
                     before.push((number, index));
                 }
             }
-            if origins.len() > explore.limit {
+            if origins.len() > setup.limit {
                 exhaustive = false;
                 break;
             }
@@ -81,9 +82,9 @@ pub(super) fn exhaust(explore: &Explore) -> Result<Explored, Violation> {
     }
     if exhaustive && let Some(stuck) = stuck(origins.len(), &before, &last) {
         let what = "the request can never end from here".to_owned();
-        return Err(violation(explore, what, &way(&origins, stuck)));
+        return Err(violation(setup, what, &way(&origins, stuck)));
     }
-    Ok(Explored { states: origins.len(), transitions, depth: depth - 1, faults: explore.faults, exhaustive, ends })
+    Ok(Explored { states: origins.len(), transitions, depth: depth - 1, faults: setup.faults, exhaustive, ends })
 }
 
 /// The nearest state from which none of the last ones can be reached.
@@ -125,15 +126,15 @@ fn end_of(world: &World<'_>, state: &State) -> (String, Vec<u8>) {
     (outcome_of(outcome).as_str().to_owned(), output)
 }
 
-fn violation(explore: &Explore, what: String, choices: &[usize]) -> Violation {
-    let (events, _) = run(explore, choices);
+fn violation(setup: &Setup, what: String, choices: &[usize]) -> Violation {
+    let (events, _) = run(setup, choices);
     Violation { what, events, seed: seed::write(choices) }
 }
 
 /// Runs an order, and lists what happens in it.
-fn run(explore: &Explore, choices: &[usize]) -> (Vec<String>, Result<State, String>) {
-    let mut world = world(explore);
-    let mut state = world.start(&explore.input, explore.faults);
+fn run(setup: &Setup, choices: &[usize]) -> (Vec<String>, Result<State, String>) {
+    let mut world = world(setup);
+    let mut state = world.start(&setup.input, setup.faults);
     let mut events = Vec::new();
     for &choice in choices {
         let moves = world.moves(&state);
@@ -145,7 +146,7 @@ fn run(explore: &Explore, choices: &[usize]) -> (Vec<String>, Result<State, Stri
         }
     }
     if world.moves(&state).is_empty()
-        && let Err(what) = world.check_end(&state, explore.faults)
+        && let Err(what) = world.check_end(&state, setup.faults)
     {
         return (events, Err(what));
     }
@@ -154,9 +155,9 @@ fn run(explore: &Explore, choices: &[usize]) -> (Vec<String>, Result<State, Stri
 
 const NOT_OF_THIS_FLOW: &str = "the seed is not of this flow, or the flow has changed since";
 
-pub(super) fn replay(explore: &Explore, seed: &str) -> Result<Vec<String>, Violation> {
+pub(super) fn replay(setup: &Setup, seed: &str) -> Result<Vec<String>, Violation> {
     let choices = seed::read(seed).expect("a seed that an exploration has printed");
-    match run(explore, &choices) {
+    match run(setup, &choices) {
         (events, Ok(_)) => Ok(events),
         (_, Err(what)) if what == NOT_OF_THIS_FLOW => panic!("{NOT_OF_THIS_FLOW}"),
         (events, Err(what)) => Err(Violation { what, events, seed: seed.to_owned() }),
@@ -164,32 +165,32 @@ pub(super) fn replay(explore: &Explore, seed: &str) -> Result<Vec<String>, Viola
 }
 
 /// Goes along random orders. A violation is made shorter by leaving out what it does not need.
-pub(super) fn sample(explore: &Explore, seed: u64, orders: usize) -> Result<Explored, Violation> {
+pub(super) fn sample(setup: &Setup, seed: u64, orders: usize) -> Result<Explored, Violation> {
     let mut random = Random(seed);
-    let mut world = world(explore);
+    let mut world = world(setup);
     let mut seen = std::collections::HashSet::new();
     let mut ends = BTreeMap::new();
     let (mut transitions, mut depth) = (0, 0);
     for _ in 0..orders {
-        let mut state = world.start(&explore.input, explore.faults);
+        let mut state = world.start(&setup.input, setup.faults);
         let mut choices = Vec::new();
         loop {
             let moves = world.moves(&state);
             if moves.is_empty() {
-                world.check_end(&state, explore.faults).map_err(|what| shrink(explore, what, choices.clone()))?;
+                world.check_end(&state, setup.faults).map_err(|what| shrink(setup, what, choices.clone()))?;
                 *ends.entry(end_of(&world, &state)).or_insert(0) += 1;
                 break;
             }
             let choice = pick(&mut random, &moves);
             choices.push(choice);
-            state = world.make(&state, moves[choice]).map_err(|what| shrink(explore, what, choices.clone()))?;
+            state = world.make(&state, moves[choice]).map_err(|what| shrink(setup, what, choices.clone()))?;
             seen.insert(fingerprint(&state));
             transitions += 1;
             assert!(choices.len() < 100_000, "the request does not end: {}", seed::write(&choices));
         }
         depth = depth.max(choices.len());
     }
-    Ok(Explored { states: seen.len(), transitions, depth, faults: explore.faults, exhaustive: false, ends })
+    Ok(Explored { states: seen.len(), transitions, depth, faults: setup.faults, exhaustive: false, ends })
 }
 
 /// Faults are rarer than steps, so that they are spread over the order.
@@ -202,8 +203,8 @@ fn pick(random: &mut Random, moves: &[Move]) -> usize {
 }
 
 /// Leaves out choices, and replaces them by the first one, as long as it ends in the same violation.
-fn shrink(explore: &Explore, what: String, mut choices: Vec<usize>) -> Violation {
-    let same = |choices: &[usize]| matches!(run(explore, choices), (_, Err(other)) if kind(&other) == kind(&what));
+fn shrink(setup: &Setup, what: String, mut choices: Vec<usize>) -> Violation {
+    let same = |choices: &[usize]| matches!(run(setup, choices), (_, Err(other)) if kind(&other) == kind(&what));
     let mut again = true;
     while again {
         again = false;
@@ -221,7 +222,7 @@ fn shrink(explore: &Explore, what: String, mut choices: Vec<usize>) -> Violation
             }
         }
     }
-    violation(explore, what, &choices)
+    violation(setup, what, &choices)
 }
 
 /// A violation without its places and numbers.
@@ -231,12 +232,12 @@ fn kind(what: &str) -> String {
 
 /// Runs one random order without faults, and counts. Either each delivery goes on to its end before the next begins, or all go
 /// on at once.
-pub(super) fn cost(explore: &Explore, seed: u64, at_once: bool) -> Result<Cost, Violation> {
+pub(super) fn cost(setup: &Setup, seed: u64, at_once: bool) -> Result<Cost, Violation> {
     let mut random = Random(seed);
-    let mut world = world(explore);
+    let mut world = world(setup);
     // It would take as long as all the rest.
     world.counts_items = false;
-    let mut state = world.start(&explore.input, 0);
+    let mut state = world.start(&setup.input, 0);
     let mut choices = Vec::new();
     loop {
         let moves = world.moves(&state);
@@ -249,9 +250,9 @@ pub(super) fn cost(explore: &Explore, seed: u64, at_once: bool) -> Result<Cost, 
             _ => random.below(moves.len()),
         };
         choices.push(choice);
-        world.change(&mut state, moves[choice]).map_err(|what| violation(explore, what, &choices))?;
+        world.change(&mut state, moves[choice]).map_err(|what| violation(setup, what, &choices))?;
     }
-    world.check_end(&state, 0).map_err(|what| violation(explore, what, &choices))?;
+    world.check_end(&state, 0).map_err(|what| violation(setup, what, &choices))?;
     // The join gathers what all members made, in one delivery.
     let joins = state.fired.iter().map(|(join, _)| *join).collect::<std::collections::HashSet<_>>();
     let members = world.keys_of.iter().filter(|(message, _)| !joins.contains(message));

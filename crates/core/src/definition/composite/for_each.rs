@@ -161,13 +161,3 @@ impl<T: IntoItems> IntoItems for Result<T, Error> {
         self.and_then(T::into_items)
     }
 }
-
-/// The items of a payload that splits itself: the elements of a JSON array, each as it stands there.
-///
-/// # Errors
-///
-/// If the payload is not a JSON array.
-pub(crate) fn split_array(payload: &Payload) -> Result<Vec<Payload>> {
-    let items: Vec<Box<serde_json::value::RawValue>> = payload.json()?;
-    Ok(items.into_iter().map(|item| Payload::json_text(Box::<str>::from(item).into_string())).collect())
-}

@@ -40,7 +40,7 @@ pub enum Effect {
     },
     /// Hand these on to the queue, each under the call id of its place: [`Answer::Done`].
     Post(Vec<Message>),
-    /// Report the end to whoever asked for a report: [`Answer::Done`].
+    /// Report the end to the URL that the caller asked for, if any: [`Answer::Done`].
     Report(Outcome, Carried),
     /// Run the finaliser, if there is one: [`Answer::Done`].
     Finally(Outcome, OnOutage),

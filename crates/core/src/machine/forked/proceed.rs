@@ -306,7 +306,7 @@ impl<'a> Walk<'a> {
         };
         self.replay.act(|| Effect::Report(outcome, output.clone()))?;
         self.replay.act(|| Effect::Finally(outcome, on_outage))?;
-        // From here on whoever comes late removes what is there, and this token needs nothing of it.
+        // From here on, a delivery that comes late removes what is left. This token needs nothing of it.
         self.replay.create(layout::finished(self.message.place.generation()), &encode(&()))?;
         self.replay.act(|| Effect::Forget)?;
         reply(Reply::Ended(outcome, Some(output)))

@@ -11,7 +11,7 @@ use crate::payload::Payload;
 use super::ended::Ended;
 use super::tally::Tally;
 
-/// How a phase or a member ended. It is written once, and whoever comes later goes on from it.
+/// How a phase or a member ended. It is written once, and later deliveries go on from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) ended: Ended,
