@@ -48,9 +48,9 @@ struct Arguments {
     /// Use fewer and shorter rounds, so that all tables take less than four minutes
     #[arg(long)]
     quick: bool,
-    /// Measure only one table
+    /// Measure only this table, and others that are named in the same way
     #[arg(long, value_name = "NAME", value_parser = TABLES.map(|(name, _)| name))]
-    only: Option<String>,
+    only: Vec<String>,
     /// Instead of the tables, measure memory during ten minutes of each load, after ten minutes of warm-up; with
     /// --quick, a quarter of a minute
     #[arg(long, conflicts_with = "only")]
@@ -143,7 +143,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Arguments { peers: true, .. } => &[("peers", peers::measure)],
         _ => &TABLES,
     };
-    let asked = |name: &str| arguments.only.as_deref().is_none_or(|only| only == name);
+    let asked = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
     let (mut rows, mut failed) = (Vec::new(), Vec::new());
     let begun = Instant::now();
     for (at, &(name, measure)) in tables.iter().filter(|(name, _)| asked(name)).enumerate() {

@@ -9,7 +9,7 @@ use crate::command;
 
 /// The text of `bench --help`, before the names of the tables.
 pub(crate) const HELP: &str = "\
-Usage: cargo xtask bench [--quick] [--only NAME | --soak | --peers] [--json FILE]
+Usage: cargo xtask bench [--quick] [--only NAME... | --soak | --peers] [--json FILE]
 
 Builds the benchmarks like deployed programs and prints a table for each measurement. Each figure stands beside its floor,
 the best that the machine allows. The last table shows which of the promised bounds are met. A missed bound is not an error;
@@ -17,7 +17,7 @@ a table that cannot be measured is.
 
   --quick      fewer sizes and shorter rounds: less than four minutes instead of half an hour, and no static program;
                with --soak, 15 seconds of each load
-  --only NAME  print one table
+  --only NAME  print this table; repeat it for several
   --soak       instead, measure memory during ten minutes of each load, after ten minutes of warm-up
   --peers      instead, measure the same chain on Restate and goflow, installed with npm and Go into target/tools: about
                15 minutes
@@ -51,7 +51,7 @@ pub(crate) const TABLES: [&str; 12] = [
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     quick: bool,
-    only: Option<String>,
+    only: Vec<String>,
     soak: bool,
     peers: bool,
     json: Option<PathBuf>,
@@ -74,13 +74,13 @@ impl Options {
                 ("--quick", None) => options.quick = true,
                 ("--soak", None) => options.soak = true,
                 ("--peers", None) => options.peers = true,
-                ("--only", _) if options.only.is_none() => options.only = Some(table(value("the name of a table")?)?),
+                ("--only", _) => options.only.push(table(value("the name of a table")?)?),
                 ("--json", _) if options.json.is_none() => options.json = Some(value("the name of a file")?.into()),
-                ("--only" | "--json", _) => return Err(format!("`{option}` is set twice")),
+                ("--json", _) => return Err("`--json` is set twice".to_owned()),
                 _ => return Err(format!("`bench` has no option `{word}`")),
             }
         }
-        let instead = [("--only", options.only.is_some()), ("--soak", options.soak), ("--peers", options.peers)];
+        let instead = [("--only", !options.only.is_empty()), ("--soak", options.soak), ("--peers", options.peers)];
         let instead: Vec<&str> = instead.iter().filter(|(_, given)| *given).map(|&(option, _)| option).collect();
         match instead.as_slice() {
             [one, other, ..] => Err(format!("`{one}` and `{other}` cannot be combined")),
@@ -90,7 +90,7 @@ impl Options {
 
     /// Whether deployed programs are started and their size measured.
     fn starts(&self) -> bool {
-        !self.soak && !self.peers && self.only.as_deref().is_none_or(|only| only == "start")
+        !self.soak && !self.peers && (self.only.is_empty() || self.only.iter().any(|only| only == "start"))
     }
 }
 
@@ -144,7 +144,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<(), String> {
     for (option, file) in [("--json", &json), ("--static", &fixed)] {
         program.args(file.as_ref().map(|_| option)).args(file);
     }
-    program.args(options.only.as_ref().map(|_| "--only")).args(&options.only);
+    program.args(options.only.iter().flat_map(|table| ["--only", table]));
     Err(format!("the benchmarks cannot be run: {}", program.exec()))
 }
 
@@ -241,7 +241,7 @@ mod tests {
         let options = Options::parse(&["--quick", "--only", "start", "--json=there.json"]).unwrap();
         let expected = Options {
             quick: true,
-            only: Some("start".to_owned()),
+            only: vec!["start".to_owned()],
             json: Some("there.json".into()),
             ..Options::default()
         };
@@ -259,7 +259,7 @@ mod tests {
             (&["--json", "--quick"], "`--json` needs the name of a file"),
             (&["--only="], "`--only` needs the name of a table"),
             (&["--only", "pieces", "--soak"], "`--only` and `--soak` cannot be combined"),
-            (&["--only", "pieces", "--only", "state"], "`--only` is set twice"),
+            (&["--json", "one", "--json", "two"], "`--json` is set twice"),
             (&["--peers", "--soak"], "`--soak` and `--peers` cannot be combined"),
         ] {
             assert_eq!(Options::parse(words), Err(why.to_owned()));

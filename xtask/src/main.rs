@@ -22,7 +22,7 @@ Usage: cargo xtask COMMAND
   e2e image --functions        its checks of container functions under `faasflow up`
   e2e image --podman           those of them that run with Podman
   e2e install                  install everything the suites need (each suite also does this itself)
-  bench [--quick] [--only NAME] [--json FILE] [--soak] [--peers]
+  bench [--quick] [--only NAME...] [--json FILE] [--soak] [--peers]
                                run the benchmarks and print tables; --soak measures memory under long loads; --peers
                                measures Restate and goflow, which it installs with npm and Go into target/tools
   chaos [--requests N] [--kills K] [--seed S] [--release]
