@@ -5,9 +5,10 @@ pub mod guide;
 
 pub use bytes;
 pub use faasflow_core::{
-    Call, CallResponse, Callback, Code, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, FromContext,
-    FromPayload, HeaderMap, IntoPayload, Json, Method, OptionalFromContext, Outcome, Payload, Query, RequestId,
-    RequestState, Resolution, Result, Retry, StatusCode, TraceContext, code,
+    Branches, Call, CallResponse, Callback, Choice, Code, Complete, Context, DefinitionError, Error, Failure, Flow,
+    FlowBuilder, ForEach, FromContext, FromPayload, Graph, HeaderMap, IntoBranchName, IntoItems, IntoPayload, Items,
+    Json, MemberOutcome, MemberResult, Method, OptionalFromContext, Outcome, Payload, Query, RequestId, RequestState,
+    Resolution, Result, Retry, StatusCode, TraceContext, code,
     failure::FailureKind,
     graph::Place,
     handler::BoxFuture,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use faasflow::code::{self, Code};
-use faasflow::{Call, Context, Flow, Outcome, StateError};
+use faasflow::{Call, Complete, Context, DefinitionError, Flow, ForEach, Graph, Outcome, StateError};
 use faasflow_core::envelope::EnvelopeError;
 use faasflow_core::signature::SignatureError;
 
@@ -47,9 +47,10 @@ fn examples_about_definitions_are_real() {
         .build()
         .unwrap_err();
     let empty = Flow::builder().build().unwrap_err();
-    let (report, empty) = (error.report(), empty.report());
+    let nested = faults_of_nested_flows();
+    let reports = [empty.report(), error.report(), nested.report()];
     let mut shown = Vec::new();
-    for problem in empty.problems().iter().chain(report.problems()) {
+    for problem in reports.iter().flat_map(|report| report.problems()) {
         assert_shown(problem.code(), &problem.to_string());
         shown.push(problem.code().as_str());
     }
@@ -58,9 +59,28 @@ fn examples_about_definitions_are_real() {
     assert!(all.eq(shown.iter().copied()), "only these codes are compared: {shown:?}");
 }
 
+/// One fault of each kind that a flow inside a flow can have.
+fn faults_of_nested_flows() -> DefinitionError {
+    let call = || Flow::builder().apply("resize");
+    let three = || Graph::new().branch("thumb", call()).branch("tags", call()).branch("sheet", call());
+    let deep = (0..9).fold(call(), |inner, _| Flow::builder().for_each(ForEach::new(inner)));
+    Flow::builder()
+        .graph(three().branch("tags", call()))
+        .graph(three().after("sheet", ["thumbs"]))
+        .graph(Graph::new().branch("a", call()).branch("b", call()).after("a", ["b"]).after("b", ["a"]))
+        .graph(Graph::new())
+        .parallel([("tags", call().finally(async |_: Context, _: Outcome| ()))])
+        .for_each(ForEach::new(call()).at_most(0))
+        .graph(three().complete(Complete::AtLeast(4)))
+        .for_each(ForEach::new(call()).within(Duration::ZERO))
+        .flow("a", Flow::builder().parallel([("b", deep)]))
+        .build()
+        .unwrap_err()
+}
+
 #[test]
 fn examples_about_envelopes_and_signatures_are_real() {
-    let error = EnvelopeError::Version(2);
+    let error = EnvelopeError::Version(3);
     assert_quoted(error.code(), &error.to_string());
     assert_quoted(error.code(), error.help().unwrap());
     let error = EnvelopeError::Malformed("a section is longer than the envelope");
