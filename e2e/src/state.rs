@@ -69,4 +69,6 @@ async fn conformance_of(suite: &Suite, backend: &Arc<Backend>) {
     }
     let conditions = if report.supports_conditions() { Ok(()) } else { Err("it does not".to_owned()) };
     suite.note("conformance: it supports conditional writes", conditions, took);
+    let ending = if report.supports_end_request() { Ok(()) } else { Err("it does not".to_owned()) };
+    suite.note("conformance: it can end requests with branches", ending, took);
 }

@@ -12,7 +12,7 @@ mod value;
 
 pub use error::StateError;
 pub use extension::StateManagerExt;
-pub use key::Key;
+pub use key::{Key, OUTLIVING, outlives_request};
 pub use manager::{Condition, Scope, StateManager, Version};
 pub use reference::{NotWhatWasStored, Reference};
 pub use store::EmbeddedState;

@@ -102,6 +102,18 @@ impl StateManager for RetryingState {
         Box::pin(self.try_until(scope, "remove", move || self.manager.remove_request(scope)))
     }
 
+    fn get_many<'a>(
+        &'a self,
+        scope: &'a Scope,
+        keys: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StateError>> {
+        Box::pin(self.try_until(scope, "read", move || self.manager.get_many(scope, keys)))
+    }
+
+    fn end_request<'a>(&'a self, scope: &'a Scope, keep_for: Duration) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(self.try_until(scope, "remove", move || self.manager.end_request(scope, keep_for)))
+    }
+
     fn get_versioned<'a>(
         &'a self,
         scope: &'a Scope,

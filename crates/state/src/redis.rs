@@ -1,7 +1,10 @@
 //! State in Redis.
 //!
-//! All data of a request is in one hash, `faasflow:<flow>:<request>`, so that it expires and is removed as a whole. For
-//! a value with the key `key`, the hash has these fields:
+//! All data of a request is in one hash, `faasflow:<flow>:<request>`, so that it expires and is removed as a whole. Only
+//! the few values that outlive the request are in a second one, `faasflow-ended:<flow>:<request>`: a request with
+//! branches can have tens of thousands of fields, and removing all but two from one hash would block the server.
+//!
+//! For a value with the key `key`, a hash has these fields:
 //!
 //! | field | content |
 //! |---|---|
@@ -12,9 +15,11 @@
 //!
 //! A value exists if its `d` or `p` field exists. Both are written in one transaction.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version};
+use faasflow_core::state::{Condition, Scope, StateError, StateManager, Version, outlives_request};
 
 mod builder;
 mod fault;
@@ -24,7 +29,7 @@ mod server;
 pub use builder::RedisBuilder;
 
 use parts::{PART, Pointer};
-use server::Server;
+use server::{Server, millis};
 
 /// Writes `d` or `p` if the condition holds, and returns the version. Returns nothing if the condition does not hold.
 /// The arguments are the key, `absent` or the version, `d` or `p`, the value or pointer, and the time to live in
@@ -45,7 +50,7 @@ return tostring(redis.call('HINCRBY', KEYS[1], 'v' .. ARGV[1], 1))
 /// Stores state in a Redis server, version 4 or later. It connects on first use, and reconnects when the connection is
 /// lost. Conditional writes are atomic on the server.
 ///
-/// The data of a request is removed when the request ends. If the request never ends, its data expires some time after
+/// The data of a request is removed when the request ends; what outlives it expires. If the request never ends, its data expires some time after
 /// the last write: see [`RedisBuilder::time_to_live`].
 ///
 /// Cloning is cheap, and a clone uses the same connection.
@@ -84,10 +89,27 @@ impl Redis {
     }
 }
 
-/// The name of the hash with all data of a request. Names of flows have no colon, so it is unambiguous.
+/// The name of the hash with the data of a request that is removed when it ends. Names of flows have no colon, so it is
+/// unambiguous.
 fn hash(scope: &Scope) -> String {
     format!("faasflow:{}:{}", scope.flow, scope.request)
 }
+
+/// The name of the hash with the values that outlive a request.
+fn hash_of_ended(scope: &Scope) -> String {
+    format!("faasflow-ended:{}:{}", scope.flow, scope.request)
+}
+
+/// The name of the hash with the value of a key.
+fn hash_with(scope: &Scope, key: &str) -> String {
+    if outlives_request(key) { hash_of_ended(scope) } else { hash(scope) }
+}
+
+/// How many values are read in one round trip. Each is at most [`PART`] long, since larger values are in parts.
+const READ_AT_ONCE: usize = 64;
+
+/// The fields of a key that say what its value is, as the server returns them.
+type Fields = (Option<Vec<u8>>, Option<String>);
 
 impl StateManager for Redis {
     fn name(&self) -> &str {
@@ -108,7 +130,7 @@ impl StateManager for Redis {
 
     fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
         Box::pin(async move {
-            let hash = hash(scope);
+            let hash = hash_with(scope, key);
             let old = self.old_parts(&hash, key).await?;
             let mut commands = redis::pipe();
             commands.atomic();
@@ -129,7 +151,7 @@ impl StateManager for Redis {
 
     fn remove<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
         Box::pin(async move {
-            let hash = hash(scope);
+            let hash = hash_with(scope, key);
             let old = self.old_parts(&hash, key).await?;
             let mut commands = redis::pipe();
             commands.cmd("HDEL").arg(&hash).arg(format!("d{key}")).arg(format!("p{key}")).ignore();
@@ -141,8 +163,49 @@ impl StateManager for Redis {
     fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
         Box::pin(async move {
             let mut commands = redis::pipe();
+            commands.atomic();
             commands.cmd("UNLINK").arg(hash(scope)).ignore();
+            commands.cmd("UNLINK").arg(hash_of_ended(scope)).ignore();
             self.server.ask("what a request stored cannot be removed", &commands).await
+        })
+    }
+
+    fn end_request<'a>(&'a self, scope: &'a Scope, keep_for: Duration) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(async move {
+            if keep_for.is_zero() {
+                return self.remove_request(scope).await;
+            }
+            let mut commands = redis::pipe();
+            commands.atomic();
+            commands.cmd("UNLINK").arg(hash(scope)).ignore();
+            commands.cmd("PEXPIRE").arg(hash_of_ended(scope)).arg(millis(keep_for)).ignore();
+            self.server.ask("what a request stored cannot be removed", &commands).await
+        })
+    }
+
+    fn get_many<'a>(
+        &'a self,
+        scope: &'a Scope,
+        keys: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StateError>> {
+        Box::pin(async move {
+            let mut values = Vec::with_capacity(keys.len());
+            for keys in keys.chunks(READ_AT_ONCE) {
+                let mut commands = redis::pipe();
+                for key in keys {
+                    let hash = hash_with(scope, key);
+                    commands.cmd("HMGET").arg(hash).arg(format!("d{key}")).arg(format!("p{key}"));
+                }
+                let found: Vec<Fields> = self.server.ask("values cannot be read", &commands).await?;
+                for (key, fields) in keys.iter().zip(found) {
+                    values.push(match fields {
+                        (Some(whole), _) => Some(Bytes::from(whole)),
+                        (None, Some(_)) => self.get(scope, key).await?,
+                        (None, None) => None,
+                    });
+                }
+            }
+            Ok(values)
         })
     }
 
@@ -152,7 +215,7 @@ impl StateManager for Redis {
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<(Bytes, Version)>, StateError>> {
         Box::pin(async move {
-            let hash = hash(scope);
+            let hash = hash_with(scope, key);
             loop {
                 let Some((stored, version)) = self.find(&hash, key).await? else { return Ok(None) };
                 let value = match stored {
@@ -175,7 +238,7 @@ impl StateManager for Redis {
         condition: Condition,
     ) -> BoxFuture<'a, Result<Option<Version>, StateError>> {
         Box::pin(async move {
-            let hash = hash(scope);
+            let hash = hash_with(scope, key);
             let expected = match &condition {
                 Condition::Absent => "absent",
                 Condition::Version(version) => version.as_str(),

@@ -4,6 +4,7 @@
 //! uploaded in parts, and becomes visible with the last one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use faasflow_core::handler::BoxFuture;
@@ -22,7 +23,7 @@ mod path;
 
 pub use builder::S3Builder;
 
-use fault::{is_absent, state_error};
+use fault::{is_absent, is_conflict, state_error};
 use http::Http;
 
 /// The size of the parts in which a large value is uploaded. S3 requires at least 5 MiB.
@@ -31,13 +32,18 @@ const PART: usize = 8 << 20;
 const PARTS_AT_ONCE: usize = 4;
 /// How many objects are removed at once.
 const REMOVALS_AT_ONCE: usize = 8;
+/// How many values are read at once.
+const READS_AT_ONCE: usize = 8;
+/// How often a conditional write is tried that the server refuses because of another operation on the object.
+const TRIES: usize = 5;
 
 /// Stores state in an S3 bucket. Conditional writes use the `ETag`, so the server must support `If-Match` and
 /// `If-None-Match` on writes, as Amazon S3 and MinIO do.
 ///
 /// If an upload is interrupted, its parts stay in the bucket, where they are not listed: give the bucket a lifecycle
 /// rule that aborts incomplete uploads. The data of a request is removed when the request ends. For requests that never
-/// end, add a rule that expires objects after some days.
+/// end, and for the two small objects that stay of a request with branches, add a rule that expires objects after some
+/// days: S3 has no expiry for a single object.
 ///
 /// Cloning is cheap, and a clone uses the same bucket.
 #[derive(Clone, Debug)]
@@ -107,18 +113,20 @@ impl StateManager for S3 {
     }
 
     fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
-        Box::pin(async move {
-            let folder = path::folder(scope);
-            let objects = self.store.list(Some(&folder));
-            let objects = objects.map_err(|error| {
-                StateError::from(state_error("what a request stored cannot be listed", &self.bucket, &error))
-            });
-            objects
-                .try_for_each_concurrent(REMOVALS_AT_ONCE, |object| async move {
-                    self.remove_object(&object.location).await
-                })
-                .await
-        })
+        Box::pin(self.remove_objects(scope, |_| true))
+    }
+
+    fn end_request<'a>(&'a self, scope: &'a Scope, keep_for: Duration) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(self.remove_objects(scope, move |path| keep_for.is_zero() || !path::outlives_request(path)))
+    }
+
+    fn get_many<'a>(
+        &'a self,
+        scope: &'a Scope,
+        keys: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StateError>> {
+        let reads: Vec<_> = keys.iter().map(|key| self.get(scope, key)).collect();
+        Box::pin(stream::iter(reads).buffered(READS_AT_ONCE).try_collect())
     }
 
     fn get_versioned<'a>(
@@ -151,24 +159,75 @@ impl StateManager for S3 {
         condition: Condition,
     ) -> BoxFuture<'a, Result<Option<Version>, StateError>> {
         Box::pin(async move {
-            let mode = match condition {
+            let path = path::object(scope, key);
+            let mode = match &condition {
                 Condition::Absent => PutMode::Create,
                 Condition::Version(version) => {
                     PutMode::Update(UpdateVersion { e_tag: Some(version.as_str().to_owned()), version: None })
                 }
             };
-            let payload = PutPayload::from_bytes(value);
-            match self.store.put_opts(&path::object(scope, key), payload, mode.into()).await {
-                Ok(put) => Ok(Some(Version::new(put.e_tag.unwrap_or_default()))),
-                Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(None),
-                Err(error) if is_absent(&error) => Ok(None),
-                Err(error) => Err(state_error("a value cannot be written", &self.bucket, &error).into()),
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                let payload = PutPayload::from_bytes(value.clone());
+                let error = match self.store.put_opts(&path, payload, mode.clone().into()).await {
+                    Ok(put) => return Ok(Some(Version::new(put.e_tag.unwrap_or_default()))),
+                    Err(error) => error,
+                };
+                // Another operation on the object was under way, and nothing was written. That says nothing about the
+                // condition, so look whether it still holds.
+                if is_conflict(&error) {
+                    if !self.holds(&path, &condition).await? {
+                        return Ok(None);
+                    }
+                    if tries < TRIES {
+                        continue;
+                    }
+                    let text = format!(
+                        "a value cannot be written: the server has refused it {TRIES} times because of other operations on \
+                         the same object"
+                    );
+                    return Err(StateError::temporary(text).with_source(error));
+                }
+                return match error {
+                    object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. } => Ok(None),
+                    error if is_absent(&error) => Ok(None),
+                    error => Err(state_error("a value cannot be written", &self.bucket, &error).into()),
+                };
             }
         })
     }
 }
 
 impl S3 {
+    /// Whether the condition of a write holds now.
+    async fn holds(&self, path: &Path, condition: &Condition) -> Result<bool, StateError> {
+        let found = match self.store.head(path).await {
+            Ok(found) => Some(found.e_tag.unwrap_or_default()),
+            Err(error) if is_absent(&error) => None,
+            Err(error) => return Err(state_error("a value cannot be read", &self.bucket, &error).into()),
+        };
+        Ok(match condition {
+            Condition::Absent => found.is_none(),
+            Condition::Version(version) => found.as_deref() == Some(version.as_str()),
+        })
+    }
+
+    /// Removes the objects of a request for which `goes` is true.
+    async fn remove_objects(&self, scope: &Scope, goes: impl Fn(&Path) -> bool + Send) -> Result<(), StateError> {
+        let folder = path::folder(scope);
+        let objects = self.store.list(Some(&folder)).map_err(|error| {
+            StateError::from(state_error("what a request stored cannot be listed", &self.bucket, &error))
+        });
+        objects
+            .try_filter(|object| std::future::ready(goes(&object.location)))
+            .try_for_each_concurrent(
+                REMOVALS_AT_ONCE,
+                |object| async move { self.remove_object(&object.location).await },
+            )
+            .await
+    }
+
     async fn remove_object(&self, path: &Path) -> Result<(), StateError> {
         match self.store.delete(path).await {
             Ok(()) => Ok(()),

@@ -30,7 +30,7 @@
 //! # #[tokio::main(flavor = "multi_thread")] async fn main() {
 //! let report = conformance::check(Mine::default()).await;
 //! report.assert();
-//! assert!(!report.supports_conditions());
+//! assert!(!report.supports_conditions() && !report.supports_end_request());
 //! # }
 //! ```
 
@@ -43,6 +43,7 @@ use faasflow_core::state::StateManager;
 use tokio_util::task::AbortOnDropHandle;
 
 mod conditions;
+mod ending;
 mod subject;
 mod values;
 
@@ -57,6 +58,7 @@ pub struct Report {
     manager: String,
     checks: Vec<(&'static str, Result<(), String>)>,
     conditions: bool,
+    ending: bool,
 }
 
 impl Report {
@@ -69,6 +71,13 @@ impl Report {
     #[must_use]
     pub fn supports_conditions(&self) -> bool {
         self.conditions
+    }
+
+    /// Whether the manager can end requests with branches (`end_request`). If it can, that was checked. Flows that branch
+    /// asynchronously need this and conditional writes.
+    #[must_use]
+    pub fn supports_end_request(&self) -> bool {
+        self.ending
     }
 
     /// Whether all checks passed.
@@ -99,6 +108,9 @@ impl fmt::Display for Report {
         if !self.conditions {
             write!(f, "\n  conditional writes are not supported, and were not checked")?;
         }
+        if !self.ending {
+            write!(f, "\n  `end_request` is not supported, and was not checked")?;
+        }
         Ok(())
     }
 }
@@ -126,13 +138,14 @@ pub async fn check(manager: impl StateManager) -> Report {
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos()
     );
     let subject = Subject::new(manager, run);
-    let basic: [Check; 9] = checks![
+    let basic: [Check; 10] = checks![
         "a value is read as it was set" => values::set_and_get,
         "a missing key has no value, and can be removed" => values::absent,
         "a new value replaces the old one" => values::overwrite,
         "removing a value leaves its neighbours" => values::remove,
         "values of 0 bytes to 64 MiB are read as they were set" => values::sizes,
         "any UTF-8 text is a key, and different keys do not collide" => values::keys,
+        "several values are read in the order of their keys" => values::get_many,
         "requests and flows do not see each other's values" => values::isolation,
         "concurrent writers leave one complete value" => values::concurrent_writers,
         "removing a request removes all of its values and no others" => values::remove_request,
@@ -142,6 +155,11 @@ pub async fn check(manager: impl StateManager) -> Report {
         "a value can only be replaced in the version that was read" => conditions::update,
         "one of several concurrent creators succeeds" => conditions::concurrent_creators,
         "concurrent counters with conditions lose no update" => conditions::concurrent_counters,
+    ];
+    let ending: [Check; 3] = checks![
+        "a request that ends leaves only what outlives it" => ending::leaves,
+        "what outlives a request can be created once, before and after the end" => ending::created_once,
+        "a request that ends with nothing to keep leaves nothing" => ending::leaves_nothing,
     ];
     let mut checks = Vec::new();
     for check in basic {
@@ -153,7 +171,13 @@ pub async fn check(manager: impl StateManager) -> Report {
             checks.push((check.0, run_one(check, &subject).await));
         }
     }
-    Report { manager: name, checks, conditions }
+    let ends = ending::supported(&subject).await;
+    if ends {
+        for check in ending {
+            checks.push((check.0, run_one(check, &subject).await));
+        }
+    }
+    Report { manager: name, checks, conditions, ending: ends }
 }
 
 async fn run_one((_, check): Check, subject: &Subject) -> Result<(), String> {

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use faasflow::BoxFuture;
 use faasflow::state::{Condition, Scope, StateError, StateManager, Version};
@@ -287,6 +288,18 @@ impl StateManager for Manager {
 
     fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
         self.inner().remove_request(scope)
+    }
+
+    fn get_many<'a>(
+        &'a self,
+        scope: &'a Scope,
+        keys: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<Vec<Option<bytes::Bytes>>, StateError>> {
+        self.inner().get_many(scope, keys)
+    }
+
+    fn end_request<'a>(&'a self, scope: &'a Scope, keep_for: Duration) -> BoxFuture<'a, Result<(), StateError>> {
+        self.inner().end_request(scope, keep_for)
     }
 
     fn get_versioned<'a>(

@@ -3,6 +3,8 @@ use std::fmt;
 /// What the keys begin with that outlive their request.
 pub(super) const OVER: &str = "over@";
 pub(super) const FINISHED: &str = "finished@";
+/// Both of them, for backends that select keys by their beginning.
+pub const OUTLIVING: [&str; 2] = [OVER, FINISHED];
 
 /// A key in the request's scope of a state manager, under which the machine keeps something.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,8 +24,17 @@ impl Key {
     /// Whether it stays when the request has ended, so that envelopes which arrive late find it.
     #[must_use]
     pub fn outlives_request(&self) -> bool {
-        self.0.starts_with(OVER) || self.0.starts_with(FINISHED)
+        outlives_request(&self.0)
     }
+}
+
+/// Whether the value of this key stays when its request has ended. State managers ask this in
+/// [`end_request`](super::StateManager::end_request).
+///
+/// Keys of values that a flow's own code sets never outlive the request.
+#[must_use]
+pub fn outlives_request(key: &str) -> bool {
+    OUTLIVING.iter().any(|beginning| key.starts_with(beginning))
 }
 
 impl fmt::Display for Key {

@@ -1,5 +1,7 @@
 //! The trait that state managers implement.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::future::BoxFuture;
@@ -19,7 +21,8 @@ pub struct Scope {
 ///
 /// A key is any UTF-8 text, and a value is any number of bytes from zero to hundreds of megabytes. Both are opaque to
 /// the manager. A value is visible as a whole or not at all, even to other processes and after a crash. Only five
-/// methods are required; conditional writes are for backends that support them.
+/// methods are required. Conditional writes and `end_request` are for backends that support them; flows that branch
+/// asynchronously need both.
 ///
 /// The module `conformance` of the test kit checks an implementation.
 pub trait StateManager: Send + Sync + 'static {
@@ -37,6 +40,38 @@ pub trait StateManager: Send + Sync + 'static {
 
     /// Removes every value of the request. It is called when the request has ended.
     fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>>;
+
+    /// Reads several values of one request, in the order of the keys; `None` for each key that is absent. The values need
+    /// not be of one moment.
+    ///
+    /// The default reads one after the other. Override it if the backend can read several values in one round trip.
+    fn get_many<'a>(
+        &'a self,
+        scope: &'a Scope,
+        keys: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<Vec<Option<Bytes>>, StateError>> {
+        Box::pin(async move {
+            let mut values = Vec::with_capacity(keys.len());
+            for key in keys {
+                values.push(self.get(scope, key).await?);
+            }
+            Ok(values)
+        })
+    }
+
+    /// Ends a request with branches: removes its values, except those whose keys [outlive the
+    /// request](super::outlives_request). Those stay for at least `keep_for`, so that envelopes which arrive late find
+    /// them. After that, they expire if the backend can expire values. With a duration of zero, all values are removed.
+    ///
+    /// It is not an error if the request has no values. It may be called again after an error, or for a request that has
+    /// ended already.
+    ///
+    /// The default is an [unsupported](StateError::is_unsupported) error: a manager without this method cannot be used by
+    /// flows that branch asynchronously. Removing everything and writing back what must stay would not be correct, because
+    /// an envelope that arrives in between would start the request again.
+    fn end_request<'a>(&'a self, _scope: &'a Scope, _keep_for: Duration) -> BoxFuture<'a, Result<(), StateError>> {
+        Box::pin(async { Err(StateError::unsupported("ending requests with branches (`end_request`)")) })
+    }
 
     /// Whether every instance of a flow function sees the same values, even after a restart. A flow of several phases
     /// needs that. The default is `true`.

@@ -52,6 +52,15 @@ impl Server {
 
     /// The time to live in milliseconds.
     pub(super) fn millis(&self) -> u64 {
-        u64::try_from(self.time_to_live.as_millis()).unwrap_or(u64::MAX).max(1)
+        millis(self.time_to_live)
     }
+}
+
+/// The longest time after which data can expire, in milliseconds: a hundred years. The server refuses a time that
+/// overflows when the present is added.
+const LONGEST: u64 = 100 * 365 * 24 * 3600 * 1000;
+
+/// A duration in milliseconds, as the server takes it.
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(LONGEST).clamp(1, LONGEST)
 }

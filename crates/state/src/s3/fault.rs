@@ -30,6 +30,12 @@ pub(super) fn is_absent(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::NotFound { .. }) && !names_no_bucket(error)
 }
 
+/// Whether a conditional write was refused because another operation on the object was under way. `object_store` calls that
+/// by the same name as an object that exists.
+pub(super) fn is_conflict(error: &object_store::Error) -> bool {
+    status(error) == Some(409)
+}
+
 fn names_no_bucket(error: &object_store::Error) -> bool {
     full_text(error).contains("NoSuchBucket")
 }

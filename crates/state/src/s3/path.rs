@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use faasflow_core::state::Scope;
+use faasflow_core::state::{OUTLIVING, Scope};
 use object_store::path::Path;
 use sha2::{Digest as _, Sha256};
 
@@ -17,6 +17,13 @@ pub(super) fn object(scope: &Scope, key: &str) -> Path {
 /// The common prefix of the objects of a request.
 pub(super) fn folder(scope: &Scope) -> Path {
     Path::from_iter([part(&scope.flow).as_str(), part(&scope.request).as_str()])
+}
+
+/// Whether the value in an object outlives its request. The encoding is byte by byte, so the beginning of a key is the
+/// beginning of the name.
+pub(super) fn outlives_request(object: &Path) -> bool {
+    let name = object.filename().unwrap_or_default();
+    OUTLIVING.iter().any(|beginning| name.starts_with(&part(beginning)))
 }
 
 /// Encodes any text as one part of a name. Letters, digits, `-`, `_` and `.` stand for themselves. Any other byte
@@ -61,5 +68,14 @@ mod tests {
             assert!(name.split('/').all(|part| (2..=255).contains(&part.len())), "{name}");
         }
         assert_ne!(folder(&scope("r")), folder(&scope("r2")));
+    }
+
+    #[test]
+    fn what_outlives_a_request_is_known_by_its_name() {
+        let scope = Scope { flow: "f".into(), request: "r".into() };
+        for key in ["over@0", "finished@12", "over", "overs@0", "state/over@0", "result/3@1", "", "Over@0"] {
+            let expected = faasflow_core::state::outlives_request(key);
+            assert_eq!(outlives_request(&object(&scope, key)), expected, "{key}");
+        }
     }
 }

@@ -138,6 +138,29 @@ fn shown(key: &str) -> String {
     }
 }
 
+pub(super) async fn get_many(subject: Subject) -> Result<(), String> {
+    let (manager, scope) = (&subject.manager, subject.own("get-many"));
+    let names: Vec<String> = (0..300).map(|number| format!("result/{number}")).collect();
+    for (number, name) in names.iter().enumerate().filter(|(number, _)| number % 3 != 0) {
+        // Two large values, so that managers that write in parts do so here as well.
+        let length = if number % 150 == 1 { (6 << 20) + number } else { number };
+        manager.set(&scope, name, pattern(length, 5)).await.map_err(describe)?;
+    }
+    manager.set(&scope, "over@0", Bytes::from("over")).await.map_err(describe)?;
+    // Backwards, with one key twice, and one that is kept apart by managers that keep apart what outlives a request.
+    let mut keys: Vec<&str> = names.iter().rev().map(String::as_str).collect();
+    keys.extend(["over@0", "result/1"]);
+    let found = manager.get_many(&scope, &keys).await.map_err(describe)?;
+    ensure(found.len() == keys.len(), || format!("{} keys were asked for, {} answered", keys.len(), found.len()))?;
+    for (key, found) in keys.iter().zip(found) {
+        let expected = manager.get(&scope, key).await.map_err(describe)?;
+        ensure(found == expected, || format!("`{key}` has another value than when it is read alone"))?;
+    }
+    let none = manager.get_many(&scope, &[]).await.map_err(describe)?;
+    ensure(none.is_empty(), || format!("no key was asked for, {} answered", none.len()))?;
+    manager.remove_request(&scope).await.map_err(describe)
+}
+
 pub(super) async fn isolation(subject: Subject) -> Result<(), String> {
     let manager = &subject.manager;
     let scopes = [("a", "r"), ("a", "r2"), ("b", "r"), ("a-r", "x"), ("a", "r-x"), ("a", "r:x"), ("a.b", "r")];
