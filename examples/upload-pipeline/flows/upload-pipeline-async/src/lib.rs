@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 /// What facedetect answers.
 #[derive(Debug, Deserialize)]
-struct Found {
+pub struct Found {
     faces: Vec<Face>,
 }
 
@@ -32,8 +32,13 @@ pub fn define() -> Result<Flow, DefinitionError> {
         .build()
 }
 
-/// Refuses at once what could not be stored in the end.
-async fn keep_photo(context: Context, photo: Bytes) -> Result<Bytes> {
+/// Keeps the photo for after the face detection. Refuses a request without a file name at once, because its picture could
+/// not be stored in the end.
+///
+/// # Errors
+///
+/// If the query names no file, or the context cannot keep the photo.
+pub async fn keep_photo(context: Context, photo: Bytes) -> Result<Bytes> {
     if context.query("file").is_none() {
         return Err(Error::refused("name the file to store the picture in: ?file=NAME.jpg"));
     }
@@ -41,8 +46,12 @@ async fn keep_photo(context: Context, photo: Bytes) -> Result<Bytes> {
     Ok(photo)
 }
 
-/// Takes the photo back if it shows one face. It leaves the state: from here on it travels as the payload.
-async fn exactly_one_face(context: Context, Json(found): Json<Found>) -> Result<Payload> {
+/// Makes the photo the payload again if it shows one face, and removes it from the context.
+///
+/// # Errors
+///
+/// If the photo shows no face or several, or is no longer in the context.
+pub async fn exactly_one_face(context: Context, Json(found): Json<Found>) -> Result<Payload> {
     match found.faces.len() {
         1 => {}
         0 => return Err(Error::refused("the photo shows no face; exactly one is needed")),
