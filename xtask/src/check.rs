@@ -14,6 +14,7 @@ mod prose;
 mod pure_core;
 mod source;
 mod tasks;
+mod unpublished;
 mod untested;
 
 use std::fmt;
@@ -61,6 +62,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     faults.extend(prose::check(root, &files));
     faults.extend(decisions::check(root, &files));
     faults.extend(glossary::check(root, &files));
+    faults.extend(unpublished::check(root, &files));
     faults.extend(untested::check(&metadata, root, &files));
     for fault in &faults {
         println!("{fault}");

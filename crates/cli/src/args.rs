@@ -149,6 +149,7 @@ pub(crate) struct New {
     /// Add the flow to this stack file, and create its folder beside it, instead of creating stack.yml
     #[arg(long, value_name = "FILE")]
     pub(crate) append: Option<PathBuf>,
+    // unpublished: see RELEASE.md
     /// The faasflow checkout to build against [default: the one this program was built from; releases
     /// have no default]
     #[arg(long, value_name = "DIR")]

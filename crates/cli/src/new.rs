@@ -222,6 +222,7 @@ fn ignore(file: &Path) -> Result<(), Failure> {
 mod tests {
     use super::*;
 
+    // unpublished: see RELEASE.md
     #[test]
     fn a_release_needs_the_option_for_a_checkout() {
         let failure = checkout(None, None).err().unwrap().to_string();

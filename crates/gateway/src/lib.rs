@@ -5,6 +5,7 @@
 
 pub mod queue;
 pub mod stack;
+// unpublished: see RELEASE.md
 mod unpublished;
 
 mod answer;

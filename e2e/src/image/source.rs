@@ -1,5 +1,5 @@
-//! Where cargo finds Faasflow's crates inside an image: they are not published, so a project names a git repository, as the
-//! guide says. Here it is a copy of this checkout as it lies there, served on the engine's bridge.
+//! Where cargo finds Faasflow's crates inside an image. They are not published yet, so the guide says to name a git
+//! repository. Here it is a copy of this checkout with its uncommitted changes, served on the engine's bridge.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -165,7 +165,7 @@ async fn new(user: Arc<User>) -> Result<(), String> {
     let next = ["my-flow", "src/lib.rs", "cargo test", "faasflow-hmac-secret", "faas-cli invoke"];
     let missing: Vec<_> = next.into_iter().filter(|what| !said.contains(what)).collect();
     expect(missing.is_empty(), || format!("the welcome says nothing of {missing:?}: {said}"))?;
-    // The crates are not published: this is the documented way to point a build at a checkout.
+    // The crates are not published yet. The guide says to name a checkout like this.
     let checkout = checkout.display();
     user.write(
         "my-flow/.cargo/config.toml",

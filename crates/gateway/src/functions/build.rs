@@ -278,6 +278,7 @@ async fn build_workspace(
     if status.success() {
         return Ok(());
     }
+    // unpublished: see RELEASE.md
     let advice = unpublished::advice(&output, root).map(|advice| format!("\n{advice}\n")).unwrap_or_default();
     Err(fault(output + &advice))
 }
