@@ -1,6 +1,7 @@
 //! The plan of a flow: its segments, what follows each of them, and the places of requests in it.
 
 mod fingerprint;
+mod item_path;
 mod outline;
 mod place;
 mod plan;
@@ -9,6 +10,7 @@ mod segment;
 mod shape;
 
 pub use fingerprint::Fingerprint;
+pub use item_path::ItemPath;
 pub(crate) use outline::Outline;
 pub use outline::{Body, BodyIndex, Branch, Composite, CompositeIndex, CompositeKind, Node, PlannedStep, StepIndex};
 pub use place::{Member, Place};

@@ -85,6 +85,8 @@ pub struct Config {
     pub envelope_limit: u64,
     /// The largest body of a request or an answer, in bytes.
     pub max_body: u64,
+    /// How many items a for-each may have.
+    pub max_items: usize,
     /// How many requests and envelopes may be in flight. By default, as many as fit into the memory.
     pub max_inflight_requests: Option<usize>,
     /// How many bytes the bodies of requests and answers may use in total. By default, half of the memory.
@@ -138,7 +140,7 @@ pub struct SettingValue {
 }
 
 /// The name, the default and the meaning of every setting.
-const SETTINGS: [(&str, &str, &str); 31] = [
+const SETTINGS: [(&str, &str, &str); 32] = [
     ("workflow_name", "", "name under which the flow function is deployed (default: OPENFAAS_NAME)"),
     ("gateway", "gateway:8080", "address of the gateway; scheme optional, https supported"),
     ("enable_hmac", "true", "sign and verify envelopes"),
@@ -160,6 +162,7 @@ const SETTINGS: [(&str, &str, &str); 31] = [
     ("default_method", "POST", "method of calls that do not set one"),
     ("envelope_limit", "256000", "largest envelope that the gateway's queue accepts"),
     ("max_body", "64MiB", "largest body of a request or an answer"),
+    ("max_items", "10000", "largest number of items of a for-each"),
     ("max_inflight_requests", "", "requests in flight (default: as many as fit into the memory)"),
     ("max_inflight_bytes", "", "bytes of all bodies in flight (default: half of the memory)"),
     ("host", "0.0.0.0", "address to listen on"),
@@ -273,6 +276,7 @@ impl Config {
             default_method: read.parsed(Kind::Method, "default_method", "POST", parse::method).unwrap_or(Method::POST),
             envelope_limit: read.parsed(Kind::Size, "envelope_limit", "256000", parse::bytes).unwrap_or_default(),
             max_body: read.parsed(Kind::Size, "max_body", "64MiB", parse::bytes).unwrap_or_default(),
+            max_items: read.parsed(Kind::Count, "max_items", "10000", parse::items).unwrap_or_default(),
             max_inflight_requests: read.optional(Kind::Count, "max_inflight_requests", parse::count),
             max_inflight_bytes: read.optional(Kind::Size, "max_inflight_bytes", parse::bytes),
             host: read.host(),

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use faasflow_core::failure::FailureKind;
 use tokio::task::coop::{Unconstrained, unconstrained};
 use tokio::time::{Instant, Sleep};
 
@@ -15,18 +16,58 @@ pub(crate) struct Deadline {
     allowed: Duration,
     steps: Instant,
     whole: Instant,
+    scope: DeadlineScope,
+}
+
+/// What a deadline limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DeadlineScope {
+    Invocation,
+    /// A branch or an item that has its own limit.
+    Member,
 }
 
 impl Deadline {
     pub(crate) fn starting_now(allowed: Duration) -> Deadline {
         let now = Instant::now();
         let kept = (allowed / 10).min(Duration::from_secs(5));
-        Deadline { allowed, steps: now + (allowed - kept), whole: now + allowed }
+        Deadline { allowed, steps: now + (allowed - kept), whole: now + allowed, scope: DeadlineScope::Invocation }
     }
 
-    /// The setting `write_timeout`.
+    /// The setting `write_timeout`, or the time of the branch or item.
     pub(crate) fn allowed(&self) -> Duration {
         self.allowed
+    }
+
+    /// The deadline of a branch or an item that begins now and may take this long. What happens after its steps, such as its
+    /// failure handler, may take as long as the steps of the phase.
+    pub(crate) fn for_member(&self, within: Option<Duration>) -> Deadline {
+        let until = within.and_then(|within| Some((within, Instant::now().checked_add(within)?)));
+        match until {
+            Some((allowed, until)) if until < self.steps => {
+                Deadline { allowed, steps: until, whole: self.steps, scope: DeadlineScope::Member }
+            }
+            _ => self.clone(),
+        }
+    }
+
+    /// The failure of what was cut off at this deadline.
+    pub(crate) fn exceeded(&self) -> FailureKind {
+        match self.scope {
+            DeadlineScope::Invocation => FailureKind::Deadline(self.allowed),
+            DeadlineScope::Member => FailureKind::Timeout(self.allowed),
+        }
+    }
+
+    /// Whether something failed because it was cut off at this deadline, and not for a limit of its own.
+    pub(crate) fn is_exceeded_by(&self, kind: &FailureKind) -> bool {
+        match kind {
+            FailureKind::Deadline(_) => true,
+            FailureKind::Timeout(after) => {
+                self.scope == DeadlineScope::Member && *after == self.allowed && self.steps <= Instant::now()
+            }
+            _ => false,
+        }
     }
 
     /// When steps are cut off.
@@ -58,7 +99,7 @@ impl Deadline {
     /// The same deadline for requests that are sent after the steps, which may use the reserved time.
     pub(crate) fn for_ending(&self) -> Deadline {
         let ending = self.ending();
-        Deadline { allowed: self.allowed, steps: ending, whole: ending }
+        Deadline { steps: ending, whole: ending, ..self.clone() }
     }
 }
 

@@ -1,13 +1,16 @@
 //! The steps of a phase: inline code, and requests to functions and callback URLs.
 
 mod answers;
+mod branch;
 mod caller;
 mod execute;
+mod join;
 mod outage;
 mod outgoing;
 mod report;
 mod send;
 mod unanswered;
+mod user_code;
 
 #[cfg(test)]
 mod tests;

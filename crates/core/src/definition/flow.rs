@@ -75,6 +75,12 @@ impl Flow {
         self.0.handlers[body.index()].as_ref()
     }
 
+    /// Whether the flow, or a flow inside it, has a failure handler. Such a handler may need the input of a failed step.
+    #[must_use]
+    pub fn handles_failures(&self) -> bool {
+        self.0.handlers.iter().any(Option::is_some)
+    }
+
     /// A graph, choice, for-each or sub-flow, with the functions that its author gave it.
     ///
     /// # Panics

@@ -59,6 +59,14 @@ pub(super) fn count(text: &str) -> Result<usize, String> {
     }
 }
 
+pub(super) fn items(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("write a number above 0: with 0, every for-each would fail".to_owned()),
+        Ok(count) => Ok(count),
+        Err(_) => Err("write a number such as `10000`".to_owned()),
+    }
+}
+
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text.to_ascii_lowercase().as_str() {
         "line" | "text" => Ok(LogFormat::Line),

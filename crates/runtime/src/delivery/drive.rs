@@ -35,7 +35,9 @@ impl Instance {
             deadline,
             observers,
             heartbeat: &self.heartbeat,
-            failures_handled: self.flow.failure_handler().is_some(),
+            failures_handled: self.flow.handles_failures(),
+            max_items: self.config.max_items,
+            branch: None,
             outage: OnceLock::new(),
         };
         let interrupted = |doing: Activity<'_>, outage: Outage| {

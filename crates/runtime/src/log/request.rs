@@ -17,7 +17,7 @@ use crate::trace::TraceId;
 use faasflow_core::line::{LONGEST as LONGEST_LINE, NOTE};
 
 /// Writes the log lines of one request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RequestLog {
     known: Arc<RequestContext>,
 }

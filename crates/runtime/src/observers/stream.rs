@@ -78,6 +78,11 @@ impl<'a> Observers<'a> {
         self.lines.scope(work).await
     }
 
+    /// The log lines of the request, for tasks that work on it.
+    pub(crate) fn log(&self) -> &RequestLog {
+        &self.lines
+    }
+
     /// The collected lines for the output of the request.
     pub(crate) fn kept_lines(&self) -> Option<String> {
         self.output.as_ref().map(Output::lines)

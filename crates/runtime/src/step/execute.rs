@@ -1,8 +1,5 @@
 //! Executes the steps of one phase.
 
-use std::any::Any;
-use std::fmt::Write as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use faasflow_core::failure::FailureKind;
@@ -12,13 +9,14 @@ use faasflow_core::machine::Outage;
 use faasflow_core::{
     Action, CallResponse, Context, Error, Failure, Flow, Payload, RequestOptions, Resolution, Result, Step,
 };
-use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
+use super::branch::Branch;
 use super::caller::{Caller, StepRef};
 use super::outgoing::{Outgoing, PhaseHeaders, Time};
 use super::report::ReportContext;
 use super::unanswered::Unanswered;
+use super::user_code::caught_at_once;
 use crate::deadline::{CutOff, Deadline};
 use crate::heartbeat::Heartbeat;
 use crate::observers::{Event, Observers, Scope, StepHandler, StepRun};
@@ -46,6 +44,10 @@ pub(crate) struct Execution<'a> {
     pub(crate) heartbeat: &'a Heartbeat,
     /// Whether the flow has a failure handler, which may need the input of a failed step.
     pub(crate) failures_handled: bool,
+    /// The setting `max_items`.
+    pub(crate) max_items: usize,
+    /// The branch or item that is executed. `None` for the phase itself.
+    pub(crate) branch: Option<&'a Branch>,
     /// The first outage that the phase met.
     pub(crate) outage: OnceLock<Outage>,
 }
@@ -111,7 +113,7 @@ impl Execution<'_> {
         match step.action() {
             Action::Modify(modifier) => {
                 let running = modifier.run(self.context.clone(), payload);
-                self.handled(self.deadline.steps(), running).await.map_err(|kind| self.classify(kind))
+                self.user_code(self.deadline.steps(), running).await.map_err(|kind| self.classify(kind))
             }
             Action::Call(call) => {
                 let extracted = self.extracted(call.options(), scope).await?;
@@ -190,7 +192,7 @@ impl Execution<'_> {
         match options.on_response() {
             Some(read) => {
                 let reading = read(self.context.clone(), response);
-                self.handled(self.deadline.steps(), reading).await.map_err(|kind| self.classify(kind))
+                self.user_code(self.deadline.steps(), reading).await.map_err(|kind| self.classify(kind))
             }
             None if response.status().is_success() => Ok(response.into_payload()),
             None => Err(Unanswered::Failed(FailureKind::Response(Box::new(response)))),
@@ -221,7 +223,7 @@ impl Execution<'_> {
             (FailureKind::Handler(error), _) if error.is_temporary() => {
                 Unanswered::Outage(Outage::state_unreachable(format!("{error:#}")))
             }
-            (FailureKind::Deadline(_), Some(outage)) => Unanswered::Outage(outage.clone()),
+            (kind, Some(outage)) if self.deadline.is_exceeded_by(kind) => Unanswered::Outage(outage.clone()),
             _ => Unanswered::Failed(kind),
         }
     }
@@ -235,7 +237,7 @@ impl Execution<'_> {
         &self,
         handling: BoxFuture<'static, Result<Resolution>>,
     ) -> Result<Option<Resolution>, Outage> {
-        let kind = match self.handled(self.deadline.ending(), handling).await {
+        let kind = match self.user_code(self.deadline.ending(), handling).await {
             Ok(resolution) => return Ok(Some(resolution)),
             Err(kind) => match self.classify(kind) {
                 Unanswered::Outage(outage) => return Err(outage),
@@ -244,26 +246,6 @@ impl Execution<'_> {
         };
         self.observers.emit(&Event::HandlerFailed { kind: &kind });
         Ok(None)
-    }
-
-    /// Runs user code until it returns, fails, panics or reaches the deadline.
-    pub(crate) async fn handled<T>(
-        &self,
-        until: Instant,
-        running: impl Future<Output = Result<T>>,
-    ) -> Result<T, FailureKind> {
-        let _running = self.heartbeat.enter();
-        let running = async {
-            running.await.map_err(|error| {
-                // Formatting the error also runs user code. Do it here, where a panic is caught.
-                let _ = write!(String::new(), "{error:#}");
-                FailureKind::Handler(Arc::new(error))
-            })
-        };
-        match tokio::time::timeout_at(until, caught(running)).await {
-            Ok(output) => output,
-            Err(_) => Err(FailureKind::Deadline(self.deadline.allowed())),
-        }
     }
 }
 
@@ -278,25 +260,4 @@ fn options(step: &Step) -> Option<&RequestOptions> {
 
 fn has_failure_handler(step: &Step) -> bool {
     options(step).is_some_and(|options| options.on_failure().is_some())
-}
-
-/// Turns a panic into a failure. User code shares state with other code only through `Context`, which holds no lock while
-/// user code runs, so no half-done state can be seen afterwards.
-///
-/// This is not an `async fn`, which would hold its future twice: once as an argument and once while awaiting it.
-fn caught<T>(running: impl Future<Output = Result<T, FailureKind>>) -> impl Future<Output = Result<T, FailureKind>> {
-    AssertUnwindSafe(running).catch_unwind().map(|ended| match ended {
-        Ok(output) => output,
-        Err(panic) => Err(FailureKind::Panic(panic_text(&*panic))),
-    })
-}
-
-/// The same for synchronous code.
-fn caught_at_once<T>(run: impl FnOnce() -> Result<T, FailureKind>) -> Result<T, FailureKind> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(FailureKind::Panic(panic_text(&*panic))))
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)").to_owned()
 }

@@ -24,6 +24,8 @@ async fn executed(flow: FlowBuilder, settings: &[(&str, &str)]) -> (SegmentResul
         observers: &observers,
         heartbeat: &instance.heartbeat,
         failures_handled: true,
+        max_items: 3,
+        branch: None,
         outage: OnceLock::new(),
     };
     let segment = instance.flow.plan().segments().next().unwrap();
