@@ -166,6 +166,7 @@ codes! {
     UNKNOWN_ARGUMENT = "FF0225", "a flow function was given an unknown argument";
     UNHEALTHY = "FF0226", "no healthy flow function answers";
     NO_SERVER = "FF0227", "the operating system refuses what the server needs";
+    NO_SHARED_STORE = "FF0228", "branches have no shared state manager to come together in";
 
     // 03: steps and requests.
     HANDLER_FAILED = "FF0301", "the flow's own code returned an error";

@@ -3,6 +3,7 @@
 mod admission;
 mod drive;
 mod ending;
+mod forked;
 mod receive;
 mod request;
 mod respond;

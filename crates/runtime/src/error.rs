@@ -31,6 +31,11 @@ pub enum StartError {
     /// Payloads should be stored, but there is no state manager to store them.
     #[error("`intermediate_storage` is `true`, but the flow has no state manager to store payloads in")]
     NowhereToStore,
+    /// A flow with asynchronous branches has no state manager in which they could come together.
+    #[error(
+        "branches with asynchronous calls need a state manager that all instances of the flow share, and it has none"
+    )]
+    NoSharedStore,
     /// A flow with several phases uses a state manager that only this process can see.
     #[error("the state manager `{0}` keeps state in this process, where other instances of the flow cannot find it")]
     StateNotShared(String),
@@ -95,6 +100,7 @@ impl StartError {
             StartError::Filter(error) => error.code(),
             StartError::Listen { .. } => code::CANNOT_LISTEN,
             StartError::NowhereToStore => code::NOWHERE_TO_STORE,
+            StartError::NoSharedStore => code::NO_SHARED_STORE,
             StartError::StateNotShared(_) => code::STATE_NOT_SHARED,
             StartError::TwoStateManagers { .. } => code::TWO_STATE_MANAGERS,
             StartError::StateManager(error) => error.code(),
@@ -131,6 +137,10 @@ impl StartError {
             }
             StartError::NowhereToStore => {
                 "set `state_manager` to `s3` or `redis`, or give the flow one with `.state(…)`".to_owned()
+            }
+            StartError::NoSharedStore => {
+                "set `state_manager` to `redis` or `s3`, or make all calls in the branches synchronous with `.sync()`"
+                    .to_owned()
             }
             StartError::StateNotShared(_) => {
                 "set `state_manager` to `s3` or `redis`, or leave it out to keep state in the envelope; this one is for \

@@ -20,4 +20,5 @@ pub(crate) use caller::Caller;
 pub(crate) use execute::{Execution, SegmentResult};
 #[cfg(test)]
 pub(crate) use outage::detect;
+pub(crate) use outgoing::PhaseHeaders;
 pub(crate) use unanswered::Unanswered;

@@ -9,6 +9,7 @@ use faasflow_core::Flow;
 use faasflow_http::{HttpClient, ServerOptions, serve};
 use faasflow_runtime::config::{HMAC_SECRET, SINGLE_PROCESS, SettingValue};
 use faasflow_runtime::{Config, Forwarder};
+use faasflow_state::Memory;
 use tokio::net::TcpListener;
 
 use crate::fake::Fake;
@@ -28,7 +29,8 @@ pub struct TestKit {
 }
 
 impl TestKit {
-    /// Tests this flow under the name `flow`.
+    /// Tests this flow under the name `flow`. If it has branches that need a state manager and sets none, it gets one in
+    /// memory.
     ///
     /// # Panics
     ///
@@ -84,6 +86,11 @@ impl TestKit {
     /// If a setting is not valid, or there is no free port.
     pub async fn start(self) -> Running {
         let TestKit { flow, gateway, settings, forwarder, listener } = self;
+        // Like a state manager that all instances share, it survives a crash of the flow function.
+        let flow = match flow.state_manager() {
+            None if flow.plan().needs_store() => flow.with_state_manager(Arc::new(Memory::new())),
+            _ => flow,
+        };
         let gateway = Arc::new(gateway);
         let listener = TcpListener::from_std(listener).expect("a listener");
         let address = listener.local_addr().expect("an address");

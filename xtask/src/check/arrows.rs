@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
         "faasflow-gateway",
         &["faasflow-admin", "faasflow-containers", "faasflow-core", "faasflow-http", "faasflow-queue"],
     ),
-    ("faasflow-testkit", &["faasflow-core", "faasflow-http", "faasflow-queue", "faasflow-runtime"]),
+    ("faasflow-testkit", &["faasflow-core", "faasflow-http", "faasflow-queue", "faasflow-runtime", "faasflow-state"]),
     (
         "faasflow-cli",
         &["faasflow-admin", "faasflow-core", "faasflow-gateway", "faasflow-http", "faasflow-runtime", "faasflow-state"],

@@ -25,7 +25,7 @@ mod proceed;
 mod record;
 mod tally;
 
-pub use effect::{Answer, Effect, Input, Ran, Reply, Resolved};
+pub use effect::{Answer, Effect, Ending, Input, Ran, Reply, Resolved};
 pub use ended::Ended;
 #[doc(hidden)]
 pub use flaw::Flaw;

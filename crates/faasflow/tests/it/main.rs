@@ -6,6 +6,7 @@ mod encoding;
 mod endings;
 mod errors_page;
 mod forwarding;
+mod graphs;
 mod hostile;
 mod isolation;
 mod limits;

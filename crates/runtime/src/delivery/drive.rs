@@ -12,10 +12,10 @@ use super::request::Arrival;
 use super::respond::failure_payload;
 use crate::conclusion::Conclusion;
 use crate::deadline::Deadline;
-use crate::forward::{NoPayload, NotForwarded};
+use crate::forward::{NoPayload, NotForwarded, Onward};
 use crate::instance::Instance;
 use crate::observers::{Activity, Event, Observers, Origin};
-use crate::step::{Execution, SegmentResult};
+use crate::step::{Execution, PhaseHeaders, SegmentResult};
 
 impl Instance {
     /// Executes one phase and whatever follows from it.
@@ -28,18 +28,7 @@ impl Instance {
             Some(manager) => Context::external(info.clone(), token.place(), manager.clone()),
         };
         let phase = self.caller.phase_headers(&context, observers);
-        let execution = Execution {
-            caller: &self.caller,
-            context: &context,
-            phase: &phase,
-            deadline,
-            observers,
-            heartbeat: &self.heartbeat,
-            failures_handled: self.flow.handles_failures(),
-            max_items: self.config.max_items,
-            branch: None,
-            outage: OnceLock::new(),
-        };
+        let execution = self.execution(&context, &phase, deadline, observers);
         let interrupted = |doing: Activity<'_>, outage: Outage| {
             observers.emit(&Event::Interrupted { doing, outage: &outage });
             Happened::Outage(outage)
@@ -73,15 +62,17 @@ impl Instance {
                         SegmentResult::Outage(outage) => interrupted(Activity::Executing(token.place()), outage),
                     }
                 }
-                Effect::Forward(mut next) => match Box::pin(self.forward(&context, &next, deadline, observers)).await {
-                    Ok(()) => Happened::Forwarded,
-                    Err(NotForwarded::Transient(outage)) => interrupted(Activity::Forwarding(next.place()), outage),
-                    Err(NotForwarded::Failed(kind)) => {
-                        let payload = next.take_inline().unwrap_or_else(Payload::empty);
-                        let failure = self.not_forwarded(token.place(), next.place(), kind, payload);
-                        failed(failure, Origin::Envelope)
+                Effect::Forward(mut next) => {
+                    match Box::pin(self.forward(&context, Onward::from(&next), deadline, observers)).await {
+                        Ok(()) => Happened::Forwarded,
+                        Err(NotForwarded::Transient(outage)) => interrupted(Activity::Forwarding(next.place()), outage),
+                        Err(NotForwarded::Failed(kind)) => {
+                            let payload = next.take_inline().unwrap_or_else(Payload::empty);
+                            let failure = self.not_forwarded(token.place(), next.place(), kind, payload);
+                            failed(failure, Origin::Envelope)
+                        }
                     }
-                },
+                }
                 Effect::Ask(failure) => match self.ask(&execution, &failure).await {
                     Ok(resolution) => {
                         let unhandled = failure_payload(&info.id, &failure);
@@ -114,8 +105,30 @@ impl Instance {
         }
     }
 
+    /// The context in which the steps of a phase are executed.
+    pub(super) fn execution<'a>(
+        &'a self,
+        context: &'a Context,
+        phase: &'a PhaseHeaders,
+        deadline: &'a Deadline,
+        observers: &'a Observers<'_>,
+    ) -> Execution<'a> {
+        Execution {
+            caller: &self.caller,
+            context,
+            phase,
+            deadline,
+            observers,
+            heartbeat: &self.heartbeat,
+            failures_handled: self.flow.handles_failures(),
+            max_items: self.config.max_items,
+            branch: None,
+            outage: OnceLock::new(),
+        }
+    }
+
     /// The steps at a place. The machine has checked that the place exists.
-    fn segment(&self, place: &Place) -> &Segment {
+    pub(super) fn segment(&self, place: &Place) -> &Segment {
         self.flow.plan().segment(place).expect("the place of a token is in the plan")
     }
 
@@ -157,7 +170,7 @@ impl Instance {
 }
 
 /// The answer to a token that cannot be executed.
-fn refuse(unfit: Unfit) -> Conclusion {
+pub(super) fn refuse(unfit: Unfit) -> Conclusion {
     let (status, code, reason) = match unfit {
         Unfit::NoSuchPlace(place) => {
             (StatusCode::BAD_REQUEST, code::NO_SUCH_PHASE, format!("the flow has no phase {place}"))

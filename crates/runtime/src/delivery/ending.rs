@@ -1,5 +1,7 @@
 //! The end of a request: the report that its caller asked for, `finally`, and the removal of its state.
 
+use std::time::Duration;
+
 use faasflow_core::failure::FailureKind;
 use faasflow_core::machine::{OnOutage, Outage};
 use faasflow_core::state::StateManager as _;
@@ -77,12 +79,20 @@ impl Instance {
             return;
         };
         let scope = execution.context.request().scope();
-        let removing = async { Ok(manager.remove_request(&scope).await?) };
+        let removing = async {
+            Ok(match self.flow.plan().needs_store() {
+                false => manager.remove_request(&scope).await?,
+                true => manager.end_request(&scope, KNOWN_TO_BE_OVER).await?,
+            })
+        };
         if let Err(kind) = execution.handled(deadline.ending(), removing).await {
             execution.observers.emit(&Event::StateNotRemoved { kind: &kind });
         }
     }
 }
+
+/// How long a request with branches is known to be over, so that envelopes that arrive late are not executed.
+const KNOWN_TO_BE_OVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The outage that a report met, if the report may be accepted later.
 fn unreported(answer: Result<CallResponse, Unanswered>) -> Option<Outage> {

@@ -54,8 +54,10 @@ impl Instance {
         observers.emit(&Event::Begun { delivery, waited });
         let started_ms = arrived.info.started_ms;
         // Boxed, because this large future would otherwise be copied from one future into the next.
-        let driving = Box::pin(self.drive(arrived, &deadline, &observers));
-        let conclusion = observers.within(driving).await;
+        let conclusion = match self.flow.plan().needs_store() {
+            false => observers.within(Box::pin(self.drive(arrived, &deadline, &observers))).await,
+            true => observers.within(self.drive_branches(arrived, &deadline, &observers)).await,
+        };
         let status = conclusion.status(delivery);
         let (took, since_start) = (begun.elapsed(), since(started_ms));
         observers.emit(&Event::Concluded { place: &place, conclusion: &conclusion, status, took, since_start });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use faasflow_core::code::{self, Code};
-use faasflow_core::envelope::{self, Envelope};
+use faasflow_core::envelope::{self, Branching, Envelope, Origin};
 use faasflow_core::graph::Place;
 use faasflow_core::machine::{Caller, Token};
 use faasflow_core::state::EmbeddedState;
@@ -23,6 +23,8 @@ pub(crate) struct Arrival {
     pub(crate) info: Arc<RequestInfo>,
     pub(crate) token: Token,
     pub(crate) state: EmbeddedState,
+    /// What the envelope of a request with branches says besides.
+    pub(crate) branching: Option<Branching>,
     /// When it was forwarded, in milliseconds since the Unix epoch; `None` for a fresh request.
     pub(crate) sent_ms: Option<u64>,
 }
@@ -110,7 +112,7 @@ pub(crate) fn start(
     let start = flow.plan().start();
     let caller = caller(flow, &info, &start);
     let token = Token::new(start, payload).with_caller(caller);
-    Ok(Arrival { info: Arc::new(info), token, state: EmbeddedState::new(), sent_ms: None })
+    Ok(Arrival { info: Arc::new(info), token, state: EmbeddedState::new(), branching: None, sent_ms: None })
 }
 
 /// An answer has one text for what happened and what to do about it.
@@ -119,6 +121,13 @@ fn with_help(what: String, help: Option<&str>) -> String {
         Some(help) => format!("{what}: {help}"),
         None => what,
     }
+}
+
+/// Whether the token of an envelope has what the machine for this flow needs. A flow that has lost its branches cannot make
+/// the input of a join.
+fn can_go_on(envelope: &Envelope, flow: &Flow) -> bool {
+    let is_token = envelope.branching.as_ref().is_none_or(|branching| branching.origin == Origin::Token);
+    flow.plan().needs_store() || (is_token && envelope.place.is_linear())
 }
 
 /// Resumes a request from the body of a verified envelope.
@@ -135,7 +144,12 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrival, R
         return Err(refuse(StatusCode::BAD_REQUEST, code::OTHER_FLOW, reason, None));
     }
     let plan = flow.plan();
-    if envelope.fingerprint != plan.fingerprint() {
+    let is_same = match (envelope.ahead, plan.segment(&envelope.place)) {
+        // What lies behind the place may have changed.
+        (Some(ahead), Some(segment)) => segment.ahead() == ahead && can_go_on(&envelope, flow),
+        _ => envelope.fingerprint == plan.fingerprint(),
+    };
+    if !is_same {
         let reason = "the envelope was made by another definition of this flow, which was replaced while the request \
                       was under way; deploy the old definition to let the request end, or send it again";
         let detail = format!(
@@ -157,6 +171,7 @@ pub(crate) fn resume(flow: &Flow, name: &str, body: &Bytes) -> Result<Arrival, R
         info: envelope.request,
         token: Token::new(envelope.place, envelope.payload).with_caller(caller),
         state: envelope.state,
+        branching: envelope.branching.filter(|_| plan.needs_store()),
         sent_ms: Some(envelope.sent_ms),
     })
 }

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use faasflow_core::code::Code;
+use faasflow_core::machine::forked::Reason;
 use faasflow_core::{Failure, Payload, RequestId, headers};
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
@@ -23,7 +24,7 @@ struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     step: Option<&'a str>,
     reason: &'a str,
-    code: &'static str,
+    code: &'a str,
 }
 
 /// The payload of a failure that no handler resolved.
@@ -37,6 +38,12 @@ pub(crate) fn failure_payload(id: &RequestId, failure: &Failure) -> Payload {
         reason: &reason,
         code: failure.code().as_str(),
     })
+}
+
+/// The same payload, of the reason that was recorded.
+pub(super) fn reason_payload(id: &RequestId, phase: usize, reason: &Reason) -> Payload {
+    let Reason { name, text, code, .. } = reason;
+    problem(&Problem { request_id: id.as_str(), phase: Some(phase), step: Some(name), reason: text, code })
 }
 
 fn problem(problem: &Problem<'_>) -> Payload {

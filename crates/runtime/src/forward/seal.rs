@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faasflow_core::envelope::{Carried, Encoded, Envelope};
+use faasflow_core::envelope::{Branching, Carried, Encoded, Envelope};
 use faasflow_core::failure::FailureKind;
-use faasflow_core::graph::Place;
+use faasflow_core::graph::{Place, Segment};
 use faasflow_core::machine::{Outage, Token, Unfit};
 use faasflow_core::signature::Keys;
 use faasflow_core::state::{Scope, StateError, StateManager as _, StateManagerExt as _};
@@ -21,6 +21,20 @@ use crate::instance::Instance;
 use crate::observers::{Event, Observers, PayloadLocation};
 use crate::retrying_state::RetryingState;
 
+/// A token to forward: where it goes, what it carries, and what a request with branches needs besides.
+#[derive(Clone, Debug)]
+pub(crate) struct Onward<'a> {
+    pub(crate) place: &'a Place,
+    pub(crate) payload: &'a Carried,
+    pub(crate) branching: Option<Branching>,
+}
+
+impl<'a> From<&'a Token> for Onward<'a> {
+    fn from(token: &'a Token) -> Onward<'a> {
+        Onward { place: token.place(), payload: token.payload(), branching: None }
+    }
+}
+
 /// How an envelope is retried after a temporary error.
 const RETRY: Retry = Retry::unlimited().initial_delay(Duration::from_millis(50)).max_delay(Duration::from_secs(2));
 
@@ -33,13 +47,13 @@ impl Instance {
     pub(crate) async fn forward(
         &self,
         context: &Context,
-        token: &Token,
+        onward: Onward<'_>,
         deadline: &Deadline,
         observers: &Observers<'_>,
     ) -> Result<(), NotForwarded> {
-        let next = token.place();
+        let next = onward.place;
         let request = context.request();
-        let (encoded, kept) = self.seal(context, token, deadline, observers).await?;
+        let (encoded, kept) = self.seal(context, onward, deadline, observers).await?;
         let bytes = encoded.len();
         observers.emit(&Event::Sealed { bytes });
         let sign = |keys: &Keys| keys.sign(encoded.parts().iter().map(|part| &**part));
@@ -86,14 +100,15 @@ impl Instance {
     async fn seal(
         &self,
         context: &Context,
-        token: &Token,
+        onward: Onward<'_>,
         deadline: &Deadline,
         observers: &Observers<'_>,
     ) -> Result<(Encoded, PayloadLocation), NotForwarded> {
         let limit = self.config.envelope_limit;
         let manager = self.retrying_state(deadline.state_in_ending());
-        let encode = |payload: Carried| self.envelope(context, token.place(), payload).encode();
-        let payload = match token.payload() {
+        let Onward { place, payload, branching } = onward;
+        let encode = |payload: Carried| self.envelope(context, place, payload, branching.clone()).encode();
+        let payload = match payload {
             Carried::Inline(payload) => payload,
             // The payload is already stored.
             stored @ Carried::Stored(_) => return Ok((encode(stored.clone()), PayloadLocation::StateManager)),
@@ -114,7 +129,7 @@ impl Instance {
             )))));
         };
         let scope = context.request().scope();
-        let reference = manager.store_payload(&scope, token.place(), payload).await.map_err(not_stored)?;
+        let reference = manager.store_payload(&scope, place, payload).await.map_err(not_stored)?;
         observers.emit(&Event::PayloadStored { bytes: payload.len(), manager: manager.name() });
         let encoded = encode(Carried::Stored(reference));
         if encoded.len() as u64 <= limit {
@@ -151,18 +166,18 @@ impl Instance {
         }
     }
 
-    fn envelope(&self, context: &Context, place: &Place, payload: Carried) -> Envelope {
+    fn envelope(&self, context: &Context, place: &Place, payload: Carried, branching: Option<Branching>) -> Envelope {
         let plan = self.flow.plan();
         Envelope {
             request: context.request().clone(),
             place: place.clone(),
             fingerprint: plan.fingerprint(),
-            ahead: None,
+            ahead: plan.segment(place).map(Segment::ahead),
             shape: plan.shape().to_owned(),
             sent_ms: now_ms(),
             payload,
             state: context.embedded_state(),
-            branching: None,
+            branching,
         }
     }
 }

@@ -41,6 +41,7 @@ impl Observer for Metrics {
             }
             Event::Closed { delivery, status } => self.delivered(*delivery, *status),
             Event::PayloadGone { .. }
+            | Event::NotNeeded { .. }
             | Event::PhaseBegun { .. }
             | Event::StepBegun { .. }
             | Event::Sending { .. }

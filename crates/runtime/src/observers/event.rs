@@ -21,6 +21,8 @@ pub(crate) enum Event<'a> {
     Begun { delivery: Delivery, waited: Duration },
     /// The payload is no longer in the state manager.
     PayloadGone { reason: &'a str },
+    /// The phase was done by an earlier delivery, or its result is not needed.
+    NotNeeded { place: &'a Place },
     /// The steps at a place will be executed next.
     PhaseBegun { place: &'a Place },
     /// A step will be executed next.

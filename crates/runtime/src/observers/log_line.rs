@@ -23,6 +23,9 @@ pub(crate) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fm
         Event::Begun { delivery: Delivery::Fresh, .. } => info(format_args!("Created")),
         Event::Begun { delivery: Delivery::Envelope, .. } => info(format_args!("Received")),
         Event::PayloadGone { reason } => error(code::PAYLOAD_GONE, format_args!("Not executed: {reason}")),
+        Event::NotNeeded { place } => {
+            info(format_args!("Phase {place} is not needed: it was done before, or its join was decided without it"));
+        }
         Event::PhaseBegun { place } => info(format_args!("Executing phase {place}")),
         Event::StepBegun { step } => info(format_args!("Executing {}", step.name())),
         Event::Retrying { to, answer, wait, attempt, of } => {

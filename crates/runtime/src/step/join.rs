@@ -62,9 +62,7 @@ impl Execution<'_> {
         results: Vec<MemberResult>,
     ) -> Result<Payload, Unanswered> {
         let joining = match flow.composite(composite) {
-            Composite::Graph { join: Some(join), .. } => {
-                join(self.context.clone(), branches(flow, composite, results))
-            }
+            Composite::Graph { join: Some(join), .. } => join(self.context.clone(), branches(flow, composite, results)),
             Composite::ForEach { collect: Some(collect), .. } => collect(self.context.clone(), Items::new(results)),
             Composite::Graph { complete, .. } => {
                 let outline = flow.plan().composite(composite);
@@ -125,7 +123,7 @@ impl Execution<'_> {
     }
 
     /// The outputs of the branches before another one, as its input.
-    pub(super) fn outputs_before(
+    pub(crate) fn outputs_before(
         &self,
         flow: &Flow,
         composite: CompositeIndex,

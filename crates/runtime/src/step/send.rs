@@ -64,7 +64,9 @@ impl Caller {
             let mut outage = match detect(&answer, to.kind, retry, to.name) {
                 None => match (answer, time.outage.get()) {
                     // Without the outage, there would have been enough time.
-                    (Err(kind), Some(outage)) if time.deadline.is_exceeded_by(&kind) => return Err(Unanswered::Outage(outage.clone())),
+                    (Err(kind), Some(outage)) if time.deadline.is_exceeded_by(&kind) => {
+                        return Err(Unanswered::Outage(outage.clone()));
+                    }
                     (answer, _) => {
                         let Some(wait) = wait_for_another(&answer, retry, to, attempt, &time, scope) else {
                             return answer.map_err(Unanswered::Failed);

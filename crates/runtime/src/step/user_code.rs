@@ -43,9 +43,7 @@ impl Execution<'_> {
         match tokio::time::timeout_at(until, task.join_next()).await {
             Ok(Some(Ok(output))) => output,
             // The panics of the code are caught inside the task. The runtime cancels tasks only when it shuts down.
-            Ok(Some(Err(_)) | None) => {
-                Err(FailureKind::Handler(Arc::new(Error::msg("the process is shutting down"))))
-            }
+            Ok(Some(Err(_)) | None) => Err(FailureKind::Handler(Arc::new(Error::msg("the process is shutting down")))),
             Err(_) => Err(self.deadline.exceeded()),
         }
     }

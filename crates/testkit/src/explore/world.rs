@@ -8,7 +8,7 @@ use bytes::Bytes;
 use faasflow_core::envelope::{Carried, Origin};
 use faasflow_core::graph::Place;
 use faasflow_core::machine::Caller;
-use faasflow_core::machine::forked::{Answer, Effect, Flaw, Journal, Message, Reply, proceed_with};
+use faasflow_core::machine::forked::{Answer, Effect, Ending, Flaw, Journal, Message, Reply, proceed_with};
 use faasflow_core::state::Key;
 use faasflow_core::{Failure, Flow, Payload};
 
@@ -239,8 +239,8 @@ impl<'a> World<'a> {
                 }
                 Answer::Done
             }
-            Effect::Report(outcome, output) => {
-                self.ended(state, *outcome, output)?;
+            Effect::Report(outcome, ending) => {
+                self.ended(state, *outcome, ending)?;
                 Answer::Done
             }
             Effect::Finally(..) => {
@@ -254,7 +254,7 @@ impl<'a> World<'a> {
             }
             Effect::Reply(reply) => {
                 match reply {
-                    Reply::Ended(outcome, Some(output)) => self.ended(state, *outcome, output)?,
+                    Reply::Ended(outcome, Some(ending)) => self.ended(state, *outcome, ending)?,
                     Reply::ComeAgain => state.enqueue(message),
                     Reply::Refused(unfit) => return Err(format!("a token is refused: {unfit:?}")),
                     _ => {}
@@ -332,8 +332,13 @@ impl<'a> World<'a> {
         }
     }
 
-    fn ended(&mut self, state: &mut State, outcome: faasflow_core::Outcome, output: &Carried) -> Result<(), Broken> {
-        let end = (outcome_number(outcome), self.outputs.number(output));
+    fn ended(&mut self, state: &mut State, outcome: faasflow_core::Outcome, ending: &Ending) -> Result<(), Broken> {
+        let output = match ending {
+            Ending::Payload(output) => output.clone(),
+            // Which branch failed first depends on the order.
+            _ => Payload::empty().into(),
+        };
+        let end = (outcome_number(outcome), self.outputs.number(&output));
         match state.end {
             Some(other) if other != end => Err("the request ends in two different ways".to_owned()),
             _ => {

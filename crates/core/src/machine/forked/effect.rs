@@ -41,7 +41,7 @@ pub enum Effect {
     /// Hand these on to the queue, each under the call id of its place: [`Answer::Done`].
     Post(Vec<Message>),
     /// Report the end to the URL that the caller asked for, if any: [`Answer::Done`].
-    Report(Outcome, Carried),
+    Report(Outcome, Ending),
     /// Run the finaliser, if there is one: [`Answer::Done`].
     Finally(Outcome, OnOutage),
     /// Remove what the store has of the request, except the keys that [outlive](Key::outlives_request) it:
@@ -117,6 +117,15 @@ pub enum Ran {
     Replied(Carried),
 }
 
+/// What a request ends with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// A payload that it made, or that a handler replied.
+    Payload(Carried),
+    /// A failure that no handler resolved. The driver makes a payload of the reason.
+    Failed(Reason),
+}
+
 /// What a failure handler decided.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Resolved {
@@ -134,8 +143,8 @@ pub enum Resolved {
 pub enum Reply {
     /// What follows is in safe hands.
     Forwarded,
-    /// The request has ended. The payload is `None` if it was removed since, so that the delivery is one too many.
-    Ended(Outcome, Option<Carried>),
+    /// The request has ended. The ending is `None` if it was removed since, so that the delivery is one too many.
+    Ended(Outcome, Option<Ending>),
     /// The result of this branch or item is not needed.
     Dropped,
     /// Nothing is executed, now or later.

@@ -9,7 +9,7 @@ use crate::machine::{Caller, OnOutage, Unfit};
 use crate::outcome::Outcome;
 use crate::state::{Key, layout};
 
-use super::effect::{Answer, Effect, Input, Ran, Reply, Resolved};
+use super::effect::{Answer, Effect, Ending, Input, Ran, Reply, Resolved};
 use super::ended::Ended;
 use super::flaw::Flaw;
 use super::journal::{Journal, Replay, Step, answer};
@@ -278,7 +278,7 @@ impl<'a> Walk<'a> {
         }
         let record = self.replay.read(self.record_key(segment))?;
         match record.and_then(|record| Record::decode(&record)) {
-            Some(record) => self.conclude(over.outcome(), record.output),
+            Some(record) => self.conclude(over.outcome(), ending(record)),
             None => reply(Reply::ComeAgain),
         }
     }
@@ -293,23 +293,31 @@ impl<'a> Walk<'a> {
         let over = Over { by: by.clone(), outcome: outcome.as_str().to_owned() };
         let stands = self.replay.create(layout::over(self.message.place.generation()), &encode(&over))?;
         match decode::<Over>(&stands) {
-            Some(over) if over.by == by => self.conclude(over.outcome(), record.output),
+            Some(over) if over.by == by => self.conclude(over.outcome(), ending(record)),
             _ => self.leave(Reply::Late),
         }
     }
 
     /// Does what a request is owed at its end.
-    fn conclude(mut self, outcome: Outcome, output: Carried) -> End {
+    fn conclude(mut self, outcome: Outcome, ending: Ending) -> End {
         let on_outage = match self.message.caller {
             Caller::Waits => OnOutage::GoOn,
             Caller::Left => OnOutage::ComeAgain,
         };
-        self.replay.act(|| Effect::Report(outcome, output.clone()))?;
+        self.replay.act(|| Effect::Report(outcome, ending.clone()))?;
         self.replay.act(|| Effect::Finally(outcome, on_outage))?;
         // From here on, a delivery that comes late removes what is left. This token needs nothing of it.
         self.replay.create(layout::finished(self.message.place.generation()), &encode(&()))?;
         self.replay.act(|| Effect::Forget)?;
-        reply(Reply::Ended(outcome, Some(output)))
+        reply(Reply::Ended(outcome, Some(ending)))
+    }
+}
+
+/// What a request ends with whose last phase ended like this.
+fn ending(record: Record) -> Ending {
+    match (record.ended, record.reason) {
+        (Ended::Failed, Some(reason)) => Ending::Failed(reason),
+        _ => Ending::Payload(record.output),
     }
 }
 

@@ -1,0 +1,117 @@
+//! What a phase begins with: the payload of its token, an item of a list, or what became of branches.
+
+use faasflow_core::envelope::Carried;
+use faasflow_core::failure::FailureKind;
+use faasflow_core::graph::CompositeIndex;
+use faasflow_core::machine::Outage;
+use faasflow_core::machine::forked::{Input, MemberRecord, Verdict};
+use faasflow_core::state::Key;
+use faasflow_core::{Failure, MemberOutcome, MemberResult, Payload};
+
+use super::chunk;
+use super::perform::{Performer, Stop};
+use crate::step::Unanswered;
+
+/// What a phase begins with.
+pub(super) enum Begin {
+    /// Its steps run on this payload.
+    Steps(Payload),
+    /// It fails before its steps.
+    Failure(Failure),
+    /// A handler inside a branch has replied this for the whole request.
+    Reply(Carried),
+}
+
+impl<'a> Performer<'a> {
+    pub(super) async fn begin(&self, input: Input) -> Result<Begin, Stop<'a>> {
+        match input {
+            Input::Carried(carried) => Ok(Begin::Steps(self.fetch(carried).await?)),
+            Input::Item { chunk, index } => {
+                let found = self.read(&chunk).await?.ok_or_else(|| self.not_shown(&chunk))?;
+                let item = chunk::item(&found, index as usize).ok_or_else(|| self.not_shown(&chunk))?;
+                Ok(Begin::Steps(item))
+            }
+            Input::Branches(branches) => self.begin_after(branches).await,
+            Input::Join { composite, verdict, members, decider } => {
+                if verdict == Verdict::Replied {
+                    let decider = decider.and_then(|decider| members.get(decider as usize));
+                    let key = decider.map(|(_, key)| key.clone());
+                    let key = key.ok_or_else(|| self.outage(Outage::state_unreachable("no branch has replied")))?;
+                    return Ok(Begin::Reply(self.record(&key).await?.output));
+                }
+                let results = self.results(members).await?;
+                self.begin_join(composite, verdict, results).await
+            }
+            other => unreachable!("the driver does not know the input {other:?}"),
+        }
+    }
+
+    async fn begin_join(
+        &self,
+        composite: CompositeIndex,
+        verdict: Verdict,
+        results: Vec<MemberResult>,
+    ) -> Result<Begin, Stop<'a>> {
+        let (flow, execution) = (&self.instance.flow, self.execution);
+        if verdict == Verdict::Failed {
+            return Ok(Begin::Failure(execution.members_failed(flow, composite, results)));
+        }
+        match execution.join(flow, composite, results).await {
+            Ok(payload) => Ok(Begin::Steps(payload)),
+            Err(Unanswered::Failed(kind)) => {
+                Ok(Begin::Failure(execution.composite_failed(flow, composite, kind, Payload::empty())))
+            }
+            Err(Unanswered::Outage(outage)) => Err(self.outage(outage)),
+        }
+    }
+
+    /// The outputs of the branches that this branch comes after.
+    async fn begin_after(&self, branches: Vec<(usize, Key)>) -> Result<Begin, Stop<'a>> {
+        let flow = &self.instance.flow;
+        let segment = self.segment();
+        let owner = flow.plan().body(segment.body()).owner();
+        let (composite, _) = owner.expect("a branch of a graph has an owner");
+        let (indices, keys): (Vec<usize>, Vec<Key>) = branches.into_iter().unzip();
+        let members = keys.into_iter().map(|key| (MemberOutcome::Done, key)).collect();
+        let results = self.results(members).await?;
+        match self.execution.outputs_before(flow, composite, indices.into_iter().zip(results)) {
+            Ok(payload) => Ok(Begin::Steps(payload)),
+            Err(error) => {
+                let kind = FailureKind::Handler(std::sync::Arc::new(error));
+                Ok(Begin::Failure(self.execution.composite_failed(flow, composite, kind, Payload::empty())))
+            }
+        }
+    }
+
+    /// What became of each member, with its output or the reason of its failure.
+    async fn results(&self, members: Vec<(MemberOutcome, Key)>) -> Result<Vec<MemberResult>, Stop<'a>> {
+        let is_recorded = |outcome| matches!(outcome, MemberOutcome::Done | MemberOutcome::Failed);
+        let keys: Vec<Key> =
+            members.iter().filter(|(outcome, _)| is_recorded(*outcome)).map(|(_, key)| key.clone()).collect();
+        let mut found = self.read_all(&keys).await?.into_iter();
+        let mut results = Vec::with_capacity(members.len());
+        for (outcome, key) in members {
+            if !is_recorded(outcome) {
+                results.push(MemberResult::Other(outcome));
+                continue;
+            }
+            let record = found.next().flatten().and_then(|value| MemberRecord::decode(&value));
+            let record = record.ok_or_else(|| self.not_shown(&key))?;
+            results.push(match outcome {
+                MemberOutcome::Done => MemberResult::Done(self.fetch(record.output).await?),
+                _ => MemberResult::Failed(record.reason.map(|reason| reason.text).unwrap_or_default()),
+            });
+        }
+        Ok(results)
+    }
+
+    async fn record(&self, key: &Key) -> Result<MemberRecord, Stop<'a>> {
+        let found = self.read(key).await?.and_then(|value| MemberRecord::decode(&value));
+        found.ok_or_else(|| self.not_shown(key))
+    }
+
+    /// The store does not show a key that was written. That is never an empty value.
+    fn not_shown(&self, key: &Key) -> Stop<'a> {
+        self.outage(Outage::state_unreachable(format!("it does not show `{key}` yet, which was written")))
+    }
+}

@@ -1,0 +1,80 @@
+//! What a phase hands on: the items of a list, and the tokens that follow.
+
+use bytes::Bytes;
+use faasflow_core::envelope::List;
+use faasflow_core::graph::{CompositeIndex, Place};
+use faasflow_core::handler::BoxFuture;
+use faasflow_core::machine::Outage;
+use faasflow_core::machine::forked::{Message, Reason, chunk_key};
+use faasflow_core::state::{Key, StateError, StateManager as _};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use sha2::{Digest as _, Sha256};
+
+use super::chunk;
+use super::perform::{Performer, Stop};
+use crate::forward::{NotForwarded, Onward};
+use crate::observers::Activity;
+use crate::step::{Execution, Unanswered};
+
+/// How many chunks are written at once, and how many tokens are posted at once.
+const AT_ONCE: usize = 16;
+
+impl<'a> Performer<'a> {
+    /// Splits the output of the steps, and stores the items.
+    pub(super) async fn split(
+        &mut self,
+        composite: CompositeIndex,
+        fork: &Place,
+    ) -> Result<Result<(u32, List), Reason>, Stop<'a>> {
+        let input = self.take_output();
+        let items = match self.execution.split(&self.instance.flow, composite, &input).await {
+            Ok(items) => items,
+            Err(Unanswered::Outage(outage)) => return Err(self.outage(outage)),
+            Err(Unanswered::Failed(kind)) => return Ok(Err(self.composite_failed(composite, kind, input))),
+        };
+        drop(input);
+        let count = u32::try_from(items.len()).expect("`max_items` limits the items");
+        let per_chunk = chunk::items_per_chunk(&items);
+        let chunks: Vec<_> = items.chunks(per_chunk).map(chunk::encode).collect();
+        drop(items);
+        let sha256 = hex(&chunks.iter().fold(Sha256::new(), |hash, chunk| hash.chain_update(chunk)).finalize());
+        let this = &*self;
+        let writes = (0u32..).zip(chunks);
+        let writes = writes.map(|(number, chunk)| this.write(chunk_key(fork, &sha256, number), chunk));
+        let written: Result<(), _> = futures_util::stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await;
+        written.map_err(|error| self.unreadable(&error))?;
+        let per_chunk = u32::try_from(per_chunk).expect("a chunk has few items");
+        Ok(Ok((count, List { sha256, per_chunk })))
+    }
+
+    /// Posts tokens. If one is not accepted, the delivery comes again and posts all of them again, under the same call ids.
+    pub(super) async fn post(&self, messages: Vec<Message>) -> Result<(), Stop<'a>> {
+        let posts = messages.into_iter().map(|message| self.post_one(message));
+        let posted: Result<(), Outage> =
+            futures_util::stream::iter(posts).buffer_unordered(AT_ONCE).try_collect().await;
+        posted.map_err(|outage| Stop::Outage(Activity::Executing(&self.message.place), outage))
+    }
+
+    fn post_one(&self, message: Message) -> BoxFuture<'_, Result<(), Outage>> {
+        Box::pin(async move {
+            let branching = Some(message.branching());
+            let onward = Onward { place: &message.place, payload: &message.payload, branching };
+            let Execution { context, deadline, observers, .. } = self.execution;
+            let posted = self.instance.forward(context, onward, deadline, observers).await;
+            posted.map_err(|not_forwarded| match not_forwarded {
+                NotForwarded::Transient(outage) => outage,
+                // What has happened is recorded, so the request cannot fail now. A queue that keeps refusing ends up with a
+                // dead letter, which can be delivered again when the cause is removed.
+                NotForwarded::Failed(kind) => Outage::new(kind.code(), "a branch cannot be queued", kind.to_string()),
+            })
+        })
+    }
+
+    fn write(&self, key: Key, chunk: Bytes) -> BoxFuture<'_, Result<(), StateError>> {
+        Box::pin(async move { self.manager.set(&self.scope, key.as_str(), chunk).await })
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

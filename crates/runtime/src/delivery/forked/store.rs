@@ -1,0 +1,121 @@
+//! What a request with branches reads from its state manager, and creates there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use faasflow_core::envelope::Carried;
+use faasflow_core::failure::FailureKind;
+use faasflow_core::handler::BoxFuture;
+use faasflow_core::machine::Outage;
+use faasflow_core::machine::forked::Answer;
+use faasflow_core::state::{Condition, Key, StateError, StateManager as _, StateManagerExt as _};
+use faasflow_core::{Payload, chain};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+
+use super::perform::{Performer, Stop};
+use crate::forward::NoPayload;
+use crate::observers::Event;
+
+/// The largest output that is kept in a record, in bytes. A larger one is stored by itself, and the record refers to it.
+const INLINE: usize = 64 * 1024;
+/// How many keys are read at once.
+const KEYS_AT_ONCE: usize = 64;
+/// How many such reads are under way at once.
+const READS_AT_ONCE: usize = 8;
+/// How often a write may end without an answer in a row before the delivery is given up.
+const UNKNOWN_IN_A_ROW: u32 = 3;
+/// The pause after a write without an answer, before the key is read back.
+const PAUSE: Duration = Duration::from_millis(50);
+
+impl<'a> Performer<'a> {
+    pub(super) async fn read(&self, key: &Key) -> Result<Option<Bytes>, Stop<'a>> {
+        self.manager.get(&self.scope, key.as_str()).await.map_err(|error| self.unreadable(&error))
+    }
+
+    pub(super) async fn read_all(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, Stop<'a>> {
+        let reads: Vec<_> = keys.chunks(KEYS_AT_ONCE).map(|keys| self.read_some(keys)).collect();
+        let found: Vec<Vec<_>> = futures_util::stream::iter(reads)
+            .buffered(READS_AT_ONCE)
+            .try_collect()
+            .await
+            .map_err(|error| self.unreadable(&error))?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn read_some<'b>(&'b self, keys: &'b [Key]) -> BoxFuture<'b, Result<Vec<Option<Bytes>>, StateError>> {
+        Box::pin(async move {
+            let keys: Vec<&str> = keys.iter().map(Key::as_str).collect();
+            self.manager.get_many(&self.scope, &keys).await
+        })
+    }
+
+    pub(super) async fn create(&mut self, key: &Key, value: Bytes) -> Result<Answer, Stop<'a>> {
+        let created = self.manager.set_if(&self.scope, key.as_str(), value.clone(), Condition::Absent).await;
+        match created {
+            Ok(Some(_)) => {
+                self.unknown = 0;
+                return Ok(Answer::Stands(value));
+            }
+            Ok(None) => {
+                // A store that does not show yet what stands in the way is read again.
+                if let Some(found) = self.read(key).await? {
+                    self.unknown = 0;
+                    return Ok(Answer::Stands(found));
+                }
+            }
+            Err(error) if !error.is_temporary() || self.unknown + 1 == UNKNOWN_IN_A_ROW => {
+                return Err(self.unreadable(&error));
+            }
+            Err(_) => {}
+        }
+        self.unknown += 1;
+        if self.unknown >= UNKNOWN_IN_A_ROW {
+            let detail = format!("it refuses to create `{key}`, but does not show what is there");
+            return Err(self.outage(Outage::state_unreachable(detail)));
+        }
+        tokio::time::sleep(PAUSE).await;
+        Ok(Answer::Unknown)
+    }
+
+    /// The payload of a token or of a record.
+    pub(super) async fn fetch(&self, carried: Carried) -> Result<Payload, Stop<'a>> {
+        let info = self.execution.context.request();
+        match self.instance.take(carried, info, Some(&self.manager), self.execution.observers).await {
+            Ok(payload) => Ok(payload),
+            Err(NoPayload::Unfit(unfit)) => Err(Stop::Unfit(unfit)),
+            Err(NoPayload::Outage(outage)) => Err(self.outage(outage)),
+            Err(NoPayload::Failed(error)) => Err(self.outage(Outage::state_unreachable(format!("{error:#}")))),
+        }
+    }
+
+    /// A payload as records and envelopes carry it: as it is if it is small, otherwise as a reference to the state manager.
+    ///
+    /// # Errors
+    ///
+    /// If the state manager cannot store it: for a temporary reason, or never.
+    pub(super) async fn carry(&self, payload: &Payload) -> Result<Result<Carried, FailureKind>, Stop<'a>> {
+        let config = &self.instance.config;
+        let inline = usize::try_from(config.envelope_limit / 2).unwrap_or(usize::MAX).min(INLINE);
+        if !config.intermediate_storage && payload.len() <= inline {
+            return Ok(Ok(Carried::Inline(payload.clone())));
+        }
+        match self.manager.store_payload(&self.scope, &self.message.place, payload).await {
+            Ok(reference) => {
+                let manager = self.manager.name();
+                self.execution.observers.emit(&Event::PayloadStored { bytes: payload.len(), manager });
+                Ok(Ok(Carried::Stored(reference)))
+            }
+            Err(error) if error.is_temporary() => Err(self.unreadable(&error)),
+            Err(error) => {
+                let error = faasflow_core::Error::from(error).context("the payload cannot be stored");
+                Ok(Err(FailureKind::Storage(Arc::new(error))))
+            }
+        }
+    }
+
+    /// The delivery has to come again, whatever the error: to end a request, the machine needs the store as well.
+    pub(super) fn unreadable(&self, error: &StateError) -> Stop<'a> {
+        self.outage(Outage::state_unreachable(chain(error)))
+    }
+}
