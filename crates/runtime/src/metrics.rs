@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use faasflow_core::failure::FailureKind;
-use faasflow_core::graph::StepIndex;
-use faasflow_core::{Action, CallResponse, Flow, Outcome, Step};
+use faasflow_core::graph::{BodyIndex, StepIndex};
+use faasflow_core::{Action, CallResponse, Flow, MemberOutcome, Outcome, Step};
 use faasflow_http::Budget;
 use http::StatusCode;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder};
@@ -18,6 +18,7 @@ use crate::conclusion::Delivery;
 use crate::observers::CallKind;
 
 mod labels;
+mod members;
 mod register;
 mod server;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub(crate) use labels::{DroppedSpan, ForwardResult, short_name};
 pub(crate) use server::{MetricsListener, router};
 
 use labels::{FAILURE_REASONS, MAX_SERIES, OTHER, attempt_code, call_kind, status_code, step_kind};
+use members::Members;
 use register::{Register, SECONDS_OF_REQUESTS, SECONDS_OF_STEPS, SIZES};
 
 /// The statuses with which this crate refuses deliveries.
@@ -50,6 +52,7 @@ pub(crate) struct Metrics {
     budget: (Budget, [IntGauge; 2]),
     phases: Vec<Histogram>,
     steps: Vec<Histogram>,
+    members: Members,
     calls: IntCounterVec,
     /// For each step, counts the attempts that were answered with 200. Nearly all attempts are, so the counters are looked
     /// up in advance.
@@ -184,6 +187,7 @@ impl Metrics {
                 .enumerate()
                 .map(|(index, step)| steps.with_label_values(&[&*labels::step(index + 1, step), step_kind(step)]))
                 .collect(),
+            members: Members::new(flow, &register),
             steps_answered: flow.steps().iter().map(answered_well).collect(),
             calls,
             retries,
@@ -252,6 +256,11 @@ impl Metrics {
     /// A step was executed. Steps are numbered from 1.
     pub(crate) fn step(&self, number: usize, took: Duration) {
         observe(&self.steps, number, took);
+    }
+
+    /// A branch or an item has ended, or does not begin. `took` is the time since it began.
+    pub(crate) fn member(&self, body: BodyIndex, outcome: MemberOutcome, took: Option<Duration>) {
+        self.members.ended(body, outcome, took);
     }
 
     /// One attempt of a call, a callback or a report. `function` is the function's name or the callback's host. It is

@@ -6,6 +6,7 @@ mod counts;
 mod event;
 mod lines;
 mod log_line;
+mod member;
 mod observer;
 mod output;
 mod spans;
@@ -14,4 +15,5 @@ mod stream;
 pub(crate) use event::{Activity, CallKind, Event, Origin, PayloadLocation, Peer, Report, StepHandler, StepRun};
 #[cfg(test)]
 pub(crate) use log_line::log_line;
+pub(crate) use member::{Member, MemberName};
 pub(crate) use stream::{Observers, Scope};

@@ -3,12 +3,15 @@
 mod answers;
 mod branch;
 mod caller;
+mod composite;
 mod execute;
 mod join;
+mod members;
 mod outage;
 mod outgoing;
 mod report;
 mod send;
+mod tally;
 mod unanswered;
 mod user_code;
 

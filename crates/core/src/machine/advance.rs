@@ -1,5 +1,5 @@
 use crate::failure::{Failure, Resolution};
-use crate::graph::{Place, Plan};
+use crate::graph::{BodyIndex, Follow, Place, Plan};
 use crate::outcome::Outcome;
 use crate::payload::Payload;
 
@@ -22,10 +22,12 @@ pub enum Happened {
     Failed(Failure),
     /// A step failed, and its own failure handler replied for the whole request.
     Replied(Payload),
-    /// The failure handler of the flow was asked.
+    /// The failure handlers around the failure were asked, from the innermost outwards, until one decided.
     Resolved {
-        /// What it decided; `None` if there is no handler, or the handler itself failed.
+        /// What it decided; `None` if there is no handler, or no handler decided.
         resolution: Option<Resolution>,
+        /// The flow whose handler decided: the flow itself, or a flow inside it that the failed segment is part of.
+        by: BodyIndex,
         /// The payload that the request ends with if the handler did not decide.
         unhandled: Payload,
     },
@@ -44,7 +46,8 @@ pub enum Effect {
     Run(Payload),
     /// Forward this token.
     Forward(Token),
-    /// Ask the failure handler of the flow about this failure, if there is one.
+    /// Ask the failure handlers around this failure: those of the sub-flows that the segment is part of, from the innermost
+    /// outwards, and then that of the flow. A failure to fetch or to forward a payload concerns only the flow's own handler.
     Ask(Failure),
     /// Report the end of the request, if the caller asked for a report.
     Report(Outcome, Payload),
@@ -130,7 +133,9 @@ impl Iterator for Effects {
 
 /// Decides what to do for a token after something has happened to it.
 ///
-/// It is for flows without flows inside them, and refuses the tokens of all others.
+/// It is for flows whose requests have a single token, and refuses the tokens of all others: see
+/// [`Plan::needs_store`]. Graphs, choices and for-eaches whose calls are all synchronous are part of a segment. A sub-flow is
+/// too, or it is a sequence of segments.
 ///
 /// The decision depends only on the arguments, so a redelivered token gets the same decision as the first one. This is
 /// what makes redelivery safe: the token is forwarded to the same place, with the same call id.
@@ -150,8 +155,7 @@ impl Iterator for Effects {
 pub fn advance(plan: &Plan, token: &Token, happened: Happened) -> Effects {
     let (place, caller) = (token.place(), token.caller());
     let effect = match happened {
-        // A driver that executes the steps of a segment as a list would get the order and the branches wrong.
-        Happened::Arrived if !plan.is_linear() || plan.segment(place).is_none() => {
+        Happened::Arrived if plan.needs_store() || plan.segment(place).is_none() => {
             Effect::Refuse(Unfit::NoSuchPlace(place.clone()))
         }
         Happened::Arrived => Effect::Take,
@@ -163,8 +167,13 @@ pub fn advance(plan: &Plan, token: &Token, happened: Happened) -> Effects {
         },
         Happened::Failed(failure) => Effect::Ask(failure),
         Happened::Replied(payload) => return end(caller, Outcome::Failure, payload),
-        Happened::Resolved { resolution, unhandled } => {
+        Happened::Resolved { resolution, by, unhandled } => {
             return match resolution {
+                // The output of a sub-flow.
+                Some(Resolution::Recovered(payload)) if by != BodyIndex::default() => match plan.end_of(by) {
+                    Follow::Next(next) => Effects(Pending::One(Effect::Forward(Token::new(next.clone(), payload)))),
+                    _ => end(caller, Outcome::Success, payload),
+                },
                 Some(Resolution::Recovered(payload)) => end(caller, Outcome::Recovered, payload),
                 Some(Resolution::Replied(payload)) => end(caller, Outcome::Failure, payload),
                 Some(Resolution::Declined | Resolution::Failed(_)) | None => end(caller, Outcome::Failure, unhandled),

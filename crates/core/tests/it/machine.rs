@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use bytes::Bytes;
 use faasflow_core::envelope::Carried;
 use faasflow_core::failure::FailureKind;
-use faasflow_core::graph::{Place, Plan, PlannedStep};
+use faasflow_core::graph::{BodyIndex, Place, Plan, PlannedStep};
 use faasflow_core::machine::{Caller, Effect, Happened, OnOutage, Outage, Token, Unfit, advance};
 use faasflow_core::{Failure, Outcome, Payload, Resolution};
 use proptest::prelude::*;
@@ -124,7 +124,7 @@ impl World<'_> {
                         Decision::Reply => failure.reply("sorry"),
                         Decision::Decline => Resolution::Declined,
                     });
-                    Happened::Resolved { resolution, unhandled: Payload::new("unhandled") }
+                    Happened::Resolved { resolution, by: BodyIndex::default(), unhandled: Payload::new("unhandled") }
                 }
                 Effect::Report(..) if away => outage(),
                 Effect::Report(outcome, payload) => {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use faasflow_core::failure::FailureKind;
-use faasflow_core::graph::{Place, Segment, StepIndex};
+use faasflow_core::graph::{BodyIndex, Place, Segment, StepIndex};
 use faasflow_core::machine::{Effect, Happened, Outage, Unfit, advance};
 use faasflow_core::{Context, Error, Failure, Outcome, Payload, Resolution, code};
 use http::StatusCode;
@@ -34,6 +34,8 @@ impl Instance {
             Happened::Outage(outage)
         };
         let failed_with = OnceLock::new();
+        // The flow inside the flow whose steps failed. Otherwise, the flow itself.
+        let mut failed_in = BodyIndex::default();
         let failed = |failure: Failure, origin: Origin| {
             observers.emit(&Event::Failed { failure: &failure, origin });
             let _ = failed_with.set(failure.code());
@@ -53,7 +55,10 @@ impl Instance {
                     observers.emit(&Event::PhaseBegun { place: token.place() });
                     match execution.run(&self.flow, segment, payload).await {
                         SegmentResult::Done(payload) => Happened::Done(payload),
-                        SegmentResult::Failed(failure) => failed(failure, Origin::Step),
+                        SegmentResult::Failed(failure) => {
+                            failed_in = segment.body();
+                            failed(failure, Origin::Step)
+                        }
                         SegmentResult::Replied(failure, payload) => {
                             observers.emit(&Event::Failed { failure: &failure, origin: Origin::Reply });
                             let _ = failed_with.set(failure.code());
@@ -67,16 +72,17 @@ impl Instance {
                         Ok(()) => Happened::Forwarded,
                         Err(NotForwarded::Transient(outage)) => interrupted(Activity::Forwarding(next.place()), outage),
                         Err(NotForwarded::Failed(kind)) => {
+                            failed_in = BodyIndex::default();
                             let payload = next.take_inline().unwrap_or_else(Payload::empty);
                             let failure = self.not_forwarded(token.place(), next.place(), kind, payload);
                             failed(failure, Origin::Envelope)
                         }
                     }
                 }
-                Effect::Ask(failure) => match self.ask(&execution, &failure).await {
-                    Ok(resolution) => {
+                Effect::Ask(failure) => match self.ask(&execution, failed_in, &failure).await {
+                    Ok((resolution, by)) => {
                         let unhandled = failure_payload(&info.id, &failure);
-                        Happened::Resolved { resolution, unhandled }
+                        Happened::Resolved { resolution, by, unhandled }
                     }
                     Err(outage) => interrupted(Activity::Handling, outage),
                 },
@@ -149,14 +155,33 @@ impl Instance {
         Failure::new(place, last, format!("forwarding to phase {next}").into(), kind, payload)
     }
 
-    /// Asks the flow's failure handler, if there is one.
-    async fn ask(&self, execution: &Execution<'_>, failure: &Failure) -> Result<Option<Resolution>, Outage> {
-        let Some(handler) = self.flow.failure_handler() else { return Ok(None) };
-        execution.observers.emit(&Event::HandlerAsked);
-        let context = self.at_the_end(execution);
-        let resolution = execution.ask(handler(context, failure.clone())).await?;
-        execution.observers.emit(&Event::HandlerResolved { resolution: resolution.as_ref() });
-        Ok(resolution)
+    /// Asks the failure handlers around a failure in a flow inside the flow, from the innermost outwards, until one decides.
+    /// Returns what it decided, and the flow that it belongs to.
+    async fn ask(
+        &self,
+        execution: &Execution<'_>,
+        mut body: BodyIndex,
+        failure: &Failure,
+    ) -> Result<(Option<Resolution>, BodyIndex), Outage> {
+        loop {
+            let resolution = match self.flow.handler_of(body) {
+                None => None,
+                Some(handler) => {
+                    execution.observers.emit(&Event::HandlerAsked);
+                    let context = self.at_the_end(execution);
+                    let resolution = execution.ask(handler(context, failure.clone())).await?;
+                    execution.observers.emit(&Event::HandlerResolved { resolution: resolution.as_ref() });
+                    resolution
+                }
+            };
+            let plan = self.flow.plan();
+            match plan.body(body).owner() {
+                Some((owner, _)) if !matches!(resolution, Some(Resolution::Recovered(_) | Resolution::Replied(_))) => {
+                    body = plan.parent(owner);
+                }
+                _ => return Ok((resolution, body)),
+            }
+        }
     }
 
     /// The context of a phase for the work after its steps, which has its own deadline.

@@ -65,6 +65,7 @@ fn write_whole(level: Level, target: &str, known: Option<&RequestContext>, field
         target,
         request_id: known.map(|known| known.request.as_str()),
         phase: known.and_then(|known| known.phase),
+        branch: known.map(|known| known.branch.as_str()).filter(|branch| !branch.is_empty()),
         trace_id: known.and_then(|known| known.trace).map(|trace| trace.to_string()),
         fields: &fields.others,
         code: fields.code.map(Code::as_str),
@@ -162,6 +163,8 @@ struct Object<'a> {
     request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     phase: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
     message: &'a str,

@@ -32,6 +32,7 @@ macro_rules! write_line {
                 target: TARGET,
                 request = %$log.known.request,
                 phase = $log.known.phase,
+                branch = (!$log.known.branch.is_empty()).then_some($log.known.branch.as_str()),
                 trace_id = $log.known.trace.map(tracing::field::display),
                 code = $code.map(tracing::field::display),
                 "{}",
@@ -43,12 +44,23 @@ macro_rules! write_line {
 
 impl RequestLog {
     pub(crate) fn new(id: RequestId) -> RequestLog {
-        RequestLog { known: Arc::new(RequestContext::new(id, None, None)) }
+        RequestLog { known: Arc::new(RequestContext::new(id, None, None, String::new())) }
     }
 
     /// The same for a phase, and for the trace that it belongs to.
     pub(crate) fn for_phase(id: RequestId, place: &Place, trace: Option<TraceId>) -> RequestLog {
-        RequestLog { known: Arc::new(RequestContext::new(id, Some(place.phase() as u64), trace)) }
+        RequestLog { known: Arc::new(RequestContext::new(id, Some(place.phase() as u64), trace, String::new())) }
+    }
+
+    /// The same for a branch or an item within the phase. `path` names it.
+    pub(crate) fn in_member(&self, path: String) -> RequestLog {
+        let RequestContext { request, phase, trace, .. } = &*self.known;
+        RequestLog { known: Arc::new(RequestContext::new(request.clone(), *phase, *trace, path)) }
+    }
+
+    /// The path of the branch or item whose lines these are, or empty.
+    pub(crate) fn branch(&self) -> &str {
+        &self.known.branch
     }
 
     /// Runs work whose log lines all belong to the request, including those of the flow's own code and of the libraries that

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use faasflow_core::RequestId;
 
+use super::text::escaped;
 use crate::trace::TraceId;
 
 /// What a log line says about its request.
@@ -13,6 +14,8 @@ pub(super) struct RequestContext {
     pub(super) request: RequestId,
     pub(super) phase: Option<u64>,
     pub(super) trace: Option<TraceId>,
+    /// The branch or item within the phase, such as `thumb` or `pages/item-3`. Empty outside of branches.
+    pub(super) branch: String,
     /// The prefix and the suffix of all lines of the request, in the format for people.
     around: String,
     /// Where the suffix begins.
@@ -25,17 +28,29 @@ tokio::task_local! {
 }
 
 impl RequestContext {
-    pub(super) fn new(request: RequestId, phase: Option<u64>, trace: Option<TraceId>) -> RequestContext {
+    pub(super) fn new(
+        request: RequestId,
+        phase: Option<u64>,
+        trace: Option<TraceId>,
+        branch: String,
+    ) -> RequestContext {
         let mut around = String::with_capacity(128);
         around.extend(["[Request `", request.as_str(), "`] "]);
         let behind = around.len();
         if let Some(phase) = phase {
             around.extend([" phase=", &phase.to_string()]);
         }
+        if !branch.is_empty() {
+            around.push_str(" branch=");
+            match branch.contains([' ', '"', '=', '\\']) {
+                true => drop(write!(around, "{branch:?}")),
+                false => around.push_str(&escaped(&branch)),
+            }
+        }
         if let Some(trace) = trace {
             let _ = write!(around, " trace_id={trace}");
         }
-        RequestContext { request, phase, trace, around, behind }
+        RequestContext { request, phase, trace, branch, around, behind }
     }
 
     pub(super) fn prefix(&self) -> &str {

@@ -117,6 +117,12 @@ pub(super) fn step(number: usize, step: &Step) -> Cow<'static, str> {
     if number > MAX_SERIES { OTHER.into() } else { format!("{number} {}", short_name(step.name())).into() }
 }
 
+/// The label of a branch has the number of its graph or for-each, because several may have branches of the same name. `series`
+/// is the number of the branch in the flow, from 1.
+pub(super) fn branch(series: usize, composite: usize, name: &str) -> Cow<'static, str> {
+    if series > MAX_SERIES { OTHER.into() } else { format!("{composite} {name}").into() }
+}
+
 pub(super) fn step_kind(step: &Step) -> &'static str {
     match step.action() {
         Action::Call(_) => "call",

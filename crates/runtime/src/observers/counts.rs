@@ -1,5 +1,6 @@
 //! Metrics: counts and times events.
 
+use faasflow_core::MemberOutcome;
 use http::StatusCode;
 
 use super::event::{Event, Origin};
@@ -23,6 +24,9 @@ impl Observer for Metrics {
                 self.step(at.index.number(), at.took);
                 self.failed(failure.kind());
             }
+            Event::CompositeFailed { failure } => self.failed(failure.kind()),
+            Event::MemberEnded { member, outcome, took, .. } => self.member(member.body, *outcome, Some(*took)),
+            Event::MemberNotBegun { member } => self.member(member.body, MemberOutcome::NotBegun, None),
             Event::HandlerFailed { kind } | Event::FinallyFailed { kind } => self.failed(kind),
             Event::Failed { failure, origin: Origin::Envelope } => self.failed(failure.kind()),
             Event::PayloadStored { bytes, .. } => self.payload_stored(*bytes),
@@ -43,6 +47,8 @@ impl Observer for Metrics {
             Event::PayloadGone { .. }
             | Event::NotNeeded { .. }
             | Event::PhaseBegun { .. }
+            | Event::Chosen { .. }
+            | Event::BranchFailed { .. }
             | Event::StepBegun { .. }
             | Event::Sending { .. }
             | Event::NoTimeToRetry { .. }

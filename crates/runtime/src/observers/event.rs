@@ -7,11 +7,13 @@ use faasflow_core::code::Code;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{Place, StepIndex};
 use faasflow_core::machine::Outage;
-use faasflow_core::{CallResponse, Failure, Method, Outcome, Payload, Resolution, Step};
+use faasflow_core::{CallResponse, Failure, MemberOutcome, Method, Outcome, Payload, Resolution, Step};
 use http::{StatusCode, Uri};
 
 use crate::conclusion::{Conclusion, Delivery};
 use crate::forward::ForwardError;
+
+use super::member::Member;
 
 /// Something that has happened to a request. It borrows its data, so that emitting an event costs nothing if no observer
 /// uses it.
@@ -47,6 +49,16 @@ pub(crate) enum Event<'a> {
     StepFailed { at: StepRun<'a>, failure: &'a Failure, handler: StepHandler },
     /// The result of the step's own failure handler: an output, or `None`.
     StepResolved { at: StepRun<'a>, failure: &'a Failure, output: Option<&'a Payload> },
+    /// A choice was made.
+    Chosen { branch: &'a str },
+    /// A choice, a split or a join failed, or too many branches or items did.
+    CompositeFailed { failure: &'a Failure },
+    /// A flow inside the flow failed. Its own failure handler is asked next.
+    BranchFailed { failure: &'a Failure },
+    /// A branch or an item has ended. `took` is the time since it began.
+    MemberEnded { member: &'a Member, outcome: MemberOutcome, took: Duration, failure: Option<&'a Failure> },
+    /// A branch or an item will not begin.
+    MemberNotBegun { member: &'a Member },
     /// A failure handler itself failed.
     HandlerFailed { kind: &'a FailureKind },
     /// The request has failed, but the flow's failure handler may still recover it.

@@ -4,10 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use faasflow_core::code::{self, Code};
-use faasflow_core::{Outcome, chain};
+use faasflow_core::{MemberOutcome, Outcome, chain};
 use tracing::Level;
 
 use super::event::{Event, Origin, Report, StepHandler, finally_failed, handler_failed};
+use super::member::MemberName;
 use crate::conclusion::Delivery;
 use crate::config::show;
 
@@ -55,6 +56,20 @@ pub(crate) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fm
         Event::StepResolved { at, output: Some(_), .. } => {
             info(format_args!("The failure handler of {} recovered", at.step.name()));
         }
+        Event::Chosen { branch } => info(format_args!("Chose branch `{branch}`")),
+        Event::BranchFailed { failure } => {
+            warn(failure.code(), format_args!("{failure}; asking the failure handler around it"));
+        }
+        Event::MemberEnded { member, outcome: MemberOutcome::Done, took, .. } => match member.name {
+            MemberName::Branch(_) => info(format_args!("Executed {member} in {took:.1?}")),
+            MemberName::Item(_) => debug(format_args!("Executed {member} in {took:.1?}")),
+        },
+        Event::MemberEnded { member, failure: Some(failure), took, .. } => {
+            warn(failure.code(), format_args!("Failed in {member} after {took:.1?}: {failure}"));
+        }
+        Event::MemberEnded { member, took, .. } => {
+            debug(format_args!("Cancelled {member} after {took:.1?}"));
+        }
         Event::HandlerFailed { kind } => error(kind.code(), format_args!("{}", handler_failed(kind))),
         Event::Failed { failure, origin: Origin::Reply } => {
             error(failure.code(), format_args!("{failure}; its failure handler replied"));
@@ -86,6 +101,8 @@ pub(crate) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fm
         Event::Refused { status, code, detail } => warn(*code, format_args!("Refused with {status}: {detail}")),
         Event::Sending { .. }
         | Event::Attempted { .. }
+        | Event::CompositeFailed { .. }
+        | Event::MemberNotBegun { .. }
         | Event::Answered { .. }
         | Event::StepInterrupted { .. }
         | Event::StepFailed { handler: StepHandler::None, .. }

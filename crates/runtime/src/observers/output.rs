@@ -6,7 +6,6 @@ use tracing::Level;
 
 use super::event::Event;
 use super::log_line::log_line;
-use super::observer::Observer;
 use crate::log::RequestLog;
 
 /// Collects the log lines of a request.
@@ -29,13 +28,18 @@ impl Output {
     }
 }
 
-impl Observer for Output {
-    fn observe(&self, event: &Event<'_>) {
+impl Output {
+    /// Adds the line of an event, if it has one. `branch` is the path of the branch or item that it happened in, or empty.
+    pub(super) fn observe(&self, branch: &str, event: &Event<'_>) {
         log_line(event, |level, _, text| {
             // The Go version had no debug lines in its output.
-            if level != Level::DEBUG {
-                let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-                crate::log::append_line(&self.before, text, &mut lines);
+            if level == Level::DEBUG {
+                return;
+            }
+            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            match branch {
+                "" => crate::log::append_line(&self.before, text, &mut lines),
+                branch => crate::log::append_line(&self.before, format_args!("{text} branch={branch}"), &mut lines),
             }
         });
     }

@@ -1,41 +1,74 @@
 //! Distributes the events of a delivery to its observers.
 
-use faasflow_core::{RequestId, Step, TraceContext};
+use std::ops::Deref;
+use std::time::Duration;
+
+use faasflow_core::graph::StepIndex;
+use faasflow_core::{Failure, MemberOutcome, RequestId, Step, TraceContext};
 use http::HeaderMap;
 
 use super::event::Event;
+use super::member::Member;
 use super::observer::Observer as _;
 use super::output::Output;
 use super::spans;
 use crate::log::RequestLog;
 use crate::metrics::Metrics;
-use crate::trace::{StepSpan, Trace};
+use crate::trace::{MemberSpan, StepSpan, Trace};
 
 /// The observers of one delivery. Their types are known at compile time, so that an event which no observer uses costs
 /// nothing.
 #[derive(Debug)]
 pub(crate) struct Observers<'a> {
     lines: RequestLog,
-    output: Option<Output>,
+    output: Option<OwnedOrLent<'a, Output>>,
     /// `None` if the request is not known yet, so that it cannot have a trace.
-    trace: Option<Trace>,
+    trace: Option<OwnedOrLent<'a, Trace>>,
+    /// The span of the branch or item that is observed, if it is traced.
+    member: Option<MemberSpan>,
     counts: &'a Metrics,
 }
 
 impl<'a> Observers<'a> {
     /// Observers of a delivery of which only the request id is known.
     pub(crate) fn for_request(id: RequestId, counts: &'a Metrics) -> Observers<'a> {
-        Observers { lines: RequestLog::new(id), output: None, trace: None, counts }
+        Observers { lines: RequestLog::new(id), output: None, trace: None, member: None, counts }
     }
 
     /// Observers of the delivery of a phase.
     pub(crate) fn for_phase(lines: RequestLog, trace: Trace, counts: &'a Metrics) -> Observers<'a> {
-        Observers { lines, output: None, trace: Some(trace), counts }
+        Observers { lines, output: None, trace: Some(OwnedOrLent::Owned(trace)), member: None, counts }
     }
 
     /// The same, but the log lines are also collected for the output of the request.
     pub(crate) fn keeping_lines(self) -> Observers<'a> {
-        Observers { output: Some(Output::new(&self.lines)), ..self }
+        Observers { output: Some(OwnedOrLent::Owned(Output::new(&self.lines))), ..self }
+    }
+
+    /// Observers of a branch or an item that is executed within the phase. Its log lines name it, and its spans are inside a
+    /// span of its own.
+    pub(crate) fn in_member(&self, member: &Member) -> Observers<'_> {
+        Observers {
+            lines: self.lines.in_member(member.path(self.lines.branch())),
+            output: self.output.as_deref().map(OwnedOrLent::Lent),
+            trace: self.trace.as_deref().map(OwnedOrLent::Lent),
+            member: self.trace.as_deref().and_then(|trace| MemberSpan::begin(trace, self.member.as_ref())),
+            counts: self.counts,
+        }
+    }
+
+    /// Emits the end of the branch or item that is observed.
+    pub(crate) fn member_ended(
+        &mut self,
+        member: &Member,
+        outcome: MemberOutcome,
+        took: Duration,
+        failure: Option<&Failure>,
+    ) {
+        self.emit(&Event::MemberEnded { member, outcome, took, failure });
+        if let (Some(trace), Some(span)) = (self.trace.as_deref(), self.member.take()) {
+            span.finish(trace, &member.span_name(), self.lines.branch(), outcome, failure);
+        }
     }
 
     /// Emits an event. This and all observers are inlined where an event is made, so that only the code that observes this
@@ -44,7 +77,7 @@ impl<'a> Observers<'a> {
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.lines.observe(event);
         if let Some(output) = &self.output {
-            output.observe(event);
+            output.observe(self.lines.branch(), event);
         }
         if let Some(trace) = &self.trace {
             trace.observe(event);
@@ -53,24 +86,25 @@ impl<'a> Observers<'a> {
     }
 
     /// Begins a step. Emit the events of the step to the scope.
-    pub(crate) fn step(&self, step: &Step) -> Scope<'_> {
+    pub(crate) fn step<'b>(&'b self, step: &'b Step, index: StepIndex) -> Scope<'b> {
         self.emit(&Event::StepBegun { step });
-        Scope { observers: self, span: self.trace.as_ref().map(StepSpan::begin) }
+        let span = self.trace.as_deref().map(|trace| StepSpan::begin(trace, self.member.as_ref()));
+        Scope { observers: self, step: Some((step, index)), span }
     }
 
     /// A scope for events outside a step.
     pub(crate) fn no_step(&self) -> Scope<'_> {
-        Scope { observers: self, span: None }
+        Scope { observers: self, step: None, span: None }
     }
 
     /// The trace context for everything that the phase sends outside its steps.
     pub(crate) fn trace_context(&self) -> TraceContext {
-        self.trace.as_ref().map(Trace::context).unwrap_or_default()
+        self.trace.as_deref().map(Trace::context).unwrap_or_default()
     }
 
     /// Whether each step has a span of its own, whose context is passed on.
     pub(crate) fn is_traced(&self) -> bool {
-        self.trace.as_ref().is_some_and(Trace::is_active)
+        self.trace.as_deref().is_some_and(Trace::is_active)
     }
 
     /// Runs work whose log lines belong to the request, including those of the flow's own code.
@@ -85,7 +119,25 @@ impl<'a> Observers<'a> {
 
     /// The collected lines for the output of the request.
     pub(crate) fn kept_lines(&self) -> Option<String> {
-        self.output.as_ref().map(Output::lines)
+        self.output.as_deref().map(Output::lines)
+    }
+}
+
+/// The observers of a branch use those of their phase.
+#[derive(Debug)]
+enum OwnedOrLent<'a, T> {
+    Owned(T),
+    Lent(&'a T),
+}
+
+impl<T> Deref for OwnedOrLent<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        match self {
+            OwnedOrLent::Owned(value) => value,
+            OwnedOrLent::Lent(value) => value,
+        }
     }
 }
 
@@ -93,6 +145,7 @@ impl<'a> Observers<'a> {
 #[derive(Debug)]
 pub(crate) struct Scope<'a> {
     observers: &'a Observers<'a>,
+    step: Option<(&'a Step, StepIndex)>,
     span: Option<StepSpan<'a>>,
 }
 
@@ -108,6 +161,16 @@ impl Scope<'_> {
     pub(crate) fn point(&self, headers: &mut HeaderMap) {
         if let Some(span) = &self.span {
             span.point(headers);
+        }
+    }
+}
+
+/// A step that is dropped before it has ended was cancelled. Its span says so.
+impl Drop for Scope<'_> {
+    fn drop(&mut self) {
+        if let (Some(mut span), Some((step, index))) = (self.span.take(), self.step) {
+            span.cancelled();
+            span.finish(step, index, 0, None, None);
         }
     }
 }

@@ -117,7 +117,7 @@ impl Caller {
             method: options.method().unwrap_or(&self.default_method),
             target,
             phase: step.phase,
-            idempotency_key: [&step.phase.keys, &prepared.number],
+            idempotency_key: [&step.phase.keys, step.items, &prepared.number],
             own,
             payload,
             timeout: options.timeout(),
@@ -133,6 +133,8 @@ pub(crate) struct StepRef<'a> {
     pub(crate) context: &'a Context,
     pub(crate) phase: &'a PhaseHeaders,
     pub(crate) index: StepIndex,
+    /// The items that lead to the step, for its idempotency key.
+    pub(crate) items: &'a str,
     pub(crate) name: &'a str,
 }
 

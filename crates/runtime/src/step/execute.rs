@@ -53,26 +53,25 @@ pub(crate) struct Execution<'a> {
 }
 
 impl Execution<'_> {
-    /// Executes the steps of a segment. Each step receives the output of the one before.
-    pub(crate) async fn run(&self, flow: &Flow, segment: &Segment, mut payload: Payload) -> SegmentResult {
+    /// Executes the steps of a segment, and the graphs, choices, for-eaches and sub-flows among them. Each receives the output
+    /// of the one before.
+    pub(crate) async fn run(&self, flow: &Flow, segment: &Segment, payload: Payload) -> SegmentResult {
         let mut cut_off = CutOff::at(self.deadline.steps());
-        for index in segment.steps() {
-            match self.step(flow.step(index), index, payload, &mut cut_off).await {
-                Ok(output) => payload = output,
-                Err(ended) => return ended,
-            }
+        let nodes = &flow.plan().body(segment.body()).nodes()[segment.nodes()];
+        match self.nodes(flow, nodes, payload, &mut cut_off).await {
+            Ok(payload) => SegmentResult::Done(payload),
+            Err(ended) => ended,
         }
-        SegmentResult::Done(payload)
     }
 
-    async fn step(
+    pub(super) async fn step(
         &self,
         step: &Step,
         index: StepIndex,
         payload: Payload,
         cut_off: &mut CutOff,
     ) -> Result<Payload, SegmentResult> {
-        let mut scope = self.observers.step(step);
+        let mut scope = self.observers.step(step, index);
         let begun = Instant::now();
         let bytes_in = payload.len();
         let handler = if has_failure_handler(step) { StepHandler::Asked } else { StepHandler::None };
@@ -144,7 +143,8 @@ impl Execution<'_> {
     }
 
     fn reference<'a>(&'a self, step: &'a Step, index: StepIndex) -> StepRef<'a> {
-        StepRef { context: self.context, phase: self.phase, index, name: step.name() }
+        let items = self.branch.map_or("", |branch| branch.items.as_str());
+        StepRef { context: self.context, phase: self.phase, index, items, name: step.name() }
     }
 
     /// The options of a step with the values of its extractors. `None` if it has no extractors.

@@ -6,7 +6,8 @@ use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{BodyIndex, CompositeIndex};
 use faasflow_core::machine::Outage;
 use faasflow_core::{
-    Branches, Composite, Error, Failure, Flow, Items, MemberResult, Payload, Resolution, Result as HandlerResult,
+    Branches, Complete, Composite, Error, Failure, Flow, Items, MemberResult, Payload, Resolution,
+    Result as HandlerResult,
 };
 
 use super::execute::Execution;
@@ -129,10 +130,19 @@ impl Execution<'_> {
         composite: CompositeIndex,
         before: impl Iterator<Item = (usize, MemberResult)>,
     ) -> HandlerResult<Payload> {
-        let outline = flow.plan().composite(composite);
-        let named = before.map(|(index, result)| (outline.branches()[index].name().clone(), result));
-        Branches::new(named).into_output(faasflow_core::Complete::All, |_| true)
+        outputs_before(flow, composite, before)
     }
+}
+
+/// The outputs of the branches before another one: a JSON object by the names of the branches.
+pub(super) fn outputs_before(
+    flow: &Flow,
+    composite: CompositeIndex,
+    before: impl Iterator<Item = (usize, MemberResult)>,
+) -> HandlerResult<Payload> {
+    let outline = flow.plan().composite(composite);
+    let named = before.map(|(index, result)| (outline.branches()[index].name().clone(), result));
+    Branches::new(named).into_output(Complete::All, |_| true)
 }
 
 fn branches(flow: &Flow, composite: CompositeIndex, results: Vec<MemberResult>) -> Branches {

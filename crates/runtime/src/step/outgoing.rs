@@ -20,8 +20,8 @@ pub(crate) struct Outgoing<'a> {
     pub(super) method: &'a Method,
     pub(super) target: Cow<'a, Uri>,
     pub(super) phase: &'a PhaseHeaders,
-    /// The first and the second part of the key.
-    pub(super) idempotency_key: [&'a str; 2],
+    /// The parts of the key.
+    pub(super) idempotency_key: [&'a str; 3],
     /// Headers of the step or of the report. They replace shared headers of the same names.
     pub(super) own: Vec<(HeaderName, HeaderValue)>,
     pub(super) payload: Payload,

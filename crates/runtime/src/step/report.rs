@@ -42,7 +42,7 @@ impl Caller {
             method: &Method::POST,
             target: Cow::Borrowed(url),
             phase,
-            idempotency_key: [context.request_id(), "-end"],
+            idempotency_key: [context.request_id(), "-end", ""],
             own,
             payload: payload.clone(),
             timeout: None,

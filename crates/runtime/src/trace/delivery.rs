@@ -61,9 +61,25 @@ pub(super) enum Recording {
 
 #[derive(Debug, Default)]
 pub(super) struct DeliveryRecord {
-    pub(super) steps: Vec<Span>,
+    /// The spans of steps, branches and items.
+    steps: Vec<Span>,
+    /// How many spans there was no room for.
+    left_out: usize,
     events: Events,
     failure: Option<(&'static str, String)>,
+}
+
+/// The most spans of one delivery. A for-each could have many more.
+const MOST_SPANS: usize = 1000;
+
+impl DeliveryRecord {
+    /// Adds the span of a step, a branch or an item.
+    pub(super) fn add(&mut self, span: Span) {
+        match self.steps.len() < MOST_SPANS {
+            true => self.steps.push(span),
+            false => self.left_out += 1,
+        }
+    }
 }
 
 impl ActiveTrace {
@@ -213,6 +229,9 @@ impl Trace {
             }
             Recording::Yes(recorded) => {
                 let recorded = std::mem::take(&mut *recorded.lock().unwrap_or_else(PoisonError::into_inner));
+                if recorded.left_out > 0 {
+                    exporter.left_out(recorded.left_out);
+                }
                 exporter.send(self.spans(active, recorded, conclusion, answer));
             }
         }
@@ -225,7 +244,7 @@ impl Trace {
         conclusion: &Conclusion,
         answer: StatusCode,
     ) -> Vec<Span> {
-        let DeliveryRecord { steps, events, failure } = recorded;
+        let DeliveryRecord { steps, events, failure, .. } = recorded;
         let now = SystemTime::now();
         let ending = active.ending(conclusion, failure);
         let asynchronous = active.sent.is_some();

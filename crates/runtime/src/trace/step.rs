@@ -12,6 +12,7 @@ use http::{HeaderMap, Uri};
 use super::delivery::{Recording, Trace};
 use super::id::{SpanContext, SpanId};
 use super::incoming;
+use super::member::MemberSpan;
 use super::otlp::{Events, Kind, Span};
 use super::text::cut;
 use crate::observers::CallKind;
@@ -20,6 +21,8 @@ use crate::observers::CallKind;
 #[derive(Debug)]
 pub(crate) struct StepSpan<'a> {
     trace: &'a Trace,
+    /// The branch or item that the step is in, if any.
+    member: Option<&'a MemberSpan>,
     /// The parent of the requests that the step sends.
     context: Option<SpanContext>,
     noted: Option<StepRecord>,
@@ -34,7 +37,7 @@ struct StepRecord {
 }
 
 impl<'a> StepSpan<'a> {
-    pub(crate) fn begin(trace: &'a Trace) -> StepSpan<'a> {
+    pub(crate) fn begin(trace: &'a Trace, member: Option<&'a MemberSpan>) -> StepSpan<'a> {
         let context = trace.active.as_ref().map(|active| active.context(SpanId::random()));
         let recorded = trace.active.as_ref().is_some_and(|active| matches!(active.recording, Recording::Yes(_)));
         let noted = recorded.then(|| StepRecord {
@@ -43,7 +46,7 @@ impl<'a> StepSpan<'a> {
             events: Events::default(),
             attempts: 0,
         });
-        StepSpan { trace, context, noted }
+        StepSpan { trace, member, context, noted }
     }
 
     /// Makes this span the parent of a request, if it is part of a trace.
@@ -96,6 +99,13 @@ impl<'a> StepSpan<'a> {
         }
     }
 
+    /// Records that the step was cancelled.
+    pub(crate) fn cancelled(&mut self) {
+        if let Some(StepRecord { span, .. }) = &mut self.noted {
+            span.attribute("faasflow.cancelled", true);
+        }
+    }
+
     /// Ends the span with the output of the step or its failure.
     pub(crate) fn finish(
         self,
@@ -112,7 +122,7 @@ impl<'a> StepSpan<'a> {
         let (Some(context), Some(StepRecord { begun, mut span, mut events, .. })) = (self.context, self.noted) else {
             return;
         };
-        span.append(&active.of_steps);
+        span.append(self.member.map_or(&active.of_steps, |member| &member.inside));
         span.append(&active.tracing.steps[index.index()]);
         span.id(context.span);
         span.times(begun, SystemTime::now());
@@ -134,7 +144,7 @@ impl<'a> StepSpan<'a> {
         }
         span.events(&events);
         if let Some(mut recorded) = active.recorded() {
-            recorded.steps.push(span);
+            recorded.add(span);
         }
     }
 }

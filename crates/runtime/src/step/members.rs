@@ -1,0 +1,286 @@
+//! Executes the branches of a graph, or the items of a for-each, side by side.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use faasflow_core::failure::FailureKind;
+use faasflow_core::graph::{BodyIndex, CompositeIndex};
+use faasflow_core::{Error, Failure, Flow, MemberOutcome, MemberResult, Payload};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
+
+use super::branch::Branch;
+use super::execute::{Execution, SegmentResult};
+use super::join::outputs_before;
+use super::tally::{Tally, Verdict};
+use super::unanswered::Unanswered;
+use crate::deadline::CutOff;
+use crate::observers::{Event, Member, MemberName, Observers};
+
+/// A branch or an item that can begin.
+pub(super) struct Ready {
+    index: usize,
+    member: Member,
+    input: Payload,
+    within: Option<Duration>,
+}
+
+/// The members of a graph or for-each that have not begun.
+pub(super) trait Members {
+    fn count(&self) -> usize;
+
+    /// The next member that can begin. If a member cannot begin any more, its result is set.
+    fn next(&mut self, results: &mut [Option<MemberResult>], tally: &mut Tally) -> Result<Option<Ready>, Error>;
+
+    /// A member by its index.
+    fn member(&self, index: usize) -> Member;
+
+    /// Whether a member has begun.
+    fn has_begun(&self, index: usize) -> bool;
+}
+
+/// How a member ended.
+enum End {
+    Ended(MemberResult),
+    Outage(faasflow_core::machine::Outage),
+    /// A failure handler inside replied for the whole request.
+    Replied(Failure, Payload),
+}
+
+impl Execution<'_> {
+    /// Executes members side by side, at most `at_most` at once, and joins what came of them. What is still running when that
+    /// is decided is cancelled.
+    pub(super) async fn members(
+        &self,
+        flow: &Flow,
+        composite: CompositeIndex,
+        mut members: impl Members,
+        at_most: usize,
+        input: Option<Payload>,
+    ) -> Result<Payload, SegmentResult> {
+        let count = members.count();
+        let policy = flow.composite(composite).complete().policy(u32::try_from(count).unwrap_or(u32::MAX));
+        let mut tally = Tally::new(policy, count);
+        let mut results: Vec<Option<MemberResult>> = vec![None; count];
+        let mut running = FuturesUnordered::new();
+        let mut outage = None;
+        let verdict = loop {
+            while tally.verdict() == Verdict::Undecided && running.len() < at_most {
+                match members.next(&mut results, &mut tally) {
+                    Ok(Some(ready)) => running.push(self.run_member(flow, ready)),
+                    Ok(None) => break,
+                    Err(error) => {
+                        let kind = FailureKind::Handler(Arc::new(error));
+                        return Err(self.unjoined(flow, composite, Unanswered::Failed(kind), input));
+                    }
+                }
+            }
+            match tally.verdict() {
+                Verdict::Undecided => {}
+                decided => break decided,
+            }
+            match running.next().await {
+                Some((index, End::Ended(result))) => {
+                    tally.ended(result.outcome());
+                    results[index] = Some(result);
+                }
+                Some((_, End::Outage(met))) => {
+                    tally.interrupted();
+                    outage.get_or_insert(met);
+                }
+                Some((_, End::Replied(failure, output))) => return Err(SegmentResult::Replied(failure, output)),
+                None => unreachable!("a member is running, or all have ended"),
+            }
+        };
+        // This cancels the calls of the members that are still running.
+        drop(running);
+        if let (Verdict::Interrupted, Some(outage)) = (verdict, outage) {
+            return Err(SegmentResult::Outage(outage));
+        }
+        let results = results.into_iter().enumerate();
+        let results: Vec<MemberResult> = results
+            .map(|(index, result)| match result {
+                Some(MemberResult::Other(MemberOutcome::NotBegun)) | None if !members.has_begun(index) => {
+                    self.observers.emit(&Event::MemberNotBegun { member: &members.member(index) });
+                    MemberResult::Other(MemberOutcome::NotBegun)
+                }
+                None => MemberResult::Other(MemberOutcome::Dropped),
+                Some(result) => result,
+            })
+            .collect();
+        if verdict == Verdict::Failed {
+            return Err(self.failed_with(self.members_failed(flow, composite, results)));
+        }
+        let joined = self.join(flow, composite, results).await;
+        joined.map_err(|why| self.unjoined(flow, composite, why, input))
+    }
+
+    async fn run_member(&self, flow: &Flow, ready: Ready) -> (usize, End) {
+        let Ready { index, member, input, within } = ready;
+        let items = self.branch.map(|outer| outer.items.clone()).unwrap_or_default();
+        let items = if matches!(member.name, MemberName::Item(_)) { items.item(index) } else { items };
+        let branch = Branch { items };
+        let mut run = MemberRun::begin(self.observers.in_member(&member), member);
+        let deadline = self.deadline.for_member(within);
+        let execution = Execution {
+            caller: self.caller,
+            context: self.context,
+            phase: self.phase,
+            deadline: &deadline,
+            observers: &run.observers,
+            heartbeat: self.heartbeat,
+            failures_handled: self.failures_handled,
+            max_items: self.max_items,
+            branch: Some(&branch),
+            outage: OnceLock::new(),
+        };
+        let mut cut_off = CutOff::at(deadline.steps());
+        let ended = execution.body(flow, run.member.body, input, &mut cut_off).await;
+        if let Some(outage) = execution.outage.get() {
+            let _ = self.outage.set(outage.clone());
+        }
+        (index, run.end(ended))
+    }
+}
+
+/// Emits the end of a member, once. If it is dropped before the member has ended, the member was cancelled.
+struct MemberRun<'a> {
+    observers: Observers<'a>,
+    member: Member,
+    begun: Instant,
+    ended: bool,
+}
+
+impl<'a> MemberRun<'a> {
+    fn begin(observers: Observers<'a>, member: Member) -> MemberRun<'a> {
+        MemberRun { observers, member, begun: Instant::now(), ended: false }
+    }
+
+    fn end(&mut self, ended: Result<Payload, SegmentResult>) -> End {
+        match ended {
+            Ok(output) | Err(SegmentResult::Done(output)) => {
+                self.emit(MemberOutcome::Done, None);
+                End::Ended(MemberResult::Done(output))
+            }
+            Err(SegmentResult::Failed(failure)) => {
+                self.emit(MemberOutcome::Failed, Some(&failure));
+                End::Ended(MemberResult::Failed(failure.reason()))
+            }
+            Err(SegmentResult::Replied(failure, output)) => {
+                self.emit(MemberOutcome::Failed, Some(&failure));
+                End::Replied(failure, output)
+            }
+            // It has not ended: it will be executed again.
+            Err(SegmentResult::Outage(outage)) => End::Outage(outage),
+        }
+    }
+
+    fn emit(&mut self, outcome: MemberOutcome, failure: Option<&Failure>) {
+        self.ended = true;
+        self.observers.member_ended(&self.member, outcome, self.begun.elapsed(), failure);
+    }
+}
+
+impl Drop for MemberRun<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.emit(MemberOutcome::Dropped, None);
+        }
+    }
+}
+
+/// The branches of a graph.
+pub(super) struct Branches<'a> {
+    flow: &'a Flow,
+    composite: CompositeIndex,
+    input: Payload,
+    within: &'a [Option<Duration>],
+    begun: Vec<bool>,
+}
+
+impl<'a> Branches<'a> {
+    pub(super) fn new(
+        flow: &'a Flow,
+        composite: CompositeIndex,
+        input: Payload,
+        within: &'a [Option<Duration>],
+    ) -> Branches<'a> {
+        let begun = vec![false; flow.plan().composite(composite).branches().len()];
+        Branches { flow, composite, input, within, begun }
+    }
+}
+
+impl Members for Branches<'_> {
+    fn count(&self) -> usize {
+        self.begun.len()
+    }
+
+    fn next(&mut self, results: &mut [Option<MemberResult>], tally: &mut Tally) -> Result<Option<Ready>, Error> {
+        let outline = self.flow.plan().composite(self.composite);
+        loop {
+            let ready = |(index, branch): &(usize, &faasflow_core::graph::Branch)| {
+                !self.begun[*index]
+                    && results[*index].is_none()
+                    && branch.after().iter().all(|&before| results[before].is_some())
+            };
+            let Some((index, branch)) = outline.branches().iter().enumerate().find(ready) else { return Ok(None) };
+            let before = || branch.after().iter().filter_map(|&before| Some((before, results[before].as_ref()?)));
+            if before().any(|(_, result)| result.outcome() != MemberOutcome::Done) {
+                results[index] = Some(MemberResult::Other(MemberOutcome::NotBegun));
+                tally.ended(MemberOutcome::NotBegun);
+                continue;
+            }
+            let input = match branch.after() {
+                [] => self.input.clone(),
+                _ => {
+                    outputs_before(self.flow, self.composite, before().map(|(index, result)| (index, result.clone())))?
+                }
+            };
+            self.begun[index] = true;
+            return Ok(Some(Ready { index, member: self.member(index), input, within: self.within[index] }));
+        }
+    }
+
+    fn member(&self, index: usize) -> Member {
+        let branch = &self.flow.plan().composite(self.composite).branches()[index];
+        Member { body: branch.body(), name: MemberName::Branch(branch.name().clone()) }
+    }
+
+    fn has_begun(&self, index: usize) -> bool {
+        self.begun[index]
+    }
+}
+
+/// The items of a for-each.
+pub(super) struct Items {
+    body: BodyIndex,
+    count: usize,
+    items: std::iter::Enumerate<std::vec::IntoIter<Payload>>,
+    within: Option<Duration>,
+}
+
+impl Items {
+    pub(super) fn new(body: BodyIndex, items: Vec<Payload>, within: Option<Duration>) -> Items {
+        Items { body, count: items.len(), items: items.into_iter().enumerate(), within }
+    }
+}
+
+impl Members for Items {
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn next(&mut self, _: &mut [Option<MemberResult>], _: &mut Tally) -> Result<Option<Ready>, Error> {
+        let Some((index, input)) = self.items.next() else { return Ok(None) };
+        Ok(Some(Ready { index, member: self.member(index), input, within: self.within }))
+    }
+
+    fn member(&self, index: usize) -> Member {
+        Member { body: self.body, name: MemberName::Item(index + 1) }
+    }
+
+    fn has_begun(&self, index: usize) -> bool {
+        index < self.count - self.items.len()
+    }
+}
