@@ -439,7 +439,11 @@ fn of_members<'a>(members: impl Iterator<Item = (String, &'a MemberResult)>) -> 
 /// The failure for the log, on one line. It includes the internals that [`Failure::reason`] leaves out.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "step {} ({}) failed: {}", self.step, self.name, self.kind)
+        match self.step {
+            // A join or a choice, which is not a step.
+            0 => write!(f, "{} failed: {}", self.name, self.kind),
+            step => write!(f, "step {step} ({}) failed: {}", self.name, self.kind),
+        }
     }
 }
 

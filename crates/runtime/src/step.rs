@@ -16,6 +16,8 @@ mod unanswered;
 mod user_code;
 
 #[cfg(test)]
+mod composite_tests;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use answers::Answers;

@@ -7,7 +7,7 @@ use faasflow_core::envelope::Carried;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{BodyIndex, Place, Plan, PlannedStep};
 use faasflow_core::machine::{Caller, Effect, Happened, OnOutage, Outage, Token, Unfit, advance};
-use faasflow_core::{Failure, Outcome, Payload, Resolution};
+use faasflow_core::{Call, Failure, Flow, ForEach, Outcome, Payload, Resolution};
 use proptest::prelude::*;
 
 /// What the functions and handlers of a request do at one of its places.
@@ -314,5 +314,51 @@ proptest! {
         let token = Token::new(Place::from(phases + beyond), Payload::empty());
         let effects: Vec<Effect> = advance(&linear(phases), &token, Happened::Arrived).collect();
         prop_assert!(matches!(&effects[..], [Effect::Refuse(Unfit::NoSuchPlace(_))]), "{:?}", effects);
+    }
+}
+
+#[test]
+fn a_sub_flow_that_recovers_goes_on_with_what_follows_it() {
+    let sub = || Flow::builder().apply("b").apply("c");
+    let recovered = |flow: &Flow, by: BodyIndex| -> Vec<Effect> {
+        let plan = flow.plan();
+        let failed = plan.segments().rfind(|segment| segment.body() == by).unwrap();
+        let token = Token::new(failed.place().clone(), Payload::empty());
+        let resolution = Some(Resolution::Recovered(Payload::new("mended")));
+        let unhandled = Payload::new("unhandled");
+        advance(plan, &token, Happened::Resolved { resolution, by, unhandled }).collect()
+    };
+    let inside = |flow: &Flow| flow.plan().segments().map(|segment| segment.body()).max().unwrap();
+
+    let followed = Flow::builder().apply("a").flow("sub", sub()).apply("d").build().unwrap();
+    let last = followed.plan().segments().next_back().unwrap().place();
+    match &recovered(&followed, inside(&followed))[..] {
+        [Effect::Forward(next)] => assert_eq!(next.place(), last),
+        effects => panic!("{effects:?}"),
+    }
+    // At the end of the flow, the output of the sub-flow is that of the request, which has succeeded.
+    let at_the_end = Flow::builder().apply("a").flow("sub", sub()).build().unwrap();
+    let outcome = |effects: &[Effect]| match effects.last() {
+        Some(Effect::AnswerEnded(outcome, _)) => *outcome,
+        _ => panic!("{effects:?}"),
+    };
+    assert_eq!(outcome(&recovered(&at_the_end, inside(&at_the_end))), Outcome::Success);
+    assert_eq!(outcome(&recovered(&at_the_end, BodyIndex::default())), Outcome::Recovered);
+}
+
+#[test]
+fn only_flows_whose_requests_have_one_token_are_accepted() {
+    let call = |sync: bool| Flow::builder().apply(if sync { Call::new("f").sync() } else { Call::new("f") });
+    for (flow, accepted) in [
+        (Flow::builder().parallel([("a", call(true)), ("b", call(true))]), true),
+        (Flow::builder().for_each(ForEach::new(call(true))), true),
+        (Flow::builder().flow("sub", call(false)), true),
+        (Flow::builder().parallel([("a", call(true)), ("b", call(false))]), false),
+        (Flow::builder().for_each(ForEach::new(call(false))), false),
+    ] {
+        let flow = flow.build().unwrap();
+        let token = Token::new(flow.plan().start(), Payload::empty());
+        let effects: Vec<Effect> = advance(flow.plan(), &token, Happened::Arrived).collect();
+        assert_eq!(matches!(&effects[..], [Effect::Take]), accepted, "{flow:?}");
     }
 }

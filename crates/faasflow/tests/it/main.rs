@@ -8,6 +8,8 @@ mod errors_page;
 mod forwarding;
 mod graphs;
 mod hostile;
+mod inline_branches;
+mod inline_policies;
 mod isolation;
 mod limits;
 mod modifiers;

@@ -284,3 +284,48 @@ async fn a_trace_server_that_is_not_there_costs_no_request() {
         assert_eq!(kit.request("x").answer().await.status, 200);
     }
 }
+
+#[tokio::test]
+async fn branches_hang_side_by_side_under_their_phase() {
+    let calls = |name: &str| Flow::builder().apply(Call::new(name).sync());
+    let item = calls("b");
+    let list = Flow::builder().modify(async |_: ()| "[1,2]").for_each(faasflow::ForEach::new(item));
+    let flow = Flow::builder().parallel([("left", calls("a")), ("right", list)]).apply(Call::new("c").sync());
+    let kit = traced(flow).start().await;
+    kit.request("7").send().await;
+    // The request, its phase, two branches, the modifier, two items and four calls.
+    let spans = until(&kit, 11).await;
+    assert_eq!(spans.len(), 11, "{:?}", names(&spans));
+    let (phase, left, right) = (named(&spans, "phase 1"), named(&spans, "branch left"), named(&spans, "branch right"));
+    let (first, second) = (named(&spans, "item 1"), named(&spans, "item 2"));
+    let parents = [(left, phase), (right, phase), (named(&spans, "call a"), left), (first, right), (second, right)];
+    for (inner, outer) in parents.into_iter().chain([(named(&spans, "call c"), phase)]) {
+        assert_eq!(inner.parent_span_id, outer.span_id, "{} in {}", inner.name, outer.name);
+        assert!(outer.start_time_unix_nano <= inner.start_time_unix_nano);
+        assert!(inner.end_time_unix_nano <= outer.end_time_unix_nano);
+    }
+    let of_items: Vec<_> = spans.iter().filter(|span| span.name == "call b").map(|span| &span.parent_span_id).collect();
+    assert!(of_items.contains(&&first.span_id) && of_items.contains(&&second.span_id));
+    assert_eq!(attribute(second, "faasflow.branch").as_deref(), Some("right/item-2"));
+    assert_eq!(attribute(second, "faasflow.branch.outcome").as_deref(), Some("done"));
+    assert_eq!(pointed(&kit.calls("a")[0]).1, hex(&named(&spans, "call a").span_id));
+}
+
+#[tokio::test]
+async fn a_cancelled_branch_has_a_span_that_says_so() {
+    let calls = |name: &str| Flow::builder().apply(Call::new(name).sync());
+    let fails = Flow::builder().modify(async |_: ()| {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        Err::<(), _>(Error::refused("no"))
+    });
+    let flow = Flow::builder().parallel([("hangs", calls("a")), ("fails", fails)]);
+    let kit = traced(flow).function("a", Fake::hanging()).start().await;
+    kit.request("7").send().await;
+    let spans = until(&kit, 6).await;
+    let (hangs, fails) = (named(&spans, "branch hangs"), named(&spans, "branch fails"));
+    assert_eq!(attribute(hangs, "faasflow.branch.outcome").as_deref(), Some("dropped"));
+    assert_eq!(attribute(named(&spans, "call a"), "faasflow.cancelled").as_deref(), Some("true"));
+    assert_eq!(named(&spans, "call a").parent_span_id, hangs.span_id);
+    assert!(is_error(fails) && !is_error(hangs));
+    assert_eq!(attribute(fails, "error.type").as_deref(), Some("handler"));
+}

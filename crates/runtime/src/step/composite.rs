@@ -1,6 +1,5 @@
 //! Executes graphs, choices, for-eaches and sub-flows within a phase.
 
-
 use faasflow_core::graph::{BodyIndex, CompositeIndex, Node};
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{Composite, Failure, Flow, Payload, Resolution};

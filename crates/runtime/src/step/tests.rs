@@ -8,11 +8,26 @@ use faasflow_core::{Call, Callback, Context, Error, Failure, Flow, FlowBuilder, 
 
 use super::execute::{Execution, SegmentResult};
 use crate::deadline::Deadline;
+use crate::instance::Instance;
 use crate::testing::{Queue, Shelf, context, instance, lines, observers};
 
 /// Executes the first phase of a flow on the input `in`. Returns the result and the log lines.
-async fn executed(flow: FlowBuilder, settings: &[(&str, &str)]) -> (SegmentResult, Vec<String>) {
-    let instance = instance(flow.build().unwrap(), settings, &Arc::new(Queue::default()));
+pub(super) async fn executed(flow: FlowBuilder, settings: &[(&str, &str)]) -> (SegmentResult, Vec<String>) {
+    execute(flow.build().unwrap(), settings, async |execution, flow, _| {
+        let segment = flow.plan().segments().next().unwrap();
+        let executed = execution.run(flow, segment, Payload::new("in")).await;
+        (executed, lines(execution.observers))
+    })
+    .await
+}
+
+/// Does something with an execution of a flow.
+pub(super) async fn execute<T>(
+    flow: Flow,
+    settings: &[(&str, &str)],
+    work: impl AsyncFnOnce(&Execution<'_>, &Flow, &Instance) -> T,
+) -> T {
+    let instance = instance(flow, settings, &Arc::new(Queue::default()));
     let (context, observers) = (context(1), observers(&instance));
     let phase = instance.caller.phase_headers(&context, &observers);
     let deadline = Deadline::starting_now(Duration::from_secs(10));
@@ -28,9 +43,7 @@ async fn executed(flow: FlowBuilder, settings: &[(&str, &str)]) -> (SegmentResul
         branch: None,
         outage: OnceLock::new(),
     };
-    let segment = instance.flow.plan().segments().next().unwrap();
-    let executed = execution.run(&instance.flow, segment, Payload::new("in")).await;
-    (executed, lines(&observers))
+    work(&execution, &instance.flow, &instance).await
 }
 
 async fn exclaim(text: String) -> String {
