@@ -291,7 +291,7 @@ async fn refused_envelopes() {
         let token = faasflow_core::machine::Token::new(2.into(), Payload::new("photo"));
         let observers = crate::observers::Observers::for_request(id(), &instance.metrics);
         let deadline = Deadline::starting_now(Duration::from_secs(10));
-        assert!(instance.forward(&context, &token, &deadline, &observers).await.is_ok());
+        assert!(instance.forward(&context, (&token).into(), &deadline, &observers).await.is_ok());
         queue.taken().last().unwrap().body.concat().into()
     };
     let send = async |to: &Instance, body: &Bytes| {

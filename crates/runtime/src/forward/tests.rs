@@ -10,7 +10,7 @@ use faasflow_core::machine::{Token, Unfit};
 use faasflow_core::{Flow, FlowBuilder, Payload};
 
 use super::forwarder::ForwardError;
-use super::seal::{NoPayload, NotForwarded};
+use super::seal::{NoPayload, NotForwarded, Onward};
 use crate::deadline::Deadline;
 use crate::testing::{Queue, Shelf, context, instance, lines, observers, request, series};
 
@@ -35,7 +35,7 @@ async fn a_token_is_sent_as_an_equivalent_envelope() {
     let queue = Arc::new(Queue::default());
     let instance = instance(two_phases().build().unwrap(), &[], &queue);
     let observers = observers(&instance);
-    let sent = instance.forward(&context(1), &token(b"photo"), &deadline(), &observers).await;
+    let sent = instance.forward(&context(1), Onward::from(&token(b"photo")), &deadline(), &observers).await;
     assert!(sent.is_ok());
     let [forward] = &queue.taken()[..] else { panic!("exactly one envelope should be queued") };
     assert_eq!((forward.flow.as_str(), forward.request.as_str(), forward.place.phase()), ("flow", "r", 2));
@@ -54,7 +54,7 @@ async fn temporary_refusals_are_retried_with_the_same_call_id() {
     queue.refuses(ForwardError::temporary("busy", Some(Duration::from_secs(2))));
     let begun = tokio::time::Instant::now();
     let observers = observers(&instance);
-    assert!(instance.forward(&context(1), &token(b""), &deadline(), &observers).await.is_ok());
+    assert!(instance.forward(&context(1), Onward::from(&token(b"")), &deadline(), &observers).await.is_ok());
     assert!(begun.elapsed() >= Duration::from_secs(2), "the queue asked it to wait");
     let given = queue.given();
     assert_eq!(given.len(), 3);
@@ -69,12 +69,12 @@ async fn a_long_refusal_is_transient_and_a_permanent_one_is_a_failure() {
     let instance = instance(two_phases().build().unwrap(), &[], &queue);
     queue.refuses(ForwardError::temporary("busy", Some(Duration::from_secs(60))));
     let observers = observers(&instance);
-    match instance.forward(&context(1), &token(b""), &deadline(), &observers).await {
+    match instance.forward(&context(1), Onward::from(&token(b"")), &deadline(), &observers).await {
         Err(NotForwarded::Transient(outage)) => assert_eq!(outage.retry_after, Some(Duration::from_secs(60))),
         _ => panic!("the error should be temporary"),
     }
     queue.refuses(ForwardError::permanent("no such function"));
-    match instance.forward(&context(1), &token(b""), &deadline(), &observers).await {
+    match instance.forward(&context(1), Onward::from(&token(b"")), &deadline(), &observers).await {
         Err(NotForwarded::Failed(FailureKind::Forward(error))) => assert_eq!(error.to_string(), "no such function"),
         _ => panic!("the error should be permanent"),
     }
@@ -86,7 +86,7 @@ async fn a_long_refusal_is_transient_and_a_permanent_one_is_a_failure() {
 async fn an_envelope_over_the_limit_is_refused_without_a_state_manager() {
     let queue = Arc::new(Queue::default());
     let instance = instance(two_phases().build().unwrap(), &[("envelope_limit", "1000")], &queue);
-    match instance.forward(&context(1), &token(&[7; 2000]), &deadline(), &observers(&instance)).await {
+    match instance.forward(&context(1), Onward::from(&token(&[7; 2000])), &deadline(), &observers(&instance)).await {
         Err(NotForwarded::Failed(FailureKind::EnvelopeTooLarge { size, payload, limit, .. })) => {
             assert_eq!((payload, limit), (2000, 1000));
             assert!(size > 2000);
@@ -102,7 +102,7 @@ async fn a_payload_over_the_limit_is_stored_and_fetched() {
     let flow = two_phases().state(shelf.clone()).build().unwrap();
     let instance = instance(flow, &[("envelope_limit", "1000")], &queue);
     let observers = observers(&instance);
-    assert!(instance.forward(&context(1), &token(&[7; 2000]), &deadline(), &observers).await.is_ok());
+    assert!(instance.forward(&context(1), Onward::from(&token(&[7; 2000])), &deadline(), &observers).await.is_ok());
     assert!(shelf.keys()[0].starts_with("payload/2-"), "{:?}", shelf.keys());
     let envelope = opened(&queue.taken()[0].body);
     assert!(matches!(envelope.payload, Carried::Stored(_)));
@@ -122,7 +122,7 @@ async fn an_unavailable_state_manager_is_not_a_failure() {
     let flow = two_phases().state(shelf.clone()).build().unwrap();
     let instance = instance(flow, &[("intermediate_storage", "true")], &queue);
     shelf.is_away(true);
-    let sent = instance.forward(&context(1), &token(b"photo"), &deadline(), &observers(&instance)).await;
+    let sent = instance.forward(&context(1), Onward::from(&token(b"photo")), &deadline(), &observers(&instance)).await;
     assert!(matches!(sent, Err(NotForwarded::Transient(_))));
     assert!(queue.given().is_empty());
 }
