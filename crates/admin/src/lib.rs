@@ -18,10 +18,13 @@
 //! The routes about functions, secrets, logs and the gateway itself are OpenFaaS's API, so a gateway of OpenFaaS answers most of
 //! them too. A field that such a gateway may leave out is an `Option`, or is empty. The routes about the queue are Faasflow's own.
 //!
+//! The API of the gateway's store is in the module [`state`].
+//!
 //! Later versions may add fields to answers and leave fields out. Unknown fields are skipped, and a missing field has its default.
 //! That is why the types of answers are `#[non_exhaustive]`.
 
 pub mod paths;
+pub mod state;
 
 mod functions;
 mod info;

@@ -223,6 +223,13 @@ codes! {
     STATE_REFUSED = "FF0502", "the state manager refuses a request";
     STATE_UNSUPPORTED = "FF0503", "the state manager cannot do what is asked";
     BAD_STATE_SETTING = "FF0504", "a setting of the state manager cannot be used";
+    VALUE_TOO_LARGE = "FF0505", "a value is too large for the gateway's store";
+    STORE_FULL = "FF0506", "the disk of the gateway's store is full";
+    STORE_STORAGE = "FF0507", "the gateway's store cannot be written or read";
+    STORE_UNUSABLE = "FF0508", "the file of the gateway's store cannot be used";
+    STORE_CLOSED = "FF0509", "the gateway's store is closed";
+    STORE_DENIED = "FF0510", "the gateway's store is only for functions that it knows";
+    CONDITION_FAILED = "FF0511", "the condition of a write to the gateway's store does not hold";
 
     // 06: the queue.
     CALL_TOO_LARGE = "FF0601", "a call is too large for the queue";

@@ -55,6 +55,7 @@ pub mod context {}
 pub mod state {}
 
 #[doc = "[large-payloads.md]: crate::guide::large_payloads"]
+#[doc = "[../reference/state-api.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/state-api.md"]
 #[doc = ""]
 #[doc = include_str!("../guide/state-managers.md")]
 pub mod state_managers {}

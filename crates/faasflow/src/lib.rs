@@ -16,6 +16,8 @@ pub use faasflow_core::{
 };
 pub use faasflow_runtime::{Forward, ForwardError, Forwarder, Uuid};
 pub use faasflow_state::Memory;
+#[cfg(feature = "gateway")]
+pub use faasflow_state::{GatewayStore, GatewayStoreBuilder};
 #[cfg(feature = "redis")]
 pub use faasflow_state::{Redis, RedisBuilder};
 #[cfg(feature = "s3")]

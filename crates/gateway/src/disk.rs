@@ -10,6 +10,7 @@ use http::header::{HeaderValue, RETRY_AFTER};
 
 use crate::answer::refusal;
 use crate::queue::{QueueError, is_full};
+use crate::store::StoreError;
 
 /// The value of `Retry-After` after an error of the disk, in seconds. Space is seldom made sooner.
 const RETRY_SECONDS: &str = "5";
@@ -40,6 +41,17 @@ pub(crate) fn queue_status(error: &QueueError) -> StatusCode {
 /// The answer for an error of the queue.
 pub(crate) fn queue_answer(error: &QueueError, before: &str) -> Response {
     answer(queue_status(error), error.code(), format!("{before}{}", chain(error)))
+}
+
+/// The answer for an error of the store.
+pub(crate) fn store_answer(error: &StoreError) -> Response {
+    let status = match error {
+        StoreError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        StoreError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+        StoreError::Storage(_) | StoreError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+        StoreError::Unusable { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    answer(status, error.code(), chain(error))
 }
 
 /// A refusal, with `Retry-After` if the status is temporary.

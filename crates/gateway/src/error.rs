@@ -8,6 +8,7 @@ use faasflow_core::code::{self, Code};
 
 use crate::queue::QueueError;
 use crate::stack::StackError;
+use crate::store::StoreError;
 
 /// Why a gateway cannot start, or cannot run a function. The text includes neither causes nor remedies: `faasflow_core::chain`
 /// prints the causes, and [`help`](GatewayError::help) is the remedy.
@@ -20,6 +21,9 @@ pub enum GatewayError {
     /// The queue cannot be used.
     #[error(transparent)]
     Queue(#[from] QueueError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The gateway cannot listen on its address.
     #[error("cannot listen on {address}")]
     Listen {
@@ -142,6 +146,7 @@ impl GatewayError {
     pub fn help(&self) -> Option<String> {
         match self {
             GatewayError::Queue(error) => error.help().map(str::to_owned),
+            GatewayError::Store(error) => error.help().map(str::to_owned),
             GatewayError::Secrets { folder, .. } => {
                 Some(format!("write each secret into a file of its name in {}", folder.display()))
             }
@@ -165,6 +170,7 @@ impl GatewayError {
         match self {
             GatewayError::Stack(error) => error.code(),
             GatewayError::Queue(error) => error.code(),
+            GatewayError::Store(error) => error.code(),
             GatewayError::Listen { .. } => code::GATEWAY_CANNOT_LISTEN,
             GatewayError::StateFolder { .. } => code::STATE_FOLDER,
             GatewayError::Unreadable { .. } => code::GATEWAY_FILE_UNREADABLE,

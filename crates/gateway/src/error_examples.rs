@@ -18,6 +18,7 @@ use crate::answer::refusal;
 use crate::functions::{NoAnswer, RunError, Unavailable};
 use crate::queue::{QueueError, QueueFileError};
 use crate::stack::Replicas;
+use crate::store::{StoreError, StoreFileError};
 
 #[path = "../../core/tests/support/errors_page.rs"]
 mod errors_page;
@@ -66,6 +67,22 @@ async fn answers_for_functions_that_do_not_run() {
     compare(shown);
 }
 
+#[tokio::test]
+async fn answers_of_the_store() {
+    let io = |number| io::Error::from_raw_os_error(number);
+    let errors = [
+        StoreError::TooLarge { size: Some(2 << 30), limit: 1 << 30 },
+        StoreError::Full(Arc::new(io(28))),
+        StoreError::Storage(Arc::new(io(5))),
+        StoreError::Closed,
+    ];
+    let mut shown = Vec::new();
+    for error in errors {
+        shown.push(text(crate::disk::store_answer(&error)).await);
+    }
+    compare(shown);
+}
+
 #[cfg(unix)]
 #[test]
 fn errors_of_the_start() {
@@ -75,6 +92,10 @@ fn errors_of_the_start() {
     let why = Unavailable::Ended(RunError::Exited(status)).describe();
     let error = GatewayError::Functions { reasons: BTreeMap::from([("resize".to_owned(), why)]) };
     compare([(error.code(), Problem::from_error(error.code(), &error).to_string())]);
+
+    let store = StoreError::Unusable { path: ".faasflow/state.redb".into(), source: StoreFileError::Damaged(None) };
+    let error = GatewayError::from(store);
+    compare([(error.code(), Problem::from_error(error.code(), &error).help(error.help().unwrap()).to_string())]);
 
     let queue = QueueError::Unusable { path: ".faasflow/queue.redb".into(), source: QueueFileError::CutShort };
     let error = GatewayError::from(queue);

@@ -34,12 +34,19 @@ use crate::http::system::info::About;
 use crate::http::system::logs::LogSources;
 use crate::http::system::metrics::Gauges;
 use crate::http::system::secrets::SecretFiles;
-use crate::http::{AppState, Intake, Invocations, States, router, router_for_containers};
+use crate::http::{AppState, Intake, Invocations, StateAccess, States, router, router_for_containers};
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
 use crate::queue::{Queue, QueueOptions};
 use crate::stack::Stack;
+use crate::store::{Store, StoreLimits};
+use crate::tokens::Tokens;
 use crate::{private_file, secrets};
+
+/// The largest value that the store takes by default, in bytes: 1 GiB.
+const MAX_VALUE: u64 = 1 << 30;
+/// How long the store keeps the values of a request after its last write by default: seven days, as long as Redis does.
+const STATE_TIME_TO_LIVE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The options of a gateway.
 #[derive(Clone, Debug)]
@@ -76,6 +83,10 @@ pub struct GatewayOptions {
     pub commit: String,
     /// The options of the queue.
     pub queue: QueueOptions,
+    /// The largest value that the store takes, in bytes.
+    pub max_value: u64,
+    /// How long the store keeps the values of a request after its last write.
+    pub state_time_to_live: Duration,
     /// What users call the option behind `queue.max_body`, such as `` `--queue-limit` ``. The gateway names it where it
     /// refuses a call that is too large.
     pub max_body_option: Option<String>,
@@ -102,6 +113,8 @@ impl GatewayOptions {
             engine: EngineChoice::Find,
             commit: "unknown".to_owned(),
             queue: QueueOptions::default(),
+            max_value: MAX_VALUE,
+            state_time_to_live: STATE_TIME_TO_LIVE,
             max_body_option: None,
         }
     }
@@ -144,6 +157,11 @@ impl GatewayOptions {
         options.budget = Some(budget.clone());
         let queue_file = self.state_dir.join("queue.redb");
         let queue = Queue::open(&queue_file, options)?;
+        let limits = StoreLimits { max_value: self.max_value, time_to_live: self.state_time_to_live };
+        let store = Store::open(&self.state_dir, limits)?;
+        let key = self.state_dir.join("state-key");
+        let unreadable = |error: std::io::Error| GatewayError::Unreadable { path: key.clone(), source: error.into() };
+        let tokens = Tokens::open(&key).map_err(unreadable)?;
         // Read after the queue is locked, because until then another gateway may use the folder and deploy.
         let storage = Storage::open(self.state_dir.join("functions"))?;
         let deployed = storage.read()?;
@@ -164,6 +182,8 @@ impl GatewayOptions {
         containers.sweep_secrets();
         let context = FunctionContext {
             gateway: self.behind.clone().unwrap_or_else(|| reachable(address)),
+            store: format!("http://{}", reachable(address)),
+            tokens: tokens.clone(),
             secrets: secrets.clone(),
             memory,
             containers: containers.clone(),
@@ -219,6 +239,7 @@ impl GatewayOptions {
             gauges: Arc::new(Gauges { functions: functions.clone(), queue: queue.clone(), metrics, budget }),
             queue: queue.clone(),
             proxy,
+            state_access: Arc::new(StateAccess { store: store.clone(), tokens: tokens.clone() }),
         });
 
         // Clients that follow logs stay connected until the functions have ended, so that they get the last lines.
@@ -254,6 +275,10 @@ impl GatewayOptions {
             let (queue, deliveries, stop) = (queue.clone(), Arc::new(deliveries), stop.delivering.clone());
             async move { queue.run(deliveries, stop).await }
         });
+        tasks.spawn({
+            let (store, stop) = (store.clone(), stop.functions.clone());
+            async move { store.collect(stop).await }
+        });
         let mut orders = HashMap::new();
         for (function, _) in functions.cargo_projects() {
             let (order, ordered) = unbounded_channel();
@@ -270,6 +295,8 @@ impl GatewayOptions {
             functions,
             containers,
             queue,
+            store,
+            tokens,
             stop,
             under_way,
             serving,
@@ -357,6 +384,8 @@ pub struct RunningGateway {
     functions: Functions,
     containers: Containers,
     queue: Queue,
+    store: Store,
+    tokens: Tokens,
     stop: Stop,
     under_way: TaskTracker,
     serving: JoinHandle<std::io::Result<()>>,
@@ -388,6 +417,13 @@ impl RunningGateway {
     #[must_use]
     pub fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// The token by which a function of this name uses the store. The functions that the gateway runs have it in their
+    /// environment, as `state_gateway_token`.
+    #[must_use]
+    pub fn state_token(&self, function: &str) -> String {
+        self.tokens.of(function)
     }
 
     /// Waits until every function accepts requests or has failed.
@@ -455,6 +491,7 @@ impl RunningGateway {
         // For a deployment that came in the last moment.
         self.tasks.wait().await;
         self.queue.close().await;
+        self.store.close().await;
     }
 }
 

@@ -29,6 +29,8 @@ mod request_id;
 mod rfc3339;
 mod room;
 mod secrets;
+mod store;
+mod tokens;
 mod wanted;
 
 pub use error::{DeployedError, GatewayError, MissingSecret};
@@ -39,3 +41,4 @@ pub use functions::container::EngineChoice;
 pub use functions::logs::KEPT_LOG;
 pub use gateway::{GatewayOptions, RunningGateway};
 pub use stack::Stack;
+pub use store::{StoreError, StoreFileError};

@@ -30,6 +30,6 @@ pub use policy::options::QueueOptions;
 pub use queue::Queue;
 pub use queue::run::READ_COPIES;
 #[cfg(feature = "redb")]
-pub use redb::RedbStore;
+pub use redb::{QueueFile, RedbStore};
 pub use stats::{QueueStats, QueuedCall, Totals};
 pub use store::{Claim, Conclusion, Store};

@@ -43,6 +43,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use file::QueueFile;
+
 /// How long to wait after the file could not be read.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 

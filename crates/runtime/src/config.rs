@@ -11,6 +11,7 @@ use faasflow_http::{Limits, file_limit, memory_limit};
 use http::Uri;
 
 use crate::log::LogFormat;
+use faasflow_core::names::DEFAULT_STORE;
 pub use faasflow_core::names::{HMAC_SECRET, MEMORY, SINGLE_PROCESS};
 
 use crate::trace::{BadSampler, ExportOptions, Sampling, TraceServer};
@@ -113,6 +114,9 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Whether one process executes all phases of all requests. `faasflow up` sets this.
     pub single_process: bool,
+    /// The state manager of a flow that needs a shared one, if neither the flow nor the settings name one. `faasflow up` sets
+    /// this.
+    pub default_store: Option<String>,
     /// The memory to use, in bytes, if it is less than the available memory. `faasflow up` sets this.
     pub memory: Option<u64>,
 }
@@ -148,7 +152,7 @@ const SETTINGS: [(&str, &str, &str); 32] = [
     ("enable_tracing", "false", "export traces"),
     ("trace_server", TRACE_SERVER, "where traces go: OTLP over gRPC, or over HTTP with http://…"),
     ("intermediate_storage", "false", "always keep payloads between phases in the state manager"),
-    ("state_manager", "envelope", "where state is kept: envelope, s3, redis, or memory for tests"),
+    ("state_manager", "envelope", "where state is kept: envelope, s3, redis, gateway, or memory for tests"),
     ("keep_state", "false", "keep the state of a request after it has ended"),
     ("read_timeout", "10s", "how long a request may take to arrive"),
     ("write_timeout", "60s", "how long one phase may take"),
@@ -290,6 +294,10 @@ impl Config {
             log_filter: read.parsed(Kind::LogFilter, "RUST_LOG", "", parse::log_filter).unwrap_or_default(),
             log_format: read.parsed(Kind::LogFormat, "log_format", "line", parse::log_format).unwrap_or_default(),
             single_process: read.single_process(),
+            default_store: match read.text("state_manager") {
+                None => read.text(DEFAULT_STORE),
+                Some(_) => None,
+            },
             memory: read.optional(Kind::Size, MEMORY, parse::bytes),
         };
         config.check(&mut faults);

@@ -154,15 +154,21 @@ fn threads(flow: &Flow) -> usize {
 fn with_state(flow: Flow, config: &Config, open: OpenState) -> Result<Flow, StartError> {
     let named = config.state_manager.as_str();
     match flow.state_manager().map(|manager| manager.name()) {
+        None if named == EMBEDDED && flow.plan().needs_store() => match &config.default_store {
+            Some(store) => open_state(flow, config, store, open),
+            None => Ok(flow),
+        },
         _ if named == EMBEDDED => Ok(flow),
         Some(own) if own == named => Ok(flow),
         Some(own) => Err(StartError::TwoStateManagers { definition: own.to_owned(), setting: named.to_owned() }),
-        None => {
-            let lookup = |name: &str| environment(name).map(|found| found.value);
-            let manager = open(named, &lookup, &config.secret_mount_path).map_err(StartError::StateManager)?;
-            Ok(flow.with_state_manager(manager))
-        }
+        None => open_state(flow, config, named, open),
     }
+}
+
+fn open_state(flow: Flow, config: &Config, name: &str, open: OpenState) -> Result<Flow, StartError> {
+    let lookup = |name: &str| environment(name).map(|found| found.value);
+    let manager = open(name, &lookup, &config.secret_mount_path).map_err(StartError::StateManager)?;
+    Ok(flow.with_state_manager(manager))
 }
 
 /// Checks the state manager. If it is unavailable, it may come back later. If it refuses access, every request would

@@ -3,6 +3,8 @@
 //! Pass one to a flow with `.state(…)`, or name it in the setting `state_manager`. Each has its own settings and
 //! secrets, which come from where OpenFaaS puts them: see [`SETTINGS`].
 
+#[cfg(feature = "gateway")]
+mod gateway;
 mod memory;
 mod open;
 #[cfg(feature = "redis")]
@@ -11,6 +13,8 @@ mod redis;
 mod s3;
 mod settings;
 
+#[cfg(feature = "gateway")]
+pub use gateway::{GatewayStore, GatewayStoreBuilder};
 pub use memory::Memory;
 pub use open::open;
 #[cfg(feature = "redis")]

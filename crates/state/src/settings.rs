@@ -2,13 +2,13 @@
 //!
 //! No other module of this crate reads the environment.
 
-#[cfg(any(feature = "s3", feature = "redis"))]
+#[cfg(any(feature = "gateway", feature = "s3", feature = "redis"))]
 use faasflow_core::state::StateError;
-#[cfg(any(feature = "s3", feature = "redis"))]
+#[cfg(any(feature = "gateway", feature = "s3", feature = "redis"))]
 use secrecy::SecretString;
 
 /// The name, default and meaning of every setting.
-pub const SETTINGS: [(&str, &str, &str); 8] = [
+pub const SETTINGS: [(&str, &str, &str); 10] = [
     ("s3_url", "", "address of the S3 server, such as `minio:9000` (default: Amazon's of the region)"),
     ("s3_bucket", "faasflow", "bucket that state and payloads are kept in"),
     ("s3_region", "us-east-1", "region of the bucket"),
@@ -17,6 +17,12 @@ pub const SETTINGS: [(&str, &str, &str); 8] = [
     ("s3_create_bucket", "false", "create the bucket if it is not there"),
     ("redis_url", "redis://redis:6379", "address of the Redis server; the secret `redis-url` takes precedence"),
     ("redis_ttl", "168h", "how long a request's data is kept after its last write"),
+    ("state_gateway_url", "", "address of the local gateway that keeps state (default: the `gateway` setting)"),
+    (
+        "state_gateway_token",
+        "",
+        "token for its store, which `faasflow up` sets; the secret `state-gateway-token` takes precedence",
+    ),
 ];
 
 /// The name of the secret with the access key for S3.
@@ -29,14 +35,18 @@ pub(crate) const S3_SECRET_KEY: &str = "s3-secret-key";
 #[cfg(feature = "redis")]
 pub(crate) const REDIS_URL: &str = "redis-url";
 
+/// The name of the secret with the token for the store of a local gateway.
+#[cfg(feature = "gateway")]
+pub(crate) const STATE_TOKEN_SECRET: &str = "state-gateway-token";
+
 /// Where settings and secrets are looked up.
-#[cfg(any(feature = "s3", feature = "redis"))]
+#[cfg(any(feature = "gateway", feature = "s3", feature = "redis"))]
 pub(crate) struct Settings<'a> {
     pub(crate) lookup: &'a dyn Fn(&str) -> Option<String>,
     pub(crate) secrets: std::path::PathBuf,
 }
 
-#[cfg(any(feature = "s3", feature = "redis"))]
+#[cfg(any(feature = "gateway", feature = "s3", feature = "redis"))]
 impl Settings<'_> {
     /// Calls `with` with the settings of this process.
     pub(crate) fn of_process<T>(with: impl FnOnce(&Settings<'_>) -> T) -> T {
@@ -87,7 +97,7 @@ impl Settings<'_> {
     }
 }
 
-#[cfg(any(feature = "s3", feature = "redis"))]
+#[cfg(any(feature = "gateway", feature = "s3", feature = "redis"))]
 fn variable(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())

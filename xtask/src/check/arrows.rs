@@ -12,7 +12,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("faasflow-http", &["faasflow-core"]),
     ("faasflow-queue", &["faasflow-core", "faasflow-http"]),
     ("faasflow-runtime", &["faasflow-core", "faasflow-http"]),
-    ("faasflow-state", &["faasflow-core", "faasflow-http"]),
+    ("faasflow-state", &["faasflow-admin", "faasflow-core", "faasflow-http"]),
     (
         "faasflow-gateway",
         &["faasflow-admin", "faasflow-containers", "faasflow-core", "faasflow-http", "faasflow-queue"],

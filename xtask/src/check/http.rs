@@ -4,7 +4,7 @@ use super::Fault;
 use super::source::Source;
 
 /// The files that may, and why.
-const PLACES: [&str; 12] = [
+const PLACES: [&str; 13] = [
     "crates/cli/src/client.rs",                        // sends requests to gateways
     "crates/gateway/src/delivery/callback.rs",         // sends answers to callback URLs
     "crates/gateway/src/functions/container/ready.rs", // checks that containers are ready
@@ -15,6 +15,7 @@ const PLACES: [&str; 12] = [
     "crates/runtime/src/step/report.rs",               // sends results to callback URLs
     "crates/runtime/src/forward/post.rs",              // sends envelopes to the queue
     "crates/runtime/src/trace/client.rs",              // sends spans to the trace server
+    "crates/state/src/gateway/",                       // talks to the store of a local gateway
     "crates/state/src/s3/",                            // talks to S3
     "crates/testkit/src/",                             // acts as caller and queue in tests
 ];

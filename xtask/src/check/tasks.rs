@@ -4,12 +4,13 @@ use super::Fault;
 use super::source::Source;
 
 /// The files that may spawn tasks and threads directly, and how these end.
-const SPAWNS: [(&str, &str); 13] = [
+const SPAWNS: [(&str, &str); 14] = [
     ("crates/cli/src/demo.rs", "shows progress; aborted at the end"),
     ("crates/cli/src/demo/reports.rs", "aborted when dropped"),
     ("crates/cli/src/screen.rs", "writes the output; waited for at the end, for up to a second"),
     ("crates/gateway/src/functions/process.rs", "copies a pipe, which closes with its process"),
     ("crates/gateway/src/gateway.rs", "awaited by `stop`"),
+    ("crates/gateway/src/store/writer.rs", "joined by `close`"),
     ("crates/queue/src/redb/writer.rs", "joined by `close`"),
     ("crates/runtime/src/heartbeat.rs", "joined when dropped; its tasks do nothing"),
     (

@@ -350,6 +350,8 @@ mod tests {
         let storage = Storage::open(folder.path().join("functions")).unwrap();
         let context = FunctionContext {
             gateway: String::new(),
+            store: "http://127.0.0.1:8080".to_owned(),
+            tokens: crate::tokens::Tokens::from(&[0; 32]),
             secrets: folder.path().to_owned(),
             memory: 1 << 30,
             containers: container::Containers::none(),

@@ -1,6 +1,6 @@
 //! The environment variables of a function's processes and containers.
 
-use faasflow_core::names::{MEMORY, SINGLE_PROCESS};
+use faasflow_core::names::{DEFAULT_STORE, MEMORY, SINGLE_PROCESS, STATE_TOKEN, STATE_URL};
 
 use super::context::FunctionContext;
 use crate::namespace::NAMESPACE;
@@ -26,20 +26,42 @@ pub(super) fn for_process(spec: &FunctionSpec, context: &FunctionContext) -> Vec
     let inherited = crate::environment::inherited().map(|(name, value)| (name.to_owned(), value));
     let own = spec.environment.iter().filter(|(name, _)| !RESERVED.contains(&name.as_str()));
     let own = own.map(|(name, value)| (name.clone(), value.clone()));
-    inherited.chain(given).chain(own).collect()
+    let mut environment: Vec<(String, String)> = inherited.chain(given).chain(own).collect();
+    if uses_own_store(spec) {
+        environment.push((STATE_URL.to_owned(), context.store.clone()));
+        environment.extend(store(spec, context));
+    }
+    environment
 }
 
-/// The environment of a function's containers. The gateway's address is added later, when the engine is known.
-pub(super) fn for_container(spec: &FunctionSpec, memory: u64) -> Vec<(String, String)> {
+/// Whether a function uses the store of this gateway, if it uses one. A function that names the store of another gateway needs that
+/// one's token.
+pub(super) fn uses_own_store(spec: &FunctionSpec) -> bool {
+    ![STATE_URL, STATE_TOKEN].iter().any(|name| spec.environment.contains_key(*name))
+}
+
+/// The variables for the store, without its address.
+fn store(spec: &FunctionSpec, context: &FunctionContext) -> [(String, String); 2] {
+    [
+        (STATE_TOKEN.to_owned(), context.tokens.of(&spec.name)),
+        (DEFAULT_STORE.to_owned(), faasflow_core::names::GATEWAY_STORE.to_owned()),
+    ]
+}
+
+/// The environment of a function's containers. The addresses of the gateway and its store are added later, when the engine is known.
+pub(super) fn for_container(spec: &FunctionSpec, context: &FunctionContext) -> Vec<(String, String)> {
     let mut given =
         vec![("OPENFAAS_NAME".to_owned(), spec.name.clone()), ("OPENFAAS_NAMESPACE".to_owned(), NAMESPACE.to_owned())];
     if spec.resources.limits.memory.is_none() {
-        given.push((MEMORY.to_owned(), memory.to_string()));
+        given.push((MEMORY.to_owned(), context.memory.to_string()));
     }
     if let Some(process) = spec.process.as_ref().filter(|process| !process.trim().is_empty()) {
         given.push(("fprocess".to_owned(), process.clone()));
     }
     let own = spec.environment.iter().filter(|(name, _)| *name != "gateway");
     given.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+    if uses_own_store(spec) {
+        given.extend(store(spec, context));
+    }
     given
 }

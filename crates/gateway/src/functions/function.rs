@@ -105,7 +105,7 @@ impl Function {
         };
         Arc::new(Function {
             environment: if is_image {
-                environment::for_container(&spec, context.memory)
+                environment::for_container(&spec, context)
             } else {
                 environment::for_process(&spec, context)
             },

@@ -79,6 +79,8 @@ mod tests {
         let events = tokio::sync::mpsc::unbounded_channel().0;
         FunctionContext {
             gateway: String::new(),
+            store: "http://127.0.0.1:8080".to_owned(),
+            tokens: crate::tokens::Tokens::from(&[0; 32]),
             secrets: PathBuf::new(),
             memory: 1 << 30,
             containers: Containers::none(),

@@ -1,7 +1,7 @@
 //! The routes.
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{FromRef, Request};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::routing::{any, get};
 use faasflow_containers::Bridge;
@@ -11,15 +11,16 @@ use http::StatusCode;
 
 use super::method::{list_methods, wrong_method};
 use super::state::AppState;
-use super::{enqueue, invoke, system};
+use super::{enqueue, invoke, state_api, system};
 use crate::answer::refusal;
 
 /// All routes of the gateway.
 pub(crate) fn router(state: &AppState) -> Router {
-    finish(invocations().merge(system::routes(state)), state)
+    let store = state_api::routes(&FromRef::from_ref(state), Some(FromRef::from_ref(state)));
+    finish(invocations().merge(system::routes(state)).merge(store), state)
 }
 
-/// The routes for functions in containers only. The admin API is not among them, because a function could use it to run
+/// The routes for functions in containers only. The store is among them, since it asks for a token. The admin API is not, because a function could use it to run
 /// programs outside its container.
 pub(crate) fn router_for_containers(state: &AppState, bridge: Bridge) -> Router {
     let for_containers = move |request: Request, next: Next| async move {
@@ -32,7 +33,8 @@ pub(crate) fn router_for_containers(state: &AppState, bridge: Bridge) -> Router 
             ),
         }
     };
-    finish(invocations(), state).layer(from_fn(for_containers))
+    let store = state_api::routes(&FromRef::from_ref(state), None);
+    finish(invocations().merge(store), state).layer(from_fn(for_containers))
 }
 
 fn invocations() -> Router<AppState> {

@@ -6,6 +6,7 @@ use axum::extract::FromRef;
 
 use super::enqueue::Intake;
 use super::invoke::Invocations;
+use super::state_api::StateAccess;
 use super::system::functions::Reports;
 use super::system::guard::Guard;
 use super::system::info::About;
@@ -34,6 +35,7 @@ pub(crate) struct States {
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) queue: Queue,
     pub(crate) proxy: Proxy,
+    pub(crate) state_access: Arc<StateAccess>,
 }
 
 impl AppState {
@@ -66,4 +68,5 @@ parts! {
     gauges: Arc<Gauges>,
     queue: Queue,
     proxy: Proxy,
+    state_access: Arc<StateAccess>,
 }

@@ -11,7 +11,7 @@ use crate::namespace::NAMESPACE;
 
 mod absent;
 mod body;
-mod extract;
+pub(crate) mod extract;
 pub(crate) mod functions;
 pub(crate) mod guard;
 pub(crate) mod info;

@@ -271,6 +271,27 @@ async fn a_program_of_the_stack_runs_like_one_that_was_deployed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_given_the_store_unless_it_names_another() {
+    let mut stack = "f:\n  fprocess: ./server x\n  environment:\n    mode: http\n".to_owned();
+    stack += &stack.replace("f:\n", "g:\n");
+    stack += "    state_gateway_url: http://elsewhere:8080\n";
+    let folder = folder(&stack);
+    server::put_into(folder.path());
+    let fixture = start_in(folder, |_| {}).await.unwrap();
+    fixture.gateway.ready().await.unwrap();
+    let has = async |function: &str, variable: &str| {
+        fixture.get(&format!("/function/{function}/env")).await.text().lines().any(|line| line == variable)
+    };
+    let url = format!("state_gateway_url={}", fixture.gateway.url());
+    let token = format!("state_gateway_token={}", fixture.gateway.state_token("f"));
+    for variable in [url.as_str(), &token, "faasflow_default_store=gateway"] {
+        assert!(has("f", variable).await && !has("g", variable).await, "{variable}");
+    }
+    assert!(has("g", "state_gateway_url=http://elsewhere:8080").await);
+    fixture.gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replacement_loses_no_request() {
     let folder = folder(OWN);
     server::put_into(folder.path());

@@ -93,7 +93,8 @@ async fn a_container_has_the_settings_of_its_deployment() {
     assert!(seen.iter().any(|seen| seen.target == "/_/health") && seen.last().unwrap().body == "body");
     let made = stand.engine.inside().containers.values().next().unwrap().0.clone();
     let has = |list: &Value, text: &str| list.as_array().unwrap().iter().any(|found| found == text);
-    for variable in ["fprocess=node index.js", "A=1", "OPENFAAS_NAME=f"] {
+    let token = format!("state_gateway_token={}", stand.fixture.gateway.state_token("f"));
+    for variable in ["fprocess=node index.js", "A=1", "OPENFAAS_NAME=f", "faasflow_default_store=gateway", &token] {
         assert!(has(&made["Env"], variable), "{variable}: {made}");
     }
     let host = &made["HostConfig"];

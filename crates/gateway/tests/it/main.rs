@@ -19,6 +19,7 @@ mod odd_requests;
 mod openfaas;
 mod queue_file;
 mod refusals;
+mod state_store;
 mod stopping;
 mod streaming;
 mod support;

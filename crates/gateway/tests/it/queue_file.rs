@@ -313,7 +313,7 @@ async fn fill(path: &Path) {
 }
 
 #[allow(unsafe_code, reason = "the standard library sets no limits")]
-fn limit_files(bytes: u64) {
+pub(crate) fn limit_files(bytes: u64) {
     // SAFETY: both take plain values; the signal that a limit sends is ignored, so that writes fail instead.
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);

@@ -19,9 +19,9 @@ use super::positioned::Positioned as _;
 
 const PAGE: usize = 4096;
 
-/// A file whose writes reach the disk, or stay in memory. Cloning yields the same one.
+/// A file of a redb database whose writes reach the disk, or stay in memory while it is on trial. Cloning yields the same one.
 #[derive(Clone, Debug)]
-pub(crate) struct QueueFile {
+pub struct QueueFile {
     inner: Arc<Inner>,
 }
 
@@ -43,11 +43,18 @@ struct Overlay {
 }
 
 impl QueueFile {
-    pub(crate) fn real(file: Arc<File>) -> QueueFile {
+    /// A file whose writes reach the disk.
+    #[must_use]
+    pub fn real(file: Arc<File>) -> QueueFile {
         QueueFile { inner: Arc::new(Inner { file, on_trial: AtomicBool::new(false), overlay: Mutex::default() }) }
     }
 
-    pub(crate) fn on_trial(file: Arc<File>) -> io::Result<QueueFile> {
+    /// A file whose writes stay in memory until it is [adopted](QueueFile::adopt).
+    ///
+    /// # Errors
+    ///
+    /// If the length of the file cannot be read.
+    pub fn on_trial(file: Arc<File>) -> io::Result<QueueFile> {
         let length = file.metadata()?.len();
         let overlay = Mutex::new(Overlay { length, shown: length, ..Overlay::default() });
         Ok(QueueFile { inner: Arc::new(Inner { file, on_trial: AtomicBool::new(true), overlay }) })
@@ -55,7 +62,11 @@ impl QueueFile {
 
     /// Ends the trial. Earlier and later writes go to the file. The part that redb reads first is written last, after everything else is
     /// on disk, so that the file stays valid if the process is killed in between.
-    pub(crate) fn adopt(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn adopt(&self) -> io::Result<()> {
         let mut overlay = self.inner.overlay.lock().unwrap_or_else(PoisonError::into_inner);
         let file = &self.inner.file;
         let before = file.metadata()?.len();

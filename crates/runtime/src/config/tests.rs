@@ -41,3 +41,14 @@ fn r4_an_invalid_drain_time_is_named() {
     assert!(fault.help().starts_with("write a duration "), "{fault:?}");
     assert_eq!(fault.code().as_str(), "FF0205");
 }
+
+#[test]
+fn the_default_store_is_for_flows_whose_settings_name_none() {
+    let offered = (DEFAULT_STORE, "gateway");
+    let default_store = |variables: &[(&str, &str)]| load(variables).unwrap().default_store;
+    assert_eq!(default_store(&[offered]).as_deref(), Some("gateway"));
+    for named in ["envelope", "redis"] {
+        assert_eq!(default_store(&[offered, ("state_manager", named)]), None, "{named}");
+    }
+    assert_eq!(default_store(&[]), None);
+}

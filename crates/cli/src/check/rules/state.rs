@@ -1,5 +1,6 @@
 //! The flow can start with its state manager.
 
+use faasflow_core::names::{GATEWAY_STORE, STATE_URL};
 use faasflow_runtime::Config;
 use faasflow_runtime::config::EMBEDDED;
 
@@ -41,6 +42,7 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
             ),
             "use `s3`, `redis` or no state manager; `memory` is for tests and `faasflow up`",
         )),
+        GATEWAY_STORE => findings.extend(gateway_store(flow, gateway)),
         "s3" => findings.extend(s3(flow)),
         "redis" if !flow.environment.contains_key("redis_url") && !names(flow, REDIS_SECRET) => {
             findings.push(Finding::note(
@@ -56,7 +58,7 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
         other => findings.push(Finding::error(
             ABOUT,
             format!("`state_manager` is `{other}`, which does not exist: the flow would not start"),
-            "use `envelope`, `s3`, `redis` or, for tests, `memory`",
+            "use `envelope`, `s3`, `redis`, `gateway` or, for tests, `memory`",
         )),
     }
     if findings.is_empty() {
@@ -80,6 +82,18 @@ pub(super) fn manager<'a>(flow: &'a FlowFacts, config: &'a Config) -> &'a str {
 
 fn names(flow: &FlowFacts, secret: &str) -> bool {
     flow.secrets.iter().any(|named| named == secret)
+}
+
+/// The store of the local gateway, which OpenFaaS's gateway does not have.
+fn gateway_store(flow: &FlowFacts, gateway: &GatewayFacts) -> Option<Finding> {
+    if gateway.local || flow.environment.contains_key(STATE_URL) {
+        return None;
+    }
+    Some(Finding::error(
+        ABOUT,
+        format!("`state_manager` is `{GATEWAY_STORE}`, and {} is not a local gateway, so it has no store", gateway.url),
+        "set `state_manager` to `s3` or `redis`",
+    ))
 }
 
 fn s3(flow: &FlowFacts) -> Option<Finding> {

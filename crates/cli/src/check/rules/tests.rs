@@ -307,6 +307,11 @@ fn state() {
     found(&about("state", &memory, &gateway()), Severity::Error, &["`memory` lives in one process"]);
     let local = GatewayFacts { local: true, ..gateway() };
     found(&about("state", &memory, &local), Severity::Ok, &[]);
+    let store = with(&[("state_manager", "gateway")]);
+    found(&about("state", &store, &gateway()), Severity::Error, &["is not a local gateway, so it has no store"]);
+    found(&about("state", &store, &local), Severity::Ok, &["it is kept in `gateway`"]);
+    let elsewhere = with(&[("state_manager", "gateway"), ("state_gateway_url", "http://g:8080")]);
+    found(&about("state", &elsewhere, &gateway()), Severity::Ok, &["it is kept in `gateway`"]);
     found(
         &about("state", &with(&[("state_manager", "s4")]), &gateway()),
         Severity::Error,

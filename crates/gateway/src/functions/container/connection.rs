@@ -83,6 +83,8 @@ pub(crate) struct Connected {
     pub(crate) engine: Engine,
     /// The address by which containers reach the gateway.
     pub(super) gateway: String,
+    /// The address by which containers reach this gateway, which has the store, even if functions use another gateway.
+    pub(super) store: String,
     pub(super) reach: Reach,
     pub(super) host: Host,
     /// The identity of this gateway, which distinguishes its containers from others'.
@@ -309,13 +311,14 @@ impl Shared {
                  it listen on all addresses (0.0.0.0)"
             );
         }
+        let store = gateway.clone();
         let gateway = self.behind.as_ref().map_or(gateway, |behind| address_for_containers(behind, host_name));
         tracing::info!(
             "Running images with the container engine at {}, version {}",
             engine.address(),
             engine.version()
         );
-        Ok(Connected { engine, gateway, reach, host, owner, state: self.state.clone(), own })
+        Ok(Connected { engine, gateway, store, reach, host, owner, state: self.state.clone(), own })
     }
 
     /// Listens where containers reach this machine, if the gateway does not do so already. Returns the port.

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use faasflow_containers::Blueprint;
+use faasflow_core::names::STATE_URL;
 
 use super::connection::{Connected, FUNCTION, OWNER, STATE_FOLDER};
+use crate::functions::environment::uses_own_store;
 use crate::functions::{Function, RunError};
 use crate::stack::{Allowed, FunctionSpec, port};
 
@@ -37,6 +39,9 @@ pub(super) fn blueprint(
     let Allowed { limits, requests } = Allowed::read(spec).map_err(|fault| RunError::Limits(fault.to_string()))?;
     let mut environment = function.environment.clone();
     environment.push(("gateway".to_owned(), connected.gateway.clone()));
+    if uses_own_store(spec) {
+        environment.push((STATE_URL.to_owned(), format!("http://{}", connected.store)));
+    }
     let mut labels = spec.labels.clone();
     labels.extend([
         (OWNER.to_owned(), connected.owner.clone()),

@@ -14,6 +14,8 @@ use crate::functions::{FunctionContext, Functions};
 fn function(folder: &Path, events: &Events) -> Arc<Function> {
     let context = FunctionContext {
         gateway: String::new(),
+        store: "http://127.0.0.1:8080".to_owned(),
+        tokens: crate::tokens::Tokens::from(&[0; 32]),
         secrets: PathBuf::new(),
         memory: 1 << 30,
         containers: Containers::none(),

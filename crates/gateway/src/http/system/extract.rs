@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::answer::refusal;
 
 /// The parameters of the query. Those that `T` does not have are ignored.
-pub(super) struct Parameters<T>(pub(super) T);
+pub(crate) struct Parameters<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> {
     type Rejection = Response;

@@ -29,6 +29,27 @@ pub(crate) struct Guard {
     pub(crate) behind: bool,
 }
 
+impl Guard {
+    /// Refuses requests that a web page in a browser may have sent.
+    pub(crate) async fn pass_pages(&self, request: Request) -> Result<Request, Box<Response>> {
+        // Any web page in a browser on this machine can send requests here, and deploying a function runs a program. Browsers send
+        // `Origin` with every request that could change something; faas-cli does not.
+        let changes = ![Method::GET, Method::HEAD].contains(request.method());
+        if changes && request.headers().contains_key(ORIGIN) && !(self.behind && is_of_the_gateway(request.headers())) {
+            refuse_body(request).await;
+            let text = "web pages may not change anything here: use faas-cli, or leave out the header `Origin`";
+            return Err(Box::new(refusal(StatusCode::FORBIDDEN, code::FROM_WEB_PAGE, text)));
+        }
+        // A web page must not read answers either, through a domain name that resolves to this machine (DNS rebinding).
+        if self.local && self.credentials.is_none() && !self.behind && !is_local(&request) {
+            refuse_body(request).await;
+            let text = "this gateway answers only if the URL names it by an IP address or as `localhost`";
+            return Err(Box::new(refusal(StatusCode::FORBIDDEN, code::FOREIGN_HOST, text)));
+        }
+        Ok(request)
+    }
+}
+
 /// A user and a password.
 pub(crate) struct Credentials {
     user: String,
@@ -67,20 +88,10 @@ fn named(headers: &HeaderMap) -> Option<(String, String)> {
 
 /// Refuses requests that may not use the API.
 pub(super) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    // Any web page in a browser on this machine can send requests here, and deploying a function runs a program. Browsers send
-    // `Origin` with every request that could change something; faas-cli does not.
-    let changes = ![Method::GET, Method::HEAD].contains(request.method());
-    if changes && request.headers().contains_key(ORIGIN) && !(guard.behind && is_of_the_gateway(request.headers())) {
-        refuse_body(request).await;
-        let text = "web pages may not change anything here: use faas-cli, or leave out the header `Origin`";
-        return refusal(StatusCode::FORBIDDEN, code::FROM_WEB_PAGE, text);
-    }
-    // A web page must not read answers either, through a domain name that resolves to this machine (DNS rebinding).
-    if guard.local && guard.credentials.is_none() && !guard.behind && !is_local(&request) {
-        refuse_body(request).await;
-        let text = "this gateway answers only if the URL names it by an IP address or as `localhost`";
-        return refusal(StatusCode::FORBIDDEN, code::FOREIGN_HOST, text);
-    }
+    let request = match guard.pass_pages(request).await {
+        Ok(request) => request,
+        Err(refusal) => return *refusal,
+    };
     if guard.credentials.as_ref().is_some_and(|credentials| !credentials.are_in(request.headers())) {
         refuse_body(request).await;
         let text = "this gateway requires a user and a password: give them to `faas-cli login`, or write them into the URL, \

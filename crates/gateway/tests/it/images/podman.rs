@@ -60,6 +60,8 @@ async fn containers_reach_the_gateway_by_the_address_of_a_bridge_that_does_not_e
     let port = stand.fixture.gateway.address().port();
     let variable = format!("gateway=host.docker.internal:{port}");
     assert!(made["Env"].as_array().unwrap().iter().any(|found| *found == json!(variable)), "{made}");
+    let store = format!("state_gateway_url=http://host.docker.internal:{port}");
+    assert!(made["Env"].as_array().unwrap().iter().any(|found| *found == json!(store)), "{made}");
     let listens = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
     assert!(listens.contains(&format!("016433C6:{port:04X}")), "nobody listens at {PODMAN_BRIDGE}:{port}");
     stand.fixture.gateway.stop().await;

@@ -1,0 +1,278 @@
+//! The store of the gateway: values of requests, for the state manager `gateway` of flows.
+//!
+//! Values are in a database file, large ones in files of their own. What was answered is on disk. Each function has its own values,
+//! which no other function sees.
+//!
+//! The memory that the store needs is bounded: a limited number of operations is under way at once, and each holds at most
+//! [`INLINE`] bytes of a value.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use redb::ReadableTable as _;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio_util::sync::CancellationToken;
+
+mod change;
+mod disk;
+mod error;
+mod files;
+mod numbers;
+mod tables;
+mod writer;
+
+#[cfg(all(test, unix))]
+mod tests;
+
+pub(crate) use change::Condition;
+pub use error::{StoreError, StoreFileError};
+pub(crate) use tables::{Content, Scope, Stored};
+
+use change::{Change, Outcome};
+use disk::Disk;
+use files::{Files, Upload};
+use numbers::Numbers;
+use tables::{FILES, Reader};
+use writer::Writer;
+
+/// The largest value that is kept in the database, in bytes. A larger one is in a file of its own.
+pub(crate) const INLINE: usize = 64 << 10;
+/// How many operations may be under way at once.
+const AT_ONCE: usize = 256;
+/// How often the store looks for what has expired.
+const COLLECTED_EVERY: Duration = Duration::from_secs(5);
+/// How long it pauses between two steps of the removal, so that others get their turn.
+const BETWEEN_STEPS: Duration = Duration::from_millis(10);
+
+/// The limits of a store.
+#[derive(Clone, Debug)]
+pub(crate) struct StoreLimits {
+    /// The largest value in bytes.
+    pub(crate) max_value: u64,
+    /// How long the values of a request are kept after its last write.
+    pub(crate) time_to_live: Duration,
+}
+
+/// The store of a gateway. Cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct Store(Arc<Shared>);
+
+struct Shared {
+    disk: Arc<Disk>,
+    writer: Writer,
+    files: Files,
+    numbers: Arc<Numbers>,
+    limits: StoreLimits,
+    permits: Semaphore,
+    /// Told when a request has ended, so that its values are removed soon.
+    ended: Notify,
+}
+
+impl Store {
+    /// Opens the store in this folder, and creates it if it does not exist. The whole file is read and every checksum is compared.
+    ///
+    /// # Errors
+    ///
+    /// If it is damaged, belongs to another version, is open in another process, or cannot be written. In none of these cases is
+    /// anything deleted or replaced.
+    pub(crate) fn open(folder: &Path, limits: StoreLimits) -> Result<Store, StoreError> {
+        let path = folder.join("state.redb");
+        let (disk, first) = Disk::open(&path)?;
+        let access =
+            |source| StoreError::Unusable { path: path.clone(), source: StoreFileError::Access(Arc::new(source)) };
+        let files = Files::open(&folder.join("state-values")).map_err(access)?;
+        let referred = disk.read(|read| {
+            let mut numbers = HashSet::new();
+            for entry in read.open_table(FILES)?.iter()? {
+                numbers.insert(entry?.0.value());
+            }
+            Ok(numbers)
+        })?;
+        files.keep_only(&referred).map_err(access)?;
+        let (disk, numbers) = (Arc::new(disk), Arc::new(Numbers::from(first)));
+        let ttl_ms = millis(limits.time_to_live);
+        let writer = Writer::start(disk.clone(), files.clone(), numbers.clone(), ttl_ms)?;
+        let (permits, ended) = (Semaphore::new(AT_ONCE), Notify::new());
+        Ok(Store(Arc::new(Shared { disk, writer, files, numbers, limits, permits, ended })))
+    }
+
+    pub(crate) fn limits(&self) -> &StoreLimits {
+        &self.0.limits
+    }
+
+    /// Waits until an operation may begin. It ends when the permit is dropped.
+    pub(crate) async fn permit(&self) -> SemaphorePermit<'_> {
+        self.0.permits.acquire().await.expect("the semaphore is never closed")
+    }
+
+    /// Reads from the file on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&redb::ReadTransaction) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let disk = self.0.disk.clone();
+        let read = tokio::task::spawn_blocking(move || disk.read(read)).await;
+        read.unwrap_or_else(|error| Err(StoreError::storage(error)))
+    }
+
+    /// Reads a value. Its file, if it is in one, may be removed at any time.
+    pub(crate) async fn get(&self, scope: Scope, key: String) -> Result<Option<Stored>, StoreError> {
+        self.read(move |read| Reader::new(read, &scope)?.value(&key)).await
+    }
+
+    /// Reads values of one request in the order of the keys, as many of the first keys as fit into `most` bytes, but at least one.
+    /// Values in files do not count.
+    pub(crate) async fn get_some(
+        &self,
+        scope: Scope,
+        keys: Vec<String>,
+        most: usize,
+    ) -> Result<Vec<Option<Stored>>, StoreError> {
+        let read = move |read: &redb::ReadTransaction| {
+            let reader = Reader::new(read, &scope)?;
+            let (mut values, mut bytes) = (Vec::new(), 0);
+            for key in &keys {
+                let value = reader.value(key)?;
+                if let Some(Stored { content: Content::Inline(value), .. }) = &value {
+                    bytes += value.len();
+                }
+                values.push(value);
+                if bytes >= most {
+                    break;
+                }
+            }
+            Ok(values)
+        };
+        self.read(read).await
+    }
+
+    /// Opens the file of a value; `None` if the value was replaced or removed in the meantime.
+    pub(crate) async fn open_file(&self, number: u64) -> Result<Option<tokio::fs::File>, StoreError> {
+        self.0.files.read(number).await
+    }
+
+    /// Lists keys of a request after `after`, each with its version and the size of its value in bytes, at most `limit`.
+    pub(crate) async fn keys(
+        &self,
+        scope: Scope,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<(String, u64, u64)>, StoreError> {
+        self.read(move |read| Reader::new(read, &scope)?.keys(after.as_deref(), limit)).await
+    }
+
+    /// Begins a value of any length.
+    pub(crate) fn begin(&self) -> NewValue<'_> {
+        NewValue { store: self, inline: Vec::new(), file: None, length: 0 }
+    }
+
+    /// Removes a value. It is not an error if there is none.
+    pub(crate) async fn remove(&self, scope: Scope, key: String) -> Result<(), StoreError> {
+        self.0.writer.change(Change::Remove { scope, key }).await.map(drop)
+    }
+
+    /// Removes the values of a request. Those that outlive it stay for `keep_for`; `None` removes them too.
+    pub(crate) async fn end(&self, scope: Scope, keep_for: Option<Duration>) -> Result<(), StoreError> {
+        let keep_ms = keep_for.filter(|keep_for| !keep_for.is_zero()).map(millis);
+        self.0.writer.change(Change::End { scope, keep_ms }).await?;
+        self.0.ended.notify_one();
+        Ok(())
+    }
+
+    /// Removes what has expired and what ended requests have left, in small steps, until `stop` is cancelled.
+    pub(crate) async fn collect(&self, stop: CancellationToken) {
+        loop {
+            // An idle store does not write.
+            let pause = match self.read(tables::is_due).await {
+                Ok(false) => COLLECTED_EVERY,
+                _ => match self.0.writer.change(Change::Collect).await {
+                    Ok(Outcome::More) => BETWEEN_STEPS,
+                    _ => COLLECTED_EVERY,
+                },
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+                () = self.0.ended.notified(), if pause == COLLECTED_EVERY => {}
+            }
+        }
+    }
+
+    /// Waits until everything that was begun is on disk, and closes the file.
+    pub(crate) async fn close(&self) {
+        self.0.writer.close().await;
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("limits", &self.0.limits).finish_non_exhaustive()
+    }
+}
+
+/// A value that arrives in parts. At most [`INLINE`] bytes of it are in memory. If it is dropped, nothing is written.
+pub(crate) struct NewValue<'a> {
+    store: &'a Store,
+    inline: Vec<u8>,
+    file: Option<(u64, Upload)>,
+    length: u64,
+}
+
+impl NewValue<'_> {
+    /// Adds a part.
+    ///
+    /// # Errors
+    ///
+    /// If the value becomes larger than the store takes, or the disk fails.
+    pub(crate) async fn append(&mut self, part: &[u8]) -> Result<(), StoreError> {
+        self.length += part.len() as u64;
+        let limit = self.store.0.limits.max_value;
+        if self.length > limit {
+            return Err(StoreError::TooLarge { size: None, limit });
+        }
+        if self.file.is_none() {
+            if self.inline.len() + part.len() <= INLINE {
+                self.inline.extend_from_slice(part);
+                return Ok(());
+            }
+            let number = self.store.0.numbers.next();
+            let upload = self.store.0.files.create(number).await?;
+            self.file = Some((number, upload));
+        }
+        if let Some((_, upload)) = &mut self.file {
+            upload.append(&std::mem::take(&mut self.inline)).await?;
+            upload.append(part).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the value if the condition holds. Returns its version when it is on disk; `None` if the condition does not hold.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails. The value may or may not have been written then.
+    pub(crate) async fn write(
+        self,
+        scope: Scope,
+        key: String,
+        condition: Condition,
+    ) -> Result<Option<u64>, StoreError> {
+        let Shared { writer, files, numbers, .. } = &*self.store.0;
+        let content = match self.file {
+            None => Content::Inline(Bytes::from(self.inline)),
+            Some((number, upload)) => Content::File { number, length: upload.finish(files).await? },
+        };
+        let version = numbers.next();
+        let written = writer.change(Change::Write { scope, key, version, content, condition }).await?;
+        Ok((written != Outcome::NotWritten).then_some(version))
+    }
+}
+
+/// A duration in milliseconds, at most a hundred years.
+fn millis(duration: Duration) -> u64 {
+    const LONGEST: u64 = 100 * 365 * 24 * 3600 * 1000;
+    u64::try_from(duration.as_millis()).unwrap_or(LONGEST).min(LONGEST)
+}

@@ -1,0 +1,226 @@
+//! The changes to the tables.
+
+use std::collections::VecDeque;
+
+use faasflow_http::now_ms;
+use redb::{ReadableTable as _, WriteTransaction};
+
+use super::error::StoreError;
+use super::tables::{Content, EXPIRY, FILES, GARBAGE, Groups, Head, SCOPES, Scope, Stored, VALUES, groups};
+
+/// Requests expire on the hour, so that most writes leave the time of expiry as it is.
+const EXPIRY_STEP_MS: u64 = 3_600_000;
+/// How many values, and how many requests, one step of the removal removes. A step takes a few milliseconds, for which others wait.
+const REMOVED_AT_ONCE: usize = 500;
+
+/// A change to the store.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// Writes a value if the condition holds. The version is the number of the write.
+    Write { scope: Scope, key: String, version: u64, content: Content, condition: Condition },
+    /// Removes a value.
+    Remove { scope: Scope, key: String },
+    /// Removes the values of a request. Those that outlive it stay for this long, in milliseconds; `None` removes all.
+    End { scope: Scope, keep_ms: Option<u64> },
+    /// Removes some of what has expired, and of what ended requests have left.
+    Collect,
+}
+
+/// When a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    Always,
+    /// If there is none.
+    Absent,
+    /// If it has this version.
+    Version(u64),
+}
+
+/// What a change has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Done,
+    /// The condition of a write does not hold.
+    NotWritten,
+    /// There is more to collect.
+    More,
+}
+
+/// Makes changes in a transaction.
+pub(super) struct Changes<'a> {
+    write: &'a WriteTransaction,
+    /// How long the values of a request are kept after its last write.
+    ttl_ms: u64,
+    now_ms: u64,
+    /// Numbers for new groups.
+    next: &'a mut dyn FnMut() -> u64,
+    /// Files that no value refers to any longer, once the transaction is on disk.
+    pub(super) unused: Vec<u64>,
+    /// Whether anything has changed.
+    pub(super) changed: bool,
+}
+
+impl<'a> Changes<'a> {
+    pub(super) fn new(write: &'a WriteTransaction, ttl_ms: u64, next: &'a mut dyn FnMut() -> u64) -> Changes<'a> {
+        Changes { write, ttl_ms, now_ms: now_ms(), next, unused: Vec::new(), changed: false }
+    }
+
+    pub(super) fn apply(&mut self, change: &Change) -> Result<Outcome, StoreError> {
+        match change {
+            Change::Write { scope, key, version, content, condition } => {
+                self.write_value(scope, key, *version, content, *condition)
+            }
+            Change::Remove { scope, key } => {
+                let group = groups(&self.write.open_table(SCOPES)?, scope)?.of(key);
+                if group != 0 {
+                    self.remove_value(group, key)?;
+                }
+                Ok(Outcome::Done)
+            }
+            Change::End { scope, keep_ms } => self.end(scope, *keep_ms),
+            Change::Collect => self.collect(),
+        }
+    }
+
+    fn write_value(
+        &mut self,
+        scope: &Scope,
+        key: &str,
+        version: u64,
+        content: &Content,
+        condition: Condition,
+    ) -> Result<Outcome, StoreError> {
+        let before = groups(&self.write.open_table(SCOPES)?, scope)?;
+        let mut after = before;
+        let group = match after.of_mut(key) {
+            group if *group == 0 => {
+                *group = (self.next)();
+                *group
+            }
+            group => *group,
+        };
+        let mut values = self.write.open_table(VALUES)?;
+        let found = values.get((group, key))?.map(|record| Head::decode(record.value())).transpose()?;
+        let holds = match condition {
+            Condition::Always => true,
+            Condition::Absent => found.is_none(),
+            Condition::Version(expected) => found.is_some_and(|head| head.version == expected),
+        };
+        if !holds {
+            if let Content::File { number, .. } = content {
+                self.unused.push(*number);
+            }
+            return Ok(Outcome::NotWritten);
+        }
+        self.changed = true;
+        values.insert((group, key), Stored { version, content: content.clone() }.encode().as_slice())?;
+        drop(values);
+        if let Content::File { number, .. } = content {
+            self.write.open_table(FILES)?.insert(number, ())?;
+        }
+        if let Some((number, _)) = found.and_then(|head| head.file) {
+            self.forget_file(number)?;
+        }
+        let expires_ms = self.now_ms.saturating_add(self.ttl_ms).div_ceil(EXPIRY_STEP_MS) * EXPIRY_STEP_MS;
+        after.expires_ms = before.expires_ms.max(expires_ms);
+        self.put_groups(scope, before, after)?;
+        Ok(Outcome::Done)
+    }
+
+    fn end(&mut self, scope: &Scope, keep_ms: Option<u64>) -> Result<Outcome, StoreError> {
+        let before = groups(&self.write.open_table(SCOPES)?, scope)?;
+        let after = match keep_ms {
+            Some(keep_ms) if before.outliving != 0 => {
+                Groups { own: 0, outliving: before.outliving, expires_ms: self.now_ms.saturating_add(keep_ms) }
+            }
+            _ => Groups::default(),
+        };
+        self.put_groups(scope, before, after)?;
+        Ok(Outcome::Done)
+    }
+
+    /// Replaces the groups of a request. What it gives up is removed later.
+    fn put_groups(&mut self, scope: &Scope, before: Groups, after: Groups) -> Result<(), StoreError> {
+        if before == after {
+            return Ok(());
+        }
+        self.changed = true;
+        let (function, flow, request) = scope.key();
+        if before.expires_ms != after.expires_ms {
+            let mut expiry = self.write.open_table(EXPIRY)?;
+            expiry.remove((before.expires_ms, function, flow, request))?;
+            if after != Groups::default() {
+                expiry.insert((after.expires_ms, function, flow, request), ())?;
+            }
+        }
+        let mut scopes = self.write.open_table(SCOPES)?;
+        if after == Groups::default() {
+            scopes.remove(scope.key())?;
+        } else {
+            scopes.insert(scope.key(), after.record())?;
+        }
+        let mut garbage = self.write.open_table(GARBAGE)?;
+        for (was, is) in [(before.own, after.own), (before.outliving, after.outliving)] {
+            if was != 0 && was != is {
+                garbage.insert(was, ())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_value(&mut self, group: u64, key: &str) -> Result<(), StoreError> {
+        let file = match self.write.open_table(VALUES)?.remove((group, key))? {
+            Some(record) => {
+                self.changed = true;
+                Head::decode(record.value())?.file
+            }
+            None => None,
+        };
+        match file {
+            Some((number, _)) => self.forget_file(number),
+            None => Ok(()),
+        }
+    }
+
+    fn forget_file(&mut self, number: u64) -> Result<(), StoreError> {
+        self.write.open_table(FILES)?.remove(number)?;
+        self.unused.push(number);
+        Ok(())
+    }
+
+    fn collect(&mut self) -> Result<Outcome, StoreError> {
+        let mut expired = VecDeque::new();
+        for entry in self.write.open_table(EXPIRY)?.range(..(self.now_ms.saturating_add(1), "", "", ""))? {
+            let (key, _) = entry?;
+            let (_, function, flow, request) = key.value();
+            expired.push_back(Scope { function: function.into(), flow: flow.into(), request: request.into() });
+            if expired.len() == REMOVED_AT_ONCE {
+                break;
+            }
+        }
+        let mut more = expired.len() == REMOVED_AT_ONCE;
+        for scope in expired {
+            self.end(&scope, None)?;
+        }
+        let mut left = REMOVED_AT_ONCE;
+        while left > 0 {
+            let first = self.write.open_table(GARBAGE)?.first()?.map(|(group, _)| group.value());
+            let Some(group) = first else { return Ok(if more { Outcome::More } else { Outcome::Done }) };
+            let mut keys = Vec::new();
+            for entry in self.write.open_table(VALUES)?.range((group, "")..(group + 1, ""))?.take(left) {
+                keys.push(entry?.0.value().1.to_owned());
+            }
+            for key in &keys {
+                self.remove_value(group, key)?;
+            }
+            if keys.len() < left {
+                self.changed = true;
+                self.write.open_table(GARBAGE)?.remove(group)?;
+            }
+            // A group costs something too, even if it is empty.
+            left = left.saturating_sub(keys.len() + 1);
+        }
+        more = true;
+        Ok(if more { Outcome::More } else { Outcome::Done })
+    }
+}
