@@ -268,6 +268,7 @@ pub(crate) enum Format {
     Text,
     Mermaid,
     Dot,
+    Svg,
     Json,
 }
 

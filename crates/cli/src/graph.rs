@@ -1,12 +1,11 @@
 //! `faasflow graph`
 
-use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
 use bytes::Bytes;
 use faasflow_core::code;
-use faasflow_core::description::{ActionDescription, Description, StepDescription};
+use faasflow_core::description::{Description, DescriptionError};
 use faasflow_gateway::Event;
 use http::{HeaderMap, Method};
 use tokio::process::Command;
@@ -21,24 +20,66 @@ pub(crate) const EMPTY: &str = "its description is empty";
 /// What to do about a function that is not a flow.
 pub(crate) const NOT_A_FLOW: &str = "check that it is a flow: its `main` calls `faasflow::serve`";
 
+/// What to do about a description of a later version.
+const UPDATE: &str = "update `faasflow`: the flow was built with a newer version of it";
+/// How wide a drawing is that does not go to a terminal.
+const WIDTH: usize = 80;
+
 pub(crate) async fn run(graph: Graph) -> Result<(), Failure> {
-    let json = find(&graph).await?;
-    let description: Description = serde_json::from_slice(&json).map_err(|error| {
-        let what = if graph.flow == "-" { "standard input".to_owned() } else { format!("`{}`", graph.flow) };
-        let failure = Failure::unusable(code::NO_DESCRIPTION, format!("{what} does not describe a flow"));
-        if json.is_empty() { failure.because_text(EMPTY) } else { failure.because(&error) }.help(NOT_A_FLOW)
-    })?;
+    let described = find(&graph).await?;
+    let what = if graph.flow == "-" { "standard input".to_owned() } else { format!("`{}`", graph.flow) };
+    let mut description = read(&described.json, &what, EMPTY)?;
+    // Only a deployment gives a flow its name.
+    if description.name.is_empty() {
+        description.name = described.program.unwrap_or_default();
+    }
     let drawn = match graph.format {
-        Format::Text => text(&description),
-        Format::Mermaid => mermaid(&description),
-        Format::Dot => dot(&description),
+        Format::Text => faasflow_drawing::text(&description, width()),
+        Format::Mermaid => faasflow_drawing::mermaid(&description),
+        Format::Dot => faasflow_drawing::dot(&description),
+        Format::Svg => faasflow_drawing::svg(&description),
         Format::Json => serde_json::to_string_pretty(&description).expect("a description is plain data") + "\n",
     };
     std::io::Write::write_all(&mut std::io::stdout(), drawn.as_bytes())?;
     Ok(())
 }
 
-async fn find(graph: &Graph) -> Result<Bytes, Failure> {
+/// How many columns a line may take: those of the terminal, so that no line wraps.
+fn width() -> usize {
+    let terminal = console::Term::stdout();
+    if terminal.is_term() { usize::from(terminal.size().1) } else { WIDTH }
+}
+
+/// Reads the description of a flow. `what` printed it, and `empty` is the cause if it printed nothing.
+pub(crate) fn read(json: &[u8], what: &str, empty: &str) -> Result<Description, Failure> {
+    Description::from_json(json).map_err(|error| match &error {
+        DescriptionError::Newer { .. } => {
+            Failure::unusable(code::NO_DESCRIPTION, format!("the description from {what} is too new"))
+                .because(&error)
+                .help(UPDATE)
+        }
+        DescriptionError::Unreadable(source) => {
+            let failure = Failure::unusable(code::NO_DESCRIPTION, format!("{what} does not describe a flow"));
+            if json.is_empty() { failure.because_text(empty) } else { failure.because(source) }.help(NOT_A_FLOW)
+        }
+        _ => Failure::unusable(code::NO_DESCRIPTION, format!("{what} does not describe a flow")).because(&error),
+    })
+}
+
+/// A description as it was printed.
+pub(crate) struct Described {
+    pub(crate) json: Bytes,
+    /// The name of the program that printed it, if it was run here.
+    program: Option<String>,
+}
+
+impl From<Vec<u8>> for Described {
+    fn from(json: Vec<u8>) -> Described {
+        Described { json: json.into(), program: None }
+    }
+}
+
+async fn find(graph: &Graph) -> Result<Described, Failure> {
     let path = Path::new(&graph.flow);
     if graph.flow == "-" {
         let mut json = Vec::new();
@@ -66,7 +107,7 @@ async fn find(graph: &Graph) -> Result<Bytes, Failure> {
     let path = format!("/function/{}/_/flow", graph.flow);
     let answer = client.send(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?;
     if answer.status.is_success() {
-        return Ok(answer.body);
+        return Ok(Described { json: answer.body, program: None });
     }
     let text = String::from_utf8_lossy(&answer.body);
     if is_unknown_function(answer.status, &answer.headers) {
@@ -81,7 +122,7 @@ async fn find(graph: &Graph) -> Result<Bytes, Failure> {
 }
 
 /// Builds a project and returns the description that its program prints.
-pub(crate) async fn describe(project: &Path) -> Result<Bytes, Failure> {
+pub(crate) async fn describe(project: &Path) -> Result<Described, Failure> {
     let (events, mut happened) = tokio::sync::mpsc::unbounded_channel();
     let build = async move { faasflow_gateway::build_project(project, &events).await };
     let show = async move {
@@ -113,7 +154,8 @@ pub(crate) async fn describe(project: &Path) -> Result<Bytes, Failure> {
     })?;
     std::io::Write::write_all(&mut std::io::stderr(), &output.stderr)?;
     if output.status.success() {
-        return Ok(output.stdout.into());
+        let name = program.file_stem().map(|name| name.to_string_lossy().into_owned());
+        return Ok(Described { json: output.stdout.into(), program: name });
     }
     Err(Failure::unusable(
         code::NO_DESCRIPTION,
@@ -121,74 +163,4 @@ pub(crate) async fn describe(project: &Path) -> Result<Bytes, Failure> {
     )
     .because_text(format!("`{} describe` ended with {}", program.display(), output.status))
     .help(NOT_A_FLOW))
-}
-
-fn label(step: &StepDescription) -> String {
-    match &step.action {
-        ActionDescription::Call { function, sync, .. } => {
-            format!("{function}{}", if *sync { " (sync)" } else { "" })
-        }
-        ActionDescription::Callback { url, .. } => format!("callback {url}"),
-        _ => step.name.clone(),
-    }
-}
-
-fn text(flow: &Description) -> String {
-    let mut drawn = format!("{}\n", if flow.name.is_empty() { "flow" } else { &flow.name });
-    for (index, phase) in flow.phases.iter().enumerate() {
-        let last = index + 1 == flow.phases.len();
-        let _ = writeln!(drawn, "{} phase {}", if last { "└─" } else { "├─" }, phase.number);
-        let bar = if last { ' ' } else { '│' };
-        for (index, step) in phase.steps.iter().enumerate() {
-            let branch = if index + 1 == phase.steps.len() { "└─" } else { "├─" };
-            let _ = writeln!(drawn, "{bar}  {branch} {}. {}", step.number, label(step));
-        }
-    }
-    let handlers = [(flow.on_failure, "failure handler"), (flow.finally, "finally")];
-    let handlers: Vec<&str> = handlers.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect();
-    if !handlers.is_empty() {
-        let _ = writeln!(drawn, "with {}", handlers.join(" and "));
-    }
-    let _ = writeln!(drawn, "state: {}, fingerprint: {}", flow.state, flow.fingerprint);
-    drawn
-}
-
-fn mermaid(flow: &Description) -> String {
-    let mut drawn = "flowchart LR\n    request([request])\n".to_owned();
-    let mut edges = String::new();
-    let mut before = "request".to_owned();
-    for phase in &flow.phases {
-        let _ = writeln!(drawn, "    subgraph phase{0}[phase {0}]", phase.number);
-        for (index, step) in phase.steps.iter().enumerate() {
-            let node = format!("step{}", step.number);
-            let _ = writeln!(drawn, "        {node}[\"{}\"]", label(step).replace('"', "#quot;"));
-            let arrow = if index == 0 && phase.number > 1 { "-. queue .->" } else { "-->" };
-            let _ = writeln!(edges, "    {before} {arrow} {node}");
-            before = node;
-        }
-        drawn.push_str("    end\n");
-    }
-    let _ = write!(drawn, "    response([response])\n{edges}    {before} --> response\n");
-    drawn
-}
-
-fn dot(flow: &Description) -> String {
-    let quote = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
-    let mut drawn = format!("digraph {} {{\n  rankdir=LR;\n  node [shape=box];\n", quote(&flow.name));
-    drawn.push_str("  request [shape=oval];\n  response [shape=oval];\n");
-    let mut edges = String::new();
-    let mut before = "request".to_owned();
-    for phase in &flow.phases {
-        let _ = writeln!(drawn, "  subgraph cluster_{0} {{\n    label=\"phase {0}\";", phase.number);
-        for (index, step) in phase.steps.iter().enumerate() {
-            let node = format!("step{}", step.number);
-            let _ = writeln!(drawn, "    {node} [label={}];", quote(&label(step)));
-            let style = if index == 0 && phase.number > 1 { " [style=dashed, label=\"queue\"]" } else { "" };
-            let _ = writeln!(edges, "  {before} -> {node}{style};");
-            before = node;
-        }
-        drawn.push_str("  }\n");
-    }
-    let _ = write!(drawn, "{edges}  {before} -> response;\n}}\n");
-    drawn
 }

@@ -110,7 +110,7 @@ fn run(
         tracing::info!(
             "Flow `{}` ({}) listens on {address}{}{}",
             description.name,
-            count_of_phases(description.phases.len()),
+            count_of_phases(description.phases().len()),
             metrics.as_ref().map(|metrics| format!("; metrics on {}", metrics.address())).unwrap_or_default(),
             if signing { "" } else { "; signing is off, so anyone who can reach it can forge envelopes" }
         );

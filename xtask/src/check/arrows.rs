@@ -5,10 +5,11 @@ use serde_json::Value;
 use super::Fault;
 
 /// Every crate of the product, and the crates it may depend on. Other crates are not restricted.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("faasflow-admin", &[]),
     ("faasflow-core", &[]),
     ("faasflow-containers", &["faasflow-core"]),
+    ("faasflow-drawing", &["faasflow-core"]),
     ("faasflow-http", &["faasflow-core"]),
     ("faasflow-queue", &["faasflow-core", "faasflow-http"]),
     ("faasflow-runtime", &["faasflow-core", "faasflow-http"]),
@@ -20,7 +21,15 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("faasflow-testkit", &["faasflow-core", "faasflow-http", "faasflow-queue", "faasflow-runtime", "faasflow-state"]),
     (
         "faasflow-cli",
-        &["faasflow-admin", "faasflow-core", "faasflow-gateway", "faasflow-http", "faasflow-runtime", "faasflow-state"],
+        &[
+            "faasflow-admin",
+            "faasflow-core",
+            "faasflow-drawing",
+            "faasflow-gateway",
+            "faasflow-http",
+            "faasflow-runtime",
+            "faasflow-state",
+        ],
     ),
     ("faasflow", &["faasflow-core", "faasflow-runtime", "faasflow-state"]),
 ];

@@ -57,6 +57,7 @@ Examples:
   faasflow graph hello-flow/                   build the project in this folder, and draw its flow
   faasflow graph hello-flow                    the deployed flow, if no folder has this name
   faasflow graph hello-flow/ --format mermaid  for a README on GitHub
+  faasflow graph hello-flow --format svg       a picture, which browsers open
 
 A phase is what runs in one request to the flow; the queue of the gateway stands between two phases.";
 

@@ -112,7 +112,7 @@ pub(super) enum Running {
 
 impl FlowFacts {
     pub(super) fn phases(&self) -> usize {
-        self.description.phases.len()
+        self.description.phases().len()
     }
 
     /// Whether its requests go through the queue, in envelopes.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use faasflow_admin::{FunctionStatus, Info, SecretName, paths};
 use faasflow_core::code;
-use faasflow_core::description::{ActionDescription, Description};
+use faasflow_core::description::{ActionDescription, Description, DescriptionError};
 use faasflow_core::duration;
 use faasflow_gateway::Stack;
 use faasflow_gateway::stack::{FunctionSpec, Kind};
@@ -90,13 +90,9 @@ async fn flow(spec: &FunctionSpec, stack: &Stack) -> Result<FlowFacts, Failure> 
         return Err(Failure::unusable(code::NO_DESCRIPTION, what)
             .help("set its `handler` to the folder of a cargo project, or name another flow with `--flow`"));
     };
-    let json = graph::describe(project).await?;
-    let description: Description = serde_json::from_slice(&json).map_err(|error| {
-        let what = format!("the program of `{}` does not describe a flow", spec.name);
-        let failure = Failure::unusable(code::NO_DESCRIPTION, what);
-        let empty = "it printed nothing when it was run with the argument `describe`";
-        if json.is_empty() { failure.because_text(empty) } else { failure.because(&error) }.help(graph::NOT_A_FLOW)
-    })?;
+    let described = graph::describe(project).await?;
+    let empty = "it printed nothing when it was run with the argument `describe`";
+    let description = graph::read(&described.json, &format!("the program of `{}`", spec.name), empty)?;
     Ok(FlowFacts {
         name: spec.name.clone(),
         stack: stack.functions.keys().cloned().collect(),
@@ -113,7 +109,7 @@ async fn flow(spec: &FunctionSpec, stack: &Stack) -> Result<FlowFacts, Failure> 
 
 /// The namespaces that flows call functions in.
 fn namespaces(flows: &[FlowFacts]) -> BTreeSet<String> {
-    let steps = flows.iter().flat_map(|flow| &flow.description.phases).flat_map(|phase| &phase.steps);
+    let steps = flows.iter().flat_map(|flow| flow.description.steps());
     let calls = steps.filter_map(|step| match &step.action {
         ActionDescription::Call { function, .. } => split(function).1,
         _ => None,
@@ -196,9 +192,11 @@ impl Asking {
         functions.iter().find(|function| function.name == flow && function.available != Some(0))?;
         let path = format!("/function/{flow}/_/flow");
         Some(match self.ask(&path).await {
-            Ok(answer) if answer.status.is_success() => {
-                Answered::Known(serde_json::from_slice(&answer.body).map_or(Running::Other, Running::Flow))
-            }
+            Ok(answer) if answer.status.is_success() => Answered::Known(match Description::from_json(&answer.body) {
+                Ok(description) => Running::Flow(description),
+                Err(error @ DescriptionError::Newer { .. }) => return Some(Answered::Unclear(error.to_string())),
+                Err(_) => Running::Other,
+            }),
             Ok(answer) if answer.status == StatusCode::NOT_FOUND => Answered::Known(Running::Other),
             Ok(answer) => unclear(&path, &answer),
             Err(failure) => Answered::Unclear(failure.to_string()),

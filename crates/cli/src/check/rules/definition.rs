@@ -11,7 +11,7 @@ pub(super) fn judge(flow: &FlowFacts) -> Vec<Finding> {
         Answered::Known(Running::Flow(deployed)) if deployed.fingerprint == flow.description.fingerprint => {
             Finding::ok(ABOUT, "the deployed definition is the same")
         }
-        Answered::Known(Running::Flow(deployed)) if deployed.phases.len() > 1 => Finding::note(
+        Answered::Known(Running::Flow(deployed)) if deployed.phases().len() > 1 => Finding::note(
             ABOUT,
             format!(
                 "another definition is deployed ({}, this one is {}): its requests that are between two phases will fail with 409",

@@ -29,7 +29,7 @@ pub(super) fn listed<'a>(gateway: &'a GatewayFacts, namespace: Option<&str>) -> 
 
 /// The steps that call a function, each with the name of the function.
 pub(super) fn calls(flow: &FlowFacts) -> impl Iterator<Item = (&StepDescription, &str)> {
-    let steps = flow.description.phases.iter().flat_map(|phase| &phase.steps);
+    let steps = flow.description.steps();
     steps.filter_map(|step| match &step.action {
         ActionDescription::Call { function, .. } => Some((step, function.as_str())),
         _ => None,

@@ -20,9 +20,9 @@ fn step(number: usize, function: &str) -> Value {
 fn description(phases: &[Value]) -> Description {
     let phases: Vec<Value> =
         phases.iter().enumerate().map(|(index, steps)| json!({ "number": index + 1, "steps": steps })).collect();
-    serde_json::from_value(json!({ "name": "", "fingerprint": "0123456789", "phases": phases, "state": "envelope",
-                                   "on_failure": false, "finally": false }))
-    .unwrap()
+    let flow = json!({ "name": "", "fingerprint": "0123456789", "phases": phases, "state": "envelope",
+                       "on_failure": false, "finally": false });
+    Description::from_json(flow.to_string().as_bytes()).unwrap()
 }
 
 /// A flow of two phases that would run at [`gateway`].
@@ -504,7 +504,7 @@ fn the_definition_that_is_deployed() {
         Severity::Note,
         &says,
     );
-    other.phases.pop();
+    other.body.elements.pop();
     let findings = about("definition", &running(Answered::Known(Running::Flow(other))), &gateway());
     found(&findings, Severity::Ok, &["it has one phase"]);
     found(

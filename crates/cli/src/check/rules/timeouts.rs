@@ -155,7 +155,7 @@ fn watchdog_ends(deployed: &Deployed, local: bool) -> Option<(&'static str, Dura
 }
 
 fn calls(flow: &FlowFacts, phase: Duration, limit: &Limit<Duration>) -> Vec<Finding> {
-    let steps = flow.description.phases.iter().flat_map(|phase| &phase.steps);
+    let steps = flow.description.steps();
     let judged = steps.filter_map(|step| {
         let (request, function) = match &step.action {
             ActionDescription::Call { request, function, .. } => (request, Some(function)),

@@ -1,0 +1,171 @@
+//! Blocks for the elements of a flow.
+
+use faasflow_core::description::{
+    ActionDescription, BodyDescription, BranchDescription, CompositeDescription, Description, ElementDescription,
+    PhaseDescription,
+};
+
+use super::block::{Block, Link, edge};
+use super::{Kind, Point, layers};
+use crate::text::only_phase;
+use crate::words;
+
+/// A row of elements that is wider is continued below.
+const WIDEST: i32 = 1200;
+/// Between two rows, and between a row and the edge that leads to the next.
+const ROW_GAP: i32 = 40;
+const TURN: i32 = 18;
+
+/// The whole picture.
+pub(super) fn flow(flow: &Description) -> Block {
+    let mut blocks = vec![(Block::text(Kind::End, "request", None), Link::Direct)];
+    blocks.extend(elements(&flow.body.elements));
+    blocks.push((Block::text(Kind::End, "response", None), Link::Direct));
+    let mut rows: Vec<Vec<(Block, Link)>> = Vec::new();
+    let mut width = 0;
+    for (block, link) in blocks {
+        width += block.width;
+        match rows.last_mut() {
+            // A row of the request or the response alone would look lost.
+            Some(row) if width <= WIDEST || block.shapes[0].kind == Kind::End || row.len() == 1 => {
+                row.push((block, link));
+            }
+            _ => {
+                width = block.width;
+                rows.push(vec![(block, link)]);
+            }
+        }
+    }
+    stacked(rows)
+}
+
+/// Rows below each other, with an edge from the end of each to the beginning of the next.
+fn stacked(rows: Vec<Vec<(Block, Link)>>) -> Block {
+    let links: Vec<Link> = rows.iter().map(|row| row[0].1).collect();
+    let rows: Vec<Block> = rows.into_iter().map(Block::series).collect();
+    if let [_] = rows.as_slice() {
+        return rows.into_iter().next().expect("it has one element");
+    }
+    let width = rows.iter().map(|row| row.width).max().unwrap_or_default() + 2 * TURN;
+    let mut whole = Block { width, height: 0, anchor: 0, shapes: Vec::new(), edges: Vec::new() };
+    let mut end = None;
+    for (row, link) in rows.into_iter().zip(links) {
+        if let Some(Point { x, y }) = end {
+            let (between, next) = (whole.height + ROW_GAP / 2, whole.height + ROW_GAP + row.anchor);
+            let points = [(x, y), (x + TURN, y), (x + TURN, between), (0, between), (0, next), (TURN, next)];
+            whole.edges.push(edge(points.map(|(x, y)| Point { x, y }), link, true));
+            whole.height += ROW_GAP;
+        }
+        end = Some(Point { x: TURN + row.width, y: whole.height + row.anchor });
+        let (y, height) = (whole.height, row.height);
+        whole.add(row, TURN, y);
+        whole.height += height;
+    }
+    whole
+}
+
+/// A block for each element of a body or a phase, with how it is reached.
+fn elements(elements: &[ElementDescription]) -> Vec<(Block, Link)> {
+    let mut blocks = Vec::new();
+    for (index, element) in elements.iter().enumerate() {
+        match element {
+            ElementDescription::Step(described) => {
+                let kind = match described.action {
+                    ActionDescription::Call { .. } => Kind::Call,
+                    ActionDescription::Callback { .. } => Kind::Callback,
+                    _ => Kind::Modifier,
+                };
+                blocks.push((Block::text(kind, &words::step(described), Some(described.number)), Link::Direct));
+            }
+            ElementDescription::Phase(described) => {
+                let does = match index.checked_sub(1).map(|before| &elements[before]) {
+                    Some(ElementDescription::Composite(composite)) => words::joined(composite),
+                    _ => None,
+                };
+                let does = does.map(|does| format!(": {does}")).unwrap_or_default();
+                let title = format!("phase {}{does}", described.number);
+                blocks.push((phase(described, Kind::Phase, &title), entered(described)));
+            }
+            ElementDescription::Composite(described) => {
+                // The only composite that is not reached within the phase before it.
+                let is_flow = matches!(described, CompositeDescription::Flow { .. });
+                let has_phases = described.bodies().any(has_phases);
+                let link = if is_flow && has_phases { Link::Queue } else { Link::Direct };
+                blocks.push((composite(described), link));
+            }
+            _ => {}
+        }
+    }
+    blocks
+}
+
+fn phase(phase: &PhaseDescription, kind: Kind, title: &str) -> Block {
+    let blocks = elements(&phase.steps);
+    let is_stack = phase.steps.iter().all(|element| matches!(element, ElementDescription::Step(_)));
+    let content = match blocks.is_empty() {
+        true => None,
+        false if is_stack => Some(Block::stack(blocks.into_iter().map(|(block, _)| block).collect())),
+        false => Some(Block::series(blocks)),
+    };
+    Block::frame(kind, title, Some(phase.number), content)
+}
+
+/// How a phase is reached. The first one receives the request.
+fn entered(phase: &PhaseDescription) -> Link {
+    if phase.number > 1 { Link::Queue } else { Link::Direct }
+}
+
+fn has_phases(body: &BodyDescription) -> bool {
+    body.elements.iter().any(|element| matches!(element, ElementDescription::Phase(_)))
+}
+
+fn composite(composite: &CompositeDescription) -> Block {
+    match composite {
+        CompositeDescription::Graph { branches, .. } => {
+            let index = |name: &String| branches.iter().position(|branch| branch.name == *name);
+            let after: Vec<Vec<usize>> =
+                branches.iter().map(|branch| branch.after.iter().filter_map(index).collect()).collect();
+            let placed = beside(Block::dot(), branches, &after);
+            match words::graph_options(composite) {
+                Some(options) => Block::frame(Kind::Graph, &options, None, Some(placed)),
+                None => placed,
+            }
+        }
+        CompositeDescription::Choice { branches, .. } => {
+            let choice = Block::text(Kind::Choice, "choice", None);
+            beside(choice, branches, &vec![Vec::new(); branches.len()])
+        }
+        CompositeDescription::Flow { body, .. } => contained(Kind::Flow, composite, body),
+        CompositeDescription::ForEach { item, .. } => contained(Kind::ForEach, composite, item),
+        _ => Block::text(Kind::Modifier, "unknown", None),
+    }
+}
+
+/// A body in a frame.
+fn contained(kind: Kind, composite: &CompositeDescription, body: &BodyDescription) -> Block {
+    let blocks = elements(&body.elements);
+    let content = (!blocks.is_empty()).then(|| Block::series(blocks));
+    Block::frame(kind, &words::composite(composite), None, content)
+}
+
+/// Branches between where they begin and where they come together.
+fn beside(begin: Block, branches: &[BranchDescription], after: &[Vec<usize>]) -> Block {
+    let link = |branch: &BranchDescription| if has_phases(&branch.body) { Link::Queue } else { Link::Direct };
+    let links: Vec<Link> = branches.iter().map(link).collect();
+    layers::place(begin, Block::dot(), branches.iter().map(branch).collect(), after, &links)
+}
+
+fn branch(branch: &BranchDescription) -> Block {
+    if let Some(only) = only_phase(&branch.body) {
+        let title = words::branch(branch, Some(only.number));
+        let passes = if only.steps.is_empty() { ", passes through" } else { "" };
+        return phase(only, Kind::Branch, &format!("{title}{passes}"));
+    }
+    let mut title = words::branch(branch, None);
+    let blocks = elements(&branch.body.elements);
+    if blocks.is_empty() {
+        title.push_str(", passes through");
+    }
+    let content = (!blocks.is_empty()).then(|| Block::series(blocks));
+    Block::frame(Kind::Branch, &title, None, content)
+}

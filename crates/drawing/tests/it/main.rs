@@ -1,0 +1,6 @@
+//! One test program for the crate, since linking a second takes as long as linking the first.
+
+mod flows;
+mod languages;
+mod picture;
+mod text;
