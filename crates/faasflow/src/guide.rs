@@ -29,6 +29,8 @@ pub mod modifiers {}
 #[doc = include_str!("../guide/responses.md")]
 pub mod responses {}
 
+#[doc = "[graphs.md]: crate::guide::graphs"]
+#[doc = ""]
 #[doc = include_str!("../guide/phases.md")]
 pub mod phases {}
 
@@ -40,9 +42,50 @@ pub mod callbacks {}
 #[doc = "[responses.md]: crate::guide::responses"]
 #[doc = "[modifiers.md]: crate::guide::modifiers"]
 #[doc = "[../reference/responses.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/responses.md"]
+#[doc = "[graph-failures.md]: crate::guide::graph_failures"]
 #[doc = ""]
 #[doc = include_str!("../guide/failures.md")]
 pub mod failures {}
+
+#[doc = "[choices.md]: crate::guide::choices"]
+#[doc = "[context.md]: crate::guide::context"]
+#[doc = "[for-each.md]: crate::guide::for_each"]
+#[doc = "[graph-failures.md]: crate::guide::graph_failures"]
+#[doc = "[phases.md]: crate::guide::phases"]
+#[doc = "[state-managers.md]: crate::guide::state_managers"]
+#[doc = "[sub-flows.md]: crate::guide::sub_flows"]
+#[doc = ""]
+#[doc = include_str!("../guide/graphs.md")]
+pub mod graphs {}
+
+#[doc = "[../reference/errors.md#ff0333]: https://github.com/faasflow/faasflow/blob/main/docs/reference/errors.md#ff0333"]
+#[doc = "[graphs.md]: crate::guide::graphs"]
+#[doc = "[phases.md]: crate::guide::phases"]
+#[doc = "[state-managers.md]: crate::guide::state_managers"]
+#[doc = ""]
+#[doc = include_str!("../guide/choices.md")]
+pub mod choices {}
+
+#[doc = "[../reference/configuration.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/configuration.md"]
+#[doc = "[../reference/errors.md#ff0332]: https://github.com/faasflow/faasflow/blob/main/docs/reference/errors.md#ff0332"]
+#[doc = "[context.md]: crate::guide::context"]
+#[doc = "[graph-failures.md]: crate::guide::graph_failures"]
+#[doc = "[graphs.md]: crate::guide::graphs"]
+#[doc = "[state-managers.md]: crate::guide::state_managers"]
+#[doc = ""]
+#[doc = include_str!("../guide/for-each.md")]
+pub mod for_each {}
+
+#[doc = "[choices.md]: crate::guide::choices"]
+#[doc = "[graphs.md]: crate::guide::graphs"]
+#[doc = ""]
+#[doc = include_str!("../guide/sub-flows.md")]
+pub mod sub_flows {}
+
+#[doc = "[failures.md]: crate::guide::failures"]
+#[doc = ""]
+#[doc = include_str!("../guide/graph-failures.md")]
+pub mod graph_failures {}
 
 #[doc = "[state.md]: crate::guide::state"]
 #[doc = ""]
@@ -73,8 +116,15 @@ pub mod your_own_state_manager {}
 #[doc = include_str!("../guide/signing.md")]
 pub mod signing {}
 
+#[doc = "[exploring.md]: crate::guide::exploring"]
+#[doc = ""]
 #[doc = include_str!("../guide/testing.md")]
 pub mod testing {}
+
+#[doc = "[testing.md]: crate::guide::testing"]
+#[doc = ""]
+#[doc = include_str!("../guide/exploring.md")]
+pub mod exploring {}
 
 #[doc = "[../reference/local-gateway.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/local-gateway.md"]
 #[doc = ""]
