@@ -1,23 +1,24 @@
 #!/bin/sh
-# Builds a flow as a static program: `sh build.sh dependencies`, then `sh build.sh flow`, in a folder that holds the
-# template with the handler laid over `function`, as faas-cli makes it. The program comes to lie beside this file.
+# Builds a flow as a static program: run `sh build.sh dependencies`, then `sh build.sh flow`. The folder must contain the
+# template, with the flow's project in `function`, as `faas-cli build --shrinkwrap` makes it. The program is written next to
+# this file.
 #
-# Two steps, so that a container build keeps the first, the long one, for as long as Cargo.toml, Cargo.lock and
-# .cargo are the same. `sh build.sh target` comes before them in an image: it installs what another processor needs.
+# There are two steps so that a container build can cache the first one, which takes long, until Cargo.toml, Cargo.lock or
+# .cargo changes. In an image, `sh build.sh target` comes before them and installs what another processor needs.
 # `sh build.sh test-dependencies` and `sh build.sh test` come between them, and do nothing unless TESTS is 1.
 #
 # TARGET            what to build for (default: the processor that TARGETARCH names, or this machine's, with musl)
-# TARGETARCH        the processor as Docker names it: amd64 or arm64
+# TARGETARCH        the processor, as Docker calls it: amd64 or arm64
 # CARGO_TARGET_DIR  where cargo builds (default: `target` beside this file)
 # TESTS=1           builds the flow's tests in cargo's dev profile and runs them on this machine's processor
 #
 # LTO               `fat` for a smaller and faster program, which takes a minute more to link after each change (default: off)
 #
-# CARGO_PROFILE_RELEASE_CODEGEN_UNITS is kept to: with 16, the program is there sooner, and is larger.
+# CARGO_PROFILE_RELEASE_CODEGEN_UNITS, if set, is used: with 16, the build is faster and the program is larger.
 set -eu
 cd "$(dirname "$0")"
 
-# A processor as Rust names it.
+# The name that Rust has for a processor.
 processor() {
     case "$1" in
         amd64) echo x86_64 ;;
@@ -33,9 +34,9 @@ case "$(processor "${TARGET:-${TARGETARCH:-$own}}")" in
     *) echo "build.sh: no target is known for ${TARGET:-${TARGETARCH:-$own}}: name one in TARGET" >&2 && exit 1 ;;
 esac
 
-# What tests are built for: what this machine can run.
+# Tests are built for a target that this machine can run.
 tested=$TARGET
-# What compiles C for a foreign processor: a GCC where there is one, else clang. rust-lld links, which comes with Rust.
+# For another processor, C is compiled by GCC if there is one, otherwise by clang. rust-lld, which comes with Rust, links.
 foreign=
 if [ "${TARGET%%-*}" != "$own" ]; then
     tested=$own-unknown-linux-musl
@@ -53,30 +54,31 @@ if [ "${TARGET%%-*}" != "$own" ]; then
 fi
 
 CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
-# The steps are taken in folders of their own, and both mean the same one.
+# The steps run in different folders and must use the same target folder.
 case "$CARGO_TARGET_DIR" in /*) ;; *) CARGO_TARGET_DIR=$PWD/$CARGO_TARGET_DIR ;; esac
-# Panics must unwind: a flow answers for a step that panics.
+# Panics must unwind, because a flow answers a request whose step panics.
 CARGO_PROFILE_RELEASE_LTO=${LTO:-${CARGO_PROFILE_RELEASE_LTO:-off}}
 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=${CARGO_PROFILE_RELEASE_CODEGEN_UNITS:-1}
 CARGO_PROFILE_RELEASE_STRIP=true
 CARGO_PROFILE_RELEASE_PANIC=unwind
 export CARGO_TARGET_DIR CARGO_PROFILE_RELEASE_LTO CARGO_PROFILE_RELEASE_CODEGEN_UNITS CARGO_PROFILE_RELEASE_STRIP \
     CARGO_PROFILE_RELEASE_PANIC
-# Tests are compiled once and thrown away: what only helps a debugger, or a second build, would take longer.
+# Tests are compiled once and thrown away, so debug information and incremental builds would only cost time.
 CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-0}
 CARGO_INCREMENTAL=0
 export CARGO_PROFILE_DEV_DEBUG CARGO_INCREMENTAL
 
-# A lock file of the handler is kept to. Without one, versions are chosen in the first step, and the second keeps them.
+# If the project has a lock file, its versions are used. Otherwise the first step chooses versions, and the second keeps them.
 locked=
 if [ -f function/Cargo.lock ]; then locked=--locked; fi
 
-# Said after cargo failed, in the folder of the flow, if it did not even find the crates. A path does not lead out of an image.
+# Runs after cargo has failed, in the folder of the flow. If cargo did not find Faasflow's crates, it prints what to write. A
+# path to a checkout would not work in an image.
 unpublished() {
     if grep -qs '^faasflow = .*git = ' .cargo/config.toml; then return; fi
     if cargo metadata --format-version 1 $locked > /dev/null 2>&1; then return; fi
     cat >&2 << 'TEXT'
-build.sh: if cargo does not find `faasflow`: it is not published yet. Write where it is into .cargo/config.toml of the flow:
+build.sh: cargo does not find `faasflow`, which is not published yet. Tell cargo where it is, in .cargo/config.toml of the flow:
 
 [patch.crates-io]
 faasflow = { git = "https://github.com/faasflow/faasflow", rev = "COMMIT" }
@@ -84,7 +86,8 @@ faasflow-testkit = { git = "https://github.com/faasflow/faasflow", rev = "COMMIT
 TEXT
 }
 
-# Makes a package of the same dependencies and no code in the folder `placeholder`, and goes there. A lock file stays.
+# Creates a package with the same dependencies and no code in the folder `placeholder`, and changes to it. An existing lock
+# file there is kept.
 placeholder() {
     rm -rf placeholder/src placeholder/.cargo
     mkdir -p placeholder/src
@@ -96,17 +99,17 @@ placeholder() {
     cd placeholder
 }
 
-# The versions that the first step has chosen, unless the handler has a lock file.
+# Uses the versions that the first step has chosen, unless the project has a lock file.
 lock() {
     if [ -z "$locked" ] && [ -f placeholder/Cargo.lock ]; then cp placeholder/Cargo.lock function/; fi
 }
 
-# Paths, a build script, a bench: what else Cargo.toml may name is not in the placeholder, and cargo says so.
+# The placeholder lacks other files that Cargo.toml may name, such as a build script or a bench. Cargo then reports an error.
 in_one_step() {
-    echo 'build.sh: that could not be built without the sources: all is built in one step'
+    echo 'build.sh: the dependencies could not be built without the sources, so everything is built in one step'
 }
 
-# Cargo tells packages of one name apart by no more than the times of their files: of the placeholder nothing may stay.
+# Cargo tells packages of the same name apart only by the times of their files, so nothing of the placeholder may stay.
 forget() {
     cargo clean --quiet --package "$(cargo pkgid)" --target "$@" 2> /dev/null
 }
@@ -115,7 +118,8 @@ case "${1:-}" in
     target)
         if [ -z "$foreign" ]; then exit 0; fi
         if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$TARGET" ]; then rustup target add "$TARGET"; fi
-        # Alpine has no other GCC. Its headers are for its own processor, and the same in what `ring` includes.
+        # Alpine has no GCC for other processors. Its headers are for its own processor, but those that `ring` includes are the
+        # same for all.
         if [ "$foreign" = clang ] && ! command -v clang > /dev/null; then apk add --no-cache clang; fi
         ;;
     dependencies)
@@ -132,11 +136,11 @@ case "${1:-}" in
         if [ "${TESTS:-0}" != 1 ]; then exit 0; fi
         lock
         cd function
-        # What does not compile says so itself.
+        # If the tests do not compile, cargo says so itself.
         cargo test --no-run --target "$tested" $locked || { unpublished; exit 1; }
         cargo test --target "$tested" $locked || {
-            echo "build.sh: the flow's tests failed, so the flow is not built. What failed is said above; \`cargo test\` in the" >&2
-            echo 'project says it too.' >&2
+            echo "build.sh: the flow's tests failed, so the flow is not built. The failures are shown above; to see them again," >&2
+            echo 'run `cargo test` in the project.' >&2
             exit 1
         }
         ;;
@@ -148,7 +152,7 @@ case "${1:-}" in
         echo "build.sh: the program is $(cd .. && pwd)/flow"
         ;;
     *)
-        echo 'build.sh: say `target`, `dependencies`, `test-dependencies`, `test` or `flow`' >&2
+        echo 'build.sh: give one argument: `target`, `dependencies`, `test-dependencies`, `test` or `flow`' >&2
         exit 2
         ;;
 esac

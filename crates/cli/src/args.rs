@@ -34,13 +34,13 @@ pub(crate) enum Command {
     Config(Config),
     /// Check that the flows of a stack.yml will work on a gateway
     Check(Check),
-    /// List queued calls and failed ones, and retry or remove the failed
+    /// List queued and failed calls, and retry or delete the failed ones
     Queue(Queue),
     /// Check that a gateway is up
     Health(Health),
     /// Explain an error code such as FF0102
     Explain(Explain),
-    /// Run an example: a photo pipeline, from building it to the pictures
+    /// Build an example, a photo pipeline, and send photos through it
     Demo(Demo),
     /// Print a completion script for a shell
     Completions(Completions),
@@ -54,11 +54,11 @@ pub(crate) struct Demo {
     /// Keep the gateway running afterwards, and show what to try
     #[arg(long)]
     pub(crate) keep: bool,
-    /// The folder `examples/upload-pipeline` of a faasflow checkout [default: that of the checkout this program was built
+    /// The folder `examples/upload-pipeline` of Faasflow's sources [default: that of the sources this program was built
     /// from; releases have no default]
     #[arg(long, value_name = "DIR")]
     pub(crate) example: Option<PathBuf>,
-    /// Where to write pictures, the queue and secrets [default: target/demo in the checkout]
+    /// Where to write pictures, the queue and secrets [default: target/demo in Faasflow's sources]
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
     /// The port of the gateway; 0 means any free port
@@ -85,34 +85,34 @@ pub(crate) struct Up {
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) host: IpAddr,
-    /// Build functions in release mode
+    /// Build functions with optimizations, as `cargo build --release` does
     #[arg(long)]
     pub(crate) release: bool,
     /// Do not rebuild functions when their sources change
     #[arg(long)]
     pub(crate) no_watch: bool,
-    /// Run no container images, even if a container engine is available
+    /// Run no functions in containers, even if Docker or Podman is available
     #[arg(long)]
     pub(crate) no_containers: bool,
-    /// Start without a stack file; deploy functions with faas-cli, or through an OpenFaaS gateway in front
+    /// Start without a stack file and without functions; deploy them with faas-cli
     #[arg(long)]
     pub(crate) no_stack: bool,
     /// Require a user and a password for the admin API (/system/…); both are generated at the first start
     #[arg(long)]
     pub(crate) basic_auth: bool,
-    /// Run as the provider behind the OpenFaaS gateway at this address; functions call that gateway
+    /// Run functions for the OpenFaaS gateway at this address, as its provider; functions call that gateway
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) behind: Option<String>,
     /// Where to keep the queue, secrets and deployed functions [default: .faasflow beside the stack file]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// How long to wait until a function begins to answer; must cover the longest `write_timeout` of a flow
+    /// How long a function may take until it begins to answer; at least the longest `write_timeout` of your flows
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = faasflow_core::duration::parse)]
     pub(crate) upstream_timeout: Duration,
-    /// How many invocations may be in flight; further ones are answered with 503 [default: what fits into memory]
+    /// How many calls to handle at once; further ones are answered with 503 [default: what fits into memory]
     #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) max_inflight_requests: Option<usize>,
-    /// How many bytes of request bodies may be held in memory [default: half of the gateway's share of memory]
+    /// How many bytes of request bodies to hold in memory [default: half of the gateway's share of memory]
     #[arg(long, value_name = "BYTES", value_parser = limit)]
     pub(crate) max_inflight_bytes: Option<u64>,
     /// The largest body of an asynchronous call; the default is the limit of OpenFaaS's community edition
@@ -121,7 +121,7 @@ pub(crate) struct Up {
     /// How many asynchronous calls to deliver at once
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = count)]
     pub(crate) queue_workers: usize,
-    /// How many times to try an asynchronous call before giving it up as a dead letter
+    /// How often to try an asynchronous call; after that, it is kept as a dead letter (see `faasflow queue`)
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) queue_attempts: u32,
 }
@@ -150,8 +150,8 @@ pub(crate) struct New {
     #[arg(long, value_name = "FILE")]
     pub(crate) append: Option<PathBuf>,
     // unpublished: see RELEASE.md
-    /// The faasflow checkout to build against [default: the one this program was built from; releases
-    /// have no default]
+    /// The folder of Faasflow's sources to build against [default: the one this program was built from;
+    /// releases have no default]
     #[arg(long, value_name = "DIR")]
     pub(crate) checkout: Option<PathBuf>,
 }

@@ -57,7 +57,7 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
     let (events, mut happened) = unbounded_channel();
     let gateway = options.start(events).await?;
     say!("Running the photo pipeline of {} on a local gateway at {}.", example.display(), gateway.url());
-    say!("First its functions are built and started. The first time, this takes a few minutes.");
+    say!("First, it builds and starts the functions, which takes a few minutes the first time.");
     let lines = Lines::default();
     let showing = tokio::spawn({
         let lines = lines.clone();
@@ -250,13 +250,17 @@ async fn steps(id: &str, lines: &Lines) -> Vec<String> {
 fn invite(gateway: &RunningGateway, example: &Path) -> Result<(), Failure> {
     let (url, photos) = (gateway.url(), example.join("photos"));
     say!("\nThe gateway keeps running at {url} until you press Ctrl-C. Try, in another terminal:");
+    say!("Get a picture:");
     say!("  curl {url}/function/upload-pipeline --data-binary @{}/portrait.jpg -o small.jpg", photos.display());
+    say!("See how a photo is refused:");
     say!("  curl -i {url}/function/upload-pipeline --data-binary @{}/two-faces.jpg", photos.display());
+    say!("Send a photo through the queue, and list the stored pictures:");
     say!(
         "  curl -i '{url}/async-function/upload-pipeline-async?file=mine.jpg' --data-binary @{}/portrait.jpg",
         photos.display()
     );
     say!("  curl {url}/function/file-storage/");
+    say!("Look at the queue:");
     say!("  curl {url}/system/queue");
     Ok(())
 }

@@ -21,7 +21,10 @@ Exit codes:
 pub(super) const DEMO: &str = "\
 Examples:
   faasflow demo                      build the pipeline, send it four photos, and show what happens
-  faasflow demo --keep --port 8080   leave the gateway running afterwards, to try it yourself";
+  faasflow demo --keep --port 8080   leave the gateway running afterwards, to try it yourself
+
+The pipeline tints a photo and makes it smaller. It refuses photos that do not show exactly one face. The demo sends each \
+photo twice: to a flow that answers when everything is done, and to one that goes on through a queue after its answer.";
 
 pub(super) const UP: &str = "\
 Examples:
@@ -29,20 +32,25 @@ Examples:
   faasflow up shop/stack.yml -p 0    run another stack, on any free port
   faasflow up --no-stack             start empty, and deploy functions with `faas-cli deploy`
 
-Functions that are cargo projects are built first, and again when their sources change. Ctrl-C stops the gateway; \
-calls that are still in its queue are kept and delivered after the next start.";
+Functions that are cargo projects are built first, and again when their sources change.
+
+A call of /function/NAME waits for the answer. A call of /async-function/NAME is asynchronous: the gateway stores it in its \
+queue, answers, and delivers it to the function afterwards. Ctrl-C stops the gateway. Calls that are still in the queue are \
+kept, and delivered after the next start.";
 
 pub(super) const NEW: &str = "\
 Examples:
   faasflow new hello-flow                        create hello-flow/ and stack.yml
-  faasflow new second-flow --append stack.yml    add another flow to the same stack";
+  faasflow new second-flow --append stack.yml    add another flow to the same stack
+
+The steps of the flow are in src/lib.rs of its folder. `faasflow up` builds the flow and runs it.";
 
 pub(super) const INVOKE: &str = "\
 Examples:
   echo Ada | faasflow invoke hello-flow               send a text, print the answer
-  faasflow invoke resize < photo.jpg > small.jpg      send and store files
+  faasflow invoke resize < photo.jpg > small.jpg      send a file, store the answer in another
   faasflow invoke resize --async < photo.jpg          queue the call, print its ID
-  faasflow invoke resize -q width=200 -H X-Token=abc  with a query and a header
+  faasflow invoke resize -q width=200 -H X-Token=abc  call it with a query and a header
 
 Each request has an ID, the header X-Faasflow-Request-Id of the answer. `faasflow logs ID` shows what functions \
 logged while they worked on it.";
@@ -59,7 +67,7 @@ Examples:
   faasflow graph hello-flow/ --format mermaid  for a README on GitHub
   faasflow graph hello-flow --format svg       a picture, which browsers open
 
-A phase is what runs in one request to the flow; the queue of the gateway stands between two phases.";
+A phase is the part of a flow that runs in one invocation. Between two phases, the request waits in the gateway's queue.";
 
 pub(super) const CONFIG: &str = "\
 Examples:
