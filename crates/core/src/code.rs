@@ -128,7 +128,7 @@ codes! {
     BAD_HEADER_VALUE = "FF0107", "a step sends a header whose value is not valid";
     OPTION_AS_HEADER = "FF0108", "an option of a step is written as a header";
     ZERO_TIMEOUT = "FF0109", "a step has a timeout of zero";
-    BAD_BRANCH_NAME = "FF0110", "a branch has no name, or one that another has";
+    BAD_BRANCH_NAME = "FF0110", "a branch has no name, or the name of another branch";
     UNKNOWN_BRANCH = "FF0111", "a graph has no branch of this name";
     CYCLE = "FF0112", "branches of a graph wait for each other";
     NO_BRANCH = "FF0113", "a graph or a choice has no branch";
@@ -157,7 +157,7 @@ codes! {
     KEY_UNREADABLE = "FF0216", "the key for signing cannot be read";
     KEY_EMPTY = "FF0217", "the secret for signing holds no key";
     CANNOT_LISTEN = "FF0218", "the flow cannot listen on its address";
-    NOWHERE_TO_STORE = "FF0219", "payloads are to be stored, and there is no state manager";
+    NOWHERE_TO_STORE = "FF0219", "payloads should be stored, but there is no state manager";
     STATE_NOT_SHARED = "FF0220", "the state manager is not shared between instances";
     TWO_STATE_MANAGERS = "FF0221", "definition and settings name different state managers";
     AUTHORITIES_UNREADABLE = "FF0222", "the file of certificates cannot be read";
