@@ -20,7 +20,7 @@ struct Content<'a> {
     /// As in manifests.
     name: &'a str,
     program: &'a Path,
-    /// Where it comes to lie.
+    /// The path of the program in the image.
     place: &'a str,
     /// Folders that everybody may write to.
     writable: &'a [&'a str],

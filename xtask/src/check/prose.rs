@@ -21,6 +21,10 @@ const PHRASES: &[(&str, &str)] = &[
     ("the blink of an eye", "how long it is"),
     ("such as do", "\"those that\""),
     ("there are that", "\"there are\""),
+    ("comes to lie", "where it is written"),
+    ("is kept to", "\"is used\" or \"is obeyed\""),
+    ("are kept to", "\"are used\" or \"are obeyed\""),
+    ("beside these", "\"in addition to these\""),
 ];
 
 /// Phrases that comments, messages and documentation in sources must not use either. There are fewer, because a source also
@@ -32,6 +36,8 @@ const PHRASES_IN_SOURCES: &[(&str, &str)] = &[
     ("whoever", "who it is, such as \"the caller\""),
     ("is of no use", "\"cannot be used\""),
     ("goes before", "\"takes precedence over\""),
+    ("comes to lie", "where it is written"),
+    ("is kept to", "\"is used\" or \"is obeyed\""),
 ];
 
 /// The most words that a sentence should have. Longer ones are listed, and fail nothing: a list may be one sentence.
@@ -40,7 +46,8 @@ const LONG: usize = 40;
 /// What is wrong with the pages.
 pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
     let pages = read(root, files, ".md").flat_map(|(page, text)| [blocks(page, &text), phrases(page, &text)].concat());
-    let sources = read(root, files, ".rs").filter(|(source, _)| *source != THIS);
+    let sources = [".rs", ".sh", ".yml", ".yaml", "Dockerfile"].into_iter().flat_map(|end| read(root, files, end));
+    let sources = sources.filter(|(source, _)| *source != THIS);
     pages.chain(sources.flat_map(|(source, text)| source_phrases(source, &text))).collect()
 }
 
