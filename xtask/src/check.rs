@@ -70,6 +70,12 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     for sentence in prose::long_sentences(root, &files) {
         println!("{sentence}; consider splitting it");
     }
-    println!("Checked {} sources and {} files: {} faults", sources.len(), files.len(), faults.len());
+    println!(
+        "Checked {} sources and {} files: {} fault{}",
+        sources.len(),
+        files.len(),
+        faults.len(),
+        if faults.len() == 1 { "" } else { "s" }
+    );
     if faults.is_empty() { Ok(()) } else { Err("invariants are broken; ARCHITECTURE.md explains them".to_owned()) }
 }

@@ -9,6 +9,9 @@ use clap_complete::Shell;
 use faasflow_core::RequestId;
 
 mod examples;
+mod values;
+
+use values::{address, count, duration, ip_address, letter_id, limit, method, pair, port, request_id};
 
 /// Compose functions into pipelines, and run them on a local gateway or on OpenFaaS.
 #[derive(Debug, Parser)]
@@ -62,7 +65,7 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
     /// The port of the gateway; 0 means any free port
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = port)]
     pub(crate) port: u16,
 }
 
@@ -80,10 +83,10 @@ pub(crate) struct Up {
     #[arg(default_value = ".")]
     pub(crate) stack: PathBuf,
     /// The port to listen on; 0 means any free port
-    #[arg(long, short, default_value_t = 8080)]
+    #[arg(long, short, default_value_t = 8080, value_parser = port)]
     pub(crate) port: u16,
     /// The address to listen on
-    #[arg(long, default_value = "127.0.0.1")]
+    #[arg(long, default_value = "127.0.0.1", value_parser = ip_address)]
     pub(crate) host: IpAddr,
     /// Build functions with optimizations, as `cargo build --release` does
     #[arg(long)]
@@ -107,10 +110,10 @@ pub(crate) struct Up {
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     /// How long a function may take until it begins to answer; at least the longest `write_timeout` of your flows
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = faasflow_core::duration::parse)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub(crate) upstream_timeout: Duration,
     /// How many calls to handle at once; further ones are answered with 503 [default: what fits into memory]
-    #[arg(long, value_name = "N", value_parser = count)]
+    #[arg(long, value_name = "N", value_parser = count::<usize>)]
     pub(crate) max_inflight_requests: Option<usize>,
     /// How many bytes of request bodies to hold in memory [default: half of the gateway's share of memory]
     #[arg(long, value_name = "BYTES", value_parser = limit)]
@@ -119,26 +122,11 @@ pub(crate) struct Up {
     #[arg(long, value_name = "BYTES", default_value = "256000", value_parser = limit)]
     pub(crate) queue_limit: u64,
     /// How many asynchronous calls to deliver at once
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = count)]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = count::<usize>)]
     pub(crate) queue_workers: usize,
     /// How often to try an asynchronous call; after that, it is kept as a dead letter (see `faasflow queue`)
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = count::<u32>)]
     pub(crate) queue_attempts: u32,
-}
-
-fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "expected a whole number of at least 1".to_owned())
-}
-
-fn limit(text: &str) -> Result<u64, String> {
-    match faasflow_core::size::parse(text)? {
-        0 => Err("a limit of 0 would refuse every body".to_owned()),
-        size => Ok(size),
-    }
-}
-
-fn address(text: &str) -> Result<String, faasflow_core::UrlError> {
-    faasflow_core::parse_url(text).map(|_| text.to_owned())
 }
 
 #[derive(Args, Debug)]
@@ -196,27 +184,17 @@ pub(crate) struct Invoke {
     #[arg(long, short = 'H', value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) header: Vec<(String, String)>,
     /// The HTTP method
-    #[arg(long, short, default_value = "POST")]
+    #[arg(long, short, default_value = "POST", value_parser = method)]
     pub(crate) method: http::Method,
     /// Sign the body with HMAC-SHA256, and send the signature in this header, such as X-Hub-Signature
     #[arg(long, value_name = "HEADER", requires = "key")]
     pub(crate) sign: Option<String>,
-    /// The key to sign with, or @FILE to read it from a file
-    #[arg(long)]
+    /// The key to sign with, or @FILE to read it from a file; needs --sign
+    #[arg(long, requires = "sign")]
     pub(crate) key: Option<String>,
     /// The content type of the body
     #[arg(long, value_name = "TYPE")]
     pub(crate) content_type: Option<String>,
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    // A header may also be written as for curl, `NAME: VALUE`.
-    let split = text.split_once('=').or_else(|| text.split_once(':'));
-    let (key, value) = split.ok_or("expected KEY=VALUE")?;
-    if key.trim().is_empty() {
-        return Err("the key is empty".to_owned());
-    }
-    Ok((key.trim().to_owned(), value.trim_start().to_owned()))
 }
 
 #[derive(Args, Debug)]
@@ -235,7 +213,7 @@ pub(crate) struct Logs {
     #[arg(long, short)]
     pub(crate) follow: bool,
     /// Show only the last N lines
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = count::<u32>)]
     pub(crate) tail: Option<u32>,
     /// Begin each line with the time the gateway received it
     #[arg(long, short)]
@@ -243,10 +221,6 @@ pub(crate) struct Logs {
     /// Print each line as JSON, with all fields the gateway sends
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-fn request_id(text: &str) -> Result<RequestId, &'static str> {
-    RequestId::parse(text).ok_or("a request ID has 1 to 128 characters: letters, digits, `-`, `_`, `.` and `:`")
 }
 
 #[derive(Args, Debug)]
@@ -295,7 +269,7 @@ pub(crate) struct Check {
     #[command(flatten)]
     pub(crate) gateway: Gateway,
     /// How long the gateway waits for a function [default: what the gateway reports, or OpenFaaS's 60s]
-    #[arg(long, value_name = "DURATION", value_parser = faasflow_core::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) gateway_timeout: Option<Duration>,
     /// The largest body of an asynchronous call [default: what the gateway reports, or 256000 as in OpenFaaS's community
     /// edition]
@@ -303,7 +277,7 @@ pub(crate) struct Check {
     pub(crate) queue_limit: Option<u64>,
     /// How long the queue of OpenFaaS waits for a call before it delivers it again (its `ack_wait`) [default: 30s];
     /// `faasflow up` does not redeliver running calls
-    #[arg(long, value_name = "DURATION", value_parser = faasflow_core::duration::parse)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) ack_wait: Option<Duration>,
     /// The output format
     #[arg(long, short, value_enum, default_value_t = CheckFormat::Text)]
@@ -330,15 +304,16 @@ pub(crate) enum QueueCommand {
     /// List calls that wait or are being delivered
     List {
         /// How many to list at most
-        #[arg(long, value_name = "N", default_value_t = 100)]
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = count::<usize>)]
         limit: usize,
     },
     /// List dead letters (calls that were given up), or show one in full
     DeadLetters {
         /// The ID of a dead letter, to show it in full
+        #[arg(value_parser = letter_id)]
         id: Option<u64>,
         /// How many to list at most
-        #[arg(long, value_name = "N", default_value_t = 100)]
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = count::<usize>)]
         limit: usize,
     },
     /// Put dead letters back into the queue
@@ -346,7 +321,7 @@ pub(crate) enum QueueCommand {
         #[command(flatten)]
         which: Which,
         /// Redrive this many per second instead of all at once
-        #[arg(long, value_name = "PER-SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+        #[arg(long, value_name = "PER-SECOND", value_parser = count::<u32>)]
         rate: Option<u32>,
     },
     /// Delete dead letters
@@ -360,6 +335,7 @@ pub(crate) enum QueueCommand {
 #[group(required = true, multiple = true)]
 pub(crate) struct Which {
     /// The IDs of dead letters, as `faasflow queue dead-letters` lists them
+    #[arg(value_parser = letter_id)]
     pub(crate) ids: Vec<u64>,
     /// All dead letters
     #[arg(long, conflicts_with = "ids")]

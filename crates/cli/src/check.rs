@@ -30,7 +30,8 @@ pub(crate) async fn run(check: Check) -> Result<(), Failure> {
     let sum = report::sum(&checked);
     if report::count(&checked, Severity::Error) > 0 {
         let what = format!("{sum}: the flows would not work at {}", gateway.url);
-        return Err(Failure::failed(code::CHECK_FAILED, what));
+        return Err(Failure::failed(code::CHECK_FAILED, what)
+            .help("correct each finding that is an error; each says what to do"));
     }
     eprintln!("{sum}");
     Ok(())

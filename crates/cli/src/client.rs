@@ -47,7 +47,13 @@ impl Client {
             || Failure::unusable(code::BAD_GATEWAY_OPTION, format!("`{url}` cannot be the address of a gateway"));
         let parsed = faasflow_core::parse_url(&url).map_err(|error| unusable().because(&error).help(error.help()))?;
         let authorization = credentials
-            .map(|credentials| basic(credentials).map_err(|fault| unusable().because_text(fault)))
+            .map(|credentials| {
+                basic(credentials).map_err(|fault| {
+                    unusable()
+                        .because_text(fault)
+                        .help("write special characters as `%` and two hexadecimal digits, such as `%40`")
+                })
+            })
             .transpose()?;
         let base = parsed.to_string().trim_end_matches('/').to_owned();
         Ok(Client { base, authorization, http: HttpClient::new(Duration::from_secs(5)) })
@@ -86,9 +92,11 @@ impl Client {
     ) -> Result<Response<Incoming>, Failure> {
         let mut request = Request::new(Body::from(body));
         *request.method_mut() = method;
-        *request.uri_mut() = format!("{}{path}", self.base)
-            .parse()
-            .map_err(|error| Failure::unusable(code::BAD_PATH, format!("`{path}` is not a path")).because(&error))?;
+        *request.uri_mut() = format!("{}{path}", self.base).parse().map_err(|error| {
+            Failure::unusable(code::BAD_PATH, format!("`{path}` is not a path"))
+                .because(&error)
+                .help("check the name of the function, and put a query into `--query`")
+        })?;
         *request.headers_mut() = headers;
         if let Some(authorization) = self.authorization.as_ref().filter(|_| path.starts_with("/system/")) {
             request.headers_mut().entry(AUTHORIZATION).or_insert_with(|| authorization.clone());
@@ -218,7 +226,8 @@ pub(crate) fn refused(status: StatusCode, headers: &HeaderMap, text: &str) -> Fa
             .because_text("the answer is a web page, so this may not be a gateway")
             .help("check the address after `--gateway`, or in OPENFAAS_URL");
     }
-    if text.trim().is_empty() { failure } else { failure.because_text(text.trim()) }
+    let failure = if text.trim().is_empty() { failure } else { failure.because_text(text.trim()) };
+    failure.help("find out more in the log of the gateway")
 }
 
 /// Splits `USER:PASSWORD@` off an address, so that the rest can be printed.

@@ -72,7 +72,8 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
         }
     });
     let shown = tokio::select! {
-        _ = stop.recv() => Err(Failure::failed(code::STOPPED, "the demo was interrupted before it was finished")),
+        _ = stop.recv() => Err(Failure::failed(code::STOPPED, "the demo was interrupted before it was finished")
+            .help("run it again to see its end")),
         shown = show(&gateway, &example, &output, &lines) => shown,
     };
     if demo.keep && shown.is_ok() {
@@ -83,7 +84,8 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
     let shown = tokio::select! {
         () = gateway.stop() => shown,
         _ = stop.recv() => {
-            Err(Failure::failed(code::STOPPED, "the demo was stopped at once, and requests in flight were cut off"))
+            Err(Failure::failed(code::STOPPED, "the demo was stopped at once, and requests in flight were cut off")
+                .help("run it again to see its end"))
         }
     };
     showing.abort();
@@ -146,7 +148,8 @@ async fn show(gateway: &RunningGateway, example: &Path, output: &Path, lines: &L
         );
         Ok(())
     } else {
-        Err(Failure::failed(code::DEMO_FAILED, format!("{wrong} of eight requests did not end as expected")))
+        Err(Failure::failed(code::DEMO_FAILED, format!("{wrong} of eight requests did not end as expected"))
+            .help("run the demo again if the machine was busy; otherwise please report the lines above"))
     }
 }
 
@@ -173,7 +176,9 @@ async fn at_once(client: &Client, flow: &str, photo: Bytes) -> Result<End, Failu
 async fn in_phases(client: &Client, reports: &Reports, flow: &str, photo: &str, body: Bytes) -> Result<End, Failure> {
     let mut sent = jpeg();
     let url = HeaderValue::from_str(&reports.url()).map_err(|error| {
-        Failure::failed(code::BAD_REPORT_URL, "the callback URL of the demo cannot be used").because(&error)
+        Failure::failed(code::BAD_REPORT_URL, "the callback URL of the demo cannot be used")
+            .because(&error)
+            .help("please report this, with the network addresses of the machine")
     })?;
     sent.insert(headers::CALLBACK_URL, url);
     let answer = client.send(Method::POST, &format!("/async-function/{flow}?file={photo}"), sent, body).await?;
@@ -184,7 +189,8 @@ async fn in_phases(client: &Client, reports: &Reports, flow: &str, photo: &str, 
     }
     let Some((outcome, body)) = reports.wait_for(id, PATIENCE).await else {
         let what = format!("request {id} did not end within {PATIENCE:?}");
-        return Err(Failure::failed(code::DEMO_FAILED, what));
+        return Err(Failure::failed(code::DEMO_FAILED, what)
+            .help("run the demo again if the machine was busy; otherwise please report the lines above"));
     };
     let mut end = End { id: id.to_owned(), reason: reason(&body), outcome, picture: None };
     if end.outcome == "success" {

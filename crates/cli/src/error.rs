@@ -150,7 +150,9 @@ impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
         match error.kind() {
             ErrorKind::BrokenPipe => Failure::Closed,
-            _ => Failure::failed(code::INPUT_OUTPUT, "a file or a stream cannot be read or written").because(&error),
+            _ => Failure::failed(code::INPUT_OUTPUT, "a file or a stream cannot be read or written")
+                .because(&error)
+                .help("remove the cause, such as a full disk or a missing permission, and run the command again"),
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn problem(error: &GatewayError) -> Problem {
             Problem::from_error(code, error).help("choose another folder with `--state-dir`")
         }
         _ => {
-            let problem = error.help().into_iter().fold(Problem::from_error(code, error), Problem::help);
+            let problem = error.problem();
             match error {
                 GatewayError::Queue(queue) if queue.help().is_some() => {
                     problem.help("choose another folder with `--state-dir`")

@@ -103,22 +103,40 @@ async fn find(graph: &Graph) -> Result<Described, Failure> {
         return Err(Failure::unusable(code::NO_PROJECT, what)
             .help("name a folder with a Cargo.toml, or a JSON file that describes a flow"));
     }
+    deployed(graph).await
+}
+
+/// Adds why a word was taken for the name of a deployed flow, and how to draw one that is not deployed.
+fn with_reading(graph: &Graph, failure: Failure) -> Failure {
+    let why = match Path::new(&graph.flow).is_dir() {
+        true => format!("the folder `{}` has no Cargo.toml", graph.flow),
+        false => format!("there is no file or folder `{}`", graph.flow),
+    };
+    failure
+        .because_text(format!("{why}, so `{}` was taken for the name of a deployed flow", graph.flow))
+        .help("to draw a flow that is not deployed, name the folder of its project, as in `faasflow graph my-flow/`")
+}
+
+/// The description of a deployed flow.
+async fn deployed(graph: &Graph) -> Result<Bytes, Failure> {
     let client = Client::new(&graph.gateway)?;
     let path = format!("/function/{}/_/flow", graph.flow);
-    let answer = client.send(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?;
+    let answer = client.send(Method::GET, &path, HeaderMap::new(), Bytes::new()).await;
+    let answer = answer.map_err(|failure| with_reading(graph, failure))?;
     if answer.status.is_success() {
         return Ok(Described { json: answer.body, program: None });
     }
     let text = String::from_utf8_lossy(&answer.body);
     if is_unknown_function(answer.status, &answer.headers) {
-        return Err(client.not_deployed(&graph.flow, &text));
+        return Err(with_reading(graph, client.not_deployed(&graph.flow, &text)));
     }
     if is_own_answer(&answer.headers) {
         return Err(refused(answer.status, &answer.headers, &text));
     }
     let code = error_code(&answer.headers).unwrap_or(code::FUNCTION_FAILED);
     let failure = Failure::failed(code, format!("the function `{}` answered {}", graph.flow, answer.status));
-    Err(if text.trim().is_empty() { failure } else { failure.because_text(text.trim()) })
+    let failure = if text.trim().is_empty() { failure } else { failure.because_text(text.trim()) };
+    Err(failure.help("find out more in the log of the function"))
 }
 
 /// Builds a project and returns the description that its program prints.
@@ -150,7 +168,9 @@ pub(crate) async fn describe(project: &Path) -> Result<Described, Failure> {
     let (program, ()) = tokio::join!(build, show);
     let program = program?;
     let output = Command::new(&program).arg("describe").current_dir(project).output().await.map_err(|error| {
-        Failure::unusable(code::NO_DESCRIPTION, format!("`{}` cannot be run", program.display())).because(&error)
+        Failure::unusable(code::NO_DESCRIPTION, format!("`{}` cannot be run", program.display()))
+            .because(&error)
+            .help("build the project again, and run the program by hand with the argument `describe`")
     })?;
     std::io::Write::write_all(&mut std::io::stderr(), &output.stderr)?;
     if output.status.success() {

@@ -58,7 +58,7 @@ pub(crate) async fn run(invoke: Invoke) -> Result<(), Failure> {
         let code = error_code(&answer.headers).unwrap_or(code::FUNCTION_FAILED);
         let failure = Failure::failed(code, format!("the function `{}` answered {}", invoke.name, answer.status));
         let failure = if body.trim().is_empty() { failure } else { failure.because_text(reason(&body)) };
-        return Err(logs.into_iter().fold(failure, Failure::help));
+        return Err(failure.help(logs.as_deref().unwrap_or("find out more in the log of the function")));
     }
     let mut stdout = std::io::stdout().lock();
     if invoke.asynchronous {
@@ -105,18 +105,19 @@ fn hint(text: Option<&str>) {
     }
 }
 
-fn keys(key: &str) -> Result<Keys, Failure> {
+pub(crate) fn keys(key: &str) -> Result<Keys, Failure> {
     let text = match key.strip_prefix('@') {
         None => key.to_owned(),
         Some(path) => std::fs::read_to_string(path).map_err(|error| {
             let failure =
                 Failure::unusable(code::SIGNING_KEY_UNUSABLE, format!("the signing key cannot be read from `{path}`"));
-            failure.because(&Unreadable::from(error))
+            failure
+                .because(&Unreadable::from(error))
+                .help("name the file that holds the key, as in `--key @secrets/faasflow-hmac-secret`")
         })?,
     };
-    Keys::parse(&text).map_err(|_| {
-        Failure::unusable(code::SIGNING_KEY_UNUSABLE, "the value of `--key` contains no key")
-            .help("write one key per line")
+    Keys::parse(&text).map_err(|error| {
+        Failure::unusable(code::SIGNING_KEY_UNUSABLE, "the value of `--key` contains no key").help(error.help())
     })
 }
 
@@ -133,6 +134,7 @@ fn header_value(name: &str, value: &str) -> Result<HeaderValue, Failure> {
             code::BAD_OPTION_HEADER,
             format!("the value of the header `{name}` contains control characters"),
         )
+        .help("remove them, or send the value in the body")
     })
 }
 

@@ -17,6 +17,8 @@ mod config;
 mod demo;
 mod environment;
 mod error;
+#[cfg(test)]
+mod error_examples;
 mod explain;
 mod gateway_error;
 mod graph;

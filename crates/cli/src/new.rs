@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use faasflow_core::code;
+use faasflow_core::{Unreadable, code};
 use faasflow_gateway::Stack;
 
 use crate::args::New;
@@ -42,7 +42,7 @@ pub(crate) fn run(new: &New) -> Result<(), Failure> {
             .help("choose another name, or remove the folder first"));
     }
     let before = match &new.append {
-        Some(file) => Some(std::fs::read_to_string(file).map_err(|error| cannot_append(file).because(&error))?),
+        Some(file) => Some(std::fs::read_to_string(file).map_err(|error| cannot_read(file, error))?),
         None => {
             let there = ["stack.yml", "stack.yaml"].into_iter().find(|file| Path::new(file).exists());
             if let Some(file) = there {
@@ -54,7 +54,9 @@ pub(crate) fn run(new: &New) -> Result<(), Failure> {
     };
     let after = match &before {
         None => stack_file::with_one_flow(name),
-        Some(text) => stack_file::append(text, name).map_err(|why| cannot_append(&stack).because_text(why))?,
+        Some(text) => {
+            stack_file::append(text, name).map_err(|error| cannot_append(&stack).because(&error).help(error.help()))?
+        }
     };
     let checkout = checkout(new.checkout.as_deref(), BUILT_FROM)?;
     if let Err(failure) =
@@ -112,7 +114,7 @@ fn replace_stack_file(stack: &Path, before: Option<&str>, after: &str) -> Result
     new.write_all(after.as_bytes()).map_err(|error| fault(&error))?;
     let read = Stack::read(new.path()).map_err(|error| {
         let text = error.to_string().replace(&new.path().display().to_string(), &stack.display().to_string());
-        cannot_append(stack).because_text(format!("with the flow added, {text}"))
+        cannot_append(stack).because_text(format!("with the flow added, {text}")).help("correct the file first")
     })?;
     if before.is_some()
         && let Ok(was) = Stack::read(stack)
@@ -139,12 +141,23 @@ fn replace_stack_file(stack: &Path, before: Option<&str>, after: &str) -> Result
     Ok(())
 }
 
-fn not_written(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::failed(code::NOT_WRITTEN, format!("`{}` cannot be written", path.display())).because(error)
+pub(crate) fn not_written(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(code::NOT_WRITTEN, format!("`{}` cannot be written", path.display()))
+        .because(error)
+        .help("make room on the disk, or let this user write to the folder")
 }
 
 fn cannot_append(stack: &Path) -> Failure {
     Failure::unusable(code::NOT_APPENDED, format!("the flow cannot be added to `{}`", stack.display()))
+}
+
+fn cannot_read(stack: &Path, error: std::io::Error) -> Failure {
+    let why = Unreadable::from(error);
+    let help = match why.error().kind() {
+        std::io::ErrorKind::NotFound => "check the path; without `--append`, the command creates a new stack.yml",
+        _ => why.help(),
+    };
+    cannot_append(stack).because(&why).help(help)
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use faasflow_core::duration;
+use faasflow_core::{counted, duration};
 use faasflow_gateway::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -41,7 +41,7 @@ impl Progress {
             }
             Event::Compiling { krate } => {
                 self.compiled += 1;
-                self.bar.set_message(format!("compiling {krate} ({} crates so far)", self.compiled));
+                self.bar.set_message(format!("compiling {krate} ({} so far)", counted(self.compiled, "crate")));
                 if !self.terminal && self.compiled.is_multiple_of(25) {
                     self.line(&format!("  … {} crates so far", self.compiled));
                 }
@@ -53,9 +53,10 @@ impl Progress {
                 self.bar.set_message("");
                 self.line(&format!("Built in {}", duration::format(rounded(*took))));
             }
-            Event::BuildFailed { output } => {
+            Event::BuildFailed { problems } => {
                 self.bar.disable_steady_tick();
-                self.line(&format!("The build failed. Functions that run already keep running.\n{output}"));
+                self.line("The build failed. Functions that already run keep running.");
+                problems.iter().for_each(|problem| self.line(&problem.to_string()));
             }
             Event::Starting { function } => self.bar.set_message(format!("starting {function}")),
             Event::Ready { function } => {

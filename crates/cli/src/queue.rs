@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use faasflow_admin::{DeadLetterSummary, Discarded, QueueStats, QueuedCall, Redrive, Redriven, Selection, paths};
 use faasflow_core::code;
+use faasflow_core::counted;
 use faasflow_core::line::cut;
 use faasflow_runtime::log::escaped;
 use http::{HeaderMap, Method};
@@ -75,7 +76,7 @@ async fn list(client: &Client, limit: usize) -> Result<(), Failure> {
     });
     table(&["ID", "FUNCTION", "STATE", "ATTEMPT", "BYTES", "CALL ID"], &rows.collect::<Vec<_>>())?;
     let QueueStats { depth, in_flight, dead_letters, .. } = stats;
-    eprintln!("{depth} in the queue, {in_flight} in flight, {dead_letters} dead letters");
+    eprintln!("{depth} in the queue, {in_flight} in flight, {}", letters(dead_letters));
     Ok(())
 }
 
@@ -132,9 +133,8 @@ async fn answer_of(client: &Client, id: u64) -> Option<String> {
     Some(escaped(&cut(line.trim())).into_owned())
 }
 
-/// `1 dead letter`, `2 dead letters`.
 fn letters(count: u64) -> String {
-    format!("{count} dead letter{}", if count == 1 { "" } else { "s" })
+    counted(count, "dead letter")
 }
 
 fn selection(which: &Which) -> Selection {
@@ -147,11 +147,11 @@ fn all_were_there(which: &Which, done: u64) -> Result<(), Failure> {
     let asked = which.ids.iter().collect::<BTreeSet<_>>().len() as u64;
     match asked.checked_sub(done) {
         None | Some(0) => Ok(()),
-        Some(absent) => {
-            let or = which.function.as_ref().map(|name| format!(", or are not of `{name}`")).unwrap_or_default();
+        Some(_) => {
+            let of = which.function.as_ref().map(|name| format!(" of `{name}`")).unwrap_or_default();
             let what = match which.ids.as_slice() {
-                [id] if which.function.is_none() => format!("there is no dead letter {id}"),
-                _ => format!("{absent} of {asked} dead letters do not exist{or}"),
+                [id] => format!("there is no dead letter {id}{of}"),
+                _ => format!("found only {done} of {}{of}", letters(asked)),
             };
             Err(Failure::failed(code::NO_DEAD_LETTER, what).help(LIST))
         }

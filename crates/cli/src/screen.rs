@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use faasflow_core::Problem;
+use faasflow_core::counted;
 use faasflow_core::line::cut;
 use faasflow_gateway::Event;
 use tokio::sync::oneshot;
@@ -66,7 +68,8 @@ impl Screen {
     fn put(&self, message: Message) {
         let left_out = self.left_out.swap(0, Ordering::SeqCst);
         if left_out > 0 {
-            let note = Message::Text(format!("({left_out} lines were dropped: the output was not read fast enough)"));
+            let lines = counted(left_out as u64, "line");
+            let note = Message::Text(format!("(Dropped {lines}, because the output was read too slowly)"));
             if !self.send(note) {
                 self.left_out.fetch_add(left_out, Ordering::SeqCst);
             }
@@ -93,7 +96,10 @@ impl Message {
     fn bytes(&self) -> usize {
         match self {
             Message::Event(Event::Log { line, .. }) => line.len(),
-            Message::Event(Event::BuildFailed { output }) => output.len().min(WAITING_BYTES / 4),
+            Message::Event(Event::BuildFailed { problems }) => {
+                let bytes: usize = problems.iter().flat_map(Problem::causes).map(String::len).sum();
+                bytes.min(WAITING_BYTES / 4)
+            }
             Message::Event(_) | Message::End => 0,
             Message::Text(text) => text.len(),
         }

@@ -164,7 +164,7 @@ codes! {
     AUTHORITIES_UNUSABLE = "FF0223", "the certificates cannot be used";
     NO_TRACES = "FF0224", "traces cannot be exported";
     UNKNOWN_ARGUMENT = "FF0225", "a flow function was given an unknown argument";
-    UNHEALTHY = "FF0226", "no healthy flow function answers";
+    UNHEALTHY = "FF0226", "the flow function is not healthy";
     NO_SERVER = "FF0227", "the operating system refuses what the server needs";
     NO_SHARED_STORE = "FF0228", "branches have no shared state manager to come together in";
 
@@ -205,9 +205,9 @@ codes! {
 
     // 04: envelopes and signatures.
     ENVELOPE_MALFORMED = "FF0401", "an envelope is malformed";
-    ENVELOPE_VERSION = "FF0402", "an envelope is of an unknown version";
-    OTHER_FLOW = "FF0403", "an envelope is of another flow";
-    OTHER_DEFINITION = "FF0404", "an envelope is of another definition of the flow";
+    ENVELOPE_VERSION = "FF0402", "an envelope has an unknown version";
+    OTHER_FLOW = "FF0403", "an envelope belongs to another flow";
+    OTHER_DEFINITION = "FF0404", "an envelope was made by another definition of the flow";
     NO_SUCH_PHASE = "FF0405", "an envelope is at a phase that does not exist";
     ENVELOPE_TOO_LARGE = "FF0406", "an envelope would be too large for the queue";
     SIGNATURE_MISSING = "FF0407", "the signature is missing";

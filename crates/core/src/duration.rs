@@ -70,8 +70,16 @@ pub fn format(duration: Duration) -> String {
 
 /// The error of a text that is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a duration: write a number and a unit, like `10s`, `1m30s` or `250ms`, or seconds alone")]
+#[error("`{0}` is not a duration")]
 pub struct ParseDurationError(String);
+
+impl ParseDurationError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        "write a number and a unit, like `10s`, `1m30s` or `250ms`, or seconds alone"
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -128,6 +128,22 @@ impl FailureKind {
         }
     }
 
+    /// What to do about it, if that is known. It is safe to show to the caller.
+    #[must_use]
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            FailureKind::EnvelopeTooLarge { payload: 0, state: 0, .. } => Some(
+                "send the request with a shorter query and fewer headers, or raise `envelope_limit` if the gateway's queue \
+                 takes more",
+            ),
+            FailureKind::EnvelopeTooLarge { .. } => Some(
+                "give the flow a state manager, which then keeps them, raise `envelope_limit` if the gateway's queue takes \
+                 more, or remove state that is no longer needed",
+            ),
+            _ => None,
+        }
+    }
+
     /// The underlying error, for the log only, or `None` if the kind has none.
     #[must_use]
     pub fn cause(&self) -> Option<&Error> {
@@ -359,14 +375,11 @@ impl FailureKind {
                 format!("the list has {items} items, and at most {limit} are allowed")
             }
             FailureKind::NoSuchBranch(name) => format!("there is no branch `{name}`"),
-            FailureKind::EnvelopeTooLarge { size, payload: 0, state: 0, limit } => format!(
-                "the envelope would be {size} bytes without payload and state, over the limit of {limit}: send the \
-                 request with a shorter query and fewer headers, or raise `envelope_limit` if the gateway's queue takes more"
-            ),
+            FailureKind::EnvelopeTooLarge { size, payload: 0, state: 0, limit } => {
+                format!("the envelope would be {size} bytes without payload and state, over the limit of {limit}")
+            }
             FailureKind::EnvelopeTooLarge { size, payload, state, limit } => format!(
-                "the envelope would be {size} bytes, {payload} of them payload and {state} state, over the limit of \
-                 {limit}: give the flow a state manager, which then keeps them, raise `envelope_limit` if the gateway's \
-                 queue takes more, or remove state that is no longer needed"
+                "the envelope would be {size} bytes, {payload} of them payload and {state} state, over the limit of {limit}"
             ),
         }
     }

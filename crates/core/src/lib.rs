@@ -20,6 +20,7 @@ pub mod state;
 
 mod chain;
 mod context;
+mod counted;
 mod error;
 mod future;
 mod mismatch;
@@ -31,6 +32,7 @@ mod unreadable;
 pub use chain::chain;
 pub use code::Code;
 pub use context::{Context, RequestId, RequestInfo, TraceContext};
+pub use counted::counted;
 pub use definition::extract::{FromContext, OptionalFromContext, Query, RequestState};
 pub use definition::handler::{Handler, HandlerOf};
 pub use definition::{

@@ -113,9 +113,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Indents all lines of a text but the first.
+/// Indents all lines of a text but the first, and those that are empty.
 fn indented(text: &str) -> String {
-    text.trim_end().replace('\n', "\n    ")
+    let mut lines = text.trim_end().split('\n');
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.fold(first, |text, line| match line {
+        "" => text + "\n",
+        line => text + "\n    " + line,
+    })
 }
 
 impl Report {

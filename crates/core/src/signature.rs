@@ -74,7 +74,7 @@ fn mac<'a>(key: &SecretSlice<u8>, parts: impl IntoIterator<Item = &'a [u8]>) -> 
 
 /// The error of a text that contains no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no key in it: write one key per line")]
+#[error("there is no key in it")]
 pub struct NoKey;
 
 /// The error of a signature that is missing or cannot be trusted.
@@ -82,13 +82,13 @@ pub struct NoKey;
 #[non_exhaustive]
 pub enum SignatureError {
     /// There is no signature.
-    #[error("the signature is missing: send it as `X-Hub-Signature: sha256=<hex HMAC-SHA256 of the body>`")]
+    #[error("the signature is missing")]
     Missing,
     /// The header does not have the form of a signature.
-    #[error("the signature is not of the form `sha256=<64 hexadecimal digits>`")]
+    #[error("the signature is malformed")]
     Malformed,
     /// The signature was made with another key or for another body.
-    #[error("the signature does not fit the body and any of this flow's keys")]
+    #[error("the signature does not match the body under any key of this flow")]
     Wrong,
 }
 
@@ -102,6 +102,16 @@ impl SignatureError {
             SignatureError::Wrong => code::SIGNATURE_WRONG,
         }
     }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(self) -> &'static str {
+        match self {
+            SignatureError::Missing => "send it as `X-Hub-Signature: sha256=<hex HMAC-SHA256 of the body>`",
+            SignatureError::Malformed => "send it as `X-Hub-Signature: sha256=<64 hexadecimal digits>`",
+            SignatureError::Wrong => "sign exactly the bytes that are sent, with a key of this flow",
+        }
+    }
 }
 
 impl NoKey {
@@ -109,6 +119,12 @@ impl NoKey {
     #[must_use]
     pub fn code(self) -> Code {
         code::KEY_EMPTY
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(self) -> &'static str {
+        "write one key per line"
     }
 }
 

@@ -38,11 +38,8 @@ pub(crate) async fn after_body(request: &HeaderMap, body: Body, answer: Response
 
 /// The answer to a request for which there is no room. Nothing was executed.
 pub(crate) fn no_room(why: NoRoom) -> Response {
-    if why.is_temporary() {
-        busy(why.to_string())
-    } else {
-        internal(StatusCode::PAYLOAD_TOO_LARGE, why.code(), why.to_string())
-    }
+    let text = format!("{why}; {}", why.help());
+    if why.is_temporary() { busy(text) } else { internal(StatusCode::PAYLOAD_TOO_LARGE, why.code(), text) }
 }
 
 /// The answer to a request that should be sent again later. Nothing was executed.

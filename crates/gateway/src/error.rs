@@ -3,9 +3,10 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use faasflow_core::Unreadable;
 use faasflow_core::code::{self, Code};
+use faasflow_core::{Problem, Unreadable};
 
+use crate::build_error::BuildError;
 use crate::queue::QueueError;
 use crate::stack::StackError;
 use crate::store::StoreError;
@@ -83,12 +84,12 @@ pub enum GatewayError {
         source: DeployedError,
     },
     /// Cargo could not build functions.
-    #[error("cargo could not build {what}:\n{output}")]
+    #[error("cargo could not build {what}")]
     Build {
-        /// What cargo should have built.
+        /// The functions that cargo should have built.
         what: String,
-        /// The output of cargo.
-        output: String,
+        /// Why it could not.
+        source: BuildError,
     },
     /// Some functions do not run.
     #[error("not all functions run:{}", lines(reasons))]
@@ -160,8 +161,24 @@ impl GatewayError {
             GatewayError::Deployed { .. } => {
                 Some("correct the file, or remove it and deploy the function again".to_owned())
             }
-            _ => None,
+            GatewayError::Unreadable { source, .. } => Some(source.help().to_owned()),
+            GatewayError::Listen { .. } => Some("choose another address or port".to_owned()),
+            GatewayError::StateFolder { .. } => {
+                Some("let the user that this program runs as write there, or choose another state folder".to_owned())
+            }
+            GatewayError::Build { source, .. } => Some(source.help().to_owned()),
+            GatewayError::Functions { .. } => {
+                Some("read what each function logged; a function that has ended is started again".to_owned())
+            }
+            // Its problems have remedies.
+            GatewayError::Stack(_) => None,
         }
+    }
+
+    /// The error as it is printed for people: with its causes, and what to do.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        self.help().into_iter().fold(Problem::from_error(self.code(), self), Problem::help)
     }
 
     /// The code of the error.

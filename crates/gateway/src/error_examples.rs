@@ -8,20 +8,19 @@ use std::time::Duration;
 use axum::body::to_bytes;
 use axum::response::Response;
 use faasflow_containers::{AddressError, EngineError, EngineMessage};
-use faasflow_core::Problem;
 use faasflow_core::code::{self, Code};
 use faasflow_core::headers::ERROR_CODE;
 use http::StatusCode;
 
-use crate::GatewayError;
 use crate::answer::refusal;
 use crate::functions::{NoAnswer, RunError, Unavailable};
 use crate::queue::{QueueError, QueueFileError};
 use crate::stack::Replicas;
 use crate::store::{StoreError, StoreFileError};
+use crate::{BuildError, GatewayError};
 
 #[path = "../../core/tests/support/errors_page.rs"]
-mod errors_page;
+pub(crate) mod errors_page;
 
 use errors_page::{compare, example};
 
@@ -91,15 +90,22 @@ fn errors_of_the_start() {
     let status = std::process::ExitStatus::from_raw(1 << 8);
     let why = Unavailable::Ended(RunError::Exited(status)).describe();
     let error = GatewayError::Functions { reasons: BTreeMap::from([("resize".to_owned(), why)]) };
-    compare([(error.code(), Problem::from_error(error.code(), &error).to_string())]);
+    let unreadable = GatewayError::Unreadable {
+        path: ".faasflow/secrets/basic-auth-user".into(),
+        source: io::Error::from(io::ErrorKind::PermissionDenied).into(),
+    };
+    let output = "error[E0425]: cannot find value `photo` in this scope".to_owned();
+    let not_built =
+        GatewayError::Build { what: "`resize`".to_owned(), source: BuildError::Cargo { output, help: None } };
+    compare([error, unreadable, not_built].map(|error| (error.code(), error.problem().to_string())));
 
     let store = StoreError::Unusable { path: ".faasflow/state.redb".into(), source: StoreFileError::Damaged(None) };
     let error = GatewayError::from(store);
-    compare([(error.code(), Problem::from_error(error.code(), &error).help(error.help().unwrap()).to_string())]);
+    compare([(error.code(), error.problem().to_string())]);
 
     let queue = QueueError::Unusable { path: ".faasflow/queue.redb".into(), source: QueueFileError::CutShort };
     let error = GatewayError::from(queue);
-    let problem = Problem::from_error(error.code(), &error).help(error.help().unwrap()).to_string();
+    let problem = error.problem().to_string();
     // The command line adds a line, which names one of its options.
     let shown = example(code::QUEUE_UNUSABLE);
     assert!(shown.starts_with(&format!("{problem}\n  help: ")), "{shown}\nbut it is\n{problem}");

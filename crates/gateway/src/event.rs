@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use faasflow_core::Problem;
+
 /// Something that happened, for programs that show progress.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -31,8 +33,8 @@ pub enum Event {
     },
     /// A build failed. Functions that ran before go on running.
     BuildFailed {
-        /// The output of cargo.
-        output: String,
+        /// What could not be built, with the output of cargo as the cause.
+        problems: Vec<Problem>,
     },
     /// A function is being started.
     Starting {

@@ -7,7 +7,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faasflow_core::chain;
 use faasflow_http::{Budget, HttpClient, Limits, ServerOptions, file_limit, memory_limit, serve};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -366,8 +365,8 @@ impl Builder {
         });
         let built = built.await;
         if !built.faults.is_empty() {
-            let texts: Vec<String> = built.faults.iter().map(|fault| chain(fault)).collect();
-            let _ = self.events.send(Event::BuildFailed { output: texts.join("\n") });
+            let problems = built.faults.iter().map(GatewayError::problem).collect();
+            let _ = self.events.send(Event::BuildFailed { problems });
         }
         for (name, folder) in projects {
             if let (Some(order), None) = (self.orders.get(name), built.programs.get(folder)) {

@@ -9,6 +9,7 @@ pub mod stack;
 mod unpublished;
 
 mod answer;
+mod build_error;
 mod delivery;
 mod disk;
 mod environment;
@@ -33,6 +34,7 @@ mod store;
 mod tokens;
 mod wanted;
 
+pub use build_error::BuildError;
 pub use error::{DeployedError, GatewayError, MissingSecret};
 pub use event::{Event, Events};
 pub use faasflow_core::Unreadable;

@@ -60,7 +60,8 @@ pub(crate) fn share(budget: &Budget, name: &str, calls: &Arc<()>) -> Result<Arc<
     if Arc::strong_count(calls) - 1 <= most {
         return Ok(counted);
     }
-    Err(format!("{most} requests to `{name}` are in flight, as many as one function may have: try again later"))
+    let most = faasflow_core::counted(most as u64, "request");
+    Err(format!("`{name}` already handles {most}, as many as one function may: try again later"))
 }
 
 /// Refuses a request to a function that has used up its share, after reading the body.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use faasflow_core::code::{self, Code};
+use faasflow_core::counted;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 /// The unit in which bytes are counted.
@@ -280,13 +281,13 @@ impl AsRef<[u8]> for CountedBody {
 #[non_exhaustive]
 pub enum NoRoom {
     /// The limit of requests in flight is reached.
-    #[error("{limit} requests are in flight, which is the limit; try again later")]
+    #[error("the limit of {} in flight is reached", counted(*limit as u64, "request"))]
     Requests {
         /// The most requests in flight.
         limit: usize,
     },
     /// The bodies in flight leave too little room at the moment.
-    #[error("the bodies in flight leave too little of the {limit} bytes that they share; try again later")]
+    #[error("the bodies in flight leave too little of the {limit} bytes that they share")]
     Bytes {
         /// The most bytes of bodies.
         limit: u64,
@@ -304,6 +305,15 @@ impl NoRoom {
     #[must_use]
     pub fn code(self) -> Code {
         if self.is_temporary() { code::NO_ROOM } else { code::NEVER_ROOM }
+    }
+
+    /// What to do about it. The caller adds the name of its setting, if the error is not temporary.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self.is_temporary() {
+            true => "try again later",
+            false => "send a smaller body, or raise the limit",
+        }
     }
 
     /// Whether it may help to try again later.

@@ -178,8 +178,8 @@ async fn accept(
         let _ = stream.set_nodelay(true);
         if Arc::strong_count(&counted) > options.max_connections {
             tracing::debug!(%peer, "too many connections: refused one");
-            let text =
-                format!("there are {} connections, which is the limit; try again later", options.max_connections);
+            let limit = faasflow_core::counted(options.max_connections as u64, "connection");
+            let text = format!("the limit of {limit} is reached; try again later");
             connections.spawn(TurnAway::new(stream, &text));
             continue;
         }

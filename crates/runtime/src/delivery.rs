@@ -5,6 +5,7 @@ mod drive;
 mod ending;
 mod forked;
 mod receive;
+mod remedy;
 mod request;
 mod respond;
 

@@ -150,7 +150,7 @@ impl StartError {
             StartError::TwoStateManagers { definition, .. } => {
                 format!("remove one of the two, or set `state_manager={definition}`")
             }
-            StartError::Authorities { .. } | StartError::UnreadableAuthorities { .. } => {
+            StartError::UnreadableAuthorities { .. } | StartError::Authorities { .. } => {
                 "set `SSL_CERT_FILE` to a file of certificates in PEM, or leave it unset".to_owned()
             }
             StartError::Tracing { .. } => {
@@ -159,8 +159,14 @@ impl StartError {
             StartError::Argument(_) => "start it without an argument to serve the flow, with `describe` to print its \
                                         definition, or with `health` to check the flow that is being served"
                 .to_owned(),
+            StartError::Unhealthy { .. } => {
+                "read the flow's log, and give the health check the same `port` and `flow_port` as the flow".to_owned()
+            }
+            StartError::System(_) => {
+                "check the limits of this user with `ulimit -a`, and those of the container".to_owned()
+            }
             StartError::StateManager(error) => return error.help().map(str::to_owned),
-            _ => return None,
+            StartError::Config(_) | StartError::Key(_) => return None,
         })
     }
 }

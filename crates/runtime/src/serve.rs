@@ -110,7 +110,7 @@ fn run(
         tracing::info!(
             "Flow `{}` ({}) listens on {address}{}{}",
             description.name,
-            count_of_phases(description.phases().len()),
+            faasflow_core::counted(description.phases().len() as u64, "phase"),
             metrics.as_ref().map(|metrics| format!("; metrics on {}", metrics.address())).unwrap_or_default(),
             if signing { "" } else { "; signing is off, so anyone who can reach it can forge envelopes" }
         );
@@ -136,10 +136,6 @@ fn run(
     // Write the log before the process ends and its reader goes away.
     drop(logging);
     served
-}
-
-fn count_of_phases(count: usize) -> String {
-    if count == 1 { "1 phase".to_owned() } else { format!("{count} phases") }
 }
 
 /// The number of threads that work on requests. If code of the flow may block, there are at least four, so that some

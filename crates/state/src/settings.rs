@@ -78,7 +78,10 @@ impl Settings<'_> {
         let Some(path) = self.text("SSL_CERT_FILE") else { return Ok(None) };
         let fault = |error: std::io::Error| {
             let why = faasflow_core::Unreadable::from(error);
-            StateError::misconfigured(format!("`SSL_CERT_FILE` is `{path}`, which cannot be read: {why}"))
+            let help = why.help();
+            StateError::misconfigured(format!("`SSL_CERT_FILE` is `{path}`, which cannot be read"))
+                .with_source(why)
+                .with_help(help)
         };
         std::fs::read(&path).map(Some).map_err(fault)
     }
@@ -91,7 +94,10 @@ impl Settings<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
                 let why = faasflow_core::Unreadable::from(error);
-                Err(StateError::misconfigured(format!("the secret {} cannot be read: {why}", path.display())))
+                let help = why.help();
+                Err(StateError::misconfigured(format!("the secret {} cannot be read", path.display()))
+                    .with_source(why)
+                    .with_help(help))
             }
         }
     }

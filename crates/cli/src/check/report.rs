@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
 use console::{Term, style};
+use faasflow_core::counted;
 use serde_json::{Value, json};
 
 use super::finding::{Checked, Finding, Severity};
@@ -107,10 +108,8 @@ pub(super) fn count(checked: &[Checked], severity: Severity) -> usize {
 
 /// The numbers of findings, as in `1 error, 0 warnings, 2 notes`.
 pub(super) fn sum(checked: &[Checked]) -> String {
-    let counted = [Severity::Error, Severity::Warning, Severity::Note].map(|severity| {
-        let count = count(checked, severity);
-        format!("{count} {}{}", severity.word(), if count == 1 { "" } else { "s" })
-    });
+    let counted = [Severity::Error, Severity::Warning, Severity::Note]
+        .map(|severity| counted(count(checked, severity) as u64, severity.word()));
     counted.join(", ")
 }
 

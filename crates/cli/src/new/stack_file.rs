@@ -1,5 +1,24 @@
 //! Edits the text of a stack file. Parsing and writing YAML would lose comments and layout.
 
+/// Why a flow cannot be added to a stack file.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum AppendError {
+    #[error("its functions are on the line of `functions:`")]
+    SameLine,
+    #[error("it has a function `{0}` already")]
+    Exists(String),
+}
+
+impl AppendError {
+    /// What to do about it.
+    pub(super) fn help(&self) -> &'static str {
+        match self {
+            AppendError::SameLine => "write each function on its own line below `functions:`",
+            AppendError::Exists(_) => "choose another name",
+        }
+    }
+}
+
 /// A stack file with one flow.
 pub(super) fn with_one_flow(name: &str) -> String {
     format!(
@@ -24,7 +43,7 @@ fn flow(name: &str, indent: &str, end: &str) -> String {
 }
 
 /// Returns the text with a flow added after the last function, or why it cannot be added.
-pub(super) fn append(text: &str, name: &str) -> Result<String, String> {
+pub(super) fn append(text: &str, name: &str) -> Result<String, AppendError> {
     let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut inside = false;
     let mut found = false;
@@ -48,7 +67,7 @@ pub(super) fn append(text: &str, name: &str) -> Result<String, String> {
             if let Some(rest) = bare.strip_prefix("functions:") {
                 let rest = rest.trim_start();
                 if !(rest.is_empty() || rest.starts_with('#')) {
-                    return Err("its `functions:` are written on the same line; write each function on a line below `functions:`".to_owned());
+                    return Err(AppendError::SameLine);
                 }
                 (inside, found, at) = (true, true, passed);
             }
@@ -57,7 +76,7 @@ pub(super) fn append(text: &str, name: &str) -> Result<String, String> {
             let indent = *indent.get_or_insert(own);
             let key = bare.split(':').next().unwrap_or_default().trim().trim_matches(['"', '\'']);
             if own == indent && key == name {
-                return Err(format!("it has a function `{name}` already"));
+                return Err(AppendError::Exists(name.to_owned()));
             }
         }
     }
@@ -111,8 +130,9 @@ mod tests {
 
     #[test]
     fn an_existing_name_and_flow_style_functions_are_refused() {
-        assert!(append("functions:\n  'f':\n    fprocess: cat\n", "f").unwrap_err().contains("function `f` already"));
-        assert!(append("functions: {a: {fprocess: cat}}\n", "f").unwrap_err().contains("same line"));
+        let exists = append("functions:\n  'f':\n    fprocess: cat\n", "f");
+        assert_eq!(exists, Err(AppendError::Exists("f".to_owned())));
+        assert_eq!(append("functions: {a: {fprocess: cat}}\n", "f"), Err(AppendError::SameLine));
         // A key inside a function is not a function.
         assert!(append("functions:\n  a:\n    f: x\n", "f").is_ok());
     }

@@ -51,7 +51,9 @@ async fn only_the_gateway_says_that_a_function_is_not_deployed() {
         assert!(text(&output.stderr).starts_with(&says), "{command}: {output:?}");
         for (status, shown, headers) in [(404, "404 Not Found", functions), (502, "502 Bad Gateway", functions)] {
             let (output, _) = answered(&[command, "f"], status, headers, "own words\n").await;
-            let says = format!("error[FF0712]: the function `f` answered {shown}\n  cause: own words\n");
+            let says = format!(
+                "error[FF0712]: the function `f` answered {shown}\n  cause: own words\n  help: find out more in the log of the function\n"
+            );
             assert_eq!(text(&output.stderr), says, "{command}");
         }
     }
@@ -61,10 +63,10 @@ async fn only_the_gateway_says_that_a_function_is_not_deployed() {
 async fn the_code_of_an_answer_is_kept() {
     let refused: &[(&str, &str)] = &[(CODE, "FF0701"), INTERNAL];
     let (output, _) = answered(&["graph", "f"], 503, refused, "no room\n").await;
-    let says = "error[FF0701]: the gateway answered 503 Service Unavailable\n  cause: no room\n";
+    let says = "error[FF0701]: the gateway answered 503 Service Unavailable\n  cause: no room\n  help: find out more in the log of the gateway\n";
     assert_eq!(text(&output.stderr), says);
     let (output, _) = answered(&["graph", "f"], 500, &[(CODE, "FF0303")], "it failed\n").await;
-    let says = "error[FF0303]: the function `f` answered 500 Internal Server Error\n  cause: it failed\n";
+    let says = "error[FF0303]: the function `f` answered 500 Internal Server Error\n  cause: it failed\n  help: find out more in the log of the function\n";
     assert_eq!(text(&output.stderr), says);
     for (headers, code) in [(refused, "FF0701"), (&[], "FF0902")] {
         let (output, url) = answered(&["health"], 503, headers, "no room\n").await;

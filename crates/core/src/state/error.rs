@@ -77,7 +77,8 @@ impl StateError {
     /// What to do about it, if that is known.
     #[must_use]
     pub fn help(&self) -> Option<&str> {
-        self.help.as_deref()
+        let unsupported = self.is_unsupported().then_some("use another operation, or another state manager");
+        self.help.as_deref().or(unsupported)
     }
 
     /// The error as it is printed for people: with its causes, and what to do.

@@ -86,7 +86,7 @@ fn examples_about_envelopes_and_signatures_are_real() {
     let error = EnvelopeError::Malformed("a section is longer than the envelope");
     assert_quoted(error.code(), &error.to_string());
     for error in [SignatureError::Missing, SignatureError::Malformed, SignatureError::Wrong] {
-        assert_quoted(error.code(), &error.to_string());
+        assert_quoted(error.code(), &format!("{error}: {}", error.help()));
     }
 }
 

@@ -100,8 +100,14 @@ fn r3_what_was_dropped_is_told_once_when_the_log_is_read_again() {
     shout(&program, 400);
     let missing = dropped(&program);
     drop(unread);
-    let told = program.until_logged("log lines were dropped here");
-    assert!(told.starts_with(&format!("WARN {missing} log lines were dropped here because ")), "{told}");
+    let told = program.until_logged(" dropped here, because ");
+    assert!(
+        told.starts_with(&format!(
+            "WARN {} dropped here, because ",
+            faasflow_core::counted(missing as u64, "log line")
+        )),
+        "{told}"
+    );
     program.request("POST /\nx-faasflow-request-id: afterwards", "x");
     program.until_logged("[Request `afterwards`] Completed");
     let lines = program.lines();

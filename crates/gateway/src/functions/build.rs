@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::process::{ChildStdout, Command};
 
+use crate::build_error::BuildError;
 use crate::environment;
 use crate::error::GatewayError;
 use crate::event::{Event, Events};
@@ -178,13 +179,13 @@ async fn selections(projects: &[Project], apart: &HashSet<String>) -> HashMap<Pa
 }
 
 async fn locate(function: &str, folder: &Path) -> Result<Project, GatewayError> {
-    let fault = |output: String| GatewayError::Build { what: format!("`{function}`"), output };
+    let fault = |source: BuildError| GatewayError::Build { what: format!("`{function}`"), source };
     let metadata = metadata(folder).await.map_err(fault)?;
     let manifest = folder.join("Cargo.toml");
     let canonical = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let manifest = canonical(&manifest);
     let package = metadata.packages.into_iter().find(|package| canonical(&package.manifest_path) == manifest);
-    let package = package.ok_or_else(|| fault(format!("{} is not a package", folder.display())))?;
+    let package = package.ok_or_else(|| fault(BuildError::NotAPackage(folder.to_owned())))?;
     let binary = binary(&package).map_err(fault)?;
     Ok(Project {
         function: function.to_owned(),
@@ -196,33 +197,33 @@ async fn locate(function: &str, folder: &Path) -> Result<Project, GatewayError> 
     })
 }
 
-async fn metadata(folder: &Path) -> Result<Metadata, String> {
+async fn metadata(folder: &Path) -> Result<Metadata, BuildError> {
     let output = Command::new("cargo")
         .args(["metadata", "--no-deps", "--format-version", "1"])
         .current_dir(folder)
         .stdin(Stdio::null())
         .output()
         .await
-        .map_err(|error| format!("cargo cannot be run: {error}; install Rust, and put cargo in PATH"))?;
+        .map_err(BuildError::NoCargo)?;
     if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        return Err(BuildError::Cargo { output: trimmed(&String::from_utf8_lossy(&output.stderr)), help: None });
     }
-    serde_json::from_slice(&output.stdout).map_err(|error| format!("the metadata of cargo cannot be parsed: {error}"))
+    serde_json::from_slice(&output.stdout).map_err(BuildError::Metadata)
 }
 
 fn binaries(package: &Package) -> impl Iterator<Item = &String> {
     package.targets.iter().filter(|target| target.kind.iter().any(|kind| kind == "bin")).map(|target| &target.name)
 }
 
-fn binary(package: &Package) -> Result<String, String> {
+fn binary(package: &Package) -> Result<String, BuildError> {
     if let Some(name) = &package.default_run {
         return Ok(name.clone());
     }
     let binaries: Vec<&String> = binaries(package).collect();
     match binaries.as_slice() {
         [one] => Ok((*one).clone()),
-        [] => Err(format!("the package `{}` has no program; add a src/main.rs", package.name)),
-        _ => Err(format!("the package `{}` has several programs; name one with `default-run`", package.name)),
+        [] => Err(BuildError::NoProgram(package.name.clone())),
+        _ => Err(BuildError::SeveralPrograms(package.name.clone())),
     }
 }
 
@@ -236,7 +237,7 @@ async fn build_workspace(
     programs: &mut Programs,
 ) -> Result<(), GatewayError> {
     let what = projects.iter().map(|project| format!("`{}`", project.function)).collect::<Vec<_>>().join(", ");
-    let fault = |output: String| GatewayError::Build { what: what.clone(), output };
+    let fault = |source: BuildError| GatewayError::Build { what: what.clone(), source };
     let mut command = Command::new("cargo");
     environment::set_by_cargo().iter().for_each(|name| {
         command.env_remove(name);
@@ -260,18 +261,18 @@ async fn build_workspace(
     for project in projects {
         command.args(["--bin", &project.binary]);
     }
-    let mut child = command.spawn().map_err(|error| fault(format!("cargo cannot be run: {error}")))?;
+    let mut child = command.spawn().map_err(|error| fault(BuildError::NoCargo(error)))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (executables, output, status) =
         tokio::join!(executables(stdout, projects, events), read_output(stderr, events), child.wait());
-    let status = status.map_err(|error| fault(error.to_string()))?;
+    let status = status.map_err(|error| fault(BuildError::Lost(error)))?;
     for project in projects {
         let key = (project.package.id.clone(), project.binary.clone());
         match executables.get(&key) {
             Some(program) => {
                 programs.insert(project.folder.clone(), program.clone());
             }
-            None if status.success() => return Err(fault(format!("cargo did not build `{}`", project.binary))),
+            None if status.success() => return Err(fault(BuildError::NotBuilt(project.binary.clone()))),
             None => {}
         }
     }
@@ -279,8 +280,13 @@ async fn build_workspace(
         return Ok(());
     }
     // unpublished: see RELEASE.md
-    let advice = unpublished::advice(&output, root).map(|advice| format!("\n{advice}\n")).unwrap_or_default();
-    Err(fault(output + &advice))
+    let help = unpublished::advice(&output, root);
+    Err(fault(BuildError::Cargo { output: trimmed(&output), help }))
+}
+
+/// The output of cargo without the indentation of its first line, which aligns the words of its progress.
+fn trimmed(output: &str) -> String {
+    output.trim().to_owned()
 }
 
 /// Collects the programs that cargo reports, by package and name.

@@ -239,7 +239,7 @@ impl Deployments {
         if let Some((path, error)) = secrets::unreadable(spec, &self.context.secrets) {
             let why = faasflow_core::Unreadable::from(error);
             let secret = path.file_name().unwrap_or_default().display();
-            let text = format!("the secret `{secret}` cannot be read: {why}");
+            let text = format!("the secret `{secret}` cannot be read: {why}; {}", why.help());
             return Err(Refusal::new(StatusCode::BAD_REQUEST, code::GATEWAY_FILE_UNREADABLE, text));
         }
         let absent = secrets::absent(spec, &self.context.secrets);

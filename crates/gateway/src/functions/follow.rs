@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use faasflow_core::counted;
 use faasflow_http::now_ms;
 use tokio::sync::watch;
 
@@ -97,7 +98,7 @@ fn missed(function: &str, count: u64) -> LogLine {
         timestamp_ms: now_ms(),
         function: function.to_owned(),
         request: None,
-        text: format!("gateway: {count} lines are missing here, because they were written faster than they were read"),
+        text: format!("gateway: left out {} here, because the log was read too slowly", counted(count, "line")),
     }
 }
 
@@ -133,7 +134,7 @@ mod tests {
         }
         let kept = g.past(&ALL).lines.len();
         let read = texts(&mut follower);
-        let says = format!("g gateway: {} lines are missing here, ", 1000 - kept);
+        let says = format!("g gateway: left out {} lines here, ", 1000 - kept);
         assert!(read[0].starts_with(&says), "{}", read[0]);
         assert_eq!(read.len(), kept + 1);
         // A function that is removed is followed to the end of its log.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use faasflow_core::duration;
+use faasflow_core::{counted, duration};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::stack::{MAX_INFLIGHT, max_inflight};
@@ -101,10 +101,11 @@ impl Busy {
     pub(crate) fn reason(&self) -> String {
         match self {
             Busy::Requests(most) => {
-                format!("{most} of its requests are in flight, as many as its `{MAX_INFLIGHT}` allows")
+                let requests = counted(*most as u64, "request");
+                format!("it handles {requests}, as many as its `{MAX_INFLIGHT}` allows")
             }
             Busy::Processes(most, waited) => format!(
-                "{most} of its processes run, as many as may run at once, and none ended within {waited:?}; \
+                "no more than {most} of its processes may run at once, and none ended within {waited:?}; \
                  `{MAX_INFLIGHT}` sets another limit"
             ),
         }

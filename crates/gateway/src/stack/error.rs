@@ -31,8 +31,9 @@ impl StackError {
     }
 
     pub(super) fn unreadable(path: &Path, error: std::io::Error) -> StackError {
-        let fault = Fault::of_function(StackErrorKind::Unreadable, "it cannot be read");
-        StackError { source: Some(error.into()), ..StackError::one(path, fault) }
+        let why = Unreadable::from(error);
+        let fault = Fault::of_function(StackErrorKind::Unreadable, "it cannot be read").help(why.help());
+        StackError { source: Some(why), ..StackError::one(path, fault) }
     }
 
     /// The code of the error, or of the first problem if there are several.

@@ -98,7 +98,8 @@ fn fill(file: &mut File, text: &str) -> Result<(), Fault> {
         }
     }
     if file.functions.is_empty() {
-        return Err(Fault::structure(root.at, "`functions:` is missing"));
+        return Err(Fault::structure(root.at, "`functions:` is missing")
+            .help("write `functions:`, and below it a function with `handler` or `fprocess`"));
     }
     Ok(())
 }

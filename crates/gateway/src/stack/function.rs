@@ -34,7 +34,7 @@ pub(super) fn resolve(
         Err(fault) => (None, vec![fault]),
     };
     if let Err(why) = check_namespace(function.namespace.as_deref()) {
-        faults.push(Fault::value(format!("`namespace`: {why}")));
+        faults.push(Fault::value(format!("`namespace`: {why}")).help("remove `namespace`"));
     }
     let spec = FunctionSpec {
         name: name.to_owned(),

@@ -16,11 +16,12 @@ pub(super) fn locate(path: &Path) -> Result<PathBuf, StackError> {
     }
     let found = ["stack.yml", "stack.yaml"].map(|name| whole.join(name)).into_iter().find(|path| path.is_file());
     found.ok_or_else(|| {
-        let missing = |what| Fault::of_function(StackErrorKind::Missing, what);
+        let missing = |what: &str| Fault::of_function(StackErrorKind::Missing, what);
         let fault = if whole.is_dir() {
             missing("there is no stack.yml in this folder").help(advice(&whole))
         } else {
             missing("there is no such file or folder")
+                .help("check the path, or create a project with `faasflow new my-flow`")
         };
         StackError::one(&whole, fault)
     })
@@ -68,7 +69,7 @@ pub(super) fn substituted(path: &Path) -> Result<String, StackError> {
     let text = read(path)?;
     substitute::substitute(&text, &environment::text).map_err(|Unusable { at, what, help }| {
         let fault = Fault::new(StackErrorKind::Substitution, place(&text, at), what);
-        StackError::one(path, if help.is_empty() { fault } else { fault.help(help) })
+        StackError::one(path, fault.help(help))
     })
 }
 

@@ -27,7 +27,8 @@ pub(crate) fn url_or_command(
     if let Some(url) = annotations.get(URL_ANNOTATION) {
         let url = faasflow_core::parse_url(url).map_err(|fault| {
             let url = faasflow_core::without_credentials(url);
-            Fault::value(format!("`annotations`: `{URL_ANNOTATION}` is `{}`: {fault}", url.escape_debug()))
+            let what = format!("`annotations`: `{URL_ANNOTATION}` is `{}`: {fault}", url.escape_debug());
+            Fault::value(what).help(fault.help())
         })?;
         return Ok(Some(Kind::Url(url)));
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use faasflow_core::counted;
+
 use super::fault::Fault;
 
 const LEAST: &str = "com.openfaas.scale.min";
@@ -66,7 +68,8 @@ impl Replicas {
         }
         let most = self.most;
         if number > most {
-            return Err(format!("it may have at most {most} containers; raise its label `{MOST}` to allow more"));
+            let most = counted(most.into(), "container");
+            return Err(format!("it may have at most {most}; raise its label `{MOST}` to allow more"));
         }
         Ok(())
     }

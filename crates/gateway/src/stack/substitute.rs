@@ -13,7 +13,7 @@ pub(super) struct Unusable {
     /// Where it begins, in bytes.
     pub(super) at: usize,
     pub(super) what: String,
-    /// What to do, or nothing.
+    /// What to do about it.
     pub(super) help: &'static str,
 }
 
@@ -92,7 +92,7 @@ impl<V: Fn(&str) -> Result<Option<String>, String>> Reader<'_, V> {
         self.at += "${".len();
         if self.depth == DEEPEST {
             let what = format!("forms are nested more than {DEEPEST} deep here");
-            return Err(Unusable { at: begin, what, help: "" });
+            return Err(Unusable { at: begin, what, help: "use fewer levels" });
         }
         self.depth += 1;
         let inside = self.inside(begin);
@@ -101,7 +101,7 @@ impl<V: Fn(&str) -> Result<Option<String>, String>> Reader<'_, V> {
         if !self.take("}") {
             return Err(self.unknown(begin));
         }
-        let fault = |what: String| Unusable { at: begin, what, help: "" };
+        let fault = |what: String| Unusable { at: begin, what, help: "set the variable to a value that fits the form" };
         let value = (self.variable)(&name).map_err(|why| fault(format!("`${{{name}}}` cannot be inserted: {why}")))?;
         let form = &self.text[begin..self.at];
         apply(operation, &value.unwrap_or_default(), &arguments)

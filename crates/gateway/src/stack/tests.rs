@@ -355,3 +355,11 @@ fn i6_an_environment_file_that_cannot_be_read_has_the_one_reason() {
         assert!(fault.ends_with(why), "{fault}");
     }
 }
+
+#[test]
+fn the_example_about_an_unreadable_file_is_real() {
+    let absent = std::io::Error::from(std::io::ErrorKind::NotFound);
+    let error = StackError::unreadable(std::path::Path::new("/srv/shop/limits.yml"), absent);
+    let printed = error.problems().into_iter().map(|problem| (problem.code(), problem.to_string()));
+    crate::error_examples::errors_page::compare(printed);
+}

@@ -7,8 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::server::is_running;
 use crate::support::{Fixture, folder, start, start_in, until};
+use faasflow_core::Problem;
 use faasflow_gateway::Event;
 use http::{Method, StatusCode};
+
+/// Problems as the command line prints them.
+fn printed(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("{problem}\n")).collect()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_gets_the_request_like_under_the_classic_watchdog() {
@@ -260,14 +266,14 @@ async fn a_change_replaces_the_process_and_loses_no_request() {
 
     // A failed build is reported, and the previous process goes on.
     std::fs::write(&source, "fn main() { nonsense }").unwrap();
-    let said = until("the failure is told", async || {
+    let failure = until("the failure is reported", async || {
         fixture.events.lock().unwrap().iter().find_map(|event| match event {
-            Event::BuildFailed { output } => Some(output.clone()),
+            Event::BuildFailed { problems } => Some(printed(problems)),
             _ => None,
         })
     })
     .await;
-    assert!(said.contains("cannot find value `nonsense`"), "{said}");
+    assert!(failure.contains("cannot find value `nonsense`"), "{failure}");
     assert_eq!(fixture.get("/function/server").await.text(), "two");
     Arc::into_inner(fixture).unwrap().gateway.stop().await;
 }
@@ -321,14 +327,17 @@ async fn a_function_that_cannot_be_built_does_not_stop_the_others() {
         "not all functions run:\n  - `broken`: it could not be built\n  - `empty`: it could not be built"
     );
     assert_eq!(fixture.get("/function/server").await.text(), "one");
-    let said = until("what cargo said", async || {
+    let failures = until("the failures are reported", async || {
         fixture.events.lock().unwrap().iter().find_map(|event| match event {
-            Event::BuildFailed { output } => Some(output.clone()),
+            Event::BuildFailed { problems } => Some(printed(problems)),
             _ => None,
         })
     })
     .await;
-    assert!(said.contains("cannot find value `nonsense`") && said.contains("empty is not a package"), "{said}");
+    assert!(failures.contains("cannot find value `nonsense`"), "{failures}");
+    assert!(failures.contains("help: correct what cargo reports"), "{failures}");
+    let empty = "error[FF0709]: cargo could not build `empty`\n  cause: ";
+    assert!(failures.contains(empty) && failures.contains("empty is not a package\n  help: "), "{failures}");
     fixture.gateway.stop().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use faasflow_core::counted;
 use faasflow_core::headers::{GATEWAY_ERROR, gateway_error};
 use http::StatusCode;
 
@@ -70,7 +71,7 @@ pub(crate) fn verdict(
         return Verdict::Dead(what);
     }
     if attempt >= retry.max_attempts() {
-        return Verdict::Dead(format!("{what}, at the last of {attempt} attempts"));
+        return Verdict::Dead(format!("{what}, at the last of {}", counted(attempt.into(), "attempt")));
     }
     Verdict::Again(retry.delay(attempt, random, asked))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use faasflow_core::counted;
 use faasflow_http::now_ms;
 
 use crate::call::Call;
@@ -108,7 +109,8 @@ impl RedbStore {
             changes.push(Change::RemoveLetter(id));
         }
         if !changes.is_empty() {
-            tracing::warn!("{} dead letters were too old or too many, and are removed", changes.len());
+            let letters = counted(changes.len() as u64, "dead letter");
+            tracing::warn!("Removed {letters}, because they were too old or too many");
         }
         changes
     }

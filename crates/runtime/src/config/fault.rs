@@ -291,7 +291,9 @@ impl KeyError {
         let problem = Problem::from_error(self.code(), self);
         match self {
             // If the file exists, creating a key does not help.
-            KeyError::Unreadable { source, .. } if source.error().kind() != std::io::ErrorKind::NotFound => problem,
+            KeyError::Unreadable { source, .. } if source.error().kind() != std::io::ErrorKind::NotFound => {
+                problem.help(source.help())
+            }
             KeyError::Unreadable { .. } => problem.help(create_a_key()),
             KeyError::Empty(_) => problem.help("write the keys into it, one per line"),
         }

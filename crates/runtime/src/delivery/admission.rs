@@ -44,7 +44,9 @@ impl Instance {
         let (status, setting) = match &error {
             ReadBodyError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "; the setting is `max_body`"),
             ReadBodyError::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "; the setting is `read_timeout`"),
-            ReadBodyError::NoRoom(full) if full.is_temporary() => (StatusCode::SERVICE_UNAVAILABLE, ""),
+            ReadBodyError::NoRoom(full) if full.is_temporary() => {
+                (StatusCode::SERVICE_UNAVAILABLE, "; try again later")
+            }
             ReadBodyError::NoRoom(_) => (StatusCode::PAYLOAD_TOO_LARGE, "; the setting is `max_inflight_bytes`"),
             _ => (StatusCode::BAD_REQUEST, ""),
         };
@@ -93,7 +95,7 @@ impl Instance {
             };
             let setting = match &error {
                 DecodeError::TooLarge { .. } => "; the setting is `max_body`",
-                DecodeError::NoRoom(full) if full.is_temporary() => "",
+                DecodeError::NoRoom(full) if full.is_temporary() => "; try again later",
                 DecodeError::NoRoom(_) | DecodeError::Window { .. } => "; the setting is `max_inflight_bytes`",
                 _ => "",
             };

@@ -10,6 +10,7 @@ use http::{StatusCode, request};
 use tokio::time::Instant;
 
 use super::admission::ask_to_retry;
+use super::remedy::with_help;
 use super::request::{Refusal, delivery, resume, start};
 use super::respond::respond;
 use crate::conclusion::{Conclusion, Delivery};
@@ -83,7 +84,10 @@ impl Instance {
         };
         let header = parts.headers.get(headers::SIGNATURE).map(http::HeaderValue::as_bytes);
         let verified = keys.verify(header, body);
-        verified.map_err(|error| Refusal::new(StatusCode::UNAUTHORIZED, error.code(), error.to_string()))
+        verified.map_err(|error| {
+            let reason = with_help(error.to_string(), Some(error.help()));
+            Refusal::new(StatusCode::UNAUTHORIZED, error.code(), reason)
+        })
     }
 
     fn refuse(&self, refusal: Refusal, id: RequestId, delivery: Delivery) -> Response {

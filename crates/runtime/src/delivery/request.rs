@@ -14,6 +14,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, StatusCode, request};
 use uuid::Uuid;
 
+use super::remedy::with_help;
 use crate::conclusion::Delivery;
 use crate::trace::{Sampling, incoming};
 
@@ -113,14 +114,6 @@ pub(crate) fn start(
     let caller = caller(flow, &info, &start);
     let token = Token::new(start, payload).with_caller(caller);
     Ok(Arrival { info: Arc::new(info), token, state: EmbeddedState::new(), branching: None, sent_ms: None })
-}
-
-/// An answer has one text for what happened and what to do about it.
-fn with_help(what: String, help: Option<&str>) -> String {
-    match help {
-        Some(help) => format!("{what}: {help}"),
-        None => what,
-    }
 }
 
 /// Whether the token of an envelope has what the machine for this flow needs. A flow that has lost its branches cannot make

@@ -9,6 +9,7 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderName, StatusCode};
 use serde::Serialize;
 
+use super::remedy::with_help;
 use crate::conclusion::{Conclusion, Delivery};
 use crate::gateway::OCTETS;
 
@@ -29,7 +30,7 @@ struct Problem<'a> {
 
 /// The payload of a failure that no handler resolved.
 pub(crate) fn failure_payload(id: &RequestId, failure: &Failure) -> Payload {
-    let reason = failure.reason();
+    let reason = with_help(failure.reason(), failure.kind().help());
     let phase = Some(failure.phase());
     problem(&Problem {
         request_id: id.as_str(),

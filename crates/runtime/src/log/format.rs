@@ -26,7 +26,8 @@ pub(super) fn set_format(format: LogFormat) {
 /// A line that says how many lines were dropped before it.
 pub(super) fn dropped_lines(count: u64) -> String {
     let format = FORMAT.get().copied().unwrap_or_default();
-    let text = format_args!("{count} log lines were dropped here because standard error was not read");
+    let lines = faasflow_core::counted(count, "log line");
+    let text = format_args!("{lines} dropped here, because standard error was not read");
     let mut line = String::new();
     match format {
         LogFormat::Line => line::write_line(Level::WARN, None, None, text, &mut line),

@@ -74,7 +74,10 @@ pub(crate) fn log_line(event: &Event<'_>, write: impl Fn(Level, Option<Code>, fm
         Event::Failed { failure, origin: Origin::Reply } => {
             error(failure.code(), format_args!("{failure}; its failure handler replied"));
         }
-        Event::Failed { failure, .. } => error(failure.code(), format_args!("{failure}")),
+        Event::Failed { failure, .. } => match failure.kind().help() {
+            Some(help) => error(failure.code(), format_args!("{failure}: {help}")),
+            None => error(failure.code(), format_args!("{failure}")),
+        },
         Event::HandlerAsked => info(format_args!("Executing the failure handler")),
         Event::Interrupted { doing, outage } => {
             error(outage.code, format_args!("{doing}: {}: {}", outage.reason, outage.detail));

@@ -40,10 +40,10 @@ pub(super) fn explain(error: &ScanError, source: &str) -> Fault {
     let at = At::from(error.marker());
     let line = source.lines().nth(at.line.saturating_sub(1)).unwrap_or_default();
     let (what, help) = words(error.kind(), line);
-    let mut fault = Fault::syntax(at, what);
-    if !help.is_empty() {
-        fault = fault.help(help);
-    }
+    let fault = Fault::syntax(at, what).help(match help {
+        "" => "compare the line with the ones around it: indentation, colons, quotes and brackets",
+        help => help,
+    });
     let shown: String = line.trim_end().chars().take(100).collect();
     if shown.is_empty() { fault } else { fault.excerpt(shown) }
 }
@@ -89,9 +89,9 @@ fn words(kind: &ErrorKind, line: &str) -> (String, &'static str) {
         ErrorKind::ExpectedFlowSequenceSeparator | ErrorKind::UnexpectedEofFlowSequence => {
             ("a `,` or `]` was expected", "close the `[`, or add the missing comma")
         }
-        ErrorKind::UnclosedFlowCollection { open } => return (format!("the `{open}` is not closed"), ""),
+        ErrorKind::UnclosedFlowCollection { open } => return (format!("the `{open}` is not closed"), "close it"),
         ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
-            return (format!("a `{open}` is closed by `{close}`"), "");
+            return (format!("a `{open}` is closed by `{close}`"), "close it with its own kind");
         }
         ErrorKind::MisplacedFlowCollectionEnd => {
             ("this closing bracket has no opening one", "if it is a text, quote it")
@@ -100,7 +100,9 @@ fn words(kind: &ErrorKind, line: &str) -> (String, &'static str) {
             "a text within brackets or quotes is not indented enough",
             "indent it further than the key that it belongs to",
         ),
-        ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar => ("a quote is not closed", ""),
+        ErrorKind::UnclosedQuotedScalar | ErrorKind::DocumentIndicatorInQuotedScalar => {
+            ("a quote is not closed", "close it")
+        }
         ErrorKind::InvalidTrailingSingleQuotedScalar | ErrorKind::InvalidTrailingDoubleQuotedScalar => {
             ("there is text after a closing quote", "quote the whole value, and double the quotes in it (`'it''s'`)")
         }
@@ -120,7 +122,7 @@ fn words(kind: &ErrorKind, line: &str) -> (String, &'static str) {
         ErrorKind::UnexpectedCharacter { character } => {
             return (format!("a value cannot begin with `{character}`"), "quote it");
         }
-        ErrorKind::ExpectedNodeContent => ("a value was expected here", ""),
+        ErrorKind::ExpectedNodeContent => ("a value was expected here", "write a value"),
         ErrorKind::ExpectedDocumentStart | ErrorKind::UnexpectedEndOfPlainScalar => (
             "this is outside the mapping that the file began with",
             "begin the keys of that mapping in the first column, as `key: value`",
@@ -143,11 +145,11 @@ fn words(kind: &ErrorKind, line: &str) -> (String, &'static str) {
         | ErrorKind::ExpectedTagBang => {
             ("a `!` begins a tag, and this tag does not exist", "if it is a text, quote it")
         }
-        ErrorKind::RecursionLimitExceeded => ("lists and mappings are nested too deeply", ""),
+        ErrorKind::RecursionLimitExceeded => ("lists and mappings are nested too deeply", "use fewer levels"),
         ErrorKind::UnexpectedEofBlockMapping
         | ErrorKind::UnexpectedEofBlockSequence
         | ErrorKind::UnexpectedEofImplicitFlowMapping
-        | ErrorKind::UnexpectedEof => ("the file ends in the middle of a value", ""),
+        | ErrorKind::UnexpectedEof => ("the file ends in the middle of a value", "complete the value"),
         ErrorKind::UnsupportedYamlMajorVersion => ("this version of YAML is not supported", "remove the line `%YAML`"),
         other => return (format!("this is not YAML: {other}"), ""),
     };

@@ -95,18 +95,16 @@ impl<'a, T: granit_parser::BorrowedInput<'a>> Builder<'a, T> {
                 (Value::Mapping(entries.into()), anchor)
             }
             Event::Alias(id) => {
-                let value = self
-                    .anchors
-                    .get(&id)
-                    .cloned()
-                    .ok_or_else(|| Fault::syntax(at, "this alias is inside the value that it stands for"))?;
+                let value = self.anchors.get(&id).cloned().ok_or_else(|| {
+                    Fault::syntax(at, "this alias is inside the value that it stands for").help("write the value out")
+                })?;
                 return Ok(Node { at, value });
             }
             Event::UnresolvedAlias(name) => {
                 let what = format!("`*{name}` stands for nothing: no value above it has the anchor `&{name}`");
                 return Err(Fault::syntax(at, what).help("if it is a text, quote it"));
             }
-            _ => return Err(Fault::syntax(at, "a value was expected here")),
+            _ => return Err(Fault::syntax(at, "a value was expected here").help("write a value")),
         };
         if anchor != 0 {
             if let Some(name) = odd_anchor(self.source, at) {
@@ -119,7 +117,10 @@ impl<'a, T: granit_parser::BorrowedInput<'a>> Builder<'a, T> {
     }
 
     fn inner(&mut self, at: At) -> Result<(Event<'a>, At), Fault> {
-        self.next()?.ok_or_else(|| Fault::syntax(at, "the file ends in the middle of what begins here"))
+        self.next()?.ok_or_else(|| {
+            Fault::syntax(at, "the file ends in the middle of what begins here")
+                .help("close the bracket, brace or quote")
+        })
     }
 }
 

@@ -24,7 +24,8 @@ pub(in crate::stack) struct Entry {
 /// nothing.
 pub(in crate::stack) fn text(node: &Node, what: &str) -> Result<String, Fault> {
     let Value::Scalar { text, tag, .. } = &node.value else {
-        return Err(Fault::structure(node.at, format!("{what} must be a single value, but is {}", kind(node))));
+        return Err(Fault::structure(node.at, format!("{what} must be a single value, but is {}", kind(node)))
+            .help("write a text or a number; quote it if it has brackets or braces"));
     };
     if node.is_null() {
         return Ok(String::new());
@@ -43,7 +44,7 @@ pub(in crate::stack) fn text(node: &Node, what: &str) -> Result<String, Fault> {
             let decoded = STANDARD.decode(packed).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             decoded.filter(|text| !text.contains('\0')).ok_or_else(|| {
                 let what = format!("{what} is tagged `!!binary`, but is not the Base64 encoding of a text");
-                Fault::structure(node.at, what)
+                Fault::structure(node.at, what).help("remove the tag, or encode the text in Base64")
             })
         }
         Some("!!null") => match &**text {
@@ -95,7 +96,8 @@ pub(in crate::stack) fn switch(node: &Node, what: &str) -> Result<Option<bool>, 
         },
         Value::Scalar { text, .. } => Err(Fault::structure(node.at, format!("{what} is the text \"{text}\""))
             .help("write `true` or `false` without quotes")),
-        _ => Err(Fault::structure(node.at, format!("{what} must be `true` or `false`, but is {}", kind(node)))),
+        _ => Err(Fault::structure(node.at, format!("{what} must be `true` or `false`, but is {}", kind(node)))
+            .help("write `true` or `false`")),
     }
 }
 
@@ -108,13 +110,13 @@ pub(in crate::stack) fn list(node: &Node, what: &str) -> Result<Vec<(At, String)
         let fault = Fault::structure(node.at, format!("{what} must be a list, but is {}", kind(node)));
         return Err(match &node.value {
             Value::Scalar { text, .. } => fault.help(format!("write `[{text}]`")),
-            _ => fault,
+            _ => fault.help("write `[a, b]`, or each entry on its own line after `- `"),
         });
     };
     let item = |item: &Node| {
         let text = text(item, &format!("each entry of {what}"))?;
         if text.is_empty() {
-            Err(Fault::structure(item.at, format!("an entry of {what} is empty")))
+            Err(Fault::structure(item.at, format!("an entry of {what} is empty")).help("remove it, or write a value"))
         } else {
             Ok((item.at, text))
         }
@@ -136,14 +138,15 @@ fn collect(node: &Node, what: &str, into: &mut Vec<Entry>, budget: &mut usize) -
     let Value::Mapping(pairs) = &node.value else {
         let fault =
             Fault::structure(node.at, format!("{what} must be a mapping (`key: value`), but is {}", kind(node)));
-        return Err(match &node.value {
-            Value::Scalar { text, plain: true, .. } => match text.split_once(':') {
-                Some((key, value)) if !value.starts_with('/') => {
-                    fault.help(format!("add the missing space after the colon: `{key}: {}`", value.trim_start()))
-                }
-                _ => fault,
-            },
-            _ => fault,
+        let pair = match &node.value {
+            Value::Scalar { text, plain: true, .. } => text.split_once(':'),
+            _ => None,
+        };
+        return Err(match pair {
+            Some((key, value)) if !value.starts_with('/') => {
+                fault.help(format!("add the missing space after the colon: `{key}: {}`", value.trim_start()))
+            }
+            _ => fault.help("write each entry on its own line as `key: value`"),
         });
     };
     let mut own: Vec<Entry> = Vec::new();
@@ -168,9 +171,10 @@ fn collect(node: &Node, what: &str, into: &mut Vec<Entry>, budget: &mut usize) -
         if !into.iter().any(|other| other.key == entry.key) {
             into.push(entry);
         }
-        *budget = budget
-            .checked_sub(1)
-            .ok_or_else(|| Fault::structure(node.at, format!("{what} merges too many entries")))?;
+        *budget = budget.checked_sub(1).ok_or_else(|| {
+            Fault::structure(node.at, format!("{what} merges too many entries"))
+                .help("write the entries out, or merge fewer")
+        })?;
     }
     for value in merged {
         match &value.value {
@@ -181,8 +185,8 @@ fn collect(node: &Node, what: &str, into: &mut Vec<Entry>, budget: &mut usize) -
                 }
             }
             _ => {
-                let what = format!("`<<` of {what} must name a mapping, such as `<<: *other`, or a list of mappings");
-                return Err(Fault::structure(value.at, what));
+                let what = format!("`<<` of {what} does not name a mapping or a list of mappings");
+                return Err(Fault::structure(value.at, what).help("write `<<: *other`, where `&other` marks a mapping"));
             }
         }
     }

@@ -208,7 +208,7 @@ fn y3_faults_have_line_column_and_the_users_words() {
         ("a: &a {b: *a}\n", "this alias is inside the value that it stands for"),
         ("a: b\0c\n", "line 1, column 5: there is a NUL byte in the file"),
         ("a: b\u{7}\n", "line 1, column 5: there is a control character in the file"),
-        ("<<: 5\n", "`<<` of it must name a mapping"),
+        ("<<: 5\n", "`<<` of it does not name a mapping or a list of mappings; write `<<: *other`"),
         ("~: 5\n", "line 1, column 1: a key of it is empty"),
         ("[a]: 5\n", "line 1, column 1: a key of it must be a single value, but is a list"),
     ] {
