@@ -1,9 +1,9 @@
-//! A network namespace of the suite's own, for suites that make bridges, rules and fixed ports: in there they meet nobody
-//! else's, and all of it is gone when the last process in it ends.
+//! A separate network namespace, for suites that create bridges and rules and use fixed ports. They meet nothing else
+//! there, and everything disappears when the last process in the namespace ends.
 //!
-//! [`Apart::enter`] moves the calling thread and every thread and process that it starts from then on, so `main` calls it
-//! before it starts the suite's runtime. Programs in the namespace reach each other and nothing else. Two ways lead out:
-//! [`Apart::outside`] starts a program on the machine's own network, and a proxy for HTTPS listens on [`PROXY`] of every
+//! [`Apart::enter`] moves the calling thread and all threads and processes that it starts later, so `main` calls it
+//! before it starts the suite's runtime. Programs in the namespace can only reach each other. There are two ways out:
+//! [`Apart::outside`] starts a program on the machine's network, and a proxy for HTTPS listens on [`PROXY`] of every
 //! address in the namespace.
 
 use std::fs::File;
@@ -19,12 +19,12 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-/// Where the way out listens, on every address of the namespace.
+/// The port of the proxy, on every address of the namespace.
 pub(crate) const PROXY: u16 = 3128;
-/// The most that a request to the proxy may hold.
+/// The largest request to the proxy, in bytes.
 const HEAD: usize = 8192;
 
-/// Says why no suite can be set apart here, whatever is installed.
+/// Returns why suites cannot run in a namespace on this machine, whatever is installed.
 pub(crate) fn impossible() -> Option<String> {
     if !cfg!(target_os = "linux") {
         return Some("network namespaces and containers need Linux".to_owned());
@@ -41,7 +41,7 @@ pub(crate) fn impossible() -> Option<String> {
     None
 }
 
-/// Says what this machine's kernel lacks that containers need, with the programs of iproute2 and iptables installed.
+/// Returns which kernel features for containers are missing. Needs the programs of iproute2 and iptables.
 pub(crate) fn unsupported() -> Option<String> {
     let needs = [
         ("namespaces for network and mounts", "true"),
@@ -50,7 +50,7 @@ pub(crate) fn unsupported() -> Option<String> {
         ("address translation by iptables", "iptables -t nat -n -L"),
     ];
     for (what, line) in needs {
-        // Each is tried in a namespace that ends at once.
+        // Each is tried in a namespace that exists only for the trial.
         match BlockingCommand::new("unshare").args(["--net", "--mount", "sh", "-c", line]).output() {
             Ok(output) if output.status.success() => {}
             Ok(output) => {
@@ -63,21 +63,22 @@ pub(crate) fn unsupported() -> Option<String> {
     None
 }
 
-/// Proof that this process is in a namespace of its own. Cloning yields the same.
+/// Proof that this process is in its own namespace. Clones stand for the same namespace.
 #[derive(Clone)]
 pub(crate) struct Apart {
     machine: Arc<File>,
 }
 
 impl Apart {
-    /// Moves the calling thread, and what it starts from now on, into a new namespace with a loopback device and the proxy.
+    /// Moves the calling thread, and everything that it starts from now on, into a new namespace with a loopback device
+    /// and the proxy.
     ///
     /// # Errors
     ///
     /// If the kernel refuses, or nothing can listen there.
     pub(crate) fn enter() -> Result<Apart, String> {
         let machine = File::open("/proc/thread-self/ns/net").map_err(|error| error.to_string())?;
-        // Started before the move, so this thread and what it starts stay outside.
+        // This thread starts before the move, so it and everything that it starts stay outside.
         let (listening, listener) = mpsc::channel();
         std::thread::spawn(move || {
             if let Ok(listener) = listener.recv() {
@@ -100,7 +101,7 @@ impl Apart {
         Ok(Apart { machine: Arc::new(machine) })
     }
 
-    /// A command that runs on the machine's own network, with a view of its mounts that nobody else sees.
+    /// A command that runs on the machine's network, in its own mount namespace.
     pub(crate) fn outside(&self, program: &str) -> Command {
         let machine = format!("--net=/proc/{}/fd/{}", std::process::id(), self.machine.as_raw_fd());
         let mut command = Command::new("nsenter");
@@ -125,7 +126,7 @@ fn serve_proxy(listener: TcpListener) {
     });
 }
 
-/// One connection through the proxy. It leads to port 443 of any host, which is all that builds need.
+/// One connection through the proxy. It leads to port 443 of any host. Builds need no other port.
 async fn tunnel(mut inside: TcpStream) -> std::io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! Kills the gateway, a flow and a function at random under a load, and says what became of the requests.
+//! Kills the gateway, a flow and a function at random under load, and reports what became of the requests.
 
 mod arguments;
 mod keys;
@@ -18,11 +18,11 @@ use schedule::Target;
 use stand::Stand;
 use tally::Tally;
 
-/// After this long without the end of a request, those that are open are lost: more than twice the time that a phase may
-/// take and the queue may wait before it delivers again.
+/// If no request ends for this long, the open ones are lost. This is more than twice the time that a phase may take and
+/// the queue may wait before it delivers again.
 const STANDSTILL: Duration = Duration::from_secs(180);
 
-/// Runs the load and the kills; fails if a request was lost, failed, or ended in two ways.
+/// Runs the load and the kills. Fails if a request was lost, failed, or ended in two ways.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), String> {
     let folder = tempfile::Builder::new().prefix("faasflow-chaos").tempdir().map_err(|error| error.to_string())?;
     println!(
@@ -51,7 +51,7 @@ async fn attack(arguments: &Arguments, tally: &Arc<Tally>, folder: &std::path::P
         progress.kills += 1;
     }
     until_ended(tally, arguments.requests, &mut progress).await.or_else(|why| {
-        // What is open is the finding itself, which the table shows.
+        // Open requests are a finding, which the table shows.
         println!("\n{why}");
         Ok::<_, String>(())
     })?;
@@ -87,7 +87,7 @@ async fn attack(arguments: &Arguments, tally: &Arc<Tally>, folder: &std::path::P
     if made.iter().sum::<usize>() != arguments.kills {
         faults.push(format!("{} kills were made, not {}", made.iter().sum::<usize>(), arguments.kills));
     }
-    // Fewer would mean that a request ended although a step of it was never executed.
+    // Fewer would mean that a request ended although one of its steps was never executed.
     let steps = tally.ended() * 6;
     if keys.distinct() < steps {
         faults.push(format!("only {} different steps were executed, of {steps}", keys.distinct()));
@@ -119,7 +119,7 @@ async fn until_ended(tally: &Tally, count: usize, progress: &mut Progress) -> Re
     Ok(())
 }
 
-/// What a run shows of itself while it lasts.
+/// The progress of a run.
 struct Progress {
     requests: usize,
     kills: usize,

@@ -1,4 +1,4 @@
-//! Requests as the suites send them, and what comes back.
+//! Sends requests and reads their answers.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use bytes::Bytes;
 use faasflow_http::{HttpClient, read_body};
 use http::{HeaderMap, Method, Request, StatusCode};
 
-/// How long an answer may take.
+/// The time limit for an answer.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -36,7 +36,7 @@ impl Answer {
     }
 }
 
-/// Sends requests. Cloning yields the same.
+/// Sends requests. Clones share their connections.
 #[derive(Clone)]
 pub(crate) struct Client(HttpClient);
 
@@ -71,7 +71,7 @@ impl Client {
         self.send(Method::GET, url, &[], Body::empty()).await
     }
 
-    /// Waits until all functions of a gateway take requests, which the first time means that they are built.
+    /// Waits until all functions of a gateway accept requests. The first time, they have to be built.
     pub(crate) async fn until_ready(&self, gateway: &str) -> Result<(), String> {
         let mut waiting = String::new();
         for _ in 0..3000 {
@@ -80,7 +80,7 @@ impl Client {
                 Ok(answer) if answer.status.is_success() => {
                     let list: serde_json::Value = serde_json::from_slice(&answer.body).map_err(|e| e.to_string())?;
                     let list = list.as_array().cloned().unwrap_or_default();
-                    // OpenFaaS's gateway leaves a zero out.
+                    // OpenFaaS's gateway omits a zero.
                     let missing =
                         list.iter().filter(|function| function["availableReplicas"].as_u64().unwrap_or(0) == 0);
                     let missing: Vec<&str> = missing.filter_map(|function| function["name"].as_str()).collect();

@@ -1,16 +1,16 @@
-//! The suite's own Docker engine, for suites that build and run containers.
+//! A separate Docker engine, for suites that build and run containers.
 //!
-//! It is Debian's `docker.io`, installed where it is missing, with its own data, sockets, cgroup and, by
-//! [`Apart`](crate::apart::Apart), its own network: an engine that runs already is not touched. What it has built is kept
-//! below `target/tools/docker` for the next run. A suite uses it like this:
+//! It is Debian's `docker.io`, which is installed if it is missing. It has its own data, sockets and cgroup and, by
+//! [`Apart`](crate::apart::Apart), its own network, so an engine that runs already is not touched. Its build results
+//! stay in `target/tools/docker` for the next run. A suite uses it like this:
 //!
-//! 1. `docker::install()` before it is set apart, then `Engine::start(&apart)`.
+//! 1. `docker::install()` outside the namespace, then `Engine::start(&apart)`.
 //! 2. `engine.docker()` is a client, which can be cloned: `docker.run(&["build", …])`, `docker.command(…)`, and
 //!    `docker.environment()` for other programs that run `docker` themselves, such as faas-cli.
-//! 3. `stand_ins::rust(…)` makes the image that the template builds in, and `stand_ins::watchdog(…)` that of the watchdog.
-//!    No image is pulled; the suite says that these are stand-ins.
-//! 4. `engine.stop()`. An engine that is dropped, as when the suite is interrupted, takes everything down as well, and what
-//!    a killed suite has left behind is taken down by the next.
+//! 3. `stand_ins::rust(…)` makes the image in which the template builds, and `stand_ins::watchdog(…)` makes that of the
+//!    watchdog. No image is pulled, and the suite reports that these are stand-ins.
+//! 4. `engine.stop()`. A dropped engine also removes everything, for example when the suite is interrupted. If a suite
+//!    is killed, the next one cleans up.
 
 mod container;
 mod engine;
@@ -30,7 +30,7 @@ pub(crate) fn kill(process: u32) {
     leftovers::signal(process, libc::SIGKILL);
 }
 
-/// Asks a process that the suite has started to end, and kills it if it does not do so in time.
+/// Asks a process of the suite to end, and kills it if it does not end in time.
 ///
 /// # Errors
 ///
@@ -49,7 +49,7 @@ pub(crate) fn end(child: &mut Child, patience: Duration) -> Result<(), String> {
     Ok(())
 }
 
-/// Installs what an engine and its stand-ins need. It uses the network, so it runs before the suite is set apart.
+/// Installs what an engine and its stand-ins need. It uses the network, so it runs outside the namespace.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The template's image: built by faas-cli as a user would build it, and run in the suite's own Docker engine.
+//! Tests the template's image: faas-cli builds it as for a user, and the suite's Docker engine runs it.
 
 use std::sync::Arc;
 
@@ -22,14 +22,14 @@ use project::Project;
 use source::Source;
 use stand::Stand;
 
-/// How much of the suite is run.
+/// The parts of the suite to run.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Extent {
-    /// Functions that are images, alone.
+    /// Only the functions that are images.
     Provider,
-    /// Of these, what runs with Podman.
+    /// Only the part of them that uses Podman.
     Podman,
-    /// What CI has time for: the bare image, one request of each kind, and a stop under load.
+    /// The part that CI has time for: the bare image, one request of each kind, and a stop under load.
     Short,
     Long,
 }
@@ -64,11 +64,11 @@ fn processor() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
 }
 
-/// What the checks share.
+/// The state that the checks share.
 struct Shop {
     docker: Docker,
     project: Project,
-    /// Another text in each run.
+    /// A text that differs in each run.
     run: String,
     _source: Source,
 }
@@ -77,7 +77,7 @@ pub(crate) async fn run_provider(suite: Suite, apart: Apart) -> Result<(), Strin
     run(suite, apart, Extent::Provider).await
 }
 
-/// Runs without the suite's Docker engine, whose client it uses.
+/// This part does not run in the suite's Docker engine, but uses its client.
 pub(crate) async fn run_podman(suite: Suite, _apart: Apart) -> Result<(), String> {
     provider::podman::run(&suite).await
 }
@@ -123,7 +123,7 @@ async fn in_engine(suite: &Suite, apart: &Apart, engine: &Engine, extent: Extent
     stops::run_more(suite, &stand).await;
     suite.heading("Another platform");
     platforms::run(suite, apart, &shop, &stand).await;
-    // Its gateway has the port of the one that comes now.
+    // Its gateway has the port that the next one needs.
     drop(stand);
     provider::run(suite, &shop.docker).await?;
     provider::podman::run(suite).await?;

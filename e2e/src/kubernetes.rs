@@ -1,7 +1,7 @@
-//! The manifests of `deploy/kubernetes` on a real cluster of one node: Kubernetes' own programs, containerd and runc, in
-//! namespaces of the suite's own, so that nothing of it is seen from outside or stays.
+//! Tests the manifests of `deploy/kubernetes` on a real cluster of one node: Kubernetes' own programs, containerd and
+//! runc. They run in separate namespaces, so that nothing is visible from outside or stays.
 //!
-//! [`run`] builds what is needed, enters the namespaces and cleans up; [`inside`] is what runs in them.
+//! [`run`] builds everything, enters the namespaces and cleans up; [`inside`] runs in the namespaces.
 
 mod certificates;
 mod checks;
@@ -23,11 +23,11 @@ use self::namespaces::Footprint;
 use self::programs::Programs;
 use crate::suite::Suite;
 
-/// Builds programs and images, runs the suite in namespaces of its own, and removes what it left.
+/// Builds programs and images, runs the suite in its own namespaces, and removes what is left.
 ///
 /// # Errors
 ///
-/// If the cluster cannot be built, or something is left of it.
+/// If the cluster cannot be built, or if a part of it is left.
 pub(crate) async fn run() -> Result<ExitCode, String> {
     may_run()?;
     let footprint = Footprint::take()?;
@@ -51,7 +51,7 @@ pub(crate) async fn run() -> Result<ExitCode, String> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Namespaces, cgroups and mounts are root's to make.
+/// Only root can create namespaces, cgroups and mounts.
 fn may_run() -> Result<(), String> {
     use std::os::unix::fs::MetadataExt as _;
     let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
@@ -61,7 +61,7 @@ fn may_run() -> Result<(), String> {
     Err("a cluster needs Linux, root, and cgroups at /sys/fs/cgroup: nothing was run".to_owned())
 }
 
-/// What a cluster could leave on the machine.
+/// The things that a cluster could leave on the machine.
 struct Surroundings {
     mounts: Vec<String>,
     devices: Vec<String>,
@@ -80,7 +80,7 @@ impl Surroundings {
         Ok(Surroundings { mounts: lines(mounts), devices: names, rules, processes: of_cluster() })
     }
 
-    /// What is there now and was not before, and looks like a cluster's: others make mounts and devices too.
+    /// New things that look like those of a cluster. Other programs make mounts and devices too.
     fn beyond(&self, before: &Surroundings) -> Option<String> {
         let new = |now: &[String], then: &[String], marks: &[&str]| -> Vec<String> {
             let new = now.iter().filter(|line| !then.contains(line));
@@ -97,7 +97,7 @@ impl Surroundings {
     }
 }
 
-/// Processes that run a program of the cluster, or in its folder.
+/// Processes that run a program of the cluster, or run in its folder.
 fn of_cluster() -> Vec<String> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
@@ -105,13 +105,13 @@ fn of_cluster() -> Vec<String> {
     texts.filter(|line| line.contains("tools/kubernetes-run/")).collect()
 }
 
-/// The suite itself, in namespaces of its own.
+/// The suite itself, in its own namespaces.
 ///
 /// # Errors
 ///
-/// If the cluster does not come up.
+/// If the cluster does not start.
 pub(crate) async fn inside(suite: Suite, folder: PathBuf) -> Result<(), String> {
-    // They were installed outside, where there is a network.
+    // They were installed outside, with access to the network.
     let programs = Programs::install().await?;
     machine::prepare(&folder).await?;
     suite.heading("A cluster of one node");
@@ -126,7 +126,7 @@ pub(crate) async fn inside(suite: Suite, folder: PathBuf) -> Result<(), String> 
     result
 }
 
-/// Copies the logs to where they outlive the run.
+/// Copies the logs to a folder that outlives the run.
 fn keep_logs(folder: &Path) {
     let Some(tools) = folder.parent() else { return };
     let kept = tools.join("kubernetes-logs");

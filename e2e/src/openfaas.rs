@@ -1,4 +1,4 @@
-//! Flows on OpenFaaS: the same checks on its real gateway, queue and worker, and on `faasflow up` alone.
+//! Flows on OpenFaaS. The same checks run on its real gateway, queue and worker, and on `faasflow up` alone.
 
 use std::sync::Arc;
 

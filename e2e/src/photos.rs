@@ -35,7 +35,7 @@ pub(crate) fn functions() -> Result<String, String> {
     Ok(text)
 }
 
-/// A pipeline, as lines of a stack file, with settings besides those of the example.
+/// A pipeline, as lines of a stack file, with additional settings.
 pub(crate) fn flow(name: &str, settings: &[(&str, String)]) -> Result<String, String> {
     let example = example()?;
     let example = example.display();

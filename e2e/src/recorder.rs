@@ -1,4 +1,4 @@
-//! Functions that record what they were asked, and wait where they are told to.
+//! Functions that record their requests, and can be made to wait.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-/// A request as a function saw it.
+/// A request that a function received.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) function: String,
@@ -30,7 +30,7 @@ impl Seen {
     }
 }
 
-/// Serves every function by its name as the first part of the path, and answers what it was sent.
+/// Serves every function; the first part of the path is the name. Echoes the body.
 #[derive(Clone)]
 pub(crate) struct Recorder {
     url: String,
@@ -54,7 +54,7 @@ impl Recorder {
         Recorder::start_at("127.0.0.1").await
     }
 
-    /// The same on another address of this machine.
+    /// Serves on another address of this machine.
     pub(crate) async fn start_at(host: &str) -> Result<Recorder, String> {
         let listener = TcpListener::bind((host, 0)).await.map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -72,18 +72,18 @@ impl Recorder {
         Ok(Recorder { url: format!("http://{address}"), shared, _serving })
     }
 
-    /// Where the function of this name is.
+    /// The URL of the function of this name.
     pub(crate) fn url(&self, function: &str) -> String {
         format!("{}/{function}", self.url)
     }
 
-    /// What a function was asked, in order.
+    /// The requests to a function, in order.
     pub(crate) fn seen(&self, function: &str) -> Vec<Seen> {
         self.shared.seen.borrow().iter().filter(|seen| seen.function == function).cloned().collect()
     }
 
-    /// Waits until a function was asked this often with this body. Others may come late, of a check that is over: the
-    /// queue delivers at least once.
+    /// Waits until a function got this many requests with this body. Requests of an earlier check may still arrive,
+    /// because the queue delivers at least once.
     pub(crate) async fn until_sent(
         &self,
         function: &str,
@@ -101,7 +101,7 @@ impl Recorder {
         Ok(seen)
     }
 
-    /// Waits until a function was asked this often.
+    /// Waits until a function got this many requests.
     pub(crate) async fn until(&self, function: &str, times: usize, patience: Duration) -> Result<Vec<Seen>, String> {
         let mut watching = self.shared.seen.subscribe();
         let enough = |all: &Vec<Seen>| all.iter().filter(|seen| seen.function == function).count() >= times;
@@ -111,12 +111,12 @@ impl Recorder {
         Ok(seen)
     }
 
-    /// Forgets what was asked so far.
+    /// Forgets all requests so far.
     pub(crate) fn clear(&self) {
         self.shared.seen.send_modify(Vec::clear);
     }
 
-    /// Lets the requests of a function wait until [`release`](Recorder::release).
+    /// Makes requests of a function wait until [`release`](Recorder::release).
     pub(crate) fn hold(&self, function: &str) {
         locked(&self.shared.held).insert(function.to_owned(), watch::Sender::new(true));
     }
@@ -127,12 +127,12 @@ impl Recorder {
         }
     }
 
-    /// What a function answers from now on.
+    /// Sets the answer of a function.
     pub(crate) fn answer(&self, function: &str, status: StatusCode) {
         locked(&self.shared.statuses).insert(function.to_owned(), status);
     }
 
-    /// What a function answers the next time, and not again.
+    /// Sets the answer of a function to the next request only.
     pub(crate) fn answer_once(&self, function: &str, status: StatusCode) {
         locked(&self.shared.once).insert(function.to_owned(), status);
     }

@@ -1,4 +1,4 @@
-//! Servers as child processes, which end with their handle.
+//! Servers as child processes, which are killed when they are dropped.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
@@ -10,23 +10,23 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-/// How long a server may take until it accepts connections.
+/// The time limit until a server accepts connections.
 const START: Duration = Duration::from_secs(60);
 
-/// How to start a server, so that it can be started again.
+/// How to start a server, also again.
 pub(crate) struct Recipe {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
-    /// 0 if it listens nowhere.
+    /// 0 if it does not listen.
     pub(crate) port: u16,
-    /// What it says in its log once it can be used, where listening is not enough.
+    /// A line in its log that says it is ready, if listening is not enough.
     pub(crate) ready: Option<&'static str>,
-    /// Where its output goes.
+    /// The file of its output.
     pub(crate) log: PathBuf,
 }
 
-/// A server that runs; killed when dropped.
+/// A running server. It is killed when this is dropped.
 pub(crate) struct Server {
     recipe: Recipe,
     child: Option<Child>,
@@ -47,14 +47,14 @@ impl Server {
         Ok(())
     }
 
-    /// Asks it to stop, and makes it after half a minute.
+    /// Asks it to stop, and kills it after half a minute.
     pub(crate) async fn stop(mut self) -> Result<(), String> {
-        // What does not stop by itself is killed when it is dropped.
+        // Dropping it kills it if it has not stopped by itself.
         let _ = self.terminate(Duration::from_secs(30)).await;
         self.kill().await
     }
 
-    /// Asks it to stop, and says how it ended; within this time, or that is its failure.
+    /// Asks it to stop, and returns how it ended. It is an error if this takes longer than `patience`.
     pub(crate) async fn terminate(&mut self, patience: Duration) -> Result<ExitStatus, String> {
         let child = self.child.as_mut().ok_or("it does not run")?;
         if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
@@ -68,7 +68,7 @@ impl Server {
         status.map_err(|error| error.to_string())
     }
 
-    /// Starts it again, on the same port and data.
+    /// Restarts it, with the same port and data.
     pub(crate) async fn again(&mut self) -> Result<(), String> {
         let Recipe { program, arguments, environment, port, ready, log } = &self.recipe;
         let said_before = std::fs::metadata(log).map_or(0, |metadata| metadata.len());
@@ -107,7 +107,7 @@ impl Server {
         self.child.as_ref().and_then(Child::id)
     }
 
-    /// All of its log.
+    /// Its whole log.
     pub(crate) fn log(&self) -> String {
         said(&self.recipe.log, 0)
     }
@@ -120,7 +120,7 @@ impl Server {
     }
 }
 
-/// Whether somebody listens there. A connection to a port of one's own can be to itself, if nobody does.
+/// Whether a server listens there. If none does, a connection to an ephemeral port can connect to itself.
 async fn listens(port: u16) -> bool {
     let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return false };
     let itself = matches!((stream.local_addr(), stream.peer_addr()), (Ok(from), Ok(to)) if from == to);
@@ -130,7 +130,7 @@ async fn listens(port: u16) -> bool {
     !itself
 }
 
-/// What a log says from this byte on.
+/// The text of a log from this byte on.
 fn said(log: &Path, from: u64) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let from = usize::try_from(from).unwrap_or(usize::MAX).min(text.len());

@@ -12,7 +12,7 @@ pub(crate) fn folder() -> Result<PathBuf, String> {
         .map_err(|error| format!("{}: {error}", folder.display()))
 }
 
-/// Builds a Go program with the ordinary client, unless it is there. Returns its path.
+/// Builds a Go program with Go's ordinary client, unless it exists. Returns its path.
 pub(crate) async fn go(package: &str, version: &str) -> Result<PathBuf, String> {
     built(package, version, |building| {
         let mut go = Command::new("go");
@@ -22,14 +22,14 @@ pub(crate) async fn go(package: &str, version: &str) -> Result<PathBuf, String> 
     .await
 }
 
-/// Builds the Go program that a module is, where `go install` refuses it because the module proxy does not list its
+/// Builds a module that is a Go program and that `go install` refuses because the module proxy does not list its
 /// versions. See [`go_package`].
 pub(crate) async fn go_module(module: &str, version: &str) -> Result<PathBuf, String> {
     go_package(module, module, version).await
 }
 
-/// Builds a Go program out of a module that `go install` refuses: its versions are not listed, or its `go.mod` replaces
-/// others. Its exact version is required by a module of our own, and Go compares what it gets with its checksum
+/// Builds a Go program from a module that `go install` refuses, because its versions are not listed or its `go.mod`
+/// replaces others. A module of our own requires the exact version, and Go checks the download against its checksum
 /// database, as always.
 pub(crate) async fn go_package(module: &str, package: &str, version: &str) -> Result<PathBuf, String> {
     built(package, version, |building| {
@@ -45,7 +45,7 @@ fn name_of(package: &str) -> &str {
     package.rsplit('/').next().unwrap_or(package)
 }
 
-/// The program of a Go package, built by a command that leaves it in the folder that it is given, unless it is there.
+/// The program of a Go package. Unless it exists, a command builds it in the folder that it gets.
 async fn built(
     package: &str,
     version: &str,
@@ -59,7 +59,7 @@ async fn built(
     }
     println!("Building {package}@{version} with Go. The first time, this takes a few minutes.");
     std::fs::create_dir_all(&place).map_err(|error| format!("{}: {error}", place.display()))?;
-    // Built beside and then given its name: a build that is broken off leaves nothing that looks whole.
+    // Built in a temporary folder and then renamed, so that an interrupted build leaves no incomplete program.
     let building = tempfile::tempdir_in(&place).map_err(|error| error.to_string())?;
     let status = command(building.path())
         .map_err(|error| error.to_string())?
@@ -73,7 +73,7 @@ async fn built(
     Ok(program)
 }
 
-/// A program of a Debian package, installed if it is not there.
+/// A program of a Debian package, which is installed if it is missing.
 pub(crate) async fn debian(package: &str, program: &str) -> Result<PathBuf, String> {
     if let Some(found) = in_path(program) {
         return Ok(found);
@@ -85,7 +85,7 @@ pub(crate) async fn debian(package: &str, program: &str) -> Result<PathBuf, Stri
             .args(arguments)
             // Another suite may be installing something.
             .args(["-o", "DPkg::Lock::Timeout=300"])
-            // The package's own service is not wanted: suites start their own.
+            // The package's service is disabled, because suites start their own.
             .env("DEBIAN_FRONTEND", "noninteractive")
             .env("RUNLEVEL", "1")
             .output()
@@ -100,7 +100,7 @@ pub(crate) async fn debian(package: &str, program: &str) -> Result<PathBuf, Stri
 }
 
 fn in_path(program: &str) -> Option<PathBuf> {
-    // The last has the plugins of containers' networks.
+    // The last folder has the plugins for container networks.
     ["/usr/local/bin", "/usr/bin", "/bin", "/usr/local/sbin", "/usr/sbin", "/usr/lib/cni"]
         .into_iter()
         .map(|folder| Path::new(folder).join(program))

@@ -1,4 +1,4 @@
-//! Traces of flows, read back from a real Jaeger.
+//! Reads traces of flows back from a real Jaeger.
 
 use crate::suite::Suite;
 

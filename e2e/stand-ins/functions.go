@@ -1,13 +1,13 @@
-// A stand-in for the images of functions that OpenFaaS's certifier deploys, which cannot be pulled here: one program, which
-// is what it is called.
+// A stand-in for the images of functions that OpenFaaS's certifier deploys, which cannot be pulled here. It is one
+// program, and its name selects what it does.
 //
-// As `fwatchdog` it does what the classic watchdog does, as far as the suite asks: it listens at `port`, or else 8080, runs
-// `fprocess` for each request with the request's method, query, path and headers in its environment, and writes
+// As `fwatchdog`, it does what the classic watchdog does, as far as the suite needs it. It listens on `port`, or 8080,
+// runs `fprocess` for each request with the request's method, query, path and headers in its environment, and writes
 // "Forking fprocess." and "Wrote N Bytes" to its log. `/_/health` says OK once `delay` (a duration) is over.
 //
-// As `env`, `cat` and `sha512sum` it does what these do without options. As `redirector` it answers every request with a
-// redirect to `destination`. As `plain` it serves HTTP without a watchdog: it answers with what it is asked about itself. As
-// `check` it fails once `plain` was told to, which is what a health check is for.
+// As `env`, `cat` and `sha512sum`, it does what these do without options. As `redirector`, it answers every request
+// with a redirect to `destination`. As `plain`, it serves HTTP without a watchdog, and answers questions about itself.
+// As `check`, it is a health check that fails once `plain` has asked it to.
 package main
 
 import (
@@ -122,21 +122,21 @@ func watchdog() {
 	})
 }
 
-// The file that tells `check` to fail.
+// If this file exists, `check` fails.
 const sick = "/sick"
 
-// A server without a watchdog: what it tells depends on the path.
+// A server without a watchdog. Its answer depends on the path.
 func plain(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/hostname":
 		name, _ := os.Hostname()
 		fmt.Fprint(w, name)
 	case "/write":
-		// Whether it may, below this folder.
+		// Whether it may write below this folder.
 		err := os.WriteFile(filepath.Join(r.URL.Query().Get("folder"), "written"), []byte("x"), 0o600)
 		fmt.Fprint(w, err)
 	case "/gateway":
-		// What the gateway answers to it, at this path.
+		// The gateway's answer to a request for this path.
 		url := "http://" + os.Getenv("gateway") + r.URL.Query().Get("path")
 		answer, err := http.Post(url, "text/plain", r.Body)
 		if err != nil {

@@ -1,14 +1,14 @@
-// A stand-in for of-watchdog, OpenFaaS's program in front of a function, which cannot be had from the Go module proxy. Like
-// of-watchdog it is a static Go program, so that HTTP is spoken by the same library. It does what matters to a flow in its
-// mode `http`:
+// A stand-in for of-watchdog, OpenFaaS's program in front of a function, which the Go module proxy does not have. Like
+// of-watchdog, it is a static Go program, so it uses the same HTTP library. It implements the parts of the mode `http`
+// that matter to a flow:
 //
-//   - it starts `fprocess` with its own environment and forwards requests to `upstream_url`; one that cannot be forwarded is
-//     answered with 500;
-//   - it copies the function's log line by line, and with the default `log_buffer_size` never again after one of 64 KiB;
+// - it starts `fprocess` with its own environment and forwards requests to `upstream_url`; if a request cannot be
+//     forwarded, it answers 500;
+// - it copies the function's log line by line; with the default `log_buffer_size`, it stops after a line of 64 KiB;
 //   - `/_/health` is its own; `/_/ready` asks the function at `ready_path`, if that is set;
-//   - it keeps a lock file in /tmp, and ends with 0 and without a word where it cannot;
-//   - at SIGTERM it passes the signal on, is unhealthy, forwards new requests for `healthcheck_interval`, then takes none,
-//     waits for those in flight, and ends;
+// - it keeps a lock file in /tmp; if it cannot, it ends silently with 0;
+// - at SIGTERM, it passes the signal on, becomes unhealthy, forwards new requests for `healthcheck_interval`, then
+//     accepts none, waits for those in flight, and ends;
 //   - it ends with 1 when the function does.
 //
 // Other modes, authentication, limits and metrics are left out.

@@ -1,4 +1,4 @@
-//! cargo-fuzz's entrance to [`faasflow_fuzz::signature`].
+//! The target of cargo-fuzz for [`faasflow_fuzz::signature`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| faasflow_fuzz::signature(input));

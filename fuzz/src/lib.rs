@@ -1,25 +1,25 @@
-//! What is done with hostile bytes: shared by the targets of cargo-fuzz and by `smash`, which runs without it.
+//! The checks with hostile bytes, for the targets of cargo-fuzz and for `smash`, which runs without it.
 //!
-//! Each body panics when the promise that it checks is broken, which is how either of them notices.
+//! Each check panics if the code breaks its promise.
 
 use bytes::Bytes;
 use faasflow_core::envelope::Envelope;
 use faasflow_core::signature::{Keys, SignatureError};
 
-/// The golden file: the seed from which the mutations of an envelope begin.
+/// The golden file, which is the seed for mutations of an envelope.
 pub const ENVELOPE_SEED: &[u8] = include_bytes!("../../crates/core/tests/golden/envelope-v1.bin");
 /// The seed for `signature`: see [`signature`] for its form.
 pub const SIGNATURE_SEED: &[u8] =
     b"new\nold\n\0sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843\0a body";
 
-/// How much of a shape an envelope keeps when it is written.
+/// The number of bytes of a shape that a written envelope keeps.
 const SHAPE_KEPT: usize = 4096;
 
-/// Any bytes are an envelope or an error; an envelope that is written again reads as the same.
+/// Any bytes decode to an envelope or an error. An envelope that is encoded and decoded again stays the same.
 ///
 /// # Panics
 ///
-/// If it is not so.
+/// If the code breaks the promise.
 pub fn envelope(input: &[u8]) {
     let Ok(first) = Envelope::decode(&Bytes::copy_from_slice(input)) else { return };
     let written = first.encode();
@@ -38,12 +38,12 @@ pub fn envelope(input: &[u8]) {
     assert_eq!(whole, second.encode().to_bytes(), "written twice, it is the same to the byte");
 }
 
-/// Keys, a header and a body, parted by zero bytes: only a signature by one of the keys is taken, and a changed
-/// one never is.
+/// Takes keys, a header and a body, separated by zero bytes. Only a signature by one of the keys is accepted, and never
+/// a changed one.
 ///
 /// # Panics
 ///
-/// If it is not so.
+/// If the code breaks the promise.
 pub fn signature(input: &[u8]) {
     let mut parts = input.splitn(3, |&byte| byte == 0);
     let text = String::from_utf8_lossy(parts.next().unwrap_or_default());
@@ -64,7 +64,7 @@ pub fn signature(input: &[u8]) {
             assert_eq!(header.len(), signed.len(), "a signature has one form");
             assert!(header.starts_with(b"sha256="));
         }
-        // A bit of the true one changed, the input says which.
+        // The correct signature with one bit changed. The input selects the bit.
         let mut changed = signed.clone().into_bytes();
         let at = header.len() % changed.len();
         changed[at] ^= 1 << (header.first().copied().unwrap_or_default() % 5);

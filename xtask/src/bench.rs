@@ -88,7 +88,7 @@ impl Options {
         }
     }
 
-    /// Whether deployed programs are started and their size measured.
+    /// Whether deployed programs are started and measured.
     fn starts(&self) -> bool {
         !self.soak && !self.peers && (self.only.is_empty() || self.only.iter().any(|only| only == "start"))
     }
@@ -156,7 +156,7 @@ fn writable(file: &Path) -> Result<PathBuf, String> {
     Ok(file)
 }
 
-/// Builds the static programs that are started and whose size is measured. Returns their folder, or why there is none.
+/// Builds the static programs whose start and size are measured. Returns their folder, or why there is none.
 fn build_static(root: &Path) -> Result<PathBuf, String> {
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     let rustup = || {
@@ -200,7 +200,7 @@ fn which(program: &str) -> Option<PathBuf> {
     Some(found.trim().into())
 }
 
-/// Builds packages of the benchmarks and shows cargo's output; the error is cargo's first one, in one line.
+/// Builds packages of the benchmarks and prints cargo's output. The error is cargo's first one, on one line.
 fn build(root: &Path, words: &[&str]) -> Result<(), String> {
     let mut cargo = crate::command::cargo();
     cargo

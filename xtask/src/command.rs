@@ -36,11 +36,11 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("`{shown}` ended with {status}")) }
 }
 
-/// Returns what a program writes to standard output.
+/// Returns the standard output of a program.
 ///
 /// # Errors
 ///
-/// If it cannot be run or fails; the error then has what it wrote to standard error.
+/// If it cannot be run or fails. The text is its standard error.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
     let shown = format!("{command:?}").replace('"', "");
     let output = command.output().map_err(|error| format!("`{shown}` cannot be run: {error}"))?;
@@ -83,7 +83,7 @@ pub(crate) fn is_installed(program: &str) -> bool {
 ///
 /// # Errors
 ///
-/// If it is not there and cannot be installed.
+/// If it is missing and cannot be installed.
 pub(crate) fn debian(package: &str, program: &str) -> Result<(), String> {
     if is_installed(program) {
         return Ok(());
@@ -96,7 +96,7 @@ pub(crate) fn debian(package: &str, program: &str) -> Result<(), String> {
 ///
 /// # Errors
 ///
-/// If apt-get is not there, or fails.
+/// If apt-get is missing or fails.
 pub(crate) fn install(package: &str) -> Result<(), String> {
     println!("Installing the Debian package {package}.");
     for arguments in [["-qq", "update"].as_slice(), &["-qq", "install", "-y", "--no-install-recommends", package]] {
@@ -108,11 +108,11 @@ pub(crate) fn install(package: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Sees to it that rustup has the standard library for a target.
+/// Installs the standard library for a target with rustup, unless it is there.
 ///
 /// # Errors
 ///
-/// If rustup is not there, or cannot download it.
+/// If rustup is missing or cannot download it.
 pub(crate) fn rust_target(root: &Path, target: &str) -> Result<(), String> {
     let installed = output(Command::new("rustup").current_dir(root).args(["target", "list", "--installed"]))?;
     if installed.lines().any(|line| line == target) {

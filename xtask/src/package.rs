@@ -58,8 +58,9 @@ fn packages(root: &Path, target: &Path) -> Result<Vec<Package>, String> {
     if packages.is_empty() { Err("the workspace has no published crate".to_owned()) } else { Ok(packages) }
 }
 
-/// Unpacks a package to the folder that cargo uses. Cargo does this too when it builds a package, but keeps the times in
-/// the archive. Those are the same in every archive, so cargo would take builds of an earlier package for fresh ones.
+/// Unpacks a package to the folder that cargo uses. Cargo does this too when it builds a package, but it keeps the
+/// times of the files in the archive. They are the same in every archive, so cargo would reuse the build of an earlier
+/// package.
 fn unpack(folder: &Path) -> Result<(), String> {
     let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else { return Ok(()) };
     if folder.exists() {
@@ -86,7 +87,7 @@ fn project(root: &Path, target: &Path, packages: &[Package]) -> Result<(), Strin
     }
     std::fs::write(&config, patches).map_err(|error| format!("{}: {error}", config.display()))?;
     let mut test = crate::command::cargo();
-    // The same profile as in the workspace, so that what is built there can be used here.
+    // The same profile as in the workspace, so that its build results can be reused.
     test.current_dir(&project).arg("test").args(["--config", "profile.dev.debug='line-tables-only'"]);
     test.args(["--config", "profile.dev.package.'*'.debug=false"]).env("CARGO_TARGET_DIR", target);
     command::run(&mut test)

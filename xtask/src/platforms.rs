@@ -1,4 +1,4 @@
-//! Type-checks what runs on developers' machines for the platforms that CI does not run on.
+//! Type-checks the crates that run on developers' machines for the platforms that CI does not have.
 
 use std::path::Path;
 
@@ -32,7 +32,7 @@ const PLATFORMS: [Platform; 2] = [
     },
 ];
 
-/// Checks every platform whose tools are here or can be installed, and says which were left out.
+/// Checks every platform whose tools are installed or can be installed, and prints which were left out.
 ///
 /// # Errors
 ///
@@ -71,7 +71,7 @@ fn check(root: &Path, platform: &Platform) -> Result<(), String> {
         let file = headers.join("TargetConditionals.h");
         let written = std::fs::create_dir_all(&headers).and_then(|()| std::fs::write(&file, TARGET_CONDITIONALS));
         written.map_err(|error| format!("{}: {error}", file.display()))?;
-        // As ring is built where there is no C library: the headers of this machine's are not Apple's.
+        // Builds ring as for a system without a C library, because this machine's headers are not Apple's.
         let flags = format!("-ffreestanding -nostdlibinc -DRING_CORE_NOSTDLIBINC=1 -isystem {}", headers.display());
         cargo.env(format!("CFLAGS_{variable}"), flags);
     }

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::command;
 
-/// What `release --help` says.
+/// The text of `release --help`.
 pub(crate) const HELP: &str = "\
 cargo xtask release [--draft]
 
@@ -23,10 +23,10 @@ notes, which are the section of CHANGELOG.md. It publishes nothing. RELEASE.md i
 
 Exit codes: 0 all files are there, 1 something failed, 2 the command line is wrong.";
 
-/// The targets that a release has programs for. `[package.metadata.binstall]` of the command line promises the same names.
+/// The targets of a release. `[package.metadata.binstall]` of the command line promises the same names.
 const TARGETS: [&str; 2] = ["x86_64-unknown-linux-musl", "aarch64-unknown-linux-musl"];
 
-/// What all files of a release are made from.
+/// The source of all files of a release.
 struct Release<'a> {
     root: &'a Path,
     version: &'a str,
@@ -118,7 +118,7 @@ fn check_binstall(cli: &serde_json::Value, version: &str) -> Result<(), String> 
     Ok(())
 }
 
-/// Prints what a release has.
+/// Prints the files of a release.
 fn list(folder: &Path) -> Result<(), String> {
     println!("{}:", folder.display());
     for name in archive::names(folder)? {

@@ -1,4 +1,5 @@
-//! What the chaos run kills: its flow, and the function that the flow calls. The variable `E2E_ROLE` says which.
+//! The flow of the chaos run, and the function that the flow calls. The run kills both. The variable `E2E_ROLE` selects
+//! one.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -11,7 +12,7 @@ use faasflow::{Call, Error, Flow, Result};
 use faasflow_http::{ServerOptions, read_body, serve};
 use http::{HeaderMap, Response};
 
-/// How many phases the flow has.
+/// The number of phases of the flow.
 const PHASES: usize = 6;
 
 fn main() -> Result<()> {
@@ -27,8 +28,8 @@ fn own(variable: &str) -> String {
     std::env::var(variable).unwrap_or_default()
 }
 
-/// Calls the function in each phase, and appends the number of the phase to the payload: what comes out shows whether a
-/// phase was left out or its result used twice.
+/// Calls the function in each phase, and appends the number of the phase to the payload, so that the result shows
+/// whether a phase was left out or its result used twice.
 fn flow() -> Result<Flow> {
     let mut builder = Flow::builder();
     for phase in 1..=PHASES {
@@ -39,7 +40,7 @@ fn flow() -> Result<Flow> {
     Ok(builder.build()?)
 }
 
-/// Writes down the `Idempotency-Key` of each call and answers what it was sent. The line is in the kernel before the answer
+/// Records the `Idempotency-Key` of each call, then echoes the request. The kernel has the line before the answer
 /// begins, so a kill cannot lose it.
 fn function() -> Result<()> {
     let keys = File::options().create(true).append(true).open(own("E2E_KEYS"))?;
@@ -57,7 +58,7 @@ async fn record(State(keys): State<Arc<File>>, request: axum::extract::Request) 
     let body = read_body(body, 1 << 20, std::time::Duration::from_secs(60)).await.unwrap_or_default();
     let mut line = key(&parts.headers);
     line.push('\n');
-    // One write: lines of two calls do not mix.
+    // A single write, so that lines of two calls do not mix.
     let written = (&*keys).write_all(line.as_bytes());
     let mut response = Response::new(Body::from(body));
     if written.is_err() {

@@ -1,4 +1,4 @@
-//! The flow functions of the suites `openfaas` and `tracing`; the variable `E2E_FLOW` says which.
+//! The flow functions of the suites `openfaas` and `tracing`. The variable `E2E_FLOW` selects one.
 
 use std::path::Path;
 use std::time::Duration;
@@ -43,7 +43,7 @@ fn relay(builder: FlowBuilder) -> FlowBuilder {
         .apply(Call::new("three").query_with("name", |context: &Context| context.query("name")))
 }
 
-/// One phase that sends a secret wherever one can be sent, calls what may have to be called again, and tells others.
+/// A phase that sends a secret everywhere it can, makes calls that may be retried, and sends a callback.
 fn guarded(builder: FlowBuilder, secret: &str, callback: &str) -> FlowBuilder {
     builder
         .apply(Call::new("one").sync().header("x-token", secret).query("token", secret))
@@ -51,7 +51,7 @@ fn guarded(builder: FlowBuilder, secret: &str, callback: &str) -> FlowBuilder {
         .callback(Callback::new(callback).query("token", secret).header("x-token", secret))
 }
 
-/// Says in the folder that the query names that it is here, and goes on when it is told to.
+/// Creates a file in the folder that the query names, and waits for another file before it continues.
 async fn gate(context: Context, payload: Bytes) -> Result<Bytes> {
     if let Some(folder) = context.query("gate") {
         let folder = Path::new(&folder);

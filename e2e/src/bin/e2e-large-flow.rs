@@ -1,4 +1,4 @@
-//! The flow function of the suites' large payloads: five phases that call `echo`.
+//! The flow function for large payloads: five phases that call `echo`.
 
 use faasflow::Flow;
 

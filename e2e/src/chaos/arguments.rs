@@ -1,8 +1,8 @@
-//! The words after `chaos`.
+//! The arguments of `chaos`.
 
 use std::fmt;
 
-/// What a run does.
+/// The size of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
     pub(crate) requests: usize,
@@ -11,11 +11,11 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Reads the words; without `--seed`, the seed is `otherwise`.
+    /// Parses the arguments. Without `--seed`, the seed is `otherwise`.
     ///
     /// # Errors
     ///
-    /// What is wrong with them.
+    /// If an argument is unknown or not valid.
     pub(crate) fn parse(words: &[&str], otherwise: u64) -> Result<Arguments, String> {
         let mut arguments = Arguments { requests: 1000, kills: 15, seed: otherwise };
         let mut words = words.iter();

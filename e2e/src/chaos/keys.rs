@@ -1,4 +1,4 @@
-//! What the function wrote down: the `Idempotency-Key` of each call that it executed.
+//! The records of the function: the `Idempotency-Key` of each call that it executed.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -18,7 +18,7 @@ impl Keys {
     }
 
     fn count(lines: impl Iterator<Item = Result<String, String>>) -> Result<Keys, String> {
-        // A hash of each is enough to tell them apart, and a long run has hundreds of thousands.
+        // Only hashes are kept, because a long run has hundreds of thousands of keys.
         let hashes = RandomState::new();
         let mut keys = HashMap::new();
         for line in lines {

@@ -1,4 +1,4 @@
-//! Sends the requests, each until the gateway has taken it.
+//! Sends the requests. Each is repeated until the gateway has accepted it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,9 +11,9 @@ use super::stand::Stand;
 use super::tally::Tally;
 use crate::client::Client;
 
-/// How many requests are under way at once.
+/// The number of requests in flight.
 const AT_ONCE: usize = 64;
-/// How long one that is accepted may be under way until the next is sent all the same.
+/// How long an accepted request may take before the next is sent anyway.
 const LONGEST: Duration = Duration::from_secs(120);
 
 pub(super) struct Load(JoinSet<()>);
@@ -41,15 +41,15 @@ impl Load {
         Load(senders)
     }
 
-    /// Waits for the senders, which have nothing more to do.
+    /// Waits for the senders to end.
     pub(super) async fn stop(mut self) {
         self.0.abort_all();
         while self.0.join_next().await.is_some() {}
     }
 }
 
-/// Sends a request until it is accepted. One whose answer is lost may have been: its ids stay the same, so that the gateway
-/// knows it again.
+/// Repeats a request until it is accepted. If an answer is lost, the request may have been accepted, so its ids stay
+/// the same and the gateway can recognise it.
 async fn send(client: &Client, url: &str, report: &str, number: usize) {
     let id = format!("chaos-{number}");
     let call_id = format!("00000000-0000-4000-8000-{number:012x}");

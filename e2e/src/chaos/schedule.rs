@@ -1,11 +1,11 @@
-//! When what is killed: the same for the same seed.
+//! The schedule of the kills. The same seed gives the same schedule.
 
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// What is killed.
+/// A program to kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Gateway,
@@ -28,10 +28,10 @@ impl Target {
 /// One kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Kill {
-    /// How many requests have ended when it is made.
+    /// The number of requests that have ended when it happens.
     pub(super) after: usize,
     pub(super) target: Target,
-    /// How long it stays away.
+    /// How long the program stays dead.
     pub(super) pause: Duration,
 }
 
@@ -39,9 +39,9 @@ pub(super) struct Kill {
 pub(super) fn schedule(seed: u64, requests: usize, kills: usize) -> Vec<Kill> {
     let mut random = StdRng::seed_from_u64(seed);
     let kill = |index: usize| {
-        // One in each part of the run, and somewhere in it.
+        // One kill at a random moment of each part of the run.
         let (from, to) = (requests * index / kills, requests * (index + 1) / kills);
-        // Most are back at once. Some stay away for longer than anybody waits by the way.
+        // Most programs are back at once. Some stay away for longer than callers wait.
         let longest = if random.random_range(0..20) == 0 { 5_000 } else { 500 };
         Kill {
             after: random.random_range(from..to.max(from + 1)),

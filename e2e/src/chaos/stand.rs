@@ -1,4 +1,4 @@
-//! What is attacked: `faasflow up` with a flow and a function; and who is told of the ends.
+//! The programs under attack: `faasflow up`, a flow and a function. Also the server that receives reports of the ends.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,8 +28,8 @@ pub(super) struct Stand {
 }
 
 impl Stand {
-    /// Starts each of the three by itself, as on a cluster: the flow and the function outlive the gateway, whose children
-    /// would end with it, and have to live with its absence.
+    /// Starts each of the three separately, as on a cluster. The flow and the function outlive the gateway and have to
+    /// live with its absence; as its children, they would end with it.
     pub(super) async fn start(folder: &Path, tally: &Arc<Tally>) -> Result<Stand, String> {
         let (address, receiving) = receive(tally.clone()).await?;
         let text = |error: std::io::Error| error.to_string();
@@ -82,7 +82,7 @@ impl Stand {
         Ok(Stand { gateway, flow, function, url, reports, folder: folder.to_owned(), client, _reports: receiving })
     }
 
-    /// Where the flow is invoked through the queue.
+    /// The URL that invokes the flow through the queue.
     pub(super) fn flow(&self) -> String {
         format!("{}/async-function/chaos-flow", self.url)
     }
@@ -91,12 +91,12 @@ impl Stand {
         self.reports.clone()
     }
 
-    /// Where the function writes its keys.
+    /// The file to which the function writes its keys.
     pub(super) fn keys(&self) -> PathBuf {
         self.folder.join("keys")
     }
 
-    /// Kills one of the three, and starts it again after so long on the same port.
+    /// Kills one of the three, and restarts it on the same port after this time.
     pub(super) async fn restart(&mut self, target: Target, pause: Duration) -> Result<(), String> {
         let server = match target {
             Target::Gateway => &mut self.gateway,
@@ -120,7 +120,7 @@ fn beside(program: &str) -> Result<PathBuf, String> {
     Ok(own.with_file_name(program))
 }
 
-/// Takes the reports of how requests ended.
+/// Receives the reports about how requests ended.
 async fn receive(tally: Arc<Tally>) -> Result<(std::net::SocketAddr, AbortOnDropHandle<()>), String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -133,7 +133,7 @@ async fn receive(tally: Arc<Tally>) -> Result<(std::net::SocketAddr, AbortOnDrop
 
 async fn report(State(tally): State<Arc<Tally>>, request: axum::extract::Request) -> StatusCode {
     let (parts, body) = request.into_parts();
-    // A report that breaks off is none: it comes again.
+    // A truncated report is ignored, because it is sent again.
     let Ok(body) = read_body(body, 1 << 20, Duration::from_secs(60)).await else { return StatusCode::BAD_REQUEST };
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let number = header("x-faasflow-request-id").strip_prefix("chaos-").and_then(|text| text.parse().ok());

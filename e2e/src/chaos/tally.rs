@@ -1,4 +1,4 @@
-//! What became of each request, by the reports that came.
+//! What became of each request, according to the reports.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,12 +10,12 @@ use tokio::sync::oneshot;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reported {
     Success,
-    /// Success, with a payload that is not what the flow makes of the request.
+    /// Success with a wrong payload.
     Wrong,
     Failure,
 }
 
-/// The account of a run. Requests are numbered from 0.
+/// The results of a run. Requests are numbered from 0.
 pub(super) struct Tally {
     book: Mutex<Book>,
     ended: AtomicUsize,
@@ -25,7 +25,7 @@ pub(super) struct Tally {
 struct Book {
     requests: Vec<Entry>,
     waiting: HashMap<usize, oneshot::Sender<()>>,
-    /// What reports said that a request failed.
+    /// The reasons in the reports of failed requests.
     reasons: HashMap<usize, String>,
     /// Requests that were reported under more than one key.
     keys: HashMap<usize, Vec<String>>,
@@ -50,7 +50,7 @@ impl Tally {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The gateway has taken a request.
+    /// Records that the gateway has accepted a request.
     pub(super) fn accept(&self, request: usize) {
         if let Some(entry) = self.book().requests.get_mut(request) {
             entry.accepted = true;
@@ -69,7 +69,7 @@ impl Tally {
         receiver
     }
 
-    /// A report came, under this `Idempotency-Key`. The text is why a request failed.
+    /// Records a report with this `Idempotency-Key`. The text is the reason of a failure.
     pub(super) fn report(&self, request: usize, key: &str, reported: Reported, text: &str) {
         let mut guard = self.book();
         let book = &mut *guard;
@@ -113,7 +113,7 @@ impl Tally {
         self.count(|entry| entry.accepted && entry.reported.is_none())
     }
 
-    /// Reports under two keys are two ends; one that is repeated under its key is known by it.
+    /// Reports with two keys mean that the request ended twice. A repeated report has the same key.
     pub(super) fn ended_twice(&self) -> usize {
         self.count(|entry| entry.twice)
     }
@@ -134,7 +134,7 @@ impl Tally {
         self.count(|entry| entry.reported == Some(Reported::Wrong))
     }
 
-    /// What must not be, in words; nothing if all is well.
+    /// Descriptions of everything that is wrong.
     pub(super) fn faults(&self, requests: usize) -> Vec<String> {
         let accepted = self.accepted();
         let counts = [
@@ -148,7 +148,7 @@ impl Tally {
         counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
     }
 
-    /// The first requests that something is wrong with.
+    /// The first requests with a fault.
     pub(super) fn examples(&self, most: usize) -> Vec<String> {
         let book = self.book();
         let wrong = |entry: &Entry| entry.different || entry.twice || entry.reported != Some(Reported::Success);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Docker;
 
-/// A container, until [`remove`](Container::remove); the engine removes those that are left.
+/// A container. [`remove`](Container::remove) removes it; the engine removes those that are left.
 #[derive(Clone)]
 pub(crate) struct Container {
     docker: Docker,
@@ -14,7 +14,7 @@ pub(crate) struct Container {
 }
 
 impl Container {
-    /// Starts one: `arguments` are those of `docker run --detach`, the image among them.
+    /// Starts a container. `arguments` are those of `docker run --detach`, including the image.
     ///
     /// # Errors
     ///
@@ -24,31 +24,31 @@ impl Container {
         Ok(Container { docker: docker.clone(), id })
     }
 
-    /// One that something else has started.
+    /// A container that another program has started.
     pub(crate) fn existing(docker: &Docker, id: &str) -> Container {
         Container { docker: docker.clone(), id: id.to_owned() }
     }
 
-    /// What `docker inspect` says of it.
+    /// The output of `docker inspect`.
     pub(crate) async fn inspect(&self) -> Result<Value, String> {
         let text = self.docker.run(&["inspect", &self.id]).await?;
         let value: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
         Ok(value[0].clone())
     }
 
-    /// The number of its first process, as this machine counts; 0 if it does not run.
+    /// The id of its first process on this machine; 0 if it does not run.
     pub(crate) async fn process(&self) -> Result<u32, String> {
         let id = self.inspect().await?["State"]["Pid"].as_u64().unwrap_or(0);
         u32::try_from(id).map_err(|error| error.to_string())
     }
 
-    /// Everything it has written.
+    /// Its log.
     pub(crate) async fn log(&self) -> Result<String, String> {
         let output = self.docker.command(&["logs", &self.id]).output().await.map_err(|error| error.to_string())?;
         Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     }
 
-    /// Waits until what `docker inspect` says of it is so.
+    /// Waits until the output of `docker inspect` fulfils a condition.
     ///
     /// # Errors
     ///

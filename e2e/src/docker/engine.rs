@@ -1,4 +1,4 @@
-//! The engine: started, asked, and stopped.
+//! Starts the engine, sends it commands, and stops it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,30 +11,31 @@ use super::leftovers;
 use crate::apart::{Apart, PROXY};
 use crate::tools;
 
-/// The address of the machine on the engine's own bridge: what containers reach the suite's servers at.
+/// The address of the machine on the engine's bridge. Containers reach the suite's servers there.
 pub(crate) const GATEWAY: &str = "172.29.0.1";
-/// Debian's client, which is as old as the engine; another in the path need not fit it.
+/// Debian's client, which has the same version as the engine. Another client in the path may not be compatible.
 const CLIENT: &str = "/usr/bin/docker";
-/// Layers of builds are kept for the next run if they are no older.
+/// Layers of builds that are not older than this are kept for the next run.
 const KEPT: &str = "until=72h";
-/// How long the engine may take until it answers, and until it has ended.
+/// The time limits for the engine's start and stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An engine that runs. Dropping it takes it down, with all its containers.
+/// A running engine. Dropping it stops it and removes all its containers.
 pub(crate) struct Engine {
     docker: Docker,
     log: PathBuf,
     child: Option<Child>,
-    /// Held as long as the engine runs: the data of one checkout is for one engine at a time.
+    /// A lock on the data folder, because only one engine at a time may use it.
     _lock: File,
 }
 
 impl Engine {
-    /// Starts an engine in the namespace that the suite is in.
+    /// Starts an engine in the namespace of the suite.
     ///
     /// # Errors
     ///
-    /// If another suite of this checkout runs one, or it does not come up: with the end of its log.
+    /// If another suite of this checkout runs an engine, or if the engine does not start. The text has the end of its
+    /// log.
     pub(crate) async fn start(_apart: &Apart) -> Result<Engine, String> {
         let folder = tools::folder()?.join("docker");
         std::fs::create_dir_all(folder.join("config")).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -47,7 +48,8 @@ impl Engine {
         let output = File::create(&log).map_err(|error| error.to_string())?;
         let errors = output.try_clone().map_err(|error| error.to_string())?;
         let place = |name: &str| folder.join(name).to_string_lossy().into_owned();
-        // If the suite is killed, the kernel tells the engine to end. Its mounts are seen by itself alone and end with it.
+        // If the suite is killed, the kernel signals the engine to end. Its mounts are in its own namespace and end
+        // with it.
         let child = BlockingCommand::new("setpriv")
             .args(["--pdeathsig", "TERM", "unshare", "--mount", "--propagation", "private", "dockerd"])
             .args(["--data-root", &place("data"), "--exec-root", &place("exec"), "--pidfile", &place("pid")])
@@ -60,7 +62,7 @@ impl Engine {
             .map_err(|error| format!("`setpriv` of util-linux cannot be run: {error}"))?;
         let mut engine = Engine { docker, log, child: Some(child), _lock: lock };
         engine.until_ready().await?;
-        // Layers of sources that are no more would fill the disk: the dependencies of a flow take a gigabyte.
+        // Layers of old sources would fill the disk, because the dependencies of a flow take a gigabyte.
         engine.docker.run(&["image", "prune", "--force", "--filter", KEPT]).await?;
         Ok(engine)
     }
@@ -97,14 +99,14 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// If something of it does not end.
+    /// If a part of the engine does not end.
     pub(crate) fn stop(mut self) -> Result<(), String> {
         self.take_down()
     }
 
     fn take_down(&mut self) -> Result<(), String> {
         let Some(mut child) = self.child.take() else { return Ok(()) };
-        // All of them are the suite's: the engine is.
+        // All containers belong to the suite, because the engine does.
         let list = self.docker.blocking().args(["ps", "--all", "--quiet"]).output();
         let ids = list.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         if !ids.trim().is_empty() {
@@ -123,7 +125,7 @@ impl Drop for Engine {
     }
 }
 
-/// A client of the suite's engine. Cloning yields the same.
+/// A client of the suite's engine.
 #[derive(Clone, Debug)]
 pub(crate) struct Docker {
     folder: PathBuf,
@@ -135,7 +137,7 @@ impl Docker {
         Docker { folder }
     }
 
-    /// `DOCKER_HOST` of the engine.
+    /// The value of `DOCKER_HOST` for the engine.
     pub(crate) fn host(&self) -> String {
         format!("unix://{}", self.socket().display())
     }
@@ -145,14 +147,14 @@ impl Docker {
         self.folder.join("docker.sock")
     }
 
-    /// The cgroup that its containers are in, which is another one for each checkout.
+    /// The cgroup of its containers. Each checkout has another one.
     fn cgroup(&self) -> String {
         format!("/faasflow-e2e-{:016x}", stable_hash(self.folder.as_os_str().as_encoded_bytes()))
     }
 
-    /// Lets containers have as much of the processors as the same programs would have outside. A cgroup competes as one
-    /// process would unless told otherwise, so a build in it takes several times as long beside others. Where that cannot be
-    /// told, builds are slow, and nothing else.
+    /// Gives containers as much processor time as the same programs would get outside. By default, a cgroup competes as
+    /// if it were one process, so a build takes several times as long beside other work. If this fails, builds are only
+    /// slow.
     fn take_share(&self) {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let cgroup = self.cgroup();
@@ -166,11 +168,11 @@ impl Docker {
         let _ = std::fs::write(Path::new(&group).join(file), (processors * of_one).to_string());
     }
 
-    /// The time that all containers so far have had of the processors, those of builds among them.
+    /// The processor time of all containers so far, including those of builds.
     ///
     /// # Errors
     ///
-    /// If the kernel does not tell.
+    /// If the kernel does not report it.
     pub(crate) fn processor_time(&self) -> Result<Duration, String> {
         let cgroup = self.cgroup();
         let first = format!("/sys/fs/cgroup/cpuacct{cgroup}/cpuacct.usage");
@@ -183,8 +185,8 @@ impl Docker {
         usage.map(Duration::from_micros).ok_or_else(|| format!("{second} has no usage"))
     }
 
-    /// What a program has in its environment that runs `docker` by itself: this engine and its client come first, builds are
-    /// the classic ones, and what is built finds the way out.
+    /// The environment for programs that run `docker` themselves. It puts this engine and its client first, selects the
+    /// classic builder, and sets the proxy for builds.
     pub(crate) fn environment(&self, path: &str) -> Vec<(&'static str, String)> {
         let client = Path::new(CLIENT).parent().unwrap_or(Path::new("/usr/bin"));
         let proxy = format!("http://{GATEWAY}:{PROXY}");
@@ -193,14 +195,14 @@ impl Docker {
             ("DOCKER_BUILDKIT", "0".to_owned()),
             ("DOCKER_CONFIG", self.folder.join("config").to_string_lossy().into_owned()),
             ("PATH", format!("{}:{path}", client.display())),
-            // faas-cli passes both to builds, where cargo reads them.
+            // faas-cli passes both to builds, and cargo reads them there.
             ("http_proxy", proxy.clone()),
             ("https_proxy", proxy),
             ("no_proxy", "127.0.0.1,localhost".to_owned()),
         ]
     }
 
-    /// `docker` with these arguments, yet to be run.
+    /// A command that runs `docker` with these arguments.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::from(self.blocking());
         command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
@@ -216,11 +218,11 @@ impl Docker {
         command
     }
 
-    /// Runs `docker`, and returns what it wrote to its standard output, without the space around it.
+    /// Runs `docker`, and returns its standard output without surrounding white space.
     ///
     /// # Errors
     ///
-    /// If it fails, with what it said.
+    /// If it fails. The text is its output.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Result<String, String> {
         let output = self.command(arguments).output().await.map_err(|error| format!("{CLIENT}: {error}"))?;
         if output.status.success() {
@@ -232,7 +234,7 @@ impl Docker {
     }
 }
 
-/// FNV-1a, which stays the same from build to build.
+/// FNV-1a, whose result does not change between builds.
 pub(super) fn stable_hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -1,23 +1,23 @@
-//! What an engine leaves behind that was killed: its containerd, the shims, and the containers. Each process is found by the
-//! engine's folder in its command line or by the engine's cgroup, and ended by its id.
+//! Cleans up after an engine that was killed: its containerd, the shims and the containers. Each process is found by
+//! the engine's folder in its command line or by the engine's cgroup, and is ended by its id.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How long a process may take to end.
+/// The time limit for the end of a process.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Ends all that belongs to the engine of this folder and cgroup, and removes the cgroup.
+/// Ends everything that belongs to the engine of this folder and cgroup, and removes the cgroup.
 ///
 /// # Errors
 ///
 /// If something does not end.
 pub(super) fn take_down(folder: &Path, cgroup: &str) -> Result<(), String> {
-    // The engine first: one that lives stops its containers itself.
+    // The engine comes first, because it stops its containers itself if it still runs.
     end(|| of_engine(folder), libc::SIGTERM)?;
     end(|| of_cgroup(cgroup), libc::SIGKILL)?;
     for group in cgroups(cgroup) {
-        // The deepest come first. One that is in use yet goes with the next run.
+        // The deepest come first. The next run removes those that are still in use.
         let _ = std::fs::remove_dir(group);
     }
     let _ = std::fs::remove_file(folder.join("pid"));
@@ -50,7 +50,7 @@ fn end(processes: impl Fn() -> Vec<u32>, signal_first: i32) -> Result<(), String
 /// Sends a signal to a process.
 pub(super) fn signal(id: u32, signal: i32) {
     let Ok(id) = libc::pid_t::try_from(id) else { return };
-    // SAFETY: kill takes plain integers; the caller has found the process to be the suite's own.
+    // SAFETY: kill takes plain integers; the caller has checked that the process belongs to the suite.
     #[allow(unsafe_code, reason = "the standard library sends no signals")]
     let _ = unsafe { libc::kill(id, signal) };
 }

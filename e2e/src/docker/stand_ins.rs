@@ -1,5 +1,5 @@
-//! Images of the names that the template's Dockerfile takes its parts from. They are stand-ins, made on this machine, since
-//! a suite pulls no images: what is built and run on them is real, what they hold is not what the registry has.
+//! Stand-ins for the images that the template's Dockerfile uses. They are made on this machine, because suites pull no
+//! images. What is built and run on them is real, but their contents differ from those in the registry.
 
 pub(crate) mod functions;
 mod rust;
@@ -17,7 +17,7 @@ pub(crate) use watchdog::{install as install_watchdog, watchdog};
 
 use super::Docker;
 
-/// The label that says what a stand-in was made of.
+/// The label with the sources of a stand-in.
 const LABEL: &str = "faasflow.stand-in";
 
 /// The default of an argument of the template's Dockerfile, such as `RUST_IMAGE`.

@@ -1,4 +1,4 @@
-//! What `faas-cli build` makes of the project, and what it says when it cannot.
+//! Checks the results of `faas-cli build`, and its messages if it fails.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use super::project::{Built, NAME, tail};
 use crate::docker::Docker;
 use crate::suite::{Suite, expect};
 
-/// How long a build of everything may take on a slow machine with other work.
+/// The time limit for a build of everything, on a slow and busy machine.
 pub(super) const BUILD: Duration = Duration::from_secs(1800);
-/// How long a build may take after a change of the handler, by the clock, whatever else the machine does.
+/// The wall-clock time limit for a build after a change of the handler, even on a busy machine.
 const REBUILD: Duration = Duration::from_secs(60);
-/// The most that the bare image may hold.
+/// The size limit of the bare image.
 const BARE: u64 = 10_000_000;
 
 /// The flow alone.
@@ -20,7 +20,7 @@ pub(super) const BARE_IMAGE: &str = "my-flow:bare";
 /// The flow behind the watchdog.
 pub(super) const WATCHDOG_IMAGE: &str = "my-flow:watchdog";
 
-/// What the handler is edited to: the flow of the template, unless `E2E_FLOW` names another.
+/// The edited handler: the flow of the template, unless `E2E_FLOW` names another.
 const LIB: &str = r#"//! The flow, edited in RUN.
 
 use faasflow::bytes::Bytes;
@@ -44,17 +44,17 @@ async fn greet(name: String) -> String {
 }
 "#;
 
-/// The handler of this run: the engine still has what the last one built.
+/// The handler is different in each run, because the engine still has the results of the last one.
 fn lib(shop: &Shop) -> String {
     LIB.replace("RUN", &shop.run)
 }
 
-/// Builds the project as it was made.
+/// Builds the unchanged project.
 pub(super) async fn run(suite: &Suite, shop: &Arc<Shop>) {
     suite.check_within(BUILD, "faas-cli build of what `faas-cli new` made, bare", bare(shop.clone())).await;
 }
 
-/// The builds after it.
+/// The later builds.
 pub(super) async fn run_more(suite: &Suite, shop: &Arc<Shop>) {
     suite
         .check_within(
@@ -112,7 +112,7 @@ async fn watchdog(shop: Arc<Shop>) -> Result<(), String> {
     let whole = say(&shop, WATCHDOG_IMAGE, &built).await?;
     let flow = size(&shop.docker, BARE_IMAGE).await?;
     println!("          ({:.1} MB of it are the stand-in for the watchdog)", (whole - flow) as f64 / 1e6);
-    // The program is the same one: nothing is compiled for the watchdog.
+    // The program is the same, so nothing is compiled for the watchdog.
     let compiled = compiled(built.step("sh build.sh flow")?);
     expect(compiled.is_empty(), || format!("this was compiled: {compiled:?}"))
 }

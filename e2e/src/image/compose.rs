@@ -1,4 +1,4 @@
-//! `deploy/compose.yaml`, brought up by the commands of the guide's page in a copy of this checkout.
+//! Brings up `deploy/compose.yaml` with the commands of the guide, in a copy of this checkout.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::photos::{is_jpeg, photo};
 use crate::suite::{Suite, expect};
 use crate::{state, tools, tracing};
 
-/// The page that has the commands.
+/// The page with the commands.
 const PAGE: &str = "docs/guide/compose.md";
-/// Debian's; the page has the newer plugin of the same commands.
+/// Debian's version. The page uses the newer plugin, which has the same commands.
 const COMPOSE: &str = "docker-compose";
 const GATEWAY: &str = "http://127.0.0.1:8080";
 const JAEGER: &str = "http://127.0.0.1:16686";
-/// How long a request may take to come out at its end.
+/// The time limit for a request.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(super) async fn install() -> Result<(), String> {
@@ -69,7 +69,7 @@ pub(super) async fn run(suite: &Suite, docker: &Docker) -> Result<(), String> {
         })
         .await;
     suite.check("`down` keeps the volumes, `down --volumes` removes them", down(clone.clone())).await;
-    // Whatever came of it, nothing of it stays.
+    // Remove everything, whatever the result is.
     clone.compose("down --volumes --timeout 3").await.map(drop)
 }
 
@@ -78,7 +78,7 @@ impl Clone {
         self.folder.path().join("deploy")
     }
 
-    /// The image of this repository that the file names, with its tag.
+    /// The image in the file that has this repository, with its tag.
     fn image(&self, repository: &str) -> Result<String, String> {
         let path = self.deploy().join("compose.yaml");
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -87,7 +87,7 @@ impl Clone {
         found.map(str::to_owned).ok_or_else(|| format!("{} names no {repository}", path.display()))
     }
 
-    /// Runs a line of shell in `deploy`; returns what it said on either output.
+    /// Runs a line of shell in `deploy`. Returns both outputs.
     async fn shell(&self, line: &str) -> Result<String, String> {
         let output = Command::new("bash")
             .args(["-ceu", line])
@@ -148,7 +148,7 @@ async fn commands(clone: Arc<Clone>) -> Result<(), String> {
     expect(as_said, || format!("the page has other commands: {commands:?}"))?;
     for command in rest {
         let begun = Instant::now();
-        // What is built finds the crates by the suite's way out.
+        // Builds download crates through the suite's proxy.
         let build = format!("{COMPOSE} build --build-arg http_proxy --build-arg https_proxy");
         let line = command.replace("docker compose build", &build).replace("docker compose", COMPOSE);
         clone.shell(&line).await?;
@@ -218,7 +218,7 @@ async fn traced(clone: Arc<Clone>) -> Result<(), String> {
     }
 }
 
-/// Its payloads are in MinIO between phases, so nothing comes out while that is away.
+/// Its payloads are in MinIO between phases, so no request ends while MinIO is down.
 async fn without_minio(clone: Arc<Clone>) -> Result<(), String> {
     clone.compose("stop --timeout 3 minio").await?;
     clone.queue("two.jpg").await?;
@@ -235,14 +235,14 @@ async fn looking(clone: Arc<Clone>) -> Result<(), String> {
         return Err(format!("the page has other commands: {commands:?}"));
     };
     clone.shell(queues).await?;
-    // The page's reader is slower than the pipeline; the suite is not.
+    // A reader of the page is slower than the pipeline, but the suite is not.
     clone.stored("ada.jpg").await?;
     clone.shell(fetches).await?;
     let photo = std::fs::read(clone.deploy().join("ada.jpg")).map_err(|error| format!("ada.jpg: {error}"))?;
     expect(is_jpeg(&photo), || format!("no photo came out, but {} bytes", photo.len()))?;
     let said = clone.shell(&logs.replace("docker compose", COMPOSE)).await?;
     expect(said.contains("Completed successfully"), || format!("`{logs}` tells of no request: {}", tail(&said)))?;
-    // There is no terminal here, which Debian's wants to be told.
+    // There is no terminal here, and Debian's version needs an option for that.
     let said = clone.shell(&lists.replace("docker compose exec", &format!("{COMPOSE} exec -T"))).await?;
     expect(said.contains("0 dead letters"), || format!("`{lists}` says: {said}"))
 }

@@ -1,4 +1,4 @@
-//! An image for arm64, built on amd64 by a cross-compiler, and its program run under an emulator of the processor.
+//! Builds an image for arm64 on amd64 with a cross-compiler, and runs its program in an emulator.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,8 +66,8 @@ fn name(runtime: &str) -> String {
     format!("my-flow:{runtime}-arm64")
 }
 
-/// Builds by the engine's BuildKit, which tells the Dockerfile both platforms. The classic builder has no images of two
-/// platforms in one build.
+/// Builds with the engine's BuildKit, which passes both platforms to the Dockerfile. The classic builder cannot use
+/// images of two platforms in one build.
 async fn build(shop: Arc<Shop>, rust: String, runtime: &'static str, watchdog: String) -> Result<(), String> {
     let image = name(runtime);
     let arguments = [
@@ -97,7 +97,7 @@ async fn is_arm64(shop: &Shop, image: &str, built: &Built) -> Result<(), String>
     expect(processor == EM_AARCH64, || format!("its program is for the processor {processor}"))
 }
 
-/// Takes the flow's program out of an image.
+/// Copies the flow's program out of an image.
 async fn program(shop: &Shop, image: &str, folder: &Path) -> Result<PathBuf, String> {
     let container = shop.docker.run(&["create", "--platform=linux/arm64", image]).await?;
     let program = folder.join("flow");

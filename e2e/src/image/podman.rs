@@ -1,4 +1,4 @@
-//! Functions that are images, with Podman as the engine: its service, started by hand with data of its own.
+//! Functions that are images, with Podman as the engine. Its service is started here, with separate data.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -9,12 +9,12 @@ use crate::docker::{Docker, stand_ins};
 use crate::suite::Suite;
 use crate::tools;
 
-/// A server without a watchdog, as Podman calls what it has built itself.
+/// A server without a watchdog. The name is that of Podman's local builds.
 pub(super) const PLAIN: &str = "localhost/faasflow-e2e/plain:1";
-/// How long the service may take until it listens, and until it has ended.
+/// The time limits for the start and the stop of the service.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What Podman is told besides its arguments. Its own limits are above what a machine may allow.
+/// Podman's settings. Its default limits are higher than some machines allow.
 const CONFIGURATION: &str = "[network]\nnetwork_backend = \"netavark\"\ndefault_subnet = \"172.28.0.0/16\"\n\
                              [engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n\
                              [containers]\ndefault_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]\n";
@@ -35,7 +35,7 @@ pub(super) struct Podman {
 }
 
 impl Podman {
-    /// Starts the service in the namespace that the suite is in, and makes the image of the functions.
+    /// Starts the service in the namespace of the suite, and makes the image of the functions.
     pub(super) async fn start(suite: &Suite) -> Result<Podman, String> {
         let text = |error: std::io::Error| error.to_string();
         let folder = tools::folder()?.join("podman");
@@ -44,7 +44,7 @@ impl Podman {
         lock.try_lock().map_err(|_| format!("another suite uses {}: wait for its end", folder.display()))?;
         std::fs::write(folder.join("containers.conf"), CONFIGURATION).map_err(text)?;
         let mut podman = Podman { folder, child: None, _lock: lock };
-        // Of a suite that was killed.
+        // Left by a suite that was killed.
         podman.podman(&["rm", "--all", "--force", "--time", "0"])?;
         podman.import().await?;
         podman.serve()?;
@@ -52,12 +52,12 @@ impl Podman {
         Ok(podman)
     }
 
-    /// A client of the service: Docker's.
+    /// Docker's client, connected to the service.
     pub(super) fn client(&self) -> Docker {
         Docker::new(self.folder.clone())
     }
 
-    /// Ends the service and starts it again. Its containers go on.
+    /// Restarts the service. Its containers keep running.
     pub(super) fn restart(&mut self) -> Result<(), String> {
         self.end()?;
         self.serve()

@@ -1,4 +1,4 @@
-//! A user's project: made by faas-cli, edited, and built by faas-cli.
+//! A user's project, which faas-cli creates and builds.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,7 +11,7 @@ use crate::docker::Docker;
 
 /// The name of the function.
 pub(super) const NAME: &str = "my-flow";
-/// Where programs are that faas-cli calls, behind the engine's own client.
+/// The path in which faas-cli finds programs. The engine's client comes first.
 pub(super) const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The checkout that this suite was built from.
@@ -19,14 +19,14 @@ pub(super) fn checkout() -> Result<PathBuf, String> {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().map_err(|error| error.to_string())
 }
 
-/// What a build said, and how long it took.
+/// The output of a build, and how long it took.
 pub(super) struct Built {
     pub(super) said: String,
     pub(super) took: Duration,
 }
 
 impl Built {
-    /// What a step of the Dockerfile said, by the text of its instruction.
+    /// The output of a step of the Dockerfile, found by the text of its instruction.
     pub(super) fn step(&self, instruction: &str) -> Result<&str, String> {
         let (_, rest) = self
             .said
@@ -36,7 +36,7 @@ impl Built {
     }
 }
 
-/// Text without the colours that docker and faas-cli give it.
+/// Removes the colours of docker and faas-cli from a text.
 pub(super) fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut parts = text.split("\u{1b}[");
@@ -47,13 +47,13 @@ pub(super) fn plain(bytes: &[u8]) -> String {
     plain
 }
 
-/// The end of what a build said, for a message.
+/// The last lines of a build's output, for messages.
 pub(super) fn tail(said: &str) -> String {
     let lines: Vec<&str> = said.lines().collect();
     lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
-/// The project, in a folder that is removed with it.
+/// A project in a temporary folder.
 pub(super) struct Project {
     home: tempfile::TempDir,
     faas_cli: PathBuf,
@@ -61,8 +61,8 @@ pub(super) struct Project {
 }
 
 impl Project {
-    /// Makes one by `faas-cli template pull` and `faas-cli new`. The template is this checkout's as it lies there, committed or
-    /// not.
+    /// Creates a project with `faas-cli template pull` and `faas-cli new`. The template is that of this checkout,
+    /// including changes that are not committed.
     pub(super) async fn new(faas_cli: PathBuf, docker: &Docker) -> Result<Project, String> {
         let home = tempfile::Builder::new().prefix("faasflow-user-").tempdir().map_err(|error| error.to_string())?;
         let project = Project { home, faas_cli, docker: docker.clone() };
@@ -73,7 +73,7 @@ impl Project {
         Ok(project)
     }
 
-    /// Runs faas-cli, and returns what it said on either output.
+    /// Runs faas-cli, and returns both outputs.
     async fn faas_cli(&self, arguments: &[&str]) -> Result<String, String> {
         let output = Command::new(&self.faas_cli)
             .args(arguments)
@@ -95,7 +95,7 @@ impl Project {
         std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// The stack file that faas-cli wrote, with another name for the image.
+    /// Changes the name of the image in the stack file that faas-cli wrote.
     fn stack(&self, image: &str) -> Result<PathBuf, String> {
         let names = ["stack.yaml", "stack.yml", &format!("{NAME}.yml")].map(|name| self.home.path().join(name));
         let made = names.iter().find(|path| path.is_file()).ok_or("faas-cli wrote no stack file")?;
@@ -106,7 +106,7 @@ impl Project {
         Ok(stack)
     }
 
-    /// `faas-cli build` of an image of this name. One that fails says what faas-cli said.
+    /// Builds an image of this name with `faas-cli build`. The error is the output of faas-cli.
     pub(super) async fn build(&self, image: &str, build_args: &[&str]) -> Result<Built, String> {
         let stack = self.stack(image)?;
         let stack = stack.to_string_lossy();
@@ -119,7 +119,7 @@ impl Project {
         Ok(Built { said, took: begun.elapsed() })
     }
 
-    /// `docker build` by BuildKit of what `faas-cli build --shrinkwrap` makes. This faas-cli has no option for a platform.
+    /// Builds the output of `faas-cli build --shrinkwrap` with BuildKit. This faas-cli has no option for a platform.
     pub(super) async fn buildkit(&self, image: &str, options: &[&str]) -> Result<Built, String> {
         let stack = self.stack(image)?;
         self.faas_cli(&["build", "--shrinkwrap", "--yaml", &stack.to_string_lossy()]).await?;

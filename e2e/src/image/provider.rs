@@ -1,4 +1,5 @@
-//! Functions that are images, under `faasflow up`: what OpenFaaS's certifier asks of a provider, and what users count on.
+//! Functions that are images, under `faasflow up`: what OpenFaaS's certifier requires of a provider, and what users
+//! rely on.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ mod stand;
 
 use stand::Stand;
 
-/// Runs all of it on this engine. The Docker client of faas-cli is the suite's own.
+/// Runs all checks on this engine. faas-cli uses the suite's Docker client.
 pub(super) async fn run(suite: &Suite, docker: &Docker) -> Result<(), String> {
     stand_ins::functions::functions(docker).await?;
     suite.not_done(

@@ -1,4 +1,4 @@
-//! Containers of the flow, with as little as it needs.
+//! Containers of the flow, with only what it needs.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use super::stand::{PATIENCE, Setting, Stand};
 use crate::docker::Container;
 use crate::suite::{Suite, expect};
 
-/// What a large photo has.
+/// The size of a large photo in bytes.
 const LARGE: usize = 20_000_000;
 
-/// With the bare image as it was built first.
+/// Checks the bare image of the unchanged project.
 pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite
         .check(
@@ -20,7 +20,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
         .await;
 }
 
-/// With what the handler was edited to.
+/// Checks the image of the edited handler.
 pub(super) async fn run_more(suite: &Suite, stand: &Arc<Stand>) {
     suite
         .check(
@@ -57,7 +57,7 @@ async fn confined(stand: Arc<Stand>, image: &'static str, tmp: bool) -> Result<(
     done
 }
 
-/// What the kernel says of the container's first process.
+/// The kernel's status of the container's first process.
 async fn is_confined(container: &Container) -> Result<(), String> {
     let process = container.process().await?;
     let read = |file: &str| {

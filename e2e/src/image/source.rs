@@ -10,14 +10,15 @@ use super::project::checkout;
 use crate::docker::GATEWAY;
 use crate::server::{Recipe, Server};
 
-/// Git's own port. Nobody else has it: the suite is in a namespace of its own.
+/// Git's port. It is free, because the suite is in its own namespace.
 const PORT: u16 = 9418;
-/// What is in the repository: what cargo reads to build the crates. Another file that changes shall not build them anew.
+/// The contents of the repository: the files that cargo reads to build the crates. A change of another file must not
+/// cause a rebuild.
 const PARTS: [&str; 6] = ["Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "crates", "docs/guide"];
 
-/// A repository that is served as long as this is there.
+/// A repository, which is served until this is dropped.
 pub(super) struct Source {
-    /// The commit, which is the same for the same files.
+    /// The commit. The same files give the same commit.
     revision: String,
     _server: Server,
     _folder: tempfile::TempDir,
@@ -28,7 +29,7 @@ impl Source {
         let folder = tempfile::Builder::new().prefix("faasflow-git-").tempdir().map_err(|error| error.to_string())?;
         let repository = folder.path().join("faasflow");
         let revision = copy_as_repository(&repository, &PARTS).await?;
-        // `git daemon` would start it as a child, which outlives it.
+        // `git daemon` would start this as a child process that outlives it.
         let daemon = PathBuf::from(git(&repository, &["--exec-path"]).await?).join("git-daemon");
         let server = Server::start(Recipe {
             program: daemon,
@@ -48,14 +49,14 @@ impl Source {
         Ok(Source { revision, _server: server, _folder: folder })
     }
 
-    /// `.cargo/config.toml` of a project, as the guide has it.
+    /// The `.cargo/config.toml` of a project, as in the guide.
     pub(super) fn cargo_config(&self) -> String {
         let place = format!("{{ git = \"git://{GATEWAY}/faasflow\", rev = \"{}\" }}", self.revision);
         format!("[patch.crates-io]\nfaasflow = {place}\nfaasflow-testkit = {place}\n")
     }
 }
 
-/// Makes a git repository of these parts of this checkout, as they lie there. Returns its only commit.
+/// Makes a git repository of these parts of the working tree. Returns its only commit.
 pub(super) async fn copy_as_repository(folder: &Path, parts: &[&str]) -> Result<String, String> {
     std::fs::create_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     copy_tracked(&checkout()?, folder, parts).await?;
@@ -65,7 +66,7 @@ pub(super) async fn copy_as_repository(folder: &Path, parts: &[&str]) -> Result<
     git(folder, &["rev-parse", "HEAD"]).await
 }
 
-/// Copies the files below these paths that git knows, as they lie there.
+/// Copies the files below these paths that git tracks, from the working tree.
 pub(super) async fn copy_tracked(from: &Path, to: &Path, parts: &[&str]) -> Result<(), String> {
     let listing = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"])
@@ -90,7 +91,7 @@ pub(super) async fn copy_tracked(from: &Path, to: &Path, parts: &[&str]) -> Resu
     Ok(())
 }
 
-/// Runs git as nobody in particular, at no particular time, so that a commit depends on its files alone.
+/// Runs git with a fixed author and time, so that a commit depends only on its files.
 async fn git(folder: &Path, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("git")
         .args(["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false"])

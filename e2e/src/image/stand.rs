@@ -1,4 +1,4 @@
-//! Where containers of the flow run: a network of the engine, and `faasflow up` outside of it, as the gateway.
+//! The environment of the flow's containers: a network of the engine, and `faasflow up` outside of it as the gateway.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,21 +14,21 @@ use crate::server::{Recipe, Server};
 /// The network of the containers.
 const NETWORK: &str = "faasflow-suite";
 const SUBNET: &str = "172.31.0.0/24";
-/// Where the gateway sends requests for the flow to.
+/// The address to which the gateway sends requests for the flow.
 pub(super) const ADDRESS: &str = "172.31.0.10";
-/// Where the gateway listens, on every address of the namespace.
+/// The port of the gateway, on every address of the namespace.
 const GATEWAY_PORT: u16 = 8080;
-/// Where a flow listens that runs outside a container.
+/// The port of a flow that runs outside a container.
 pub(super) const PROCESS_PORT: u16 = 9090;
-/// How long a request may take to come out at its end.
+/// The time limit for a request.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a container may take to become healthy, which it is asked every ten seconds.
+/// The time limit for a container to become healthy. The engine checks every ten seconds.
 const HEALTHY: Duration = Duration::from_secs(60);
 
-/// What a container has besides its image.
+/// The settings of a container.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Setting<'a> {
-    /// Its address; one of the network's if there is none.
+    /// Its address, or `None` for any address of the network.
     pub(super) address: Option<&'a str>,
     pub(super) environment: &'a [&'a str],
     /// Whether the key for signing is mounted.
@@ -51,7 +51,7 @@ pub(super) struct Stand {
 impl Stand {
     pub(super) async fn start(docker: &Docker) -> Result<Stand, String> {
         let folder = tempfile::Builder::new().prefix("faasflow-e2e-").tempdir().map_err(|error| error.to_string())?;
-        // An engine keeps its networks, also one that was interrupted.
+        // An engine keeps its networks, even if it was interrupted.
         let _ = docker.run(&["network", "rm", NETWORK]).await;
         docker.run(&["network", "create", "--subnet", SUBNET, NETWORK]).await?;
         let recorder = Recorder::start().await?;
@@ -90,12 +90,12 @@ impl Stand {
         Ok(Stand { docker, client: Client::new(), recorder, key, faasflow, folder, _gateway: gateway })
     }
 
-    /// The gateway, as seen from inside the namespace.
+    /// The URL of the gateway inside the namespace.
     pub(super) fn url(&self) -> String {
         format!("http://127.0.0.1:{GATEWAY_PORT}")
     }
 
-    /// `gateway` of a flow, in a container or not.
+    /// The setting `gateway` of a flow, for a container or a process.
     pub(super) fn gateway() -> String {
         format!("{GATEWAY}:{GATEWAY_PORT}")
     }
@@ -109,8 +109,8 @@ impl Stand {
         &self.faasflow
     }
 
-    /// Starts a flow with what a careful operator allows it: a root that cannot be written, no capability, no way to get any,
-    /// and 64 MB of memory.
+    /// Starts a flow with the restrictions of a careful operator: a read-only root, no capabilities, no way to gain
+    /// any, and 64 MB of memory.
     pub(super) async fn run(&self, image: &str, setting: Setting<'_>) -> Result<Container, String> {
         let gateway = format!("gateway={}", Stand::gateway());
         let secrets = format!("{}:/var/openfaas/secrets:ro", self.folder().join("secrets").display());
@@ -136,7 +136,7 @@ impl Stand {
         Container::run(&self.docker, &arguments).await
     }
 
-    /// Starts the flow where the gateway sends requests to, and waits until it takes them.
+    /// Starts the flow at the address that the gateway uses, and waits until it accepts requests.
     pub(super) async fn serve(&self, image: &str, setting: Setting<'_>) -> Result<Container, String> {
         let container = self.run(image, Setting { address: Some(ADDRESS), ..setting }).await?;
         let ready = self.until_ready(ADDRESS).await;
@@ -167,12 +167,12 @@ impl Stand {
         container.until("healthy", HEALTHY, healthy).await.map(drop)
     }
 
-    /// A synchronous request by way of the gateway.
+    /// Sends a synchronous request through the gateway.
     pub(super) async fn call(&self, function: &str, body: impl Into<Body>) -> Result<Answer, String> {
         self.client.send(Method::POST, &format!("{}/function/{function}", self.url()), &[], body).await
     }
 
-    /// An asynchronous request by way of the gateway, which accepts it; its end is posted to the recorder's `ended`.
+    /// Sends an asynchronous request through the gateway. Its end is posted to the recorder's `ended`.
     pub(super) async fn queue(&self, function: &str, body: &str) -> Result<(), String> {
         let url = format!("{}/async-function/{function}", self.url());
         let headers = [("x-callback-url", self.recorder.url("ended"))];
@@ -180,7 +180,7 @@ impl Stand {
         self.client.send(Method::POST, &url, &headers, body.to_owned()).await?.expect(202).map(drop)
     }
 
-    /// One request of each kind to a flow that greets.
+    /// Sends one request of each kind to a flow that greets.
     pub(super) async fn each_kind(&self, function: &str, who: &str) -> Result<(), String> {
         let answer = self.call(function, who.to_owned()).await?.expect(200)?;
         let greeting = format!("Hello, {who}!");
@@ -193,7 +193,7 @@ impl Stand {
     }
 }
 
-/// A container's user is nobody of this machine.
+/// The user of a container does not exist on this machine.
 fn readable_by_all(folder: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt as _;
     let permissions = std::fs::Permissions::from_mode(0o755);

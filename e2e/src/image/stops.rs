@@ -1,4 +1,4 @@
-//! Containers that are stopped under load, and killed.
+//! Stops and kills containers under load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,20 +13,20 @@ use super::stand::{ADDRESS, PATIENCE, Setting, Stand};
 use crate::docker;
 use crate::suite::{Suite, expect};
 
-/// Where requests go when the first container is not ready any more.
+/// The address of the second container, for requests after the first is no longer ready.
 const OTHER: &str = "172.31.0.11";
-/// How often it is asked whether it is ready; Kubernetes asks every ten seconds unless told otherwise.
+/// The interval of readiness checks. Kubernetes checks every ten seconds by default.
 const ASKED: Duration = Duration::from_millis(200);
-/// How many requests are under way at once, of either kind.
+/// The number of requests of each kind in flight.
 const QUICK: usize = 8;
 const SLOW: usize = 4;
-/// What `docker stop` allows.
+/// The timeout of `docker stop`.
 const ALLOWED: Duration = Duration::from_secs(10);
-/// How many calls are accepted while the container is killed, how often it is, and how many calls are then under way.
+/// The number of accepted calls, of kills, and of calls in flight at each kill.
 const CALLS: usize = 300;
 const KILLS: usize = 4;
 const HELD: usize = 10;
-/// How long all of them may take to come out, with the queue's pauses between attempts.
+/// The time limit for all of them, including the queue's pauses between attempts.
 const DELIVERED: Duration = Duration::from_secs(240);
 
 pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
@@ -53,13 +53,13 @@ pub(super) async fn run_more(suite: &Suite, stand: &Arc<Stand>) {
     }
 }
 
-/// The load: senders that each send one request after the other, to the first container as long as it is ready.
+/// The load. Each sender sends one request after the other, to the first container as long as it is ready.
 struct Load {
     ready: AtomicBool,
     stopping: AtomicBool,
     over: AtomicBool,
     answered: AtomicU64,
-    /// Of those, sent to the first container after its stop began.
+    /// The number of those that were sent to the first container after its stop began.
     drained: AtomicU64,
 }
 
@@ -115,7 +115,7 @@ async fn under_load(stand: &Arc<Stand>, first: &docker::Container) -> Result<(),
     expect(took < ALLOWED, || format!("it took {took:?}, and was killed"))
 }
 
-/// Asks the first container whether it is ready, as a platform does.
+/// Checks whether the first container is ready, as a platform does.
 async fn watch(stand: Arc<Stand>, load: Arc<Load>) -> Vec<String> {
     let url = format!("http://{ADDRESS}:8080/_/ready");
     while !load.over.load(Ordering::SeqCst) {
@@ -126,7 +126,7 @@ async fn watch(stand: Arc<Stand>, load: Arc<Load>) -> Vec<String> {
     Vec::new()
 }
 
-/// Sends requests until it is over, and returns what failed. A slow one takes a second and a half to be sent.
+/// Sends requests until the end, and returns the failures. Sending a slow one takes a second and a half.
 async fn send(stand: Arc<Stand>, load: Arc<Load>, slow: bool) -> Vec<String> {
     let mut failed = Vec::new();
     while !load.over.load(Ordering::SeqCst) {
@@ -146,7 +146,7 @@ async fn send(stand: Arc<Stand>, load: Arc<Load>, slow: bool) -> Vec<String> {
     failed
 }
 
-/// A body of which a letter comes each half second.
+/// A body that sends a letter every half second.
 fn in_parts(text: &'static str) -> Body {
     let letters = futures_util::stream::unfold(text.chars(), |mut letters| async move {
         let letter = letters.next()?;
@@ -166,14 +166,14 @@ async fn killed(stand: Arc<Stand>, image: &'static str, tmp: bool) -> Result<(),
         for call in 0..CALLS {
             stand.queue("my-flow", &format!("call {call}")).await?;
             match call % (CALLS / KILLS) {
-                // From here on calls stay in the container, which waits for an answer.
+                // From here on, calls stay in the container and wait for an answer.
                 0 => {
                     container.until("running", Duration::from_secs(60), runs).await?;
                     asked = stand.recorder.seen("one").len();
                     stand.recorder.hold("one");
                 }
                 HELD => {
-                    // Which one comes first is up to the queue: some wait there since the last time.
+                    // The queue decides which one comes first. Some wait there since the last kill.
                     stand.recorder.until("one", asked + 1, PATIENCE).await?;
                     docker::kill(container.process().await?);
                     stand.recorder.release("one");

@@ -1,4 +1,4 @@
-//! The cluster's authority, and who it vouches for.
+//! The cluster's certificate authority, and the certificates that it issues.
 
 use std::path::{Path, PathBuf};
 
@@ -6,14 +6,15 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use super::machine::{API, NODE, write};
 
-/// An authority in a folder, which also has what it signed.
+/// A certificate authority in a folder, with the certificates that it has issued.
 pub(super) struct Authority {
     folder: PathBuf,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    /// Makes one, with the API server's certificate (`server.crt`) and the keys for the tokens of pods (`tokens.key`).
+    /// Creates an authority, the API server's certificate (`server.crt`), and the key for the tokens of pods
+    /// (`tokens.key`).
     ///
     /// # Errors
     ///
@@ -52,7 +53,7 @@ impl Authority {
         write(&self.folder.join(format!("{file}.key")), &key.serialize_pem())
     }
 
-    /// Writes a `kubeconfig` for somebody, beside certificate and key. Returns its path.
+    /// Writes a `kubeconfig` for a user, beside its certificate and key. Returns the path.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What is checked on the cluster.
+//! The checks on the cluster.
 
 mod applied;
 mod kills;
@@ -22,32 +22,32 @@ use crate::recorder::Recorder;
 use crate::server::Server;
 use crate::suite::Suite;
 
-/// What the checks work on.
+/// The cluster and the servers that the checks use.
 pub(super) struct Stand {
     kubectl: Kubectl,
     manifests: Manifests,
     client: Client,
-    /// Takes what the gateway and flows tell when a request has ended.
+    /// Receives the reports of requests that have ended.
     recorder: Recorder,
     kubelet: Mutex<Server>,
     policies: Result<(), String>,
 }
 
 impl Stand {
-    /// The address of a Service, which leads to one of its pods.
+    /// The address of a Service, which forwards to one of its pods.
     async fn service(&self, name: &str) -> Result<String, String> {
         let address = self.kubectl.ours(&["get", "service", name, "-o", "jsonpath={.spec.clusterIP}"]).await?;
         Ok(format!("http://{address}:8080"))
     }
 
-    /// The gateway with its password, for what is under `/system`.
+    /// The URL of the gateway with its password, for routes under `/system`.
     async fn system(&self, path: &str) -> Result<serde_json::Value, String> {
         let url = self.service("gateway").await?.replace("http://", &format!("http://admin:{PASSWORD}@"));
         let answer = self.client.get(&format!("{url}{path}")).await?.expect(200)?;
         serde_json::from_slice(&answer.body).map_err(|error| error.to_string())
     }
 
-    /// The names of the pods of a flow or function, and of each the field that a path names.
+    /// The pods of a flow or function: the name of each, and the field that a path selects.
     async fn pods(&self, name: &str, field: &str) -> Result<Vec<(String, String)>, String> {
         let label = format!("--selector=app.kubernetes.io/name={name}");
         let output = format!("jsonpath={{range .items[*]}}{{.metadata.name}} {{{field}}}{{\"\\n\"}}{{end}}");
@@ -61,7 +61,7 @@ impl Stand {
 ///
 /// # Errors
 ///
-/// If the checks have nothing to work on.
+/// If the cluster or a server cannot be used.
 pub(super) async fn run(suite: &Suite, cluster: Cluster, programs: &Programs, folder: &Path) -> Result<(), String> {
     let images = std::fs::read_dir(folder.join("images")).map_err(|error| error.to_string())?;
     for image in images.flatten() {

@@ -1,4 +1,4 @@
-//! A cluster of one node: the programs of Kubernetes, started as its distributions do.
+//! A cluster of one node. The programs of Kubernetes are started as in its distributions.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,27 +12,27 @@ use super::node;
 use super::programs::Programs;
 use crate::server::{Recipe, Server};
 
-/// How long the API server, and then the node, may take.
+/// The time limits for the start of the API server and then of the node.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The name of the only node.
 pub(super) const NAME: &str = "node";
 
-/// A cluster that runs. Everything of it ends with the namespaces that it runs in.
+/// A running cluster. All of it ends with its namespaces.
 pub(super) struct Cluster {
     pub(super) kubectl: Kubectl,
     pub(super) kubelet: Server,
-    /// Whether network policies are enforced; otherwise why not.
+    /// Whether network policies are enforced, or why not.
     pub(super) policies: Result<(), String>,
     containerd: PathBuf,
     pub(super) others: Vec<Server>,
 }
 
 impl Cluster {
-    /// Starts it; returns when the node is ready.
+    /// Starts the cluster. Returns when the node is ready.
     ///
     /// # Errors
     ///
-    /// If a part does not come up: with the end of its log.
+    /// If a part does not start. The text has the end of its log.
     pub(super) async fn start(programs: &Programs, folder: &Path) -> Result<Cluster, String> {
         let logs = folder.join("logs");
         std::fs::create_dir_all(&logs).map_err(|error| format!("{}: {error}", logs.display()))?;
@@ -42,7 +42,7 @@ impl Cluster {
         let mut others = Vec::new();
 
         let client = "http://127.0.0.1:2379";
-        // In memory, since nobody restarts it here: it stops for good when a disk is full or slow for a moment.
+        // In memory, because a full or slow disk would stop it for good, and nothing restarts it here.
         let arguments = ["--data-dir", "/run/etcd", "--listen-client-urls", client, "--advertise-client-urls", client];
         others.push(starting.server(&programs.etcd, 2379, &arguments).await?);
         others.push(starting.api_server().await?);
@@ -83,7 +83,7 @@ impl Cluster {
         Ok(Cluster { kubectl, kubelet, policies, containerd: containerd.socket, others })
     }
 
-    /// Gives the node an image, from an archive of the Open Container Initiative's form.
+    /// Imports an image into the node, from an OCI archive.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl Cluster {
     }
 }
 
-/// What the parts are started with.
+/// The inputs for the start of all parts.
 struct Starting<'a> {
     programs: &'a Programs,
     authority: &'a Authority,
@@ -118,7 +118,7 @@ impl Starting<'_> {
             &format!("--service-cluster-ip-range={SERVICES}"),
             &format!("--advertise-address={NODE}"),
             "--authorization-mode=Node,RBAC",
-            // The node's name is known to nobody here.
+            // The node's name cannot be resolved here.
             "--kubelet-preferred-address-types=InternalIP",
             "--enable-admission-plugins=NodeRestriction",
             &file("client-ca-file", "ca.crt"),
@@ -159,7 +159,7 @@ impl Starting<'_> {
         self.part("kubelet", 10248, &arguments).await
     }
 
-    /// The names of Services, as every cluster has them.
+    /// DNS for the names of Services, as in every cluster.
     async fn dns(&self, admin: &Path, folder: &Path) -> Result<Server, String> {
         let settings = folder.join("Corefile");
         let text = format!(
@@ -170,7 +170,7 @@ impl Starting<'_> {
         self.server(&self.programs.coredns, 53, &["-conf", &settings.to_string_lossy()]).await
     }
 
-    /// What enforces network policies.
+    /// The program that enforces network policies.
     async fn policies(&self, admin: &Path) -> Result<Server, String> {
         let program = self.programs.kube_router.clone()?;
         let arguments = [
@@ -186,11 +186,11 @@ impl Starting<'_> {
     }
 }
 
-/// Starts a program of the cluster; its log is named after it. Returns when it listens.
+/// Starts a program of the cluster, with a log of the same name. Returns when it listens.
 ///
 /// # Errors
 ///
-/// If it does not: with the end of its log.
+/// If it does not listen in time. The text has the end of its log.
 pub(super) async fn start(logs: &Path, program: &Path, port: u16, arguments: &[&str]) -> Result<Server, String> {
     let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Server::start(Recipe {
@@ -204,11 +204,11 @@ pub(super) async fn start(logs: &Path, program: &Path, port: u16, arguments: &[&
     .await
 }
 
-/// Waits until something holds.
+/// Waits for a condition.
 ///
 /// # Errors
 ///
-/// The last reason why not, when it took too long.
+/// If it takes too long. The text is the last reason.
 pub(super) async fn until<F>(what: &str, holds: impl Fn() -> F) -> Result<(), String>
 where
     F: Future<Output = Result<(), String>>,
@@ -216,11 +216,11 @@ where
     until_within(PATIENCE, what, holds).await
 }
 
-/// The same, with a time of one's own.
+/// Waits for a condition for at most this time.
 ///
 /// # Errors
 ///
-/// The last reason why not.
+/// If it takes too long. The text is the last reason.
 pub(super) async fn until_within<F>(patience: Duration, what: &str, holds: impl Fn() -> F) -> Result<(), String>
 where
     F: Future<Output = Result<(), String>>,

@@ -1,7 +1,7 @@
-//! The images, written without an engine: a program in a layer, and what a Dockerfile says besides.
+//! Writes the images without an engine: a layer with a program, and the settings of a Dockerfile.
 //!
-//! The flow's program is built by the template's own `build.sh`; its image has what the template's Dockerfile puts into a bare
-//! one. The gateway's has what `deploy/docker/Dockerfile` does. No base image can be pulled here, and neither needs one.
+//! The template's `build.sh` builds the flow's program. The images have the same contents as those of the template's
+//! Dockerfile and of `deploy/docker/Dockerfile`. Base images cannot be pulled here, and neither image needs one.
 
 use std::path::{Path, PathBuf};
 
@@ -12,22 +12,22 @@ use tokio::process::Command;
 use super::machine::write;
 use crate::tools;
 
-/// What holds the namespaces of each pod.
+/// The program that holds the namespaces of a pod.
 pub(super) const PAUSE: &str = "docker.io/example/pause:0.1.0";
 
-/// What an image is made of.
+/// The contents of an image.
 struct Content<'a> {
-    /// As in manifests.
+    /// The name in manifests.
     name: &'a str,
     program: &'a Path,
     /// The path of the program in the image.
     place: &'a str,
-    /// Folders that everybody may write to.
+    /// World-writable folders.
     writable: &'a [&'a str],
     config: Value,
 }
 
-/// Builds the programs and writes all images that the manifests name into a folder.
+/// Builds the programs, and writes all images of the manifests into a folder.
 ///
 /// # Errors
 ///
@@ -74,7 +74,7 @@ pub(crate) async fn build(folder: &Path, pause: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The project of a user, built as the template does.
+/// A user's project, built as by the template.
 async fn flow() -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().map_err(|error| error.to_string())?;
     let project = tools::folder()?.join("kubernetes-flow");
@@ -94,7 +94,7 @@ async fn flow() -> Result<PathBuf, String> {
     write(&manifest, &text.replacen("[dependencies]\n", own, 1))?;
     let target = root.join("target/kubernetes-flow");
     for step in ["dependencies", "flow"] {
-        // Linked sooner than for deployment; the program is larger for it.
+        // Linking is faster than for deployment, and the program larger.
         let variables = "CARGO_PROFILE_RELEASE_LTO=false CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16";
         let line = format!("CARGO_TARGET_DIR={} {variables} sh build.sh {step}", quoted(&target));
         shell(&project, &line).await?;
@@ -114,7 +114,7 @@ async fn gateway() -> Result<PathBuf, String> {
 ///
 /// # Errors
 ///
-/// If rustup has it not.
+/// If rustup cannot install it.
 pub(crate) async fn install() -> Result<(), String> {
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     shell(Path::new("."), &format!("rustup --quiet target add {target}")).await.map(drop)
@@ -135,7 +135,7 @@ async fn shell(folder: &Path, line: &str) -> Result<String, String> {
     Err(format!("`{line}` ended with {}: {}", output.status, lines[lines.len().saturating_sub(15)..].join("\n")))
 }
 
-/// Writes an image in the form of the Open Container Initiative: a layer, a configuration, and what names them.
+/// Writes an OCI image: a layer, a configuration and a manifest.
 async fn archive(folder: &Path, content: &Content<'_>) -> Result<(), String> {
     let fault = |error: std::io::Error| format!("{}: {error}", content.name);
     let building = tempfile::tempdir_in(folder).map_err(fault)?;
@@ -173,7 +173,7 @@ async fn archive(folder: &Path, content: &Content<'_>) -> Result<(), String> {
     shell(&layout, &format!("tar --create --file {} .", quoted(&archive))).await.map(drop)
 }
 
-/// Puts a blob into a layout. Returns its descriptor.
+/// Adds a blob to an OCI layout. Returns its descriptor.
 fn blob(folder: &Path, bytes: &[u8], kind: &str) -> Result<Value, String> {
     let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     std::fs::write(folder.join(&digest), bytes).map_err(|error| format!("{}: {error}", folder.display()))?;

@@ -1,4 +1,4 @@
-//! `kubectl`, as a user would run it.
+//! Runs `kubectl` as a user would.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use tokio::process::Command;
 /// The namespace of the manifests.
 pub(super) const NAMESPACE: &str = "faasflow";
 
-/// Runs `kubectl` as the cluster's administrator. Cloning yields the same.
+/// Runs `kubectl` as the cluster's administrator.
 #[derive(Clone, Debug)]
 pub(super) struct Kubectl {
     program: PathBuf,
@@ -21,30 +21,30 @@ impl Kubectl {
         Kubectl { program, config }
     }
 
-    /// `kubectl` with these arguments. Returns what it wrote to its standard output.
+    /// Runs `kubectl` with these arguments. Returns its standard output.
     ///
     /// # Errors
     ///
-    /// If it fails, with what it said.
+    /// If it fails. The text is its output.
     pub(super) async fn run(&self, arguments: &[&str]) -> Result<String, String> {
         self.run_with(arguments, "").await
     }
 
-    /// The same in the namespace of the manifests.
+    /// Runs `kubectl` in the namespace of the manifests.
     ///
     /// # Errors
     ///
-    /// If it fails, with what it said.
+    /// If it fails. The text is its output.
     pub(super) async fn ours(&self, arguments: &[&str]) -> Result<String, String> {
         let arguments: Vec<&str> = ["--namespace", NAMESPACE].into_iter().chain(arguments.iter().copied()).collect();
         self.run(&arguments).await
     }
 
-    /// The same, with something on standard input.
+    /// Runs `kubectl` with this standard input.
     ///
     /// # Errors
     ///
-    /// If it fails, with what it said.
+    /// If it fails. The text is its output.
     pub(super) async fn run_with(&self, arguments: &[&str], input: &str) -> Result<String, String> {
         let mut child = Command::new(&self.program)
             .args(arguments)
@@ -78,14 +78,14 @@ impl Kubectl {
     ///
     /// # Errors
     ///
-    /// What the API server refuses.
+    /// If the API server refuses a manifest.
     pub(super) async fn apply(&self, folder: &Path, more: &[&str]) -> Result<String, String> {
         let folder = folder.to_string_lossy();
         let arguments: Vec<&str> = ["apply", "-k", &folder].into_iter().chain(more.iter().copied()).collect();
         self.run(&arguments).await
     }
 
-    /// Waits until all replicas of something are of its newest version and ready.
+    /// Waits until all replicas have the newest version and are ready.
     ///
     /// # Errors
     ///
@@ -98,7 +98,7 @@ impl Kubectl {
         }
     }
 
-    /// The pods and what happened last, for messages.
+    /// The pods and the last events, for messages.
     pub(super) async fn pods(&self) -> String {
         let pods = self.ours(&["get", "pods", "-o", "wide"]).await.unwrap_or_else(|why| why);
         let events = self.ours(&["get", "events", "--sort-by=.lastTimestamp"]).await.unwrap_or_else(|why| why);

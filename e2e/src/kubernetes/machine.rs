@@ -1,4 +1,4 @@
-//! The machine as the cluster sees it, from within its namespaces.
+//! The network, folders and cgroups of the node, inside its namespaces.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(super) const API: &str = "10.96.0.1";
 ///
 /// # Errors
 ///
-/// If the kernel has not what containers need: says what.
+/// If the kernel lacks a feature that containers need. The text names it.
 pub(super) async fn prepare(folder: &Path) -> Result<(), String> {
     let address = format!("{NODE}/24");
     for line in [
@@ -26,13 +26,13 @@ pub(super) async fn prepare(folder: &Path) -> Result<(), String> {
         "link add name node type bridge",
         &format!("address add {address} dev node"),
         "link set node up",
-        // Services are at addresses that no device has; kube-proxy changes them once a packet is on its way.
+        // No device has the addresses of Services. kube-proxy rewrites them when a packet is on its way.
         "route add default dev node",
     ] {
         run("ip", &line.split(' ').collect::<Vec<_>>()).await?;
     }
     write(Path::new("/proc/sys/net/ipv4/ip_forward"), "1")?;
-    // The mounts are this namespace's own: nobody else sees these.
+    // These mounts are visible only in this namespace.
     run("mount", &["--make-rshared", "/"]).await?;
     run("mount", &["-t", "tmpfs", "tmpfs", "/run"]).await?;
     for (place, name) in [("/var/log", "log"), ("/var/lib", "lib")] {
@@ -41,7 +41,7 @@ pub(super) async fn prepare(folder: &Path) -> Result<(), String> {
         run("mount", &["--bind", &own.to_string_lossy(), place]).await?;
     }
     for hierarchy in hierarchies() {
-        // Those that cannot be had, kubelet can do without, or says so.
+        // kubelet does not need those that cannot be mounted, or it says so.
         let _ = std::fs::create_dir(hierarchy.join(CGROUP));
     }
     Ok(())
@@ -51,16 +51,16 @@ pub(super) async fn prepare(folder: &Path) -> Result<(), String> {
 ///
 /// # Errors
 ///
-/// With its path.
+/// If it cannot be written. The text has its path.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Runs a program, and returns what it wrote to its standard output.
+/// Runs a program, and returns its standard output.
 ///
 /// # Errors
 ///
-/// If it fails, with what it said.
+/// If it fails. The text is its output.
 pub(super) async fn run(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Result<String, String> {
     let program = program.as_ref();
     let shown = || format!("`{} {}`", program.to_string_lossy(), arguments.join(" "));

@@ -1,12 +1,12 @@
-//! What the suite applies: the manifests of `deploy/kubernetes` as they are, for a cluster of one node, and a second flow that
-//! is made as they say.
+//! The manifests of the suite: those of `deploy/kubernetes`, unchanged, for a cluster of one node, and a second flow
+//! that is made as they describe.
 
 use std::path::{Path, PathBuf};
 
 use super::kubectl::Kubectl;
 use super::machine::{run, write};
 
-/// The folder of the manifests, copied beside an overlay of the suite's own.
+/// A copy of the folder with the manifests, and the suite's overlay.
 pub(super) struct Manifests {
     folder: PathBuf,
 }
@@ -30,7 +30,7 @@ impl Manifests {
         Ok(manifests)
     }
 
-    /// A folder that can be applied.
+    /// The path of a folder to apply.
     pub(super) fn folder(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -41,7 +41,7 @@ impl Manifests {
         std::fs::create_dir_all(&to).map_err(|error| format!("{}: {error}", to.display()))?;
         for entry in std::fs::read_dir(&from).map_err(|error| format!("{}: {error}", from.display()))?.flatten() {
             let text = std::fs::read_to_string(entry.path()).map_err(|error| error.to_string())?;
-            // Its image is the other flow's, which holds both.
+            // It uses the image of the other flow, which contains both.
             let text = text.replace("my-flow", "my-phases").replace("example/my-phases", "example/my-flow");
             let text = text.replace(
                 "          env:\n",
@@ -67,7 +67,7 @@ impl Manifests {
     }
 }
 
-/// Makes the two secrets, with the commands of the guide.
+/// Creates the two secrets with the commands of the guide.
 ///
 /// # Errors
 ///
@@ -80,5 +80,5 @@ pub(super) async fn make_secrets(kubectl: &Kubectl) -> Result<(), String> {
     kubectl.ours(&["create", "secret", "generic", "faasflow-basic-auth", user, &password]).await.map(drop)
 }
 
-/// Of the gateway.
+/// The one of the gateway.
 pub(super) const PASSWORD: &str = "a-password-of-the-suite";

@@ -1,5 +1,5 @@
-//! Namespaces of the cluster's own: for networks, mounts and processes. When the first process in them ends, the kernel ends
-//! all others and takes devices, rules and mounts away with them. Only files and cgroups are left to be removed.
+//! Separate namespaces for networks, mounts and processes. When their first process ends, the kernel ends all others
+//! and removes devices, rules and mounts. Only files and cgroups are left.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,22 +12,22 @@ use crate::tools;
 
 /// The cgroup that all pods are in.
 pub(super) const CGROUP: &str = "faasflow-e2e-kubernetes";
-/// How long cgroups may be in use after what was in them was killed.
+/// How long cgroups may stay in use after their processes were killed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a run leaves outside its namespaces: a folder and cgroups, which are removed when this is dropped. The lock lets
-/// one run at a time have them, so that what a run finds of another was left by one that was killed.
+/// The things that a run leaves outside its namespaces: a folder and cgroups. They are removed when this is dropped. A
+/// lock ensures that only one run uses them, so leftovers come from a run that was killed.
 pub(super) struct Footprint {
     folder: PathBuf,
     _lock: File,
 }
 
 impl Footprint {
-    /// Takes the folder, and removes what is left in it.
+    /// Locks the folder, and removes leftovers.
     ///
     /// # Errors
     ///
-    /// If another run has it.
+    /// If another run holds the lock.
     pub(super) fn take() -> Result<Footprint, String> {
         let tools = tools::folder()?;
         let path = tools.join("kubernetes.lock");
@@ -50,7 +50,7 @@ impl Footprint {
         self.folder.exists() || !cgroups().is_empty()
     }
 
-    /// Removes it.
+    /// Removes everything.
     ///
     /// # Errors
     ///
@@ -113,14 +113,14 @@ pub(super) fn hierarchies() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Runs a program in namespaces of its own, until it ends. What it has started ends with it; and it ends with this process,
+/// Runs a program in new namespaces until it ends. Its child processes end with it, and it ends with this process,
 /// however that ends.
 ///
 /// # Errors
 ///
 /// If util-linux is not installed.
 pub(super) async fn run(program: &Path, arguments: &[&str]) -> Result<ExitStatus, String> {
-    // The first process of a namespace inherits those whose parents have ended, and has to wait for them: a shell does.
+    // The first process of a namespace inherits orphaned processes and has to wait for them. A shell does that.
     Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "unshare", "--net", "--mount", "--ipc", "--pid", "--fork", "--kill-child"])
         .args(["--mount-proc", "sh", "-c", "\"$@\" & wait $!", "sh"])

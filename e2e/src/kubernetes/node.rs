@@ -1,4 +1,4 @@
-//! What runs pods on the node: containerd, the network of pods, and kubelet's settings.
+//! The parts that run pods: containerd, the network of pods, and kubelet's settings.
 
 use std::path::{Path, PathBuf};
 
@@ -8,22 +8,23 @@ use super::machine::{NODE, PODS, run, write};
 use super::namespaces::CGROUP;
 use crate::server::Server;
 
-/// containerd, and where it is asked.
+/// A running containerd, and its socket.
 pub(super) struct Containerd {
     pub(super) server: Server,
     pub(super) socket: PathBuf,
 }
 
-/// Starts Debian's containerd with a configuration of its own.
+/// Starts Debian's containerd with a separate configuration.
 ///
 /// # Errors
 ///
-/// If it does not come up.
+/// If it does not start.
 pub(super) async fn containerd(logs: &Path, folder: &Path) -> Result<Containerd, String> {
     let place = folder.join("containerd");
     let networks = place.join("networks");
     std::fs::create_dir_all(&networks).map_err(|error| format!("{}: {error}", networks.display()))?;
-    // Each pod has a pair of devices, and everything between pods is routed: so the rules of Services and of policies see it.
+    // Each pod has a pair of devices, and traffic between pods is routed, so that the rules of Services and policies
+    // apply to it.
     let network = serde_json::json!({
         "cniVersion": "0.4.0",
         "name": "pods",
@@ -38,9 +39,9 @@ pub(super) async fn containerd(logs: &Path, folder: &Path) -> Result<Containerd,
         }],
     });
     write(&networks.join("10-pods.conflist"), &network.to_string())?;
-    // Short, since the path of a socket has a hundred characters at most. It is in the namespace's own /run.
+    // Short, because the path of a socket may have about a hundred characters. It is in /run of the namespace.
     let socket = PathBuf::from("/run/containerd.sock");
-    // Without `restrict_oom_score_adj`, no pod starts where root may not make processes less likely to be killed.
+    // Without `restrict_oom_score_adj`, no pod starts on machines where root may not lower the OOM score of processes.
     let settings = format!(
         "version = 2\nroot = {root:?}\nstate = \"/run/containerd\"\n\n[grpc]\naddress = {socket:?}\n\n\
          [plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = {PAUSE:?}\nrestrict_oom_score_adj = true\n\
@@ -78,7 +79,7 @@ async fn ctr(socket: &Path, arguments: &[&str]) -> Result<String, String> {
 /// If a file cannot be written.
 pub(super) fn kubelet_settings(folder: &Path, containerd: &Path, authority: &str) -> Result<PathBuf, String> {
     let resolver = folder.join("resolv.conf");
-    // Nothing outside the cluster has a name here.
+    // No names outside the cluster can be resolved here.
     write(&resolver, "")?;
     let settings = serde_json::json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -94,7 +95,7 @@ pub(super) fn kubelet_settings(folder: &Path, containerd: &Path, authority: &str
         "clusterDNS": [NODE],
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": format!("unix://{}", containerd.display()),
-        // What this machine has: version 1 of cgroups, perhaps swap, and a disk that is others' too.
+        // For this kind of machine: cgroups version 1, perhaps swap, and a shared disk.
         "failCgroupV1": false,
         "failSwapOn": false,
         "imageGCHighThresholdPercent": 100,

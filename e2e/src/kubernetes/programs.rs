@@ -12,18 +12,18 @@ const COREDNS: &str = "v1.14.7";
 const KUBE_ROUTER: &str = "v2.1.0";
 const PROMETHEUS_OPERATOR: &str = "v0.85.0";
 
-/// Of the Kubernetes module.
+/// The version of the Kubernetes module.
 const PARTS: [&str; 6] =
     ["kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet"];
 
-/// Where the programs are.
+/// The paths of the programs.
 #[derive(Clone, Debug)]
 pub(crate) struct Programs {
     kubernetes: PathBuf,
     pub(crate) etcd: PathBuf,
     pub(crate) coredns: PathBuf,
     pub(crate) pause: PathBuf,
-    /// Enforces network policies. `Err` says why it is not there.
+    /// Enforces network policies. `Err` is the reason why it is missing.
     pub(crate) kube_router: Result<PathBuf, String>,
     /// The definition of `ServiceMonitor`, of the Prometheus operator.
     pub(crate) service_monitors: PathBuf,
@@ -34,7 +34,7 @@ impl Programs {
     ///
     /// # Errors
     ///
-    /// If a part that the cluster cannot do without cannot be had.
+    /// If a part that the cluster needs cannot be installed.
     pub(crate) async fn install() -> Result<Programs, String> {
         for (package, program) in [
             ("containerd", "containerd"),
@@ -64,8 +64,8 @@ impl Programs {
     }
 }
 
-/// Kubernetes' own module replaces those that are developed with it by folders beside it, which are not there when it is
-/// required by another module. They are published under the same version, so `go.mod` names those.
+/// Kubernetes' module replaces the modules that are developed with it by neighbouring folders, which do not exist if
+/// another module requires it. They are published with the same version, so `go.mod` names that.
 async fn kubernetes() -> Result<PathBuf, String> {
     let place = place("kubernetes", KUBERNETES)?;
     if PARTS.iter().all(|part| place.join(part).is_file()) {
@@ -96,7 +96,7 @@ async fn kubernetes() -> Result<PathBuf, String> {
     Ok(place)
 }
 
-/// With the plugins that a cluster needs, rather than with those for each cloud.
+/// With the plugins that a cluster needs, but not those for each cloud.
 async fn coredns() -> Result<PathBuf, String> {
     let module = "github.com/coredns/coredns";
     let main = format!(
@@ -113,7 +113,7 @@ async fn coredns() -> Result<PathBuf, String> {
     Ok(program)
 }
 
-/// What holds the namespaces of a pod: it waits until it is told to end.
+/// Holds the namespaces of a pod, and waits for a signal to end.
 async fn pause() -> Result<PathBuf, String> {
     let main = "package main\n\nimport (\n\t\"os\"\n\t\"os/signal\"\n\t\"syscall\"\n)\n\nfunc main() {\n\ttold := make(chan os.Signal, \
                 1)\n\tsignal.Notify(told, syscall.SIGINT, syscall.SIGTERM)\n\t<-told\n}\n";
@@ -138,7 +138,7 @@ async fn required(name: &str, module: &str, version: &str, package: &str) -> Res
     Ok(program)
 }
 
-/// The definition that the operator is installed with, which its module has as an example.
+/// The definition for the operator, which its module has as an example.
 async fn service_monitors() -> Result<PathBuf, String> {
     let place = place("prometheus-operator", PROMETHEUS_OPERATOR)?;
     let file = place.join("servicemonitors.yaml");
@@ -157,7 +157,7 @@ fn place(name: &str, version: &str) -> Result<PathBuf, String> {
     Ok(tools::folder()?.join(format!("{name}-{version}")))
 }
 
-/// Fetches a module into Go's cache. Returns what Go says of it.
+/// Fetches a module into Go's cache. Returns Go's description of it.
 async fn download(module: &str) -> Result<serde_json::Value, String> {
     let output = Command::new("go")
         .args(["mod", "download", "-json", module])
@@ -170,14 +170,15 @@ async fn download(module: &str) -> Result<serde_json::Value, String> {
     serde_json::from_slice(&output.stdout).map_err(|error| format!("{module}: {error}"))
 }
 
-/// A module that is written for a build: its one file, and what its `go.mod` has besides a name.
+/// A module for a build: its only file, and the lines of its `go.mod` after the name.
 struct Source<'a> {
     file: &'a str,
     text: String,
     module: &'a str,
 }
 
-/// Builds Go programs into a folder: one under this name, or several under their own. They are there when all are whole.
+/// Builds Go programs into a folder: one under this name, or several under their own names. The folder appears when all
+/// are complete.
 async fn build(place: &Path, source: Source<'_>, flags: &str, name: &str, packages: &[String]) -> Result<(), String> {
     let shown = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
     println!("Building {shown} with Go. The first time, this takes a few minutes.");
@@ -190,7 +191,7 @@ async fn build(place: &Path, source: Source<'_>, flags: &str, name: &str, packag
     let out = building.path().join("out");
     std::fs::create_dir(&out).map_err(fault)?;
     let target = out.join(name).to_string_lossy().into_owned();
-    // With `-e`, since what the tests of dependencies import need not be there.
+    // With `-e`, because imports of the dependencies' tests may be missing.
     let tidy = ["mod", "tidy", "-e"].map(str::to_owned).to_vec();
     let compile = ["build", "-mod=mod", "-trimpath", "-ldflags", flags, "-o", &target].map(str::to_owned);
     let compile = compile.into_iter().chain(packages.iter().cloned()).collect();

@@ -1,4 +1,4 @@
-//! From the template to an invocation, with faas-cli, as a user goes.
+//! From the template to an invocation with faas-cli, as a user would do it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,7 +13,7 @@ use super::stand::{Programs, Stand};
 use crate::suite::{Suite, expect};
 use crate::tools;
 
-/// What the handler is edited to.
+/// The edited handler.
 const LIB: &str = r#"//! The flow.
 
 use faasflow::{Context, DefinitionError, Flow};
@@ -28,11 +28,11 @@ async fn greet(context: Context, name: String) -> String {
 }
 "#;
 
-/// How long a build of the whole library may take, with optimisations, on a slow machine.
+/// The time limit for an optimised build of the whole library, on a slow machine.
 const BUILD: Duration = Duration::from_secs(1200);
-/// The most that the image may hold.
+/// The size limit of the image.
 const IMAGE: u64 = 20_000_000;
-/// What of it the watchdog takes, by the binary of its version 0.8.
+/// The watchdog's share of it, according to the binary of version 0.8.
 const WATCHDOG: u64 = 8_000_000;
 
 pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>, programs: &Programs) {
@@ -45,7 +45,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>, programs: &Programs) 
     });
     suite.check("faas-cli: template pull of this checkout, and new", new(user.clone())).await;
     if stand.real {
-        // Nothing of it concerns the gateway, so once is enough.
+        // This does not depend on the gateway, so it runs only once.
         suite.check("faasflow new gives the same project", same_project(user.clone())).await;
         suite.check_within(BUILD, "the image's steps, with the handler's own test", handler_test(user.clone())).await;
     }
@@ -66,7 +66,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>, programs: &Programs) 
     suite.check("faas-cli: remove", remove(user.clone())).await;
 }
 
-/// Somebody with a folder of their own, and faas-cli.
+/// A user with a folder and faas-cli.
 struct User {
     faas_cli: PathBuf,
     faasflow: PathBuf,
@@ -79,7 +79,7 @@ fn checkout() -> Result<PathBuf, String> {
 }
 
 impl User {
-    /// Runs a command in the user's folder; yields what it said, on either output.
+    /// Runs a command in the user's folder. Returns both outputs.
     async fn run(&self, program: &Path, arguments: &[&str], input: &str) -> Result<String, String> {
         std::fs::create_dir_all(&self.home).map_err(|error| error.to_string())?;
         let mut child = Command::new(program)
@@ -94,7 +94,7 @@ impl User {
             .spawn()
             .map_err(|error| format!("{}: {error}", program.display()))?;
         if let Some(mut stdin) = child.stdin.take() {
-            // It need not read it.
+            // The program may end without reading it.
             let _ = stdin.write_all(input.as_bytes()).await;
         }
         let output = child.wait_with_output().await.map_err(|error| error.to_string())?;
@@ -126,20 +126,20 @@ impl User {
         std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
     }
 
-    /// There is no image here: the program that was built is deployed as a process, which the stack file names in place of
-    /// the template's.
+    /// There is no image here. The built program is deployed as a process, which the stack file names instead of the
+    /// template's.
     fn deploy(&self, stack: &Path) -> String {
         format!("deploy -f {} --gateway {} --read-template=false", stack.display(), self.gateway)
     }
 
-    /// The stack file that faas-cli made: its name depends on its version.
+    /// The stack file of faas-cli. Its name depends on the version.
     fn stack(&self) -> Result<PathBuf, String> {
         let found = ["my-flow.yml", "stack.yaml", "stack.yml"].map(|name| self.home.join(name));
         found.into_iter().find(|path| path.is_file()).ok_or_else(|| "faas-cli wrote no stack file".to_owned())
     }
 }
 
-/// Cargo, with a folder for what it builds that is kept for the next run.
+/// Cargo, with a target folder that is kept for the next run.
 async fn cargo_like(program: &str, arguments: &[&str], folder: &Path, built: &str) -> Result<String, String> {
     let output = Command::new(program)
         .args(arguments)
@@ -176,7 +176,7 @@ async fn new(user: Arc<User>) -> Result<(), String> {
     )
 }
 
-/// Runs a step of the template as its Dockerfile does, in the context that faas-cli has made.
+/// Runs a step of the template like its Dockerfile, in the build context that faas-cli has made.
 async fn step(user: &User, step: &str, tests: bool) -> Result<String, String> {
     let context = user.home.join("build/my-flow");
     let dockerfile = std::fs::read_to_string(context.join("Dockerfile")).map_err(|error| error.to_string())?;
@@ -198,7 +198,7 @@ async fn handler_test(user: Arc<User>) -> Result<(), String> {
     expect(said.contains("test result: ok. 1 passed"), || format!("no test ran: {said}"))
 }
 
-/// What a machine needs besides Rust, and the image has.
+/// Needed besides Rust; the image has it.
 async fn prepare(user: &User) -> Result<(), String> {
     tools::debian("musl-tools", "musl-gcc").await?;
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
@@ -218,14 +218,14 @@ async fn same_project(user: Arc<User>) -> Result<(), String> {
     let names = |files: &[(PathBuf, Vec<u8>)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     expect(names(&ours) == names(&theirs), || format!("{:?} and {:?}", names(&ours), names(&theirs)))?;
     for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
-        // It names the checkout, each in its own words; `Cargo.lock` is cargo's.
+        // Both name the checkout, but in different words. Cargo writes `Cargo.lock`.
         let own = name.starts_with(".cargo");
         expect(own || ours == theirs, || format!("{} is not the same", name.display()))?;
     }
     Ok(())
 }
 
-/// The files below a folder, without what builds have left.
+/// The files below a folder, without build results.
 fn files(folder: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -278,7 +278,7 @@ async fn deploy(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
         program.display()
     );
     std::fs::write(&stack, text).map_err(|error| error.to_string())?;
-    // Word for word, it is the program of the image that is deployed. There is no image here, and the suite says so.
+    // The deployed program is that of the image. There is no image here, and the suite reports that.
     let plain = user.faas_cli(&format!("deploy -f {}", stack.display())).await;
     let said = plain.as_ref().map_or_else(String::as_str, String::as_str);
     expect(said.contains("`./flow` is not on this machine"), || format!("a deployment of the image: {plain:?}"))?;
@@ -286,7 +286,7 @@ async fn deploy(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
     let said = user.faas_cli(&deploy).await?;
     expect(said.contains("202"), || format!("deploy said: {said}"))?;
     stand.until_ready().await?;
-    // What is there already is replaced.
+    // An existing function is replaced.
     let said = user.faas_cli(&deploy).await?;
     expect(said.contains("202"), || format!("the second deploy said: {said}"))?;
     stand.until_ready().await?;
@@ -317,7 +317,7 @@ async fn sign(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
     stand.until_ready().await?;
     let key = std::fs::read_to_string(stand.folder.path().join(".faasflow/secrets/faasflow-hmac-secret"));
     let key = key.map_err(|error| error.to_string())?;
-    // The one before serves until this one does.
+    // The previous one serves until this one is ready.
     let refused = |said: &Result<String, String>| said.as_ref().is_err_and(|said| said.contains("Unauthorized"));
     let mut unsigned = Ok(String::new());
     for _ in 0..100 {

@@ -28,7 +28,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     }
 }
 
-/// The keys by which a function can tell that it is asked the same again.
+/// The keys by which a function can recognise a repeated call.
 async fn keys(stand: &Stand, body: &str) -> Result<Vec<String>, String> {
     let seen = stand.recorder.until_sent("two", body, 2, PATIENCE + ACK_WAIT).await?;
     let key = |seen: &crate::recorder::Seen| seen.header("idempotency-key").unwrap_or_default().to_owned();
@@ -64,7 +64,7 @@ async fn slow(stand: Arc<Stand>) -> Result<(), String> {
     stand.recorder.until_sent("three", "slow", 1, PATIENCE).await.map(drop)
 }
 
-/// What is away while a flow forwards.
+/// The part that is down while a flow forwards.
 #[derive(Clone, Copy)]
 enum Away {
     Broker,
@@ -79,7 +79,7 @@ impl Away {
         }
     }
 
-    /// What is sent while it is away.
+    /// The request that is sent meanwhile.
     fn body(self, comes_back: bool) -> &'static str {
         match (self, comes_back) {
             (Away::Broker, true) => "the broker comes back",
@@ -97,8 +97,8 @@ impl Away {
     }
 }
 
-/// Invokes `gated`, whose first phase waits before it forwards; then something is killed, and it goes on. The flow is
-/// invoked at the provider, since what is in front may be away.
+/// Invokes `gated`, whose first phase waits before it forwards. Then something is killed, and the phase continues. The
+/// flow is invoked at the provider, because the parts in front may be down.
 async fn gated(
     stand: &Arc<Stand>,
     body: &'static str,

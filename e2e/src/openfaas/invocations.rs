@@ -1,4 +1,4 @@
-//! What OpenFaaS's parts do to a request on its way, and what flows make of it.
+//! What OpenFaaS's parts do to a request, and how flows handle that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ async fn one_phase(stand: Arc<Stand>) -> Result<(), String> {
     Ok(())
 }
 
-/// The end of a flow `relay`: its last function was called.
+/// Waits for the end of a flow `relay`: the call of its last function.
 async fn relayed(stand: &Stand, body: &str) -> Result<Seen, String> {
     let seen = stand.recorder.until("three", 1, PATIENCE).await?;
     let last = seen[0].clone();
@@ -107,7 +107,7 @@ async fn chunked(stand: Arc<Stand>) -> Result<(), String> {
         };
         let answer = stand.invoke("function", "direct", &[], sent).await?.expect(200)?;
         expect(answer.body == body, || format!("{} bytes came back", answer.body.len()))?;
-        // What the gateway itself does to a function's request is seen by a function that it calls.
+        // The called function sees how the gateway changes a request.
         let through = stand.invoke("function", "callee", &[], body.clone()).await?.expect(200)?;
         expect(through.body == body, || "a plain function got something else".to_owned())?;
         let seen = stand.recorder.seen("callee").pop().ok_or("`callee` was not called")?;
@@ -193,8 +193,8 @@ async fn stored(stand: Arc<Stand>) -> Result<(), String> {
     expect(last.body == sent, || format!("`three` got {} bytes", last.body.len()))
 }
 
-/// An envelope of a flow `relay` after its first phase, taken out of a queue of the test kit. Its signature, made with
-/// the test kit's key, is left behind.
+/// An envelope of a flow `relay` after its first phase, from a queue of the test kit. Its signature, by the test kit's
+/// key, is dropped.
 async fn envelope(payload: &'static str) -> Result<Bytes, String> {
     let builder = Flow::builder().apply("one").apply("two").apply("three");
     let mut kit = TestKit::new(builder.build().map_err(|error| error.to_string())?).setting("workflow_name", "relay");
@@ -266,7 +266,7 @@ async fn over_the_limit(stand: Arc<Stand>) -> Result<(), String> {
     stand.invoke("async-function", "callee", &[], vec![b'x'; 256_000]).await?.expect(202).map(drop)
 }
 
-/// Asks for one more call after those that are looked at: the queue of OpenFaaS delivers in order.
+/// Sends one more call after those under test, because the queue of OpenFaaS delivers in order.
 async fn drained(stand: &Stand) -> Result<(), String> {
     stand.invoke("async-function", "one", &[], "drained").await?.expect(202)?;
     stand.recorder.until_sent("one", "drained", 1, PATIENCE).await.map(drop)

@@ -1,4 +1,4 @@
-//! What the checks run on: functions and flows behind OpenFaaS's real parts, or behind `faasflow up` alone.
+//! The environment of the checks: functions and flows behind OpenFaaS's real parts, or behind `faasflow up` alone.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,11 +18,11 @@ const GATEWAY: (&str, &str) = ("github.com/openfaas/faas/gateway", "v0.0.0-20230
 const WORKER: (&str, &str) = ("github.com/openfaas/nats-queue-worker", "v0.0.0-20230117214128-3615ccb286cc");
 const FAAS_CLI: (&str, &str) = ("github.com/openfaas/faas-cli", "v0.0.0-20211012083206-08e3e965c831");
 const NATS: (&str, &str) = ("github.com/nats-io/nats-streaming-server", "v0.25.6");
-/// OpenFaaS's gateway listens there, and nowhere else.
+/// OpenFaaS's gateway always listens on this port.
 const GATEWAY_PORT: u16 = 8080;
-/// After this long without an acknowledgement the broker delivers again.
+/// The broker delivers again if there is no acknowledgement for this long.
 pub(super) const ACK_WAIT: Duration = Duration::from_secs(6);
-/// How long one phase of the flows here may take.
+/// The time limit for a phase of these flows.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The programs of a stand.
@@ -40,9 +40,9 @@ pub(super) struct Programs {
 impl Programs {
     pub(super) async fn install() -> Result<Programs, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
-        // Each is tried, whatever became of the others: what is there is of use to other suites.
+        // All are tried even if one fails, because other suites can use the rest.
         let redis = tools::debian("redis-server", "redis-server").await;
-        // OpenFaaS's gateway asks it for invocation counts, and panics where there is none.
+        // OpenFaaS's gateway queries it for invocation counts, and panics without it.
         let prometheus = tools::debian("prometheus", "prometheus").await;
         let gateway = tools::go_module(GATEWAY.0, GATEWAY.1).await;
         let worker = tools::go_module(WORKER.0, WORKER.1).await;
@@ -64,7 +64,7 @@ pub(super) async fn install_faas_cli() -> Result<PathBuf, String> {
     tools::go_module(FAAS_CLI.0, FAAS_CLI.1).await
 }
 
-/// The parts that are OpenFaaS's.
+/// OpenFaaS's own parts.
 struct Real {
     _prometheus: Server,
     broker: Server,
@@ -72,13 +72,13 @@ struct Real {
     worker: Server,
 }
 
-/// Where checks run.
+/// The environment of checks.
 pub(super) struct Stand {
     /// Whether OpenFaaS's real parts are in front.
     pub(super) real: bool,
     /// The gateway.
     pub(super) url: String,
-    /// Where the functions are: the provider, which is the gateway itself where nothing is in front.
+    /// The provider of the functions. It is the gateway itself if nothing is in front.
     pub(super) provider_url: String,
     pub(super) recorder: Recorder,
     pub(super) client: Client,
@@ -146,7 +146,7 @@ impl Stand {
         Ok(stand)
     }
 
-    /// Waits until all functions take requests, which the first time means that they are built.
+    /// Waits until all functions accept requests. The first time, they have to be built.
     pub(super) async fn until_ready(&self) -> Result<(), String> {
         let Err(why) = self.client.until_ready(&self.url).await else { return Ok(()) };
         Err(format!("{why}; the log of the provider ends: {}", self.provider.lock().await.tail()))
@@ -156,7 +156,7 @@ impl Stand {
         self.client.get(url).await
     }
 
-    /// Invokes a function, synchronously or through the queue; `target` is its name, and what follows.
+    /// Invokes a function, synchronously or through the queue. `target` is its name and what follows it in the path.
     pub(super) async fn invoke(
         &self,
         route: &str,
@@ -167,13 +167,13 @@ impl Stand {
         self.client.send(Method::POST, &format!("{}/{route}/{target}", self.url), headers, body).await
     }
 
-    /// The last lines that a function has logged.
+    /// The last log lines of a function.
     pub(super) async fn logs(&self, function: &str) -> Result<String, String> {
         let answer = self.get(&format!("{}/system/logs?name={function}&tail=200", self.url)).await?.expect(200)?;
         Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
 
-    /// Kills what delivers queued calls in the middle of its work, and starts it again.
+    /// Kills the program that delivers queued calls while it works, and restarts it.
     pub(super) async fn kill_deliverer(&self) -> Result<(), String> {
         match &self.openfaas {
             Some(openfaas) => {
@@ -305,7 +305,7 @@ async fn openfaas(programs: &Programs, folder: &Path, provider: &str) -> Result<
             ("faas_gateway_port", &GATEWAY_PORT.to_string()),
             ("ack_wait", &format!("{}s", ACK_WAIT.as_secs())),
         ]),
-        // It listens nowhere.
+        // It does not listen.
         port: 0,
         ready: None,
         log: folder.join("queue-worker.log"),

@@ -1,4 +1,4 @@
-//! The servers, and how flows are told of them.
+//! The servers, and the settings that name them.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,11 @@ const USER: &str = "e2e-access-key";
 const PASSWORD: &str = "e2e-secret-key";
 const BUCKET: &str = "faasflow-e2e";
 
-/// A server that runs, and all that is needed to use it.
+/// A running server, and everything needed to use it.
 pub(crate) struct Backend {
     kind: Kind,
     port: u16,
-    /// What it proves itself with, where it speaks TLS.
+    /// Its certificate, if it uses TLS.
     certificate: Option<Certificate>,
     server: Mutex<Server>,
 }
@@ -33,22 +33,22 @@ enum Kind {
     Redis,
 }
 
-/// Texts by name.
+/// Values by name.
 type Texts = Vec<(&'static str, String)>;
 
-/// Either state manager.
+/// A state manager of either kind.
 pub(crate) enum Manager {
     S3(S3),
     Redis(Box<Redis>),
 }
 
 impl Backend {
-    /// MinIO with its data in a folder, or in another place if one is given.
+    /// Starts MinIO with its data in the suite's folder, or in another one.
     pub(crate) async fn minio(program: &Path, folder: &Path, data: Option<PathBuf>) -> Result<Backend, String> {
         Backend::minio_with(program, folder, data, None).await
     }
 
-    /// MinIO that speaks TLS where a certificate is given.
+    /// Starts MinIO, with TLS if there is a certificate.
     pub(crate) async fn minio_with(
         program: &Path,
         folder: &Path,
@@ -80,12 +80,12 @@ impl Backend {
         Ok(backend)
     }
 
-    /// Redis, which writes every command to its disk.
+    /// Starts Redis, which writes every command to disk.
     pub(crate) async fn redis(program: &Path, folder: &Path) -> Result<Backend, String> {
         Backend::redis_with(program, folder, None).await
     }
 
-    /// Redis that speaks TLS where a certificate is given.
+    /// Starts Redis, with TLS if there is a certificate.
     pub(crate) async fn redis_with(
         program: &Path,
         folder: &Path,
@@ -131,7 +131,7 @@ impl Backend {
         Ok(backend)
     }
 
-    /// Listening is not serving: MinIO looks at its disks first, Redis reads its log. This also creates the bucket.
+    /// Listening is not enough: MinIO first checks its disks, and Redis reads its log. This also creates the bucket.
     pub(crate) async fn until_well(&self) -> Result<(), String> {
         let mut last = String::new();
         for _ in 0..600 {
@@ -159,7 +159,7 @@ impl Backend {
         self.manager_with(PASSWORD, BUCKET, true)
     }
 
-    /// A manager with another password or bucket than the right ones.
+    /// A manager with a wrong password or bucket.
     pub(crate) fn manager_with(&self, password: &str, bucket: &str, create_bucket: bool) -> Manager {
         let authorities = self.certificate.as_ref().map(|certificate| certificate.authority.clone());
         self.manager_trusting(authorities, password, bucket, create_bucket)
@@ -227,7 +227,7 @@ impl Backend {
         self.until_well().await
     }
 
-    /// Freezes the process: connections stay, and nothing is answered.
+    /// Freezes the process, so that connections stay open without answers.
     pub(crate) async fn freeze(&self, frozen: bool) -> Result<(), String> {
         let id = self.server.lock().await.id().ok_or("the server does not run")?;
         let signal = if frozen { libc::SIGSTOP } else { libc::SIGCONT };
@@ -238,7 +238,7 @@ impl Backend {
         if done == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().to_string()) }
     }
 
-    /// Gives Redis a command, as one types it.
+    /// Sends a command to Redis, written as on its command line.
     pub(crate) async fn command(&self, command: &str) -> Result<(), String> {
         let ask = async {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;

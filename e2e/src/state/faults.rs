@@ -1,4 +1,4 @@
-//! Servers that are killed, frozen, full, read-only, or will not have us.
+//! Servers that are killed, frozen, full, read-only, or refuse us.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ async fn restarted(backend: Arc<Backend>) -> Result<(), String> {
     let requests = (0..20u8).map(|number| {
         let kit = &kit;
         async move {
-            // One after the other, so that every phase is met somewhere.
+            // Requests follow each other, so that the fault hits every phase of some request.
             tokio::time::sleep(Duration::from_millis(u64::from(number) * 25)).await;
             let sent = payload(1_000_000, number);
             came_back(&kit.request(sent.clone()).send().await, &sent)
@@ -116,7 +116,7 @@ async fn missing_bucket(backend: Arc<Backend>) -> Result<(), String> {
     manager.remove_request(&scope).await.map_err(said)
 }
 
-/// A command brings trouble, another ends it.
+/// One command causes the fault, and another ends it.
 async fn troubled((backend, trouble, end): (Arc<Backend>, &'static str, &'static str)) -> Result<(), String> {
     let kit = kit(&backend, &[("write_timeout", "3s"), ("envelope_limit", "4000")]).await;
     backend.command(trouble).await?;
@@ -127,7 +127,7 @@ async fn troubled((backend, trouble, end): (Arc<Backend>, &'static str, &'static
     came_back(&kit.request(sent.clone()).send().await, &sent)
 }
 
-/// MinIO on a disk of its own, that is full, and then read-only.
+/// MinIO on a separate disk, which is full and then read-only.
 pub(super) async fn full_disk(suite: &Suite, minio: &Path, folder: &Path) {
     suite.heading("S3, on MinIO with a small disk");
     let disk = folder.join("disk");
@@ -153,7 +153,7 @@ async fn on_disk(backend: &Arc<Backend>, disk: &Path) -> Result<(), String> {
     came_back(&kit.request(sent.clone()).send().await, &sent)?;
 
     let filler = disk.join("filler");
-    // As large as there is room: the write ends with an error, and the disk is full.
+    // Writes until the disk is full. The write ends with an error.
     let _ = std::fs::write(&filler, vec![0; 96 << 20]);
     let answer = kit.request(payload(9_000_000, 2)).answer().await;
     std::fs::remove_file(&filler).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! Flows whose state and payloads the backend keeps.
+//! Flows with state and payloads in the backend.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use faasflow_testkit::{End, Fake, Running, TestKit};
 use super::backend::Backend;
 use crate::suite::{Suite, expect};
 
-/// Three phases; the first keeps a number and the payload, the last compares.
+/// Three phases. The first stores a number and the payload, and the last compares them.
 pub(super) fn flow(backend: &Backend) -> Flow {
     let keep = async |context: Context, payload: Bytes| {
         context.set("length", payload.len()).await?;
@@ -62,7 +62,7 @@ pub(super) fn came_back(end: &End, sent: &Bytes) -> Result<(), String> {
     }
 }
 
-/// What a request has stored in all: looked for under every key that this flow uses.
+/// Everything that a request has stored, under all keys that this flow uses.
 async fn left(backend: &Backend, request: &str, references: &[Reference]) -> Result<Vec<String>, String> {
     let scope = Scope { flow: "flow".to_owned(), request: request.to_owned() };
     let keys = ["state/length", "state/original"].map(str::to_owned).into_iter();
@@ -76,7 +76,7 @@ async fn left(backend: &Backend, request: &str, references: &[Reference]) -> Res
     Ok(left)
 }
 
-/// The reference in the one envelope that waits in the queue.
+/// The reference in the only envelope in the queue.
 fn queued_reference(kit: &Running) -> Result<Reference, String> {
     let queued = kit.queued();
     let [(_, body)] = queued.as_slice() else { return Err(format!("{} envelopes wait, not one", queued.len())) };
@@ -107,7 +107,7 @@ async fn small(backend: Arc<Backend>) -> Result<(), String> {
     expect(left.is_empty(), || format!("still there: {left:?}"))
 }
 
-/// Sends a payload to the end and back, and looks at its first envelope on the way.
+/// Sends a payload through the flow, and checks its first envelope.
 async fn looked_at_in_the_queue(kit: &Running, sent: Bytes) -> Result<(End, Reference), String> {
     kit.hold_queue();
     let (end, reference) = tokio::join!(kit.request(sent.clone()).send(), async {

@@ -1,5 +1,5 @@
-//! 60 MB through an asynchronous flow of five phases, on a gateway whose queue takes 256,000 bytes. The flow function is
-//! a process of its own, so that its memory can be measured.
+//! Sends 60 MB through an asynchronous flow of five phases, on a gateway whose queue accepts 256,000 bytes. The flow
+//! function is a separate process, so that its memory can be measured.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -31,7 +31,7 @@ pub(super) async fn run(suite: &Suite, backend: &Arc<Backend>) {
     suite.check("a flow function with wrong credentials does not start, and says why", refused(backend.clone())).await;
 }
 
-/// A server on a port of its own choice.
+/// A server on any free port.
 async fn listen(router: Router) -> Result<(String, AbortOnDropHandle<()>), String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -41,7 +41,7 @@ async fn listen(router: Router) -> Result<(String, AbortOnDropHandle<()>), Strin
     Ok((format!("http://{address}/"), AbortOnDropHandle::new(serving)))
 }
 
-/// Hears the end of a request: outcome and payload.
+/// Receives the report of a request: outcome and payload.
 async fn report_to(
     State(heard): State<UnboundedSender<(String, Bytes)>>,
     headers: HeaderMap,
@@ -71,7 +71,7 @@ async fn gateway(folder: &Path, echo: &str, flow_port: u16) -> Result<RunningGat
     options.start(events).await.map_err(|error| error.to_string())
 }
 
-/// Starts the flow function, which is built beside this program.
+/// Starts the flow function, whose program is beside this one.
 fn flow_process(
     folder: &Path,
     backend: &Backend,
@@ -171,7 +171,7 @@ async fn until_healthy(client: &HttpClient, port: u16) -> Result<(), String> {
     Err("the flow function does not get healthy".to_owned())
 }
 
-/// The most memory that a process has had resident, in bytes.
+/// The peak resident memory of a process, in bytes.
 fn peak_memory(id: u32) -> Result<u64, String> {
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).map_err(|error| error.to_string())?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("there is no VmHWM in its status")?;

@@ -1,4 +1,4 @@
-//! The asynchronous photo pipeline, with its state and payloads in the backend.
+//! The asynchronous photo pipeline with state and payloads in the backend.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The same servers behind TLS, with a certificate of an authority that nobody else knows.
+//! The same servers with TLS. Their certificate authority is private.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::backend::Backend;
 use super::flows::{came_back, kit, payload};
 use crate::suite::Suite;
 
-/// A server's certificate for 127.0.0.1, its key, and the certificate of the authority behind it; all in PEM.
+/// A server's certificate for 127.0.0.1, its key, and the certificate of its authority, all in PEM.
 pub(crate) struct Certificate {
     pub(crate) authority: String,
     public: String,

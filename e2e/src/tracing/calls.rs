@@ -1,4 +1,4 @@
-//! Calls that are tried again or fail, and what no trace may hold.
+//! Calls that are retried or fail, and data that no trace may contain.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check("over HTTP it is the same as over gRPC", over_http(stand.clone())).await;
 }
 
-/// Sends a request that has the secret in its query, a header and its payload. Returns its id and that of its trace.
+/// Sends a request with the secret in its query, a header and its payload. Returns its id and trace id.
 async fn send(stand: &Stand, status: u16) -> Result<(String, String, usize), String> {
     let (id, trace) = stand.id();
     let headers = [("x-faasflow-request-id", id.as_str()), ("authorization", SECRET), ("x-other", SECRET)];
@@ -29,7 +29,7 @@ async fn send(stand: &Stand, status: u16) -> Result<(String, String, usize), Str
     Ok((id, trace, bytes))
 }
 
-/// Looks for the secret in all that Jaeger has of a trace.
+/// Searches everything that Jaeger has about a trace for the secret.
 fn expect_no_secret(trace: &Trace) -> Result<(), String> {
     let at = trace.raw.find(SECRET);
     expect(at.is_none(), || {
@@ -46,7 +46,7 @@ async fn compare(stand: &Stand, trace: &str, tree: &Tree) -> Result<(), String> 
     trace.expect_service(FLOW)
 }
 
-/// The first step, which sends the secret as a value of its query.
+/// The first step, which sends the secret in its query.
 fn first(stand: &Stand, id: &str, bytes: usize) -> Tree {
     let url = format!("{}/function/one?token=REDACTED", stand.url);
     call(id, 1, &stand.url, "one", (bytes, bytes)).with("url.full", url)
@@ -66,7 +66,7 @@ async fn retried(stand: Arc<Stand>) -> Result<(), String> {
         .child(callback(&id, 3, stand.recorder.url("").trim_end_matches('/'), (bytes, bytes)));
     compare(&stand, &trace, &request(FLOW, &id, 1, "success").child(only)).await?;
 
-    // Each of them was told the span of its step, the second attempt as the first.
+    // Each got the span of its step, and both attempts got the same.
     let found = stand.jaeger.until(&trace, 5).await?;
     let hook = found.children(found.children(found.request()?)[0])[2].name.clone();
     for (function, name) in [("one", "call one"), ("two", "call two"), ("hook", hook.as_str())] {
@@ -80,7 +80,7 @@ async fn retried(stand: Arc<Stand>) -> Result<(), String> {
 }
 
 async fn failed(stand: Arc<Stand>) -> Result<(), String> {
-    // Its answer has the payload, and the secret in it.
+    // Its answer is the payload, which contains the secret.
     stand.recorder.answer_once("one", StatusCode::INTERNAL_SERVER_ERROR);
     let (id, trace, bytes) = send(&stand, 500).await?;
     let found = stand.jaeger.until(&trace, 3).await?;
@@ -99,7 +99,7 @@ async fn unreachable(stand: Arc<Stand>) -> Result<(), String> {
     let (id, trace) = stand.id();
     let report = format!("http://127.0.0.1:{}/{SECRET}?token={SECRET}", free_port()?);
     let headers = [("x-faasflow-request-id", id.as_str()), ("x-faasflow-callback-url", report.as_str())];
-    // It has not ended: the delivery waits for the URL until its time is up.
+    // The request has not ended. The delivery tries the URL until its time is up.
     stand.invoke("function", FLOW, &headers, SECRET).await?.expect(503)?;
     let trace = stand.jaeger.until(&trace, 5).await?;
     expect_no_secret(&trace)?;

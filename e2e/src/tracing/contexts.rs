@@ -1,15 +1,15 @@
-//! Whose trace a request belongs to, and whether it is exported.
+//! Checks which trace a request belongs to, and whether it is exported.
 
 use std::sync::Arc;
 
 use super::stand::{PATIENCE, Stand};
 use crate::suite::{Suite, expect};
 
-/// The trace that callers of these checks are in.
+/// The trace of the callers in these checks.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e";
 const PARENT: &str = "00f067aa0ba902b7";
 
-/// How a caller says its trace.
+/// The form in which a caller sends its trace.
 #[derive(Clone, Copy)]
 enum Way {
     TraceParent,
@@ -46,7 +46,7 @@ impl Way {
         }
     }
 
-    /// An id that no other check has, as the trace of this caller.
+    /// A unique id, as the trace of this caller.
     fn trace(self, sampled: bool) -> String {
         let number = 2 * self as u8 + u8::from(sampled);
         match self {
@@ -68,7 +68,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check("nothing came to any of these traces afterwards", no_more(stand.clone())).await;
 }
 
-/// Sends a request through the three phases of `relay`, to the end. Returns what its functions were told.
+/// Sends a request through all three phases of `relay`. Returns the trace contexts that its functions got.
 async fn relay(stand: &Stand, headers: &[(&str, String)]) -> Result<Vec<(String, Option<String>)>, String> {
     stand.recorder.clear();
     let report = stand.recorder.url("report");
@@ -103,7 +103,7 @@ async fn continued(stand: Arc<Stand>, way: Way) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks that functions were told of a trace that is not sampled.
+/// Checks that functions got a trace context that is not sampled.
 fn expect_not_sampled(told: &[&str], trace: Option<&str>) -> Result<(), String> {
     for parent in told {
         let parts: Vec<&str> = parent.split('-').collect();
@@ -120,7 +120,7 @@ async fn unsampled(stand: Arc<Stand>) -> Result<(), String> {
         let parents: Vec<&str> = told.iter().map(|(parent, _)| parent.as_str()).collect();
         expect_not_sampled(&parents, Some(&id)).map_err(|why| format!("{name}: {why}"))?;
     }
-    // Spans are exported in order: what came before this one would be there too.
+    // Spans are exported in order, so earlier ones would be there too.
     let (id, trace) = stand.id();
     relay(&stand, &[("x-faasflow-request-id", id)]).await?;
     stand.jaeger.until(&trace, 7).await?;
@@ -147,7 +147,7 @@ async fn off(stand: Arc<Stand>) -> Result<(), String> {
         let told: Vec<&str> = seen.iter().map(|seen| seen.header("traceparent").unwrap_or_default()).collect();
         expect(told.len() == 2, || format!("functions were called {} times", told.len()))?;
         expect_not_sampled(&told, None).map_err(|why| format!("{sampler}: {why}"))?;
-        // All that it has is exported when it stops.
+        // It exports all its spans when it stops.
         process.stop().await?;
         let services = stand.jaeger.services().await?;
         expect(!services.iter().any(|service| service == name), || format!("{sampler}: something was exported"))?;

@@ -1,4 +1,4 @@
-//! Jaeger: its server, and what its API says of traces.
+//! Jaeger's server, and traces from its API.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,33 +13,33 @@ use crate::server::{Recipe, Server, free_port};
 use crate::suite::expect;
 use crate::tools;
 
-/// The last version with everything in one program that is set up by flags; its module replaces others.
+/// The last version that is a single program with flags. Its module replaces others.
 const MODULE: &str = "github.com/jaegertracing/jaeger";
 const PACKAGE: &str = "github.com/jaegertracing/jaeger/cmd/all-in-one";
 const VERSION: &str = "v1.73.0";
 
-/// How long a trace may take from the function to the API. A batch of spans may wait for five seconds.
+/// The time limit for a trace to reach the API. A batch of spans may wait for five seconds.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) async fn install() -> Result<PathBuf, String> {
     tools::go_package(MODULE, PACKAGE, VERSION).await
 }
 
-/// A server that keeps its traces in memory.
+/// A server with its traces in memory.
 pub(super) struct Jaeger {
     server: tokio::sync::Mutex<Server>,
     client: Client,
     api: String,
     grpc: u16,
     http: u16,
-    /// The traces that checks have looked at, and how many spans they had.
+    /// The traces that checks have read, and their numbers of spans.
     looked_at: Mutex<Vec<(String, usize)>>,
 }
 
 impl Jaeger {
     pub(super) async fn start(program: &Path, folder: &Path) -> Result<Jaeger, String> {
         let (api, grpc, http) = (free_port()?, free_port()?, free_port()?);
-        // All others are of no use here; at their usual places they could be taken.
+        // The other ports are not used here, and their defaults could be taken.
         let mut arguments = vec!["--log-level=warn".to_owned()];
         for (flag, port) in [
             ("query.http-server", api),
@@ -56,7 +56,7 @@ impl Jaeger {
             program: program.to_owned(),
             arguments,
             environment: vec![("SPAN_STORAGE_TYPE".to_owned(), "memory".to_owned())],
-            // The one that it opens last.
+            // The port that it opens last.
             port: api,
             ready: None,
             log: folder.join("jaeger.log"),
@@ -76,12 +76,12 @@ impl Jaeger {
         format!("http://127.0.0.1:{}", self.http)
     }
 
-    /// Kills it, and what it has in memory with it.
+    /// Kills it. Its traces in memory are lost.
     pub(super) async fn kill(&self) -> Result<(), String> {
         self.server.lock().await.kill().await
     }
 
-    /// Starts it again at the same ports.
+    /// Restarts it on the same ports.
     pub(super) async fn again(&self) -> Result<(), String> {
         self.server.lock().await.again().await
     }
@@ -90,7 +90,7 @@ impl Jaeger {
         self.looked_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks that nothing came to the traces that were looked at, after that.
+    /// Checks that the traces that were read got no more spans afterwards.
     pub(super) async fn expect_no_more(&self) -> Result<(), String> {
         let looked_at = self.looked_at().clone();
         expect(!looked_at.is_empty(), || "no trace was looked at".to_owned())?;
@@ -103,19 +103,19 @@ impl Jaeger {
 
     async fn ask(&self, path: &str) -> Result<Value, String> {
         let answer = self.client.get(&format!("{}/{path}", self.api)).await?;
-        // What is not there yet is answered with 404, and a list of no data.
+        // Jaeger answers 404 and an empty list for a trace that does not exist yet.
         if !answer.status.is_success() && answer.status != http::StatusCode::NOT_FOUND {
             return Err(format!("Jaeger answered {} to {path}: {}", answer.status, answer.text()));
         }
         serde_json::from_slice(&answer.body).map_err(|error| format!("Jaeger's answer to {path}: {error}"))
     }
 
-    /// The trace of this id as it is now, if there is one.
+    /// The trace of this id in its present state, if there is one.
     pub(super) async fn trace(&self, id: &str) -> Result<Option<Trace>, String> {
         self.ask(&format!("traces/{id}")).await?["data"].get(0).map(Trace::read).transpose()
     }
 
-    /// The trace of this id as soon as it has so many spans; else what there is of it.
+    /// Waits until the trace of this id has this many spans. If it takes too long, returns the trace as it is.
     pub(super) async fn until(&self, id: &str, spans: usize) -> Result<Trace, String> {
         self.within(PATIENCE, id, spans).await
     }
@@ -136,8 +136,8 @@ impl Jaeger {
         }
     }
 
-    /// The traces of a service that have a span with this attribute, as the search of its page finds them; waits until
-    /// there is one.
+    /// The traces of a service with this attribute in a span, as the search of its page finds them. Waits until there
+    /// is one.
     pub(super) async fn search(&self, service: &str, key: &str, value: &str) -> Result<Vec<Trace>, String> {
         let tags: String = format!(r#"{{"{key}":"{value}"}}"#).bytes().map(|byte| format!("%{byte:02X}")).collect();
         let deadline = Instant::now() + PATIENCE;
@@ -154,7 +154,7 @@ impl Jaeger {
         }
     }
 
-    /// The services that it has spans of.
+    /// The services with spans.
     pub(super) async fn services(&self) -> Result<Vec<String>, String> {
         let found = self.ask("services").await?;
         let found = found["data"].as_array().cloned().unwrap_or_default();

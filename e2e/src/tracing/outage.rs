@@ -1,4 +1,4 @@
-//! A trace server that is away, or does not answer: nothing but the traces may be missing.
+//! A trace server that is down or does not answer must affect only the traces.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use super::stand::{GRACE, PATIENCE, Stand};
 use crate::suite::{Suite, expect};
 
 const DROPPED: &str = "faasflow_spans_dropped_total";
-/// How long it may take until it is known that spans are lost.
+/// The time limit until lost spans are noticed.
 const KNOWN: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
@@ -22,7 +22,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check("a trace server that is not there at the start holds up nothing", absent(stand.clone())).await;
 }
 
-/// Sends so many requests through the queue, all of three phases.
+/// Queues this many requests of three phases.
 async fn send(stand: &Stand, count: usize) -> Result<(), String> {
     let report = stand.recorder.url("report");
     for _ in 0..count {
@@ -67,7 +67,7 @@ async fn killed(stand: Arc<Stand>) -> Result<(), String> {
 async fn back(stand: Arc<Stand>) -> Result<(), String> {
     stand.jaeger.again().await?;
     let deadline = Instant::now() + KNOWN;
-    // Spans sent before the server is reached again are lost, and the log says so.
+    // Spans that are sent while the server is down are lost, and the log says so.
     loop {
         let (id, trace) = stand.id();
         stand.invoke("function", "relay", &[("x-faasflow-request-id", &id)], "again").await?.expect(202)?;
@@ -78,7 +78,7 @@ async fn back(stand: Arc<Stand>) -> Result<(), String> {
     }
 }
 
-/// Takes connections and keeps them, and says nothing.
+/// Accepts connections and never answers.
 async fn silent() -> Result<(String, AbortOnDropHandle<()>), String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -104,7 +104,7 @@ async fn absent(stand: Arc<Stand>) -> Result<(), String> {
     lost(&stand, "direct-absent", format!("127.0.0.1:{}", crate::server::free_port()?)).await
 }
 
-/// A flow whose traces go nowhere: its requests take no longer for it, it counts what is lost, and it stops in time.
+/// If traces cannot be exported, requests take no longer, lost spans are counted, and the flow stops in time.
 async fn lost(stand: &Stand, name: &str, server: String) -> Result<(), String> {
     let mut process = stand.process(name, server, &[]).await?;
     for _ in 0..50 {

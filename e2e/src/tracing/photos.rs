@@ -1,4 +1,4 @@
-//! The photo pipelines: their whole traces, as they must be.
+//! The complete traces of the photo pipelines.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::suite::{Suite, expect};
 
 const JPEG: (&str, &str) = ("content-type", "image/jpeg");
 const TWO_FACES: &str = "the photo shows 2 faces; exactly one is needed";
-/// The same as the log says it.
+/// The same size as the log writes it.
 const LOGGED: &str = "step 3 (modifier `exactly_one_face`) failed: the photo shows 2 faces; exactly one is needed";
 
 pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
@@ -20,7 +20,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check("two faces, asynchronously: handled, reported, and no later phase", replied(stand.clone())).await;
 }
 
-/// How many bytes each function of the pipeline is sent and answers: found out by asking the functions themselves.
+/// The sizes of the requests and answers of each function, measured by calling the functions.
 struct Sizes {
     photo: usize,
     faces: usize,
@@ -45,7 +45,7 @@ impl Sizes {
     }
 }
 
-/// The first three steps, which both pipelines have.
+/// The first three steps of both pipelines.
 fn until_one_face(phase: Tree, id: &str, url: &str, sizes: &Sizes) -> Tree {
     phase
         .child(modifier(id, 1, "keep_photo", (sizes.photo, sizes.photo)))
@@ -53,7 +53,7 @@ fn until_one_face(phase: Tree, id: &str, url: &str, sizes: &Sizes) -> Tree {
         .child(modifier(id, 3, "exactly_one_face", (sizes.faces, sizes.photo)))
 }
 
-/// The first three steps, of which the last has failed.
+/// The first three steps, where the last has failed.
 fn until_two_faces(phase: Tree, id: &str, url: &str, sizes: &Sizes) -> Tree {
     let modifier = modifier(id, 3, "exactly_one_face", (sizes.faces, 0));
     phase
@@ -62,7 +62,7 @@ fn until_two_faces(phase: Tree, id: &str, url: &str, sizes: &Sizes) -> Tree {
         .child(modifier.without("faasflow.bytes.out").failed("handler", TWO_FACES).exception("handler", LOGGED))
 }
 
-/// Compares a trace with what it must be, once it is there.
+/// Waits for a trace, and compares it with the expected one.
 async fn compare(stand: &Stand, trace: &str, flow: &str, tree: &Tree) -> Result<Trace, String> {
     let trace = stand.jaeger.until(trace, tree.spans()).await?;
     trace.expect(tree)?;
@@ -135,7 +135,7 @@ fn envelope(trace: &Trace, phase: usize) -> Result<usize, String> {
     bytes.ok_or_else(|| format!("phase {phase} does not say how large its envelope was"))
 }
 
-/// Checks that the time in the queue, before each later phase, fits between the phases.
+/// Checks that the time in the queue before each later phase lies between the phases.
 fn queued(trace: &Trace) -> Result<(), String> {
     for number in [2, 3] {
         let (before, phase) = (trace.span(&format!("phase {}", number - 1))?, trace.span(&format!("phase {number}"))?);

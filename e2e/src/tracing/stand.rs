@@ -1,4 +1,4 @@
-//! What the checks run on: flows that trace to Jaeger, behind `faasflow up`, and flow functions as processes alone.
+//! The environment of the checks: flows that trace to Jaeger, behind `faasflow up` or as single processes.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -16,12 +16,12 @@ use crate::photos;
 use crate::recorder::Recorder;
 use crate::server::{Recipe, Server, free_port};
 
-/// How long a request may take to its end.
+/// The time limit for a request.
 pub(super) const PATIENCE: Duration = Duration::from_secs(40);
-/// Put wherever a secret can be: no trace may hold it.
+/// A secret that requests send everywhere. No trace may contain it.
 pub(super) const SECRET: &str = "e2e-secret-marker";
 
-/// The flows of the program for flows, and whether they trace by OTLP over HTTP rather than over gRPC.
+/// The flows, and whether each traces with OTLP over HTTP instead of gRPC.
 const FLOWS: [(&str, &str, bool); 3] =
     [("relay", "relay", false), ("relay-http", "relay", true), ("guarded", "guarded", false)];
 
@@ -95,7 +95,7 @@ impl Stand {
         Ok(Arc::new(Stand { url, jaeger, recorder, client, up: up.into(), metrics, folder, ids: AtomicU16::new(1) }))
     }
 
-    /// An id that no request has had: a UUID, and the same without its dashes, as the id of the trace is written.
+    /// A new request id (a UUID), and the same without dashes, which is the id of the trace.
     pub(super) fn id(&self) -> (String, String) {
         let number = self.ids.fetch_add(1, Ordering::Relaxed);
         let id = format!("01890a5d-ac96-774b-bcce-b302099a{number:04x}");
@@ -103,7 +103,7 @@ impl Stand {
         (id, trace)
     }
 
-    /// Invokes a function, synchronously or through the queue; `target` is its name, and what follows.
+    /// Invokes a function, synchronously or through the queue. `target` is its name and what follows it in the path.
     pub(super) async fn invoke(
         &self,
         route: &str,
@@ -120,19 +120,19 @@ impl Stand {
         metric(&self.client, port.ok_or("there is no such flow")?, name).await
     }
 
-    /// The last lines that a function has logged.
+    /// The last log lines of a function.
     pub(super) async fn logs(&self, function: &str) -> Result<String, String> {
         let answer =
             self.client.get(&format!("{}/system/logs?name={function}&tail=2000", self.url)).await?.expect(200)?;
         Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
 
-    /// Asks `faasflow up` to stop, as a terminal does, and with it all flows.
+    /// Stops `faasflow up` and all its flows, as Ctrl-C does.
     pub(super) async fn stop(&self) -> Result<ExitStatus, String> {
         self.up.lock().await.terminate(Duration::from_secs(30)).await
     }
 
-    /// A flow of one phase as a process alone, under this name, which traces to this server.
+    /// Starts a flow of one phase with this name as a single process, which traces to this server.
     pub(super) async fn process(
         &self,
         name: &str,
@@ -165,7 +165,7 @@ impl Stand {
     }
 }
 
-/// How long a flow function alone may take to stop: its `write_timeout`.
+/// The time limit for a flow function to stop: its `write_timeout`.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 /// The settings of a flow that traces.
@@ -178,7 +178,7 @@ fn tracing(server: String, metrics_port: u16) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A flow function as a process alone.
+/// A flow function as a single process.
 pub(super) struct Process {
     pub(super) server: Server,
     client: Client,
@@ -195,7 +195,7 @@ impl Process {
         metric(&self.client, self.metrics, name).await
     }
 
-    /// Asks it to stop, which it must do by itself and without a fault.
+    /// Asks it to stop. It must end by itself and with success.
     pub(super) async fn stop(&mut self) -> Result<(), String> {
         let status = self.server.terminate(GRACE + Duration::from_secs(5)).await?;
         if status.success() { Ok(()) } else { Err(format!("it ended with {status}: {}", self.server.tail())) }

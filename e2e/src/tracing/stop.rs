@@ -1,4 +1,4 @@
-//! What was traced is exported before a flow function ends.
+//! A flow function exports its spans before it ends.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use crate::suite::{Suite, expect};
 
 pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check("SIGTERM right after an answer: its trace is there", function(stand.clone())).await;
-    // The last of all: nothing is there to run on afterwards.
+    // This is the last check, because nothing runs afterwards.
     suite.check("faasflow up stops right after an end: its trace is there", gateway(stand.clone())).await;
 }
 
@@ -21,7 +21,7 @@ async fn function(stand: Arc<Stand>) -> Result<(), String> {
         process.stop().await?;
         let took = begun.elapsed();
         expect(took < GRACE / 2, || format!("{name}: it took {took:?} to stop"))?;
-        // It was answered by Jaeger, and so it is there without more ado, but for Jaeger's own queue.
+        // Jaeger has confirmed it, so it is there, apart from Jaeger's own queue.
         let trace = stand.jaeger.until(&trace, 4).await?;
         trace.expect_service(name)?;
     }

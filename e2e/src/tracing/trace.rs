@@ -1,4 +1,4 @@
-//! A trace as Jaeger's API gives it.
+//! A trace from Jaeger's API.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::tree::Tree;
 use crate::suite::expect;
 
-/// Times are in microseconds there, and the start of a request travels in milliseconds: a child may seem to stick out by
-/// this much.
+/// Times in Jaeger are in microseconds, but the start of a request travels in milliseconds. So a child may begin before
+/// its parent by this much.
 const ROUNDING: u64 = 1_500;
 
 /// The attributes of a span or of an event, as text.
@@ -18,7 +18,7 @@ pub(super) type Attributes = BTreeMap<String, String>;
 #[derive(Clone)]
 pub(super) struct Trace {
     pub(super) spans: Vec<Span>,
-    /// All of it, to look for what must not be there.
+    /// The whole JSON, to search for forbidden data.
     pub(super) raw: String,
 }
 
@@ -29,13 +29,13 @@ pub(super) struct Span {
     pub(super) name: String,
     pub(super) kind: String,
     pub(super) service: String,
-    /// The reason, where the status is an error.
+    /// The reason, if the status is an error.
     pub(super) error: Option<String>,
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) attributes: Attributes,
     pub(super) events: Vec<Event>,
-    /// Attributes that concern the transport and not the flow, such as the name of the library.
+    /// Attributes about the transport, such as the name of the library.
     pub(super) besides: Attributes,
 }
 
@@ -56,7 +56,7 @@ impl Trace {
         self.spans.iter().any(|span| span.id == id)
     }
 
-    /// The spans whose parent is not in this trace, or that have none.
+    /// The spans without a parent in this trace.
     pub(super) fn roots(&self) -> impl Iterator<Item = &Span> {
         self.spans.iter().filter(|span| !span.parent.as_ref().is_some_and(|parent| self.has(parent)))
     }
@@ -69,7 +69,7 @@ impl Trace {
         children
     }
 
-    /// The one span of the request.
+    /// The span of the request.
     pub(super) fn request(&self) -> Result<&Span, String> {
         let mut roots = self.roots();
         match (roots.next(), roots.next()) {
@@ -83,7 +83,7 @@ impl Trace {
         found.ok_or_else(|| format!("the trace has no span `{name}`:\n{self}"))
     }
 
-    /// Compares the whole of it: spans, parents, kinds, attributes, events and errors.
+    /// Compares the whole trace: spans, parents, kinds, attributes, events and errors.
     pub(super) fn expect(&self, tree: &Tree) -> Result<(), String> {
         let mut found = Vec::new();
         for root in self.roots() {
@@ -93,7 +93,7 @@ impl Trace {
         expect(found == expected, || difference(&expected, &found))
     }
 
-    /// Checks that times make sense: children within their parents, steps one after the other.
+    /// Checks the times: children lie within their parents, and steps follow each other.
     pub(super) fn expect_times(&self) -> Result<(), String> {
         for parent in &self.spans {
             let children = self.children(parent);
@@ -117,7 +117,7 @@ impl Trace {
         Ok(())
     }
 
-    /// The service that all spans are of.
+    /// The service of all spans.
     pub(super) fn expect_service(&self, name: &str) -> Result<(), String> {
         let other = self.spans.iter().find(|span| span.service != name);
         expect(other.is_none(), || {
@@ -177,7 +177,7 @@ impl Span {
         number("faasflow.step").or_else(|| number("faasflow.phase")).unwrap_or_default()
     }
 
-    /// A number of its attributes.
+    /// An attribute that is a number.
     pub(super) fn float(&self, key: &str) -> Result<f64, String> {
         let found = self.attributes.get(key).and_then(|text| text.parse().ok());
         found.ok_or_else(|| format!("`{}` has no number `{key}`: {:?}", self.name, self.attributes))
@@ -201,7 +201,7 @@ pub(super) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Expected and found beside each other: the lines that differ are marked.
+/// The expected and the actual lines, with marks where they differ.
 fn difference(expected: &[String], found: &[String]) -> String {
     let mut text = "the trace is not what it must be (- expected, + found):".to_owned();
     for line in expected {

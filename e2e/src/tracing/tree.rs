@@ -1,10 +1,10 @@
-//! What a trace must be: its spans with kinds, attributes, events and errors, as lines that can be compared and read.
+//! An expected trace: its spans with kinds, attributes, events and errors, as readable lines that can be compared.
 
 use serde_json::Value;
 
 use super::trace::{Attributes, Event, Span, Trace, text};
 
-/// What differs from run to run: that it is there is compared, what it is where it matters.
+/// Attributes that differ from run to run. Only their presence is compared; their values are checked where they matter.
 const VARYING: [&str; 2] = ["faasflow.queue.seconds", "faasflow.envelope.bytes"];
 
 /// A span and those below it.
@@ -30,7 +30,7 @@ pub(super) fn span(name: &str, kind: &str) -> Tree {
 }
 
 impl Tree {
-    /// A span that was found.
+    /// The tree of a real span.
     pub(super) fn of(trace: &Trace, span: &Span) -> Tree {
         Tree {
             name: span.name.clone(),
@@ -58,13 +58,13 @@ impl Tree {
         self
     }
 
-    /// It has failed: the reason is the one that the caller is told.
+    /// Marks it as failed, with the reason that the caller gets.
     pub(super) fn failed(mut self, kind: &str, reason: &str) -> Tree {
         self.error = Some(reason.to_owned());
         self.with("error.type", kind)
     }
 
-    /// What the log says of a failure.
+    /// The text of a failure in the log.
     pub(super) fn exception(self, kind: &str, message: &str) -> Tree {
         self.event("exception", &[("exception.type", kind), ("exception.message", message)])
     }
@@ -74,7 +74,7 @@ impl Tree {
         self
     }
 
-    /// How many spans it is.
+    /// The number of spans.
     pub(super) fn spans(&self) -> usize {
         1 + self.children.iter().map(Tree::spans).sum::<usize>()
     }
@@ -114,7 +114,7 @@ pub(super) fn request(flow: &str, id: &str, phases: usize, outcome: &str) -> Tre
     tree.with("faasflow.phases", phases).with("faasflow.outcome", outcome)
 }
 
-/// The span of a phase of it, with the status that it answered.
+/// The span of a phase, with the status of its answer.
 pub(super) fn phase(flow: &str, id: &str, number: usize, answer: u16) -> Tree {
     let later = number > 1;
     let tree = span(&format!("phase {number}"), if later { "consumer" } else { "server" })
@@ -126,7 +126,7 @@ pub(super) fn phase(flow: &str, id: &str, number: usize, answer: u16) -> Tree {
     if later { tree.with("faasflow.queue.seconds", "*") } else { tree }
 }
 
-/// A phase that went on to the next one, with the payload in its envelope.
+/// A phase that forwarded to the next one, with the payload in its envelope.
 pub(super) fn forwarded(phase: Tree, to: &str) -> Tree {
     let attributes = [("faasflow.phase", to), ("faasflow.envelope.bytes", "*"), ("faasflow.payload.stored", "false")];
     phase.event("forwarded", &attributes)
@@ -137,7 +137,7 @@ pub(super) fn finally(phase: Tree) -> Tree {
     phase.event("finally", &[("faasflow.succeeded", "true")])
 }
 
-/// A phase that told the caller's URL the end.
+/// A phase that sent the report to the caller's URL.
 pub(super) fn reported(phase: Tree) -> Tree {
     phase.event("report", &[("faasflow.report", "it answered 200 OK")])
 }
@@ -159,8 +159,8 @@ pub(super) fn call(id: &str, number: usize, gateway: &str, function: &str, bytes
         .with("url.full", format!("{gateway}/function/{function}"))
 }
 
-/// A callback that was answered with 200 at the first attempt. Neither its name nor its URL say more than the server:
-/// the rest may be a secret.
+/// A callback that was answered with 200 at the first attempt. Its name and URL contain only the server, because the
+/// rest may be a secret.
 pub(super) fn callback(id: &str, number: usize, server: &str, bytes: (usize, usize)) -> Tree {
     let host = server.trim_start_matches("http://").split(':').next().unwrap_or_default();
     requested(span(&format!("callback {host}"), "client"), id, number, bytes)

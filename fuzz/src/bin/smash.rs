@@ -1,4 +1,5 @@
-//! The fallback where there is no cargo-fuzz: the same bodies, on stable, with mutations that see no coverage.
+//! The fallback without cargo-fuzz: runs the same checks on stable Rust, with mutations that are not guided by
+//! coverage.
 //!
 //! `smash [--seconds N] [--seed N] [envelope | signature]`
 
@@ -12,7 +13,7 @@ const TARGETS: [(&str, Body, &[u8]); 2] = [
     ("signature", faasflow_fuzz::signature, faasflow_fuzz::SIGNATURE_SEED),
 ];
 
-/// Where the header of an envelope begins, and where its length stands.
+/// The offsets of an envelope's header and of its length.
 const HEADER: usize = 14;
 const HEADER_LENGTH: std::ops::Range<usize> = 10..14;
 
@@ -42,10 +43,10 @@ fn run(name: &str, body: Body, start: &[u8], seed: u64, share: Duration) {
     let until = Instant::now() + share;
     let mut count = 0u64;
     let mut input = Vec::new();
-    // The seed itself first.
+    // The first input is the seed itself.
     input.extend_from_slice(start);
     while count == 0 || Instant::now() < until {
-        // The time is asked for once in a while only.
+        // Reading the clock for each input would be slow.
         for _ in 0..256 {
             let checked = std::panic::catch_unwind(|| body(&input));
             if checked.is_err() {
@@ -63,7 +64,7 @@ fn run(name: &str, body: Body, start: &[u8], seed: u64, share: Duration) {
     let _ = std::io::stdout().flush();
 }
 
-/// From the seed again, with one to eight changes.
+/// Every other input is the seed with one to eight changes.
 fn mutate(input: &mut Vec<u8>, start: &[u8], dice: &mut Dice, envelope: bool) {
     input.clear();
     input.extend_from_slice(start);
@@ -85,7 +86,7 @@ fn mutate(input: &mut Vec<u8>, start: &[u8], dice: &mut Dice, envelope: bool) {
                 input.splice(to..to, piece);
             }
             6 => {
-                // A digit for a digit: lengths and numbers, which lie in JSON.
+                // Replaces a digit by another, which changes lengths and numbers in the JSON.
                 if let Some(digit) = input.iter_mut().skip(at).find(|byte| byte.is_ascii_digit()) {
                     *digit = b'0' + dice.byte() % 10;
                 }
@@ -99,7 +100,8 @@ fn mutate(input: &mut Vec<u8>, start: &[u8], dice: &mut Dice, envelope: bool) {
             _ => input.extend((0..dice.below(32)).map(|_| dice.byte()).collect::<Vec<_>>()),
         }
     }
-    // Most changes to the header make its length wrong, and would go no deeper. Half of them get it right again.
+    // Most changes to the header make its length wrong, and the parser would stop there. So half of the inputs get a
+    // correct length.
     if envelope && input.len() > HEADER && dice.below(2) == 0 {
         let payload = input.len().min(start.len()) - HEADER;
         let before = u32::from_be_bytes([start[10], start[11], start[12], start[13]]) as usize;
@@ -108,7 +110,7 @@ fn mutate(input: &mut Vec<u8>, start: &[u8], dice: &mut Dice, envelope: bool) {
     }
 }
 
-/// Deterministic (SplitMix64): a seed and a number name an input.
+/// A deterministic generator (SplitMix64), so that a seed and a number identify an input.
 struct Dice(u64);
 
 impl Dice {

@@ -1,4 +1,4 @@
-//! Which crate may depend on which.
+//! Checks that dependencies between crates follow the arrows in ARCHITECTURE.md.
 
 use serde_json::Value;
 

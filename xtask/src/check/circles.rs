@@ -1,4 +1,4 @@
-//! No circular dependencies between the files of a crate: of two files that use each other, neither can be understood first.
+//! Files of a crate must not depend on each other in a circle, because then none of them can be understood first.
 //!
 //! A file uses another if a path in it leads to an item that the other defines. Re-exports lead to the defining file, so a
 //! file that only declares modules and re-exports names is not part of a circle.
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Fault;
 use super::source::{Source, Use};
 
-/// Which file uses which, with the first path that does.
+/// The files that each file uses, with the first path that leads there.
 type Arrows<'a> = BTreeMap<&'a str, BTreeMap<&'a str, &'a Use>>;
 
 pub(super) fn check(sources: &[Source]) -> Vec<Fault> {
@@ -47,7 +47,7 @@ fn module(inner: &str) -> String {
     ["crate"].into_iter().chain(names).collect::<Vec<_>>().join("::")
 }
 
-/// Which file uses which.
+/// The files that each file uses.
 fn arrows<'a>(files: &HashMap<String, &'a Source>) -> Arrows<'a> {
     let mut arrows: Arrows<'_> = BTreeMap::new();
     for (here, source) in files {
@@ -103,7 +103,7 @@ fn absolute(files: &HashMap<String, &Source>, here: &str, path: &str) -> Option<
     }
 }
 
-/// The circles: sets of files in which each reaches each.
+/// The circles: sets of files in which each file reaches all others.
 fn circles<'a>(arrows: &Arrows<'a>) -> Vec<BTreeSet<&'a str>> {
     let reached: BTreeMap<&str, BTreeSet<&str>> = arrows.keys().map(|file| (*file, reachable(arrows, file))).collect();
     let mut circles: Vec<BTreeSet<&str>> = Vec::new();

@@ -1,5 +1,5 @@
-//! What a machine can tell about prose: phrases that must not come back, blocks that do not say their language, and sentences
-//! that are too long to be read once.
+//! Checks prose for phrases that must not come back, code blocks without a language, and sentences that are too long to
+//! understand at once.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::Fault;
 /// This file, which lists the phrases.
 const THIS: &str = "xtask/src/check/prose.rs";
 
-/// Phrases that pages must not use, and what to write instead. Text in code is not looked at.
+/// Phrases that pages must not use, and what to write instead. Code is not checked.
 const PHRASES: &[(&str, &str)] = &[
     ("is said", "\"is set\", \"is given\", or who says it"),
     ("are said", "\"are set\", \"are given\", or who says it"),
@@ -40,10 +40,11 @@ const PHRASES_IN_SOURCES: &[(&str, &str)] = &[
     ("is kept to", "\"is used\" or \"is obeyed\""),
 ];
 
-/// The most words that a sentence should have. Longer ones are listed, and fail nothing: a list may be one sentence.
+/// The maximum length of a sentence in words. Longer ones are listed but are not faults, because a list may be one
+/// sentence.
 const LONG: usize = 40;
 
-/// What is wrong with the pages.
+/// The faults in the pages.
 pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
     let pages = read(root, files, ".md").flat_map(|(page, text)| [blocks(page, &text), phrases(page, &text)].concat());
     let sources = [".rs", ".sh", ".yml", ".yaml", "Dockerfile"].into_iter().flat_map(|end| read(root, files, end));
@@ -51,7 +52,7 @@ pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
     pages.chain(sources.flat_map(|(source, text)| source_phrases(source, &text))).collect()
 }
 
-/// The sentences that should be shorter. They are listed, but are not faults.
+/// The sentences that should be shorter. They are not faults.
 pub(super) fn long_sentences(root: &Path, files: &[String]) -> Vec<String> {
     read(root, files, ".md")
         .flat_map(|(page, text)| {
@@ -61,13 +62,13 @@ pub(super) fn long_sentences(root: &Path, files: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// The files whose names end like this, with their texts.
+/// The files with this ending, with their texts.
 fn read<'a>(root: &'a Path, files: &'a [String], end: &'a str) -> impl Iterator<Item = (&'a str, String)> {
     let files = files.iter().filter(move |path| path.ends_with(end));
     files.filter_map(|path| Some((path.as_str(), std::fs::read_to_string(root.join(path)).ok()?)))
 }
 
-/// The lines outside of fenced blocks, with their numbers from 1; with each fence that opens a block, if `fences`.
+/// The lines outside of fenced blocks, with their numbers from 1. If `fences` is set, also the lines that open a block.
 pub(super) fn outside(text: &str, fences: bool) -> impl Iterator<Item = (usize, &str)> {
     let mut in_block = false;
     text.lines().enumerate().filter_map(move |(number, line)| {
@@ -110,7 +111,7 @@ fn in_line(path: &str, number: usize, line: &str, phrases: &[(&str, &str)]) -> V
     found.map(fault).collect()
 }
 
-/// A line without what stands in backticks. What begins with two ends with two, and may have one inside.
+/// A line without the code in backticks. Code that begins with two backticks ends with two, and may contain one.
 pub(super) fn without_code(line: &str) -> String {
     let (mut left, mut rest) = (String::new(), line);
     while let Some(at) = rest.find('`') {
@@ -123,7 +124,7 @@ pub(super) fn without_code(line: &str) -> String {
     left + rest
 }
 
-/// Whether a text has these words, and not only letters of them.
+/// Whether a text contains these whole words.
 pub(super) fn has_words(text: &str, words: &str) -> bool {
     text.match_indices(words).any(|(at, _)| {
         let before = text[..at].chars().next_back();
@@ -132,7 +133,7 @@ pub(super) fn has_words(text: &str, words: &str) -> bool {
     })
 }
 
-/// Where each sentence begins, and how many words it has. Tables, headings and lists end one.
+/// The first line of each sentence, and its number of words. Tables, headings and lists end a sentence.
 fn sentences(text: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     let (mut begun, mut words) = (0, 0);

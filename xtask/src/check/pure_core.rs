@@ -28,7 +28,7 @@ pub(super) fn check(source: &Source) -> Vec<Fault> {
     }
     let forbidden = |path: &str| {
         FORBIDDEN.iter().any(|start| {
-            // `use std::time::*` would hide the name that is looked for.
+            // `use std::time::*` would hide the name.
             let hidden = path.strip_suffix('*').is_some_and(|folder| start.starts_with(folder));
             path == *start || path.starts_with(&format!("{start}::")) || hidden
         })

@@ -1,7 +1,7 @@
 //! Draws a flow as SVG: one row for each phase, with its steps from left to right.
 //!
-//! GitHub shows the picture on a light and on a dark page, and does not tell it which. So text stands on boxes that have
-//! a fill, and what stands on the page itself is a grey that can be read on both.
+//! GitHub shows the picture on a light or a dark page, and the picture cannot know which. So text is in boxes with a
+//! fill, and everything outside the boxes is in a grey that is readable on both.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ text { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 .name { fill: #1f2328; }
 ";
 
-/// A step: what the drawing calls it, and its kind.
+/// A step: its label in the drawing, and its kind.
 struct Step<'a> {
     name: &'a str,
     kind: &'a str,
@@ -123,7 +123,7 @@ fn phase(svg: &mut String, number: usize, top: usize, width: usize, steps: &[Ste
     }
 }
 
-/// The arrow that leads into the phase below.
+/// The arrow into the next phase.
 fn queue(svg: &mut String, top: usize) {
     let (x, end) = (PADDING + 30, top - 1);
     let _ = writeln!(

@@ -1,4 +1,4 @@
-//! The archives of a release. The same files make the same bytes.
+//! The archives of a release. They are reproducible: the same files give the same bytes.
 
 use std::path::Path;
 use std::process::Command;
@@ -20,7 +20,7 @@ pub(super) fn name(version: &str, target: &str) -> String {
     format!("faasflow-{version}-{target}")
 }
 
-/// Packs a program. `own` is one that runs on this machine: it writes the completions and man pages.
+/// Packs a program. `own` is a program that runs on this machine and writes the completions and man pages.
 ///
 /// # Errors
 ///

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::Release;
 use crate::command;
 
-/// Builds the command line for a target, and returns where the program is.
+/// Builds the command line for a target. Returns the path of the program.
 ///
 /// # Errors
 ///

@@ -28,7 +28,7 @@ pub(super) fn write(release: &Release, folder: &Path, target: &str) -> Result<()
         ]);
         command::output(install.arg(&place))?;
     }
-    // It writes a file beside each Cargo.toml of the workspace, so it works on a copy.
+    // The tool writes a file beside each Cargo.toml of the workspace, so it works on a copy.
     let copy = build.join("release-sources");
     let fault = |error: std::io::Error| format!("{}: {error}", copy.display());
     if copy.exists() {
@@ -44,7 +44,7 @@ pub(super) fn write(release: &Release, folder: &Path, target: &str) -> Result<()
     command::output(&mut cyclonedx)?;
     let bill = copy.join("crates/cli/bill.json");
     let text = std::fs::read_to_string(&bill).map_err(|error| format!("{}: {error}", bill.display()))?;
-    // The copy is on this machine alone.
+    // The copy exists only on this machine.
     let text = text.replace(&copy.display().to_string(), "/faasflow");
     let name = folder.join(format!("{}.cdx.json", archive::name(release.version, target)));
     std::fs::write(&name, text).map_err(|error| format!("{}: {error}", name.display()))?;

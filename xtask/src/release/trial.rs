@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::Release;
 use crate::command;
 
-/// How long the gateway may take until it answers. An emulated one takes seconds.
+/// The time limit until the gateway answers. An emulated gateway takes seconds.
 const START: Duration = Duration::from_secs(60);
 
 /// A function that every Linux can run.
@@ -27,7 +27,7 @@ functions:
 ///
 /// # Errors
 ///
-/// If it has another version, does not write a new project, or its gateway does not answer a request.
+/// If the program has another version or does not create a project, or if its gateway does not answer a request.
 pub(super) fn run(release: &Release, program: &Path, target: &str) -> Result<(), String> {
     let version = release.version;
     let processor = target.split('-').next().unwrap_or_default();
@@ -96,7 +96,7 @@ pub(super) fn run(release: &Release, program: &Path, target: &str) -> Result<(),
     Ok(())
 }
 
-/// A process that does not outlive this value.
+/// A process that is killed when this is dropped.
 struct KilledOnDrop(Child);
 
 impl Drop for KilledOnDrop {

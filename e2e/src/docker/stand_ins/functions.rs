@@ -1,5 +1,5 @@
-//! Functions that OpenFaaS's certifier and other tests deploy, whose images cannot be pulled: one program, which
-//! `e2e/stand-ins/functions.go` describes, under several names.
+//! Stand-ins for the functions that OpenFaaS's certifier and other tests deploy, whose images cannot be pulled. They
+//! are one program with several names, which `e2e/stand-ins/functions.go` describes.
 
 use std::path::{Path, PathBuf};
 
@@ -10,25 +10,25 @@ use crate::docker::Docker;
 use crate::docker::engine::stable_hash;
 use crate::tools;
 
-/// A function with the classic watchdog, and `cat`, `env` and `sha512sum` in it.
+/// A function with the classic watchdog, `cat`, `env` and `sha512sum`.
 pub(crate) const WATCHDOG: &str = "functions/alpine:latest";
 /// A function that answers with a redirect to its variable `destination`.
 pub(crate) const REDIRECTOR: &str = "theaxer/redirector:latest";
-/// A server without a watchdog, and the same with a health check in its image.
+/// A server without a watchdog, and the same server with a health check in its image.
 pub(crate) const PLAIN: &str = "faasflow-e2e/plain:1";
 pub(crate) const CHECKED: &str = "faasflow-e2e/checked:1";
-/// One whose program is not there.
+/// A function whose program is missing.
 pub(crate) const BROKEN: &str = "faasflow-e2e/broken:1";
 
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("stand-ins/functions.go")
 }
 
-/// Builds the program for this machine. Returns the root of a file system that has it.
+/// Builds the program for this machine. Returns the root of a file system with the program.
 ///
 /// # Errors
 ///
-/// If Go is not installed, or does not build it.
+/// If Go is not installed, or if the build fails.
 pub(crate) async fn install() -> Result<PathBuf, String> {
     let text = std::fs::read(source()).map_err(|error| format!("{}: {error}", source().display()))?;
     let root = tools::folder()?.join(format!("functions-{:x}", stable_hash(&text)));
@@ -61,7 +61,7 @@ pub(crate) async fn install() -> Result<PathBuf, String> {
 ///
 /// # Errors
 ///
-/// If one is not made.
+/// If the engine does not make one of them.
 pub(crate) async fn functions(docker: &Docker) -> Result<(), String> {
     let root = install().await?;
     let made_of = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -13,14 +13,14 @@ use crate::tools;
 
 const MIRROR: &str = "http://deb.debian.org/debian";
 const RELEASE: &str = "bookworm";
-/// What Alpine's image has or `apk` adds: a compiler for musl and headers, git, and certificates.
+/// The parts that Alpine's image has or `apk` adds: a compiler for musl and headers, git, and certificates.
 const PACKAGES: [&str; 5] = ["ca-certificates", "gcc", "git", "libc6-dev", "musl-tools"];
-/// What compiles C for arm64, where Alpine's image gets clang.
+/// The compiler of C for arm64. In Alpine's image, this is clang.
 const CROSS: [&str; 2] = ["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"];
-/// The authorities that this machine trusts, which may be more than Debian's.
+/// The certificate authorities of this machine, which may be more than Debian's.
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// `apk add`, which succeeds for what the image has and fails for the rest.
+/// `apk add`, which succeeds for packages that the image has and fails for others.
 const APK: &str = r#"#!/bin/sh
 # A stand-in for Alpine's apk. It installs nothing; what is asked for is here already, or cannot be had.
 [ "${1:-}" = add ] || { echo "apk (a stand-in): only \`apk add\` is known here" >&2; exit 2; }
@@ -33,8 +33,8 @@ for package in "$@"; do
 done
 "#;
 
-/// Makes the image that the template builds in, unless the engine has it, and returns its name. `targets` are those that
-/// the toolchain builds for, besides this machine's own; a cross-compiler for C comes with those of other processors.
+/// Makes the image in which the template builds, unless the engine has it, and returns its name. `targets` are the
+/// toolchain's targets besides this machine's own. For those of other processors, the image has a cross-compiler for C.
 ///
 /// # Errors
 ///
@@ -42,7 +42,7 @@ done
 pub(crate) async fn rust(docker: &Docker, apart: &Apart, targets: &[&str]) -> Result<String, String> {
     let image = default_of("RUST_IMAGE")?;
     let cross = targets.iter().any(|target| !target.starts_with(std::env::consts::ARCH));
-    // The image of another set of targets is another image.
+    // Each set of targets has its own image.
     let image = if cross { format!("{image}-cross") } else { image };
     let sysroot = PathBuf::from(said("rustc", &["--print", "sysroot"]).await?);
     let mut packages = PACKAGES.to_vec();
@@ -101,7 +101,8 @@ pub(crate) async fn rust(docker: &Docker, apart: &Apart, targets: &[&str]) -> Re
     Ok(image)
 }
 
-/// What rustup's minimal profile has, as Alpine's image: compiler, rustdoc, cargo, and the standard library for these targets.
+/// The parts of rustup's minimal profile, as in Alpine's image: compiler, rustdoc, cargo, and the standard library for
+/// these targets.
 async fn copy_toolchain(sysroot: &Path, toolchain: &Path, targets: &[&str]) -> Result<(), String> {
     let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let libraries = toolchain.join("lib/rustlib");
@@ -130,7 +131,7 @@ async fn run(command: &mut Command) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(why()) }
 }
 
-/// What a program says.
+/// The standard output of a program.
 async fn said(program: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(arguments).output().await.map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {

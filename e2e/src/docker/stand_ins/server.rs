@@ -1,15 +1,17 @@
-//! Images of servers, such as MinIO's: the program that a suite has built, on Debian, under the name that a registry has.
+//! Images of servers, such as MinIO's. They have the program that a suite has built, on Debian, and the name that the
+//! registry uses.
 
 use std::path::Path;
 
 use super::{build, is_there};
 use crate::docker::Docker;
 
-/// Makes the image of this name, unless the engine has it: `base` with the program, which its command's words are given to.
+/// Makes the image of this name, unless the engine has it. It is `base` with the program, which gets the words of the
+/// container's command.
 ///
 /// # Errors
 ///
-/// If it is not built.
+/// If the build fails.
 pub(crate) async fn server(docker: &Docker, base: &str, image: &str, program: &Path) -> Result<(), String> {
     let folder = program.parent().ok_or("the program lies nowhere")?;
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

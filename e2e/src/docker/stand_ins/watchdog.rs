@@ -1,5 +1,5 @@
-//! `of-watchdog`, which no registry of modules has: an image with nothing but a program that does the same where it matters
-//! to a flow. `e2e/stand-ins/watchdog.go` says what it does and what it does not.
+//! A stand-in for `of-watchdog`, which is in no registry of modules. The image contains only a program that behaves
+//! like it as far as flows are concerned. `e2e/stand-ins/watchdog.go` says what it does and does not do.
 
 use std::path::{Path, PathBuf};
 
@@ -14,11 +14,11 @@ fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("stand-ins/watchdog.go")
 }
 
-/// Builds the stand-in for a processor, as Go calls it: `amd64` or `arm64`. Returns its path.
+/// Builds the stand-in for a processor, `amd64` or `arm64`. Returns its path.
 ///
 /// # Errors
 ///
-/// If Go is not installed, or does not build it.
+/// If Go is not installed, or if the build fails.
 pub(crate) async fn install(processor: &str) -> Result<PathBuf, String> {
     let text = std::fs::read(source()).map_err(|error| format!("{}: {error}", source().display()))?;
     let name = format!("2-watchdog-{processor}-{:x}", stable_hash(&text));
@@ -41,12 +41,12 @@ pub(crate) async fn install(processor: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// Makes the image of the watchdog, unless the engine has it, and returns its name: the one of the template for this
-/// machine's processor, with a suffix for another.
+/// Makes the image of the watchdog, unless the engine has it, and returns its name. For this machine's processor, it is
+/// the name in the template; for others, it has a suffix.
 ///
 /// # Errors
 ///
-/// If it is not built.
+/// If the build fails.
 pub(crate) async fn watchdog(docker: &Docker, processor: &str) -> Result<String, String> {
     let program = install(processor).await?;
     let own = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };

@@ -1,5 +1,5 @@
-//! What OpenFaaS's certifier asks of a provider, in words of our own. What it asks of an autoscaler is not here: there is
-//! none.
+//! The requirements of OpenFaaS's certifier for a provider, reimplemented. Those about an autoscaler are missing,
+//! because there is none.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ async fn metadata(stand: Arc<Stand>) -> Result<(), String> {
             for key in ["image", "envProcess", "namespace"] {
                 expect(told[key] == deployment[key], differs)?;
             }
-            // Absent where nothing was given.
+            // Absent if nothing was given.
             for key in ["limits", "requests", "envVars", "secrets", "constraints"] {
                 expect(told.get(key) == deployment.get(key), differs)?;
             }
@@ -156,7 +156,7 @@ async fn secrets(stand: Arc<Stand>) -> Result<(), String> {
     let list = async || -> Result<String, String> {
         Ok(stand.ask(Method::GET, "/system/secrets?namespace=openfaas-fn", &Value::Null).await?.expect(200)?.text())
     };
-    // The second ones in Base64.
+    // The second values, in Base64.
     for (name, key, values) in [
         ("secret-string", "value", ["the secret value", "the NEW secret value"]),
         ("secret-bytes", "rawValue", ["dGhlIFJBVyBzZWNyZXQ=", "dGhlIE5FVyBSQVcgc2VjcmV0"]),
@@ -176,7 +176,7 @@ async fn secrets(stand: Arc<Stand>) -> Result<(), String> {
         expect(mounted == plain(values[0]), || format!("`{name}` is mounted as {mounted}"))?;
         expect(list().await?.contains(name), || format!("`{name}` is not listed"))?;
 
-        // It reaches the container that runs, as on Kubernetes, and sooner.
+        // The running container gets it, as on Kubernetes, but sooner.
         stand.ask(Method::PUT, "/system/secrets", &secret(values[1])).await?.expect(202)?;
         let mounted = stand.text(name, "").await?;
         expect(mounted == plain(values[1]), || format!("`{name}` is still mounted as {mounted}"))?;
@@ -238,7 +238,7 @@ async fn from_zero(stand: Arc<Stand>) -> Result<(), String> {
     expect(hash.starts_with("cf83e1357eefb8bd"), || hash.clone())?;
     let status = stand.status("test-scale-from-zero").await?;
     expect(status["replicas"] == 1 && status["availableReplicas"] == 1, || status.to_string())?;
-    // A call in the queue brings it back as well.
+    // A queued call also starts it again.
     stand.scale("test-scale-from-zero", 0).await?.expect(202)?;
     stand.until_containers("test-scale-from-zero", 0).await?;
     stand.ask(Method::POST, "/async-function/test-scale-from-zero", &json!("x")).await?.expect(202)?;

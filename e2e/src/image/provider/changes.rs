@@ -1,4 +1,4 @@
-//! Updates, ends, kills, and what is left behind.
+//! Updates, ends, kills and leftovers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ fn plain(name: &str) -> Value {
     json!({ "service": name, "image": PLAIN })
 }
 
-/// Requests without a pause, from four callers at once.
+/// Sends requests without a pause, from four callers.
 struct Load {
     over: Arc<AtomicBool>,
     callers: JoinSet<Result<u64, String>>,
@@ -56,7 +56,7 @@ impl Load {
         Load { over, callers }
     }
 
-    /// How many were answered, all of them well.
+    /// The number of answers. All must be successes.
     async fn end(mut self) -> Result<u64, String> {
         self.over.store(true, Ordering::Relaxed);
         let mut answered = 0;
@@ -128,7 +128,7 @@ async fn ends(stand: Arc<Stand>) -> Result<(), String> {
         let before = stand.containers("ends").await?;
         let answer = stand.invoke("ends/end", "").await?;
         expect(answer.status.is_server_error(), || format!("it was answered with {}", answer.status))?;
-        // The engine takes a moment to notice, in which requests still go to the old one.
+        // The engine notices after a moment. Until then, requests still go to the old container.
         let deadline = Instant::now() + Duration::from_secs(30);
         while stand.invoke("ends/hostname", "").await?.status.as_u16() != 200 {
             expect(Instant::now() < deadline, || "the new one does not serve".to_owned())?;
@@ -211,7 +211,7 @@ async fn stopped(stand: Arc<Stand>) -> Result<(), String> {
     expect(took < Duration::from_secs(20), || format!("the stop took {took:?}"))?;
     let mounts = std::fs::read_dir(stand.folder().join(".faasflow/mounts")).map_or(0, Iterator::count);
     expect(mounts == 0, || format!("{mounts} folders of secrets are left"))?;
-    // What was deployed is there again at the next start.
+    // Deployed functions are there again after the next start.
     stand.again().await?;
     stand.until("last", "back", |status| status["availableReplicas"] == 1).await?;
     stand.ask(Method::GET, "/healthz", &Value::Null).await?.expect(200)?;

@@ -1,4 +1,4 @@
-//! What a container of a function gets, and what it may.
+//! What a function's container has, and what it may do.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ async fn word_for_word(stand: Arc<Stand>) -> Result<(), String> {
         std::fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(|error| error.to_string())?;
         std::fs::write(&path, text).map_err(|error| error.to_string())
     };
-    // A template as those of other languages are. What it starts is on this machine as well, and the image goes first.
+    // A template like those of other languages. Its program is on this machine as well, but the image takes precedence.
     let template =
         |process: &str| write("template/echo/template.yml", &format!("language: echo\nfprocess: {process}\n"));
     template("cat")?;
@@ -50,13 +50,13 @@ async fn word_for_word(stand: Arc<Stand>) -> Result<(), String> {
     let said = stand.faas_cli("describe shout").await?;
     expect(said.contains("Ready") && said.contains("shout:latest") && said.contains("team"), || said.clone())?;
     expect(stand.text("shout", "hello").await? == "hello", || "it does not echo".to_owned())?;
-    // A line goes through the engine, which takes a moment.
+    // A line passes through the engine, which takes a moment.
     let deadline = Instant::now() + Duration::from_secs(30);
     while !stand.faas_cli("logs shout --tail=false").await?.contains("Forking fprocess") {
         expect(Instant::now() < deadline, || "the log has nothing of the watchdog's".to_owned())?;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // Built anew with another program, and deployed over the old one.
+    // Build it again with another program, and deploy it over the old one.
     template("cat /function/handler.txt")?;
     stand.faas_cli(&format!("up --skip-push -f shout.yml --gateway {gateway}")).await?;
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -74,7 +74,7 @@ async fn readiness(stand: Arc<Stand>) -> Result<(), String> {
     deployment["envVars"] = json!({ "delay": "2s" });
     let begun = Instant::now();
     stand.deploy(&deployment).await?;
-    // Waits for it, rather than being answered by one that is not ready.
+    // The request waits for the container, and does not reach one that is not ready.
     let text = stand.text("late", "body").await?;
     let took = begun.elapsed();
     expect(text == "body" && took >= Duration::from_secs(2), || format!("{text} after {took:?}"))?;
@@ -121,11 +121,11 @@ async fn limits(stand: Arc<Stand>) -> Result<(), String> {
                   {{.HostConfig.CpuQuota}} {{.HostConfig.CpuShares}}";
     let told = stand.docker.run(&["inspect", "--format", format, &id]).await?;
     expect(told == "67108864 67108864 16777216 50000 102", || told.clone())?;
-    // And as the kernel has it, where the container sees that.
+    // The limits in the kernel, if the container can see them.
     let seen = stand.text("limited/cgroup", "").await?;
     let memory = seen.lines().find(|line| line.starts_with("memory"));
     expect(memory.is_none_or(|line| line.ends_with(" 67108864")), || seen.clone())?;
-    // Docker takes no less than 6 MiB, of which the log tells.
+    // Docker requires at least 6 MiB, and the log says so.
     let mut small = plain("small", PLAIN);
     small["limits"] = json!({ "memory": "5Mi" });
     stand.deploy(&small).await?;
@@ -140,7 +140,7 @@ async fn limits(stand: Arc<Stand>) -> Result<(), String> {
 }
 
 async fn read_only(stand: Arc<Stand>) -> Result<(), String> {
-    // Its user is root, who may write where anybody may.
+    // Its user is root, which may write everywhere.
     stand.serve(&plain("writes", CHECKED)).await?;
     let wrote = stand.text("writes/write?folder=/", "").await?;
     expect(wrote.contains("nil"), || format!("without it: {wrote}"))?;
@@ -184,7 +184,7 @@ async fn usage(stand: Arc<Stand>) -> Result<(), String> {
 }
 
 async fn faults(stand: Arc<Stand>) -> Result<(), String> {
-    // It would be pulled, and cannot be here.
+    // It would have to be pulled, which is impossible here.
     let absent = plain("absent", "faasflow-e2e/absent:1");
     let answer = stand.ask(Method::POST, "/system/functions", &absent).await?.expect(400)?;
     expect(answer.text().contains("cannot pull image `faasflow-e2e/absent:1`"), || answer.text())?;
@@ -194,7 +194,7 @@ async fn faults(stand: Arc<Stand>) -> Result<(), String> {
     expect(stand.status("broken").await?["availableReplicas"] == 0, || "it is told as available".to_owned())?;
     stand.remove("broken").await?;
     stand.until_containers("broken", 0).await?;
-    // It ends at once, and says why.
+    // It ends at once, and its log says why.
     let mut ends = plain("ends", WATCHDOG);
     ends["envVars"] = json!({ "port": "99" });
     ends["labels"] = json!({ "com.openfaas.scale.min": "1" });

@@ -1,4 +1,4 @@
-//! A gateway that is in a container itself, and starts others beside it.
+//! A gateway that runs in a container, and starts other containers beside it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::suite::{Suite, expect};
 const IMAGE: &str = "faasflow-e2e/gateway:1";
 const NETWORK: &str = "faasflow-inside";
 const VOLUME: &str = "faasflow-inside";
-/// Where its port is published.
+/// The published port.
 const URL: &str = "http://127.0.0.1:8092";
 
 pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check("a gateway in a container runs functions in containers beside it", inside(stand.docker.clone())).await;
 }
 
-/// Makes an image of this program's `faasflow` and the libraries that it needs.
+/// Makes an image of `faasflow` and the libraries that it needs.
 async fn image(docker: &Docker) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
     let program = std::env::current_exe().map_err(text)?.with_file_name("faasflow");
@@ -46,7 +46,7 @@ async fn image(docker: &Docker) -> Result<(), String> {
 async fn inside(docker: Docker) -> Result<(), String> {
     image(&docker).await?;
     for kind in ["network", "volume"] {
-        // An engine keeps those of a suite that was interrupted.
+        // The engine still has those of an interrupted suite.
         let _ = docker.run(&[kind, "rm", NETWORK]).await;
         docker.run(&[kind, "create", NETWORK]).await?;
     }

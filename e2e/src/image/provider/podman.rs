@@ -1,4 +1,4 @@
-//! The same with Podman, as far as it may do otherwise than Docker.
+//! The same with Podman, where it may behave differently from Docker.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use super::stand::Stand;
 use crate::image::podman::{PLAIN, Podman};
 use crate::suite::{Suite, expect};
 
-/// Runs it on a Podman of the suite's own.
+/// Runs the checks on the suite's Podman.
 pub(in crate::image) async fn run(suite: &Suite) -> Result<(), String> {
     suite.heading("Functions that are images, with Podman");
     let podman = Podman::start(suite).await?;
@@ -70,7 +70,7 @@ async fn gateway(stand: Arc<Stand>) -> Result<(), String> {
     stand.remove("answers").await
 }
 
-/// Waits until a function has one container, which is another one, and which takes requests.
+/// Waits until a function has one container that is new and accepts requests.
 async fn replaced(stand: &Stand, name: &str, before: &str) -> Result<(), String> {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
@@ -122,7 +122,7 @@ async fn restarted(stand: Arc<Stand>, podman: Arc<Mutex<Podman>>) -> Result<(), 
     let before = stand.containers("stays").await?;
     podman.lock().await.restart()?;
     stand.text("stays/hostname", "").await?;
-    // It is looked at again.
+    // The gateway looks again later.
     tokio::time::sleep(Duration::from_secs(3)).await;
     expect(stand.containers("stays").await? == before, || format!("{before:?} is gone"))?;
     stand.docker.run(&["kill", &before[0]]).await?;

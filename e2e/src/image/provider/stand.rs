@@ -1,4 +1,4 @@
-//! `faasflow up` without a stack file, beside an engine, and how the checks ask it.
+//! `faasflow up` without a stack file, beside an engine, and requests to it.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,9 +15,9 @@ use crate::docker::Docker;
 use crate::openfaas;
 use crate::server::{Recipe, Server};
 
-/// How long a container may take to come up or to go.
+/// The time limit for a container to start or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Where programs are that faas-cli calls.
+/// The path in which faas-cli finds programs.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 pub(super) struct Stand {
@@ -29,7 +29,7 @@ pub(super) struct Stand {
 }
 
 impl Stand {
-    /// Starts a gateway, which is told of the engine by `DOCKER_HOST`.
+    /// Starts a gateway that finds the engine by `DOCKER_HOST`.
     pub(super) async fn start(docker: &Docker, name: &str, port: u16) -> Result<Stand, String> {
         let prefix = format!("faasflow-e2e-{name}-");
         let folder = tempfile::Builder::new().prefix(&prefix).tempdir().map_err(|error| error.to_string())?;
@@ -57,7 +57,7 @@ impl Stand {
         self.gateway.lock().await.kill().await
     }
 
-    /// Stops it, and says how long that took.
+    /// Stops it, and returns how long that took.
     pub(super) async fn stop(&self) -> Result<Duration, String> {
         let begun = Instant::now();
         let status = self.gateway.lock().await.terminate(PATIENCE).await?;
@@ -78,7 +78,7 @@ impl Stand {
         self.client.send(method, &format!("{}{path}", self.url), &[], body).await
     }
 
-    /// Deploys a function as faas-cli does: PUT, and POST where there is none.
+    /// Deploys a function as faas-cli does: PUT, then POST if the function does not exist.
     pub(super) async fn deploy(&self, deployment: &Value) -> Result<(), String> {
         let put = self.ask(Method::PUT, "/system/functions", deployment).await?;
         let answer = if put.status.as_u16() == 404 {
@@ -89,7 +89,7 @@ impl Stand {
         answer.expect(202).map(drop)
     }
 
-    /// The same, and waits until it takes requests.
+    /// Deploys a function and waits until it accepts requests.
     pub(super) async fn serve(&self, deployment: &Value) -> Result<(), String> {
         self.deploy(deployment).await?;
         let name = deployment["service"].as_str().unwrap_or_default();
@@ -107,7 +107,7 @@ impl Stand {
         serde_json::from_slice(&answer.body).map_err(|error| error.to_string())
     }
 
-    /// Waits until what the gateway tells of a function is so.
+    /// Waits until the gateway's description of a function fulfils a condition.
     pub(super) async fn until(&self, name: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Result<Value, String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -127,13 +127,13 @@ impl Stand {
         self.ask(Method::POST, &format!("/system/scale-function/{name}"), &body).await
     }
 
-    /// Sends a POST to a function. `target` is its name, with a path and a query if need be.
+    /// Sends a POST to a function. `target` is its name, optionally with a path and a query.
     pub(super) async fn invoke(&self, target: &str, body: &str) -> Result<Answer, String> {
         let url = format!("{}/function/{target}", self.url);
         self.client.send(Method::POST, &url, &[], body.to_owned()).await
     }
 
-    /// The same; it must answer with 200. Yields the text.
+    /// Sends a POST to a function. It must answer with 200. Returns the text.
     pub(super) async fn text(&self, target: &str, body: &str) -> Result<String, String> {
         Ok(self.invoke(target, body).await?.expect(200)?.text())
     }
@@ -144,7 +144,7 @@ impl Stand {
         Ok(String::from_utf8_lossy(&self.ask(Method::GET, &path, &Value::Null).await?.expect(200)?.body).into_owned())
     }
 
-    /// The ids of the containers of a function, whether they run or not.
+    /// The ids of all containers of a function, running or not.
     pub(super) async fn containers(&self, name: &str) -> Result<Vec<String>, String> {
         let filter = format!("label=faasflow.function={name}");
         let folder = format!("label=faasflow.state-folder={}", self.folder().join(".faasflow").display());
@@ -152,7 +152,7 @@ impl Stand {
         Ok(ids.lines().map(str::to_owned).collect())
     }
 
-    /// Waits until a function has as many containers.
+    /// Waits until a function has this number of containers.
     pub(super) async fn until_containers(&self, name: &str, count: usize) -> Result<Vec<String>, String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -167,7 +167,7 @@ impl Stand {
         }
     }
 
-    /// Runs faas-cli in the gateway's folder; yields what it said, on either output.
+    /// Runs faas-cli in the gateway's folder. Returns both outputs.
     pub(super) async fn faas_cli(&self, line: &str) -> Result<String, String> {
         let program: PathBuf = openfaas::install_faas_cli().await?;
         let output = Command::new(&program)

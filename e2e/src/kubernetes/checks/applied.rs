@@ -1,4 +1,4 @@
-//! The API server takes every manifest, and everything that they describe comes up.
+//! The API server accepts every manifest, and everything in them starts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::kubernetes::manifests::{FOLDERS, make_secrets};
 use crate::kubernetes::programs::Programs;
 use crate::suite::{Suite, expect};
 
-/// The checks that follow need what is applied here.
+/// The later checks need what is applied here.
 pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>, programs: &Programs) -> Result<(), String> {
     let definition = programs.service_monitors.to_string_lossy().into_owned();
     let ours = stand.clone();
@@ -23,7 +23,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>, programs: &Programs) 
                 ours.kubectl.run(&["get", "--raw", served]).await.map(drop)
             })
             .await?;
-            // The namespace has to be there before what is in it can be looked at.
+            // The namespace must exist before its contents can be checked.
             let namespace = ours.manifests.folder("base/namespace.yaml");
             ours.kubectl.run(&["apply", "-f", &namespace.to_string_lossy()]).await?;
             for folder in FOLDERS.into_iter().chain(["suite"]) {
@@ -53,7 +53,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>, programs: &Programs) 
                 ours.kubectl.rolled_out(what).await?;
             }
             for service in ["shout", "my-flow", "my-phases", "gateway"] {
-                // A pod is ready a moment before its Service leads to it.
+                // A pod is ready a moment before its Service forwards to it.
                 until(&format!("the Service {service} leads to a pod"), || async {
                     let url = ours.service(service).await?;
                     let address = url.trim_start_matches("http://");
@@ -73,7 +73,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>, programs: &Programs) 
         "metrics read by a Prometheus of the operator",
         "it does not run here; the endpoints are asked below",
     );
-    // Without these, every other check fails for one reason.
+    // Without these, all other checks fail for the same reason.
     stand.kubectl.rolled_out("statefulset/gateway").await
 }
 
@@ -91,7 +91,7 @@ async fn refused(stand: &Stand) -> Result<(), String> {
     Ok(())
 }
 
-/// As the kernel tells it, of the processes themselves.
+/// According to the kernel, for the processes themselves.
 async fn confined(stand: &Stand) -> Result<(), String> {
     let mut found = 0;
     for (program, id) in processes(&["flow", "faasflow"]) {
@@ -113,22 +113,22 @@ async fn confined(stand: &Stand) -> Result<(), String> {
         found += 1;
     }
     let pods = stand.kubectl.ours(&["get", "pods", "-o", "name"]).await?.lines().count();
-    // The gateway, and two of each flow and of the function.
+    // The gateway, and two pods of each flow and of the function.
     expect(found == pods && found == 7, || format!("{found} processes were found of {pods} pods"))
 }
 
-/// The processes of containers that run programs of these names, with their ids in the namespace of the suite.
+/// The processes of containers that run programs of these names. The ids are those in the namespace of the suite.
 pub(super) fn processes(programs: &[&str]) -> Vec<(String, u32)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let named = ids.filter_map(|id| {
         let path = std::fs::read_link(format!("/proc/{id}/exe")).ok()?;
-        // In a container, where the program is in /app.
+        // Containers have the program in /app.
         let name = path.strip_prefix("/app").ok()?.to_str()?.to_owned();
         programs.contains(&name.as_str()).then_some((name, id))
     });
     named.collect()
 }
 
-/// How long something may take to be told of.
+/// The time limit for reports.
 pub(super) const SOON: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! Pods that are killed while calls are under way: what was accepted is delivered.
+//! Accepted calls are delivered even if pods are killed meanwhile.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use super::applied::processes;
 use crate::kubernetes::cluster::{until, until_within};
 use crate::suite::{Suite, expect};
 
-/// How many calls are accepted before the gateway is killed.
+/// The number of calls that are accepted before the gateway is killed.
 const CALLS: usize = 500;
-/// How long a function takes for one of them, in milliseconds.
+/// How long a function takes for a call, in milliseconds.
 const EACH: usize = 200;
 const PATIENCE: Duration = Duration::from_secs(400);
 
@@ -30,7 +30,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check_within(PATIENCE, name, async move { gateway(&ours).await }).await;
 }
 
-/// Posts so many calls of the flow of two phases into the queue, each of which is to be reported. All of them are accepted.
+/// Queues this many calls of the flow with two phases, each with a callback URL. All are accepted.
 async fn accept(stand: &Stand, calls: usize, what: &str) -> Result<(), String> {
     let url = format!("{}/async-function/my-phases?wait={EACH}", stand.service("gateway").await?);
     let report = stand.recorder.url(what);
@@ -52,7 +52,7 @@ async fn accept(stand: &Stand, calls: usize, what: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The requests that were reported, by their ids; with what came out of each.
+/// The reported requests by id, with their results.
 fn ends(stand: &Stand, what: &str) -> Result<HashSet<String>, String> {
     let mut ids = HashSet::new();
     for seen in stand.recorder.seen(what) {
@@ -65,7 +65,7 @@ fn ends(stand: &Stand, what: &str) -> Result<HashSet<String>, String> {
     Ok(ids)
 }
 
-/// Waits until all are reported, and says how often one was told twice.
+/// Waits until all are reported, and prints how many were reported twice.
 async fn all_end(stand: &Stand, calls: usize, what: &str) -> Result<(), String> {
     until_within(Duration::from_secs(240), "all requests end", || async {
         let ends = ends(stand, what)?.len();
@@ -86,14 +86,14 @@ fn kill(id: u32) -> Result<(), String> {
     if sent == 0 { Ok(()) } else { Err(format!("{id} cannot be killed: {}", std::io::Error::last_os_error())) }
 }
 
-/// What a process has in its environment.
+/// The environment of a process.
 fn variable(id: u32, name: &str) -> Option<String> {
     let text = std::fs::read(format!("/proc/{id}/environ")).ok()?;
     let mut variables = text.split(|byte| *byte == 0).map(String::from_utf8_lossy);
     variables.find_map(|line| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned()))
 }
 
-/// A container whose process ends is started again in its pod.
+/// Kubernetes restarts a container whose process ends, in the same pod.
 async fn flow(stand: &Stand) -> Result<(), String> {
     stand.recorder.clear();
     accept(stand, 200, "killed").await?;
@@ -119,7 +119,7 @@ async fn pod(stand: &Stand) -> Result<(), String> {
     stand.kubectl.rolled_out("deployment/my-phases").await
 }
 
-/// The process is killed, and then its pod removed, so that another pod is made with the volume of this one.
+/// Kill the process, then remove its pod, so that a new pod gets the volume.
 async fn gateway(stand: &Stand) -> Result<(), String> {
     stand.recorder.clear();
     let uid = ["get", "pod", "gateway-0", "-o", "jsonpath={.metadata.uid}"];

@@ -1,4 +1,4 @@
-//! Senders that call something for as long as something else is done to the cluster.
+//! A load of requests while something happens to the cluster.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,24 +9,24 @@ use tokio::task::JoinSet;
 
 use crate::client::Client;
 
-/// A load that goes on until it is stopped.
+/// A load that continues until it is stopped.
 pub(super) struct Load {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicUsize>,
     senders: JoinSet<Vec<String>>,
 }
 
-/// What became of its requests.
+/// The results of its requests.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) sent: usize,
-    /// What went wrong, in no order.
+    /// The failures, in no particular order.
     pub(super) failures: Vec<String>,
 }
 
 impl Load {
-    /// So many senders, each of which posts to one of the URLs, waits for the answer, and after a pause posts again. Half of
-    /// them share one pool of connections, as a gateway's callers do; the others have their own.
+    /// Starts this many senders. Each posts to one of the URLs, waits for the answer, and posts again after a pause.
+    /// Half of them share a pool of connections, as a gateway's callers do; the others have separate ones.
     pub(super) fn start(urls: &[String], senders: usize, pause: Duration) -> Load {
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let shared = Client::new();
@@ -34,7 +34,7 @@ impl Load {
         for number in 0..senders {
             let client = if number % 2 == 0 { shared.clone() } else { Client::new() };
             let (url, stop, sent) = (urls[number % urls.len()].clone(), stop.clone(), sent.clone());
-            // Connections are then idle for different times.
+            // This makes connections idle for different times.
             let pause = pause * u32::try_from(number % 4).unwrap_or(0);
             running.spawn(async move {
                 let mut failures = Vec::new();
@@ -53,7 +53,7 @@ impl Load {
         Load { stop, sent, senders: running }
     }
 
-    /// Waits until so many more requests were sent.
+    /// Waits until this many more requests were sent.
     pub(super) async fn more(&self, requests: usize) {
         let until = self.sent.load(Ordering::Relaxed) + requests;
         while self.sent.load(Ordering::Relaxed) < until {
@@ -61,7 +61,7 @@ impl Load {
         }
     }
 
-    /// Lets the requests under way come to their ends.
+    /// Waits for the requests in flight.
     pub(super) async fn stop(mut self) -> Outcome {
         self.stop.store(true, Ordering::Relaxed);
         let mut failures = Vec::new();
@@ -73,7 +73,7 @@ impl Load {
 }
 
 impl Outcome {
-    /// Prints what was sent, and fails if one request did.
+    /// Prints the number of requests, and fails if one failed.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Who may reach whom, from pods: where the network enforces it.
+//! Checks which pods can reach which, if the network enforces policies.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,8 +41,8 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
         .await;
 }
 
-/// Has a pod of a namespace ask a Service, by `faasflow invoke` of the gateway's image. It tries again until it succeeds: the
-/// first time, what enforces policies may not know its address yet.
+/// Calls a Service from a pod in a namespace, with `faasflow invoke` of the gateway's image. It repeats the call until
+/// it succeeds, because the policies may not know the pod's address at first.
 async fn ask(stand: &Stand, name: &str, namespace: &str, service: &str) -> Result<(), String> {
     let gateway = format!("http://{service}.faasflow:8080");
     let run = ["run", name, "--namespace", namespace, "--image=example/faasflow:0.1.0", "--image-pull-policy=Never"];
@@ -50,8 +50,8 @@ async fn ask(stand: &Stand, name: &str, namespace: &str, service: &str) -> Resul
     stand.kubectl.run(&[run.as_slice(), &command].concat()).await.map(drop)
 }
 
-/// Whether a pod that asks has had an answer. One that is to have none has tried three times and found nobody; any other goes
-/// on, since what enforces policies may take a while to learn its address.
+/// Whether the calling pod got an answer. A pod that must not get one gives up after three attempts. Others continue,
+/// because the policies may take a while to learn their address.
 async fn answered(stand: &Stand, name: &str, namespace: &str, expected: bool) -> Result<bool, String> {
     let fields = "{.phase} {.containerStatuses[0].restartCount} {.containerStatuses[0].lastState.terminated.exitCode}";
     let fields = format!("jsonpath={}", fields.replace("{.", "{.status."));
@@ -62,7 +62,7 @@ async fn answered(stand: &Stand, name: &str, namespace: &str, expected: bool) ->
         let words: Vec<&str> = text.split(' ').collect();
         let (phase, tried, code) = (words[0], words.get(1).unwrap_or(&""), words.get(2).unwrap_or(&""));
         let succeeded = phase == "Succeeded";
-        // 3 says that the gateway cannot be reached, and anything else that it was.
+        // Exit code 3 means that the gateway cannot be reached. Any other means that it was reached.
         let in_vain = *code == "3" && tried.parse::<u32>().is_ok_and(|tried| tried >= 2);
         expect(succeeded || (in_vain && !expected), || format!("{name}: {text}"))?;
         *ended.lock().unwrap_or_else(PoisonError::into_inner) = succeeded;

@@ -1,4 +1,4 @@
-//! Synchronous and asynchronous requests, metrics, and what is served besides.
+//! Synchronous and asynchronous requests, metrics, and other routes.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
             let url = format!("{}/function/my-flow", ours.service("gateway").await?);
             let answer = ours.client.send(Method::POST, &url, &[], "Ada").await?.expect(200)?;
             expect(answer.text().starts_with("HELLO, ADA!"), || format!("it answered {}", answer.text()))?;
-            // A flow of one phase can be called without the gateway too.
+            // A flow of one phase can also be called without the gateway.
             let url = ours.service("my-flow").await?;
             let answer = ours.client.send(Method::POST, &url, &[], "Ada").await?.expect(200)?;
             expect(answer.text().starts_with("HELLO, ADA!"), || format!("it answered {}", answer.text()))
@@ -41,7 +41,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
             let seen = ours.recorder.until("phases", 1, SOON).await?;
             let text = String::from_utf8_lossy(&seen[0].body).into_owned();
             expect(text.starts_with("HELLO, MARY!") && text.ends_with("YOURS."), || format!("it was told {text}"))?;
-            // What nobody signed goes no further than the flow.
+            // The flow refuses unsigned envelopes.
             let url = ours.service("my-phases").await?;
             let kind = [("content-type", "application/vnd.faasflow.envelope")];
             let answer = ours.client.send(Method::POST, &url, &kind, "forged").await?;
@@ -96,7 +96,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
         .await;
 }
 
-/// What `kubectl drain` asks for each pod of a node.
+/// The request that `kubectl drain` sends for each pod of a node.
 async fn evict(stand: &Stand, pod: &str) -> Result<(), String> {
     let path = format!("/api/v1/namespaces/faasflow/pods/{pod}/eviction");
     let eviction = json!({

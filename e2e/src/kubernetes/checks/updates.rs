@@ -1,4 +1,4 @@
-//! New versions under load, and a kubelet that is away.
+//! Rolling updates under load, and a kubelet that is down.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::load::Load;
 use crate::kubernetes::cluster::until;
 use crate::suite::{Suite, expect};
 
-/// A rolling update of two pods takes about a quarter of a minute.
+/// A rolling update of two pods takes about 15 seconds.
 const PATIENCE: Duration = Duration::from_secs(400);
 const SENDERS: usize = 16;
 
@@ -27,7 +27,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
     suite.check_within(PATIENCE, name, async move { stack(&ours).await }).await;
 }
 
-/// As the guide says of the ConfigMap: its name follows from the file, so that the pod does too.
+/// As the guide says, the name of the ConfigMap depends on the file, so a change replaces the pod.
 async fn stack(stand: &Stand) -> Result<(), String> {
     let path = stand.manifests.folder("suite/stack.yml");
     let before = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -36,7 +36,7 @@ async fn stack(stand: &Stand) -> Result<(), String> {
         std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
         stand.kubectl.apply(&stand.manifests.folder("suite"), &[]).await?;
         stand.kubectl.rolled_out("statefulset/gateway").await?;
-        // The pod is ready a moment before Services lead to it.
+        // The pod is ready a moment before Services forward to it.
         until("the gateway has read the file", || async {
             let list = stand.system("/system/functions").await?;
             let found = list.as_array().map_or(0, Vec::len);
@@ -47,7 +47,7 @@ async fn stack(stand: &Stand) -> Result<(), String> {
     Ok(())
 }
 
-/// Where the load goes: most through the gateway, some straight to the flow's Service.
+/// The targets of the load: mostly the gateway, but also the flow's Service directly.
 async fn urls(stand: &Stand) -> Result<Vec<String>, String> {
     let gateway = format!("{}/function/my-flow", stand.service("gateway").await?);
     Ok(vec![gateway.clone(), gateway.clone(), gateway, stand.service("my-flow").await?])
@@ -66,7 +66,7 @@ async fn roll(stand: &Stand, name: &str) -> Result<(), String> {
                 stand.kubectl.ours(&["rollout", "restart", &deployment]).await?;
             }
             stand.kubectl.rolled_out(&deployment).await?;
-            // The pods of the version before still drain.
+            // The pods of the previous version still drain.
             until("they are gone", || async {
                 let count = stand.pods(name, ".status.phase").await?.len();
                 expect(count == 2, || format!("there are {count} pods"))

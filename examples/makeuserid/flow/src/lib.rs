@@ -1,4 +1,5 @@
-//! Makes the record of a new user: validates JSON, puts the name into title case, converts it to XML, formats it.
+//! Makes the record of a new user: validates JSON, puts the name into title case, converts the record to XML and
+//! formats it.
 
 use faasflow::{Context, DefinitionError, Error, Flow, Json, Result};
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ pub fn define() -> Result<Flow, DefinitionError> {
     Flow::builder().modify(validate).apply("titleize").modify(record).apply("to-xml").apply("format-xml").build()
 }
 
-/// Checks the input, keeps the address in the context, and returns the name.
+/// Validates the input, stores the address in the context, and returns the name.
 async fn validate(context: Context, Json(user): Json<NewUser>) -> Result<String> {
     let name = user.name.trim().to_owned();
     if name.is_empty() {
@@ -39,7 +40,7 @@ async fn validate(context: Context, Json(user): Json<NewUser>) -> Result<String>
     Ok(name)
 }
 
-/// Puts the record together again, under an id made from the name.
+/// Builds the record, with an id that is made from the name.
 async fn record(context: Context, name: String) -> Result<Json<User>> {
     let name = name.trim().to_owned();
     let email = context.get("email").await?.ok_or_else(|| Error::msg("the address is not in the context"))?;

@@ -1,4 +1,4 @@
-//! Finds the model that the package of `rustface` carries, and puts it where it can be included.
+//! Copies the model from the package of `rustface`, so that the program can include it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

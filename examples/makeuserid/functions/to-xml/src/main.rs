@@ -1,4 +1,4 @@
-//! Converts a JSON object to XML: POST the one, get the other.
+//! Converts a JSON object to XML. `POST` the object, and the answer is the XML.
 
 use std::collections::BTreeMap;
 

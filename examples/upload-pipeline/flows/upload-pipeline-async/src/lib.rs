@@ -1,11 +1,11 @@
-//! The upload pipeline in phases: each asynchronous call is an invocation of its own, and the result is posted to
-//! file-storage under the name that the query gives.
+//! The upload pipeline in phases: each asynchronous call runs in a separate invocation. The result is posted to
+//! file-storage, under the name in the query.
 
 use faasflow::bytes::Bytes;
 use faasflow::{Call, Context, DefinitionError, Error, Failure, Flow, Json, Outcome, Payload, Result};
 use serde::Deserialize;
 
-/// What facedetect answers.
+/// The answer of facedetect.
 #[derive(Debug, Deserialize)]
 pub struct Found {
     faces: Vec<Face>,

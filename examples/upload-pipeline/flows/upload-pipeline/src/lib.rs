@@ -1,10 +1,10 @@
-//! A photo goes in; if it shows exactly one face, a small tinted picture comes out, in one invocation.
+//! Turns a photo that shows exactly one face into a small tinted picture, in one invocation.
 
 use faasflow::bytes::Bytes;
 use faasflow::{Call, Context, DefinitionError, Error, Flow, Json, Payload, Result};
 use serde::Deserialize;
 
-/// What facedetect answers.
+/// The answer of facedetect.
 #[derive(Debug, Deserialize)]
 struct Found {
     faces: Vec<Face>,
@@ -34,7 +34,7 @@ async fn keep_photo(context: Context, photo: Bytes) -> Result<Bytes> {
     Ok(photo)
 }
 
-/// Takes the photo back if it shows one face.
+/// Returns the photo if it shows one face.
 async fn exactly_one_face(context: Context, Json(found): Json<Found>) -> Result<Payload> {
     match found.faces.len() {
         1 => {}

@@ -10,7 +10,7 @@ use function_server::Refused;
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
 
-/// The darkest and the brightest tone; what is between is mixed from them.
+/// The darkest and the brightest tone. The tones between are mixed from them.
 const SHADOW: [f32; 3] = [36.0, 18.0, 52.0];
 const LIGHT: [f32; 3] = [255.0, 226.0, 180.0];
 

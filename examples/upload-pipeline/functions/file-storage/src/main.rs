@@ -1,6 +1,6 @@
 //! Keeps files by name: `POST /NAME` or `POST /?file=NAME` stores the body, `GET /NAME` serves it, `GET /` lists.
 //!
-//! They lie in the folder `storage_dir` of the environment (`./storage`).
+//! The files are in the folder that the variable `storage_dir` names (default: `./storage`).
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,8 @@ struct Name {
     file: Option<String>,
 }
 
-/// The path of a file, unless its name is a trick: it must be one plain component of letters, digits, `-`, `_`,
-/// `.` and spaces, not begin with a dot, and lead to no link.
+/// The path of a file. Names that could lead out of the folder are refused: a name is one component of letters, digits,
+/// `-`, `_`, `.` and spaces, does not begin with a dot, and is not that of a link.
 fn locate(folder: &Path, name: &str) -> Result<PathBuf, Refused> {
     let plain = name.chars().all(|c| c.is_alphanumeric() || "-_. ".contains(c));
     if name.is_empty() || name.len() > 200 || name.starts_with('.') || !plain {
@@ -36,7 +36,7 @@ fn locate(folder: &Path, name: &str) -> Result<PathBuf, Refused> {
     }
 }
 
-/// Writes to a temporary file, flushes it and renames it, so that a reader sees all of it or nothing.
+/// Writes to a temporary file, flushes it and renames it, so that readers never see a part of the file.
 fn store(folder: &Path, name: &str, body: &[u8]) -> Result<(), Refused> {
     let path = locate(folder, name)?;
     let fault = |error: std::io::Error| Refused(StatusCode::INSUFFICIENT_STORAGE, error.to_string());

@@ -1,4 +1,4 @@
-//! What the functions of this example share: a server as any HTTP function has one. It knows nothing of flows.
+//! The server that the functions of this example share. It is an ordinary HTTP server and knows nothing about flows.
 
 use std::pin::Pin;
 
@@ -8,19 +8,20 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt as _;
 
-/// The largest picture taken, in bytes.
+/// The largest accepted picture, in bytes.
 const LARGEST: usize = 64 << 20;
 
-/// Serves `routes` on the `port` of the environment (8080) until SIGTERM, then finishes what is in flight.
+/// Serves `routes` on the port in the variable `port` (default: 8080). On SIGTERM, it finishes the requests in flight
+/// and returns.
 ///
 /// # Errors
 ///
-/// If the port cannot be listened on.
+/// If the server cannot listen on the port.
 pub async fn serve(routes: Router) -> std::io::Result<()> {
     serve_boxed(routes).await
 }
 
-/// Boxed, so that the server is compiled in this crate, and not once more in each function.
+/// Boxed, so that the server is compiled once in this crate and not again in each function.
 fn serve_boxed(routes: Router) -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>> {
     Box::pin(listen(routes))
 }
@@ -42,12 +43,12 @@ async fn listen(routes: Router) -> std::io::Result<()> {
     axum::serve(listener, routes.layer(DefaultBodyLimit::max(LARGEST))).with_graceful_shutdown(stop).await
 }
 
-/// An error as these functions answer it: a status and a JSON object with the reason.
+/// An error answer of these functions: a status and a JSON object with the reason.
 #[derive(Debug)]
 pub struct Refused(pub StatusCode, pub String);
 
 impl Refused {
-    /// The body is not what the function works on.
+    /// The body is not valid input for the function.
     pub fn bad(reason: impl ToString) -> Refused {
         Refused(StatusCode::BAD_REQUEST, reason.to_string())
     }
