@@ -33,7 +33,7 @@ pub async fn check(open: impl AsyncFn(QueueOptions) -> Arc<dyn Store>) {
     order::a_call_comes_again_when_it_is_due(&*open(options()).await).await;
     order::a_long_queue_is_delivered_once_and_in_order(&*open(options()).await).await;
     order::bodies_that_find_no_room_are_read_again(&*open(QueueOptions { kept_bodies: 10, ..options() }).await).await;
-    order::what_is_in_it_is_shown(&*open(options()).await).await;
+    order::calls_in_the_queue_are_listed(&*open(options()).await).await;
     letters::duplicates_are_dropped(&*open(options()).await).await;
     let window = QueueOptions { duplicate_window: Duration::ZERO, ..options() };
     letters::an_id_is_forgotten_after_the_window(&*open(window).await).await;

@@ -29,8 +29,8 @@ pub struct Letter {
 impl Letter {
     pub(crate) fn new(call: Call, reason: String, attempts: u32, answer: Option<Answer>) -> Letter {
         let answer = answer.map(|answer| {
-            let kept = answer.body.len().min(KEPT_ANSWER);
-            (answer.status, answer.headers, answer.body.slice(..kept))
+            let length = answer.body.len().min(KEPT_ANSWER);
+            (answer.status, answer.headers, answer.body.slice(..length))
         });
         Letter { call, reason, attempts, died_ms: now_ms(), answer }
     }

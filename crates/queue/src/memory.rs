@@ -40,7 +40,7 @@ struct State {
     /// In the order in which they died.
     died: VecDeque<u64>,
     totals: Totals,
-    held: bool,
+    is_claimed: bool,
     closed: bool,
 }
 
@@ -56,7 +56,7 @@ impl MemoryStore {
             letters: BTreeMap::new(),
             died: VecDeque::new(),
             totals: Totals::default(),
-            held: false,
+            is_claimed: false,
             closed: false,
         };
         MemoryStore { shared: Arc::new(Shared { options, state: Mutex::new(state), changed: Notify::new() }) }
@@ -72,12 +72,12 @@ impl MemoryStore {
 
     /// Accepts calls from now on, but gives none out.
     pub fn hold(&self) {
-        self.state().held = true;
+        self.state().is_claimed = true;
     }
 
     /// Gives calls out again, including those that were held back.
     pub fn release(&self) {
-        self.state().held = false;
+        self.state().is_claimed = false;
         self.shared.changed.notify_one();
     }
 
@@ -217,7 +217,7 @@ impl Store for MemoryStore {
                 let changed = self.shared.changed.notified();
                 let next = {
                     let mut state = self.open()?;
-                    if state.held { Next::Wait(None) } else { state.schedule.next(now_ms(), most) }
+                    if state.is_claimed { Next::Wait(None) } else { state.schedule.next(now_ms(), most) }
                 };
                 match next {
                     Next::Deliver(entry) => return Ok((*entry).into()),

@@ -19,10 +19,10 @@ use crate::letter::Letter;
 use crate::memory::wait;
 use crate::policy::options::QueueOptions;
 use crate::policy::schedule::{Entry, Next};
-use crate::redb::change::{Change, Place};
+use crate::redb::change::{CallKey, Change};
 use crate::redb::disk::Disk;
 use crate::redb::ids::{FORGET, Ids, hash};
-use crate::redb::window::{DUE_AT_ONCE, WINDOW, Wanted, Window};
+use crate::redb::window::{DUE_AT_ONCE, NextRead, WINDOW, Window};
 use crate::redb::writer::{Work, Writer};
 use crate::stats::{QueueStats, QueuedCall};
 use crate::store::{Claim, Conclusion, Store};
@@ -76,7 +76,7 @@ impl Shared {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends what `accept` began.
+    /// Completes `accept`.
     fn settle(&self, id: Option<u64>, hash: u128, call: Arc<Call>) {
         let mut window = self.window();
         window.ids.writing.remove(&hash);
@@ -102,14 +102,14 @@ impl RedbStore {
         let disk = Arc::new(Disk::open(path)?);
         let mut ids = Ids::new();
         let oldest_ms = now_ms().saturating_sub(options.duplicate_window_ms());
-        let held = read::held(&disk, &mut |(id, hash, accepted_ms)| {
+        let contents = read::contents(&disk, &mut |(id, hash, accepted_ms)| {
             ids.are_up_to(id);
             if accepted_ms >= oldest_ms {
                 ids.insert(id, hash);
             }
         })?;
-        let next_id = Arc::new(AtomicU64::new(held.next_id));
-        let window = Mutex::new(Window::new(options.kept_bodies, ids, held));
+        let next_id = Arc::new(AtomicU64::new(contents.next_id));
+        let window = Mutex::new(Window::new(options.kept_bodies, ids, contents));
         let writer = Writer::start(disk.clone(), next_id.clone())?;
         let (changed, reading, letters) = (Notify::new(), tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
         let shared = Arc::new(Shared { options, disk, window, changed, reading, letters });
@@ -155,12 +155,12 @@ impl RedbStore {
         let wanted = self.shared.window().wanted();
         match wanted {
             None => {}
-            Some(Wanted::Lane { lane, after, most }) => {
+            Some(NextRead::Lane { lane, after, most }) => {
                 let of = lane.clone();
                 let read = self.read(move |disk| read::of_lane(disk, &of, after, most)).await?;
                 self.take_lane(&lane, after, read);
             }
-            Some(Wanted::Due { lane, from }) => {
+            Some(NextRead::Due { lane, from }) => {
                 self.shared.window().begin_due(&lane);
                 self.writer.barrier().await?;
                 let of = lane.clone();
@@ -270,7 +270,7 @@ impl RedbStore {
         let Some(letter) = self.read(move |disk| read::letter(disk, id)).await? else { return Ok(false) };
         let undo_letter = Change::put_letter(id, &letter);
         let call = Arc::new(letter.call);
-        let place = Place::of(&call);
+        let place = CallKey::new(&call);
         let due = Change::PutDue { id, lane: place.lane.clone(), attempts: 0, due_ms };
         let changes = vec![Change::RemoveLetter(id), Change::put_call(id, &call), due];
         let undo = vec![Change::RemoveCall { id, place }, undo_letter];

@@ -149,7 +149,7 @@ async fn accepted_calls_are_delivered_in_order_and_are_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_not_acknowledged_is_there_after_a_restart() {
+async fn unacknowledged_calls_are_delivered_after_a_restart() {
     let (_folder, path) = file();
     let queue = Queue::open(&path, quick()).unwrap();
     for id in ["a", "b", "c"] {
@@ -167,7 +167,7 @@ async fn what_was_not_acknowledged_is_there_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn passing_troubles_are_tried_again_and_failures_are_not() {
+async fn temporary_errors_are_tried_again_and_failures_are_not() {
     let (_folder, path) = file();
     let queue = Queue::open(&path, quick()).unwrap();
     let receiver = Receiver::answering("f", &[503, 429, 200]);
@@ -304,7 +304,8 @@ async fn a_file_cut_in_half_is_refused_and_left_as_it_is() {
     assert_eq!(std::fs::read(&path).unwrap().len(), whole.len() / 2);
 }
 
-/// A callback to an asynchronous route carries the id of the call whose answer it is: it is no duplicate of that.
+/// A callback to an asynchronous route has the id of the call whose answer it carries. It is not a duplicate of that
+/// call.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_id_may_go_to_two_functions() {
     let (_folder, path) = file();
@@ -317,7 +318,7 @@ async fn one_id_may_go_to_two_functions() {
 
 /// Two redrives at once deliver each dead letter once.
 #[tokio::test(flavor = "multi_thread")]
-async fn redrives_at_once_share_the_letters() {
+async fn concurrent_redrives_share_the_letters() {
     let (_folder, path) = file();
     let queue = Queue::open(&path, quick()).unwrap();
     let receiver = Receiver::answering("f", &[500]);

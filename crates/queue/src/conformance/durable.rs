@@ -13,7 +13,7 @@ use crate::policy::options::QueueOptions;
 use crate::stats::QueuedCall;
 use crate::store::{Conclusion, Store};
 
-type Opened = Result<Arc<dyn Store>, QueueError>;
+type OpenResult = Result<Arc<dyn Store>, QueueError>;
 
 fn place() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -21,7 +21,7 @@ fn place() -> (tempfile::TempDir, std::path::PathBuf) {
     (folder, path)
 }
 
-pub(super) async fn all_is_there_after_a_restart(open: &impl AsyncFn(&Path, QueueOptions) -> Opened) {
+pub(super) async fn all_is_there_after_a_restart(open: &impl AsyncFn(&Path, QueueOptions) -> OpenResult) {
     let (_folder, path) = place();
     let store = open(&path, QueueOptions::default()).await.expect("it is opened");
     for id in ["dead", "tried", "put-off", "plain"] {
@@ -81,7 +81,7 @@ pub(super) async fn all_is_there_after_a_restart(open: &impl AsyncFn(&Path, Queu
     store.close().await;
 }
 
-pub(super) async fn a_long_queue_is_taken_up(open: &impl AsyncFn(&Path, QueueOptions) -> Opened) {
+pub(super) async fn a_long_queue_is_taken_up(open: &impl AsyncFn(&Path, QueueOptions) -> OpenResult) {
     const MANY: usize = 3_000;
     let (_folder, path) = place();
     let store = open(&path, QueueOptions::default()).await.expect("it is opened");
@@ -123,7 +123,7 @@ pub(super) async fn a_long_queue_is_taken_up(open: &impl AsyncFn(&Path, QueueOpt
     store.close().await;
 }
 
-pub(super) async fn unacknowledged_claims_come_again(open: &impl AsyncFn(&Path, QueueOptions) -> Opened) {
+pub(super) async fn unacknowledged_claims_come_again(open: &impl AsyncFn(&Path, QueueOptions) -> OpenResult) {
     let (_folder, path) = place();
     let store = open(&path, QueueOptions::default()).await.expect("it is opened");
     accept(&*store, "c", "f").await;
@@ -135,7 +135,9 @@ pub(super) async fn unacknowledged_claims_come_again(open: &impl AsyncFn(&Path, 
     store.close().await;
 }
 
-pub(super) async fn a_damaged_file_is_refused_and_left_as_it_is(open: &impl AsyncFn(&Path, QueueOptions) -> Opened) {
+pub(super) async fn a_damaged_file_is_refused_and_left_as_it_is(
+    open: &impl AsyncFn(&Path, QueueOptions) -> OpenResult,
+) {
     const CALLS: usize = 40;
     let (_folder, path) = place();
     let store = open(&path, QueueOptions::default()).await.expect("it is opened");

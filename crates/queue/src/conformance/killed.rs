@@ -52,8 +52,8 @@ pub async fn victim(store: Arc<dyn Store>) {
     tokio::join!(accepting, delivering);
 }
 
-/// Starts `victim` as another process over the store at `path`, kills it when it has accepted so many calls, and checks that
-/// the store has lost none of them. `open` opens it then.
+/// Starts `victim` as another process with the store at `path`, kills it when it has accepted this many calls, and
+/// checks that the store has lost none of them. `open` then opens the store.
 ///
 /// # Panics
 ///

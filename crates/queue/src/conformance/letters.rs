@@ -37,16 +37,16 @@ pub(super) async fn an_id_is_forgotten_after_the_window(store: &dyn Store) {
 
 pub(super) async fn a_callback_is_accepted_with_the_conclusion(store: &dyn Store) {
     accept(store, "c", "f").await;
-    let (held, got) = claim(store, 1).await;
+    let (claimed, got) = claim(store, 1).await;
     let url = "http://127.0.0.1:1/back".parse().expect("a URL");
     let target = Target::Callback { url, function: "f".to_owned() };
     let callback = Call { target, body: Bytes::from("answer"), ..Call::clone(&got) };
-    conclude(store, held, Conclusion::Delivered { callback: Some(Arc::new(callback.clone())) }).await;
-    let (held, got) = claim(store, 1).await;
+    conclude(store, claimed, Conclusion::Delivered { callback: Some(Arc::new(callback.clone())) }).await;
+    let (claimed, got) = claim(store, 1).await;
     assert_eq!(*got, callback);
-    assert_eq!(&*held.lane, "callback 127.0.0.1:1");
+    assert_eq!(&*claimed.lane, "callback 127.0.0.1:1");
     assert_eq!(store.list(9).await.expect("it can be read").len(), 1);
-    conclude(store, held, Conclusion::Dead { letter: letter(&got), callback: None }).await;
+    conclude(store, claimed, Conclusion::Dead { letter: letter(&got), callback: None }).await;
     assert_eq!(
         store.accept(call("c", "f")).await.expect("it is accepted"),
         Accepted::Duplicate,
@@ -56,9 +56,9 @@ pub(super) async fn a_callback_is_accepted_with_the_conclusion(store: &dyn Store
 
 pub(super) async fn a_letter_is_revived_once(store: &dyn Store) {
     accept(store, "c", "f").await;
-    let (held, got) = claim(store, 1).await;
-    let (id, written) = (held.id, letter(&got));
-    conclude(store, held, Conclusion::Dead { letter: written.clone(), callback: None }).await;
+    let (claimed, got) = claim(store, 1).await;
+    let (id, written) = (claimed.id, letter(&got));
+    conclude(store, claimed, Conclusion::Dead { letter: written.clone(), callback: None }).await;
     assert_eq!(store.letters().await.expect("they can be read"), [id]);
     assert_eq!(store.letter(id).await.expect("it can be read").as_ref(), Some(&*written));
     assert_eq!(store.letter(id + 1).await.expect("it can be read"), None);
@@ -72,13 +72,13 @@ pub(super) async fn a_letter_is_revived_once(store: &dyn Store) {
     let (one, two) = tokio::join!(store.revive(id, due_ms), store.revive(id, due_ms));
     assert_eq!(one.expect("it is revived") as u8 + two.expect("it is revived") as u8, 1);
     assert!(store.letters().await.expect("they can be read").is_empty());
-    let (held, call) = claim(store, 1).await;
+    let (claimed, call) = claim(store, 1).await;
     assert!(now_ms() >= due_ms, "it came before it was due");
-    assert_eq!((held.id, held.attempt, &*call), (id, 1, &*got));
-    conclude(store, held, Conclusion::Dead { letter: letter(&got), callback: None }).await;
+    assert_eq!((claimed.id, claimed.attempt, &*call), (id, 1, &*got));
+    conclude(store, claimed, Conclusion::Dead { letter: letter(&got), callback: None }).await;
     assert!(store.revive(id, 0).await.expect("it is revived"));
-    let (held, _) = claim(store, 1).await;
-    deliver(store, held).await;
+    let (claimed, _) = claim(store, 1).await;
+    deliver(store, claimed).await;
     assert_eq!(store.stats().await.expect("it can be asked").depth, 0);
 }
 

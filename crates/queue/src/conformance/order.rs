@@ -32,7 +32,7 @@ pub(super) async fn lanes_take_turns_within_their_limits(store: &dyn Store) {
         accept(store, &format!("a{id}"), if id % 2 == 0 { "many" } else { "many.openfaas-fn" }).await;
     }
     accept(store, "b", "few").await;
-    // No matter how many calls wait in another lane.
+    // This holds for any number of calls in another lane.
     let (first, one) = claim(store, 1).await;
     let (second, other) = claim(store, 1).await;
     let lanes = HashSet::from([one.lane(), other.lane()]);
@@ -101,7 +101,7 @@ pub(super) async fn a_long_queue_is_delivered_once_and_in_order(store: &dyn Stor
         let (claim, _) = claim(store, 99).await;
         if claim.attempt == 1 {
             fresh.push((claim.lane.to_string(), claim.id));
-            // A good part comes again, some of them later than all others.
+            // Many come again, and some of them later than all others.
             if claim.id % 3 == 0 {
                 let due_ms = if claim.id % 2 == 0 { 0 } else { now_ms() + 100 };
                 conclude(store, claim, Conclusion::Again { due_ms, counts: true }).await;
@@ -138,17 +138,17 @@ pub(super) async fn bodies_that_find_no_room_are_read_again(store: &dyn Store) {
         conclude(store, claim, Conclusion::Delivered { callback: (id == 49).then(|| Arc::new(callback.clone())) })
             .await;
     }
-    // At once, when it may not be written yet.
+    // Immediately, when it may not be written yet.
     let (claim, got) = claim(store, 99).await;
     assert_eq!(got.body, "body of back");
     deliver(store, claim).await;
 }
 
-pub(super) async fn what_is_in_it_is_shown(store: &dyn Store) {
+pub(super) async fn calls_in_the_queue_are_listed(store: &dyn Store) {
     for (id, function) in [("a", "f"), ("b", "g.openfaas-fn"), ("c", "f"), ("d", "g")] {
         accept(store, id, function).await;
     }
-    let (held, _) = claim(store, 1).await;
+    let (claimed, _) = claim(store, 1).await;
     tokio::time::sleep(Duration::from_millis(20)).await;
     let stats = store.stats().await.expect("it can be asked");
     let by_name = [("f", 2), ("g", 1), ("g.openfaas-fn", 1)].map(|(name, count)| (name.to_owned(), count));
@@ -158,6 +158,6 @@ pub(super) async fn what_is_in_it_is_shown(store: &dyn Store) {
     assert_eq!(shown.iter().map(|call| call.call_id.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
     assert_eq!((shown[0].in_flight, shown[1].in_flight), (true, false));
     assert_eq!((shown[1].function.as_str(), shown[1].bytes, shown[1].attempt), ("g.openfaas-fn", 9, 1));
-    deliver(store, held).await;
+    deliver(store, claimed).await;
     assert_eq!(store.list(9).await.expect("it can be read").len(), 3);
 }

@@ -50,7 +50,7 @@ pub(crate) struct Schedule {
     lanes: HashMap<Arc<str>, Lane>,
     /// The lanes with something ready, in the order of their turns.
     turns: VecDeque<Arc<str>>,
-    /// Calls that wait for their time, by it.
+    /// Calls that wait for their time, by that time.
     delayed: BTreeSet<(u64, u64)>,
     /// The calls in memory by id: ready, delayed, or in flight.
     entries: BTreeMap<u64, Entry>,
@@ -61,7 +61,7 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// An empty one that keeps so many bytes of bodies in memory.
+    /// An empty schedule that keeps up to this many bytes of bodies in memory.
     pub(crate) fn new(kept_bodies: usize) -> Schedule {
         Schedule {
             lanes: HashMap::new(),
@@ -135,7 +135,7 @@ impl Schedule {
         known.ready.push_back(id);
     }
 
-    /// The next call to deliver. `most` tells how many calls of a lane may be delivered at once.
+    /// The next call to deliver. `most` returns how many calls of a lane may be delivered at once.
     pub(crate) fn next(&mut self, now_ms: u64, most: &dyn Fn(&str) -> usize) -> Next {
         while let Some(&(due, id)) = self.delayed.first() {
             if due > now_ms {

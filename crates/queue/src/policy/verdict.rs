@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn which_answers_are_tried_again() {
+    fn only_temporary_answers_are_tried_again() {
         let options = QueueOptions::default();
         for status in [200, 202, 204] {
             assert_eq!(verdict(&answer(status, None), attempt(1), 0.0, &options), Verdict::Delivered, "{status}");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn r7_a_call_is_not_given_up_for_want_of_room() {
+    fn r7_a_call_is_not_given_up_for_lack_of_room() {
         let options = QueueOptions::default();
         let mut refused = answer(503, Some("2"));
         refused.as_mut().unwrap().headers.insert(faasflow_core::headers::BUSY, "true".parse().unwrap());
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn h8_a_429_is_later_however_often_and_no_attempt() {
+    fn h8_a_429_is_retried_later_and_is_not_an_attempt() {
         let options = QueueOptions::default();
         let wait = |attempt, put_off, random, after| match verdict(
             &answer(429, after),
@@ -179,11 +179,11 @@ mod tests {
             Verdict::Later(wait) => wait,
             other => panic!("{other:?}"),
         };
-        // Without a word of when, ever more rarely.
+        // Without `Retry-After`, the waits grow.
         for (put_off, least) in [(0, 100), (1, 200), (3, 800), (20, 15_000), (1_000_000, 15_000)] {
             assert_eq!(wait(options.max_attempts, put_off, 0.0, None), Duration::from_millis(least), "{put_off}");
         }
-        // With it, just then.
+        // With `Retry-After`, the call comes exactly then.
         assert_eq!(wait(1, 20, 1.0, Some("1")), Duration::from_secs(1));
         assert_eq!(wait(1, 0, 1.0, Some("0")), SHORTEST_WAIT);
         assert_eq!(wait(1, 0, 1.0, Some("999999999")), LONGEST_WAIT);

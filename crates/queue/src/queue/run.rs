@@ -25,9 +25,9 @@ use crate::store::{Claim, Conclusion};
 pub const READ_COPIES: u64 = 2;
 /// How long a delivery waits for room.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// After how long a call comes again for which there was no room.
+/// The delay of a call for which there was no room.
 const NO_ROOM_MS: u64 = 1_000;
-/// After how long a call comes again that could not be read.
+/// The delay of a call that could not be read.
 const UNREADABLE_MS: u64 = 30_000;
 /// How long the queue waits after the store could not give the next call.
 const REST: Duration = Duration::from_secs(1);

@@ -20,18 +20,19 @@ pub(crate) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("me
 pub(crate) const CALLS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("calls");
 /// The numbers of the calls of each lane, so that the next calls of a lane are found without reading others.
 pub(crate) const LANES: TableDefinition<'_, (&str, u64), ()> = TableDefinition::new("lanes");
-/// The attempts that a call has had, and when the next is due, in milliseconds since the Unix epoch: for those
-/// that do not come in the order of their lane. Apart from the call, so that a retry does not write its body again.
+/// The number of attempts of a call and when the next is due, in milliseconds since the Unix epoch. Only calls that do
+/// not come in the order of their lane are here. The table is separate from the calls, so that a retry does not write
+/// the body again.
 pub(crate) const TRIED: TableDefinition<'_, u64, (u32, u64)> = TableDefinition::new("tried");
-/// The same, ordered by lane, due time and number.
+/// The same calls, ordered by lane, due time and number.
 pub(crate) const DUE: TableDefinition<'_, (&str, u64, u64), ()> = TableDefinition::new("due");
 /// How many calls there are by function.
 pub(crate) const COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("counts");
 pub(crate) const DEAD: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("dead-letters");
 /// When each dead letter died.
 pub(crate) const DIED: TableDefinition<'_, u64, u64> = TableDefinition::new("died");
-/// The hashes of duplicate keys and when their calls were accepted, by the number of the call: in the order of acceptance, so
-/// that they are written and forgotten at the ends.
+/// The hashes of duplicate keys and the times of acceptance, by the number of the call. They are in the order of
+/// acceptance, so new ones are added at one end and old ones removed at the other.
 pub(crate) const IDS: TableDefinition<'_, u64, (u128, u64)> = TableDefinition::new("ids");
 /// Records that cannot be read, byte for byte.
 pub(crate) const UNREADABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("unreadable");
@@ -41,12 +42,12 @@ pub(crate) const UNREADABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::
 pub(crate) enum Change {
     PutCall {
         id: u64,
-        place: Place,
+        place: CallKey,
         record: Vec<u8>,
     },
     RemoveCall {
         id: u64,
-        place: Place,
+        place: CallKey,
     },
     /// Sets when a call comes again, and how many attempts it has had.
     PutDue {
@@ -76,20 +77,20 @@ pub(crate) enum Change {
 
 /// The place of a call in the tables, and the function that it counts for.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct CallKey {
     pub(crate) lane: Arc<str>,
     pub(crate) function: Arc<str>,
 }
 
-impl Place {
-    pub(crate) fn of(call: &Call) -> Place {
-        Place { lane: call.lane().into(), function: call.function().into() }
+impl CallKey {
+    pub(crate) fn new(call: &Call) -> CallKey {
+        CallKey { lane: call.lane().into(), function: call.function().into() }
     }
 }
 
 impl Change {
     pub(crate) fn put_call(id: u64, call: &Call) -> Change {
-        Change::PutCall { id, place: Place::of(call), record: record::encode_call(call) }
+        Change::PutCall { id, place: CallKey::new(call), record: record::encode_call(call) }
     }
 
     pub(crate) fn put_letter(id: u64, letter: &Letter) -> Change {

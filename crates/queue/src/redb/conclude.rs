@@ -9,7 +9,7 @@ use faasflow_http::now_ms;
 use crate::call::Call;
 use crate::policy::schedule::Entry;
 use crate::redb::RedbStore;
-use crate::redb::change::{Change, Place};
+use crate::redb::change::{CallKey, Change};
 use crate::redb::ids::hash;
 use crate::redb::window::Window;
 use crate::store::{Claim, Conclusion};
@@ -22,7 +22,7 @@ impl RedbStore {
             return;
         }
         let Some(entry) = window.schedule.entry(claim.id).cloned() else { return };
-        let place = Place { lane: entry.lane.clone(), function: entry.function.clone() };
+        let place = CallKey { lane: entry.lane.clone(), function: entry.function.clone() };
         let id = claim.id;
         let mut changes = Vec::new();
         let mut again = None;
@@ -81,9 +81,9 @@ impl RedbStore {
         self.shared.changed.notify_one();
     }
 
-    /// A callback is owed from the moment of the conclusion, so it is in one batch with it, and is delivered at once. It gets
-    /// its number here, and not in the order of the file. So where others of its lane are on disk only, it does not come in the
-    /// order of its lane, but as one that is due now.
+    /// The callback must not be lost after the conclusion, so both are in one batch, and the callback is delivered at
+    /// once. It gets its number here, before the file has it. If other calls of its lane are only on disk, it cannot
+    /// take its place among them, so it is added as a call that is due now.
     fn add_callback(&self, window: &Window, callback: Arc<Call>, changes: &mut Vec<Change>) -> (Entry, bool) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         changes.push(Change::put_call(id, &callback));

@@ -17,10 +17,10 @@ use crate::redb::migrate::{OLDER, migrate};
 /// An open and locked file.
 #[derive(Debug)]
 pub(crate) struct Disk {
-    opened: RwLock<Opened>,
+    opened: RwLock<OpenFile>,
 }
 
-struct Opened {
+struct OpenFile {
     /// `None` while the database is being opened again, and after it was closed.
     database: Option<Database>,
     /// Stays open and locked until the disk is closed.
@@ -29,7 +29,7 @@ struct Opened {
     fault: Option<QueueError>,
 }
 
-impl std::fmt::Debug for Opened {
+impl std::fmt::Debug for OpenFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Opened").field("file", &self.file).field("fault", &self.fault).finish_non_exhaustive()
     }
@@ -43,11 +43,11 @@ impl Disk {
         // redb trusts its files, and may panic if one is damaged.
         let checked = catch_unwind(AssertUnwindSafe(|| check(&file)));
         let database = checked.unwrap_or(Err(QueueFileError::Damaged(None))).map_err(unusable)?;
-        let opened = Opened { database: Some(database), file: Some(file), fault: None };
+        let opened = OpenFile { database: Some(database), file: Some(file), fault: None };
         Ok(Disk { opened: RwLock::new(opened) })
     }
 
-    fn opened(&self) -> RwLockReadGuard<'_, Opened> {
+    fn opened(&self) -> RwLockReadGuard<'_, OpenFile> {
         self.opened.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -99,7 +99,7 @@ impl Disk {
     }
 }
 
-impl Opened {
+impl OpenFile {
     fn database(&self) -> Result<&Database, QueueError> {
         if self.file.is_none() {
             return Err(QueueError::Closed);

@@ -176,8 +176,8 @@ impl StorageBackend for QueueFile {
         let Some(mut overlay) = self.overlay() else { return self.inner.file.set_len(length) };
         if length < overlay.length {
             overlay.shown = overlay.shown.min(length);
-            let kept = length.div_ceil(PAGE as u64);
-            overlay.pages.split_off(&kept);
+            let whole_pages = length.div_ceil(PAGE as u64);
+            overlay.pages.split_off(&whole_pages);
             // Bytes that are appended later are zeros at first, also in the last page.
             if let Some(page) = overlay.pages.get_mut(&(length / PAGE as u64)) {
                 page[usize::try_from(length % PAGE as u64).unwrap_or(0)..].fill(0);
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_on_trial_is_read_back_and_the_file_stays() {
+    fn a_trial_write_is_undone_and_the_file_stays() {
         let file = tempfile::tempfile().unwrap();
         let before: Vec<u8> = (0..3 * PAGE + 100).map(|byte| (byte % 251) as u8).collect();
         file.write_all_at(&before, 0).unwrap();
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_adopted_is_in_the_file() {
+    fn adopted_changes_are_in_the_file() {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(&[1; 3 * PAGE], 0).unwrap();
         let file = Arc::new(file);

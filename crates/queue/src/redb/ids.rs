@@ -12,7 +12,7 @@ pub(crate) fn hash(duplicate_key: &str) -> u128 {
 }
 
 /// An id on disk: the number of its call, its hash, and when it was accepted.
-pub(crate) type Known = (u64, u128, u64);
+pub(crate) type StoredId = (u64, u128, u64);
 
 /// The number of maps. Each grows separately, so that they are never all in memory twice.
 const SHARDS: usize = 64;
@@ -23,10 +23,10 @@ pub(crate) const FORGET: usize = 1024;
 pub(crate) struct Ids {
     /// The number of the call by a part of its hash. A hit is compared with the full hash on disk.
     known: Vec<HashMap<u64, u64>>,
-    /// Those whose calls are being written.
+    /// The ids whose calls are being written.
     pub(crate) writing: HashSet<u128>,
     /// The oldest ids, in the order of acceptance. They are forgotten next.
-    oldest: VecDeque<Known>,
+    oldest: VecDeque<StoredId>,
     /// The last number that was in `oldest`; all later ones are only on disk.
     read_to: u64,
     /// The highest number that is known.
@@ -79,7 +79,7 @@ impl Ids {
     }
 
     /// Takes what was read for [`wants_oldest`](Ids::wants_oldest), unless another task has done that in the meantime.
-    pub(crate) fn take_oldest(&mut self, (after, up_to): (u64, u64), read: Vec<Known>) {
+    pub(crate) fn take_oldest(&mut self, (after, up_to): (u64, u64), read: Vec<StoredId>) {
         if self.oldest.is_empty() && self.read_to == after {
             // If none are left, all of them were released.
             self.read_to = read.last().map_or(up_to, |&(id, ..)| id);
@@ -92,7 +92,7 @@ impl Ids {
         self.last = self.last.max(id);
     }
 
-    /// Forgets what was accepted before `oldest_ms`, as far as it was read; their numbers.
+    /// Forgets the ids that were accepted before `oldest_ms`, as far as they were read. Returns their numbers.
     pub(crate) fn forget(&mut self, oldest_ms: u64) -> Vec<u64> {
         let mut forgotten = Vec::new();
         while let Some(&(id, hash, accepted_ms)) = self.oldest.front() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use redb::{Database, Durability, ReadableTable as _, TableDefinition, WriteTransaction};
 
-use crate::redb::change::{CALLS, COUNTS, DEAD, DIED, DUE, IDS, LANES, Place, TRIED, UNREADABLE, make_tables};
+use crate::redb::change::{CALLS, COUNTS, CallKey, DEAD, DIED, DUE, IDS, LANES, TRIED, UNREADABLE, make_tables};
 use crate::redb::ids::hash;
 use crate::redb::record;
 
@@ -69,7 +69,7 @@ fn from_first(write: &WriteTransaction) -> Result<(), redb::Error> {
                 aside.push(id);
                 continue;
             };
-            let Place { lane, function } = Place::of(&call);
+            let CallKey { lane, function } = CallKey::new(&call);
             lanes.insert((&*lane, id), ())?;
             *counted.entry(function).or_default() += 1;
             if let Some(times) = attempts.get(id)? {

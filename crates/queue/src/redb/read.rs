@@ -1,4 +1,4 @@
-//! What is read from the file.
+//! Reads from the file.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -10,7 +10,7 @@ use crate::error::QueueError;
 use crate::letter::Letter;
 use crate::redb::change::{CALLS, COUNTS, Change, DEAD, DIED, DUE, IDS, LANES, TRIED, UNREADABLE};
 use crate::redb::disk::Disk;
-use crate::redb::ids::Known;
+use crate::redb::ids::StoredId;
 use crate::redb::record;
 use crate::stats::QueuedCall;
 
@@ -24,7 +24,7 @@ pub(crate) type FirstDue = (String, (u64, u64));
 
 /// The content of a file when it is opened.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
+pub(crate) struct FileContents {
     /// The last number of each lane.
     pub(crate) lanes: Vec<(String, u64)>,
     pub(crate) depth: usize,
@@ -39,26 +39,31 @@ pub(crate) struct Held {
 }
 
 /// Reads what a queue needs when it is opened. `each` gets the ids in the order of acceptance.
-pub(crate) fn held(disk: &Disk, each: &mut dyn FnMut(Known)) -> Result<Held, QueueError> {
+pub(crate) fn contents(disk: &Disk, each: &mut dyn FnMut(StoredId)) -> Result<FileContents, QueueError> {
     let read = disk.read()?;
     let calls = read.open_table(CALLS)?;
-    let mut held =
-        Held { lanes: lanes(&read)?, depth: usize::try_from(calls.len()?).unwrap_or(usize::MAX), ..Held::default() };
+    let mut contents = FileContents {
+        lanes: lanes(&read)?,
+        depth: usize::try_from(calls.len()?).unwrap_or(usize::MAX),
+        ..FileContents::default()
+    };
     for entry in read.open_table(COUNTS)?.iter()? {
         let (function, count) = entry?;
-        held.functions.insert(function.value().to_owned(), usize::try_from(count.value()).unwrap_or(usize::MAX));
+        contents.functions.insert(function.value().to_owned(), usize::try_from(count.value()).unwrap_or(usize::MAX));
     }
-    held.first_due = first_due(&read)?;
+    contents.first_due = first_due(&read)?;
     for entry in read.open_table(DIED)?.iter()? {
         let (id, died_ms) = entry?;
-        held.dead.push((id.value(), died_ms.value()));
+        contents.dead.push((id.value(), died_ms.value()));
     }
-    held.dead.sort_by_key(|&(_, died)| died);
+    contents.dead.sort_by_key(|&(_, died)| died);
     for entry in read.open_table(UNREADABLE)?.iter()? {
         let (id, record) = entry?;
         let record = record.value();
         let fault = record::decode_call(record).err().or_else(|| record::decode_letter(record).err());
-        held.unreadable.push((id.value(), fault.unwrap_or_else(|| "an older version could not read it".to_owned())));
+        contents
+            .unreadable
+            .push((id.value(), fault.unwrap_or_else(|| "an older version could not read it".to_owned())));
     }
     let mut last = 0;
     for entry in read.open_table(IDS)?.iter()? {
@@ -67,11 +72,11 @@ pub(crate) fn held(disk: &Disk, each: &mut dyn FnMut(Known)) -> Result<Held, Que
         each((id.value(), hash, accepted_ms));
         last = last.max(id.value());
     }
-    let lasts = held.lanes.iter().map(|&(_, id)| id);
-    let dead = held.dead.iter().map(|&(id, _)| id);
-    let unreadable = held.unreadable.iter().map(|&(id, _)| id);
-    held.next_id = lasts.chain(dead).chain(unreadable).fold(last, u64::max).saturating_add(1);
-    Ok(held)
+    let lasts = contents.lanes.iter().map(|&(_, id)| id);
+    let dead = contents.dead.iter().map(|&(id, _)| id);
+    let unreadable = contents.unreadable.iter().map(|&(id, _)| id);
+    contents.next_id = lasts.chain(dead).chain(unreadable).fold(last, u64::max).saturating_add(1);
+    Ok(contents)
 }
 
 /// The lanes with calls, and the last number in each.
@@ -107,17 +112,17 @@ fn first_due(read: &ReadTransaction) -> Result<Vec<FirstDue>, QueueError> {
 }
 
 /// A record that was read, or what is wrong with it.
-pub(crate) type Read = Result<Call, String>;
+pub(crate) type ReadResult = Result<Call, String>;
 
 /// The next calls of a lane.
 #[derive(Debug)]
 pub(crate) struct OfLane {
-    pub(crate) calls: Vec<(u64, Read)>,
+    pub(crate) calls: Vec<(u64, ReadResult)>,
     /// The last number that was looked at; `None` if there was no other.
     pub(crate) last: Option<u64>,
 }
 
-/// At most so many calls of a lane after a number, without those that come when they are due.
+/// Up to this many calls of a lane after a number, without those that come when they are due.
 pub(crate) fn of_lane(disk: &Disk, lane: &str, after: u64, most: usize) -> Result<OfLane, QueueError> {
     let read = disk.read()?;
     let (numbers, calls) = (read.open_table(LANES)?, read.open_table(CALLS)?);
@@ -141,8 +146,9 @@ pub(crate) fn of_lane(disk: &Disk, lane: &str, after: u64, most: usize) -> Resul
     Ok(found)
 }
 
-/// A call by its record. One that a lane names is there, unless the file is wrong in a way that no checksum tells.
-fn decode(record: Option<&[u8]>) -> Read {
+/// Reads the record of a call. A call in a lane has a record, unless the file is wrong in a way that checksums cannot
+/// detect.
+fn decode(record: Option<&[u8]>) -> ReadResult {
     record.map_or_else(|| Err("it is not there".to_owned()), record::decode_call)
 }
 
@@ -152,7 +158,7 @@ pub(crate) struct DueCall {
     /// When it is due, and its number.
     pub(crate) key: (u64, u64),
     pub(crate) attempts: u32,
-    pub(crate) call: Read,
+    pub(crate) call: ReadResult,
 }
 
 /// Calls that are due, and the key of the next one, which was not read.
@@ -195,8 +201,8 @@ pub(crate) fn id(disk: &Disk, number: u64) -> Result<Option<(u128, u64)>, QueueE
     Ok(disk.read()?.open_table(IDS)?.get(number)?.map(|known| known.value()))
 }
 
-/// At most so many ids after one number and up to another.
-pub(crate) fn ids(disk: &Disk, (after, up_to): (u64, u64), most: usize) -> Result<Vec<Known>, QueueError> {
+/// Up to this many ids after one number and up to another.
+pub(crate) fn ids(disk: &Disk, (after, up_to): (u64, u64), most: usize) -> Result<Vec<StoredId>, QueueError> {
     let read = disk.read()?;
     let mut found = Vec::new();
     for entry in read.open_table(IDS)?.range((Bound::Excluded(after), Bound::Included(up_to)))?.take(most) {

@@ -14,8 +14,8 @@ mod first;
 
 const VERSION: u8 = 2;
 
-/// Names of headers that a call usually has. In a record they are one byte, by their place here, from 1; so this list only
-/// grows at its end. 0 is before a name that is written out.
+/// Common names of headers. In a record, such a name is one byte: its position in this list, from 1. So new names go to
+/// the end. A 0 precedes a name that is written out.
 const NAMES: [&str; 36] = [
     "accept",
     "accept-encoding",
@@ -73,7 +73,7 @@ pub(crate) fn decode_call(record: &[u8]) -> Result<Call, Fault> {
             Ok(Call { body: Bytes::copy_from_slice(rest), ..head })
         }
         Some((0, _)) => first::decode_call(record),
-        _ => Err("it is of no version that is known".to_owned()),
+        _ => Err("its version is unknown".to_owned()),
     }
 }
 
@@ -99,13 +99,13 @@ pub(crate) fn decode_letter(record: &[u8]) -> Result<Letter, Fault> {
     let mut rest = match record.split_first() {
         Some((&VERSION, rest)) => rest,
         Some((0, _)) => return first::decode_letter(record),
-        _ => return Err("it is of no version that is known".to_owned()),
+        _ => return Err("its version is unknown".to_owned()),
     };
     let rest = &mut rest;
     let head = take_head(rest)?;
     let call = Call { body: Bytes::copy_from_slice(take_bytes(rest)?), ..head };
     let reason = take_text(rest)?;
-    let attempts = u32::try_from(take_number(rest)?).map_err(|_| "its attempts are too many")?;
+    let attempts = u32::try_from(take_number(rest)?).map_err(|_| "it has too many attempts")?;
     let died_ms = take_number(rest)?;
     let answer = match take_number(rest)? {
         0 => None,

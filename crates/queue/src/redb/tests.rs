@@ -61,9 +61,9 @@ async fn a_killed_process_loses_nothing() {
     }
 }
 
-/// As many calls as do not fit into memory wait for their time.
+/// More delayed calls than fit into memory.
 #[tokio::test(flavor = "multi_thread")]
-async fn more_delayed_calls_than_memory_takes_all_come_again() {
+async fn delayed_calls_beyond_the_window_are_all_delivered() {
     const MANY: usize = 6_000;
     let (_folder, path) = file();
     let store = RedbStore::open(&path, QueueOptions::default()).unwrap();
@@ -72,12 +72,12 @@ async fn more_delayed_calls_than_memory_takes_all_come_again() {
     for at in 0..MANY as u64 {
         let claim = store.claim(&|_| 99).await.unwrap();
         assert_eq!(claim.attempt, 1);
-        // In no order.
+        // In no particular order.
         let due_ms = base + at * 7919 % 500;
         store.conclude(claim, Conclusion::Again { due_ms, counts: true }).await.unwrap();
     }
     assert!(store.shared.window().schedule.entries().count() <= 1_024);
-    // A lane that is stuck with them does not hold up the retries of another.
+    // A lane that is full of them does not delay the retries of another.
     store.accept(call("other", "g")).await.unwrap();
     let claim = store.claim(&|_| 99).await.unwrap();
     assert_eq!(&*claim.lane, "g");

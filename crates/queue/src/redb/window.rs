@@ -9,7 +9,7 @@ use faasflow_http::now_ms;
 use crate::call::Call;
 use crate::policy::schedule::{Entry, Next, Schedule};
 use crate::redb::ids::Ids;
-use crate::redb::read::{Due, DueCall, Held, OfLane};
+use crate::redb::read::{Due, DueCall, FileContents, OfLane};
 use crate::stats::Totals;
 
 /// The most ready calls of a lane in memory, besides those that come back to it.
@@ -23,7 +23,7 @@ pub(crate) const DUE_AT_ONCE: usize = 512;
 /// How long before their time they are read.
 const AHEAD_MS: u64 = 2_000;
 
-/// Where a lane stands that has more calls than are in memory.
+/// The position in a lane that has more calls than are in memory.
 #[derive(Debug)]
 struct Position {
     /// All calls up to this number are in memory, or were.
@@ -35,9 +35,9 @@ struct Position {
 /// The calls of a lane that come when they are due.
 #[derive(Debug, Default)]
 struct DueCalls {
-    /// When those in memory are due that are not in flight, and their numbers.
+    /// The due times and numbers of those in memory that are not in flight.
     waiting: BTreeSet<(u64, u64)>,
-    /// Those from this time and number on are on disk only; all before are in memory.
+    /// Calls from this time and number on are only on disk. All earlier ones are in memory.
     horizon: Option<(u64, u64)>,
 }
 
@@ -45,14 +45,14 @@ struct DueCalls {
 #[derive(Debug)]
 struct Reading {
     lane: Arc<str>,
-    /// The first of them that was left to the disk. It may have missed the reading.
+    /// The first call that was left on disk. The read may have missed it.
     missed: Option<(u64, u64)>,
     finished: HashSet<u64>,
 }
 
 /// What to read next.
 #[derive(Debug)]
-pub(crate) enum Wanted {
+pub(crate) enum NextRead {
     Lane { lane: Arc<str>, after: u64, most: usize },
     Due { lane: Arc<str>, from: (u64, u64) },
 }
@@ -60,9 +60,9 @@ pub(crate) enum Wanted {
 #[derive(Debug)]
 pub(crate) struct Window {
     pub(crate) schedule: Schedule,
-    /// The lanes with calls that are on disk only. All others are in memory whole.
+    /// The lanes with calls that are only on disk. All other lanes are completely in memory.
     behind: HashMap<Arc<str>, Position>,
-    /// Those among them that have few in memory.
+    /// Those of them with few calls in memory.
     hungry: HashSet<Arc<str>>,
     due: HashMap<Arc<str>, DueCalls>,
     reading: Option<Reading>,
@@ -77,7 +77,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    pub(crate) fn new(kept_bodies: usize, ids: Ids, held: Held) -> Window {
+    pub(crate) fn new(kept_bodies: usize, ids: Ids, contents: FileContents) -> Window {
         let mut window = Window {
             schedule: Schedule::new(kept_bodies),
             behind: HashMap::new(),
@@ -85,19 +85,19 @@ impl Window {
             due: HashMap::new(),
             reading: None,
             ids,
-            dead: held.dead.into(),
-            unreadable: held.unreadable,
-            depth: held.depth,
-            functions: held.functions,
+            dead: contents.dead.into(),
+            unreadable: contents.unreadable,
+            depth: contents.depth,
+            functions: contents.functions,
             totals: Totals::default(),
             closed: false,
         };
-        for (lane, last) in held.lanes {
+        for (lane, last) in contents.lanes {
             let lane: Arc<str> = lane.into();
             window.hungry.insert(lane.clone());
             window.behind.insert(lane, Position { read_to: 0, last });
         }
-        for (lane, first) in held.first_due {
+        for (lane, first) in contents.first_due {
             window.due.entry(lane.into()).or_default().horizon = Some(first);
         }
         window
@@ -139,7 +139,7 @@ impl Window {
         !self.behind.contains_key(lane) && self.schedule.ready_in(lane) < WINDOW
     }
 
-    /// Takes up a call that comes when it is due, and is on disk as such.
+    /// Adds a call from disk that comes when it is due.
     pub(crate) fn due(&mut self, entry: Entry) {
         let key = (entry.due_ms, entry.id);
         let due = self.due.entry(entry.lane.clone()).or_default();
@@ -153,7 +153,7 @@ impl Window {
             }
             return;
         }
-        // The last makes room, unless it is ready already.
+        // The last one makes room, unless it is ready already.
         if is_full
             && let Some(&last) = due.waiting.last()
             && self.schedule.drop_delayed(last)
@@ -206,20 +206,20 @@ impl Window {
     }
 
     /// What to read before anything else.
-    pub(crate) fn wanted(&self) -> Option<Wanted> {
+    pub(crate) fn wanted(&self) -> Option<NextRead> {
         if let Some(lane) = self.hungry.iter().next() {
             let after = self.behind.get(lane)?.read_to;
             let most = WINDOW.saturating_sub(self.schedule.ready_in(lane)).max(1);
-            return Some(Wanted::Lane { lane: lane.clone(), after, most });
+            return Some(NextRead::Lane { lane: lane.clone(), after, most });
         }
         let soon = now_ms().saturating_add(AHEAD_MS);
         self.due.iter().find_map(|(lane, due)| {
             let from = due.horizon.filter(|horizon| horizon.0 <= soon && due.waiting.len() < DUE / 2)?;
-            Some(Wanted::Due { lane: lane.clone(), from })
+            Some(NextRead::Due { lane: lane.clone(), from })
         })
     }
 
-    /// Takes up what was read of a lane; the numbers of records that cannot be read.
+    /// Adds the calls of a lane that were read. Returns the numbers of records that cannot be read.
     pub(crate) fn take_lane(&mut self, lane: &Arc<str>, after: u64, read: OfLane) -> Vec<u64> {
         let mut aside = Vec::new();
         let Some(position) = self.behind.get_mut(lane).filter(|position| position.read_to == after) else {
@@ -245,12 +245,12 @@ impl Window {
         aside
     }
 
-    /// To be called before what is on disk is read: what happens until [`take_due`](Window::take_due) is noted.
+    /// Call this before due calls are read from disk. Changes until [`take_due`](Window::take_due) are recorded.
     pub(crate) fn begin_due(&mut self, lane: &Arc<str>) {
         self.reading = Some(Reading { lane: lane.clone(), missed: None, finished: HashSet::new() });
     }
 
-    /// Takes up calls of a lane that are due from `from` on; the numbers of records that cannot be read.
+    /// Adds the calls of a lane that are due from `from` on. Returns the numbers of records that cannot be read.
     pub(crate) fn take_due(&mut self, lane: &Arc<str>, from: (u64, u64), (read, rest): Due) -> Vec<u64> {
         let mut aside = Vec::new();
         let Some(reading) = self.reading.take().filter(|reading| reading.lane == *lane) else { return Vec::new() };

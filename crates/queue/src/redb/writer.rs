@@ -34,7 +34,7 @@ pub(crate) enum Work {
 }
 
 /// Changes that a task waits for.
-struct Waiting {
+struct PendingChanges {
     work: Option<Work>,
     number: u64,
     changes: Vec<Change>,
@@ -43,7 +43,7 @@ struct Waiting {
     done: Option<oneshot::Sender<Result<(), QueueError>>>,
 }
 
-impl Waiting {
+impl PendingChanges {
     /// Makes the changes to write.
     fn prepare(&mut self, next_id: &AtomicU64) {
         match self.work.take() {
@@ -68,7 +68,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for PendingChanges {
     /// Drops requests that come when the writer ends. The dropped sender tells the waiting tasks.
     fn drop(&mut self) {
         if let Some(settle) = self.settle.take() {
@@ -79,7 +79,7 @@ impl Drop for Waiting {
 
 enum Message {
     /// Somebody waits: the changes are written at once.
-    Urgent(Waiting),
+    Urgent(PendingChanges),
     /// There are lazy changes, and the writer sleeps or has let many come together.
     Wake,
     /// Somebody waits until all that was sent before is on disk.
@@ -133,7 +133,7 @@ impl Writer {
     ) -> Result<(), QueueError> {
         let (done, written) = oneshot::channel();
         let settle: Settle = Box::new(settle);
-        let waiting = Waiting {
+        let waiting = PendingChanges {
             work: Some(work),
             number: 0,
             changes: Vec::new(),
@@ -141,7 +141,7 @@ impl Writer {
             settle: Some(settle),
             done: Some(done),
         };
-        // One that cannot be sent is dropped, and with it the sender that is waited for.
+        // A request that cannot be sent is dropped together with its sender, which ends the wait below.
         let _ = self.messages.send(Message::Urgent(waiting));
         written.await.unwrap_or(Err(QueueError::Closed))
     }
@@ -254,7 +254,7 @@ impl Loop {
         messages.recv_timeout(self.company)
     }
 
-    fn write(&mut self, mut urgent: Vec<Waiting>) {
+    fn write(&mut self, mut urgent: Vec<PendingChanges>) {
         urgent.iter_mut().for_each(|waiting| waiting.prepare(&self.next_id));
         self.lazy.append(&mut lock(&self.shared).changes);
         let nothing = self.lazy.is_empty() && urgent.iter().all(|waiting| waiting.changes.is_empty());
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_comes_when_the_writer_ends_is_not_accepted() {
+    async fn changes_are_refused_when_the_writer_has_ended() {
         let (messages, receiver) = channel();
         let writer = Writer { messages, lazy: SharedLazy::default(), thread: Mutex::new(None) };
         let settled = Arc::new(Mutex::new(Vec::new()));

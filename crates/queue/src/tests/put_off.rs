@@ -8,7 +8,7 @@ use super::*;
 async fn h8_a_call_that_is_put_off_keeps_its_attempts() {
     let (_folder, path) = file();
     let queue = Queue::open(&path, quick()).unwrap();
-    // Far more often than there are attempts, and then two failures, which are fewer.
+    // The call is put off far more often than there are attempts. Then it fails twice, which is fewer.
     let statuses = [[429; 10].as_slice(), &[503, 429, 503, 200]].concat();
     let receiver = Receiver::answering("f", &statuses);
     let running = Running::start(&queue, &receiver);
@@ -36,7 +36,7 @@ async fn h8_a_call_that_is_put_off_keeps_its_attempts_over_a_restart() {
     assert!(receiver.got.lock().unwrap().iter().all(|delivery| delivery.attempt == 1));
 }
 
-/// Notes how many deliveries there are at once.
+/// Records the number of concurrent deliveries.
 #[derive(Default)]
 struct Counting {
     now: AtomicUsize,
@@ -52,7 +52,7 @@ impl Deliver for Counting {
             if counted {
                 let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
                 self.most.fetch_max(now, Ordering::SeqCst);
-                // Others get their chance to come in between.
+                // Let other deliveries begin in between.
                 for _ in 0..20 {
                     tokio::task::yield_now().await;
                 }
@@ -76,7 +76,7 @@ async fn h8_a_limited_function_is_sent_no_more_than_it_takes() {
     let queue = Queue::open(&path, quick()).unwrap();
     let receiver = Arc::new(Counting::default());
     for id in 0..60 {
-        // With its namespace or without it, it is one function.
+        // The name with and without the namespace means the same function.
         let function = ["limited", "limited.openfaas-fn", "other"][id % 3];
         queue.enqueue(call(&format!("c{id}"), function)).await.unwrap();
     }

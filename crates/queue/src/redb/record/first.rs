@@ -17,7 +17,7 @@ struct CallHead {
     query: Option<String>,
     #[serde(default)]
     callback_url: Option<String>,
-    /// Whether it is the callback itself, and not a call that wants one.
+    /// Whether it is a callback, and not a call with a callback URL.
     #[serde(default)]
     callback: bool,
     headers: Vec<(String, Vec<u8>)>,

@@ -1,4 +1,4 @@
-//! What is written when, and what of a disk that fails.
+//! The times of writes, and failing disks.
 
 use super::*;
 
@@ -7,7 +7,7 @@ async fn a_call_whose_flush_failed_does_not_come_back() {
     let (_folder, path) = file();
     let store = RedbStore::open(&path, QueueOptions::default()).unwrap();
     store.accept(call("before", "f")).await.unwrap();
-    // Everything is in the file then, but it is not certain to stay.
+    // Everything is in the file then, but may not be on disk.
     file::faults::fail(&path, true);
     let refused = store.accept(call("refused", "f")).await.unwrap_err();
     assert!(refused.is_temporary(), "{refused}");
@@ -27,7 +27,7 @@ async fn a_call_whose_flush_failed_does_not_come_back() {
 
 /// Conclusions do not wake the writer while calls come. The last one before a pause must not wait for the next call.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_for_company_is_written_without_it() {
+async fn a_waiting_change_is_written_even_if_no_other_joins_it() {
     let (_folder, path) = file();
     let store = RedbStore::open(&path, QueueOptions::default()).unwrap();
     for id in 1..=12 {

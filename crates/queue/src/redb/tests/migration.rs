@@ -1,5 +1,5 @@
-//! A file that older versions wrote: 22 calls, one of which was tried once and one of which wants a callback, one dead
-//! letter, and the ids of all. That of the second format was the first one's, as the second version brought it into its own.
+//! A file of older versions: 22 calls, one of them tried once and one with a callback, a dead letter, and the ids of
+//! all. The file of the second format was migrated from that of the first.
 
 use super::*;
 
@@ -19,12 +19,12 @@ fn older(compressed: &[u8]) -> (tempfile::TempDir, PathBuf) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_the_first_version_is_taken_up_whole() {
+async fn a_file_of_the_first_version_is_migrated() {
     is_taken_up_whole(OLDER[0]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_the_second_version_is_taken_up_whole() {
+async fn a_file_of_the_second_version_is_migrated() {
     is_taken_up_whole(OLDER[1]).await;
 }
 
@@ -63,7 +63,7 @@ async fn is_taken_up_whole(compressed: &[u8]) {
     assert!(store.revive(ids[0], 0).await.unwrap());
 
     let mut got = std::collections::HashMap::new();
-    // All but the one that waits for its time, if that has not come.
+    // All except the delayed one, unless it is due.
     while got.get("dead") != Some(&2)
         || (0..20).any(|id| !got.contains_key(&format!("c{id}")))
         || !got.contains_key("asks")
@@ -91,7 +91,7 @@ fn a_damaged_file_of_an_older_version_is_left_as_it_is() {
     for compressed in OLDER {
         let (_folder, path) = older(compressed);
         let mut bytes = std::fs::read(&path).unwrap();
-        // Pages that are free may hold it too.
+        // Unused pages may contain it too.
         let bodies = bytes.windows(10).enumerate().filter(|(_, part)| *part == b"body of c7").map(|(at, _)| at);
         for body in bodies.collect::<Vec<_>>() {
             bytes[body] ^= 1;
