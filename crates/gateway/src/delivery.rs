@@ -19,9 +19,9 @@ use crate::metrics::Metrics;
 use crate::proxy::{Proxy, Sender};
 use crate::queue::{Answer, Call, Deliver, Delivery, Target, Unreachable};
 use crate::room;
-use crate::wanted::Wanted;
+use crate::wanted::AnswerPart;
 
-/// How much is read of an answer that only a dead letter shows, in bytes.
+/// The number of bytes that are read of an answer for a dead letter.
 const LARGEST_SHOWN: u64 = 64 * 1024;
 
 /// Delivers calls from the queue through the same proxy as those of callers.
@@ -40,7 +40,7 @@ impl Deliver for Deliveries {
             let call = &delivery.call;
             let answer = match &call.target {
                 Target::Function { name, path, query, callback_url } => {
-                    let wanted = if callback_url.is_some() { Wanted::Whole } else { Wanted::Beginning };
+                    let wanted = if callback_url.is_some() { AnswerPart::Whole } else { AnswerPart::Beginning };
                     self.to_function(call, name, path, query.as_deref(), wanted).await
                 }
                 Target::Callback { url, .. } => self.to_callback(call, url).await,
@@ -62,7 +62,7 @@ impl Deliveries {
         name: &str,
         path: &str,
         query: Option<&str>,
-        wanted: Wanted,
+        wanted: AnswerPart,
     ) -> Result<Answer, Unreachable> {
         let beside = (call.body.len() as u64).saturating_mul(room::READ_COPIES);
         let mut share = self.budget.answer_share(room::PATIENCE).beside(beside);
@@ -108,7 +108,7 @@ impl Deliveries {
                 started.end(StatusCode::BAD_GATEWAY);
                 return Err(Unreachable { reason: NoAnswer::Died(chain(&error)).reason() });
             }
-            // The function was executed and answered, but the answer cannot be used. The next one could not either.
+            // The function was executed and answered, but the answer cannot be used, and neither could the next one.
             Err(error) => {
                 let none = NoAnswer::Unusable(chain(&error));
                 cause = Some(none.reason());

@@ -31,12 +31,12 @@ async fn text(answer: Response) -> (Code, String) {
     (code, format!("HTTP/1.1 {}\nx-faasflow-error-code: {code}\n\n{}", parts.status, body.trim_end()))
 }
 
-fn said(text: &str) -> EngineMessage {
+fn message(text: &str) -> EngineMessage {
     EngineMessage(text.to_owned())
 }
 
 #[tokio::test]
-async fn answers_for_functions_that_do_not_run() {
+async fn examples_about_functions_that_do_not_run_are_real() {
     let socket = || "/var/run/docker.sock".to_owned();
     let denied = io::Error::from(io::ErrorKind::PermissionDenied);
     let no_such_program = r#"OCI runtime create failed: exec: "watchdog": executable file not found in $PATH"#;
@@ -47,10 +47,10 @@ async fn answers_for_functions_that_do_not_run() {
         EngineError::Denied { address: socket(), source: Arc::new(denied) }.into(),
         EngineError::Timeout { address: socket(), limit: Duration::from_secs(60) }.into(),
         EngineError::Unusable { address: "127.0.0.1:2375".to_owned(), source: Arc::new(invalid) }.into(),
-        EngineError::Refused(said(no_such_program)).into(),
-        EngineError::NotFound(said("No such container: 4f1d")).into(),
+        EngineError::Refused(message(no_such_program)).into(),
+        EngineError::NotFound(message("No such container: 4f1d")).into(),
         AddressError::OtherMachine("tcp://10.0.0.7:2375".to_owned()).into(),
-        RunError::Pull { image: "ghcr.io/ada/resize:1.2".to_owned(), source: EngineError::Refused(said("denied")) },
+        RunError::Pull { image: "ghcr.io/ada/resize:1.2".to_owned(), source: EngineError::Refused(message("denied")) },
         RunError::NotReady { port: 8080, limit: Duration::from_secs(60) },
         RunError::ContainerEnded(killed.to_owned()),
     ];
@@ -84,7 +84,7 @@ async fn answers_of_the_store() {
 
 #[cfg(unix)]
 #[test]
-fn errors_of_the_start() {
+fn examples_about_the_start_are_real() {
     use std::os::unix::process::ExitStatusExt as _;
 
     let status = std::process::ExitStatus::from_raw(1 << 8);

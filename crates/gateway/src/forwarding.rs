@@ -46,7 +46,7 @@ pub(crate) struct PassCounter {
 
 /// A request that has gone round the most times that it may.
 #[derive(Debug)]
-pub(crate) struct Looped;
+pub(crate) struct RequestLoop;
 
 impl PassCounter {
     pub(crate) fn new() -> PassCounter {
@@ -58,7 +58,7 @@ impl PassCounter {
     /// # Errors
     ///
     /// If it has gone to one [`MOST_PASSES`] times.
-    pub(crate) fn count(&self, headers: &mut HeaderMap) -> Result<(), Looped> {
+    pub(crate) fn count(&self, headers: &mut HeaderMap) -> Result<(), RequestLoop> {
         let (mut own, mut entries) = (0, Vec::new());
         let values = headers.get_all(PASSES).iter().filter_map(|value| value.to_str().ok());
         for (id, number) in values.flat_map(|value| value.split(',')).filter_map(parse_pass) {
@@ -69,7 +69,7 @@ impl PassCounter {
             }
         }
         if own >= MOST_PASSES {
-            return Err(Looped);
+            return Err(RequestLoop);
         }
         entries.push(format!("{}={}", self.id, own + 1));
         let value = HeaderValue::try_from(entries.join(",")).expect("an entry has only digits, letters and `=`");

@@ -151,8 +151,8 @@ impl GatewayOptions {
         });
         let mut options = self.queue.clone();
         // Waiting bodies in memory are not part of the budget for bodies in flight, and must fit next to it.
-        let kept = (memory / 8).min(budget.capacity() / 2);
-        options.kept_bodies = options.kept_bodies.min(usize::try_from(kept).unwrap_or(usize::MAX));
+        let reserved = (memory / 8).min(budget.capacity() / 2);
+        options.kept_bodies = options.kept_bodies.min(usize::try_from(reserved).unwrap_or(usize::MAX));
         options.budget = Some(budget.clone());
         let queue_file = self.state_dir.join("queue.redb");
         let queue = Queue::open(&queue_file, options)?;

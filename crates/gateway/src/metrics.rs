@@ -77,19 +77,19 @@ impl Invocations {
 }
 
 /// A call under way.
-pub(crate) struct Started {
+pub(crate) struct InvocationInProgress {
     invocations: Arc<Invocations>,
     begun: Instant,
     status: u16,
 }
 
-impl Started {
+impl InvocationInProgress {
     pub(crate) fn end(mut self, status: StatusCode) {
         self.status = status.as_u16();
     }
 }
 
-impl Drop for Started {
+impl Drop for InvocationInProgress {
     fn drop(&mut self) {
         self.invocations.ended(self.status, self.begun.elapsed());
     }
@@ -104,13 +104,13 @@ impl Metrics {
         self.functions.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call as started. It is counted as ended by [`Started::end`], or when it is dropped. If the function has been
+    /// Counts a call as started. It is counted as ended by [`InvocationInProgress::end`], or when it is dropped. If the function has been
     /// removed by then, the count is lost.
-    pub(crate) fn start(&self, function: &str) -> Started {
+    pub(crate) fn start(&self, function: &str) -> InvocationInProgress {
         let known = self.read().get(function).cloned();
         let invocations = known.unwrap_or_else(|| self.invocations_of(&mut self.write(), function).clone());
         invocations.started.inc();
-        Started { invocations, begun: Instant::now(), status: GONE }
+        InvocationInProgress { invocations, begun: Instant::now(), status: GONE }
     }
 
     fn invocations_of<'a>(

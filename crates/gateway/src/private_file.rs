@@ -30,13 +30,13 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 
 /// Whether the change was made. It may still be lost if the machine stops before it is on disk.
 pub(crate) fn is_done(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Unconfirmed>)
+    error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<UnconfirmedChange>)
 }
 
 /// Why the disk did not confirm a change.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Unconfirmed(io::Error);
+struct UnconfirmedChange(io::Error);
 
 /// Makes a change in the folder of this path, and waits until it is on disk.
 fn change(path: &Path, change: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
@@ -44,7 +44,7 @@ fn change(path: &Path, change: impl FnOnce() -> io::Result<()>) -> io::Result<()
     let folder = path.parent().filter(|_| cfg!(unix)).map(fs::File::open).transpose()?;
     change()?;
     // The kind of the error is not passed on, because it says nothing about the file.
-    folder.as_ref().map_or(Ok(()), sync).map_err(|error| io::Error::other(Unconfirmed(error)))
+    folder.as_ref().map_or(Ok(()), sync).map_err(|error| io::Error::other(UnconfirmedChange(error)))
 }
 
 fn sync(folder: &fs::File) -> io::Result<()> {

@@ -22,7 +22,7 @@ use crate::functions::limit::QUEUE_WAITS;
 use crate::functions::{Function, NoAnswer, Route, Unavailable};
 use crate::guarded_body::GuardedBody;
 use crate::stack::{Kind, URL_ANNOTATION};
-use crate::wanted::Wanted;
+use crate::wanted::AnswerPart;
 use lent::lend;
 
 /// How long a request waits for a function that is being started.
@@ -48,7 +48,7 @@ pub(crate) enum Sender {
     /// A caller, which gets an answer at once if the function is busy. The token is held until the answer is complete.
     Caller(TaskTrackerToken),
     /// The queue, which waits a little.
-    Queue { wanted: Wanted },
+    Queue { wanted: AnswerPart },
 }
 
 impl Proxy {
@@ -92,8 +92,8 @@ impl Proxy {
             return Err(NoAnswer::Request(StatusCode::NOT_IMPLEMENTED, code::UNSUPPORTED_UPGRADE, why));
         }
         let (function, route) = function.route(PATIENCE).await;
-        let (held, patience, wanted) = match sender {
-            Sender::Caller(token) => (Some(token), Duration::ZERO, Wanted::Whole),
+        let (admission, patience, wanted) = match sender {
+            Sender::Caller(token) => (Some(token), Duration::ZERO, AnswerPart::Whole),
             Sender::Queue { wanted } => (None, QUEUE_WAITS, wanted),
         };
         let place = match function.limits.request(patience).await {
@@ -108,11 +108,11 @@ impl Proxy {
             Route::Http(base, token) => (base, token),
             Route::Command(words) => {
                 prepare_for_command(&mut parts);
-                let (parts, has_room) = (&parts, held.is_none());
+                let (parts, has_room) = (&parts, admission.is_none());
                 let function = function.clone();
                 let invocation = Invocation { function, words, parts, path, body, has_room, wanted };
-                let response = self.commands.invoke(invocation, self.timeout, (held.clone(), place)).await?;
-                return Ok(response.map(|body| GuardedBody::body(body, held)));
+                let response = self.commands.invoke(invocation, self.timeout, (admission.clone(), place)).await?;
+                return Ok(response.map(|body| GuardedBody::body(body, admission)));
             }
             Route::Pending(why) => return Err(NoAnswer::Pending(why)),
             Route::Idle => return Err(NoAnswer::Pending(Unavailable::ScaledToZero)),
@@ -167,7 +167,7 @@ impl Proxy {
         parts.headers.remove(INTERNAL);
         parts.headers.remove(GATEWAY_ERROR);
         // The request ends when its answer does.
-        Ok(Response::from_parts(parts, GuardedBody::body(body, (held, token, place))))
+        Ok(Response::from_parts(parts, GuardedBody::body(body, (admission, token, place))))
     }
 
     /// Sends a GET to the process of a function, for example for its metrics, and reads the whole answer.

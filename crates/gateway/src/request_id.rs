@@ -10,7 +10,7 @@ pub(crate) fn given(headers: &HeaderMap) -> Option<RequestId> {
 }
 
 /// The same, or else the id of the call. A flow chooses the id of a request in the same way.
-pub(crate) fn of(headers: &HeaderMap) -> Option<RequestId> {
+pub(crate) fn from_headers(headers: &HeaderMap) -> Option<RequestId> {
     given(headers).or_else(|| parse(headers.get(CALL_ID)?))
 }
 

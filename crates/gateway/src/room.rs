@@ -14,7 +14,7 @@ use http::header::{HeaderMap, HeaderValue};
 
 use crate::answer::{busy, internal, no_room};
 pub(crate) use crate::queue::READ_COPIES;
-use crate::wanted::Wanted;
+use crate::wanted::AnswerPart;
 
 /// How many copies of a body exist while the queue writes it: the body, the record, and the pages of the file.
 pub(crate) const WRITTEN_COPIES: u64 = 3;
@@ -83,22 +83,22 @@ pub(crate) fn is_step(request: &HeaderMap) -> bool {
 /// Reads the answer to a queued call: all of it for a callback, otherwise its beginning.
 pub(crate) async fn read_answer(
     body: Body,
-    wanted: Wanted,
+    wanted: AnswerPart,
     within: Duration,
     share: &mut Share,
 ) -> Result<Bytes, ReadBodyError> {
-    if wanted == Wanted::Whole {
+    if wanted == AnswerPart::Whole {
         return read_body_into(body, ANSWER, within, share).await;
     }
     // The rest is read too, because a function whose answer is cut off may take that for a failure.
-    let mut kept = Vec::new();
+    let mut references = Vec::new();
     let mut rest = body.into_data_stream();
     let reading = async {
         let mut left = ANSWER;
         while let Some(part) = rest.next().await {
             let part = part.map_err(|source| ReadBodyError::Broken(source.into()))?;
-            let room = EXCERPT - kept.len();
-            kept.extend_from_slice(&part[..room.min(part.len())]);
+            let room = EXCERPT - references.len();
+            references.extend_from_slice(&part[..room.min(part.len())]);
             match left.checked_sub(part.len() as u64) {
                 Some(less) => left = less,
                 None => break,
@@ -107,7 +107,7 @@ pub(crate) async fn read_answer(
         Ok(())
     };
     match tokio::time::timeout(within, reading).await {
-        Ok(Ok(())) => Ok(kept.into()),
+        Ok(Ok(())) => Ok(references.into()),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(ReadBodyError::TooSlow(within)),
     }

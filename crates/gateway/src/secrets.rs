@@ -58,9 +58,9 @@ pub(crate) fn unreadable(spec: &FunctionSpec, folder: &Path) -> Option<(PathBuf,
 pub(crate) fn credentials(folder: &Path) -> Result<(String, String), GatewayError> {
     let read = |name: &str, make: fn() -> String| {
         let path = folder.join(name);
-        let kept = kept_or(&path, make)?;
-        let kept = String::from_utf8_lossy(kept.trim_ascii()).into_owned();
-        if kept.is_empty() { Err(GatewayError::EmptyCredential { path }) } else { Ok(kept) }
+        let content = kept_or(&path, make)?;
+        let content = String::from_utf8_lossy(content.trim_ascii()).into_owned();
+        if content.is_empty() { Err(GatewayError::EmptyCredential { path }) } else { Ok(content) }
     };
     let user = read(USER, || "admin".to_owned())?;
     // Clients send `user:password`, so the name would end there (RFC 7617).
@@ -73,8 +73,8 @@ pub(crate) fn credentials(folder: &Path) -> Result<(String, String), GatewayErro
 /// The names of the secrets of functions.
 pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
     // Other files in the folder cannot be named through the API.
-    let told = |name: &String| path(folder, name).is_ok_and(|path| path.is_file());
-    Ok(private_file::names(folder)?.into_iter().filter(told).collect())
+    let is_secret = |name: &String| path(folder, name).is_ok_and(|path| path.is_file());
+    Ok(private_file::names(folder)?.into_iter().filter(is_secret).collect())
 }
 
 fn is_own(name: &str) -> bool {

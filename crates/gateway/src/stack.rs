@@ -20,7 +20,7 @@ mod yaml;
 pub(crate) use check::{DEPLOYMENT, check};
 pub use error::StackError;
 pub(crate) use fault::Fault;
-pub(crate) use image::{Allowed, health_path, port};
+pub(crate) use image::{ResourceBounds, health_path, port};
 pub(crate) use inflight::{MAX_INFLIGHT, max_inflight};
 pub use kind::StackErrorKind;
 pub(crate) use names::{LONGEST_NAME, check_secret_name, is_name};

@@ -17,8 +17,8 @@ const BUILT_FROM: Option<&str> = match option_env!("FAASFLOW_NO_CHECKOUT") {
 
 /// The lines to write for the project in `folder`, if the output of cargo says that it does not find Faasflow's crates.
 #[must_use]
-pub(crate) fn advice(said: &str, folder: &Path) -> Option<String> {
-    if !said.lines().any(|line| SAID.iter().any(|begin| line.starts_with(begin))) {
+pub(crate) fn advice(output: &str, folder: &Path) -> Option<String> {
+    if !output.lines().any(|line| SAID.iter().any(|begin| line.starts_with(begin))) {
         return None;
     }
     // This program may have been built elsewhere.
@@ -43,13 +43,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn i4_crates_that_are_not_found_come_with_the_lines_to_write() {
-        for said in [
+    fn i4_if_crates_are_not_found_the_lines_to_write_are_printed() {
+        for output in [
             "    Updating crates.io index\nerror: no matching package named `faasflow` found\nlocation searched: crates.io index\n",
             "error: no matching package named `faasflow-testkit` found\n",
             "error: failed to load source for dependency `faasflow`\n\nCaused by:\n  unable to update /nowhere/crates/faasflow\n",
         ] {
-            let advice = advice(said, Path::new("/projects/my-flow")).unwrap();
+            let advice = advice(output, Path::new("/projects/my-flow")).unwrap();
             let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
             for line in [
                 "Faasflow's crates are not published yet. Tell cargo where they are, in /projects/my-flow/.cargo/config.toml:",

@@ -66,7 +66,7 @@ struct Project {
 
 /// The result of a build.
 #[derive(Debug, Default)]
-pub(crate) struct Built {
+pub(crate) struct BuildOutcome {
     pub(crate) programs: Programs,
     /// What could not be built, with cargo's output.
     pub(crate) faults: Vec<GatewayError>,
@@ -81,8 +81,8 @@ pub(crate) async fn build(
     release: bool,
     events: &Events,
     mut done: impl FnMut(&Programs),
-) -> Built {
-    let mut built = Built::default();
+) -> BuildOutcome {
+    let mut built = BuildOutcome::default();
     let mut located = Vec::new();
     for (function, folder) in all {
         match locate(function, folder).await {
@@ -132,7 +132,7 @@ pub async fn build_project(folder: &Path, events: &Events) -> Result<PathBuf, Ga
         .map_err(|error| GatewayError::Unreadable { path: folder.to_owned(), source: error.into() })?;
     let name = folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
     let projects = [(name, folder.clone())];
-    let Built { mut programs, faults } = build(&projects, &projects, false, events, |_| {}).await;
+    let BuildOutcome { mut programs, faults } = build(&projects, &projects, false, events, |_| {}).await;
     match faults.into_iter().next() {
         Some(fault) => Err(fault),
         None => Ok(programs.remove(&folder).expect("a project without a fault was built")),

@@ -20,7 +20,7 @@ use crate::functions::Function;
 use crate::functions::NoAnswer;
 use crate::functions::command::run::{Job, run};
 use crate::functions::command::variables::Variables;
-use crate::wanted::Wanted;
+use crate::wanted::AnswerPart;
 use crate::{request_id, room};
 
 mod answer;
@@ -55,7 +55,7 @@ pub(crate) struct Invocation<'a> {
     /// Whether memory for the body is reserved already, as for deliveries from the queue.
     pub(crate) has_room: bool,
     /// Whether the whole output is wanted, and not only its beginning.
-    pub(crate) wanted: Wanted,
+    pub(crate) wanted: AnswerPart,
 }
 
 impl Commands {
@@ -72,7 +72,7 @@ impl Commands {
         &self,
         invocation: Invocation<'_>,
         timeout: Duration,
-        held: impl Send + 'static,
+        guard: impl Send + 'static,
     ) -> Result<Response, NoAnswer> {
         let Invocation { function, words, parts, path, mut body, has_room, wanted } = invocation;
         let read = if has_room {
@@ -108,13 +108,13 @@ impl Commands {
             words,
             variables,
             body,
-            request: request_id::of(&parts.headers),
+            request: request_id::from_headers(&parts.headers),
             content_type: parts.headers.get(CONTENT_TYPE).cloned(),
-            wanted: if wanted == Wanted::Whole { run::OUTPUT } else { room::EXCERPT },
+            wanted: if wanted == AnswerPart::Whole { run::OUTPUT } else { room::EXCERPT },
             timeout,
         };
         let request = job.request.clone();
-        let (tell, told) = oneshot::channel();
+        let (tell, done) = oneshot::channel();
         let stop = self.stop.clone();
         let share = self.budget.answer_share(room::PATIENCE).beside(job.body.len() as u64);
         // Standard error is always read, so it does not wait for memory.
@@ -122,15 +122,15 @@ impl Commands {
         self.tasks.spawn(async move {
             let ended = run(&job, share, complaints, &stop).await;
             // Before the answer, because the caller may send the next request at once.
-            drop((place, held));
+            drop((place, guard));
             ended.log(&job);
             let summary = ended.summary(job.program());
             if tell.send(ended.answer(&job)).is_err() {
                 job.log(format!("gateway: the command ended after its caller had left: {summary}"));
             }
         });
-        let waiting = Waiting { told: false, log: || function.logs.push(request.as_ref(), LEFT.to_owned()) };
-        let answer = told.await;
+        let waiting = CallerGuard { done: false, log: || function.logs.push(request.as_ref(), LEFT.to_owned()) };
+        let answer = done.await;
         waiting.end();
         answer.unwrap_or_else(|_| Err(NoAnswer::Unreachable("what runs the command has panicked".to_owned())))
     }
@@ -139,20 +139,20 @@ impl Commands {
 const LEFT: &str = "gateway: the caller is gone; the command goes on";
 
 /// Logs that the caller has left, if it is dropped before the answer.
-struct Waiting<F: FnMut()> {
-    told: bool,
+struct CallerGuard<F: FnMut()> {
+    done: bool,
     log: F,
 }
 
-impl<F: FnMut()> Waiting<F> {
+impl<F: FnMut()> CallerGuard<F> {
     fn end(mut self) {
-        self.told = true;
+        self.done = true;
     }
 }
 
-impl<F: FnMut()> Drop for Waiting<F> {
+impl<F: FnMut()> Drop for CallerGuard<F> {
     fn drop(&mut self) {
-        if !self.told {
+        if !self.done {
             (self.log)();
         }
     }

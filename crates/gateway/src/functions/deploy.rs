@@ -85,8 +85,8 @@ impl Deployments {
         &self.functions
     }
 
-    /// Puts the functions of the stack in service, and those that were deployed before. The stack wins, because its owner sees
-    /// it.
+    /// Puts the functions of the stack and earlier deployments in service. If both have a name, the stack wins, because
+    /// its owner can see it.
     pub(crate) fn begin(&self, stack: &Stack, deployed: Vec<StoredFunction>) {
         for spec in stack.functions.values() {
             self.serve(Function::from_stack(spec.clone(), &self.context));
@@ -133,17 +133,18 @@ impl Deployments {
         }
         self.check_secrets(&spec)?;
         let created_ms = before.as_ref().map_or_else(now_ms, |before| before.created_ms);
-        let kept = done(self.storage.write(&StoredFunction::new(created_ms, deployment.clone(), runs)))?;
+        let confirmed = done(self.storage.write(&StoredFunction::new(created_ms, deployment.clone(), runs)))?;
         self.serve(Function::deployed(spec, deployment, created_ms, &self.context, before.as_deref()));
-        kept.map_err(|error| unconfirmed(&format!("`{name}` was deployed"), &error))
+        confirmed.map_err(|error| unconfirmed(&format!("`{name}` was deployed"), &error))
     }
 
-    /// How a deployment is to run. It runs as containers of its image if the engine has that, or else can pull it. Where
-    /// there is a program to start on this machine, nothing is pulled: `--image none` is what is written beside those.
+    /// Decides how a deployment runs. It runs as containers if the engine has its image or can pull it. If this machine
+    /// has the function's program, nothing is pulled, because deployments of programs are written with a dummy image
+    /// such as `--image none`.
     ///
     /// # Errors
     ///
-    /// If it says how it is to run, and cannot run so; or if the image cannot be had.
+    /// If the deployment says how it runs but cannot run that way, or if the image is not available.
     pub(crate) async fn settle(&self, deployment: &Deployment, change: Change) -> Result<Runs, Refusal> {
         let wish = deployment.annotation(RUN_ANNOTATION);
         let must = match wish {
@@ -182,7 +183,7 @@ impl Deployments {
             return Ok(Runs::Here);
         }
         checked.map_err(Refusal::invalid)?;
-        // faas-cli asks for a replacement first, whether or not there is something to replace: nothing is pulled for that.
+        // faas-cli first tries to replace a function, even if none exists. Nothing is pulled for that.
         if change == Change::Replace && self.functions.find(&deployment.service).is_none() {
             return Err(absent(&deployment.service));
         }
@@ -193,7 +194,7 @@ impl Deployments {
                 let pulling = container::pull(&connected.engine, &deployment.image);
                 match tokio::time::timeout(PULL, pulling).await {
                     Ok(Err(error)) => Err(Refusal::from_engine(&error, error.describe())),
-                    // A pull that takes longer goes on, and the state of the function shows it.
+                    // A longer pull continues, and the state of the function shows it.
                     Ok(Ok(())) | Err(_) => Ok(Runs::Container),
                 }
             }
@@ -209,17 +210,17 @@ impl Deployments {
         }
     }
 
-    /// Removes a function; `forget` is told its name once nobody finds it any more. Waits for the disk.
+    /// Removes a function. Calls `forget` with its name after it can no longer be found. Waits for the disk.
     pub(crate) fn remove(&self, name: &str, namespace: Option<&str>, forget: impl FnOnce(&str)) -> Result<(), Refusal> {
         check_namespace(namespace)
             .map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, code::UNKNOWN_NAMESPACE, why))?;
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let function = self.deployed(name)?.ok_or_else(|| absent(name))?;
         let name = &function.spec.name;
-        let kept = done(self.storage.remove(name))?;
+        let confirmed = done(self.storage.remove(name))?;
         self.functions.remove(name);
         forget(name);
-        kept.map_err(|error| unconfirmed(&format!("`{name}` was removed"), &error))
+        confirmed.map_err(|error| unconfirmed(&format!("`{name}` was removed"), &error))
     }
 
     /// The deployed function of this name.
@@ -321,13 +322,13 @@ fn absent(name: &str) -> Refusal {
 
 /// Separates changes that were not made from those that were made but not confirmed. The latter are kept, because undoing them
 /// would need the same disk.
-fn done(kept: io::Result<()>) -> Result<io::Result<()>, Refusal> {
-    match kept {
+fn done(confirmed: io::Result<()>) -> Result<io::Result<()>, Refusal> {
+    match confirmed {
         Err(error) if !private_file::is_done(&error) => {
             let why = format!("nothing was changed: it could not be written: {error}");
             Err(Refusal::new(disk::status(&error), code::STATE_FOLDER, why))
         }
-        kept => Ok(kept),
+        confirmed => Ok(confirmed),
     }
 }
 
@@ -365,7 +366,7 @@ mod tests {
             env_process: Some(command.to_owned()),
             ..Deployment::default()
         };
-        let said = |outcome: Result<(), Refusal>| {
+        let text_of = |outcome: Result<(), Refusal>| {
             let refusal = outcome.unwrap_err();
             assert_eq!(refusal.status, StatusCode::INTERNAL_SERVER_ERROR);
             refusal.text
@@ -373,21 +374,21 @@ mod tests {
         // The command in service, and the one on disk.
         let process =
             || deployments.functions().find("f").and_then(|function| function.deployment.clone()?.env_process);
-        let on_disk = || storage.read().unwrap().pop().and_then(|kept| kept.deployment.env_process);
+        let on_disk = || storage.read().unwrap().pop().and_then(|confirmed| confirmed.deployment.env_process);
         for (change, words) in [(Change::Add, "cat"), (Change::Replace, "cat -n")] {
-            let why = said(private_file::faulty::during(|| deployments.deploy(command(words), Runs::Here, change)));
+            let why = text_of(private_file::faulty::during(|| deployments.deploy(command(words), Runs::Here, change)));
             assert!(why.starts_with("`f` was deployed, but the disk has not confirmed it"), "{why}");
             assert_eq!((process().as_deref(), on_disk().as_deref()), (Some(words), Some(words)));
         }
         let mut forgotten = None;
         let forget = |name: &str| forgotten = Some(name.to_owned());
-        let why = said(private_file::faulty::during(|| deployments.remove("f.openfaas-fn", None, forget)));
+        let why = text_of(private_file::faulty::during(|| deployments.remove("f.openfaas-fn", None, forget)));
         assert!(why.starts_with("`f` was removed, but the disk has not confirmed it"), "{why}");
         assert_eq!((process(), on_disk(), forgotten.as_deref()), (None, None, Some("f")));
 
         // A folder takes the place of the file.
         std::fs::create_dir(folder.path().join("functions/f.json")).unwrap();
-        let why = said(deployments.deploy(command("cat"), Runs::Here, Change::Add));
+        let why = text_of(deployments.deploy(command("cat"), Runs::Here, Change::Add));
         assert!(why.starts_with("nothing was changed"), "{why}");
         assert_eq!(process(), None);
     }

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_follower_reads_all_kept_lines_in_order_and_learns_how_many_are_missing() {
+    fn a_slow_follower_reads_the_kept_lines_in_order_and_learns_how_many_are_missing() {
         let journal = Journal::new(tokio::sync::mpsc::unbounded_channel().0);
         let [f, g] = ["f", "g"].map(|name| Logs::new(name.to_owned(), journal.clone()));
         let mut follower = Follower::new(&journal);
@@ -132,11 +132,11 @@ mod tests {
         for _ in 0..1000 {
             g.push(None, "x".repeat(10_000));
         }
-        let kept = g.past(&ALL).lines.len();
+        let retained = g.past(&ALL).lines.len();
         let read = texts(&mut follower);
-        let says = format!("g gateway: left out {} lines here, ", 1000 - kept);
+        let says = format!("g gateway: left out {} lines here, ", 1000 - retained);
         assert!(read[0].starts_with(&says), "{}", read[0]);
-        assert_eq!(read.len(), kept + 1);
+        assert_eq!(read.len(), retained + 1);
         // A function that is removed is followed to the end of its log.
         g.push(None, "last".to_owned());
         drop(g);

@@ -32,7 +32,7 @@ struct Places {
 }
 
 /// A place within a limit. Dropping it frees the place.
-pub(crate) type Place = OwnedSemaphorePermit;
+pub(crate) type Permit = OwnedSemaphorePermit;
 
 /// A limit that keeps a function from taking a request.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Limits {
     /// # Errors
     ///
     /// If none is free within `patience`.
-    pub(crate) async fn request(&self, patience: Duration) -> Result<Option<Place>, Busy> {
+    pub(crate) async fn request(&self, patience: Duration) -> Result<Option<Permit>, Busy> {
         let Some(places) = &self.requests else { return Ok(None) };
         places.take(patience).await.map(Some).ok_or(Busy::Requests(places.most))
     }
@@ -75,7 +75,7 @@ impl Limits {
     /// # Errors
     ///
     /// If none is free within `patience`.
-    pub(crate) async fn process(&self, patience: Duration) -> Result<Place, Busy> {
+    pub(crate) async fn process(&self, patience: Duration) -> Result<Permit, Busy> {
         let busy = Busy::Processes(self.processes.most, patience);
         self.processes.take(patience).await.ok_or(busy)
     }
@@ -87,7 +87,7 @@ impl Places {
         Places { most, free: Arc::new(Semaphore::new(most)) }
     }
 
-    async fn take(&self, patience: Duration) -> Option<Place> {
+    async fn take(&self, patience: Duration) -> Option<Permit> {
         match self.free.clone().try_acquire_owned() {
             Ok(place) => Some(place),
             Err(_) if patience.is_zero() => None,
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn h8_who_waits_goes_before_who_does_not() {
+    async fn h8_waiting_requests_go_first() {
         let limits = Limits::new(&[("max_inflight".to_owned(), "1".to_owned())].into());
         let first = limits.request(Duration::ZERO).await.unwrap();
         assert!(matches!(limits.request(Duration::ZERO).await, Err(Busy::Requests(1))));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn h7_a_command_has_places_of_its_own() {
+    async fn h7_each_command_has_separate_places() {
         let (one, other) = (Limits::new(&BTreeMap::new()), Limits::new(&BTreeMap::new()));
         let mut places = Vec::new();
         for _ in 0..PROCESSES {

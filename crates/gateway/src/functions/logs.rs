@@ -192,7 +192,7 @@ impl Logs {
     /// Reads lines until the writer closes its end. `request` is as for [`push`](Logs::push).
     pub(crate) async fn read(&self, request: Option<&RequestId>, writer: impl AsyncRead + Unpin) {
         let mut reader = BufReader::new(writer);
-        let mut line = Unfinished::default();
+        let mut line = PartialLine::default();
         loop {
             let (taken, ended) = {
                 let read = if line.is_empty() {
@@ -233,27 +233,27 @@ impl Logs {
 
 /// The part of a line that has arrived. It takes no more memory than [`LONGEST_LINE`].
 #[derive(Default)]
-struct Unfinished {
-    kept: Vec<u8>,
+struct PartialLine {
+    beginning: Vec<u8>,
     left_out: usize,
     /// Whether an earlier part of the line was logged already.
     continues: bool,
 }
 
-impl Unfinished {
+impl PartialLine {
     fn is_empty(&self) -> bool {
-        self.kept.is_empty()
+        self.beginning.is_empty()
     }
 
     fn extend(&mut self, part: &[u8]) {
-        let room = part.len().min(LONGEST_LINE - self.kept.len());
-        self.kept.extend_from_slice(&part[..room]);
+        let room = part.len().min(LONGEST_LINE - self.beginning.len());
+        self.beginning.extend_from_slice(&part[..room]);
         self.left_out += part.len() - room;
     }
 
     fn take(&mut self) -> String {
-        let text = text(&self.kept, self.left_out);
-        self.kept.clear();
+        let text = text(&self.beginning, self.left_out);
+        self.beginning.clear();
         self.left_out = 0;
         text
     }
@@ -284,15 +284,16 @@ fn text(line: &[u8], mut left_out: usize) -> String {
         let text = String::from_utf8_lossy(line.trim_ascii_end());
         return if text.len() > LONGEST_LINE { cut(&text).into_owned() } else { text.into_owned() };
     }
-    let kept = &line[..line.len() - NOTE];
+    let beginning = &line[..line.len() - NOTE];
     // The start of the last character, if the character is incomplete.
-    let begins = kept.iter().rev().take(4).position(|byte| byte & 0b1100_0000 != 0b1000_0000);
-    let broken = begins.map(|at| at + 1).filter(|&length| std::str::from_utf8(&kept[kept.len() - length..]).is_err());
-    let kept = &kept[..kept.len() - broken.unwrap_or(0)];
+    let begins = beginning.iter().rev().take(4).position(|byte| byte & 0b1100_0000 != 0b1000_0000);
+    let broken =
+        begins.map(|at| at + 1).filter(|&length| std::str::from_utf8(&beginning[beginning.len() - length..]).is_err());
+    let beginning = &beginning[..beginning.len() - broken.unwrap_or(0)];
     left_out += NOTE + broken.unwrap_or(0);
-    let kept = String::from_utf8_lossy(kept);
-    let shown = &kept[..kept.floor_char_boundary(LONGEST_LINE - NOTE)];
-    left_out += kept.len() - shown.len();
+    let beginning = String::from_utf8_lossy(beginning);
+    let shown = &beginning[..beginning.floor_char_boundary(LONGEST_LINE - NOTE)];
+    left_out += beginning.len() - shown.len();
     format!("{shown}… ({left_out} bytes left out)")
 }
 
@@ -351,9 +352,9 @@ mod tests {
                 logs.read(None, format!("{long}\nshort\n").as_bytes()).await;
                 let lines = logs.tail(3);
                 assert_eq!((lines.len(), lines[1].text.as_str()), (2, "short"));
-                let (kept, left_out) = lines[0].text.split_once("… (").unwrap();
+                let (beginning, left_out) = lines[0].text.split_once("… (").unwrap();
                 let left_out: usize = left_out.strip_suffix(" bytes left out)").unwrap().parse().unwrap();
-                assert!(long.starts_with(kept) && kept.len() + left_out == long.len(), "{shift}{character}");
+                assert!(long.starts_with(beginning) && beginning.len() + left_out == long.len(), "{shift}{character}");
                 assert!(lines[0].text.len() <= LONGEST_LINE);
             }
         }
@@ -377,11 +378,11 @@ mod tests {
             assert_eq!(texts(), ["first"], "it was not yet silent for so long");
             tokio::time::sleep(UNFINISHED).await;
             assert_eq!(texts(), ["first", "Password:"]);
-            // Its end is no line, and an empty line after it is one.
+            // The end of the line is not a line, but an empty line after it is one.
             writer.write_all(b"\n\nnext\n").await.unwrap();
             tokio::time::sleep(2 * UNFINISHED).await;
             assert_eq!(texts(), ["first", "Password:", "", "next"]);
-            // However long it is, it is cut.
+            // A long line is cut.
             writer.write_all("x".repeat(LONGEST_LINE * 2).as_bytes()).await.unwrap();
             tokio::time::sleep(2 * UNFINISHED).await;
             let line = texts().pop().unwrap();

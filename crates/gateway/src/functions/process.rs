@@ -130,7 +130,7 @@ pub(crate) async fn supervise(
             _ = retiring.join_next(), if !retiring.is_empty() => {}
             status = exited(&mut running) => {
                 if let Some(ended) = running.take() {
-                    // The children that it has left behind.
+                    // Its remaining child processes.
                     ended.group.kill();
                     let restart = restarts.next(Duration::ZERO, ended.since.elapsed());
                     report(&function, &events, how_it_ended(status), restart);
@@ -329,7 +329,7 @@ async fn retire(mut child: Child, group: Group, readers: TaskTracker) {
         group.kill();
         let _ = child.wait().await;
     }
-    // What it has left behind.
+    // Its remaining child processes.
     group.kill();
     let _ = tokio::time::timeout(LAST_LINES, readers.wait()).await;
 }

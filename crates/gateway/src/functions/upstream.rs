@@ -169,12 +169,12 @@ mod tests {
     #[test]
     fn requests_go_to_the_least_busy_server_and_equals_take_turns() {
         let servers = Servers::new([1, 2, 3].map(server).into()).unwrap();
-        let mut held: Vec<_> = (0..3).map(|_| servers.take()).collect();
-        let mut ports: Vec<_> = held.iter().map(|(url, _)| url.port_u16().unwrap()).collect();
+        let mut requests: Vec<_> = (0..3).map(|_| servers.take()).collect();
+        let mut ports: Vec<_> = requests.iter().map(|(url, _)| url.port_u16().unwrap()).collect();
         ports.sort_unstable();
         assert_eq!(ports, [1, 2, 3]);
         // The free server is chosen every time.
-        let (free, token) = held.remove(1);
+        let (free, token) = requests.remove(1);
         drop(token);
         for _ in 0..5 {
             assert_eq!(servers.take().0, free);

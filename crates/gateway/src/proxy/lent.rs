@@ -19,24 +19,24 @@ const WITHIN: Duration = Duration::from_secs(30);
 
 /// Lends a body to the request that sends it on. A function may answer and close its connection before it has read everything. The
 /// connection to the caller would then be closed while the caller is still sending, so it would be reset and the answer lost.
-pub(crate) fn lend(headers: &HeaderMap, body: Body) -> (Body, Lent) {
+pub(crate) fn lend(headers: &HeaderMap, body: Body) -> (Body, LentBody) {
     use hyper::body::Body as _;
 
     let (back, rest) = oneshot::channel();
     let waits = headers.contains_key(EXPECT);
     if body.is_end_stream() {
-        return (body, Lent { rest });
+        return (body, LentBody { rest });
     }
-    (Body::new(OnLoan { body, waits, back: Some(back) }), Lent { rest })
+    (Body::new(OnLoan { body, waits, back: Some(back) }), LentBody { rest })
 }
 
 /// Receives the rest of a lent body.
 #[derive(Debug)]
-pub(crate) struct Lent {
+pub(crate) struct LentBody {
     rest: oneshot::Receiver<Body>,
 }
 
-impl Lent {
+impl LentBody {
     /// Whether the body was read to its end.
     pub(crate) fn is_over(&mut self) -> bool {
         match self.rest.try_recv() {

@@ -15,18 +15,18 @@ const HEALTH_ANNOTATIONS: [&str; 2] = ["com.openfaas.ready.http.path", "com.open
 
 /// The most that a container may use, and what it requests.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Allowed {
+pub(crate) struct ResourceBounds {
     pub(crate) limits: Resources,
     pub(crate) requests: Resources,
 }
 
-impl Allowed {
+impl ResourceBounds {
     /// Reads limits and requests.
     ///
     /// # Errors
     ///
     /// If one is not an amount, or if a request exceeds its limit.
-    pub(crate) fn read(spec: &FunctionSpec) -> Result<Allowed, Fault> {
+    pub(crate) fn read(spec: &FunctionSpec) -> Result<ResourceBounds, Fault> {
         let read = |key: &str, amounts: &Amounts| {
             let fault =
                 |of: &str, error: QuantityError| Fault::value(format!("`{key}`: `{of}`: {error}")).help(error.help());
@@ -45,7 +45,7 @@ impl Allowed {
         if above(requests.memory, limits.memory) || above(requests.cpu, limits.cpu) {
             return Err(Fault::value("`requests` exceeds `limits`").help("request less, or raise the limit"));
         }
-        Ok(Allowed { limits, requests })
+        Ok(ResourceBounds { limits, requests })
     }
 
     /// A note for the user about the limits.
@@ -65,7 +65,7 @@ pub(super) fn check(spec: &FunctionSpec, image: &str) -> Vec<Fault> {
         faults.push(Fault::value(what).help("write a name such as `ghcr.io/ada/resize:1.2`"));
     }
     faults.extend(Replicas::read(&spec.labels).err().map(|fault| fault.context("`labels`: ")));
-    faults.extend(Allowed::read(spec).err());
+    faults.extend(ResourceBounds::read(spec).err());
     let path = health_path(spec);
     if !path.starts_with('/') || path.parse::<http::uri::PathAndQuery>().is_err() {
         let what = format!("`annotations`: `{}` is not a path", path.escape_debug());

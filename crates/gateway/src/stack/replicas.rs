@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_say_how_many() {
+    fn labels_set_the_number_of_replicas() {
         for (labels, least) in [
             (&[][..], 1),
             (&[(LEAST, "2")], 2),

@@ -14,7 +14,7 @@ fn stack(text: &str) -> Result<Stack, String> {
 }
 
 #[test]
-fn the_kinds_and_the_layers_of_the_environment() {
+fn the_kind_and_the_layers_of_the_environment_are_read() {
     let stack = stack(
         "version: 1.0\nprovider:\n  name: openfaas\nfunctions:\n  flow:\n    lang: faasflow\n    handler: ./project\n    \
          environment_file: [flow.yml]\n    environment:\n      gateway: g:2\n      port: 8080\n    secrets: [a]\n  \
@@ -338,7 +338,7 @@ fn each_kind_of_error_has_its_own_code_and_help() {
 }
 
 #[test]
-fn i6_an_environment_file_that_cannot_be_read_has_the_one_reason() {
+fn i6_an_unreadable_environment_file_has_the_common_reason() {
     let read = |file: &str| {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("folder")).unwrap();

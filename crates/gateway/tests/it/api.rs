@@ -15,7 +15,7 @@ async fn secret(fixture: &Fixture, method: Method, body: &Value) -> Got {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_are_created_replaced_and_removed_and_never_told() {
+async fn secrets_are_created_replaced_and_removed_and_never_shown() {
     let fixture = start(OWN).await;
     let file = fixture.folder.path().join(".faasflow/secrets/api-key");
     let value = |value: &str| json!({ "name": "api-key", "namespace": "openfaas-fn", "value": value });
@@ -52,7 +52,7 @@ async fn secrets_are_created_replaced_and_removed_and_never_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_that_are_none_are_refused() {
+async fn invalid_secrets_are_refused() {
     let fixture = start(OWN).await;
     let state = fixture.folder.path().join(".faasflow");
     let long = "a".repeat(254);
@@ -166,7 +166,7 @@ async fn a_web_page_can_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_asked_of_the_queue_is_bounded() {
+async fn lists_of_the_queue_are_bounded() {
     let fixture = start(OWN).await;
     for (method, path) in [(Method::POST, "/system/queue/redrive"), (Method::DELETE, "/system/queue/dead-letters")] {
         let got = fixture.send(method.clone(), path, &[], vec![b' '; (1 << 20) + 1]).await;
@@ -179,7 +179,7 @@ async fn what_is_asked_of_the_queue_is_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certifier_what_was_not_given_is_left_out() {
+async fn certifier_fields_that_were_not_given_are_left_out() {
     let fixture = start("bare:\n  fprocess: cat\n").await;
     let status = fixture.get("/system/function/bare").await.json();
     for key in ["envVars", "secrets", "limits", "requests", "constraints"] {
@@ -190,7 +190,7 @@ async fn certifier_what_was_not_given_is_left_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn certifier_gateway_and_provider_tell_the_commit() {
+async fn certifier_gateway_and_provider_report_the_commit() {
     let fixture =
         crate::support::start_with("f:\n  fprocess: cat\n", |options| options.commit = "c0ffee".to_owned()).await;
     let info = fixture.get("/system/info").await.json();
@@ -202,7 +202,7 @@ async fn certifier_gateway_and_provider_tell_the_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn y5_a_command_is_told_as_it_is_written() {
+async fn y5_a_command_is_reported_as_it_is_written() {
     let fixture = start(
         "f:\n  fprocess: sh -c 'cat;  true'\nserver:\n  fprocess: ./serve \"a b\"\n  environment: { mode: http }\n",
     )

@@ -51,7 +51,7 @@ async fn dead_letter(fixture: &Fixture) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r2_a_caller_is_told_why_there_is_no_answer() {
+async fn r2_a_caller_learns_why_there_is_no_answer() {
     let function = function().await;
     let fixture = start(&format!("{}{}", url("f", function.address), url("gone", nowhere()))).await;
     for path in ["/dies", "/dies-in-head"] {
@@ -120,7 +120,7 @@ async fn r2_a_callback_that_is_answered_unusably_is_sent_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r2_a_function_that_never_runs_is_told_from_one_that_is_started() {
+async fn r2_a_broken_function_is_distinguished_from_one_that_starts() {
     let folder = folder("broken:\n  handler: ./broken\n");
     std::fs::create_dir(folder.path().join("broken")).unwrap();
     // A package without a program: it will not run until it is changed.

@@ -54,7 +54,7 @@ async fn h7_one_command_does_not_starve_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h7_a_limit_of_its_own_may_be_larger_too() {
+async fn h7_the_limit_of_a_command_may_be_larger() {
     let stack = format!("slow:\n  fprocess: {}\n  environment: {{max_inflight: 66}}\n", json!(WAITS));
     let fixture = start(&stack).await;
     let slow = send(&fixture, "/function/slow", 66);
@@ -68,7 +68,7 @@ async fn h7_a_limit_of_its_own_may_be_larger_too() {
 }
 
 /// An HTTP function that waits, and how many it has.
-async fn waiting(permits: Arc<Semaphore>, now: Arc<AtomicUsize>, most: Arc<AtomicUsize>) -> crate::support::Listening {
+async fn waiting(permits: Arc<Semaphore>, now: Arc<AtomicUsize>, most: Arc<AtomicUsize>) -> crate::support::TestServer {
     listen(Router::new().fallback(any(move || {
         let (permits, now, most) = (permits.clone(), now.clone(), most.clone());
         async move {
@@ -131,7 +131,7 @@ async fn h8_an_http_function_at_its_limit_is_429() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h8_a_caller_who_leaves_an_http_function_gives_its_place_back() {
+async fn h8_a_caller_that_leaves_an_http_function_frees_its_place() {
     let (permits, now, most) = (Arc::new(Semaphore::new(0)), Arc::<AtomicUsize>::default(), Arc::default());
     let function = waiting(permits.clone(), now.clone(), most).await;
     let fixture = start(&limited("f", 1, &url("f", function.address))).await;
@@ -201,7 +201,7 @@ async fn h8_the_queue_waits_while_a_caller_has_the_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h8_a_429_of_the_function_itself_is_later_too() {
+async fn h8_a_429_of_the_function_itself_is_retried_later() {
     let recorder = Recorder::default();
     recorder.answers("/", &[[429; 8].as_slice(), &[200]].concat());
     let function = recorder.listen().await;

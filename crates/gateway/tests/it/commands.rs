@@ -308,7 +308,7 @@ async fn h9_a_stop_waits_for_abandoned_commands_and_then_kills_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h9_a_caller_who_leaves_before_the_start_starts_nothing() {
+async fn h9_a_caller_that_leaves_before_the_start_starts_nothing() {
     let fixture = start(&format!("{SLOW}  environment: {{max_inflight: 1}}\n")).await;
     fixture.touch("go");
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel::<&'static str>();

@@ -22,7 +22,7 @@ async fn redrive(fixture: &Fixture, what: serde_json::Value) -> serde_json::Valu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_given_up_is_listed_with_its_last_answer() {
+async fn a_dead_letter_keeps_its_last_answer() {
     let recorder = Recorder::default();
     recorder.answers("/bad", &[500]);
     recorder.answers("/busy", &[503]);
@@ -95,7 +95,7 @@ async fn a_redrive_keeps_to_its_rate() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_letters_are_bounded_and_the_oldest_go_first() {
+async fn dead_letters_are_bounded_and_the_oldest_are_removed_first() {
     let recorder = Recorder::default();
     recorder.answers("/", &[500]);
     let function = recorder.listen().await;
@@ -135,7 +135,7 @@ async fn a_misspelt_selection_selects_nothing_and_a_namespace_is_no_other_functi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_call_id_is_none_and_one_that_is_no_text_is_refused() {
+async fn an_empty_call_id_is_ignored_and_one_that_is_not_text_is_refused() {
     let recorder = Recorder::default();
     let function = recorder.listen().await;
     let fixture = start(&url("f", function.address)).await;

@@ -151,8 +151,8 @@ async fn an_invalid_deployment_is_refused_with_the_reason() {
     let other = json!({ "functionName": "f", "namespace": "other" });
     assert_eq!(ask(&fixture, Method::DELETE, &other).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(fixture.gateway.function_names(), ["own"]);
-    let kept = std::fs::read_dir(fixture.folder.path().join(".faasflow/functions")).unwrap().count();
-    assert_eq!(kept, 0, "what is refused is not kept");
+    let stored = std::fs::read_dir(fixture.folder.path().join(".faasflow/functions")).unwrap().count();
+    assert_eq!(stored, 0, "what is refused is not kept");
     fixture.gateway.stop().await;
 }
 
@@ -355,10 +355,10 @@ async fn a_removed_function_finishes_its_requests() {
     let fixture = start_in(folder, |_| {}).await.unwrap();
     accepted(&fixture, Method::POST, &program("f", "one")).await;
     let pid = fixture.get("/function/f/pid").await.text().to_owned();
-    let held = fixture.request(Method::GET, "/function/f/hold", &[], Body::empty());
-    let held = tokio::spawn({
+    let pending = fixture.request(Method::GET, "/function/f/hold", &[], Body::empty());
+    let pending = tokio::spawn({
         let client = fixture.client.clone();
-        async move { client.send(held).await.unwrap().status() }
+        async move { client.send(pending).await.unwrap().status() }
     });
     let path = |name: &str| fixture.folder.path().join(name);
     until("it is held", async || path("held").exists().then_some(())).await;
@@ -366,9 +366,9 @@ async fn a_removed_function_finishes_its_requests() {
     let metrics = fixture.get("/metrics").await;
     assert!(!metrics.text().contains("f.openfaas-fn"), "{}", metrics.text());
     assert_eq!(fixture.get("/function/f").await.status, StatusCode::NOT_FOUND);
-    assert!(is_running(&pid) && !held.is_finished());
+    assert!(is_running(&pid) && !pending.is_finished());
     std::fs::write(path("go"), "").unwrap();
-    assert_eq!(held.await.unwrap(), StatusCode::OK);
+    assert_eq!(pending.await.unwrap(), StatusCode::OK);
     let metrics = fixture.get("/metrics").await;
     assert!(!metrics.text().contains("f.openfaas-fn"), "what is gone is not counted: {}", metrics.text());
     until("it ends then", async || (!is_running(&pid)).then_some(())).await;
@@ -468,7 +468,7 @@ async fn deployments_survive_a_restart_of_the_gateway() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_without_a_stack_is_filled_by_deploying() {
+async fn functions_can_be_deployed_to_a_gateway_without_a_stack() {
     let recorder = Recorder::default();
     let function = recorder.listen().await;
     let folder = folder(&url("unused", function.address));
@@ -496,9 +496,9 @@ async fn a_replacement_that_never_starts_ends_with_the_next() {
     for count in 1..=4 {
         accepted(&fixture, Method::PUT, &hanging).await;
         pids = until("it is started", async || {
-            let said = std::fs::read_to_string(fixture.folder.path().join("hanging")).ok()?;
-            let pids: Vec<String> = said.lines().map(str::to_owned).collect();
-            (said.ends_with('\n') && pids.len() == count).then_some(pids)
+            let text = std::fs::read_to_string(fixture.folder.path().join("hanging")).ok()?;
+            let pids: Vec<String> = text.lines().map(str::to_owned).collect();
+            (text.ends_with('\n') && pids.len() == count).then_some(pids)
         })
         .await;
     }
@@ -530,31 +530,31 @@ async fn a_caller_that_sends_its_body_first_learns_of_a_refusal() {
     for (header, status) in [("Origin: http://page", "403"), ("X-Own: 1", "401")] {
         // More than the buffers of the system hold.
         let length = 15 << 20;
-        let said = tokio::task::spawn_blocking(move || {
+        let status_line = tokio::task::spawn_blocking(move || {
             let mut stream = std::net::TcpStream::connect(address)?;
             write!(
                 stream,
                 "POST /system/functions HTTP/1.1\r\nHost: x\r\n{header}\r\nContent-Length: {length}\r\n\r\n"
             )?;
             stream.write_all(&vec![b' '; length])?;
-            let mut said = [0; 12];
-            stream.read_exact(&mut said)?;
-            std::io::Result::Ok(String::from_utf8_lossy(&said).into_owned())
+            let mut status_line = [0; 12];
+            stream.read_exact(&mut status_line)?;
+            std::io::Result::Ok(String::from_utf8_lossy(&status_line).into_owned())
         });
-        assert_eq!(said.await.unwrap().unwrap(), format!("HTTP/1.1 {status}"));
+        assert_eq!(status_line.await.unwrap().unwrap(), format!("HTTP/1.1 {status}"));
         // A caller that sends `Expect` gets the refusal at once.
-        let said = tokio::task::spawn_blocking(move || {
+        let status_line = tokio::task::spawn_blocking(move || {
             let mut stream = std::net::TcpStream::connect(address)?;
             write!(
                 stream,
                 "POST /system/functions HTTP/1.1\r\nHost: x\r\n{header}\r\nExpect: 100-continue\r\nContent-Length: \
                  {length}\r\n\r\n"
             )?;
-            let mut said = [0; 12];
-            stream.read_exact(&mut said)?;
-            std::io::Result::Ok(String::from_utf8_lossy(&said).into_owned())
+            let mut status_line = [0; 12];
+            stream.read_exact(&mut status_line)?;
+            std::io::Result::Ok(String::from_utf8_lossy(&status_line).into_owned())
         });
-        assert_eq!(said.await.unwrap().unwrap(), format!("HTTP/1.1 {status}"));
+        assert_eq!(status_line.await.unwrap().unwrap(), format!("HTTP/1.1 {status}"));
     }
     fixture.gateway.stop().await;
 }
@@ -565,8 +565,8 @@ async fn a_stored_deployment_is_no_larger_than_the_request() {
     let mut deployment = command("f", "cat");
     deployment["constraints"] = json!(vec!["a"; 1000]);
     accepted(&fixture, Method::POST, &deployment).await;
-    let kept = std::fs::metadata(fixture.folder.path().join(".faasflow/functions/f.json")).unwrap().len() as usize;
+    let stored = std::fs::metadata(fixture.folder.path().join(".faasflow/functions/f.json")).unwrap().len() as usize;
     let sent = deployment.to_string().len();
-    assert!(kept < sent + 300, "{kept} of {sent}");
+    assert!(stored < sent + 300, "{stored} of {sent}");
     fixture.gateway.stop().await;
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::support::{PATIENCE, listen, start_with, url};
 
-const TEST: &str = "few_files::r7_a_lack_of_files_is_no_failure_of_the_function";
+const TEST: &str = "few_files::r7_a_lack_of_files_is_not_a_failure_of_the_function";
 const FUNCTION: &str = "FAASFLOW_TEST_FUNCTION";
 const CALLS: usize = 200;
 
@@ -30,7 +30,7 @@ async fn gateway(function: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r7_a_lack_of_files_is_no_failure_of_the_function() {
+async fn r7_a_lack_of_files_is_not_a_failure_of_the_function() {
     #[allow(clippy::disallowed_methods, reason = "the test runs itself again, and says so in the environment")]
     if let Ok(function) = std::env::var(FUNCTION) {
         return gateway(&function).await;

@@ -423,7 +423,7 @@ async fn a_function_that_never_starts_is_reported_and_delays_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn i6_a_secret_or_key_that_cannot_be_read_has_the_one_reason() {
+async fn i6_an_unreadable_secret_or_key_has_the_common_reason() {
     for secret in ["faasflow-hmac-secret", "api-key"] {
         let folder = folder(&format!("f:\n  fprocess: cat\n  secrets: [{secret}]\n"));
         let secrets = folder.path().join(".faasflow/secrets");

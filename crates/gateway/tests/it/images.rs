@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::support::engine::FakeEngine;
-use crate::support::{Fixture, Got, Listening, Recorder, folder, nowhere, start_in, until, write_stack};
+use crate::support::{Fixture, Got, Recorder, TestServer, folder, nowhere, start_in, until, write_stack};
 use faasflow_gateway::{EngineChoice, Event, Stack};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ struct Stand {
     fixture: Fixture,
     engine: FakeEngine,
     inside: Recorder,
-    _listening: Listening,
+    _listening: TestServer,
 }
 
 async fn stand(functions: Option<&str>) -> Stand {

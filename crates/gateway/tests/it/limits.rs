@@ -13,7 +13,7 @@ fn refused(got: &Got) {
 }
 
 /// A function that never answers, and how many requests have reached it.
-async fn hanging() -> (crate::support::Listening, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
+async fn hanging() -> (crate::support::TestServer, std::sync::Arc<std::sync::atomic::AtomicUsize>) {
     let came = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counting = came.clone();
     let listening = listen(axum::Router::new().fallback(move || {
@@ -159,7 +159,7 @@ async fn r7_callbacks_that_wait_hold_no_room() {
 }
 
 #[tokio::test]
-async fn r7_output_that_nobody_asks_for_takes_no_room() {
+async fn r7_unread_output_takes_no_room() {
     let gateway = with_bytes("loud:\n  fprocess: sh -c 'head -c 20000000 /dev/zero; echo x >> runs'\n", 1 << 20).await;
     for _ in 0..4 {
         assert_eq!(gateway.post("/async-function/loud", "x").await.status, 202);
@@ -174,7 +174,7 @@ async fn r7_output_that_nobody_asks_for_takes_no_room() {
 }
 
 #[tokio::test]
-async fn r7_a_limit_that_is_no_multiple_of_what_is_counted_delivers_too() {
+async fn r7_a_limit_that_is_not_a_multiple_of_the_unit_works() {
     let recorder = Recorder::default();
     let listening = recorder.listen().await;
     let folder = folder(&url("f", listening.address));

@@ -185,8 +185,8 @@ async fn dropped_lines_are_reported() {
         assert_eq!(got.header("x-faasflow-log-dropped"), Some("talk"), "{query}");
         assert!(!got.text().contains("first"), "{query}");
     }
-    let kept = fixture.get("/system/logs?name=talk").await.text().lines().count();
-    assert!((3500..4200).contains(&kept), "{kept} lines of 1000 bytes are 4 MiB");
+    let retained = fixture.get("/system/logs?name=talk").await.text().lines().count();
+    assert!((3500..4200).contains(&retained), "{retained} lines of 1000 bytes are 4 MiB");
     fixture.gateway.stop().await;
 }
 

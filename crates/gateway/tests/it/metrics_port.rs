@@ -12,13 +12,14 @@ async fn variable(fixture: &Fixture, function: &str, name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_process_has_a_port_for_metrics_which_the_gateway_asks() {
-    let said = nowhere().port();
+    let chosen = nowhere().port();
     let program = |name: &str, more: &str| {
         format!("{name}:\n  fprocess: ./server\n  environment:\n    mode: http\n    version: x\n{more}")
     };
     let serves = "    serves_metrics: 1\n    flow_metrics_port: 9\n";
-    let said_of = format!("{serves}    metrics_port: {said}\n");
-    let programs = program("a", serves) + &program("b", serves) + &program("said", &said_of) + &program("silent", "");
+    let function_with_port = format!("{serves}    metrics_port: {chosen}\n");
+    let programs =
+        program("a", serves) + &program("b", serves) + &program("said", &function_with_port) + &program("silent", "");
     let folder = folder(&(programs + "command:\n  fprocess: cat\n" + &url("there", nowhere())));
     server::put_into(folder.path());
     let fixture = start_in(folder, |_| {}).await.unwrap();
@@ -33,7 +34,7 @@ async fn each_process_has_a_port_for_metrics_which_the_gateway_asks() {
     different.sort();
     different.dedup();
     assert_eq!(different.len(), 8, "{ports:?}");
-    for (function, port) in [("a", &ports[0]), ("b.openfaas-fn", &ports[2]), ("said", &said.to_string())] {
+    for (function, port) in [("a", &ports[0]), ("b.openfaas-fn", &ports[2]), ("said", &chosen.to_string())] {
         let got = fixture.get(&format!("/system/metrics?name={function}")).await;
         assert_eq!((got.status, got.text()), (StatusCode::OK, format!("port {port}").as_str()), "{function}");
     }
@@ -54,13 +55,13 @@ async fn each_process_has_a_port_for_metrics_which_the_gateway_asks() {
 /// The new process starts while the old one has the port.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_that_is_taken_is_not_given_to_another() {
-    let said = nowhere().port().to_string();
+    let chosen = nowhere().port().to_string();
     let folder = folder("own:\n  fprocess: cat\n");
     server::put_into(folder.path());
     let fixture = start_in(folder, |_| {}).await.unwrap();
     let deploy = async |method: http::Method, version: &str| {
         let variables = serde_json::json!({
-            "mode": "http", "version": version, "serves_metrics": "1", "metrics_port": said
+            "mode": "http", "version": version, "serves_metrics": "1", "metrics_port": chosen
         });
         let body = serde_json::json!({ "service": "f", "envProcess": "./server", "envVars": variables });
         let got = fixture.send(method, "/system/functions", &[], body.to_string()).await;
@@ -72,7 +73,7 @@ async fn a_port_that_is_taken_is_not_given_to_another() {
         assert_eq!(relayed.text(), format!("port {port}"));
         port
     };
-    assert_eq!(deploy(http::Method::POST, "one").await, said);
-    assert_ne!(deploy(http::Method::PUT, "two").await, said);
+    assert_eq!(deploy(http::Method::POST, "one").await, chosen);
+    assert_ne!(deploy(http::Method::PUT, "two").await, chosen);
     fixture.gateway.stop().await;
 }

@@ -40,7 +40,7 @@ async fn h2_chunked_wins_over_content_length() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h2_what_can_be_read_in_two_ways_is_refused() {
+async fn h2_an_ambiguous_request_is_refused() {
     let recorder = Recorder::default();
     let function = recorder.listen().await;
     let fixture = start(&url("f", function.address)).await;
@@ -170,7 +170,7 @@ async fn r2_a_head_that_is_too_large_is_refused_with_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h13_what_hyper_refuses_has_a_reason() {
+async fn h13_requests_that_hyper_refuses_get_a_reason() {
     let fixture = start(&url("f", crate::support::nowhere())).await;
     let long = format!("/function/f?{}", "x".repeat(70_000));
     for (target, expected, reason) in
@@ -188,7 +188,7 @@ async fn h13_what_hyper_refuses_has_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn h13_an_upgrade_is_refused_with_a_reason_and_one_to_http_2_is_passed_over() {
+async fn h13_an_upgrade_is_refused_with_a_reason_and_one_to_http_2_is_ignored() {
     let recorder = Recorder::default();
     let function = recorder.listen().await;
     let fixture = start(&url("f", function.address)).await;

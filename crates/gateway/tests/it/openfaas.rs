@@ -67,7 +67,7 @@ async fn method_path_query_headers_and_body_pass_through() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_that_gives_no_answer_is_told_from_one_that_does() {
+async fn a_function_without_an_answer_is_distinguished_from_one_that_answers() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let functions = format!("{}{}", url("gone", nowhere()), url("silent", silent.local_addr().unwrap()));
     let fixture = start_with(&functions, |options| options.upstream_timeout = Duration::from_millis(300)).await;
@@ -129,7 +129,7 @@ async fn an_asynchronous_call_is_accepted_and_delivered_as_the_worker_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_asynchronous_call_is_refused_for() {
+async fn invalid_asynchronous_calls_are_refused() {
     let function = Recorder::default().listen().await;
     let fixture = start_with(&url("f", function.address), |options| {
         options.queue.max_body = 10;
@@ -160,7 +160,7 @@ async fn what_an_asynchronous_call_is_refused_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_callback_tells_how_the_call_went() {
+async fn a_callback_reports_how_the_call_ended() {
     let (functions, callbacks) = (Recorder::default(), Recorder::default());
     let (function, callback) = (functions.listen().await, callbacks.listen().await);
     functions.answers("/bad", &[500]);
@@ -194,7 +194,7 @@ async fn a_callback_tells_how_the_call_went() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_id_goes_in_out_and_onwards() {
+async fn a_request_id_is_accepted_returned_and_passed_on() {
     let (functions, callbacks) = (Recorder::default(), Recorder::default());
     let (function, callback) = (functions.listen().await, callbacks.listen().await);
     let own =
@@ -239,7 +239,7 @@ async fn a_request_id_goes_in_out_and_onwards() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_system_api_tells_what_is_there() {
+async fn the_system_api_lists_functions_and_versions() {
     let recorder = Recorder::default();
     let function = recorder.listen().await;
     let described = "  image: i:1\n  labels:\n    a: b\n  annotations:\n    c: 1\n  secrets: [s]\n  fprocess: cat\n";
@@ -283,7 +283,7 @@ async fn the_system_api_tells_what_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_another_namespace_there_is_nothing() {
+async fn other_namespaces_are_empty() {
     let folder = crate::support::folder("f:\n  fprocess: cat\n");
     std::fs::create_dir_all(folder.path().join(".faasflow/secrets")).unwrap();
     std::fs::write(folder.path().join(".faasflow/secrets/s"), "x").unwrap();

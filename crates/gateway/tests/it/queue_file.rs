@@ -68,8 +68,8 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
     let whole = std::fs::read(&path).unwrap();
     for length in [1, 63, 64, 320, 4095, 4096, 5000, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
         std::fs::write(&path, &whole[..length]).unwrap();
-        let said = refused(&path);
-        assert!(said.contains("move the file aside"), "{length}: {said}");
+        let printed = refused(&path);
+        assert!(printed.contains("move the file aside"), "{length}: {printed}");
     }
     std::fs::write(&path, b"").unwrap();
     assert!(refused(&path).contains("it is damaged: it is empty"));
@@ -132,21 +132,21 @@ async fn a_file_that_was_never_closed_is_mended_and_whole() {
 }
 
 #[tokio::test]
-async fn what_stands_in_the_way_of_a_file_is_named() {
+async fn obstacles_on_the_path_of_the_file_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("queue.redb");
     std::fs::create_dir(&path).unwrap();
     assert!(refused(&path).contains("it is a folder"), "{}", refused(&path));
     std::fs::remove_dir(&path).unwrap();
     std::fs::write(folder.path().join("file"), "").unwrap();
-    let said = refused(&folder.path().join("file/queue.redb"));
-    assert!(said.contains("or choose another"), "{said}");
+    let printed = refused(&folder.path().join("file/queue.redb"));
+    assert!(printed.contains("or choose another"), "{printed}");
 
     let queue = Queue::open(&path, QueueOptions::default()).unwrap();
     queue.enqueue(call("c", 1)).await.unwrap();
-    let said = refused(&path);
-    assert!(said.contains("another process has it open"), "{said}");
-    assert!(said.contains("stop the other"), "{said}");
+    let printed = refused(&path);
+    assert!(printed.contains("another process has it open"), "{printed}");
+    assert!(printed.contains("stop the other"), "{printed}");
     queue.enqueue(call("d", 1)).await.unwrap();
     queue.close().await;
     let queue = Queue::open(&path, QueueOptions::default()).unwrap();
@@ -162,9 +162,9 @@ async fn a_file_of_a_newer_version_is_left_to_it() {
     write.open_table(TableDefinition::<&str, u64>::new("meta")).unwrap().insert("format", 4).unwrap();
     write.commit().unwrap();
     database.close().unwrap();
-    let said = refused(&path);
-    assert!(said.contains("its format is 4, and this version of faasflow reads formats up to 3"), "{said}");
-    assert!(said.contains("use the version of faasflow that wrote the file"), "{said}");
+    let printed = refused(&path);
+    assert!(printed.contains("its format is 4, and this version of faasflow reads formats up to 3"), "{printed}");
+    assert!(printed.contains("use the version of faasflow that wrote the file"), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,8 +246,8 @@ async fn a_file_that_may_not_be_written_is_refused() {
             command.uid(65534).gid(65534);
         }
     });
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("SAID the queue file") && said.contains("Permission denied"), "{output:?}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(printed.contains("SAID the queue file") && printed.contains("Permission denied"), "{output:?}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 

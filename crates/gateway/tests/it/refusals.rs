@@ -99,15 +99,15 @@ async fn every_refusal_of_the_gateway_has_a_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_or_a_method_that_cannot_be_used_is_named() {
     let fixture = start(STACK).await;
-    let said = async |fixture: &Fixture, method: Method, path: &str| {
+    let ask = async |fixture: &Fixture, method: Method, path: &str| {
         let got = fixture.send(method, path, &[], "").await;
         (got.text().to_owned(), got.header("allow").map(str::to_owned))
     };
-    let (text, _) = said(&fixture, Method::GET, "/system/logs?name=f&tail=1&tail=2").await;
+    let (text, _) = ask(&fixture, Method::GET, "/system/logs?name=f&tail=1&tail=2").await;
     assert_eq!(text, "`tail` is in the query twice: give it once\n");
-    let (text, _) = said(&fixture, Method::GET, "/system/function/%ff").await;
+    let (text, _) = ask(&fixture, Method::GET, "/system/function/%ff").await;
     assert_eq!(text, "the path `/system/function/%ff` cannot be used: it is not UTF-8\n");
-    let (text, allow) = said(&fixture, Method::PATCH, "/system/functions").await;
+    let (text, allow) = ask(&fixture, Method::PATCH, "/system/functions").await;
     let allow = allow.unwrap();
     let named = allow.replace(',', ", ");
     let (first, last) = named.rsplit_once(", ").unwrap();

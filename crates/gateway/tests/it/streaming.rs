@@ -114,9 +114,9 @@ async fn a_large_download_is_not_kept() {
 }
 
 /// Notices that it is dropped.
-struct Gone(Arc<AtomicBool>);
+struct DropFlag(Arc<AtomicBool>);
 
-impl Drop for Gone {
+impl Drop for DropFlag {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -128,7 +128,7 @@ async fn a_client_that_goes_away_takes_its_request_along() {
     let function = listen(Router::new().fallback(any({
         let (begun, gone) = (begun.clone(), gone.clone());
         move || {
-            let (begun, gone) = (begun.clone(), Gone(gone.clone()));
+            let (begun, gone) = (begun.clone(), DropFlag(gone.clone()));
             async move {
                 let _gone = gone;
                 begun.store(true, Ordering::SeqCst);

@@ -155,14 +155,14 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
 
 /// A request as a function got it.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct ReceivedRequest {
     pub(crate) method: Method,
     pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Seen {
+impl ReceivedRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
@@ -171,18 +171,18 @@ impl Seen {
 /// An HTTP server that notes what it gets, and answers as its paths are told: 200 and `answer` where they are not.
 #[derive(Clone, Default)]
 pub(crate) struct Recorder {
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<ReceivedRequest>>>,
     /// The status that is answered for a path; taken one after the other, the last one stays.
     statuses: Arc<Mutex<HashMap<String, Vec<u16>>>>,
 }
 
-pub(crate) struct Listening {
+pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     _serving: AbortOnDropHandle<()>,
 }
 
 impl Recorder {
-    pub(crate) async fn listen(&self) -> Listening {
+    pub(crate) async fn listen(&self) -> TestServer {
         let recorder = self.clone();
         listen(axum::Router::new().fallback(move |request: Request<Body>| {
             let recorder = recorder.clone();
@@ -196,7 +196,7 @@ impl Recorder {
         let Ok(body) = read_body(body, 1 << 30, PATIENCE).await else { return Response::new(Body::empty()) };
         let path = parts.uri.path().to_owned();
         let target = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-        self.seen.lock().unwrap().push(Seen { method: parts.method, target, headers: parts.headers, body });
+        self.seen.lock().unwrap().push(ReceivedRequest { method: parts.method, target, headers: parts.headers, body });
         let status = match self.statuses.lock().unwrap().get_mut(&path) {
             Some(statuses) if statuses.len() > 1 => statuses.remove(0),
             Some(statuses) => statuses[0],
@@ -211,23 +211,23 @@ impl Recorder {
         self.statuses.lock().unwrap().insert(path.to_owned(), statuses.to_vec());
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<ReceivedRequest> {
         self.seen.lock().unwrap().clone()
     }
 
     /// Waits for a number of requests.
-    pub(crate) async fn until(&self, count: usize) -> Vec<Seen> {
+    pub(crate) async fn until(&self, count: usize) -> Vec<ReceivedRequest> {
         until("requests", async || Some(self.seen()).filter(|seen| seen.len() >= count)).await
     }
 }
 
-pub(crate) async fn listen(app: axum::Router) -> Listening {
+pub(crate) async fn listen(app: axum::Router) -> TestServer {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(async move {
         let _ = serve(listener, app, ServerOptions::default(), std::future::pending()).await;
     });
-    Listening { address, _serving: AbortOnDropHandle::new(serving) }
+    TestServer { address, _serving: AbortOnDropHandle::new(serving) }
 }
 
 /// An address at which nobody listens.

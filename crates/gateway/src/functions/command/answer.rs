@@ -13,7 +13,7 @@ use faasflow_core::headers::{self, gateway_error};
 use faasflow_http::is_out_of_files;
 
 use super::excerpt::Excerpt;
-use super::run::{Combine, Ended, How, Job, OUTPUT};
+use super::run::{Combine, Execution, How, Job, OUTPUT};
 use crate::answer::refusal;
 use crate::functions::{NoAnswer, group};
 
@@ -21,13 +21,13 @@ use crate::functions::{NoAnswer, group};
 #[derive(Clone, Debug)]
 pub(crate) struct Cause(pub(crate) String);
 
-impl Ended {
+impl Execution {
     fn succeeded(&self) -> bool {
         matches!(&self.how, How::Exited(status) if status.success())
     }
 
-    /// Whether somebody else killed it: an operator, or the system when memory runs out. It has not failed by itself, as one
-    /// has that crashes, so it may be called again.
+    /// Whether it was killed from outside: by an operator, or by the system when memory ran out. Unlike a crash, this
+    /// is not its own failure, so it may be called again.
     fn was_killed(&self) -> bool {
         matches!(self.how, How::Exited(status) if group::was_killed(status))
     }
@@ -128,8 +128,8 @@ impl Ended {
                 .insert(headers::GATEWAY_ERROR, HeaderValue::from_static(gateway_error::FUNCTION_DIED));
         }
         // The caller does not see the dead letter, so its cause may include standard error.
-        let said = self.complained.last_line().or_else(|| written.last_line());
-        let cause = said.map_or_else(|| how.clone(), |said| format!("{how}: {said}"));
+        let last = self.complained.last_line().or_else(|| written.last_line());
+        let cause = last.map_or_else(|| how.clone(), |last| format!("{how}: {last}"));
         response.extensions_mut().insert(Cause(cause));
         Ok(response)
     }

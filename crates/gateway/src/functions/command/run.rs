@@ -69,7 +69,7 @@ pub(super) enum Combine {
 
 /// A process that has ended, with its output.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct Execution {
     pub(super) how: How,
     pub(super) output: Vec<u8>,
     /// The memory for the output.
@@ -133,9 +133,9 @@ impl Job {
 }
 
 /// Runs a command until it ends or reaches a limit. If this is dropped, the process and its children are killed.
-pub(super) async fn run(job: &Job, share: Share, complaints_share: Share, stop: &CancellationToken) -> Ended {
+pub(super) async fn run(job: &Job, share: Share, complaints_share: Share, stop: &CancellationToken) -> Execution {
     let begun = Instant::now();
-    let mut ended = Ended {
+    let mut ended = Execution {
         how: How::Stopped,
         output: Vec::new(),
         share,
@@ -156,7 +156,7 @@ pub(super) async fn run(job: &Job, share: Share, complaints_share: Share, stop: 
 }
 
 /// Writes the body to a process and reads its output, until it ends or is killed.
-async fn attend(job: &Job, mut child: Child, group: Group, stop: &CancellationToken, ended: &mut Ended) -> How {
+async fn attend(job: &Job, mut child: Child, group: Group, stop: &CancellationToken, ended: &mut Execution) -> How {
     let group = KillOnDrop(Some(group));
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let feed = async {
@@ -165,7 +165,7 @@ async fn attend(job: &Job, mut child: Child, group: Group, stop: &CancellationTo
             let _ = stdin.write_all(&job.body).await;
         }
     };
-    let Ended { output, share, complaints, complaints_share, complained, combine, .. } = ended;
+    let Execution { output, share, complaints, complaints_share, complained, combine, .. } = ended;
     let keeps_all = *combine == Combine::Always;
     let mut complaints_full = None;
     let collect = async {
@@ -175,7 +175,7 @@ async fn attend(job: &Job, mut child: Child, group: Group, stop: &CancellationTo
             None => Ok(()),
         };
         if room.is_err() || output.len() > OUTPUT {
-            // Nobody reads any more, so it would wait for ever.
+            // Nothing reads its output now, so it would wait forever.
             group.kill();
         }
         room.map(|()| output.len())
@@ -240,11 +240,11 @@ async fn collect(mut from: impl AsyncRead + Unpin, output: &mut Vec<u8>, share: 
 }
 
 /// Reads to the end, and keeps the beginning.
-async fn excerpt(from: impl AsyncRead + Unpin, output: &mut Vec<u8>, kept: usize) -> Result<(), NoRoom> {
+async fn excerpt(from: impl AsyncRead + Unpin, output: &mut Vec<u8>, most: usize) -> Result<(), NoRoom> {
     let mut from = InspectReader::new(from, |written: &[u8]| {
-        output.extend_from_slice(&written[..written.len().min(kept.saturating_sub(output.len()))]);
+        output.extend_from_slice(&written[..written.len().min(most.saturating_sub(output.len()))]);
     });
-    // An error here shows in the way the process ends.
+    // An error here is visible in the exit status.
     let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
     Ok(())
 }

@@ -65,7 +65,7 @@ struct Shared {
     /// The gateway that functions should call, if it is another one.
     behind: Option<String>,
     door: OnceLock<Door>,
-    connected: OnceLock<Connected>,
+    connected: OnceLock<EngineConnection>,
     connecting: Attempt<RunError>,
     /// Whether the engine does not answer at the moment.
     unreachable: AtomicBool,
@@ -79,7 +79,7 @@ struct Shared {
 
 /// A connected engine, and how its containers and this gateway reach each other.
 #[derive(Clone, Debug)]
-pub(crate) struct Connected {
+pub(crate) struct EngineConnection {
     pub(crate) engine: Engine,
     /// The address by which containers reach the gateway.
     pub(super) gateway: String,
@@ -93,7 +93,7 @@ pub(crate) struct Connected {
     own: Option<OwnContainer>,
 }
 
-impl Connected {
+impl EngineConnection {
     /// The path by which the engine finds a folder of the state folder.
     pub(super) fn on_machine(&self, folder: &Path) -> Result<PathBuf, RunError> {
         match &self.own {
@@ -166,7 +166,7 @@ impl Containers {
     }
 
     /// The engine, if it is connected.
-    pub(super) fn connected_already(&self) -> Option<Connected> {
+    pub(super) fn connected_already(&self) -> Option<EngineConnection> {
         self.0.connected.get().cloned()
     }
 
@@ -176,7 +176,7 @@ impl Containers {
     /// # Errors
     ///
     /// If there is no engine, or it does not answer.
-    pub(crate) async fn connected(&self) -> Result<Connected, RunError> {
+    pub(crate) async fn connected(&self) -> Result<EngineConnection, RunError> {
         if let Some(connected) = self.0.connected.get() {
             return Ok(connected.clone());
         }
@@ -283,7 +283,7 @@ impl Shared {
     }
 
     /// Finds out how containers and this gateway reach each other.
-    async fn set_up(&self, engine: Engine) -> Result<Connected, RunError> {
+    async fn set_up(&self, engine: Engine) -> Result<EngineConnection, RunError> {
         let file = self.state.join(IDENTITY);
         let reading = file.clone();
         let read = tokio::task::spawn_blocking(move || identity(&reading)).await;
@@ -318,7 +318,7 @@ impl Shared {
             engine.address(),
             engine.version()
         );
-        Ok(Connected { engine, gateway, store, reach, host, owner, state: self.state.clone(), own })
+        Ok(EngineConnection { engine, gateway, store, reach, host, owner, state: self.state.clone(), own })
     }
 
     /// Listens where containers reach this machine, if the gateway does not do so already. Returns the port.

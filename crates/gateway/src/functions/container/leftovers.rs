@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use std::collections::BTreeSet;
 use tokio::time::Instant;
 
-use super::connection::{Connected, Containers, OWNER};
+use super::connection::{Containers, EngineConnection, OWNER};
 use super::names::Names;
 use super::plan;
 use crate::functions::RunError;
@@ -18,7 +18,7 @@ impl Containers {
     /// Removes leftovers whenever there may be some, and tries again until it succeeds. Never returns.
     pub(crate) async fn remove_leftovers(&self) {
         let names = self.names();
-        // What has been logged already, so that it is logged once.
+        // Messages that have been logged. Each is logged once.
         let mut logged = BTreeSet::new();
         loop {
             names.suspected.notified().await;
@@ -32,7 +32,7 @@ impl Containers {
         }
     }
 
-    /// Removes the leftovers that there are. Returns whether to look again.
+    /// Removes the present leftovers. Returns whether to look again.
     async fn look_for_leftovers(&self, logged: &mut BTreeSet<String>) -> bool {
         // Without an engine there is nothing to do until the first connection to one.
         let Ok(connected) = self.connected().await else { return false };
@@ -89,7 +89,7 @@ impl Containers {
 }
 
 /// Removes the leftovers. Returns the names of those that could not be removed, with the error.
-async fn remove(connected: &Connected, names: &Names) -> Result<Vec<(String, RunError)>, RunError> {
+async fn remove(connected: &EngineConnection, names: &Names) -> Result<Vec<(String, RunError)>, RunError> {
     let engine = &connected.engine;
     let found = engine.labelled(OWNER, &connected.owner).await?;
     let left: Vec<_> = {

@@ -177,9 +177,9 @@ mod tests {
     #[test]
     fn the_last_copy_is_of_the_last_secret() {
         let state = tempfile::tempdir().unwrap();
-        let kept = state.path().join("secrets/key");
-        fs::create_dir(kept.parent().unwrap()).unwrap();
-        private_file::create(&kept, b"0").unwrap();
+        let secret_file = state.path().join("secrets/key");
+        fs::create_dir(secret_file.parent().unwrap()).unwrap();
+        private_file::create(&secret_file, b"0").unwrap();
         let deployment = Deployment {
             service: "f".to_owned(),
             image: "f".to_owned(),
@@ -189,17 +189,17 @@ mod tests {
         let mount = Mount::new(state.path(), &spec(&deployment, Path::new("."), Runs::Container).unwrap());
         std::thread::scope(|scope| {
             for thread in 0..4 {
-                let (mount, kept) = (&mount, &kept);
+                let (mount, secret_file) = (&mount, &secret_file);
                 scope.spawn(move || {
                     for round in 0..50 {
-                        private_file::replace(kept, format!("{thread}-{round}").as_bytes()).unwrap();
+                        private_file::replace(secret_file, format!("{thread}-{round}").as_bytes()).unwrap();
                         mount.refresh("key").unwrap();
                     }
                 });
             }
             scope.spawn(|| mount.fill().unwrap());
         });
-        assert_eq!(fs::read(mount.folder().join("key")).unwrap(), fs::read(&kept).unwrap());
+        assert_eq!(fs::read(mount.folder().join("key")).unwrap(), fs::read(&secret_file).unwrap());
         assert_eq!(fs::read_dir(mount.folder()).unwrap().count(), 1);
     }
 }

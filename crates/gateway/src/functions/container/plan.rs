@@ -6,10 +6,10 @@ use std::path::Path;
 use faasflow_containers::Blueprint;
 use faasflow_core::names::STATE_URL;
 
-use super::connection::{Connected, FUNCTION, OWNER, STATE_FOLDER};
+use super::connection::{EngineConnection, FUNCTION, OWNER, STATE_FOLDER};
 use crate::functions::environment::uses_own_store;
 use crate::functions::{Function, RunError};
-use crate::stack::{Allowed, FunctionSpec, port};
+use crate::stack::{FunctionSpec, ResourceBounds, port};
 
 /// The prefix of the names of containers.
 const PREFIX: &str = "faasflow-";
@@ -32,11 +32,12 @@ pub(super) fn blueprint(
     function: &Function,
     name: &str,
     image: &str,
-    connected: &Connected,
+    connected: &EngineConnection,
     secrets: Option<&Path>,
 ) -> Result<Blueprint, RunError> {
     let spec = &function.spec;
-    let Allowed { limits, requests } = Allowed::read(spec).map_err(|fault| RunError::Limits(fault.to_string()))?;
+    let ResourceBounds { limits, requests } =
+        ResourceBounds::read(spec).map_err(|fault| RunError::Limits(fault.to_string()))?;
     let mut environment = function.environment.clone();
     environment.push(("gateway".to_owned(), connected.gateway.clone()));
     if uses_own_store(spec) {

@@ -23,7 +23,7 @@ use crate::functions::backoff::{RESTART_CONTAINER, Restarts};
 use crate::functions::endings::{ENGINE, LAST_LINES, REPLACED};
 use crate::functions::upstream::Server;
 use crate::functions::{Function, RunError, Unavailable};
-use crate::stack::{Allowed, health_path, port};
+use crate::stack::{ResourceBounds, health_path, port};
 
 /// What happened to a container.
 #[derive(Debug)]
@@ -269,7 +269,7 @@ impl Replica {
 
     /// Logs what users should know about the way its containers are created.
     pub(super) fn note(&self) {
-        let note = Allowed::read(&self.function.spec).ok().and_then(|allowed| allowed.note());
+        let note = ResourceBounds::read(&self.function.spec).ok().and_then(|allowed| allowed.note());
         if let Some(note) = note {
             self.function.logs.push(None, format!("gateway: {note}"));
         }

@@ -133,7 +133,7 @@ impl Fleet {
         Some(self.0.remove(&number)?.unwanted)
     }
 
-    /// Takes note of news. News of a container that was dropped comes too late.
+    /// Applies news of a container. News of a dropped container is ignored.
     fn update(&mut self, number: u64, news: News) {
         let Some(member) = self.0.get_mut(&number) else { return };
         match news {
@@ -216,7 +216,7 @@ mod tests {
         fleet.drop_one();
         fleet.drop_one();
         assert_eq!(fleet.0.keys().copied().collect::<Vec<_>>(), [1]);
-        // This comes too late.
+        // This is ignored, because the container was dropped.
         fleet.update(2, up());
         assert!(matches!(fleet.upstream(), Upstream::Http(servers) if servers.len() == 1));
         fleet.drop_one();

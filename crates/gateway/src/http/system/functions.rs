@@ -203,8 +203,8 @@ async fn memory_of_containers(containers: &Containers, function: &Arc<Function>)
     }
     let asking = async {
         let Ok(connected) = containers.connected().await else { return 0 };
-        let told = join_all(ids.iter().map(|id| connected.engine.memory(id))).await;
-        told.into_iter().filter_map(Result::ok).sum()
+        let measured = join_all(ids.iter().map(|id| connected.engine.memory(id))).await;
+        measured.into_iter().filter_map(Result::ok).sum()
     };
     tokio::time::timeout(USAGE, asking).await.unwrap_or(0)
 }

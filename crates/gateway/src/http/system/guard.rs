@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_the_gateway_in_front_is_told_by_its_host() {
+    fn a_page_of_the_gateway_in_front_is_recognised_by_its_host() {
         let headers = |origin: &'static str, host: &'static str| {
             HeaderMap::from_iter([
                 (ORIGIN, HeaderValue::from_static(origin)),

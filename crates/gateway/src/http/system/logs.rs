@@ -83,7 +83,7 @@ impl LogQuery {
 }
 
 /// The lines so far, the follower for later ones, and the functions whose earlier lines were dropped.
-struct Collected {
+struct LogSelection {
     past: Vec<Arc<LogLine>>,
     follower: Follower,
     dropped: Vec<String>,
@@ -102,16 +102,16 @@ pub(super) async fn logs(
         return refusal;
     }
     let all = query.name.is_empty();
-    let told = if all {
+    let selection = if all {
         collect(&sources.journal, &sources.functions.all(), &asked)
     } else {
         let Some(function) = sources.functions.find(&query.name) else { return absent(&query.name) };
         collect(&sources.journal, &[function], &asked)
     };
-    let dropped = HeaderValue::from_str(&told.dropped.join(",")).unwrap_or(HeaderValue::from_static(""));
-    let past = stream::iter(told.past.into_iter().map(|line| Ok::<_, Infallible>(ndjson(&line))));
+    let dropped = HeaderValue::from_str(&selection.dropped.join(",")).unwrap_or(HeaderValue::from_static(""));
+    let past = stream::iter(selection.past.into_iter().map(|line| Ok::<_, Infallible>(ndjson(&line))));
     let body = if query.follows() {
-        let live = Live { follower: told.follower, sources, asked, all, until: u64::MAX };
+        let live = Live { follower: selection.follower, sources, asked, all, until: u64::MAX };
         let live = stream::unfold(live, Live::next).flat_map(stream::iter);
         Body::from_stream(past.chain(live.map(|line| Ok(ndjson(&line)))))
     } else {
@@ -123,22 +123,22 @@ pub(super) async fn logs(
 }
 
 /// Collects the lines of these functions, in the order in which they came.
-fn collect(journal: &Journal, functions: &[Arc<Function>], asked: &LogFilter) -> Collected {
-    let mut told = Collected { past: Vec::new(), follower: Follower::new(journal), dropped: Vec::new() };
+fn collect(journal: &Journal, functions: &[Arc<Function>], asked: &LogFilter) -> LogSelection {
+    let mut selection = LogSelection { past: Vec::new(), follower: Follower::new(journal), dropped: Vec::new() };
     let mut dropped = Vec::new();
     for function in functions {
         let Past { lines, read, kept_from } = function.logs.past(asked);
-        told.past.extend(lines);
-        told.follower.add(&function.logs, read);
+        selection.past.extend(lines);
+        selection.follower.add(&function.logs, read);
         dropped.extend(kept_from.map(|from| (function.spec.name.clone(), from)));
     }
-    told.past.sort_by_key(|line| line.number);
+    selection.past.sort_by_key(|line| line.number);
     // Lines that were dropped before the first known line of the request are assumed to belong to others.
-    let first = told.past.first().map(|line| line.number).filter(|_| asked.request.is_some());
+    let first = selection.past.first().map(|line| line.number).filter(|_| asked.request.is_some());
     dropped.retain(|&(_, from)| first.is_none_or(|first| from > first));
-    told.dropped = dropped.into_iter().map(|(name, _)| name).collect();
-    told.past.drain(..told.past.len().saturating_sub(asked.tail));
-    told
+    selection.dropped = dropped.into_iter().map(|(name, _)| name).collect();
+    selection.past.drain(..selection.past.len().saturating_sub(asked.tail));
+    selection
 }
 
 /// The stream of new lines, up to the last ones that the functions write when the gateway stops.
@@ -181,14 +181,14 @@ impl Live {
 
 /// A line in the format of OpenFaaS's log providers, with the id of its request.
 fn ndjson(line: &LogLine) -> Bytes {
-    let mut told = admin::LogLine::default();
-    told.instance = line.function.clone();
-    told.name = line.function.clone();
-    told.namespace = NAMESPACE.to_owned();
-    told.request_id = line.request.as_ref().map(|request| request.as_str().to_owned());
-    told.text = line.text.clone();
-    told.timestamp = rfc3339::format(line.timestamp_ms);
-    let mut line = serde_json::to_vec(&told).expect("texts can be written");
+    let mut entry = admin::LogLine::default();
+    entry.instance = line.function.clone();
+    entry.name = line.function.clone();
+    entry.namespace = NAMESPACE.to_owned();
+    entry.request_id = line.request.as_ref().map(|request| request.as_str().to_owned());
+    entry.text = line.text.clone();
+    entry.timestamp = rfc3339::format(line.timestamp_ms);
+    let mut line = serde_json::to_vec(&entry).expect("texts can be written");
     line.push(b'\n');
     Bytes::from(line)
 }

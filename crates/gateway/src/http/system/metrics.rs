@@ -73,10 +73,10 @@ pub(super) async fn of_function(
         return refusal(StatusCode::NOT_FOUND, code::NO_METRICS, text);
     }
     let url = format!("http://127.0.0.1:{port}/metrics");
-    let told = proxy.ask(&url, LARGEST, PATIENCE).await;
+    let asked = proxy.ask(&url, LARGEST, PATIENCE).await;
     // Holding it has kept the process from being replaced.
     drop(taken);
-    match told {
+    match asked {
         Ok(answer) => {
             let kind = answer.headers().get(CONTENT_TYPE).cloned();
             let mut response = (answer.status(), answer.into_body()).into_response();

@@ -51,13 +51,13 @@ pub(super) async fn list(
     match secrets::names(&files.folder) {
         Ok(names) => {
             let names = namespace.only(|| names);
-            let told = |name| {
-                let mut told = SecretName::default();
-                told.name = name;
-                told.namespace = NAMESPACE.to_owned();
-                told
+            let listed = |name| {
+                let mut listed = SecretName::default();
+                listed.name = name;
+                listed.namespace = NAMESPACE.to_owned();
+                listed
             };
-            let names: Vec<_> = names.into_iter().map(told).collect();
+            let names: Vec<_> = names.into_iter().map(listed).collect();
             Json(names).into_response()
         }
         Err(error) => {

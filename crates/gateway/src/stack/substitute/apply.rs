@@ -128,7 +128,7 @@ fn removed(value: &str, pattern: &str, longest: bool) -> String {
     let mut found = None;
     for end in (1..=characters.len()).rev() {
         match matches(&pattern, &characters[..end]) {
-            Err(Malformed) => return value.to_owned(),
+            Err(MalformedPattern) => return value.to_owned(),
             Ok(true) => {
                 found = Some(end);
                 if longest {
@@ -142,10 +142,10 @@ fn removed(value: &str, pattern: &str, longest: bool) -> String {
 }
 
 /// A malformed pattern: a `[` is not closed, or a `\` is at the end.
-struct Malformed;
+struct MalformedPattern;
 
 /// Whether a pattern with `*`, `?`, `[…]`, `[^…]` and `\` matches the whole text. `*` also matches slashes.
-fn matches(pattern: &[char], text: &[char]) -> Result<bool, Malformed> {
+fn matches(pattern: &[char], text: &[char]) -> Result<bool, MalformedPattern> {
     let (mut sign, mut at) = (0, 0);
     // The end of the last `*` and how far it reaches. If the rest does not fit, it reaches one character further.
     let mut star = None;
@@ -172,7 +172,7 @@ fn matches(pattern: &[char], text: &[char]) -> Result<bool, Malformed> {
 }
 
 /// The length of the first element of a pattern, if it matches this character.
-fn one(pattern: &[char], character: char) -> Result<Option<usize>, Malformed> {
+fn one(pattern: &[char], character: char) -> Result<Option<usize>, MalformedPattern> {
     match pattern {
         ['?', ..] => Ok(Some(1)),
         ['[', rest @ ..] => {
@@ -180,14 +180,14 @@ fn one(pattern: &[char], character: char) -> Result<Option<usize>, Malformed> {
             Ok(inside.then_some(pattern.len() - after.len()))
         }
         ['\\', literal, ..] => Ok((*literal == character).then_some(2)),
-        ['\\'] => Err(Malformed),
+        ['\\'] => Err(MalformedPattern),
         [literal, ..] => Ok((*literal == character).then_some(1)),
         [] => Ok(None),
     }
 }
 
 /// Whether a character is in the class whose `[` was read, and what follows the `]`.
-fn class(pattern: &[char], character: char) -> Result<(bool, &[char]), Malformed> {
+fn class(pattern: &[char], character: char) -> Result<(bool, &[char]), MalformedPattern> {
     let (negated, mut rest) = match pattern.split_first() {
         Some(('^', rest)) => (true, rest),
         _ => (false, pattern),
@@ -212,11 +212,11 @@ fn class(pattern: &[char], character: char) -> Result<(bool, &[char]), Malformed
 }
 
 /// Reads a bound of a range. Something must follow it.
-fn bound(pattern: &[char]) -> Result<(char, &[char]), Malformed> {
+fn bound(pattern: &[char]) -> Result<(char, &[char]), MalformedPattern> {
     let (bound, rest) = match pattern.split_first() {
-        None | Some(('-' | ']', _)) => return Err(Malformed),
-        Some(('\\', rest)) => rest.split_first().ok_or(Malformed)?,
+        None | Some(('-' | ']', _)) => return Err(MalformedPattern),
+        Some(('\\', rest)) => rest.split_first().ok_or(MalformedPattern)?,
         Some(bound) => bound,
     };
-    if rest.is_empty() { Err(Malformed) } else { Ok((*bound, rest)) }
+    if rest.is_empty() { Err(MalformedPattern) } else { Ok((*bound, rest)) }
 }

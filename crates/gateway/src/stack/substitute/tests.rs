@@ -132,7 +132,7 @@ fn y2_an_unknown_form_is_an_error_that_shows_it() {
 }
 
 #[test]
-fn y2_a_value_that_cannot_be_put_in_is_an_error() {
+fn y2_a_value_that_cannot_be_inserted_is_an_error() {
     for (form, why) in [
         ("${SHA:0:-1}", "its length is negative"),
         ("${SHARP:0:5}", "falls within a character"),
@@ -144,7 +144,7 @@ fn y2_a_value_that_cannot_be_put_in_is_an_error() {
 }
 
 #[test]
-fn y2_many_stars_take_no_long_time() {
+fn y2_many_stars_are_fast() {
     let long = "a".repeat(2000);
     let variable = |_: &str| Ok(Some(long.clone()));
     let text = substitute("${A#*a*a*a*a*a*a*a*b}", &variable).unwrap();

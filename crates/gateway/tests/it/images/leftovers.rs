@@ -27,17 +27,17 @@ async fn replaced(stand: &Stand, id: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_outlive_a_restart_of_their_engine() {
     let mut stand = serving().await;
-    let kept = ids(&stand.engine);
+    let before = ids(&stand.engine);
     stand.engine.go();
     // Long enough for the gateway to give up on the container and request another, as it used to do.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(stand.fixture.post("/function/f", "").await.text(), "answer");
     stand.engine.come();
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!((ids(&stand.engine), stand.engine.inside().made), (kept.clone(), 1));
+    assert_eq!((ids(&stand.engine), stand.engine.inside().made), (before.clone(), 1));
     // The gateway watches it again.
-    stand.engine.inside().containers.get_mut(&kept[0]).unwrap().1 = false;
-    replaced(&stand, &kept[0]).await;
+    stand.engine.inside().containers.get_mut(&before[0]).unwrap().1 = false;
+    replaced(&stand, &before[0]).await;
     stand.fixture.gateway.stop().await;
     assert!(ids(&stand.engine).is_empty());
 }
@@ -111,7 +111,7 @@ async fn a_container_that_cannot_be_stopped_is_removed() {
 }
 
 /// Returns the container of a gateway that was killed, and the gateway after its next start.
-async fn killed() -> (Fixture, FakeEngine, Value, Listening) {
+async fn killed() -> (Fixture, FakeEngine, Value, TestServer) {
     let Stand { fixture, engine, inside: _, _listening } = serving().await;
     let made = engine.inside().containers.values().next().unwrap().0.clone();
     fixture.gateway.stop().await;
