@@ -12,7 +12,7 @@ use faasflow_core::code;
 use faasflow_gateway::Stack;
 
 use crate::args::{Check, CheckFormat};
-use crate::check::finding::{Checked, Severity};
+use crate::check::finding::{FlowFindings, Severity};
 use crate::check::report::Look;
 use crate::error::Failure;
 
@@ -20,8 +20,9 @@ pub(crate) async fn run(check: Check) -> Result<(), Failure> {
     let stack = Stack::read(&check.stack)?;
     crate::config::show_hints(&stack);
     let (gateway, flows) = gather::gather(&check, &stack).await?;
-    let judged = flows.into_iter().map(|flow| Checked { findings: rules::judge(&flow, &gateway), flow: flow.name });
-    let checked: Vec<Checked> = judged.collect();
+    let judged =
+        flows.into_iter().map(|flow| FlowFindings { findings: rules::judge(&flow, &gateway), flow: flow.name });
+    let checked: Vec<FlowFindings> = judged.collect();
     let text = match check.format {
         CheckFormat::Text => report::text(&checked, Look::of_stdout()),
         CheckFormat::Json => report::json(&gateway.url, &checked),

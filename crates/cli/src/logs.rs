@@ -49,7 +49,7 @@ pub(crate) async fn run(logs: Logs) -> Result<(), Failure> {
     let dropped = parts.headers.get(LOG_DROPPED).map(|names| String::from_utf8_lossy(names.as_bytes()));
     let is_ours = dropped.is_some();
     if let Some(names) = dropped.filter(|names| !names.is_empty() && logs.request.is_some()) {
-        eprintln!("Older lines of {} are missing: {}.", names.replace(',', ", "), kept());
+        eprintln!("Older lines of {} are missing: {}.", names.replace(',', ", "), retention());
     }
     let mut found = false;
     let mut lines = Lines { body, read: Vec::new(), client: &client };
@@ -68,7 +68,7 @@ pub(crate) async fn run(logs: Logs) -> Result<(), Failure> {
             Err(Failure::failed(code::NO_LINES, what)
                 .because_text(format!(
                     "the ID is wrong, no function logged anything, or the lines are too old: {}",
-                    kept()
+                    retention()
                 ))
                 .help("check the ID: it is the header X-Faasflow-Request-Id of the answer"))
         }
@@ -107,7 +107,7 @@ fn show(logs: &Logs, Line { line, whole }: &Line) -> Result<(), Failure> {
     Ok(())
 }
 
-fn kept() -> String {
+fn retention() -> String {
     format!("the gateway keeps the last {} MiB of each function's output since its own start", KEPT_LOG >> 20)
 }
 

@@ -181,9 +181,9 @@ fn check_name(name: &str) -> Result<(), Failure> {
 
 /// The nearest valid name: `My_Flow` becomes `my-flow`.
 fn suggestion(name: &str) -> String {
-    let kept: String =
+    let replaced: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-    let words: Vec<&str> = kept.split('-').filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = replaced.split('-').filter(|word| !word.is_empty()).collect();
     let name = words.join("-");
     if name.starts_with(|first: char| first.is_ascii_lowercase()) { name } else { "my-flow".to_owned() }
 }

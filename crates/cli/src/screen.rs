@@ -37,14 +37,14 @@ pub(crate) struct Screen {
 }
 
 /// Completes when the writing thread has ended.
-pub(crate) struct Written(oneshot::Receiver<()>);
+pub(crate) struct WriterEnd(oneshot::Receiver<()>);
 
 /// The screen of this process, for its log lines.
 static SCREEN: OnceLock<Screen> = OnceLock::new();
 
 impl Screen {
     /// Starts the writing thread. From here on, the log of this process goes there too.
-    pub(crate) fn start() -> std::io::Result<(Screen, Written)> {
+    pub(crate) fn start() -> std::io::Result<(Screen, WriterEnd)> {
         let (lines, messages) = sync_channel(WAITING);
         let (end, written) = oneshot::channel();
         let screen = Screen { lines, waiting_bytes: Arc::default(), left_out: Arc::default() };
@@ -54,7 +54,7 @@ impl Screen {
             let _ = end.send(());
         })?;
         let _ = SCREEN.set(screen.clone());
-        Ok((screen, Written(written)))
+        Ok((screen, WriterEnd(written)))
     }
 
     pub(crate) fn event(&self, event: Event) {
@@ -119,7 +119,7 @@ fn write(messages: &Receiver<Message>, waiting_bytes: &AtomicUsize) {
     }
 }
 
-impl Written {
+impl WriterEnd {
     /// Waits until everything is written, for at most [`PATIENCE`].
     pub(crate) async fn wait(self, screen: &Screen) {
         screen.put(Message::End);

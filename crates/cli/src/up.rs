@@ -57,17 +57,17 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
     }
     let mut changes = Changes::new(&files);
     let mut look = tokio::time::interval(Duration::from_secs(1));
-    let (mut told, mut greeted) = (false, false);
+    let (mut reported, mut greeted) = (false, false);
     loop {
         tokio::select! {
             _ = stopped.recv() => break,
             Some(event) = happened.recv() => screen.event(event),
-            ready = gateway.ready(), if !told => {
+            ready = gateway.ready(), if !reported => {
                 // Print the events that led to it first.
                 while let Ok(event) = happened.try_recv() {
                     screen.event(event);
                 }
-                told = true;
+                reported = true;
                 match ready {
                     Ok(()) => {
                         greet(&screen, &gateway);
@@ -83,7 +83,7 @@ pub(crate) async fn run(up: Up) -> Result<(), Failure> {
                         screen.event(event);
                     }
                     greet(&screen, &gateway);
-                    (told, greeted) = (true, true);
+                    (reported, greeted) = (true, true);
                 }
                 for file in changes.look() {
                     screen.line(format!("{} changed: restart `faasflow up` to apply it", file.display()));
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_to_log_in_is_one_of_the_platforms_shell() {
+    fn the_command_to_log_in_is_written_for_the_shell_of_the_platform() {
         let command = |powershell| login("http://h:1", Path::new("s/u"), Path::new("s/p"), powershell);
         assert_eq!(
             command(false),

@@ -10,7 +10,7 @@ use http::StatusCode;
 
 /// The answer of the gateway to one question.
 #[derive(Clone, Debug)]
-pub(super) enum Answered<T> {
+pub(super) enum Reply<T> {
     Known(T),
     /// It refused to answer: 401 or 403.
     Forbidden(StatusCode),
@@ -18,12 +18,12 @@ pub(super) enum Answered<T> {
     Unclear(String),
 }
 
-impl<T> Answered<T> {
-    pub(super) fn map<U>(self, with: impl FnOnce(T) -> U) -> Answered<U> {
+impl<T> Reply<T> {
+    pub(super) fn map<U>(self, with: impl FnOnce(T) -> U) -> Reply<U> {
         match self {
-            Answered::Known(value) => Answered::Known(with(value)),
-            Answered::Forbidden(status) => Answered::Forbidden(status),
-            Answered::Unclear(what) => Answered::Unclear(what),
+            Reply::Known(value) => Reply::Known(with(value)),
+            Reply::Forbidden(status) => Reply::Forbidden(status),
+            Reply::Unclear(what) => Reply::Unclear(what),
         }
     }
 }
@@ -49,16 +49,16 @@ pub(super) enum Origin {
 #[derive(Clone, Debug)]
 pub(super) struct GatewayFacts {
     pub(super) url: String,
-    /// Whether requests had a user and a password.
+    /// Whether requests have a user and a password.
     pub(super) credentials: bool,
     /// Whether it is the one of `faasflow up`.
     pub(super) local: bool,
     /// The functions of its default namespace.
-    pub(super) functions: Answered<Vec<Deployed>>,
+    pub(super) functions: Reply<Vec<Deployed>>,
     /// The functions of other namespaces that flows call.
-    pub(super) elsewhere: BTreeMap<String, Answered<Vec<Deployed>>>,
+    pub(super) elsewhere: BTreeMap<String, Reply<Vec<Deployed>>>,
     /// The names of the secrets.
-    pub(super) secrets: Answered<Vec<String>>,
+    pub(super) secrets: Reply<Vec<String>>,
     /// How long it waits for a function.
     pub(super) timeout: Limit<Duration>,
     /// The largest asynchronous body, in bytes.
@@ -97,9 +97,9 @@ pub(super) struct FlowFacts {
     /// Its definition.
     pub(super) description: Description,
     /// Whether the gateway has a queue for it; `None` if it does not need one.
-    pub(super) queue: Option<Answered<bool>>,
+    pub(super) queue: Option<Reply<bool>>,
     /// The function deployed under its name; `None` if there is none, or if that is not known.
-    pub(super) deployed: Option<Answered<Running>>,
+    pub(super) deployed: Option<Reply<Running>>,
 }
 
 /// What is deployed under the name of a flow.

@@ -85,7 +85,7 @@ impl Finding {
 }
 
 /// A flow with its findings.
-pub(super) struct Checked {
+pub(super) struct FlowFindings {
     pub(super) flow: String,
     pub(super) findings: Vec<Finding>,
 }

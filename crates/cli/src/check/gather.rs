@@ -16,7 +16,7 @@ use faasflow_runtime::Config;
 use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::facts::{Answered, Deployed, FlowFacts, GatewayFacts, Limit, Origin, Running};
+use super::facts::{Deployed, FlowFacts, GatewayFacts, Limit, Origin, Reply, Running};
 use super::rules::functions::split;
 use crate::args::Check;
 use crate::client::{Answer, Client};
@@ -35,7 +35,7 @@ const ACK_WAIT: Duration = Duration::from_secs(30);
 /// Collects everything that the rules need.
 pub(super) async fn gather(check: &Check, stack: &Stack) -> Result<(GatewayFacts, Vec<FlowFacts>), Failure> {
     let specs = config::flows(stack, check.flow.as_deref())?;
-    let asking = Asking::new(check)?;
+    let asking = Questions::new(check)?;
     // Report an unreachable gateway before anything is built.
     let info = asking.json::<Info>(paths::INFO).await?;
     let mut flows = Vec::new();
@@ -56,7 +56,7 @@ pub(super) async fn gather(check: &Check, stack: &Stack) -> Result<(GatewayFacts
         flow.deployed = asking.deployed(&flow.name, &functions).await;
     }
     let info = match info {
-        Answered::Known(info) => info,
+        Reply::Known(info) => info,
         _ => Info::default(),
     };
     let limits = info.limits.unwrap_or_default();
@@ -117,13 +117,13 @@ fn namespaces(flows: &[FlowFacts]) -> BTreeSet<String> {
     calls.map(str::to_owned).collect()
 }
 
-struct Asking {
+struct Questions {
     client: Client,
 }
 
-impl Asking {
-    fn new(check: &Check) -> Result<Asking, Failure> {
-        Ok(Asking { client: Client::new(&check.gateway)? })
+impl Questions {
+    fn new(check: &Check) -> Result<Questions, Failure> {
+        Ok(Questions { client: Client::new(&check.gateway)? })
     }
 
     async fn ask(&self, path: &str) -> Result<Answer, Failure> {
@@ -134,22 +134,22 @@ impl Asking {
         })
     }
 
-    async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<Answered<T>, Failure> {
+    async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<Reply<T>, Failure> {
         let answer = self.ask(path).await?;
         Ok(match answer.status {
-            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Answered::Forbidden(status),
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Reply::Forbidden(status),
             status if status.is_success() => match serde_json::from_slice(&answer.body) {
-                Ok(value) => Answered::Known(value),
+                Ok(value) => Reply::Known(value),
                 Err(error) if error.is_data() => {
-                    Answered::Unclear(format!("the answer to GET {path} has unexpected content: {error}"))
+                    Reply::Unclear(format!("the answer to GET {path} has unexpected content: {error}"))
                 }
-                Err(_) => Answered::Unclear(format!("the answer to GET {path} is not JSON")),
+                Err(_) => Reply::Unclear(format!("the answer to GET {path} is not JSON")),
             },
             _ => unclear(path, &answer),
         })
     }
 
-    async fn functions(&self, namespace: Option<&str>) -> Result<Answered<Vec<Deployed>>, Failure> {
+    async fn functions(&self, namespace: Option<&str>) -> Result<Reply<Vec<Deployed>>, Failure> {
         let query = namespace.map(|namespace| format!("?namespace={namespace}")).unwrap_or_default();
         let deployed = |function: FunctionStatus| {
             // Some providers have only one namespace, and list it for any name.
@@ -165,7 +165,7 @@ impl Asking {
         Ok(self.json(&format!("{}{query}", paths::FUNCTIONS)).await?.map(listed))
     }
 
-    async fn secrets(&self) -> Result<Answered<Vec<String>>, Failure> {
+    async fn secrets(&self) -> Result<Reply<Vec<String>>, Failure> {
         let listed = |list: Option<Vec<SecretName>>| {
             list.into_iter().flatten().map(|secret| secret.name).filter(|name| !name.is_empty()).collect()
         };
@@ -174,40 +174,40 @@ impl Asking {
 
     /// Whether the gateway has the route of the queue. The route accepts only POST, so a GET queues nothing: the answer
     /// is 405 if there is a queue, and 404 otherwise.
-    async fn queue(&self, flow: &str) -> Result<Answered<bool>, Failure> {
+    async fn queue(&self, flow: &str) -> Result<Reply<bool>, Failure> {
         let path = format!("/async-function/{flow}");
         let answer = self.ask(&path).await?;
         Ok(match answer.status {
-            StatusCode::METHOD_NOT_ALLOWED => Answered::Known(true),
-            StatusCode::NOT_FOUND => Answered::Known(false),
-            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Answered::Forbidden(status),
+            StatusCode::METHOD_NOT_ALLOWED => Reply::Known(true),
+            StatusCode::NOT_FOUND => Reply::Known(false),
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Reply::Forbidden(status),
             _ => unclear(&path, &answer),
         })
     }
 
     /// The definition that is deployed. Only asked of a function that is known to be up, so that asking does not start
     /// it. If it does not answer, the check goes on.
-    async fn deployed(&self, flow: &str, functions: &Answered<Vec<Deployed>>) -> Option<Answered<Running>> {
-        let Answered::Known(functions) = functions else { return None };
+    async fn deployed(&self, flow: &str, functions: &Reply<Vec<Deployed>>) -> Option<Reply<Running>> {
+        let Reply::Known(functions) = functions else { return None };
         functions.iter().find(|function| function.name == flow && function.available != Some(0))?;
         let path = format!("/function/{flow}/_/flow");
         Some(match self.ask(&path).await {
-            Ok(answer) if answer.status.is_success() => Answered::Known(match Description::from_json(&answer.body) {
+            Ok(answer) if answer.status.is_success() => Reply::Known(match Description::from_json(&answer.body) {
                 Ok(description) => Running::Flow(description),
-                Err(error @ DescriptionError::Newer { .. }) => return Some(Answered::Unclear(error.to_string())),
+                Err(error @ DescriptionError::Newer { .. }) => return Some(Reply::Unclear(error.to_string())),
                 Err(_) => Running::Other,
             }),
-            Ok(answer) if answer.status == StatusCode::NOT_FOUND => Answered::Known(Running::Other),
+            Ok(answer) if answer.status == StatusCode::NOT_FOUND => Reply::Known(Running::Other),
             Ok(answer) => unclear(&path, &answer),
-            Err(failure) => Answered::Unclear(failure.to_string()),
+            Err(failure) => Reply::Unclear(failure.to_string()),
         })
     }
 }
 
 /// Shortens an answer, which may be a page of HTML, to one line.
-fn unclear<T>(path: &str, answer: &Answer) -> Answered<T> {
+fn unclear<T>(path: &str, answer: &Answer) -> Reply<T> {
     let body = String::from_utf8_lossy(&answer.body);
     let line: String = body.trim().lines().next().unwrap_or_default().trim_end().chars().take(120).collect();
     let detail = if line.is_empty() { String::new() } else { format!(" ({line})") };
-    Answered::Unclear(format!("GET {path} was answered with {}{detail}", answer.status))
+    Reply::Unclear(format!("GET {path} was answered with {}{detail}", answer.status))
 }

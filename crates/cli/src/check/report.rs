@@ -7,7 +7,7 @@ use console::{Term, style};
 use faasflow_core::counted;
 use serde_json::{Value, json};
 
-use super::finding::{Checked, Finding, Severity};
+use super::finding::{Finding, FlowFindings, Severity};
 
 /// How to print text.
 #[derive(Clone, Copy, Default)]
@@ -38,13 +38,13 @@ impl Look {
 }
 
 /// The findings of each flow, below its name.
-pub(super) fn text(checked: &[Checked], look: Look) -> String {
+pub(super) fn text(checked: &[FlowFindings], look: Look) -> String {
     let all = checked.iter().flat_map(|checked| &checked.findings);
     let about_width = all.map(|finding| finding.about.len()).max().unwrap_or_default();
     // The severity has 7 columns; 2 more stand before it and after each column.
     let indent = " ".repeat(2 + 7 + 2 + about_width + 2);
     let mut text = String::new();
-    for Checked { flow, findings } in checked {
+    for FlowFindings { flow, findings } in checked {
         let _ = writeln!(text, "{flow}");
         for finding in findings {
             let line = line(finding);
@@ -72,10 +72,10 @@ fn line(finding: &Finding) -> String {
     line
 }
 
-pub(super) fn json(gateway: &str, checked: &[Checked]) -> String {
+pub(super) fn json(gateway: &str, checked: &[FlowFindings]) -> String {
     let flows: Vec<Value> = checked
         .iter()
-        .map(|Checked { flow, findings }| {
+        .map(|FlowFindings { flow, findings }| {
             let findings: Vec<Value> = findings
                 .iter()
                 .map(|finding| {
@@ -102,12 +102,12 @@ pub(super) fn json(gateway: &str, checked: &[Checked]) -> String {
     format!("{whole:#}\n")
 }
 
-pub(super) fn count(checked: &[Checked], severity: Severity) -> usize {
+pub(super) fn count(checked: &[FlowFindings], severity: Severity) -> usize {
     checked.iter().flat_map(|checked| &checked.findings).filter(|finding| finding.severity == severity).count()
 }
 
 /// The numbers of findings, as in `1 error, 0 warnings, 2 notes`.
-pub(super) fn sum(checked: &[Checked]) -> String {
+pub(super) fn sum(checked: &[FlowFindings]) -> String {
     let counted = [Severity::Error, Severity::Warning, Severity::Note]
         .map(|severity| counted(count(checked, severity) as u64, severity.word()));
     counted.join(", ")
@@ -117,11 +117,11 @@ pub(super) fn sum(checked: &[Checked]) -> String {
 mod tests {
     use super::*;
 
-    fn checked() -> Vec<Checked> {
+    fn checked() -> Vec<FlowFindings> {
         let mut step = Finding::error("functions", "it is not deployed", "deploy it");
         step.step = Some((2, "function `f`".to_owned()));
         step.function = Some("f".to_owned());
-        vec![Checked { flow: "flow".to_owned(), findings: vec![Finding::ok("queue", "it takes calls"), step] }]
+        vec![FlowFindings { flow: "flow".to_owned(), findings: vec![Finding::ok("queue", "it takes calls"), step] }]
     }
 
     #[test]

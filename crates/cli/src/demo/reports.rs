@@ -16,20 +16,20 @@ use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 #[derive(Default)]
-struct Received {
+struct Inbox {
     ends: Mutex<HashMap<String, (String, Bytes)>>,
     changed: Notify,
 }
 
 pub(crate) struct Reports {
     address: SocketAddr,
-    received: Arc<Received>,
+    received: Arc<Inbox>,
     _serving: AbortOnDropHandle<()>,
 }
 
 impl Reports {
     pub(crate) async fn listen() -> std::io::Result<Reports> {
-        let received = Arc::new(Received::default());
+        let received = Arc::new(Inbox::default());
         let app = Router::new().route("/", post(receive)).with_state(received.clone());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -60,7 +60,7 @@ impl Reports {
     }
 }
 
-async fn receive(State(received): State<Arc<Received>>, headers: HeaderMap, body: Bytes) {
+async fn receive(State(received): State<Arc<Inbox>>, headers: HeaderMap, body: Bytes) {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let (id, outcome) = (text(headers::REQUEST_ID), text(headers::OUTCOME));
     received.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(id, (outcome, body));

@@ -35,7 +35,7 @@ fn commands(names: &[&str]) -> String {
 }
 
 #[test]
-fn a_stack_that_works_and_one_that_would_not() {
+fn the_exit_code_says_whether_a_stack_would_work() {
     let all = commands(&["titleize", "to-xml", "format-xml"]);
     let folder = stack(&(all + &makeuserid()));
     let up = Up::start(folder.path(), &folder.path().join("state"));
@@ -63,7 +63,7 @@ fn a_stack_that_works_and_one_that_would_not() {
 }
 
 #[test]
-fn functions_that_are_not_deployed() {
+fn functions_that_are_not_deployed_are_errors() {
     let running = stack(&commands(&["titleise", "other"]));
     let up = Up::start(running.path(), &running.path().join("state"));
     let folder = stack(&(commands(&["to-xml"]) + &makeuserid()));
@@ -86,7 +86,7 @@ fn functions_that_are_not_deployed() {
 
 /// A call to a function of another namespace, which the local gateway does not have.
 #[test]
-fn functions_of_other_namespaces() {
+fn functions_of_other_namespaces_are_looked_up_there() {
     let running = stack(&commands(&["titleize"]));
     let up = Up::start(running.path(), &running.path().join("state"));
     let description = json!({ "name": "caller", "fingerprint": "0123456789", "state": "envelope", "on_failure": false,
@@ -154,7 +154,7 @@ fn functions() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_reports_little() {
+async fn a_gateway_that_reports_little_leaves_warnings() {
     let other = json!({ "name": "makeuserid", "fingerprint": "ffffffff00", "state": "envelope", "on_failure": false,
                         "finally": false, "phases": [{ "number": 1, "steps": [] }, { "number": 2, "steps": [] }] });
     let gateway = OpenFaas::listen(&[
@@ -208,7 +208,7 @@ async fn a_gateway_that_reports_little() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_without_a_queue() {
+async fn a_gateway_without_a_queue_is_an_error() {
     let gateway = OpenFaas::listen(&[("/system/functions", 200, functions())]).await;
     let folder = stack(&makeuserid());
     let output = check(&[folder.path().to_str().unwrap(), "--gateway", &gateway.url]);
@@ -219,7 +219,7 @@ async fn a_gateway_without_a_queue() {
 
 /// The limits that a gateway may report.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_reports_its_limits() {
+async fn limits_that_the_gateway_reports_are_used() {
     let info = json!({ "limits": { "asyncBody": 100_000, "upstreamTimeout": "30s" } });
     let gateway = OpenFaas::listen(&[("/system/info", 200, info)]).await;
     let folder = stack(&makeuserid());

@@ -1,6 +1,6 @@
 //! What commands print, and the codes they exit with.
 
 #[test]
-fn commands_say_what_they_are_documented_to_say() {
+fn commands_print_what_is_documented() {
     trycmd::TestCases::new().case("tests/cmd/*.md");
 }

@@ -8,17 +8,17 @@ use faasflow_http::HttpClient;
 use http::{Request, StatusCode};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_deployed_behind_a_password_is_there_after_a_kill() {
+async fn a_deployment_behind_a_password_survives_a_kill() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state");
     let start = || Up::start_with(folder.path(), &state, &["--no-stack", "--basic-auth"]);
     let up = start();
     let password = std::fs::read_to_string(state.join("secrets/basic-auth-password")).unwrap();
-    let said = up.said().join("\n");
+    let printed = up.printed().join("\n");
     let login = format!("faas-cli login --gateway {} --username ", up.url);
-    assert!(said.contains("basic-auth-password") && said.contains(&login), "{said}");
-    assert!(said.contains("All functions are ready. None is deployed yet"), "{said}");
-    assert!(!said.contains(&password), "{said}");
+    assert!(printed.contains("basic-auth-password") && printed.contains(&login), "{printed}");
+    assert!(printed.contains("All functions are ready. None is deployed yet"), "{printed}");
+    assert!(!printed.contains(&password), "{printed}");
 
     // As a client of HTTP sends it: with credentials, and on to the function without.
     let with = |url: &str, password: &str| url.replacen("://", &format!("://admin:{password}@"), 1);
@@ -45,15 +45,15 @@ async fn what_was_deployed_behind_a_password_is_there_after_a_kill() {
     assert_eq!(faasflow(&["queue", "list"], &url), (Some(0), "0 in the queue, 0 in flight, 0 dead letters\n".into()));
     let (code, lines) = faasflow(&["logs", "--function", "show"], &url);
     assert_eq!((code, lines.as_str()), (Some(0), ""));
-    let (code, said) = faasflow(&["logs", "a-1"], &url);
-    assert!(code == Some(1) && said.contains("has no log lines of the request `a-1`"), "{said}");
-    let (code, said) = faasflow(&["logs", "a-1"], &up.url);
-    assert!(code == Some(1) && said.contains("requires a user and a password"), "{said}");
-    let (code, said) = faasflow(&["queue", "list"], &up.url);
-    assert!(code == Some(1) && said.contains("requires a user and a password"), "{said}");
-    let (code, said) = faasflow(&["queue", "list"], &with(&up.url, "a%20guess"));
-    assert!(code == Some(1) && said.contains("does not accept this user and password"), "{said}");
-    assert!(!said.contains("guess"), "{said}");
+    let (code, printed) = faasflow(&["logs", "a-1"], &url);
+    assert!(code == Some(1) && printed.contains("has no log lines of the request `a-1`"), "{printed}");
+    let (code, printed) = faasflow(&["logs", "a-1"], &up.url);
+    assert!(code == Some(1) && printed.contains("requires a user and a password"), "{printed}");
+    let (code, printed) = faasflow(&["queue", "list"], &up.url);
+    assert!(code == Some(1) && printed.contains("requires a user and a password"), "{printed}");
+    let (code, printed) = faasflow(&["queue", "list"], &with(&up.url, "a%20guess"));
+    assert!(code == Some(1) && printed.contains("does not accept this user and password"), "{printed}");
+    assert!(!printed.contains("guess"), "{printed}");
     let (code, help) = faasflow(&["queue", "--help"], &url);
     assert!(code == Some(0) && !help.contains(&password), "{help}");
     assert_eq!(up.stop(), Some(0));

@@ -57,7 +57,7 @@ fn upload_pipeline() {
     assert!(output.stdout.starts_with(&[0xff, 0xd8, 0xff]), "it answers a JPEG picture");
     let output = up.run(&["invoke", "upload-pipeline"], &photo("two-faces.jpg"));
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("the photo shows 2 faces; exactly one is needed"), "{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("the photo shows 2 faces; exactly one is needed"), "{errors}");
     assert_eq!(up.stop(), Some(0));
 }

@@ -36,7 +36,7 @@ async fn a_flow_killed_in_the_middle_of_a_phase_goes_on() {
     assert_eq!(result.header("x-faasflow-request-id"), Some(accepted.1.as_str()));
     assert_eq!(result.header("x-faasflow-outcome"), Some("success"));
     assert_eq!(result.body, r#"{"id":"ada","name":"Ada","email":"a@b.c"}"#);
-    let said = up.said().join("\n");
-    assert!(said.contains("makeuserid: it ended with signal: 9 (SIGKILL)"), "{said}");
+    let printed = up.printed().join("\n");
+    assert!(printed.contains("makeuserid: it ended with signal: 9 (SIGKILL)"), "{printed}");
     assert_eq!(up.stop(), Some(0));
 }

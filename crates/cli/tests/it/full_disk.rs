@@ -10,7 +10,7 @@ use http::{Request, StatusCode};
 use crate::support::{PATIENCE, Recorder, Up, stack, until, url};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r9_a_full_disk_answers_507_and_says_once_why_and_when_to_come_again() {
+async fn r9_a_full_disk_answers_507_and_logs_once_why_and_when_to_try_again() {
     let recorder = Recorder::listen().await;
     let folder = stack(&url("record", recorder.address));
     let mut command = Command::new("bash");

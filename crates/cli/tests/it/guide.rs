@@ -50,7 +50,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_block_is_of_a_language_that_a_test_holds() {
+fn every_block_is_in_a_tested_language() {
     let pages = pages();
     assert!(pages.iter().filter(|page| page.name.starts_with("docs/guide/")).count() >= 10, "the guide is not found");
     for block in pages.iter().flat_map(|page| &page.blocks) {
@@ -78,7 +78,7 @@ fn every_rust_block_is_a_doc_test() {
 /// `faas-cli` takes a stack file of the folder before it looks at the options that describe a single function, so such a
 /// command does nothing of what it says in a folder that has one.
 #[test]
-fn i5_commands_for_one_function_stand_where_no_stack_file_is() {
+fn i5_commands_for_one_function_are_used_only_in_folders_without_a_stack_file() {
     let mut found = 0;
     for page in pages() {
         let mut folder = ".".to_owned();

@@ -13,7 +13,7 @@ use http::StatusCode;
 const CALLS: usize = 500;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_accepted_survives_kill_9() {
+async fn accepted_calls_survive_kill_9() {
     let recorder = Arc::new(Recorder::listen().await);
     let functions = ["record", "titleize", "to-xml", "format-xml"].map(|name| url(name, recorder.address)).concat();
     let folder = stack(&(functions + &makeuserid()));

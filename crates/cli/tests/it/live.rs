@@ -22,15 +22,15 @@ async fn a_second_ctrl_c_stops_at_once() {
     let state = folder.path().join("state");
     let up = Up::start(folder.path(), &state);
     done(&up.run(&["invoke", "--async", "slow"], b""));
-    until("it is called", async || up.said().iter().any(|line| line.contains("begun")).then_some(())).await;
+    until("it is called", async || up.printed().iter().any(|line| line.contains("begun")).then_some(())).await;
     let begun = std::time::Instant::now();
-    let (code, said) = up.stop_at_once("Press Ctrl-C again to stop at once");
-    assert_eq!(code, Some(1), "{said}");
+    let (code, printed) = up.stop_at_once("Press Ctrl-C again to stop at once");
+    assert_eq!(code, Some(1), "{printed}");
     // The first Ctrl-C gives requests in flight ten seconds.
-    assert!(begun.elapsed() < std::time::Duration::from_secs(8), "{:?}\n{said}", begun.elapsed());
-    assert!(said.contains("start the gateway again to deliver the queued calls"), "{said}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(8), "{:?}\n{printed}", begun.elapsed());
+    assert!(printed.contains("start the gateway again to deliver the queued calls"), "{printed}");
     let up = Up::start(folder.path(), &state);
-    until("it is called again", async || up.said().iter().any(|line| line.contains("begun")).then_some(())).await;
+    until("it is called again", async || up.printed().iter().any(|line| line.contains("begun")).then_some(())).await;
     up.kill();
 }
 
@@ -52,15 +52,15 @@ async fn a_second_ctrl_c_stops_the_demo_at_once() {
     assert!(lines.any(|line| line.contains("Press Ctrl-C again to stop at once")));
     let first = std::time::Instant::now();
     crate::support::signal("-INT", demo.id());
-    let said: Vec<String> = lines.collect();
-    assert_eq!(demo.wait().unwrap().code(), Some(1), "{said:?}");
+    let printed: Vec<String> = lines.collect();
+    assert_eq!(demo.wait().unwrap().code(), Some(1), "{printed:?}");
     // The first Ctrl-C gives requests in flight ten seconds.
-    assert!(first.elapsed() < std::time::Duration::from_secs(8), "{:?}\n{said:?}", first.elapsed());
-    assert!(said.iter().any(|line| line.contains("the demo was stopped at once")), "{said:?}");
+    assert!(first.elapsed() < std::time::Duration::from_secs(8), "{:?}\n{printed:?}", first.elapsed());
+    assert!(printed.iter().any(|line| line.contains("the demo was stopped at once")), "{printed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn invocations() {
+async fn invocations_print_the_answer() {
     let folder = stack("cat:\n  fprocess: cat\nenv:\n  fprocess: env\nfails:\n  fprocess: sh -c 'exit 3'\n");
     let up = Up::start(folder.path(), &folder.path().join("state"));
 
@@ -111,24 +111,24 @@ async fn invocations() {
 
     let output = up.run(&["invoke", "fails"], b"");
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
-    let said = text(&output.stderr);
-    let hint = said.strip_prefix(
+    let printed = text(&output.stderr);
+    let hint = printed.strip_prefix(
         "error[FF0909]: the function `fails` answered 500 Internal Server Error\n  cause: exit status 3\n  help: see what functions \
          logged with `faasflow logs ",
     );
-    assert!(hint.is_some_and(|hint| hint.ends_with("`\n")), "{said}");
+    assert!(hint.is_some_and(|hint| hint.ends_with("`\n")), "{printed}");
     let output = up.run(&["invoke", "absent"], b"");
     assert_eq!(output.status.code(), Some(1));
     let says = format!("error[FF0712]: the function `absent` is not deployed at {}\n  cause: ", up.url);
-    let said = text(&output.stderr);
-    assert!(said.starts_with(&says) && said.contains(": cat, env, fails\n  help: check the name"), "{said}");
-    let said = up.said().join("\n");
-    assert!(!said.contains('\u{1b}'), "no colours when standard error is not a terminal: {said:?}");
+    let printed = text(&output.stderr);
+    assert!(printed.starts_with(&says) && printed.contains(": cat, env, fails\n  help: check the name"), "{printed}");
+    let printed = up.printed().join("\n");
+    assert!(!printed.contains('\u{1b}'), "no colours when standard error is not a terminal: {printed:?}");
     assert_eq!(up.stop(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_queue_and_its_dead_letters() {
+async fn calls_and_dead_letters_are_listed_redriven_and_discarded() {
     let recorder = Recorder::listen().await;
     let folder = stack(&(url("f", recorder.address) + "bad:\n  fprocess: sh -c 'test -e mended && cat'\n"));
     let up = Up::start(folder.path(), &folder.path().join("state"));
@@ -206,7 +206,7 @@ async fn the_list_of_dead_letters_shows_why_a_flow_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_lines_of_a_request() {
+async fn the_lines_of_a_request_are_printed() {
     let folder = stack("talk:\n  fprocess: sh -c 'cat >&2'\nfails:\n  fprocess: sh -c 'echo why >&2; exit 1'\n");
     let up = Up::start(folder.path(), &folder.path().join("state"));
     let invoke = |function: &str, id: &str, input: &str| {
@@ -280,9 +280,9 @@ async fn control_characters_of_functions_are_escaped() {
     let shown = "talk | \\u{1b}]0;title\\u{7}a\tb\\rother | c\\u{202e}d";
     assert_eq!(text(done(&up.run(&["logs", "a-1"], b""))), format!("{shown}\n"));
     let json = up.run(&["logs", "a-1", "--json"], b"");
-    let told: serde_json::Value = serde_json::from_slice(done(&json)).unwrap();
-    assert_eq!(told["text"], line, "JSON is printed as the gateway sends it");
-    until("the line", async || up.said().iter().any(|said| said == shown).then_some(())).await;
+    let printed_line: serde_json::Value = serde_json::from_slice(done(&json)).unwrap();
+    assert_eq!(printed_line["text"], line, "JSON is printed as the gateway sends it");
+    until("the line", async || up.printed().iter().any(|printed| printed == shown).then_some(())).await;
     assert_eq!(up.stop(), Some(0));
 }
 
@@ -305,10 +305,10 @@ async fn a_gateway_that_cannot_find_lines_by_request_is_named() {
         let mut command = faasflow();
         command.args(["logs", "a-1", "--gateway", &format!("http://{address}")]);
         let output = run(command, b"");
-        let said = text(&output.stderr);
-        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""), "{said}");
+        let printed = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""), "{printed}");
         let says = format!("error[FF0922]: the gateway at http://{address} cannot find log lines by request");
-        assert!(said.starts_with(&says) && said.contains("`faasflow logs --function NAME`"), "{said}");
+        assert!(printed.starts_with(&says) && printed.contains("`faasflow logs --function NAME`"), "{printed}");
     }
 }
 

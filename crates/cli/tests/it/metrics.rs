@@ -90,14 +90,14 @@ fn labels(text: &str) -> BTreeSet<String> {
 
 /// What a query names.
 #[derive(Debug, Default)]
-struct Named {
+struct QueryNames {
     metrics: BTreeSet<String>,
     labels: BTreeSet<String>,
 }
 
 /// Names stand in queries beside functions, and labels in braces or after `by`; texts and ranges hold no names.
-fn named(query: &str) -> Named {
-    let mut named = Named::default();
+fn named(query: &str) -> QueryNames {
+    let mut named = QueryNames::default();
     let (mut rest, mut in_braces, mut after_by, mut in_by) = (query, false, false, false);
     while let Some(next) = rest.chars().next() {
         let mut length = next.len_utf8();

@@ -53,7 +53,7 @@ pub(crate) fn share_build(project: &Path) -> MutexGuard<'static, ()> {
 pub(crate) struct Up {
     child: Child,
     pub(crate) url: String,
-    said: Arc<Mutex<Vec<String>>>,
+    printed: Arc<Mutex<Vec<String>>>,
 }
 
 impl Up {
@@ -70,26 +70,27 @@ impl Up {
     pub(crate) fn start_by(mut command: Command, stack: &Path, state: &Path, options: &[&str]) -> Up {
         command.arg("up").arg(stack).args(options).args(["--port", "0", "--no-watch", "--state-dir"]).arg(state);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let said = Arc::new(Mutex::new(Vec::new()));
+        let printed = Arc::new(Mutex::new(Vec::new()));
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn({
-            let said = said.clone();
-            move || stderr.lines().map_while(Result::ok).for_each(|line| said.lock().unwrap().push(line))
+            let printed = printed.clone();
+            move || stderr.lines().map_while(Result::ok).for_each(|line| printed.lock().unwrap().push(line))
         });
-        let mut up = Up { child, url: String::new(), said };
+        let mut up = Up { child, url: String::new(), printed };
         let deadline = Instant::now() + BUILD;
-        while !up.said().iter().any(|line| line.starts_with("All functions are ready")) {
+        while !up.printed().iter().any(|line| line.starts_with("All functions are ready")) {
             let ended = up.child.try_wait().unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "{ended:?}\n{}", up.said().join("\n"));
+            assert!(ended.is_none() && Instant::now() < deadline, "{ended:?}\n{}", up.printed().join("\n"));
             std::thread::sleep(Duration::from_millis(10));
         }
-        up.url = up.said().iter().find_map(|line| Some(line.strip_prefix("The gateway is at ")?.to_owned())).unwrap();
+        up.url =
+            up.printed().iter().find_map(|line| Some(line.strip_prefix("The gateway is at ")?.to_owned())).unwrap();
         up
     }
 
     /// What it wrote to standard error.
-    pub(crate) fn said(&self) -> Vec<String> {
-        self.said.lock().unwrap().clone()
+    pub(crate) fn printed(&self) -> Vec<String> {
+        self.printed.lock().unwrap().clone()
     }
 
     /// Kills it with SIGKILL, as the kernel does when memory is short.
@@ -105,16 +106,16 @@ impl Up {
     }
 
     /// Sends SIGINT, and again once it has printed `said`; returns the exit code and the output.
-    pub(crate) fn stop_at_once(mut self, said: &str) -> (Option<i32>, String) {
+    pub(crate) fn stop_at_once(mut self, printed: &str) -> (Option<i32>, String) {
         signal("-INT", self.child.id());
         let deadline = Instant::now() + PATIENCE;
-        while !self.said().iter().any(|line| line.contains(said)) {
-            assert!(Instant::now() < deadline, "{}", self.said().join("\n"));
+        while !self.printed().iter().any(|line| line.contains(printed)) {
+            assert!(Instant::now() < deadline, "{}", self.printed().join("\n"));
             std::thread::sleep(Duration::from_millis(10));
         }
         signal("-INT", self.child.id());
         let code = self.child.wait().unwrap().code();
-        (code, self.said().join("\n"))
+        (code, self.printed().join("\n"))
     }
 
     /// The ID of its child process that runs the program of this name.
@@ -195,13 +196,13 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
 
 /// A request that was answered.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct ReceivedRequest {
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Seen {
+impl ReceivedRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
@@ -220,7 +221,7 @@ pub(crate) async fn listen(app: axum::Router) -> (SocketAddr, AbortOnDropHandle<
 /// An HTTP server that gives back what it gets, as often as it is let, and notes what it has answered.
 pub(crate) struct Recorder {
     pub(crate) address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<ReceivedRequest>>>,
     arrived: Arc<Mutex<HashMap<String, usize>>>,
     gate: Arc<Semaphore>,
     _serving: AbortOnDropHandle<()>,
@@ -228,7 +229,8 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) async fn listen() -> Recorder {
-        let (seen, arrived) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::<Mutex<HashMap<String, usize>>>::default());
+        let (seen, arrived) =
+            (Arc::<Mutex<Vec<ReceivedRequest>>>::default(), Arc::<Mutex<HashMap<String, usize>>>::default());
         let gate = Arc::new(Semaphore::new(0));
         let app = axum::Router::new().fallback({
             let (seen, arrived, gate) = (seen.clone(), arrived.clone(), gate.clone());
@@ -241,7 +243,7 @@ impl Recorder {
                     *arrived.lock().unwrap().entry(path.clone()).or_default() += 1;
                     // Where the caller is gone meanwhile, nothing after this happens.
                     gate.acquire().await.unwrap().forget();
-                    seen.lock().unwrap().push(Seen { path, headers: parts.headers, body: body.clone() });
+                    seen.lock().unwrap().push(ReceivedRequest { path, headers: parts.headers, body: body.clone() });
                     Response::new(Body::from(body))
                 }
             }
@@ -255,7 +257,7 @@ impl Recorder {
         self.gate.add_permits(count);
     }
 
-    pub(crate) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<ReceivedRequest> {
         self.seen.lock().unwrap().clone()
     }
 

@@ -1,6 +1,6 @@
 //! Requests in progress when a new definition replaces the deployed one.
 
-use super::super::facts::{Answered, FlowFacts, Running};
+use super::super::facts::{FlowFacts, Reply, Running};
 use super::super::finding::Finding;
 
 const ABOUT: &str = "definition";
@@ -8,10 +8,10 @@ const ABOUT: &str = "definition";
 pub(super) fn judge(flow: &FlowFacts) -> Vec<Finding> {
     let Some(deployed) = &flow.deployed else { return Vec::new() };
     vec![match deployed {
-        Answered::Known(Running::Flow(deployed)) if deployed.fingerprint == flow.description.fingerprint => {
+        Reply::Known(Running::Flow(deployed)) if deployed.fingerprint == flow.description.fingerprint => {
             Finding::ok(ABOUT, "the deployed definition is the same")
         }
-        Answered::Known(Running::Flow(deployed)) if deployed.phases().len() > 1 => Finding::note(
+        Reply::Known(Running::Flow(deployed)) if deployed.phases().len() > 1 => Finding::note(
             ABOUT,
             format!(
                 "another definition is deployed ({}, this one is {}): its requests that are between two phases will fail with 409",
@@ -20,17 +20,17 @@ pub(super) fn judge(flow: &FlowFacts) -> Vec<Finding> {
             ),
             "wait until the queue is empty, or deploy this one under another name",
         ),
-        Answered::Known(Running::Flow(_)) => Finding::ok(
+        Reply::Known(Running::Flow(_)) => Finding::ok(
             ABOUT,
             "another definition is deployed, but it has one phase, so none of its requests is in the queue",
         ),
-        Answered::Known(Running::Other) => Finding::warning(
+        Reply::Known(Running::Other) => Finding::warning(
             ABOUT,
             format!("a function `{}` that is not a flow is deployed, and this flow would replace it", flow.name),
             "give the flow another name, unless you want to replace the function",
         ),
-        Answered::Forbidden(status) => unread(&format!("it answered with {status}")),
-        Answered::Unclear(what) => unread(what),
+        Reply::Forbidden(status) => unread(&format!("it answered with {status}")),
+        Reply::Unclear(what) => unread(what),
     }]
 }
 

@@ -2,7 +2,7 @@
 
 use faasflow_core::description::{ActionDescription, StepDescription};
 
-use super::super::facts::{Answered, Deployed, FlowFacts, GatewayFacts};
+use super::super::facts::{Deployed, FlowFacts, GatewayFacts, Reply};
 use super::super::finding::Finding;
 use super::wording::{Unknown, unknown};
 
@@ -20,7 +20,7 @@ pub(in super::super) fn split(function: &str) -> (&str, Option<&str>) {
 }
 
 /// The functions of a namespace.
-pub(super) fn listed<'a>(gateway: &'a GatewayFacts, namespace: Option<&str>) -> Option<&'a Answered<Vec<Deployed>>> {
+pub(super) fn listed<'a>(gateway: &'a GatewayFacts, namespace: Option<&str>) -> Option<&'a Reply<Vec<Deployed>>> {
     match namespace {
         None => Some(&gateway.functions),
         Some(namespace) => gateway.elsewhere.get(namespace),
@@ -44,7 +44,7 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
         let (name, namespace) = split(function);
         let in_stack = namespace.is_none() && flow.stack.iter().any(|known| known == name);
         match listed(gateway, namespace) {
-            Some(Answered::Known(functions)) => match functions.iter().find(|known| known.name == name) {
+            Some(Reply::Known(functions)) => match functions.iter().find(|known| known.name == name) {
                 Some(Deployed { available: Some(0), .. }) => {
                     findings.push(no_replica(function).of_call(step, function));
                 }
@@ -73,7 +73,7 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     // Wrong credentials are reported even if the flow calls nothing.
     if not_known.is_empty()
         && gateway.credentials
-        && let Answered::Forbidden(_) = gateway.functions
+        && let Reply::Forbidden(_) = gateway.functions
         && let Some(why) = unknown(&gateway.functions, "GET /system/functions", gateway)
     {
         findings.push(why.finding(ABOUT, "it is not known which functions are deployed"));

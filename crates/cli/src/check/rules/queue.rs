@@ -2,7 +2,7 @@
 
 use faasflow_core::duration;
 
-use super::super::facts::{Answered, FlowFacts, GatewayFacts};
+use super::super::facts::{FlowFacts, GatewayFacts, Reply};
 use super::super::finding::Finding;
 use super::wording::{origin, unclear};
 
@@ -15,8 +15,8 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     };
     let not_known = "it is not known whether there is a queue";
     let there = match queue {
-        Answered::Known(true) => Finding::ok(ABOUT, "the gateway has one"),
-        Answered::Known(false) => Finding::error(
+        Reply::Known(true) => Finding::ok(ABOUT, "the gateway has one"),
+        Reply::Known(false) => Finding::error(
             ABOUT,
             format!(
                 "the gateway has no queue (no route /async-function/{}), so only the first of {} phases would run",
@@ -26,14 +26,14 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
             "install OpenFaaS with its queue (async=true), or make all calls `sync`",
         ),
         // The flow uses this route without a user and a password, as this check does.
-        Answered::Forbidden(status) => Finding::warning(
+        Reply::Forbidden(status) => Finding::warning(
             ABOUT,
             format!("GET /async-function/{} was answered with {status}: {not_known}", flow.name),
             "find out what protects the gateway, and whether the flow, which sends no password, can get through",
         ),
-        Answered::Unclear(what) => unclear(what).finding(ABOUT, not_known),
+        Reply::Unclear(what) => unclear(what).finding(ABOUT, not_known),
     };
-    let again = matches!(queue, Answered::Known(true)).then(|| delivered_again(flow, gateway)).flatten();
+    let again = matches!(queue, Reply::Known(true)).then(|| delivered_again(flow, gateway)).flatten();
     std::iter::once(there).chain(again).collect()
 }
 

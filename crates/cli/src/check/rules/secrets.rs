@@ -3,7 +3,7 @@
 use faasflow_runtime::Config;
 use faasflow_runtime::config::{HMAC_SECRET, SECRETS};
 
-use super::super::facts::{Answered, FlowFacts, GatewayFacts};
+use super::super::facts::{FlowFacts, GatewayFacts, Reply};
 use super::super::finding::{Finding, Severity};
 use super::functions::names;
 use super::wording::unknown;
@@ -31,7 +31,7 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
         }
     }
     match &gateway.secrets {
-        Answered::Known(present) => {
+        Reply::Known(present) => {
             let missing = wanted.iter().filter(|name| !present.iter().any(|known| known == *name));
             findings.extend(missing.map(|name| absent(name, flow, gateway)));
         }
@@ -79,7 +79,7 @@ fn key_not_named(flow: &FlowFacts, gateway: &GatewayFacts) -> Finding {
 
 /// Whether the gateway has a function of this name.
 fn is_listed(flow: &FlowFacts, gateway: &GatewayFacts) -> bool {
-    matches!(&gateway.functions, Answered::Known(functions) if functions.iter().any(|known| known.name == flow.name))
+    matches!(&gateway.functions, Reply::Known(functions) if functions.iter().any(|known| known.name == flow.name))
 }
 
 fn absent(name: &str, flow: &FlowFacts, gateway: &GatewayFacts) -> Finding {

@@ -1,4 +1,4 @@
-//! Every finding, from facts made up for it.
+//! Tests of every finding, with made-up facts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use faasflow_runtime::config::SettingValue;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::super::facts::{Answered, Deployed, FlowFacts, GatewayFacts, Limit, Origin, Running};
+use super::super::facts::{Deployed, FlowFacts, GatewayFacts, Limit, Origin, Reply, Running};
 use super::super::finding::{Finding, Severity};
 use super::judge;
 
@@ -30,7 +30,7 @@ fn flow() -> FlowFacts {
     with(&[])
 }
 
-/// The same with this environment.
+/// The flow with this environment.
 fn with(environment: &[(&str, &str)]) -> FlowFacts {
     let environment: BTreeMap<String, String> =
         environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -47,7 +47,7 @@ fn with(environment: &[(&str, &str)]) -> FlowFacts {
         environment,
         secrets: vec!["faasflow-hmac-secret".to_owned()],
         description: description(&[json!([step(1, "resize")]), json!([step(2, "store")])]),
-        queue: Some(Answered::Known(true)),
+        queue: Some(Reply::Known(true)),
         deployed: None,
     }
 }
@@ -60,11 +60,11 @@ fn deployed(name: &str, available: Option<u64>) -> Deployed {
     Deployed { name: name.to_owned(), available, environment: BTreeMap::new() }
 }
 
-/// The gateway with `resize` and `store` there, `resize` with this environment.
+/// The gateway with `resize` and `store`, where `resize` has this environment.
 fn resize_with(environment: &[(&str, &str)]) -> GatewayFacts {
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let resize = Deployed { environment, ..deployed("resize", Some(1)) };
-    GatewayFacts { functions: Answered::Known(vec![resize, deployed("store", None)]), ..gateway() }
+    GatewayFacts { functions: Reply::Known(vec![resize, deployed("store", None)]), ..gateway() }
 }
 
 fn gateway() -> GatewayFacts {
@@ -72,21 +72,21 @@ fn gateway() -> GatewayFacts {
         url: "http://10.0.0.1:31112".to_owned(),
         credentials: false,
         local: false,
-        functions: Answered::Known(vec![deployed("resize", Some(1)), deployed("store", None)]),
+        functions: Reply::Known(vec![deployed("resize", Some(1)), deployed("store", None)]),
         elsewhere: BTreeMap::new(),
-        secrets: Answered::Known(vec!["faasflow-hmac-secret".to_owned()]),
+        secrets: Reply::Known(vec!["faasflow-hmac-secret".to_owned()]),
         timeout: Limit { value: Duration::from_secs(60), origin: Origin::Reported },
         queue_limit: Limit { value: 256_000, origin: Origin::Reported },
         ack_wait: Limit { value: Duration::from_secs(60), origin: Origin::Given },
     }
 }
 
-/// The findings about this.
+/// The findings of one rule.
 fn about(about: &str, flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     judge(flow, gateway).into_iter().filter(|finding| finding.about == about).collect()
 }
 
-/// Whether one of them is as severe as that and says all of these.
+/// Fails unless a finding has this severity and contains all these texts.
 #[track_caller]
 fn found(findings: &[Finding], severity: Severity, says: &[&str]) {
     let fits = |finding: &&Finding| {
@@ -97,7 +97,7 @@ fn found(findings: &[Finding], severity: Severity, says: &[&str]) {
 }
 
 #[test]
-fn nothing_is_wrong() {
+fn a_correct_flow_has_no_findings() {
     for findings in [judge(&flow(), &gateway()), judge(&one_phase(), &gateway())] {
         let severe: Vec<_> = findings.iter().filter(|finding| finding.severity > Severity::Note).collect();
         assert!(severe.is_empty(), "{severe:#?}");
@@ -112,7 +112,7 @@ fn nothing_is_wrong() {
 fn every_finding_that_matters_has_a_remedy_or_is_one() {
     let mut broken = with(&[("write_timeout", "2m"), ("envelope_limit", "1MB"), ("exec_timeout", "5s")]);
     broken.secrets = vec!["absent".to_owned()];
-    broken.queue = Some(Answered::Known(false));
+    broken.queue = Some(Reply::Known(false));
     broken.description = description(&[json!([step(1, "resiz")]), json!([step(2, "beside")])]);
     for finding in judge(&broken, &gateway()) {
         let has = finding.remedy.as_ref().is_some_and(|remedy| !remedy.is_empty());
@@ -141,7 +141,7 @@ fn settings() {
 }
 
 #[test]
-fn the_gateway_that_the_flow_calls() {
+fn the_flow_must_call_the_gateway_that_is_checked() {
     for usual in ["gateway:8080", "http://gateway.openfaas:8080/", "gateway.openfaas.svc.cluster.local.:8080"] {
         found(&about("settings", &with(&[("gateway", usual)]), &gateway()), Severity::Ok, &[]);
     }
@@ -164,18 +164,18 @@ fn the_gateway_that_the_flow_calls() {
 }
 
 #[test]
-fn user_and_password_that_are_wrong() {
+fn wrong_credentials_are_an_error() {
     let refused = GatewayFacts {
         credentials: true,
-        functions: Answered::Forbidden(StatusCode::UNAUTHORIZED),
-        secrets: Answered::Forbidden(StatusCode::FORBIDDEN),
+        functions: Reply::Forbidden(StatusCode::UNAUTHORIZED),
+        secrets: Reply::Forbidden(StatusCode::FORBIDDEN),
         ..gateway()
     };
     let says =
         ["401 Unauthorized to GET /system/functions with this user and password", "`resize`", "correct the user"];
     found(&about("functions", &flow(), &refused), Severity::Error, &says);
     found(&about("secrets", &flow(), &refused), Severity::Error, &["403 Forbidden", "`faasflow-hmac-secret`"]);
-    // Also where nothing of what they are for is needed.
+    // Even if the flow needs nothing that they would allow.
     let none = FlowFacts { description: description(&[json!([])]), secrets: Vec::new(), ..one_phase() };
     found(&about("functions", &none, &refused), Severity::Error, &["401", "not known which functions are deployed"]);
     let unasked = GatewayFacts { credentials: false, ..refused };
@@ -200,10 +200,10 @@ fn functions() {
     found(&findings, Severity::Note, &["not deployed yet", "this stack deploys it"]);
     let far = findings.iter().find(|finding| finding.function.as_deref() == Some("elsewhere")).unwrap();
     assert_eq!((far.severity, far.remedy.as_deref()), (Severity::Error, Some("deploy it or add it to stack.yml")));
-    // The near name may be one of the stack.
+    // The similar name may be one in the stack.
     found(&about("functions", &calling(&["besides"]), &gateway()), Severity::Error, &["did you mean `beside`?"]);
 
-    let asleep = GatewayFacts { functions: Answered::Known(vec![deployed("resize", Some(0))]), ..gateway() };
+    let asleep = GatewayFacts { functions: Reply::Known(vec![deployed("resize", Some(0))]), ..gateway() };
     found(
         &about("functions", &calling(&["resize"]), &asleep),
         Severity::Warning,
@@ -211,7 +211,7 @@ fn functions() {
     );
     found(&about("functions", &calling(&[]), &gateway()), Severity::Ok, &["calls no functions"]);
 
-    let forbidden = GatewayFacts { functions: Answered::Forbidden(StatusCode::UNAUTHORIZED), ..gateway() };
+    let forbidden = GatewayFacts { functions: Reply::Forbidden(StatusCode::UNAUTHORIZED), ..gateway() };
     let findings = about("functions", &flow(), &forbidden);
     assert_eq!(findings.len(), 1, "{findings:?}");
     let says = [
@@ -220,12 +220,12 @@ fn functions() {
         "USER:PASSWORD",
     ];
     found(&findings, Severity::Warning, &says);
-    let odd = GatewayFacts { functions: Answered::Unclear("GET /x answered 500".to_owned()), ..gateway() };
+    let odd = GatewayFacts { functions: Reply::Unclear("GET /x answered 500".to_owned()), ..gateway() };
     found(&about("functions", &flow(), &odd), Severity::Warning, &["GET /x answered 500", "--gateway"]);
 }
 
 #[test]
-fn functions_of_other_namespaces() {
+fn functions_of_other_namespaces_are_looked_up_there() {
     let flow = FlowFacts {
         description: description(&[json!([
             step(1, "resize.openfaas-fn"),
@@ -234,7 +234,7 @@ fn functions_of_other_namespaces() {
         ])]),
         ..flow()
     };
-    let staging = ("staging".to_owned(), Answered::Known(vec![deployed("there", Some(1))]));
+    let staging = ("staging".to_owned(), Reply::Known(vec![deployed("there", Some(1))]));
     let gateway = GatewayFacts { elsewhere: [staging].into(), ..gateway() };
     let findings = about("functions", &flow, &gateway);
     found(&findings, Severity::Ok, &["`resize.openfaas-fn`, `there.staging`"]);
@@ -252,7 +252,7 @@ fn the_key_for_signing() {
     let local = GatewayFacts { local: true, ..gateway() };
     found(&about("secrets", &unnamed, &local), Severity::Warning, &says);
 
-    let nothing = GatewayFacts { secrets: Answered::Known(Vec::new()), ..gateway() };
+    let nothing = GatewayFacts { secrets: Reply::Known(Vec::new()), ..gateway() };
     let says = ["does not exist", "openssl rand -hex 32 | faas-cli secret create faasflow-hmac-secret"];
     found(&about("secrets", &flow(), &nothing), Severity::Error, &says);
     let fresh = GatewayFacts { local: true, ..nothing.clone() };
@@ -262,7 +262,7 @@ fn the_key_for_signing() {
         "or start `faasflow up` with this stack",
     ];
     found(&about("secrets", &flow(), &fresh), Severity::Warning, &says);
-    let own = GatewayFacts { functions: Answered::Known(vec![deployed("flow", Some(1))]), ..fresh };
+    let own = GatewayFacts { functions: Reply::Known(vec![deployed("flow", Some(1))]), ..fresh };
     found(&about("secrets", &flow(), &own), Severity::Note, &["`faasflow up` generates it"]);
 
     found(&about("secrets", &one_phase(), &nothing), Severity::Ok, &["the flow needs none"]);
@@ -282,7 +282,7 @@ fn other_secrets() {
     found(&about("secrets", &flow, &gateway()), Severity::Error, &says);
     let local = GatewayFacts { local: true, ..gateway() };
     found(&about("secrets", &flow, &local), Severity::Error, &["write it to the file `secrets/token`"]);
-    let forbidden = GatewayFacts { secrets: Answered::Forbidden(StatusCode::FORBIDDEN), ..gateway() };
+    let forbidden = GatewayFacts { secrets: Reply::Forbidden(StatusCode::FORBIDDEN), ..gateway() };
     let says = ["403 Forbidden to GET /system/secrets", "not known whether `token` exist", "USER:PASSWORD"];
     found(&about("secrets", &flow, &forbidden), Severity::Warning, &says);
     found(&about("secrets", &one_phase(), &forbidden), Severity::Ok, &["the flow needs none"]);
@@ -318,7 +318,7 @@ fn state() {
         &["`s4`, which does not exist"],
     );
 
-    // Said in the definition.
+    // Set in the definition.
     let mut own = flow();
     own.description.state = "postgres".to_owned();
     found(&about("state", &own, &gateway()), Severity::Ok, &["it is kept in `postgres`"]);
@@ -332,7 +332,7 @@ fn state() {
 }
 
 #[test]
-fn a_phase_and_the_gateway() {
+fn a_phase_must_not_outlast_the_gateway() {
     let timeout = |origin| GatewayFacts { timeout: Limit { value: Duration::from_secs(60), origin }, ..gateway() };
     let long = with(&[("write_timeout", "2m")]);
     let says = ["may take 2m", "waits 1m", "502", "lower `write_timeout`, or raise the gateway's"];
@@ -345,12 +345,12 @@ fn a_phase_and_the_gateway() {
     );
     let local = GatewayFacts { local: true, ..gateway() };
     found(&about("timeouts", &long, &local), Severity::Error, &["`faasflow up` with `--upstream-timeout`"]);
-    // As long is long enough.
+    // An equal time is long enough.
     found(&about("timeouts", &flow(), &timeout(Origin::Assumed)), Severity::Ok, &["waits 1m (assumed"]);
 }
 
 #[test]
-fn a_phase_and_the_watchdog() {
+fn a_phase_must_not_outlast_the_watchdog() {
     let short = with(&[("exec_timeout", "30s")]);
     let says = ["after 30s (`exec_timeout`)", "may take 1m", "raise `exec_timeout` to 1m"];
     found(&about("timeouts", &short, &gateway()), Severity::Error, &says);
@@ -382,13 +382,13 @@ fn a_phase_and_the_watchdog() {
 }
 
 #[test]
-fn a_call_and_the_watchdog_of_its_function() {
+fn a_call_must_not_outlast_the_watchdog_of_its_function() {
     let both = resize_with(&[("exec_timeout", "20s"), ("write_timeout", "15s")]);
     let findings = about("timeouts", &flow(), &both);
     let says = ["ends a request after 15s (its `write_timeout`)", "1m (`write_timeout` of the flow)", "of at most 15s"];
     found(&findings, Severity::Warning, &says);
     assert_eq!((findings.len(), findings[0].function.as_deref()), (1, Some("resize")));
-    // `faasflow up` keeps to one of them.
+    // `faasflow up` obeys only one of them.
     let local = GatewayFacts { local: true, ..both.clone() };
     found(&about("timeouts", &flow(), &local), Severity::Warning, &["after 20s (its `exec_timeout`)"]);
     let http = resize_with(&[("exec_timeout", "20s"), ("mode", "http")]);
@@ -408,7 +408,7 @@ fn a_call_and_the_watchdog_of_its_function() {
 }
 
 #[test]
-fn a_call_and_those_around_it() {
+fn a_call_must_end_before_its_phase_and_the_gateway_do() {
     let with_timeout = |text: &str, environment: &[(&str, &str)]| {
         let mut step = step(1, "resize");
         step["timeout"] = json!(text);
@@ -431,26 +431,26 @@ fn a_call_and_those_around_it() {
 #[test]
 fn the_queue() {
     let queue = |queue| FlowFacts { queue: Some(queue), ..flow() };
-    found(&about("queue", &queue(Answered::Known(true)), &gateway()), Severity::Ok, &["the gateway has one"]);
+    found(&about("queue", &queue(Reply::Known(true)), &gateway()), Severity::Ok, &["the gateway has one"]);
     let says = ["no route /async-function/flow", "2 phases", "async=true"];
-    found(&about("queue", &queue(Answered::Known(false)), &gateway()), Severity::Error, &says);
-    let forbidden = queue(Answered::Forbidden(StatusCode::UNAUTHORIZED));
+    found(&about("queue", &queue(Reply::Known(false)), &gateway()), Severity::Error, &says);
+    let forbidden = queue(Reply::Forbidden(StatusCode::UNAUTHORIZED));
     let says = ["401", "/async-function/flow", "the flow, which sends no password"];
     found(&about("queue", &forbidden, &gateway()), Severity::Warning, &says);
-    let odd = queue(Answered::Unclear("GET /x answered 502".to_owned()));
+    let odd = queue(Reply::Unclear("GET /x answered 502".to_owned()));
     found(&about("queue", &odd, &gateway()), Severity::Warning, &["502", "it is not known"]);
     found(&about("queue", &one_phase(), &gateway()), Severity::Ok, &["one phase"]);
 }
 
 #[test]
-fn a_phase_and_the_queue() {
+fn a_phase_must_not_outlast_the_patience_of_the_queue() {
     let wait =
         |seconds, origin| GatewayFacts { ack_wait: Limit { value: Duration::from_secs(seconds), origin }, ..gateway() };
     let says = ["may take 1m", "delivers it again after 30s (assumed", "set it with `--ack-wait`", "raise `ack_wait`"];
     found(&about("queue", &flow(), &wait(30, Origin::Assumed)), Severity::Warning, &says);
     found(&about("queue", &flow(), &wait(59, Origin::Given)), Severity::Warning, &["59s (set by `--ack-wait`)"]);
     let local = GatewayFacts { local: true, ..wait(30, Origin::Assumed) };
-    let absent = FlowFacts { queue: Some(Answered::Known(false)), ..flow() };
+    let absent = FlowFacts { queue: Some(Reply::Known(false)), ..flow() };
     for (flow, gateway) in [
         (flow(), wait(60, Origin::Given)),
         (with(&[("write_timeout", "30s")]), wait(30, Origin::Assumed)),
@@ -489,30 +489,30 @@ fn envelopes() {
 }
 
 #[test]
-fn the_definition_that_is_deployed() {
+fn a_deployed_definition_is_compared() {
     let running = |deployed| FlowFacts { deployed: Some(deployed), ..flow() };
     let mut other = flow().description;
     found(
-        &about("definition", &running(Answered::Known(Running::Flow(other.clone()))), &gateway()),
+        &about("definition", &running(Reply::Known(Running::Flow(other.clone()))), &gateway()),
         Severity::Ok,
         &["is the same"],
     );
     other.fingerprint = "abcdefghij".to_owned();
     let says = ["abcdefgh", "01234567", "409", "until the queue is empty"];
     found(
-        &about("definition", &running(Answered::Known(Running::Flow(other.clone()))), &gateway()),
+        &about("definition", &running(Reply::Known(Running::Flow(other.clone()))), &gateway()),
         Severity::Note,
         &says,
     );
     other.body.elements.pop();
-    let findings = about("definition", &running(Answered::Known(Running::Flow(other))), &gateway());
+    let findings = about("definition", &running(Reply::Known(Running::Flow(other))), &gateway());
     found(&findings, Severity::Ok, &["it has one phase"]);
     found(
-        &about("definition", &running(Answered::Known(Running::Other)), &gateway()),
+        &about("definition", &running(Reply::Known(Running::Other)), &gateway()),
         Severity::Warning,
         &["is not a flow"],
     );
-    let unclear = running(Answered::Unclear("GET /x answered 502".to_owned()));
+    let unclear = running(Reply::Unclear("GET /x answered 502".to_owned()));
     found(&about("definition", &unclear, &gateway()), Severity::Note, &["502", "409"]);
     assert!(about("definition", &flow(), &gateway()).is_empty(), "nothing is deployed");
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use faasflow_core::description::ActionDescription;
 use faasflow_core::duration;
 
-use super::super::facts::{Answered, Deployed, FlowFacts, GatewayFacts, Limit};
+use super::super::facts::{Deployed, FlowFacts, GatewayFacts, Limit, Reply};
 use super::super::finding::{Finding, Severity};
 use super::functions::{self, split};
 use super::wording::{origin, severity};
@@ -114,7 +114,7 @@ fn called(flow: &FlowFacts, gateway: &GatewayFacts, phase: Duration) -> Vec<Find
     let judged = functions::calls(flow).filter_map(|(step, function)| {
         let ActionDescription::Call { request, .. } = &step.action else { return None };
         let (name, namespace) = split(function);
-        let Some(Answered::Known(listed)) = functions::listed(gateway, namespace) else { return None };
+        let Some(Reply::Known(listed)) = functions::listed(gateway, namespace) else { return None };
         let deployed = listed.iter().find(|known| known.name == name)?;
         let (variable, ends) = watchdog_ends(deployed, gateway.local)?;
         let own = request.timeout.as_deref().and_then(|text| duration::parse(text).ok());

@@ -1,6 +1,6 @@
 //! Texts and severities for facts that are not known, or only assumed.
 
-use super::super::facts::{Answered, GatewayFacts, Limit, Origin};
+use super::super::facts::{GatewayFacts, Limit, Origin, Reply};
 use super::super::finding::{Finding, Severity};
 
 /// An answer of the gateway that leaves a question open.
@@ -23,10 +23,10 @@ impl Unknown {
 
 /// Returns why the answer to a question below `/system` is not known. Wrong credentials are an error; missing ones are a
 /// warning.
-pub(super) fn unknown<T>(answered: &Answered<T>, asked: &str, gateway: &GatewayFacts) -> Option<Unknown> {
+pub(super) fn unknown<T>(answered: &Reply<T>, asked: &str, gateway: &GatewayFacts) -> Option<Unknown> {
     match answered {
-        Answered::Known(_) => None,
-        Answered::Forbidden(status) => {
+        Reply::Known(_) => None,
+        Reply::Forbidden(status) => {
             let (remedy, severity) = if gateway.credentials {
                 ("correct the user and password in `--gateway http://USER:PASSWORD@HOST:PORT`", Severity::Error)
             } else {
@@ -35,7 +35,7 @@ pub(super) fn unknown<T>(answered: &Answered<T>, asked: &str, gateway: &GatewayF
             let with = if gateway.credentials { " with this user and password" } else { "" };
             Some(Unknown { what: format!("the gateway answered {status} to {asked}{with}"), remedy, severity })
         }
-        Answered::Unclear(what) => Some(unclear(what)),
+        Reply::Unclear(what) => Some(unclear(what)),
     }
 }
 

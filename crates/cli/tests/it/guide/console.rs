@@ -17,7 +17,7 @@ const NAMED: &str = "127.0.0.1:8080";
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) struct Console {
-    place: Place,
+    place: Location,
     /// Whether the page makes its own project.
     own: bool,
     /// While that project runs: keeps other tests from building theirs.
@@ -25,7 +25,7 @@ pub(crate) struct Console {
 }
 
 /// Where commands run.
-enum Place {
+enum Location {
     /// In the folder of a gateway, which they talk to.
     Up(Up),
     /// In a folder without one.
@@ -35,18 +35,18 @@ enum Place {
 impl Console {
     /// Commands run in the folder of the gateway.
     pub(crate) fn up(up: Up) -> Console {
-        Console { place: Place::Up(up), own: false, guard: None }
+        Console { place: Location::Up(up), own: false, guard: None }
     }
 
     /// Commands run in a copy of the example, or in an empty folder.
     pub(crate) fn new(root: &Path, example: Option<&str>) -> Console {
         let folder = example.map_or_else(|| tempfile::tempdir().expect("a folder"), |example| copy(root, example));
-        Console { place: Place::Folder(folder), own: false, guard: None }
+        Console { place: Location::Folder(folder), own: false, guard: None }
     }
 
     /// Commands run in an empty folder, where the page makes a project and starts a gateway.
     pub(crate) fn own() -> Console {
-        Console { place: Place::Folder(tempfile::tempdir().expect("a folder")), own: true, guard: None }
+        Console { place: Location::Folder(tempfile::tempdir().expect("a folder")), own: true, guard: None }
     }
 
     /// Writes a file of the page's project.
@@ -83,7 +83,7 @@ impl Console {
 
     /// In a page that makes its own project: starts the gateway where the page does.
     fn prepare(&mut self, command: &str) {
-        let Place::Folder(folder) = &mut self.place else { return };
+        let Location::Folder(folder) = &mut self.place else { return };
         if !self.own || command != "faasflow up" {
             return;
         }
@@ -91,7 +91,7 @@ impl Console {
         let project = entries.find(|path| path.join(".cargo/config.toml").is_file());
         self.guard = project.map(|project| share_build(&project));
         let folder = std::mem::replace(folder, tempfile::tempdir().expect("a folder"));
-        self.place = Place::Up(Up::start_in(folder, &[]));
+        self.place = Location::Up(Up::start_in(folder, &[]));
     }
 
     /// Whether a command may be repeated until it prints what the page shows. That goes for commands that only read, and for
@@ -105,18 +105,18 @@ impl Console {
 
     fn folder(&self) -> &Path {
         match &self.place {
-            Place::Up(up) => up.folder.path(),
-            Place::Folder(folder) => folder.path(),
+            Location::Up(up) => up.folder.path(),
+            Location::Folder(folder) => folder.path(),
         }
     }
 
     /// What a command prints, to both outputs together. `faasflow up` runs already, so it prints what it has written so far.
     fn execute(&self, command: &str) -> String {
-        let (address, said) = match &self.place {
-            Place::Up(up) => (up.address.as_str(), (command == "faasflow up").then(|| up.said())),
-            Place::Folder(_) => ("127.0.0.1:9", None),
+        let (address, printed_so_far) = match &self.place {
+            Location::Up(up) => (up.address.as_str(), (command == "faasflow up").then(|| up.printed())),
+            Location::Folder(_) => ("127.0.0.1:9", None),
         };
-        let printed = said.unwrap_or_else(|| {
+        let printed = printed_so_far.unwrap_or_else(|| {
             let program = Path::new(env!("CARGO_BIN_EXE_faasflow"));
             let programs = program.parent().expect("a program is in a folder").display();
             let output = Command::new("bash")

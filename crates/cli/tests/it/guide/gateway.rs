@@ -16,7 +16,7 @@ pub(crate) struct Up {
     pub(crate) folder: TempDir,
     pub(crate) address: String,
     child: Child,
-    said: Arc<Mutex<String>>,
+    printed: Arc<Mutex<String>>,
 }
 
 /// Copies an example. What cargo builds stays where it is: the copy's stack file points to it.
@@ -61,36 +61,36 @@ impl Up {
             .stderr(Stdio::piped())
             .spawn()
             .expect("faasflow runs");
-        let said = Arc::new(Mutex::new(String::new()));
+        let printed = Arc::new(Mutex::new(String::new()));
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         std::thread::spawn({
-            let said = said.clone();
+            let printed = printed.clone();
             move || {
                 for line in stderr.lines().map_while(Result::ok) {
-                    let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-                    said.push_str(&line);
-                    said.push('\n');
+                    let mut printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
+                    printed.push_str(&line);
+                    printed.push('\n');
                 }
             }
         });
-        let mut up = Up { folder, address: String::new(), child, said };
-        up.until(|said| said.contains("All functions are ready"));
-        let said = up.said();
-        let url = said.lines().find_map(|line| line.strip_prefix("The gateway is at http://"));
+        let mut up = Up { folder, address: String::new(), child, printed };
+        up.until(|printed| printed.contains("All functions are ready"));
+        let printed = up.printed();
+        let url = printed.lines().find_map(|line| line.strip_prefix("The gateway is at http://"));
         up.address = url.expect("it says where it is").to_owned();
         up
     }
 
     /// What it has written to standard error.
-    pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn printed(&self) -> String {
+        self.printed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn until(&mut self, done: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        while !done(&self.said()) {
+        while !done(&self.printed()) {
             let ended = self.child.try_wait().expect("a child can be asked");
-            assert!(ended.is_none() && Instant::now() < deadline, "faasflow up said:\n{}", self.said());
+            assert!(ended.is_none() && Instant::now() < deadline, "faasflow up said:\n{}", self.printed());
             std::thread::sleep(Duration::from_millis(20));
         }
     }
