@@ -244,7 +244,7 @@ fn every_answer_is_read_as_it_is_written_and_skips_what_it_does_not_know() {
 }
 
 #[test]
-fn gateways_of_openfaas_are_read_which_leave_much_out() {
+fn answers_of_openfaas_can_be_read_although_they_leave_much_out() {
     let info: Info = serde_json::from_value(json!({
         "provider": { "provider": "faas-netes", "orchestration": "kubernetes", "version": null },
         "version": null,
@@ -281,7 +281,7 @@ fn answers_may_leave_out_any_field() {
 
 /// Go writes a field that is not set as null.
 #[test]
-fn null_in_a_deployment_is_the_same_as_nothing() {
+fn null_in_a_deployment_is_the_same_as_an_absent_field() {
     let mut all = samples().remove("Deployment").unwrap();
     for (name, field) in all.as_object_mut().unwrap() {
         if name != "service" {
@@ -293,7 +293,7 @@ fn null_in_a_deployment_is_the_same_as_nothing() {
 }
 
 #[test]
-fn what_is_secret_is_not_shown() {
+fn debug_output_shows_no_secrets() {
     let text = || Some("hidden".to_owned());
     let secret = Secret { name: "key".to_owned(), value: text(), raw_value: text(), ..Secret::default() };
     let variables = Some(BTreeMap::from([("KEY".to_owned(), "hidden".to_owned())]));

@@ -72,7 +72,7 @@ pub(crate) struct Endpoint {
 /// A container in a list.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub(crate) struct Listed {
+pub(crate) struct ContainerSummary {
     pub(crate) id: Option<String>,
     pub(crate) names: Option<Vec<String>>,
     pub(crate) labels: Option<HashMap<String, String>>,

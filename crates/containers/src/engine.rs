@@ -75,7 +75,7 @@ pub struct ListedContainer {
 }
 
 impl ListedContainer {
-    fn read(found: answers::Listed) -> Option<ListedContainer> {
+    fn read(found: answers::ContainerSummary) -> Option<ListedContainer> {
         let name = found.names.unwrap_or_default().into_iter().next().unwrap_or_default();
         let name = name.trim_start_matches('/').to_owned();
         Some(ListedContainer { id: found.id?, name, labels: found.labels.unwrap_or_default() })
@@ -317,7 +317,8 @@ impl Engine {
         Box::pin(async move {
             let filters = serde_json::json!({ "label": [format!("{label}={value}")] }).to_string();
             let query = [("all", "true"), ("filters", &filters)];
-            let found: Result<Vec<answers::Listed>, _> = self.wire.get(&self.docker, "/containers/json", &query).await;
+            let found: Result<Vec<answers::ContainerSummary>, _> =
+                self.wire.get(&self.docker, "/containers/json", &query).await;
             let found = found.map_err(|error| self.fault(error))?.into_iter().filter_map(ListedContainer::read);
             // An engine that does not know the filter lists all containers.
             Ok(found.filter(|found| found.labels.get(label).is_some_and(|own| own == value)).collect())

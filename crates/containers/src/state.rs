@@ -98,7 +98,7 @@ mod tests {
             assert_eq!((state.running, state.ended.as_deref()), (false, Some("it ended with status 7")), "{status}");
         }
         let listed = json!({ "Id": "c1", "Names": ["/n"], "Labels": null, "State": "stopped" });
-        assert_eq!(serde_json::from_value::<answers::Listed>(listed).unwrap().id.as_deref(), Some("c1"));
+        assert_eq!(serde_json::from_value::<answers::ContainerSummary>(listed).unwrap().id.as_deref(), Some("c1"));
         let paused = state(json!({ "State": { "Status": "paused", "Running": false, "Paused": true } }));
         assert!(paused.running && paused.paused && paused.ended.is_none());
     }

@@ -149,9 +149,9 @@ struct Connector {
 }
 
 impl Service<Uri> for Connector {
-    type Response = TokioIo<Bounded>;
+    type Response = TokioIo<BoundedStream>;
     type Error = io::Error;
-    type Future = BoxFuture<'static, io::Result<TokioIo<Bounded>>>;
+    type Future = BoxFuture<'static, io::Result<TokioIo<BoundedStream>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
@@ -167,7 +167,7 @@ impl Service<Uri> for Connector {
                 Address::Socket(_) => return Err(io::ErrorKind::Unsupported.into()),
                 Address::Port(address) => Box::new(TcpStream::connect(address).await?),
             };
-            Ok(TokioIo::new(Bounded { stream, most, read: 0 }))
+            Ok(TokioIo::new(BoundedStream { stream, most, read: 0 }))
         })
     }
 }
@@ -178,19 +178,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Duplex for T {}
 
 /// A connection that fails once an answer is larger than allowed. The count begins anew with each request, because a
 /// connection has one request at a time.
-struct Bounded {
+struct BoundedStream {
     stream: Box<dyn Duplex>,
     most: usize,
     read: usize,
 }
 
-impl Connection for Bounded {
+impl Connection for BoundedStream {
     fn connected(&self) -> Connected {
         Connected::new()
     }
 }
 
-impl AsyncRead for Bounded {
+impl AsyncRead for BoundedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
@@ -202,7 +202,7 @@ impl AsyncRead for Bounded {
     }
 }
 
-impl AsyncWrite for Bounded {
+impl AsyncWrite for BoundedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.read = 0;
         Pin::new(&mut self.stream).poll_write(cx, bytes)

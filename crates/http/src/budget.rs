@@ -191,14 +191,14 @@ impl Share {
         }
         let full = || NoRoom::Bytes { limit: limits.bytes };
         let wanted = length.saturating_mul(self.copies).div_ceil(UNIT).min(*units as u64);
-        let held = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = (usize::try_from(wanted).unwrap_or(usize::MAX)).saturating_sub(held);
+        let occupied = self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = (usize::try_from(wanted).unwrap_or(usize::MAX)).saturating_sub(occupied);
         let asked = u32::try_from(more).unwrap_or(u32::MAX);
         let permit = match self.patience {
             None => {
                 let used = self.budget.used();
                 // The half is not a strict limit. Two requests that check at the same time may both pass.
-                let own = held + usize::try_from(self.beside.div_ceil(UNIT)).unwrap_or(usize::MAX);
+                let own = occupied + usize::try_from(self.beside.div_ceil(UNIT)).unwrap_or(usize::MAX);
                 if used + more > units / 2 && used > own {
                     return Err(full());
                 }
@@ -224,7 +224,7 @@ impl Share {
             }
         };
         match &mut self.permit {
-            Some(held) => held.merge(permit),
+            Some(own) => own.merge(permit),
             none => *none = Some(permit),
         }
         self.room = length;
@@ -437,15 +437,15 @@ mod tests {
     #[tokio::test]
     async fn r7_if_two_answers_wait_for_each_other_one_gives_way() {
         let budget = budget(10 * MIB);
-        let mut held = [(); 2].map(|()| budget.answer_share(Duration::from_secs(60)));
-        for held in &mut held {
-            held.make_room(5 * MIB).await.unwrap();
+        let mut shares = [(); 2].map(|()| budget.answer_share(Duration::from_secs(60)));
+        for share in &mut shares {
+            share.make_room(5 * MIB).await.unwrap();
         }
-        let [one, other] = held.map(async |held| {
+        let [one, other] = shares.map(async |share| {
             let room = budget.answer_share(Duration::from_secs(4)).make_room(5 * MIB).await;
             // Dropping the body takes a moment.
             tokio::time::sleep(Duration::from_millis(30)).await;
-            drop(held);
+            drop(share);
             room
         });
         let (one, other) = tokio::join!(one, other);

@@ -32,7 +32,7 @@ pub struct HttpClient(Arc<Clients>);
 
 #[derive(Debug)]
 struct Clients {
-    kept: Client<Connector<HttpsConnector<HttpConnector>>, Body>,
+    pooled: Client<Connector<HttpsConnector<HttpConnector>>, Body>,
     /// Makes a new connection for each request. Requests that failed on a kept connection are sent again through this
     /// client, because the peer cannot be about to close a new connection.
     fresh: Client<Connector<HttpsConnector<HttpConnector>>, Body>,
@@ -93,9 +93,9 @@ impl HttpClient {
             .http1_max_headers(MOST_HEADERS)
             .http2_max_header_list_size(LARGEST_HEAD as u32)
             .http2_only(http2);
-        let kept = builder.build(Connector(connector.clone()));
+        let pooled = builder.build(Connector(connector.clone()));
         let fresh = builder.pool_max_idle_per_host(0).build(Connector(connector));
-        HttpClient(Arc::new(Clients { kept, fresh }))
+        HttpClient(Arc::new(Clients { pooled, fresh }))
     }
 
     /// Sends a request and returns as soon as the head of the response has arrived. There is no timeout, because the
@@ -129,7 +129,7 @@ impl HttpClient {
     /// This is not part of the future of `send`, which is compiled where it is awaited. Here, hyper's client is
     /// compiled only once.
     fn begin(&self, request: Request<Body>) -> ResponseFuture {
-        self.0.kept.request(request)
+        self.0.pooled.request(request)
     }
 
     fn begin_anew(&self, request: Request<Body>) -> ResponseFuture {

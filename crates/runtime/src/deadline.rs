@@ -30,8 +30,8 @@ enum DeadlineScope {
 impl Deadline {
     pub(crate) fn starting_now(allowed: Duration) -> Deadline {
         let now = Instant::now();
-        let kept = (allowed / 10).min(Duration::from_secs(5));
-        Deadline { allowed, steps: now + (allowed - kept), whole: now + allowed, scope: DeadlineScope::Invocation }
+        let reserve = (allowed / 10).min(Duration::from_secs(5));
+        Deadline { allowed, steps: now + (allowed - reserve), whole: now + allowed, scope: DeadlineScope::Invocation }
     }
 
     /// The setting `write_timeout`, or the time of the branch or item.

@@ -70,7 +70,7 @@ fn settings() {
 }
 
 #[test]
-fn the_start_of_a_flow() {
+fn examples_about_the_start_of_a_flow_are_real() {
     let secret = PathBuf::from("/var/openfaas/secrets/faasflow-hmac-secret");
     let absent = || Unreadable::from(io::Error::from(io::ErrorKind::NotFound));
     let certificates = PathBuf::from("/etc/ssl/own.pem");
@@ -122,7 +122,7 @@ fn response(status: u16, name: impl http::header::IntoHeaderName, value: &'stati
 }
 
 #[tokio::test]
-async fn log_lines_of_requests() {
+async fn examples_of_log_lines_are_real() {
     let failure = |step, name, kind| {
         let failure = failed(step, name, kind);
         (failure.code(), line(1, &Event::Failed { failure: &failure, origin: Origin::Step }))
@@ -157,7 +157,7 @@ async fn log_lines_of_requests() {
 }
 
 #[tokio::test]
-async fn answers_about_failed_steps() {
+async fn examples_of_answers_about_failed_steps_are_real() {
     let answer = |kind| {
         let failure = failed(2, "function `resize`", kind);
         (failure.code(), String::from_utf8(failure_payload(&id(), &failure).bytes().to_vec()).unwrap())
@@ -198,7 +198,7 @@ async fn deliver(
 }
 
 #[tokio::test]
-async fn answers_of_modifiers() {
+async fn examples_of_answers_of_modifiers_are_real() {
     async fn validate(Json(email): Json<String>) -> Result<String, Error> {
         Err(Error::refused(format!("`{email}` is not a valid address")))
     }
@@ -216,7 +216,7 @@ async fn answers_of_modifiers() {
 }
 
 #[tokio::test]
-async fn refused_requests() {
+async fn examples_of_refused_requests_are_real() {
     async fn echo(payload: Payload) -> Payload {
         payload
     }
@@ -266,7 +266,7 @@ async fn refused_head(headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn refused_heads() {
+async fn examples_of_refused_heads_are_real() {
     compare([
         (code::BAD_HEAD, refused_head("host: a\r\nhost: b\r\n").await),
         (code::HEAD_TOO_LARGE, refused_head(&"a: b\r\n".repeat(2001)).await),
@@ -274,7 +274,7 @@ async fn refused_heads() {
 }
 
 #[tokio::test]
-async fn refused_envelopes() {
+async fn examples_of_refused_envelopes_are_real() {
     let flow = || Flow::builder().apply("first").apply("second");
     let queue = Arc::new(Queue::default());
     let shelf = Shelf::default();

@@ -37,7 +37,7 @@ pub fn open(
         "redis" => Ok(Arc::new(crate::Redis::from_settings(&settings)?)),
         #[allow(unreachable_patterns, reason = "which of them are left depends on the features")]
         "gateway" | "s3" | "redis" => Err(StateError::misconfigured(format!(
-            "`state_manager` is `{name}`, and this program was built without it"
+            "`state_manager` is `{name}`, but this program was built without it"
         ))
         .with_help(format!("add the feature `{name}` to the dependency on `faasflow`"))),
         _ => Err(StateError::misconfigured(format!("`state_manager` is `{name}`, which is not a state manager"))

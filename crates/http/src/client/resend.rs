@@ -33,10 +33,10 @@ impl Resend {
         let body = (!request.body().is_end_stream()).then(|| {
             let length = request.body().size_hint().exact();
             let rest = std::mem::take(request.body_mut());
-            let kept = BodyCopy { rest, length, parts: Vec::new(), size: 0, given_up: false };
-            let kept = Arc::new(Mutex::new(kept));
-            *request.body_mut() = Body::new(RepeatedBody { kept: kept.clone(), left: length, next: 0 });
-            kept
+            let copy = BodyCopy { rest, length, parts: Vec::new(), size: 0, given_up: false };
+            let copy = Arc::new(Mutex::new(copy));
+            *request.body_mut() = Body::new(RepeatedBody { copy: copy.clone(), left: length, next: 0 });
+            copy
         });
         let mut head = Request::new(()).into_parts().0;
         head.method = request.method().clone();
@@ -51,12 +51,12 @@ impl Resend {
     pub(super) fn request(&self) -> Option<Request<Body>> {
         let body = match &self.body {
             None => Body::empty(),
-            Some(kept) => {
-                let state = lock(kept);
+            Some(copy) => {
+                let state = lock(copy);
                 if state.given_up {
                     return None;
                 }
-                Body::new(RepeatedBody { kept: kept.clone(), left: state.length, next: 0 })
+                Body::new(RepeatedBody { copy: copy.clone(), left: state.length, next: 0 })
             }
         };
         Some(Request::from_parts(self.head.clone(), body))
@@ -76,13 +76,13 @@ struct BodyCopy {
     given_up: bool,
 }
 
-fn lock(kept: &Mutex<BodyCopy>) -> MutexGuard<'_, BodyCopy> {
-    kept.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(copy: &Mutex<BodyCopy>) -> MutexGuard<'_, BodyCopy> {
+    copy.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A body from its beginning: first the parts that were read before, then the rest.
 struct RepeatedBody {
-    kept: Arc<Mutex<BodyCopy>>,
+    copy: Arc<Mutex<BodyCopy>>,
     /// How many bytes are left, if that is known.
     left: Option<u64>,
     /// The index of the next part.
@@ -98,35 +98,35 @@ impl http_body::Body for RepeatedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
-        let mut kept = lock(&this.kept);
-        if let Some(part) = kept.parts.get(this.next) {
+        let mut copy = lock(&this.copy);
+        if let Some(part) = copy.parts.get(this.next) {
             this.next += 1;
             let part = part.clone();
             this.left = without(this.left, &part);
             return Poll::Ready(Some(Ok(Frame::data(part))));
         }
-        let Some(frame) = ready!(Pin::new(&mut kept.rest).poll_frame(context)?) else { return Poll::Ready(None) };
+        let Some(frame) = ready!(Pin::new(&mut copy.rest).poll_frame(context)?) else { return Poll::Ready(None) };
         match frame.data_ref() {
             Some(data) => {
                 this.left = without(this.left, data);
-                kept.size = kept.size.saturating_add(data.len());
-                if kept.given_up || kept.size > MAX_COPY {
-                    kept.given_up = true;
-                    kept.parts = Vec::new();
+                copy.size = copy.size.saturating_add(data.len());
+                if copy.given_up || copy.size > MAX_COPY {
+                    copy.given_up = true;
+                    copy.parts = Vec::new();
                 } else {
-                    kept.parts.push(data.clone());
+                    copy.parts.push(data.clone());
                     this.next += 1;
                 }
             }
             // Trailers are too rare to be worth keeping. A body with trailers is not sent again.
-            None => kept.given_up = true,
+            None => copy.given_up = true,
         }
         Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        let kept = lock(&self.kept);
-        self.next >= kept.parts.len() && kept.rest.is_end_stream()
+        let copy = lock(&self.copy);
+        self.next >= copy.parts.len() && copy.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -85,11 +85,11 @@ async fn h10_every_coding_is_decoded() {
 
 #[tokio::test]
 async fn h10_undecodable_bodies_are_explained() {
-    let said = |outcome: Result<Bytes, DecodeError>| outcome.unwrap_err().to_string();
+    let text_of = |outcome: Result<Bytes, DecodeError>| outcome.unwrap_err().to_string();
     let unknown = decode(&["gzip, rot13"], gzip(PLAIN), 1000).await;
-    assert_eq!(said(unknown), "its encoding is `rot13`, and only gzip, deflate, br, zstd can be decoded");
+    assert_eq!(text_of(unknown), "its encoding is `rot13`, and only gzip, deflate, br, zstd can be decoded");
     let many = decode(&["gzip, gzip, gzip, gzip, gzip"], Vec::new(), 1000).await;
-    assert_eq!(said(many), "it is encoded more than 4 times");
+    assert_eq!(text_of(many), "it is encoded more than 4 times");
     let whole = gzip(PLAIN);
     for (value, body) in [
         ("gzip", PLAIN.to_vec()),
@@ -181,10 +181,10 @@ fn wide_zstd(blocks: u32) -> Vec<u8> {
 
 #[tokio::test]
 async fn h10_the_memory_of_decoders_counts_against_the_budget() {
-    let outcome = async |value: &'static str, body: &[u8], bytes: u64, held: u64| {
+    let outcome = async |value: &'static str, body: &[u8], bytes: u64, occupied: u64| {
         let budget = Budget::new(Limits { requests: 1, bytes });
         let mut other = budget.request_share();
-        other.make_room(held).await.unwrap();
+        other.make_room(occupied).await.unwrap();
         let mut share = budget.request_share();
         let body = Bytes::copy_from_slice(body);
         let decoded = codings(&[value]).unwrap().decode(body, 32 << 20, &mut share).await;

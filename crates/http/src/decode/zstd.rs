@@ -97,9 +97,9 @@ impl Frame {
     /// The memory of the ring buffer while the next block is decoded. The buffer grows with the decoded bytes. Only
     /// bytes older than the window leave it.
     fn memory(&self) -> u64 {
-        let held = if self.full { self.window } else { self.window.min(self.blocks * BLOCK) };
+        let capacity = if self.full { self.window } else { self.window.min(self.blocks * BLOCK) };
         // The decoder rounds the size up. While the buffer grows, the old one exists as well.
-        let ring = held.next_power_of_two() + 2 * BLOCK;
+        let ring = capacity.next_power_of_two() + 2 * BLOCK;
         ring + ring / 2
     }
 }

@@ -25,20 +25,20 @@ impl Heads {
         Heads(Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS))))
     }
 
-    fn take(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: u64) -> bool {
+    fn take(&self, taken_room: &mut Option<OwnedSemaphorePermit>, bytes: u64) -> bool {
         if bytes <= SMALL {
             return true;
         }
         let wanted = usize::try_from(bytes.div_ceil(UNIT)).unwrap_or(usize::MAX);
-        let more = wanted.saturating_sub(held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        let more = wanted.saturating_sub(taken_room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
         if more == 0 {
             return true;
         }
         let Ok(permit) = self.0.clone().try_acquire_many_owned(u32::try_from(more).unwrap_or(u32::MAX)) else {
             return false;
         };
-        match held {
-            Some(held) => held.merge(permit),
+        match taken_room {
+            Some(taken_room) => taken_room.merge(permit),
             none => *none = Some(permit),
         }
         true

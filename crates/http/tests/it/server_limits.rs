@@ -67,10 +67,10 @@ const GET: &[u8] = b"\x82\x86\x84\x41\x01x";
 ///
 /// The server frees the memory of earlier connections only after a moment. Until then it refuses one of those that are to
 /// hold it, so all of them are opened again while a request still finds room.
-async fn fill(address: SocketAddr, held: &[Vec<u8>], request: &str) -> (Vec<TcpStream>, String) {
+async fn fill(address: SocketAddr, open: &[Vec<u8>], request: &str) -> (Vec<TcpStream>, String) {
     for _ in 0..60 {
         let mut holding = Vec::new();
-        for bytes in held {
+        for bytes in open {
             holding.push(connect(address, bytes).await);
         }
         let probe = to_the_end(connect(address, request).await);
@@ -92,9 +92,9 @@ async fn r7_the_memory_of_heads_is_limited() {
     let parts = large.as_bytes().chunks(16_000);
     let blocks = parts.enumerate().map(|(n, part)| frame(if n == 0 { 1 } else { 9 }, 0, 1, part));
     let http2: Vec<u8> = preface(65_535).into_iter().chain(blocks.flatten()).collect();
-    for held in [vec![format!("{unfinished}\r\n\r\n").into_bytes(), http2.clone()], vec![unfinished.clone().into(); 2]]
+    for open in [vec![format!("{unfinished}\r\n\r\n").into_bytes(), http2.clone()], vec![unfinished.clone().into(); 2]]
     {
-        let (holding, answer) = fill(address, &held, &format!("{unfinished}\r\n\r\n")).await;
+        let (holding, answer) = fill(address, &open, &format!("{unfinished}\r\n\r\n")).await;
         busy(&answer);
         assert!(to_the_end(connect(address, HEALTH).await).await.ends_with("OK"));
         // It ends without an answer, because other requests may be in flight on it.
@@ -117,15 +117,15 @@ async fn r7_connections_beyond_the_limit_are_asked_to_try_again_later() {
     let app = Router::new().route("/health", get(async || "OK"));
     let options = ServerOptions { max_connections: 16, ..ServerOptions::default() };
     let (address, _serving) = listen(app, options).await;
-    let mut held: Vec<TcpStream> = Vec::new();
+    let mut open: Vec<TcpStream> = Vec::new();
     for _ in 0..16 {
-        held.push(connect(address, "GET / HTTP/1.1\r\n").await);
+        open.push(connect(address, "GET / HTTP/1.1\r\n").await);
     }
     let answers = (0..100).map(async |_| to_the_end(connect(address, HEALTH).await).await);
     for answer in futures_util::future::join_all(answers).await {
         busy(&answer);
     }
-    held.truncate(8);
+    open.truncate(8);
     loop {
         let answer = to_the_end(connect(address, HEALTH).await).await;
         if answer.ends_with("OK") {
@@ -134,8 +134,8 @@ async fn r7_connections_beyond_the_limit_are_asked_to_try_again_later() {
         busy(&answer);
     }
     // If there are many connections, each ends with its answer.
-    while held.len() < 13 {
-        held.push(connect(address, "GET / HTTP/1.1\r\n").await);
+    while open.len() < 13 {
+        open.push(connect(address, "GET / HTTP/1.1\r\n").await);
     }
     let answer = to_the_end(connect(address, "GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await).await;
     assert!(answer.contains("connection: close") && answer.ends_with("OK"), "{answer}");
@@ -152,8 +152,8 @@ impl AsRef<[u8]> for HeldBody {
 /// The memory of an answer must be freed even if the client allows nothing to be sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn r7_an_answer_that_is_not_read_ends() {
-    let held = Arc::new(());
-    let answer = held.clone();
+    let open = Arc::new(());
+    let answer = open.clone();
     // In one piece, like the output of a command.
     let app = Router::new()
         .fallback(async move || Body::from(Bytes::from_owner(HeldBody(vec![7; 1_000_000], answer.clone()))));
@@ -161,13 +161,13 @@ async fn r7_an_answer_that_is_not_read_ends() {
     let options = ServerOptions { write_stall: short, header_timeout: short, ..ServerOptions::default() };
     let (address, _serving) = listen(app, options).await;
     for window in [0, 1, 65_535] {
-        let before = Arc::strong_count(&held);
+        let before = Arc::strong_count(&open);
         let requests = [1, 3, 5].map(|stream| frame(1, 5, stream, GET)).concat();
         let stream = connect(address, [preface(window), requests].concat()).await;
         let begun = tokio::time::Instant::now();
         let answer = to_the_end(stream).await;
         assert!(begun.elapsed() >= short && answer.len() < 300_000, "{window}: {:?}", begun.elapsed());
-        while Arc::strong_count(&held) > before {
+        while Arc::strong_count(&open) > before {
             assert!(begun.elapsed() < PATIENCE, "{window}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

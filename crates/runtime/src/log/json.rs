@@ -242,9 +242,9 @@ mod tests {
             write_line(Level::INFO, None, None, format_args!("{text}"), &mut line);
             assert!(line.len() <= LONGEST_LINE, "{character:?}: {}", line.len());
             let read: Value = serde_json::from_str(&line).unwrap();
-            let (kept, left_out) = read["message"].as_str().unwrap().split_once("… (").unwrap();
+            let (beginning, left_out) = read["message"].as_str().unwrap().split_once("… (").unwrap();
             let left_out: usize = left_out.split(' ').next().unwrap().parse().unwrap();
-            assert!(text.starts_with(kept) && kept.len() + left_out == text.len(), "{character:?}");
+            assert!(text.starts_with(beginning) && beginning.len() + left_out == text.len(), "{character:?}");
         }
     }
 }

@@ -58,5 +58,5 @@ pub(super) fn push(level: Level, write: impl FnOnce(&mut String)) {
     line_buffer::push(&line, level <= Level::WARN);
     line.clear();
     line.shrink_to(KEPT_CAPACITY);
-    let _ = LINE.try_with(|kept| kept.set(line));
+    let _ = LINE.try_with(|current| current.set(line));
 }

@@ -222,7 +222,7 @@ fn undefined_statuses_share_the_label_of_their_class() {
 }
 
 #[test]
-fn short_names_of_steps() {
+fn names_of_steps_are_shortened() {
     for (name, short) in [
         ("function `facedetect`", "facedetect"),
         ("modifier `exactly_one_face`", "exactly_one_face"),

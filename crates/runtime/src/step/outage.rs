@@ -136,7 +136,7 @@ mod tests {
 
     /// The table in the reference: what counts as an outage by default.
     #[test]
-    fn r1_what_counts_as_an_outage() {
+    fn r1_outages_are_recognised() {
         use CallKind::{Call, Callback, Report};
         const DIED: &[(&str, &str)] = &[("x-faasflow-gateway-error", "function-died")];
         const UNREACHABLE: &[(&str, &str)] = &[("x-faasflow-gateway-error", "function-unreachable")];

@@ -361,14 +361,14 @@ mod tests {
     async fn refusing_two(after: Duration) -> (std::net::SocketAddr, tokio::task::JoinHandle<()>) {
         let answer = move |request: http::Request<axum::body::Body>| async move {
             tokio::time::sleep(after).await;
-            let said = b"\x0a\x0b\x08\x02\x12\x07too old".as_slice();
+            let rejection = b"\x0a\x0b\x08\x02\x12\x07too old".as_slice();
             let kind = request.headers()[http::header::CONTENT_TYPE].clone();
             let body = if kind == "application/grpc" {
                 let trailers = http::HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
-                let message = bytes::Bytes::from([b"\0\0\0\0\x0d", said].concat());
+                let message = bytes::Bytes::from([b"\0\0\0\0\x0d", rejection].concat());
                 axum::body::Body::new(http_body_util::Full::new(message).with_trailers(async { Some(Ok(trailers)) }))
             } else {
-                axum::body::Body::from(said)
+                axum::body::Body::from(rejection)
             };
             ([(http::header::CONTENT_TYPE, kind)], body)
         };

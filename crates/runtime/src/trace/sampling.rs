@@ -115,7 +115,7 @@ mod tests {
     use crate::trace::incoming::parse;
 
     #[test]
-    fn the_standard_samplers() {
+    fn the_standard_samplers_are_read() {
         let sampling = |parent_based, ratio| Ok(Sampling { parent_based, ratio });
         assert_eq!(Sampling::parse("always_on", Some("0.3")), sampling(false, 1.0));
         assert_eq!(Sampling::parse("ParentBased_Always_On", None), Ok(Sampling::default()));

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn i7_ports_that_do_not_accept_otlp_are_known() {
+    fn i7_ports_that_do_not_accept_otlp_are_recognised() {
         for (text, port, instead) in [
             ("jaegertracing:5775", "port 5775 belongs to Jaeger's agent", "write `jaegertracing:4317`"),
             ("jaeger-agent.faasflow:6831", "port 6831 belongs to Jaeger's agent", "write `jaeger-agent.faasflow:4317`"),

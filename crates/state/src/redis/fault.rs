@@ -14,7 +14,7 @@ pub(super) fn state_error(what: &str, error: RedisError) -> StateError {
         Some("NOAUTH" | "WRONGPASS" | "NOPERM") => (false, "access is denied"),
         _ => match error.kind() {
             ErrorKind::AuthenticationFailed => (false, "access is denied"),
-            ErrorKind::Io => (true, "the server cannot be reached, or broke off"),
+            ErrorKind::Io => (true, "the server cannot be reached, or the connection was lost"),
             ErrorKind::InvalidClientConfig => (false, "the address cannot be used"),
             _ => (false, "the server answered with an error"),
         },

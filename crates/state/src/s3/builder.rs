@@ -160,7 +160,7 @@ impl S3 {
             }
             (None, None) => {}
             _ => {
-                let what = format!("only one of the secrets `{S3_ACCESS_KEY}` and `{S3_SECRET_KEY}` is there");
+                let what = format!("only one of the secrets `{S3_ACCESS_KEY}` and `{S3_SECRET_KEY}` exists");
                 return Err(StateError::misconfigured(what).with_help("create both of them, or neither"));
             }
         }

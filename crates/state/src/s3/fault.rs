@@ -49,7 +49,7 @@ pub(super) fn state_error(what: &str, bucket: &str, error: &object_store::Error)
         help = Some("create the bucket, or set `s3_create_bucket=true`");
         (false, format!("there is no bucket `{bucket}`"))
     } else if is_transport(error) {
-        (true, "the server cannot be reached, or broke off".to_owned())
+        (true, "the server cannot be reached, or the connection was lost".to_owned())
     } else {
         match status(error) {
             Some(401 | 403) => {
