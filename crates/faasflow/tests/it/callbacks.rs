@@ -141,7 +141,7 @@ async fn a_report_that_is_refused_for_good_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_url_for_the_report_that_is_none_is_refused_before_anything_is_executed() {
+async fn an_invalid_callback_url_is_refused_before_anything_is_executed() {
     let kit = kit(|_| Flow::builder().apply("f")).start().await;
     for url in ["ftp://user:pass@x", "http://", "::"] {
         let answer = kit.request("").header("x-faasflow-callback-url", url).answer().await;

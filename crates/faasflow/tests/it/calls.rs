@@ -26,7 +26,7 @@ fn reason(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn method_headers_and_query_are_sent_as_said() {
+async fn method_headers_and_query_are_sent_as_set() {
     let call = Call::new("f")
         .method(Method::PATCH)
         .header("accept", "image/jpeg")
@@ -85,7 +85,7 @@ async fn headers_and_queries_are_made_from_extractors() {
 }
 
 #[tokio::test]
-async fn a_step_may_say_which_host_it_calls() {
+async fn a_step_may_set_the_host_header() {
     let kit = one_call(Call::new("f").header("host", "f.example.com"), Fake::echo()).await;
     kit.request("").answer().await;
     assert_eq!(kit.calls("f")[0].headers.get_all("host").iter().collect::<Vec<_>>(), ["f.example.com"]);
@@ -110,7 +110,7 @@ async fn a_call_that_sets_no_method_uses_the_setting_and_a_get_has_no_body() {
 }
 
 #[tokio::test]
-async fn what_a_function_answers_is_the_next_ones_input_with_its_content_type() {
+async fn an_answer_is_the_input_of_the_next_function_with_its_content_type() {
     let flow = Flow::builder().apply("f").apply(Call::new("g").sync()).apply("h").build().unwrap();
     let kit = TestKit::new(flow)
         .function("f", Fake::json(&[1, 2]))
@@ -140,7 +140,7 @@ async fn a_timeout_bounds_one_attempt_and_fails_the_step_with_its_length() {
 }
 
 #[tokio::test]
-async fn retries_are_as_many_as_said_and_all_attempts_carry_the_same_idempotency_key() {
+async fn retries_are_limited_and_all_attempts_carry_the_same_idempotency_key() {
     let kit = one_call(Call::new("f").retry(quickly(4)), Fake::echo().after_failing(3, 503)).await;
     assert_eq!(kit.request("at last").send().await.text(), "at last");
     let keys: Vec<_> = kit.calls("f").iter().map(|call| call.header("idempotency-key").unwrap().to_owned()).collect();
@@ -155,7 +155,7 @@ async fn retries_are_as_many_as_said_and_all_attempts_carry_the_same_idempotency
 }
 
 #[tokio::test]
-async fn two_steps_that_call_the_same_function_have_keys_of_their_own() {
+async fn two_steps_that_call_the_same_function_have_different_keys() {
     let flow = Flow::builder().apply("f").apply(Call::new("f").sync()).apply("f").build().unwrap();
     let kit = TestKit::new(flow).function("f", Fake::echo()).start().await;
     kit.request("").send().await;
@@ -166,7 +166,7 @@ async fn two_steps_that_call_the_same_function_have_keys_of_their_own() {
 }
 
 #[tokio::test]
-async fn only_the_statuses_that_were_said_are_tried_again() {
+async fn only_the_statuses_that_are_set_are_retried() {
     for (status, retry, calls) in [
         (503, quickly(2), 2),
         (429, quickly(2), 2),
@@ -234,7 +234,7 @@ async fn a_calls_failure_handler_recovers_replies_or_leaves_it_to_the_flows() {
 }
 
 #[tokio::test]
-async fn a_failure_tells_its_handler_all_there_is_to_know() {
+async fn a_failure_handler_can_read_every_detail_of_the_failure() {
     let flow = Flow::builder().modify(async |text: String| text).apply(Call::new("f").on_failure(
         async |context: Context, failure: Failure| {
             assert!(matches!(failure.kind(), FailureKind::Response(_)));
@@ -258,7 +258,7 @@ async fn a_failure_tells_its_handler_all_there_is_to_know() {
 }
 
 #[tokio::test]
-async fn the_flows_handler_is_told_what_the_step_was_given() {
+async fn the_flows_handler_gets_the_input_of_the_failed_step() {
     let failing_call = Flow::builder().modify(async |text: String| text + "put").apply("f");
     let failing_modifier = Flow::builder()
         .modify(async |text: String| text + "put")
@@ -271,22 +271,22 @@ async fn the_flows_handler_is_told_what_the_step_was_given() {
 }
 
 /// Bytes that tell when nobody holds them any more.
-struct Watched(Arc<AtomicBool>);
+struct DropFlag(Arc<AtomicBool>);
 
-impl AsRef<[u8]> for Watched {
+impl AsRef<[u8]> for DropFlag {
     fn as_ref(&self) -> &[u8] {
         b"payload"
     }
 }
 
-impl Drop for Watched {
+impl Drop for DropFlag {
     fn drop(&mut self) {
         self.0.store(true, Ordering::SeqCst);
     }
 }
 
 #[tokio::test]
-async fn what_a_call_was_given_is_held_while_its_answer_is_read_only_where_it_may_be_asked_for() {
+async fn the_input_of_a_call_is_kept_while_its_answer_is_read_only_if_it_may_be_needed() {
     async fn freed(call: Call, handled: bool) -> String {
         let freed = Arc::new(AtomicBool::new(false));
         let watched = freed.clone();
@@ -294,7 +294,7 @@ async fn what_a_call_was_given_is_held_while_its_answer_is_read_only_where_it_ma
             assert_eq!(response.payload().bytes(), "payload");
             std::future::ready(freed.load(Ordering::SeqCst).to_string())
         });
-        let given = move |(): ()| std::future::ready(Bytes::from_owner(Watched(watched.clone())));
+        let given = move |(): ()| std::future::ready(Bytes::from_owner(DropFlag(watched.clone())));
         let mut flow = Flow::builder().modify(given).apply(call);
         if handled {
             flow = flow.on_failure(async |_: Context, failure: Failure| failure.decline());
@@ -329,7 +329,7 @@ async fn on_response_reads_any_answer_and_its_error_is_the_steps_failure() {
 }
 
 #[tokio::test]
-async fn an_answer_over_the_limit_is_a_failure_and_not_a_matter_of_memory() {
+async fn an_answer_over_the_limit_fails_without_being_read_into_memory() {
     let flow = Flow::builder().apply("f").build().unwrap();
     let kit = TestKit::new(flow).function("f", Fake::answer(vec![0; 2001])).setting("max_body", "2000").start().await;
     assert_eq!(reason(&kit.request("").answer().await.text()), "its answer is larger than 2000 bytes");

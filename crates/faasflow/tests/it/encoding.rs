@@ -73,7 +73,7 @@ async fn h10_callbacks_and_readers_of_answers_get_them_decoded() {
 }
 
 #[tokio::test]
-async fn h10_functions_are_asked_for_no_encoding_unless_a_step_does() {
+async fn h10_functions_are_asked_for_an_encoding_only_if_a_step_does_so() {
     let own = Call::new("own").header("accept-encoding", "gzip").sync();
     let flow = Flow::builder().apply("plain").apply(own).build().unwrap();
     let kit = TestKit::new(flow).function("plain", Fake::echo()).function("own", Fake::echo()).start().await;
@@ -108,7 +108,7 @@ async fn h10_the_body_of_a_fresh_request_is_decoded() {
 const WIDE_BROTLI: &[u8] = &[15, 2, 128, 115, 109, 97, 108, 108, 3];
 
 #[tokio::test]
-async fn h10_a_request_whose_decoder_has_no_room_is_to_come_again() {
+async fn h10_a_request_whose_decoder_has_no_room_should_be_retried() {
     let flow = Flow::builder().apply("f").build().unwrap();
     let fake = Fake::with(|call| Reply::new(call.body.clone())).slow(Duration::from_secs(2));
     let kit = TestKit::new(flow).function("f", fake).setting("max_inflight_bytes", "24MiB").start().await;
@@ -128,8 +128,8 @@ async fn h10_a_request_whose_decoder_has_no_room_is_to_come_again() {
 #[tokio::test]
 async fn h10_an_answer_whose_decoder_has_no_room_ends_nothing() {
     let flow = Flow::builder().apply("f").build().unwrap();
-    let held = Fake::answer(answered("br", WIDE_BROTLI.to_vec())).slow(Duration::from_millis(500));
-    let kit = TestKit::new(flow).function("f", held).setting("max_inflight_bytes", "24MiB");
+    let slow_answer = Fake::answer(answered("br", WIDE_BROTLI.to_vec())).slow(Duration::from_millis(500));
+    let kit = TestKit::new(flow).function("f", slow_answer).setting("max_inflight_bytes", "24MiB");
     let kit = kit.setting("write_timeout", "4s").start().await;
     // What decodes the answer takes 20 MiB. Both bodies leave less, and one leaves enough: one request may give way.
     let answers = futures_util::future::join_all((0..2).map(|_| kit.request(vec![7; 4 << 20]).answer())).await;

@@ -28,7 +28,7 @@ struct Ends(Arc<Mutex<Vec<Outcome>>>);
 
 impl Ends {
     /// The flow with a finaliser that keeps account.
-    fn of(&self, flow: FlowBuilder) -> FlowBuilder {
+    fn observe(&self, flow: FlowBuilder) -> FlowBuilder {
         let ends = self.clone();
         flow.finally(move |context: Context, outcome: Outcome| {
             assert_eq!(context.outcome(), Some(outcome));
@@ -59,7 +59,7 @@ async fn until(done: impl Fn() -> bool) {
 #[tokio::test]
 async fn finally_runs_once_at_the_end_and_not_between_phases() {
     let ends = Ends::default();
-    let kit = kit(ends.of(Flow::builder().apply("a").apply("b").apply("c"))).start().await;
+    let kit = kit(ends.observe(Flow::builder().apply("a").apply("b").apply("c"))).start().await;
     kit.hold_queue();
     assert_eq!(kit.request("").answer().await.status, 202);
     assert!(ends.so_far().is_empty());
@@ -69,7 +69,7 @@ async fn finally_runs_once_at_the_end_and_not_between_phases() {
 }
 
 #[tokio::test]
-async fn finally_is_told_how_the_request_ended() {
+async fn finally_gets_the_outcome_of_the_request() {
     let broken = || Flow::builder().apply("broken").apply("b");
     for (flow, outcome) in [
         (Flow::builder().apply("a"), Outcome::Success),
@@ -88,7 +88,7 @@ async fn finally_is_told_how_the_request_ended() {
         ),
     ] {
         let ends = Ends::default();
-        let kit = kit(ends.of(flow)).start().await;
+        let kit = kit(ends.observe(flow)).start().await;
         assert_eq!(kit.request("").answer().await.outcome(), Some(outcome));
         assert_eq!(ends.so_far(), [outcome]);
     }
@@ -146,7 +146,7 @@ async fn a_panic_in_user_code_is_a_failure_of_its_step_and_finally_runs() {
     ];
     for (index, flow) in flows.into_iter().enumerate() {
         let ends = Ends::default();
-        let kit = kit(ends.of(flow)).start().await;
+        let kit = kit(ends.observe(flow)).start().await;
         for count in 1..=2 {
             let answer = kit.request("text").answer().await;
             assert_eq!((answer.status.as_u16(), answer.outcome()), (500, Some(Outcome::Failure)), "flow {index}");
@@ -159,7 +159,7 @@ async fn a_panic_in_user_code_is_a_failure_of_its_step_and_finally_runs() {
 }
 
 #[tokio::test]
-async fn a_finaliser_that_fails_or_panics_takes_nothing_from_the_answer() {
+async fn a_finaliser_that_fails_or_panics_does_not_change_the_answer() {
     for flow in [
         Flow::builder().apply("a").finally(async |_: Context, _: Outcome| Err(Error::msg("itself"))),
         Flow::builder().apply("a").finally(|_: Context, _: Outcome| -> Ready<()> { panic!("itself") }),
@@ -178,7 +178,7 @@ async fn a_handler_that_hangs_is_cut_off_and_the_request_ends() {
     let ends = Ends::default();
     let hang = async |_: Context, _: Failure| std::future::pending::<Resolution>().await;
     let flow = Flow::builder().modify(async |_: ()| std::future::pending::<()>().await).on_failure(hang);
-    let kit = kit(ends.of(flow)).setting("write_timeout", "300ms").start().await;
+    let kit = kit(ends.observe(flow)).setting("write_timeout", "300ms").start().await;
     let answer = kit.request("").answer().await;
     assert_eq!(answer.status, 500);
     assert_eq!(answer.json::<serde_json::Value>()["reason"], "the invocation took longer than 300ms");
@@ -186,7 +186,7 @@ async fn a_handler_that_hangs_is_cut_off_and_the_request_ends() {
 }
 
 #[tokio::test]
-async fn the_state_kept_by_a_manager_goes_with_its_request_however_that_ends() {
+async fn a_manager_removes_the_state_of_a_request_however_it_ends() {
     let memory = Memory::new();
     let flow = Flow::builder()
         .state(memory.clone())
@@ -254,11 +254,11 @@ async fn a_store_that_is_down_for_a_while_only_delays_the_end() {
         .apply("a")
         .apply("b")
         .modify(async |context: Context, _: ()| {
-            let kept: Option<String> = context.get("kept").await?;
-            kept.ok_or_else(|| Error::msg("it is gone"))
+            let stored: Option<String> = context.get("kept").await?;
+            stored.ok_or_else(|| Error::msg("it is gone"))
         })
         .on_failure(async |_: Context, failure: Failure| failure.recover("the handler is not asked"));
-    let kit = kit(ends.of(flow)).start().await;
+    let kit = kit(ends.observe(flow)).start().await;
     assert_eq!(kit.request("payload").send().await.text(), "payload");
     assert_eq!(kit.until_delivered(1).await, [200], "it is asked again within the delivery");
     assert_eq!(ends.so_far(), [Outcome::Success]);
@@ -294,7 +294,7 @@ async fn finally_sees_the_state_of_all_phases() {
 #[tokio::test]
 async fn an_envelope_delivered_twice_ends_twice_with_the_same_result() {
     let ends = Ends::default();
-    let kit = kit(ends.of(Flow::builder().apply("a").apply("b"))).start().await;
+    let kit = kit(ends.observe(Flow::builder().apply("a").apply("b"))).start().await;
     kit.deliver_twice();
     let end = kit.request("payload").send().await;
     assert_eq!((end.text().as_str(), end.outcome()), ("payload", Some(Outcome::Success)));
@@ -304,10 +304,10 @@ async fn an_envelope_delivered_twice_ends_twice_with_the_same_result() {
 }
 
 #[tokio::test]
-async fn a_crash_between_two_steps_of_a_later_phase_is_made_up_for_by_the_queue() {
+async fn the_queue_repeats_a_later_phase_after_a_crash_between_two_steps() {
     let ends = Ends::default();
     let flow = Flow::builder().apply("a").apply("b").apply(Call::new("c").sync()).modify(async |text: String| text);
-    let kit = kit(ends.of(flow)).start().await;
+    let kit = kit(ends.observe(flow)).start().await;
     kit.crash_at("c");
     let end = kit.request("payload").send().await;
     assert_eq!((end.text().as_str(), end.outcome()), ("payload", Some(Outcome::Success)));
@@ -348,7 +348,7 @@ async fn a_queue_that_is_down_for_a_while_is_waited_for() {
 #[tokio::test]
 async fn a_later_phase_that_cannot_be_forwarded_is_delivered_again() {
     let ends = Ends::default();
-    let flow = ends.of(Flow::builder().apply("a").apply("b").apply("c"));
+    let flow = ends.observe(Flow::builder().apply("a").apply("b").apply("c"));
     let kit = kit(flow).setting("write_timeout", "500ms").start().await;
     kit.hold_queue();
     let answer = kit.request("payload").header("x-faasflow-callback-url", kit.callback_url("end")).answer().await;
@@ -375,9 +375,9 @@ async fn begin(kit: &Running) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_crash_in_the_first_phase_shows_to_the_caller_who_can_send_the_same_request_again() {
+async fn a_crash_in_the_first_phase_is_visible_to_the_caller_and_the_request_can_be_sent_again() {
     let ends = Ends::default();
-    let kit = kit(ends.of(Flow::builder().apply("a").apply("b"))).start().await;
+    let kit = kit(ends.observe(Flow::builder().apply("a").apply("b"))).start().await;
     kit.crash_at("a");
     let mut client = begin(&kit).await;
     let mut answer = Vec::new();
@@ -401,22 +401,22 @@ async fn go_away_at(kit: &Running, function: &str) {
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_does_not_stop_what_it_began() {
+async fn a_request_continues_after_its_caller_went_away() {
     let ends = Ends::default();
     let flow = Flow::builder().apply("slow").apply(Call::new("b").sync());
-    let kit = kit(ends.of(flow)).function("slow", Fake::echo().slow(Duration::from_millis(300))).start().await;
+    let kit = kit(ends.observe(flow)).function("slow", Fake::echo().slow(Duration::from_millis(300))).start().await;
     go_away_at(&kit, "slow").await;
     assert_eq!(kit.until_called("b", 1).await[0].text(), "hi");
     assert_eq!(ends.until(1).await, [Outcome::Success]);
 }
 
 #[tokio::test]
-async fn neither_does_one_that_speaks_http_2() {
+async fn a_request_over_http_2_continues_after_its_caller_went_away() {
     // It takes back its request, or closes the connection with it.
     for closes in [false, true] {
         let ends = Ends::default();
         let flow = Flow::builder().apply("slow").apply(Call::new("b").sync());
-        let kit = kit(ends.of(flow)).function("slow", Fake::echo().slow(Duration::from_millis(300))).start().await;
+        let kit = kit(ends.observe(flow)).function("slow", Fake::echo().slow(Duration::from_millis(300))).start().await;
         let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
         let request = http::Request::post(kit.flow_url()).body(Full::from("hi")).unwrap();
         let mut asking = Box::pin(client.request(request));

@@ -37,7 +37,7 @@ impl Forwarder for Broker {
 }
 
 #[tokio::test]
-async fn envelopes_go_where_the_forwarder_takes_them() {
+async fn envelopes_go_through_the_forwarder() {
     let (broker, mut envelopes) = broker();
     let flow = Flow::builder().apply("a").apply("b").apply("c").build().unwrap();
     let kit = TestKit::new(flow).forwarder(broker);

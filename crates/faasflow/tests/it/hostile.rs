@@ -64,7 +64,7 @@ async fn signed_envelopes_that_are_truncated_garbled_or_absurd_get_400() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_turned_away() {
+async fn bytes_that_are_not_http_are_refused() {
     let kit = length(&[]).await;
     for garbage in [
         b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03hello from TLS\r\n\r\n".as_slice(),
@@ -112,7 +112,7 @@ async fn long_queries_and_heads_are_taken_or_refused_and_never_cut_short() {
 }
 
 #[tokio::test]
-async fn what_is_no_utf_8_is_bytes_where_it_may_be_and_a_failure_where_text_was_asked_for() {
+async fn invalid_utf_8_passes_as_bytes_and_fails_as_text() {
     let flow = Flow::builder()
         .modify(async |context: Context, body: Bytes| {
             context.set("query", context.query("q")).await?;

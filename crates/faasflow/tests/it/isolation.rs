@@ -24,9 +24,9 @@ fn callers() -> usize {
 /// Checks in every phase that all a step can see is of one request.
 async fn same(context: Context, payload: String) -> Result<String> {
     let own = payload.split(':').next().unwrap_or_default().to_owned();
-    let kept: String = context.get("own").await?.unwrap_or_default();
+    let stored: String = context.get("own").await?.unwrap_or_default();
     let raw = context.get_bytes(&format!("raw-{own}")).await?.unwrap_or_default();
-    assert_eq!(kept, own);
+    assert_eq!(stored, own);
     assert_eq!(raw, own.repeat(10));
     assert_eq!(context.query("own"), Some(own.clone()));
     assert_eq!(context.header("x-own"), Some(own.clone()));

@@ -38,7 +38,7 @@ async fn typed_payloads_are_read_and_written_with_their_content_types() {
 }
 
 #[tokio::test]
-async fn what_a_modifier_returns_says_the_content_type() {
+async fn the_type_that_a_modifier_returns_sets_the_content_type() {
     let f = Flow::builder;
     for (flow, content_type, body) in [
         (f().modify(async |bytes: Bytes| bytes), Some("image/jpeg"), "photo"),
@@ -86,8 +86,8 @@ async fn extractors_take_from_query_and_headers_in_every_phase_and_refuse_with_t
         end["reason"].as_str().unwrap().to_owned()
     };
     assert_eq!(reason(request().query("quality", "80")).await, "x-tenant is missing");
-    let said = reason(request().query("quality", "900").header("x-tenant", "t")).await;
-    assert!(said.starts_with("the query is not valid: quality: "), "{said}");
+    let refusal = reason(request().query("quality", "900").header("x-tenant", "t")).await;
+    assert!(refusal.starts_with("the query is not valid: quality: "), "{refusal}");
     assert!(reason(request()).await.contains("missing field `quality`"));
 }
 
@@ -128,9 +128,9 @@ async fn bytes_are_handed_from_step_to_step_and_through_the_state_without_a_copy
         move |context: Context, photo: Bytes| {
             let places = places.clone();
             async move {
-                let kept = context.get_bytes("photo").await?.unwrap_or_else(|| photo.clone());
-                places.lock().unwrap().extend([photo.as_ptr().addr(), kept.as_ptr().addr()]);
-                context.set_bytes("photo", kept).await?;
+                let stored = context.get_bytes("photo").await?.unwrap_or_else(|| photo.clone());
+                places.lock().unwrap().extend([photo.as_ptr().addr(), stored.as_ptr().addr()]);
+                context.set_bytes("photo", stored).await?;
                 Ok(photo)
             }
         }

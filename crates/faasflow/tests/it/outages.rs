@@ -16,11 +16,11 @@ use tokio::net::TcpListener;
 
 /// How often a flow's failure handler was asked, and how often it ended.
 #[derive(Clone, Default)]
-struct Seen(Arc<(AtomicUsize, AtomicUsize)>);
+struct HandlerCounts(Arc<(AtomicUsize, AtomicUsize)>);
 
-impl Seen {
+impl HandlerCounts {
     /// The flow with a handler and a finaliser that are counted. The handler recovers.
-    fn of(&self, flow: FlowBuilder) -> FlowBuilder {
+    fn observe(&self, flow: FlowBuilder) -> FlowBuilder {
         let (asked, ended) = (self.0.clone(), self.0.clone());
         flow.on_failure(move |_: Context, failure: Failure| {
             asked.0.fetch_add(1, SeqCst);
@@ -95,9 +95,9 @@ async fn raw_server(answers: &'static [&'static str]) -> (SocketAddr, Arc<Atomic
 
 #[tokio::test]
 async fn r1_a_gateway_that_is_away_for_seconds_is_waited_for() {
-    let (seen, address) = (Seen::default(), nobody());
+    let (seen, address) = (HandlerCounts::default(), nobody());
     let elsewhere = kit(Flow::builder().apply("f")).function("f", Fake::answer("back")).start().await;
-    let kit = kit(seen.of(Flow::builder().apply("f"))).setting("gateway", address.to_string()).start().await;
+    let kit = kit(seen.observe(Flow::builder().apply("f"))).setting("gateway", address.to_string()).start().await;
     // More than twice as long as calls once waited for a gateway.
     let proxy = proxy_after(Duration::from_secs(2), address, &elsewhere.gateway_url());
     let answer = kit.request("x").answer().await;
@@ -111,13 +111,13 @@ async fn r1_a_gateway_that_is_away_for_seconds_is_waited_for() {
 #[tokio::test]
 async fn r1_a_gateway_that_stays_away_leaves_the_request_open() {
     for answers in [None, Some(&[""] as &[&str])] {
-        let seen = Seen::default();
+        let seen = HandlerCounts::default();
         let address = match answers {
             None => nobody(),
             // It takes the request and breaks off.
             Some(answers) => raw_server(answers).await.0,
         };
-        let flow = seen.of(Flow::builder().apply("f"));
+        let flow = seen.observe(Flow::builder().apply("f"));
         let kit = kit(flow).setting("gateway", address.to_string()).setting("write_timeout", "1s").start().await;
         let answer = kit.request("x").answer().await;
         assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, Some("5")), "{}", answer.text());
@@ -135,9 +135,9 @@ async fn r1_an_answer_that_breaks_off_is_asked_for_again() {
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nwho\r\n",
         "HTTP/1.1 200 OK\r\nconte",
     ] {
-        let seen = Seen::default();
+        let seen = HandlerCounts::default();
         let (address, asked) = raw_server(Box::leak(Box::new([half, whole]))).await;
-        let kit = kit(seen.of(Flow::builder().apply("f"))).setting("gateway", address.to_string()).start().await;
+        let kit = kit(seen.observe(Flow::builder().apply("f"))).setting("gateway", address.to_string()).start().await;
         let answer = kit.request("x").answer().await;
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "whole"), "{half:?}");
         assert_eq!((asked.load(SeqCst), seen.handled_and_ended()), (2, (0, 1)), "{half:?}");
@@ -165,8 +165,8 @@ async fn r1_a_function_that_dies_is_called_again_under_the_same_key() {
         // A flow that cannot go on, and anything else that asks to be called again.
         Reply::new("later").status(503).header("retry-after", "1"),
     ] {
-        let seen = Seen::default();
-        let flow = seen.of(Flow::builder().apply("f").apply("g"));
+        let seen = HandlerCounts::default();
+        let flow = seen.observe(Flow::builder().apply("f").apply("g"));
         let kit = kit(flow).function("f", Fake::echo()).function("g", first(reply)).start().await;
         let end = kit.request("payload").send().await;
         assert_eq!((end.text().as_str(), end.outcome()), ("payload", Some(Outcome::Success)));
@@ -180,8 +180,8 @@ async fn r1_a_function_that_dies_is_called_again_under_the_same_key() {
 
 #[tokio::test]
 async fn r1_a_function_that_stays_away_is_left_to_the_queue() {
-    let seen = Seen::default();
-    let flow = seen.of(Flow::builder().apply("f").apply("g"));
+    let seen = HandlerCounts::default();
+    let flow = seen.observe(Flow::builder().apply("f").apply("g"));
     let away = Reply::new("away").status(500).header("x-faasflow-gateway-error", "function-unreachable");
     let called = AtomicUsize::new(0);
     let away = Fake::with(move |call| match called.fetch_add(1, SeqCst) {
@@ -199,17 +199,17 @@ async fn r1_a_function_that_stays_away_is_left_to_the_queue() {
 
 #[tokio::test]
 async fn r1_a_callback_url_that_is_away_is_waited_for_or_leaves_the_request_open() {
-    let (seen, address) = (Seen::default(), nobody());
-    let flow = seen.of(Flow::builder().callback(format!("{address}/callback/storage")));
+    let (seen, address) = (HandlerCounts::default(), nobody());
+    let flow = seen.observe(Flow::builder().callback(format!("{address}/callback/storage")));
     let kit = kit(flow).start().await;
     let proxy = proxy_after(Duration::from_secs(2), address, &kit.gateway_url());
     assert_eq!(kit.request("photo").answer().await.text(), "photo");
     proxy.abort();
     assert_eq!((kit.calls("callback/storage").len(), seen.handled_and_ended()), (1, (0, 1)));
 
-    let seen = Seen::default();
+    let seen = HandlerCounts::default();
     let callback = |url: &str| Callback::new(format!("{url}/callback/storage"));
-    let kit = TestKit::define(|url| seen.of(Flow::builder().callback(callback(url))).build().unwrap());
+    let kit = TestKit::define(|url| seen.observe(Flow::builder().callback(callback(url))).build().unwrap());
     // A proxy in front of a server that is away.
     let kit = kit.callback("storage", Fake::failing(502)).setting("write_timeout", "500ms").start().await;
     let answer = kit.request("photo").answer().await;
@@ -221,8 +221,8 @@ async fn r1_a_callback_url_that_is_away_is_waited_for_or_leaves_the_request_open
 /// A queue delivers it again, also when it was the first delivery: there is nobody else who would.
 #[tokio::test]
 async fn r1_a_fresh_request_whose_end_cannot_be_reported_has_not_ended() {
-    let seen = Seen::default();
-    let kit = kit(seen.of(Flow::builder().apply("f"))).setting("write_timeout", "500ms");
+    let seen = HandlerCounts::default();
+    let kit = kit(seen.observe(Flow::builder().apply("f"))).setting("write_timeout", "500ms");
     let kit = kit.callback("end", Fake::echo().after_failing(8, 503)).start().await;
     let send = || {
         kit.request("x")
@@ -280,8 +280,8 @@ async fn read(context: Context) -> Result<String> {
 async fn r1_a_store_that_is_away_decides_nothing() {
     let store = || Away { memory: Memory::new(), times: AtomicUsize::new(1000) };
     let ask = async |context: Context, failure: Failure| {
-        let kept: Option<String> = context.get("kept").await?;
-        Ok::<_, Error>(failure.recover(kept.unwrap_or_default()))
+        let stored: Option<String> = context.get("kept").await?;
+        Ok::<_, Error>(failure.recover(stored.unwrap_or_default()))
     };
     let broken = || Flow::builder().state(store());
     let flows = [
@@ -336,9 +336,9 @@ async fn r1_a_store_that_is_away_in_finally_leaves_the_request_open() {
 /// The outage took the time that the function would have had.
 #[tokio::test]
 async fn r1_time_that_an_outage_took_is_not_the_functions_fault() {
-    let seen = Seen::default();
+    let seen = HandlerCounts::default();
     let died = Reply::new("").status(502).header("x-faasflow-gateway-error", "function-died");
-    let flow = seen.of(Flow::builder().apply("f").apply(Call::new("slow").sync()));
+    let flow = seen.observe(Flow::builder().apply("f").apply(Call::new("slow").sync()));
     let kit = kit(flow).function("f", first(died)).function("slow", Fake::hanging()).setting("write_timeout", "500ms");
     let kit = kit.start().await;
     let answer = kit.request("").answer().await;
@@ -380,9 +380,9 @@ async fn r2_an_answer_that_is_not_http_is_final() {
     ] {
         let (address, asked) = raw_server(Box::leak(Box::new([answer]))).await;
         let kit = kit(Flow::builder().apply("f")).setting("gateway", address.to_string()).start().await;
-        let told = kit.request("").answer().await;
-        assert_eq!(told.status, 500, "{answer:?}: {}", told.text());
-        assert!(reason(&told).starts_with("its answer cannot be used"), "{answer:?}: {}", reason(&told));
+        let answered = kit.request("").answer().await;
+        assert_eq!(answered.status, 500, "{answer:?}: {}", answered.text());
+        assert!(reason(&answered).starts_with("its answer cannot be used"), "{answer:?}: {}", reason(&answered));
         assert_eq!(asked.load(SeqCst), 1, "{answer:?}");
     }
     // The local gateway says so of a function's answer.

@@ -37,7 +37,7 @@ fn at_phase(envelope: &[u8], phase: i64) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn defect_01_the_method_is_the_one_that_was_said() {
+async fn defect_01_the_method_is_the_one_that_is_set() {
     let flow = Flow::builder().apply(Call::new("a").method(Method::PUT)).apply("b");
     let kit = kit(flow).start().await;
     kit.request("body").send().await;
@@ -47,7 +47,7 @@ async fn defect_01_the_method_is_the_one_that_was_said() {
 }
 
 #[tokio::test]
-async fn defect_02_queries_are_encoded_and_join_the_one_of_the_url() {
+async fn defect_02_queries_are_encoded_and_appended_to_that_of_the_url() {
     let kit = TestKit::define(|url| {
         let callback = Callback::new(format!("{url}/callback/bucket?id=33")).query("file name", "a&b=c/ä?.jpg");
         Flow::builder().apply(Call::new("a").query("k", "v")).callback(callback).build().unwrap()
@@ -61,9 +61,9 @@ async fn defect_02_queries_are_encoded_and_join_the_one_of_the_url() {
 #[tokio::test]
 async fn defect_03_no_part_of_a_partial_request_takes_the_place_of_another() {
     let all = async |context: Context, payload: String| {
-        let kept: String = context.get("kept").await?.unwrap_or_default();
+        let stored: String = context.get("kept").await?.unwrap_or_default();
         Result::Ok(format!(
-            "{} {} {:?} {:?} {kept} {payload}",
+            "{} {} {:?} {:?} {stored} {payload}",
             context.request_id(),
             context.phase(),
             context.query("q"),
@@ -156,14 +156,17 @@ async fn defect_07_a_recovered_failure_ends_the_request_with_the_handlers_payloa
 }
 
 #[tokio::test]
-async fn defect_08_a_failure_in_a_later_phase_is_told_to_the_queue_the_log_and_the_caller() {
+async fn defect_08_the_queue_the_log_and_the_caller_learn_of_a_failure_in_a_later_phase() {
     let kit = kit(Flow::builder().apply("a").apply("broken")).function("broken", Fake::failing(502)).start().await;
     let end = kit.request("").send().await;
     assert_eq!(end.outcome(), Some(Outcome::Failure));
-    let told: serde_json::Value = end.json();
-    assert_eq!((&told["phase"], &told["reason"]), (&2.into(), &"it answered 502 Bad Gateway".into()));
+    let problem_of_end: serde_json::Value = end.json();
+    assert_eq!(
+        (&problem_of_end["phase"], &problem_of_end["reason"]),
+        (&2.into(), &"it answered 502 Bad Gateway".into())
+    );
     let text = "step 2 (function `broken`) failed: it answered 502 Bad Gateway";
-    assert!(logs::hold(end.request_id(), "ERROR", text), "{:#?}", logs::of(end.request_id()));
+    assert!(logs::hold(end.request_id(), "ERROR", text), "{:#?}", logs::lines_of(end.request_id()));
     assert_eq!(kit.until_delivered(1).await, [200], "it has been dealt with: the queue is not to deliver it again");
 }
 
@@ -212,7 +215,7 @@ async fn defect_11_binary_data_comes_through_to_the_byte() {
 }
 
 #[tokio::test]
-async fn defect_12_log_lines_are_no_part_of_the_output_unless_asked_for() {
+async fn defect_12_log_lines_are_part_of_the_output_only_on_request() {
     let flow = || Flow::builder().modify(async |text: String| text);
     let plain = kit(flow()).start().await.request("output").answer().await;
     assert_eq!(plain.text(), "output");
@@ -235,7 +238,7 @@ async fn defect_13_a_trace_goes_through_all_phases() {
 }
 
 #[tokio::test]
-async fn defect_14_shrunk_definitions_absurd_positions_and_missing_state_are_no_panics() {
+async fn defect_14_shrunk_definitions_absurd_positions_and_missing_state_do_not_panic() {
     let old = kit(Flow::builder().apply("a").apply("b").apply("c")).start().await;
     let (headers, envelope) = held_envelope(&old, "").await;
     let flow = Flow::builder().apply("a").apply("b").modify(async |context: Context, _: ()| {

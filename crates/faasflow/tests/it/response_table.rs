@@ -126,7 +126,7 @@ async fn a_failure_without_a_handler_answers_500_with_id_phase_step_and_reason_a
 }
 
 #[tokio::test]
-async fn the_failure_of_a_function_tells_its_status_and_not_its_body() {
+async fn the_failure_of_a_function_shows_its_status_and_not_its_body() {
     let kit = kit(Flow::builder().apply("broken")).function("broken", Fake::failing(503)).start().await;
     let answer = kit.request("").header("x-faasflow-request-id", "r-3").answer().await;
     insta::assert_snapshot!(answer.text(), @r#"{"request_id":"r-3","phase":1,"step":"function `broken`","reason":"it answered 503 Service Unavailable","code":"FF0310"}"#);
@@ -153,7 +153,7 @@ async fn a_later_phase_that_failed_and_was_handled_answers_200_to_the_queue_with
         let answer = kit.request(body).headers(headers).answer().await;
         assert_eq!((answer.status.as_u16(), answer.outcome()), (200, Some(outcome)));
         let text = "step 2 (function `broken`) failed: it answered 500";
-        assert!(logs::hold(answer.request_id(), "ERROR", text), "{:#?}", logs::of(answer.request_id()));
+        assert!(logs::hold(answer.request_id(), "ERROR", text), "{:#?}", logs::lines_of(answer.request_id()));
     }
 }
 

@@ -23,7 +23,7 @@ async fn envelope(kit: &Running) -> (http::HeaderMap, faasflow::bytes::Bytes) {
 }
 
 #[tokio::test]
-async fn a_key_is_replaced_without_a_request_lost() {
+async fn replacing_a_key_loses_no_request() {
     // The steps of a rotation: the old key alone, the new one added below, moved to the top, alone.
     let mut flows = Vec::new();
     for keys in ["old", "old\nnew", "new\nold", "new"] {
@@ -40,7 +40,7 @@ async fn a_key_is_replaced_without_a_request_lost() {
 }
 
 #[tokio::test]
-async fn white_space_around_keys_does_not_count() {
+async fn white_space_around_keys_is_ignored() {
     let (kit, _secrets) = with_keys("\r\n  the key of the test kit \r\n\n", &[("verify_request", "true")]).await;
     assert_eq!(kit.request("payload").signed().send().await.text(), "payload");
 }
@@ -65,7 +65,7 @@ async fn with_verify_request_a_fresh_request_needs_a_signature_too() {
 }
 
 #[tokio::test]
-async fn without_verify_request_a_signature_of_a_fresh_request_is_not_looked_at() {
+async fn without_verify_request_the_signature_of_a_fresh_request_is_ignored() {
     let (kit, _secrets) = with_keys("key", &[]).await;
     let end = kit.request("payload").header("x-hub-signature", "nonsense").send().await;
     assert_eq!(end.text(), "payload");

@@ -46,7 +46,7 @@ fn reason(answer: &faasflow_testkit::Answer) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_manager_it_fails_before_anything_is_posted_and_says_what_to_do() {
+async fn without_a_manager_it_fails_before_anything_is_posted_and_names_the_remedy() {
     let flow = two_phases().build().unwrap();
     let kit = with_functions(TestKit::new(flow)).setting("envelope_limit", "2000").start().await;
     let answer = kit.request(vec![7; 100_000]).answer().await;
@@ -152,7 +152,7 @@ fn keeping(moody: &Moody) -> Flow {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_passing_trouble_of_the_manager_is_waited_out() {
+async fn a_temporary_error_of_the_manager_is_waited_out() {
     let moody = Moody { failures: Arc::new(3.into()), ..Moody::default() };
     let kit = with_functions(TestKit::new(keeping(&moody))).start().await;
     let end = kit.request("x").send().await;
@@ -160,7 +160,7 @@ async fn a_passing_trouble_of_the_manager_is_waited_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trouble_that_does_not_pass_in_time_is_503_and_one_that_never_will_a_failure() {
+async fn a_long_error_of_the_manager_is_503_and_a_permanent_one_is_a_failure() {
     let busy = Moody { failures: Arc::new(usize::MAX.into()), ..Moody::default() };
     let kit = with_functions(TestKit::new(keeping(&busy))).setting("write_timeout", "1s").start().await;
     let answer = kit.request("x").answer().await;
@@ -199,7 +199,7 @@ async fn a_payload_that_cannot_be_fetched_now_is_fetched_by_a_later_delivery() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn numbers_and_other_kinds_come_back_from_a_manager_as_the_type_asked_for() {
+async fn values_come_back_from_a_manager_as_the_requested_type() {
     let check = async |context: Context, _: ()| {
         context.set("big", u64::MAX).await?;
         context.set("raw", Bytes::from_static(b"\xff\0")).await?;
@@ -231,15 +231,15 @@ async fn keep_state_keeps_what_was_stored() {
 
 /// Callers choose ids, and two may choose the same: neither sees what the other has stored, and both end.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_requests_of_one_id_have_state_of_their_own() {
+async fn two_requests_with_the_same_id_have_separate_state() {
     let memory = Memory::new();
     let keep = async |context: Context, text: String| {
         context.set("text", &text).await?;
         Result::Ok(text)
     };
     let compare = async |context: Context, text: String| {
-        let kept: Option<String> = context.get("text").await?;
-        Result::Ok(format!("{} {text}", kept.unwrap_or_default()))
+        let stored: Option<String> = context.get("text").await?;
+        Result::Ok(format!("{} {text}", stored.unwrap_or_default()))
     };
     let flow = Flow::builder().state(memory.clone()).modify(keep).apply("one").apply("two").modify(compare);
     let kit = with_functions(TestKit::new(flow.build().unwrap())).setting("intermediate_storage", "true").start().await;

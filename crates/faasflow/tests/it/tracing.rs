@@ -121,15 +121,30 @@ async fn a_request_of_one_phase_is_a_tree_of_three_levels() {
         assert!(inner.end_time_unix_nano <= outer.end_time_unix_nano);
     }
 
-    let said = |span, key| attribute(span, key).unwrap_or_default();
-    assert_eq!((said(request, "faasflow.outcome"), said(request, "faasflow.phases")), ("success".into(), "1".into()));
-    assert_eq!((said(phase, "faasflow.asynchronous"), said(phase, "faasflow.answer")), ("false".into(), "200".into()));
-    assert_eq!((said(call, "faasflow.function"), said(call, "http.request.method")), ("a".into(), "POST".into()));
-    assert_eq!((said(call, "http.request.body.size"), said(call, "http.response.body.size")), ("5".into(), "5".into()));
-    assert_eq!((said(call, "http.response.status_code"), said(call, "faasflow.attempts")), ("200".into(), "1".into()));
-    assert_eq!(said(call, "url.full"), format!("{}/function/a?token=REDACTED", kit.gateway_url()));
-    assert_eq!((said(modifier, "faasflow.bytes.in"), said(modifier, "faasflow.bytes.out")), ("5".into(), "6".into()));
-    assert_eq!((said(call, "faasflow.step"), said(modifier, "faasflow.step")), ("1".into(), "2".into()));
+    let text_of = |span, key| attribute(span, key).unwrap_or_default();
+    assert_eq!(
+        (text_of(request, "faasflow.outcome"), text_of(request, "faasflow.phases")),
+        ("success".into(), "1".into())
+    );
+    assert_eq!(
+        (text_of(phase, "faasflow.asynchronous"), text_of(phase, "faasflow.answer")),
+        ("false".into(), "200".into())
+    );
+    assert_eq!((text_of(call, "faasflow.function"), text_of(call, "http.request.method")), ("a".into(), "POST".into()));
+    assert_eq!(
+        (text_of(call, "http.request.body.size"), text_of(call, "http.response.body.size")),
+        ("5".into(), "5".into())
+    );
+    assert_eq!(
+        (text_of(call, "http.response.status_code"), text_of(call, "faasflow.attempts")),
+        ("200".into(), "1".into())
+    );
+    assert_eq!(text_of(call, "url.full"), format!("{}/function/a?token=REDACTED", kit.gateway_url()));
+    assert_eq!(
+        (text_of(modifier, "faasflow.bytes.in"), text_of(modifier, "faasflow.bytes.out")),
+        ("5".into(), "6".into())
+    );
+    assert_eq!((text_of(call, "faasflow.step"), text_of(modifier, "faasflow.step")), ("1".into(), "2".into()));
     // The function was told which span it is called by.
     assert_eq!(pointed(&kit.calls("a")[0]), (hex(&call.trace_id), hex(&call.span_id), "01".into()));
 }
@@ -195,7 +210,7 @@ async fn attempts_and_failures_are_recorded_and_no_payload_is() {
 }
 
 #[tokio::test]
-async fn of_a_call_that_is_tried_often_some_attempts_are_left_out_and_counted() {
+async fn spans_of_many_attempts_are_left_out_and_counted() {
     let often = Retry::attempts(150).initial_delay(Duration::from_millis(1)).max_delay(Duration::from_millis(1));
     let kit = traced(Flow::builder().apply(Call::new("a").sync().retry(often)));
     let kit = kit.function("a", Fake::failing(503)).start().await;
@@ -223,7 +238,7 @@ async fn a_request_that_a_handler_mended_has_not_failed() {
 }
 
 #[tokio::test]
-async fn what_the_caller_traces_goes_on() {
+async fn the_trace_of_the_caller_is_continued() {
     for (name, value) in [
         ("traceparent", format!("00-{TRACE}-{PARENT}-01")),
         ("b3", format!("{TRACE}-{PARENT}-1")),
@@ -245,7 +260,7 @@ async fn what_the_caller_traces_goes_on() {
 }
 
 #[tokio::test]
-async fn what_is_not_sampled_is_not_exported_and_functions_are_told() {
+async fn unsampled_requests_are_not_exported_and_functions_learn_of_it() {
     let kit = traced(Flow::builder().apply("a")).start().await;
     kit.request("x").header("traceparent", format!("00-{TRACE}-{PARENT}-00")).send().await;
     let (trace, span, flags) = pointed(&kit.calls("a")[0]);
@@ -274,7 +289,7 @@ async fn without_tracing_the_context_goes_on_as_it_came() {
 }
 
 #[tokio::test]
-async fn a_trace_server_that_is_not_there_costs_no_request() {
+async fn an_absent_trace_server_fails_no_request() {
     let kit = surrounded(TestKit::new(Flow::builder().apply("a").build().unwrap()))
         .setting("enable_tracing", "true")
         .setting("trace_server", "127.0.0.1:1")

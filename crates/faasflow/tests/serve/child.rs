@@ -62,12 +62,12 @@ impl Program {
     }
 
     /// Runs a program that is to end by itself.
-    pub(crate) fn run(&self) -> Ended {
+    pub(crate) fn run(&self) -> ProgramEnd {
         let mut child = Running::new(self.command().spawn().unwrap(), self.longest_line);
         let status = child.wait();
         let mut stdout = String::new();
         child.child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
-        Ended { code: status.code(), stdout, stderr: child.all_lines().join("\n") }
+        ProgramEnd { code: status.code(), stdout, stderr: child.all_lines().join("\n") }
     }
 
     /// Starts a program that may log nothing of its start, at a port that was free a moment ago.
@@ -96,7 +96,7 @@ impl Program {
 }
 
 /// How a program ended.
-pub(crate) struct Ended {
+pub(crate) struct ProgramEnd {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,

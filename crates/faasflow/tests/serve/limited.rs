@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier};
 use super::child::{PATIENCE, Program};
 
 super::tests! {
-    r7_forty_bodies_of_60_mb_in_512_mb_of_memory,
+    r7_forty_bodies_of_60_mb_fit_into_512_mb_of_memory,
     r7_thousands_of_slow_requests_are_bounded,
 }
 
@@ -42,7 +42,7 @@ fn serve(mut stream: TcpStream) -> Option<()> {
     stream.write_all(&body).ok()
 }
 
-fn r7_forty_bodies_of_60_mb_in_512_mb_of_memory() {
+fn r7_forty_bodies_of_60_mb_fit_into_512_mb_of_memory() {
     let mut program = Program::new("limited").with("gateway", echo()).start();
     let body = vec![7; BODY];
     let start = Barrier::new(40);

@@ -8,9 +8,9 @@ use crate::tests;
 tests![
     r3_no_line_is_longer_than_16_kib,
     r3_a_json_line_that_is_cut_is_json,
-    r3_a_watchdog_that_ends_its_reader_at_a_long_line_holds_up_no_request,
+    r3_a_watchdog_that_ends_its_reader_at_a_long_line_delays_no_request,
     r3_a_log_that_nobody_reads_blocks_no_request,
-    r3_what_was_dropped_is_told_once_when_the_log_is_read_again,
+    r3_dropped_lines_are_reported_once_when_the_log_is_read_again,
     r3_a_closed_log_blocks_no_request,
     r3_a_slow_reader_gets_every_line_of_a_flow_that_aborts,
 ];
@@ -29,10 +29,10 @@ fn r3_no_line_is_longer_than_16_kib() {
         let lines = program.lines();
         let longest = lines.iter().find(|line| line.contains("漢漢")).expect(flow);
         assert!(longest.len() < LONGEST && longest.len() > LONGEST - 200, "{flow}: {}", longest.len());
-        let (kept, rest) = longest.split_once("… (").expect(flow);
+        let (shown, rest) = longest.split_once("… (").expect(flow);
         let left_out: usize = rest.split_once(" bytes left out) phase=1").expect(rest).0.parse().unwrap();
-        let kept = 3 * kept.matches('漢').count();
-        assert_eq!(kept + left_out, 70_000 / 3 * 3, "{flow}: what is kept and what is left out is all there was");
+        let shown = 3 * shown.matches('漢').count();
+        assert_eq!(shown + left_out, 70_000 / 3 * 3, "{flow}: what is kept and what is left out is all there was");
         assert!(longest.contains("[Request `id`] "), "{longest}");
         assert!(lines.iter().all(|line| line.len() < LONGEST && !line.contains('\u{fffd}')), "{flow}");
     }
@@ -55,7 +55,7 @@ fn r3_a_json_line_that_is_cut_is_json() {
     }
 }
 
-fn r3_a_watchdog_that_ends_its_reader_at_a_long_line_holds_up_no_request() {
+fn r3_a_watchdog_that_ends_its_reader_at_a_long_line_delays_no_request() {
     for flow in LOUD {
         let program = Program::new(flow).line_scanner(64 * 1024).start();
         for _ in 0..20 {
@@ -93,28 +93,28 @@ fn r3_a_log_that_nobody_reads_blocks_no_request() {
     drop(unread);
 }
 
-fn r3_what_was_dropped_is_told_once_when_the_log_is_read_again() {
+fn r3_dropped_lines_are_reported_once_when_the_log_is_read_again() {
     let program = Program::new("loud").start();
     let reader = program.reader();
     let unread = reader.lock().unwrap();
     shout(&program, 400);
     let missing = dropped(&program);
     drop(unread);
-    let told = program.until_logged(" dropped here, because ");
+    let note = program.until_logged(" dropped here, because ");
     assert!(
-        told.starts_with(&format!(
+        note.starts_with(&format!(
             "WARN {} dropped here, because ",
             faasflow_core::counted(missing as u64, "log line")
         )),
-        "{told}"
+        "{note}"
     );
     program.request("POST /\nx-faasflow-request-id: afterwards", "x");
     program.until_logged("[Request `afterwards`] Completed");
     let lines = program.lines();
     assert_eq!(lines.iter().filter(|line| line.contains("dropped here")).count(), 1);
     // What came before is whole and in order.
-    let told = lines.iter().position(|line| line.contains("dropped here")).unwrap();
-    assert!(lines[..told].iter().all(|line| line.contains("phase=1") || line.contains("listens on")));
+    let note = lines.iter().position(|line| line.contains("dropped here")).unwrap();
+    assert!(lines[..note].iter().all(|line| line.contains("phase=1") || line.contains("listens on")));
 }
 
 fn r3_a_closed_log_blocks_no_request() {

@@ -56,7 +56,7 @@ fn define(flow: &str) -> Result<Flow, DefinitionError> {
         }),
         "aborting" => Flow::builder().modify(async |_: ()| abort()),
         "calling" => Flow::builder().apply("facedetect"),
-        "asking" => Flow::builder().modify(async |_: Query<Asked>, Json(_): Json<u32>| "done"),
+        "asking" => Flow::builder().modify(async |_: Query<QualityQuery>, Json(_): Json<u32>| "done"),
         "two-phases" => Flow::builder().apply("facedetect").modify(keep).apply("compress"),
         "blocking" => Flow::builder().modify(async |_: ()| std::thread::sleep(Duration::from_secs(120))),
         "verbose-error" => Flow::builder().modify(async |_: ()| Err::<(), _>(Error::msg("line one\r\nline two\n"))),
@@ -87,7 +87,7 @@ fn abort() {
 }
 
 #[derive(serde::Deserialize)]
-struct Asked {
+struct QualityQuery {
     #[expect(dead_code, reason = "only read")]
     quality: Quality,
 }

@@ -17,30 +17,30 @@ use crate::tests;
 
 tests![
     health_readiness_and_the_definition_are_served,
-    metrics_have_a_port_of_their_own,
+    metrics_have_a_separate_port,
     metrics_are_shown_until_the_flow_has_stopped,
     http_1_1_and_h2c_are_spoken_on_the_same_port,
     the_log_has_one_line_per_event_in_the_form_that_was_designed,
     a_resumed_request_is_received_and_not_created,
     an_error_of_several_lines_is_one_line_in_the_log_and_in_combined_output,
-    what_the_flows_own_code_logs_belongs_to_its_request,
+    log_lines_of_the_flows_own_code_belong_to_their_request,
     json_has_an_object_a_line,
     a_panic_is_a_line_of_its_request,
     an_error_whose_text_panics_is_a_failure_of_its_step_and_finally_runs,
-    what_moves_a_terminals_cursor_is_written_as_an_escape,
-    what_callers_send_is_not_in_the_log,
+    control_characters_for_terminals_are_escaped,
+    the_log_contains_nothing_that_callers_send,
     the_trace_is_named_in_both_formats,
     write_debug_adds_what_each_step_took,
     combine_output_puts_the_lines_before_the_output,
-    the_lines_of_what_was_answered_survive_the_flow,
+    lines_of_answered_requests_survive_the_flow,
     a_line_does_not_wait_for_others_to_come,
     no_line_waits_when_the_flows_own_code_ends_the_process,
     sigterm_finishes_what_is_in_flight_and_exits_0,
     sigterm_waits_for_requests_whose_caller_went_away,
-    sigint_stops_too_and_idle_connections_do_not_hold_it_up,
+    sigint_stops_the_flow_and_idle_connections_do_not_delay_it,
     sigterm_does_not_wait_for_code_that_blocks_beyond_write_timeout,
     sigterm_stops_a_flow_whose_log_nobody_reads,
-    code_that_blocks_its_thread_holds_up_nobody_else,
+    code_that_blocks_its_thread_delays_no_other_request,
 ];
 
 /// A gateway with these functions; the kit's own flow is never asked.
@@ -70,7 +70,7 @@ fn health_readiness_and_the_definition_are_served() {
     assert_eq!(program.stop(), [""; 0], "none of them is a request to the flow");
 }
 
-fn metrics_have_a_port_of_their_own() {
+fn metrics_have_a_separate_port() {
     let mut program = Program::new("photo").start();
     let (head, body) = program.metrics("GET /metrics");
     assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
@@ -196,7 +196,7 @@ fn an_error_of_several_lines_is_one_line_in_the_log_and_in_combined_output() {
     assert!(combined[5].starts_with("{\"request_id\":\"id\","), "{output}");
 }
 
-fn what_the_flows_own_code_logs_belongs_to_its_request() {
+fn log_lines_of_the_flows_own_code_belong_to_their_request() {
     for filter in ["", "warn", "serve=warn"] {
         let mut program = Program::new("talkative").with("RUST_LOG", filter).start_silently();
         program.request("POST /\nx-faasflow-request-id: id", "x");
@@ -214,10 +214,10 @@ fn json_has_an_object_a_line() {
     assert_eq!(program.wait().code(), Some(0));
     let lines: Vec<serde_json::Value> =
         program.all_lines().iter().map(|line| serde_json::from_str(line).expect(line)).collect();
-    let said = lines.iter().find(|line| line["message"] == "looked twice").unwrap();
-    assert_eq!((&said["level"], &said["request_id"], &said["phase"]), (&"WARN".into(), &"id".into(), &1.into()));
-    assert_eq!(said["fields"], serde_json::json!({"at": 2, "of": "x", "request": "another\n"}));
-    assert!(said["timestamp"].as_str().unwrap().ends_with('Z'), "{said}");
+    let logged = lines.iter().find(|line| line["message"] == "looked twice").unwrap();
+    assert_eq!((&logged["level"], &logged["request_id"], &logged["phase"]), (&"WARN".into(), &"id".into(), &1.into()));
+    assert_eq!(logged["fields"], serde_json::json!({"at": 2, "of": "x", "request": "another\n"}));
+    assert!(logged["timestamp"].as_str().unwrap().ends_with('Z'), "{logged}");
     let start = &lines[0];
     assert!(start["message"].as_str().unwrap().contains("listens on"), "{start}");
     assert!(start.get("request_id").is_none() && start.get("phase").is_none(), "{start}");
@@ -248,7 +248,7 @@ fn an_error_whose_text_panics_is_a_failure_of_its_step_and_finally_runs() {
     assert_eq!(lines.last().unwrap(), "[Request `id`] Completed: failure phase=1");
 }
 
-fn what_moves_a_terminals_cursor_is_written_as_an_escape() {
+fn control_characters_for_terminals_are_escaped() {
     let program = Program::new("talkative").start();
     program.request("POST /\nx-faasflow-request-id: id", "\r[Request `victim`] \x1b[2K");
     let line = program.until_logged("looked twice");
@@ -258,7 +258,7 @@ fn what_moves_a_terminals_cursor_is_written_as_an_escape() {
     );
 }
 
-fn what_callers_send_is_not_in_the_log() {
+fn the_log_contains_nothing_that_callers_send() {
     let mut program = Program::new("asking").with("write_debug", "true").start();
     program.request("POST /?quality=s3cret\nx-faasflow-request-id: a", r#""s3cret""#);
     program.request("POST /?quality=1\nx-faasflow-request-id: b", r#""s3cret""#);
@@ -308,7 +308,7 @@ fn combine_output_puts_the_lines_before_the_output() {
     assert!(lines.starts_with(first) && lines.ends_with(last), "{body}");
 }
 
-fn the_lines_of_what_was_answered_survive_the_flow() {
+fn lines_of_answered_requests_survive_the_flow() {
     with_gateway(&[("facedetect", Fake::echo())], async |kit| {
         for flow in ["calling", "photo"] {
             let mut program = Program::new(flow).with("gateway", kit.gateway_url()).start();
@@ -376,11 +376,11 @@ fn sigterm_waits_for_requests_whose_caller_went_away() {
     });
 }
 
-fn sigint_stops_too_and_idle_connections_do_not_hold_it_up() {
+fn sigint_stops_the_flow_and_idle_connections_do_not_delay_it() {
     let mut program = Program::new("hello").with("write_timeout", "1h").with("read_timeout", "1h").start();
     let _idle = TcpStream::connect(&program.address).unwrap();
-    let mut kept = TcpStream::connect(&program.address).unwrap();
-    kept.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").unwrap();
+    let mut kept_alive = TcpStream::connect(&program.address).unwrap();
+    kept_alive.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").unwrap();
     program.until_logged("Completed successfully");
     program.signal("INT");
     assert_eq!(program.wait().code(), Some(0));
@@ -409,7 +409,7 @@ fn sigterm_stops_a_flow_whose_log_nobody_reads() {
     drop(unread);
 }
 
-fn code_that_blocks_its_thread_holds_up_nobody_else() {
+fn code_that_blocks_its_thread_delays_no_other_request() {
     // It depends on which thread watches the sockets when the request comes: in one of four trials it was the wrong one.
     for _ in 0..10 {
         let program = Program::new("blocking").start();

@@ -7,26 +7,26 @@ tests![
     describe_prints_the_definition_as_json_and_exits_0,
     describe_needs_nothing_of_the_environment,
     describe_shows_no_secret_of_a_url,
-    health_is_well_where_the_flow_serves_under_the_same_settings,
-    health_says_what_is_wrong_and_exits_1,
-    flow_port_goes_before_port,
-    flow_metrics_port_goes_before_metrics_port,
-    a_port_for_metrics_that_is_taken_keeps_no_flow_from_serving,
-    a_flow_on_the_port_of_metrics_gets_it,
-    an_unknown_argument_is_refused_with_those_there_are,
+    health_succeeds_if_the_flow_serves_under_the_same_settings,
+    health_reports_the_cause_and_exits_1,
+    flow_port_takes_precedence_over_port,
+    flow_metrics_port_takes_precedence_over_metrics_port,
+    a_flow_serves_although_the_port_for_metrics_is_taken,
+    a_flow_gets_its_port_even_if_it_is_that_of_metrics,
+    an_unknown_argument_is_refused_with_the_known_ones,
     a_flow_that_cannot_be_built_does_not_start,
-    every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepted,
-    a_flow_without_a_name_says_how_to_give_it_one,
+    every_unusable_setting_is_named_with_its_value_and_what_is_accepted,
+    a_flow_without_a_name_is_told_how_to_set_one,
     defect_04_there_is_no_default_key_and_the_error_says_how_to_create_one,
-    i6_a_key_that_cannot_be_read_has_the_one_reason,
+    i6_an_unreadable_key_has_the_common_reason,
     a_secret_without_a_key_in_it_is_refused,
     defect_05_verifying_requests_without_signing_is_refused,
     defect_18_intermediate_storage_without_a_place_for_it_is_refused,
     a_flow_of_one_phase_starts_without_a_key_and_says_so_when_signing_is_off,
-    a_trace_server_that_is_not_there_fails_no_request_and_holds_up_no_stop,
-    what_is_set_wrongly_for_traces_is_named,
-    opentelemetrys_own_switches_are_heeded,
-    the_protocol_of_traces_is_what_the_server_says,
+    an_absent_trace_server_fails_no_request_and_delays_no_stop,
+    a_wrong_setting_for_traces_is_named,
+    opentelemetrys_own_switches_are_obeyed,
+    the_address_of_the_trace_server_selects_the_protocol,
     a_port_that_is_taken_is_named,
     a_log_filter_that_cannot_be_read_is_named,
 ];
@@ -53,7 +53,7 @@ fn describe_shows_no_secret_of_a_url() {
     assert!(ended.stdout.contains("\"state\": \"memory\""), "{}", ended.stdout);
 }
 
-fn health_is_well_where_the_flow_serves_under_the_same_settings() {
+fn health_succeeds_if_the_flow_serves_under_the_same_settings() {
     let mut serving = Program::new("hello").start();
     let port = serving.address.rsplit_once(':').unwrap().1.to_owned();
     for host in ["127.0.0.1", "0.0.0.0", "localhost"] {
@@ -67,13 +67,13 @@ fn health_is_well_where_the_flow_serves_under_the_same_settings() {
     assert_eq!(serving.stop(), [""; 0], "it is no request to the flow");
 }
 
-fn health_says_what_is_wrong_and_exits_1() {
+fn health_reports_the_cause_and_exits_1() {
     // Bound and given up again: nobody listens.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
-    let said = refused(&Program::new("hello").with("port", &port).argument("health"));
+    let printed = refused(&Program::new("hello").with("port", &port).argument("health"));
     let expected =
         format!("error[FF0226]: the flow function at 127.0.0.1:{port} is not healthy\n  cause: Connection refused");
-    assert!(said.contains(&expected), "{said}");
+    assert!(printed.contains(&expected), "{printed}");
     let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port().to_string();
     let answering = std::thread::spawn(move || {
@@ -84,22 +84,22 @@ fn health_says_what_is_wrong_and_exits_1() {
         assert!(request.any(|line| line.is_empty()));
         stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").unwrap();
     });
-    let said = refused(&Program::new("hello").with("port", &port).argument("health"));
+    let printed = refused(&Program::new("hello").with("port", &port).argument("health"));
     answering.join().unwrap();
     let expected = "is not healthy\n  cause: it answered `HTTP/1.1 503 Service Unavailable`\n";
-    assert!(said.contains(expected), "{said}");
-    let said = refused(&Program::new("hello").with("port", "http").argument("health"));
-    assert!(said.contains("error[FF0208]: `port` is `http`, which is not a port"), "{said}");
+    assert!(printed.contains(expected), "{printed}");
+    let printed = refused(&Program::new("hello").with("port", "http").argument("health"));
+    assert!(printed.contains("error[FF0208]: `port` is `http`, which is not a port"), "{printed}");
 }
 
-fn flow_port_goes_before_port() {
+fn flow_port_takes_precedence_over_port() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let serving = Program::new("hello").with("port", port).with("flow_port", "0").start();
     assert_eq!(serving.request("POST /", "you").1, "Hello, you!");
 }
 
-fn flow_metrics_port_goes_before_metrics_port() {
+fn flow_metrics_port_takes_precedence_over_metrics_port() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let program = Program::new("hello").with("metrics_port", port).with("flow_metrics_port", "0");
@@ -109,7 +109,7 @@ fn flow_metrics_port_goes_before_metrics_port() {
     assert!(serving.metrics("GET /metrics").0.starts_with("HTTP/1.1 200 OK"));
 }
 
-fn a_port_for_metrics_that_is_taken_keeps_no_flow_from_serving() {
+fn a_flow_serves_although_the_port_for_metrics_is_taken() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     for setting in ["metrics_port", "flow_metrics_port"] {
@@ -117,14 +117,14 @@ fn a_port_for_metrics_that_is_taken_keeps_no_flow_from_serving() {
         assert_eq!(serving.request("POST /", "you").1, "Hello, you!");
         let expected =
             format!("WARN The flow serves without metrics: cannot listen on {address}: Address already in use");
-        let said = serving.until_logged("without metrics");
+        let printed = serving.until_logged("without metrics");
         let remedy = format!("; choose another with `metrics_host` and `{setting}`, or stop what listens there");
-        assert!(said.starts_with(&expected) && said.ends_with(&remedy), "{said}");
+        assert!(printed.starts_with(&expected) && printed.ends_with(&remedy), "{printed}");
         assert_eq!((serving.metrics.as_ref(), serving.lines()[0].contains("metrics")), (None, false));
     }
 }
 
-fn a_flow_on_the_port_of_metrics_gets_it() {
+fn a_flow_gets_its_port_even_if_it_is_that_of_metrics() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let serving = Program::new("hello").with("port", &port).with("metrics_port", &port).start();
     assert_eq!(serving.request("POST /", "you").1, "Hello, you!");
@@ -138,9 +138,9 @@ fn refused(program: &Program) -> String {
     ended.stderr
 }
 
-fn an_unknown_argument_is_refused_with_those_there_are() {
-    let said = refused(&Program::new("hello").argument("--help"));
-    insta::assert_snapshot!(said, @r"
+fn an_unknown_argument_is_refused_with_the_known_ones() {
+    let printed = refused(&Program::new("hello").argument("--help"));
+    insta::assert_snapshot!(printed, @r"
     Error: the command line cannot be understood
 
     error[FF0225]: `--help` is not a command of a flow function
@@ -151,8 +151,8 @@ fn an_unknown_argument_is_refused_with_those_there_are() {
 }
 
 fn a_flow_that_cannot_be_built_does_not_start() {
-    let said = refused(&Program::new("empty"));
-    insta::assert_snapshot!(said, @r#"
+    let printed = refused(&Program::new("empty"));
+    insta::assert_snapshot!(printed, @r#"
     Error: the flow cannot be built
 
     error[FF0101]: the flow has no step
@@ -162,7 +162,7 @@ fn a_flow_that_cannot_be_built_does_not_start() {
     "#);
 }
 
-fn every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepted() {
+fn every_unusable_setting_is_named_with_its_value_and_what_is_accepted() {
     let program = Program::new("hello")
         .with("workflow_name", "my flow")
         .with("gateway", "ftp://gateway")
@@ -215,9 +215,9 @@ fn every_setting_that_cannot_be_used_is_named_with_its_value_and_what_is_accepte
     "#);
 }
 
-fn a_flow_without_a_name_says_how_to_give_it_one() {
-    let said = refused(&Program::new("hello").without("workflow_name"));
-    insta::assert_snapshot!(said, @r#"
+fn a_flow_without_a_name_is_told_how_to_set_one() {
+    let printed = refused(&Program::new("hello").without("workflow_name"));
+    insta::assert_snapshot!(printed, @r#"
     Error: the settings cannot be used
 
     error[FF0201]: the flow does not know its own name
@@ -230,8 +230,8 @@ fn a_flow_without_a_name_says_how_to_give_it_one() {
 }
 
 fn defect_04_there_is_no_default_key_and_the_error_says_how_to_create_one() {
-    let said = refused(&Program::new("two-phases").with("secret_mount_path", "/nowhere"));
-    insta::assert_snapshot!(said, @r#"
+    let printed = refused(&Program::new("two-phases").with("secret_mount_path", "/nowhere"));
+    insta::assert_snapshot!(printed, @r#"
     Error: the flow function cannot start
 
     error[FF0216]: signing is on, but its key cannot be read from /nowhere/faasflow-hmac-secret
@@ -244,42 +244,42 @@ fn defect_04_there_is_no_default_key_and_the_error_says_how_to_create_one() {
     For more about this error, run `faasflow explain FF0216`.
     "#);
     // A flow of one phase needs a key only to verify requests.
-    let said = refused(&Program::new("hello").with("secret_mount_path", "/nowhere").with("verify_request", "true"));
-    assert!(said.contains("there is no default key"), "{said}");
+    let printed = refused(&Program::new("hello").with("secret_mount_path", "/nowhere").with("verify_request", "true"));
+    assert!(printed.contains("there is no default key"), "{printed}");
 }
 
-fn i6_a_key_that_cannot_be_read_has_the_one_reason() {
+fn i6_an_unreadable_key_has_the_common_reason() {
     let secrets = tempfile::tempdir().unwrap();
     let path = secrets.path().join("faasflow-hmac-secret");
     std::fs::create_dir(&path).unwrap();
     let mounted = secrets.path().to_str().unwrap();
-    let said = refused(&Program::new("two-phases").with("secret_mount_path", mounted));
+    let printed = refused(&Program::new("two-phases").with("secret_mount_path", mounted));
     let expected = format!(
         "error[FF0216]: signing is on, but its key cannot be read from {}\n  cause: it is a folder, and a file was expected\n\n",
         path.display()
     );
-    assert!(said.contains(&expected), "to create a key is no advice where there is one: {said}");
-    let said = refused(&Program::new("hello").with("SSL_CERT_FILE", mounted));
+    assert!(printed.contains(&expected), "to create a key is no advice where there is one: {printed}");
+    let printed = refused(&Program::new("hello").with("SSL_CERT_FILE", mounted));
     let expected = format!(
         "error[FF0222]: {mounted}, which `SSL_CERT_FILE` names, cannot be read\n  cause: it is a folder, and a file was expected\n"
     );
-    assert!(said.contains(&expected), "{said}");
+    assert!(printed.contains(&expected), "{printed}");
 }
 
 fn a_secret_without_a_key_in_it_is_refused() {
     let secrets = tempfile::tempdir().unwrap();
     std::fs::write(secrets.path().join("faasflow-hmac-secret"), " \n\n").unwrap();
     let path = secrets.path().to_str().unwrap();
-    let said = refused(&Program::new("two-phases").with("secret_mount_path", path));
+    let printed = refused(&Program::new("two-phases").with("secret_mount_path", path));
     let expected = format!(
         "error[FF0217]: signing is on, but there is no key in {path}/faasflow-hmac-secret\n  help: write the keys into it, one per line\n"
     );
-    assert!(said.contains(&expected), "{said}");
+    assert!(printed.contains(&expected), "{printed}");
 }
 
 fn defect_05_verifying_requests_without_signing_is_refused() {
-    let said = refused(&Program::new("hello").with("verify_request", "true").with("enable_hmac", "false"));
-    insta::assert_snapshot!(said, @r#"
+    let printed = refused(&Program::new("hello").with("verify_request", "true").with("enable_hmac", "false"));
+    insta::assert_snapshot!(printed, @r#"
     Error: the settings cannot be used
 
     error[FF0215]: `verify_request` is `true` while `enable_hmac` is `false`, so nothing could be verified
@@ -290,8 +290,8 @@ fn defect_05_verifying_requests_without_signing_is_refused() {
 }
 
 fn defect_18_intermediate_storage_without_a_place_for_it_is_refused() {
-    let said = refused(&Program::new("two-phases").with("intermediate_storage", "true"));
-    assert!(said.contains("intermediate_storage"), "{said}");
+    let printed = refused(&Program::new("two-phases").with("intermediate_storage", "true"));
+    assert!(printed.contains("intermediate_storage"), "{printed}");
 }
 
 fn a_flow_of_one_phase_starts_without_a_key_and_says_so_when_signing_is_off() {
@@ -302,17 +302,17 @@ fn a_flow_of_one_phase_starts_without_a_key_and_says_so_when_signing_is_off() {
     assert_eq!(on.request("POST /", "you").1, "Hello, you!");
 }
 
-fn a_trace_server_that_is_not_there_fails_no_request_and_holds_up_no_stop() {
+fn an_absent_trace_server_fails_no_request_and_delays_no_stop() {
     let program = Program::new("hello").with("enable_tracing", "true").with("trace_server", "127.0.0.1:1");
     let mut program = program.start();
     assert_eq!(program.request("POST /", "you").1, "Hello, you!");
     program.signal("TERM");
     assert_eq!(program.wait().code(), Some(0));
-    let told = program.all_lines().iter().filter(|line| line.starts_with("WARN Cannot export traces")).count();
-    assert_eq!(told, 1);
+    let warnings = program.all_lines().iter().filter(|line| line.starts_with("WARN Cannot export traces")).count();
+    assert_eq!(warnings, 1);
 }
 
-fn what_is_set_wrongly_for_traces_is_named() {
+fn a_wrong_setting_for_traces_is_named() {
     for (name, value, says) in [
         (
             "trace_server",
@@ -322,29 +322,32 @@ fn what_is_set_wrongly_for_traces_is_named() {
         ("OTEL_TRACES_SAMPLER", "mostly", "which is not valid\n  help: write `"),
         ("log_format", "xml", "which is not a log format\n  help: write `"),
     ] {
-        let said = refused(&Program::new("hello").with("enable_tracing", "true").with(name, value));
-        assert!(said.contains(&format!("]: `{name}` is `{value}`, {says}")), "{said}");
+        let printed = refused(&Program::new("hello").with("enable_tracing", "true").with(name, value));
+        assert!(printed.contains(&format!("]: `{name}` is `{value}`, {says}")), "{printed}");
     }
     let ratio = Program::new("hello").with("enable_tracing", "true").with("OTEL_TRACES_SAMPLER", "traceidratio");
-    let said = refused(&ratio.with("OTEL_TRACES_SAMPLER_ARG", "2"));
-    assert!(said.contains("error[FF0213]: `OTEL_TRACES_SAMPLER_ARG` is `2`, which is not valid\n  help: write the fraction of requests "), "{said}");
-    let said = refused(&Program::new("hello").with("trace_server", "user:s3cret@jaeger:4317"));
+    let printed = refused(&ratio.with("OTEL_TRACES_SAMPLER_ARG", "2"));
+    assert!(printed.contains("error[FF0213]: `OTEL_TRACES_SAMPLER_ARG` is `2`, which is not valid\n  help: write the fraction of requests "), "{printed}");
+    let printed = refused(&Program::new("hello").with("trace_server", "user:s3cret@jaeger:4317"));
     assert!(
-        said.contains(
+        printed.contains(
             "error[FF0212]: `trace_server` is not the address of a trace server\n  cause: it has a user or a password\n  help: send "
         ),
-        "{said}"
+        "{printed}"
     );
-    assert!(!said.contains("s3cret"), "{said}");
+    assert!(!printed.contains("s3cret"), "{printed}");
     let headers = Program::new("hello").with("enable_tracing", "true").with("OTEL_EXPORTER_OTLP_HEADERS", "s3cret");
-    let said = refused(&headers);
-    assert!(said.contains("error[FF0214]: `OTEL_EXPORTER_OTLP_HEADERS` cannot be read\n  help: write `"), "{said}");
-    assert!(!said.contains("s3cret"), "{said}");
+    let printed = refused(&headers);
+    assert!(
+        printed.contains("error[FF0214]: `OTEL_EXPORTER_OTLP_HEADERS` cannot be read\n  help: write `"),
+        "{printed}"
+    );
+    assert!(!printed.contains("s3cret"), "{printed}");
     // What OpenTelemetry says to all programs of a cluster is no business of a flow that does not trace.
     Program::new("hello").with("OTEL_TRACES_SAMPLER", "parentbased_jaeger_remote").start();
 }
 
-fn opentelemetrys_own_switches_are_heeded() {
+fn opentelemetrys_own_switches_are_obeyed() {
     for (name, value) in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
         let program = Program::new("hello").with("enable_tracing", "true").with("trace_server", "127.0.0.1:1");
         let mut program = program.with(name, value).start();
@@ -355,7 +358,7 @@ fn opentelemetrys_own_switches_are_heeded() {
     }
 }
 
-fn the_protocol_of_traces_is_what_the_server_says() {
+fn the_address_of_the_trace_server_selects_the_protocol() {
     let program = Program::new("hello").with("enable_tracing", "true").with("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
     let program = program.with("trace_server", "http://127.0.0.1:1").start();
     assert_eq!(program.request("POST /", "you").1, "Hello, you!");
@@ -364,19 +367,19 @@ fn the_protocol_of_traces_is_what_the_server_says() {
 fn a_port_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let said = refused(&Program::new("hello").with("port", address.port().to_string()));
+    let printed = refused(&Program::new("hello").with("port", address.port().to_string()));
     let expected =
         format!("Error: the flow function cannot start\n\nerror[FF0218]: cannot listen on {address}\n  cause: ");
-    assert!(said.starts_with(&expected), "{said}");
+    assert!(printed.starts_with(&expected), "{printed}");
     assert!(
-        said.contains("\n  help: choose another address with `host` and `port`, or stop what listens there\n"),
-        "{said}"
+        printed.contains("\n  help: choose another address with `host` and `port`, or stop what listens there\n"),
+        "{printed}"
     );
 }
 
 fn a_log_filter_that_cannot_be_read_is_named() {
-    let said = refused(&Program::new("hello").with("RUST_LOG", "warning"));
-    insta::assert_snapshot!(said, @r"
+    let printed = refused(&Program::new("hello").with("RUST_LOG", "warning"));
+    insta::assert_snapshot!(printed, @r"
     Error: the settings cannot be used
 
     error[FF0211]: `RUST_LOG` is `warning`, which is not a log filter

@@ -61,18 +61,18 @@ fn kept_connections_are_given_up_while_a_flow_drains() {
     for head in
         ["POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nyou", "GET /_/health HTTP/1.1\r\nhost: x\r\n\r\n"]
     {
-        let kept = connect();
+        let kept_alive = connect();
         for _ in 0..2 {
-            let answer = ask(&kept, head);
+            let answer = ask(&kept_alive, head);
             assert!(!answer.contains("connection: close"), "{answer}");
         }
     }
-    let (kept, idle) = (connect(), connect());
+    let (kept_alive, idle) = (connect(), connect());
     let head = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nyou";
-    ask(&kept, head);
+    ask(&kept_alive, head);
     program.signal("TERM");
     program.until_logged("Draining: ");
-    for stream in [kept, idle, connect()] {
+    for stream in [kept_alive, idle, connect()] {
         let answer = ask(&stream, head);
         assert!(answer.contains("connection: close\r\n"), "{answer}");
         assert_eq!((&stream).read(&mut [0]).unwrap(), 0, "and it does");
