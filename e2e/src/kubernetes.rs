@@ -129,11 +129,11 @@ pub(crate) async fn inside(suite: Suite, folder: PathBuf) -> Result<(), String> 
 /// Copies the logs to a folder that outlives the run.
 fn keep_logs(folder: &Path) {
     let Some(tools) = folder.parent() else { return };
-    let kept = tools.join("kubernetes-logs");
-    let _ = std::fs::remove_dir_all(&kept);
-    let _ = std::fs::create_dir_all(&kept);
+    let logs = tools.join("kubernetes-logs");
+    let _ = std::fs::remove_dir_all(&logs);
+    let _ = std::fs::create_dir_all(&logs);
     for entry in std::fs::read_dir(folder.join("logs")).into_iter().flatten().flatten() {
-        let _ = std::fs::copy(entry.path(), kept.join(entry.file_name()));
+        let _ = std::fs::copy(entry.path(), logs.join(entry.file_name()));
     }
-    println!("\nThe logs of the cluster are in {}", kept.display());
+    println!("\nThe logs of the cluster are in {}", logs.display());
 }

@@ -15,7 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// A request that a function received.
 #[derive(Clone, Debug)]
-pub(crate) struct Seen {
+pub(crate) struct ReceivedRequest {
     pub(crate) function: String,
     pub(crate) method: Method,
     pub(crate) path: String,
@@ -24,7 +24,7 @@ pub(crate) struct Seen {
     pub(crate) body: Bytes,
 }
 
-impl Seen {
+impl ReceivedRequest {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
@@ -39,8 +39,8 @@ pub(crate) struct Recorder {
 }
 
 struct Shared {
-    seen: watch::Sender<Vec<Seen>>,
-    held: Mutex<HashMap<String, watch::Sender<bool>>>,
+    seen: watch::Sender<Vec<ReceivedRequest>>,
+    paused: Mutex<HashMap<String, watch::Sender<bool>>>,
     statuses: Mutex<HashMap<String, StatusCode>>,
     once: Mutex<HashMap<String, StatusCode>>,
 }
@@ -60,7 +60,7 @@ impl Recorder {
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let shared = Arc::new(Shared {
             seen: watch::Sender::new(Vec::new()),
-            held: Mutex::new(HashMap::new()),
+            paused: Mutex::new(HashMap::new()),
             statuses: Mutex::new(HashMap::new()),
             once: Mutex::new(HashMap::new()),
         });
@@ -78,7 +78,7 @@ impl Recorder {
     }
 
     /// The requests to a function, in order.
-    pub(crate) fn seen(&self, function: &str) -> Vec<Seen> {
+    pub(crate) fn seen(&self, function: &str) -> Vec<ReceivedRequest> {
         self.shared.seen.borrow().iter().filter(|seen| seen.function == function).cloned().collect()
     }
 
@@ -90,21 +90,26 @@ impl Recorder {
         body: &str,
         times: usize,
         patience: Duration,
-    ) -> Result<Vec<Seen>, String> {
+    ) -> Result<Vec<ReceivedRequest>, String> {
         let mut watching = self.shared.seen.subscribe();
-        let meant = |seen: &&Seen| seen.function == function && seen.body == body;
-        let enough = |all: &Vec<Seen>| all.iter().filter(meant).count() >= times;
+        let meant = |seen: &&ReceivedRequest| seen.function == function && seen.body == body;
+        let enough = |all: &Vec<ReceivedRequest>| all.iter().filter(meant).count() >= times;
         let waited = tokio::time::timeout(patience, watching.wait_for(enough)).await.map(drop);
-        let seen: Vec<Seen> = self.seen(function).into_iter().filter(|seen| seen.body == body).collect();
+        let seen: Vec<ReceivedRequest> = self.seen(function).into_iter().filter(|seen| seen.body == body).collect();
         waited
             .map_err(|_| format!("`{function}` was sent `{body}` {} times in {patience:?}, not {times}", seen.len()))?;
         Ok(seen)
     }
 
     /// Waits until a function got this many requests.
-    pub(crate) async fn until(&self, function: &str, times: usize, patience: Duration) -> Result<Vec<Seen>, String> {
+    pub(crate) async fn until(
+        &self,
+        function: &str,
+        times: usize,
+        patience: Duration,
+    ) -> Result<Vec<ReceivedRequest>, String> {
         let mut watching = self.shared.seen.subscribe();
-        let enough = |all: &Vec<Seen>| all.iter().filter(|seen| seen.function == function).count() >= times;
+        let enough = |all: &Vec<ReceivedRequest>| all.iter().filter(|seen| seen.function == function).count() >= times;
         let waited = tokio::time::timeout(patience, watching.wait_for(enough)).await.map(drop);
         let seen = self.seen(function);
         waited.map_err(|_| format!("`{function}` was asked {} times within {patience:?}, not {times}", seen.len()))?;
@@ -118,12 +123,12 @@ impl Recorder {
 
     /// Makes requests of a function wait until [`release`](Recorder::release).
     pub(crate) fn hold(&self, function: &str) {
-        locked(&self.shared.held).insert(function.to_owned(), watch::Sender::new(true));
+        locked(&self.shared.paused).insert(function.to_owned(), watch::Sender::new(true));
     }
 
     pub(crate) fn release(&self, function: &str) {
-        if let Some(held) = locked(&self.shared.held).remove(function) {
-            held.send_replace(false);
+        if let Some(paused) = locked(&self.shared.paused).remove(function) {
+            paused.send_replace(false);
         }
     }
 
@@ -143,7 +148,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: axum::extract::Reque
     let body = read_body(body, 1 << 30, Duration::from_secs(60)).await.unwrap_or_default();
     let path = parts.uri.path().trim_start_matches('/');
     let (function, path) = path.split_once('/').unwrap_or((path, ""));
-    let seen = Seen {
+    let seen = ReceivedRequest {
         function: function.to_owned(),
         method: parts.method,
         path: format!("/{path}"),
@@ -154,9 +159,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: axum::extract::Reque
     let once = locked(&shared.once).remove(function);
     let content_type = seen.headers.get(http::header::CONTENT_TYPE).cloned();
     shared.seen.send_modify(|all| all.push(seen));
-    let held = locked(&shared.held).get(function).map(watch::Sender::subscribe);
-    if let Some(mut held) = held {
-        let _ = held.wait_for(|held| !held).await;
+    let paused = locked(&shared.paused).get(function).map(watch::Sender::subscribe);
+    if let Some(mut paused) = paused {
+        let _ = paused.wait_for(|paused| !paused).await;
     }
     let mut response = Response::new(axum::body::Body::from(body));
     let status = once.or_else(|| locked(&shared.statuses).get(function).copied());

@@ -71,7 +71,7 @@ impl Server {
     /// Restarts it, with the same port and data.
     pub(crate) async fn again(&mut self) -> Result<(), String> {
         let Recipe { program, arguments, environment, port, ready, log } = &self.recipe;
-        let said_before = std::fs::metadata(log).map_or(0, |metadata| metadata.len());
+        let logged_before = std::fs::metadata(log).map_or(0, |metadata| metadata.len());
         let output = File::options().create(true).append(true).open(log).map_err(|error| error.to_string())?;
         let errors = output.try_clone().map_err(|error| error.to_string())?;
         let mut child = Command::new(program)
@@ -93,7 +93,7 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        while ready.is_some_and(|line| !said(log, said_before).contains(line)) {
+        while ready.is_some_and(|line| !logged(log, logged_before).contains(line)) {
             if Instant::now() > deadline {
                 return Err(format!("{} was not ready within {START:?}: {}", program.display(), self.tail()));
             }
@@ -109,7 +109,7 @@ impl Server {
 
     /// Its whole log.
     pub(crate) fn log(&self) -> String {
-        said(&self.recipe.log, 0)
+        logged(&self.recipe.log, 0)
     }
 
     /// The last lines of its log.
@@ -131,7 +131,7 @@ async fn listens(port: u16) -> bool {
 }
 
 /// The text of a log from this byte on.
-fn said(log: &Path, from: u64) -> String {
+fn logged(log: &Path, from: u64) -> String {
     let text = std::fs::read(log).unwrap_or_default();
     let from = usize::try_from(from).unwrap_or(usize::MAX).min(text.len());
     String::from_utf8_lossy(&text[from..]).into_owned()

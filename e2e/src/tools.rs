@@ -92,8 +92,8 @@ pub(crate) async fn debian(package: &str, program: &str) -> Result<PathBuf, Stri
             .await
             .map_err(|error| format!("apt-get cannot be run ({error}): install {program} by hand"))?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(format!("apt-get {} ended with {}: {said}", arguments.join(" "), output.status));
+            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(format!("apt-get {} ended with {}: {errors}", arguments.join(" "), output.status));
         }
     }
     in_path(program).ok_or_else(|| format!("the package {package} was installed, and there is no {program}"))

@@ -208,13 +208,13 @@ fn build(root: &Path, words: &[&str]) -> Result<(), String> {
         .args(["build", "--quiet", "--color", "never", "--release", "--manifest-path", "benches/Cargo.toml"])
         .args(words);
     let output = cargo.stdout(Stdio::inherit()).output().map_err(|error| format!("cargo cannot be run: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    eprint!("{said}");
-    if output.status.success() { Ok(()) } else { Err(first_error(&said)) }
+    let printed = String::from_utf8_lossy(&output.stderr);
+    eprint!("{printed}");
+    if output.status.success() { Ok(()) } else { Err(first_error(&printed)) }
 }
 
-fn first_error(said: &str) -> String {
-    let error = said.lines().find(|line| line.starts_with("error"));
+fn first_error(printed: &str) -> String {
+    let error = printed.lines().find(|line| line.starts_with("error"));
     error.map_or("cargo gave no reason".to_owned(), |line| line.trim_start_matches("error: ").to_owned())
 }
 
@@ -230,14 +230,14 @@ mod tests {
     const PROGRAM: &str = include_str!("../../benches/src/main.rs");
 
     #[test]
-    fn the_tables_are_the_programs() {
+    fn each_table_is_a_program() {
         let theirs = PROGRAM.split_once("const TABLES").and_then(|(_, rest)| rest.split_once("];")).unwrap().0;
         let theirs = theirs.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next());
         assert_eq!(theirs.collect::<Vec<_>>(), TABLES);
     }
 
     #[test]
-    fn words_are_read() {
+    fn arguments_are_parsed() {
         let options = Options::parse(&["--quick", "--only", "start", "--json=there.json"]).unwrap();
         let expected = Options {
             quick: true,
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_words_are_refused_before_anything_is_built() {
+    fn wrong_arguments_are_refused_before_anything_is_built() {
         for (words, why) in [
             (&["--bad-option"][..], "`bench` has no option `--bad-option`"),
             (&["--quick=yes"], "`bench` has no option `--quick=yes`"),
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_starts_programs_needs_them() {
+    fn only_tables_that_start_programs_need_them() {
         for (words, starts) in [
             (&[][..], true),
             (&["--only", "start"], true),
@@ -284,13 +284,13 @@ mod tests {
 
     #[test]
     fn the_first_error_is_a_line() {
-        let said = "warning: odd\nerror[E0463]: can't find crate for `core`\n  |\nerror: aborting\n";
-        assert_eq!(first_error(said), "error[E0463]: can't find crate for `core`");
+        let printed = "warning: odd\nerror[E0463]: can't find crate for `core`\n  |\nerror: aborting\n";
+        assert_eq!(first_error(printed), "error[E0463]: can't find crate for `core`");
         assert_eq!(first_error("error: linker `musl-gcc` not found\n"), "linker `musl-gcc` not found");
     }
 
     #[test]
-    fn a_file_that_cannot_be_written_is_known_at_once() {
+    fn an_unwritable_file_is_reported_before_the_measurement() {
         assert!(writable(Path::new("no-such-folder/figures.json")).unwrap_err().contains("cannot be written"));
     }
 }

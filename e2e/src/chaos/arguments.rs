@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_are_read_and_shown_again() {
+    fn arguments_are_read_and_shown_again() {
         let parsed = Arguments::parse(&["--requests", "50", "--kills=7", "--seed", "3"], 9).unwrap();
         assert_eq!(parsed, Arguments { requests: 50, kills: 7, seed: 3 });
         assert_eq!(parsed.to_string(), "--requests 50 --kills 7 --seed 3");
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_them_is_said() {
+    fn wrong_arguments_are_named() {
         for (words, why) in [
             (&["--requests"] as &[&str], "`--requests` needs a number"),
             (&["--kills", "many"], "`--kills` needs a number"),
@@ -73,8 +73,8 @@ mod tests {
             (&["--requests", "0"], "nothing to kill under"),
             (&["--requests", "3", "--kills", "4"], "4 kills need as many requests at least, not 3"),
         ] {
-            let said = Arguments::parse(words, 1).unwrap_err();
-            assert!(said.contains(why), "{words:?}: {said}");
+            let fault = Arguments::parse(words, 1).unwrap_err();
+            assert!(fault.contains(why), "{words:?}: {fault}");
         }
     }
 }

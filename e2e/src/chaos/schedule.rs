@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn kills_are_as_many_as_asked_in_order_within_the_run_and_of_all_targets() {
+    fn kills_are_ordered_within_the_run_and_hit_all_targets() {
         let kills = schedule(1, 1000, 100);
         assert_eq!(kills.len(), 100);
         assert!(kills.is_sorted_by_key(|kill| kill.after));

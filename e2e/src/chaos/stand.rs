@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::schedule::Target;
-use super::tally::{Reported, Tally};
+use super::tally::{ReportedEnd, Tally};
 use crate::client::Client;
 use crate::server::{Recipe, Server, free_port};
 
@@ -140,9 +140,9 @@ async fn report(State(tally): State<Arc<Tally>>, request: axum::extract::Request
     let Some(number) = number else { return StatusCode::BAD_REQUEST };
     let text = String::from_utf8_lossy(&body);
     let reported = match header("x-faasflow-outcome") {
-        "success" if text == format!("{number}:123456") => Reported::Success,
-        "success" => Reported::Wrong,
-        _ => Reported::Failure,
+        "success" if text == format!("{number}:123456") => ReportedEnd::Success,
+        "success" => ReportedEnd::Wrong,
+        _ => ReportedEnd::Failure,
     };
     tally.report(number, header("idempotency-key"), reported, &text);
     StatusCode::OK

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 /// How a request was reported to have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reported {
+pub(super) enum ReportedEnd {
     Success,
     /// Success with a wrong payload.
     Wrong,
@@ -35,7 +35,7 @@ struct Book {
 #[derive(Clone, Default)]
 struct Entry {
     accepted: bool,
-    reported: Option<Reported>,
+    reported: Option<ReportedEnd>,
     different: bool,
     twice: bool,
 }
@@ -70,11 +70,11 @@ impl Tally {
     }
 
     /// Records a report with this `Idempotency-Key`. The text is the reason of a failure.
-    pub(super) fn report(&self, request: usize, key: &str, reported: Reported, text: &str) {
+    pub(super) fn report(&self, request: usize, key: &str, reported: ReportedEnd, text: &str) {
         let mut guard = self.book();
         let book = &mut *guard;
         let Some(entry) = book.requests.get_mut(request) else { return };
-        if reported != Reported::Success {
+        if reported != ReportedEnd::Success {
             book.reasons.entry(request).or_insert_with(|| text.chars().take(300).collect());
         }
         let keys = book.keys.entry(request).or_default();
@@ -127,11 +127,11 @@ impl Tally {
     }
 
     pub(super) fn failed(&self) -> usize {
-        self.count(|entry| entry.reported == Some(Reported::Failure))
+        self.count(|entry| entry.reported == Some(ReportedEnd::Failure))
     }
 
     pub(super) fn wrong_payloads(&self) -> usize {
-        self.count(|entry| entry.reported == Some(Reported::Wrong))
+        self.count(|entry| entry.reported == Some(ReportedEnd::Wrong))
     }
 
     /// Descriptions of everything that is wrong.
@@ -151,7 +151,7 @@ impl Tally {
     /// The first requests with a fault.
     pub(super) fn examples(&self, most: usize) -> Vec<String> {
         let book = self.book();
-        let wrong = |entry: &Entry| entry.different || entry.twice || entry.reported != Some(Reported::Success);
+        let wrong = |entry: &Entry| entry.different || entry.twice || entry.reported != Some(ReportedEnd::Success);
         let entries = book.requests.iter().enumerate().filter(|(_, entry)| wrong(entry)).take(most);
         entries
             .map(|(number, entry)| {
@@ -183,10 +183,10 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_run_has_no_faults_and_a_repeated_report_is_none() {
+    fn a_clean_run_has_no_faults_and_a_repeated_report_is_not_one() {
         let tally = tally();
-        (0..3).for_each(|request| tally.report(request, &format!("{request}-end"), Reported::Success, ""));
-        tally.report(1, "1-end", Reported::Success, "");
+        (0..3).for_each(|request| tally.report(request, &format!("{request}-end"), ReportedEnd::Success, ""));
+        tally.report(1, "1-end", ReportedEnd::Success, "");
         assert_eq!((tally.ended(), tally.reported_again(), tally.faults(3)), (3, 1, vec![]));
         assert!(tally.examples(9).is_empty());
     }
@@ -194,10 +194,10 @@ mod tests {
     #[test]
     fn each_fault_is_counted_and_named() {
         let tally = tally();
-        tally.report(0, "0-end", Reported::Failure, "it could not be reached");
-        tally.report(0, "0-end", Reported::Success, "");
-        tally.report(1, "1-end", Reported::Success, "");
-        tally.report(1, "1-other", Reported::Success, "");
+        tally.report(0, "0-end", ReportedEnd::Failure, "it could not be reached");
+        tally.report(0, "0-end", ReportedEnd::Success, "");
+        tally.report(1, "1-end", ReportedEnd::Success, "");
+        tally.report(1, "1-other", ReportedEnd::Success, "");
         let faults = [
             "1 were never accepted",
             "1 were lost",
@@ -215,7 +215,7 @@ mod tests {
         assert!(examples.contains("chaos-2: accepted, and never reported"), "{examples}");
         let tally = Tally::new(1);
         tally.accept(0);
-        tally.report(0, "k", Reported::Wrong, "012345");
+        tally.report(0, "k", ReportedEnd::Wrong, "012345");
         assert_eq!(tally.faults(1), ["1 ended with a wrong payload"]);
     }
 }

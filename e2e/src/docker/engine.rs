@@ -228,8 +228,8 @@ impl Docker {
         if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
         } else {
-            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned();
-            Err(format!("`docker {}` ended with {}: {said}", arguments.join(" "), output.status))
+            let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned();
+            Err(format!("`docker {}` ended with {}: {printed}", arguments.join(" "), output.status))
         }
     }
 }

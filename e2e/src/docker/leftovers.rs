@@ -26,7 +26,7 @@ pub(super) fn take_down(folder: &Path, cgroup: &str) -> Result<(), String> {
 
 fn end(processes: impl Fn() -> Vec<u32>, signal_first: i32) -> Result<(), String> {
     let begun = Instant::now();
-    let mut told = Vec::new();
+    let mut notes = Vec::new();
     loop {
         let left = processes();
         if left.is_empty() {
@@ -38,9 +38,9 @@ fn end(processes: impl Fn() -> Vec<u32>, signal_first: i32) -> Result<(), String
         for id in left {
             if begun.elapsed() > PATIENCE {
                 signal(id, libc::SIGKILL);
-            } else if !told.contains(&id) {
+            } else if !notes.contains(&id) {
                 signal(id, signal_first);
-                told.push(id);
+                notes.push(id);
             }
         }
         std::thread::sleep(Duration::from_millis(50));

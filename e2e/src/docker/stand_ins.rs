@@ -93,6 +93,6 @@ pub(crate) async fn import(
     if imported.status.success() && packed.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&imported.stderr).trim().to_owned();
-    Err(format!("{image} cannot be made of {}: {said}", root.display()))
+    let errors = String::from_utf8_lossy(&imported.stderr).trim().to_owned();
+    Err(format!("{image} cannot be made of {}: {errors}", root.display()))
 }

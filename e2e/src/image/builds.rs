@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Shop;
-use super::project::{Built, NAME, tail};
+use super::project::{BuildOutput, NAME, tail};
 use crate::docker::Docker;
 use crate::suite::{Suite, expect};
 
@@ -75,14 +75,14 @@ pub(super) async fn size(docker: &Docker, image: &str) -> Result<u64, String> {
     text.parse().map_err(|_| format!("docker says that {image} has {text} bytes"))
 }
 
-async fn say(shop: &Shop, image: &str, built: &Built) -> Result<u64, String> {
+async fn say(shop: &Shop, image: &str, built: &BuildOutput) -> Result<u64, String> {
     let size = size(&shop.docker, image).await?;
     println!("          ({image}: {:.1} MB, built in {:.0} s)", size as f64 / 1e6, built.took.as_secs_f64());
     Ok(size)
 }
 
 async fn bare(shop: Arc<Shop>) -> Result<(), String> {
-    let built = shop.project.build(BARE_IMAGE, &["RUNTIME=bare"]).await.map_err(|said| tail(&said))?;
+    let built = shop.project.build(BARE_IMAGE, &["RUNTIME=bare"]).await.map_err(|printed| tail(&printed))?;
     let size = say(&shop, BARE_IMAGE, &built).await?;
     expect(size <= BARE, || format!("the bare image has {size} bytes, more than {BARE}"))
 }
@@ -95,7 +95,7 @@ fn compiled(step: &str) -> Vec<&str> {
 async fn rebuild(shop: Arc<Shop>) -> Result<(), String> {
     shop.project.write("src/lib.rs", &lib(&shop))?;
     let before = shop.docker.processor_time()?;
-    let built = shop.project.build(BARE_IMAGE, &["RUNTIME=bare"]).await.map_err(|said| tail(&said))?;
+    let built = shop.project.build(BARE_IMAGE, &["RUNTIME=bare"]).await.map_err(|printed| tail(&printed))?;
     let processor = shop.docker.processor_time()?.saturating_sub(before);
     println!("          ({:.0} s of processor time)", processor.as_secs_f64());
     say(&shop, BARE_IMAGE, &built).await?;
@@ -108,7 +108,7 @@ async fn rebuild(shop: Arc<Shop>) -> Result<(), String> {
 }
 
 async fn watchdog(shop: Arc<Shop>) -> Result<(), String> {
-    let built = shop.project.build(WATCHDOG_IMAGE, &[]).await.map_err(|said| tail(&said))?;
+    let built = shop.project.build(WATCHDOG_IMAGE, &[]).await.map_err(|printed| tail(&printed))?;
     let whole = say(&shop, WATCHDOG_IMAGE, &built).await?;
     let flow = size(&shop.docker, BARE_IMAGE).await?;
     println!("          ({:.1} MB of it are the stand-in for the watchdog)", (whole - flow) as f64 / 1e6);
@@ -121,9 +121,9 @@ async fn broken(shop: Arc<Shop>) -> Result<(), String> {
     shop.project.write("src/lib.rs", &format!("{}\nfn broken() -> u32 {{\n    \"a text\"\n}}\n", lib(&shop)))?;
     let built = shop.project.build("my-flow:broken", &["RUNTIME=bare"]).await;
     shop.project.write("src/lib.rs", &lib(&shop))?;
-    let Err(said) = built else { return Err("it was built".to_owned()) };
+    let Err(printed) = built else { return Err("it was built".to_owned()) };
     let (_, failed) =
-        said.split_once("sh build.sh flow").ok_or_else(|| format!("it failed before: {}", tail(&said)))?;
+        printed.split_once("sh build.sh flow").ok_or_else(|| format!("it failed before: {}", tail(&printed)))?;
     let of_rustc = failed.contains("error[E0308]: mismatched types") && failed.contains("--> src/lib.rs:");
     expect(of_rustc, || format!("rustc's message is not there: {failed}"))?;
     let lines = failed.lines().count();
@@ -136,7 +136,8 @@ async fn broken(shop: Arc<Shop>) -> Result<(), String> {
 }
 
 async fn tested(shop: Arc<Shop>) -> Result<(), String> {
-    let built = shop.project.build("my-flow:tested", &["RUNTIME=bare", "TESTS=1"]).await.map_err(|said| tail(&said))?;
+    let built =
+        shop.project.build("my-flow:tested", &["RUNTIME=bare", "TESTS=1"]).await.map_err(|printed| tail(&printed))?;
     say(&shop, "my-flow:tested", &built).await?;
     let dependencies = built.step("sh build.sh dependencies")?;
     expect(dependencies.contains("Using cache"), || format!("dependencies are built again: {dependencies}"))?;
@@ -153,9 +154,9 @@ async fn failing(shop: Arc<Shop>) -> Result<(), String> {
     shop.project.write("src/lib.rs", &lib(&shop).replace("Hello, {}", "Bye, {}"))?;
     let built = shop.project.build(IMAGE, &["RUNTIME=bare", "TESTS=1"]).await;
     shop.project.write("src/lib.rs", &lib(&shop))?;
-    let Err(said) = built else { return Err("it was built".to_owned()) };
+    let Err(printed) = built else { return Err("it was built".to_owned()) };
     let (_, failed) =
-        said.split_once("sh build.sh test\n").ok_or_else(|| format!("it failed before: {}", tail(&said)))?;
+        printed.split_once("sh build.sh test\n").ok_or_else(|| format!("it failed before: {}", tail(&printed)))?;
     println!("          (it failed after {:.0} s; its last lines:)", begun.elapsed().as_secs_f64());
     for line in tail(failed).lines() {
         println!("          | {line}");

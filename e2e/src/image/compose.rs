@@ -98,11 +98,11 @@ impl Clone {
             .output()
             .await
             .map_err(|error| format!("bash: {error}"))?;
-        let said = plain(&[output.stdout, output.stderr].concat());
+        let printed = plain(&[output.stdout, output.stderr].concat());
         if output.status.success() {
-            Ok(said)
+            Ok(printed)
         } else {
-            Err(format!("`{line}` ended with {}: {}", output.status, tail(&said)))
+            Err(format!("`{line}` ended with {}: {}", output.status, tail(&printed)))
         }
     }
 
@@ -240,11 +240,11 @@ async fn looking(clone: Arc<Clone>) -> Result<(), String> {
     clone.shell(fetches).await?;
     let photo = std::fs::read(clone.deploy().join("ada.jpg")).map_err(|error| format!("ada.jpg: {error}"))?;
     expect(is_jpeg(&photo), || format!("no photo came out, but {} bytes", photo.len()))?;
-    let said = clone.shell(&logs.replace("docker compose", COMPOSE)).await?;
-    expect(said.contains("Completed successfully"), || format!("`{logs}` tells of no request: {}", tail(&said)))?;
+    let printed = clone.shell(&logs.replace("docker compose", COMPOSE)).await?;
+    expect(printed.contains("Completed successfully"), || format!("`{logs}` tells of no request: {}", tail(&printed)))?;
     // There is no terminal here, and Debian's version needs an option for that.
-    let said = clone.shell(&lists.replace("docker compose exec", &format!("{COMPOSE} exec -T"))).await?;
-    expect(said.contains("0 dead letters"), || format!("`{lists}` says: {said}"))
+    let printed = clone.shell(&lists.replace("docker compose exec", &format!("{COMPOSE} exec -T"))).await?;
+    expect(printed.contains("0 dead letters"), || format!("`{lists}` says: {printed}"))
 }
 
 async fn queued(clone: &Clone, prefix: &str) -> Result<Vec<String>, String> {

@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 use super::Shop;
 use super::builds::{self, BUILD};
-use super::project::{Built, NAME, tail};
+use super::project::{BuildOutput, NAME, tail};
 use super::stand::{PROCESS_PORT, Stand};
 use crate::apart::Apart;
 use crate::docker::stand_ins;
@@ -77,7 +77,7 @@ async fn build(shop: Arc<Shop>, rust: String, runtime: &'static str, watchdog: S
         &format!("--build-arg=RUST_IMAGE={rust}"),
         &format!("--build-arg=WATCHDOG_IMAGE={watchdog}"),
     ];
-    let built = shop.project.buildkit(&image, &arguments).await.map_err(|said| tail(&said))?;
+    let built = shop.project.buildkit(&image, &arguments).await.map_err(|printed| tail(&printed))?;
     is_arm64(&shop, &image, &built).await
 }
 
@@ -86,7 +86,7 @@ async fn has_platform(shop: &Shop, image: &str) -> Result<(), String> {
     expect(platform == "linux/arm64", || format!("the image is for {platform}"))
 }
 
-async fn is_arm64(shop: &Shop, image: &str, built: &Built) -> Result<(), String> {
+async fn is_arm64(shop: &Shop, image: &str, built: &BuildOutput) -> Result<(), String> {
     let size = builds::size(&shop.docker, image).await?;
     println!("          ({image}: {:.1} MB, built in {:.0} s)", size as f64 / 1e6, built.took.as_secs_f64());
     has_platform(shop, image).await?;

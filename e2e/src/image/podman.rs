@@ -123,8 +123,8 @@ impl Podman {
         if output.status.success() {
             return Ok(());
         }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(format!("`podman {}` ended with {}: {said}", arguments.join(" "), output.status))
+        let errors = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(format!("`podman {}` ended with {}: {errors}", arguments.join(" "), output.status))
     }
 
     /// Removes its containers and stops it. The image is kept.

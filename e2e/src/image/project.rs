@@ -20,18 +20,18 @@ pub(super) fn checkout() -> Result<PathBuf, String> {
 }
 
 /// The output of a build, and how long it took.
-pub(super) struct Built {
-    pub(super) said: String,
+pub(super) struct BuildOutput {
+    pub(super) printed: String,
     pub(super) took: Duration,
 }
 
-impl Built {
+impl BuildOutput {
     /// The output of a step of the Dockerfile, found by the text of its instruction.
     pub(super) fn step(&self, instruction: &str) -> Result<&str, String> {
         let (_, rest) = self
-            .said
+            .printed
             .split_once(instruction)
-            .ok_or_else(|| format!("no step `{instruction}`: {}", tail(&self.said)))?;
+            .ok_or_else(|| format!("no step `{instruction}`: {}", tail(&self.printed)))?;
         Ok(rest.split("\nStep ").next().unwrap_or(rest))
     }
 }
@@ -48,8 +48,8 @@ pub(super) fn plain(bytes: &[u8]) -> String {
 }
 
 /// The last lines of a build's output, for messages.
-pub(super) fn tail(said: &str) -> String {
-    let lines: Vec<&str> = said.lines().collect();
+pub(super) fn tail(printed: &str) -> String {
+    let lines: Vec<&str> = printed.lines().collect();
     lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
@@ -85,8 +85,8 @@ impl Project {
             .output()
             .await
             .map_err(|error| format!("{}: {error}", self.faas_cli.display()))?;
-        let said = plain(&[output.stdout, output.stderr].concat());
-        if output.status.success() { Ok(said) } else { Err(said) }
+        let printed = plain(&[output.stdout, output.stderr].concat());
+        if output.status.success() { Ok(printed) } else { Err(printed) }
     }
 
     /// Writes a file of the handler.
@@ -107,7 +107,7 @@ impl Project {
     }
 
     /// Builds an image of this name with `faas-cli build`. The error is the output of faas-cli.
-    pub(super) async fn build(&self, image: &str, build_args: &[&str]) -> Result<Built, String> {
+    pub(super) async fn build(&self, image: &str, build_args: &[&str]) -> Result<BuildOutput, String> {
         let stack = self.stack(image)?;
         let stack = stack.to_string_lossy();
         let mut arguments = vec!["build", "--yaml", &stack];
@@ -115,12 +115,12 @@ impl Project {
             arguments.extend(["--build-arg", argument]);
         }
         let begun = Instant::now();
-        let said = self.faas_cli(&arguments).await?;
-        Ok(Built { said, took: begun.elapsed() })
+        let printed = self.faas_cli(&arguments).await?;
+        Ok(BuildOutput { printed, took: begun.elapsed() })
     }
 
     /// Builds the output of `faas-cli build --shrinkwrap` with BuildKit. This faas-cli has no option for a platform.
-    pub(super) async fn buildkit(&self, image: &str, options: &[&str]) -> Result<Built, String> {
+    pub(super) async fn buildkit(&self, image: &str, options: &[&str]) -> Result<BuildOutput, String> {
         let stack = self.stack(image)?;
         self.faas_cli(&["build", "--shrinkwrap", "--yaml", &stack.to_string_lossy()]).await?;
         let context = self.home.path().join("build").join(NAME);
@@ -136,7 +136,7 @@ impl Project {
             .output()
             .await
             .map_err(|error| format!("docker: {error}"))?;
-        let said = plain(&[output.stdout, output.stderr].concat());
-        if output.status.success() { Ok(Built { said, took: begun.elapsed() }) } else { Err(said) }
+        let printed = plain(&[output.stdout, output.stderr].concat());
+        if output.status.success() { Ok(BuildOutput { printed, took: begun.elapsed() }) } else { Err(printed) }
     }
 }

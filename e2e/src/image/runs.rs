@@ -122,10 +122,10 @@ async fn verified(stand: Arc<Stand>, image: &'static str, tmp: bool) -> Result<(
                 Ok::<_, String>(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
             }
         };
-        let said = sign(stand.key.clone()).await?;
-        expect(said.contains("Hello, Ada!"), || format!("signed with the key: {said}"))?;
-        let said = sign("another".to_owned()).await?;
-        expect(said.contains("401"), || format!("signed with another key: {said}"))
+        let printed = sign(stand.key.clone()).await?;
+        expect(printed.contains("Hello, Ada!"), || format!("signed with the key: {printed}"))?;
+        let printed = sign("another".to_owned()).await?;
+        expect(printed.contains("401"), || format!("signed with another key: {printed}"))
     };
     let done = done.await;
     container.remove().await?;

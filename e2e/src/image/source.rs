@@ -109,10 +109,10 @@ async fn git(folder: &Path, arguments: &[&str]) -> Result<String, String> {
         .output()
         .await
         .map_err(|error| format!("git: {error}"))?;
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() {
-        Ok(said(&output.stdout))
+        Ok(text(&output.stdout))
     } else {
-        Err(format!("`git {}`: {}", arguments.join(" "), said(&output.stderr)))
+        Err(format!("`git {}`: {}", arguments.join(" "), text(&output.stderr)))
     }
 }

@@ -130,8 +130,8 @@ async fn shell(folder: &Path, line: &str) -> Result<String, String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let lines: Vec<&str> = said.lines().collect();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines: Vec<&str> = errors.lines().collect();
     Err(format!("`{line}` ended with {}: {}", output.status, lines[lines.len().saturating_sub(15)..].join("\n")))
 }
 

@@ -70,8 +70,8 @@ impl Kubectl {
             written.map_err(|error| error.to_string())?;
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(format!("`kubectl {}` ended with {}: {said}", arguments.join(" "), output.status))
+        let errors = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(format!("`kubectl {}` ended with {}: {errors}", arguments.join(" "), output.status))
     }
 
     /// Applies a folder of manifests.

@@ -69,7 +69,7 @@ pub(super) async fn run(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(format!("{} ended with {}: {said}", shown(), output.status))
+        let errors = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(format!("{} ended with {}: {errors}", shown(), output.status))
     }
 }

@@ -205,8 +205,8 @@ async fn build(place: &Path, source: Source<'_>, flags: &str, name: &str, packag
             .await
             .map_err(|error| format!("Go cannot be run ({error}): install it, and have `go` in PATH"))?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            let lines: Vec<&str> = said.lines().collect();
+            let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+            let lines: Vec<&str> = errors.lines().collect();
             let end = lines[lines.len().saturating_sub(15)..].join("\n");
             return Err(format!("{shown}: `go {}` ended with {}: {end}", arguments[0], output.status));
         }

@@ -98,12 +98,12 @@ impl User {
             let _ = stdin.write_all(input.as_bytes()).await;
         }
         let output = child.wait_with_output().await.map_err(|error| error.to_string())?;
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8_lossy(&said).into_owned();
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed).into_owned();
         if output.status.success() {
-            Ok(said)
+            Ok(printed)
         } else {
-            Err(format!("`{}` ended with {}: {said}", arguments.join(" "), output.status))
+            Err(format!("`{}` ended with {}: {printed}", arguments.join(" "), output.status))
         }
     }
 
@@ -148,11 +148,11 @@ async fn cargo_like(program: &str, arguments: &[&str], folder: &Path, built: &st
         .output()
         .await
         .map_err(|error| format!("{program}: {error}"))?;
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     if output.status.success() {
-        Ok(said)
+        Ok(printed)
     } else {
-        let tail: Vec<&str> = said.lines().rev().take(25).collect();
+        let tail: Vec<&str> = printed.lines().rev().take(25).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
         Err(format!("`{program} {}` ended with {}:\n{}", arguments.join(" "), output.status, tail.join("\n")))
     }
@@ -161,10 +161,10 @@ async fn cargo_like(program: &str, arguments: &[&str], folder: &Path, built: &st
 async fn new(user: Arc<User>) -> Result<(), String> {
     let checkout = checkout()?;
     user.run(&user.faas_cli, &["template", "pull", &checkout.to_string_lossy()], "").await?;
-    let said = user.faas_cli("new --lang faasflow my-flow").await?;
+    let printed = user.faas_cli("new --lang faasflow my-flow").await?;
     let next = ["my-flow", "src/lib.rs", "cargo test", "faasflow-hmac-secret", "faas-cli invoke"];
-    let missing: Vec<_> = next.into_iter().filter(|what| !said.contains(what)).collect();
-    expect(missing.is_empty(), || format!("the welcome says nothing of {missing:?}: {said}"))?;
+    let missing: Vec<_> = next.into_iter().filter(|what| !printed.contains(what)).collect();
+    expect(missing.is_empty(), || format!("the welcome says nothing of {missing:?}: {printed}"))?;
     // The crates are not published yet. The guide says to name a checkout like this.
     let checkout = checkout.display();
     user.write(
@@ -194,8 +194,8 @@ async fn handler_test(user: Arc<User>) -> Result<(), String> {
     shrinkwrap(&user).await?;
     step(&user, "dependencies", true).await?;
     step(&user, "test-dependencies", true).await?;
-    let said = step(&user, "test", true).await?;
-    expect(said.contains("test result: ok. 1 passed"), || format!("no test ran: {said}"))
+    let printed = step(&user, "test", true).await?;
+    expect(printed.contains("test result: ok. 1 passed"), || format!("no test ran: {printed}"))
 }
 
 /// Needed besides Rust; the image has it.
@@ -252,8 +252,8 @@ async fn build(user: Arc<User>) -> Result<(), String> {
     user.write("my-flow/src/lib.rs", LIB)?;
     shrinkwrap(&user).await?;
     step(&user, "dependencies", false).await?;
-    let said = step(&user, "flow", false).await?;
-    let compiled: Vec<&str> = said.lines().filter_map(|line| line.trim().strip_prefix("Compiling ")).collect();
+    let printed = step(&user, "flow", false).await?;
+    let compiled: Vec<&str> = printed.lines().filter_map(|line| line.trim().strip_prefix("Compiling ")).collect();
     let only_the_flow = matches!(compiled.as_slice(), [one] if one.starts_with("flow v"));
     expect(only_the_flow, || format!("besides the flow, the second step compiled {compiled:?}"))?;
     let context = user.home.join("build/my-flow");
@@ -280,30 +280,30 @@ async fn deploy(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
     std::fs::write(&stack, text).map_err(|error| error.to_string())?;
     // The deployed program is that of the image. There is no image here, and the suite reports that.
     let plain = user.faas_cli(&format!("deploy -f {}", stack.display())).await;
-    let said = plain.as_ref().map_or_else(String::as_str, String::as_str);
-    expect(said.contains("`./flow` is not on this machine"), || format!("a deployment of the image: {plain:?}"))?;
+    let printed = plain.as_ref().map_or_else(String::as_str, String::as_str);
+    expect(printed.contains("`./flow` is not on this machine"), || format!("a deployment of the image: {plain:?}"))?;
     let deploy = user.deploy(&stack);
-    let said = user.faas_cli(&deploy).await?;
-    expect(said.contains("202"), || format!("deploy said: {said}"))?;
+    let printed = user.faas_cli(&deploy).await?;
+    expect(printed.contains("202"), || format!("deploy said: {printed}"))?;
     stand.until_ready().await?;
     // An existing function is replaced.
-    let said = user.faas_cli(&deploy).await?;
-    expect(said.contains("202"), || format!("the second deploy said: {said}"))?;
+    let printed = user.faas_cli(&deploy).await?;
+    expect(printed.contains("202"), || format!("the second deploy said: {printed}"))?;
     stand.until_ready().await?;
-    let said = user.faas_cli("list").await?;
-    expect(said.contains("my-flow") && said.contains("relay"), || format!("list said: {said}"))?;
-    let said = user.faas_cli("describe my-flow").await?;
-    expect(said.contains("my-flow") && said.contains("Ready"), || format!("describe said: {said}"))
+    let printed = user.faas_cli("list").await?;
+    expect(printed.contains("my-flow") && printed.contains("relay"), || format!("list said: {printed}"))?;
+    let printed = user.faas_cli("describe my-flow").await?;
+    expect(printed.contains("my-flow") && printed.contains("Ready"), || format!("describe said: {printed}"))
 }
 
 async fn invoke(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
-    let said = user.faas_cli_with("invoke my-flow", "Ada").await?;
-    expect(said.contains("Hello, Ada"), || format!("invoke said: {said}"))?;
-    let said = user.faas_cli_with("invoke my-flow --query mark=!!", "Grace").await?;
-    expect(said.contains("Hello, Grace!!"), || format!("invoke --query said: {said}"))?;
+    let printed = user.faas_cli_with("invoke my-flow", "Ada").await?;
+    expect(printed.contains("Hello, Ada"), || format!("invoke said: {printed}"))?;
+    let printed = user.faas_cli_with("invoke my-flow --query mark=!!", "Grace").await?;
+    expect(printed.contains("Hello, Grace!!"), || format!("invoke --query said: {printed}"))?;
     stand.recorder.clear();
-    let said = user.faas_cli_with("invoke my-flow --async", "queued").await?;
-    expect(said.contains("asynchronously"), || format!("invoke --async said: {said}"))?;
+    let printed = user.faas_cli_with("invoke my-flow --async", "queued").await?;
+    expect(printed.contains("asynchronously"), || format!("invoke --async said: {printed}"))?;
     let seen = stand.recorder.until("one", 1, PATIENCE).await?;
     expect(seen[0].body == "queued", || format!("`one` was sent {:?}", seen[0].body))
 }
@@ -318,7 +318,8 @@ async fn sign(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
     let key = std::fs::read_to_string(stand.folder.path().join(".faasflow/secrets/faasflow-hmac-secret"));
     let key = key.map_err(|error| error.to_string())?;
     // The previous one serves until this one is ready.
-    let refused = |said: &Result<String, String>| said.as_ref().is_err_and(|said| said.contains("Unauthorized"));
+    let refused =
+        |printed: &Result<String, String>| printed.as_ref().is_err_and(|printed| printed.contains("Unauthorized"));
     let mut unsigned = Ok(String::new());
     for _ in 0..100 {
         unsigned = user.faas_cli_with("invoke my-flow", "Ada").await;
@@ -331,8 +332,8 @@ async fn sign(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
     let old = user.faas_cli_with(&format!("invoke my-flow --sign X-Hub-Signature --key {key}"), "Ada").await;
     expect(refused(&old), || format!("SHA-1: {old:?}"))?;
     let arguments = ["invoke", "my-flow", "--sign", "X-Hub-Signature", "--key", &key];
-    let said = user.run(&user.faasflow, &arguments, "Ada").await?;
-    expect(said.contains("Hello, Ada"), || format!("SHA-256: {said}"))
+    let printed = user.run(&user.faasflow, &arguments, "Ada").await?;
+    expect(printed.contains("Hello, Ada"), || format!("SHA-256: {printed}"))
 }
 
 async fn signed_flow(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
@@ -343,8 +344,8 @@ async fn signed_flow(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
          --env workflow_name=deployed --secret faasflow-hmac-secret",
         program.display()
     );
-    let said = user.faas_cli(&deploy).await?;
-    expect(said.contains("202"), || format!("deploy said: {said}"))?;
+    let printed = user.faas_cli(&deploy).await?;
+    expect(printed.contains("202"), || format!("deploy said: {printed}"))?;
     stand.until_ready().await?;
     stand.recorder.clear();
     user.faas_cli_with("invoke deployed --async", "signed").await?;
@@ -354,28 +355,28 @@ async fn signed_flow(user: Arc<User>, stand: Arc<Stand>) -> Result<(), String> {
 
 async fn secrets(user: Arc<User>) -> Result<(), String> {
     user.faas_cli("secret create e2e-secret --from-literal one-value").await?;
-    let said = user.faas_cli("secret list").await?;
-    expect(said.contains("e2e-secret") && !said.contains("one-value"), || format!("list said: {said}"))?;
+    let printed = user.faas_cli("secret list").await?;
+    expect(printed.contains("e2e-secret") && !printed.contains("one-value"), || format!("list said: {printed}"))?;
     user.faas_cli("secret update e2e-secret --from-literal another").await?;
     user.faas_cli("secret remove e2e-secret").await?;
-    let said = user.faas_cli("secret list").await?;
-    expect(!said.contains("e2e-secret"), || format!("list said: {said}"))
+    let printed = user.faas_cli("secret list").await?;
+    expect(!printed.contains("e2e-secret"), || format!("list said: {printed}"))
 }
 
 async fn looking(user: Arc<User>) -> Result<(), String> {
-    let said = user.faas_cli("logs my-flow --tail=false").await?;
-    expect(said.contains("Request `"), || format!("logs said: {said}"))?;
-    let said = user.faas_cli("version --warn-update=false").await?;
-    let provider = said.lines().any(|line| line.contains("name:") && line.contains("faasflow"));
-    expect(provider, || format!("version said: {said}"))?;
-    let said = user.faas_cli("namespaces").await?;
-    expect(said.contains("openfaas-fn"), || format!("namespaces said: {said}"))
+    let printed = user.faas_cli("logs my-flow --tail=false").await?;
+    expect(printed.contains("Request `"), || format!("logs said: {printed}"))?;
+    let printed = user.faas_cli("version --warn-update=false").await?;
+    let provider = printed.lines().any(|line| line.contains("name:") && line.contains("faasflow"));
+    expect(provider, || format!("version said: {printed}"))?;
+    let printed = user.faas_cli("namespaces").await?;
+    expect(printed.contains("openfaas-fn"), || format!("namespaces said: {printed}"))
 }
 
 async fn remove(user: Arc<User>) -> Result<(), String> {
     user.faas_cli("remove my-flow").await?;
-    let said = user.faas_cli("list").await?;
-    expect(!said.contains("my-flow"), || format!("list said: {said}"))?;
+    let printed = user.faas_cli("list").await?;
+    expect(!printed.contains("my-flow"), || format!("list said: {printed}"))?;
     let gone = user.faas_cli_with("invoke my-flow", "Ada").await;
     expect(gone.is_err(), || format!("it is still there: {gone:?}"))
 }

@@ -31,7 +31,7 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>) {
 /// The keys by which a function can recognise a repeated call.
 async fn keys(stand: &Stand, body: &str) -> Result<Vec<String>, String> {
     let seen = stand.recorder.until_sent("two", body, 2, PATIENCE + ACK_WAIT).await?;
-    let key = |seen: &crate::recorder::Seen| seen.header("idempotency-key").unwrap_or_default().to_owned();
+    let key = |seen: &crate::recorder::ReceivedRequest| seen.header("idempotency-key").unwrap_or_default().to_owned();
     Ok(seen.iter().map(key).collect())
 }
 
@@ -142,8 +142,8 @@ async fn stays_away(stand: Arc<Stand>, away: Away) -> Result<(), String> {
     let restarted = away.start(&stand).await;
     let answer = answer?;
     restarted?;
-    let told = (answer.status.as_u16(), answer.header("retry-after").is_some());
-    expect(told == (503, true), || format!("status, Retry-After: {told:?}: {}", answer.text()))?;
+    let answered = (answer.status.as_u16(), answer.header("retry-after").is_some());
+    expect(answered == (503, true), || format!("status, Retry-After: {answered:?}: {}", answer.text()))?;
     let took = begun.elapsed();
     expect(took < WRITE_TIMEOUT + Duration::from_secs(5), || format!("the caller was told after {took:?}"))?;
     let text = answer.text();
@@ -152,8 +152,8 @@ async fn stays_away(stand: Arc<Stand>, away: Away) -> Result<(), String> {
     let went_on = stand.recorder.seen("two").iter().any(|seen| seen.body == away.body(false));
     expect(!went_on, || "the flow went on".to_owned())?;
     let logs = stand.logs("gated").await?;
-    let said = logs.lines().any(|line| line.contains(&id) && line.contains("forward"));
-    expect(said, || format!("the log says nothing of {id}: {logs}"))
+    let is_logged = logs.lines().any(|line| line.contains(&id) && line.contains("forward"));
+    expect(is_logged, || format!("the log says nothing of {id}: {logs}"))
 }
 
 async fn later_phase(stand: Arc<Stand>) -> Result<(), String> {

@@ -10,7 +10,7 @@ use faasflow_testkit::{Fake, TestKit};
 use futures_util::stream;
 
 use super::stand::Stand;
-use crate::recorder::Seen;
+use crate::recorder::ReceivedRequest;
 use crate::suite::{Suite, expect};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(40);
@@ -46,7 +46,7 @@ async fn one_phase(stand: Arc<Stand>) -> Result<(), String> {
 }
 
 /// Waits for the end of a flow `relay`: the call of its last function.
-async fn relayed(stand: &Stand, body: &str) -> Result<Seen, String> {
+async fn relayed(stand: &Stand, body: &str) -> Result<ReceivedRequest, String> {
     let seen = stand.recorder.until("three", 1, PATIENCE).await?;
     let last = seen[0].clone();
     expect(last.body == body, || format!("`three` was sent {:?}", String::from_utf8_lossy(&last.body)))?;
@@ -235,22 +235,22 @@ async fn forged(stand: Arc<Stand>) -> Result<(), String> {
         expect(stand.recorder.seen(name).is_empty(), || format!("`{name}` was called"))?;
     }
     let logs = stand.logs("relay").await?;
-    let said = logs.lines().filter(|line| line.contains("Refused with 401")).count();
-    expect(said >= 4, || format!("the log says {said} times, not four, that an envelope was refused: {logs}"))
+    let refusals = logs.lines().filter(|line| line.contains("Refused with 401")).count();
+    expect(refusals >= 4, || format!("the log says {refusals} times, not four, that an envelope was refused: {logs}"))
 }
 
 async fn failure(stand: Arc<Stand>) -> Result<(), String> {
     stand.recorder.clear();
     let callback = stand.recorder.url("report");
     stand.recorder.answer("two", http::StatusCode::INTERNAL_SERVER_ERROR);
-    let told = async {
+    let reported = async {
         stand.invoke("function", "relay", &[("x-faasflow-callback-url", &callback)], "fails").await?.expect(202)?;
         stand.recorder.until("report", 1, PATIENCE).await
     };
-    let told = told.await;
+    let reported = reported.await;
     stand.recorder.answer("two", http::StatusCode::OK);
-    let told = told?.remove(0);
-    let outcome = told.header("x-faasflow-outcome");
+    let reported = reported?.remove(0);
+    let outcome = reported.header("x-faasflow-outcome");
     expect(outcome == Some("failure"), || format!("the outcome is {outcome:?}"))?;
     expect(stand.recorder.seen("three").is_empty(), || "the flow went on".to_owned())?;
     let calls = stand.recorder.seen("two").len();

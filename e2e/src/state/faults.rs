@@ -27,7 +27,7 @@ pub(super) async fn run(suite: &Suite, backend: &Arc<Backend>) {
     }
 }
 
-fn said(error: faasflow::state::StateError) -> String {
+fn errors(error: faasflow::state::StateError) -> String {
     format!("{:#}", Error::from(error))
 }
 
@@ -93,7 +93,7 @@ async fn wrong_credentials(backend: Arc<Backend>) -> Result<(), String> {
     for error in [manager.probe().await.err(), manager.get(&scope, "k").await.err()] {
         let error = error.ok_or("it was let in")?;
         let temporary = error.is_temporary();
-        let text = said(error);
+        let text = errors(error);
         expect(!temporary && text.contains("access is denied"), || format!("temporary {temporary}: {text}"))?;
         expect(!text.contains("not-the-password"), || format!("the password is in the text: {text}"))?;
     }
@@ -108,12 +108,12 @@ async fn missing_bucket(backend: Arc<Backend>) -> Result<(), String> {
     for error in [manager.probe().await.err(), manager.get(&scope, "k").await.err(), set] {
         let error = error.ok_or("a bucket that is not there was used")?;
         let temporary = error.is_temporary();
-        let text = said(error);
+        let text = errors(error);
         expect(!temporary && text.contains("there is no bucket `not-there-yet`"), || format!("{temporary}: {text}"))?;
     }
-    right(true).probe().await.map_err(said)?;
-    manager.set(&scope, "k", payload(10, 0)).await.map_err(said)?;
-    manager.remove_request(&scope).await.map_err(said)
+    right(true).probe().await.map_err(errors)?;
+    manager.set(&scope, "k", payload(10, 0)).await.map_err(errors)?;
+    manager.remove_request(&scope).await.map_err(errors)
 }
 
 /// One command causes the fault, and another ends it.
@@ -181,8 +181,8 @@ async fn mount(place: &Path, options: &str) -> Result<(), String> {
         .output()
         .await
         .map_err(|error| error.to_string())?;
-    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    if output.status.success() { Ok(()) } else { Err(said) }
+    let errors = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if output.status.success() { Ok(()) } else { Err(errors) }
 }
 
 async fn remount(place: &Path, mode: &str) -> Result<(), String> {

@@ -91,7 +91,7 @@ pub(super) async fn run(suite: &Suite, backend: &Arc<Backend>) {
     suite.check("state passes through three phases, and nothing is left", small(backend.clone())).await;
     suite.check("a payload over envelope_limit goes to the store by itself", over_the_limit(backend.clone())).await;
     suite.check("intermediate_storage stores every payload", always(backend.clone())).await;
-    suite.check("keep_state keeps what was stored", kept(backend.clone())).await;
+    suite.check("keep_state keeps what was stored", stored(backend.clone())).await;
     suite.check("a payload that is not what was stored is not taken for it", tampered(backend.clone())).await;
     suite.check("a delivery after the end is refused as gone", late(backend.clone())).await;
     suite.check("100 requests at once do not see each other's state", many(backend.clone())).await;
@@ -134,7 +134,7 @@ async fn always(backend: Arc<Backend>) -> Result<(), String> {
     expect(reference.bytes() == 10, || "the reference is to another payload".to_owned())
 }
 
-async fn kept(backend: Arc<Backend>) -> Result<(), String> {
+async fn stored(backend: Arc<Backend>) -> Result<(), String> {
     let kit = kit(&backend, &[("keep_state", "true")]).await;
     let sent = payload(1000, 4);
     let end = kit.request(sent.clone()).send().await;

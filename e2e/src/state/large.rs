@@ -151,11 +151,11 @@ async fn refused(backend: Arc<Backend>) -> Result<(), String> {
     let flow = flow_process(folder.path(), &backend, "127.0.0.1:1", free_port()?, Some("not-the-password"))?;
     let output = tokio::time::timeout(Duration::from_secs(30), flow.wait_with_output()).await;
     let output = output.map_err(|_| "it goes on running")?.map_err(|error| error.to_string())?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() && said.contains("access is denied") && !said.contains("not-the-password") {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() && errors.contains("access is denied") && !errors.contains("not-the-password") {
         Ok(())
     } else {
-        Err(format!("it ended with {} and said: {said}", output.status))
+        Err(format!("it ended with {} and said: {errors}", output.status))
     }
 }
 

@@ -104,8 +104,8 @@ async fn unreachable(stand: Arc<Stand>) -> Result<(), String> {
     let trace = stand.jaeger.until(&trace, 5).await?;
     expect_no_secret(&trace)?;
     let phase = trace.span("phase 1")?;
-    let told = phase.events.iter().find(|event| event.name == "report");
-    expect(told.is_some(), || format!("the phase does not say what came of the report:\n{trace}"))
+    let report_event = phase.events.iter().find(|event| event.name == "report");
+    expect(report_event.is_some(), || format!("the phase does not say what came of the report:\n{trace}"))
 }
 
 async fn over_http(stand: Arc<Stand>) -> Result<(), String> {

@@ -76,39 +76,39 @@ async fn relay(stand: &Stand, headers: &[(&str, String)]) -> Result<Vec<(String,
     headers.push(("x-faasflow-callback-url", &report));
     stand.invoke("function", "relay", &headers, "in a trace").await?.expect(202)?;
     stand.recorder.until("report", 1, PATIENCE).await?;
-    let mut told = Vec::new();
+    let mut contexts = Vec::new();
     for function in ["one", "two", "three"] {
         for seen in stand.recorder.seen(function) {
             let text = |name| seen.header(name).map(str::to_owned);
-            told.push((text("traceparent").unwrap_or_default(), text("tracestate")));
+            contexts.push((text("traceparent").unwrap_or_default(), text("tracestate")));
         }
     }
-    expect(told.len() == 3, || format!("functions were called {} times", told.len()))?;
-    Ok(told)
+    expect(contexts.len() == 3, || format!("functions were called {} times", contexts.len()))?;
+    Ok(contexts)
 }
 
 async fn continued(stand: Arc<Stand>, way: Way) -> Result<(), String> {
     let id = way.trace(true);
-    let told = relay(&stand, &way.headers(&id, true)).await?;
+    let contexts = relay(&stand, &way.headers(&id, true)).await?;
     let trace = stand.jaeger.until(&id, 7).await?;
     let request = trace.request()?;
     expect(request.parent.as_deref() == Some(PARENT), || format!("the parent is {:?}", request.parent))?;
     expect(trace.spans.len() == 7, || format!("{} spans, not seven:\n{trace}", trace.spans.len()))?;
     let state = matches!(way, Way::TraceParent).then_some("vendor=what-it-wants");
-    for (name, (parent, told_state)) in ["one", "two", "three"].into_iter().zip(&told) {
+    for (name, (parent, parent_state)) in ["one", "two", "three"].into_iter().zip(&contexts) {
         let expected = format!("00-{id}-{}-01", trace.span(&format!("call {name}"))?.id);
         expect(*parent == expected, || format!("`{name}` was told {parent}, not {expected}"))?;
-        expect(told_state.as_deref() == state, || format!("`{name}` was told tracestate {told_state:?}"))?;
+        expect(parent_state.as_deref() == state, || format!("`{name}` was told tracestate {parent_state:?}"))?;
     }
     Ok(())
 }
 
 /// Checks that functions got a trace context that is not sampled.
-fn expect_not_sampled(told: &[&str], trace: Option<&str>) -> Result<(), String> {
-    for parent in told {
+fn expect_not_sampled(contexts: &[&str], trace: Option<&str>) -> Result<(), String> {
+    for parent in contexts {
         let parts: Vec<&str> = parent.split('-').collect();
-        let said = matches!(parts.as_slice(), ["00", id, _, "00"] if trace.is_none_or(|trace| *id == trace));
-        expect(said, || format!("a function was told `{parent}`"))?;
+        let is_unsampled = matches!(parts.as_slice(), ["00", id, _, "00"] if trace.is_none_or(|trace| *id == trace));
+        expect(is_unsampled, || format!("a function was told `{parent}`"))?;
     }
     Ok(())
 }
@@ -116,8 +116,8 @@ fn expect_not_sampled(told: &[&str], trace: Option<&str>) -> Result<(), String> 
 async fn unsampled(stand: Arc<Stand>) -> Result<(), String> {
     for (name, way) in WAYS {
         let id = way.trace(false);
-        let told = relay(&stand, &way.headers(&id, false)).await?;
-        let parents: Vec<&str> = told.iter().map(|(parent, _)| parent.as_str()).collect();
+        let contexts = relay(&stand, &way.headers(&id, false)).await?;
+        let parents: Vec<&str> = contexts.iter().map(|(parent, _)| parent.as_str()).collect();
         expect_not_sampled(&parents, Some(&id)).map_err(|why| format!("{name}: {why}"))?;
     }
     // Spans are exported in order, so earlier ones would be there too.
@@ -144,9 +144,9 @@ async fn off(stand: Arc<Stand>) -> Result<(), String> {
         stand.recorder.clear();
         process.request(&[], "not sampled").await?.expect(200)?;
         let seen = [stand.recorder.seen("one"), stand.recorder.seen("two")].concat();
-        let told: Vec<&str> = seen.iter().map(|seen| seen.header("traceparent").unwrap_or_default()).collect();
-        expect(told.len() == 2, || format!("functions were called {} times", told.len()))?;
-        expect_not_sampled(&told, None).map_err(|why| format!("{sampler}: {why}"))?;
+        let contexts: Vec<&str> = seen.iter().map(|seen| seen.header("traceparent").unwrap_or_default()).collect();
+        expect(contexts.len() == 2, || format!("functions were called {} times", contexts.len()))?;
+        expect_not_sampled(&contexts, None).map_err(|why| format!("{sampler}: {why}"))?;
         // It exports all its spans when it stops.
         process.stop().await?;
         let services = stand.jaeger.services().await?;
@@ -170,10 +170,10 @@ async fn parent_based(stand: Arc<Stand>) -> Result<(), String> {
 
 async fn searched(stand: Arc<Stand>) -> Result<(), String> {
     let id = "order-4711";
-    let told = relay(&stand, &[("x-faasflow-request-id", id.to_owned())]).await?;
+    let contexts = relay(&stand, &[("x-faasflow-request-id", id.to_owned())]).await?;
     let found = stand.jaeger.search("relay", "faasflow.request.id", id).await?;
     let [trace] = found.as_slice() else { return Err(format!("{} traces are found, not one", found.len())) };
-    let parent = &told[0].0;
+    let parent = &contexts[0].0;
     let trace_id = parent.split('-').nth(1).unwrap_or_default();
     let trace = match trace.spans.len() {
         7 => trace.clone(),

@@ -83,9 +83,9 @@ async fn silent() -> Result<(String, AbortOnDropHandle<()>), String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let keeping = tokio::spawn(async move {
-        let mut kept = Vec::new();
+        let mut ids = Vec::new();
         while let Ok((stream, _)) = listener.accept().await {
-            kept.push(stream);
+            ids.push(stream);
         }
     });
     Ok((address.to_string(), AbortOnDropHandle::new(keeping)))

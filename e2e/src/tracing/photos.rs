@@ -30,7 +30,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    async fn of(stand: &Stand, name: &str) -> Result<Sizes, String> {
+    async fn measure(stand: &Stand, name: &str) -> Result<Sizes, String> {
         let ask = async |target: &str, body: Vec<u8>| {
             let answer = stand.invoke("function", target, &[JPEG], body).await?;
             expect(answer.status.is_success(), || format!("{target}: {} {}", answer.status, answer.text()))?;
@@ -74,7 +74,7 @@ async fn compare(stand: &Stand, trace: &str, flow: &str, tree: &Tree) -> Result<
 async fn synchronous(stand: Arc<Stand>) -> Result<(), String> {
     let flow = "upload-pipeline";
     let (id, trace) = stand.id();
-    let sizes = Sizes::of(&stand, "portrait.jpg").await?;
+    let sizes = Sizes::measure(&stand, "portrait.jpg").await?;
     let headers = [JPEG, ("x-faasflow-request-id", id.as_str())];
     let answer = stand.invoke("function", flow, &headers, photo("portrait.jpg")?).await?.expect(200)?;
     expect(answer.body.len() == sizes.small, || format!("{} bytes came out", answer.body.len()))?;
@@ -89,7 +89,7 @@ async fn synchronous(stand: Arc<Stand>) -> Result<(), String> {
 async fn asynchronous(stand: Arc<Stand>) -> Result<(), String> {
     let flow = "upload-pipeline-async";
     let (id, trace) = stand.id();
-    let sizes = Sizes::of(&stand, "portrait.jpg").await?;
+    let sizes = Sizes::measure(&stand, "portrait.jpg").await?;
     stand.recorder.clear();
     let callback = stand.recorder.url("report");
     let headers = [JPEG, ("x-faasflow-request-id", id.as_str()), ("x-faasflow-callback-url", callback.as_str())];
@@ -149,7 +149,7 @@ fn queued(trace: &Trace) -> Result<(), String> {
 async fn refused(stand: Arc<Stand>) -> Result<(), String> {
     let flow = "upload-pipeline";
     let (id, trace) = stand.id();
-    let sizes = Sizes::of(&stand, "two-faces.jpg").await?;
+    let sizes = Sizes::measure(&stand, "two-faces.jpg").await?;
     let headers = [JPEG, ("x-faasflow-request-id", id.as_str())];
     stand.invoke("function", flow, &headers, photo("two-faces.jpg")?).await?.expect(500)?;
     let only = phase(flow, &id, 1, 500).with("faasflow.outcome", "failure").failed("handler", TWO_FACES);
@@ -161,7 +161,7 @@ async fn refused(stand: Arc<Stand>) -> Result<(), String> {
 async fn replied(stand: Arc<Stand>) -> Result<(), String> {
     let flow = "upload-pipeline-async";
     let (id, trace) = stand.id();
-    let sizes = Sizes::of(&stand, "two-faces.jpg").await?;
+    let sizes = Sizes::measure(&stand, "two-faces.jpg").await?;
     stand.recorder.clear();
     let callback = stand.recorder.url("report");
     let headers = [JPEG, ("x-faasflow-request-id", id.as_str()), ("x-faasflow-callback-url", callback.as_str())];

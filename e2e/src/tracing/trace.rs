@@ -87,7 +87,7 @@ impl Trace {
     pub(super) fn expect(&self, tree: &Tree) -> Result<(), String> {
         let mut found = Vec::new();
         for root in self.roots() {
-            found.extend(Tree::of(self, root).lines());
+            found.extend(Tree::new(self, root).lines());
         }
         let expected = tree.lines();
         expect(found == expected, || difference(&expected, &found))
@@ -134,7 +134,7 @@ impl Trace {
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for root in self.roots() {
-            for line in Tree::of(self, root).lines() {
+            for line in Tree::new(self, root).lines() {
                 writeln!(f, "    {line}")?;
             }
         }

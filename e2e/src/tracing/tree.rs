@@ -31,14 +31,14 @@ pub(super) fn span(name: &str, kind: &str) -> Tree {
 
 impl Tree {
     /// The tree of a real span.
-    pub(super) fn of(trace: &Trace, span: &Span) -> Tree {
+    pub(super) fn new(trace: &Trace, span: &Span) -> Tree {
         Tree {
             name: span.name.clone(),
             kind: span.kind.clone(),
             error: span.error.clone(),
             attributes: span.attributes.clone(),
             events: span.events.clone(),
-            children: trace.children(span).into_iter().map(|child| Tree::of(trace, child)).collect(),
+            children: trace.children(span).into_iter().map(|child| Tree::new(trace, child)).collect(),
         }
     }
 

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_know_of_each_other_are_found() {
+    fn files_that_use_each_other_are_found() {
         let circle = [
             ("lib.rs", "mod a; mod b;"),
             ("a.rs", "use crate::b::B; struct A;"),
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parent_that_only_passes_names_on_is_in_none() {
+    fn a_parent_that_only_re_exports_names_is_in_no_circle() {
         let files = [
             ("lib.rs", "mod a; pub use a::{B, C};"),
             ("a.rs", "mod b; mod c; pub use b::B; pub use c::C;"),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_and_other_crates_are_no_part_of_it() {
+    fn tests_and_other_crates_are_not_part_of_a_circle() {
         let files = [
             ("a.rs", "use crate::b::B; use std::b; struct A;"),
             ("b.rs", "pub(super) struct B; pub(in super::super) fn f() {} #[cfg(test)] mod tests { use crate::a::A; }"),

@@ -11,10 +11,10 @@ pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
     let mut names: Vec<&str> = files.iter().filter_map(|path| path.strip_prefix(FOLDER)).collect();
     names.retain(|name| *name != "README.md");
     names.sort_unstable();
-    of(&names, &list)
+    faults_in(&names, &list)
 }
 
-fn of(names: &[&str], list: &str) -> Vec<Fault> {
+fn faults_in(names: &[&str], list: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (index, name) in names.iter().enumerate() {
         let mut fault = |what: String| {
@@ -36,8 +36,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gaps_and_what_is_not_listed_are_found() {
-        assert_eq!(of(&["0001-a.md", "0002-b.md"], "0001-a.md 0002-b.md"), []);
-        assert_eq!(of(&["0001-a.md", "0003-c.md"], "0001-a.md").len(), 2);
+    fn gaps_and_unlisted_decisions_are_found() {
+        assert_eq!(faults_in(&["0001-a.md", "0002-b.md"], "0001-a.md 0002-b.md"), []);
+        assert_eq!(faults_in(&["0001-a.md", "0003-c.md"], "0001-a.md").len(), 2);
     }
 }

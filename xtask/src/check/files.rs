@@ -11,12 +11,12 @@ pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for path in files {
         let Ok(text) = std::fs::read_to_string(root.join(path)) else { continue };
-        faults.extend(of(path, &text));
+        faults.extend(faults_in(path, &text));
     }
     faults
 }
 
-fn of(path: &str, text: &str) -> Vec<Fault> {
+fn faults_in(path: &str, text: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut fault =
         |rule, line: usize, what: String| faults.push(Fault { rule, place: format!("{path}:{line}"), what });
@@ -60,10 +60,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_should_not_be_in_files_is_found() {
+    fn forbidden_text_in_files_is_found() {
         let long = "\n".repeat(LONGEST + 1);
-        assert_eq!(of("crates/core/src/x.rs", &long).len(), 1);
-        assert_eq!(of("docs/x.md", &["see /home", "/x"].concat()).len(), 1);
-        assert_eq!(of("crates/x/Cargo.toml", "[package]\nname = \"x\"\n[dependencies]\na = \"*\"\n").len(), 3);
+        assert_eq!(faults_in("crates/core/src/x.rs", &long).len(), 1);
+        assert_eq!(faults_in("docs/x.md", &["see /home", "/x"].concat()).len(), 1);
+        assert_eq!(faults_in("crates/x/Cargo.toml", "[package]\nname = \"x\"\n[dependencies]\na = \"*\"\n").len(), 3);
     }
 }

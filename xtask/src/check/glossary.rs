@@ -60,10 +60,10 @@ pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
             && !path.starts_with("docs/decisions/")
     });
     let pages: Vec<(&str, String)> = pages.map(|path| (path.as_str(), read(path))).collect();
-    of(&read(PAGE), &pages)
+    faults_in(&read(PAGE), &pages)
 }
 
-fn of(contributing: &str, pages: &[(&str, String)]) -> Vec<Fault> {
+fn faults_in(contributing: &str, pages: &[(&str, String)]) -> Vec<Fault> {
     let explained = explained(contributing);
     let known = |term: &str| explained.iter().any(|(_, known)| known == term);
     let mut faults = Vec::new();
@@ -141,7 +141,7 @@ mod tests {
 
     fn found(pages: &[(&str, &str)]) -> Vec<String> {
         let pages: Vec<(&str, String)> = pages.iter().map(|(page, text)| (*page, (*text).to_owned())).collect();
-        of(GLOSSARY, &pages).into_iter().map(|fault| format!("{}: {}", fault.place, fault.what)).collect()
+        faults_in(GLOSSARY, &pages).into_iter().map(|fault| format!("{}: {}", fault.place, fault.what)).collect()
     }
 
     #[test]
@@ -151,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_sets_in_italics_is_a_term() {
+    fn words_in_italics_are_terms() {
         let text = "A phase of an arm is a *new word*, and *Not* one of it.\n";
         assert_eq!(found(&[("a.md", text)]), ["a.md:1: the glossary of CONTRIBUTING.md does not explain \"new word\""]);
     }
 
     #[test]
-    fn what_nobody_uses_is_found() {
+    fn unused_terms_are_found() {
         assert_eq!(found(&[("a.md", "a phase\n")]), ["CONTRIBUTING.md:6: no page uses \"arm\""]);
     }
 }

@@ -8,10 +8,10 @@ use super::Fault;
 pub(super) fn check(root: &Path, files: &[String]) -> Vec<Fault> {
     let sources = files.iter().filter(|path| path.starts_with("crates/") && path.ends_with(".rs"));
     let read = sources.filter_map(|path| Some((path, std::fs::read_to_string(root.join(path)).ok()?)));
-    read.flat_map(|(path, text)| of(path, &text)).collect()
+    read.flat_map(|(path, text)| faults_in(path, &text)).collect()
 }
 
-fn of(path: &str, text: &str) -> Vec<Fault> {
+fn faults_in(path: &str, text: &str) -> Vec<Fault> {
     let Some((_, inner)) = path.split_once("/src/") else { return Vec::new() };
     // The number of folders up to the folder of the crate.
     let depth = inner.matches('/').count() + 1;
@@ -36,13 +36,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_outside_of_the_crate_is_found() {
+    fn includes_from_outside_the_crate_are_found() {
         let text =
             "include_str!(\"../README.md\"); include_bytes!(\"../../README.md\")\nlet x = include_str!(\"a.txt\");\n";
-        let found = of("crates/core/src/lib.rs", text);
+        let found = faults_in("crates/core/src/lib.rs", text);
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].place, "crates/core/src/lib.rs:1");
-        assert!(of("crates/core/src/a/b.rs", text).is_empty());
-        assert!(of("crates/core/tests/a.rs", text).is_empty());
+        assert!(faults_in("crates/core/src/a/b.rs", text).is_empty());
+        assert!(faults_in("crates/core/tests/a.rs", text).is_empty());
     }
 }

@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_macros_are_given_is_seen() {
+    fn arguments_of_macros_are_searched() {
         let text = "use std::time::SystemTime;\n\
                     fn f() { println!(\"{:?} std::fs::read\", SystemTime::now()); \
                     tokio::select! { x = self.client.send(r) => { tokio::spawn(g()); vec![std::env::var(\"A\")] } } }\n";

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_description_is_an_error() {
+    fn a_text_that_is_not_a_description_is_an_error() {
         for json in [serde_json::json!({}), serde_json::json!({ "phases": [] }), serde_json::json!({ "phases": [{}] })]
         {
             assert!(draw(&json).is_err(), "{json}");

@@ -44,14 +44,14 @@ pub(crate) async fn rust(docker: &Docker, apart: &Apart, targets: &[&str]) -> Re
     let cross = targets.iter().any(|target| !target.starts_with(std::env::consts::ARCH));
     // Each set of targets has its own image.
     let image = if cross { format!("{image}-cross") } else { image };
-    let sysroot = PathBuf::from(said("rustc", &["--print", "sysroot"]).await?);
+    let sysroot = PathBuf::from(printed("rustc", &["--print", "sysroot"]).await?);
     let mut packages = PACKAGES.to_vec();
     packages.extend(cross.then_some(CROSS).into_iter().flatten());
     let certificates = std::fs::read(CERTIFICATES).map_err(|error| format!("{CERTIFICATES}: {error}"))?;
     let made_of = format!(
         "2; {RELEASE} with {}; {} for {}; certificates {:x}; apk {:x}",
         packages.join(" "),
-        said("rustc", &["--version"]).await?,
+        printed("rustc", &["--version"]).await?,
         targets.join(" "),
         stable_hash(&certificates),
         stable_hash(APK.as_bytes()),
@@ -77,8 +77,8 @@ pub(crate) async fn rust(docker: &Docker, apart: &Apart, targets: &[&str]) -> Re
         .await
         .map_err(|error| format!("debootstrap: {error}"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let tail: Vec<&str> = said.lines().rev().take(5).collect();
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        let tail: Vec<&str> = printed.lines().rev().take(5).collect();
         return Err(format!("debootstrap ended with {}: {}", output.status, tail.join(" | ")));
     }
     let toolchain = root.join("usr/local/rustup/toolchain");
@@ -132,7 +132,7 @@ async fn run(command: &mut Command) -> Result<(), String> {
 }
 
 /// The standard output of a program.
-async fn said(program: &str, arguments: &[&str]) -> Result<String, String> {
+async fn printed(program: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(arguments).output().await.map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -55,19 +55,22 @@ async fn metadata(stand: Arc<Stand>) -> Result<(), String> {
         let name = deployment["service"].as_str().unwrap_or_default();
         let described = stand.status(name).await?;
         let listed = list.iter().find(|function| function["name"] == name).ok_or_else(|| format!("no `{name}`"))?;
-        for told in [&described, listed] {
-            let differs = || format!("`{name}` is told as {told}, deployed as {deployment}");
+        for reported in [&described, listed] {
+            let differs = || format!("`{name}` is told as {reported}, deployed as {deployment}");
             for key in ["image", "envProcess", "namespace"] {
-                expect(told[key] == deployment[key], differs)?;
+                expect(reported[key] == deployment[key], differs)?;
             }
             // Absent if nothing was given.
             for key in ["limits", "requests", "envVars", "secrets", "constraints"] {
-                expect(told.get(key) == deployment.get(key), differs)?;
+                expect(reported.get(key) == deployment.get(key), differs)?;
             }
-            expect(told["labels"]["faas_function"] == name, differs)?;
+            expect(reported["labels"]["faas_function"] == name, differs)?;
             for key in ["labels", "annotations"] {
                 let given = deployment[key].as_object().cloned().unwrap_or_default();
-                expect(told[key].is_object() && given.iter().all(|(name, value)| told[key][name] == *value), differs)?;
+                expect(
+                    reported[key].is_object() && given.iter().all(|(name, value)| reported[key][name] == *value),
+                    differs,
+                )?;
             }
         }
     }

@@ -42,13 +42,15 @@ async fn word_for_word(stand: Arc<Stand>) -> Result<(), String> {
                  lang: echo\n    handler: ./shout\n    image: shout:latest\n    labels:\n      team: a\n";
     write("shout.yml", stack)?;
     let gateway = stand.url.clone();
-    let said = stand.faas_cli(&format!("up --skip-push -f shout.yml --gateway {gateway}")).await?;
-    expect(said.contains("Deployed. 202 Accepted."), || said.clone())?;
+    let printed = stand.faas_cli(&format!("up --skip-push -f shout.yml --gateway {gateway}")).await?;
+    expect(printed.contains("Deployed. 202 Accepted."), || printed.clone())?;
     stand.until("shout", "ready", |status| status["availableReplicas"] == 1).await?;
-    let said = stand.faas_cli("list").await?;
-    expect(said.contains("shout"), || said.clone())?;
-    let said = stand.faas_cli("describe shout").await?;
-    expect(said.contains("Ready") && said.contains("shout:latest") && said.contains("team"), || said.clone())?;
+    let printed = stand.faas_cli("list").await?;
+    expect(printed.contains("shout"), || printed.clone())?;
+    let printed = stand.faas_cli("describe shout").await?;
+    expect(printed.contains("Ready") && printed.contains("shout:latest") && printed.contains("team"), || {
+        printed.clone()
+    })?;
     expect(stand.text("shout", "hello").await? == "hello", || "it does not echo".to_owned())?;
     // A line passes through the engine, which takes a moment.
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -119,8 +121,8 @@ async fn limits(stand: Arc<Stand>) -> Result<(), String> {
     let id = stand.containers("limited").await?.remove(0);
     let format = "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.MemoryReservation}} \
                   {{.HostConfig.CpuQuota}} {{.HostConfig.CpuShares}}";
-    let told = stand.docker.run(&["inspect", "--format", format, &id]).await?;
-    expect(told == "67108864 67108864 16777216 50000 102", || told.clone())?;
+    let inspected = stand.docker.run(&["inspect", "--format", format, &id]).await?;
+    expect(inspected == "67108864 67108864 16777216 50000 102", || inspected.clone())?;
     // The limits in the kernel, if the container can see them.
     let seen = stand.text("limited/cgroup", "").await?;
     let memory = seen.lines().find(|line| line.starts_with("memory"));

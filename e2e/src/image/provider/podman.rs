@@ -52,8 +52,10 @@ async fn made(stand: Arc<Stand>) -> Result<(), String> {
     let id = stand.containers("made").await?.remove(0);
     let format = "{{.HostConfig.Memory}} {{.HostConfig.CpuQuota}} {{index .Config.Labels \"own\"}} \
                   {{range .Mounts}}{{.Destination}}{{end}}";
-    let told = stand.docker.run(&["inspect", "--format", format, &id]).await?;
-    expect(told.starts_with("67108864 50000 label") && told.contains("/var/openfaas/secrets"), || told.clone())?;
+    let inspected = stand.docker.run(&["inspect", "--format", format, &id]).await?;
+    expect(inspected.starts_with("67108864 50000 label") && inspected.contains("/var/openfaas/secrets"), || {
+        inspected.clone()
+    })?;
     stand.remove("made").await?;
     stand.until_containers("made", 0).await.map(drop)
 }

@@ -181,7 +181,11 @@ impl Stand {
             .output()
             .await
             .map_err(|error| format!("{}: {error}", program.display()))?;
-        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        if output.status.success() { Ok(said) } else { Err(format!("`{line}` ended with {}: {said}", output.status)) }
+        let printed = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        if output.status.success() {
+            Ok(printed)
+        } else {
+            Err(format!("`{line}` ended with {}: {printed}", output.status))
+        }
     }
 }

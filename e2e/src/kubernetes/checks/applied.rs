@@ -27,11 +27,11 @@ pub(super) async fn run(suite: &Suite, stand: &Arc<Stand>, programs: &Programs) 
             let namespace = ours.manifests.folder("base/namespace.yaml");
             ours.kubectl.run(&["apply", "-f", &namespace.to_string_lossy()]).await?;
             for folder in FOLDERS.into_iter().chain(["suite"]) {
-                let said = ours
+                let printed = ours
                     .kubectl
                     .apply(&ours.manifests.folder(folder), &["--dry-run=server", "--validate=strict"])
                     .await?;
-                println!("          ({folder}: {} objects)", said.lines().count());
+                println!("          ({folder}: {} objects)", printed.lines().count());
             }
             Ok(())
         })
@@ -85,8 +85,8 @@ async fn refused(stand: &Stand) -> Result<(), String> {
         )
     };
     for (spec, reason) in [("\"no-such-field\": 1, ", "no-such-field"), ("\"hostNetwork\": true, ", "PodSecurity")] {
-        let said = stand.kubectl.run_with(&["apply", "--dry-run=server", "-f", "-"], &pod(spec)).await;
-        expect(said.as_ref().is_err_and(|said| said.contains(reason)), || format!("{spec}: {said:?}"))?;
+        let printed = stand.kubectl.run_with(&["apply", "--dry-run=server", "-f", "-"], &pod(spec)).await;
+        expect(printed.as_ref().is_err_and(|printed| printed.contains(reason)), || format!("{spec}: {printed:?}"))?;
     }
     Ok(())
 }

@@ -72,8 +72,8 @@ async fn all_end(stand: &Stand, calls: usize, what: &str) -> Result<(), String> 
         expect(ends == calls, || format!("{ends} of {calls} have ended"))
     })
     .await?;
-    let told = stand.recorder.seen(what).len();
-    println!("          (all {calls} ended; {} were reported twice)", told - calls);
+    let reports = stand.recorder.seen(what).len();
+    println!("          (all {calls} ended; {} were reported twice)", reports - calls);
     let stats = stand.system("/system/queue").await?;
     expect(stats["dead_letters"] == 0, || format!("there are dead letters: {stats}"))
 }
