@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_means_something_in_xml_is_escaped() {
+    fn special_characters_are_escaped() {
         let user = BTreeMap::from([("name".to_owned(), "<A & B>".to_owned())]);
         assert_eq!(xml(&user).unwrap(), "<user><name>&lt;A &amp; B&gt;</name></user>");
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 /// The answer of facedetect.
 #[derive(Debug, Deserialize)]
-pub struct Found {
+pub struct Detection {
     faces: Vec<Face>,
 }
 
@@ -51,7 +51,7 @@ pub async fn keep_photo(context: Context, photo: Bytes) -> Result<Bytes> {
 /// # Errors
 ///
 /// If the photo shows no face or several, or is no longer in the context.
-pub async fn exactly_one_face(context: Context, Json(found): Json<Found>) -> Result<Payload> {
+pub async fn exactly_one_face(context: Context, Json(found): Json<Detection>) -> Result<Payload> {
     match found.faces.len() {
         1 => {}
         0 => return Err(Error::refused("the photo shows no face; exactly one is needed")),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 /// The answer of facedetect.
 #[derive(Debug, Deserialize)]
-struct Found {
+struct Detection {
     faces: Vec<Face>,
 }
 
@@ -35,7 +35,7 @@ async fn keep_photo(context: Context, photo: Bytes) -> Result<Bytes> {
 }
 
 /// Returns the photo if it shows one face.
-async fn exactly_one_face(context: Context, Json(found): Json<Found>) -> Result<Payload> {
+async fn exactly_one_face(context: Context, Json(found): Json<Detection>) -> Result<Payload> {
     match found.faces.len() {
         1 => {}
         0 => return Err(Error::refused("the photo shows no face; exactly one is needed")),

@@ -6,7 +6,7 @@ use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::post;
-use function_server::Refused;
+use function_server::Refusal;
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
 
@@ -14,19 +14,19 @@ use image::{Rgb, RgbImage};
 const SHADOW: [f32; 3] = [36.0, 18.0, 52.0];
 const LIGHT: [f32; 3] = [255.0, 226.0, 180.0];
 
-fn colorize(picture: &[u8]) -> Result<Vec<u8>, Refused> {
-    let grey = image::load_from_memory(picture).map_err(Refused::bad)?.into_luma8();
+fn colorize(picture: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let grey = image::load_from_memory(picture).map_err(Refusal::bad)?.into_luma8();
     let tinted = RgbImage::from_fn(grey.width(), grey.height(), |x, y| {
         let brightness = f32::from(grey.get_pixel(x, y).0[0]) / 255.0;
         Rgb([0, 1, 2].map(|channel: usize| (SHADOW[channel] + (LIGHT[channel] - SHADOW[channel]) * brightness) as u8))
     });
     let mut jpeg = Cursor::new(Vec::new());
-    JpegEncoder::new_with_quality(&mut jpeg, 85).encode_image(&tinted).map_err(Refused::bad)?;
+    JpegEncoder::new_with_quality(&mut jpeg, 85).encode_image(&tinted).map_err(Refusal::bad)?;
     Ok(jpeg.into_inner())
 }
 
-async fn colorization(picture: Bytes) -> Result<impl IntoResponse, Refused> {
-    let jpeg = tokio::task::spawn_blocking(move || colorize(&picture)).await.map_err(Refused::bad)??;
+async fn colorization(picture: Bytes) -> Result<impl IntoResponse, Refusal> {
+    let jpeg = tokio::task::spawn_blocking(move || colorize(&picture)).await.map_err(Refusal::bad)??;
     Ok(([(CONTENT_TYPE, "image/jpeg")], jpeg))
 }
 
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_refused() {
+    fn a_body_that_is_not_a_picture_is_refused() {
         assert!(colorize(b"no picture").is_err());
     }
 }

@@ -6,13 +6,13 @@ use std::sync::LazyLock;
 use axum::Json;
 use axum::body::Bytes;
 use axum::routing::post;
-use function_server::Refused;
+use function_server::Refusal;
 use rustface::{ImageData, Model};
 use serde::Serialize;
 
 /// The faces of a picture.
 #[derive(Debug, Serialize)]
-struct Found {
+struct Detection {
     width: u32,
     height: u32,
     faces: Vec<Face>,
@@ -33,8 +33,8 @@ static MODEL: LazyLock<Model> = LazyLock::new(|| {
     rustface::read_model(Cursor::new(bytes)).expect("the model of the package is whole")
 });
 
-fn detect(picture: &[u8]) -> Result<Found, Refused> {
-    let picture = image::load_from_memory(picture).map_err(Refused::bad)?.into_luma8();
+fn detect(picture: &[u8]) -> Result<Detection, Refusal> {
+    let picture = image::load_from_memory(picture).map_err(Refusal::bad)?.into_luma8();
     let (width, height) = picture.dimensions();
     let mut detector = rustface::create_detector_with_model(MODEL.clone());
     detector.set_min_face_size(20);
@@ -52,11 +52,11 @@ fn detect(picture: &[u8]) -> Result<Found, Refused> {
             score: face.score(),
         })
         .collect();
-    Ok(Found { width, height, faces })
+    Ok(Detection { width, height, faces })
 }
 
-async fn facedetect(picture: Bytes) -> Result<Json<Found>, Refused> {
-    tokio::task::spawn_blocking(move || detect(&picture)).await.map_err(Refused::bad)?.map(Json)
+async fn facedetect(picture: Bytes) -> Result<Json<Detection>, Refusal> {
+    tokio::task::spawn_blocking(move || detect(&picture)).await.map_err(Refusal::bad)?.map(Json)
 }
 
 #[tokio::main]
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_picture_is_refused() {
+    fn a_body_that_is_not_a_picture_is_refused() {
         assert_eq!(detect(b"no picture").unwrap_err().0, axum::http::StatusCode::BAD_REQUEST);
     }
 }

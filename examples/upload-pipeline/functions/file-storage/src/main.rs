@@ -12,7 +12,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
-use function_server::Refused;
+use function_server::Refusal;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -22,24 +22,24 @@ struct Name {
 
 /// The path of a file. Names that could lead out of the folder are refused: a name is one component of letters, digits,
 /// `-`, `_`, `.` and spaces, does not begin with a dot, and is not that of a link.
-fn locate(folder: &Path, name: &str) -> Result<PathBuf, Refused> {
+fn locate(folder: &Path, name: &str) -> Result<PathBuf, Refusal> {
     let plain = name.chars().all(|c| c.is_alphanumeric() || "-_. ".contains(c));
     if name.is_empty() || name.len() > 200 || name.starts_with('.') || !plain {
-        return Err(Refused::bad(
+        return Err(Refusal::bad(
             "a name has letters, digits, `-`, `_`, `.` and spaces, and begins with none of the dots",
         ));
     }
     let path = folder.join(name);
     match path.symlink_metadata() {
-        Ok(metadata) if !metadata.is_file() => Err(Refused::bad("there is something of this name that is no file")),
+        Ok(metadata) if !metadata.is_file() => Err(Refusal::bad("there is something of this name that is no file")),
         _ => Ok(path),
     }
 }
 
 /// Writes to a temporary file, flushes it and renames it, so that readers never see a part of the file.
-fn store(folder: &Path, name: &str, body: &[u8]) -> Result<(), Refused> {
+fn store(folder: &Path, name: &str, body: &[u8]) -> Result<(), Refusal> {
     let path = locate(folder, name)?;
-    let fault = |error: std::io::Error| Refused(StatusCode::INSUFFICIENT_STORAGE, error.to_string());
+    let fault = |error: std::io::Error| Refusal(StatusCode::INSUFFICIENT_STORAGE, error.to_string());
     std::fs::create_dir_all(folder).map_err(fault)?;
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fault)?;
     file.write_all(body).and_then(|()| file.as_file().sync_all()).map_err(fault)?;
@@ -47,10 +47,10 @@ fn store(folder: &Path, name: &str, body: &[u8]) -> Result<(), Refused> {
     Ok(())
 }
 
-async fn put(State(folder): State<PathBuf>, name: String, body: Bytes) -> Result<impl IntoResponse + use<>, Refused> {
+async fn put(State(folder): State<PathBuf>, name: String, body: Bytes) -> Result<impl IntoResponse + use<>, Refusal> {
     let bytes = body.len();
     let stored = name.clone();
-    tokio::task::spawn_blocking(move || store(&folder, &stored, &body)).await.map_err(Refused::bad)??;
+    tokio::task::spawn_blocking(move || store(&folder, &stored, &body)).await.map_err(Refusal::bad)??;
     Ok((StatusCode::CREATED, Json(serde_json::json!({ "name": name, "bytes": bytes }))))
 }
 
@@ -58,8 +58,8 @@ async fn post_root(
     folder: State<PathBuf>,
     Query(Name { file }): Query<Name>,
     body: Bytes,
-) -> Result<impl IntoResponse, Refused> {
-    let name = file.ok_or_else(|| Refused::bad("name the file: POST /NAME or /?file=NAME"))?;
+) -> Result<impl IntoResponse, Refusal> {
+    let name = file.ok_or_else(|| Refusal::bad("name the file: POST /NAME or /?file=NAME"))?;
     put(folder, name, body).await
 }
 
@@ -67,13 +67,13 @@ async fn post_name(
     folder: State<PathBuf>,
     UrlPath(name): UrlPath<String>,
     body: Bytes,
-) -> Result<impl IntoResponse, Refused> {
+) -> Result<impl IntoResponse, Refusal> {
     put(folder, name, body).await
 }
 
-async fn read(State(folder): State<PathBuf>, UrlPath(name): UrlPath<String>) -> Result<impl IntoResponse, Refused> {
+async fn read(State(folder): State<PathBuf>, UrlPath(name): UrlPath<String>) -> Result<impl IntoResponse, Refusal> {
     let path = locate(&folder, &name)?;
-    let body = std::fs::read(&path).map_err(|_| Refused(StatusCode::NOT_FOUND, format!("there is no `{name}`")))?;
+    let body = std::fs::read(&path).map_err(|_| Refusal(StatusCode::NOT_FOUND, format!("there is no `{name}`")))?;
     let content_type = match path.extension().and_then(|extension| extension.to_str()) {
         Some("jpg" | "jpeg") => "image/jpeg",
         Some("png") => "image/png",

@@ -45,16 +45,16 @@ async fn listen(routes: Router) -> std::io::Result<()> {
 
 /// An error answer of these functions: a status and a JSON object with the reason.
 #[derive(Debug)]
-pub struct Refused(pub StatusCode, pub String);
+pub struct Refusal(pub StatusCode, pub String);
 
-impl Refused {
+impl Refusal {
     /// The body is not valid input for the function.
-    pub fn bad(reason: impl ToString) -> Refused {
-        Refused(StatusCode::BAD_REQUEST, reason.to_string())
+    pub fn bad(reason: impl ToString) -> Refusal {
+        Refusal(StatusCode::BAD_REQUEST, reason.to_string())
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         (self.0, axum::Json(serde_json::json!({ "error": self.1 }))).into_response()
     }
