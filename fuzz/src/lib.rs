@@ -33,8 +33,8 @@ pub fn envelope(input: &[u8]) {
     assert_eq!((&first.place, first.fingerprint, first.sent_ms), (&second.place, second.fingerprint, second.sent_ms));
     assert_eq!((&first.payload, &first.state), (&second.payload, &second.state));
     assert_eq!((first.ahead, &first.branching), (second.ahead, &second.branching));
-    let kept = first.shape.floor_char_boundary(SHAPE_KEPT);
-    assert_eq!(first.shape[..kept], second.shape);
+    let length = first.shape.floor_char_boundary(SHAPE_KEPT);
+    assert_eq!(first.shape[..length], second.shape);
     assert_eq!(whole, second.encode().to_bytes(), "written twice, it is the same to the byte");
 }
 

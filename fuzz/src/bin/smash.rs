@@ -51,8 +51,8 @@ fn run(name: &str, body: Body, start: &[u8], seed: u64, share: Duration) {
             let checked = std::panic::catch_unwind(|| body(&input));
             if checked.is_err() {
                 let file = format!("smash-{name}-{seed}-{count}.bin");
-                let kept = std::fs::write(&file, &input);
-                let where_it_is = kept.map_or_else(|error| format!("not written: {error}"), |()| file);
+                let written = std::fs::write(&file, &input);
+                let where_it_is = written.map_or_else(|error| format!("not written: {error}"), |()| file);
                 eprintln!("smash: {name} broke on input {count} of seed {seed}; the input: {where_it_is}");
                 std::process::exit(1);
             }
