@@ -50,16 +50,19 @@ fn items(drawn: &mut String, items: &[Item], depth: usize) {
     }
 }
 
-/// Mermaid's labels are HTML, with entities that begin with `#`.
+/// Mermaid's labels are HTML, with entities that begin with `#`. Directives (`%%{…}%%`) are read even inside a label, and a label that
+/// begins with a backtick is Markdown.
 fn escape(text: &str) -> String {
     let mut escaped = String::new();
-    for c in text.chars() {
+    for (index, c) in text.chars().enumerate() {
         match c {
             '"' => escaped.push_str("#quot;"),
             '#' => escaped.push_str("#35;"),
+            '%' => escaped.push_str("#37;"),
             '&' => escaped.push_str("#amp;"),
             '<' => escaped.push_str("#lt;"),
             '>' => escaped.push_str("#gt;"),
+            '`' if index == 0 => escaped.push_str("#96;"),
             c => escaped.push(c),
         }
     }

@@ -1,6 +1,6 @@
 //! Rectangles of shapes, and how they are put together.
 
-use super::{Edge, Kind, Point, Shape};
+use super::shape::{Edge, Kind, Point, Shape};
 use crate::words;
 
 /// Between a frame and what is inside it.

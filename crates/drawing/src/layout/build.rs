@@ -6,7 +6,8 @@ use faasflow_core::description::{
 };
 
 use super::block::{Block, Link, edge};
-use super::{Kind, Point, layers};
+use super::layers;
+use super::shape::{Kind, Point};
 use crate::text::only_phase;
 use crate::words;
 

@@ -4,8 +4,8 @@
 //! takes part in the order of the layer like a branch, so that no branch hides the edge. The order keeps edges from crossing, and
 //! the heights keep them straight.
 
-use super::Point;
 use super::block::{Block, Link, edge};
+use super::shape::Point;
 
 /// Between two branches of a layer.
 const BETWEEN: i32 = 16;
