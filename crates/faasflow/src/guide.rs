@@ -58,7 +58,7 @@ pub mod failures {}
 #[doc = include_str!("../guide/graphs.md")]
 pub mod graphs {}
 
-#[doc = "[../reference/errors.md#ff0333]: https://github.com/faasflow/faasflow/blob/main/docs/reference/errors.md#ff0333"]
+#[doc = "[../reference/errors.md#ff0333-a-choice-names-no-branch]: https://github.com/faasflow/faasflow/blob/main/docs/reference/errors.md#ff0333-a-choice-names-no-branch"]
 #[doc = "[graphs.md]: crate::guide::graphs"]
 #[doc = "[phases.md]: crate::guide::phases"]
 #[doc = "[state-managers.md]: crate::guide::state_managers"]
@@ -67,7 +67,7 @@ pub mod graphs {}
 pub mod choices {}
 
 #[doc = "[../reference/configuration.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/configuration.md"]
-#[doc = "[../reference/errors.md#ff0332]: https://github.com/faasflow/faasflow/blob/main/docs/reference/errors.md#ff0332"]
+#[doc = "[../reference/errors.md#ff0332-a-for-each-has-too-many-items]: https://github.com/faasflow/faasflow/blob/main/docs/reference/errors.md#ff0332-a-for-each-has-too-many-items"]
 #[doc = "[context.md]: crate::guide::context"]
 #[doc = "[graph-failures.md]: crate::guide::graph_failures"]
 #[doc = "[graphs.md]: crate::guide::graphs"]
