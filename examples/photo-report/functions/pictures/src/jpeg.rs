@@ -1,0 +1,29 @@
+//! Pictures in and out.
+
+use std::io::Cursor;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use function_server::Refused;
+use image::RgbImage;
+use image::codecs::jpeg::JpegEncoder;
+
+/// Decodes a JPEG or PNG.
+pub(crate) fn decode(picture: &[u8]) -> Result<RgbImage, Refused> {
+    Ok(image::load_from_memory(picture).map_err(Refused::bad)?.into_rgb8())
+}
+
+/// Encodes a picture as JPEG.
+pub(crate) fn encode(picture: &RgbImage) -> Result<Vec<u8>, Refused> {
+    let mut jpeg = Cursor::new(Vec::new());
+    JpegEncoder::new_with_quality(&mut jpeg, 85).encode_image(picture).map_err(Refused::bad)?;
+    Ok(jpeg.into_inner())
+}
+
+/// Makes a picture on a thread that may compute for long, and answers it as JPEG.
+pub(crate) async fn respond(
+    make: impl FnOnce() -> Result<RgbImage, Refused> + Send + 'static,
+) -> Result<Response, Refused> {
+    let jpeg = tokio::task::spawn_blocking(move || encode(&make()?)).await.map_err(Refused::bad)??;
+    Ok(([(CONTENT_TYPE, "image/jpeg")], jpeg).into_response())
+}
