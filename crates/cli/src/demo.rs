@@ -1,4 +1,5 @@
-//! `faasflow demo`: builds the photo pipeline, sends it photos and shows what becomes of them.
+//! `faasflow demo`: builds two examples, the photo pipeline and the photo report, sends them photos and shows what becomes of
+//! them.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use faasflow_core::code;
 use faasflow_core::{duration, headers};
 use faasflow_gateway::{GatewayOptions, RunningGateway, Stack};
 use faasflow_runtime::StopSignals;
+use http::header::AsHeaderName;
 use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -20,8 +22,10 @@ use crate::error::Failure;
 use crate::progress::Progress;
 use crate::up::log_line;
 
+mod album;
 mod reports;
 
+use album::Stage;
 use reports::Reports;
 
 /// Each photo with its expected result: a picture, or a refusal with this reason.
@@ -45,6 +49,7 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
     let output = output.canonicalize()?;
 
     let mut stack = Stack::read(&example)?;
+    let with_report = add_report(&mut stack, &example)?;
     let storage = output.join("storage");
     if let Some(spec) = stack.functions.get_mut("file-storage") {
         spec.environment.insert("storage_dir".to_owned(), storage.to_string_lossy().into_owned());
@@ -57,6 +62,9 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
     let (events, mut happened) = unbounded_channel();
     let gateway = options.start(events).await?;
     say!("Running the photo pipeline of {} on a local gateway at {}.", example.display(), gateway.url());
+    if !with_report {
+        say!("Its folder has no neighbour `{REPORT}`, so the photo report is not run.");
+    }
     say!("First, it builds and starts the functions, which takes a few minutes the first time.");
     let lines = Lines::default();
     let showing = tokio::spawn({
@@ -74,10 +82,10 @@ pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
     let shown = tokio::select! {
         _ = stop.recv() => Err(Failure::failed(code::STOPPED, "the demo was interrupted before it was finished")
             .help("run it again to see its end")),
-        shown = show(&gateway, &example, &output, &lines) => shown,
+        shown = show(&gateway, &example, &output, &lines, with_report) => shown,
     };
     if demo.keep && shown.is_ok() {
-        invite(&gateway, &example)?;
+        invite(&gateway, &example, with_report)?;
         stop.recv().await;
     }
     eprintln!("Stopping: finishing requests in flight. Press Ctrl-C again to stop at once");
@@ -111,7 +119,31 @@ fn example(demo: &Demo) -> Result<PathBuf, Failure> {
         })
 }
 
-async fn show(gateway: &RunningGateway, example: &Path, output: &Path, lines: &Lines) -> Result<(), Failure> {
+/// The folder of the photo report, beside that of the photo pipeline.
+const REPORT: &str = "photo-report";
+
+/// Adds the functions of the photo report. Returns whether its folder is there.
+fn add_report(stack: &mut Stack, example: &Path) -> Result<bool, Failure> {
+    let folder = example.join("..").join(REPORT);
+    if !folder.join("stack.yml").is_file() {
+        return Ok(false);
+    }
+    let report = Stack::read(&folder.canonicalize()?)?;
+    for (name, function) in report.functions {
+        // Both use `facedetect`.
+        stack.functions.entry(name).or_insert(function);
+    }
+    stack.environment_files.extend(report.environment_files);
+    Ok(true)
+}
+
+async fn show(
+    gateway: &RunningGateway,
+    example: &Path,
+    output: &Path,
+    lines: &Lines,
+    with_report: bool,
+) -> Result<(), Failure> {
     gateway.ready().await?;
     let client = Client::new(&Gateway { gateway: gateway.url() })?;
     let reports = Reports::listen().await?;
@@ -141,16 +173,26 @@ async fn show(gateway: &RunningGateway, example: &Path, output: &Path, lines: &L
             }
         }
     }
-    say!("\nThe pictures are in {}", output.join("pictures").display());
-    if wrong == 0 {
-        say!(
-            "All eight requests ended as expected: four pictures, and four refusals of photos without exactly one face."
-        );
-        Ok(())
-    } else {
-        Err(Failure::failed(code::DEMO_FAILED, format!("{wrong} of eight requests did not end as expected"))
-            .help("run the demo again if the machine was busy; otherwise please report the lines above"))
+    let (photos, pictures) = (example.join("photos"), output.join("pictures"));
+    let mut requests = "eight";
+    if with_report {
+        requests = "ten";
+        let (photos, output) = (&photos, &pictures);
+        wrong += album::show(&Stage { client: &client, reports: &reports, photos, output, lines }).await?;
     }
+    say!("\nThe pictures are in {}", pictures.display());
+    if wrong > 0 {
+        return Err(Failure::failed(
+            code::DEMO_FAILED,
+            format!("{wrong} of {requests} requests did not end as expected"),
+        )
+        .help("run the demo again if the machine was busy; otherwise please report the lines above"));
+    }
+    say!("All eight requests ended as expected: four pictures, and four refusals of photos without exactly one face.");
+    if with_report {
+        say!("Both reports did too: a contact sheet each, with one face, one face, two faces and none.");
+    }
+    Ok(())
 }
 
 /// The end of a request.
@@ -163,11 +205,10 @@ pub(crate) struct End {
 
 async fn at_once(client: &Client, flow: &str, photo: Bytes) -> Result<End, Failure> {
     let answer = client.send(Method::POST, &format!("/function/{flow}"), jpeg(), photo).await?;
-    let text = |name| answer.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
     let reason = reason(&answer.body);
     Ok(End {
-        id: text(headers::REQUEST_ID).to_owned(),
-        outcome: text(headers::OUTCOME).to_owned(),
+        id: text(&answer.headers, headers::REQUEST_ID),
+        outcome: text(&answer.headers, headers::OUTCOME),
         picture: answer.status.is_success().then_some(answer.body),
         reason,
     })
@@ -175,30 +216,30 @@ async fn at_once(client: &Client, flow: &str, photo: Bytes) -> Result<End, Failu
 
 async fn in_phases(client: &Client, reports: &Reports, flow: &str, photo: &str, body: Bytes) -> Result<End, Failure> {
     let mut sent = jpeg();
-    let url = HeaderValue::from_str(&reports.url()).map_err(|error| {
-        Failure::failed(code::BAD_REPORT_URL, "the callback URL of the demo cannot be used")
-            .because(&error)
-            .help("please report this, with the network addresses of the machine")
-    })?;
-    sent.insert(headers::CALLBACK_URL, url);
+    sent.insert(headers::CALLBACK_URL, reports.url()?);
     let answer = client.send(Method::POST, &format!("/async-function/{flow}?file={photo}"), sent, body).await?;
-    let id = answer.headers.get(headers::CALL_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let id = text(&answer.headers, headers::CALL_ID);
     if answer.status != http::StatusCode::ACCEPTED {
         let text = String::from_utf8_lossy(&answer.body);
         return Err(refused(answer.status, &answer.headers, &text));
     }
-    let Some((outcome, body)) = reports.wait_for(id, PATIENCE).await else {
+    let Some((outcome, body)) = reports.wait_for(&id, PATIENCE).await else {
         let what = format!("request {id} did not end within {PATIENCE:?}");
         return Err(Failure::failed(code::DEMO_FAILED, what)
             .help("run the demo again if the machine was busy; otherwise please report the lines above"));
     };
-    let mut end = End { id: id.to_owned(), reason: reason(&body), outcome, picture: None };
+    let mut end = End { id, reason: reason(&body), outcome, picture: None };
     if end.outcome == "success" {
         let path = format!("/function/file-storage/{photo}");
         let stored = client.send(Method::GET, &path, HeaderMap::new(), Bytes::new()).await?;
         end.picture = stored.status.is_success().then_some(stored.body);
     }
     Ok(end)
+}
+
+/// A header of an answer; empty if it is missing.
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> String {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }
 
 fn jpeg() -> HeaderMap {
@@ -253,7 +294,7 @@ async fn steps(id: &str, lines: &Lines) -> Vec<String> {
     }
 }
 
-fn invite(gateway: &RunningGateway, example: &Path) -> Result<(), Failure> {
+fn invite(gateway: &RunningGateway, example: &Path, with_report: bool) -> Result<(), Failure> {
     let (url, photos) = (gateway.url(), example.join("photos"));
     say!("\nThe gateway keeps running at {url} until you press Ctrl-C. Try, in another terminal:");
     say!("Get a picture:");
@@ -266,6 +307,11 @@ fn invite(gateway: &RunningGateway, example: &Path) -> Result<(), Failure> {
         photos.display()
     );
     say!("  curl {url}/function/file-storage/");
+    if with_report {
+        say!("Make a contact sheet of two photos:");
+        let report = format!("{url}/function/photo-report");
+        say!("  tar -c -C {} portrait.jpg two-faces.jpg | curl {report} --data-binary @- | tar -x", photos.display());
+    }
     say!("Look at the queue:");
     say!("  curl {url}/system/queue");
     Ok(())

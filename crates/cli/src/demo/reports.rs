@@ -9,11 +9,14 @@ use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
 use bytes::Bytes;
+use faasflow_core::code;
 use faasflow_core::headers;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::error::Failure;
 
 #[derive(Default)]
 struct Inbox {
@@ -40,8 +43,13 @@ impl Reports {
         Ok(Reports { address, received, _serving: AbortOnDropHandle::new(serving) })
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}/", self.address)
+    /// The URL to send as `X-Faasflow-Callback-Url`.
+    pub(crate) fn url(&self) -> Result<HeaderValue, Failure> {
+        HeaderValue::from_str(&format!("http://{}/", self.address)).map_err(|error| {
+            Failure::failed(code::BAD_REPORT_URL, "the callback URL of the demo cannot be used")
+                .because(&error)
+                .help("please report this, with the network addresses of the machine")
+        })
     }
 
     /// Waits for a request to end; returns its outcome and payload.

@@ -5,9 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
-use super::gateway::{Up, copy};
+use super::gateway::{Folder, Up};
 use super::page::Block;
 use crate::support::share_build;
 
@@ -29,7 +27,7 @@ enum Location {
     /// In the folder of a gateway, which they talk to.
     Up(Up),
     /// In a folder without one.
-    Folder(TempDir),
+    Folder(Folder),
 }
 
 impl Console {
@@ -40,13 +38,13 @@ impl Console {
 
     /// Commands run in a copy of the example, or in an empty folder.
     pub(crate) fn new(root: &Path, example: Option<&str>) -> Console {
-        let folder = example.map_or_else(|| tempfile::tempdir().expect("a folder"), |example| copy(root, example));
+        let folder = example.map_or_else(Folder::empty, |example| Folder::copy(root, example));
         Console { place: Location::Folder(folder), own: false, guard: None }
     }
 
     /// Commands run in an empty folder, where the page makes a project and starts a gateway.
     pub(crate) fn own() -> Console {
-        Console { place: Location::Folder(tempfile::tempdir().expect("a folder")), own: true, guard: None }
+        Console { place: Location::Folder(Folder::empty()), own: true, guard: None }
     }
 
     /// Writes a file of the page's project.
@@ -87,10 +85,10 @@ impl Console {
         if !self.own || command != "faasflow up" {
             return;
         }
-        let mut entries = std::fs::read_dir(folder.path()).expect("the folder").flatten().map(|entry| entry.path());
+        let mut entries = std::fs::read_dir(&folder.path).expect("the folder").flatten().map(|entry| entry.path());
         let project = entries.find(|path| path.join(".cargo/config.toml").is_file());
         self.guard = project.map(|project| share_build(&project));
-        let folder = std::mem::replace(folder, tempfile::tempdir().expect("a folder"));
+        let folder = std::mem::replace(folder, Folder::empty());
         self.place = Location::Up(Up::start_in(folder, &[]));
     }
 
@@ -105,8 +103,8 @@ impl Console {
 
     fn folder(&self) -> &Path {
         match &self.place {
-            Location::Up(up) => up.folder.path(),
-            Location::Folder(folder) => folder.path(),
+            Location::Up(up) => &up.folder.path,
+            Location::Folder(folder) => &folder.path,
         }
     }
 

@@ -1,7 +1,7 @@
 //! `faasflow up`, on copies of examples and in the project that a page makes.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,25 +11,42 @@ use tempfile::TempDir;
 /// Building an example on a loaded machine may take long; a hang must end all the same.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// A folder for commands, which is removed in the end.
+pub(crate) struct Folder {
+    _root: TempDir,
+    pub(crate) path: PathBuf,
+}
+
+impl Folder {
+    /// An empty one.
+    pub(crate) fn empty() -> Folder {
+        let root = tempfile::tempdir().expect("a folder");
+        Folder { path: root.path().to_owned(), _root: root }
+    }
+
+    /// A copy of an example, beside copies of the others, whose files it may use. What cargo builds stays where it is: the
+    /// copy's stack file points to it.
+    pub(crate) fn copy(root: &Path, example: &str) -> Folder {
+        let examples = root.join("examples");
+        let folder = tempfile::tempdir().expect("a folder");
+        copy_folder(&examples, folder.path());
+        let path = folder.path().join(example);
+        let stack = path.join("stack.yml");
+        let text = std::fs::read_to_string(&stack).expect("an example has a stack.yml");
+        let handler = |to: &str| format!("handler: {}{to}", examples.join(example).display());
+        let text = text.replace("handler: ./", &handler("/")).replace("handler: ../", &handler("/../"));
+        let text = text.replace("handler: .\n", &handler("/\n"));
+        std::fs::write(stack, text).expect("the copy can be written");
+        Folder { _root: folder, path }
+    }
+}
+
 /// A running `faasflow up`.
 pub(crate) struct Up {
-    pub(crate) folder: TempDir,
+    pub(crate) folder: Folder,
     pub(crate) address: String,
     child: Child,
     printed: Arc<Mutex<String>>,
-}
-
-/// Copies an example. What cargo builds stays where it is: the copy's stack file points to it.
-pub(crate) fn copy(root: &Path, example: &str) -> TempDir {
-    let source = root.join("examples").join(example);
-    let folder = tempfile::tempdir().expect("a folder");
-    copy_folder(&source, folder.path());
-    let stack = folder.path().join("stack.yml");
-    let text = std::fs::read_to_string(&stack).expect("an example has a stack.yml");
-    let handler = format!("handler: {}/", source.display());
-    let text = text.replace("handler: ./", &handler).replace("handler: .\n", &format!("{handler}\n"));
-    std::fs::write(stack, text).expect("the copy can be written");
-    folder
 }
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -48,15 +65,15 @@ fn copy_folder(from: &Path, to: &Path) {
 impl Up {
     /// On a copy of an example.
     pub(crate) fn start(root: &Path, example: &str) -> Up {
-        Up::start_in(copy(root, example), &["--no-watch"])
+        Up::start_in(Folder::copy(root, example), &["--no-watch"])
     }
 
     /// In a folder that has a stack file.
-    pub(crate) fn start_in(folder: TempDir, options: &[&str]) -> Up {
+    pub(crate) fn start_in(folder: Folder, options: &[&str]) -> Up {
         let mut child = Command::new(env!("CARGO_BIN_EXE_faasflow"))
             .args(["up", "--port", "0"])
             .args(options)
-            .current_dir(folder.path())
+            .current_dir(&folder.path)
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
