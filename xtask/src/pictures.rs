@@ -1,5 +1,5 @@
 //! `cargo xtask pictures`: makes the pictures in the README. It runs the demo, takes a photo that went through the
-//! pipeline, and draws the flow from its own description.
+//! pipeline and a contact sheet, and draws both flows from their own descriptions.
 
 mod drawing;
 
@@ -11,14 +11,17 @@ use crate::command::{output, run as run_command, target_folder};
 /// Where the pictures are committed.
 const FOLDER: &str = "docs/pictures";
 
-/// The flow in the README. It runs in three phases.
-const FLOW: &str = "upload-pipeline-async";
+/// The pipeline in the README. It runs in three phases.
+const PIPELINE: &str = "upload-pipeline-async";
+
+/// The flow with branches in the README.
+const REPORT: &str = "photo-report";
 
 /// The photo in the README. It shows one face, so the pipeline accepts it.
 const PHOTO: &str = "portrait.jpg";
 
 /// The largest size of a picture, in bytes. Everyone who clones the repository or opens the page downloads them.
-const LARGEST: usize = 100_000;
+const LARGEST: usize = 150_000;
 
 /// Makes the pictures. With `check`, compares them with the committed ones and writes nothing.
 ///
@@ -27,7 +30,14 @@ const LARGEST: usize = 100_000;
 /// If the demo or the drawing fails, if a picture is too large, or, with `check`, if a picture differs.
 pub(crate) fn run(root: &Path, check: bool) -> Result<(), String> {
     let mut faults = Vec::new();
-    for (name, made) in [("portrait.jpg", processed_photo(root)?), ("flow.svg", drawn_flow(root)?.into_bytes())] {
+    let made = run_demo(root)?;
+    let pictures = [
+        ("portrait.jpg", picture(&made, &format!("{PIPELINE}-{PHOTO}"))?),
+        ("flow.svg", drawing::draw(&description(root, PIPELINE)?)?.into_bytes()),
+        ("contact-sheet.jpg", picture(&made, &format!("{REPORT}.jpg"))?),
+        ("photo-report.svg", drawn_graph(root)?.into_bytes()),
+    ];
+    for (name, made) in pictures {
         let path = Path::new(FOLDER).join(name);
         if made.len() > LARGEST {
             return Err(format!("{} has {} bytes; at most {LARGEST} are allowed", path.display(), made.len()));
@@ -48,20 +58,32 @@ pub(crate) fn run(root: &Path, check: bool) -> Result<(), String> {
     Err(format!("not as the demo makes them: {}; run `cargo xtask pictures` and commit the result", faults.join(", ")))
 }
 
-/// The photo as the demo's functions return it.
-fn processed_photo(root: &Path) -> Result<Vec<u8>, String> {
+/// Runs the demo, and returns the folder of its pictures.
+fn run_demo(root: &Path) -> Result<PathBuf, String> {
     let folder = target_folder(root)?.join("pictures");
     run_command(faasflow(root).arg("demo").arg("--output").arg(&folder))?;
-    let path: PathBuf = folder.join("pictures").join(format!("{FLOW}-{PHOTO}"));
+    Ok(folder.join("pictures"))
+}
+
+/// A picture as the demo's functions return it.
+fn picture(made: &Path, name: &str) -> Result<Vec<u8>, String> {
+    let path = made.join(name);
     std::fs::read(&path).map_err(|error| format!("the demo made no {}: {error}", path.display()))
 }
 
-/// The flow, drawn from the description that its program prints. The demo has just built that program.
-fn drawn_flow(root: &Path) -> Result<String, String> {
-    let program = target_folder(root)?.join("release").join(FLOW);
+/// The description that the program of a flow prints. The demo has just built that program.
+fn description(root: &Path, flow: &str) -> Result<serde_json::Value, String> {
+    let program = target_folder(root)?.join("release").join(flow);
     let json = output(Command::new(program).arg("describe"))?;
-    let description = serde_json::from_str(&json).map_err(|error| format!("the description of {FLOW}: {error}"))?;
-    drawing::draw(&description)
+    serde_json::from_str(&json).map_err(|error| format!("the description of {flow}: {error}"))
+}
+
+/// The flow with branches, as `faasflow graph` draws it.
+fn drawn_graph(root: &Path) -> Result<String, String> {
+    let described = target_folder(root)?.join("pictures").join("photo-report-flow.json");
+    let json = description(root, REPORT)?.to_string();
+    std::fs::write(&described, json).map_err(|error| format!("{}: {error}", described.display()))?;
+    output(faasflow(root).args(["graph", "--format", "svg"]).arg(&described))
 }
 
 /// The command line, built as CI builds it for the demo.
