@@ -88,7 +88,8 @@ async fn card(mut branches: Branches) -> Result<Archive> {
 
 /// Collects the photos, each in a folder with its caption.
 async fn cards(context: Context, items: Items) -> Result<Archive> {
-    let names: Vec<String> = context.get("names").await?.unwrap_or_default();
+    let names: Vec<String> =
+        context.get("names").await?.ok_or_else(|| Error::msg("the names are not in the context"))?;
     let cards = items.take_all::<Archive>()?.into_iter().zip(names).zip(1..);
     Ok(cards.fold(Archive::default(), |all, ((card, name), number)| {
         let faces = faces::count(card.files().map(|(path, _)| path));

@@ -1,7 +1,7 @@
 //! The flow without its functions.
 
 use faasflow::{FromPayload as _, IntoPayload as _};
-use faasflow_testkit::explore;
+use faasflow_testkit::{Fake, RecordedCall, Running, TestKit, explore};
 
 use super::*;
 
@@ -49,4 +49,81 @@ fn a_photo_with_two_faces_in_any_order() {
 fn the_album_survives_as_a_payload() {
     let payload = album().into_payload().unwrap();
     assert_eq!(Archive::from_payload(payload).unwrap().files().len(), 4);
+}
+
+/// A photo whose bytes are the number of its faces, and what the functions make of such photos.
+async fn start(calls: Calls) -> Running {
+    let boxes = |call: &RecordedCall| {
+        let count: i32 = call.text().parse().unwrap();
+        // From right to left: the flow puts them in order.
+        let face = |index: i32| format!(r#"{{"x": {}, "y": 0, "width": 9, "height": 9}}"#, (count - index) * 10);
+        format!(r#"{{"faces": [{}]}}"#, (0..count).map(face).collect::<Vec<_>>().join(", "))
+    };
+    let crop = |call: &RecordedCall| {
+        let archive = Archive::from_payload(Payload::new(call.body.clone())).unwrap();
+        let face: serde_json::Value = serde_json::from_slice(archive.file("box.json").unwrap()).unwrap();
+        let photo = String::from_utf8_lossy(archive.file("picture").unwrap()).into_owned();
+        format!("{photo}: {} {}", face["x"], call.query.as_deref().unwrap())
+    };
+    let sheet = |call: &RecordedCall| {
+        let archive = Archive::from_payload(Payload::new(call.body.clone())).unwrap();
+        let line = |(path, bytes): (&str, &Bytes)| format!("{path} = {}\n", String::from_utf8_lossy(bytes));
+        archive.files().map(line).collect::<String>()
+    };
+    TestKit::new(define(calls).unwrap())
+        .function("thumbnail", Fake::with(|call| format!("small {}", call.text())))
+        .function("palette", Fake::answer(r##"[{"hex":"#102030","share":1.0}]"##))
+        .function("facedetect", Fake::with(boxes))
+        .function("crop", Fake::with(crop))
+        .function("tint", Fake::with(|call| format!("{} {}", call.text(), call.query.as_deref().unwrap())))
+        .function("contact-sheet", Fake::with(sheet))
+        .start()
+        .await
+}
+
+/// Sends photos with these numbers of faces, and returns the sheet and the report.
+async fn report_of(kit: &Running, faces: &[&'static str]) -> (String, serde_json::Value) {
+    let album = faces.iter().fold(Archive::default(), |all, faces| all.with(format!("{faces}.jpg"), *faces));
+    let end = kit.request(album.into_payload().unwrap().into_bytes()).send().await;
+    assert_eq!(end.outcome(), Some(faasflow::Outcome::Success), "{}", end.text());
+    assert_eq!(end.header("content-type"), Some("application/x-tar"));
+    let result = Archive::from_payload(Payload::new(end.body)).unwrap();
+    let sheet = String::from_utf8(result.file("sheet.jpg").unwrap().to_vec()).unwrap();
+    (sheet, serde_json::from_slice(result.file("report.json").unwrap()).unwrap())
+}
+
+const SHEET: &str = r##"001/thumbnail.jpg = small 1
+001/palette.json = [{"hex":"#102030","share":1.0}]
+001/details/face-1.jpg = 1: 10 margin=60 tone=sepia
+001/caption.txt = 1.jpg
+one face, as a portrait
+002/thumbnail.jpg = small 2
+002/palette.json = [{"hex":"#102030","share":1.0}]
+002/details/face-1.jpg = 2: 10 margin=20 tone=blue
+002/details/face-2.jpg = 2: 20 margin=20 tone=blue
+002/caption.txt = 2.jpg
+2 faces, each close up
+003/thumbnail.jpg = small 0
+003/palette.json = [{"hex":"#102030","share":1.0}]
+003/details/whole.jpg = 0 tone=green
+003/caption.txt = 0.jpg
+no face, tinted as a whole
+"##;
+
+async fn check(kit: &Running) {
+    let (sheet, report) = report_of(kit, &["1", "2", "0"]).await;
+    assert_eq!(sheet, SHEET);
+    let photo = |index: usize| (report[index]["name"].as_str(), report[index]["faces"].as_u64());
+    assert_eq!(
+        [photo(0), photo(1), photo(2)],
+        [(Some("1.jpg"), Some(1)), (Some("2.jpg"), Some(2)), (Some("0.jpg"), Some(0))]
+    );
+    assert_eq!(report[1]["palette"][0]["hex"], "#102030");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn synchronously() {
+    let kit = start(Calls::Synchronous).await;
+    check(&kit).await;
+    assert_eq!((kit.calls("crop").len(), kit.calls("tint").len(), kit.calls("contact-sheet").len()), (3, 4, 1));
 }
