@@ -118,7 +118,7 @@ fn with_reading(graph: &Graph, failure: Failure) -> Failure {
 }
 
 /// The description of a deployed flow.
-async fn deployed(graph: &Graph) -> Result<Bytes, Failure> {
+async fn deployed(graph: &Graph) -> Result<Described, Failure> {
     let client = Client::new(&graph.gateway)?;
     let path = format!("/function/{}/_/flow", graph.flow);
     let answer = client.send(Method::GET, &path, HeaderMap::new(), Bytes::new()).await;

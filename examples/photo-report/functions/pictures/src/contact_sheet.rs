@@ -9,7 +9,7 @@
 
 use axum::body::Bytes;
 use axum::response::Response;
-use function_server::Refused;
+use function_server::Refusal;
 use image::imageops::{overlay, resize};
 use image::{Rgb, RgbImage, imageops::FilterType};
 
@@ -48,7 +48,7 @@ struct Photo {
 }
 
 impl Photo {
-    fn read(files: &Files, folder: &str) -> Result<Photo, Refused> {
+    fn read(files: &Files, folder: &str) -> Result<Photo, Refusal> {
         let file = |name: &str| files.get(&format!("{folder}/{name}"));
         let caption = String::from_utf8_lossy(file("caption.txt").unwrap_or_default()).into_owned();
         let mut lines = caption.lines();
@@ -59,7 +59,7 @@ impl Photo {
             name: lines.next().unwrap_or(folder).to_owned(),
             caption: lines.next().unwrap_or_default().to_owned(),
             colours: colours
-                .map_err(|error| Refused::bad(format!("`{folder}/palette.json` is not a palette: {error}")))?
+                .map_err(|error| Refusal::bad(format!("`{folder}/palette.json` is not a palette: {error}")))?
                 .unwrap_or_default(),
             details: details.collect::<Result<_, _>>()?,
         })
@@ -154,12 +154,12 @@ fn draw(photos: &[Photo]) -> RgbImage {
 /// How many photos one sheet has room for. JPEG has no pictures of more than 65,535 lines.
 const MOST: usize = 200;
 
-pub(crate) async fn contact_sheet(archive: Bytes) -> Result<Response, Refused> {
+pub(crate) async fn contact_sheet(archive: Bytes) -> Result<Response, Refusal> {
     jpeg::respond(move || {
         let files = Files::read(&archive)?;
         let folders = files.folders();
         if folders.len() > MOST {
-            return Err(Refused::bad(format!(
+            return Err(Refusal::bad(format!(
                 "the archive has {} photos; at most {MOST} fit on a sheet",
                 folders.len()
             )));
@@ -176,7 +176,7 @@ mod tests {
     use crate::files::tests::tar;
     use crate::tests::photo;
 
-    fn sheet(files: &[(&str, &[u8])]) -> Result<RgbImage, Refused> {
+    fn sheet(files: &[(&str, &[u8])]) -> Result<RgbImage, Refusal> {
         let files = Files::read(&tar(files))?;
         let photos: Result<Vec<Photo>, _> = files.folders().iter().map(|folder| Photo::read(&files, folder)).collect();
         Ok(draw(&photos?))

@@ -4,7 +4,7 @@
 use axum::body::Bytes;
 use axum::extract::Query;
 use axum::response::Response;
-use function_server::Refused;
+use function_server::Refusal;
 use image::RgbImage;
 use image::imageops::crop_imm;
 use serde::Deserialize;
@@ -28,7 +28,7 @@ struct Part {
 }
 
 /// Cuts the part and its margin out. What lies beyond the edge of the picture is left out.
-fn cut(picture: &RgbImage, part: &Part, margin: u32) -> Result<RgbImage, Refused> {
+fn cut(picture: &RgbImage, part: &Part, margin: u32) -> Result<RgbImage, Refusal> {
     let range = |start: i64, length: i64, limit: u32| {
         let margin = length.saturating_mul(i64::from(margin)) / 100;
         let end = start.saturating_add(length).saturating_add(margin).clamp(0, i64::from(limit));
@@ -38,20 +38,20 @@ fn cut(picture: &RgbImage, part: &Part, margin: u32) -> Result<RgbImage, Refused
     let (left, width) = range(part.x, part.width, picture.width());
     let (top, height) = range(part.y, part.height, picture.height());
     if width == 0 || height == 0 {
-        return Err(Refused::bad("the box is empty or lies outside the picture"));
+        return Err(Refusal::bad("the box is empty or lies outside the picture"));
     }
     Ok(crop_imm(picture, left, top, width, height).to_image())
 }
 
-pub(crate) async fn crop(Query(options): Query<Options>, archive: Bytes) -> Result<Response, Refused> {
+pub(crate) async fn crop(Query(options): Query<Options>, archive: Bytes) -> Result<Response, Refusal> {
     let margin = options.margin.unwrap_or(0);
     if margin > 1000 {
-        return Err(Refused::bad(format!("`margin` is {margin}; it must be 0 to 1000")));
+        return Err(Refusal::bad(format!("`margin` is {margin}; it must be 0 to 1000")));
     }
     jpeg::respond(move || {
         let files = Files::read(&archive)?;
         let part: Part = serde_json::from_slice(files.require("box.json")?)
-            .map_err(|error| Refused::bad(format!("`box.json` is not a box: {error}")))?;
+            .map_err(|error| Refusal::bad(format!("`box.json` is not a box: {error}")))?;
         cut(&jpeg::decode(files.require("picture")?)?, &part, margin)
     })
     .await
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use crate::tests::photo;
 
-    fn cut_portrait(x: i64, y: i64, width: i64, height: i64, margin: u32) -> Result<(u32, u32), Refused> {
+    fn cut_portrait(x: i64, y: i64, width: i64, height: i64, margin: u32) -> Result<(u32, u32), Refusal> {
         let picture = jpeg::decode(&photo("portrait.jpg")).unwrap();
         cut(&picture, &Part { x, y, width, height }, margin).map(|part| part.dimensions())
     }

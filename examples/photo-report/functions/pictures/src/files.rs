@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
-use function_server::Refused;
+use function_server::Refusal;
 
 /// The files of a tar archive by path, in the order of their paths.
 pub(crate) struct Files(BTreeMap<String, Vec<u8>>);
 
 impl Files {
     /// Reads the regular files of an archive.
-    pub(crate) fn read(archive: &[u8]) -> Result<Files, Refused> {
-        let not_tar = |error| Refused::bad(format!("the body is not a tar archive: {error}"));
+    pub(crate) fn read(archive: &[u8]) -> Result<Files, Refusal> {
+        let not_tar = |error| Refusal::bad(format!("the body is not a tar archive: {error}"));
         let mut files = BTreeMap::new();
         for entry in tar::Archive::new(archive).entries().map_err(not_tar)? {
             let mut entry = entry.map_err(not_tar)?;
@@ -31,8 +31,8 @@ impl Files {
     }
 
     /// The bytes of a file, or an error that names it.
-    pub(crate) fn require(&self, path: &str) -> Result<&[u8], Refused> {
-        self.get(path).ok_or_else(|| Refused::bad(format!("the archive has no file `{path}`")))
+    pub(crate) fn require(&self, path: &str) -> Result<&[u8], Refusal> {
+        self.get(path).ok_or_else(|| Refusal::bad(format!("the archive has no file `{path}`")))
     }
 
     /// The files in a folder, by their paths in it.

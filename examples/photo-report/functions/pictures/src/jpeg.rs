@@ -4,26 +4,26 @@ use std::io::Cursor;
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use function_server::Refused;
+use function_server::Refusal;
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 
 /// Decodes a JPEG or PNG.
-pub(crate) fn decode(picture: &[u8]) -> Result<RgbImage, Refused> {
-    Ok(image::load_from_memory(picture).map_err(Refused::bad)?.into_rgb8())
+pub(crate) fn decode(picture: &[u8]) -> Result<RgbImage, Refusal> {
+    Ok(image::load_from_memory(picture).map_err(Refusal::bad)?.into_rgb8())
 }
 
 /// Encodes a picture as JPEG.
-pub(crate) fn encode(picture: &RgbImage) -> Result<Vec<u8>, Refused> {
+pub(crate) fn encode(picture: &RgbImage) -> Result<Vec<u8>, Refusal> {
     let mut jpeg = Cursor::new(Vec::new());
-    JpegEncoder::new_with_quality(&mut jpeg, 85).encode_image(picture).map_err(Refused::bad)?;
+    JpegEncoder::new_with_quality(&mut jpeg, 85).encode_image(picture).map_err(Refusal::bad)?;
     Ok(jpeg.into_inner())
 }
 
 /// Makes a picture on a thread that may compute for long, and answers it as JPEG.
 pub(crate) async fn respond(
-    make: impl FnOnce() -> Result<RgbImage, Refused> + Send + 'static,
-) -> Result<Response, Refused> {
-    let jpeg = tokio::task::spawn_blocking(move || encode(&make()?)).await.map_err(Refused::bad)??;
+    make: impl FnOnce() -> Result<RgbImage, Refusal> + Send + 'static,
+) -> Result<Response, Refusal> {
+    let jpeg = tokio::task::spawn_blocking(move || encode(&make()?)).await.map_err(Refusal::bad)??;
     Ok(([(CONTENT_TYPE, "image/jpeg")], jpeg).into_response())
 }

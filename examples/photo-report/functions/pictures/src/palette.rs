@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use function_server::Refused;
+use function_server::Refusal;
 use image::imageops::{FilterType, resize};
 use image::{Rgb, RgbImage};
 use serde::{Deserialize, Serialize};
@@ -77,9 +77,9 @@ fn average<'a>(points: impl Iterator<Item = &'a Point>) -> Option<Point> {
     (count > 0).then(|| sum.map(|channel: f32| channel / count as f32))
 }
 
-pub(crate) async fn palette(picture: Bytes) -> Result<Json<Vec<Colour>>, Refused> {
+pub(crate) async fn palette(picture: Bytes) -> Result<Json<Vec<Colour>>, Refusal> {
     let find = move || jpeg::decode(&picture).map(|picture| dominant(&picture));
-    tokio::task::spawn_blocking(find).await.map_err(Refused::bad)?.map(Json)
+    tokio::task::spawn_blocking(find).await.map_err(Refusal::bad)?.map(Json)
 }
 
 #[cfg(test)]

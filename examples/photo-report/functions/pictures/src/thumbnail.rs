@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::Query;
 use axum::response::Response;
-use function_server::Refused;
+use function_server::Refusal;
 use image::RgbImage;
 use image::imageops::{FilterType, resize};
 use serde::Deserialize;
@@ -26,10 +26,10 @@ pub(crate) fn fit(picture: &RgbImage, width: u32, height: u32) -> RgbImage {
     resize(picture, scaled(picture.width()), scaled(picture.height()), FilterType::CatmullRom)
 }
 
-pub(crate) async fn thumbnail(Query(options): Query<Options>, picture: Bytes) -> Result<Response, Refused> {
+pub(crate) async fn thumbnail(Query(options): Query<Options>, picture: Bytes) -> Result<Response, Refusal> {
     let size = options.size.unwrap_or(320);
     if !(1..=4096).contains(&size) {
-        return Err(Refused::bad(format!("`size` is {size}; it must be 1 to 4096")));
+        return Err(Refusal::bad(format!("`size` is {size}; it must be 1 to 4096")));
     }
     jpeg::respond(move || Ok(fit(&jpeg::decode(&picture)?, size, size))).await
 }

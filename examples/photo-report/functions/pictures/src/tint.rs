@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::Query;
 use axum::response::Response;
-use function_server::Refused;
+use function_server::Refusal;
 use image::{Rgb, RgbImage};
 use serde::Deserialize;
 
@@ -50,7 +50,7 @@ fn in_two_tones(picture: &RgbImage, tone: Tone) -> RgbImage {
     tinted
 }
 
-pub(crate) async fn tint(Query(options): Query<Options>, picture: Bytes) -> Result<Response, Refused> {
+pub(crate) async fn tint(Query(options): Query<Options>, picture: Bytes) -> Result<Response, Refusal> {
     jpeg::respond(move || Ok(in_two_tones(&jpeg::decode(&picture)?, options.tone))).await
 }
 
