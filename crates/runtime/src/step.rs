@@ -9,6 +9,7 @@ mod join;
 mod members;
 mod outage;
 mod outgoing;
+mod panics;
 mod report;
 mod send;
 mod tally;

@@ -105,6 +105,23 @@ async fn branches_are_counted_and_timed_by_outcome() {
     .await;
 }
 
+/// A branch after one that met an outage cannot begin, so nothing is left that could succeed.
+#[tokio::test]
+async fn an_outage_also_holds_up_what_comes_after_it() {
+    async fn away(_: ()) -> Result<(), Error> {
+        Err(Error::from(faasflow_core::state::StateError::temporary("it is away")))
+    }
+    let graph = || Graph::new().branch("x", Flow::builder().modify(away)).branch("y", number("1")).after("y", ["x"]);
+    for complete in [Complete::All, Complete::Settled, Complete::First, Complete::AtLeast(1)] {
+        let (result, _) = executed(Flow::builder().graph(graph().complete(complete)), &[]).await;
+        assert!(matches!(result, SegmentResult::Outage(_)), "{complete:?}: {result:?}");
+    }
+    // A branch beside them is enough for `First`.
+    let (result, _) =
+        executed(Flow::builder().graph(graph().branch("z", number("2")).complete(Complete::First)), &[]).await;
+    assert_eq!(output(result), "2");
+}
+
 /// The driver of requests with several tokens uses these one by one.
 #[tokio::test]
 async fn lists_are_limited_and_joins_get_results_in_order() {

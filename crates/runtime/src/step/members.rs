@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{BodyIndex, CompositeIndex};
+use faasflow_core::machine::Outage;
 use faasflow_core::{Error, Failure, Flow, MemberOutcome, MemberResult, Payload};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -43,7 +44,7 @@ pub(super) trait Members {
 /// How a member ended.
 enum End {
     Ended(MemberResult),
-    Outage(faasflow_core::machine::Outage),
+    Outage(Outage),
     /// A failure handler inside replied for the whole request.
     Replied(Failure, Payload),
 }
@@ -90,7 +91,8 @@ impl Execution<'_> {
                     outage.get_or_insert(met);
                 }
                 Some((_, End::Replied(failure, output))) => return Err(SegmentResult::Replied(failure, output)),
-                None => unreachable!("a member is running, or all have ended"),
+                // Those that have not begun come after a branch that met an outage.
+                None => break Verdict::Interrupted,
             }
         };
         // This cancels the calls of the members that are still running.

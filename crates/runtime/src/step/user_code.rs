@@ -1,18 +1,16 @@
 //! Runs the flow's own code: catches its panics, and cuts it off at the deadline.
 
-use std::any::Any;
 use std::fmt::Write as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::{Error, Result};
-use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::execute::Execution;
+use super::panics::caught;
 
 impl Execution<'_> {
     /// Runs a handler or modifier until it returns, fails, panics or reaches the deadline.
@@ -68,25 +66,4 @@ async fn described<T>(running: impl Future<Output = Result<T>>) -> Result<T, Fai
         let _ = write!(String::new(), "{error:#}");
         FailureKind::Handler(Arc::new(error))
     })
-}
-
-/// Turns a panic into a failure. User code shares state with other code only through `Context`, which holds no lock while
-/// user code runs, so no half-done state can be seen afterwards.
-///
-/// This is not an `async fn`, which would hold its future twice: once as an argument and once while awaiting it.
-fn caught<T>(running: impl Future<Output = Result<T, FailureKind>>) -> impl Future<Output = Result<T, FailureKind>> {
-    AssertUnwindSafe(running).catch_unwind().map(|ended| match ended {
-        Ok(output) => output,
-        Err(panic) => Err(FailureKind::Panic(panic_text(&*panic))),
-    })
-}
-
-/// The same for synchronous code.
-pub(super) fn caught_at_once<T>(run: impl FnOnce() -> Result<T, FailureKind>) -> Result<T, FailureKind> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(FailureKind::Panic(panic_text(&*panic))))
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("(no text)").to_owned()
 }
