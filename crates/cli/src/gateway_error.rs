@@ -30,12 +30,12 @@ pub(crate) fn problem(error: &GatewayError) -> Problem {
         }
         _ => {
             let problem = error.problem();
-            match error {
-                GatewayError::Queue(queue) if queue.help().is_some() => {
-                    problem.help("choose another folder with `--state-dir`")
-                }
-                _ => problem,
-            }
+            let is_file = match error {
+                GatewayError::Queue(queue) => queue.help().is_some(),
+                GatewayError::Store(store) => store.help().is_some(),
+                _ => false,
+            };
+            if is_file { problem.help("choose another folder with `--state-dir`") } else { problem }
         }
     }
 }

@@ -127,6 +127,7 @@ pub mod testing {}
 pub mod exploring {}
 
 #[doc = "[../reference/local-gateway.md]: https://github.com/faasflow/faasflow/blob/main/docs/reference/local-gateway.md"]
+#[doc = "[state-managers.md]: crate::guide::state_managers"]
 #[doc = ""]
 #[doc = include_str!("../guide/local-gateway.md")]
 pub mod local_gateway {}

@@ -100,13 +100,11 @@ fn examples_about_the_start_are_real() {
     compare([error, unreadable, not_built].map(|error| (error.code(), error.problem().to_string())));
 
     let store = StoreError::Unusable { path: ".faasflow/state.redb".into(), source: StoreFileError::Damaged(None) };
-    let error = GatewayError::from(store);
-    compare([(error.code(), error.problem().to_string())]);
-
     let queue = QueueError::Unusable { path: ".faasflow/queue.redb".into(), source: QueueFileError::CutShort };
-    let error = GatewayError::from(queue);
-    let problem = error.problem().to_string();
-    // The command line adds a line, which names one of its options.
-    let shown = example(code::QUEUE_UNUSABLE);
-    assert!(shown.starts_with(&format!("{problem}\n  help: ")), "{shown}\nbut it is\n{problem}");
+    for error in [GatewayError::from(store), GatewayError::from(queue)] {
+        let problem = error.problem().to_string();
+        // The command line adds a line, which names one of its options.
+        let shown = example(error.code());
+        assert!(shown.starts_with(&format!("{problem}\n  help: ")), "{shown}\nbut it is\n{problem}");
+    }
 }

@@ -14,4 +14,4 @@ pub(crate) use enqueue::Intake;
 pub(crate) use invoke::Invocations;
 pub(crate) use router::{router, router_for_containers};
 pub(crate) use state::{AppState, States};
-pub(crate) use state_api::StateAccess;
+pub(crate) use state_api::access::StateAccess;

@@ -82,8 +82,8 @@ impl StateManager for GatewayStore {
     fn end_request<'a>(&'a self, scope: &'a Scope, keep_for: Duration) -> BoxFuture<'a, Result<(), StateError>> {
         Box::pin(async move {
             // At least a millisecond, because zero means that nothing stays.
-            let rest = u128::from(keep_for.subsec_nanos() % 1_000_000 != 0);
-            let keep_ms = u64::try_from(keep_for.as_millis() + rest).unwrap_or(u64::MAX).to_string();
+            let keep_ms = keep_for.as_nanos().div_ceil(1_000_000);
+            let keep_ms = u64::try_from(keep_ms).unwrap_or(u64::MAX).to_string();
             let target = format!("{}?{}", api::REQUEST, query(scope, &[(api::KEEP_PARAMETER, &keep_ms)]));
             let what = "what a request stored cannot be removed";
             self.client.ask(what, Method::DELETE, target, None, Bytes::new(), None).await.map(drop)

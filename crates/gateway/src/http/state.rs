@@ -6,7 +6,7 @@ use axum::extract::FromRef;
 
 use super::enqueue::Intake;
 use super::invoke::Invocations;
-use super::state_api::StateAccess;
+use super::state_api::access::StateAccess;
 use super::system::functions::Reports;
 use super::system::guard::Guard;
 use super::system::info::About;

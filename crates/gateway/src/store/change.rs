@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use faasflow_http::now_ms;
-use redb::{ReadableTable as _, WriteTransaction};
+use redb::{ReadableTable as _, Table, WriteTransaction};
 
 use super::error::StoreError;
-use super::tables::{Content, EXPIRY, FILES, GARBAGE, Groups, Head, SCOPES, Scope, Stored, VALUES, groups};
+use super::tables::{Content, EXPIRY, FILES, GARBAGE, Groups, Head, SCOPES, Scope, ScopeKey, Stored, VALUES, groups};
 
 /// Requests expire on the hour, so that most writes leave the time of expiry as it is.
 const EXPIRY_STEP_MS: u64 = 3_600_000;
@@ -46,14 +46,18 @@ pub(super) enum Outcome {
     More,
 }
 
-/// Makes changes in a transaction.
+/// Makes changes in a transaction. The tables are opened once for all changes.
 pub(super) struct Changes<'a> {
-    write: &'a WriteTransaction,
+    scopes: Table<'a, ScopeKey, (u64, u64, u64)>,
+    expiry: Table<'a, (u64, &'static str, &'static str, &'static str), ()>,
+    values: Table<'a, (u64, &'static str), &'static [u8]>,
+    garbage: Table<'a, u64, ()>,
+    files: Table<'a, u64, ()>,
     /// How long the values of a request are kept after its last write.
     ttl_ms: u64,
     now_ms: u64,
     /// Numbers for new groups.
-    next: &'a mut dyn FnMut() -> u64,
+    next: &'a dyn Fn() -> u64,
     /// Files that no value refers to any longer, once the transaction is on disk.
     pub(super) unused: Vec<u64>,
     /// Whether anything has changed.
@@ -61,8 +65,23 @@ pub(super) struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    pub(super) fn new(write: &'a WriteTransaction, ttl_ms: u64, next: &'a mut dyn FnMut() -> u64) -> Changes<'a> {
-        Changes { write, ttl_ms, now_ms: now_ms(), next, unused: Vec::new(), changed: false }
+    pub(super) fn new(
+        write: &'a WriteTransaction,
+        ttl_ms: u64,
+        next: &'a dyn Fn() -> u64,
+    ) -> Result<Changes<'a>, StoreError> {
+        Ok(Changes {
+            scopes: write.open_table(SCOPES)?,
+            expiry: write.open_table(EXPIRY)?,
+            values: write.open_table(VALUES)?,
+            garbage: write.open_table(GARBAGE)?,
+            files: write.open_table(FILES)?,
+            ttl_ms,
+            now_ms: now_ms(),
+            next,
+            unused: Vec::new(),
+            changed: false,
+        })
     }
 
     pub(super) fn apply(&mut self, change: &Change) -> Result<Outcome, StoreError> {
@@ -71,7 +90,7 @@ impl<'a> Changes<'a> {
                 self.write_value(scope, key, *version, content, *condition)
             }
             Change::Remove { scope, key } => {
-                let group = groups(&self.write.open_table(SCOPES)?, scope)?.of(key);
+                let group = groups(&self.scopes, scope)?.of(key);
                 if group != 0 {
                     self.remove_value(group, key)?;
                 }
@@ -90,7 +109,7 @@ impl<'a> Changes<'a> {
         content: &Content,
         condition: Condition,
     ) -> Result<Outcome, StoreError> {
-        let before = groups(&self.write.open_table(SCOPES)?, scope)?;
+        let before = groups(&self.scopes, scope)?;
         let mut after = before;
         let group = match after.of_mut(key) {
             group if *group == 0 => {
@@ -99,8 +118,7 @@ impl<'a> Changes<'a> {
             }
             group => *group,
         };
-        let mut values = self.write.open_table(VALUES)?;
-        let found = values.get((group, key))?.map(|record| Head::decode(record.value())).transpose()?;
+        let found = self.values.get((group, key))?.map(|record| Head::decode(record.value())).transpose()?;
         let holds = match condition {
             Condition::Always => true,
             Condition::Absent => found.is_none(),
@@ -113,10 +131,9 @@ impl<'a> Changes<'a> {
             return Ok(Outcome::NotWritten);
         }
         self.changed = true;
-        values.insert((group, key), Stored { version, content: content.clone() }.encode().as_slice())?;
-        drop(values);
+        self.values.insert((group, key), Stored { version, content: content.clone() }.encode().as_slice())?;
         if let Content::File { number, .. } = content {
-            self.write.open_table(FILES)?.insert(number, ())?;
+            self.files.insert(number, ())?;
         }
         if let Some((number, _)) = found.and_then(|head| head.file) {
             self.forget_file(number)?;
@@ -128,7 +145,7 @@ impl<'a> Changes<'a> {
     }
 
     fn end(&mut self, scope: &Scope, keep_ms: Option<u64>) -> Result<Outcome, StoreError> {
-        let before = groups(&self.write.open_table(SCOPES)?, scope)?;
+        let before = groups(&self.scopes, scope)?;
         let after = match keep_ms {
             Some(keep_ms) if before.outliving != 0 => {
                 Groups { own: 0, outliving: before.outliving, expires_ms: self.now_ms.saturating_add(keep_ms) }
@@ -147,29 +164,26 @@ impl<'a> Changes<'a> {
         self.changed = true;
         let (function, flow, request) = scope.key();
         if before.expires_ms != after.expires_ms {
-            let mut expiry = self.write.open_table(EXPIRY)?;
-            expiry.remove((before.expires_ms, function, flow, request))?;
+            self.expiry.remove((before.expires_ms, function, flow, request))?;
             if after != Groups::default() {
-                expiry.insert((after.expires_ms, function, flow, request), ())?;
+                self.expiry.insert((after.expires_ms, function, flow, request), ())?;
             }
         }
-        let mut scopes = self.write.open_table(SCOPES)?;
         if after == Groups::default() {
-            scopes.remove(scope.key())?;
+            self.scopes.remove(scope.key())?;
         } else {
-            scopes.insert(scope.key(), after.record())?;
+            self.scopes.insert(scope.key(), after.record())?;
         }
-        let mut garbage = self.write.open_table(GARBAGE)?;
         for (was, is) in [(before.own, after.own), (before.outliving, after.outliving)] {
             if was != 0 && was != is {
-                garbage.insert(was, ())?;
+                self.garbage.insert(was, ())?;
             }
         }
         Ok(())
     }
 
     fn remove_value(&mut self, group: u64, key: &str) -> Result<(), StoreError> {
-        let file = match self.write.open_table(VALUES)?.remove((group, key))? {
+        let file = match self.values.remove((group, key))? {
             Some(record) => {
                 self.changed = true;
                 Head::decode(record.value())?.file
@@ -183,14 +197,14 @@ impl<'a> Changes<'a> {
     }
 
     fn forget_file(&mut self, number: u64) -> Result<(), StoreError> {
-        self.write.open_table(FILES)?.remove(number)?;
+        self.files.remove(number)?;
         self.unused.push(number);
         Ok(())
     }
 
     fn collect(&mut self) -> Result<Outcome, StoreError> {
         let mut expired = VecDeque::new();
-        for entry in self.write.open_table(EXPIRY)?.range(..(self.now_ms.saturating_add(1), "", "", ""))? {
+        for entry in self.expiry.range(..(self.now_ms.saturating_add(1), "", "", ""))? {
             let (key, _) = entry?;
             let (_, function, flow, request) = key.value();
             expired.push_back(Scope { function: function.into(), flow: flow.into(), request: request.into() });
@@ -204,10 +218,10 @@ impl<'a> Changes<'a> {
         }
         let mut left = REMOVED_AT_ONCE;
         while left > 0 {
-            let first = self.write.open_table(GARBAGE)?.first()?.map(|(group, _)| group.value());
+            let first = self.garbage.first()?.map(|(group, _)| group.value());
             let Some(group) = first else { return Ok(if more { Outcome::More } else { Outcome::Done }) };
             let mut keys = Vec::new();
-            for entry in self.write.open_table(VALUES)?.range((group, "")..(group + 1, ""))?.take(left) {
+            for entry in self.values.range((group, "")..(group + 1, ""))?.take(left) {
                 keys.push(entry?.0.value().1.to_owned());
             }
             for key in &keys {
@@ -215,7 +229,7 @@ impl<'a> Changes<'a> {
             }
             if keys.len() < left {
                 self.changed = true;
-                self.write.open_table(GARBAGE)?.remove(group)?;
+                self.garbage.remove(group)?;
             }
             // A group costs something too, even if it is empty.
             left = left.saturating_sub(keys.len() + 1);

@@ -104,8 +104,8 @@ impl Loop {
 
     fn write(&self, waiting: Vec<Waiting>) {
         let written = self.disk.commit(|write| {
-            let mut next = || self.numbers.next();
-            let mut changes = Changes::new(write, self.ttl_ms, &mut next);
+            let next = || self.numbers.next();
+            let mut changes = Changes::new(write, self.ttl_ms, &next)?;
             let outcomes: Result<Vec<Outcome>, StoreError> =
                 waiting.iter().map(|waiting| changes.apply(&waiting.change)).collect();
             Ok(((outcomes?, changes.unused), changes.changed))

@@ -11,6 +11,7 @@ mod deploy;
 mod early_answers;
 mod few_files;
 mod functions;
+mod graphs;
 mod images;
 mod limits;
 mod logs;

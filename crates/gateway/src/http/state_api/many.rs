@@ -9,18 +9,26 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
-use faasflow_admin::state::ABSENT;
+use faasflow_admin::state::{self as api, ABSENT, StateKeys};
+use faasflow_core::{chain, code};
+use faasflow_http::{drain, read_body};
 use futures_util::stream;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
-use super::{Caller, Named, Parameters, StateAccess, answer, failed, read_keys, turn};
+use super::access::{Caller, Named, PATIENCE, StateAccess, answer, short, turn};
+use crate::answer::refusal;
+use crate::disk::store_answer as failed;
+use crate::http::system::extract::Parameters;
 use crate::store::{Content, INLINE, Scope, StoreError, Stored};
 
 /// How many keys, and about how many bytes of values, are read at a time.
 const KEYS_AT_ONCE: usize = 64;
 const BYTES_AT_ONCE: usize = 256 << 10;
+/// The largest body with keys, in bytes.
+const KEYS_BODY: u64 = 8 << 20;
 
 /// Answers with the values in the order of the keys, each after its length.
 pub(super) async fn read(
@@ -101,4 +109,23 @@ impl Values {
         }
         Ok(Some(part.freeze()))
     }
+}
+
+/// Reads the keys of the values to read.
+async fn read_keys(headers: &HeaderMap, mut body: Body) -> Result<Vec<String>, Box<Response>> {
+    let bad = |text: String| Box::new(refusal(StatusCode::BAD_REQUEST, code::BAD_API_BODY, text));
+    let read = match read_body(&mut body, KEYS_BODY, PATIENCE).await {
+        Ok(read) => read,
+        Err(error) => {
+            drain(headers, body).await;
+            return Err(bad(format!("the body cannot be read: {}", chain(&error))));
+        }
+    };
+    let StateKeys { keys } =
+        serde_json::from_slice(&read).map_err(|error| bad(format!("the body is not a list of keys: {error}")))?;
+    if keys.len() > api::MOST_KEYS {
+        return Err(bad(format!("the body has {} keys, and at most {} are read at once", keys.len(), api::MOST_KEYS)));
+    }
+    keys.iter().try_for_each(|key| short(api::KEY_PARAMETER, key))?;
+    Ok(keys)
 }

@@ -16,8 +16,10 @@ use http_body_util::BodyExt as _;
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
-use super::{Caller, Named, PATIENCE, Parameters, StateAccess, answer, bad_parameter, failed, short, turn};
+use super::access::{Caller, Named, PATIENCE, StateAccess, answer, bad_parameter, short, turn};
 use crate::answer::refusal;
+use crate::disk::store_answer as failed;
+use crate::http::system::extract::Parameters;
 use crate::store::{Condition, Content, INLINE, NewValue, Scope, Store, StoreError, Stored};
 
 /// The value that an operation is about.
