@@ -16,6 +16,8 @@ const REDIS_SECRET: &str = "redis-url";
 pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
     let Ok(config) = &flow.settings else { return Vec::new() };
     let state = manager(flow, config);
+    // `faasflow up` lends flows its own store.
+    let has_default_store = gateway.local || config.default_store.is_some();
     let mut findings = Vec::new();
     if flow.description.state != EMBEDDED && config.state_manager != EMBEDDED && flow.description.state != state {
         findings.push(Finding::error(
@@ -29,6 +31,12 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
         return findings;
     }
     match state {
+        EMBEDDED if flow.description.needs_store() && !has_default_store => findings.push(Finding::error(
+            ABOUT,
+            "its branches have asynchronous calls and meet in a store that all instances share, but there is no state \
+             manager: the flow would not start",
+            "set `state_manager` to `redis` or `s3`, or make all calls in the branches synchronous with `.sync()`",
+        )),
         EMBEDDED if config.intermediate_storage && flow.has_several_phases() => findings.push(Finding::error(
             ABOUT,
             "`intermediate_storage` is `true`, but there is no state manager to store payloads in: the flow would not start",
@@ -62,10 +70,10 @@ pub(super) fn judge(flow: &FlowFacts, gateway: &GatewayFacts) -> Vec<Finding> {
         )),
     }
     if findings.is_empty() {
-        let whose = if state == EMBEDDED {
-            "it is kept in the envelope".to_owned()
-        } else {
-            format!("it is kept in `{state}`")
+        let whose = match state {
+            EMBEDDED if flow.description.needs_store() => "it is kept in the store of the local gateway".to_owned(),
+            EMBEDDED => "it is kept in the envelope".to_owned(),
+            state => format!("it is kept in `{state}`"),
         };
         findings.push(Finding::ok(ABOUT, whose));
     }

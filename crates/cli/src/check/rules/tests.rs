@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use faasflow_core::Flow;
 use faasflow_core::description::Description;
 use faasflow_runtime::Config;
 use faasflow_runtime::config::SettingValue;
@@ -317,6 +318,19 @@ fn state() {
         Severity::Error,
         &["`s4`, which does not exist"],
     );
+
+    let branch = || Flow::builder().apply("resize");
+    let forks = Flow::builder().parallel([("a", branch()), ("b", branch())]).build().unwrap();
+    let forks = Description::new(&forks, "flow");
+    let nowhere = FlowFacts { description: forks.clone(), ..flow() };
+    found(
+        &about("state", &nowhere, &gateway()),
+        Severity::Error,
+        &["branches have asynchronous calls", "would not start"],
+    );
+    found(&about("state", &nowhere, &local), Severity::Ok, &["in the store of the local gateway"]);
+    let somewhere = FlowFacts { description: forks, ..redis };
+    found(&about("state", &somewhere, &gateway()), Severity::Ok, &["it is kept in `redis`"]);
 
     // Set in the definition.
     let mut own = flow();
