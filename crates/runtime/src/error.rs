@@ -32,9 +32,7 @@ pub enum StartError {
     #[error("`intermediate_storage` is `true`, but the flow has no state manager to store payloads in")]
     NowhereToStore,
     /// A flow with asynchronous branches has no state manager in which they could come together.
-    #[error(
-        "branches with asynchronous calls need a state manager that all instances of the flow share, and it has none"
-    )]
+    #[error("branches with asynchronous calls need a state manager that all instances of the flow share")]
     NoSharedStore,
     /// A flow with several phases uses a state manager that only this process can see.
     #[error("the state manager `{0}` keeps state in this process, where other instances of the flow cannot find it")]
@@ -139,7 +137,8 @@ impl StartError {
                 "set `state_manager` to `s3` or `redis`, or give the flow one with `.state(…)`".to_owned()
             }
             StartError::NoSharedStore => {
-                "set `state_manager` to `redis` or `s3`, or make all calls in the branches synchronous with `.sync()`"
+                "set `state_manager` to `redis` or `s3`, or to `gateway` on the local gateway; or make all calls in the \
+                 branches synchronous with `.sync()`"
                     .to_owned()
             }
             StartError::StateNotShared(_) => {

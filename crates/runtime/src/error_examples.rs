@@ -80,6 +80,7 @@ fn examples_about_the_start_of_a_flow_are_real() {
         of(KeyError::Empty(secret).into()),
         of(StartError::Listen { address: "0.0.0.0:8080".to_owned(), source: io::Error::from_raw_os_error(98) }),
         of(StartError::NowhereToStore),
+        of(StartError::NoSharedStore),
         of(StartError::StateNotShared("memory".to_owned())),
         of(StartError::TwoStateManagers { definition: "redis".to_owned(), setting: "s3".to_owned() }),
         of(StartError::UnreadableAuthorities { path: certificates.clone(), source: absent() }),

@@ -84,6 +84,9 @@ impl FlowFunction {
             match flow.state_manager() {
                 None if config.intermediate_storage => return Err(StartError::NowhereToStore),
                 None if flow.plan().needs_store() => return Err(StartError::NoSharedStore),
+                Some(manager) if !manager.is_shared() && !config.single_process && flow.plan().needs_store() => {
+                    return Err(StartError::NoSharedStore);
+                }
                 Some(manager) if !manager.is_shared() && !config.single_process => {
                     return Err(StartError::StateNotShared(manager.name().to_owned()));
                 }
