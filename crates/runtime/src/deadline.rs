@@ -51,6 +51,14 @@ impl Deadline {
         }
     }
 
+    /// The deadline of a phase of a branch or an item that may take this long in all, and has to end at `until`.
+    pub(crate) fn for_phase_of_member(&self, allowed: Duration, until: Instant) -> Deadline {
+        match until < self.steps {
+            true => Deadline { allowed, steps: until, scope: DeadlineScope::Member, ..self.clone() },
+            false => self.clone(),
+        }
+    }
+
     /// The failure of what was cut off at this deadline.
     pub(crate) fn exceeded(&self) -> FailureKind {
         match self.scope {

@@ -49,6 +49,10 @@ pub struct Terms {
     /// How many members are known to have ended. It tells where to look for the end of the join's entries.
     #[serde(default)]
     pub seen: u32,
+    /// When the member that carries these terms has to have ended, in milliseconds since the Unix epoch; `None` if its time
+    /// is not limited. Drivers set it when they post the first token of a member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_ms: Option<u64>,
 }
 
 /// A list of items in the state manager, in chunks. A member reads the chunk that its item is in, and no other.

@@ -80,10 +80,11 @@ impl Instance {
         };
         let scope = execution.context.request().scope();
         let removing = async {
-            Ok(match self.flow.plan().needs_store() {
+            match self.flow.plan().needs_store() {
                 false => manager.remove_request(&scope).await?,
                 true => manager.end_request(&scope, KNOWN_TO_BE_OVER).await?,
-            })
+            }
+            Ok(())
         };
         if let Err(kind) = execution.handled(deadline.ending(), removing).await {
             execution.observers.emit(&Event::StateNotRemoved { kind: &kind });

@@ -8,6 +8,7 @@ mod input;
 mod onward;
 mod perform;
 mod store;
+mod within;
 
 use faasflow_core::code::Code;
 use faasflow_core::handler::BoxFuture;
@@ -16,6 +17,7 @@ use faasflow_core::machine::forked::{Effect, Ending, Journal, Message, Reply, pr
 use faasflow_core::{Context, Outcome, Payload};
 
 use self::perform::{Performer, Stop};
+use self::within::Limit;
 use super::drive::refuse;
 use super::request::Arrival;
 use crate::conclusion::Conclusion;
@@ -50,7 +52,9 @@ impl Instance {
         };
         let context = Context::external(info.clone(), &place, in_steps);
         let phase = self.caller.phase_headers(&context, observers);
-        let execution = self.execution(&context, &phase, deadline, observers);
+        let limit = Limit::of_token(&self.flow, &message);
+        let deadline = limit.map_or_else(|| deadline.clone(), |limit| limit.deadline(deadline));
+        let execution = self.execution(&context, &phase, &deadline, observers);
         let mut performer = Performer::new(self, &message, &execution, in_ending);
         let mut journal = Journal::new();
         loop {

@@ -68,7 +68,8 @@ impl Walk<'_> {
     fn fire(self, composite: CompositeIndex, fork: &Place, terms: Terms, entry: Option<u32>) -> End {
         let joins = self.message.joins[..fork.path().len()].to_vec();
         let segment = self.plan.join(composite);
-        let message = Message::join(fork.sibling(segment.place()), Terms { seen: 0, ..terms }, entry, joins);
+        let message =
+            Message::join(fork.sibling(segment.place()), Terms { seen: 0, due_ms: None, ..terms }, entry, joins);
         self.post(vec![message])
     }
 
@@ -203,6 +204,7 @@ impl Walk<'_> {
             let mut joins = self.message.joins.clone();
             if let Some(terms) = joins.last_mut() {
                 terms.seen = number + 1;
+                terms.due_ms = None;
             }
             let origin = if terms.list.is_some() { Origin::Item } else { Origin::Branches };
             let payload: Carried = Payload::empty().into();
@@ -279,7 +281,7 @@ impl Walk<'_> {
                 let terms = self.message.joins.last().cloned().expect("a member has terms");
                 let joins = self.message.joins[..fork.path().len()].to_vec();
                 let place = fork.sibling(self.plan.join(composite).place());
-                vec![Message::join(place, Terms { seen: 0, ..terms }, Some(*number), joins)]
+                vec![Message::join(place, Terms { seen: 0, due_ms: None, ..terms }, Some(*number), joins)]
             }
             _ => Vec::new(),
         };

@@ -153,7 +153,8 @@ impl<'a> Walk<'a> {
                     match answer!(self.replay.perform(split)?, Answer::Split(split) => split) {
                         Ok((members, list)) => {
                             let (policy, list) = (complete.policy(*members), Some(list.clone()));
-                            let terms = Terms { members: *members, policy, at_most: *at_most, list, seen: 0 };
+                            let terms =
+                                Terms { members: *members, policy, at_most: *at_most, list, seen: 0, due_ms: None };
                             // The list has it.
                             let output = crate::Payload::empty().into();
                             Ok(Record { fork: Some(terms), ..Record::done(output) })
@@ -164,7 +165,7 @@ impl<'a> Walk<'a> {
                 graph => {
                     let members = u32::try_from(self.plan.composite(composite).branches().len()).unwrap_or(u32::MAX);
                     let policy = graph.complete().policy(members);
-                    let terms = Terms { members, policy, at_most: members, list: None, seen: 0 };
+                    let terms = Terms { members, policy, at_most: members, list: None, seen: 0, due_ms: None };
                     Ok(Record { fork: Some(terms), ..Record::done(output) })
                 }
             },

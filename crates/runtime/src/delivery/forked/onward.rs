@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::chunk;
 use super::perform::{Performer, Stop};
+use super::within::start_clock;
 use crate::forward::{NotForwarded, Onward};
 use crate::observers::Activity;
 use crate::step::{Execution, Unanswered};
@@ -37,7 +38,7 @@ impl<'a> Performer<'a> {
         let per_chunk = chunk::items_per_chunk(&items);
         let chunks: Vec<_> = items.chunks(per_chunk).map(chunk::encode).collect();
         drop(items);
-        let sha256 = hex(&chunks.iter().fold(Sha256::new(), |hash, chunk| hash.chain_update(chunk)).finalize());
+        let sha256 = hex(&chunks.iter().fold(Sha256::new(), Sha256::chain_update).finalize());
         let this = &*self;
         let writes = (0u32..).zip(chunks);
         let writes = writes.map(|(number, chunk)| this.write(chunk_key(fork, &sha256, number), chunk));
@@ -49,7 +50,10 @@ impl<'a> Performer<'a> {
 
     /// Posts tokens. If one is not accepted, the delivery comes again and posts all of them again, under the same call ids.
     pub(super) async fn post(&self, messages: Vec<Message>) -> Result<(), Stop<'a>> {
-        let posts = messages.into_iter().map(|message| self.post_one(message));
+        let posts = messages.into_iter().map(|mut message| {
+            start_clock(&self.instance.flow, &self.message.place, &mut message);
+            self.post_one(message)
+        });
         let posted: Result<(), Outage> =
             futures_util::stream::iter(posts).buffer_unordered(AT_ONCE).try_collect().await;
         posted.map_err(|outage| Stop::Outage(Activity::Executing(&self.message.place), outage))

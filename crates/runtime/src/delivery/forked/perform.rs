@@ -10,6 +10,7 @@ use faasflow_core::state::Scope;
 use faasflow_core::{Failure, Payload, Resolution};
 
 use super::input::Begin;
+use super::within::Limit;
 use crate::instance::Instance;
 use crate::observers::{Activity, Event, Origin};
 use crate::retrying_state::RetryingState;
@@ -100,7 +101,13 @@ impl<'a> Performer<'a> {
     async fn execute(&mut self, input: Input) -> Result<Ran, Stop<'a>> {
         self.execution.observers.emit(&Event::PhaseBegun { place: &self.message.place });
         let payload = match self.begin(input).await? {
-            Begin::Steps(payload) => payload,
+            Begin::Steps(payload) => match Limit::of_token(&self.instance.flow, self.message) {
+                Some(limit) if limit.is_over() => {
+                    let failure = self.too_late(limit, payload);
+                    return Ok(Ran::Failed(self.failed(failure, Origin::Step)));
+                }
+                _ => payload,
+            },
             Begin::Failure(failure) => return Ok(Ran::Failed(self.failed(failure, Origin::Envelope))),
             Begin::Reply(carried) => return Ok(Ran::Replied(carried)),
         };
@@ -149,6 +156,15 @@ impl<'a> Performer<'a> {
         };
         self.failure = Some(failure);
         reason
+    }
+
+    /// The failure of a phase that begins when the time of its branch or item is over, at its first step.
+    fn too_late(&self, limit: Limit, payload: Payload) -> Failure {
+        let (number, name) = match self.segment().steps().next() {
+            Some(step) => (step.number(), self.instance.flow.step(step).name().clone()),
+            None => (0, "".into()),
+        };
+        Failure::new(&self.message.place, number, name, FailureKind::Timeout(limit.allowed), payload)
     }
 
     /// The failure of a phase whose output cannot be stored.
