@@ -6,6 +6,8 @@ mod encoding;
 mod endings;
 mod errors_page;
 mod forwarding;
+mod graph_policies;
+mod graph_troubles;
 mod graphs;
 mod hostile;
 mod inline_branches;

@@ -1,0 +1,315 @@
+//! Asynchronous branches whose deliveries are repeated, late or cut off, or whose store is unavailable.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use faasflow::bytes::Bytes;
+use faasflow::{
+    BoxFuture, Complete, Context, Flow, FlowBuilder, ForEach, Graph, Memory, Outcome, Scope, StateError, StateManager,
+};
+use faasflow_core::envelope::Envelope;
+use faasflow_core::state::{Condition, Version};
+use faasflow_runtime::config::{Config, SettingValue};
+use faasflow_runtime::{FlowFunction, StartError};
+use faasflow_testkit::{Answer, Fake, Running, TestKit};
+use http::HeaderMap;
+
+use super::graphs::until;
+
+fn call(function: &str) -> FlowBuilder {
+    Flow::builder().apply(function)
+}
+
+async fn start(flow: FlowBuilder) -> Running {
+    let kit = TestKit::new(flow.build().unwrap());
+    let kit = ["a", "b", "c", "d"].into_iter().fold(kit, |kit, name| kit.function(name, Fake::echo()));
+    kit.setting("write_timeout", "3s").start().await
+}
+
+/// A fork, a for-each in one of its branches, and a phase behind the join.
+fn nested() -> FlowBuilder {
+    let items = Flow::builder().for_each(ForEach::new(call("a").apply("b")).at_most(2));
+    Flow::builder().parallel([("items", items), ("whole", call("c"))]).apply("d")
+}
+
+const NESTED: &str = r#"{"items":[1,2,3],"whole":[1,2,3]}"#;
+
+/// Counts the ends of a request.
+fn counted(flow: FlowBuilder) -> (FlowBuilder, Arc<AtomicUsize>) {
+    let ends = Arc::new(AtomicUsize::new(0));
+    let count = ends.clone();
+    let flow = flow.finally(move |_: Context, outcome: Outcome| {
+        assert_eq!(outcome, Outcome::Success);
+        count.fetch_add(1, SeqCst);
+        std::future::ready(())
+    });
+    (flow, ends)
+}
+
+fn distinct_calls(kit: &Running, name: &str) -> usize {
+    let calls = kit.calls(name);
+    calls.iter().map(|call| call.header("idempotency-key").unwrap().to_owned()).collect::<BTreeSet<_>>().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_delivered_twice_ends_once() {
+    let (flow, ends) = counted(nested());
+    let kit = start(flow).await;
+    kit.deliver_twice();
+    let sent = kit.request("[1,2,3]").header("x-faasflow-callback-url", kit.callback_url("end")).answer().await;
+    assert_eq!(sent.status, 202);
+    let report = kit.until_called("callback/end", 1).await;
+    assert_eq!(report[0].text(), NESTED);
+    assert_eq!(["a", "b", "c", "d"].map(|name| distinct_calls(&kit, name)), [3, 3, 1, 1]);
+    let inputs: BTreeSet<_> = kit.calls("d").iter().map(|call| call.text()).collect();
+    assert_eq!(inputs, BTreeSet::from([NESTED.to_owned()]));
+    until(|| ends.load(SeqCst) >= 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_anywhere_is_healed_by_the_next_delivery() {
+    for function in ["a", "b", "c", "d"] {
+        let memory = Memory::new();
+        let kit = start(nested().state(memory.clone())).await;
+        kit.hold_queue();
+        let (end, ()) = tokio::join!(kit.request("[1,2,3]").send(), async {
+            kit.until_queued(2).await;
+            kit.crash_at(function);
+            kit.release_queue();
+        });
+        assert_eq!((end.outcome(), end.text().as_str()), (Some(Outcome::Success), NESTED), "{function}");
+        assert!(kit.calls(function).len() > distinct_calls(&kit, function), "{function} was called again");
+        assert_eq!(["a", "b", "c", "d"].map(|name| distinct_calls(&kit, name)), [3, 3, 1, 1], "{function}");
+    }
+}
+
+/// Sends an envelope of the queue as the queue would.
+async fn deliver(kit: &Running, (headers, body): (HeaderMap, Bytes)) -> Answer {
+    kit.request(body).headers(headers).answer().await
+}
+
+/// The envelopes of the branches of a request that waits in the queue.
+async fn forked(kit: &Running, body: &'static str, count: usize) -> Vec<(HeaderMap, Bytes)> {
+    kit.hold_queue();
+    let sent = kit.request(body).header("x-faasflow-callback-url", kit.callback_url("end")).answer().await;
+    assert_eq!(sent.status, 202, "{}", sent.text());
+    kit.until_queued(count).await;
+    kit.queued()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_envelope_that_comes_after_the_end_executes_nothing() {
+    let (flow, ends) = counted(nested());
+    let kit = start(flow).await;
+    let envelopes = forked(&kit, "[1,2,3]", 2).await;
+    kit.release_queue();
+    kit.until_called("callback/end", 1).await;
+    until(|| ends.load(SeqCst) == 1).await;
+    let calls = ["a", "b", "c", "d"].map(|name| kit.calls(name).len());
+    for envelope in envelopes {
+        let answer = deliver(&kit, envelope).await;
+        assert!(answer.status.is_success(), "{}: {}", answer.status, answer.text());
+    }
+    assert_eq!(["a", "b", "c", "d"].map(|name| kit.calls(name).len()), calls);
+    assert_eq!((ends.load(SeqCst), kit.calls("callback/end").len()), (1, 1));
+}
+
+/// The losing branch arrives when the join has been executed and the request has not ended yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_comes_after_its_join_is_dropped() {
+    let graph = Graph::new().branch("quick", call("a")).branch("late", call("b")).complete(Complete::First);
+    let kit = start(Flow::builder().graph(graph).apply("c").apply("d")).await;
+    let mut envelopes = forked(&kit, "1", 2).await;
+    let is_quick = |(_, body): &(HeaderMap, Bytes)| {
+        let place = Envelope::decode(body).unwrap().place;
+        place.fork().is_some_and(|(_, member)| member == 0)
+    };
+    let quick = envelopes.iter().position(is_quick).expect("the first branch is in the queue");
+    assert!(deliver(&kit, envelopes.remove(quick)).await.status.is_success());
+    kit.until_queued(3).await;
+    let is_join = |(_, body): &(HeaderMap, Bytes)| Envelope::decode(body).unwrap().place.fork().is_none();
+    let join = kit.queued().into_iter().find(is_join).expect("the join is in the queue");
+    assert!(deliver(&kit, join).await.status.is_success());
+    assert_eq!(kit.calls("c").len(), 1);
+    let late = deliver(&kit, envelopes.remove(0)).await;
+    assert!(late.status.is_success(), "{}: {}", late.status, late.text());
+    assert!(kit.calls("b").is_empty(), "its result is not needed");
+    kit.release_queue();
+    assert_eq!(kit.until_called("callback/end", 1).await[0].text(), "1");
+    assert_eq!(["b", "c", "d"].map(|name| distinct_calls(&kit, name)), [0, 1, 1]);
+}
+
+/// What was split first stays the list, however often the fork is delivered.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_that_is_delivered_again_begins_the_same_items() {
+    let splits = Arc::new(AtomicUsize::new(0));
+    let count = splits.clone();
+    let split = move |_: ()| {
+        let first = count.fetch_add(1, SeqCst);
+        std::future::ready((0..=first).map(|_| first.to_string()).collect::<Vec<_>>())
+    };
+    let for_each = ForEach::new(call("b")).split(split);
+    let kit = start(Flow::builder().apply("a").apply("c").for_each(for_each)).await;
+    let fork = forked(&kit, "x", 1).await.remove(0);
+    for _ in 0..3 {
+        assert!(deliver(&kit, fork.clone()).await.status.is_success());
+    }
+    kit.release_queue();
+    assert_eq!(kit.until_called("callback/end", 1).await[0].text(), "[0]");
+    assert_eq!((splits.load(SeqCst), distinct_calls(&kit, "b"), kit.calls("c").len()), (1, 1, 1));
+}
+
+/// A state manager that has trouble with the keys that begin with `at`, a number of times.
+#[derive(Clone)]
+struct Troubled {
+    memory: Memory,
+    at: &'static str,
+    times: Arc<AtomicUsize>,
+    /// Whether a write happens before the error.
+    writes: bool,
+}
+
+impl Troubled {
+    fn new(at: &'static str, writes: bool) -> Troubled {
+        Troubled { memory: Memory::new(), at, times: Arc::default(), writes }
+    }
+
+    fn has_trouble(&self, key: &str) -> bool {
+        key.starts_with(self.at) && self.times.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+impl StateManager for Troubled {
+    fn name(&self) -> &str {
+        "troubled"
+    }
+
+    fn get<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>> {
+        self.memory.get(scope, key)
+    }
+
+    fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
+        self.memory.set(scope, key, value)
+    }
+
+    fn remove<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
+        self.memory.remove(scope, key)
+    }
+
+    fn remove_request<'a>(&'a self, scope: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
+        self.memory.remove_request(scope)
+    }
+
+    fn end_request<'a>(&'a self, scope: &'a Scope, keep_for: Duration) -> BoxFuture<'a, Result<(), StateError>> {
+        self.memory.end_request(scope, keep_for)
+    }
+
+    fn set_if<'a>(
+        &'a self,
+        scope: &'a Scope,
+        key: &'a str,
+        value: Bytes,
+        condition: Condition,
+    ) -> BoxFuture<'a, Result<Option<Version>, StateError>> {
+        Box::pin(async move {
+            let has_trouble = self.has_trouble(key);
+            if !has_trouble || self.writes {
+                let written = self.memory.set_if(scope, key, value, condition).await;
+                if !has_trouble {
+                    return written;
+                }
+            }
+            Err(StateError::temporary("the connection was closed"))
+        })
+    }
+}
+
+/// The store is away between the writes of a delivery: after the result of a member, at the claim, and at the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_goes_away_between_two_writes_delays_a_request_and_no_more() {
+    for writes in [false, true] {
+        for at in ["result/", "member/", "entry/", "decided/", "over@", "finished@"] {
+            for times in [1, 40] {
+                let troubled = Troubled::new(at, writes);
+                let kit = start(nested().state(troubled.clone())).await;
+                kit.hold_queue();
+                let (end, ()) = tokio::join!(kit.request("[1,2,3]").send(), async {
+                    kit.until_queued(2).await;
+                    troubled.times.store(times, SeqCst);
+                    kit.release_queue();
+                });
+                let case = format!("{at}, {times} times, writes: {writes}");
+                assert_eq!((end.outcome(), end.text().as_str()), (Some(Outcome::Success), NESTED), "{case}");
+                assert_eq!(["a", "b", "c", "d"].map(|name| distinct_calls(&kit, name)), [3, 3, 1, 1], "{case}");
+                // There was trouble.
+                until(|| troubled.times.load(SeqCst) < times).await;
+            }
+        }
+    }
+}
+
+fn version(first: &str, last: &str) -> FlowBuilder {
+    call(first).apply("b").parallel([("x", call("c")), ("y", call("c"))]).apply(last)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_breaks_only_requests_that_have_its_change_ahead() {
+    let memory = Memory::new();
+    let old = start(version("a", "d").state(memory.clone())).await;
+    old.hold_queue();
+    let sent = old.request("1").header("x-faasflow-callback-url", old.callback_url("end")).answer().await;
+    assert_eq!(sent.status, 202, "{}", sent.text());
+    old.until_queued(1).await;
+    let envelope = old.queued().remove(0);
+
+    let other_end = start(version("a", "a").state(memory.clone())).await;
+    let refused = deliver(&other_end, envelope.clone()).await;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert!(other_end.calls("b").is_empty());
+
+    let other_start = start(version("d", "d").state(memory.clone())).await;
+    let accepted = deliver(&other_start, envelope.clone()).await;
+    assert_eq!(accepted.status, 200, "{}", accepted.text());
+    assert_eq!(old.until_called("callback/end", 1).await[0].text(), r#"{"x":1,"y":1}"#);
+    assert_eq!((other_start.calls("b").len(), other_start.calls("c").len()), (1, 2));
+}
+
+/// Envelopes of the version before do not say what is ahead of them. The whole definition has to be the same then.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_envelope_that_does_not_say_what_is_ahead_needs_the_same_definition() {
+    let two = |first: &str| call(first).apply("b");
+    let old = start(two("a")).await;
+    let (mut headers, body) = forked(&old, "1", 1).await.remove(0);
+    let mut envelope = Envelope::decode(&body).unwrap();
+    assert!(envelope.ahead.take().is_some() && envelope.branching.is_none());
+    let body = envelope.encode().into_parts().concat();
+    let (name, signature) = old.sign(&body);
+    headers.insert(name, signature);
+    let refused = deliver(&start(two("d")).await, (headers.clone(), body.clone().into())).await;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    let accepted = deliver(&start(two("a")).await, (headers, body.into())).await;
+    assert_eq!(accepted.status, 200, "{}", accepted.text());
+}
+
+fn start_error(flow: FlowBuilder) -> StartError {
+    let lookup = |name: &str| {
+        let settings = [("workflow_name", "f"), ("enable_hmac", "false")];
+        let value = settings.iter().find(|(key, _)| *key == name)?.1.to_owned();
+        Some(SettingValue { value, origin: "the test".to_owned() })
+    };
+    let config = Config::load(lookup).unwrap();
+    FlowFunction::new(flow.build().unwrap(), config).err().expect("it should not start")
+}
+
+#[test]
+fn a_flow_whose_branches_need_a_store_does_not_start_without_a_shared_one() {
+    let error = start_error(nested());
+    assert_eq!(error.code().as_str(), "FF0228");
+    let report = error.report().to_string();
+    for part in ["`redis`", "`s3`", "`.sync()`"] {
+        assert!(report.contains(part), "{part} is not in: {report}");
+    }
+    assert_eq!(start_error(nested().state(Memory::new())).code().as_str(), "FF0228");
+}
