@@ -1,26 +1,15 @@
 //! What a phase begins with: the payload of its token, an item of a list, or what became of branches.
 
-use faasflow_core::envelope::Carried;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::CompositeIndex;
 use faasflow_core::machine::Outage;
 use faasflow_core::machine::forked::{Input, MemberRecord, Verdict};
 use faasflow_core::state::Key;
-use faasflow_core::{Failure, MemberOutcome, MemberResult, Payload};
+use faasflow_core::{MemberOutcome, MemberResult, Payload};
 
 use super::chunk;
-use super::perform::{Performer, Stop};
+use super::perform::{Begin, Performer, Stop};
 use crate::step::Unanswered;
-
-/// What a phase begins with.
-pub(super) enum Begin {
-    /// Its steps run on this payload.
-    Steps(Payload),
-    /// It fails before its steps.
-    Failure(Failure),
-    /// A handler inside a branch has replied this for the whole request.
-    Reply(Carried),
-}
 
 impl<'a> Performer<'a> {
     pub(super) async fn begin(&self, input: Input) -> Result<Begin, Stop<'a>> {

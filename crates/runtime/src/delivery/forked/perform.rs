@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use faasflow_core::envelope::Carried;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{CompositeIndex, Follow, Segment};
 use faasflow_core::machine::forked::{Answer, Effect, Input, Message, Ran, Reason, Resolved};
@@ -9,7 +10,6 @@ use faasflow_core::machine::{Outage, Unfit};
 use faasflow_core::state::Scope;
 use faasflow_core::{Failure, Payload, Resolution};
 
-use super::input::Begin;
 use super::within::Limit;
 use crate::instance::Instance;
 use crate::observers::{Activity, Event, Origin};
@@ -38,6 +38,16 @@ pub(super) enum Stop<'a> {
     Outage(Activity<'a>, Outage),
     /// It can never be executed.
     Unfit(Unfit),
+}
+
+/// What a phase begins with.
+pub(super) enum Begin {
+    /// Its steps run on this payload.
+    Steps(Payload),
+    /// It fails before its steps.
+    Failure(Failure),
+    /// A handler inside a branch has replied this for the whole request.
+    Reply(Carried),
 }
 
 impl<'a> Performer<'a> {
