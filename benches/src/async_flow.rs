@@ -23,8 +23,8 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
 }
 
 async fn run(scale: Scale) -> Result<Report, Failure> {
-    let hops = Rounds::of(scale, (9, 250), (15, 700));
-    let loads = Rounds::of(scale, (5, 300), (9, 700));
+    let hops = Rounds::new(scale, (9, 250), (15, 700));
+    let loads = Rounds::new(scale, (5, 300), (9, 700));
     let phases: &[usize] = if scale.quick { &[FEW, MANY] } else { &[FEW, 5, MANY] };
     let bodies: &[usize] = &[32, 100_000];
     let stand = Stand::start(phases).await?;
@@ -139,7 +139,7 @@ async fn measure_loads(
     report: &mut Report,
     spreads: &mut Vec<f64>,
 ) -> Result<(), Failure> {
-    let mut table = Table::new(&Loaded::HEADS);
+    let mut table = Table::new(&LoadResults::HEADS);
     let phases = if scale.quick { &phases[phases.len() - 1..] } else { phases };
     let mut least: Option<(f64, f64)> = None;
     for &body in bodies {
@@ -172,7 +172,7 @@ async fn measure_loads(
 }
 
 /// The results of a load, and those of the queue and the disk alone.
-struct Loaded {
+struct LoadResults {
     /// Phases, bytes and clients.
     load: (usize, usize, usize),
     p50_us: f64,
@@ -194,7 +194,7 @@ async fn load(
     pieces: &Pieces,
     (phases, body, clients): (usize, usize, usize),
     rounds: Rounds,
-) -> Result<Loaded, Failure> {
+) -> Result<LoadResults, Failure> {
     let (mut rates, mut latencies_us) = (Vec::new(), Vec::new());
     let (mut enqueues, mut flushes) = (Vec::new(), Vec::new());
     let (mut processor_seconds, mut busy, mut all) = (0.0, 0.0, 0.0);
@@ -224,7 +224,7 @@ async fn load(
         }
     }
     let samples = latencies_us.len();
-    Ok(Loaded {
+    Ok(LoadResults {
         load: (phases, body, clients),
         p50_us: median(&mut latencies_us),
         p99_us: percentile(&mut latencies_us, 0.99),
@@ -239,7 +239,7 @@ async fn load(
     })
 }
 
-impl Loaded {
+impl LoadResults {
     /// The column titles of [`cells`](Loaded::cells).
     const HEADS: [&'static str; 12] = [
         "body",

@@ -94,8 +94,8 @@ impl Chain {
 
     async fn connection(&self) -> Result<Connection, Failure> {
         loop {
-            let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(mut connection) = kept else { break };
+            let idle_connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let Some(mut connection) = idle_connection else { break };
             if connection.ready().await.is_ok() {
                 return Ok(connection);
             }

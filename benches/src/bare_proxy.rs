@@ -22,13 +22,13 @@ struct Proxy {
     function: SocketAddr,
     host: HeaderValue,
     /// Idle connections. A connection can be reused when its answer has been read.
-    kept: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<Connection>>,
 }
 
 /// Serves until the process ends.
 pub(crate) async fn serve(address: SocketAddr, function: SocketAddr) -> Result<(), Failure> {
     let host = HeaderValue::from_str(&function.to_string())?;
-    let proxy = Arc::new(Proxy { function, host, kept: Mutex::default() });
+    let proxy = Arc::new(Proxy { function, host, idle: Mutex::default() });
     let listener = TcpListener::bind(address).await?;
     loop {
         let (stream, _) = listener.accept().await?;
@@ -51,18 +51,18 @@ impl Proxy {
         request.headers_mut().insert(HOST, self.host.clone());
         let mut response = connection.send_request(request).await.map_err(io::Error::other)?;
         response.headers_mut().remove(CONNECTION);
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
         Ok(response)
     }
 
     async fn connection(&self) -> io::Result<Connection> {
-        let kept = {
-            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.retain(|connection| !connection.is_closed());
-            let ready = kept.iter().rposition(Connection::is_ready);
-            ready.map(|at| kept.swap_remove(at))
+        let idle = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.retain(|connection| !connection.is_closed());
+            let ready = idle.iter().rposition(Connection::is_ready);
+            ready.map(|at| idle.swap_remove(at))
         };
-        if let Some(connection) = kept {
+        if let Some(connection) = idle {
             return Ok(connection);
         }
         let stream = TcpStream::connect(self.function).await?;

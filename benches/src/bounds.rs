@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missed_is_said_to_be() {
+    fn a_missed_bound_is_reported() {
         let rows =
             [row("cold-start-ms", 10.01, "ms"), row("gateway-rate-over-openfaas", 5.0, "x"), row("other", 1.0, "x")];
         let lines = table(&rows, &["sync-chain", "gateway", "start"]).unwrap().lines;

@@ -32,7 +32,7 @@ pub(crate) const TRACED: &str = "/traced";
 
 struct State {
     closed: watch::Sender<bool>,
-    held: AtomicUsize,
+    held_requests: AtomicUsize,
     traced: AtomicUsize,
 }
 
@@ -43,8 +43,11 @@ pub(crate) async fn serve(address: SocketAddr) -> std::io::Result<()> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     let listener: TcpListener = socket.listen(4096)?;
-    let state =
-        Arc::new(State { closed: watch::Sender::new(false), held: AtomicUsize::new(0), traced: AtomicUsize::new(0) });
+    let state = Arc::new(State {
+        closed: watch::Sender::new(false),
+        held_requests: AtomicUsize::new(0),
+        traced: AtomicUsize::new(0),
+    });
     loop {
         let (stream, _) = listener.accept().await?;
         let _ = stream.set_nodelay(true);
@@ -67,7 +70,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
             state.closed.send_replace(false);
             return Ok(Response::default());
         }
-        HELD => return Ok(Response::new(Full::from(state.held.load(Ordering::SeqCst).to_string()))),
+        HELD => return Ok(Response::new(Full::from(state.held_requests.load(Ordering::SeqCst).to_string()))),
         TRACED => return Ok(Response::new(Full::from(state.traced.load(Ordering::SeqCst).to_string()))),
         _ => {}
     }
@@ -77,9 +80,9 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         return Ok(refused);
     };
     if *state.closed.borrow() {
-        state.held.fetch_add(1, Ordering::SeqCst);
+        state.held_requests.fetch_add(1, Ordering::SeqCst);
         let _ = state.closed.subscribe().wait_for(|closed| !closed).await;
-        state.held.fetch_sub(1, Ordering::SeqCst);
+        state.held_requests.fetch_sub(1, Ordering::SeqCst);
     }
     match parts.uri.path() {
         TAKE => return Ok(Response::default()),

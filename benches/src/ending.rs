@@ -15,15 +15,15 @@ use crate::Failure;
 /// The prefix of folder names. It is followed by the process id and a counter.
 const PREFIX: &str = "faasflow-bench-";
 
-struct Left {
+struct Cleanup {
     children: Vec<Child>,
     folders: Vec<PathBuf>,
 }
 
 /// What would be left if the run ended now. The code that ends the run never unlocks this, so nothing new is started.
-static LEFT: Mutex<Left> = Mutex::new(Left { children: Vec::new(), folders: Vec::new() });
+static LEFT: Mutex<Cleanup> = Mutex::new(Cleanup { children: Vec::new(), folders: Vec::new() });
 
-fn left() -> MutexGuard<'static, Left> {
+fn left() -> MutexGuard<'static, Cleanup> {
     LEFT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

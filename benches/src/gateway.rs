@@ -25,7 +25,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
 }
 
 async fn run(scale: Scale) -> Result<Report, Failure> {
-    let rounds = Rounds::of(scale, (7, 300), (15, 400));
+    let rounds = Rounds::new(scale, (7, 300), (15, 400));
     let clients: &[usize] = if scale.quick { &[1, 8] } else { &[1, 8, 32] };
     let folder = Folder::new()?;
     let echo = echo()?;

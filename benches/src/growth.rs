@@ -112,16 +112,16 @@ fn growth(took_us: &[(usize, f64)]) -> Option<f64> {
 fn possible(counts: &[usize], limit: usize) -> (Vec<usize>, Option<String>) {
     // For each request, the load has one end of the connection and the flow has two.
     let most = limit.saturating_sub(100) / 2;
-    let (kept, dropped): (Vec<usize>, Vec<usize>) = counts.iter().partition(|&&count| count <= most);
+    let (possible_counts, dropped): (Vec<usize>, Vec<usize>) = counts.iter().partition(|&&count| count <= most);
     if dropped.is_empty() {
-        return (kept, None);
+        return (possible_counts, None);
     }
     let dropped: Vec<String> = dropped.iter().map(usize::to_string).collect();
     let note = format!(
         "Not measured: {} in flight. This system allows a process {limit} open files, which is {most} in flight at most.",
         dropped.join(", ")
     );
-    (kept.into_iter().chain((most > 0).then_some(most)).collect(), Some(note))
+    (possible_counts.into_iter().chain((most > 0).then_some(most)).collect(), Some(note))
 }
 
 /// The spread of the rounds of each arm.
@@ -146,11 +146,11 @@ async fn in_flight(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failur
             // connections.
             let takes = [("max_inflight_requests", most.as_str())];
             let process = if is_ours { sync_flow(1, &echo, &takes)? } else { by_hand(1, &echo, false)? };
-            let held = hold(&process, &echo, count).await?;
-            let each = held.grown / count as f64 / 1e3;
+            let requests_held = hold(&process, &echo, count).await?;
+            let each = requests_held.grown / count as f64 / 1e3;
             if is_ours {
-                resident.push(held.resident / 1e6);
-                answered_ms.push(held.answered.as_secs_f64() * 1e3);
+                resident.push(requests_held.resident / 1e6);
+                answered_ms.push(requests_held.answered.as_secs_f64() * 1e3);
                 ours.push(each);
             } else {
                 floors.push(each);
@@ -194,14 +194,14 @@ async fn in_flight(scale: Scale, report: &mut Report) -> Result<Vec<f64>, Failur
     Ok(spreads)
 }
 
-struct Held {
+struct Footprint {
     resident: f64,
     grown: f64,
     answered: Duration,
 }
 
 /// Sends this many requests at once, which the function holds.
-async fn hold(process: &Process, function: &Process, count: usize) -> Result<Held, Failure> {
+async fn hold(process: &Process, function: &Process, count: usize) -> Result<Footprint, Failure> {
     let target = Target::new(process.address(), "/", BODY);
     let mut control = Connection::open(function.address()).await?;
     let tell = |path: &str| Target::new(function.address(), path, 0);
@@ -224,18 +224,18 @@ async fn hold(process: &Process, function: &Process, count: usize) -> Result<Hel
     while let Some(answer) = asking.join_next().await {
         answer??;
     }
-    Ok(Held { resident, grown: resident - before, answered: begun.elapsed() })
+    Ok(Footprint { resident, grown: resident - before, answered: begun.elapsed() })
 }
 
 async fn until_held(
     control: &mut Connection,
-    held: &Target,
+    requests_held: &Target,
     count: usize,
     asking: &mut JoinSet<Result<(), Failure>>,
 ) -> Result<(), Failure> {
     for _ in 0..10_000 {
-        let held = String::from_utf8_lossy(&control.ask(held).await?).parse::<usize>()?;
-        if held >= count {
+        let requests_held = String::from_utf8_lossy(&control.ask(requests_held).await?).parse::<usize>()?;
+        if requests_held >= count {
             return Ok(());
         }
         if let Some(ended) = asking.try_join_next() {
@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_request_costs_once_is_no_growth() {
+    fn the_first_cost_of_a_request_is_not_growth() {
         let linear = |steps: usize| (steps, 50.0 + 3.0 * steps as f64);
         assert!((growth(&[1, 10, 100, 1000].map(linear)).unwrap() - 1.0).abs() < 1e-9);
         let square = |steps: usize| (steps, (steps * steps) as f64);
@@ -261,11 +261,11 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_does_not_allow_is_dropped_and_said() {
+    fn a_measurement_that_the_system_forbids_is_left_out_and_reported() {
         assert_eq!(possible(&[1, 1000, 10_000], 65_536), (vec![1, 1000, 10_000], None));
-        let (counts, said) = possible(&[1, 1000, 3000, 10_000], 1024);
+        let (counts, notice) = possible(&[1, 1000, 3000, 10_000], 1024);
         assert_eq!(counts, [1, 462]);
-        assert!(said.unwrap().starts_with("Not measured: 1000, 3000, 10000 in flight. This system allows"));
+        assert!(notice.unwrap().starts_with("Not measured: 1000, 3000, 10000 in flight. This system allows"));
         assert_eq!(possible(&[1], 50).0, [0; 0]);
     }
 }

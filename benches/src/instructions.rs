@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_called_is_counted_once() {
+    fn a_called_function_is_counted_once() {
         let text = "events: Ir\n\nfl=(1) a.rs\nfn=(1) faasflow_runtime::caller::send\n12 30\n+1 20\ncfn=(2) malloc\ncalls=2 +3\n\
                     * 400\n\nfn=(2)\n7 400\nfn=(3) hyper::proto::h1::conn\n1 50\ntotals: 500\n";
         let counts = Counts::read(text).unwrap().each(10);

@@ -84,7 +84,7 @@ struct Scale {
 
 impl Scale {
     /// Paths and reasons live as long as the program.
-    fn of(arguments: &Arguments) -> Scale {
+    fn new(arguments: &Arguments) -> Scale {
         let reason = |why: &Option<String>| why.clone().map(|why| &*why.leak());
         let fixed = match (&arguments.r#static, reason(&arguments.no_static)) {
             (Some(folder), _) => Ok(&*folder.clone().leak()),
@@ -134,7 +134,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let scale = Scale::of(arguments);
+    let scale = Scale::new(arguments);
     // Fail before minutes of measuring, not after them.
     let json = arguments.json.as_deref().map(Figures::create).transpose()?;
     ending::begin()?;

@@ -24,7 +24,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
         true => &[1000, 1_000_000, 10_000_000, 64_000_000],
         false => &[1000, 10_000, 100_000, 1_000_000, 10_000_000, 64_000_000],
     };
-    let rounds = Rounds::of(scale, (5, 200), (9, 1000));
+    let rounds = Rounds::new(scale, (5, 200), (9, 1000));
     let weighings = if scale.quick { 3 } else { 7 };
     let echo = echo()?;
     let heads =

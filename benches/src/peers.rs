@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::async_flow::Stand;
 use crate::load::Target;
-use crate::peers::arm::{Arm, Kept, Way, interleave};
+use crate::peers::arm::{Arm, Durability, Way, interleave};
 use crate::peers::disk::Disk;
 use crate::peers::goflow::Goflow;
 use crate::peers::install::{GOFLOW, RESTATE, RESTATE_SDK};
@@ -46,12 +46,13 @@ struct Systems {
 }
 
 async fn run(scale: Scale) -> Result<Report, Failure> {
-    let rounds = Rounds::of(scale, (5, 400), (9, 700));
+    let rounds = Rounds::new(scale, (5, 400), (9, 700));
     let least = if scale.quick { 1 } else { 3 };
     let chains: &[usize] = if scale.quick { &[MANY] } else { &[1, 5, MANY] };
     let clients: &[usize] = if scale.quick { &[1, 32] } else { &[1, 8, 32] };
     let systems = Systems::start(chains, scale).await?;
-    let mut tables = [Kept::Flushed, Kept::Snapshot, Kept::Nothing].map(|kept| (kept, table(kept)));
+    let mut tables = [Durability::Flushed, Durability::Snapshot, Durability::Nothing]
+        .map(|durability| (durability, table(durability)));
     let (mut rows, mut spreads, mut bounds) = (Vec::new(), Vec::new(), Vec::new());
     let (mut flushes_us, mut failed) = (Vec::new(), Vec::new());
     for &calls in chains {
@@ -69,7 +70,7 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
             flushes_us.append(&mut disk.flushes_us);
             for arm in &arms {
                 let (line, figures) = cells(arm, calls, clients, &floor);
-                for (_, table) in tables.iter_mut().filter(|(kept, _)| *kept == arm.kept) {
+                for (_, table) in tables.iter_mut().filter(|(durability, _)| *durability == arm.durability) {
                     table.lines.push(line.clone());
                 }
                 rows.extend(figures);
@@ -134,25 +135,35 @@ impl Systems {
         let target = Target::new(self.stand.gateway(), &format!("/async-function/flow-{calls}"), 32);
         let phases = chains.iter().zip(&self.stand.flows).filter(|&(&chain, _)| chain == calls).map(|(_, flow)| flow);
         let processes = phases.chain([&self.stand.gateway]).collect();
-        arms.push(Arm::new(OURS, Kept::Flushed, Way::Header(self.reports.clone()), target, processes));
+        arms.push(Arm::new(OURS, Durability::Flushed, Way::Header(self.reports.clone()), target, processes));
         if let Ok(restate) = &self.restate {
             for (name, service) in [(THEIRS, &restate.prompt), ("Restate, as shipped", &restate.shipped)] {
                 let processes = vec![&restate.server, &service.process];
-                arms.push(Arm::new(name, Kept::Flushed, Way::Answer, restate.target(service, calls), processes));
+                arms.push(Arm::new(name, Durability::Flushed, Way::Answer, restate.target(service, calls), processes));
             }
         }
         // The first node runs within the request, and data is written to Redis only between nodes. So with one call
         // nothing is kept, whatever the settings of Redis are.
-        let kept = if calls == 1 { [None, Some(Kept::Nothing)] } else { [Some(Kept::Flushed), Some(Kept::Snapshot)] };
-        for (goflow, kept) in self.goflows.iter().zip(kept) {
-            if let (Ok(goflow), Some(kept)) = (goflow, kept) {
+        let durability = if calls == 1 {
+            [None, Some(Durability::Nothing)]
+        } else {
+            [Some(Durability::Flushed), Some(Durability::Snapshot)]
+        };
+        for (goflow, durability) in self.goflows.iter().zip(durability) {
+            if let (Ok(goflow), Some(durability)) = (goflow, durability) {
                 let processes = vec![&goflow.flows, &goflow.redis];
-                arms.push(Arm::new("goflow", kept, Way::Query(self.reports.clone()), goflow.target(calls), processes));
+                arms.push(Arm::new(
+                    "goflow",
+                    durability,
+                    Way::Query(self.reports.clone()),
+                    goflow.target(calls),
+                    processes,
+                ));
             }
         }
         for (name, process) in [(ONE_PHASE, flow), (BY_HAND, hand)] {
             let target = Target::new(process.address(), "/", 32);
-            arms.push(Arm::new(name, Kept::Nothing, Way::Answer, target, vec![process]));
+            arms.push(Arm::new(name, Durability::Nothing, Way::Answer, target, vec![process]));
         }
         arms
     }
@@ -194,13 +205,13 @@ impl Systems {
     }
 }
 
-fn table(kept: Kept) -> Table {
-    let kept = match kept {
-        Kept::Flushed => "on disk, flushed, before the next step",
-        Kept::Snapshot => "in Redis's memory, with snapshots",
-        Kept::Nothing => "nothing is kept",
+fn table(durability: Durability) -> Table {
+    let durability = match durability {
+        Durability::Flushed => "on disk, flushed, before the next step",
+        Durability::Snapshot => "in Redis's memory, with snapshots",
+        Durability::Nothing => "nothing is kept",
     };
-    Table::new(&[kept, "calls", "clients", "p50", "floor", "p99", "flows/s", "cpu each", "flows", "spread"])
+    Table::new(&[durability, "calls", "clients", "p50", "floor", "p99", "flows/s", "cpu each", "flows", "spread"])
 }
 
 /// The least time that a chain needs.
@@ -211,10 +222,10 @@ struct Floor {
 }
 
 impl Floor {
-    fn of(&self, kept: Kept) -> Option<f64> {
-        match kept {
-            Kept::Flushed => Some(self.flush_us * self.calls as f64),
-            Kept::Snapshot | Kept::Nothing => self.hand_us,
+    fn for_durability(&self, durability: Durability) -> Option<f64> {
+        match durability {
+            Durability::Flushed => Some(self.flush_us * self.calls as f64),
+            Durability::Snapshot | Durability::Nothing => self.hand_us,
         }
     }
 }
@@ -233,28 +244,28 @@ fn cells(arm: &Arm<'_>, calls: usize, clients: usize, floor: &Floor) -> (Vec<Str
         calls.to_string(),
         clients.to_string(),
         format!("{:.2} ms", p50 / 1e3),
-        floor.of(arm.kept).map_or_else(|| "-".to_owned(), |floor| format!("{:.2} ms", floor / 1e3)),
+        floor.for_durability(arm.durability).map_or_else(|| "-".to_owned(), |floor| format!("{:.2} ms", floor / 1e3)),
         format!("{:.2} ms", p99 / 1e3),
         if rate < 100.0 { format!("{rate:.1}") } else { format!("{rate:.0}") },
         format!("{:.0} us", arm.processor_us()),
         samples.to_string(),
         percent(spread(&arm.rates())),
     ];
-    let kept = match arm.kept {
-        Kept::Flushed => "flushed",
-        Kept::Snapshot => "snapshot",
-        Kept::Nothing => "nothing",
+    let durability = match arm.durability {
+        Durability::Flushed => "flushed",
+        Durability::Snapshot => "snapshot",
+        Durability::Nothing => "nothing",
     };
     let name = arm.name.to_lowercase().replace([',', ':'], "").replace(' ', "-");
     let rounds = arm.rates().len();
     let row = |what: &str, value, unit, floor, samples| Row {
-        name: format!("peers-{kept}-{name}-{calls}-{clients}-{what}"),
+        name: format!("peers-{durability}-{name}-{calls}-{clients}-{what}"),
         value,
         unit,
         floor,
         samples,
     };
-    let floor = floor.of(arm.kept);
+    let floor = floor.for_durability(arm.durability);
     let rows = vec![
         row("p50", p50, "us", floor, samples),
         row("p99", p99, "us", None, samples),

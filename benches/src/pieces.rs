@@ -40,7 +40,7 @@ struct Interval {
 
 /// The results of a part.
 #[derive(Serialize, Deserialize)]
-struct Found {
+struct PartResults {
     name: String,
     size: Option<usize>,
     reads: bool,
@@ -67,11 +67,11 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     let (samples, _, length) = settings(scale.quick);
     // In a separate process, because criterion prints its findings, and so that memory is in its initial state.
     let text = printed(&Role::Pieces { quick: scale.quick })?;
-    let found: Result<Vec<Found>, String> = serde_json::from_str(text.lines().last().unwrap_or_default())
+    let found: Result<Vec<PartResults>, String> = serde_json::from_str(text.lines().last().unwrap_or_default())
         .map_err(|error| format!("the process that times the pieces gave no results: {error}"))?;
     let mut table = Table::new(&["piece", "payload", "time", "95 % sure", "MB/s", "since the last run"]);
     let mut rows = Vec::new();
-    for Found { name, size, reads, ns, change } in found? {
+    for PartResults { name, size, reads, ns, change } in found? {
         let shown = size.map(bytes);
         let time_ns = ns.point_estimate;
         table.lines.push(vec![
@@ -103,7 +103,7 @@ pub(crate) fn time_all(quick: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn all(quick: bool) -> Result<Vec<Found>, Failure> {
+fn all(quick: bool) -> Result<Vec<PartResults>, Failure> {
     let (samples, warm_up, length) = settings(quick);
     // Next to the program, where cargo keeps its results too, so that they can be compared with those of the last run.
     let program = std::env::current_exe()?;
@@ -162,7 +162,7 @@ fn all(quick: bool) -> Result<Vec<Found>, Failure> {
         let folder = shown.iter().fold(folder.join("pieces").join(name), |folder, size| folder.join(size));
         let ns = read(&folder.join("new/estimates.json"))?.median;
         let change = read(&folder.join("change/estimates.json")).ok().map(|change| change.median);
-        found.push(Found { name: name.to_owned(), size, reads, ns, change });
+        found.push(PartResults { name: name.to_owned(), size, reads, ns, change });
     }
     Ok(found)
 }
@@ -199,9 +199,11 @@ fn envelope(size: usize) -> Result<Envelope, Failure> {
         request: Arc::new(request),
         place: plan.segments().nth(1).ok_or("a flow of ten phases has a second one")?.place().clone(),
         fingerprint: plan.fingerprint(),
+        ahead: None,
         shape: plan.shape().to_owned(),
         sent_ms: 1_700_000_000_000,
         payload: Carried::Inline(Payload::new(vec![b'x'; size]).with_content_type("application/octet-stream")),
         state: EmbeddedState::new(),
+        branching: None,
     })
 }

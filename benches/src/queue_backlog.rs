@@ -33,7 +33,7 @@ const LISTED: usize = 100;
 
 /// The results of the process that accepted the calls and was killed.
 #[derive(Serialize, Deserialize)]
-struct Filled {
+struct FillResults {
     /// Calls per second, for each part.
     rates: Vec<f64>,
     empty_mb: f64,
@@ -42,7 +42,7 @@ struct Filled {
 
 /// The results of the process after that.
 #[derive(Serialize, Deserialize)]
-struct Restarted {
+struct RestartResults {
     first_seconds: f64,
     opened_mb: f64,
     list_ms: f64,
@@ -57,10 +57,10 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
     let folder = Folder::new()?;
     let file = folder.path().join("queue.redb");
     let role = |restarted| Role::Backlog { file: file.clone(), calls, restarted };
-    let filled: Filled = serde_json::from_str(&printed(&role(false))?)?;
+    let filled: FillResults = serde_json::from_str(&printed(&role(false))?)?;
     let metadata = std::fs::metadata(&file)?;
     let on_disk = metadata.blocks() * 512;
-    let restarted: Restarted = serde_json::from_str(&printed(&role(true))?)?;
+    let restarted: RestartResults = serde_json::from_str(&printed(&role(true))?)?;
 
     let tenth = filled.rates.len() / 10;
     let end = filled.rates.len() - tenth;
@@ -124,7 +124,7 @@ pub(crate) fn play(file: &Path, calls: u64, restarted: bool) -> Result<(), Failu
     std::process::exit(0);
 }
 
-async fn fill(file: PathBuf, calls: u64) -> Result<Filled, Failure> {
+async fn fill(file: PathBuf, calls: u64) -> Result<FillResults, Failure> {
     let queue = Queue::open(&file, QueueOptions::default())?;
     queue.enqueue(new_call("warm", 0)).await?;
     let empty_mb = resident()?;
@@ -145,7 +145,7 @@ async fn fill(file: PathBuf, calls: u64) -> Result<Filled, Failure> {
         .await?;
         rates.push((calls / PARTS) as f64 / begun.elapsed().as_secs_f64());
     }
-    Ok(Filled { rates, empty_mb, full_mb: resident()? })
+    Ok(FillResults { rates, empty_mb, full_mb: resident()? })
 }
 
 /// Holds all deliveries until it is released.
@@ -170,7 +170,7 @@ impl Deliver for Receiver {
     }
 }
 
-async fn restart(file: PathBuf, calls: u64, begun: Instant) -> Result<Restarted, Failure> {
+async fn restart(file: PathBuf, calls: u64, begun: Instant) -> Result<RestartResults, Failure> {
     let queue = Queue::open(&file, QueueOptions::default())?;
     let (go, going) = watch::channel(false);
     let (delivered, mut deliveries) = watch::channel(0);
@@ -208,7 +208,7 @@ async fn restart(file: PathBuf, calls: u64, begun: Instant) -> Result<Restarted,
     stop.cancel();
     running.await?;
     queue.close().await;
-    Ok(Restarted { first_seconds, opened_mb, list_ms, other_ms, drained_per_second, drained_mb })
+    Ok(RestartResults { first_seconds, opened_mb, list_ms, other_ms, drained_per_second, drained_mb })
 }
 
 /// A call as the gateway accepts it.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::ending::Folder;
-use crate::queue_store::drive::{Done, Ids, Until, alone, grouped};
+use crate::queue_store::drive::{Ids, RunResults, Until, alone, grouped};
 use crate::queue_store::product::Product;
 use crate::queue_store::stores::{NAMES, Store, on_disk, open};
 use crate::stats::{median, noise, percent, percentile, spread};
@@ -53,7 +53,7 @@ impl Arm {
 }
 
 /// Writes and flushes within an existing file of 4 MiB, as a carefully written log would.
-fn flushes(file: &File, until: Until) -> Result<Done, Failure> {
+fn flushes(file: &File, until: Until) -> Result<RunResults, Failure> {
     let next = AtomicU64::new(0);
     let ids = Ids::new(&next, until);
     let mut took = Vec::new();

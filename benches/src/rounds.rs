@@ -17,7 +17,7 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    pub(crate) fn of(scale: Scale, quick: (usize, u64), full: (usize, u64)) -> Rounds {
+    pub(crate) fn new(scale: Scale, quick: (usize, u64), full: (usize, u64)) -> Rounds {
         let (count, slice) = if scale.quick { quick } else { full };
         Rounds { count, slice: Duration::from_millis(slice) }
     }

@@ -41,20 +41,20 @@ async fn run(scale: Scale) -> Result<Report, Failure> {
     };
     let small = sync_flow(CALLS, &function, &[])?;
     let large = sync_flow(CALLS, &function, &[])?;
-    let (told, untold) = (traced(&traces)?, traced(&dead)?);
+    let (exported, unexported) = (traced(&traces)?, traced(&dead)?);
     let (phases, large_phases) = (Stand::start(&[CALLS]).await?, Stand::start(&[CALLS]).await?);
     let soaked = tokio::try_join!(
         calls("small calls", &small, 32, span),
         calls("large calls", &large, 1_000_000, span),
-        calls("traced calls", &told, 32, span),
-        calls("trace server dead", &untold, 32, span),
+        calls("traced calls", &exported, 32, span),
+        calls("trace server dead", &unexported, 32, span),
         flows("phases", &phases, 32, span),
         flows("large phases", &large_phases, 100_000, span),
     )?;
-    let (small, large, told, untold, few, many) = soaked;
+    let (small, large, exported, unexported, few, many) = soaked;
     phases.stop().await;
     large_phases.stop().await;
-    Ok(report(scale, span, [small, large, told, untold, few, many].into_iter().flatten().collect()))
+    Ok(report(scale, span, [small, large, exported, unexported, few, many].into_iter().flatten().collect()))
 }
 
 /// The duration of each load.
@@ -66,7 +66,7 @@ struct Span {
 }
 
 /// The memory of a process in bytes.
-struct Soaked {
+struct Memory {
     load: &'static str,
     process: &'static str,
     requests: usize,
@@ -76,14 +76,14 @@ struct Soaked {
 }
 
 /// Synchronous calls of a flow. If it traces, the requests are sampled.
-async fn calls(load: &'static str, flow: &Process, body: usize, span: Span) -> Result<Vec<Soaked>, Failure> {
+async fn calls(load: &'static str, flow: &Process, body: usize, span: Span) -> Result<Vec<Memory>, Failure> {
     let target = Target::new(flow.address(), "/", body).header(headers::TRACEPARENT, SAMPLED);
     let slice = async |length| Ok(closed_loop(&target, CLIENTS, length).await?.latencies_us.len());
     soak(load, &[("flow", flow)], span, slice).await
 }
 
 /// Requests of an asynchronous flow, until the final callback.
-async fn flows(load: &'static str, stand: &Stand, body: usize, span: Span) -> Result<Vec<Soaked>, Failure> {
+async fn flows(load: &'static str, stand: &Stand, body: usize, span: Span) -> Result<Vec<Memory>, Failure> {
     let slice = async |length| Ok(stand.load(CALLS, body, CLIENTS, length).await?.latencies_us.len());
     soak(load, &[("flow", &stand.flows[0]), ("gateway", &stand.gateway)], span, slice).await
 }
@@ -94,12 +94,12 @@ async fn soak(
     processes: &[(&'static str, &Process)],
     span: Span,
     slice: impl AsyncFn(Duration) -> Result<usize, Failure>,
-) -> Result<Vec<Soaked>, Failure> {
+) -> Result<Vec<Memory>, Failure> {
     let soaked = processes.iter().map(|&(name, process)| {
         let start = process.resident()?;
-        Ok(Soaked { load, process: name, requests: 0, start, second: Vec::new(), last: Vec::new() })
+        Ok(Memory { load, process: name, requests: 0, start, second: Vec::new(), last: Vec::new() })
     });
-    let mut soaked = soaked.collect::<Result<Vec<Soaked>, Failure>>()?;
+    let mut soaked = soaked.collect::<Result<Vec<Memory>, Failure>>()?;
     let begun = Instant::now();
     loop {
         let requests = slice(Duration::from_secs(1)).await?;
@@ -118,12 +118,12 @@ async fn soak(
     }
 }
 
-fn report(scale: Scale, span: Span, soaked: Vec<Soaked>) -> Report {
+fn report(scale: Scale, span: Span, soaked: Vec<Memory>) -> Report {
     let mut table = Table::new(&["load", "process", "requests", "start", "second third", "last third", "growth"]);
     let mut rows = Vec::new();
     let mut grown = Vec::new();
     let mut worst = 0.0_f64;
-    for Soaked { load, process, requests, start, mut second, mut last } in soaked {
+    for Memory { load, process, requests, start, mut second, mut last } in soaked {
         let samples = last.len();
         let (second, last) = (median(&mut second), median(&mut last));
         let ratio = last / second;

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_of_a_hundred() {
+    fn percentiles_are_found_in_a_hundred_values() {
         let mut samples: Vec<f64> = (0..=100).rev().map(f64::from).collect();
         assert_eq!(median(&mut samples), 50.0);
         assert_eq!(percentile(&mut samples, 0.99), 99.0);

@@ -29,7 +29,7 @@ fn cells(scale: Scale) -> Vec<(usize, usize, usize)> {
 }
 
 async fn run(scale: Scale) -> Result<Report, Failure> {
-    let rounds = Rounds::of(scale, (9, 200), (9, 400));
+    let rounds = Rounds::new(scale, (9, 200), (9, 400));
     let echo = echo()?;
     let heads: Vec<&str> = ["calls", "body", "clients", "arm"].into_iter().chain(Figures::HEADS).collect();
     let mut table = Table::new(&heads);

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_empty_line_is_between_tables() {
+    fn tables_are_separated_by_one_empty_line() {
         let table = || Table {
             heads: vec!["a".to_owned(), "bb".to_owned()],
             lines: vec![vec!["1".to_owned(), "2".to_owned()]],

@@ -23,7 +23,7 @@ pub(crate) fn measure(scale: Scale) -> Result<Report, Failure> {
 }
 
 async fn run(scale: Scale) -> Result<Report, Failure> {
-    let rounds = Rounds::of(scale, (9, 200), (21, 700));
+    let rounds = Rounds::new(scale, (9, 200), (21, 700));
     let (echo, server, dead) = (echo()?, echo()?, echo()?);
     // It still accepts connections and reads requests.
     Connection::open(dead.address()).await?.ask(&Target::new(dead.address(), HOLD, 0)).await?;

@@ -39,22 +39,22 @@ struct Chain {
 }
 
 /// Why a chain failed.
-enum Broken {
+enum ChainError {
     Unreachable,
     TooSlow,
     Answered(StatusCode),
     Body,
 }
 
-impl Broken {
+impl ChainError {
     fn response(&self) -> Response {
         match self {
-            Broken::Unreachable => (StatusCode::BAD_GATEWAY, "the function cannot be reached").into_response(),
-            Broken::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "the function took too long").into_response(),
-            Broken::Answered(status) => {
+            ChainError::Unreachable => (StatusCode::BAD_GATEWAY, "the function cannot be reached").into_response(),
+            ChainError::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "the function took too long").into_response(),
+            ChainError::Answered(status) => {
                 (StatusCode::BAD_GATEWAY, format!("the function answered {status}")).into_response()
             }
-            Broken::Body => {
+            ChainError::Body => {
                 (StatusCode::BAD_GATEWAY, "the function's answer was cut off or is too large").into_response()
             }
         }
@@ -88,7 +88,7 @@ async fn run(State(chain): State<Chain>, request: Request) -> Response {
         (content_type, payload) = match tokio::time::timeout(CALL_TIMEOUT, calling).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(broken)) => return broken.response(),
-            Err(_) => return Broken::TooSlow.response(),
+            Err(_) => return ChainError::TooSlow.response(),
         };
     }
     let mut response = Response::new(Body::from(payload));
@@ -103,18 +103,18 @@ async fn call(
     id: &HeaderValue,
     content_type: HeaderValue,
     payload: Bytes,
-) -> Result<(HeaderValue, Bytes), Broken> {
+) -> Result<(HeaderValue, Bytes), ChainError> {
     let mut request = Request::new(Body::from(payload));
     *request.method_mut() = http::Method::POST;
     *request.uri_mut() = url.clone();
     request.headers_mut().insert(CONTENT_TYPE, content_type);
     request.headers_mut().insert(REQUEST_ID, id.clone());
-    let response = client.send(request).await.map_err(|_| Broken::Unreachable)?;
+    let response = client.send(request).await.map_err(|_| ChainError::Unreachable)?;
     let (mut parts, body) = response.into_parts();
     // Read the body even if it is not used, so that the connection can be reused.
-    let body = read_body(body, MAX_BODY, CALL_TIMEOUT).await.map_err(|_| Broken::Body)?;
+    let body = read_body(body, MAX_BODY, CALL_TIMEOUT).await.map_err(|_| ChainError::Body)?;
     if !parts.status.is_success() {
-        return Err(Broken::Answered(parts.status));
+        return Err(ChainError::Answered(parts.status));
     }
     Ok((parts.headers.remove(CONTENT_TYPE).unwrap_or(OCTETS), body))
 }

@@ -55,9 +55,9 @@ pub(super) struct Pieces {
     _folder: TempDir,
 }
 
-struct Done;
+struct AcknowledgeAll;
 
-impl Deliver for Done {
+impl Deliver for AcknowledgeAll {
     fn deliver(&self, _: Delivery) -> BoxFuture<'_, Result<Answer, Unreachable>> {
         let (status, headers, body) = (StatusCode::OK, HeaderMap::new(), Bytes::new());
         Box::pin(std::future::ready(Ok(Answer { status, headers, body, duration: Duration::ZERO, cause: None })))
@@ -70,7 +70,7 @@ impl Pieces {
         let queue = Queue::open(&folder.path().join("queue.redb"), QueueOptions::default())?;
         let stop = CancellationToken::new();
         let running = (queue.clone(), stop.clone());
-        let delivering = tokio::spawn(async move { running.0.run(Arc::new(Done), running.1).await });
+        let delivering = tokio::spawn(async move { running.0.run(Arc::new(AcknowledgeAll), running.1).await });
         let disk = File::options().create(true).truncate(true).write(true).open(folder.path().join("disk"))?;
         disk.write_all_at(&vec![0; 4 << 20], 0)?;
         disk.sync_all()?;

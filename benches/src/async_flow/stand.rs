@@ -127,12 +127,12 @@ fn name(phases: usize) -> String {
 /// The time from the request to its callback, in microseconds.
 async fn once(connection: &mut Connection, target: &Target, waiting: &Waiting) -> Result<f64, Failure> {
     let id = Uuid::now_v7().to_string();
-    let (tell, told) = oneshot::channel();
+    let (tell, ended) = oneshot::channel();
     waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), tell);
     let target = target.clone().header(headers::REQUEST_ID, HeaderValue::from_str(&id)?);
     let begun = Instant::now();
     connection.ask(&target).await?;
-    match tokio::time::timeout(LIMIT, told).await {
+    match tokio::time::timeout(LIMIT, ended).await {
         Ok(Ok(true)) => Ok(begun.elapsed().as_secs_f64() * 1e6),
         Ok(_) => Err(format!("request {id} failed").into()),
         Err(_) => Err(format!("the callback of request {id} did not arrive within {LIMIT:?}").into()),

@@ -17,7 +17,7 @@ use crate::stats::median;
 
 /// What is left of a request after a step if the machine loses power.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
+pub(super) enum Durability {
     /// It is on disk, flushed, before the next step begins.
     Flushed,
     /// It is in the memory of Redis, which writes a snapshot from time to time.
@@ -39,7 +39,7 @@ pub(super) enum Way {
 
 pub(super) struct Arm<'a> {
     pub(super) name: &'static str,
-    pub(super) kept: Kept,
+    pub(super) durability: Durability,
     way: Way,
     target: Target,
     /// The processes whose processor time counts: all of the system, without the function.
@@ -58,12 +58,12 @@ struct Round {
 impl<'a> Arm<'a> {
     pub(super) fn new(
         name: &'static str,
-        kept: Kept,
+        durability: Durability,
         way: Way,
         target: Target,
         processes: Vec<&'a Process>,
     ) -> Arm<'a> {
-        Arm { name, kept, way, target, processes, spent: Duration::ZERO, rounds: Vec::new() }
+        Arm { name, durability, way, target, processes, spent: Duration::ZERO, rounds: Vec::new() }
     }
 
     /// Flows per second, for each round.

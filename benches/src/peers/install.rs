@@ -61,10 +61,10 @@ pub(super) fn goflow() -> Result<PathBuf, String> {
 
 /// The Redis server in PATH, and its version.
 pub(super) fn redis() -> Result<String, String> {
-    let said =
+    let printed =
         run(Command::new("redis-server").arg("--version"), "install Redis, such as the Debian package redis-server")?;
-    let version = said.split_whitespace().find_map(|word| word.strip_prefix("v="));
-    version.map(str::to_owned).ok_or_else(|| format!("`redis-server --version` said: {said}"))
+    let version = printed.split_whitespace().find_map(|word| word.strip_prefix("v="));
+    version.map(str::to_owned).ok_or_else(|| format!("`redis-server --version` said: {printed}"))
 }
 
 /// Builds a program in a separate folder and then renames the folder, so that an interrupted build leaves nothing that

@@ -35,9 +35,9 @@ pub(super) struct Reports {
 }
 
 /// A result that has not arrived yet.
-pub(super) struct Expected {
+pub(super) struct PendingResult {
     pub(super) url: String,
-    told: oneshot::Receiver<Result<Bytes, String>>,
+    report: oneshot::Receiver<Result<Bytes, String>>,
 }
 
 impl Reports {
@@ -50,19 +50,19 @@ impl Reports {
     }
 
     /// Creates a URL and waits for what is sent to it.
-    pub(super) fn expect(&self) -> Expected {
+    pub(super) fn expect(&self) -> PendingResult {
         let path = format!("/{}", Uuid::now_v7());
         let url = format!("http://{}{path}", self.address);
-        let (tell, told) = oneshot::channel();
+        let (tell, report) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(path, tell);
-        Expected { url, told }
+        PendingResult { url, report }
     }
 }
 
-impl Expected {
+impl PendingResult {
     pub(super) async fn come(self) -> Result<Bytes, Failure> {
-        match tokio::time::timeout(LIMIT, self.told).await {
-            Ok(told) => Ok(told??),
+        match tokio::time::timeout(LIMIT, self.report).await {
+            Ok(report) => Ok(report??),
             Err(_) => Err(format!("the result for {} did not arrive within {LIMIT:?}", self.url).into()),
         }
     }

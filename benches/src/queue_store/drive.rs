@@ -19,7 +19,7 @@ pub(crate) enum Until {
 
 /// The results of a run.
 #[derive(Default)]
-pub(crate) struct Done {
+pub(crate) struct RunResults {
     pub(crate) per_second: f64,
     /// The duration of each enqueue in microseconds.
     pub(crate) enqueue_us: Vec<f64>,
@@ -50,8 +50,8 @@ impl<'a> Ids<'a> {
         (id < self.end).then_some(id)
     }
 
-    pub(crate) fn done(&self, enqueue_us: Vec<f64>) -> Done {
-        Done { per_second: enqueue_us.len() as f64 / self.start.elapsed().as_secs_f64(), enqueue_us }
+    pub(crate) fn done(&self, enqueue_us: Vec<f64>) -> RunResults {
+        RunResults { per_second: enqueue_us.len() as f64 / self.start.elapsed().as_secs_f64(), enqueue_us }
     }
 }
 
@@ -66,7 +66,7 @@ fn check(id: u64, found: Option<Vec<u8>>) -> Result<(), Failure> {
 }
 
 /// One producer that writes by itself, with one flush per commit.
-pub(crate) fn alone(store: &mut dyn Store, ids: &Ids<'_>) -> Result<Done, Failure> {
+pub(crate) fn alone(store: &mut dyn Store, ids: &Ids<'_>) -> Result<RunResults, Failure> {
     let mut took = Vec::new();
     while let Some(id) = ids.take() {
         let put = [Change::Put(id, body(id))];
@@ -84,14 +84,14 @@ enum Ask {
     Read(u64),
 }
 
-enum Told {
+enum FloorAnswer {
     Written,
     Found(Option<Vec<u8>>),
 }
 
 /// Producers, and one writer that commits everything pending with one flush.
-pub(crate) fn grouped(store: &mut dyn Store, producers: usize, ids: &Ids<'_>) -> Result<Done, Failure> {
-    let (asks, asked) = channel::<(Ask, Sender<Told>)>();
+pub(crate) fn grouped(store: &mut dyn Store, producers: usize, ids: &Ids<'_>) -> Result<RunResults, Failure> {
+    let (asks, asked) = channel::<(Ask, Sender<FloorAnswer>)>();
     let took = std::thread::scope(|scope| -> Result<Vec<f64>, Failure> {
         let threads: Vec<_> = (0..producers)
             .map(|_| {
@@ -114,12 +114,12 @@ pub(crate) fn grouped(store: &mut dyn Store, producers: usize, ids: &Ids<'_>) ->
     Ok(ids.done(took))
 }
 
-fn produce(asks: &Sender<(Ask, Sender<Told>)>, ids: &Ids<'_>) -> Result<Vec<f64>, Failure> {
-    let (tell, told) = channel();
-    let ask = |ask| -> Result<Told, Failure> {
+fn produce(asks: &Sender<(Ask, Sender<FloorAnswer>)>, ids: &Ids<'_>) -> Result<Vec<f64>, Failure> {
+    let (tell, answers) = channel();
+    let ask = |ask| -> Result<FloorAnswer, Failure> {
         asks.send((ask, tell.clone())).map_err(|_| "the writer is gone")?;
         // If the writer is gone, it drops the request. But this end also holds a sender, so use a timeout.
-        Ok(told.recv_timeout(Duration::from_secs(30))?)
+        Ok(answers.recv_timeout(Duration::from_secs(30))?)
     };
     let mut took = Vec::new();
     while let Some(id) = ids.take() {
@@ -127,14 +127,14 @@ fn produce(asks: &Sender<(Ask, Sender<Told>)>, ids: &Ids<'_>) -> Result<Vec<f64>
         let start = Instant::now();
         ask(Ask::Write(put))?;
         took.push(start.elapsed().as_secs_f64() * 1e6);
-        let Told::Found(found) = ask(Ask::Read(id))? else { return Err("a read was not answered".into()) };
+        let FloorAnswer::Found(found) = ask(Ask::Read(id))? else { return Err("a read was not answered".into()) };
         check(id, found)?;
         ask(Ask::Write(Change::Remove(id)))?;
     }
     Ok(took)
 }
 
-fn write(store: &mut dyn Store, asked: Receiver<(Ask, Sender<Told>)>) -> Result<(), Failure> {
+fn write(store: &mut dyn Store, asked: Receiver<(Ask, Sender<FloorAnswer>)>) -> Result<(), Failure> {
     while let Ok(first) = asked.recv() {
         let (mut changes, mut waiting, mut reads) = (Vec::new(), Vec::new(), Vec::new());
         for (ask, tell) in std::iter::once(first).chain(asked.try_iter()) {
@@ -148,13 +148,13 @@ fn write(store: &mut dyn Store, asked: Receiver<(Ask, Sender<Told>)>) -> Result<
         }
         // Reads come first, because a producer writes after reading and can then join the next flush.
         for (id, tell) in reads {
-            let _ = tell.send(Told::Found(store.read(id)?));
+            let _ = tell.send(FloorAnswer::Found(store.read(id)?));
         }
         if !changes.is_empty() {
             store.commit(&changes)?;
         }
         for tell in waiting {
-            let _ = tell.send(Told::Written);
+            let _ = tell.send(FloorAnswer::Written);
         }
     }
     Ok(())

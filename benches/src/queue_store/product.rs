@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::Failure;
-use crate::queue_store::drive::{Done, Ids, Until, body};
+use crate::queue_store::drive::{Ids, RunResults, Until, body};
 
 /// A queue whose receiver answers 200 at once and notifies the producer.
 pub(crate) struct Product {
@@ -66,7 +66,7 @@ impl Product {
     }
 
     /// Each producer does a durable enqueue, and then waits for the delivery.
-    pub(crate) fn cycles(&mut self, until: Until) -> Result<Done, Failure> {
+    pub(crate) fn cycles(&mut self, until: Until) -> Result<RunResults, Failure> {
         let next = self.next.clone();
         let ids = Ids::new(&next, until);
         let receivers: Vec<_> = self.delivered.iter_mut().map(Option::take).collect();
