@@ -316,3 +316,71 @@ fn stop_signal(config: &Config) -> std::io::Result<(Stopping, oneshot::Sender<()
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(watching))?;
     Ok((Stopping { draining, stop }, running))
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use faasflow_core::handler::BoxFuture;
+    use faasflow_core::state::Scope;
+
+    use super::*;
+    use crate::config::SettingValue;
+
+    /// A state manager that has only a name.
+    struct Named(String);
+
+    impl StateManager for Named {
+        fn name(&self) -> &str {
+            &self.0
+        }
+
+        fn get<'a>(&'a self, _: &'a Scope, _: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>> {
+            unreachable!()
+        }
+
+        fn set<'a>(&'a self, _: &'a Scope, _: &'a str, _: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
+            unreachable!()
+        }
+
+        fn remove<'a>(&'a self, _: &'a Scope, _: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
+            unreachable!()
+        }
+
+        fn remove_request<'a>(&'a self, _: &'a Scope) -> BoxFuture<'a, Result<(), StateError>> {
+            unreachable!()
+        }
+    }
+
+    /// The state manager of a flow with these settings.
+    fn chosen(flow: &Flow, settings: &[(&str, &str)]) -> Option<String> {
+        let lookup = |name: &str| {
+            let (_, value) = settings.iter().chain(&[("workflow_name", "f")]).find(|(of, _)| *of == name)?;
+            Some(SettingValue { value: (*value).to_owned(), origin: "test".to_owned() })
+        };
+        let config = Config::load(lookup).unwrap();
+        let flow = with_state(flow.clone(), &config, |name, _, _| Ok(Arc::new(Named(name.to_owned())))).unwrap();
+        flow.state_manager().map(|manager| manager.name().to_owned())
+    }
+
+    #[test]
+    fn only_flows_that_need_a_store_use_the_one_of_the_gateway() {
+        let offered = ("faasflow_default_store", "gateway");
+        let branches = |build: fn() -> faasflow_core::FlowBuilder| {
+            Flow::builder().parallel([("a", build()), ("b", build())]).build().unwrap()
+        };
+        let graph = branches(|| Flow::builder().apply("f"));
+        assert_eq!(chosen(&graph, &[offered]).as_deref(), Some("gateway"));
+        assert_eq!(chosen(&graph, &[offered, ("state_manager", "redis")]).as_deref(), Some("redis"));
+        assert_eq!(chosen(&graph, &[offered, ("state_manager", "envelope")]), None);
+        assert_eq!(chosen(&graph, &[]), None);
+
+        let synchronous = branches(|| Flow::builder().apply(faasflow_core::Call::new("f").sync()));
+        let linear = Flow::builder().apply("f").apply("g").build().unwrap();
+        for flow in [synchronous, linear] {
+            assert_eq!(chosen(&flow, &[offered]), None);
+            assert_eq!(chosen(&flow, &[offered, ("state_manager", "gateway")]).as_deref(), Some("gateway"));
+        }
+        let own = Flow::builder().state(Named("own".to_owned())).apply("f").build().unwrap();
+        assert_eq!(chosen(&own, &[offered]).as_deref(), Some("own"));
+    }
+}
