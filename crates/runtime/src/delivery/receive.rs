@@ -17,7 +17,7 @@ use crate::conclusion::{Conclusion, Delivery};
 use crate::deadline::Deadline;
 use crate::instance::Instance;
 use crate::log::RequestLog;
-use crate::observers::{Event, Observers};
+use crate::observers::{Event, Observers, path_to};
 
 impl Instance {
     /// Works on one delivery whose body has been read.
@@ -46,7 +46,8 @@ impl Instance {
         let begun = Instant::now();
         let place = arrived.token.place().clone();
         let trace = self.tracer.begin(&arrived.info, &place, arrived.sent_ms);
-        let lines = RequestLog::for_phase(id.clone(), &place, trace.id());
+        let branch = path_to(self.flow.plan(), &place);
+        let lines = RequestLog::for_phase(id.clone(), &place, branch, trace.id());
         let mut observers = Observers::for_phase(lines, trace, &self.metrics);
         if self.config.combine_output {
             observers = observers.keeping_lines();
@@ -96,7 +97,8 @@ impl Instance {
             None => (id.clone(), Observers::for_request(id, &self.metrics)),
             Some((info, place)) => {
                 let trace = self.tracer.begin(&info, &place, None);
-                let lines = RequestLog::for_phase(info.id.clone(), &place, trace.id());
+                let branch = path_to(self.flow.plan(), &place);
+                let lines = RequestLog::for_phase(info.id.clone(), &place, branch, trace.id());
                 (info.id.clone(), Observers::for_phase(lines, trace, &self.metrics))
             }
         };

@@ -47,9 +47,9 @@ impl RequestLog {
         RequestLog { known: Arc::new(RequestContext::new(id, None, None, String::new())) }
     }
 
-    /// The same for a phase, and for the trace that it belongs to.
-    pub(crate) fn for_phase(id: RequestId, place: &Place, trace: Option<TraceId>) -> RequestLog {
-        RequestLog { known: Arc::new(RequestContext::new(id, Some(place.phase() as u64), trace, String::new())) }
+    /// The same for a phase, for the branch or item that it is a phase of, and for the trace that it belongs to.
+    pub(crate) fn for_phase(id: RequestId, place: &Place, branch: String, trace: Option<TraceId>) -> RequestLog {
+        RequestLog { known: Arc::new(RequestContext::new(id, Some(place.phase() as u64), trace, branch)) }
     }
 
     /// The same for a branch or an item within the phase. `path` names it.
