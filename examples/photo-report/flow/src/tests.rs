@@ -127,3 +127,23 @@ async fn synchronously() {
     check(&kit).await;
     assert_eq!((kit.calls("crop").len(), kit.calls("tint").len(), kit.calls("contact-sheet").len()), (3, 4, 1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asynchronously() {
+    check(&start(Calls::Asynchronous).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asynchronously_with_every_delivery_twice() {
+    let kit = start(Calls::Asynchronous).await;
+    kit.deliver_twice();
+    check(&kit).await;
+}
+
+/// A function of a branch crashes the flow function; the queue delivers the branch again.
+#[tokio::test(flavor = "multi_thread")]
+async fn asynchronously_with_a_crash() {
+    let kit = start(Calls::Asynchronous).await;
+    kit.crash_at("tint");
+    check(&kit).await;
+}
