@@ -24,6 +24,7 @@ use crate::up::log_line;
 
 mod album;
 mod reports;
+mod times;
 
 use album::Stage;
 use reports::Reports;
@@ -275,9 +276,14 @@ fn describe(end: &End, fault: Option<&str>) -> String {
     format!("{:<8} {what}{fault}", end.outcome)
 }
 
-/// The lines about phases and steps that the flow logged for this request. They arrive through a pipe, so this waits
-/// briefly for the last one.
+/// The lines about phases and steps that the flow logged for this request.
 async fn steps(id: &str, lines: &Lines) -> Vec<String> {
+    let is_step = |line: &String| line.starts_with("Executing phase") || line.starts_with("Executed ");
+    logged(id, lines).await.into_iter().filter(is_step).collect()
+}
+
+/// What the flow logged for this request. The lines arrive through a pipe, so this waits briefly for the last one.
+async fn logged(id: &str, lines: &Lines) -> Vec<String> {
     let mark = format!("[Request `{id}`] ");
     let deadline = Instant::now() + Duration::from_secs(2);
     loop {
@@ -285,10 +291,8 @@ async fn steps(id: &str, lines: &Lines) -> Vec<String> {
             let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
             lines.iter().filter_map(|line| Some(line.split_once(&mark)?.1.to_owned())).collect()
         };
-        let ended = own.iter().any(|line| line.starts_with("Completed"));
-        if ended || Instant::now() > deadline {
-            let is_step = |line: &String| line.starts_with("Executing phase") || line.starts_with("Executed ");
-            return own.into_iter().filter(is_step).collect();
+        if own.iter().any(|line| line.starts_with("Completed")) || Instant::now() > deadline {
+            return own;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
