@@ -3,15 +3,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::PoisonError;
+use std::time::Instant;
 
 use bytes::Bytes;
 use faasflow_core::code;
-use faasflow_core::{duration, headers};
+use faasflow_core::headers;
 use faasflow_gateway::{GatewayOptions, RunningGateway, Stack};
 use faasflow_runtime::StopSignals;
-use http::header::AsHeaderName;
 use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -23,10 +22,12 @@ use crate::progress::Progress;
 use crate::up::log_line;
 
 mod album;
+mod lines;
 mod reports;
 mod times;
 
 use album::Stage;
+use lines::{Lines, PATIENCE, logged, millis, text};
 use reports::Reports;
 
 /// Each photo with its expected result: a picture, or a refusal with this reason.
@@ -36,11 +37,6 @@ const PHOTOS: [(&str, Option<&str>); 4] = [
     ("two-faces.jpg", Some("the photo shows 2 faces; exactly one is needed")),
     ("rocket.jpg", Some("the photo shows no face; exactly one is needed")),
 ];
-
-/// How long one asynchronous request may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-type Lines = Arc<Mutex<Vec<String>>>;
 
 pub(crate) async fn run(demo: Demo) -> Result<(), Failure> {
     let mut stop = StopSignals::new()?;
@@ -238,11 +234,6 @@ async fn in_phases(client: &Client, reports: &Reports, flow: &str, photo: &str, 
     Ok(end)
 }
 
-/// A header of an answer; empty if it is missing.
-fn text(headers: &HeaderMap, name: impl AsHeaderName) -> String {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
-}
-
 fn jpeg() -> HeaderMap {
     HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static("image/jpeg"))])
 }
@@ -282,22 +273,6 @@ async fn steps(id: &str, lines: &Lines) -> Vec<String> {
     logged(id, lines).await.into_iter().filter(is_step).collect()
 }
 
-/// What the flow logged for this request. The lines arrive through a pipe, so this waits briefly for the last one.
-async fn logged(id: &str, lines: &Lines) -> Vec<String> {
-    let mark = format!("[Request `{id}`] ");
-    let deadline = Instant::now() + Duration::from_secs(2);
-    loop {
-        let own: Vec<String> = {
-            let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.iter().filter_map(|line| Some(line.split_once(&mark)?.1.to_owned())).collect()
-        };
-        if own.iter().any(|line| line.starts_with("Completed")) || Instant::now() > deadline {
-            return own;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 fn invite(gateway: &RunningGateway, example: &Path, with_report: bool) -> Result<(), Failure> {
     let (url, photos) = (gateway.url(), example.join("photos"));
     say!("\nThe gateway keeps running at {url} until you press Ctrl-C. Try, in another terminal:");
@@ -319,8 +294,4 @@ fn invite(gateway: &RunningGateway, example: &Path, with_report: bool) -> Result
     say!("Look at the queue:");
     say!("  curl {url}/system/queue");
     Ok(())
-}
-
-fn millis(took: Duration) -> String {
-    duration::format(Duration::from_millis(u64::try_from(took.as_millis()).unwrap_or(u64::MAX)))
 }

@@ -9,8 +9,9 @@ use faasflow_core::code;
 use faasflow_core::headers;
 use http::{HeaderMap, HeaderValue, Method};
 
+use super::lines::{Lines, PATIENCE, logged, millis, text};
 use super::reports::Reports;
-use super::{Lines, PATIENCE, logged, millis, text, times};
+use super::times;
 use crate::client::{Client, refused};
 use crate::error::Failure;
 use crate::graph;

@@ -50,7 +50,7 @@ fn examples_about_definitions_are_real() {
     let nested = faults_of_nested_flows();
     let reports = [empty.report(), error.report(), nested.report()];
     let mut shown = Vec::new();
-    for problem in reports.iter().flat_map(|report| report.problems()) {
+    for problem in reports.iter().flat_map(faasflow_core::Report::problems) {
         assert_shown(problem.code(), &problem.to_string());
         shown.push(problem.code().as_str());
     }

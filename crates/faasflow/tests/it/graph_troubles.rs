@@ -13,7 +13,7 @@ use faasflow_core::envelope::Envelope;
 use faasflow_core::state::{Condition, Version};
 use faasflow_runtime::config::{Config, SettingValue};
 use faasflow_runtime::{FlowFunction, StartError};
-use faasflow_testkit::{Answer, Fake, Running, TestKit};
+use faasflow_testkit::{Answer, Fake, RecordedCall, Running, TestKit};
 use http::HeaderMap;
 
 use super::graphs::until;
@@ -63,7 +63,7 @@ async fn everything_delivered_twice_ends_once() {
     let report = kit.until_called("callback/end", 1).await;
     assert_eq!(report[0].text(), NESTED);
     assert_eq!(["a", "b", "c", "d"].map(|name| distinct_calls(&kit, name)), [3, 3, 1, 1]);
-    let inputs: BTreeSet<_> = kit.calls("d").iter().map(|call| call.text()).collect();
+    let inputs: BTreeSet<_> = kit.calls("d").iter().map(RecordedCall::text).collect();
     assert_eq!(inputs, BTreeSet::from([NESTED.to_owned()]));
     until(|| ends.load(SeqCst) >= 1).await;
 }
