@@ -81,8 +81,10 @@ fn description(root: &Path, flow: &str) -> Result<serde_json::Value, String> {
 /// The flow with branches, as `faasflow graph` draws it.
 fn drawn_graph(root: &Path) -> Result<String, String> {
     let described = target_folder(root)?.join("pictures").join("photo-report-flow.json");
-    let json = description(root, REPORT)?.to_string();
-    std::fs::write(&described, json).map_err(|error| format!("{}: {error}", described.display()))?;
+    let mut description = description(root, REPORT)?;
+    // Only a deployment gives a flow its name.
+    description["name"] = REPORT.into();
+    std::fs::write(&described, description.to_string()).map_err(|error| format!("{}: {error}", described.display()))?;
     output(faasflow(root).args(["graph", "--format", "svg"]).arg(&described))
 }
 
