@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::async_flow::pieces::{Piece, Pieces};
 use crate::process::Machine;
 use crate::rounds::Rounds;
 use crate::stats::{median, noise, percent, percentile, spread};
@@ -12,7 +11,8 @@ use crate::{Failure, Scale, block_on};
 mod pieces;
 mod stand;
 
-pub(crate) use crate::async_flow::stand::Stand;
+pub(crate) use crate::async_flow::pieces::{Piece, Pieces};
+pub(crate) use crate::async_flow::stand::{Stand, token_file};
 
 /// The time of a hop is the difference between flows with these numbers of phases.
 const FEW: usize = 2;

@@ -12,13 +12,18 @@ enum Bound {
 use Bound::{AtLeast, AtMost};
 
 /// The bounds by table and row, in order.
-const BOUNDS: [(&str, &str, Bound); 22] = [
+const BOUNDS: [(&str, &str, Bound); 27] = [
     ("sync-chain", "sync-10-p50-ratio", AtMost(1.05)),
     ("sync-chain", "sync-10-rate-ratio", AtLeast(0.95)),
     ("gateway", "gateway-rate-over-openfaas", AtLeast(5.0)),
     ("gateway", "gateway-p50-over-openfaas", AtMost(1.0 / 3.0)),
     ("async-flow", "async-hop-ratio", AtMost(1.3)),
     ("async-flow", "async-clients-ratio", AtLeast(1.0)),
+    ("parallel", "parallel-10-p50-ratio", AtMost(1.1)),
+    ("fanout", "fanout-linear-ratio", AtMost(1.2)),
+    ("fanout", "fanout-flow-memory-mb", AtMost(20.0)),
+    ("fanout", "fanout-gateway-memory-mb", AtMost(20.0)),
+    ("join", "join-ratio", AtMost(1.3)),
     ("start", "cold-start-ms", AtMost(10.0)),
     ("start", "idle-rss-mb", AtMost(10.0)),
     ("start", "program-mb", AtMost(8.0)),

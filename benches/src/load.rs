@@ -22,12 +22,25 @@ pub(crate) struct Target {
     pub(crate) path: String,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Bytes,
+    /// The length of the answer in bytes.
+    pub(crate) answer: usize,
 }
 
 impl Target {
     /// A POST with a body of this size.
     pub(crate) fn new(address: SocketAddr, path: &str, body: usize) -> Target {
-        Target { address, path: path.to_owned(), headers: Vec::new(), body: Bytes::from(vec![b'x'; body]) }
+        Target::with_body(address, path, vec![b'x'; body].into())
+    }
+
+    /// A POST with this body, which is also the answer.
+    pub(crate) fn with_body(address: SocketAddr, path: &str, body: Bytes) -> Target {
+        Target { address, path: path.to_owned(), headers: Vec::new(), answer: body.len(), body }
+    }
+
+    /// Expects an answer of this length in bytes.
+    pub(crate) fn answered_with(mut self, answer: usize) -> Target {
+        self.answer = answer;
+        self
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Target {
@@ -85,14 +98,14 @@ impl Connection {
         Err(format!("{} answered {}: {}", target.path, parts.status, String::from_utf8_lossy(&body)).into())
     }
 
-    /// The same for an answer that echoes the request. It is not copied, so that the load itself stays cheap.
+    /// The same, but checks only the length of the answer. It is not copied, so that the load itself stays cheap.
     pub(crate) async fn echoed(&mut self, target: &Target) -> Result<(), Failure> {
         let (parts, mut body) = self.begin(target).await?.into_parts();
         let mut length = 0;
         while let Some(frame) = body.frame().await {
             length += frame?.data_ref().map_or(0, Bytes::len);
         }
-        if parts.status.is_success() && length == target.body.len() {
+        if parts.status.is_success() && length == target.answer {
             return Ok(());
         }
         Err(format!("{} answered {} and {length} bytes", target.path, parts.status).into())

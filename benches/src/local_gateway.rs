@@ -7,6 +7,7 @@ use faasflow_gateway::{GatewayOptions, Stack};
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::Failure;
+use crate::async_flow::token_file;
 
 /// Serves functions at these ports under these names until the process ends.
 pub(crate) async fn serve(listen: SocketAddr, folder: &Path, functions: &[(String, u16)]) -> Result<(), Failure> {
@@ -21,6 +22,9 @@ pub(crate) async fn serve(listen: SocketAddr, folder: &Path, functions: &[(Strin
     // Nobody reads its output.
     let (events, _) = unbounded_channel();
     let gateway = options.start(events).await?;
+    for (name, _) in functions {
+        std::fs::write(token_file(folder, name), format!("{}\n", gateway.state_token(name)))?;
+    }
     gateway.ready().await?;
     std::future::pending().await
 }

@@ -15,11 +15,14 @@ mod bare_proxy;
 mod bounds;
 mod echo;
 mod ending;
+mod fanout;
 mod gateway;
 mod growth;
 mod instructions;
+mod join;
 mod load;
 mod local_gateway;
+mod parallel;
 mod payload;
 mod peers;
 mod pieces;
@@ -103,11 +106,14 @@ impl Scale {
 type Measure = fn(Scale) -> Result<Report, Failure>;
 
 /// The tables, in the order in which they are printed.
-const TABLES: [(&str, Measure); 12] = [
+const TABLES: [(&str, Measure); 15] = [
     ("sync-chain", sync_chain::measure),
     ("instructions", instructions::measure),
     ("gateway", gateway::measure),
     ("async-flow", async_flow::measure),
+    ("parallel", parallel::measure),
+    ("fanout", fanout::measure),
+    ("join", join::measure),
     ("start", start::measure),
     ("payload", payload::measure),
     ("growth", growth::measure),

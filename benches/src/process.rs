@@ -207,6 +207,10 @@ pub(crate) fn sync_flow_command(
     function: &Process,
     settings: &[(&str, &str)],
 ) -> Result<(Command, u16), Failure> {
+    flow_command(&Role::Flow { calls, sync: true }, function, settings)
+}
+
+fn flow_command(role: &Role, function: &Process, settings: &[(&str, &str)]) -> Result<(Command, u16), Failure> {
     let port = free_port()?;
     let mut all = vec![
         ("workflow_name", "bench".to_owned()),
@@ -215,9 +219,25 @@ pub(crate) fn sync_flow_command(
         ("gateway", function.address().to_string()),
     ];
     all.extend(settings.iter().map(|&(name, value)| (name, value.to_owned())));
-    let mut command = ourselves(&Role::Flow { calls, sync: true })?;
+    let mut command = ourselves(role)?;
     command.envs(all);
     Ok((command, port))
+}
+
+/// A flow with this number of synchronous branches, each of which is one call of a function.
+pub(crate) fn parallel_flow(
+    branches: usize,
+    function: &Process,
+    settings: &[(&str, &str)],
+) -> Result<Process, Failure> {
+    let (command, port) = flow_command(&Role::Parallel { branches, sync: true }, function, settings)?;
+    Process::run(command, port)
+}
+
+/// The same branches by hand.
+pub(crate) fn parallel_by_hand(branches: usize, function: &Process) -> Result<Process, Failure> {
+    let port = free_port()?;
+    Process::run(ourselves(&Role::ParallelByHand { port, branches, function_port: function.port() })?, port)
 }
 
 /// The same chain by hand.

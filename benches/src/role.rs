@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use faasflow_benches_deployed::{CALLED, by_hand};
+use faasflow_benches_deployed::{CALLED, branch_name, by_hand, for_each, parallel};
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,12 @@ pub(crate) const VARIABLE: &str = "FAASFLOW_BENCHES_ROLE";
 pub(crate) enum Role {
     /// A flow with this number of calls and the settings in the environment.
     Flow { calls: usize, sync: bool },
+    /// A flow with this number of branches, each of which is one call.
+    Parallel { branches: usize, sync: bool },
+    /// A flow that calls the function asynchronously for each item of an array.
+    ForEach,
+    /// The branches by hand, with axum and our client.
+    ParallelByHand { port: u16, branches: usize, function_port: u16 },
     /// The chain by hand, with axum and our client, or on bare hyper.
     ByHand { port: u16, calls: usize, function_port: u16, bare: bool },
     /// The function that everything calls.
@@ -44,6 +50,11 @@ impl Role {
         Ok(Some(serde_json::from_slice(text.as_encoded_bytes())?))
     }
 
+    /// Whether it is a flow that needs a store.
+    pub(crate) fn needs_store(&self) -> bool {
+        matches!(self, Role::Parallel { sync: false, .. } | Role::ForEach)
+    }
+
     /// Runs until the process is killed or its parent is gone.
     pub(crate) fn play(self) -> Result<(), Failure> {
         // Ten thousand requests in flight need twice as many sockets.
@@ -57,9 +68,13 @@ impl Role {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         match self {
             // A complete deployed program, with its own runtime.
-            Role::Flow { calls, sync } => {
-                let flow = faasflow_benches_deployed::flow(calls, sync)?;
-                faasflow::serve(flow).map_err(|error| format!("{error:?}"))?;
+            Role::Flow { calls, sync } => serve(faasflow_benches_deployed::flow(calls, sync)?)?,
+            Role::Parallel { branches, sync } => serve(parallel(branches, sync)?)?,
+            Role::ForEach => serve(for_each()?)?,
+            Role::ParallelByHand { port, branches, function_port } => {
+                let url = function_url(function_port)?;
+                let calls = (0..branches).map(|branch| (branch_name(branch), url.clone())).collect();
+                runtime()?.block_on(by_hand::parallel::serve(local(port), calls))?;
             }
             Role::ByHand { port, calls, function_port, bare: false } => {
                 let calls = vec![function_url(function_port)?; calls];
@@ -85,6 +100,10 @@ impl Role {
         }
         Ok(())
     }
+}
+
+fn serve(flow: faasflow::Flow) -> Result<(), Failure> {
+    Ok(faasflow::serve(flow).map_err(|error| format!("{error:?}"))?)
 }
 
 /// The URL of the function, as if at a gateway.

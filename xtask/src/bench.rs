@@ -32,11 +32,14 @@ counted if valgrind is in the path.
 Exit codes: 0 success, 1 a table could not be measured, 2 the command line is wrong";
 
 /// The names of the tables, as in the program, so that a wrong name is reported before the build.
-pub(crate) const TABLES: [&str; 12] = [
+pub(crate) const TABLES: [&str; 15] = [
     "sync-chain",
     "instructions",
     "gateway",
     "async-flow",
+    "parallel",
+    "fanout",
+    "join",
     "start",
     "payload",
     "growth",

@@ -1,7 +1,7 @@
-//! The chain by hand, with axum and the HTTP client that flows use.
+//! The chain and the parallel calls by hand, with axum and the HTTP client that flows use.
 //!
-//! It has what a careful user would write: a limit on every body, a timeout for every exchange, a check of every
-//! status, the content type, and an id that is passed to the functions and back to the caller. It has no retries, no
+//! They have what a careful user would write: a limit on every body, a timeout for every exchange, a check of every
+//! status, the content type, and an id that is passed to the functions and back to the caller. They have no retries, no
 //! log and no failure handler. Flows have these, and the comparison shows what they cost.
 
 use std::net::SocketAddr;
@@ -19,6 +19,8 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, StatusCode, Uri};
 use tokio::net::TcpListener;
 use uuid::Uuid;
+
+pub mod parallel;
 
 /// The largest body that is read.
 pub const MAX_BODY: u64 = 64 << 20;
@@ -68,7 +70,11 @@ impl ChainError {
 /// If the address cannot be bound.
 pub async fn serve(address: SocketAddr, calls: Vec<Uri>) -> std::io::Result<()> {
     let chain = Chain { client: HttpClient::new(Duration::from_secs(5)), calls };
-    let app = Router::new().route("/_/health", get(|| async { "OK\n" })).fallback(run).with_state(chain);
+    serve_router(address, Router::new().fallback(run).with_state(chain)).await
+}
+
+async fn serve_router(address: SocketAddr, router: Router) -> std::io::Result<()> {
+    let app = router.route("/_/health", get(|| async { "OK\n" }));
     let listener = TcpListener::bind(address).await?.tap_io(|stream| {
         // A small answer must not wait until the previous one is acknowledged.
         let _ = stream.set_nodelay(true);

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use faasflow_benches_deployed::CALLED;
 use faasflow_gateway::queue::{Answer, Deliver, Delivery, NewCall, Queue, QueueOptions, Unreachable};
 use faasflow_http::{HttpClient, read_body};
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::{BoxFuture, join_all, try_join_all};
 use http::{HeaderMap, Request, StatusCode};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -25,7 +25,7 @@ use crate::echo::TAKE;
 const HEADER: usize = 450;
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Piece {
+pub(crate) enum Piece {
     /// A call that the queue has accepted and written to disk.
     Enqueue,
     /// Sending an envelope, with an empty answer.
@@ -37,11 +37,11 @@ pub(super) enum Piece {
 }
 
 impl Piece {
-    pub(super) const ALL: [Piece; 4] = [Piece::Enqueue, Piece::Exchange, Piece::Call, Piece::Flush];
+    pub(crate) const ALL: [Piece; 4] = [Piece::Enqueue, Piece::Exchange, Piece::Call, Piece::Flush];
 }
 
 /// Everything that is needed to measure the parts, for one size of body.
-pub(super) struct Pieces {
+pub(crate) struct Pieces {
     client: HttpClient,
     payload: Bytes,
     envelope: Bytes,
@@ -65,7 +65,7 @@ impl Deliver for AcknowledgeAll {
 }
 
 impl Pieces {
-    pub(super) async fn new(stand: &Stand, body: usize) -> Result<Pieces, Failure> {
+    pub(crate) async fn new(stand: &Stand, body: usize) -> Result<Pieces, Failure> {
         let folder = tempfile::tempdir_in(stand.folder.path())?;
         let queue = Queue::open(&folder.path().join("queue.redb"), QueueOptions::default())?;
         let stop = CancellationToken::new();
@@ -90,24 +90,34 @@ impl Pieces {
     }
 
     /// Repeats something for a while. Returns the duration of each repetition, in microseconds.
-    pub(super) async fn alone(&self, piece: Piece, length: Duration) -> Result<Vec<f64>, Failure> {
+    pub(crate) async fn alone(&self, piece: Piece, length: Duration) -> Result<Vec<f64>, Failure> {
+        self.at_once(piece, 1, length).await
+    }
+
+    /// Repeats something for a while, several times at once. Returns how long all of them took each time, in microseconds.
+    pub(crate) async fn at_once(&self, piece: Piece, count: usize, length: Duration) -> Result<Vec<f64>, Failure> {
         let begun = Instant::now();
         let mut took_us = Vec::new();
         while begun.elapsed() < length {
             let start = Instant::now();
-            match piece {
-                Piece::Enqueue => self.enqueue().await?,
-                Piece::Exchange => self.exchange(&self.taking, &self.envelope).await?,
-                Piece::Call => self.exchange(&self.calling, &self.payload).await?,
-                Piece::Flush => self.flush(took_us.len() as u64)?,
-            }
+            let page = took_us.len() as u64;
+            try_join_all((0..count).map(|_| self.once(piece, page))).await?;
             took_us.push(start.elapsed().as_secs_f64() * 1e6);
         }
         Ok(took_us)
     }
 
+    async fn once(&self, piece: Piece, page: u64) -> Result<(), Failure> {
+        match piece {
+            Piece::Enqueue => self.enqueue().await,
+            Piece::Exchange => self.exchange(&self.taking, &self.envelope).await,
+            Piece::Call => self.exchange(&self.calling, &self.payload).await,
+            Piece::Flush => self.flush(page),
+        }
+    }
+
     /// The number of calls per second that the queue accepts from several producers.
-    pub(super) async fn enqueues(&self, producers: usize, length: Duration) -> Result<f64, Failure> {
+    pub(crate) async fn enqueues(&self, producers: usize, length: Duration) -> Result<f64, Failure> {
         let begun = Instant::now();
         let producing = (0..producers).map(|_| self.alone(Piece::Enqueue, length));
         let took = join_all(producing).await.into_iter().collect::<Result<Vec<_>, _>>()?;
