@@ -37,7 +37,7 @@ struct Peaks {
 }
 
 async fn run(scale: Scale) -> Result<Report, Failure> {
-    let (few, many, rounds) = if scale.quick { (100, 1_000, 5) } else { (100, 10_000, 7) };
+    let (few, many, rounds) = if scale.quick { (100, 1_000, 3) } else { (100, 10_000, 7) };
     let memory = memory(few, many).await?;
     let stand = start().await?;
     let (mut few_us, mut many_us, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
