@@ -1,9 +1,11 @@
 //! Kills the gateway, a flow and a function at random under load, and reports what became of the requests.
 
 mod arguments;
+mod backing;
 mod keys;
 mod load;
 mod schedule;
+mod shape;
 mod stand;
 mod tally;
 
@@ -15,6 +17,7 @@ pub(crate) use arguments::Arguments;
 use keys::Keys;
 use load::Load;
 use schedule::Target;
+use shape::Shape;
 use stand::Stand;
 use tally::Tally;
 
@@ -26,8 +29,8 @@ const STANDSTILL: Duration = Duration::from_secs(180);
 pub(crate) async fn run(arguments: Arguments) -> Result<(), String> {
     let folder = tempfile::Builder::new().prefix("faasflow-chaos").tempdir().map_err(|error| error.to_string())?;
     println!(
-        "{} requests of six asynchronous phases, {} kills, seed {}",
-        arguments.requests, arguments.kills, arguments.seed
+        "{} requests of {}, {} kills, seed {}",
+        arguments.requests, arguments.shape, arguments.kills, arguments.seed
     );
     let tally = Arc::new(Tally::new(arguments.requests));
     let ran = attack(&arguments, &tally, folder.path()).await;
@@ -40,8 +43,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), String> {
 
 async fn attack(arguments: &Arguments, tally: &Arc<Tally>, folder: &std::path::Path) -> Result<(), String> {
     let begun = Instant::now();
-    let mut stand = Stand::start(folder, tally).await?;
-    let load = Load::start(arguments.requests, &stand, tally);
+    let mut stand = Stand::start(folder, arguments.shape, tally).await?;
+    let load = Load::start(arguments.requests, arguments.shape, &stand, tally);
     let mut progress = Progress::new(arguments.requests);
     let mut made = [0_usize; Target::ALL.len()];
     for kill in schedule::schedule(arguments.seed, arguments.requests, arguments.kills) {
@@ -76,6 +79,8 @@ async fn attack(arguments: &Arguments, tally: &Arc<Tally>, folder: &std::path::P
         ("steps", keys.distinct().to_string()),
         ("steps executed more than once", keys.repeated().to_string()),
         ("the most executions of one step", keys.most().to_string()),
+        ("steps with different inputs", keys.different().to_string()),
+        ("joins fired", keys.joins().to_string()),
         ("kills", format!("{} ({})", made.iter().sum::<usize>(), kills.join(", "))),
         ("seconds", format!("{:.0}", took.as_secs_f64())),
         ("requests a second", format!("{:.0}", tally.ended() as f64 / took.as_secs_f64())),
@@ -87,11 +92,7 @@ async fn attack(arguments: &Arguments, tally: &Arc<Tally>, folder: &std::path::P
     if made.iter().sum::<usize>() != arguments.kills {
         faults.push(format!("{} kills were made, not {}", made.iter().sum::<usize>(), arguments.kills));
     }
-    // Fewer would mean that a request ended although one of its steps was never executed.
-    let steps = tally.ended() * 6;
-    if keys.distinct() < steps {
-        faults.push(format!("only {} different steps were executed, of {steps}", keys.distinct()));
-    }
+    faults.extend(step_faults(&keys, arguments.shape, tally.ended()));
     if faults.is_empty() {
         return Ok(());
     }
@@ -99,6 +100,24 @@ async fn attack(arguments: &Arguments, tally: &Arc<Tally>, folder: &std::path::P
         println!("{example}");
     }
     Err(faults.join("; "))
+}
+
+/// What is wrong with the steps of requests that have all ended.
+fn step_faults(keys: &Keys, shape: Shape, ended: usize) -> Vec<String> {
+    let mut faults = Vec::new();
+    // With fewer, a request has ended although one of its steps was never executed. With more, a step was executed under two keys.
+    for (what, found, expected) in [
+        ("different steps were executed", keys.distinct(), shape.steps()),
+        ("joins fired", keys.joins(), shape.joins()),
+    ] {
+        if found != ended * expected {
+            faults.push(format!("{found} {what}, not {}", ended * expected));
+        }
+    }
+    if keys.different() > 0 {
+        faults.push(format!("{} steps had different inputs when they were repeated", keys.different()));
+    }
+    faults
 }
 
 /// Waits until this many requests have ended.

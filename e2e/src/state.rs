@@ -12,11 +12,12 @@ use crate::tools;
 mod backend;
 mod faults;
 mod flows;
+mod graphs;
 mod large;
 mod photos;
 mod tls;
 
-use backend::Backend;
+pub(crate) use backend::Backend;
 
 /// MinIO publishes no versions of its module; this is the commit of 12 February 2026.
 const MINIO: &str = "v0.0.0-20260212201848-7aac2a2c5b7c";
@@ -26,10 +27,15 @@ pub(crate) async fn install_minio() -> Result<PathBuf, String> {
     tools::go("github.com/minio/minio", MINIO).await
 }
 
+/// Installs Redis, and returns its path.
+pub(crate) async fn install_redis() -> Result<PathBuf, String> {
+    tools::debian("redis-server", "redis-server").await
+}
+
 /// The programs of MinIO and Redis.
 async fn programs() -> Result<(PathBuf, PathBuf), String> {
     let minio = install_minio().await;
-    let redis = tools::debian("redis-server", "redis-server").await;
+    let redis = install_redis().await;
     Ok((minio?, redis?))
 }
 
@@ -48,6 +54,7 @@ pub(crate) async fn run(suite: Suite) -> Result<(), String> {
         suite.heading(backend.title());
         conformance_of(&suite, backend).await;
         flows::run(&suite, backend).await;
+        graphs::run(&suite, backend).await;
         faults::run(&suite, backend).await;
         large::run(&suite, backend).await;
         photos::run(&suite, backend).await;

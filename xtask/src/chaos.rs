@@ -7,15 +7,17 @@ use crate::command;
 
 /// The text of `chaos --help`.
 pub(crate) const HELP: &str = "\
-Usage: cargo xtask chaos [--requests N] [--kills K] [--seed S] [--release]
+Usage: cargo xtask chaos [--graph STORE] [--requests N] [--kills K] [--seed S] [--release]
 
 Sends N requests through a flow with six asynchronous phases behind `faasflow up`, and kills the gateway, the flow and a
 function K times at random with SIGKILL. Then it reports how many requests were accepted, ended, were lost, ended twice
 with different results, or failed because of a kill, and how often steps ran more than once. docs/reliability.md states
 what is guaranteed.
 
-  --requests N   the number of requests (default: 1000)
-  --kills K      the number of kills (default: 15)
+  --graph STORE  instead, use a flow that forks into eight branches, one of which has a for-each of 20 items. Its joins
+                 are in this store: `gateway` is the store of `faasflow up`, `redis` is Redis, which is installed
+  --requests N   the number of requests (default: 1000; with --graph, 60)
+  --kills K      the number of kills (default: 15; with --graph, 8)
   --seed S       repeat the kills of an earlier run (default: a new seed each time)
   --release      use release builds, for long runs
 

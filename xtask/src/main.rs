@@ -25,7 +25,7 @@ Usage: cargo xtask COMMAND
   bench [--quick] [--only NAME...] [--json FILE] [--soak] [--peers]
                                run the benchmarks and print tables; --soak measures memory under long loads; --peers
                                measures Restate and goflow, which it installs with npm and Go into target/tools
-  chaos [--requests N] [--kills K] [--seed S] [--release]
+  chaos [--graph STORE] [--requests N] [--kills K] [--seed S] [--release]
                                kill the gateway, a flow and a function at random under load, and report what happened
                                to each request
   package [--quick]            package the published crates, build each from its package, and test a new project

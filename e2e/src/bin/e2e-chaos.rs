@@ -2,24 +2,31 @@
 //! one.
 
 use std::fs::File;
+use std::future::ready;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use faasflow::{Call, Error, Flow, Result};
+use faasflow::{Call, Error, Flow, ForEach, Graph, Json, Result};
 use faasflow_http::{ServerOptions, read_body, serve};
 use http::{HeaderMap, Response};
 
 /// The number of phases of the flow.
 const PHASES: usize = 6;
+/// The branches of the graph that make one call.
+const SIMPLE_BRANCHES: u64 = 7;
+/// The items of the for-each in another branch.
+const ITEMS: u64 = 20;
 
 fn main() -> Result<()> {
     match own("E2E_ROLE").as_str() {
         "flow" => faasflow::serve(flow()?),
+        "graph" => faasflow::serve(graph()?),
         "function" => function(),
-        role => Err(Error::msg(format!("E2E_ROLE is `{role}`, and neither `flow` nor `function`"))),
+        role => Err(Error::msg(format!("E2E_ROLE is `{role}`, which is neither `flow` nor `graph` nor `function`"))),
     }
 }
 
@@ -33,14 +40,34 @@ fn own(variable: &str) -> String {
 fn flow() -> Result<Flow> {
     let mut builder = Flow::builder();
     for phase in 1..=PHASES {
-        builder = builder
-            .apply(Call::new("chaos-function").query("phase", phase.to_string()))
-            .modify(move |text: String| std::future::ready(format!("{text}{phase}")));
+        builder = builder.apply(call(phase)).modify(move |text: String| ready(format!("{text}{phase}")));
     }
     Ok(builder.build()?)
 }
 
-/// Records the `Idempotency-Key` of each call, then echoes the request. The kernel has the line before the answer
+/// Forks into branches that make a call each and change the number that they are given. One of them has a for-each. The result
+/// has the outputs of all branches and items, in order.
+fn graph() -> Result<Flow> {
+    let mut graph = Graph::new();
+    for branch in 1..=SIMPLE_BRANCHES {
+        let change = move |Json(number): Json<u64>| ready(Json(number * 10 + branch));
+        graph = graph.branch(format!("branch-{branch}"), Flow::builder().apply(call("branch")).modify(change));
+    }
+    let numbers = |Json(number): Json<u64>| ready(Json((0..ITEMS).map(|item| number + item).collect::<Vec<u64>>()));
+    let double = |Json(number): Json<u64>| ready(Json(2 * number));
+    let item = Flow::builder().apply(call("item")).modify(double);
+    let items = Flow::builder().modify(numbers).for_each(ForEach::new(item).at_most(4)).apply(call(JOINED));
+    Ok(Flow::builder().graph(graph.branch("items", items)).apply(call(JOINED)).build()?)
+}
+
+/// The step that follows a join.
+const JOINED: &str = "joined";
+
+fn call(step: impl ToString) -> Call {
+    Call::new("chaos-function").query("step", step.to_string())
+}
+
+/// Records the `Idempotency-Key` of each call, its step and a hash of its body, then echoes the request. The kernel has the line before the answer
 /// begins, so a kill cannot lose it.
 fn function() -> Result<()> {
     let keys = File::options().create(true).append(true).open(own("E2E_KEYS"))?;
@@ -56,8 +83,10 @@ fn function() -> Result<()> {
 async fn record(State(keys): State<Arc<File>>, request: axum::extract::Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = read_body(body, 1 << 20, std::time::Duration::from_secs(60)).await.unwrap_or_default();
-    let mut line = key(&parts.headers);
-    line.push('\n');
+    let mut hasher = DefaultHasher::new();
+    body.hash(&mut hasher);
+    let step = parts.uri.query().and_then(|query| query.strip_prefix("step=")).unwrap_or("none");
+    let line = format!("{} {step} {:x}\n", key(&parts.headers), hasher.finish());
     // A single write, so that lines of two calls do not mix.
     let written = (&*keys).write_all(line.as_bytes());
     let mut response = Response::new(Body::from(body));

@@ -2,13 +2,20 @@
 
 use std::fmt;
 
+use super::shape::{Shape, Store};
+
 /// The size of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arguments {
     pub(crate) requests: usize,
     pub(crate) kills: usize,
     pub(crate) seed: u64,
+    pub(crate) shape: Shape,
 }
+
+/// The sizes of a run without options.
+const LINEAR: (usize, usize) = (1000, 15);
+const GRAPH: (usize, usize) = (60, 8);
 
 impl Arguments {
     /// Parses the arguments. Without `--seed`, the seed is `otherwise`.
@@ -17,13 +24,19 @@ impl Arguments {
     ///
     /// If an argument is unknown or not valid.
     pub(crate) fn parse(words: &[&str], otherwise: u64) -> Result<Arguments, String> {
-        let mut arguments = Arguments { requests: 1000, kills: 15, seed: otherwise };
+        let (mut requests, mut kills) = (None, None);
+        let (mut seed, mut shape) = (otherwise, Shape::Linear);
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let (option, value) = match word.split_once('=') {
                 Some((option, value)) => (option, Some(value)),
                 None => (*word, words.next().copied()),
             };
+            if option == "--graph" {
+                let store = value.and_then(Store::named);
+                shape = Shape::Graph(store.ok_or("`--graph` needs a store, `gateway` or `redis`")?);
+                continue;
+            }
             if !["--requests", "--kills", "--seed"].contains(&option) {
                 return Err(format!("`chaos` does not know `{word}`"));
             }
@@ -31,11 +44,14 @@ impl Arguments {
             let number = number.ok_or_else(|| format!("`{option}` needs a number"))?;
             let size = usize::try_from(number).map_err(|_| format!("`{option} {number}` is too much"))?;
             match option {
-                "--requests" => arguments.requests = size,
-                "--kills" => arguments.kills = size,
-                _ => arguments.seed = number,
+                "--requests" => requests = Some(size),
+                "--kills" => kills = Some(size),
+                _ => seed = number,
             }
         }
+        let default = if shape == Shape::Linear { LINEAR } else { GRAPH };
+        let (requests, kills) = (requests.unwrap_or(default.0), kills.unwrap_or(default.1));
+        let arguments = Arguments { requests, kills, seed, shape };
         match arguments.requests {
             0 => Err("`--requests 0`: there would be nothing to kill under".to_owned()),
             requests if requests < arguments.kills => {
@@ -48,6 +64,9 @@ impl Arguments {
 
 impl fmt::Display for Arguments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Shape::Graph(store) = self.shape {
+            write!(f, "--graph {} ", store.as_str())?;
+        }
         write!(f, "--requests {} --kills {} --seed {}", self.requests, self.kills, self.seed)
     }
 }
@@ -59,9 +78,13 @@ mod tests {
     #[test]
     fn arguments_are_read_and_shown_again() {
         let parsed = Arguments::parse(&["--requests", "50", "--kills=7", "--seed", "3"], 9).unwrap();
-        assert_eq!(parsed, Arguments { requests: 50, kills: 7, seed: 3 });
+        assert_eq!(parsed, Arguments { requests: 50, kills: 7, seed: 3, shape: Shape::Linear });
         assert_eq!(parsed.to_string(), "--requests 50 --kills 7 --seed 3");
-        assert_eq!(Arguments::parse(&[], 9).unwrap(), Arguments { requests: 1000, kills: 15, seed: 9 });
+        let default = Arguments { requests: 1000, kills: 15, seed: 9, shape: Shape::Linear };
+        assert_eq!(Arguments::parse(&[], 9).unwrap(), default);
+        let graph = Arguments::parse(&["--graph", "redis", "--kills", "2"], 9).unwrap();
+        assert_eq!(graph.shape, Shape::Graph(Store::Redis));
+        assert_eq!(graph.to_string(), "--graph redis --requests 60 --kills 2 --seed 9");
     }
 
     #[test]
@@ -69,6 +92,7 @@ mod tests {
         for (words, why) in [
             (&["--requests"] as &[&str], "`--requests` needs a number"),
             (&["--kills", "many"], "`--kills` needs a number"),
+            (&["--graph", "s3"], "`--graph` needs a store, `gateway` or `redis`"),
             (&["--quick"], "`chaos` does not know `--quick`"),
             (&["--requests", "0"], "nothing to kill under"),
             (&["--requests", "3", "--kills", "4"], "4 kills need as many requests at least, not 3"),

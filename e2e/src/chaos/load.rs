@@ -7,22 +7,21 @@ use std::time::Duration;
 use http::Method;
 use tokio::task::JoinSet;
 
+use super::shape::Shape;
 use super::stand::Stand;
 use super::tally::Tally;
 use crate::client::Client;
 
-/// The number of requests in flight.
-const AT_ONCE: usize = 64;
 /// How long an accepted request may take before the next is sent anyway.
 const LONGEST: Duration = Duration::from_secs(120);
 
 pub(super) struct Load(JoinSet<()>);
 
 impl Load {
-    pub(super) fn start(requests: usize, stand: &Stand, tally: &Arc<Tally>) -> Load {
+    pub(super) fn start(requests: usize, shape: Shape, stand: &Stand, tally: &Arc<Tally>) -> Load {
         let next = Arc::new(AtomicUsize::new(0));
         let mut senders = JoinSet::new();
-        for _ in 0..AT_ONCE.min(requests) {
+        for _ in 0..shape.at_once().min(requests) {
             let (next, tally, client) = (next.clone(), tally.clone(), Client::new());
             let (url, report) = (stand.flow(), stand.report_url());
             senders.spawn(async move {
@@ -32,7 +31,7 @@ impl Load {
                         return;
                     }
                     let ended = tally.end_of(number);
-                    send(&client, &url, &report, number).await;
+                    send(&client, &url, &report, shape, number).await;
                     tally.accept(number);
                     let _ = tokio::time::timeout(LONGEST, ended).await;
                 }
@@ -50,7 +49,7 @@ impl Load {
 
 /// Repeats a request until it is accepted. If an answer is lost, the request may have been accepted, so its ids stay
 /// the same and the gateway can recognise it.
-async fn send(client: &Client, url: &str, report: &str, number: usize) {
+async fn send(client: &Client, url: &str, report: &str, shape: Shape, number: usize) {
     let id = format!("chaos-{number}");
     let call_id = format!("00000000-0000-4000-8000-{number:012x}");
     let headers = [
@@ -60,7 +59,7 @@ async fn send(client: &Client, url: &str, report: &str, number: usize) {
         ("content-type", "text/plain"),
     ];
     loop {
-        if let Ok(answer) = client.send(Method::POST, url, &headers, format!("{number}:")).await
+        if let Ok(answer) = client.send(Method::POST, url, &headers, shape.payload(number)).await
             && answer.status == http::StatusCode::ACCEPTED
         {
             return;

@@ -11,7 +11,9 @@ use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::backing::Backing;
 use super::schedule::Target;
+use super::shape::Shape;
 use super::tally::{ReportedEnd, Tally};
 use crate::client::Client;
 use crate::server::{Recipe, Server, free_port};
@@ -24,14 +26,15 @@ pub(super) struct Stand {
     reports: String,
     folder: PathBuf,
     client: Client,
+    _backing: Backing,
     _reports: AbortOnDropHandle<()>,
 }
 
 impl Stand {
     /// Starts each of the three separately, as on a cluster. The flow and the function outlive the gateway and have to
     /// live with its absence; as its children, they would end with it.
-    pub(super) async fn start(folder: &Path, tally: &Arc<Tally>) -> Result<Stand, String> {
-        let (address, receiving) = receive(tally.clone()).await?;
+    pub(super) async fn start(folder: &Path, shape: Shape, tally: &Arc<Tally>) -> Result<Stand, String> {
+        let (address, receiving) = receive(tally.clone(), shape).await?;
         let text = |error: std::io::Error| error.to_string();
         let (port, url) = (free_port()?, |port| format!("http://127.0.0.1:{port}"));
         std::fs::create_dir(folder.join("secrets")).map_err(text)?;
@@ -39,11 +42,13 @@ impl Stand {
         std::fs::write(folder.join("keys"), "").map_err(text)?;
         let mut stack = "version: 1.0\nprovider:\n  name: openfaas\n\nfunctions:\n".to_owned();
         let mut started = Vec::new();
+        let backing = Backing::start(shape, folder).await?;
         for role in ["flow", "function"] {
             let own = free_port()?;
             stack.push_str(&format!("  chaos-{role}:\n    annotations:\n      faasflow.url: {}\n", url(own)));
+            let program = if role == "flow" { shape.role() } else { role };
             let environment = [
-                ("E2E_ROLE", role.to_owned()),
+                ("E2E_ROLE", program.to_owned()),
                 ("E2E_KEYS", folder.join("keys").display().to_string()),
                 ("port", own.to_string()),
                 ("host", "127.0.0.1".to_owned()),
@@ -55,7 +60,11 @@ impl Stand {
             let recipe = Recipe {
                 program: beside("e2e-chaos")?,
                 arguments: Vec::new(),
-                environment: environment.map(|(name, value)| (name.to_owned(), value)).into(),
+                environment: environment
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .into_iter()
+                    .chain(backing.settings())
+                    .collect(),
                 port: own,
                 ready: None,
                 log: folder.join(format!("{role}.log")),
@@ -79,7 +88,8 @@ impl Stand {
             return Err(format!("{why}; the log of faasflow up ends: {}", gateway.tail()));
         }
         let reports = format!("http://{address}/");
-        Ok(Stand { gateway, flow, function, url, reports, folder: folder.to_owned(), client, _reports: receiving })
+        let folder = folder.to_owned();
+        Ok(Stand { gateway, flow, function, url, reports, folder, client, _backing: backing, _reports: receiving })
     }
 
     /// The URL that invokes the flow through the queue.
@@ -121,17 +131,17 @@ fn beside(program: &str) -> Result<PathBuf, String> {
 }
 
 /// Receives the reports about how requests ended.
-async fn receive(tally: Arc<Tally>) -> Result<(std::net::SocketAddr, AbortOnDropHandle<()>), String> {
+async fn receive(tally: Arc<Tally>, shape: Shape) -> Result<(std::net::SocketAddr, AbortOnDropHandle<()>), String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
-    let router = Router::new().fallback(report).with_state(tally);
+    let router = Router::new().fallback(report).with_state((tally, shape));
     let receiving = tokio::spawn(async move {
         let _ = serve(listener, router, ServerOptions::default(), std::future::pending()).await;
     });
     Ok((address, AbortOnDropHandle::new(receiving)))
 }
 
-async fn report(State(tally): State<Arc<Tally>>, request: axum::extract::Request) -> StatusCode {
+async fn report(State((tally, shape)): State<(Arc<Tally>, Shape)>, request: axum::extract::Request) -> StatusCode {
     let (parts, body) = request.into_parts();
     // A truncated report is ignored, because it is sent again.
     let Ok(body) = read_body(body, 1 << 20, Duration::from_secs(60)).await else { return StatusCode::BAD_REQUEST };
@@ -140,7 +150,7 @@ async fn report(State(tally): State<Arc<Tally>>, request: axum::extract::Request
     let Some(number) = number else { return StatusCode::BAD_REQUEST };
     let text = String::from_utf8_lossy(&body);
     let reported = match header("x-faasflow-outcome") {
-        "success" if text == format!("{number}:123456") => ReportedEnd::Success,
+        "success" if text == shape.result(number) => ReportedEnd::Success,
         "success" => ReportedEnd::Wrong,
         _ => ReportedEnd::Failure,
     };
