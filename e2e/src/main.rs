@@ -11,6 +11,7 @@ mod openfaas;
 mod photos;
 mod recorder;
 mod server;
+mod severed;
 mod state;
 mod suite;
 mod tools;

@@ -6,6 +6,7 @@ use crate::suite::Suite;
 
 mod cli;
 mod faults;
+mod graphs;
 mod invocations;
 mod photos;
 mod stand;
@@ -40,6 +41,7 @@ pub(crate) async fn run(suite: Suite) -> Result<(), String> {
         photos::run(&suite, &stand).await;
         cli::run(&suite, &stand, &programs).await;
         faults::run(&suite, &stand).await;
+        graphs::run(&suite, &stand).await;
         if let Some(stand) = Arc::into_inner(stand) {
             stand.stop().await?;
         }

@@ -4,6 +4,7 @@ use crate::suite::Suite;
 
 mod calls;
 mod contexts;
+mod graphs;
 mod jaeger;
 mod outage;
 mod photos;
@@ -31,6 +32,8 @@ pub(crate) async fn run(suite: Suite) -> Result<(), String> {
     photos::run(&suite, &stand).await;
     suite.heading("calls");
     calls::run(&suite, &stand).await;
+    suite.heading("graphs");
+    graphs::run(&suite, &stand).await;
     suite.heading("trace contexts and sampling");
     contexts::run(&suite, &stand).await;
     suite.heading("a trace server that is away");

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use faasflow::bytes::Bytes;
 use faasflow::{
-    Call, Callback, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, Json, Redis, Result, Retry,
+    Call, Callback, Complete, Context, DefinitionError, Error, Failure, Flow, FlowBuilder, Graph, Json, Redis, Result,
+    Retry,
 };
 
 fn main() -> faasflow::Result<()> {
@@ -29,6 +30,12 @@ fn define(name: &str) -> Result<Flow> {
             .apply("two")
             .on_failure(async |_: Context, failure: Failure| failure.reply(Json(failure.reason())))
             .build(),
+        "graph" => graph(builder, Complete::All, Call::new).build(),
+        "graph-direct" => graph(builder, Complete::All, |name| Call::new(name).sync()).build(),
+        "graph-first" => graph(builder, Complete::First, Call::new).build(),
+        "graph-stored" => {
+            graph(builder.state(Redis::from_env().map_err(Error::from)?), Complete::All, Call::new).build()
+        }
         "guarded" => guarded(builder, &own("E2E_SECRET"), &own("E2E_CALLBACK")).build(),
         _ => return Err(Error::msg(format!("E2E_FLOW is `{name}`, which is none of the flows here"))),
     };
@@ -41,6 +48,13 @@ fn relay(builder: FlowBuilder) -> FlowBuilder {
         .apply(Call::new("one").header("x-step", "first").query("note", "a b&c"))
         .apply("two")
         .apply(Call::new("three").query_with("name", |context: &Context| context.query("name")))
+}
+
+/// Two branches, and a call after their join.
+fn graph(builder: FlowBuilder, complete: Complete, call: fn(&'static str) -> Call) -> FlowBuilder {
+    let branch = |function| Flow::builder().apply(call(function));
+    let graph = Graph::new().branch("one", branch("one")).branch("two", branch("two"));
+    builder.graph(graph.complete(complete)).apply(call("three"))
 }
 
 /// A phase that sends a secret everywhere it can, makes calls that may be retried, and sends a callback.

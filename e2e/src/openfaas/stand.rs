@@ -11,6 +11,7 @@ use crate::client::{Answer, Client};
 use crate::photos;
 use crate::recorder::Recorder;
 use crate::server::{Recipe, Server, free_port};
+use crate::severed::Severable;
 use crate::tools;
 
 /// The last versions known by name before the community edition's licence of March 2024; all are MIT.
@@ -85,6 +86,8 @@ pub(super) struct Stand {
     pub(super) folder: tempfile::TempDir,
     openfaas: Option<Mutex<Real>>,
     provider: Mutex<Server>,
+    /// The connection of the flow `graph-stored` to Redis.
+    pub(super) redis: Severable,
     _redis: Server,
 }
 
@@ -110,8 +113,10 @@ impl Stand {
             log: folder.path().join("redis.log"),
         })
         .await?;
+        let severable = Severable::start(redis_port).await?;
         let stack = folder.path().join("stack.yml");
-        std::fs::write(&stack, stack_text(&recorder, redis_port)?).map_err(|error| error.to_string())?;
+        std::fs::write(&stack, stack_text(&recorder, redis_port, severable.port())?)
+            .map_err(|error| error.to_string())?;
         let provider_port = free_port()?;
         let provider_url = format!("http://127.0.0.1:{provider_port}");
         let url = if real { format!("http://127.0.0.1:{GATEWAY_PORT}") } else { provider_url.clone() };
@@ -140,6 +145,7 @@ impl Stand {
             folder,
             openfaas,
             provider: Mutex::new(provider),
+            redis: severable,
             _redis: redis,
         };
         stand.until_ready().await?;
@@ -319,7 +325,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// The functions and flows of a stand.
-fn stack_text(recorder: &Recorder, redis_port: u16) -> Result<String, String> {
+fn stack_text(recorder: &Recorder, redis_port: u16, severable_port: u16) -> Result<String, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let program = own.with_file_name("e2e-flow");
     let program = program.display();
@@ -329,7 +335,8 @@ fn stack_text(recorder: &Recorder, redis_port: u16) -> Result<String, String> {
         text.push_str(&format!("  {name}:\n    annotations: {{ faasflow.url: '{url}' }}\n"));
     }
     let timeout = WRITE_TIMEOUT.as_secs();
-    for name in ["relay", "relay-stored", "direct", "gated"] {
+    for name in ["relay", "relay-stored", "direct", "gated", "graph", "graph-first", "graph-stored"] {
+        let redis_port = if name == "graph-stored" { severable_port } else { redis_port };
         text.push_str(&format!(
             "  {name}:\n    lang: faasflow\n    fprocess: {program}\n    secrets: [faasflow-hmac-secret]\n    environment:\n      \
              mode: http\n      E2E_FLOW: {name}\n      workflow_name: {name}\n      write_timeout: {timeout}s\n      \

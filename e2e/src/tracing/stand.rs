@@ -22,8 +22,13 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 pub(super) const SECRET: &str = "e2e-secret-marker";
 
 /// The flows, and whether each traces with OTLP over HTTP instead of gRPC.
-const FLOWS: [(&str, &str, bool); 3] =
-    [("relay", "relay", false), ("relay-http", "relay", true), ("guarded", "guarded", false)];
+const FLOWS: [(&str, &str, bool); 5] = [
+    ("relay", "relay", false),
+    ("relay-http", "relay", true),
+    ("guarded", "guarded", false),
+    ("graph", "graph", false),
+    ("graph-direct", "graph-direct", false),
+];
 
 pub(super) struct Stand {
     pub(super) url: String,
