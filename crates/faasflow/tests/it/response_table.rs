@@ -256,7 +256,7 @@ async fn a_bad_signature_answers_401_and_nothing_is_executed() {
     *changed.last_mut().unwrap() ^= 1;
     let refused = kit.request(changed).headers(headers.clone()).answer().await;
     assert_eq!(refused.status, 401);
-    assert!(problem(&refused)["reason"].as_str().unwrap().starts_with("the signature does not fit"));
+    assert!(problem(&refused)["reason"].as_str().unwrap().starts_with("the signature does not match"));
     assert_eq!(problem(&refused)["code"], "FF0409");
     headers.remove("x-hub-signature");
     let refused = kit.request(body).headers(headers).answer().await;

@@ -255,7 +255,7 @@ fn i6_an_unreadable_key_has_the_common_reason() {
     let mounted = secrets.path().to_str().unwrap();
     let printed = refused(&Program::new("two-phases").with("secret_mount_path", mounted));
     let expected = format!(
-        "error[FF0216]: signing is on, but its key cannot be read from {}\n  cause: it is a folder, and a file was expected\n\n",
+        "error[FF0216]: signing is on, but its key cannot be read from {}\n  cause: it is a folder, and a file was expected\n  help: check the path\n\n",
         path.display()
     );
     assert!(printed.contains(&expected), "to create a key is no advice where there is one: {printed}");
