@@ -39,9 +39,9 @@ pub(crate) async fn run(suite: Suite) -> Result<(), String> {
         suite.heading(Stand::title(real));
         invocations::run(&suite, &stand).await;
         photos::run(&suite, &stand).await;
+        graphs::run(&suite, &stand).await;
         cli::run(&suite, &stand, &programs).await;
         faults::run(&suite, &stand).await;
-        graphs::run(&suite, &stand).await;
         if let Some(stand) = Arc::into_inner(stand) {
             stand.stop().await?;
         }

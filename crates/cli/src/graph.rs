@@ -22,6 +22,8 @@ pub(crate) const NOT_A_FLOW: &str = "check that it is a flow: its `main` calls `
 
 /// What to do about a description of a later version.
 const UPDATE: &str = "update `faasflow`: the flow was built with a newer version of it";
+/// The name of the program of every project that was made from the template.
+const TEMPLATE_PROGRAM: &str = "flow";
 /// How wide a drawing is that does not go to a terminal.
 const WIDTH: usize = 80;
 
@@ -69,7 +71,7 @@ pub(crate) fn read(json: &[u8], what: &str, empty: &str) -> Result<Description, 
 /// A description as it was printed.
 pub(crate) struct Described {
     pub(crate) json: Bytes,
-    /// The name of the program that printed it, if it was run here.
+    /// What to call the flow if the description has no name: see [`name_of`].
     program: Option<String>,
 }
 
@@ -139,6 +141,16 @@ async fn deployed(graph: &Graph) -> Result<Described, Failure> {
     Err(failure.help("find out more in the log of the function"))
 }
 
+/// What to call the flow of a project: its program, or its folder if the program has the name that the template gives to all.
+fn name_of(program: &Path, project: &Path) -> Option<String> {
+    let text = |name: &std::ffi::OsStr| name.to_string_lossy().into_owned();
+    let program = program.file_stem().map(text)?;
+    if program != TEMPLATE_PROGRAM {
+        return Some(program);
+    }
+    Some(project.canonicalize().ok().and_then(|folder| folder.file_name().map(text)).unwrap_or(program))
+}
+
 /// Builds a project and returns the description that its program prints.
 pub(crate) async fn describe(project: &Path) -> Result<Described, Failure> {
     let (events, mut happened) = tokio::sync::mpsc::unbounded_channel();
@@ -174,8 +186,7 @@ pub(crate) async fn describe(project: &Path) -> Result<Described, Failure> {
     })?;
     std::io::Write::write_all(&mut std::io::stderr(), &output.stderr)?;
     if output.status.success() {
-        let name = program.file_stem().map(|name| name.to_string_lossy().into_owned());
-        return Ok(Described { json: output.stdout.into(), program: name });
+        return Ok(Described { json: output.stdout.into(), program: name_of(&program, project) });
     }
     Err(Failure::unusable(
         code::NO_DESCRIPTION,

@@ -140,6 +140,7 @@ impl FailureKind {
                 "give the flow a state manager, which then keeps them, raise `envelope_limit` if the gateway's queue takes \
                  more, or remove state that is no longer needed",
             ),
+            FailureKind::TooManyItems { .. } => Some("send a shorter list, or raise `max_items`"),
             _ => None,
         }
     }

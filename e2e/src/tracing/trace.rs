@@ -26,8 +26,6 @@ pub(super) struct Trace {
 pub(super) struct Span {
     pub(super) id: String,
     pub(super) parent: Option<String>,
-    /// The spans that it links to, which Jaeger calls references of the kind `FOLLOWS_FROM`.
-    pub(super) links: Vec<String>,
     pub(super) name: String,
     pub(super) kind: String,
     pub(super) service: String,
@@ -149,7 +147,6 @@ impl Span {
         let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
         let parents = value["references"].as_array().map(Vec::as_slice).unwrap_or_default();
         let parent = parents.iter().find(|reference| reference["refType"] == "CHILD_OF");
-        let links = parents.iter().filter(|reference| reference["refType"] == "FOLLOWS_FROM");
         let start = value["startTime"].as_u64().ok_or("Jaeger's answer has a span without a start")?;
         let tags = attributes(&value["tags"]);
         let process = value["processID"].as_str().unwrap_or_default();
@@ -161,7 +158,6 @@ impl Span {
         let events = value["logs"].as_array().map(Vec::as_slice).unwrap_or_default();
         Ok(Span {
             id: text("spanID"),
-            links: links.filter_map(|reference| reference["spanID"].as_str()).map(str::to_owned).collect(),
             parent: parent.and_then(|reference| reference["spanID"].as_str()).map(str::to_owned),
             name: text("operationName"),
             kind: besides.get("span.kind").cloned().unwrap_or_default(),

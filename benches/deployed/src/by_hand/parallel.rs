@@ -13,7 +13,7 @@ use futures_util::future::join_all;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode, Uri};
 
-use super::{ChainError, CALL_TIMEOUT, MAX_BODY, OCTETS, READ_TIMEOUT, REQUEST_ID, call, new_id, serve_router};
+use super::{CALL_TIMEOUT, ChainError, MAX_BODY, OCTETS, READ_TIMEOUT, REQUEST_ID, call, new_id, serve_router};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 

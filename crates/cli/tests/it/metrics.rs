@@ -29,13 +29,14 @@ async fn get(url: &str) -> String {
     String::from_utf8(body.to_vec()).unwrap()
 }
 
-/// What a flow function with a step of each kind shows.
+/// What a flow function with a step of each kind, and a branch, shows.
 async fn of_a_flow() -> String {
     let flow = Flow::builder()
         .modify(async |_: Context, payload: Payload| payload)
         .apply("resize")
         .apply("compress")
         .callback("http://storage.example/photos")
+        .parallel([("thumb", Flow::builder().modify(async |_: Context, payload: Payload| payload))])
         .build()
         .unwrap();
     let config = Config::load(|name| {

@@ -52,7 +52,7 @@ impl FlowBuilder {
     }
 
     /// Goes through another flow as a part of this one. Its failure handler handles failures inside it and may recover its
-    /// output. A [`Call`] runs a flow that is deployed separately instead, as a request of its own.
+    /// output. A [`Call`](super::Call) runs a flow that is deployed separately instead, as a request of its own.
     ///
     /// ```
     /// use faasflow_core::{Context, Failure, Flow};

@@ -127,7 +127,10 @@ async fn a_list_that_is_too_long_fails_before_any_item_begins() {
     let before = kit.calls("a").len();
     let answer = kit.request("[1,2,3,4]").answer().await;
     assert_eq!(answer.json::<Value>()["code"], "FF0332");
-    assert_eq!(reason(&answer), "the list has 4 items, and at most 3 are allowed");
+    assert_eq!(
+        reason(&answer),
+        "the list has 4 items, and at most 3 are allowed: send a shorter list, or raise `max_items`"
+    );
     assert_eq!(kit.calls("a").len(), before);
 }
 

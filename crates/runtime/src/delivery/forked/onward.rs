@@ -1,7 +1,11 @@
 //! What a phase hands on: the items of a list, and the tokens that follow.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use faasflow_core::Payload;
 use faasflow_core::envelope::List;
+use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{CompositeIndex, Place};
 use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::Outage;
@@ -43,7 +47,16 @@ impl<'a> Performer<'a> {
         let writes = (0u32..).zip(chunks);
         let writes = writes.map(|(number, chunk)| this.write(chunk_key(fork, &sha256, number), chunk));
         let written: Result<(), _> = futures_util::stream::iter(writes).buffer_unordered(AT_ONCE).try_collect().await;
-        written.map_err(|error| self.unreadable(&error))?;
+        match written {
+            Ok(()) => {}
+            Err(error) if error.is_temporary() => return Err(self.unreadable(&error)),
+            // A value that is too large stays too large.
+            Err(error) => {
+                let error = faasflow_core::Error::from(error).context("the items cannot be stored");
+                let kind = FailureKind::Storage(Arc::new(error));
+                return Ok(Err(self.composite_failed(composite, kind, Payload::empty())));
+            }
+        }
         let per_chunk = u32::try_from(per_chunk).expect("a chunk has few items");
         Ok(Ok((count, List { sha256, per_chunk })))
     }

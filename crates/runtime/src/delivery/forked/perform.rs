@@ -11,6 +11,7 @@ use faasflow_core::state::Scope;
 use faasflow_core::{Failure, Payload, Resolution};
 
 use super::within::Limit;
+use crate::delivery::remedy::with_help;
 use crate::instance::Instance;
 use crate::observers::{Activity, Event, Origin};
 use crate::retrying_state::RetryingState;
@@ -161,7 +162,7 @@ impl<'a> Performer<'a> {
         let reason = Reason {
             step: failure.step_number(),
             name: failure.step().to_owned(),
-            text: failure.reason(),
+            text: with_help(failure.reason(), failure.kind().help()),
             code: failure.code().to_string(),
         };
         self.failure = Some(failure);
