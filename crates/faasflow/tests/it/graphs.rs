@@ -318,3 +318,23 @@ pub(crate) async fn until(done: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// The state of a request is removed before its last delivery is answered.
+#[tokio::test]
+async fn an_output_in_the_state_manager_is_the_answer_at_the_end() {
+    let choice = Choice::new(async |_: Bytes| "small").branch("small", Flow::builder()).branch("large", call("f"));
+    let flow = Flow::builder().modify(async |photo: Bytes| photo).choose(choice).build().unwrap();
+    let photo = vec![b'x'; 200_000];
+    for stored in ["false", "true"] {
+        let kit = TestKit::new(flow.clone()).function("f", Fake::echo()).setting("intermediate_storage", stored);
+        let answer = kit.start().await.request(photo.clone()).answer().await;
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (200, photo.len()), "{}", answer.text());
+    }
+
+    let flow =
+        Flow::builder().parallel([("a", call("f")), ("b", call("f"))]).modify(async |_: Bytes| vec![1u8; 200_000]);
+    let kit = TestKit::new(flow.build().unwrap()).function("f", Fake::json(&1)).start().await;
+    assert_eq!(kit.request("1").send().await.body.len(), 200_000);
+    let statuses = kit.until_delivered(3).await;
+    assert!(statuses.iter().all(|status| status.is_success()), "{statuses:?}");
+}

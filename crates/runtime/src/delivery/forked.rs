@@ -45,9 +45,7 @@ impl Instance {
             Some(branching) => Message::arrived(place.clone(), payload, branching),
             None => Message::fresh(place.clone(), payload, token.caller()),
         };
-        let Some((in_steps, in_ending)) =
-            self.retrying_state(deadline.state_in_steps()).zip(self.retrying_state(deadline.state_in_ending()))
-        else {
+        let Some(in_steps) = self.retrying_state(deadline.state_in_steps()) else {
             return refuse(faasflow_core::machine::Unfit::NoStateManager);
         };
         let context = Context::external(info.clone(), &place, in_steps);
@@ -55,7 +53,7 @@ impl Instance {
         let limit = Limit::of_token(&self.flow, &message);
         let deadline = limit.map_or_else(|| deadline.clone(), |limit| limit.deadline(deadline));
         let execution = self.execution(&context, &phase, &deadline, observers);
-        let mut performer = Performer::new(self, &message, &execution, in_ending);
+        let mut performer = Performer::new(self, &message, &execution);
         let mut journal = Journal::new();
         loop {
             let performed = match proceed(&self.flow, &message, &journal) {
@@ -86,7 +84,11 @@ impl<'a> Performer<'a> {
         Ok(match reply {
             Reply::Forwarded => Conclusion::Forwarded,
             Reply::Ended(outcome, Some(ending)) => {
-                let (payload, code) = self.payload_of(&ending).await?;
+                // What the report has fetched: the state of the request was removed after it.
+                let (payload, code) = match self.ended_with.take() {
+                    Some(ended_with) => ended_with,
+                    None => self.payload_of(&ending).await?,
+                };
                 self.execution.observers.emit(&Event::Ended { outcome });
                 Conclusion::Ended(outcome, payload, code.filter(|_| outcome == Outcome::Failure))
             }

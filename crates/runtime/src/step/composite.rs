@@ -88,7 +88,7 @@ impl Execution<'_> {
     /// Asks the failure handler of a flow inside the flow.
     async fn settle(&self, flow: &Flow, body: BodyIndex, failure: Failure) -> Result<Payload, SegmentResult> {
         self.observers.emit(&Event::BranchFailed { failure: &failure });
-        match self.ask_handler_of(flow, body, &failure).await.map_err(SegmentResult::Outage)? {
+        match self.ask_handler_of(flow, body, self.context.clone(), &failure).await.map_err(SegmentResult::Outage)? {
             Some(Resolution::Recovered(output)) => Ok(output),
             Some(Resolution::Replied(output)) => Err(SegmentResult::Replied(failure, output)),
             _ => Err(SegmentResult::Failed(failure)),

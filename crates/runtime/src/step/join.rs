@@ -6,7 +6,7 @@ use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{BodyIndex, CompositeIndex};
 use faasflow_core::machine::Outage;
 use faasflow_core::{
-    Branches, Complete, Composite, Error, Failure, Flow, Items, MemberResult, Payload, Resolution,
+    Branches, Complete, Composite, Context, Error, Failure, Flow, Items, MemberResult, Payload, Resolution,
     Result as HandlerResult,
 };
 
@@ -114,11 +114,12 @@ impl Execution<'_> {
         &self,
         flow: &Flow,
         body: BodyIndex,
+        context: Context,
         failure: &Failure,
     ) -> Result<Option<Resolution>, Outage> {
         let Some(handler) = flow.handler_of(body) else { return Ok(None) };
         self.observers.emit(&Event::HandlerAsked);
-        let resolution = self.ask(handler(self.context.clone(), failure.clone())).await?;
+        let resolution = self.ask(handler(context, failure.clone())).await?;
         self.observers.emit(&Event::HandlerResolved { resolution: resolution.as_ref() });
         Ok(resolution)
     }

@@ -142,8 +142,11 @@ impl Tally {
         if self.done == terms.members {
             return vec![MemberOutcome::Done; terms.members as usize];
         }
-        // The entry that decides begins nothing.
-        let begun = terms.at_most as usize + entries.len().saturating_sub(1);
+        // The entry that decides begins nothing. If the fork decides at once, nothing begins at all.
+        let begun = match entries.len() {
+            0 => 0,
+            ended => terms.at_most as usize + ended - 1,
+        };
         let mut members = vec![MemberOutcome::NotBegun; terms.members as usize];
         members.iter_mut().take(begun).for_each(|member| *member = MemberOutcome::Dropped);
         for (member, ended) in entries {

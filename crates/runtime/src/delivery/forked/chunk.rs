@@ -37,9 +37,9 @@ pub(super) fn encode(items: &[Payload]) -> Bytes {
 pub(super) fn item(chunk: &Bytes, index: usize) -> Option<Payload> {
     let end = chunk.iter().position(|&byte| byte == b'\n')?;
     let entries: Vec<Entry> = serde_json::from_slice(&chunk[..end]).ok()?;
-    let before: usize = entries.iter().take(index).map(|entry| entry.0).sum();
+    let before = entries.iter().take(index).try_fold(0usize, |sum, entry| sum.checked_add(entry.0))?;
     let Entry(length, content_type) = entries.into_iter().nth(index)?;
-    let start = end + 1 + before;
+    let start = before.checked_add(end + 1)?;
     let bytes = (start.checked_add(length)? <= chunk.len()).then(|| chunk.slice(start..start + length))?;
     let content_type = match content_type {
         Some(text) => {

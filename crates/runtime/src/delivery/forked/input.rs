@@ -2,14 +2,20 @@
 
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::CompositeIndex;
+use faasflow_core::handler::BoxFuture;
 use faasflow_core::machine::Outage;
 use faasflow_core::machine::forked::{Input, MemberRecord, Verdict};
 use faasflow_core::state::Key;
 use faasflow_core::{MemberOutcome, MemberResult, Payload};
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
+
 use super::chunk;
 use super::perform::{Begin, Performer, Stop};
 use crate::step::Unanswered;
+
+/// How many outputs are fetched at once.
+const AT_ONCE: usize = 16;
 
 impl<'a> Performer<'a> {
     pub(super) async fn begin(&self, input: Input) -> Result<Begin, Stop<'a>> {
@@ -80,18 +86,31 @@ impl<'a> Performer<'a> {
         let mut found = self.read_all(&keys).await?.into_iter();
         let mut results = Vec::with_capacity(members.len());
         for (outcome, key) in members {
-            if !is_recorded(outcome) {
-                results.push(MemberResult::Other(outcome));
-                continue;
-            }
-            let record = found.next().flatten().and_then(|value| MemberRecord::decode(&value));
-            let record = record.ok_or_else(|| self.not_shown(&key))?;
-            results.push(match outcome {
-                MemberOutcome::Done => MemberResult::Done(self.fetch(record.output).await?),
-                _ => MemberResult::Failed(record.reason.map(|reason| reason.text).unwrap_or_default()),
-            });
+            let record = match is_recorded(outcome) {
+                true => {
+                    let record = found.next().flatten().and_then(|value| MemberRecord::decode(&value));
+                    Some(record.ok_or_else(|| self.not_shown(&key))?)
+                }
+                false => None,
+            };
+            results.push(self.result(outcome, record));
         }
-        Ok(results)
+        // Large outputs are stored apart from their records, and many of them would take too long one after the other.
+        futures_util::stream::iter(results).buffered(AT_ONCE).try_collect().await
+    }
+
+    fn result(
+        &self,
+        outcome: MemberOutcome,
+        record: Option<MemberRecord>,
+    ) -> BoxFuture<'_, Result<MemberResult, Stop<'a>>> {
+        Box::pin(async move {
+            Ok(match (outcome, record) {
+                (MemberOutcome::Done, Some(record)) => MemberResult::Done(self.fetch(record.output).await?),
+                (_, Some(record)) => MemberResult::Failed(record.reason.map(|reason| reason.text).unwrap_or_default()),
+                (outcome, None) => MemberResult::Other(outcome),
+            })
+        })
     }
 
     async fn record(&self, key: &Key) -> Result<MemberRecord, Stop<'a>> {

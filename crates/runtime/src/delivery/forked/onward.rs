@@ -88,7 +88,7 @@ impl<'a> Performer<'a> {
     }
 
     fn write(&self, key: Key, chunk: Bytes) -> BoxFuture<'_, Result<(), StateError>> {
-        Box::pin(async move { self.manager.set(&self.scope, key.as_str(), chunk).await })
+        Box::pin(async move { self.manager().set(&self.scope, key.as_str(), chunk).await })
     }
 }
 

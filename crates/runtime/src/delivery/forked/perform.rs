@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use faasflow_core::code::Code;
 use faasflow_core::envelope::Carried;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::{CompositeIndex, Follow, Segment};
@@ -22,13 +23,13 @@ pub(super) struct Performer<'a> {
     pub(super) instance: &'a Instance,
     pub(super) message: &'a Message,
     pub(super) execution: &'a Execution<'a>,
-    /// The state manager, with the time that is left for the end of the delivery.
-    pub(super) manager: Arc<RetryingState>,
     pub(super) scope: Scope,
     /// The output of the steps, for the choice or the split that follows them at once.
     output: Payload,
     /// The last failure of this delivery.
     pub(super) failure: Option<Failure>,
+    /// What the request ends with, once it was fetched for the report.
+    pub(super) ended_with: Option<(Payload, Option<Code>)>,
     /// How many writes in a row had no answer.
     pub(super) unknown: u32,
 }
@@ -52,15 +53,10 @@ pub(super) enum Begin {
 }
 
 impl<'a> Performer<'a> {
-    pub(super) fn new(
-        instance: &'a Instance,
-        message: &'a Message,
-        execution: &'a Execution<'a>,
-        manager: Arc<RetryingState>,
-    ) -> Performer<'a> {
+    pub(super) fn new(instance: &'a Instance, message: &'a Message, execution: &'a Execution<'a>) -> Performer<'a> {
         let scope = execution.context.request().scope();
         let output = Payload::empty();
-        Performer { instance, message, execution, manager, scope, output, failure: None, unknown: 0 }
+        Performer { instance, message, execution, scope, output, failure: None, ended_with: None, unknown: 0 }
     }
 
     pub(super) async fn perform(&mut self, effect: Effect) -> Result<Answer, Stop<'a>> {
@@ -71,7 +67,8 @@ impl<'a> Performer<'a> {
             Effect::Execute(input) => Answer::Ran(self.execute(input).await?),
             Effect::Ask(body) => {
                 let failure = self.failure.clone().expect("a handler is asked about a failure of this delivery");
-                let asked = self.execution.ask_handler_of(&self.instance.flow, body, &failure).await;
+                let context = self.instance.at_the_end(self.execution);
+                let asked = self.execution.ask_handler_of(&self.instance.flow, body, context, &failure).await;
                 let resolution = asked.map_err(|outage| Stop::Outage(Activity::Handling, outage))?;
                 Answer::Resolved(self.resolved(resolution).await?)
             }
@@ -82,8 +79,9 @@ impl<'a> Performer<'a> {
                 Answer::Done
             }
             Effect::Report(outcome, ending) => {
-                let (payload, _) = self.payload_of(&ending).await?;
+                let (payload, code) = self.payload_of(&ending).await?;
                 let reported = self.instance.report(self.execution, outcome, &payload).await;
+                self.ended_with = Some((payload, code));
                 reported.map_err(|outage| Stop::Outage(Activity::Reporting(outcome), outage))?;
                 Answer::Done
             }
@@ -98,6 +96,13 @@ impl<'a> Performer<'a> {
             }
             other => unreachable!("the driver does not know the effect {other:?}"),
         })
+    }
+
+    /// The state manager. Each operation gets the time that is left for the end of the delivery, which is at least a second
+    /// even if a handler has used up all of it.
+    pub(super) fn manager(&self) -> Arc<RetryingState> {
+        let until = self.execution.deadline.state_in_ending();
+        self.instance.retrying_state(until).expect("a flow that needs a state manager does not start without one")
     }
 
     pub(super) fn outage(&self, outage: Outage) -> Stop<'a> {

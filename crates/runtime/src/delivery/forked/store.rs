@@ -7,8 +7,8 @@ use bytes::Bytes;
 use faasflow_core::envelope::Carried;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::handler::BoxFuture;
-use faasflow_core::machine::Outage;
 use faasflow_core::machine::forked::Answer;
+use faasflow_core::machine::{Outage, Unfit};
 use faasflow_core::state::{Condition, Key, StateError, StateManager as _, StateManagerExt as _};
 use faasflow_core::{Payload, chain};
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 impl<'a> Performer<'a> {
     pub(super) async fn read(&self, key: &Key) -> Result<Option<Bytes>, Stop<'a>> {
-        self.manager.get(&self.scope, key.as_str()).await.map_err(|error| self.unreadable(&error))
+        self.manager().get(&self.scope, key.as_str()).await.map_err(|error| self.unreadable(&error))
     }
 
     pub(super) async fn read_all(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>, Stop<'a>> {
@@ -46,12 +46,12 @@ impl<'a> Performer<'a> {
     fn read_some<'b>(&'b self, keys: &'b [Key]) -> BoxFuture<'b, Result<Vec<Option<Bytes>>, StateError>> {
         Box::pin(async move {
             let keys: Vec<&str> = keys.iter().map(Key::as_str).collect();
-            self.manager.get_many(&self.scope, &keys).await
+            self.manager().get_many(&self.scope, &keys).await
         })
     }
 
     pub(super) async fn create(&mut self, key: &Key, value: Bytes) -> Result<Answer, Stop<'a>> {
-        let created = self.manager.set_if(&self.scope, key.as_str(), value.clone(), Condition::Absent).await;
+        let created = self.manager().set_if(&self.scope, key.as_str(), value.clone(), Condition::Absent).await;
         match created {
             Ok(Some(_)) => {
                 self.unknown = 0;
@@ -80,9 +80,13 @@ impl<'a> Performer<'a> {
 
     /// The payload of a token or of a record.
     pub(super) async fn fetch(&self, carried: Carried) -> Result<Payload, Stop<'a>> {
-        let info = self.execution.context.request();
-        match self.instance.take(carried, info, Some(&self.manager), self.execution.observers).await {
+        let (info, manager) = (self.execution.context.request(), self.manager());
+        match self.instance.take(carried, info, Some(&manager), self.execution.observers).await {
             Ok(payload) => Ok(payload),
+            // Whether the request is over is known from the store. Otherwise the payload was written and will be shown.
+            Err(NoPayload::Unfit(Unfit::PayloadGone)) => {
+                Err(self.outage(Outage::state_unreachable("it does not show a payload that was written")))
+            }
             Err(NoPayload::Unfit(unfit)) => Err(Stop::Unfit(unfit)),
             Err(NoPayload::Outage(outage)) => Err(self.outage(outage)),
             Err(NoPayload::Failed(error)) => Err(self.outage(Outage::state_unreachable(format!("{error:#}")))),
@@ -100,10 +104,11 @@ impl<'a> Performer<'a> {
         if !config.intermediate_storage && payload.len() <= inline {
             return Ok(Ok(Carried::Inline(payload.clone())));
         }
-        match self.manager.store_payload(&self.scope, &self.message.place, payload).await {
+        let manager = self.manager();
+        match manager.store_payload(&self.scope, &self.message.place, payload).await {
             Ok(reference) => {
-                let manager = self.manager.name();
-                self.execution.observers.emit(&Event::PayloadStored { bytes: payload.len(), manager });
+                let event = Event::PayloadStored { bytes: payload.len(), manager: manager.name() };
+                self.execution.observers.emit(&event);
                 Ok(Ok(Carried::Stored(reference)))
             }
             Err(error) if error.is_temporary() => Err(self.unreadable(&error)),
