@@ -328,7 +328,7 @@ fn a_sub_flow_that_recovers_goes_on_with_what_follows_it() {
         let unhandled = Payload::new("unhandled");
         advance(plan, &token, Happened::Resolved { resolution, by, unhandled }).collect()
     };
-    let inside = |flow: &Flow| flow.plan().segments().map(|segment| segment.body()).max().unwrap();
+    let inside = |flow: &Flow| flow.plan().segments().map(faasflow_core::graph::Segment::body).max().unwrap();
 
     let followed = Flow::builder().apply("a").flow("sub", sub()).apply("d").build().unwrap();
     let last = followed.plan().segments().next_back().unwrap().place();

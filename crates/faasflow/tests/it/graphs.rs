@@ -336,5 +336,5 @@ async fn an_output_in_the_state_manager_is_the_answer_at_the_end() {
     let kit = TestKit::new(flow.build().unwrap()).function("f", Fake::json(&1)).start().await;
     assert_eq!(kit.request("1").send().await.body.len(), 200_000);
     let statuses = kit.until_delivered(3).await;
-    assert!(statuses.iter().all(|status| status.is_success()), "{statuses:?}");
+    assert!(statuses.iter().all(faasflow::StatusCode::is_success), "{statuses:?}");
 }

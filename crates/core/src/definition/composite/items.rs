@@ -95,6 +95,16 @@ fn numbered(index: usize) -> String {
     format!("item {}", index + 1)
 }
 
+/// The items of a payload that splits itself: the elements of a JSON array, each as it stands there.
+///
+/// # Errors
+///
+/// If the payload is not a JSON array.
+pub(crate) fn split_array(payload: &Payload) -> Result<Vec<Payload>> {
+    let items: Vec<Box<serde_json::value::RawValue>> = payload.json()?;
+    Ok(items.into_iter().map(|item| Payload::json_text(Box::<str>::from(item).into_string())).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,14 +122,4 @@ mod tests {
         );
         assert!(output(Complete::All).unwrap_err().to_string().starts_with("item 2 has no output"));
     }
-}
-
-/// The items of a payload that splits itself: the elements of a JSON array, each as it stands there.
-///
-/// # Errors
-///
-/// If the payload is not a JSON array.
-pub(crate) fn split_array(payload: &Payload) -> Result<Vec<Payload>> {
-    let items: Vec<Box<serde_json::value::RawValue>> = payload.json()?;
-    Ok(items.into_iter().map(|item| Payload::json_text(Box::<str>::from(item).into_string())).collect())
 }
