@@ -31,6 +31,7 @@ pub use codec::{Envelope, MAGIC, VERSION, VERSION_OF_BRANCHES};
 pub use encoded::Encoded;
 pub use error::EnvelopeError;
 pub(crate) use section::Packed;
+pub use section::{from_latin1, latin1};
 
 pub use crate::state::{NotWhatWasStored, Reference};
 

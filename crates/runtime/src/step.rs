@@ -24,6 +24,7 @@ mod tests;
 pub(crate) use answers::Answers;
 pub(crate) use caller::Caller;
 pub(crate) use execute::{Execution, SegmentResult};
+pub(crate) use join::outputs_before;
 #[cfg(test)]
 pub(crate) use outage::detect;
 pub(crate) use outgoing::PhaseHeaders;

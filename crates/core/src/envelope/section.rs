@@ -92,11 +92,14 @@ pub(super) fn join(
 
 /// Header values are bytes. Each byte becomes the character with the same number, which loses nothing and keeps ASCII
 /// readable.
-pub(super) fn latin1(value: &HeaderValue) -> String {
+#[must_use]
+pub fn latin1(value: &HeaderValue) -> String {
     value.as_bytes().iter().map(|&byte| char::from(byte)).collect()
 }
 
-pub(super) fn from_latin1(text: &str) -> Option<HeaderValue> {
+/// The header value that [`latin1`] wrote; `None` if the text is not one.
+#[must_use]
+pub fn from_latin1(text: &str) -> Option<HeaderValue> {
     let bytes: Option<Vec<u8>> = text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect();
     HeaderValue::from_bytes(&bytes?).ok()
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::outline::{BodyIndex, Composite, CompositeIndex, CompositeKind, Node, PlannedStep};
 use super::planning::{Cut, Piece};
+use super::segment::Follow;
 
 impl Cut<'_> {
     /// The whole shape, such as `[modifier, call a] graph{x: [call b]; y after x: [call c]} []`.
@@ -14,10 +15,15 @@ impl Cut<'_> {
     }
 
     /// The shape of what a token at a segment has ahead of it. A branch has the rest of itself ahead, the names of all
-    /// branches that come together with it, those that come after it, and what follows the join.
+    /// branches that come together with it, those that come after it, and what follows the join. A join also has the number of the
+    /// phase that forks.
     pub(super) fn ahead(&self, segment: usize) -> String {
         let mut text = String::new();
         if let Some(composite) = self.segments[segment].joins {
+            // The keys of what the members have written contain the number of the fork.
+            let fork = self.segments.iter().find(|segment| segment.follow == Follow::Fork(composite));
+            write!(text, "{} ", fork.map_or(0, |fork| fork.place.phase()))
+                .expect("a string takes what is written to it");
             self.write_signature(&mut text, composite, None);
             text.push(' ');
         }

@@ -240,3 +240,14 @@ fn a_flow_can_be_part_of_another_more_than_once() {
     );
     assert!(flow.handler_of(BodyIndex::default()).is_none());
 }
+
+/// The store knows what the members of a join have written by the number of the fork.
+#[test]
+fn a_join_whose_fork_has_another_number_is_another_join() {
+    let flow = |first: FlowBuilder, x: FlowBuilder| first.parallel([("x", x), ("y", call("y"))]).build().unwrap();
+    let old = flow(call("a").apply("a2"), call("x"));
+    let new = flow(call("a"), call("x").apply("x2"));
+    let join = Place::from(5);
+    assert_eq!(old.plan().segment(&join).unwrap().joins(), new.plan().segment(&join).unwrap().joins());
+    assert_ne!(old.plan().segment(&join).unwrap().ahead(), new.plan().segment(&join).unwrap().ahead());
+}

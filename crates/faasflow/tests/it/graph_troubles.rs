@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use faasflow::bytes::Bytes;
 use faasflow::{
-    BoxFuture, Complete, Context, Flow, FlowBuilder, ForEach, Graph, Memory, Outcome, Scope, StateError, StateManager,
+    BoxFuture, Complete, Context, Failure, Flow, FlowBuilder, ForEach, Graph, Json, Memory, Outcome, Scope, StateError,
+    StateManager,
 };
 use faasflow_core::envelope::Envelope;
 use faasflow_core::state::{Condition, Version};
@@ -15,6 +16,7 @@ use faasflow_runtime::config::{Config, SettingValue};
 use faasflow_runtime::{FlowFunction, StartError};
 use faasflow_testkit::{Answer, Fake, RecordedCall, Running, TestKit};
 use http::HeaderMap;
+use serde_json::Value;
 
 use super::graphs::until;
 
@@ -169,11 +171,22 @@ struct Troubled {
     times: Arc<AtomicUsize>,
     /// Whether a write happens before the error.
     writes: bool,
+    /// The largest value that it takes, in bytes.
+    largest: usize,
+    /// How long it takes to answer.
+    delay: Duration,
 }
 
 impl Troubled {
     fn new(at: &'static str, writes: bool) -> Troubled {
-        Troubled { memory: Memory::new(), at, times: Arc::default(), writes }
+        Troubled {
+            memory: Memory::new(),
+            at,
+            times: Arc::default(),
+            writes,
+            largest: usize::MAX,
+            delay: Duration::ZERO,
+        }
     }
 
     fn has_trouble(&self, key: &str) -> bool {
@@ -187,11 +200,21 @@ impl StateManager for Troubled {
     }
 
     fn get<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<Option<Bytes>, StateError>> {
-        self.memory.get(scope, key)
+        Box::pin(async move {
+            tokio::time::sleep(self.delay).await;
+            self.memory.get(scope, key).await
+        })
     }
 
     fn set<'a>(&'a self, scope: &'a Scope, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<(), StateError>> {
-        self.memory.set(scope, key, value)
+        if value.len() > self.largest {
+            let error = format!("{} bytes are more than {}", value.len(), self.largest);
+            return Box::pin(async { Err(StateError::permanent(error)) });
+        }
+        Box::pin(async move {
+            tokio::time::sleep(self.delay).await;
+            self.memory.set(scope, key, value).await
+        })
     }
 
     fn remove<'a>(&'a self, scope: &'a Scope, key: &'a str) -> BoxFuture<'a, Result<(), StateError>> {
@@ -214,6 +237,7 @@ impl StateManager for Troubled {
         condition: Condition,
     ) -> BoxFuture<'a, Result<Option<Version>, StateError>> {
         Box::pin(async move {
+            tokio::time::sleep(self.delay).await;
             let has_trouble = self.has_trouble(key);
             if !has_trouble || self.writes {
                 let written = self.memory.set_if(scope, key, value, condition).await;
@@ -248,6 +272,58 @@ async fn a_store_that_goes_away_between_two_writes_delays_a_request_and_no_more(
             }
         }
     }
+}
+
+/// A value that the store never takes is a failure, and not an outage that would last for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn s4_a_value_over_the_limit_of_the_store_is_a_failure() {
+    let stored = |complete: Complete| {
+        let items = ForEach::new(call("echo").modify(async |size: String| vec![b'1'; size.parse().unwrap()]));
+        let store = Troubled { largest: 100_000, ..Troubled::new("", false) };
+        Flow::builder().for_each(items.complete(complete)).state(store)
+    };
+    // The items of the list are too large.
+    let kit = start_with_echo(stored(Complete::All)).await;
+    let end = kit.request(format!("[{}]", "1".repeat(150_000))).send().await;
+    assert_eq!(end.outcome(), Some(Outcome::Failure), "{}", end.text());
+    assert_eq!((end.json::<Value>()["step"].as_str(), kit.calls("echo").len()), (Some("for-each"), 0));
+
+    // The output of an item is too large, under each kind of policy.
+    for (complete, outcome) in [
+        (Complete::All, Outcome::Failure),
+        (Complete::Settled, Outcome::Success),
+        (Complete::Tolerate(1), Outcome::Success),
+        (Complete::AtLeast(1), Outcome::Success),
+        (Complete::First, Outcome::Success),
+    ] {
+        let end = start_with_echo(stored(complete)).await.request("[150000,3]").send().await;
+        assert_eq!(end.outcome(), Some(outcome), "{complete:?}: {}", end.text());
+    }
+}
+
+/// A store on a network does not answer at once. What is left of the time must be enough for it, whatever handlers have used.
+#[tokio::test(flavor = "multi_thread")]
+async fn handlers_that_use_all_of_the_time_do_not_keep_a_request_from_ending() {
+    let remote = || Troubled { delay: Duration::from_millis(5), ..Troubled::new("", false) };
+    let recovering = Flow::builder().apply("hangs").on_failure(async |context: Context, failure: Failure| {
+        context.set("failed", &true).await?;
+        Ok(failure.recover(Json(0)))
+    });
+    let flow = Flow::builder()
+        .parallel([("a", call("echo")), ("b", recovering)])
+        .finally(async |_: Context, _: Outcome| std::future::pending::<()>().await)
+        .state(remote());
+    let kit = TestKit::new(flow.build().unwrap()).function("echo", Fake::echo()).function("hangs", Fake::hanging());
+    let kit = kit.setting("write_timeout", "2s").start().await;
+    let end = kit.request("1").send().await;
+    assert_eq!((end.outcome(), end.text().as_str()), (Some(Outcome::Success), r#"{"a":1,"b":0}"#));
+    let statuses = kit.until_delivered(3).await;
+    assert!(statuses.iter().all(http::StatusCode::is_success), "{statuses:?}");
+    assert_eq!(kit.calls("hangs").len(), 1);
+}
+
+async fn start_with_echo(flow: FlowBuilder) -> Running {
+    TestKit::new(flow.build().unwrap()).function("echo", Fake::echo()).start().await
 }
 
 fn version(first: &str, last: &str) -> FlowBuilder {

@@ -6,16 +6,16 @@ mod encoding;
 mod endings;
 mod errors_page;
 mod forwarding;
-mod graph_policies;
 mod graph_troubles;
 mod graphs;
 mod hostile;
 mod inline_branches;
-mod inline_policies;
+
 mod isolation;
 mod limits;
 mod modifiers;
 mod outages;
+mod policies;
 mod predecessor;
 mod response_table;
 mod signing;

@@ -123,20 +123,10 @@ impl Execution<'_> {
         self.observers.emit(&Event::HandlerResolved { resolution: resolution.as_ref() });
         Ok(resolution)
     }
-
-    /// The outputs of the branches before another one, as its input.
-    pub(crate) fn outputs_before(
-        &self,
-        flow: &Flow,
-        composite: CompositeIndex,
-        before: impl Iterator<Item = (usize, MemberResult)>,
-    ) -> HandlerResult<Payload> {
-        outputs_before(flow, composite, before)
-    }
 }
 
 /// The outputs of the branches before another one: a JSON object by the names of the branches.
-pub(super) fn outputs_before(
+pub(crate) fn outputs_before(
     flow: &Flow,
     composite: CompositeIndex,
     before: impl Iterator<Item = (usize, MemberResult)>,

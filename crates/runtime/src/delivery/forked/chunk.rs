@@ -2,7 +2,7 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use faasflow_core::Payload;
-use http::HeaderValue;
+use faasflow_core::envelope::{from_latin1, latin1};
 use serde::{Deserialize, Serialize};
 
 /// The size of a chunk that is aimed at, in bytes.
@@ -22,8 +22,7 @@ pub(super) fn items_per_chunk(items: &[Payload]) -> usize {
 }
 
 pub(super) fn encode(items: &[Payload]) -> Bytes {
-    let text = |value: &HeaderValue| value.as_bytes().iter().map(|&byte| char::from(byte)).collect();
-    let entry = |item: &Payload| Entry(item.len(), item.content_type_header().map(text));
+    let entry = |item: &Payload| Entry(item.len(), item.content_type_header().map(latin1));
     let head = serde_json::to_vec(&items.iter().map(entry).collect::<Vec<_>>()).expect("lengths and texts are JSON");
     let bytes: usize = items.iter().map(Payload::len).sum();
     let mut chunk = BytesMut::with_capacity(head.len() + 1 + bytes);
@@ -42,11 +41,7 @@ pub(super) fn item(chunk: &Bytes, index: usize) -> Option<Payload> {
     let start = before.checked_add(end + 1)?;
     let bytes = (start.checked_add(length)? <= chunk.len()).then(|| chunk.slice(start..start + length))?;
     let content_type = match content_type {
-        Some(text) => {
-            let bytes: Option<Vec<u8>> =
-                text.chars().map(|character| u8::try_from(u32::from(character)).ok()).collect();
-            Some(HeaderValue::from_bytes(&bytes?).ok()?)
-        }
+        Some(text) => Some(from_latin1(&text)?),
         None => None,
     };
     // A copy, so that an item does not hold the memory of its whole chunk.

@@ -1,5 +1,8 @@
 //! What a phase begins with: the payload of its token, an item of a list, or what became of branches.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use faasflow_core::failure::FailureKind;
 use faasflow_core::graph::CompositeIndex;
 use faasflow_core::handler::BoxFuture;
@@ -7,12 +10,11 @@ use faasflow_core::machine::Outage;
 use faasflow_core::machine::forked::{Input, MemberRecord, Verdict};
 use faasflow_core::state::Key;
 use faasflow_core::{MemberOutcome, MemberResult, Payload};
-
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::chunk;
 use super::perform::{Begin, Performer, Stop};
-use crate::step::Unanswered;
+use crate::step::{Unanswered, outputs_before};
 
 /// How many outputs are fetched at once.
 const AT_ONCE: usize = 16;
@@ -23,16 +25,16 @@ impl<'a> Performer<'a> {
             Input::Carried(carried) => Ok(Begin::Steps(self.fetch(carried).await?)),
             Input::Item { chunk, index } => {
                 let found = self.read(&chunk).await?.ok_or_else(|| self.not_shown(&chunk))?;
-                let item = chunk::item(&found, index as usize).ok_or_else(|| self.not_shown(&chunk))?;
+                let item = chunk::item(&found, index as usize).ok_or_else(|| self.unexpected(&chunk))?;
                 Ok(Begin::Steps(item))
             }
             Input::Branches(branches) => self.begin_after(branches).await,
             Input::Join { composite, verdict, members, decider } => {
                 if verdict == Verdict::Replied {
                     let decider = decider.and_then(|decider| members.get(decider as usize));
-                    let key = decider.map(|(_, key)| key.clone());
-                    let key = key.ok_or_else(|| self.outage(Outage::state_unreachable("no branch has replied")))?;
-                    return Ok(Begin::Reply(self.record(&key).await?.output));
+                    let (_, key) = decider.expect("a join that was replied to has a member that replied");
+                    let record = self.read(key).await?.ok_or_else(|| self.not_shown(key))?;
+                    return Ok(Begin::Reply(self.decode(&record, key)?.output));
                 }
                 let results = self.results(members).await?;
                 self.begin_join(composite, verdict, results).await
@@ -69,10 +71,10 @@ impl<'a> Performer<'a> {
         let (indices, keys): (Vec<usize>, Vec<Key>) = branches.into_iter().unzip();
         let members = keys.into_iter().map(|key| (MemberOutcome::Done, key)).collect();
         let results = self.results(members).await?;
-        match self.execution.outputs_before(flow, composite, indices.into_iter().zip(results)) {
+        match outputs_before(flow, composite, indices.into_iter().zip(results)) {
             Ok(payload) => Ok(Begin::Steps(payload)),
             Err(error) => {
-                let kind = FailureKind::Handler(std::sync::Arc::new(error));
+                let kind = FailureKind::Handler(Arc::new(error));
                 Ok(Begin::Failure(self.execution.composite_failed(flow, composite, kind, Payload::empty())))
             }
         }
@@ -86,12 +88,11 @@ impl<'a> Performer<'a> {
         let mut found = self.read_all(&keys).await?.into_iter();
         let mut results = Vec::with_capacity(members.len());
         for (outcome, key) in members {
-            let record = match is_recorded(outcome) {
-                true => {
-                    let record = found.next().flatten().and_then(|value| MemberRecord::decode(&value));
-                    Some(record.ok_or_else(|| self.not_shown(&key))?)
-                }
-                false => None,
+            let record = if is_recorded(outcome) {
+                let value = found.next().flatten().ok_or_else(|| self.not_shown(&key))?;
+                Some(self.decode(&value, &key)?)
+            } else {
+                None
             };
             results.push(self.result(outcome, record));
         }
@@ -113,13 +114,17 @@ impl<'a> Performer<'a> {
         })
     }
 
-    async fn record(&self, key: &Key) -> Result<MemberRecord, Stop<'a>> {
-        let found = self.read(key).await?.and_then(|value| MemberRecord::decode(&value));
-        found.ok_or_else(|| self.not_shown(key))
+    fn decode(&self, value: &Bytes, key: &Key) -> Result<MemberRecord, Stop<'a>> {
+        MemberRecord::decode(value).ok_or_else(|| self.unexpected(key))
     }
 
     /// The store does not show a key that was written. That is never an empty value.
     fn not_shown(&self, key: &Key) -> Stop<'a> {
         self.outage(Outage::state_unreachable(format!("it does not show `{key}` yet, which was written")))
+    }
+
+    /// The value of a key is not what was written. The delivery comes again, because only a person can mend that.
+    fn unexpected(&self, key: &Key) -> Stop<'a> {
+        self.outage(Outage::state_unreachable(format!("the value of `{key}` is not the one that was written")))
     }
 }

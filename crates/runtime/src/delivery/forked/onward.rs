@@ -42,7 +42,7 @@ impl<'a> Performer<'a> {
         let per_chunk = chunk::items_per_chunk(&items);
         let chunks: Vec<_> = items.chunks(per_chunk).map(chunk::encode).collect();
         drop(items);
-        let sha256 = hex(&chunks.iter().fold(Sha256::new(), Sha256::chain_update).finalize());
+        let sha256 = hex::encode(chunks.iter().fold(Sha256::new(), Sha256::chain_update).finalize());
         let this = &*self;
         let writes = (0u32..).zip(chunks);
         let writes = writes.map(|(number, chunk)| this.write(chunk_key(fork, &sha256, number), chunk));
@@ -90,8 +90,4 @@ impl<'a> Performer<'a> {
     fn write(&self, key: Key, chunk: Bytes) -> BoxFuture<'_, Result<(), StateError>> {
         Box::pin(async move { self.manager().set(&self.scope, key.as_str(), chunk).await })
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
