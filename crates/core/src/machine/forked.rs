@@ -1,19 +1,20 @@
-//! Decides about requests with branches, which have several tokens at once, and share a store.
+//! Decides what to do next for a token of a request with branches. Such a request has several tokens at once, which share a
+//! store.
 //!
 //! ```text
 //! arrived ─▶ over? decided? recorded? ─▶ execute ─▶ record ─┬─▶ post the next phase
 //!                                                          ├─▶ post the first members       (fork)
-//!                                                          ├─▶ become an entry of the join ─┬─▶ post the next member
+//!                                                          ├─▶ create an entry of the join ─┬─▶ post the next member
 //!                                                          │                                └─▶ post the join
-//!                                                          └─▶ report, finally, forget      (end)
+//!                                                          └─▶ report, finally, forget       (end)
 //! ```
 //!
-//! The store is asked for two things only: to read a key, and to create one that is not there. Nothing that the machine has
-//! written ever changes, so any delivery may be repeated at any time, by any number of processes at once: it finds what was
-//! written and goes on from there. `state/layout.rs` lists the keys.
+//! The machine uses only two operations of the store: reading a key, and creating a key that does not exist. Values that it has
+//! written never change. So any delivery may be repeated at any time, even by several processes at once: it finds the existing
+//! values and continues from there. `state/layout.rs` lists the keys.
 //!
-//! [`proceed`] is asked again and again with a growing [`Journal`]. Code that comes back to where it was is harder to get wrong
-//! than a state for each point at which it can be interrupted.
+//! The driver calls [`proceed`] repeatedly with a growing [`Journal`]. Code that runs from the beginning each time is harder to
+//! get wrong than a state machine with a state for each point at which a delivery can be interrupted.
 
 mod effect;
 mod ended;
@@ -40,8 +41,8 @@ pub use tally::Verdict;
 use crate::graph::Place;
 use crate::state::{Key, layout};
 
-/// The key of a chunk of a list that a for-each has split, counted from 0. `fork` is the place that begins the for-each, and
-/// `sha256` the hash of all chunks.
+/// The key of a chunk of a list that a for-each has split. Chunks are counted from 0. `fork` is the place that begins the
+/// for-each, and `sha256` the hash of all chunks.
 #[must_use]
 pub fn chunk_key(fork: &Place, sha256: &str, chunk: u32) -> Key {
     layout::chunk(fork, sha256, chunk)

@@ -1,4 +1,4 @@
-//! What the driver has to do for a token of a request with branches, and what it answers.
+//! The effects that the driver performs for a token of a request with branches, and their answers.
 
 use bytes::Bytes;
 
@@ -13,86 +13,85 @@ use super::message::Message;
 use super::record::Reason;
 use super::tally::Verdict;
 
-/// Something to do. Unless it is an answer to the delivery, the driver adds an [`Answer`] to the journal and asks again. If
-/// it meets an outage instead, it answers the delivery with "come again" and forgets the journal.
+/// An effect that the driver performs. After each effect except [`Reply`](Effect::Reply), the driver adds an [`Answer`] to the
+/// journal and asks again. If an outage prevents the effect, the driver discards the journal and has the delivery come again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect {
     /// Read a key: [`Answer::Found`].
     Read(Key),
-    /// Read keys, in any order: [`Answer::FoundAll`], with a value for each key.
+    /// Read several keys: [`Answer::FoundAll`], with a value for each key.
     ReadAll(Vec<Key>),
-    /// Write a value unless the key is there: [`Answer::Stands`], or [`Answer::Unknown`].
+    /// Write a value unless the key exists: [`Answer::Stands`] or [`Answer::Unknown`].
     Create(Key, Bytes),
-    /// Get hold of the input, and execute the steps of the place on it: [`Answer::Ran`].
+    /// Fetch the input, and execute the steps of the phase on it: [`Answer::Ran`].
     Execute(Input),
-    /// Ask the failure handler of this body about what has just failed: [`Answer::Resolved`].
+    /// Ask the failure handler of this body about the latest failure: [`Answer::Resolved`].
     Ask(BodyIndex),
-    /// Have a choice made on the output of the steps: [`Answer::Chosen`].
+    /// Choose a branch for the output of the steps: [`Answer::Chosen`].
     Choose(CompositeIndex),
-    /// Split the output of the steps, and write its chunks: [`Answer::Split`]. `fork` is what the keys of the chunks begin
-    /// with, see [`chunk_key`](super::chunk_key).
+    /// Split the output of the steps, and write the chunks under their [keys](super::chunk_key): [`Answer::Split`].
     Split {
         /// The for-each.
         composite: CompositeIndex,
         /// The place that begins it.
         fork: Place,
     },
-    /// Hand these on to the queue, each under the call id of its place: [`Answer::Done`].
+    /// Post these tokens to the queue, each with the call id of its place: [`Answer::Done`].
     Post(Vec<Message>),
-    /// Report the end to the URL that the caller asked for, if any: [`Answer::Done`].
+    /// Report the end to the caller's callback URL, if there is one: [`Answer::Done`].
     Report(Outcome, Ending),
     /// Run the finaliser, if there is one: [`Answer::Done`].
     Finally(Outcome, OnOutage),
-    /// Remove what the store has of the request, except the keys that [outlive](Key::outlives_request) it:
-    /// [`Answer::Done`].
+    /// Remove the request's keys from the store, except those that [outlive](Key::outlives_request) it: [`Answer::Done`].
     Forget,
-    /// Answer the delivery. There is nothing else to do.
+    /// Answer the delivery. No effect follows.
     Reply(Reply),
 }
 
-/// What a phase begins with.
+/// The input of a phase.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Input {
     /// This payload.
     Carried(Carried),
-    /// The item at this index of the chunk that the key leads to.
+    /// An item of a list.
     Item {
-        /// The key of the chunk.
+        /// The key of the chunk that contains it.
         chunk: Key,
-        /// The item's index in it.
+        /// Its index in the chunk.
         index: u32,
     },
-    /// The outputs of these branches as a JSON object by branch name. Each key leads to a
+    /// The outputs of these branches, as a JSON object with their names as keys. The value of each store key is a
     /// [`MemberRecord`](super::MemberRecord).
     Branches(Vec<(usize, Key)>),
-    /// What became of the members of a graph or for-each, which come together here. If they are complete, the join runs and
-    /// then the steps. If they failed, the phase has failed. If the last one has replied, its reply is that of the phase.
+    /// The outcomes of the members of a graph or for-each that is joined here. The verdict determines how the phase continues:
+    /// if the composite is complete, the join runs and then the steps. If it failed, so does the phase. If a member replied,
+    /// the phase replies the same.
     Join {
         /// The graph or for-each.
         composite: CompositeIndex,
-        /// What was decided.
+        /// The verdict on it.
         verdict: Verdict,
-        /// What became of each member, in order. The key leads to its [`MemberRecord`](super::MemberRecord), if it is done or
-        /// failed.
+        /// The outcome of each member, in order. If the member is done or failed, the key's value is its
+        /// [`MemberRecord`](super::MemberRecord).
         members: Vec<(MemberOutcome, Key)>,
-        /// The member that decided it, if one did.
+        /// The member that decided the join; `None` if it was decided before any member began.
         decider: Option<u32>,
     },
 }
 
-/// What came of an effect.
+/// The result of an effect.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Answer {
-    /// The value that was read, if the key is there.
+    /// The value of the key; `None` if the key does not exist.
     Found(Option<Bytes>),
-    /// The values that were read.
+    /// The values of the keys, in their order.
     FoundAll(Vec<Option<Bytes>>),
-    /// The value that is there now: the one that was to be written, or the one that was there before.
+    /// The value that the key has now: the new one, or the one that existed before.
     Stands(Bytes),
-    /// The value may have been written or not.
+    /// It is not known whether the value was written.
     Unknown,
     /// How the steps ended.
     Ran(Ran),
@@ -100,9 +99,9 @@ pub enum Answer {
     Resolved(Resolved),
     /// The branch that was chosen.
     Chosen(Result<usize, Reason>),
-    /// The list that was written, and how many items it has.
+    /// The number of items, and the list that was written.
     Split(Result<(u32, List), Reason>),
-    /// It is done.
+    /// The effect was performed.
     Done,
 }
 
@@ -111,29 +110,29 @@ pub enum Answer {
 pub enum Ran {
     /// All succeeded.
     Done(Carried),
-    /// One failed and its own failure handler, if it has one, did not recover it. Or the input could not be had, for good.
+    /// A step failed, and its own failure handler, if it has one, did not recover it. Or the input is permanently unavailable.
     Failed(Reason),
     /// A handler of a step replied for the whole request.
     Replied(Carried),
 }
 
-/// What a request ends with.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// A payload that it made, or that a handler replied.
+    /// The output of its last phase, or the reply of a handler.
     Payload(Carried),
-    /// A failure that no handler resolved. The driver makes a payload of the reason.
+    /// A failure that no handler resolved. The driver converts the reason into a payload.
     Failed(Reason),
 }
 
 /// What a failure handler decided.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Resolved {
-    /// It goes on behind the body, with this payload.
+    /// The request continues after the body, with this payload.
     Recovered(Carried),
     /// The request ends with this payload.
     Replied(Carried),
-    /// Nothing, or it failed itself.
+    /// The handler decided nothing, or failed itself.
     Declined,
 }
 
@@ -141,16 +140,17 @@ pub enum Resolved {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reply {
-    /// What follows is in safe hands.
+    /// Everything that follows has been posted.
     Forwarded,
-    /// The request has ended. The ending is `None` if it was removed since, so that the delivery is one too many.
+    /// The request has ended. The ending is `None` if a previous delivery ended the request and removed its data.
     Ended(Outcome, Option<Ending>),
     /// The result of this branch or item is not needed.
     Dropped,
-    /// Nothing is executed, now or later.
+    /// The token does not fit the flow. It is never executed.
     Refused(Unfit),
     /// The request has ended, or was started again in a later generation. Nothing is executed.
     Late,
-    /// It must come again: the store does not show yet what was written to it.
+    /// It must come again: the store does not show a value yet that must be there, or shows one that the machine cannot have
+    /// written.
     ComeAgain,
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-/// How a phase or a member ended, in a word.
+/// How a phase or a member ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {

@@ -1,14 +1,14 @@
-/// A mistake that is made on purpose, so that tests can see it found.
+/// A deliberate mistake, for tests that check whether an exploration finds it.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Flaw {
-    /// The protocol as it is.
+    /// No mistake.
     #[default]
     None,
-    /// A member that ends looks at all members, and fires the join if all are there.
+    /// A member that ends reads the records of all members, and fires the join if all of them exist.
     NoClaim,
-    /// Members are counted without a look at who was counted before.
+    /// Members are counted without checking whether they were counted before.
     CountInsteadOfSet,
-    /// A member takes its entry before its result is written.
+    /// A member creates its entry before it writes its result.
     ClaimBeforeWrite,
 }

@@ -8,27 +8,29 @@ use super::effect::{Answer, Effect};
 
 /// What has happened in a delivery so far: the answers to the effects, in order.
 ///
-/// The machine runs from its beginning each time it is asked, takes these answers instead of having the effects done again,
-/// and comes to the first effect that has no answer yet. So its code reads from top to bottom, and all of its state is here.
+/// On each call, the machine runs from the beginning. It takes the answers from the journal instead of requesting the effects
+/// again, until it reaches the first effect without an answer. So its code reads from top to bottom, and the journal is its
+/// only state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Journal {
     answers: Vec<Answer>,
 }
 
 impl Journal {
-    /// A journal of a delivery that has just arrived.
+    /// Creates the journal of a delivery that has just arrived.
     #[must_use]
     pub fn new() -> Journal {
         Journal::default()
     }
 
-    /// Adds what came of the last effect.
+    /// Adds the answer to the last effect.
     pub fn add(&mut self, answer: Answer) {
         self.answers.push(answer);
     }
 
-    /// The same, but a write that was not answered and then read back leaves no trace: it is as if it had been answered, or not
-    /// been tried. An exploration needs that, so as not to see the same state twice.
+    /// Adds an answer like [`add`](Journal::add). In addition, it simplifies the journal when a key is read after a write
+    /// whose result was unknown: the journal then looks as if the write had been answered or never attempted. Explorations
+    /// need this to recognise equal states.
     #[doc(hidden)]
     pub fn add_settled(&mut self, answer: Answer) {
         match (self.answers.last(), answer) {
@@ -40,30 +42,30 @@ impl Journal {
         }
     }
 
-    /// How many effects have an answer.
+    /// The number of effects that have been answered.
     #[must_use]
     pub fn len(&self) -> usize {
         self.answers.len()
     }
 
-    /// Whether nothing has happened yet.
+    /// Whether no effect has been answered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.answers.is_empty()
     }
 }
 
-/// A value, or the effect that has to be done before there is one.
+/// A value, or the effect that must be performed to obtain it.
 pub(super) type Step<T> = Result<T, Effect>;
 
 /// Reads a journal from its beginning.
 pub(super) struct Replay<'a> {
     answers: std::slice::Iter<'a, Answer>,
-    /// What is known to be in the store. Nothing there ever changes, so it need not be read again.
+    /// The known contents of the store. They never change, so no key is read twice.
     known: HashMap<Key, Bytes>,
 }
 
-/// An answer that does not belong to its effect is a fault of the driver.
+/// Extracts the answer to an effect. Any other answer is a bug in the driver.
 macro_rules! answer {
     ($given:expr, $pattern:pat => $value:expr) => {
         match $given {
@@ -79,7 +81,7 @@ impl<'a> Replay<'a> {
         Replay { answers: journal.answers.iter(), known: HashMap::new() }
     }
 
-    /// The answer to an effect, if it was done.
+    /// Returns the answer to an effect, or requests the effect.
     pub(super) fn perform(&mut self, effect: impl FnOnce() -> Effect) -> Step<&'a Answer> {
         self.answers.next().ok_or_else(effect)
     }
@@ -96,8 +98,8 @@ impl<'a> Replay<'a> {
         Ok(found)
     }
 
-    /// Writes a value unless the key is there, and returns what is there now. If it is not known whether the value was written,
-    /// what is there is read back.
+    /// Writes a value unless the key exists, and returns the value that is there afterwards. If the result of the write is
+    /// unknown, the key is read.
     pub(super) fn create(&mut self, key: Key, value: &Bytes) -> Step<Bytes> {
         if let Some(value) = self.known.get(&key) {
             return Ok(value.clone());
@@ -118,7 +120,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Does something that yields nothing.
+    /// Performs an effect that has no result.
     pub(super) fn act(&mut self, effect: impl FnOnce() -> Effect) -> Step<()> {
         answer!(self.perform(effect)?, Answer::Done => Ok(()))
     }
