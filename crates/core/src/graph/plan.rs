@@ -110,6 +110,11 @@ impl Plan {
         &self.bodies[index.index()]
     }
 
+    /// The flow and the flows inside it, in the order of their indexes.
+    pub fn bodies(&self) -> impl ExactSizeIterator<Item = &Body> {
+        self.bodies.iter()
+    }
+
     /// A graph, choice, for-each or sub-flow.
     ///
     /// # Panics

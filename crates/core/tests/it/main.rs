@@ -6,6 +6,7 @@ mod definition;
 mod description;
 mod envelope;
 mod errors_of_main;
+mod forked;
 mod graphs;
 mod handlers;
 mod machine;

@@ -1,39 +1,40 @@
 //! How the members of a graph or for-each begin, end and come together.
 //!
-//! A join has entries, which are numbered from 0 without gaps. A member that ends writes its result, and then becomes the
-//! next entry by creating it, if nobody else has. So each member is one entry, and the entries are the order in which members
-//! ended. Each entry has the [tally](Tally) of all entries up to it. Everything else follows from that:
+//! A join has entries, numbered from 0 without gaps. A member that ends writes its result and then creates the next entry,
+//! unless another member has taken it. So each member has one entry, and the entries record the order in which the members
+//! ended. Each entry contains the [tally](Tally) of all entries up to and including itself. Everything else follows from that:
 //!
 //! - The entry whose tally decides the join is the claim. There is exactly one, and no entry comes after it.
-//! - The members of the entries up to it are the set that the join decided on, and it never changes.
-//! - An entry gives back a slot, and so begins the item whose turn it is. A member that is delivered again finds its entry, and
-//!   with it what it began.
+//! - The join is decided on the members of the entries up to the claim. That set never changes.
+//! - Each entry frees a slot, so the next item begins. A member that is delivered again finds its entry, which determines the
+//!   members that it began.
+
+use bytes::Bytes;
 
 use crate::envelope::{Carried, Origin, Terms};
 use crate::graph::{CompositeIndex, CompositeKind, Follow, Place, Segment};
 use crate::payload::Payload;
 use crate::state::layout;
 
-use super::effect::Answer;
-use super::effect::{Effect, Input, Reply};
+use super::effect::{Answer, Effect, Input, Reply};
 use super::ended::Ended;
 use super::flaw::Flaw;
 use super::journal::{Step, answer};
 use super::message::Message;
-use super::proceed::{End, Walk, reply};
+use super::proceed::{End, Walk, no_place, reply};
 use super::record::{Entry, Record, decode, encode};
 use super::tally::{Tally, Verdict};
 
-/// What comes after the last entry of a join.
+/// What a member finds at the end of a join's entries.
 enum Next {
-    /// An entry of this number may be created.
+    /// The entry with this number may be created.
     Free(u32),
-    /// Nothing: this is the entry that decided the join.
+    /// This last entry decided the join.
     Decided(u32, Entry),
 }
 
 impl Walk<'_> {
-    /// Begins the first members, or fires the join of a graph or for-each that is decided before any begins.
+    /// Begins the first members of a graph or for-each, or fires its join if it is decided before any member begins.
     pub(super) fn fork(self, composite: CompositeIndex, record: Record) -> End {
         let outline = self.plan.composite(composite);
         let Some(terms) = record.fork else { return reply(Reply::ComeAgain) };
@@ -66,28 +67,31 @@ impl Walk<'_> {
 
     /// Posts the token of the join.
     fn fire(self, composite: CompositeIndex, fork: &Place, terms: Terms, entry: Option<u32>) -> End {
-        let joins = self.message.joins[..fork.path().len()].to_vec();
-        let segment = self.plan.join(composite);
-        let message =
-            Message::join(fork.sibling(segment.place()), Terms { seen: 0, due_ms: None, ..terms }, entry, joins);
-        self.post(vec![message])
+        let token = self.join_token(composite, fork, terms, entry);
+        self.post(vec![token])
     }
 
-    /// The entry that this member tries to be first: the next one. `None` if the join is decided.
+    fn join_token(&self, composite: CompositeIndex, fork: &Place, terms: Terms, entry: Option<u32>) -> Message {
+        let joins = self.message.joins[..fork.path().len()].to_vec();
+        let place = fork.sibling(self.plan.join(composite).place());
+        Message::join(place, Terms { seen: 0, due_ms: None, ..terms }, entry, joins)
+    }
+
+    /// The number of the entry that this member first tries to create; `None` if the join is decided.
     pub(super) fn turn(&mut self, composite: CompositeIndex) -> Step<Option<u32>> {
         let Some(((fork, _), terms)) = self.message.place.fork().zip(self.message.joins.last()) else {
             return Ok(None);
         };
         debug_assert!(self.plan.composite(composite).kind().joins());
-        Ok(match self.next_entry(&fork, terms, terms.seen)? {
+        Ok(match self.next_entry(composite, &fork, terms, terms.seen)? {
             Next::Free(number) => Some(number),
             Next::Decided(..) => None,
         })
     }
 
-    /// The next entry, looked for from one on that all before are known to be there. It costs reads by the logarithm of how many
-    /// members ended since.
-    fn next_entry(&mut self, fork: &Place, terms: &Terms, from: u32) -> Step<Next> {
+    /// Finds the next free entry. All entries before `from` are known to exist. The number of reads grows with the logarithm of
+    /// the number of members that have ended since.
+    fn next_entry(&mut self, composite: CompositeIndex, fork: &Place, terms: &Terms, from: u32) -> Step<Next> {
         let (mut low, mut high, mut stride) = (from, terms.members, 1);
         let mut probe = low;
         while probe < high {
@@ -108,24 +112,31 @@ impl Walk<'_> {
             }
         }
         let Some(last) = low.checked_sub(1) else { return Ok(Next::Free(0)) };
-        let entry = self.entry(fork, last)?;
+        let entry = self.entry(composite, fork, terms, last)?;
         Ok(match entry.tally.verdict {
             None => Next::Free(low),
             Some(_) => Next::Decided(last, entry),
         })
     }
 
-    /// An entry that was seen before. A store that does not show it is asked again later.
-    fn entry(&mut self, fork: &Place, number: u32) -> Step<Entry> {
+    /// Reads an entry that is known to exist. If the store does not show it yet, the delivery must come again.
+    fn entry(&mut self, composite: CompositeIndex, fork: &Place, terms: &Terms, number: u32) -> Step<Entry> {
         let found = self.replay.read(layout::entry(fork, number))?;
-        found.and_then(|found| decode(&found)).ok_or(Effect::Reply(Reply::ComeAgain))
+        self.decode_entry(composite, terms, found.as_ref())
     }
 
-    /// A member has ended with this record, which may still have to be written as the member's own.
+    /// Decodes an entry. If it is absent or does not fit the terms, the delivery must come again.
+    fn decode_entry(&self, composite: CompositeIndex, terms: &Terms, value: Option<&Bytes>) -> Step<Entry> {
+        let entry: Option<Entry> = value.and_then(decode);
+        let entry = entry.filter(|entry| entry.fits(self.plan.composite(composite), terms));
+        entry.ok_or(Effect::Reply(Reply::ComeAgain))
+    }
+
+    /// Handles the end of a member. Unless its last phase recorded that end, it is recorded here.
     pub(super) fn member_ended(mut self, segment: &Segment, composite: CompositeIndex, record: Record) -> End {
         let place = &self.message.place;
         let Some(((fork, member), terms)) = place.fork().zip(self.message.joins.last()) else {
-            return reply(Reply::Refused(crate::machine::Unfit::NoSuchPlace(place.clone())));
+            return reply(Reply::Refused(no_place(place)));
         };
         let key = layout::member(&fork, member);
         let is_written = matches!(segment.follow(), Follow::Arrive(_));
@@ -154,7 +165,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Becomes an entry of the join, or finds the one that this member is already; `None` if the join was decided before.
+    /// Creates this member's entry of the join, or finds the existing one; `None` if the join was decided without it.
     fn claim(
         &mut self,
         composite: CompositeIndex,
@@ -168,22 +179,21 @@ impl Walk<'_> {
         for attempt in 1.. {
             let before = match number.checked_sub(1) {
                 None => Tally::new(outline, terms),
-                Some(last) => self.entry(fork, last)?.tally,
+                Some(last) => self.entry(composite, fork, terms, last)?.tally,
             };
             let tally = before.after(outline, terms, member, record.ended);
             let mine = Entry { member, ended: record.ended, tally };
             let stands = self.replay.create(layout::entry(fork, number), &encode(&mine))?;
-            match decode::<Entry>(&stands) {
-                Some(entry) if entry.member == member => return Ok(Some((number, entry))),
-                Some(entry) if entry.tally.verdict.is_some() => return Ok(None),
-                Some(_) => {}
-                None => return Err(Effect::Reply(Reply::ComeAgain)),
+            match self.decode_entry(composite, terms, Some(&stands))? {
+                entry if entry.member == member => return Ok(Some((number, entry))),
+                entry if entry.tally.verdict.is_some() => return Ok(None),
+                _ => {}
             }
-            // Somebody else is that entry. Which one it tries next is written down first, so that the same member, delivered
-            // twice at once, does not become two.
-            let next = match self.next_entry(fork, terms, number + 1)? {
+            // Another member has that entry. The number to try next is recorded first. Otherwise, two simultaneous deliveries
+            // of this member could create two entries.
+            let next = match self.next_entry(composite, fork, terms, number + 1)? {
                 Next::Free(number) => number,
-                // It has decided the join itself, in a delivery before this one.
+                // An earlier delivery of this member decided the join.
                 Next::Decided(number, entry) if entry.member == member => return Ok(Some((number, entry))),
                 Next::Decided(..) => return Ok(None),
             };
@@ -193,7 +203,7 @@ impl Walk<'_> {
         unreachable!("there are more attempts than entries")
     }
 
-    /// Does what follows from an entry: fires the join, or begins members.
+    /// Fires the join or begins further members, depending on the entry.
     fn ended_as(self, composite: CompositeIndex, fork: &Place, terms: &Terms, number: u32, entry: &Entry) -> End {
         if entry.tally.verdict.is_some() {
             return self.fire(composite, fork, terms.clone(), Some(number));
@@ -214,14 +224,14 @@ impl Walk<'_> {
         self.post(messages)
     }
 
-    /// What a join begins with: what became of each member when it was decided.
+    /// The input of a join: the outcome of each member at the time when the join was decided.
     pub(super) fn join_input(&mut self, composite: CompositeIndex, terms: &Terms, entry: Option<u32>) -> Step<Input> {
         let fork = self.fork_place(composite);
         let outline = self.plan.composite(composite);
         let (tally, decider) = match entry {
             None => (Tally::new(outline, terms), None),
             Some(number) => {
-                let entry = self.entry(&fork, number)?;
+                let entry = self.entry(composite, &fork, terms, number)?;
                 (entry.tally, Some(entry.member))
             }
         };
@@ -230,8 +240,7 @@ impl Walk<'_> {
             let keys = (0..=last).map(|number| layout::entry(&fork, number)).collect();
             let found = answer!(self.replay.perform(|| Effect::ReadAll(keys))?, Answer::FoundAll(found) => found);
             for value in found {
-                let entry: Option<Entry> = value.as_ref().and_then(decode);
-                let entry = entry.ok_or(Effect::Reply(Reply::ComeAgain))?;
+                let entry = self.decode_entry(composite, terms, value.as_ref())?;
                 entries.push((entry.member, entry.ended));
             }
         }
@@ -242,7 +251,7 @@ impl Walk<'_> {
     }
 }
 
-/// The protocol with mistakes, for tests that must find them.
+/// The protocol with deliberate mistakes, which tests must find.
 impl Walk<'_> {
     fn fire_without_claim(mut self, composite: CompositeIndex, fork: &Place, terms: &Terms) -> End {
         let mut tally = Tally::new(self.plan.composite(composite), terms);
@@ -251,7 +260,7 @@ impl Walk<'_> {
             let Some(record) = found.and_then(|found| Record::decode(&found)) else { return self.post(Vec::new()) };
             tally = tally.after(self.plan.composite(composite), terms, member, record.ended);
         }
-        // The entry is written so that the join finds what it was decided on. That everybody writes it is the mistake.
+        // The join needs this entry as its input. The mistake is that every member writes the same one.
         let entry = Entry { member: 0, ended: Ended::Done, tally };
         self.replay.create(layout::entry(fork, terms.members - 1), &encode(&entry))?;
         self.fire(composite, fork, terms.clone(), Some(terms.members - 1))
@@ -260,10 +269,12 @@ impl Walk<'_> {
     fn count_again(mut self, composite: CompositeIndex, fork: &Place, member: u32, record: &Record) -> End {
         let Some(terms) = self.message.joins.last() else { return self.drop_out() };
         loop {
-            let Next::Free(number) = self.next_entry(fork, terms, terms.seen)? else { return self.drop_out() };
+            let Next::Free(number) = self.next_entry(composite, fork, terms, terms.seen)? else {
+                return self.drop_out();
+            };
             let before = match number.checked_sub(1) {
                 None => Tally::new(self.plan.composite(composite), terms),
-                Some(last) => self.entry(fork, last)?.tally,
+                Some(last) => self.entry(composite, fork, terms, last)?.tally,
             };
             let tally = before.after(self.plan.composite(composite), terms, member, record.ended);
             let mine = Entry { member, ended: record.ended, tally };
@@ -279,9 +290,7 @@ impl Walk<'_> {
         let messages = match &claimed {
             Some((number, entry)) if entry.tally.verdict.is_some() => {
                 let terms = self.message.joins.last().cloned().expect("a member has terms");
-                let joins = self.message.joins[..fork.path().len()].to_vec();
-                let place = fork.sibling(self.plan.join(composite).place());
-                vec![Message::join(place, Terms { seen: 0, due_ms: None, ..terms }, Some(*number), joins)]
+                vec![self.join_token(composite, fork, terms, Some(*number))]
             }
             _ => Vec::new(),
         };

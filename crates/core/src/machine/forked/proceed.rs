@@ -1,6 +1,8 @@
-//! What to do for a token, from its arrival to the end of its phase.
+//! Decides what to do for a token, from its arrival to the end of its phase.
 
 use std::convert::Infallible;
+
+use bytes::Bytes;
 
 use crate::definition::{Composite, Flow};
 use crate::envelope::{Carried, Origin, Terms};
@@ -16,20 +18,20 @@ use super::journal::{Journal, Replay, Step, answer};
 use super::message::Message;
 use super::record::{Over, Reason, Record, decode, encode};
 
-/// Decides what to do next for a token, now that this has happened in its delivery.
+/// Decides what to do next for a token, given what has happened in its delivery so far.
 ///
-/// It depends on nothing but its arguments. The driver does what it returns, adds the answer to the journal and asks again,
-/// until the effect is a [`Reply`].
+/// The decision depends only on the arguments. The driver performs the effect, adds the answer to the journal and calls this
+/// function again, until the effect is a [`Reply`].
 ///
 /// # Panics
 ///
-/// If the journal holds an answer that does not belong to the effect which was returned.
+/// If the journal contains an answer that does not match its effect.
 #[must_use]
 pub fn proceed(flow: &Flow, message: &Message, journal: &Journal) -> Effect {
     proceed_with(flow, message, journal, Flaw::None)
 }
 
-/// The same, with a mistake made on purpose.
+/// Decides like [`proceed`], with a deliberate mistake.
 #[doc(hidden)]
 #[must_use]
 pub fn proceed_with(flow: &Flow, message: &Message, journal: &Journal, flaw: Flaw) -> Effect {
@@ -40,7 +42,7 @@ pub fn proceed_with(flow: &Flow, message: &Message, journal: &Journal, flaw: Fla
     }
 }
 
-/// The way of one token through one phase. Each `?` is a point at which the driver does something.
+/// The path of one token through one phase. At each `?`, the driver may have to perform an effect.
 pub(super) struct Walk<'a> {
     pub(super) flow: &'a Flow,
     pub(super) plan: &'a Plan,
@@ -49,15 +51,15 @@ pub(super) struct Walk<'a> {
     pub(super) flaw: Flaw,
 }
 
-/// How a walk ends: with an effect.
+/// The end of a walk, which is always an effect.
 pub(super) type End = Step<Infallible>;
 
 impl<'a> Walk<'a> {
     fn arrive(mut self) -> End {
         let place = &self.message.place;
         let plan = self.plan;
-        let Some(segment) = plan.segment(place) else {
-            return reply(Reply::Refused(Unfit::NoSuchPlace(place.clone())));
+        let Some(segment) = plan.segment(place).filter(|_| self.fits_joins()) else {
+            return reply(Reply::Refused(no_place(place)));
         };
         if let Some(over) = self.replay.read(layout::over(place.generation()))? {
             return self.late(segment, decode(&over));
@@ -70,14 +72,15 @@ impl<'a> Walk<'a> {
         }
         let key = self.record_key(segment);
         let record = match self.replay.read(key.clone())? {
-            Some(found) => Record::decode(&found),
+            Some(found) => self.decode_record(segment, &found),
             None => {
                 let record = self.execute(segment)?;
                 let early = self.flaw == Flaw::ClaimBeforeWrite && matches!(segment.follow(), Follow::Arrive(_));
                 if early {
                     return self.follow(segment, record);
                 }
-                Record::decode(&self.replay.create(key, &record.encode())?)
+                let stands = self.replay.create(key, &record.encode())?;
+                self.decode_record(segment, &stands)
             }
         };
         match record {
@@ -86,7 +89,26 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Where the end of the phase is recorded. The last phase of a member records the end of the member.
+    /// Whether each element of the token's path is one of the members of its join.
+    fn fits_joins(&self) -> bool {
+        let (path, joins) = (self.message.place.path(), &self.message.joins);
+        path.len() == joins.len() && path.iter().zip(joins).all(|(member, terms)| member.index < terms.members)
+    }
+
+    /// Decodes the record of a phase; `None` if the machine cannot have written it for this phase.
+    fn decode_record(&self, segment: &Segment, value: &Bytes) -> Option<Record> {
+        let record = Record::decode(value)?;
+        let fits = match (record.ended, record.recovered, segment.follow()) {
+            (Ended::Done, Some(body), _) => body < self.plan.bodies().len(),
+            (Ended::Done, None, Follow::Choose(composite)) => {
+                record.chosen.is_some_and(|branch| branch < self.plan.composite(*composite).branches().len())
+            }
+            _ => true,
+        };
+        fits.then_some(record)
+    }
+
+    /// The key of the phase's record. The last phase of a member records the end of the member.
     fn record_key(&self, segment: &Segment) -> Key {
         let place = &self.message.place;
         match (segment.follow(), place.fork()) {
@@ -95,7 +117,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Executes the phase, and whatever user code belongs to its end.
+    /// Executes the phase, and the user code that belongs to its end.
     fn execute(&mut self, segment: &Segment) -> Step<Record> {
         let input = self.input(segment)?;
         let record = match answer!(self.replay.perform(|| Effect::Execute(input))?, Answer::Ran(ran) => ran) {
@@ -121,9 +143,9 @@ impl<'a> Walk<'a> {
                     None => Input::Carried(self.message.payload.clone()),
                 }
             }
-            (Origin::Branches, Some((fork, index))) => {
-                let (composite, _) = self.plan.body(segment.body()).owner().expect("a branch belongs to a graph");
-                let after = self.plan.composite(composite).branches()[index as usize].after();
+            (Origin::Branches, Some((fork, _))) => {
+                let (composite, branch) = self.plan.body(segment.body()).owner().expect("a branch belongs to a graph");
+                let after = self.plan.composite(composite).branches()[branch].after();
                 let key = |branch: usize| layout::member(&fork, u32::try_from(branch).unwrap_or(u32::MAX));
                 Input::Branches(after.iter().map(|&branch| (branch, key(branch))).collect())
             }
@@ -137,7 +159,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// What follows the success of the steps at once: a choice, or the terms of the members that begin.
+    /// Completes the record of steps that succeeded: with a choice, or with the terms of the members that begin.
     fn succeeded(&mut self, segment: &Segment, output: Carried) -> Step<Record> {
         match *segment.follow() {
             Follow::Choose(composite) => {
@@ -155,7 +177,7 @@ impl<'a> Walk<'a> {
                             let (policy, list) = (complete.policy(*members), Some(list.clone()));
                             let terms =
                                 Terms { members: *members, policy, at_most: *at_most, list, seen: 0, due_ms: None };
-                            // The list has it.
+                            // The list contains the items.
                             let output = crate::Payload::empty().into();
                             Ok(Record { fork: Some(terms), ..Record::done(output) })
                         }
@@ -173,7 +195,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Asks the failure handlers around a failure, from the nearest to that of the branch, or of the flow.
+    /// Asks the failure handlers around a failure, from the innermost to that of the branch or of the flow.
     fn ask(&mut self, mut body: BodyIndex, reason: Reason) -> Step<Record> {
         loop {
             if self.flow.handler_of(body).is_some() {
@@ -195,7 +217,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What follows the phase, given how it ended.
+    /// What follows the phase, depending on how it ended.
     fn follow_of(&self, segment: &Segment, record: &Record) -> Follow {
         match (record.ended, record.recovered, record.chosen, segment.follow()) {
             (Ended::Failed | Ended::Replied, ..) => self.way_out(segment),
@@ -205,7 +227,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What a failure that nobody has recovered leads to: the join of the branch, or the end of the request.
+    /// What follows an unrecovered failure or a reply: the join of the branch, or the end of the request.
     fn way_out(&self, segment: &Segment) -> Follow {
         let mut body = segment.body();
         while let Some((composite, _)) = self.plan.body(body).owner() {
@@ -219,7 +241,7 @@ impl<'a> Walk<'a> {
 
     fn follow(mut self, segment: &Segment, record: Record) -> End {
         if let Some(composite) = segment.joins() {
-            // What is still under way inside need not go on.
+            // The members that are still in progress are not needed.
             let fork = self.fork_place(composite);
             self.replay.create(layout::decided(&fork), &encode(&()))?;
         }
@@ -235,7 +257,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The place that began the graph or for-each whose members come together here.
+    /// The place that began the graph or for-each that is joined here.
     pub(super) fn fork_place(&self, composite: CompositeIndex) -> Place {
         self.message.place.sibling(self.plan.fork(composite).place())
     }
@@ -247,20 +269,20 @@ impl<'a> Walk<'a> {
         self.leave(Reply::Forwarded)
     }
 
-    /// The result is not needed.
+    /// Ends a delivery whose result is not needed.
     pub(super) fn drop_out(self) -> End {
         self.leave(Reply::Dropped)
     }
 
-    /// Ends the delivery. What it has posted need not arrive late and find the request over: a queue may know it already, and
-    /// drop it.
+    /// Ends the delivery, and cleans up first. The tokens that it posted cannot be relied on to clean up later, because a queue
+    /// may drop them as duplicates.
     fn leave(mut self, with: Reply) -> End {
         self.tidy()?;
         reply(with)
     }
 
-    /// If the request has finished while this delivery was under way, removes again what it has written. If it only ends now,
-    /// the token that ends it still needs what is there, and removes it afterwards.
+    /// Removes what this delivery has written if the request finished in the meantime. If the request has ended but not
+    /// finished, the token that ended it still needs the data and removes it later.
     fn tidy(&mut self) -> Step<()> {
         if self.replay.read(layout::finished(self.message.place.generation()))?.is_some() {
             self.replay.act(|| Effect::Forget)?;
@@ -268,12 +290,12 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// The request has ended, or this generation of it.
+    /// Handles a token that arrives when its request, or its generation of the request, has ended.
     fn late(mut self, segment: &Segment, over: Option<Over>) -> End {
         let Some(over) = over.filter(|over| over.by == self.message.place.to_string()) else {
             return self.leave(Reply::Late);
         };
-        // This very token has ended it, and may have been interrupted.
+        // A previous delivery of this token ended the request, and may have been interrupted.
         if self.replay.read(layout::finished(self.message.place.generation()))?.is_some() {
             return self.leave(Reply::Ended(over.outcome(), None));
         }
@@ -299,7 +321,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Does what a request is owed at its end.
+    /// Reports the end of the request, runs the finaliser and removes the request's data.
     fn conclude(mut self, outcome: Outcome, ending: Ending) -> End {
         let on_outage = match self.message.caller {
             Caller::Waits => OnOutage::GoOn,
@@ -307,14 +329,14 @@ impl<'a> Walk<'a> {
         };
         self.replay.act(|| Effect::Report(outcome, ending.clone()))?;
         self.replay.act(|| Effect::Finally(outcome, on_outage))?;
-        // From here on, a delivery that comes late removes what is left. This token needs nothing of it.
+        // From here on, this token needs no data of the request, so late deliveries may remove what is left.
         self.replay.create(layout::finished(self.message.place.generation()), &encode(&()))?;
         self.replay.act(|| Effect::Forget)?;
         reply(Reply::Ended(outcome, Some(ending)))
     }
 }
 
-/// What a request ends with whose last phase ended like this.
+/// The ending of a request whose last phase has this record.
 fn ending(record: Record) -> Ending {
     match (record.ended, record.reason) {
         (Ended::Failed, Some(reason)) => Ending::Failed(reason),
@@ -326,6 +348,6 @@ pub(super) fn reply(reply: Reply) -> End {
     Err(Effect::Reply(reply))
 }
 
-fn no_place(place: &Place) -> Unfit {
+pub(super) fn no_place(place: &Place) -> Unfit {
     Unfit::NoSuchPlace(place.clone())
 }

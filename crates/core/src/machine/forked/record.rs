@@ -1,42 +1,43 @@
-//! What the machine keeps in the store, and how it is written: one line of JSON, then the bytes of a payload, if there is one.
+//! The values that the machine keeps in the store. Each is one line of JSON, followed by the bytes of a payload if there is one.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{Carried, Packed, Terms};
+use crate::graph::Composite;
 use crate::outcome::Outcome;
 use crate::payload::Payload;
 
 use super::ended::Ended;
 use super::tally::Tally;
 
-/// How a phase or a member ended. It is written once, and later deliveries go on from it.
+/// How a phase or a member ended. It is written once, and later deliveries continue from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) ended: Ended,
-    /// What it made, or what it replied; empty if it failed.
+    /// Its output or reply; empty if it failed.
     pub(super) output: Carried,
     /// Why it failed.
     pub(super) reason: Option<Reason>,
-    /// The body whose failure handler recovered it: it goes on behind that body.
+    /// The body whose failure handler recovered it. The token continues after that body.
     pub(super) recovered: Option<usize>,
     /// The branch that was chosen.
     pub(super) chosen: Option<usize>,
-    /// The terms of the members that it begins.
+    /// The terms of the members that begin after it.
     pub(super) fork: Option<Terms>,
-    /// The entry that the member tries to be; `None` if the join was decided before it ended.
+    /// The number of the entry that the member first tries to create; `None` if the join was decided before it ended.
     pub(super) turn: Option<u32>,
 }
 
-/// Why something failed, in words that are fit for the caller.
+/// Why something failed, in words that the caller may see.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reason {
     /// The number of the step, from 1; 0 for a join.
     pub step: usize,
-    /// The step as messages name it.
+    /// The name of the step in messages.
     pub name: String,
-    /// Why.
+    /// The explanation.
     pub text: String,
     /// The code of the error, such as `FF0310`.
     pub code: String,
@@ -50,10 +51,17 @@ pub(super) struct Entry {
     pub(super) tally: Tally,
 }
 
+impl Entry {
+    /// Whether it can be an entry of this graph or for-each. A value from the store need not be.
+    pub(super) fn fits(&self, composite: &Composite, terms: &Terms) -> bool {
+        self.member < terms.members && self.tally.fits(composite, terms)
+    }
+}
+
 /// How a request ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Over {
-    /// The place that ended it, as text.
+    /// The place whose token ended it, as text.
     pub(super) by: String,
     pub(super) outcome: String,
 }
@@ -121,20 +129,20 @@ impl Record {
     }
 }
 
-/// How a member ended, for the driver, which gathers what a join needs.
+/// How a member ended, for the driver, which collects the input of a join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemberRecord {
     /// How it ended.
     pub ended: Ended,
-    /// What it made or replied.
+    /// Its output or reply.
     pub output: Carried,
     /// Why it failed.
     pub reason: Option<Reason>,
 }
 
 impl MemberRecord {
-    /// Reads a value that a key of [`Input`](super::Input) led to; `None` if the machine did not write it.
+    /// Decodes the value of a key in an [`Input`](super::Input); `None` if the machine did not write it.
     #[must_use]
     pub fn decode(value: &Bytes) -> Option<MemberRecord> {
         let Record { ended, output, reason, .. } = Record::decode(value)?;
@@ -155,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_comes_back_as_it_was() {
+    fn decoding_reverses_encoding() {
         let output = Payload::new(b"\n\xff\n".to_vec()).with_content_type("image/jpeg");
         let reason = Reason { step: 2, name: "f".into(), text: "no".into(), code: "FF0310".into() };
         let records = [
@@ -168,9 +176,9 @@ mod tests {
         }
     }
 
-    /// Requests are on their way with these in their stores.
+    /// The stores of requests in progress contain such records.
     #[test]
-    fn records_are_written_the_same_in_every_version() {
+    fn the_encoding_never_changes() {
         let record = Record { turn: Some(0), ..Record::done(Payload::new("x").into()) };
         assert_eq!(record.encode(), "{\"ended\":\"done\",\"output\":{\"payload\":{\"inline\":1}},\"turn\":0}\nx");
     }

@@ -1,4 +1,4 @@
-//! What a join knows after each member that ended: a pure function of the members in the order of their entries.
+//! The state of a join after each entry: a pure function of the members in the order of their entries.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::graph::{Composite, CompositeKind};
 
 use super::ended::Ended;
 
-/// How many members of a graph or for-each ended in which way, and whether that decides the join.
+/// The number of members of a graph or for-each that ended in each way, and whether that decides the join.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Tally {
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -17,7 +17,7 @@ pub(super) struct Tally {
     failed: u32,
     #[serde(default, skip_serializing_if = "is_zero")]
     not_begun: u32,
-    /// One letter for each branch of a graph, see [`letter`]. A for-each may have too many items for that.
+    /// One [`letter`] for each branch of a graph. Empty for a for-each, which may have too many items.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     branches: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,11 +28,11 @@ pub(super) struct Tally {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It is complete. The join runs.
+    /// It is complete, so the join runs.
     Complete,
     /// Too many members failed.
     Failed,
-    /// The last member that ended has replied for the whole request.
+    /// The last member that ended replied for the whole request.
     Replied,
 }
 
@@ -42,16 +42,16 @@ fn is_zero(count: &u32) -> bool {
 
 /// The letters of [`Tally::branches`].
 mod letter {
-    /// It has not ended, and may not have begun.
+    /// It has not ended. It may not have begun either.
     pub(super) const OPEN: u8 = b'.';
     pub(super) const DONE: u8 = b'd';
     pub(super) const FAILED: u8 = b'f';
-    /// It will not begin: a branch that it comes after failed.
+    /// It will not begin, because a branch that it comes after failed.
     pub(super) const NOT_BEGUN: u8 = b'n';
 }
 
 impl Tally {
-    /// The tally before any member ended.
+    /// The tally before any member has ended.
     pub(super) fn new(composite: &Composite, terms: &Terms) -> Tally {
         let branches = match composite.kind() {
             CompositeKind::Graph => ".".repeat(composite.branches().len()),
@@ -60,7 +60,7 @@ impl Tally {
         Tally { branches, ..Tally::default() }.decide(terms)
     }
 
-    /// The tally after one member more.
+    /// The tally after one more member has ended.
     pub(super) fn after(&self, composite: &Composite, terms: &Terms, member: u32, ended: Ended) -> Tally {
         let mut tally = self.clone();
         match ended {
@@ -82,7 +82,7 @@ impl Tally {
     }
 
     fn decide(mut self, terms: &Terms) -> Tally {
-        let open = terms.members - self.done - self.failed - self.not_begun;
+        let open = terms.members.saturating_sub(self.done + self.failed + self.not_begun);
         self.verdict = match terms.policy {
             Policy::Successes(count) if self.done >= count => Some(Verdict::Complete),
             Policy::Successes(count) if self.done + open < count => Some(Verdict::Failed),
@@ -91,6 +91,16 @@ impl Tally {
             _ => None,
         };
         self
+    }
+
+    /// Whether the tally can be one of this graph or for-each. A value from the store need not be.
+    pub(super) fn fits(&self, composite: &Composite, terms: &Terms) -> bool {
+        let branches = match composite.kind() {
+            CompositeKind::Graph => composite.branches().len(),
+            _ => 0,
+        };
+        let ended = [self.done, self.failed, self.not_begun].into_iter().map(u64::from).sum::<u64>();
+        self.branches.len() == branches && ended <= u64::from(terms.members)
     }
 
     /// The members that begin before any has ended.
@@ -104,7 +114,7 @@ impl Tally {
         }
     }
 
-    /// The members that begin since `member` has ended, as the entry of this number.
+    /// The members that begin because `member` has ended and has the entry with this number.
     pub(super) fn next(&self, composite: &Composite, terms: &Terms, number: u32, member: u32) -> Vec<u32> {
         match composite.kind() {
             CompositeKind::Graph => {
@@ -115,7 +125,7 @@ impl Tally {
                 let ready = composite.successors(member as usize).filter(ready);
                 ready.filter_map(|branch| u32::try_from(branch).ok()).collect()
             }
-            // Each entry gives back one slot, and so begins one item. As entries are numbered without gaps, so are the items.
+            // Each entry frees one slot, so one item begins. Entries are numbered without gaps, so no item is left out.
             _ => {
                 let next = terms.at_most.saturating_add(number);
                 (next < terms.members).then_some(next).into_iter().collect()
@@ -123,8 +133,8 @@ impl Tally {
         }
     }
 
-    /// What became of each member when this tally decided the join, where `entries` are the members of all entries up to it
-    /// if there are any to know.
+    /// The outcome of each member at the time when this tally decided the join. `entries` has the members of all entries up to
+    /// that one, if they [are needed](Tally::needs_entries).
     pub(super) fn members(&self, composite: &Composite, terms: &Terms, entries: &[(u32, Ended)]) -> Vec<MemberOutcome> {
         if composite.kind() == CompositeKind::Graph {
             let outcome = |branch: usize| match self.letter(branch) {
@@ -142,7 +152,7 @@ impl Tally {
         if self.done == terms.members {
             return vec![MemberOutcome::Done; terms.members as usize];
         }
-        // The entry that decides begins nothing. If the fork decides at once, nothing begins at all.
+        // The deciding entry begins no item. If the join is decided at the fork, no item begins at all.
         let begun = match entries.len() {
             0 => 0,
             ended => terms.at_most as usize + ended - 1,
@@ -158,7 +168,7 @@ impl Tally {
         members
     }
 
-    /// Whether the entries before this one are needed to know what became of each member.
+    /// Whether the outcome of each member cannot be determined without the entries before this one.
     pub(super) fn needs_entries(&self, terms: &Terms) -> bool {
         self.branches.is_empty() && self.done != terms.members
     }
@@ -168,7 +178,7 @@ impl Tally {
     }
 }
 
-/// Marks the branches that come after a failed one, directly or not, and counts them.
+/// Marks the branches that come directly or indirectly after a failed one, and counts them.
 fn give_up(graph: &Composite, letters: &mut [u8], failed: usize) -> u32 {
     let mut count = 0;
     for branch in graph.successors(failed).collect::<Vec<_>>() {

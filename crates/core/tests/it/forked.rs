@@ -1,0 +1,83 @@
+//! Tokens and stored values that do not fit the flow must not make the machine panic.
+
+use bytes::Bytes;
+use faasflow_core::envelope::{Branching, Origin, Terms};
+use faasflow_core::graph::Place;
+use faasflow_core::machine::Unfit;
+use faasflow_core::machine::forked::{Answer, Effect, Journal, Message, Ran, Reply, proceed};
+use faasflow_core::{Choice, Flow, FlowBuilder, ForEach, Payload, Policy};
+
+fn call(function: &str) -> FlowBuilder {
+    Flow::builder().apply(function)
+}
+
+fn parallel() -> Flow {
+    Flow::builder().parallel([("a", call("a")), ("b", call("b"))]).build().unwrap()
+}
+
+/// The token of a member of the composite that phase 1 begins, at phase 2.
+fn member(index: u32, members: u32) -> Message {
+    let terms = Terms { members, policy: Policy::Failures(0), at_most: 2, list: None, seen: 0, due_ms: None };
+    let branching = Branching { origin: Origin::Token, joins: vec![terms] };
+    Message::arrived(Place::from(1).member(index, &Place::from(2)), Payload::empty().into(), branching)
+}
+
+/// Delivers a token. The store contains this one value.
+fn deliver(flow: &Flow, message: &Message, key: &str, value: &'static str) -> Reply {
+    let mut journal = Journal::new();
+    let read = |found: &str| (found == key).then(|| Bytes::from_static(value.as_bytes()));
+    for _ in 0..100 {
+        journal.add(match proceed(flow, message, &journal) {
+            Effect::Read(found) => Answer::Found(read(found.as_str())),
+            Effect::Create(created, new) => Answer::Stands(read(created.as_str()).unwrap_or(new)),
+            Effect::Execute(_) => Answer::Ran(Ran::Done(Payload::empty().into())),
+            Effect::Post(_) => Answer::Done,
+            Effect::Reply(reply) => return reply,
+            other => panic!("{other:?}"),
+        });
+    }
+    panic!("the delivery does not end");
+}
+
+#[test]
+fn an_entry_that_does_not_fit_the_join_is_not_used() {
+    let tally = r#"{"member":1,"ended":"done","tally":{"done":1,"branches":".d"}}"#;
+    assert_eq!(deliver(&parallel(), &member(0, 2), "entry/1/0", tally), Reply::Forwarded);
+    for entry in [
+        r#"{"member":2,"ended":"done","tally":{"done":1,"branches":".d"}}"#,
+        r#"{"member":1,"ended":"done","tally":{"done":1,"branches":"."}}"#,
+        r#"{"member":1,"ended":"done","tally":{"done":3,"branches":".d"}}"#,
+        "not a record",
+    ] {
+        assert_eq!(deliver(&parallel(), &member(0, 2), "entry/1/0", entry), Reply::ComeAgain, "{entry}");
+    }
+}
+
+#[test]
+fn a_record_that_does_not_fit_the_plan_is_not_used() {
+    let choice = Choice::new(async |_: String| "b").branch("a", call("a")).branch("b", call("b"));
+    let flow = Flow::builder().choose(choice).build().unwrap();
+    let start = Message::fresh(flow.plan().start(), Payload::empty(), faasflow_core::machine::Caller::Left);
+    let result = |record| deliver(&flow, &start, "result/1", record);
+    assert_eq!(result("{\"ended\":\"done\",\"chosen\":1}\n"), Reply::Forwarded);
+    for record in [
+        "{\"ended\":\"done\",\"chosen\":2}\n",
+        "{\"ended\":\"done\"}\n",
+        "{\"ended\":\"done\",\"recovered\":3}\n",
+        "not a record",
+    ] {
+        assert_eq!(result(record), Reply::ComeAgain, "{record}");
+    }
+}
+
+#[test]
+fn a_token_of_a_member_that_the_join_does_not_have_is_refused() {
+    let for_each = Flow::builder().for_each(ForEach::new(call("f"))).build().unwrap();
+    assert_eq!(deliver(&for_each, &member(1, 2), "", ""), Reply::Forwarded);
+    let outside = member(2, 2);
+    let refused = Reply::Refused(Unfit::NoSuchPlace(outside.place.clone()));
+    assert_eq!(deliver(&for_each, &outside, "", ""), refused);
+    let without_joins = Message { joins: Vec::new(), ..member(1, 2) };
+    let refused = Reply::Refused(Unfit::NoSuchPlace(without_joins.place.clone()));
+    assert_eq!(deliver(&for_each, &without_joins, "", ""), refused);
+}
